@@ -1,0 +1,229 @@
+//! The one error of all services: transport-free, with an outside message and an inside context.
+//!
+//! The outside message and details go to the client as they stand. The context is for the log alone: there is no
+//! `Display` that prints it, so it cannot leak by accident. What an error becomes in HTTP and gRPC stands in one
+//! table, `kit::error`.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+text_enum! {
+    /// What went wrong, as the machine-readable code of the error envelope.
+    pub enum Kind {
+        Validation = "VALIDATION_ERROR",
+        InvalidCursor = "INVALID_CURSOR",
+        TemplateUnavailable = "TEMPLATE_UNAVAILABLE",
+        Unauthorized = "UNAUTHORIZED",
+        Forbidden = "FORBIDDEN",
+        PlatformSuspended = "PLATFORM_SUSPENDED",
+        NotFound = "NOT_FOUND",
+        MethodNotAllowed = "METHOD_NOT_ALLOWED",
+        Conflict = "CONFLICT",
+        AlreadyExists = "ALREADY_EXISTS",
+        InvalidTransition = "INVALID_TRANSITION",
+        HasDependents = "HAS_DEPENDENTS",
+        PreconditionFailed = "PRECONDITION_FAILED",
+        RequestTimeout = "REQUEST_TIMEOUT",
+        PayloadTooLarge = "PAYLOAD_TOO_LARGE",
+        UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE",
+        IdempotencyMismatch = "IDEMPOTENCY_MISMATCH",
+        Unprocessable = "UNPROCESSABLE",
+        QuotaExceeded = "QUOTA_EXCEEDED",
+        RateLimited = "RATE_LIMITED",
+        Internal = "INTERNAL_ERROR",
+        Upstream = "UPSTREAM_ERROR",
+        ServiceUnavailable = "SERVICE_UNAVAILABLE",
+        GatewayTimeout = "GATEWAY_TIMEOUT",
+    }
+}
+
+impl Kind {
+    /// Whether the same call may succeed later without anything being changed by the caller.
+    pub const fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited | Self::Internal | Self::Upstream | Self::ServiceUnavailable | Self::GatewayTimeout
+        )
+    }
+}
+
+/// One fault of a request: where it is and what is wrong there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Dotted path into the body, or the name of the query or path parameter.
+    pub path: String,
+    /// What is wrong there, for a person.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault at `path`.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+/// An error on its way to a client. One word wide, because results carry it everywhere.
+#[derive(Debug, Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug, Clone)]
+struct Inner {
+    kind: Kind,
+    message: Cow<'static, str>,
+    details: Map<String, Value>,
+    context: Vec<String>,
+    rerun: bool,
+}
+
+impl Error {
+    /// An error that says `message` to the client.
+    pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner { kind, message: message.into(), details: Map::new(), context: Vec::new(), rerun: false }))
+    }
+
+    /// A request whose faults are all named at once.
+    pub fn validation(faults: Vec<Fault>) -> Self {
+        let message = match faults.as_slice() {
+            [one] if one.path.is_empty() => one.message.clone(),
+            [one] => format!("{}: {}", one.path, one.message),
+            many => format!("{} fields are not valid", many.len()),
+        };
+        Self::new(Kind::Validation, message).with("fields", &faults)
+    }
+
+    /// A request with one fault.
+    pub fn invalid(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::validation(vec![Fault::new(path, message)])
+    }
+
+    /// A thing that does not exist, or lies outside the caller's scope: the two are not told apart.
+    pub fn not_found(thing: &str, id: impl std::fmt::Display) -> Self {
+        Self::new(Kind::NotFound, format!("{thing} '{id}' was not found"))
+    }
+
+    /// A fault of ours. The client learns nothing; `context` goes to the log.
+    pub fn internal(context: impl std::fmt::Display) -> Self {
+        Self::new(Kind::Internal, "An internal error occurred").context(context)
+    }
+
+    /// Something we depend on cannot be reached. `context` goes to the log.
+    pub fn unavailable(what: &str, context: impl std::fmt::Display) -> Self {
+        Self::new(Kind::ServiceUnavailable, format!("{what} is not available right now, try again shortly"))
+            .context(context)
+    }
+
+    /// Two writers met: the transaction may be run again as a whole. Told to the client only when that was tried
+    /// too often.
+    pub fn met(context: impl std::fmt::Display) -> Self {
+        let mut error = Self::new(Kind::Conflict, "The thing was being changed at the same time, try again");
+        error.0.rerun = true;
+        error.context(context)
+    }
+
+    /// Whether the transaction that met this error may be run again as a whole.
+    pub fn may_rerun(&self) -> bool {
+        self.0.rerun
+    }
+
+    /// Adds a detail for the client.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Serialize) -> Self {
+        let value = serde_json::to_value(value).unwrap_or(Value::Null);
+        self.0.details.insert(key.to_owned(), value);
+        self
+    }
+
+    /// Replaces the details for the client.
+    #[must_use]
+    pub fn with_details(mut self, details: Map<String, Value>) -> Self {
+        self.0.details = details;
+        self
+    }
+
+    /// Adds what the log should know; the client never sees it.
+    #[must_use]
+    pub fn context(mut self, context: impl std::fmt::Display) -> Self {
+        self.0.context.push(context.to_string());
+        self
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// What the client is told.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What the client is told in machine-readable form.
+    pub fn details(&self) -> &Map<String, Value> {
+        &self.0.details
+    }
+
+    /// What the log is told, outermost last.
+    pub fn log_context(&self) -> String {
+        self.0.context.join("; ")
+    }
+}
+
+#[cfg(feature = "diesel")]
+impl From<diesel::result::Error> for Error {
+    /// What a failed statement means when no one expected it. Expected constraint violations are told by
+    /// `kit::db::OnConstraint` before they come here.
+    fn from(error: diesel::result::Error) -> Self {
+        use diesel::result::{DatabaseErrorKind as D, Error as E};
+        let E::DatabaseError(kind, info) = &error else { return Self::internal(&error) };
+        let message = info.message();
+        match kind {
+            D::SerializationFailure => Self::met(&error),
+            D::ClosedConnection => Self::unavailable("The database", &error),
+            // A random key that is already there: the next run draws another.
+            D::UniqueViolation if info.constraint_name().is_some_and(|name| name.ends_with("_pkey")) => {
+                Self::met(&error)
+            }
+            // Diesel does not give the SQLSTATE of these, and the servers' messages are in English (lc_messages C).
+            _ if message.contains("deadlock detected") => Self::met(&error),
+            _ if message.contains("lock timeout") => {
+                Self::new(Kind::Conflict, "The thing is being changed by another request, try again").context(&error)
+            }
+            _ if message.contains("statement timeout") || message.contains("shutting down") || message.contains("starting up") => {
+                Self::unavailable("The database", &error)
+            }
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_named() {
+        let error = Error::validation(vec![Fault::new("name", "is required"), Fault::new("tier", "is unknown")]);
+        assert_eq!(error.message(), "2 fields are not valid");
+        assert_eq!(error.details()["fields"][1]["path"], "tier");
+    }
+
+    #[test]
+    fn inside_context_is_not_in_the_message() {
+        let error = Error::internal("password of the database");
+        assert!(!error.message().contains("password"));
+        assert!(error.log_context().contains("password"));
+    }
+
+    #[test]
+    fn codes_read_back() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(kind.as_str()).unwrap(), *kind);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What things are.
+//!
+//! Identifiers, names, versions, page tokens, states with their transition tables, and the one error type that
+//! every service speaks. Nothing here does I/O, is async or knows a framework, so all of it can be tested by
+//! calling it.
+
+#[macro_use]
+mod text;
+
+pub mod build;
+pub mod entity;
+pub mod error;
+pub mod id;
+pub mod name;
+pub mod onboarding;
+pub mod page;
+pub mod patch;
+pub mod platform;
+pub mod resource;
+pub mod semver;
+
+pub use error::{Error, Fault, Kind, Result};
+pub use id::{EntityId, PlatformId, StackId};
+pub use name::{HostName, Name, ResourceName, Slug};
+pub use page::{Cursor, Limit, Page};
+pub use patch::Patch;
+pub use self::semver::Version;

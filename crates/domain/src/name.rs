@@ -1,0 +1,164 @@
+//! Names that people choose, and names that machines are reached by.
+
+macro_rules! text_type {
+    ($(#[$meta:meta])* $type:ident) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[cfg_attr(feature = "diesel", derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow))]
+        #[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::Text))]
+        pub struct $type(String);
+
+        impl $type {
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+text_type!(
+    /// What a person calls a thing: any text but control characters, at most 256 characters, not only spaces.
+    Name
+);
+text_type!(
+    /// A short handle: `^[a-z0-9-]+$`, at most 64 characters.
+    Slug
+);
+text_type!(
+    /// The name of a provisioned thing: `[a-z0-9-]`, at most 63 characters, so that it fits a DNS label.
+    ResourceName
+);
+text_type!(
+    /// A host name by RFC 1123, lower-cased, of at least two labels.
+    HostName
+);
+
+const NAME_MAX: usize = 256;
+const SLUG_MAX: usize = 64;
+const LABEL_MAX: usize = 63;
+const HOST_MAX: usize = 253;
+
+fn is_slug(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+}
+
+impl Name {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Err("must not be empty".to_owned());
+        }
+        if text.chars().count() > NAME_MAX {
+            return Err(format!("must be at most {NAME_MAX} characters"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err("must not hold control characters".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Slug {
+    /// Reads a slug.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if !is_slug(text) {
+            return Err("must be of a-z, 0-9 and '-', and not empty".to_owned());
+        }
+        if text.len() > SLUG_MAX {
+            return Err(format!("must be at most {SLUG_MAX} characters"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl ResourceName {
+    /// Reads a resource name.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if !is_slug(text) {
+            return Err("must be of a-z, 0-9 and '-', and not empty".to_owned());
+        }
+        if text.len() > LABEL_MAX {
+            return Err(format!("must be at most {LABEL_MAX} characters, and '{text}' has {}", text.len()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl HostName {
+    /// Reads a host name, lower-casing it.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.to_ascii_lowercase();
+        if text.len() > HOST_MAX {
+            return Err(format!("must be at most {HOST_MAX} characters"));
+        }
+        if !text.contains('.') || !text.split('.').all(is_label) {
+            return Err("must be a host name: labels of a-z, 0-9 and inner '-', joined by dots".to_owned());
+        }
+        // An address is not a name, and a top-level label of digits alone could be read as one.
+        if text.rsplit('.').next().is_some_and(|label| label.bytes().all(|c| c.is_ascii_digit())) {
+            return Err("must be a host name, not an address".to_owned());
+        }
+        Ok(Self(text))
+    }
+}
+
+fn is_label(label: &str) -> bool {
+    is_slug(label) && label.len() <= LABEL_MAX && !label.starts_with('-') && !label.ends_with('-')
+}
+
+text!(Name, "What people call it", min 1, max Some(NAME_MAX), pattern None);
+text!(Slug, "Short handle", min 1, max Some(SLUG_MAX), pattern Some("^[a-z0-9-]+$"));
+text!(ResourceName, "Name of a provisioned thing", min 1, max Some(LABEL_MAX), pattern Some("^[a-z0-9-]+$"));
+text!(HostName, "Host name by RFC 1123", min 1, max Some(HOST_MAX), pattern None);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn host_names() {
+        for good in ["a.b", "Auth.Example.COM", "x-1.svc.default.abcdefghij.nno.example"] {
+            assert_eq!(HostName::parse(good).unwrap().as_str(), good.to_ascii_lowercase());
+        }
+        for bad in ["", "localhost", "a..b", "-a.b", "a-.b", "a_b.c", "127.0.0.1", "a.b.", "é.com"] {
+            assert!(HostName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_hold_no_nul() {
+        assert!(Name::parse("a\0b").is_err());
+        assert!(Name::parse("  ").is_err());
+        assert!(Name::parse("Größe 1").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn slug_is_its_pattern(text in "\\PC{0,70}|[a-z0-9-]{0,70}") {
+            let lawful = (1..=64).contains(&text.len()) && text.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+            prop_assert_eq!(Slug::parse(&text).is_ok(), lawful);
+        }
+
+        #[test]
+        fn a_host_name_reads_back(text in "[a-z0-9.-]{0,40}") {
+            if let Ok(host) = HostName::parse(&text) {
+                prop_assert_eq!(HostName::parse(host.as_str()).unwrap(), host);
+            }
+        }
+    }
+}

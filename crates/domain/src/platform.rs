@@ -1,0 +1,135 @@
+//! The life of a platform, as a table.
+
+use crate::error::{Error, Kind, Result};
+
+text_enum! {
+    /// Where a platform is in its life.
+    pub enum PlatformStatus {
+        Pending = "pending",
+        Provisioning = "provisioning",
+        Active = "active",
+        Suspended = "suspended",
+        PendingCancellation = "pending_cancellation",
+        Cancelled = "cancelled",
+        Deleted = "deleted",
+    }
+}
+
+text_enum! {
+    /// What happens to a platform.
+    pub enum PlatformEvent {
+        Bootstrap = "bootstrap",
+        Complete = "complete",
+        Fail = "fail",
+        Suspend = "suspend",
+        Restore = "restore",
+        Cancel = "cancel",
+        PeriodEnd = "period_end",
+        Delete = "delete",
+    }
+}
+
+text_enum! {
+    /// What a platform's owner pays for.
+    pub enum Tier {
+        Starter = "starter",
+        Growth = "growth",
+        Scale = "scale",
+    }
+}
+
+text_enum! {
+    /// Who or what caused a lifecycle event.
+    pub enum TriggerType {
+        User = "user",
+        Operator = "operator",
+        System = "system",
+        Billing = "billing",
+    }
+}
+
+/// Every lawful transition. Anything else is [`Kind::InvalidTransition`].
+pub const TRANSITIONS: &[(PlatformStatus, PlatformEvent, PlatformStatus)] = {
+    use PlatformEvent as E;
+    use PlatformStatus as S;
+    &[
+        (S::Pending, E::Bootstrap, S::Provisioning),
+        (S::Provisioning, E::Complete, S::Active),
+        (S::Provisioning, E::Fail, S::Pending),
+        (S::Active, E::Suspend, S::Suspended),
+        (S::Suspended, E::Restore, S::Active),
+        (S::PendingCancellation, E::Restore, S::Active),
+        (S::Active, E::Cancel, S::PendingCancellation),
+        (S::Suspended, E::Cancel, S::PendingCancellation),
+        (S::PendingCancellation, E::PeriodEnd, S::Cancelled),
+        (S::Pending, E::Delete, S::Deleted),
+        (S::Suspended, E::Delete, S::Deleted),
+        (S::PendingCancellation, E::Delete, S::Deleted),
+        (S::Cancelled, E::Delete, S::Deleted),
+    ]
+};
+
+impl PlatformStatus {
+    /// The status after `event`.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidTransition`], whose details name `from`, `event` and the events `allowed` now.
+    pub fn after(self, event: PlatformEvent) -> Result<Self> {
+        TRANSITIONS.iter().find(|(from, on, _)| (*from, *on) == (self, event)).map(|(_, _, to)| *to).ok_or_else(|| {
+            Error::new(Kind::InvalidTransition, format!("a platform that is {self} cannot {event}"))
+                .with("from", self)
+                .with("event", event)
+                .with("allowed", self.allowed())
+        })
+    }
+
+    /// The events that may happen now.
+    pub fn allowed(self) -> Vec<PlatformEvent> {
+        TRANSITIONS.iter().filter(|(from, _, _)| *from == self).map(|(_, event, _)| *event).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of the product description, written a second time so that a slip in either is seen.
+    fn expected(from: &str, event: &str) -> Option<&'static str> {
+        match (from, event) {
+            ("pending", "bootstrap") => Some("provisioning"),
+            ("provisioning", "complete") => Some("active"),
+            ("provisioning", "fail") => Some("pending"),
+            ("active", "suspend") => Some("suspended"),
+            ("suspended" | "pending_cancellation", "restore") => Some("active"),
+            ("active" | "suspended", "cancel") => Some("pending_cancellation"),
+            ("pending_cancellation", "period_end") => Some("cancelled"),
+            ("pending" | "suspended" | "pending_cancellation" | "cancelled", "delete") => Some("deleted"),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_whole_cross_product() {
+        for from in PlatformStatus::ALL {
+            for event in PlatformEvent::ALL {
+                let got = from.after(*event);
+                match expected(from.as_str(), event.as_str()) {
+                    Some(to) => assert_eq!(got.unwrap().as_str(), to, "{from} {event}"),
+                    None => {
+                        let error = got.unwrap_err();
+                        assert_eq!(error.kind(), Kind::InvalidTransition);
+                        assert_eq!(error.details()["from"], from.as_str());
+                        assert_eq!(error.details()["event"], event.as_str());
+                        let allowed = error.details()["allowed"].as_array().unwrap();
+                        assert!(allowed.iter().all(|e| expected(from.as_str(), e.as_str().unwrap()).is_some()));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn deleted_is_final() {
+        assert!(PlatformStatus::Deleted.allowed().is_empty());
+    }
+}

@@ -1,0 +1,155 @@
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{geteuid, getpgid};
+use tokio::time::timeout;
+
+use crate::scratch::{PASSWORD, Scratch, connect, refusal, runs, value};
+
+#[tokio::test]
+async fn a_fresh_start_answers_queries() {
+    let scratch = Scratch::new();
+    let cluster = scratch.start().await;
+    let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
+    for (setting, expected) in [
+        ("server_encoding", "UTF8"),
+        ("lc_collate", "C.UTF-8"),
+        ("timezone", "UTC"),
+        ("fsync", "off"),
+        ("max_connections", "20"),
+        ("listen_addresses", "127.0.0.1"),
+        ("unix_socket_directories", ""),
+        ("jit", "off"),
+    ] {
+        assert_eq!(value(&client, &format!("SHOW {setting}")).await, expected, "{setting}");
+    }
+    let owner = scratch.folder().join("cluster").metadata().unwrap();
+    assert_eq!(owner.mode() & 0o777, 0o700);
+    assert_ne!(owner.uid(), 0, "PostgreSQL must not run as root");
+    if !geteuid().is_root() {
+        assert_eq!(owner.uid(), geteuid().as_raw());
+    }
+    assert_eq!(scratch.half_made().len(), 0);
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_processes_are_kept_apart_from_ours() {
+    let scratch = Scratch::new();
+    let cluster = scratch.start().await;
+    let postmaster = scratch.postmaster();
+    // Ctrl-C in a terminal goes to a whole process group.
+    assert_eq!(getpgid(Some(postmaster)).unwrap(), postmaster);
+    assert_ne!(getpgid(None).unwrap(), postmaster);
+    if let Ok(environment) = std::fs::read_to_string(format!("/proc/{postmaster}/environ")) {
+        assert!(environment.contains("LC_ALL=") && !environment.contains("PATH="), "{environment}");
+    }
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_login_needs_the_password() {
+    let scratch = Scratch::new();
+    let cluster = scratch.start().await;
+    let wrong = cluster.url("nno", &"wrong".into(), "postgres");
+    assert!(refusal(connect(&wrong).await).contains("password authentication failed"));
+    let none = format!("postgres://nno@127.0.0.1:{}/postgres", cluster.port());
+    assert!(connect(&none.into()).await.is_err());
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_durable_cluster_writes_through() {
+    let scratch = Scratch::new();
+    let cluster = scratch.start_durable().await;
+    let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
+    for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
+        assert_eq!(value(&client, &format!("SHOW {setting}")).await, "on", "{setting}");
+    }
+    assert_eq!(value(&client, "SHOW shared_buffers").await, "128MB");
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn stopping_and_starting_keeps_the_data_and_the_port() {
+    let scratch = Scratch::new();
+    let cluster = scratch.start().await;
+    let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
+    client.batch_execute("CREATE TABLE kept AS SELECT 42 AS n").await.unwrap();
+    let (port, postmaster) = (cluster.port(), scratch.postmaster());
+    // The open session does not hold up the stop.
+    timeout(Duration::from_secs(5), cluster.stop()).await.unwrap().unwrap();
+    assert!(!runs(postmaster));
+
+    let cluster = scratch.start().await;
+    assert_eq!(cluster.port(), port);
+    let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
+    assert_eq!(value(&client, "SELECT n FROM kept").await, "42");
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn another_port_is_taken_when_the_last_one_is_in_use() {
+    let scratch = Scratch::new();
+    let cluster = scratch.start().await;
+    let port = cluster.port();
+    cluster.stop().await.unwrap();
+
+    let rival = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let cluster = scratch.start().await;
+    assert_ne!(cluster.port(), port);
+    connect(&cluster.superuser_url("postgres")).await.unwrap();
+    drop(rival);
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_clusters_run_side_by_side() {
+    let (left, right) = (Scratch::new(), Scratch::new());
+    let (one, two) = tokio::join!(left.start(), right.start());
+    assert_ne!(one.port(), two.port());
+    let client = connect(&one.superuser_url("postgres")).await.unwrap();
+    client.batch_execute("CREATE TABLE only_here ()").await.unwrap();
+    let other = connect(&two.superuser_url("postgres")).await.unwrap();
+    assert_eq!(value(&other, "SELECT count(*) FROM pg_class WHERE relname = 'only_here'").await, "0");
+    one.stop().await.unwrap();
+    assert_eq!(value(&other, "SELECT 1").await, "1");
+    two.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_postmaster_that_dies_is_noticed_and_started_again() {
+    let scratch = Scratch::new();
+    let mut cluster = scratch.start_durable().await;
+    let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
+    client.batch_execute("CREATE TABLE kept AS SELECT 42 AS n").await.unwrap();
+    // A session that computes does not notice that its postmaster is gone, and holds the shared memory.
+    let busy = connect(&cluster.superuser_url("postgres")).await.unwrap();
+    tokio::spawn(async move { busy.batch_execute("SELECT sum(n) FROM generate_series(1, 1e13) AS n").await });
+    while value(&client, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%1e13%'").await != "2" {}
+    assert!(timeout(Duration::from_millis(100), cluster.exited()).await.is_err());
+
+    let port = cluster.port();
+    kill(scratch.postmaster(), Signal::SIGKILL).unwrap();
+    let exit = timeout(Duration::from_secs(5), cluster.exited()).await.unwrap();
+    assert!(exit.to_string().contains("signal: 9"), "{exit}");
+    cluster.restart().await.unwrap();
+
+    assert_eq!(cluster.port(), port);
+    let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
+    assert_eq!(value(&client, "SELECT n FROM kept").await, "42");
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_log_gets_what_postgres_says() {
+    let scratch = Scratch::new();
+    let cluster = scratch.start().await;
+    let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
+    client.batch_execute("SELECT no_such_column").await.unwrap_err();
+    let log = std::fs::read_to_string(scratch.folder().join("postgres.log")).unwrap();
+    assert!(log.contains("no_such_column") && !log.contains(PASSWORD), "{log}");
+    cluster.stop().await.unwrap();
+}

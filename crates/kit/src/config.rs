@@ -1,0 +1,136 @@
+//! Configuration: the commented `default.toml` of a service, a file, the environment, in this order.
+//!
+//! The environment names a key as `NNO__SECTION__KEY`. All faults are told at once, unknown keys among them, and
+//! nothing secret can be printed: see [`Secret`].
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use config::{Config, Environment, File, FileFormat};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use utoipa::ToSchema;
+
+/// What every environment variable of ours starts with.
+const PREFIX: &str = "NNO";
+const SEPARATOR: &str = "__";
+
+/// Reads the settings of a service.
+///
+/// # Errors
+/// One error that names every fault, and where the value came from cannot be read.
+pub fn load<T: DeserializeOwned + ToSchema>(defaults: &str, file: Option<&Path>) -> Result<T> {
+    let mut sources = Config::builder().add_source(File::from_str(defaults, FileFormat::Toml));
+    if let Some(path) = file {
+        sources = sources.add_source(File::from(path).format(FileFormat::Toml));
+    }
+    let environment = Environment::with_prefix(PREFIX).prefix_separator(SEPARATOR).separator(SEPARATOR);
+    let merged = sources.add_source(environment.try_parsing(true)).build().context("cannot read the configuration")?;
+    read(merged.try_deserialize().context("cannot read the configuration")?)
+}
+
+/// Holds merged settings against their type.
+///
+/// # Errors
+/// One error that names every fault.
+pub fn read<T: DeserializeOwned + ToSchema>(merged: serde_json::Value) -> Result<T> {
+    crate::check::value(merged).or_else(|error| {
+        let fields = error.details().get("fields").and_then(|fields| fields.as_array().cloned()).unwrap_or_default();
+        let told: Vec<String> = fields
+            .iter()
+            .map(|fault| {
+                let text = |key: &str| fault.get(key).and_then(|value| value.as_str()).unwrap_or_default();
+                format!("  {}: {}", text("path"), text("message"))
+            })
+            .collect();
+        bail!("the configuration is not valid:\n{}", told.join("\n"))
+    })
+}
+
+/// A value that is never printed.
+#[derive(Debug, Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Hides a value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(SecretString::from(value.into()))
+    }
+
+    /// The value, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("[redacted]")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+impl utoipa::PartialSchema for Secret {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        String::schema()
+    }
+}
+
+impl ToSchema for Secret {}
+
+/// Where a service listens.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenSettings {
+    /// Address and port; port 0 takes any free one.
+    #[schema(value_type = String)]
+    pub bind: std::net::SocketAddr,
+}
+
+/// A peer that is called over gRPC.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PeerSettings {
+    /// Such as `http://127.0.0.1:9101`.
+    pub url: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Settings {
+        workers: u16,
+        database: Database,
+    }
+
+    #[derive(Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Database {
+        url: Secret,
+    }
+
+    #[test]
+    fn all_faults_at_once() {
+        let wrong = serde_json::json!({ "workers": "many", "databse": {}, "database": { "uri": "x" } });
+        let told = read::<Settings>(wrong).unwrap_err().to_string();
+        for part in ["workers", "databse: is not a known field", "database.url: is required", "database.uri"] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let settings: Settings = read(serde_json::json!({ "workers": 1, "database": { "url": "pw" } })).unwrap();
+        assert_eq!(settings.database.url.expose(), "pw");
+        let printed = format!("{settings:?}{}", serde_json::to_string(&settings).unwrap());
+        assert!(!printed.contains("pw"), "{printed}");
+    }
+}

@@ -1,0 +1,17 @@
+//! The database of a service: pool, named transactions, and the one statement that every write ends in.
+
+mod constraint;
+mod idempotency;
+pub mod migrate;
+mod pool;
+mod record;
+mod tx;
+
+pub use constraint::OnConstraint;
+pub use diesel_async::AsyncPgConnection as Conn;
+pub use migrate::Migrations;
+pub use pool::{Database, DatabaseSettings, Db};
+pub use record::{Audit, Effect, NoEffect, Record, counter_total, tables};
+pub use tx::{Done, Read, Tx, Work};
+
+pub(crate) use idempotency::sweep as sweep_idempotency_keys;

@@ -1,0 +1,228 @@
+//! Transactions, by name. The only way to write.
+//!
+//! A transaction begins when a statement needs it to: one whose only statement is its last, as most creates are,
+//! runs as that single statement. It is run again, a few times, when two writers met. A dry run is the same code
+//! rolled back. A request that carries an idempotency key is answered from what its first run stored.
+
+use std::time::{Duration, Instant};
+
+use diesel::result::QueryResult;
+use diesel_async::{
+    AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager, pooled_connection::deadpool::Object,
+};
+use domain::{Error, Kind, Result};
+use opentelemetry::KeyValue;
+use rand::Rng;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Db, NoEffect, OnConstraint,
+    idempotency,
+    record::{Effect, Record, Written},
+};
+use crate::{WriteCtx, telemetry};
+
+const MAX_RUNS: u32 = 5;
+const KEY_TAKEN: &str = "idempotency_keys_taken";
+
+type Manager = <AsyncPgConnection as AsyncConnection>::TransactionManager;
+
+/// What a transaction left, and how.
+#[derive(Debug, Clone)]
+pub struct Done<T> {
+    /// The answer.
+    pub value: T,
+    /// Whether it is the answer of an earlier run with the same idempotency key.
+    pub replayed: bool,
+    /// Whether nothing was kept.
+    pub dry_run: bool,
+}
+
+impl<T> Done<T> {
+    /// The same with another answer.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Done<U> {
+        Done { value: f(self.value), replayed: self.replayed, dry_run: self.dry_run }
+    }
+}
+
+/// A transaction under way.
+pub struct Tx {
+    connection: Object<AsyncPgConnection>,
+    ctx: WriteCtx,
+    begun: bool,
+    finished: bool,
+    wake: bool,
+}
+
+/// The body of a transaction: an async closure that may be called again.
+pub trait Work<'r, T>: Fn(&'r mut Tx) -> Self::Fut {
+    /// What the closure gives.
+    type Fut: Future<Output = Result<T>> + Send;
+}
+
+impl<'r, T, F, Fut> Work<'r, T> for F
+where
+    F: Fn(&'r mut Tx) -> Fut,
+    Fut: Future<Output = Result<T>> + Send,
+{
+    type Fut = Fut;
+}
+
+/// The body of a read: an async closure that may be called again.
+pub trait Read<'r, T>: Fn(&'r mut AsyncPgConnection) -> Self::Fut {
+    /// What the closure gives.
+    type Fut: Future<Output = Result<T>> + Send;
+}
+
+impl<'r, T, F, Fut> Read<'r, T> for F
+where
+    F: Fn(&'r mut AsyncPgConnection) -> Fut,
+    Fut: Future<Output = Result<T>> + Send,
+{
+    type Fut = Fut;
+}
+
+impl Tx {
+    /// The connection, inside the transaction.
+    ///
+    /// # Errors
+    /// When the transaction cannot begin.
+    pub async fn conn(&mut self) -> Result<&mut AsyncPgConnection> {
+        if !self.begun {
+            Manager::begin_transaction(&mut *self.connection).await?;
+            self.begun = true;
+        }
+        Ok(&mut self.connection)
+    }
+
+    /// The last statement: the change and its record, together. `answer` is what the caller and its repetitions
+    /// get.
+    ///
+    /// # Errors
+    /// What `on_constraint` makes of a violated constraint, or the general meaning of a database error.
+    pub async fn finish<E: Effect + 'static, T: Serialize>(
+        &mut self,
+        effect: E,
+        record: Record,
+        answer: T,
+        on_constraint: impl FnOnce(&str) -> Option<Error>,
+    ) -> Result<T> {
+        self.wake |= record.has_commands();
+        let written = Written::new(effect, record, &self.ctx, &answer)?;
+        if self.ctx.dry_run {
+            self.conn().await?;
+        }
+        let result: QueryResult<usize> = written.execute(&mut *self.connection).await;
+        result.on_constraint(|name| if name == KEY_TAKEN { Some(key_taken()) } else { on_constraint(name) })?;
+        self.finished = true;
+        Ok(answer)
+    }
+
+    async fn commit<T: Serialize>(&mut self, answer: &T) -> Result<()> {
+        if self.ctx.dry_run {
+            return self.roll_back().await;
+        }
+        if !self.finished && self.ctx.idempotency.is_some() {
+            let written = Written::new(NoEffect, Record::default(), &self.ctx, answer)?;
+            let result: QueryResult<usize> = written.execute(&mut *self.connection).await;
+            result.on_constraint(|name| (name == KEY_TAKEN).then(key_taken))?;
+        }
+        if self.begun {
+            Manager::commit_transaction(&mut *self.connection).await?;
+        }
+        Ok(())
+    }
+
+    async fn roll_back(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.begun) {
+            Manager::rollback_transaction(&mut *self.connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The key is there: a repetition, or the same request running beside this one.
+fn key_taken() -> Error {
+    Error::new(Kind::Conflict, "A request with this Idempotency-Key is still running, try again")
+}
+
+impl Db {
+    /// Runs `work` as the transaction `name`, such as `platform.suspend`.
+    ///
+    /// # Errors
+    /// Those of `work`; nothing is kept then.
+    pub async fn tx<T, F>(&self, name: &'static str, ctx: &WriteCtx, work: F) -> Result<Done<T>>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        F: for<'r> Work<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync,
+    {
+        let started = Instant::now();
+        let mut run = 1;
+        let result = loop {
+            match self.run_once(ctx, &work).await {
+                Err(error) if error.may_rerun() && run < MAX_RUNS => {
+                    tracing::debug!(transaction = name, run, context = error.log_context(), "running again");
+                    let most = 5u64 << run;
+                    let pause = rand::rng().random_range(1..=most);
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    run += 1;
+                }
+                result => break result,
+            }
+        };
+        let outcome = result.as_ref().map_or_else(|error| error.kind().as_str(), |_| "OK");
+        let labels = [KeyValue::new("name", name), KeyValue::new("outcome", outcome)];
+        telemetry::measure("nno.transaction.duration", &labels, started.elapsed());
+        result
+    }
+
+    async fn run_once<T, F>(&self, ctx: &WriteCtx, work: &F) -> Result<Done<T>>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        F: for<'r> Work<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync,
+    {
+        let connection = self.conn().await?;
+        let mut tx = Tx { connection, ctx: ctx.clone(), begun: false, finished: false, wake: false };
+        let result = match work(&mut tx).await {
+            Ok(value) => tx.commit(&value).await.map(|()| value),
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(value) => {
+                if tx.wake && !ctx.dry_run {
+                    self.wake_relay();
+                }
+                Ok(Done { value, replayed: false, dry_run: ctx.dry_run })
+            }
+            Err(error) => {
+                // A connection that cannot roll back is marked broken and leaves the pool.
+                let _ = tx.roll_back().await;
+                // A repetition meets what its first run did: its error is answered with the first run's answer.
+                if let Some(asked) = ctx.idempotency.as_ref().filter(|_| !error.may_rerun())
+                    && let Some(value) = idempotency::replay(&mut tx.connection, &ctx.ctx.caller.id, asked).await?
+                {
+                    return Ok(Done { value, replayed: true, dry_run: false });
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs a read, once more if its connection turns out to be dead.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        F: for<'r> Read<'r, T> + AsyncFn(&mut AsyncPgConnection) -> Result<T> + Send + Sync,
+    {
+        let mut connection = self.conn().await?;
+        match work(&mut connection).await {
+            Err(error) if error.kind() == Kind::ServiceUnavailable => {
+                drop(connection);
+                work(&mut *self.conn().await?).await
+            }
+            result => result,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! gRPC between services: a server that lets in only listed callers, and peers that are called with a deadline.
+
+mod access;
+mod peer;
+mod server;
+
+pub use access::{Access, read_ctx, write_ctx};
+pub use peer::{Peer, PeerCall};
+pub use server::{GrpcSettings, serve};

@@ -1,0 +1,200 @@
+//! What handlers take: typed, checked, and with the caller already known.
+
+use std::{future::{Ready, ready}, sync::Arc};
+
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::header,
+    web::{self, BytesMut},
+};
+use domain::{Cursor, Error, Kind, Limit, Result};
+use futures_util::{
+    StreamExt,
+    future::LocalBoxFuture,
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{HttpError, HttpSettings, request_id};
+use crate::{
+    Ctx, WriteCtx, check,
+    context::Idempotency,
+    identity::Verifier,
+    telemetry,
+};
+
+impl FromRequest for Ctx {
+    type Error = HttpError;
+    type Future = Ready<Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(ctx(request).map_err(HttpError))
+    }
+}
+
+fn ctx(request: &HttpRequest) -> Result<Ctx> {
+    let verifier = request.app_data::<web::Data<Verifier>>().ok_or_else(|| Error::internal("no verifier"))?;
+    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    Ok(Ctx {
+        caller: verifier.verify(authorization)?,
+        request_id: request_id(request),
+        traceparent: telemetry::traceparent().map(Arc::from),
+    })
+}
+
+/// A write: how it is to be done, and its body.
+#[derive(Debug)]
+pub struct Command<T> {
+    /// Who, and how.
+    pub ctx: WriteCtx,
+    /// What.
+    pub body: T,
+}
+
+/// A write that takes no body; an empty object is one too.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoBody {}
+
+impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Command<T> {
+    type Error = HttpError;
+    type Future = LocalBoxFuture<'static, Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            // The caller first: a stranger's body is not even read.
+            let ctx = ctx(&request)?;
+            let bytes = body(&request, &mut payload).await?;
+            let ctx = write_ctx(&request, ctx, &bytes)?;
+            Ok(Self { ctx, body: check::bytes(&bytes)? })
+        })
+    }
+}
+
+async fn body(request: &HttpRequest, payload: &mut Payload) -> Result<BytesMut> {
+    let settings = request.app_data::<web::Data<HttpSettings>>().ok_or_else(|| Error::internal("no settings"))?;
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    if let Some(kind) = header(header::CONTENT_TYPE)
+        && !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    {
+        return Err(Error::new(Kind::UnsupportedMediaType, "The body must be application/json"));
+    }
+    let too_large = || {
+        Error::new(Kind::PayloadTooLarge, format!("The body is larger than {} bytes", settings.max_body_bytes))
+            .with("maxBytes", settings.max_body_bytes)
+    };
+    if header(header::CONTENT_LENGTH).and_then(|text| text.parse::<usize>().ok()).is_some_and(|n| n > settings.max_body_bytes) {
+        return Err(too_large());
+    }
+    let read = async {
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|error| Error::invalid("", "The body ended too early").context(error))?;
+            if bytes.len() + chunk.len() > settings.max_body_bytes {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    };
+    tokio::time::timeout(settings.body_timeout, read).await.unwrap_or_else(|_| {
+        let message = format!("The body did not arrive within {} s", settings.body_timeout.as_secs_f32());
+        Err(Error::new(Kind::RequestTimeout, message))
+    })
+}
+
+#[derive(Deserialize)]
+struct WriteQuery {
+    #[serde(rename = "dryRun")]
+    dry_run: Option<String>,
+}
+
+fn write_ctx(request: &HttpRequest, ctx: Ctx, body: &[u8]) -> Result<WriteCtx> {
+    let query = web::Query::<WriteQuery>::from_query(request.query_string())
+        .map_err(|error| Error::invalid("dryRun", "must be given once").context(error))?;
+    let dry_run = match query.dry_run.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Error::invalid("dryRun", "must be true or false")),
+    };
+    let text = |name: &str| match request.headers().get(name).map(|value| value.to_str()) {
+        None => Ok(None),
+        Some(Ok(text)) => Ok(Some(text)),
+        Some(Err(error)) => Err(Error::invalid(name, "must be printable ASCII").context(error)),
+    };
+    let parts = [request.method().as_str().as_bytes(), request.path().as_bytes(), body];
+    let idempotency = text("Idempotency-Key")?.map(|key| Idempotency::new(key, &parts)).transpose()?;
+    let if_match = text("If-Match")?.map(str::to_owned);
+    Ok(WriteCtx { ctx, dry_run, idempotency, if_match })
+}
+
+/// The parts of the path. A part that can be no id names nothing that exists: 404, without asking the database.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest for Path<T> {
+    type Error = HttpError;
+    type Future = Ready<Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let parsed = web::Path::<T>::from_request(request, payload).into_inner();
+        ready(parsed.map(|path| Self(path.into_inner())).map_err(|error| {
+            let message = format!("'{}' was not found", request.path());
+            HttpError(Error::new(Kind::NotFound, message).context(error))
+        }))
+    }
+}
+
+/// The query of a read.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest for Query<T> {
+    type Error = HttpError;
+    type Future = Ready<Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(query(request.query_string()).map(Self).map_err(HttpError))
+    }
+}
+
+/// Each parameter is read by itself, so that a fault can be told by its name.
+fn query<T: DeserializeOwned>(text: &str) -> Result<T> {
+    use serde::de::{IntoDeserializer, value::MapDeserializer};
+    let pairs = web::Query::<Vec<(String, String)>>::from_query(text)
+        .map_err(|error| Error::invalid("", "The query cannot be read").context(error))?
+        .into_inner();
+    if let Some((name, _)) = pairs.iter().find(|(_, value)| value.contains('\0')) {
+        return Err(Error::invalid(name.as_str(), "must not hold a NUL"));
+    }
+    let map = MapDeserializer::<_, serde::de::value::Error>::new(
+        pairs.iter().map(|(name, value)| (name.as_str(), value.as_str().into_deserializer())),
+    );
+    let mut track = serde_path_to_error::Track::new();
+    T::deserialize(serde_path_to_error::Deserializer::new(map, &mut track))
+        .map_err(|error| Error::invalid(track.path().to_string(), error.to_string()))
+}
+
+/// `?limit=&cursor=` of every list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// Things on the page: 1 to 100, 50 if absent; above 100 is cut to 100.
+    pub limit: Option<String>,
+    /// Where the page starts: `nextCursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+impl ListQuery {
+    /// The limit and place in the list that `list` names, filter included.
+    ///
+    /// # Errors
+    /// [`Kind::Validation`] for the limit, [`Kind::InvalidCursor`] for the cursor.
+    pub fn parse(&self, list: &str) -> Result<(Limit, Option<Cursor>)> {
+        let limit = Limit::parse(self.limit.as_deref())?;
+        let cursor = self.cursor.as_deref().map(|token| Cursor::decode(token, list)).transpose()?;
+        Ok((limit, cursor))
+    }
+}

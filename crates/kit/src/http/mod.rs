@@ -1,0 +1,15 @@
+//! HTTP: one way in for every service.
+
+mod answer;
+mod entry;
+pub mod etag;
+mod extract;
+mod health;
+mod server;
+
+pub use answer::{Answer, HttpError, HttpResult, Paged, Pagination, Success, read};
+pub use extract::{Command, ListQuery, NoBody, Path, Query};
+pub use health::Probe;
+pub use server::{HttpSettings, Routes, ServiceConfig, Shared, document, serve};
+
+pub(crate) use entry::request_id;

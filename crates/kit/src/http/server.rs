@@ -1,0 +1,143 @@
+//! The HTTP server of a service.
+
+use std::{net::TcpListener, time::Duration};
+
+use actix_web::{App, HttpRequest, HttpServer, dev::{ResourceDef, Server}, middleware::from_fn, web};
+use domain::{Error, Kind};
+use serde::{Deserialize, Serialize};
+use utoipa::{ToSchema, openapi::OpenApi};
+use utoipa_actix_web::AppExt;
+
+use super::{HttpError, HttpResult, Probe, entry, health};
+use crate::{identity::Verifier, shutdown::Shutdown};
+
+pub use utoipa_actix_web::service_config::ServiceConfig;
+
+/// Adds the routes of a service.
+pub type Routes = fn(&mut ServiceConfig);
+
+/// Where and within which limits a process serves HTTP.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Address and port; port 0 takes any free one.
+    #[schema(value_type = String)]
+    pub bind: std::net::SocketAddr,
+    /// Worker threads; 0 is one per core.
+    #[schema(maximum = 256)]
+    pub workers: usize,
+    /// The largest body that is read.
+    #[schema(minimum = 1024)]
+    pub max_body_bytes: usize,
+    /// How long a client may take to send its head.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub head_timeout: Duration,
+    /// How long a client may take to send its body.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub body_timeout: Duration,
+    /// How long a request may take in all.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub request_timeout: Duration,
+    /// How long requests under way may take to end when the process stops.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub drain_timeout: Duration,
+}
+
+/// What each worker thread is given.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Limits.
+    pub settings: HttpSettings,
+    /// Who is believed.
+    pub verifier: Verifier,
+    /// What `/ready` looks at.
+    pub probes: Vec<Probe>,
+}
+
+/// The document of the routes.
+pub fn document(routes: Routes, base: OpenApi) -> OpenApi {
+    App::new().into_utoipa_app().openapi(base).configure(routes).split_for_parts().1
+}
+
+/// Starts to serve; the server ends when the shutdown begins and the requests under way have ended. `state` is made once per worker thread,
+/// so that its pools and channels live where they are used.
+///
+/// # Errors
+/// When the server cannot start.
+pub fn serve<S: 'static>(
+    listener: TcpListener,
+    shared: Shared,
+    shutdown: Shutdown,
+    routes: Routes,
+    state: impl Fn() -> anyhow::Result<S> + Send + Clone + 'static,
+) -> anyhow::Result<Server> {
+    let paths = web::Data::new(Paths::of(&document(routes, OpenApi::default())));
+    let settings = shared.settings.clone();
+    // A state that cannot be made is found here, not in a worker thread.
+    drop(state()?);
+    let mut server = HttpServer::new(move || {
+        let state = state().map(web::Data::new);
+        App::new()
+            .into_utoipa_app()
+            .app_data(web::Data::new(shared.settings.clone()))
+            .app_data(web::Data::new(shared.verifier.clone()))
+            .app_data(web::Data::new(shared.probes.clone()))
+            .app_data(paths.clone())
+            .configure(|config| {
+                if let Ok(state) = state {
+                    config.app_data(state);
+                }
+                routes(config);
+            })
+            .into_app()
+            .configure(health::configure)
+            .default_service(web::to(nothing_here))
+            .wrap(from_fn(entry::enter))
+    })
+    .client_request_timeout(settings.head_timeout)
+    .shutdown_timeout(settings.drain_timeout.as_secs())
+    .disable_signals();
+    if settings.workers > 0 {
+        server = server.workers(settings.workers);
+    }
+    let server = server.listen(listener)?.run();
+    let handle = server.handle();
+    shutdown.clone().spawn(async move {
+        shutdown.begun().await;
+        handle.stop(true).await;
+    });
+    Ok(server)
+}
+
+/// The paths of a service and the methods that each takes, to tell 405 from 404.
+struct Paths(Vec<(ResourceDef, Vec<&'static str>)>);
+
+impl Paths {
+    fn of(document: &OpenApi) -> Self {
+        let methods = |item: &utoipa::openapi::PathItem| {
+            [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("PATCH", &item.patch), ("DELETE", &item.delete)]
+                .into_iter()
+                .filter(|(_, operation)| operation.is_some())
+                .map(|(name, _)| name)
+                .collect()
+        };
+        Self(document.paths.paths.iter().map(|(path, item)| (ResourceDef::new(path.as_str()), methods(item))).collect())
+    }
+}
+
+#[expect(clippy::unused_async, reason = "a handler is async")]
+async fn nothing_here(request: HttpRequest, paths: web::Data<Paths>) -> HttpResult {
+    let at_path = paths.0.iter().filter(|(pattern, _)| pattern.is_match(request.path()));
+    let mut allowed: Vec<&str> = at_path.flat_map(|(_, methods)| methods.iter().copied()).collect();
+    allowed.dedup();
+    if allowed.is_empty() {
+        let message = format!("There is nothing at '{}'", request.path());
+        return Err(HttpError(Error::new(Kind::NotFound, message)));
+    }
+    let message = format!("'{}' does not take {}", request.path(), request.method());
+    Err(HttpError(Error::new(Kind::MethodNotAllowed, message).with("allowed", allowed)))
+}

@@ -1,0 +1,113 @@
+//! The Ed25519 keys that processes sign with and are known by.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use ed25519_dalek::{
+    SigningKey, VerifyingKey,
+    pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, spki::der::pem::LineEnding},
+};
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Where a process finds its own key and those of the processes it believes.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentitySettings {
+    /// Folder with this process's `private/<name>.pem` and everyone's `public/<name>.pem`; `nno keys` makes it.
+    #[schema(value_type = String)]
+    pub keys_dir: PathBuf,
+}
+
+/// A process's own key.
+#[derive(Clone)]
+pub struct KeyPair(SigningKey);
+
+impl std::fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyPair")
+    }
+}
+
+impl KeyPair {
+    /// A new random key.
+    pub fn generate() -> Self {
+        Self(SigningKey::from_bytes(&rand::random()))
+    }
+
+    /// Writes `private/<name>.pem` (0600) and `public/<name>.pem` under `dir`, unless they are there.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn ensure(dir: &Path, name: &str) -> Result<()> {
+        let (private, public) = (private_path(dir, name), public_path(dir, name));
+        if private.exists() && public.exists() {
+            return Ok(());
+        }
+        let pair = Self::generate();
+        fs::create_dir_all(dir.join("public"))?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join("private"))?;
+        let pem = pair.0.to_pkcs8_pem(LineEnding::LF).context("cannot write a private key")?;
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&private)?;
+        file.write_all(pem.as_bytes())?;
+        let pem = pair.0.verifying_key().to_public_key_pem(LineEnding::LF).context("cannot write a public key")?;
+        fs::write(&public, pem)?;
+        Ok(())
+    }
+
+    /// Reads `private/<name>.pem` under `dir`.
+    ///
+    /// # Errors
+    /// When it is not there or not an Ed25519 key.
+    pub fn read(dir: &Path, name: &str) -> Result<Self> {
+        let path = private_path(dir, name);
+        let key = SigningKey::from_pkcs8_pem(&read(&path)?)
+            .with_context(|| format!("{} is not an Ed25519 private key in PKCS#8", path.display()))?;
+        Ok(Self(key))
+    }
+
+    /// The key to sign with.
+    pub(super) fn encoding(&self) -> Result<EncodingKey> {
+        Ok(EncodingKey::from_ed_der(self.0.to_pkcs8_der().context("cannot encode a private key")?.as_bytes()))
+    }
+
+    /// The key to know this process by.
+    pub(super) fn decoding(&self) -> DecodingKey {
+        DecodingKey::from_ed_der(self.0.verifying_key().as_bytes())
+    }
+}
+
+/// Every `public/<name>.pem` under `dir`, by name.
+pub(super) fn public_keys(dir: &Path) -> Result<Vec<(String, DecodingKey)>> {
+    let folder = dir.join("public");
+    let entries = fs::read_dir(&folder)
+        .with_context(|| format!("cannot read {} (make keys with `nno keys`)", folder.display()))?;
+    let mut keys = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+        let key = VerifyingKey::from_public_key_pem(&read(&path)?)
+            .with_context(|| format!("{} is not an Ed25519 public key", path.display()))?;
+        keys.push((name.to_owned(), DecodingKey::from_ed_der(key.as_bytes())));
+    }
+    Ok(keys)
+}
+
+fn private_path(dir: &Path, name: &str) -> PathBuf {
+    dir.join("private").join(format!("{name}.pem"))
+}
+
+fn public_path(dir: &Path, name: &str) -> PathBuf {
+    dir.join("public").join(format!("{name}.pem"))
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path)
+        .with_context(|| format!("cannot read the key {} (make keys with `nno keys`)", path.display()))
+}

@@ -1,0 +1,3 @@
+//! The provisioning service: the only service that touches a provider.
+
+pub mod providers;

@@ -1,0 +1,180 @@
+//! What a test does with a fake provider: tell it what to do wrong, and look at what came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::Connection;
+
+use super::FakeProvider;
+use super::script::{Rule, Script};
+use super::state::{self, Call, LiveTarget, sql};
+use crate::providers::fault::Doing as _;
+use crate::providers::{ProviderError, Target};
+
+/// What has been done to targets of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// How many there are.
+    pub live: u64,
+    /// How many were made.
+    pub created: u64,
+    /// How often one was changed to another spec.
+    pub changed: u64,
+    /// How many were removed.
+    pub destroyed: u64,
+}
+
+impl FakeProvider {
+    /// Sets the script for all that use this provider; its rules count from here, and what hangs for ever goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of SQLite.
+    pub async fn set_script(&self, script: Script) -> Result<(), ProviderError> {
+        self.call(move |connection| state::set_script(connection, &script)).await
+    }
+
+    /// Sets a script of `rules` alone; see [`FakeProvider::set_script`].
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of SQLite.
+    pub async fn follow(&self, rules: impl Into<Vec<Rule>>) -> Result<(), ProviderError> {
+        self.set_script(Script { rules: rules.into(), ..Script::default() }).await
+    }
+
+    /// The script that is followed now.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of SQLite.
+    pub async fn script(&self) -> Result<Script, ProviderError> {
+        self.call(|connection| state::script(connection)).await
+    }
+
+    /// Every call there ever was, the first first.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of SQLite.
+    pub async fn calls(&self) -> Result<Vec<Call>, ProviderError> {
+        self.call(|connection| {
+            let rows = rows(
+                connection,
+                "SELECT seq, at, operation, identity, outcome FROM calls ORDER BY seq",
+                |row| {
+                    let outcome: Option<String> = row.get(4)?;
+                    let call = Call {
+                        number: row.get(0)?,
+                        at: row.get(1)?,
+                        operation: row.get(2)?,
+                        identity: row.get(3)?,
+                        outcome: None,
+                    };
+                    Ok((call, outcome))
+                },
+            )?;
+            rows.into_iter()
+                .map(|(call, outcome)| {
+                    let outcome = outcome.map(|text| serde_json::from_str(&text)).transpose();
+                    Ok(Call { outcome: outcome.doing(|| "reading the outcome".to_owned())?, ..call })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Everything that was made and not destroyed, in the order it was made.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of SQLite.
+    pub async fn live(&self) -> Result<Vec<LiveTarget>, ProviderError> {
+        self.call(|connection| {
+            rows(connection, "SELECT identity, kind, name, provider_id FROM targets ORDER BY seq", |row| {
+                Ok(LiveTarget {
+                    identity: row.get(0)?,
+                    kind: row.get(1)?,
+                    name: row.get(2)?,
+                    provider_id: row.get(3)?,
+                })
+            })
+        })
+        .await
+    }
+
+    /// What lives and is none of `expected`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of SQLite.
+    pub async fn orphans(&self, expected: &[Target]) -> Result<Vec<LiveTarget>, ProviderError> {
+        let expected: BTreeSet<String> = expected.iter().map(Target::identity).collect();
+        let mut live = self.live().await?;
+        live.retain(|found| !expected.contains(&found.identity));
+        Ok(live)
+    }
+
+    /// The identities under which more than one target lives.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of SQLite.
+    pub async fn doubles(&self) -> Result<Vec<String>, ProviderError> {
+        self.call(|connection| {
+            let query =
+                "SELECT identity FROM targets GROUP BY identity HAVING count(*) > 1 ORDER BY identity";
+            rows(connection, query, |row| row.get(0))
+        })
+        .await
+    }
+
+    /// The identities that were made more than once, also if what was made first is gone by now.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of SQLite.
+    pub async fn made_again(&self) -> Result<Vec<String>, ProviderError> {
+        self.call(|connection| {
+            let query = "SELECT identity FROM effects WHERE effect = 'created'
+                 GROUP BY identity HAVING count(*) > 1 ORDER BY identity";
+            rows(connection, query, |row| row.get(0))
+        })
+        .await
+    }
+
+    /// What has been done, by [`ResourceKind::as_str`](crate::providers::ResourceKind::as_str) of the kind.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of SQLite.
+    pub async fn counts(&self) -> Result<BTreeMap<String, Counts>, ProviderError> {
+        self.call(|connection| {
+            let query = "SELECT kind, effect, count(*) FROM effects GROUP BY kind, effect
+                 UNION ALL SELECT kind, 'live', count(*) FROM targets GROUP BY kind";
+            let rows: Vec<(String, String, i64)> =
+                rows(connection, query, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            let mut counts = BTreeMap::<String, Counts>::new();
+            for (kind, what, count) in rows {
+                let counts = counts.entry(kind).or_default();
+                let count = u64::try_from(count).unwrap_or_default();
+                match what.as_str() {
+                    "created" => counts.created = count,
+                    "changed" => counts.changed = count,
+                    "destroyed" => counts.destroyed = count,
+                    _ => counts.live = count,
+                }
+            }
+            Ok(counts)
+        })
+        .await
+    }
+}
+
+/// All rows of a query.
+fn rows<T>(
+    connection: &Connection,
+    query: &str,
+    read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, ProviderError> {
+    sql(connection.prepare(query).and_then(|mut statement| statement.query_map((), read)?.collect()))
+}

@@ -1,0 +1,392 @@
+//! What the fake provider remembers: one function, one transaction.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::script::{Action, Operation, Rule, Script};
+use crate::providers::bundle::hex;
+use crate::providers::fault::Doing as _;
+use crate::providers::{Observed, ProviderError, ResourceKind, Spec, Target};
+
+/// A target lives in as many rows as were made of it: the table is not what keeps it single.
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS targets (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        identity TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        provider_id TEXT NOT NULL UNIQUE,
+        spec_digest TEXT NOT NULL,
+        details TEXT NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS targets_identity ON targets (identity);
+    CREATE TABLE IF NOT EXISTS calls (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        operation TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        identity TEXT NOT NULL,
+        capped INTEGER NOT NULL,
+        outcome TEXT
+    );
+    CREATE INDEX IF NOT EXISTS calls_at ON calls (at);
+    CREATE TABLE IF NOT EXISTS effects (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        identity TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        effect TEXT NOT NULL CHECK (effect IN ('created', 'changed', 'destroyed'))
+    );";
+
+/// A call as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Counts the calls of the provider, starting at 1.
+    pub number: i64,
+    /// When it came in, in Unix milliseconds.
+    pub at: i64,
+    /// `ensure`, `destroy` or `observe`.
+    pub operation: String,
+    /// [`Target::identity`].
+    pub identity: String,
+    /// How it was answered; `None` if it has not been, as when its process was killed.
+    pub outcome: Option<Outcome>,
+}
+
+/// How a call was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Truly.
+    Ok,
+    /// With this error.
+    Failed(String),
+    /// With a lie.
+    Lied,
+    /// Turned away for being over the cap of calls per second; counts for no rule.
+    Capped,
+}
+
+/// Something the provider has made and not destroyed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveTarget {
+    /// [`Target::identity`].
+    pub identity: String,
+    /// [`ResourceKind::as_str`] of its kind.
+    pub kind: String,
+    /// [`Target::name`].
+    pub name: String,
+    /// Its id.
+    pub provider_id: String,
+}
+
+/// A call that has been recorded and looked up in the script.
+pub(super) struct Begun {
+    pub(super) call: i64,
+    pub(super) latency: Duration,
+    pub(super) action: Option<Action>,
+    pub(super) generation: i64,
+}
+
+/// Makes the tables.
+pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(10))?;
+    // What a process has committed outlives the process; that it outlives the machine no test asks for.
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute_batch(SCHEMA)?;
+    tx.commit()
+}
+
+/// Sets `script`, unless it is the one that was configured last.
+pub(super) fn configure(connection: &mut Connection, script: &Script) -> Result<(), ProviderError> {
+    write(connection, |tx| {
+        let text = serde_json::to_string(script).doing(|| "writing the script".to_owned())?;
+        if setting(tx, "configured")?.as_ref() != Some(&text) {
+            put_setting(tx, "configured", &text)?;
+            put_script(tx, &text)?;
+        }
+        Ok(())
+    })
+}
+
+/// Sets `script`; its rules count from here.
+pub(super) fn set_script(connection: &mut Connection, script: &Script) -> Result<(), ProviderError> {
+    write(connection, |tx| {
+        let text = serde_json::to_string(script).doing(|| "writing the script".to_owned())?;
+        put_script(tx, &text)
+    })
+}
+
+fn put_script(tx: &Transaction<'_>, text: &str) -> Result<(), ProviderError> {
+    put_setting(tx, "script", text)?;
+    put_setting(tx, "generation", &(generation(tx)? + 1).to_string())?;
+    let last: i64 = sql(tx.query_row("SELECT coalesce(max(seq), 0) FROM calls", (), |row| row.get(0)))?;
+    put_setting(tx, "since", &last.to_string())
+}
+
+/// The script that is followed now.
+pub(super) fn script(connection: &Connection) -> Result<Script, ProviderError> {
+    match setting(connection, "script")? {
+        Some(text) => serde_json::from_str(&text).doing(|| "reading the script".to_owned()),
+        None => Ok(Script::default()),
+    }
+}
+
+/// Counts how often a script was set.
+pub(super) fn generation(connection: &Connection) -> Result<i64, ProviderError> {
+    Ok(setting(connection, "generation")?.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// Records a call and says what the script has for it.
+pub(super) fn begin(
+    connection: &mut Connection,
+    operation: Operation,
+    target: &Target,
+    now: i64,
+) -> Result<Begun, ProviderError> {
+    // The record of a call that is turned away has to be committed as well.
+    write(connection, |tx| {
+        let script = script(tx)?;
+        let wait = wait_for_cap(tx, &script, now)?;
+        let outcome = wait.map(|_| to_json(&Outcome::Capped)).transpose()?;
+        let call = sql(tx.query_row(
+            "INSERT INTO calls (at, operation, kind, name, identity, capped, outcome)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING seq",
+            (
+                now,
+                operation.as_str(),
+                target.kind().as_str(),
+                target.name(),
+                target.identity(),
+                wait.is_some(),
+                outcome,
+            ),
+            |row| row.get(0),
+        ))?;
+        if let Some(wait) = wait {
+            return Ok(Err(ProviderError::rate_limited(wait, "too many calls in a second")));
+        }
+        let action = action_for(tx, script.rules, operation, target)?;
+        Ok(Ok(Begun { call, latency: script.latency, action, generation: generation(tx)? }))
+    })?
+}
+
+/// How long to stay away, if as many calls have come in during the last second as are let through.
+fn wait_for_cap(tx: &Transaction<'_>, script: &Script, now: i64) -> Result<Option<Duration>, ProviderError> {
+    let Some(cap) = script.calls_per_second else { return Ok(None) };
+    let (count, first): (i64, Option<i64>) = sql(tx.query_row(
+        "SELECT count(*), min(at) FROM calls WHERE at > ?1 AND NOT capped",
+        [now.saturating_sub(1000)],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    ))?;
+    let left = first.map_or(0, |first| first.saturating_add(1000).saturating_sub(now));
+    let wait = Duration::from_millis(u64::try_from(left).unwrap_or(0).max(1));
+    Ok((count >= i64::from(cap.get())).then_some(wait))
+}
+
+/// What the first rule that fits the latest call says.
+fn action_for(
+    tx: &Transaction<'_>,
+    rules: Vec<Rule>,
+    operation: Operation,
+    target: &Target,
+) -> Result<Option<Action>, ProviderError> {
+    let since: i64 = setting(tx, "since")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+    for rule in rules {
+        let fits = rule.operation.is_none_or(|wanted| wanted == operation)
+            && rule.kind.is_none_or(|wanted| wanted == target.kind())
+            && rule.name.as_ref().is_none_or(|wanted| wanted == target.name());
+        if !fits {
+            continue;
+        }
+        let number = sql(tx.query_row(
+            "SELECT count(*) FROM calls
+             WHERE seq > ?1 AND NOT capped
+               AND (?2 IS NULL OR operation = ?2) AND (?3 IS NULL OR kind = ?3) AND (?4 IS NULL OR name = ?4)",
+            (since, rule.operation.map(Operation::as_str), rule.kind.map(ResourceKind::as_str), rule.name),
+            |row| row.get(0),
+        ))?;
+        if rule.calls.include(number) {
+            return Ok(Some(rule.action));
+        }
+    }
+    Ok(None)
+}
+
+/// Records how a call was answered.
+pub(super) fn finish(connection: &mut Connection, call: i64, outcome: &Outcome) -> Result<(), ProviderError> {
+    let outcome = to_json(outcome)?;
+    sql(connection.execute("UPDATE calls SET outcome = ?2 WHERE seq = ?1", (call, outcome))).map(drop)
+}
+
+/// Makes the target or changes it to what its spec says; `blindly` without looking whether there is one already.
+pub(super) fn ensure(
+    connection: &mut Connection,
+    target: &Target,
+    blindly: bool,
+    now: i64,
+) -> Result<Observed, ProviderError> {
+    let details = details(target)?;
+    let digest = spec_digest(target)?;
+    write(connection, |tx| {
+        let present = if blindly { None } else { live(tx, target)? };
+        if let Some((observed, before)) = present {
+            // The first commit of a repository and a secret without a value are not made again.
+            let kept = target.kind() == ResourceKind::GitRepository || digest.is_none();
+            if kept || digest.as_ref() == Some(&before) {
+                return Ok(observed);
+            }
+            sql(tx.execute(
+                "UPDATE targets SET spec_digest = ?2, details = ?3 WHERE identity = ?1",
+                (target.identity(), &digest, details.to_string()),
+            ))?;
+            record(tx, target.identity(), target.kind().as_str(), "changed", now)?;
+            return Ok(Observed { details, ..observed });
+        }
+        if target.kind() == ResourceKind::Secret {
+            let worker = Target::plain(ResourceKind::Worker, target.name())?;
+            if live(tx, &worker)?.is_none() {
+                return Err(ProviderError::permanent(format!("{worker} does not exist")));
+            }
+        }
+        let observed = observed(target.identity(), format!("fake-{}", Uuid::now_v7()), details);
+        sql(tx.execute(
+            "INSERT INTO targets (identity, kind, name, provider_id, spec_digest, details) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            (
+                target.identity(),
+                target.kind().as_str(),
+                target.name(),
+                &observed.provider_id,
+                digest.unwrap_or_default(),
+                observed.details.to_string(),
+            ),
+        ))?;
+        record(tx, target.identity(), target.kind().as_str(), "created", now)?;
+        Ok(observed)
+    })
+}
+
+/// Removes all that was made of the target, and the secrets of a worker.
+pub(super) fn destroy(connection: &mut Connection, target: &Target, now: i64) -> Result<(), ProviderError> {
+    write(connection, |tx| {
+        let with_secrets = target.kind() == ResourceKind::Worker;
+        let removed: Vec<(String, String)> = sql(tx
+            .prepare(
+                "DELETE FROM targets WHERE identity = ?1 OR (?2 AND kind = 'secret' AND name = ?3)
+                 RETURNING identity, kind",
+            )
+            .and_then(|mut statement| {
+                statement
+                    .query_map((target.identity(), with_secrets, target.name()), |row| {
+                        Ok((row.get(0)?, row.get(1)?))
+                    })?
+                    .collect()
+            }))?;
+        removed.into_iter().try_for_each(|(identity, kind)| record(tx, identity, &kind, "destroyed", now))
+    })
+}
+
+/// What there is of the target; if there are several, the oldest.
+pub(super) fn observe(connection: &Connection, target: &Target) -> Result<Option<Observed>, ProviderError> {
+    Ok(live(connection, target)?.map(|(observed, _)| observed))
+}
+
+/// What there would be, had the target been made.
+pub(super) fn made_up(target: &Target) -> Result<Observed, ProviderError> {
+    let details = if matches!(target.spec(), Spec::Plain) { serde_json::json!({}) } else { details(target)? };
+    Ok(observed(target.identity(), format!("fake-lie-{}", Uuid::now_v7()), details))
+}
+
+/// The oldest live target of this identity, and the digest of the spec it was last ensured with.
+fn live(connection: &Connection, target: &Target) -> Result<Option<(Observed, String)>, ProviderError> {
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let found: Option<(String, String, String)> = sql(connection
+        .query_row(
+            "SELECT provider_id, details, spec_digest FROM targets WHERE identity = ?1 ORDER BY seq LIMIT 1",
+            [target.identity()],
+            read,
+        )
+        .optional())?;
+    let Some((provider_id, details, digest)) = found else { return Ok(None) };
+    let details = serde_json::from_str(&details).doing(|| "reading the details".to_owned())?;
+    Ok(Some((observed(target.identity(), provider_id, details), digest)))
+}
+
+fn observed(identity: String, provider_id: String, details: serde_json::Value) -> Observed {
+    Observed { provider_id, url: Some(format!("fake:///{identity}")), details }
+}
+
+fn record(
+    tx: &Transaction<'_>,
+    identity: String,
+    kind: &str,
+    effect: &str,
+    now: i64,
+) -> Result<(), ProviderError> {
+    let insert = "INSERT INTO effects (at, identity, kind, effect) VALUES (?1, ?2, ?3, ?4)";
+    sql(tx.execute(insert, (now, identity, kind, effect))).map(drop)
+}
+
+/// What a real provider would say of the target.
+fn details(target: &Target) -> Result<serde_json::Value, ProviderError> {
+    use ResourceKind::{DnsRecord, GitRepository, Pages, Worker};
+    Ok(match (target.kind(), target.spec()) {
+        (_, Spec::Bundle(bundle)) => {
+            serde_json::json!({ "deployment": bundle.hash(), "entry": bundle.entry() })
+        }
+        (_, Spec::Starter(_)) => {
+            let digest = spec_digest(target)?.unwrap_or_default();
+            serde_json::json!({ "branch": "main", "head": digest.get(..40) })
+        }
+        (_, Spec::Secret { .. }) => serde_json::json!({ "worker": target.name() }),
+        (_, Spec::Dns { target }) => serde_json::json!({ "target": target }),
+        (Worker | Pages | GitRepository | DnsRecord, Spec::Plain) => return Err(target.underspecified()),
+        (_, Spec::Plain) => serde_json::json!({}),
+    })
+}
+
+/// Tells whether a spec asks for another state than an earlier one; `None` if any state will do.
+fn spec_digest(target: &Target) -> Result<Option<String>, ProviderError> {
+    let text = match target.spec() {
+        Spec::Secret { .. } => target.spec().secret_value().map(str::to_owned),
+        spec => Some(serde_json::to_string(spec).doing(|| "writing the spec".to_owned())?),
+    };
+    Ok(text.map(|text| hex(&Sha256::digest(text))))
+}
+
+fn setting(connection: &Connection, name: &str) -> Result<Option<String>, ProviderError> {
+    sql(connection
+        .query_row("SELECT value FROM settings WHERE name = ?1", [name], |row| row.get(0))
+        .optional())
+}
+
+fn put_setting(tx: &Transaction<'_>, name: &str, value: &str) -> Result<(), ProviderError> {
+    sql(tx.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?1, ?2)", (name, value))).map(drop)
+}
+
+fn to_json(outcome: &Outcome) -> Result<String, ProviderError> {
+    serde_json::to_string(outcome).doing(|| "writing the outcome".to_owned())
+}
+
+/// Commits what `work` has done, if it did not fail.
+fn write<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, ProviderError>,
+) -> Result<T, ProviderError> {
+    let tx = sql(connection.transaction_with_behavior(TransactionBehavior::Immediate))?;
+    let done = work(&tx)?;
+    sql(tx.commit())?;
+    Ok(done)
+}
+
+/// An error of the fake itself.
+pub(super) fn sql<T>(result: rusqlite::Result<T>) -> Result<T, ProviderError> {
+    result.doing(|| "the fake provider's own database".to_owned())
+}

@@ -1,0 +1,141 @@
+//! The routes: which host name leads where.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
+use uuid::Uuid;
+
+use super::durable;
+use super::place::Place;
+use super::sqlite;
+use crate::providers::fault::Doing as _;
+use crate::providers::{Clock, Hostname, Observed, ProviderError, blocking};
+
+const FILE: &str = "dns.sqlite";
+
+const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS routes (
+    hostname TEXT NOT NULL PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    target TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);";
+
+/// The routes table. Cheap to clone; its clones share one connection.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    connection: Arc<Mutex<Connection>>,
+    clock: Clock,
+}
+
+/// Where a host name leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The host name.
+    pub hostname: String,
+    /// A host name, or the name of a worker or pages.
+    pub target: String,
+}
+
+impl Routes {
+    /// Opens the table in the root folder, making it if need be.
+    pub(super) fn open(place: &Place, clock: Clock) -> Result<Self, ProviderError> {
+        let path = place.root().join(FILE);
+        // Two processes that make the same database at once would get in each other's way.
+        let _lock = place.lock(FILE)?;
+        let connection = sqlite::open(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
+        make(&connection, &path)?;
+        durable::sync_folder(place.root()).doing(|| format!("writing {}", place.root().display()))?;
+        Ok(Self { connection: Arc::new(Mutex::new(connection)), clock })
+    }
+
+    /// Where `hostname` leads.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of SQLite.
+    pub async fn resolve(&self, hostname: &Hostname) -> Result<Option<String>, ProviderError> {
+        let (this, hostname) = (self.clone(), hostname.clone());
+        blocking(move || {
+            this.with(|connection| {
+                connection
+                    .prepare_cached("SELECT target FROM routes WHERE hostname = ?1")?
+                    .query_row([hostname.as_str()], |row| row.get(0))
+                    .optional()
+            })
+        })
+        .await
+    }
+
+    /// Every route, by host name.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of SQLite.
+    pub async fn all(&self) -> Result<Vec<Route>, ProviderError> {
+        let this = self.clone();
+        blocking(move || {
+            this.with(|connection| {
+                connection
+                    .prepare_cached("SELECT hostname, target FROM routes ORDER BY hostname")?
+                    .query_map((), |row| Ok(Route { hostname: row.get(0)?, target: row.get(1)? }))?
+                    .collect()
+            })
+        })
+        .await
+    }
+
+    /// Leads `hostname` to `target`.
+    pub(super) fn ensure(&self, hostname: &str, target: &str) -> Result<Observed, ProviderError> {
+        let (id, now) = (Uuid::now_v7().to_string(), self.clock.now());
+        self.with(|connection| {
+            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            tx.execute(
+                "INSERT INTO routes (hostname, id, target, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)
+                 ON CONFLICT (hostname) DO UPDATE SET target = excluded.target, updated_at = excluded.updated_at
+                 WHERE target <> excluded.target",
+                (hostname, id, target, now),
+            )?;
+            let observed = tx.query_row(SELECT, [hostname], observed)?;
+            tx.commit()?;
+            Ok(observed)
+        })
+    }
+
+    /// Lets `hostname` lead nowhere.
+    pub(super) fn destroy(&self, hostname: &str) -> Result<(), ProviderError> {
+        self.with(|connection| {
+            connection.execute("DELETE FROM routes WHERE hostname = ?1", [hostname]).map(drop)
+        })
+    }
+
+    /// Where `hostname` leads, as a target.
+    pub(super) fn observe(&self, hostname: &str) -> Result<Option<Observed>, ProviderError> {
+        self.with(|connection| connection.query_row(SELECT, [hostname], observed).optional())
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, ProviderError> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&mut connection).doing(|| format!("using {FILE}"))
+    }
+}
+
+const SELECT: &str = "SELECT id, target, created_at, updated_at FROM routes WHERE hostname = ?1";
+
+fn observed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Observed> {
+    let details = serde_json::json!({
+        "target": row.get::<_, String>(1)?,
+        "createdAt": row.get::<_, i64>(2)?,
+        "updatedAt": row.get::<_, i64>(3)?,
+    });
+    Ok(Observed::new(row.get::<_, String>(0)?, details))
+}
+
+fn make(connection: &Connection, path: &Path) -> Result<(), ProviderError> {
+    let make = || {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.execute_batch(SCHEMA)
+    };
+    make().doing(|| format!("making {}", path.display()))
+}

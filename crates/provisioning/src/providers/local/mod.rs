@@ -1,0 +1,221 @@
+//! The embedded provider: makes real things on this machine, under one root folder.
+//!
+//! Everything that is made is on disk before a call returns, and there as a whole or not at all. Any number of tasks and
+//! processes may use one root at the same time.
+
+mod deployments;
+mod dns;
+mod durable;
+mod git;
+mod identity;
+pub mod kv;
+mod lock;
+mod place;
+pub mod queue;
+pub mod r2;
+mod secrets;
+mod sqlite;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+pub use self::deployments::{Deployment, FileInfo, KEPT_DEPLOYMENTS, Manifest};
+pub use self::dns::{Route, Routes};
+use self::git::Git;
+use self::kv::KvStore;
+use self::place::{Place, Spot};
+use self::queue::Queue;
+use self::r2::Bucket;
+use super::{Clock, Observed, Provider, ProviderError, ResourceKind, ResourceName, Spec, Target, blocking};
+
+/// Where the provider keeps its things, and with what it makes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalSettings {
+    /// The folder for everything; made if it does not exist. On a local file system: SQLite locks its files.
+    pub root: PathBuf,
+    /// The `git` to run, by path or by name.
+    #[serde(default = "git_by_name")]
+    pub git: PathBuf,
+}
+
+fn git_by_name() -> PathBuf {
+    PathBuf::from("git")
+}
+
+impl LocalSettings {
+    /// The settings for `root`, with the system's git.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), git: git_by_name() }
+    }
+}
+
+/// The embedded provider. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LocalProvider {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    place: Place,
+    routes: Routes,
+    git: Git,
+    clock: Clock,
+}
+
+impl LocalProvider {
+    /// Opens the root folder, making it if need be, and clears away what crashes have left in it.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`], if the folder cannot be made or used.
+    pub async fn open(settings: LocalSettings, clock: Clock) -> Result<Self, ProviderError> {
+        blocking(move || {
+            let place = Place::open(&settings.root)?;
+            let routes = Routes::open(&place, clock.clone())?;
+            let git = Git { program: settings.git, home: place.root().to_owned() };
+            Ok(Self { inner: Arc::new(Inner { place, routes, git, clock }) })
+        })
+        .await
+    }
+
+    /// The bucket called `name`; it need not exist yet.
+    pub fn bucket(&self, name: &ResourceName) -> Bucket {
+        Bucket::new(self.inner.place.spot(ResourceKind::R2, name), self.inner.clock.clone())
+    }
+
+    /// The KV namespace called `name`; it need not exist yet.
+    pub fn kv(&self, name: &ResourceName) -> KvStore {
+        KvStore::new(self.inner.place.spot(ResourceKind::Kv, name), self.inner.clock.clone())
+    }
+
+    /// The queue called `name`; it need not exist yet.
+    pub fn queue(&self, name: &ResourceName) -> Queue {
+        Queue::new(self.inner.place.spot(ResourceKind::Queue, name), self.inner.clock.clone())
+    }
+
+    /// Which host name leads where.
+    pub fn routes(&self) -> &Routes {
+        &self.inner.routes
+    }
+
+    /// The SQLite file of the D1 called `name`, if that exists. Another file after it has been destroyed and made again.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of the disk.
+    pub async fn d1(&self, name: &ResourceName) -> Result<Option<PathBuf>, ProviderError> {
+        let spot = self.inner.place.spot(ResourceKind::D1, name);
+        blocking(move || sqlite::find(&spot)).await
+    }
+
+    /// What is deployed to the worker called `name`, if anything is.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of the disk.
+    pub async fn worker(&self, name: &ResourceName) -> Result<Option<Deployment>, ProviderError> {
+        let spot = self.inner.place.spot(ResourceKind::Worker, name);
+        blocking(move || deployments::current(&spot)).await
+    }
+
+    /// What is deployed to the pages called `name`, if anything is.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of the disk.
+    pub async fn pages(&self, name: &ResourceName) -> Result<Option<Deployment>, ProviderError> {
+        let spot = self.inner.place.spot(ResourceKind::Pages, name);
+        blocking(move || deployments::current(&spot)).await
+    }
+
+    /// The secrets of the worker called `name`, for the process that runs it.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the words of the disk.
+    pub async fn reveal_secrets(
+        &self,
+        name: &ResourceName,
+    ) -> Result<BTreeMap<String, SecretString>, ProviderError> {
+        let spot = self.inner.place.spot(ResourceKind::Worker, name);
+        blocking(move || secrets::reveal(&spot)).await
+    }
+}
+
+#[async_trait]
+impl Provider for LocalProvider {
+    async fn ensure(&self, target: &Target) -> Result<Observed, ProviderError> {
+        let (inner, target) = (Arc::clone(&self.inner), target.clone());
+        blocking(move || inner.ensure(&target).map_err(|e| e.context(&target))).await
+    }
+
+    async fn destroy(&self, target: &Target) -> Result<(), ProviderError> {
+        let (inner, target) = (Arc::clone(&self.inner), target.clone());
+        blocking(move || inner.destroy(&target).map_err(|e| e.context(&target))).await
+    }
+
+    async fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError> {
+        let (inner, target) = (Arc::clone(&self.inner), target.clone());
+        blocking(move || inner.observe(&target).map_err(|e| e.context(&target))).await
+    }
+}
+
+impl Inner {
+    fn ensure(&self, target: &Target) -> Result<Observed, ProviderError> {
+        let now = self.clock.now();
+        match (target.kind(), target.spec()) {
+            (ResourceKind::Worker | ResourceKind::Pages, Spec::Bundle(bundle)) => {
+                deployments::ensure(&self.spot(target)?.hold()?, bundle, now)
+            }
+            (ResourceKind::D1, _) => sqlite::ensure(&self.spot(target)?.hold()?, "", now),
+            (ResourceKind::Kv, _) => sqlite::ensure(&self.spot(target)?.hold()?, kv::SCHEMA, now),
+            (ResourceKind::Queue, _) => sqlite::ensure(&self.spot(target)?.hold()?, queue::SCHEMA, now),
+            (ResourceKind::R2, _) => r2::ensure(&self.spot(target)?.hold()?, now),
+            (ResourceKind::GitRepository, Spec::Starter(starter)) => {
+                self.git.ensure(&self.spot(target)?.hold()?, starter, now)
+            }
+            (ResourceKind::Secret, Spec::Secret { secret, .. }) => {
+                secrets::ensure(&self.spot(target)?.hold()?, secret, target.spec().secret_value(), now)
+            }
+            (ResourceKind::DnsRecord, Spec::Dns { target: to }) => {
+                self.routes.ensure(target.name(), to.as_str())
+            }
+            _ => Err(target.underspecified()),
+        }
+    }
+
+    fn destroy(&self, target: &Target) -> Result<(), ProviderError> {
+        match target.spec() {
+            _ if target.kind() == ResourceKind::DnsRecord => self.routes.destroy(target.name()),
+            Spec::Secret { secret, .. } => secrets::destroy(&self.spot(target)?.hold()?, secret),
+            _ => self.spot(target)?.hold()?.remove(),
+        }
+    }
+
+    fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError> {
+        match (target.kind(), target.spec()) {
+            (ResourceKind::DnsRecord, _) => self.routes.observe(target.name()),
+            (_, Spec::Secret { secret, .. }) => secrets::observe(&self.spot(target)?, secret),
+            (ResourceKind::Worker | ResourceKind::Pages, _) => deployments::observe(&self.spot(target)?),
+            (ResourceKind::R2, _) => r2::observe(&self.spot(target)?),
+            (ResourceKind::GitRepository, _) => self.git.observe(&self.spot(target)?),
+            _ => sqlite::observe(&self.spot(target)?),
+        }
+    }
+
+    /// Where the target is kept; a secret is kept with its worker.
+    fn spot(&self, target: &Target) -> Result<Spot, ProviderError> {
+        let kind = match target.kind() {
+            ResourceKind::Secret => ResourceKind::Worker,
+            kind => kind,
+        };
+        Ok(self.place.spot(kind, &ResourceName::try_from(target.name())?))
+    }
+}

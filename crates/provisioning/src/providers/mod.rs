@@ -1,0 +1,139 @@
+//! Providers: what makes, finds and removes real infrastructure, behind one trait.
+//!
+//! A caller may die between a provider's effect and its own record of it. So every operation may be called again at any
+//! time, also after a crash in the middle of it, by the same process or another, and ends in the same state as one call
+//! would have. This is what lets a step of a job be repeated without asking what its last attempt got done.
+
+mod bundle;
+mod clock;
+pub mod fake;
+mod fault;
+pub mod local;
+mod names;
+pub mod starter;
+mod target;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use bundle::{Binding, Bundle, MAX_BUNDLE_BYTES};
+pub use clock::Clock;
+pub use names::{Hostname, ResourceName, SecretName};
+pub use target::{ResourceKind, Spec, Target};
+
+/// Makes, removes and looks at the targets of one provider.
+///
+/// Targets with the same [`Target::identity`] are the same thing, however their [`Spec`]s differ. Calls for one identity
+/// may overlap, from any number of tasks and processes; a provider sees to it that they end as if made one by one.
+/// A name inside a [`Target`] has been checked when it was made, so that no name can lead outside the place a provider
+/// keeps its things in.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Brings the target to the state its [`Spec`] asks for, and says what is there now.
+    ///
+    /// Idempotent: what exists already is taken over, whoever made it, and keeps its `provider_id` and its data; only
+    /// what differs from the spec is changed. A Git repository that has a commit is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the provider's own words. The target may exist after a failure: call again, or `destroy`.
+    async fn ensure(&self, target: &Target) -> Result<Observed, ProviderError>;
+
+    /// Removes the target and the data in it; the spec is not looked at. Removing what does not exist is `Ok`.
+    ///
+    /// A worker's secrets go with it. A target ensured again afterwards is a new thing with a new `provider_id`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] in the provider's own words. The target may be gone after a failure: call again.
+    async fn destroy(&self, target: &Target) -> Result<(), ProviderError>;
+
+    /// Says what is there, or `None`; the spec is not looked at. Has no effect on any target.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] if it could not be found out; a target that does not exist is not an error.
+    async fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError>;
+}
+
+/// What a provider has under the identity of a target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The provider's own id of the thing: the same at every call, until it is destroyed.
+    pub provider_id: String,
+    /// Where the thing itself can be reached, if it has an address of its own.
+    pub url: Option<String>,
+    /// What else is worth keeping, by kind: `deployment` of a worker, `head` of a Git repository. Never a secret value.
+    pub details: serde_json::Value,
+}
+
+impl Observed {
+    /// A thing without an address of its own.
+    fn new(provider_id: impl Into<String>, details: serde_json::Value) -> Self {
+        Self { provider_id: provider_id.into(), url: None, details }
+    }
+}
+
+/// Why a provider could not do what it was asked, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ProviderError {
+    /// What a caller can do about it.
+    pub kind: ErrorKind,
+    /// The provider's words, for operators. Never holds a secret value.
+    pub message: String,
+}
+
+/// What a caller can do about a [`ProviderError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The same call may succeed later.
+    Retryable,
+    /// The same call fails again until somebody changes something.
+    Permanent,
+    /// The provider asks to be left alone for this long.
+    RateLimited {
+        /// Time to wait before the next call, counted from the answer.
+        retry_after: Duration,
+    },
+}
+
+impl ProviderError {
+    /// The same call may succeed later.
+    pub fn retryable(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Retryable, message: message.into() }
+    }
+
+    /// The same call fails again until somebody changes something.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Permanent, message: message.into() }
+    }
+
+    /// The provider asks to be left alone for `retry_after`.
+    pub fn rate_limited(retry_after: Duration, message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::RateLimited { retry_after }, message: message.into() }
+    }
+
+    /// Whether calling again without a change can help.
+    pub fn is_transient(&self) -> bool {
+        self.kind != ErrorKind::Permanent
+    }
+
+    /// Puts what was being done before the provider's words.
+    #[must_use]
+    pub fn context(self, doing: impl std::fmt::Display) -> Self {
+        Self { kind: self.kind, message: format!("{doing}: {}", self.message) }
+    }
+}
+
+/// Runs `work` on a thread that may block. It runs to its end also when nobody waits for it any more.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
+) -> Result<T, ProviderError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) => Err(ProviderError::retryable(format!("the work was cut off: {e}"))),
+    }
+}

@@ -1,0 +1,172 @@
+//! The starter: the files a platform's repository begins with, kept in this crate's `starter/` folder.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ProviderError;
+use super::names::ResourceName;
+
+/// The files of the starter by path, compiled in so that the program stands alone.
+const FILES: [(&str, &str); 7] = [
+    (".gitignore", include_str!("../../starter/.gitignore")),
+    ("README.md", include_str!("../../starter/README.md")),
+    ("dev.js", include_str!("../../starter/dev.js")),
+    ("nno.json", include_str!("../../starter/nno.json")),
+    ("package.json", include_str!("../../starter/package.json")),
+    ("src/index.js", include_str!("../../starter/src/index.js")),
+    ("test/index.test.js", include_str!("../../starter/test/index.test.js")),
+];
+
+/// What the starter is filled in with, and who commits it when: together they decide the id of the commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked", into = "Unchecked")]
+pub struct Starter {
+    platform_id: ResourceName,
+    platform_name: String,
+    slug: ResourceName,
+    author: Author,
+    committed_at: i64,
+}
+
+/// Who makes the first commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Author {
+    /// Full name; no `<`, `>` or control characters.
+    pub name: String,
+    /// Address; no `<`, `>`, spaces or control characters.
+    pub email: String,
+}
+
+impl Starter {
+    /// The starter of one platform, committed by `author` at `committed_at` (Unix seconds, 0 or later).
+    ///
+    /// # Errors
+    ///
+    /// Permanent, naming what cannot be used: a name that is empty, over 200 characters or has control characters, an
+    /// author that Git could not record, a time before 1970.
+    pub fn new(
+        platform_id: ResourceName,
+        platform_name: impl Into<String>,
+        slug: ResourceName,
+        author: Author,
+        committed_at: i64,
+    ) -> Result<Self, ProviderError> {
+        let platform_name = platform_name.into();
+        let length = platform_name.chars().count();
+        if !(1..=200).contains(&length) || platform_name.chars().any(char::is_control) {
+            return Err(ProviderError::permanent(
+                "a platform name has 1 to 200 characters, none of them control",
+            ));
+        }
+        let unfit = |c: char| c.is_control() || c == '<' || c == '>';
+        if author.name.trim().is_empty() || author.name.contains(unfit) {
+            return Err(ProviderError::permanent(format!("{:?} is no author Git can record", author.name)));
+        }
+        if author.email.is_empty() || author.email.contains(|c: char| unfit(c) || c.is_whitespace()) {
+            return Err(ProviderError::permanent(format!("{:?} is no address Git can record", author.email)));
+        }
+        if committed_at < 0 {
+            return Err(ProviderError::permanent(format!("{committed_at} is before 1970")));
+        }
+        Ok(Self { platform_id, platform_name, slug, author, committed_at })
+    }
+
+    /// The files by path, with the placeholders filled in. The same for the same starter on every machine.
+    ///
+    /// # Errors
+    ///
+    /// Permanent, if a file of the starter has a placeholder that is none.
+    pub fn files(&self) -> Result<BTreeMap<String, Vec<u8>>, ProviderError> {
+        FILES
+            .iter()
+            .map(|(path, template)| {
+                let text = self.fill_in(path, template).map_err(|e| e.context(path))?;
+                Ok(((*path).to_owned(), text.into_bytes()))
+            })
+            .collect()
+    }
+
+    /// Who makes the first commit.
+    pub fn author(&self) -> &Author {
+        &self.author
+    }
+
+    /// When the first commit is made, in Unix seconds.
+    pub fn committed_at(&self) -> i64 {
+        self.committed_at
+    }
+
+    /// The message of the first commit.
+    pub fn message(&self) -> String {
+        format!("Start {}\n", self.platform_name)
+    }
+
+    /// Fills in every `{{placeholder}}` in one pass, so that a value that looks like a placeholder stays as it is.
+    fn fill_in(&self, path: &str, template: &str) -> Result<String, ProviderError> {
+        let mut text = String::with_capacity(template.len());
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once("{{") {
+            let (placeholder, after) = after
+                .split_once("}}")
+                .ok_or_else(|| ProviderError::permanent("a placeholder is not closed"))?;
+            let value = match placeholder {
+                "platform_id" => self.platform_id.as_str(),
+                "platform_name" => &self.platform_name,
+                "slug" => self.slug.as_str(),
+                other => {
+                    return Err(ProviderError::permanent(format!("{{{{{other}}}}} is not a placeholder")));
+                }
+            };
+            text.push_str(before);
+            text.push_str(&escaped(path, value));
+            rest = after;
+        }
+        text.push_str(rest);
+        Ok(text)
+    }
+}
+
+/// Writes a value the way the format of the file wants it, so that no name can break out of its place.
+fn escaped(path: &str, value: &str) -> String {
+    if path.ends_with(".md") {
+        let mut text = String::with_capacity(value.len());
+        for c in value.chars() {
+            if "\\`*_{}[]<>#+!|~&$".contains(c) {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        return text;
+    }
+    // In JSON and JavaScript every placeholder stands inside of a string literal.
+    let literal = serde_json::Value::from(value).to_string();
+    literal.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default().to_owned()
+}
+
+/// A starter before its checks.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    platform_id: ResourceName,
+    platform_name: String,
+    slug: ResourceName,
+    author: Author,
+    committed_at: i64,
+}
+
+impl TryFrom<Unchecked> for Starter {
+    type Error = ProviderError;
+
+    fn try_from(raw: Unchecked) -> Result<Self, ProviderError> {
+        Self::new(raw.platform_id, raw.platform_name, raw.slug, raw.author, raw.committed_at)
+    }
+}
+
+impl From<Starter> for Unchecked {
+    fn from(starter: Starter) -> Self {
+        let Starter { platform_id, platform_name, slug, author, committed_at } = starter;
+        Self { platform_id, platform_name, slug, author, committed_at }
+    }
+}

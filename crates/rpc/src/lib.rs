@@ -1,0 +1,65 @@
+//! What is said between services.
+//!
+//! The messages, clients and servers are generated from `proto/` at build. A client is made of a
+//! `kit::grpc::Peer`'s channel and sends what `Peer::request` made, so every call has a deadline, an identity, a
+//! request id and a trace.
+
+use domain::{Error, Result};
+
+/// Reads a text of a message as the domain type that it must be.
+///
+/// # Errors
+/// [`domain::Kind::Validation`], at `field`.
+pub fn parse<T: std::str::FromStr<Err = String>>(field: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|why| Error::invalid(field, why))
+}
+
+/// The same for a field that may be absent.
+///
+/// # Errors
+/// [`domain::Kind::Validation`], at `field`.
+pub fn parse_optional<T: std::str::FromStr<Err = String>>(field: &str, text: Option<&str>) -> Result<Option<T>> {
+    text.map(|text| parse(field, text)).transpose()
+}
+
+/// A part of a message that must be there.
+///
+/// # Errors
+/// [`domain::Kind::Validation`], at `field`.
+pub fn required<T>(field: &str, part: Option<T>) -> Result<T> {
+    part.ok_or_else(|| Error::invalid(field, "is required"))
+}
+
+/// Describes the services to tools such as `buf curl`.
+///
+/// # Errors
+/// When the descriptors cannot be read.
+pub fn reflection() -> std::result::Result<
+    tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
+    tonic_reflection::server::Error,
+> {
+    tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS).build_v1()
+}
+
+/// Everything in `proto/`, as an encoded `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+macro_rules! generated {
+    ($name:ident, $package:literal, $doc:literal) => {
+        #[doc = $doc]
+        #[expect(
+            clippy::all,
+            clippy::allow_attributes,
+            clippy::allow_attributes_without_reason,
+            unused_qualifications,
+            reason = "generated"
+        )]
+        pub mod $name {
+            tonic::include_proto!($package);
+        }
+    };
+}
+
+generated!(registry, "nno.registry.v1", "What other services ask of the registry.");
+generated!(stack_registry, "nno.stack_registry.v1", "What other services ask of the stack registry.");
+generated!(provisioning, "nno.provisioning.v1", "What other services ask of provisioning.");
