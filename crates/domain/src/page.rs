@@ -62,6 +62,12 @@ struct Token(u8, String, i64, String);
 const TOKEN_VERSION: u8 = 1;
 
 impl Cursor {
+    /// The place before everything: where the first page starts.
+    pub fn start() -> Self {
+        // Above every id, and a time that Postgres still knows.
+        Self { at: DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC), id: "~".to_owned() }
+    }
+
     /// The opaque token of this place in the list that `list` names, filter included.
     pub fn encode(&self, list: &str) -> String {
         let token = Token(TOKEN_VERSION, digest(list), self.at.timestamp_micros(), self.id.clone());

@@ -39,7 +39,7 @@ impl Account {
                 _ => Self::unprivileged(),
             }
         } else {
-            Self { name: user_name(me.as_raw()), switch: None }
+            Self { name: own_name(), switch: None }
         };
         match owner {
             Some((uid, _)) if uid != account.uid() => {
@@ -116,6 +116,11 @@ impl Account {
         let status = command.arg("--version").current_dir(dir).stdout(Stdio::null()).status().await?;
         if status.success() { Ok(()) } else { Err(io::Error::other(status.to_string())) }
     }
+}
+
+/// The user we run as ourselves.
+pub(crate) fn own_name() -> String {
+    user_name(geteuid().as_raw())
 }
 
 fn user_name(uid: u32) -> String {

@@ -1,8 +1,9 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::account;
 use crate::error::Error;
 
 const NAME: &str = "postgres";
@@ -114,7 +115,13 @@ fn make(dir: &Path) -> Result<(), Error> {
 fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join(MARKER);
     let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
-    let mut file = opened.map_err(Error::io("cannot open", &path))?;
+    let mut file = opened.map_err(|e| match (e.kind(), fs::metadata(folder)) {
+        // Somebody else's run, most likely one as root.
+        (io::ErrorKind::PermissionDenied, Ok(metadata)) => {
+            Error::Owner { dir: folder.to_owned(), owner: metadata.uid(), user: account::own_name() }
+        }
+        _ => Error::io("cannot open", &path)(e),
+    })?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(Error::AlreadyRunning(folder.to_owned())),

@@ -48,6 +48,7 @@ pub(crate) async fn run(
         command.arg("--no-sync");
     }
     let initdb = binaries.initdb();
+    tracing::info!(folder = %folder.path().display(), version = binaries.major(), "making a PostgreSQL cluster");
     let output = command.kill_on_drop(true).output().await.map_err(Error::io("cannot run", &initdb))?;
     if !output.status.success() {
         let said = [output.stdout, output.stderr].concat();

@@ -12,13 +12,11 @@ use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
+use crate::postmaster::STOP;
 
-/// Fast shutdown: sessions are cut, and a checkpoint is written.
-const FAST: Duration = Duration::from_secs(15);
-/// Immediate shutdown: nothing is written, the next start replays the log.
-const IMMEDIATE: Duration = Duration::from_secs(5);
 /// The children of a postmaster that was killed notice by themselves, when they next wait for something.
 const NOTICE: Duration = Duration::from_secs(1);
+const KILL: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Stops a postmaster left on `cluster`, then what it may have left in turn, and removes a stale `postmaster.pid`.
@@ -43,8 +41,7 @@ pub(crate) async fn stop(cluster: &Path) -> Result<(), Error> {
 }
 
 async fn stop_postmaster(pid: Pid) -> Result<(), Error> {
-    let steps = [(Signal::SIGINT, FAST), (Signal::SIGQUIT, IMMEDIATE), (Signal::SIGKILL, IMMEDIATE)];
-    for (signal, grace) in steps {
+    for (signal, grace) in STOP {
         send(pid, signal);
         if ended(pid, grace).await {
             return Ok(());
@@ -62,7 +59,7 @@ async fn stop_leftovers(cluster: &Path) -> Result<(), Error> {
     for pid in working_in(cluster) {
         tracing::warn!(%pid, cluster = %cluster.display(), "killing a PostgreSQL process whose postmaster is gone");
         send(pid, Signal::SIGKILL);
-        if !ended(pid, IMMEDIATE).await {
+        if !ended(pid, KILL).await {
             return Err(Error::Unstoppable(pid.as_raw()));
         }
     }

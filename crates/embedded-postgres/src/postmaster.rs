@@ -17,9 +17,9 @@ const START: Duration = Duration::from_secs(600);
 const START_WARNING: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(5);
 
-/// The grace of each way to stop: sessions cut and a checkpoint written; nothing written, the log is replayed at the
-/// next start; killed.
-const STOP: [(Signal, Duration); 3] = [
+/// The ways to stop a postmaster, one after another, each with its grace: sessions cut and a checkpoint written;
+/// nothing written, so that the next start replays the log; killed.
+pub(crate) const STOP: [(Signal, Duration); 3] = [
     (Signal::SIGINT, Duration::from_secs(30)),
     (Signal::SIGQUIT, Duration::from_secs(5)),
     (Signal::SIGKILL, Duration::from_secs(5)),

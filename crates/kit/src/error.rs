@@ -75,6 +75,10 @@ pub fn response(error: &Error, request_id: &str) -> HttpResponse {
     if let Some(seconds) = error.details().get("retryAfterSeconds").and_then(Value::as_u64) {
         answer.insert_header(("Retry-After", seconds.to_string()));
     }
+    if let Some(allowed) = error.details().get("allowed").filter(|_| error.kind() == Kind::MethodNotAllowed) {
+        let names: Vec<&str> = allowed.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        answer.insert_header(("Allow", names.join(", ")));
+    }
     answer.json(envelope(error, request_id))
 }
 

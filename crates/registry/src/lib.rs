@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The registry: the catalogue of platforms and of all they own.
+//!
+//! One folder per resource, each with the same file names: `model` (rows), `store` (one function, one SQL
+//! statement), `ops` (one function, one use case in one transaction), `http` and `grpc`. A read goes
+//! `http -> store`, a write `http|grpc -> ops -> store`.
+
+mod app;
+mod delivery;
+mod grpc;
+mod platforms;
+pub mod schema;
+
+pub use app::{App, Own, Registry};

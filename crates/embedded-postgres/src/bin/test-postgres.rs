@@ -1,7 +1,7 @@
 //! `test-postgres [--data-dir DIR] -- COMMAND [ARGS...]`: runs a command beside a throwaway PostgreSQL.
 //!
-//! The command finds the superuser's URL in `NNO_TEST_POSTGRES_URL`. Its exit code is passed on; 125 means that there
-//! was no PostgreSQL to run it with. The cluster is stopped and removed at the end, also when interrupted. What a run
+//! The command finds the superuser's URL in `NNO_TEST_POSTGRES_URL`. Its exit code is passed on; 125 means that it
+//! could not be run. The cluster is stopped and removed at the end, also when interrupted. What a run
 //! that was killed left behind, the next one removes.
 
 use std::ffi::OsString;
@@ -31,7 +31,7 @@ const PREFIX: &str = "nno-test-postgres-";
 const SWEEP_AGE: Duration = Duration::from_secs(60);
 /// How long the command may take to end when it was told to.
 const GRACE: Duration = Duration::from_secs(10);
-const NO_POSTGRES: u8 = 125;
+const NOT_RUN: u8 = 125;
 
 #[derive(Parser)]
 #[command(about = "Run a command beside a throwaway PostgreSQL, whose URL it finds in NNO_TEST_POSTGRES_URL")]
@@ -40,7 +40,7 @@ struct Args {
     #[arg(long)]
     data_dir: Option<PathBuf>,
     /// The folder that holds `initdb` and `postgres` [default: looked for]
-    #[arg(long, env = "NNO_POSTGRES_BIN")]
+    #[arg(long, env = "NNOT_RUN_BIN")]
     postgres_bin: Option<PathBuf>,
     #[arg(long, default_value_t = 300)]
     max_connections: u16,
@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("test-postgres: {error:#}");
-            ExitCode::from(NO_POSTGRES)
+            ExitCode::from(NOT_RUN)
         }
     }
 }

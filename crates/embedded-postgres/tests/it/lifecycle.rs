@@ -1,10 +1,11 @@
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{geteuid, getpgid};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::scratch::{PASSWORD, Scratch, connect, refusal, runs, value};
 
@@ -133,14 +134,35 @@ async fn a_postmaster_that_dies_is_noticed_and_started_again() {
 
     let port = cluster.port();
     kill(scratch.postmaster(), Signal::SIGKILL).unwrap();
-    let exit = timeout(Duration::from_secs(5), cluster.exited()).await.unwrap();
-    assert!(exit.to_string().contains("signal: 9"), "{exit}");
-    cluster.restart().await.unwrap();
+    tokio::select! {
+        exit = cluster.exited() => {
+            assert!(exit.to_string().contains("signal: 9"), "{exit}");
+            cluster.restart().await.unwrap();
+        }
+        () = sleep(Duration::from_secs(5)) => panic!("not noticed"),
+    }
 
     assert_eq!(cluster.port(), port);
     let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
     assert_eq!(value(&client, "SELECT n FROM kept").await, "42");
     cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn root_runs_a_cluster_as_its_owner() {
+    if !geteuid().is_root() {
+        // An ordinary user can be only itself, as the fresh start has shown.
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.start().await.stop().await.unwrap();
+    let cluster = scratch.folder().join("cluster");
+    let given = Command::new("chown").args(["-R", "65534:65534"]).arg(&cluster).status().unwrap();
+    assert!(given.success());
+    let started = scratch.start().await;
+    let pid_file = cluster.join("postmaster.pid").metadata().unwrap();
+    assert_eq!((pid_file.uid(), pid_file.gid()), (65534, 65534));
+    started.stop().await.unwrap();
 }
 
 #[tokio::test]

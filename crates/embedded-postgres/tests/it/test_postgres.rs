@@ -1,6 +1,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -101,6 +102,29 @@ async fn what_a_killed_run_left_in_a_given_folder_is_removed_by_the_next() {
     assert_eq!(status.code(), Some(0));
     assert!(!runs(orphan));
     assert_eq!(left_behind(&data_dir), 0);
+}
+
+#[tokio::test]
+async fn temporary_folders_of_killed_runs_are_removed_by_a_later_one() {
+    let scratch = Scratch::new();
+    let mut killed = program(&scratch, &["--", "sh", "-c", "echo $$; exec sleep 600"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(killed.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let folder = scratch.path().read_dir().unwrap().next().unwrap().unwrap().path();
+    let sweeping = || program(&scratch, &["--", "true"]).status().unwrap();
+    // It is not young, but it is in use.
+    fs::File::open(&folder).unwrap().set_modified(SystemTime::now() - Duration::from_secs(120)).unwrap();
+    assert_eq!(sweeping().code(), Some(0));
+    assert_eq!(left_behind(&scratch), 1);
+
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    kill(Pid::from_raw(line.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
+    assert_eq!(sweeping().code(), Some(0));
+    assert_eq!(left_behind(&scratch), 0);
 }
 
 #[tokio::test]

@@ -151,11 +151,11 @@ impl Record {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn counter_total(connection: &mut AsyncPgConnection, key: &str) -> Result<i64> {
+pub async fn counter_total(mut connection: &AsyncPgConnection, key: &str) -> Result<i64> {
     use diesel::{ExpressionMethods, QueryDsl};
     use tables::counters::dsl as c;
     // Summed here, because Postgres would make a numeric of it.
-    let shards: Vec<i64> = c::counters.filter(c::key.eq(key)).select(c::n).load(connection).await?;
+    let shards: Vec<i64> = c::counters.filter(c::key.eq(key)).select(c::n).load(&mut connection).await?;
     Ok(shards.iter().sum())
 }
 

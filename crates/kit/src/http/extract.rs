@@ -192,9 +192,9 @@ impl ListQuery {
     ///
     /// # Errors
     /// [`Kind::Validation`] for the limit, [`Kind::InvalidCursor`] for the cursor.
-    pub fn parse(&self, list: &str) -> Result<(Limit, Option<Cursor>)> {
+    pub fn parse(&self, list: &str) -> Result<(Limit, Cursor)> {
         let limit = Limit::parse(self.limit.as_deref())?;
-        let cursor = self.cursor.as_deref().map(|token| Cursor::decode(token, list)).transpose()?;
-        Ok((limit, cursor))
+        let place = self.cursor.as_deref().map_or_else(|| Ok(Cursor::start()), |token| Cursor::decode(token, list))?;
+        Ok((limit, place))
     }
 }

@@ -1,6 +1,7 @@
 //! HTTP: one way in for every service.
 
 mod answer;
+mod document;
 mod entry;
 pub mod etag;
 mod extract;
@@ -8,8 +9,9 @@ mod health;
 mod server;
 
 pub use answer::{Answer, HttpError, HttpResult, Paged, Pagination, Success, read};
+pub use document::{ErrorEnvelope, document};
 pub use extract::{Command, ListQuery, NoBody, Path, Query};
 pub use health::Probe;
-pub use server::{HttpSettings, Routes, ServiceConfig, Shared, document, serve};
+pub use server::{HttpSettings, Routes, ServiceConfig, Shared, serve};
 
 pub(crate) use entry::request_id;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_actix_web::AppExt;
 
-use super::{HttpError, HttpResult, Probe, entry, health};
+use super::{HttpError, HttpResult, Probe, document, entry, health};
 use crate::{identity::Verifier, shutdown::Shutdown};
 
 pub use utoipa_actix_web::service_config::ServiceConfig;
@@ -58,10 +58,6 @@ pub struct Shared {
     pub probes: Vec<Probe>,
 }
 
-/// The document of the routes.
-pub fn document(routes: Routes, base: OpenApi) -> OpenApi {
-    App::new().into_utoipa_app().openapi(base).configure(routes).split_for_parts().1
-}
 
 /// Starts to serve; the server ends when the shutdown begins and the requests under way have ended. `state` is made once per worker thread,
 /// so that its pools and channels live where they are used.

@@ -1,0 +1,3 @@
+//! The tests of the provisioning service, in one binary: it links once.
+
+mod providers;

@@ -1,0 +1,357 @@
+//! What every provider promises, tried on each of them.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use provisioning::providers::fake::{Action, FakeProvider, Rule, Stage};
+use provisioning::providers::local::{LocalProvider, LocalSettings};
+use provisioning::providers::{Clock, ErrorKind, Provider, ResourceKind, Target};
+use tempfile::TempDir;
+
+use super::targets::{bundle, one_of_each, plain, repository, secret, worker};
+
+type Opened = Pin<Box<dyn Future<Output = Arc<dyn Provider>> + Send>>;
+type HalfDone = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A provider to try the contract on.
+struct Subject {
+    provider: Arc<dyn Provider>,
+    folder: TempDir,
+    /// Opens the same folder once more, as another process would.
+    open: fn(&Path) -> Opened,
+    /// Leaves what a process leaves that is killed while it makes the target.
+    half_do: fn(&Path, Target) -> HalfDone,
+}
+
+impl Subject {
+    async fn new(open: fn(&Path) -> Opened, half_do: fn(&Path, Target) -> HalfDone) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { provider: open(folder.path()).await, folder, open, half_do }
+    }
+
+    async fn reopened(&self) -> Arc<dyn Provider> {
+        (self.open)(self.folder.path()).await
+    }
+
+    async fn local() -> Self {
+        Self::new(open_local, half_do_local).await
+    }
+
+    async fn fake() -> Self {
+        Self::new(open_fake, half_do_fake).await
+    }
+}
+
+fn open_local(folder: &Path) -> Opened {
+    let settings = LocalSettings::new(folder.join("root"));
+    Box::pin(async { Arc::new(LocalProvider::open(settings, Clock::system()).await.unwrap()) as Arc<dyn Provider> })
+}
+
+fn open_fake(folder: &Path) -> Opened {
+    let provider = FakeProvider::open(folder, None, Clock::system()).unwrap();
+    Box::pin(async { Arc::new(provider) as Arc<dyn Provider> })
+}
+
+/// Writes what there is on disk after a power cut between the making and the renaming of a folder, and after one
+/// between the renaming and the removing.
+fn half_do_local(folder: &Path, target: Target) -> HalfDone {
+    let root = folder.join("root");
+    Box::pin(async move {
+        let kind = root.join(target.kind().as_str());
+        if !kind.is_dir() {
+            return;
+        }
+        for left in [".new", ".old"] {
+            let left = kind.join(format!(".{}{left}", target.name()));
+            std::fs::create_dir_all(left.join("deployments/x")).unwrap();
+            std::fs::write(left.join("half.sqlite"), b"SQLite format 3\0, and then nothing").unwrap();
+            std::fs::write(left.join("nno-meta.json"), b"{\"id\": \"").unwrap();
+        }
+        std::fs::write(root.join("locks").join(format!("{}.{}", target.kind(), target.name())), b"").unwrap();
+    })
+}
+
+/// Drops a call for ever between its effect and its answer.
+fn half_do_fake(folder: &Path, target: Target) -> HalfDone {
+    let provider = FakeProvider::open(folder, None, Clock::system()).unwrap();
+    Box::pin(async move {
+        let hang = Action::Hang { stage: Stage::AfterEffect, duration: None };
+        provider.follow([Rule::new(hang)]).await.unwrap();
+        let call = tokio::spawn({
+            let provider = provider.clone();
+            async move { provider.ensure(&target).await }
+        });
+        let before = provider.live().await.unwrap().len();
+        while provider.live().await.unwrap().len() == before && !call.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        call.abort();
+        assert!(call.await.unwrap_err().is_cancelled());
+        provider.follow([]).await.unwrap();
+    })
+}
+
+/// Makes one test per promise and provider.
+macro_rules! promises {
+    ($($promise:ident)*) => {
+        mod local {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                super::$promise(&super::Subject::local().await).await;
+            })*
+        }
+
+        mod fake {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                super::$promise(&super::Subject::fake().await).await;
+            })*
+        }
+    };
+}
+
+promises! {
+    ensured_twice_is_one_thing
+    destroyed_twice_is_gone
+    destroyed_and_ensured_is_a_new_thing
+    observed_is_not_made
+    found_again_by_the_next_process
+    finished_after_a_crash
+    sixteen_at_once_make_one
+    ensuring_and_destroying_at_once_end_well
+    a_new_spec_changes_the_same_thing
+    a_repository_keeps_its_commits
+    secrets_live_and_die_with_their_worker
+    secrets_set_at_once_are_all_kept
+    a_secret_shows_nowhere
+    too_little_said_is_refused
+    names_are_apart_by_kind
+}
+
+async fn ensured_twice_is_one_thing(subject: &Subject) {
+    for target in one_of_each("acme-api") {
+        let first = subject.provider.ensure(&target).await.unwrap();
+        assert!(!first.provider_id.is_empty());
+        assert_eq!(subject.provider.ensure(&target).await.unwrap(), first, "{target}");
+        assert_eq!(subject.provider.observe(&target).await.unwrap(), Some(first), "{target}");
+    }
+}
+
+async fn destroyed_twice_is_gone(subject: &Subject) {
+    for target in one_of_each("acme-api") {
+        subject.provider.destroy(&target).await.unwrap();
+        subject.provider.ensure(&target).await.unwrap();
+    }
+    for target in one_of_each("acme-api").iter().rev() {
+        assert!(subject.provider.observe(target).await.unwrap().is_some(), "{target}");
+        subject.provider.destroy(target).await.unwrap();
+        assert_eq!(subject.provider.observe(target).await.unwrap(), None, "{target}");
+        subject.provider.destroy(target).await.unwrap();
+    }
+}
+
+async fn destroyed_and_ensured_is_a_new_thing(subject: &Subject) {
+    for target in one_of_each("acme-api") {
+        let first = subject.provider.ensure(&target).await.unwrap();
+        subject.provider.destroy(&target).await.unwrap();
+        let second = subject.provider.ensure(&target).await.unwrap();
+        assert_ne!(first.provider_id, second.provider_id, "{target}");
+        assert_eq!(subject.provider.observe(&target).await.unwrap(), Some(second), "{target}");
+    }
+}
+
+async fn observed_is_not_made(subject: &Subject) {
+    for target in one_of_each("acme-api") {
+        assert_eq!(subject.provider.observe(&target).await.unwrap(), None, "{target}");
+        assert_eq!(subject.provider.observe(&target).await.unwrap(), None, "{target}");
+    }
+}
+
+async fn found_again_by_the_next_process(subject: &Subject) {
+    for target in one_of_each("acme-api") {
+        let first = subject.provider.ensure(&target).await.unwrap();
+        let next = subject.reopened().await;
+        assert_eq!(next.observe(&target).await.unwrap(), Some(first.clone()), "{target}");
+        assert_eq!(next.ensure(&target).await.unwrap(), first, "{target}");
+    }
+}
+
+async fn finished_after_a_crash(subject: &Subject) {
+    for target in one_of_each("acme-api") {
+        (subject.half_do)(subject.folder.path(), target.clone()).await;
+        // The process that goes on, and one that is started again.
+        for provider in [Arc::clone(&subject.provider), subject.reopened().await] {
+            let done = provider.ensure(&target).await.unwrap();
+            assert_eq!(provider.ensure(&target).await.unwrap(), done, "{target}");
+            assert_eq!(subject.provider.observe(&target).await.unwrap(), Some(done), "{target}");
+        }
+    }
+    for target in one_of_each("acme-web").iter().filter(|target| target.kind() != ResourceKind::Secret) {
+        (subject.half_do)(subject.folder.path(), target.clone()).await;
+        subject.provider.destroy(target).await.unwrap();
+        assert_eq!(subject.reopened().await.observe(target).await.unwrap(), None, "{target}");
+    }
+}
+
+async fn sixteen_at_once_make_one(subject: &Subject) {
+    let other = subject.reopened().await;
+    for target in one_of_each("acme-api") {
+        let calls: Vec<_> = (0..16)
+            .map(|call| {
+                let provider = if call % 2 == 0 { Arc::clone(&subject.provider) } else { Arc::clone(&other) };
+                let target = target.clone();
+                tokio::spawn(async move { provider.ensure(&target).await.unwrap() })
+            })
+            .collect();
+        let found = subject.provider.observe(&target).await.unwrap();
+        let mut ids = Vec::from_iter(found.map(|found| found.provider_id));
+        for call in calls {
+            ids.push(call.await.unwrap().provider_id);
+        }
+        ids.dedup();
+        assert_eq!(ids.len(), 1, "{target}: {ids:?}");
+    }
+}
+
+async fn ensuring_and_destroying_at_once_end_well(subject: &Subject) {
+    let other = subject.reopened().await;
+    // A secret is refused while its worker is away, which is not what this is about.
+    for target in one_of_each("acme-api").into_iter().filter(|target| target.kind() != ResourceKind::Secret) {
+        let calls: Vec<_> = (0..24)
+            .map(|call| {
+                let provider = if call % 2 == 0 { Arc::clone(&subject.provider) } else { Arc::clone(&other) };
+                let target = target.clone();
+                tokio::spawn(async move {
+                    match call % 3 {
+                        0 => provider.destroy(&target).await.unwrap(),
+                        1 => drop(provider.observe(&target).await.unwrap()),
+                        _ => drop(provider.ensure(&target).await.unwrap()),
+                    }
+                })
+            })
+            .collect();
+        for call in calls {
+            call.await.unwrap();
+        }
+        let made = subject.provider.ensure(&target).await.unwrap();
+        assert_eq!(other.observe(&target).await.unwrap(), Some(made), "{target}");
+    }
+}
+
+async fn a_new_spec_changes_the_same_thing(subject: &Subject) {
+    let provider = &subject.provider;
+    let first = provider.ensure(&worker("acme-api", "one")).await.unwrap();
+    assert_eq!(first.details["deployment"], bundle("one").hash());
+    let second = provider.ensure(&worker("acme-api", "two")).await.unwrap();
+    assert_eq!(second.details["deployment"], bundle("two").hash());
+    assert_eq!(first.provider_id, second.provider_id);
+    assert_eq!(provider.ensure(&worker("acme-api", "one")).await.unwrap(), first);
+
+    let record = |to: &str| Target::dns("api.acme.test", to).unwrap();
+    let first = provider.ensure(&record("acme-api")).await.unwrap();
+    let second = provider.ensure(&record("acme-web")).await.unwrap();
+    assert_eq!(first.provider_id, second.provider_id);
+    assert_eq!((&first.details["target"], &second.details["target"]), (&"acme-api".into(), &"acme-web".into()));
+    assert_eq!(provider.observe(&record("elsewhere")).await.unwrap(), Some(second.clone()));
+    assert_eq!(provider.observe(&plain(ResourceKind::DnsRecord, "API.acme.test.")).await.unwrap(), Some(second));
+
+    let first = provider.ensure(&secret("acme-api", "TOKEN", None)).await.unwrap();
+    let second = provider.ensure(&secret("acme-api", "TOKEN", Some("given"))).await.unwrap();
+    assert_eq!(first.provider_id, second.provider_id);
+}
+
+async fn a_repository_keeps_its_commits(subject: &Subject) {
+    let first = subject.provider.ensure(&repository("acme", "Acme")).await.unwrap();
+    let head = first.details["head"].as_str().unwrap();
+    assert!(head.len() == 40 && head.bytes().all(|b| b.is_ascii_hexdigit()), "{head}");
+    assert_eq!(first.details["branch"], "main");
+    assert_eq!(subject.provider.ensure(&repository("acme", "Renamed")).await.unwrap(), first);
+    let other = subject.provider.ensure(&repository("renamed", "Renamed")).await.unwrap();
+    assert_ne!(other.details["head"], first.details["head"]);
+    let same = subject.provider.ensure(&repository("acme-2", "Acme")).await.unwrap();
+    assert_eq!(same.details["head"], first.details["head"]);
+}
+
+async fn secrets_live_and_die_with_their_worker(subject: &Subject) {
+    let provider = &subject.provider;
+    let token = secret("acme-api", "TOKEN", Some("given"));
+    let error = provider.ensure(&token).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Permanent);
+    assert!(error.message.contains("does not exist"), "{error}");
+
+    provider.ensure(&worker("acme-api", "one")).await.unwrap();
+    provider.ensure(&worker("acme-web", "one")).await.unwrap();
+    let made = provider.ensure(&token).await.unwrap();
+    let other = provider.ensure(&secret("acme-web", "TOKEN", Some("given"))).await.unwrap();
+    assert_ne!(made.provider_id, other.provider_id);
+    provider.ensure(&worker("acme-api", "two")).await.unwrap();
+    assert_eq!(provider.observe(&token).await.unwrap(), Some(made));
+
+    provider.destroy(&plain(ResourceKind::Worker, "acme-api")).await.unwrap();
+    assert_eq!(provider.observe(&token).await.unwrap(), None);
+    provider.destroy(&token).await.unwrap();
+    assert_eq!(provider.observe(&secret("acme-web", "TOKEN", None)).await.unwrap(), Some(other));
+    provider.ensure(&worker("acme-api", "one")).await.unwrap();
+    assert_eq!(provider.observe(&token).await.unwrap(), None);
+}
+
+async fn secrets_set_at_once_are_all_kept(subject: &Subject) {
+    subject.provider.ensure(&worker("acme-api", "one")).await.unwrap();
+    let targets: Vec<_> = (0..16).map(|n| secret("acme-api", &format!("KEY_{n}"), None)).collect();
+    let calls: Vec<_> = targets
+        .iter()
+        .map(|target| {
+            let (provider, target) = (Arc::clone(&subject.provider), target.clone());
+            tokio::spawn(async move { provider.ensure(&target).await.unwrap() })
+        })
+        .collect();
+    for (target, call) in targets.iter().zip(calls) {
+        assert_eq!(subject.provider.ensure(target).await.unwrap(), call.await.unwrap(), "{target}");
+    }
+}
+
+async fn a_secret_shows_nowhere(subject: &Subject) {
+    let target = secret("acme-api", "TOKEN", Some("hunter2hunter2"));
+    let error = subject.provider.ensure(&target).await.unwrap_err();
+    subject.provider.ensure(&worker("acme-api", "one")).await.unwrap();
+    let made = subject.provider.ensure(&target).await.unwrap();
+    let shown = format!("{error:?} {made:?} {:?} {target:?}", subject.provider.observe(&target).await.unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+async fn too_little_said_is_refused(subject: &Subject) {
+    use ResourceKind::{D1, DnsRecord, GitRepository, Kv, Pages, Queue, R2, Worker};
+    for kind in [Worker, Pages, GitRepository, DnsRecord] {
+        let target = plain(kind, "acme-api");
+        let error = subject.provider.ensure(&target).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Permanent, "{target}");
+        assert_eq!(subject.provider.observe(&target).await.unwrap(), None, "{target}");
+    }
+    for kind in [D1, R2, Kv, Queue] {
+        subject.provider.ensure(&plain(kind, "acme-api")).await.unwrap();
+    }
+    // Enough to remove what was made with more.
+    for target in one_of_each("acme-web").iter().filter(|target| target.kind() != ResourceKind::Secret) {
+        subject.provider.ensure(target).await.unwrap();
+        let target = plain(target.kind(), target.name());
+        assert!(subject.provider.observe(&target).await.unwrap().is_some(), "{target}");
+        subject.provider.destroy(&target).await.unwrap();
+        assert_eq!(subject.provider.observe(&target).await.unwrap(), None, "{target}");
+    }
+}
+
+async fn names_are_apart_by_kind(subject: &Subject) {
+    let mut ids = std::collections::BTreeSet::new();
+    for target in one_of_each("acme").into_iter().chain(one_of_each("acme-git")) {
+        ids.insert(subject.provider.ensure(&target).await.unwrap().provider_id);
+    }
+    assert_eq!(ids.len(), 18);
+    for target in one_of_each("acme").into_iter().rev() {
+        subject.provider.destroy(&target).await.unwrap();
+    }
+    for target in one_of_each("acme-git") {
+        assert!(subject.provider.observe(&target).await.unwrap().is_some(), "{target}");
+    }
+}

@@ -1,0 +1,171 @@
+//! Targets to test with, and the checks that no bad one can be made.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use provisioning::providers::starter::{Author, Starter};
+use provisioning::providers::{Bundle, ErrorKind, Hostname, ResourceKind, ResourceName, SecretName, Spec, Target};
+use serde_json::json;
+
+pub(super) fn name(text: &str) -> ResourceName {
+    ResourceName::try_from(text).unwrap()
+}
+
+pub(super) fn plain(kind: ResourceKind, name: &str) -> Target {
+    Target::plain(kind, name).unwrap()
+}
+
+pub(super) fn bundle(body: &str) -> Bundle {
+    let files = BTreeMap::from([
+        ("src/index.js".to_owned(), format!("export default {{ fetch: () => new Response('{body}') }}").into_bytes()),
+        ("static/logo.bin".to_owned(), vec![0, 159, 146, 150]),
+    ]);
+    Bundle::new("src/index.js", files).unwrap().bind("DB", ResourceKind::D1, name("a-db"))
+}
+
+pub(super) fn worker(name: &str, body: &str) -> Target {
+    Target::new(ResourceKind::Worker, name, Spec::Bundle(bundle(body))).unwrap()
+}
+
+pub(super) fn starter(platform_name: &str) -> Starter {
+    let author = Author { name: "NNO Provisioning".into(), email: "provisioning@nno.example".into() };
+    Starter::new(name("k3x9q2m7ab"), platform_name, name("acme"), author, 1_700_000_000).unwrap()
+}
+
+pub(super) fn repository(name: &str, platform_name: &str) -> Target {
+    Target::new(ResourceKind::GitRepository, name, Spec::Starter(starter(platform_name))).unwrap()
+}
+
+pub(super) fn secret(worker: &str, name: &str, value: Option<&str>) -> Target {
+    Target::secret(worker, name, value.map(Into::into)).unwrap()
+}
+
+/// One target of every kind, each after what it needs.
+pub(super) fn one_of_each(name: &str) -> Vec<Target> {
+    let targets: Vec<_> = ResourceKind::ALL
+        .into_iter()
+        .map(|kind| match kind {
+            ResourceKind::Worker => worker(name, "hello"),
+            ResourceKind::Pages => Target::new(kind, name, Spec::Bundle(bundle("page"))).unwrap(),
+            ResourceKind::GitRepository => repository(name, "Acme"),
+            ResourceKind::Secret => secret(name, "AUTH_SECRET", None),
+            ResourceKind::DnsRecord => Target::dns(format!("{name}.svc.default.acme.test"), name).unwrap(),
+            ResourceKind::D1 | ResourceKind::R2 | ResourceKind::Kv | ResourceKind::Queue => plain(kind, name),
+        })
+        .collect();
+    assert_eq!(targets.len(), 9);
+    targets
+}
+
+#[test]
+fn no_name_leads_anywhere_else() {
+    let long = "a".repeat(64);
+    let bad = [
+        "", ".", "..", "../x", "a/b", "a\\b", "/etc/passwd", "A", "ä", "a b", "a\0", "a\n", "a.new", ".a.new", "a_b", &long,
+    ];
+    for kind in ResourceKind::ALL.into_iter().filter(|kind| *kind != ResourceKind::DnsRecord) {
+        for name in bad {
+            let made = match kind {
+                ResourceKind::Secret => Target::secret(name, "KEY", None),
+                _ => Target::plain(kind, name),
+            };
+            let error = made.expect_err(name);
+            assert_eq!(error.kind, ErrorKind::Permanent, "{kind} {name:?}");
+        }
+    }
+    assert!(Target::plain(ResourceKind::D1, "a".repeat(63)).is_ok());
+}
+
+#[test]
+fn host_names_and_secret_names_have_rules_of_their_own() {
+    let label = "a".repeat(64);
+    let long = format!("{}.a", vec!["a".repeat(63); 4].join("."));
+    for bad in ["", ".", "a..b", ".a", "-a.b", "a-.b", "a_b.c", "a b", "a/../b", "ä.de", "a..", "*.a", &label, &long] {
+        assert!(Hostname::try_from(bad).is_err(), "{bad:?}");
+    }
+    assert_eq!(Hostname::try_from("App.SVC.default.ACME.Test.").unwrap().as_str(), "app.svc.default.acme.test");
+    let long = "A".repeat(129);
+    for bad in ["", "1A", "A-B", "A.B", "A B", "Ä", "../A", &long] {
+        assert!(SecretName::try_from(bad).is_err(), "{bad:?}");
+    }
+    assert!(SecretName::try_from("_Auth_Secret1").is_ok());
+}
+
+#[test]
+fn a_written_down_target_is_checked_when_it_is_read() {
+    for target in one_of_each("acme-api") {
+        let text = serde_json::to_string(&target).unwrap();
+        let read: Target = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.identity(), target.identity());
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+    let starter = json!({ "platform_id": "a", "platform_name": "a\nb", "slug": "a", "committed_at": 0,
+        "author": { "name": "a", "email": "a@b" } });
+    for bad in [
+        json!({ "kind": "d1", "name": "../x" }),
+        json!({ "kind": "d1", "name": "x", "spec": { "dns": { "target": "y" } } }),
+        json!({ "kind": "d1", "name": "x", "size": 1 }),
+        json!({ "kind": "secret", "name": "x" }),
+        json!({ "kind": "dns_record", "name": "x.test", "spec": { "dns": { "target": "../y" } } }),
+        json!({ "kind": "worker", "name": "x", "spec": { "bundle": { "entry": "../a", "files": { "../a": "" } } } }),
+        json!({ "kind": "git_repository", "name": "x", "spec": { "starter": starter } }),
+    ] {
+        assert!(serde_json::from_value::<Target>(bad.clone()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_secret_is_never_written_down() {
+    let target = secret("acme-api", "TOKEN", Some("hunter2hunter2"));
+    assert!(!format!("{target:?} {target} {}", target.identity()).contains("hunter2"));
+    let error = serde_json::to_string(&target).unwrap_err().to_string();
+    assert!(error.contains("never written down") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn a_bundle_stays_in_its_folder() {
+    let long = format!("{}/a", "a".repeat(256));
+    for bad in ["", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a\\b", "a\0b", "a\nb", &long] {
+        let error = Bundle::new(bad, BTreeMap::from([(bad.to_owned(), Vec::new())])).expect_err(bad);
+        assert_eq!(error.kind, ErrorKind::Permanent);
+    }
+    let both = BTreeMap::from([("a".to_owned(), Vec::new()), ("a/b/c".to_owned(), Vec::new())]);
+    assert!(Bundle::new("a", both).unwrap_err().message.contains("both a file and the folder"));
+    let entry = Bundle::new("b", BTreeMap::from([("a".to_owned(), Vec::new())])).unwrap_err();
+    assert!(entry.message.contains("not among the files"));
+}
+
+#[test]
+fn a_bundle_is_known_by_all_it_consists_of() {
+    let of = |entry: &str, files: &[(&str, &str)]| {
+        let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
+        Bundle::new(entry, files).unwrap()
+    };
+    let one = of("a", &[("a", "xy"), ("b", "z")]);
+    let others = [
+        of("b", &[("a", "xy"), ("b", "z")]),
+        of("a", &[("a", "xyz"), ("b", "")]),
+        of("a", &[("a", "x"), ("b", "yz")]),
+        of("a", &[("a", "xy"), ("bz", "")]),
+        of("a", &[("a", "xy")]),
+        one.clone().bind("DB", ResourceKind::D1, name("x")),
+        one.clone().bind("DB", ResourceKind::Kv, name("x")),
+    ];
+    let hashes: std::collections::BTreeSet<_> =
+        others.iter().map(Bundle::hash).chain([one.hash()]).collect();
+    assert_eq!(hashes.len(), others.len() + 1);
+    assert_eq!(one.hash(), of("a", &[("b", "z"), ("a", "xy")]).hash());
+    // Pinned: a deployment of an earlier version of this program must be found again.
+    assert_eq!(one.hash(), "PINNED");
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_a_name_is_one_path_component(text in "\\PC{0,70}") {
+        if let Ok(name) = ResourceName::try_from(text.as_str()) {
+            let path = std::path::Path::new(name.as_str());
+            prop_assert_eq!(path.components().count(), 1);
+            prop_assert!(matches!(path.components().next(), Some(std::path::Component::Normal(_))));
+        }
+    }
+}

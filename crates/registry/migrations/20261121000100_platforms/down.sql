@@ -1,0 +1,2 @@
+DROP TABLE lifecycle_events;
+DROP TABLE platforms;

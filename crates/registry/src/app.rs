@@ -1,0 +1,87 @@
+//! What the registry is made of. Every slice is one line in [`routes`].
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use kit::{
+    Db,
+    config::PeerSettings,
+    db::Migrations,
+    grpc::{Access, Peer},
+    http::{self, ServiceConfig},
+    outbox::Relay,
+    service::{Application, Parts, Service, Settings},
+    shutdown::Shutdown,
+};
+
+use serde::{Deserialize, Serialize};
+use utoipa::{
+    ToSchema,
+    openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
+};
+
+use crate::{delivery::ToProvisioning, grpc, platforms};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// What the registry alone can be told.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Own {
+    /// How long a cancelled platform lives on before it ends.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub cancellation_period: Duration,
+    pub stack_registry: PeerSettings,
+    pub provisioning: PeerSettings,
+}
+
+/// What handlers work with. One per HTTP worker thread, one for gRPC and the workers.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub(crate) db: Db,
+    pub(crate) own: Arc<Own>,
+    pub(crate) stack_registry: Peer,
+}
+
+/// The registry as a service.
+#[derive(Debug)]
+pub struct Registry;
+
+/// The routes of all slices.
+fn routes(config: &mut ServiceConfig) {
+    config.service(utoipa_actix_web::scope("/api/v1").configure(platforms::http));
+}
+
+impl Service for Registry {
+    const NAME: &'static str = "registry";
+    const DEFAULTS: &'static str = include_str!("../config/default.toml");
+    type Own = Own;
+
+    fn migrations() -> Migrations {
+        Migrations::with_kit([MIGRATIONS])
+    }
+
+    fn openapi() -> OpenApi {
+        let info = InfoBuilder::new().title("NNO Registry API").version("1.0.0").build();
+        http::document(routes, OpenApiBuilder::new().info(info).build())
+    }
+
+    async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
+        let parts = Parts::new::<Self>(&settings, shutdown).await?;
+        let own = Arc::new(settings.service);
+        let (database, signer) = (parts.database.clone(), parts.signer.clone());
+        let state = move |db: Db| {
+            let stack_registry = Peer::new("stack-registry", &own.stack_registry, signer.clone())?;
+            anyhow::Ok(App { db, own: Arc::clone(&own), stack_registry })
+        };
+        let app = state(parts.background.clone())?;
+        platforms::start_workers(&app, &parts.shutdown);
+        let provisioning = Peer::new("provisioning", &app.own.provisioning, parts.signer.clone())?;
+        Relay::new(app.db.clone(), [ToProvisioning::destination(provisioning)]).start(&parts.shutdown);
+        let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
+        let served = tonic::service::Routes::new(rpc::reflection()?);
+        parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
+    }
+}

@@ -1,0 +1,49 @@
+//! What the registry's outbox hands to other services.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::{Error, Result};
+use kit::{
+    Ctx,
+    grpc::{Peer, PeerCall},
+    outbox::{Deliver, Event},
+};
+use rpc::provisioning::{EnqueueJobRequest, provisioning_client::ProvisioningClient};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Jobs for provisioning.
+pub(crate) struct ToProvisioning(Peer);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Job {
+    r#type: String,
+    platform_id: String,
+    input: Value,
+}
+
+impl ToProvisioning {
+    /// The name that events carry, and who delivers them.
+    pub(crate) fn destination(peer: Peer) -> (&'static str, Arc<dyn Deliver>) {
+        (peer.name(), Arc::new(Self(peer)))
+    }
+}
+
+#[async_trait]
+impl Deliver for ToProvisioning {
+    async fn deliver(&self, ctx: &Ctx, event: &Event) -> Result<()> {
+        let job: Job = serde_json::from_value(event.data.clone()).map_err(Error::internal)?;
+        // The event's id is the job's: a second delivery finds the job there.
+        let message = EnqueueJobRequest {
+            job_id: event.id.to_string(),
+            r#type: job.r#type,
+            platform_id: job.platform_id,
+            input: job.input.to_string(),
+        };
+        let request = self.0.request(ctx, PeerCall::default(), message)?;
+        self.0.answer(ProvisioningClient::new(self.0.channel()).enqueue_job(request).await)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! The registry as a process of its own.
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    kit::service::main::<registry::Registry>().await
+}

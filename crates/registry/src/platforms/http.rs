@@ -1,0 +1,216 @@
+//! Platforms over HTTP.
+
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web::Data};
+use domain::{
+    Name, Patch, PlatformId, Slug,
+    platform::{PlatformEvent, PlatformStatus, Tier},
+};
+use kit::{
+    Ctx,
+    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success},
+};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    lifecycle as events,
+    model::{LifecycleEvent, NewPlatform, Platform},
+    ops, store,
+};
+use crate::App;
+
+/// A new platform.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct CreatePlatform {
+    name: Name,
+    slug: Slug,
+    #[serde(default = "starter")]
+    #[schema(default = "starter")]
+    tier: Tier,
+    #[schema(nullable = false)]
+    cf_account_id: Option<String>,
+    #[schema(nullable = false)]
+    repo_name: Option<String>,
+}
+
+const fn starter() -> Tier {
+    Tier::Starter
+}
+
+/// What of a platform is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct UpdatePlatform {
+    #[schema(nullable = false)]
+    name: Option<Name>,
+    #[schema(nullable = false)]
+    tier: Option<Tier>,
+    #[schema(nullable = false)]
+    status: Option<PatchedStatus>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    cf_account_id: Patch<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    repo_name: Patch<String>,
+}
+
+/// A status that a PATCH may ask for: the verb that leads there.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PatchedStatus {
+    Active,
+    Suspended,
+    Deleted,
+}
+
+impl From<PatchedStatus> for PlatformEvent {
+    fn from(status: PatchedStatus) -> Self {
+        match status {
+            PatchedStatus::Active => Self::Restore,
+            PatchedStatus::Suspended => Self::Suspend,
+            PatchedStatus::Deleted => Self::Delete,
+        }
+    }
+}
+
+/// Why something is done.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reason {
+    #[schema(nullable = false, max_length = 1024)]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(crate) struct GetQuery {
+    /// `true` shows a deleted platform to an operator.
+    include_deleted: Option<bool>,
+}
+
+/// List platforms, newest first.
+#[utoipa::path(params(ListQuery), responses((status = 200, body = Paged<Platform>)))]
+#[get("/platforms")]
+pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<ListQuery>) -> HttpResult {
+    let (limit, after) = query.0.parse(store::COUNTER)?;
+    let scope = &ctx.caller.scope;
+    let page = app.db.read(async |c| store::page(c, scope, limit, &after).await).await?;
+    Ok(HttpResponse::Ok().json(Paged::from(page)))
+}
+
+/// Create a new platform.
+#[utoipa::path(responses((status = 201, body = Platform)))]
+#[post("/platforms")]
+pub(crate) async fn create(app: Data<App>, command: Command<CreatePlatform>) -> HttpResult {
+    let body = command.body;
+    let new = NewPlatform {
+        name: body.name,
+        slug: body.slug,
+        tier: body.tier,
+        status: PlatformStatus::Active,
+        cf_account_id: body.cf_account_id,
+        repo_name: body.repo_name,
+        owner_user_id: None,
+    };
+    ops::create(&app, &command.ctx, new).await?.created()
+}
+
+/// Get a platform by ID.
+#[utoipa::path(params(GetQuery), responses((status = 200, body = Platform)))]
+#[get("/platforms/{platformId}")]
+pub(crate) async fn get(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<PlatformId>,
+    query: Query<GetQuery>,
+    request: HttpRequest,
+) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0)?;
+    let deleted = query.0.include_deleted.unwrap_or_default() && ctx.caller.is_operator();
+    let platform = app.db.read(async |c| store::get(c, &scope, deleted).await).await?;
+    http::read(&request, &platform)
+}
+
+/// Update a platform.
+#[utoipa::path(request_body(content = UpdatePlatform), responses((status = 200, body = Platform)))]
+#[patch("/platforms/{platformId}")]
+pub(crate) async fn update(app: Data<App>, path: Path<PlatformId>, command: Command<UpdatePlatform>) -> HttpResult {
+    let body = command.body;
+    let change = ops::Change {
+        name: body.name,
+        tier: body.tier,
+        event: body.status.map(PlatformEvent::from),
+        cf_account_id: body.cf_account_id,
+        repo_name: body.repo_name,
+    };
+    ops::update(&app, &command.ctx, &path.0, change).await?.ok()
+}
+
+/// Soft-delete a platform.
+#[utoipa::path(responses((status = 200, body = Success)))]
+#[delete("/platforms/{platformId}")]
+pub(crate) async fn delete(app: Data<App>, path: Path<PlatformId>, command: Command<NoBody>) -> HttpResult {
+    ops::delete(&app, &command.ctx, &path.0).await?.map(|_| Success::YES).ok()
+}
+
+/// Suspend a platform.
+#[utoipa::path(responses((status = 200, body = Platform)))]
+#[post("/platforms/{platformId}/suspend")]
+pub(crate) async fn suspend(app: Data<App>, path: Path<PlatformId>, command: Command<Reason>) -> HttpResult {
+    verb(&app, path, command, PlatformEvent::Suspend).await
+}
+
+/// Restore a suspended platform.
+#[utoipa::path(responses((status = 200, body = Platform)))]
+#[post("/platforms/{platformId}/restore")]
+pub(crate) async fn restore(app: Data<App>, path: Path<PlatformId>, command: Command<Reason>) -> HttpResult {
+    verb(&app, path, command, PlatformEvent::Restore).await
+}
+
+/// Cancel a platform.
+#[utoipa::path(responses((status = 200, body = Platform)))]
+#[post("/platforms/{platformId}/cancel")]
+pub(crate) async fn cancel(app: Data<App>, path: Path<PlatformId>, command: Command<Reason>) -> HttpResult {
+    verb(&app, path, command, PlatformEvent::Cancel).await
+}
+
+async fn verb(app: &App, path: Path<PlatformId>, command: Command<Reason>, event: PlatformEvent) -> HttpResult {
+    ops::transition(app, &command.ctx, &path.0, event, command.body.reason.as_deref()).await?.ok()
+}
+
+/// Hard-delete a platform and deprovision.
+#[utoipa::path(responses((status = 200, body = Platform)))]
+#[post("/platforms/{platformId}/delete")]
+pub(crate) async fn delete_and_deprovision(
+    app: Data<App>,
+    path: Path<PlatformId>,
+    command: Command<Reason>,
+) -> HttpResult {
+    let reason = command.body.reason.as_deref();
+    ops::delete_and_deprovision(&app, &command.ctx, &path.0, reason).await?.ok()
+}
+
+/// List lifecycle events for a platform, newest first.
+#[utoipa::path(params(ListQuery), responses((status = 200, body = Paged<LifecycleEvent>)))]
+#[get("/platforms/{platformId}/lifecycle")]
+pub(crate) async fn lifecycle(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<PlatformId>,
+    query: Query<ListQuery>,
+) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0)?;
+    let key = events::counter(&path.0);
+    let (limit, after) = query.0.parse(&key)?;
+    let page = app
+        .db
+        .read(async |c| {
+            store::get(c, &scope, false).await?;
+            events::page(c, &scope, limit, &after).await
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(Paged::from(page)))
+}

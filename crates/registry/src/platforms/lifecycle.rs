@@ -1,0 +1,47 @@
+//! The statements of lifecycle events.
+
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper,
+    query_builder::{QueryFragment, QueryId},
+};
+use diesel_async::RunQueryDsl;
+use domain::{Cursor, Limit, Page, PlatformId, Result};
+use kit::{
+    PlatformScope,
+    db::{Conn, counter_total},
+};
+use uuid::Uuid;
+
+use super::model::LifecycleEvent;
+use crate::schema::lifecycle_events::dsl as e;
+
+/// Counter of the events of one platform.
+pub(crate) fn counter(platform: &PlatformId) -> String {
+    format!("lifecycle:{platform}")
+}
+
+/// A page of a platform's events, newest first.
+pub(crate) async fn page(
+    c: &Conn,
+    scope: &PlatformScope,
+    limit: Limit,
+    after: &Cursor,
+) -> Result<Page<LifecycleEvent>> {
+    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let before = e::created_at.lt(after.at).or(e::created_at.eq(after.at).and(e::id.lt(last)));
+    let rows = e::lifecycle_events
+        .filter(e::platform_id.eq(scope.id()))
+        .filter(e::created_at.le(after.at))
+        .filter(before)
+        .select(LifecycleEvent::as_select())
+        .order((e::created_at.desc(), e::id.desc()))
+        .limit(limit.rows());
+    let (mut pipeline, key) = (c, counter(scope.id()));
+    let (rows, total) = tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, counter_total(c, &key))?;
+    Ok(Page::new(rows, limit, total, &key, LifecycleEvent::place))
+}
+
+/// The insert of an event.
+pub(crate) fn insert(row: LifecycleEvent) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(e::lifecycle_events).values(row)
+}

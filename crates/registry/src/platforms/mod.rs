@@ -1,0 +1,41 @@
+//! Platforms: the tenant boundary, with their life and its history.
+//!
+//! Tables `platforms` and `lifecycle_events`. A list counter `platforms` holds how many are not deleted, and
+//! `lifecycle:{id}` how many events one has.
+
+mod http;
+pub(crate) mod lifecycle;
+pub(crate) mod model;
+pub(crate) mod ops;
+pub(crate) mod store;
+
+use std::{sync::Arc, time::Duration};
+
+use kit::{http::ServiceConfig, shutdown::Shutdown, worker};
+
+use crate::App;
+
+const PERIOD_END_EVERY: Duration = Duration::from_secs(30);
+
+pub(crate) fn http(config: &mut ServiceConfig) {
+    config
+        .service(http::list)
+        .service(http::create)
+        .service(http::get)
+        .service(http::update)
+        .service(http::delete)
+        .service(http::suspend)
+        .service(http::restore)
+        .service(http::cancel)
+        .service(http::delete_and_deprovision)
+        .service(http::lifecycle);
+}
+
+/// Ends the platforms whose paid period is over.
+pub(crate) fn start_workers(app: &App, shutdown: &Shutdown) {
+    let app = app.clone();
+    worker::run(shutdown, "period_end", PERIOD_END_EVERY, Arc::default(), move || {
+        let app = app.clone();
+        async move { ops::end_one_period(&app).await }
+    });
+}

@@ -1,0 +1,177 @@
+//! The rows of platforms, which are also what is answered.
+
+use chrono::{DateTime, Utc};
+use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
+use domain::{
+    Cursor, Name, PlatformId, Result, Slug,
+    platform::{PlatformEvent, PlatformStatus, Tier, TriggerType},
+};
+use kit::{Ctx, clock, identity::ActorType};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::schema::{lifecycle_events, platforms};
+
+/// One customer product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = platforms, treat_none_as_default_value = false, treat_none_as_null = true)]
+pub(crate) struct Platform {
+    pub(crate) id: PlatformId,
+    pub(crate) name: Name,
+    pub(crate) slug: Slug,
+    pub(crate) status: PlatformStatus,
+    pub(crate) tier: Tier,
+    pub(crate) cf_account_id: Option<String>,
+    pub(crate) repo_name: Option<String>,
+    pub(crate) stripe_customer_id: Option<String>,
+    pub(crate) owner_user_id: Option<String>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) cancelled_at: Option<DateTime<Utc>>,
+    pub(crate) cancellation_reason: Option<String>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) suspended_at: Option<DateTime<Utc>>,
+    pub(crate) suspension_reason: Option<String>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) trial_ends_at: Option<DateTime<Utc>>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) created_at: DateTime<Utc>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) updated_at: DateTime<Utc>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) deleted_at: Option<DateTime<Utc>>,
+    /// Not part of the API.
+    #[serde(skip)]
+    pub(crate) period_ends_at: Option<DateTime<Utc>>,
+}
+
+/// Something that happened to a platform.
+#[derive(Debug, Clone, Serialize, ToSchema, Queryable, Selectable, Insertable)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = lifecycle_events, treat_none_as_default_value = false)]
+pub(crate) struct LifecycleEvent {
+    pub(crate) id: Uuid,
+    pub(crate) platform_id: PlatformId,
+    pub(crate) from_status: Option<PlatformStatus>,
+    pub(crate) to_status: PlatformStatus,
+    pub(crate) triggered_by: String,
+    pub(crate) trigger_type: TriggerType,
+    pub(crate) reason: Option<String>,
+    pub(crate) metadata: Value,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// What a new platform is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct NewPlatform {
+    pub(crate) name: Name,
+    pub(crate) slug: Slug,
+    pub(crate) tier: Tier,
+    pub(crate) status: PlatformStatus,
+    pub(crate) cf_account_id: Option<String>,
+    pub(crate) repo_name: Option<String>,
+    pub(crate) owner_user_id: Option<String>,
+}
+
+impl NewPlatform {
+    /// The row, with a new random id.
+    pub(crate) fn into_row(self) -> Platform {
+        let now = clock::now();
+        Platform {
+            id: PlatformId::random(),
+            name: self.name,
+            slug: self.slug,
+            status: self.status,
+            tier: self.tier,
+            cf_account_id: self.cf_account_id,
+            repo_name: self.repo_name,
+            stripe_customer_id: None,
+            owner_user_id: self.owner_user_id,
+            cancelled_at: None,
+            cancellation_reason: None,
+            suspended_at: None,
+            suspension_reason: None,
+            trial_ends_at: None,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            period_ends_at: None,
+        }
+    }
+}
+
+impl Platform {
+    /// The platform after `event`: its status, and what the event says and clears.
+    ///
+    /// # Errors
+    /// [`domain::Kind::InvalidTransition`].
+    pub(crate) fn after(
+        &self,
+        event: PlatformEvent,
+        reason: Option<&str>,
+        cancellation_period: std::time::Duration,
+    ) -> Result<Self> {
+        let now = clock::now();
+        let mut after = Self { status: self.status.after(event)?, updated_at: now, ..self.clone() };
+        let reason = reason.map(str::to_owned);
+        match event {
+            PlatformEvent::Suspend => {
+                after.suspended_at = Some(now);
+                after.suspension_reason = reason;
+            }
+            PlatformEvent::Restore => {
+                (after.suspended_at, after.suspension_reason) = (None, None);
+                (after.cancelled_at, after.cancellation_reason, after.period_ends_at) = (None, None, None);
+            }
+            PlatformEvent::Cancel => {
+                after.cancelled_at = Some(now);
+                after.cancellation_reason = reason;
+                after.period_ends_at = Some(now + cancellation_period);
+            }
+            PlatformEvent::Delete => after.deleted_at = Some(now),
+            PlatformEvent::Bootstrap | PlatformEvent::Complete | PlatformEvent::Fail | PlatformEvent::PeriodEnd => {}
+        }
+        Ok(after)
+    }
+
+    /// The platform deleted, from whatever state.
+    pub(crate) fn deleted(&self) -> Self {
+        let now = clock::now();
+        Self { status: PlatformStatus::Deleted, updated_at: now, deleted_at: Some(now), ..self.clone() }
+    }
+
+    /// Where it stands in the list.
+    pub(crate) fn place(&self) -> Cursor {
+        Cursor { at: self.created_at, id: self.id.to_string() }
+    }
+}
+
+impl LifecycleEvent {
+    /// What brought a platform to what it is now; `from` is none for its creation.
+    pub(crate) fn of(ctx: &Ctx, from: Option<PlatformStatus>, now: &Platform, reason: Option<&str>) -> Self {
+        Self {
+            id: domain::id::uuid_v7(),
+            platform_id: now.id.clone(),
+            from_status: from,
+            to_status: now.status,
+            triggered_by: ctx.caller.id.clone(),
+            trigger_type: match ctx.caller.actor_type {
+                ActorType::Operator => TriggerType::Operator,
+                ActorType::User | ActorType::Apikey => TriggerType::User,
+                ActorType::Service | ActorType::System => TriggerType::System,
+            },
+            reason: reason.map(str::to_owned),
+            metadata: json!({ "requestId": &*ctx.request_id }),
+            created_at: now.updated_at,
+        }
+    }
+
+    /// Where it stands in the list.
+    pub(crate) fn place(&self) -> Cursor {
+        Cursor { at: self.created_at, id: self.id.to_string() }
+    }
+}

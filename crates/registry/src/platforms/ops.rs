@@ -1,0 +1,206 @@
+//! What can be done with platforms.
+
+use domain::{
+    Error, Kind, Name, Patch, PlatformId, Result,
+    platform::{PlatformEvent, PlatformStatus, Tier},
+};
+use kit::{Db, Done, Record, WriteCtx, clock, db::Tx};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    lifecycle,
+    model::{LifecycleEvent, NewPlatform, Platform},
+    store,
+};
+use crate::App;
+
+/// Makes a platform; one that is not by onboarding is active at once.
+pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewPlatform) -> Result<Done<Platform>> {
+    ctx.ctx.caller.require_operator()?;
+    app.db
+        .tx("platform.create", ctx, async |tx| {
+            let row = new.clone().into_row();
+            let event = LifecycleEvent::of(&ctx.ctx, None, &row, None);
+            let record = Record::change("platform.created", "platform", &row.id)
+                .of(&row.id)
+                .after(&row)
+                .count(store::COUNTER, 1)
+                .count(lifecycle::counter(&row.id), 1);
+            let change = (store::insert(row.clone()), lifecycle::insert(event));
+            tx.finish(change, record, row, |constraint| (constraint == "platforms_slug_live").then(|| taken(&new))).await
+        })
+        .await
+}
+
+fn taken(new: &NewPlatform) -> Error {
+    Error::new(Kind::AlreadyExists, format!("The slug '{}' is taken", new.slug)).with("slug", &new.slug)
+}
+
+/// Makes `event` happen to a platform.
+pub(crate) async fn transition(
+    app: &App,
+    ctx: &WriteCtx,
+    id: &PlatformId,
+    event: PlatformEvent,
+    reason: Option<&str>,
+) -> Result<Done<Platform>> {
+    let scope = ctx.ctx.caller.scope.platform(id)?;
+    app.db
+        .tx("platform.transition", ctx, async |tx| {
+            let before = store::lock(tx.conn().await?, &scope).await?;
+            ctx.check_match(&before)?;
+            let after = before.after(event, reason, app.own.cancellation_period)?;
+            let record = Record::change(action(event), "platform", id);
+            write(tx, ctx, record, &before, after, reason).await
+        })
+        .await
+}
+
+/// The same for services, whose calls may come twice: one that is already where the event leads is left as it is.
+pub(crate) async fn transition_once(
+    app: &App,
+    ctx: &WriteCtx,
+    id: &PlatformId,
+    event: PlatformEvent,
+    reason: Option<&str>,
+) -> Result<Done<Platform>> {
+    match transition(app, ctx, id, event, reason).await {
+        Err(error) if error.kind() == Kind::InvalidTransition || error.kind() == Kind::NotFound => {
+            let scope = ctx.ctx.caller.scope.platform(id)?;
+            let now = app.db.read(async |c| store::get(c, &scope, true).await).await?;
+            if leads_to(event) == Some(now.status) { Ok(Done { value: now, replayed: true, dry_run: false }) } else { Err(error) }
+        }
+        result => result,
+    }
+}
+
+/// Where an event leads from everywhere that it may happen.
+fn leads_to(event: PlatformEvent) -> Option<PlatformStatus> {
+    domain::platform::TRANSITIONS.iter().find(|(_, on, _)| *on == event).map(|(_, _, to)| *to)
+}
+
+/// Deletes a platform from the catalogue, whatever its state, and leaves its infrastructure alone.
+pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: &PlatformId) -> Result<Done<Platform>> {
+    ctx.ctx.caller.require_operator()?;
+    let scope = ctx.ctx.caller.scope.platform(id)?;
+    app.db
+        .tx("platform.delete", ctx, async |tx| {
+            let before = store::lock(tx.conn().await?, &scope).await?;
+            ctx.check_match(&before)?;
+            let after = before.deleted();
+            write(tx, ctx, Record::change("platform.deleted", "platform", id), &before, after, None).await
+        })
+        .await
+}
+
+/// Deletes a platform and has provisioning take its infrastructure down.
+pub(crate) async fn delete_and_deprovision(
+    app: &App,
+    ctx: &WriteCtx,
+    id: &PlatformId,
+    reason: Option<&str>,
+) -> Result<Done<Platform>> {
+    let scope = ctx.ctx.caller.scope.platform(id)?;
+    let job: Uuid = domain::id::uuid_v7();
+    app.db
+        .tx("platform.delete_and_deprovision", ctx, async |tx| {
+            let before = store::lock(tx.conn().await?, &scope).await?;
+            ctx.check_match(&before)?;
+            let after = before.after(PlatformEvent::Delete, reason, app.own.cancellation_period)?;
+            let input = json!({ "type": "DEPROVISION_PLATFORM", "platformId": id, "input": { "platformSlug": before.slug } });
+            let record = Record::change("platform.deleted", "platform", id).command(
+                "provisioning",
+                "provisioning.job",
+                job,
+                id,
+                input,
+            );
+            write(tx, ctx, record, &before, after, reason).await
+        })
+        .await
+}
+
+/// What of a platform may be changed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change {
+    pub(crate) name: Option<Name>,
+    pub(crate) tier: Option<Tier>,
+    pub(crate) event: Option<PlatformEvent>,
+    pub(crate) cf_account_id: Patch<String>,
+    pub(crate) repo_name: Patch<String>,
+}
+
+/// Changes a platform; a status goes through the same guards as the verbs.
+pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: &PlatformId, change: Change) -> Result<Done<Platform>> {
+    let scope = ctx.ctx.caller.scope.platform(id)?;
+    app.db
+        .tx("platform.update", ctx, async |tx| {
+            let before = store::lock(tx.conn().await?, &scope).await?;
+            ctx.check_match(&before)?;
+            let change = change.clone();
+            let mut after = match change.event {
+                Some(event) => before.after(event, None, app.own.cancellation_period)?,
+                None => Platform { updated_at: clock::now(), ..before.clone() },
+            };
+            after.name = change.name.unwrap_or(after.name);
+            after.tier = change.tier.unwrap_or(after.tier);
+            after.cf_account_id = change.cf_account_id.apply(after.cf_account_id);
+            after.repo_name = change.repo_name.apply(after.repo_name);
+            let action = change.event.map_or("platform.updated", action);
+            write(tx, ctx, Record::change(action, "platform", id), &before, after, None).await
+        })
+        .await
+}
+
+/// Ends one platform whose paid period is over; answers whether there was one.
+pub(crate) async fn end_one_period(app: &App) -> Result<bool> {
+    let ctx = WriteCtx::of_service(Db::service(&app.db), domain::id::uuid_v7().to_string());
+    let done = app
+        .db
+        .tx("platform.period_end", &ctx, async |tx| {
+            let scope = &ctx.ctx.caller.scope;
+            let Some(before) = store::lock_one_to_end(tx.conn().await?, scope, clock::now()).await? else {
+                return Ok(None);
+            };
+            let after = before.after(PlatformEvent::PeriodEnd, None, app.own.cancellation_period)?;
+            let record = Record::change(action(PlatformEvent::PeriodEnd), "platform", &before.id);
+            write(tx, &ctx, record, &before, after, None).await.map(Some)
+        })
+        .await?;
+    Ok(done.value.is_some())
+}
+
+/// The end of every change: the row, its event if the status changed, the record.
+async fn write(
+    tx: &mut Tx,
+    ctx: &WriteCtx,
+    record: Record,
+    before: &Platform,
+    after: Platform,
+    reason: Option<&str>,
+) -> Result<Platform> {
+    let mut record = record.of(&before.id).before(before).after(&after);
+    if after.status == before.status {
+        return tx.finish((store::update(after.clone()),), record, after, |_| None).await;
+    }
+    record = record.count(lifecycle::counter(&before.id), 1);
+    if after.status == PlatformStatus::Deleted {
+        record = record.count(store::COUNTER, -1);
+    }
+    let event = LifecycleEvent::of(&ctx.ctx, Some(before.status), &after, reason);
+    tx.finish((store::update(after.clone()), lifecycle::insert(event)), record, after, |_| None).await
+}
+
+const fn action(event: PlatformEvent) -> &'static str {
+    match event {
+        PlatformEvent::Bootstrap => "platform.provisioning",
+        PlatformEvent::Complete => "platform.activated",
+        PlatformEvent::Fail => "platform.failed",
+        PlatformEvent::Suspend => "platform.suspended",
+        PlatformEvent::Restore => "platform.restored",
+        PlatformEvent::Cancel => "platform.cancelled",
+        PlatformEvent::PeriodEnd => "platform.ended",
+        PlatformEvent::Delete => "platform.deleted",
+    }
+}

@@ -1,0 +1,114 @@
+//! The statements of platforms. Each takes the caller's scope first.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, IntoSql, OptionalExtension, QueryDsl, SelectableHelper,
+    query_builder::{QueryFragment, QueryId},
+};
+use diesel_async::RunQueryDsl;
+use domain::{Cursor, Error, Limit, Page, PlatformId, Result, Slug, platform::PlatformStatus};
+use kit::{
+    PlatformScope, Scope,
+    db::{Conn, counter_total},
+};
+
+use super::model::Platform;
+use crate::schema::platforms::dsl as p;
+
+/// Counter of the platforms that are not deleted.
+pub(crate) const COUNTER: &str = "platforms";
+
+/// A platform; one that is deleted only where `deleted` says so.
+pub(crate) async fn get(c: &mut Conn, scope: &PlatformScope, deleted: bool) -> Result<Platform> {
+    p::platforms
+        .filter(p::id.eq(scope.id()))
+        .filter(p::deleted_at.is_null().or(deleted.into_sql::<diesel::sql_types::Bool>()))
+        .select(Platform::as_select())
+        .first(c)
+        .await
+        .optional()?
+        .ok_or_else(|| Error::not_found("platform", scope.id()))
+}
+
+/// A platform that is not deleted, held until the transaction ends.
+pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope) -> Result<Platform> {
+    p::platforms
+        .filter(p::id.eq(scope.id()))
+        .filter(p::deleted_at.is_null())
+        .select(Platform::as_select())
+        .for_no_key_update()
+        .first(c)
+        .await
+        .optional()?
+        .ok_or_else(|| Error::not_found("platform", scope.id()))
+}
+
+/// Holds a platform against deletion until the transaction ends; it must exist and not be deleted.
+pub(crate) async fn hold(c: &mut Conn, scope: &PlatformScope) -> Result<PlatformStatus> {
+    p::platforms
+        .filter(p::id.eq(scope.id()))
+        .filter(p::deleted_at.is_null())
+        .select(p::status)
+        .for_key_share()
+        .first(c)
+        .await
+        .optional()?
+        .ok_or_else(|| Error::not_found("platform", scope.id()))
+}
+
+/// Whether a platform that is not deleted has the slug.
+pub(crate) async fn slug_taken(c: &mut Conn, slug: &Slug) -> Result<bool> {
+    let query = p::platforms.filter(p::slug.eq(slug)).filter(p::deleted_at.is_null());
+    Ok(diesel::select(diesel::dsl::exists(query)).get_result(c).await?)
+}
+
+/// A page of the platforms in the caller's scope, newest first.
+pub(crate) async fn page(c: &Conn, scope: &Scope, limit: Limit, after: &Cursor) -> Result<Page<Platform>> {
+    let before = p::created_at.lt(after.at).or(p::created_at.eq(after.at).and(p::id.lt(&after.id)));
+    let rows = p::platforms
+        .filter(p::deleted_at.is_null())
+        .filter(p::created_at.le(after.at))
+        .filter(before)
+        .select(Platform::as_select())
+        .order((p::created_at.desc(), p::id.desc()))
+        .limit(limit.rows());
+    let (rows, total) = match scope.only_platform() {
+        // Both statements are sent before the first is answered: one round trip.
+        None => {
+            let mut pipeline = c;
+            tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, counter_total(c, COUNTER))?
+        }
+        Some(own) => {
+            let mut pipeline = c;
+            let own: Vec<Platform> = rows.filter(p::id.eq(own)).load(&mut pipeline).await?;
+            let total = i64::try_from(own.len()).unwrap_or(i64::MAX);
+            (own, total)
+        }
+    };
+    Ok(Page::new(rows, limit, total, COUNTER, Platform::place))
+}
+
+/// A platform whose paid period is over, held until the transaction ends; one that another replica holds is passed.
+pub(crate) async fn lock_one_to_end(c: &mut Conn, _: &Scope, now: DateTime<Utc>) -> Result<Option<Platform>> {
+    Ok(p::platforms
+        .filter(p::status.eq(PlatformStatus::PendingCancellation))
+        .filter(p::period_ends_at.le(now))
+        .order(p::period_ends_at)
+        .select(Platform::as_select())
+        .for_no_key_update()
+        .skip_locked()
+        .first(c)
+        .await
+        .optional()?)
+}
+
+/// The insert of a new platform.
+pub(crate) fn insert(row: Platform) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(p::platforms).values(row)
+}
+
+/// The update of a platform that the transaction holds.
+pub(crate) fn update(row: Platform) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    let id: PlatformId = row.id.clone();
+    diesel::update(p::platforms.filter(p::id.eq(id))).set(row)
+}
