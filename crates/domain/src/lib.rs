@@ -17,6 +17,7 @@ pub mod page;
 pub mod patch;
 pub mod platform;
 pub mod resource;
+pub mod saga;
 pub mod semver;
 
 pub use error::{Error, Fault, Kind, Result};

@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The gateway: the one way in.
+//!
+//! A request passes, in this order: the limits on its head, the credential ([`auth`]), the table of routes
+//! ([`routes`]), the limits on its body; then it goes to its service with a token that says who calls, and the answer
+//! comes back. Bodies are streamed both ways. Whatever goes wrong is told as the envelope.
+//!
+//! # What the HTTP server does by itself
+//! These answers are given before a request is one, so they have no body, no request id and no security headers:
+//! - a head that cannot be read, or a URI above 64 KiB: 400;
+//! - more than 96 headers, or a head above 128 KiB: 431. The limits of the settings are lower and told properly;
+//! - a head that does not arrive within `http.head_timeout`: 408. That holds for the first request of a connection.
+//!   A later one that has begun and does not go on is not timed at all: what bounds such connections is their number.
+//!
+//! `Expect: 100-continue` is answered before the request is looked at. A client that closes its sending side is taken
+//! to be gone: its read is given up, while a write that has arrived whole is carried through. A chunked body to a
+//! service begins to move when 8 KiB have come or all of it has.
+
+mod auth;
+mod connection;
+mod headers;
+mod health;
+mod proxy;
+mod routes;
+mod server;
+mod settings;
+mod stream;
+
+pub use routes::Upstream;
+pub use server::{Gateway, NAME};
+pub use settings::{DEFAULTS, GatewaySettings, Settings, Upstreams};

@@ -14,10 +14,15 @@ use utoipa::ToSchema;
 /// # Errors
 /// [`domain::Kind::Validation`] with all faults, by dotted path.
 pub fn value<T: DeserializeOwned + ToSchema>(value: Value) -> Result<T> {
-    match serde_path_to_error::deserialize::<_, T>(&value) {
-        Ok(read) => Ok(read),
-        Err(error) => Err(Error::validation(faults::<T>(&value, &error))),
-    }
+    pointed(&value).map_err(|faults| Error::validation(faults.into_iter().map(dotted).collect()))
+}
+
+/// Reads `value` as a `T`, for bodies whose names may hold dots.
+///
+/// # Errors
+/// All faults, by JSON pointer (RFC 6901).
+pub fn pointed<T: DeserializeOwned + ToSchema>(value: &Value) -> Result<T, Vec<Fault>> {
+    serde_path_to_error::deserialize(value).map_err(|error| faults::<T>(value, &error))
 }
 
 /// Reads the bytes of a body as a `T`; an empty body is the empty object.
@@ -39,16 +44,37 @@ pub fn bytes<T: DeserializeOwned + ToSchema>(body: &[u8]) -> Result<T> {
 
 fn faults<T: ToSchema>(value: &Value, error: &serde_path_to_error::Error<serde_json::Error>) -> Vec<Fault> {
     let mut faults = schema_faults::<T>(value);
-    let path = match error.path().to_string() {
-        dot if dot == "." => String::new(),
-        path => path,
-    };
-    let message = error.inner().to_string();
+    let path = pointer(error.path());
     // Unknown and missing fields are named by the schema at their own path, by serde at their parent's.
-    if faults.is_empty() || !(path.is_empty() || faults.iter().any(|fault| fault.path == path)) {
-        faults.push(Fault::new(path, message));
+    if !faults.iter().any(|fault| is_at_or_under(&fault.path, &path)) {
+        faults.push(Fault::new(path, error.inner().to_string()));
     }
     faults
+}
+
+fn is_at_or_under(path: &str, parent: &str) -> bool {
+    path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The JSON pointer of where serde stopped.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let part = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } | Segment::Enum { variant: key } => format!("/{}", escaped(key)),
+        Segment::Unknown => String::new(),
+    };
+    path.iter().map(part).collect()
+}
+
+/// A name as a part of a JSON pointer.
+pub fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+fn dotted(fault: Fault) -> Fault {
+    let path = fault.path.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~");
+    Fault { path, ..fault }
 }
 
 fn schema_faults<T: ToSchema>(value: &Value) -> Vec<Fault> {
@@ -69,11 +95,11 @@ fn schema_faults<T: ToSchema>(value: &Value) -> Vec<Fault> {
     faults
 }
 
-/// The fault in our words, at the path of the field it is about.
+/// The fault in our words, at the field it is about.
 fn told(error: &jsonschema::ValidationError<'_>) -> Vec<Fault> {
     use jsonschema::error::ValidationErrorKind as K;
-    let at = error.instance_path().as_str().trim_start_matches('/').replace('/', ".");
-    let under = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+    let at = error.instance_path().as_str();
+    let under = |name: &str| format!("{at}/{}", escaped(name));
     match error.kind() {
         K::Required { property } => {
             vec![Fault::new(under(property.as_str().unwrap_or_default()), "is required")]
@@ -83,5 +109,51 @@ fn told(error: &jsonschema::ValidationError<'_>) -> Vec<Fault> {
         }
         // The value itself is not repeated: it may be long, and it may be a secret.
         _ => vec![Fault::new(at, error.masked().to_string())],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read")]
+    struct Outer {
+        inner: Vec<Inner>,
+    }
+
+    #[derive(Debug, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read")]
+    struct Inner {
+        id: domain::Slug,
+        version: domain::Version,
+    }
+
+    fn paths(faults: &[Fault]) -> Vec<&str> {
+        faults.iter().map(|fault| fault.path.as_str()).collect()
+    }
+
+    #[test]
+    fn faults_by_pointer() {
+        let wrong = json!({ "inner": [{ "id": "A" }, { "id": "a", "version": "1.0.0", "x/y.z": 1 }], "no": 1 });
+        let faults = pointed::<Outer>(&wrong).unwrap_err();
+        assert_eq!(paths(&faults), ["/inner/0/id", "/inner/0/version", "/inner/1/x~1y.z", "/no"]);
+    }
+
+    #[test]
+    fn what_only_code_knows_is_told_at_its_own_path() {
+        let wrong = json!({ "inner": [{ "id": "a", "version": "01.0.0" }] });
+        assert_eq!(paths(&pointed::<Outer>(&wrong).unwrap_err()), ["/inner/0/version"]);
+        let error = value::<Outer>(wrong).unwrap_err();
+        assert_eq!(error.details()["fields"][0]["path"], "inner.0.version");
+    }
+
+    #[test]
+    fn what_is_not_of_the_shape_at_all_is_told_at_the_root() {
+        assert_eq!(paths(&pointed::<Outer>(&json!(1)).unwrap_err()), [""]);
     }
 }

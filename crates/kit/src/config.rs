@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use config::{Config, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// What every environment variable of ours starts with.
@@ -29,11 +30,35 @@ pub fn load<T: DeserializeOwned + ToSchema>(defaults: &str, file: Option<&Path>)
     read(merged.try_deserialize().context("cannot read the configuration")?)
 }
 
+/// Reads the settings of a service from its defaults and what goes over them, as `nno up` and tests do; the
+/// environment has no say.
+///
+/// # Errors
+/// One error that names every fault.
+pub fn with_overrides<T: DeserializeOwned + ToSchema>(defaults: &str, overrides: Value) -> Result<T> {
+    let defaults = Config::builder().add_source(File::from_str(defaults, FileFormat::Toml)).build()?;
+    let mut merged = defaults.try_deserialize().context("cannot read the defaults")?;
+    put_over(&mut merged, overrides);
+    read(merged)
+}
+
+/// Puts `above` over `below`, key by key.
+pub fn put_over(below: &mut Value, above: Value) {
+    match (below, above) {
+        (Value::Object(below), Value::Object(above)) => {
+            for (key, value) in above {
+                put_over(below.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (below, above) => *below = above,
+    }
+}
+
 /// Holds merged settings against their type.
 ///
 /// # Errors
 /// One error that names every fault.
-pub fn read<T: DeserializeOwned + ToSchema>(merged: serde_json::Value) -> Result<T> {
+pub fn read<T: DeserializeOwned + ToSchema>(merged: Value) -> Result<T> {
     crate::check::value(merged).or_else(|error| {
         let fields = error.details().get("fields").and_then(|fields| fields.as_array().cloned()).unwrap_or_default();
         let told: Vec<String> = fields

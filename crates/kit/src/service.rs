@@ -238,10 +238,18 @@ async fn serve<S: Service>(settings: Settings<S::Own>) -> Result<()> {
 /// # Errors
 /// When it does not answer 200.
 pub async fn healthcheck(bind: SocketAddr) -> Result<()> {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let host = if bind.ip().is_unspecified() { "127.0.0.1".to_owned() } else { bind.ip().to_string() };
+    ask_ready(&host, bind.port()).await
+}
+
+/// Asks `/ready` of the process at `host` and `port`, for at most five seconds.
+///
+/// # Errors
+/// When it does not answer 200.
+pub async fn ask_ready(host: &str, port: u16) -> Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let ask = async {
-        let mut stream = tokio::net::TcpStream::connect((host.as_str(), bind.port())).await?;
+        let mut stream = tokio::net::TcpStream::connect((host, port)).await?;
         stream.write_all(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;

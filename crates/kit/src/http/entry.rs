@@ -24,8 +24,13 @@ const MAX_REQUEST_ID: usize = 128;
 
 struct RequestId(Arc<str>);
 
+/// What metrics call the route of a request that no pattern of the framework matched: a handler that routes by
+/// itself puts it into the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteName(pub &'static str);
+
 /// The id of the request under way.
-pub(crate) fn request_id(request: &HttpRequest) -> Arc<str> {
+pub fn request_id(request: &HttpRequest) -> Arc<str> {
     request.extensions().get::<RequestId>().map_or_else(|| Arc::from(""), |id| Arc::clone(&id.0))
 }
 
@@ -41,8 +46,12 @@ fn take_request_id(request: &ServiceRequest) -> Arc<str> {
     }
 }
 
-/// The outermost middleware.
-pub(super) async fn enter<B: MessageBody + 'static>(
+/// The middleware that every request passes first and last. It reads its deadline from [`HttpSettings`] in the
+/// application's data, if they are there.
+///
+/// # Errors
+/// Never: whatever goes wrong inside is an answer.
+pub async fn enter<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
@@ -63,7 +72,8 @@ pub(super) async fn enter<B: MessageBody + 'static>(
     .instrument(span)
     .await;
 
-    let route = answer.request().match_pattern().unwrap_or_else(|| "none".to_owned());
+    let named = answer.request().extensions().get::<RouteName>().map(|name| name.0.to_owned());
+    let route = named.or_else(|| answer.request().match_pattern()).unwrap_or_else(|| "none".to_owned());
     let labels = [
         KeyValue::new("http.request.method", method.to_string()),
         KeyValue::new("http.route", route),

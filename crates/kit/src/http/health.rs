@@ -40,8 +40,8 @@ impl Probe {
     }
 }
 
-/// Adds both paths; neither needs an identity.
-pub(super) fn configure(config: &mut web::ServiceConfig) {
+/// Adds both paths; neither needs an identity. `/ready` asks the `Vec<Probe>` in the application's data.
+pub fn configure(config: &mut web::ServiceConfig) {
     config.route("/health", web::get().to(health)).route("/ready", web::get().to(ready));
 }
 

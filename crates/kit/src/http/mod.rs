@@ -11,7 +11,6 @@ mod server;
 pub use answer::{Answer, HttpError, HttpResult, Paged, Pagination, Success, read};
 pub use document::{ErrorEnvelope, document};
 pub use extract::{Command, ListQuery, NoBody, Path, Query};
-pub use health::Probe;
+pub use entry::{RouteName, enter, request_id};
+pub use health::{Probe, configure as health};
 pub use server::{HttpSettings, Routes, ServiceConfig, Shared, serve};
-
-pub(crate) use entry::request_id;

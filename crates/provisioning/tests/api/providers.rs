@@ -4,10 +4,16 @@ mod contract;
 mod fake;
 mod local_deployments;
 mod local_git;
+mod local_objects;
 mod local_stores;
 mod processes;
 mod starter;
 mod targets;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use provisioning::providers::Clock;
 use provisioning::providers::local::{LocalProvider, LocalSettings};
@@ -29,4 +35,27 @@ impl Local {
         let provider = LocalProvider::open(LocalSettings::new(root.path()), clock).await.unwrap();
         Self { provider, root }
     }
+}
+
+/// A clock that stands still until it is moved.
+fn movable_clock() -> (Clock, Arc<AtomicI64>) {
+    let now = Arc::new(AtomicI64::new(1_700_000_000_000));
+    let clock = Clock::from_fn({
+        let now = Arc::clone(&now);
+        move || now.load(Ordering::SeqCst)
+    });
+    (clock, now)
+}
+
+/// Every path below `folder`.
+fn walk(folder: &Path) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            paths.extend(walk(&path));
+        }
+        paths.insert(path.to_str().unwrap().to_owned());
+    }
+    paths
 }

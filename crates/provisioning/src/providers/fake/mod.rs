@@ -50,7 +50,7 @@ impl FakeProvider {
     ///
     /// A `script` is set if it is not the one the folder was last opened with: so a process that is started again with
     /// the same configuration goes on in the script where it was, and keeps what was set at run time. Without one, the
-    /// folder's script stays.
+    /// folder's script stays. Blocks for as long as it takes to open a file.
     ///
     /// # Errors
     ///

@@ -49,14 +49,15 @@ impl Git {
     pub(super) fn ensure(&self, held: &Held, starter: &Starter, now: i64) -> Result<Observed, ProviderError> {
         held.build(|folder| {
             // Nothing but what is asked for: no hooks, and the hash whatever a later git prefers.
-            let options = ["init", "--quiet", "--bare", "--object-format=sha1", "--template="];
-            self.run(folder, &options, &[&format!("--initial-branch={BRANCH}")], b"")?;
-            self.commit(folder, starter)?;
+            let branch = format!("--initial-branch={BRANCH}");
+            let init = ["init", "--quiet", "--bare", "--object-format=sha1", "--template=", &branch];
+            self.change(held, folder, &init, b"")?;
+            self.commit(held, folder, starter)?;
             identity::claim(folder, now).map(drop)
         })?;
         let spot = held.spot();
         if self.head(&spot.folder)?.is_none() {
-            self.commit(&spot.folder, starter)?;
+            self.commit(held, &spot.folder, starter)?;
         }
         identity::claim(&spot.folder, now)?;
         self.observe(spot)?.ok_or_else(|| spot.missing())
@@ -85,23 +86,65 @@ impl Git {
     /// The id of the latest commit, if there is one.
     fn head(&self, repository: &Path) -> Result<Option<String>, ProviderError> {
         let reference = format!("refs/heads/{BRANCH}");
-        let found = self.run(repository, &["for-each-ref", "--format=%(objectname)"], &[&reference], b"")?;
+        let found = self.run(
+            repository,
+            &["for-each-ref", "--format=%(objectname)", &reference],
+            b"",
+            Stdio::piped(),
+        )?;
         Ok(Some(found.trim().to_owned()).filter(|id| !id.is_empty()))
     }
 
     /// Commits the starter as the first commit of the branch. The same starter gives the same id.
-    fn commit(&self, repository: &Path, starter: &Starter) -> Result<(), ProviderError> {
-        self.run(repository, &["fast-import", "--quiet", "--done"], &[], &stream(starter)?).map(drop)
+    fn commit(&self, held: &Held, repository: &Path, starter: &Starter) -> Result<(), ProviderError> {
+        self.change(held, repository, &["fast-import", "--quiet", "--done"], &stream(starter)?)
     }
 
-    /// Runs git on one repository; what it says.
+    /// Runs a git that changes the held repository and has nothing to say.
+    ///
+    /// It holds the target as well, in place of its standard output: were this process killed, git would go on, and
+    /// nobody may touch the repository before it is done.
+    fn change(
+        &self,
+        held: &Held,
+        repository: &Path,
+        arguments: &[&str],
+        input: &[u8],
+    ) -> Result<(), ProviderError> {
+        let lock = held.share().doing(|| "sharing the lock with git".to_owned())?;
+        self.run(repository, arguments, input, lock).map(drop)
+    }
+
+    /// Runs git on one repository; what it says, if `output` is a pipe.
     fn run(
         &self,
         repository: &Path,
-        options: &[&str],
         arguments: &[&str],
         input: &[u8],
+        output: Stdio,
     ) -> Result<String, ProviderError> {
+        let mut child = self
+            .command(repository)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| self.cannot_start(&e))?;
+        let what = || format!("git {}", arguments.join(" "));
+        // Git reads all of its input before it has much to say. One that stops reading says why on its way out.
+        let written = child.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(input));
+        let output = child.wait_with_output().doing(what)?;
+        if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr);
+            return Err(ProviderError::retryable(format!("{}: {}: {}", what(), output.status, words.trim())));
+        }
+        written.doing(what)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Git on one repository, with nothing of the environment but what it needs to be found.
+    fn command(&self, repository: &Path) -> Command {
         let mut command = Command::new(&self.program);
         for variable in LOCAL_VARIABLES {
             command.env_remove(variable);
@@ -114,27 +157,12 @@ impl Git {
             .env("XDG_CONFIG_HOME", &self.home)
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("LC_ALL", "C")
+            .current_dir(&self.home)
             // The folder may belong to another user, as when a container mounts it.
             .args(["-c", "safe.directory=*", "-c", "core.fsync=all"])
             .arg("--git-dir")
-            .arg(repository)
-            .args(options)
-            .args(arguments)
-            .current_dir(&self.home)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|e| self.cannot_start(&e))?;
-        let what = || format!("git {}", options.join(" "));
-        // Git reads all of its input before it has much to say. One that stops reading says why on its way out.
-        let written = child.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(input));
-        let output = child.wait_with_output().doing(what)?;
-        if !output.status.success() {
-            let words = String::from_utf8_lossy(&output.stderr);
-            return Err(ProviderError::retryable(format!("{}: {}: {}", what(), output.status, words.trim())));
-        }
-        written.doing(what)?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+            .arg(repository);
+        command
     }
 
     fn cannot_start(&self, error: &io::Error) -> ProviderError {

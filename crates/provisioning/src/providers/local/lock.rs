@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Lock {
     path: PathBuf,
-    // Holds the lock for as long as it is open.
-    _file: File,
+    /// Holds the lock for as long as it is open, here or in a process that it was shared with.
+    file: File,
 }
 
 impl Lock {
@@ -35,7 +36,7 @@ impl Lock {
             let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).doing(doing)?;
             match file.try_lock() {
                 Ok(()) if is_at(&file, path).doing(doing)? => {
-                    return Ok(Self { path: path.to_owned(), _file: file });
+                    return Ok(Self { path: path.to_owned(), file });
                 }
                 // The one who held it has removed the file meanwhile: what was locked is nobody's lock any more.
                 Ok(()) => continue,
@@ -49,6 +50,12 @@ impl Lock {
             thread::sleep(pause);
             pause = LONGEST_PAUSE.min(pause * 2);
         }
+    }
+
+    /// Lets a child process hold the lock as well, given to it as one of its standard streams. So the lock is not free
+    /// before the child has ended, also if this process is killed in the meantime.
+    pub(super) fn share(&self) -> io::Result<Stdio> {
+        self.file.try_clone().map(Stdio::from)
     }
 }
 

@@ -19,6 +19,7 @@ mod sqlite;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -42,16 +43,23 @@ pub struct LocalSettings {
     /// The `git` to run, by path or by name.
     #[serde(default = "git_by_name")]
     pub git: PathBuf,
+    /// How long a call waits while others make, change or remove the same target; then it fails, to be repeated.
+    #[serde(default = "half_a_minute", with = "humantime_serde")]
+    pub lock_timeout: Duration,
 }
 
 fn git_by_name() -> PathBuf {
     PathBuf::from("git")
 }
 
+fn half_a_minute() -> Duration {
+    Duration::from_secs(30)
+}
+
 impl LocalSettings {
     /// The settings for `root`, with the system's git.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), git: git_by_name() }
+        Self { root: root.into(), git: git_by_name(), lock_timeout: half_a_minute() }
     }
 }
 
@@ -77,7 +85,7 @@ impl LocalProvider {
     /// [`ProviderError`], if the folder cannot be made or used.
     pub async fn open(settings: LocalSettings, clock: Clock) -> Result<Self, ProviderError> {
         blocking(move || {
-            let place = Place::open(&settings.root)?;
+            let place = Place::open(&settings.root, settings.lock_timeout)?;
             let routes = Routes::open(&place, clock.clone())?;
             let git = Git { program: settings.git, home: place.root().to_owned() };
             Ok(Self { inner: Arc::new(Inner { place, routes, git, clock }) })

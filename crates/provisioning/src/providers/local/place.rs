@@ -8,15 +8,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use super::durable;
 use super::lock::Lock;
 use crate::providers::fault::Doing as _;
 use crate::providers::{ProviderError, ResourceKind, ResourceName};
-
-/// How long a call waits for others that hold its target.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The kinds that have a folder each for their targets.
 const KEPT: [ResourceKind; 7] = [
@@ -33,6 +31,8 @@ const KEPT: [ResourceKind; 7] = [
 #[derive(Debug)]
 pub(super) struct Place {
     root: PathBuf,
+    /// How long a call waits for others that hold its target.
+    patience: Duration,
 }
 
 /// One target's place in it.
@@ -46,18 +46,19 @@ pub(super) struct Spot {
     staging: PathBuf,
     trash: PathBuf,
     lock: PathBuf,
+    patience: Duration,
 }
 
 /// A target's place, while nobody else may make, change or remove it.
 #[derive(Debug)]
 pub(super) struct Held {
     spot: Spot,
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Place {
     /// Opens `root`, making it if need be, and clears away what crashes have left.
-    pub(super) fn open(root: &Path) -> Result<Self, ProviderError> {
+    pub(super) fn open(root: &Path, patience: Duration) -> Result<Self, ProviderError> {
         // Only this user may enter: secrets are kept in here.
         let make = |path: &Path| {
             fs::DirBuilder::new()
@@ -73,7 +74,7 @@ impl Place {
             make(&root.join(kind.as_str()))?;
         }
         durable::sync_folder(&root).doing(|| format!("writing {}", root.display()))?;
-        let place = Self { root };
+        let place = Self { root, patience };
         for kind in KEPT {
             place.sweep(kind)?;
         }
@@ -97,12 +98,13 @@ impl Place {
             trash: folder.join(format!(".{name}.old")),
             folder: folder.join(format!("{name}{suffix}")),
             lock: self.root.join("locks").join(format!("{kind}.{name}")),
+            patience: self.patience,
         }
     }
 
     /// Takes the lock of what is in the root but is no target.
     pub(super) fn lock(&self, what: &str) -> Result<Lock, ProviderError> {
-        Lock::take(&self.root.join("locks").join(what), PATIENCE)
+        Lock::take(&self.root.join("locks").join(what), self.patience)
     }
 
     /// Clears away what crashes have left of targets of `kind`.
@@ -124,11 +126,11 @@ impl Place {
 impl Spot {
     /// Takes the target's lock and clears away what a crash has left of it.
     pub(super) fn hold(&self) -> Result<Held, ProviderError> {
-        let lock = Lock::take(&self.lock, PATIENCE)?;
+        let lock = Lock::take(&self.lock, self.patience)?;
         for left in [&self.staging, &self.trash] {
             durable::remove_tree_if_any(left).doing(|| format!("clearing away {}", left.display()))?;
         }
-        Ok(Held { spot: self.clone(), _lock: lock })
+        Ok(Held { spot: self.clone(), lock })
     }
 
     /// Whether the target exists.
@@ -146,6 +148,11 @@ impl Held {
     /// The place that is held.
     pub(super) fn spot(&self) -> &Spot {
         &self.spot
+    }
+
+    /// Lets a child process hold the target as well; see [`Lock::share`].
+    pub(super) fn share(&self) -> io::Result<Stdio> {
+        self.lock.share()
     }
 
     /// Makes the target's folder, unless it exists: `build` fills an empty folder, which then becomes the target's.

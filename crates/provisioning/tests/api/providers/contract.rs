@@ -46,7 +46,9 @@ impl Subject {
 
 fn open_local(folder: &Path) -> Opened {
     let settings = LocalSettings::new(folder.join("root"));
-    Box::pin(async { Arc::new(LocalProvider::open(settings, Clock::system()).await.unwrap()) as Arc<dyn Provider> })
+    Box::pin(async {
+        Arc::new(LocalProvider::open(settings, Clock::system()).await.unwrap()) as Arc<dyn Provider>
+    })
 }
 
 fn open_fake(folder: &Path) -> Opened {
@@ -253,9 +255,15 @@ async fn a_new_spec_changes_the_same_thing(subject: &Subject) {
     let first = provider.ensure(&record("acme-api")).await.unwrap();
     let second = provider.ensure(&record("acme-web")).await.unwrap();
     assert_eq!(first.provider_id, second.provider_id);
-    assert_eq!((&first.details["target"], &second.details["target"]), (&"acme-api".into(), &"acme-web".into()));
+    assert_eq!(
+        (&first.details["target"], &second.details["target"]),
+        (&"acme-api".into(), &"acme-web".into())
+    );
     assert_eq!(provider.observe(&record("elsewhere")).await.unwrap(), Some(second.clone()));
-    assert_eq!(provider.observe(&plain(ResourceKind::DnsRecord, "API.acme.test.")).await.unwrap(), Some(second));
+    assert_eq!(
+        provider.observe(&plain(ResourceKind::DnsRecord, "API.acme.test.")).await.unwrap(),
+        Some(second)
+    );
 
     let first = provider.ensure(&secret("acme-api", "TOKEN", None)).await.unwrap();
     let second = provider.ensure(&secret("acme-api", "TOKEN", Some("given"))).await.unwrap();
@@ -317,7 +325,8 @@ async fn a_secret_shows_nowhere(subject: &Subject) {
     let error = subject.provider.ensure(&target).await.unwrap_err();
     subject.provider.ensure(&worker("acme-api", "one")).await.unwrap();
     let made = subject.provider.ensure(&target).await.unwrap();
-    let shown = format!("{error:?} {made:?} {:?} {target:?}", subject.provider.observe(&target).await.unwrap());
+    let shown =
+        format!("{error:?} {made:?} {:?} {target:?}", subject.provider.observe(&target).await.unwrap());
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 

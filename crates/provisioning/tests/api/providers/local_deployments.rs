@@ -26,7 +26,8 @@ async fn a_deployment_is_the_bundle_unpacked() {
         assert_eq!(deployment.manifest.files[path].size, content.len() as u64);
     }
     assert_eq!(local.provider.pages(&name("acme-api")).await.unwrap(), None);
-    let pages = Target::new(ResourceKind::Pages, "acme-api", Spec::Bundle(super::targets::bundle("page"))).unwrap();
+    let pages =
+        Target::new(ResourceKind::Pages, "acme-api", Spec::Bundle(super::targets::bundle("page"))).unwrap();
     local.provider.ensure(&pages).await.unwrap();
     let pages = local.provider.pages(&name("acme-api")).await.unwrap().unwrap();
     assert_ne!(pages.manifest.hash, deployment.manifest.hash);
@@ -35,7 +36,8 @@ async fn a_deployment_is_the_bundle_unpacked() {
 #[tokio::test]
 async fn earlier_deployments_are_kept_to_go_back_to_but_not_for_ever() {
     let now = std::sync::atomic::AtomicI64::new(0);
-    let local = Local::at(Clock::from_fn(move || now.fetch_add(1, std::sync::atomic::Ordering::SeqCst))).await;
+    let local =
+        Local::at(Clock::from_fn(move || now.fetch_add(1, std::sync::atomic::Ordering::SeqCst))).await;
     let deployments = local.root.path().join("worker/acme-api/deployments");
     let kept = |n: usize| deployments.join(bundle(&n.to_string()).hash()).join("manifest.json").exists();
     let last = KEPT_DEPLOYMENTS + 3;
@@ -71,9 +73,14 @@ async fn half_unpacked_deployments_are_finished() {
     local.provider.ensure(&worker("acme-api", "two")).await.unwrap();
     let current = local.provider.worker(&name("acme-api")).await.unwrap().unwrap();
     assert_eq!(current.manifest.hash, hash);
-    assert_eq!(&fs::read(current.files.join("src/index.js")).unwrap(), &bundle("two").files()["src/index.js"]);
+    assert_eq!(
+        &fs::read(current.files.join("src/index.js")).unwrap(),
+        &bundle("two").files()["src/index.js"]
+    );
     let hidden = |folder: &std::path::Path| {
-        fs::read_dir(folder).unwrap().any(|entry| entry.unwrap().file_name().to_str().unwrap().starts_with('.'))
+        fs::read_dir(folder)
+            .unwrap()
+            .any(|entry| entry.unwrap().file_name().to_str().unwrap().starts_with('.'))
     };
     assert!(!hidden(&folder) && !hidden(&folder.join("deployments")));
 }

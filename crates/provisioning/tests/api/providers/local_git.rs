@@ -46,7 +46,8 @@ async fn a_clone_has_the_starter_in_one_commit() {
     for (path, content) in files {
         assert_eq!(std::fs::read(clone.join(&path)).unwrap(), content, "{path}");
     }
-    let manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(clone.join("nno.json")).unwrap()).unwrap();
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(clone.join("nno.json")).unwrap()).unwrap();
     let platform = serde_json::json!({ "id": "k3x9q2m7ab", "name": "Acme & Söhne", "slug": "acme" });
     assert_eq!(manifest["platform"], platform);
 }
@@ -55,8 +56,8 @@ async fn a_clone_has_the_starter_in_one_commit() {
 async fn the_same_starter_is_the_same_commit_on_every_machine() {
     let local = Local::new().await;
     let made = local.provider.ensure(&repository("acme", "Acme")).await.unwrap();
-    // Pinned: a job that is repeated by the next version of this program must find its own commit.
-    assert_eq!(made.details["head"], "PINNED");
+    // Pinned: changes with the files of the starter, and with nothing else.
+    assert_eq!(made.details["head"], "3667ef7e24f6480d45f63db1916852d2f2529a9b");
 }
 
 #[tokio::test]
@@ -76,7 +77,10 @@ async fn what_was_pushed_stays() {
     assert_eq!(again.provider_id, made.provider_id);
     assert_eq!(again.details["head"], git(&clone, &["rev-parse", "HEAD"]));
     assert_eq!(git(&clone, &["ls-remote", "--heads", "origin"]).lines().count(), 1);
-    assert_eq!(git(&local.root.path().join("git_repository/acme.git"), &["rev-list", "--all", "--count"]), "2");
+    assert_eq!(
+        git(&local.root.path().join("git_repository/acme.git"), &["rev-list", "--all", "--count"]),
+        "2"
+    );
 }
 
 #[tokio::test]

@@ -1,37 +1,46 @@
-//! The stores of the local provider: D1, R2, KV, queues and routes.
+//! The SQLite stores of the local provider: D1, KV, queues and routes; and what is true of all its things.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use proptest::prelude::*;
-use provisioning::providers::local::Route;
+use provisioning::providers::local::{LocalProvider, LocalSettings, Route};
 use provisioning::providers::{Clock, ErrorKind, Hostname, Provider as _, ResourceKind, Target};
 use rusqlite::Connection;
 
-use super::Local;
 use super::targets::{name, one_of_each, plain};
-
-/// A clock that stands still until it is moved.
-fn movable_clock() -> (Clock, Arc<AtomicI64>) {
-    let now = Arc::new(AtomicI64::new(1_700_000_000_000));
-    let clock = Clock::from_fn({
-        let now = Arc::clone(&now);
-        move || now.load(Ordering::SeqCst)
-    });
-    (clock, now)
-}
+use super::{Local, movable_clock, walk};
 
 #[tokio::test]
 async fn the_root_is_for_its_user_only() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("not/there/yet");
-    let settings = provisioning::providers::local::LocalSettings::new(&root);
-    provisioning::providers::local::LocalProvider::open(settings, Clock::system()).await.unwrap();
+    let settings = LocalSettings::new(&root);
+    LocalProvider::open(settings, Clock::system()).await.unwrap();
     assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn a_target_that_others_hold_is_waited_for_but_not_for_ever() {
+    let root = tempfile::tempdir().unwrap();
+    let settings =
+        LocalSettings { lock_timeout: Duration::from_millis(50), ..LocalSettings::new(root.path()) };
+    let provider = LocalProvider::open(settings, Clock::system()).await.unwrap();
+    let held = fs::File::create(root.path().join("locks/d1.acme-db")).unwrap();
+    held.lock().unwrap();
+    let error = provider.ensure(&plain(ResourceKind::D1, "acme-db")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Retryable);
+    assert!(error.message.contains("held by others"), "{error}");
+    assert_eq!(
+        provider.destroy(&plain(ResourceKind::D1, "acme-db")).await.unwrap_err().kind,
+        ErrorKind::Retryable
+    );
+    // Others are not held up, and neither is looking.
+    provider.ensure(&plain(ResourceKind::D1, "other")).await.unwrap();
+    assert_eq!(provider.observe(&plain(ResourceKind::D1, "acme-db")).await.unwrap(), None);
+    held.unlock().unwrap();
+    provider.ensure(&plain(ResourceKind::D1, "acme-db")).await.unwrap();
 }
 
 #[tokio::test]
@@ -51,19 +60,6 @@ async fn looking_leaves_no_trace() {
         local.provider.destroy(target).await.unwrap();
     }
     assert_eq!(walk(local.root.path()), before);
-}
-
-/// Every path below `folder`.
-fn walk(folder: &std::path::Path) -> BTreeSet<String> {
-    let mut paths = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            paths.extend(walk(&path));
-        }
-        paths.insert(path.to_str().unwrap().to_owned());
-    }
-    paths
 }
 
 #[tokio::test]
@@ -86,7 +82,10 @@ async fn a_d1_is_an_sqlite_file() {
     drop(database);
     assert_eq!(local.provider.ensure(&target).await.unwrap().provider_id, id);
     let database = Connection::open(&path).unwrap();
-    assert_eq!(database.query_row("SELECT name FROM users", (), |row| row.get::<_, String>(0)).unwrap(), "ada");
+    assert_eq!(
+        database.query_row("SELECT name FROM users", (), |row| row.get::<_, String>(0)).unwrap(),
+        "ada"
+    );
 }
 
 #[tokio::test]
@@ -123,7 +122,10 @@ async fn a_database_that_was_put_there_is_taken_over() {
     let made = local.provider.ensure(&target).await.unwrap();
     assert_eq!(local.provider.ensure(&target).await.unwrap(), made);
     let database = Connection::open(local.provider.d1(&name("acme-db")).await.unwrap().unwrap()).unwrap();
-    assert_eq!(database.query_row("SELECT name FROM users", (), |row| row.get::<_, String>(0)).unwrap(), "ada");
+    assert_eq!(
+        database.query_row("SELECT name FROM users", (), |row| row.get::<_, String>(0)).unwrap(),
+        "ada"
+    );
 }
 
 #[tokio::test]
@@ -131,7 +133,11 @@ async fn what_nobody_understands_is_left_alone() {
     let local = Local::new().await;
     for (kind, file, content) in [
         ("d1/acme-db", "notes.txt", "mine"),
-        ("kv/acme-kv", "a.sqlite", "this is not a database, but somebody wanted it; it is longer than a header"),
+        (
+            "kv/acme-kv",
+            "a.sqlite",
+            "this is not a database, but somebody wanted it; it is longer than a header",
+        ),
     ] {
         let folder = local.root.path().join(kind);
         fs::create_dir(&folder).unwrap();
@@ -141,128 +147,6 @@ async fn what_nobody_understands_is_left_alone() {
         let error = local.provider.ensure(&plain(kind, target)).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Permanent, "{error}");
         assert_eq!(fs::read_to_string(folder.join(file)).unwrap(), content);
-    }
-}
-
-#[tokio::test]
-async fn objects_are_put_got_listed_and_deleted() {
-    let (clock, now) = movable_clock();
-    let local = Local::at(clock).await;
-    let bucket = local.provider.bucket(&name("acme"));
-    let missing = bucket.put("a", vec![], None).await.unwrap_err();
-    assert!(missing.message.contains("does not exist"), "{missing}");
-    local.provider.ensure(&plain(ResourceKind::R2, "acme")).await.unwrap();
-
-    let info = bucket.put("a/b.txt", b"hello".to_vec(), Some("text/plain")).await.unwrap();
-    assert_eq!(info.etag, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
-    assert_eq!((info.size, info.uploaded_at), (5, now.load(Ordering::SeqCst)));
-    let object = bucket.get("a/b.txt").await.unwrap().unwrap();
-    assert_eq!((object.info.clone(), object.content.as_slice()), (info.clone(), b"hello".as_slice()));
-    assert_eq!(bucket.head("a/b.txt").await.unwrap(), Some(info.clone()));
-    assert_eq!(bucket.get("a").await.unwrap(), None);
-
-    now.fetch_add(5, Ordering::SeqCst);
-    let binary = b"\n{}\n\0\xff".to_vec();
-    let replaced = bucket.put("a/b.txt", binary.clone(), None).await.unwrap();
-    assert_eq!(replaced.content_type, "application/octet-stream");
-    assert_eq!((replaced.uploaded_at, replaced.etag != info.etag), (info.uploaded_at + 5, true));
-    assert_eq!(bucket.get("a/b.txt").await.unwrap().unwrap().content, binary);
-
-    for key in ["a", "a/c", "b", "a/ä", "a.txt"] {
-        bucket.put(key, key.into(), None).await.unwrap();
-    }
-    let keys = async |prefix: &str, cursor: Option<&str>, limit| {
-        let page = bucket.list(prefix, cursor, limit).await.unwrap();
-        (page.objects.into_iter().map(|object| object.key).collect::<Vec<_>>(), page.cursor)
-    };
-    assert_eq!(keys("", None, 9).await, (["a", "a.txt", "a/b.txt", "a/c", "a/ä", "b"].map(str::to_owned).to_vec(), None));
-    assert_eq!(keys("a/", None, 2).await, (["a/b.txt", "a/c"].map(str::to_owned).to_vec(), Some("a/c".to_owned())));
-    assert_eq!(keys("a/", Some("a/c"), 2).await, (vec!["a/ä".to_owned()], None));
-    assert_eq!(keys("nothing", None, 2).await, (vec![], None));
-
-    assert!(bucket.delete("a/c").await.unwrap());
-    assert!(!bucket.delete("a/c").await.unwrap());
-    assert_eq!(bucket.get("a/c").await.unwrap(), None);
-    for key in [String::new(), "k".repeat(1025)] {
-        assert_eq!(bucket.put(&key, vec![], None).await.unwrap_err().kind, ErrorKind::Permanent);
-    }
-    local.provider.destroy(&plain(ResourceKind::R2, "acme")).await.unwrap();
-    assert!(bucket.get("a").await.unwrap_err().message.contains("does not exist"));
-    assert!(bucket.list("", None, 9).await.unwrap_err().message.contains("does not exist"));
-    assert!(!local.root.path().join("r2/acme").exists());
-    local.provider.ensure(&plain(ResourceKind::R2, "acme")).await.unwrap();
-    assert_eq!(keys("", None, 9).await, (vec![], None));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_object_is_read_whole_while_it_is_replaced() {
-    let local = Local::new().await;
-    local.provider.ensure(&plain(ResourceKind::R2, "acme")).await.unwrap();
-    let bucket = local.provider.bucket(&name("acme"));
-    bucket.put("key", vec![0; 4096], None).await.unwrap();
-    let writers: Vec<_> = (1..=4_u8)
-        .map(|writer| {
-            let bucket = bucket.clone();
-            tokio::spawn(async move {
-                for round in 0..10 {
-                    bucket.put("key", vec![writer; 4096 + round], None).await.unwrap();
-                }
-            })
-        })
-        .collect();
-    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
-        let object = bucket.get("key").await.unwrap().unwrap();
-        assert!(object.content.iter().all(|byte| *byte == object.content[0]));
-        assert_eq!(object.info.size, object.content.len() as u64);
-        assert_eq!(bucket.list("", None, 9).await.unwrap().objects.len(), 1);
-    }
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    assert!(fs::read_dir(local.root.path().join("r2/acme/staging")).unwrap().next().is_none());
-}
-
-#[tokio::test]
-async fn a_damaged_object_is_not_passed_off_as_whole() {
-    let local = Local::new().await;
-    local.provider.ensure(&plain(ResourceKind::R2, "acme")).await.unwrap();
-    let bucket = local.provider.bucket(&name("acme"));
-    bucket.put("key", vec![7; 100], None).await.unwrap();
-    let path = local.root.path().join("r2/acme/objects/key");
-    let whole = fs::read(&path).unwrap();
-    for length in [whole.len() - 1, 10, 0] {
-        fs::write(&path, &whole[..length]).unwrap();
-        assert_eq!(bucket.get("key").await.unwrap_err().kind, ErrorKind::Permanent, "{length}");
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-    #[test]
-    fn any_text_is_a_key_of_its_own(mut keys in proptest::collection::btree_set("\\PC{1,40}|[./\\\\+%A-Za\u{0}]{1,340}", 1..8)) {
-        keys.extend([".", "..", "../../../x", "/", "a/../b", "a+", "a", "A", "%2e", "a/", "/a", "\u{0}"].map(str::to_owned));
-        keys.extend(["é".to_owned(), "e\u{301}".to_owned(), "%".repeat(1024), "x".repeat(200), "x".repeat(201)]);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        runtime.block_on(async {
-            let local = Local::new().await;
-            let before = walk(local.root.path());
-            local.provider.ensure(&plain(ResourceKind::R2, "acme")).await.unwrap();
-            let bucket = local.provider.bucket(&name("acme"));
-            for key in &keys {
-                bucket.put(key, key.clone().into_bytes(), None).await.unwrap();
-            }
-            for key in &keys {
-                let object = bucket.get(key).await.unwrap().unwrap();
-                assert_eq!((&object.info.key, &object.content), (key, &key.clone().into_bytes()));
-            }
-            let listed = bucket.list("", None, usize::MAX).await.unwrap().objects;
-            assert!(listed.iter().map(|object| &object.key).eq(&keys));
-            let objects = local.root.path().join("r2/acme/objects");
-            let outside = walk(local.root.path())
-                .into_iter()
-                .filter(|path| !path.starts_with(objects.to_str().unwrap()) && !before.contains(path));
-            assert_eq!(outside.count(), 3); // the bucket, its identity, its staging
-        });
     }
 }
 
@@ -289,7 +173,10 @@ async fn values_are_put_got_listed_and_expire() {
         let page = kv.list(prefix, cursor, limit).await.unwrap();
         (page.keys.into_iter().map(|key| key.name).collect::<Vec<_>>(), page.cursor)
     };
-    assert_eq!(keys("", None, 9).await, (["a", "b", "pre:x\0y", "pre:ä", "prf"].map(str::to_owned).to_vec(), None));
+    assert_eq!(
+        keys("", None, 9).await,
+        (["a", "b", "pre:x\0y", "pre:ä", "prf"].map(str::to_owned).to_vec(), None)
+    );
     assert_eq!(keys("", None, 2).await, (["a", "b"].map(str::to_owned).to_vec(), Some("b".to_owned())));
     assert_eq!(keys("pre:", None, 1).await, (vec!["pre:x\0y".to_owned()], Some("pre:x\0y".to_owned())));
     assert_eq!(keys("pre:", Some("pre:x\0y"), 1).await, (vec!["pre:ä".to_owned()], None));
@@ -305,7 +192,10 @@ async fn values_are_put_got_listed_and_expire() {
     for key in [String::new(), "k".repeat(513)] {
         assert_eq!(kv.put(&key, vec![], None).await.unwrap_err().kind, ErrorKind::Permanent);
     }
-    assert_eq!(kv.put("k", vec![0; 25 * 1024 * 1024 + 1], None).await.unwrap_err().kind, ErrorKind::Permanent);
+    assert_eq!(
+        kv.put("k", vec![0; 25 * 1024 * 1024 + 1], None).await.unwrap_err().kind,
+        ErrorKind::Permanent
+    );
 }
 
 #[tokio::test]
@@ -316,12 +206,7 @@ async fn a_handle_follows_its_namespace_from_one_life_to_the_next() {
     local.provider.ensure(&target).await.unwrap();
     kv.put("a", b"1".to_vec(), None).await.unwrap();
     // Another process looks in, and this one ensures what is in use.
-    let other = provisioning::providers::local::LocalProvider::open(
-        provisioning::providers::local::LocalSettings::new(local.root.path()),
-        Clock::system(),
-    )
-    .await
-    .unwrap();
+    let other = LocalProvider::open(LocalSettings::new(local.root.path()), Clock::system()).await.unwrap();
     assert_eq!(other.kv(&name("acme")).get("a").await.unwrap(), Some(b"1".to_vec()));
     other.ensure(&target).await.unwrap();
     assert_eq!(kv.get("a").await.unwrap(), Some(b"1".to_vec()));
@@ -351,7 +236,10 @@ async fn a_message_stays_until_it_is_acknowledged() {
     assert_eq!((depth.visible, depth.hidden), (3, 1));
 
     let got = queue.receive(2, minute).await.unwrap();
-    assert_eq!(got.iter().map(|m| (m.body.as_slice(), m.attempts)).collect::<Vec<_>>(), [(&b"one"[..], 1), (b"two", 1)]);
+    assert_eq!(
+        got.iter().map(|m| (m.body.as_slice(), m.attempts)).collect::<Vec<_>>(),
+        [(&b"one"[..], 1), (b"two", 1)]
+    );
     let rest = queue.receive(9, minute).await.unwrap();
     assert_eq!(rest.iter().map(|m| m.body.as_slice()).collect::<Vec<_>>(), [b"three"]);
     assert!(queue.receive(9, minute).await.unwrap().is_empty());
@@ -412,7 +300,8 @@ async fn routes_lead_from_host_names_to_targets() {
     let local = Local::new().await;
     let hostname = Hostname::try_from("api.acme.test").unwrap();
     assert_eq!(local.provider.routes().resolve(&hostname).await.unwrap(), None);
-    for (from, to) in [("WEB.acme.test", "acme-web"), ("api.acme.test", "old"), ("api.acme.test", "acme-api")] {
+    for (from, to) in [("WEB.acme.test", "acme-web"), ("api.acme.test", "old"), ("api.acme.test", "acme-api")]
+    {
         local.provider.ensure(&Target::dns(from, to).unwrap()).await.unwrap();
     }
     assert_eq!(local.provider.routes().resolve(&hostname).await.unwrap().as_deref(), Some("acme-api"));

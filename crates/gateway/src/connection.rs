@@ -1,0 +1,84 @@
+//! Connections to the services: one pool per worker thread.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
+use actix_web::{
+    dev::fn_service,
+    http::Uri,
+    rt::net::{ActixStream, TcpStream},
+};
+use awc::{Client, Connector};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+
+/// How long an unused connection is kept: less than the five seconds after which the services close theirs, because
+/// a request that meets a closing connection is lost.
+const IDLE: Duration = Duration::from_secs(4);
+/// How long a connection is used at all, so that a service that moved to another address is found there.
+const LIFETIME: Duration = Duration::from_secs(300);
+
+/// A client for one worker thread. It follows no redirect, unpacks nothing and has no timeout but that of making a
+/// connection.
+pub(crate) fn client(connect_timeout: Duration) -> Client {
+    let connector = Connector::new()
+        .connector(fn_service(connect))
+        .timeout(connect_timeout)
+        .conn_keep_alive(IDLE)
+        .conn_lifetime(LIFETIME)
+        // The pool is one for all services: with a limit, one that is slow would starve the others. What bounds it is
+        // the number of clients.
+        .limit(0);
+    Client::builder().connector(connector).disable_timeout().disable_redirects().no_default_headers().finish()
+}
+
+async fn connect(info: ConnectInfo<Uri>) -> Result<Connection<Uri, Whole>, ConnectError> {
+    // An IPv6 address stands in brackets in a URI, and without in an address.
+    let host = info.hostname().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let stream = TcpStream::connect((host, info.port())).await?;
+    // A body goes out piece by piece; each must not wait for the acknowledgement of the one before.
+    stream.set_nodelay(true)?;
+    Ok(Connection::new(info.request().clone(), Whole(stream)))
+}
+
+/// A connection on which the peer's end of stream is an error. `awc` takes it for the end of a chunked body, so a
+/// service that died in the middle of an answer would have its half passed on as the whole.
+#[derive(Debug)]
+struct Whole(TcpStream);
+
+impl AsyncRead for Whole {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (had, room) = (buf.filled().len(), buf.remaining() > 0);
+        ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
+        let ended = room && buf.filled().len() == had;
+        Poll::Ready(if ended { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) })
+    }
+}
+
+impl AsyncWrite for Whole {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl ActixStream for Whole {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        std::pin::pin!(self.0.ready(Interest::READABLE)).poll(cx)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        std::pin::pin!(self.0.ready(Interest::WRITABLE)).poll(cx)
+    }
+}

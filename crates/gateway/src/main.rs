@@ -1,0 +1,56 @@
+//! The gateway as a process of its own.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use gateway::{DEFAULTS, Gateway, NAME, Settings};
+use kit::{config, service, shutdown::Shutdown, telemetry::Telemetry};
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    /// A TOML file whose values go over the defaults.
+    #[arg(long, env = "NNO_CONFIG_FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve HTTP until SIGTERM.
+    Serve,
+    /// Print the effective settings as JSON, secrets redacted.
+    Config,
+    /// Ask the running gateway whether it and the services are ready; ends with 0 if so.
+    Healthcheck,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let settings: Settings = config::load(DEFAULTS, cli.config.as_deref())?;
+    match cli.command {
+        Command::Serve => serve(settings).await,
+        Command::Config => print(&settings),
+        Command::Healthcheck => service::healthcheck(settings.http.bind).await,
+    }
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(NAME, &settings.telemetry)?;
+    let shutdown = Shutdown::new();
+    shutdown.on_signal()?;
+    let result = match Gateway::build(settings, shutdown) {
+        Ok(gateway) => gateway.run().await,
+        Err(error) => Err(error),
+    };
+    telemetry.flush();
+    result
+}
+
+#[expect(clippy::print_stdout, reason = "what a command was asked for")]
+fn print(settings: &Settings) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(settings)?);
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! One request through the gateway: who, where to, there and back.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::{Duration, Instant}};
+
+use actix_web::{
+    HttpMessage, HttpRequest, HttpResponse,
+    body::{self, MessageBody},
+    http::{Method, StatusCode, Uri, header, header::HeaderMap},
+    rt, web,
+};
+use awc::{
+    Client, ClientRequest, ClientResponse,
+    error::{ConnectError, SendRequestError},
+};
+use domain::{Error, Kind, Result};
+use kit::{
+    error,
+    http::{HttpSettings, RouteName, request_id},
+    identity::Signer,
+    telemetry,
+};
+use opentelemetry::KeyValue;
+use tracing::Instrument;
+
+use crate::{
+    auth::Authenticator,
+    headers,
+    routes::{self, Upstream},
+    settings::GatewaySettings,
+    stream::{ClientBody, Download, Refusal, Upload, Watch},
+};
+
+/// The methods that are passed on.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+/// More than any client needs; with ours added it stays under what the services can read.
+const MAX_HEADERS: usize = 64;
+
+/// What all worker threads have in common.
+pub(crate) struct Shared {
+    pub(crate) authenticator: Authenticator,
+    pub(crate) signer: Signer,
+    pub(crate) http: HttpSettings,
+    pub(crate) settings: GatewaySettings,
+}
+
+/// What a worker thread passes requests on with.
+pub(crate) struct Proxy {
+    shared: Arc<Shared>,
+    client: Client,
+}
+
+/// The handler of every path that is not the gateway's own.
+pub(crate) async fn forward(request: HttpRequest, body: web::Payload, proxy: web::Data<Proxy>) -> HttpResponse {
+    let body = Rc::new(RefCell::new(body.into_inner()));
+    if let Some((status, error)) = proxy.oversized(&request) {
+        let mut refusal = refuse(&request, &error, body);
+        *refusal.status_mut() = status;
+        return refusal;
+    }
+    match proxy.pass_on(&request, &body).await {
+        Ok(answer) => answer,
+        Err(error) => refuse(&request, &error, body),
+    }
+}
+
+/// An answer of our own, as the envelope.
+fn refuse(request: &HttpRequest, error: &Error, unread: ClientBody) -> HttpResponse {
+    error::log(error);
+    let mut answer = error::response(error, &request_id(request)).map_body(|_, body| {
+        body.try_into_bytes().map_or_else(|body| body, |text| Refusal::new(text, unread).boxed())
+    });
+    let (name, value) = match error.kind() {
+        Kind::Unauthorized => (header::WWW_AUTHENTICATE, "Bearer"),
+        Kind::MethodNotAllowed => (header::ALLOW, METHODS),
+        _ => return answer,
+    };
+    answer.headers_mut().insert(name, header::HeaderValue::from_static(value));
+    answer
+}
+
+impl Proxy {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let client = crate::connection::client(shared.settings.connect_timeout);
+        Self { shared, client }
+    }
+
+    /// A head beyond the limits. No code of the error table stands for these two statuses, so the nearest is told.
+    fn oversized(&self, request: &HttpRequest) -> Option<(StatusCode, Error)> {
+        let settings = &self.shared.settings;
+        let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+        if uri > settings.max_uri_bytes {
+            let message = format!("must not be longer than {} bytes", settings.max_uri_bytes);
+            return Some((StatusCode::URI_TOO_LONG, Error::invalid("uri", message)));
+        }
+        let headers = request.headers();
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if bytes > settings.max_header_bytes || headers.len() > MAX_HEADERS {
+            let message = format!("must be at most {MAX_HEADERS}, of {} bytes in all", settings.max_header_bytes);
+            return Some((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Error::invalid("headers", message)));
+        }
+        None
+    }
+
+    async fn pass_on(&self, request: &HttpRequest, body: &ClientBody) -> Result<HttpResponse> {
+        let shared = &self.shared;
+        // The caller first: a stranger learns nothing of what is here.
+        let caller = shared.authenticator.caller(request.headers()).await?;
+        let target = routes::find(request.uri().path())?;
+        request.extensions_mut().insert(RouteName(target.name));
+        let method = request.method();
+        if !METHODS.split(", ").any(|known| known == method.as_str()) {
+            return Err(Error::new(Kind::MethodNotAllowed, format!("{method} is not taken")));
+        }
+        let watch = Watch::new();
+        let upload = Upload::of(request, body, &shared.http, &watch)?;
+        let token = shared.signer.sign(target.upstream.name(), &caller)?;
+        let address = shared.settings.upstreams.address(target.upstream).map_err(Error::internal)?;
+        let call = Call {
+            client: self.client.clone(),
+            upstream: target.upstream,
+            method: method.clone(),
+            uri: uri(address, &target.path, request.query_string())?,
+            headers: headers::to_upstream(request, &token, &request_id(request))?,
+            silence: shared.settings.upstream_timeout,
+        };
+        let started = Instant::now();
+        let answer = if method.is_safe() {
+            // A client that leaves takes the call with it.
+            call.run(upload, watch).await
+        } else {
+            // A write that has arrived goes on without its client, who could not tell how far it came.
+            let run = call.run(upload, watch).in_current_span();
+            rt::spawn(run).await.map_err(Error::internal).flatten()
+        };
+        measure(target.upstream, &answer, started.elapsed());
+        respond(target.upstream, answer?, method == Method::HEAD, shared.settings.upstream_timeout)
+    }
+}
+
+fn uri(address: Uri, path: &str, query: &str) -> Result<Uri> {
+    let mut parts = address.into_parts();
+    let text = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+    parts.path_and_query =
+        Some(text.parse().map_err(|cause| Error::invalid("uri", "cannot be read").context::<&dyn std::fmt::Display>(&cause))?);
+    Uri::from_parts(parts).map_err(Error::internal)
+}
+
+fn measure(upstream: Upstream, answer: &Result<ClientResponse>, took: Duration) {
+    let outcome = match answer {
+        Ok(answer) => answer.status().as_u16().to_string(),
+        Err(error) => error.kind().as_str().to_owned(),
+    };
+    let labels = [KeyValue::new("upstream", upstream.name()), KeyValue::new("outcome", outcome)];
+    telemetry::measure("gateway.upstream.duration", &labels, took);
+}
+
+/// A request as a service gets it.
+struct Call {
+    client: Client,
+    upstream: Upstream,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    silence: Duration,
+}
+
+impl Call {
+    /// Sends it and waits for the head of the answer.
+    async fn run(self, upload: Option<Upload>, watch: Rc<Watch>) -> Result<ClientResponse> {
+        let name = self.upstream.name();
+        tokio::select! {
+            answer = self.send(upload) => answer.map_err(|cause| watch.fault().unwrap_or_else(|| failure(name, &cause))),
+            () = watch.service_is_silent(self.silence) => {
+                let message = format!("{name} did not answer in time; whether the request took effect is not known");
+                Err(Error::new(Kind::GatewayTimeout, message))
+            }
+        }
+    }
+
+    async fn send(&self, upload: Option<Upload>) -> Result<ClientResponse, SendRequestError> {
+        match upload {
+            Some(body) => self.request().send_body(body).await,
+            None if !self.method.is_safe() => self.request().send_body(()).await,
+            None => match self.request().send_body(body::None::new()).await {
+                // It changes nothing, so it may be asked again: the connection may just have been closed as unused.
+                Err(_) => self.request().send_body(body::None::new()).await,
+                answer => answer,
+            },
+        }
+    }
+
+    fn request(&self) -> ClientRequest {
+        let mut request = self.client.request(self.method.clone(), self.uri.clone());
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+/// What it means when a service gave no answer.
+fn failure(name: &str, cause: &SendRequestError) -> Error {
+    use SendRequestError as E;
+    match cause {
+        E::Connect(ConnectError::Disconnected) | E::Send(_) | E::Response(_) => {
+            let message = format!("{name} broke off before it answered; whether the request took effect is not known");
+            Error::new(Kind::Upstream, message).context(format!("{cause:?}"))
+        }
+        E::Connect(_) => Error::unavailable(name, format!("{cause:?}")),
+        _ => Error::internal(format!("{name}: {cause:?}")),
+    }
+}
+
+/// A service's answer as the client gets it.
+fn respond(upstream: Upstream, mut answer: ClientResponse, head_only: bool, silence: Duration) -> Result<HttpResponse> {
+    let status = answer.status();
+    refuse_unfit(upstream.name(), &answer)?;
+    let payload = answer.take_payload();
+    let bodiless = head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body = Download::of(answer.headers(), payload, bodiless, silence);
+    let mut response = HttpResponse::with_body(status, body);
+    *response.headers_mut() = headers::from_upstream(answer.headers());
+    Ok(response.map_into_boxed_body())
+}
+
+/// Holds back the answers that are not meant for a client.
+fn refuse_unfit(name: &'static str, answer: &ClientResponse) -> Result<()> {
+    let status = answer.status();
+    let told = answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let error = match status {
+        // Services know no credential but our signature: it is us whom they do not know.
+        StatusCode::UNAUTHORIZED => Error::new(Kind::Upstream, format!("{name} does not accept this gateway")),
+        StatusCode::SERVICE_UNAVAILABLE if !told => Error::unavailable(name, "503 without an envelope"),
+        status if status.is_informational() || (status.is_server_error() && !told) => {
+            Error::new(Kind::Upstream, format!("{name} gave an answer that cannot be passed on")).context(status)
+        }
+        _ => return Ok(()),
+    };
+    Err(error)
+}

@@ -1,0 +1,145 @@
+//! What the gateway can be told.
+
+use std::time::Duration;
+
+use actix_web::http::{Uri, uri::Scheme};
+use anyhow::{Context, Result, ensure};
+use kit::{
+    config::{PeerSettings, Secret},
+    http::HttpSettings,
+    identity::IdentitySettings,
+    telemetry::TelemetrySettings,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::routes::Upstream;
+
+/// The commented defaults of every setting.
+pub const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// The shortest operator key that is taken, in characters.
+const SHORTEST_KEY: usize = 16;
+
+/// All settings; the sections are named as in every service.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub http: HttpSettings,
+    pub identity: IdentitySettings,
+    pub telemetry: TelemetrySettings,
+    pub service: GatewaySettings,
+}
+
+/// What the gateway alone can be told.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GatewaySettings {
+    /// The operator's credential.
+    pub operator_key: Secret,
+    /// The longest path with query that is taken, in bytes.
+    #[schema(minimum = 256, maximum = 65000)]
+    pub max_uri_bytes: usize,
+    /// The longest names and values of all headers together that are taken, in bytes.
+    #[schema(minimum = 1024, maximum = 65536)]
+    pub max_header_bytes: usize,
+    /// How long a connection to a service may take to be made.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub connect_timeout: Duration,
+    /// How long a service may be silent: before its answer begins, or between two pieces of it.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub upstream_timeout: Duration,
+    /// How long a client may leave what it was sent unread before its connection is cut.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub stalled_client_timeout: Duration,
+    pub upstreams: Upstreams,
+}
+
+/// Where the services serve HTTP.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Upstreams {
+    pub registry: PeerSettings,
+    pub stack_registry: PeerSettings,
+    pub onboarding: PeerSettings,
+    pub provisioning: PeerSettings,
+}
+
+impl GatewaySettings {
+    /// The operator's key, if it is one that may be used.
+    ///
+    /// # Errors
+    /// When it is short, or has characters that a header cannot carry.
+    pub(crate) fn operator_key(&self) -> Result<&str> {
+        let key = self.operator_key.expose();
+        ensure!(
+            key.len() >= SHORTEST_KEY && key.bytes().all(|c| c.is_ascii_graphic()),
+            "service.operator_key (NNO__SERVICE__OPERATOR_KEY) must be set to {SHORTEST_KEY} or more printable ASCII \
+             characters without spaces"
+        );
+        Ok(key)
+    }
+}
+
+impl Upstreams {
+    /// The address of a service: scheme, host and port alone.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub(crate) fn address(&self, upstream: Upstream) -> Result<Uri> {
+        let (key, url) = match upstream {
+            Upstream::Registry => ("registry", &self.registry.url),
+            Upstream::StackRegistry => ("stack_registry", &self.stack_registry.url),
+            Upstream::Onboarding => ("onboarding", &self.onboarding.url),
+            Upstream::Provisioning => ("provisioning", &self.provisioning.url),
+        };
+        let wrong = || format!("service.upstreams.{key}.url must look like http://host:port");
+        let uri: Uri = url.parse().with_context(wrong)?;
+        let plain = uri.scheme() == Some(&Scheme::HTTP) && uri.path() == "/" && uri.query().is_none();
+        ensure!(plain && uri.host().is_some_and(|host| !host.is_empty()), wrong());
+        Ok(uri)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn with(service: Value) -> GatewaySettings {
+        kit::config::with_overrides::<Settings>(DEFAULTS, json!({ "service": service })).unwrap().service
+    }
+
+    #[test]
+    fn the_defaults_are_whole_but_for_the_key() {
+        let settings = with(json!({}));
+        assert!(settings.operator_key().unwrap_err().to_string().contains("NNO__SERVICE__OPERATOR_KEY"));
+        for upstream in Upstream::ALL {
+            settings.upstreams.address(upstream).unwrap();
+        }
+    }
+
+    #[test]
+    fn weak_keys_are_refused_and_never_printed() {
+        for key in ["", "short", "fifteen-letters", "sixteen letters and a space", "sechzehn-zeichen-ü"] {
+            let told = with(json!({ "operator_key": key })).operator_key().unwrap_err().to_string();
+            assert!(key.is_empty() || !told.contains(key), "{told}");
+        }
+        let settings = with(json!({ "operator_key": "exactly-sixteen!" }));
+        assert_eq!(settings.operator_key().unwrap(), "exactly-sixteen!");
+        assert!(!serde_json::to_string(&settings).unwrap().contains("sixteen"));
+    }
+
+    #[test]
+    fn addresses_are_plain() {
+        for url in ["", "registry:9001", "https://registry:9001", "http://registry/base", "http://r/?a=b", "/x"] {
+            let settings = with(json!({ "upstreams": { "registry": { "url": url } } }));
+            let told = settings.upstreams.address(Upstream::Registry).unwrap_err().to_string();
+            assert!(told.contains("service.upstreams.registry.url"), "{told}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What a kind of saga consists of.
+
+use std::{collections::HashMap, time::Duration};
+
+use async_trait::async_trait;
+use domain::{Error, Result};
+use kit::Ctx;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// What a step gave when it did not fail.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// It is done, and this is what later steps and its undoing know of it.
+    Done(Value),
+    /// It is under way elsewhere; ask again. `on` tells a person what is waited for.
+    Waiting {
+        on: String,
+        ask_again: Duration,
+    },
+    /// There was nothing to do.
+    Skipped,
+}
+
+impl Progress {
+    /// Done, with this output.
+    ///
+    /// # Errors
+    /// When the output cannot be written as JSON.
+    pub fn done(output: impl Serialize) -> Result<Self> {
+        serde_json::to_value(output).map(Self::Done).map_err(Error::internal)
+    }
+}
+
+/// How often and how long a step is tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// Tries before a passing failure is one for good.
+    pub attempts: i32,
+    /// The pause after the n-th failure is random, up to `pause * 2^n`.
+    pub pause: Duration,
+    /// The longest pause.
+    pub max_pause: Duration,
+    /// How long one try may take.
+    pub timeout: Duration,
+    /// Tries to undo before the saga is stuck.
+    pub undo_attempts: i32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            attempts: 10,
+            pause: Duration::from_millis(200),
+            max_pause: Duration::from_secs(10),
+            timeout: Duration::from_secs(30),
+            undo_attempts: 20,
+        }
+    }
+}
+
+/// One step of a kind of saga. Running or undoing it again, at any point, changes nothing more.
+#[async_trait]
+pub trait Step<A>: Send + Sync {
+    /// Its name, as it stands in rows and answers.
+    fn name(&self) -> &'static str;
+
+    /// Does it. A failure whose kind is transient is tried again; any other is for good.
+    async fn run(&self, app: &A, cx: &StepCx) -> Result<Progress>;
+
+    /// Undoes it, whether or not it ever took effect.
+    async fn undo(&self, app: &A, cx: &StepCx) -> Result<()>;
+
+    /// How often it is tried.
+    fn policy(&self) -> Policy {
+        Policy::default()
+    }
+}
+
+/// What happens when a step has failed for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Everything is undone, in reverse.
+    Undo,
+    /// It waits, as it is, for someone to retry it.
+    Stop,
+}
+
+/// A kind of saga.
+pub struct Definition<A> {
+    /// Its name, as it stands in rows.
+    pub kind: &'static str,
+    /// Grows when steps are added, removed or reordered. A saga that began under an older version needs that
+    /// version to be registered too.
+    pub version: i32,
+    /// In the order of running.
+    pub steps: Vec<Box<dyn Step<A>>>,
+    pub on_failure: OnFailure,
+}
+
+impl<A> std::fmt::Debug for Definition<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} v{}", self.kind, self.version)
+    }
+}
+
+/// What a step knows.
+#[derive(Debug, Clone)]
+pub struct StepCx {
+    /// The saga.
+    pub saga_id: Uuid,
+    /// What the saga is about.
+    pub subject: String,
+    /// What calls of the step travel with.
+    pub ctx: Ctx,
+    /// How often the step was tried, this time included.
+    pub attempt: i32,
+    /// Why the saga is undone, if it is.
+    pub error: Option<String>,
+    pub(crate) step: &'static str,
+    pub(crate) input: Value,
+    pub(crate) outputs: HashMap<String, Value>,
+}
+
+impl StepCx {
+    /// The saga's input.
+    ///
+    /// # Errors
+    /// When it is not a `T`.
+    pub fn input<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(self.input.clone()).map_err(Error::internal)
+    }
+
+    /// What an earlier step gave.
+    ///
+    /// # Errors
+    /// When it gave nothing, or something that is not a `T`.
+    pub fn output<T: DeserializeOwned>(&self, step: &str) -> Result<T> {
+        self.output_if_any(step)?.ok_or_else(|| Error::internal(format!("step {step} has no output")))
+    }
+
+    /// What a step gave, if it gave something; while undoing, a step may not know what it did.
+    ///
+    /// # Errors
+    /// When it is not a `T`.
+    pub fn output_if_any<T: DeserializeOwned>(&self, step: &str) -> Result<Option<T>> {
+        self.outputs.get(step).map(|output| serde_json::from_value(output.clone()).map_err(Error::internal)).transpose()
+    }
+
+    /// What the step itself gave, while it is undone.
+    ///
+    /// # Errors
+    /// When it is not a `T`.
+    pub fn own_output<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        self.output_if_any(self.step)
+    }
+
+    /// An idempotency key for one of the step's calls: the same whenever the step is tried.
+    pub fn key(&self, call: &str) -> String {
+        format!("{}:{}:{call}", self.saga_id, self.step)
+    }
+}
