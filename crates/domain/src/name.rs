@@ -1,5 +1,7 @@
 //! Names that people choose, and names that machines are reached by.
 
+use url::Url;
+
 macro_rules! text_type {
     ($(#[$meta:meta])* $type:ident) => {
         $(#[$meta])*
@@ -33,11 +35,21 @@ text_type!(
     /// A host name by RFC 1123, lower-cased, of at least two labels.
     HostName
 );
+text_type!(
+    /// An absolute `http` or `https` URL with a host, at most 2048 characters, as it was written.
+    HttpUrl
+);
+text_type!(
+    /// The name of a secret as the code that uses it sees it: 1 to 128 of `[A-Za-z0-9_]`, not starting with a digit.
+    SecretName
+);
 
 const NAME_MAX: usize = 256;
 const SLUG_MAX: usize = 64;
 const LABEL_MAX: usize = 63;
 const HOST_MAX: usize = 253;
+const URL_MAX: usize = 2048;
+const SECRET_MAX: usize = 128;
 
 fn is_slug(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
@@ -115,6 +127,41 @@ impl HostName {
     }
 }
 
+impl HttpUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > URL_MAX {
+            return Err(format!("must be at most {URL_MAX} characters"));
+        }
+        // The parser forgives what a reader of the stored text would not.
+        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err("must not hold spaces or control characters".to_owned());
+        }
+        match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Self(text.to_owned())),
+            Ok(_) => Err("must be an http or https URL".to_owned()),
+            Err(error) => Err(format!("must be an http or https URL: {error}")),
+        }
+    }
+}
+
+impl SecretName {
+    /// Reads the name of a secret.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let lawful = text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+        if (1..=SECRET_MAX).contains(&text.len()) && lawful && !text.starts_with(|c: char| c.is_ascii_digit()) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!("must be 1 to {SECRET_MAX} of A-Z, a-z, 0-9 and '_', and not start with a digit"))
+    }
+}
+
 fn is_label(label: &str) -> bool {
     is_slug(label) && label.len() <= LABEL_MAX && !label.starts_with('-') && !label.ends_with('-')
 }
@@ -123,6 +170,8 @@ text!(Name, "What people call it", min 1, max Some(NAME_MAX), pattern None);
 text!(Slug, "Short handle", min 1, max Some(SLUG_MAX), pattern Some("^[a-z0-9-]+$"));
 text!(ResourceName, "Name of a provisioned thing", min 1, max Some(LABEL_MAX), pattern Some("^[a-z0-9-]+$"));
 text!(HostName, "Host name by RFC 1123", min 1, max Some(HOST_MAX), pattern None);
+text!(HttpUrl, "An http or https URL", min 1, max Some(URL_MAX), pattern Some("^https?://"));
+text!(SecretName, "Name of a secret", min 1, max Some(SECRET_MAX), pattern Some("^[A-Za-z_][A-Za-z0-9_]*$"));
 
 #[cfg(test)]
 mod tests {
@@ -145,6 +194,28 @@ mod tests {
         assert!(Name::parse("a\0b").is_err());
         assert!(Name::parse("  ").is_err());
         assert!(Name::parse("Größe 1").is_ok());
+    }
+
+    #[test]
+    fn urls() {
+        for good in ["https://a.example", "http://127.0.0.1:8080/x?y=1#z", "https://[::1]/"] {
+            assert_eq!(HttpUrl::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "a.example", "/x", "ftp://a.example", "javascript:alert(1)", "https://", "https:// a", "https://a.example/\0"] {
+            assert!(HttpUrl::parse(bad).is_err(), "{bad}");
+        }
+        assert!(HttpUrl::parse(&format!("https://a.example/{}", "x".repeat(2048))).is_err());
+    }
+
+    #[test]
+    fn secret_names() {
+        for good in ["A", "_x", "AUTH_SECRET_2"] {
+            assert!(SecretName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "2A", "A-B", "A B", "\u{e9}"] {
+            assert!(SecretName::parse(bad).is_err(), "{bad}");
+        }
+        assert!(SecretName::parse(&"a".repeat(129)).is_err());
     }
 
     proptest! {

@@ -38,6 +38,15 @@ text_enum! {
 }
 
 text_enum! {
+    /// How a DNS record stands.
+    pub enum DnsStatus {
+        Pending = "pending",
+        Active = "active",
+        Failed = "failed",
+    }
+}
+
+text_enum! {
     /// What is known of a secret; its value is never kept here.
     pub enum SecretStatus {
         Missing = "missing",

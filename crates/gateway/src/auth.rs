@@ -62,7 +62,8 @@ impl OperatorKey {
 
     /// Takes as long whatever the credential is: digests are compared, all of their bytes.
     fn is(&self, credential: &str) -> bool {
-        Sha256::digest(credential).as_slice().ct_eq(&self.0).into()
+        let other: [u8; 32] = Sha256::digest(credential).into();
+        other.ct_eq(&self.0).into()
     }
 }
 
@@ -104,14 +105,20 @@ mod tests {
         let first = Authenticator::new(vec![key(), Box::new(Broken)]);
         assert_eq!(first.caller(&good).await.unwrap().id, "operator", "the second way was not needed");
         let other = first.caller(&headers(&["Bearer something-else"])).await.unwrap_err();
-        assert_eq!(other.kind(), Kind::ServiceUnavailable, "not knowing is not the same as knowing it is wrong");
+        assert_eq!(
+            other.kind(),
+            Kind::ServiceUnavailable,
+            "not knowing is not the same as knowing it is wrong"
+        );
     }
 
     #[test]
     fn a_credential_is_taken_from_one_bearer_header_alone() {
         assert_eq!(credential(&headers(&["Bearer abc"])), Some("abc"));
         assert_eq!(credential(&headers(&["bEARER  abc "])), Some("abc"));
-        for values in [&[][..], &["abc"], &["Bearer"], &["Bearer "], &["Basic abc"], &["Bearer a", "Bearer a"]] {
+        for values in
+            [&[][..], &["abc"], &["Bearer"], &["Bearer "], &["Basic abc"], &["Bearer a", "Bearer a"]]
+        {
             assert_eq!(credential(&headers(values)), None, "{values:?}");
         }
     }

@@ -39,9 +39,9 @@ pub(crate) fn client(connect_timeout: Duration) -> Client {
 async fn connect(info: ConnectInfo<Uri>) -> Result<Connection<Uri, Whole>, ConnectError> {
     // An IPv6 address stands in brackets in a URI, and without in an address.
     let host = info.hostname().trim_start_matches('[').trim_end_matches(']').to_owned();
-    let stream = TcpStream::connect((host, info.port())).await?;
+    let stream = TcpStream::connect((host, info.port())).await.map_err(ConnectError::Io)?;
     // A body goes out piece by piece; each must not wait for the acknowledgement of the one before.
-    stream.set_nodelay(true)?;
+    stream.set_nodelay(true).map_err(ConnectError::Io)?;
     Ok(Connection::new(info.request().clone(), Whole(stream)))
 }
 
@@ -51,7 +51,11 @@ async fn connect(info: ConnectInfo<Uri>) -> Result<Connection<Uri, Whole>, Conne
 struct Whole(TcpStream);
 
 impl AsyncRead for Whole {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let (had, room) = (buf.filled().len(), buf.remaining() > 0);
         ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
         let ended = room && buf.filled().len() == had;

@@ -17,8 +17,10 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What is said between two neighbours and goes no further, besides what `Connection` names.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(*name, header::CONNECTION | header::TE | header::TRAILER | header::TRANSFER_ENCODING | header::UPGRADE)
-        || name == "keep-alive"
+    matches!(
+        *name,
+        header::CONNECTION | header::TE | header::TRAILER | header::TRANSFER_ENCODING | header::UPGRADE
+    ) || name == "keep-alive"
         || name.as_str().starts_with("proxy-")
 }
 

@@ -1,7 +1,7 @@
 //! The gateway: the one way in.
 //!
-//! A request passes, in this order: the limits on its head, the credential ([`auth`]), the table of routes
-//! ([`routes`]), the limits on its body; then it goes to its service with a token that says who calls, and the answer
+//! A request passes, in this order: the limits on its head, the credential (`auth`), the table of routes
+//! (`routes`), the limits on its body; then it goes to its service with a token that says who calls, and the answer
 //! comes back. Bodies are streamed both ways. Whatever goes wrong is told as the envelope.
 //!
 //! # What the HTTP server does by itself
@@ -11,7 +11,7 @@
 //! - a head that does not arrive within `http.head_timeout`: 408. That holds for the first request of a connection.
 //!   A later one that has begun and does not go on is not timed at all: what bounds such connections is their number.
 //!
-//! `Expect: 100-continue` is answered before the request is looked at. A client that closes its sending side is taken
+//! A chunked body that cannot be read ends its connection without an answer. `Expect: 100-continue` is answered before the request is looked at. A client that closes its sending side is taken
 //! to be gone: its read is given up, while a write that has arrived whole is carried through. A chunked body to a
 //! service begins to move when 8 KiB have come or all of it has.
 
@@ -25,6 +25,5 @@ mod server;
 mod settings;
 mod stream;
 
-pub use routes::Upstream;
 pub use server::{Gateway, NAME};
 pub use settings::{DEFAULTS, GatewaySettings, Settings, Upstreams};

@@ -1,11 +1,21 @@
 //! One request through the gateway: who, where to, there and back.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::{Duration, Instant}};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
     body::{self, MessageBody},
-    http::{Method, StatusCode, Uri, header, header::HeaderMap},
+    http::{
+        Method, StatusCode, Uri,
+        header::{self, HeaderMap},
+        uri::PathAndQuery,
+    },
     rt, web,
 };
 use awc::{
@@ -39,6 +49,7 @@ const MAX_HEADERS: usize = 64;
 pub(crate) struct Shared {
     pub(crate) authenticator: Authenticator,
     pub(crate) signer: Signer,
+    pub(crate) addresses: HashMap<Upstream, Uri>,
     pub(crate) http: HttpSettings,
     pub(crate) settings: GatewaySettings,
 }
@@ -50,7 +61,11 @@ pub(crate) struct Proxy {
 }
 
 /// The handler of every path that is not the gateway's own.
-pub(crate) async fn forward(request: HttpRequest, body: web::Payload, proxy: web::Data<Proxy>) -> HttpResponse {
+pub(crate) async fn forward(
+    request: HttpRequest,
+    body: web::Payload,
+    proxy: web::Data<Proxy>,
+) -> HttpResponse {
     let body = Rc::new(RefCell::new(body.into_inner()));
     if let Some((status, error)) = proxy.oversized(&request) {
         let mut refusal = refuse(&request, &error, body);
@@ -95,7 +110,8 @@ impl Proxy {
         let headers = request.headers();
         let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if bytes > settings.max_header_bytes || headers.len() > MAX_HEADERS {
-            let message = format!("must be at most {MAX_HEADERS}, of {} bytes in all", settings.max_header_bytes);
+            let message =
+                format!("must be at most {MAX_HEADERS}, of {} bytes in all", settings.max_header_bytes);
             return Some((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Error::invalid("headers", message)));
         }
         None
@@ -114,12 +130,15 @@ impl Proxy {
         let watch = Watch::new();
         let upload = Upload::of(request, body, &shared.http, &watch)?;
         let token = shared.signer.sign(target.upstream.name(), &caller)?;
-        let address = shared.settings.upstreams.address(target.upstream).map_err(Error::internal)?;
+        let address = shared
+            .addresses
+            .get(&target.upstream)
+            .ok_or_else(|| Error::internal("a service without address"))?;
         let call = Call {
             client: self.client.clone(),
             upstream: target.upstream,
             method: method.clone(),
-            uri: uri(address, &target.path, request.query_string())?,
+            uri: uri(address.clone(), &target.path, request.query_string())?,
             headers: headers::to_upstream(request, &token, &request_id(request))?,
             silence: shared.settings.upstream_timeout,
         };
@@ -140,8 +159,10 @@ impl Proxy {
 fn uri(address: Uri, path: &str, query: &str) -> Result<Uri> {
     let mut parts = address.into_parts();
     let text = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-    parts.path_and_query =
-        Some(text.parse().map_err(|cause| Error::invalid("uri", "cannot be read").context::<&dyn std::fmt::Display>(&cause))?);
+    let parsed = text
+        .parse::<PathAndQuery>()
+        .map_err(|cause| Error::invalid("uri", "cannot be read").context(cause))?;
+    parts.path_and_query = Some(parsed);
     Uri::from_parts(parts).map_err(Error::internal)
 }
 
@@ -201,7 +222,8 @@ fn failure(name: &str, cause: &SendRequestError) -> Error {
     use SendRequestError as E;
     match cause {
         E::Connect(ConnectError::Disconnected) | E::Send(_) | E::Response(_) => {
-            let message = format!("{name} broke off before it answered; whether the request took effect is not known");
+            let message =
+                format!("{name} broke off before it answered; whether the request took effect is not known");
             Error::new(Kind::Upstream, message).context(format!("{cause:?}"))
         }
         E::Connect(_) => Error::unavailable(name, format!("{cause:?}")),
@@ -210,12 +232,20 @@ fn failure(name: &str, cause: &SendRequestError) -> Error {
 }
 
 /// A service's answer as the client gets it.
-fn respond(upstream: Upstream, mut answer: ClientResponse, head_only: bool, silence: Duration) -> Result<HttpResponse> {
+fn respond(
+    upstream: Upstream,
+    mut answer: ClientResponse,
+    head_only: bool,
+    silence: Duration,
+) -> Result<HttpResponse> {
     let status = answer.status();
     refuse_unfit(upstream.name(), &answer)?;
     let payload = answer.take_payload();
-    let bodiless = head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let body = Download::of(answer.headers(), payload, bodiless, silence);
+    let body = match status {
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Download::none(),
+        _ if head_only => Download::of_head(answer.headers()),
+        _ => Download::of(answer.headers(), payload, silence),
+    };
     let mut response = HttpResponse::with_body(status, body);
     *response.headers_mut() = headers::from_upstream(answer.headers());
     Ok(response.map_into_boxed_body())
@@ -224,13 +254,19 @@ fn respond(upstream: Upstream, mut answer: ClientResponse, head_only: bool, sile
 /// Holds back the answers that are not meant for a client.
 fn refuse_unfit(name: &'static str, answer: &ClientResponse) -> Result<()> {
     let status = answer.status();
-    let told = answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let told = answer
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     let error = match status {
         // Services know no credential but our signature: it is us whom they do not know.
-        StatusCode::UNAUTHORIZED => Error::new(Kind::Upstream, format!("{name} does not accept this gateway")),
+        StatusCode::UNAUTHORIZED => {
+            Error::new(Kind::Upstream, format!("{name} does not accept this gateway"))
+        }
         StatusCode::SERVICE_UNAVAILABLE if !told => Error::unavailable(name, "503 without an envelope"),
         status if status.is_informational() || (status.is_server_error() && !told) => {
-            Error::new(Kind::Upstream, format!("{name} gave an answer that cannot be passed on")).context(status)
+            Error::new(Kind::Upstream, format!("{name} gave an answer that cannot be passed on"))
+                .context(status)
         }
         _ => return Ok(()),
     };

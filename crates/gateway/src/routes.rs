@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// A service behind the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Upstream {
+pub(crate) enum Upstream {
     Registry,
     StackRegistry,
     Onboarding,
@@ -17,10 +17,11 @@ pub enum Upstream {
 
 impl Upstream {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Registry, Self::StackRegistry, Self::Onboarding, Self::Provisioning];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Registry, Self::StackRegistry, Self::Onboarding, Self::Provisioning];
 
     /// The name of the process: what it is told of as, and the audience of the tokens that are made for it.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Registry => "registry",
             Self::StackRegistry => "stack-registry",
@@ -112,9 +113,13 @@ fn check(path: &str) -> Result<()> {
     }
     for segment in inner.split('/') {
         let well_formed = segment.split('%').skip(1).all(|escape| {
-            escape.as_bytes().first_chunk::<2>().is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            escape
+                .as_bytes()
+                .first_chunk::<2>()
+                .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
         });
-        let Some(decoded) = well_formed.then(|| percent_decode_str(segment).decode_utf8().ok()).flatten() else {
+        let Some(decoded) = well_formed.then(|| percent_decode_str(segment).decode_utf8().ok()).flatten()
+        else {
             return refuse("must be UTF-8 with whole percent escapes");
         };
         if matches!(&*decoded, "." | "..") {
@@ -185,12 +190,32 @@ mod tests {
     #[test]
     fn paths_with_two_readings_are_refused() {
         let tricks = [
-            "", "*", "api/v1/stacks", "//", "//api/v1/stacks", "/api//v1/stacks", "/api/v1/stacks//",
-            "/api/v1/stacks/../platforms", "/api/v1/stacks/..", "/api/v1/stacks/.", "/./api/v1/stacks",
-            "/api/v1/stacks/%2e%2e/platforms", "/api/v1/stacks/.%2E/platforms", "/api/v1/stacks/%2e",
-            "/api/v1/stacks%2f..%2fplatforms", "/api/v1%2Fstacks", "/api/v1/stacks/a%2fb", "/api/v1/stacks/a%5cb",
-            "/api/v1/stacks/a\\..\\b", "/api/v1/stacks/%00", "/api/v1/stacks/%0d%0a", "/api/v1/stacks/%7f",
-            "/api/v1/stacks/%zz", "/api/v1/stacks/%2", "/api/v1/stacks/%", "/api/v1/stacks/%ff",
+            "",
+            "*",
+            "api/v1/stacks",
+            "//",
+            "//api/v1/stacks",
+            "/api//v1/stacks",
+            "/api/v1/stacks//",
+            "/api/v1/stacks/../platforms",
+            "/api/v1/stacks/..",
+            "/api/v1/stacks/.",
+            "/./api/v1/stacks",
+            "/api/v1/stacks/%2e%2e/platforms",
+            "/api/v1/stacks/.%2E/platforms",
+            "/api/v1/stacks/%2e",
+            "/api/v1/stacks%2f..%2fplatforms",
+            "/api/v1%2Fstacks",
+            "/api/v1/stacks/a%2fb",
+            "/api/v1/stacks/a%5cb",
+            "/api/v1/stacks/a\\..\\b",
+            "/api/v1/stacks/%00",
+            "/api/v1/stacks/%0d%0a",
+            "/api/v1/stacks/%7f",
+            "/api/v1/stacks/%zz",
+            "/api/v1/stacks/%2",
+            "/api/v1/stacks/%",
+            "/api/v1/stacks/%ff",
         ];
         for path in tricks {
             assert_eq!(find(path).unwrap_err().kind(), Kind::Validation, "{path}");
@@ -199,7 +224,13 @@ mod tests {
 
     #[test]
     fn what_only_looks_odd_is_passed_on_as_it_came() {
-        for path in ["/api/v1/stacks/...", "/api/v1/stacks/a.b", "/api/v1/stacks/%252e%252e", "/api/v1/stacks/%C3%BC", "/api/v1/stacks/"] {
+        for path in [
+            "/api/v1/stacks/...",
+            "/api/v1/stacks/a.b",
+            "/api/v1/stacks/%252e%252e",
+            "/api/v1/stacks/%C3%BC",
+            "/api/v1/stacks/",
+        ] {
             assert_eq!(at(path), Some((Upstream::StackRegistry, path.to_owned())));
         }
     }

@@ -6,6 +6,7 @@ use actix_web::{
     App, Error as ActixError, HttpServer,
     body::MessageBody,
     dev::{Extensions, ServiceRequest, ServiceResponse},
+    error::InternalError,
     middleware::{Next, from_fn},
     rt::net::TcpStream,
     web,
@@ -23,7 +24,6 @@ use crate::{
     auth::{Authenticator, OperatorKey},
     headers, health,
     proxy::{self, Proxy, Shared},
-    routes::Upstream,
     settings::Settings,
 };
 
@@ -56,7 +56,8 @@ impl Gateway {
     /// When a setting is not usable, the key cannot be read or the address is taken.
     pub fn build(settings: Settings, shutdown: Shutdown) -> Result<Self> {
         let shared = Arc::new(shared(&settings)?);
-        let probes = probes(&settings)?;
+        let probes: Vec<Probe> =
+            shared.addresses.iter().map(|(upstream, at)| health::probe(*upstream, at)).collect();
         let listener = std::net::TcpListener::bind(settings.http.bind)
             .with_context(|| format!("cannot listen on {}", settings.http.bind))?;
         let http = listener.local_addr()?;
@@ -115,24 +116,29 @@ fn shared(settings: &Settings) -> Result<Shared> {
     let key = OperatorKey::new(settings.service.operator_key()?);
     Ok(Shared {
         authenticator: Authenticator::new(vec![Box::new(key)]),
+        addresses: settings.service.upstreams.addresses()?,
         signer: Signer::new(NAME, &KeyPair::read(&settings.identity.keys_dir, NAME)?)?,
         http: settings.http.clone(),
         settings: settings.service.clone(),
     })
 }
 
-fn probes(settings: &Settings) -> Result<Vec<Probe>> {
-    let probe = |upstream| Ok(health::probe(upstream, &settings.service.upstreams.address(upstream)?));
-    Upstream::ALL.into_iter().map(probe).collect()
-}
-
 async fn harden<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, ActixError> {
-    let mut answer = next.call(request).await?;
-    headers::harden(answer.headers_mut());
-    Ok(answer)
+    match next.call(request).await {
+        Ok(mut answer) => {
+            headers::harden(answer.headers_mut());
+            Ok(answer)
+        }
+        // It stands for an answer, which is written as it is.
+        Err(error) => {
+            let mut answer = error.error_response();
+            headers::harden(answer.headers_mut());
+            Err(InternalError::from_response(error, answer).into())
+        }
+    }
 }
 
 /// A client that does not read what it asked for holds a connection to a service as well as its own. The server has
@@ -140,7 +146,9 @@ async fn harden<B: MessageBody>(
 fn cut_when_stalled(limit: Duration) -> impl Fn(&dyn Any, &mut Extensions) {
     let limit = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
     move |io, _| {
-        if let Some(Err(error)) = io.downcast_ref::<TcpStream>().map(|io| setsockopt(io, TcpUserTimeout, &limit)) {
+        if let Some(Err(error)) =
+            io.downcast_ref::<TcpStream>().map(|io| setsockopt(io, TcpUserTimeout, &limit))
+        {
             tracing::warn!(%error, "a stalled client will not be cut off");
         }
     }

@@ -1,6 +1,6 @@
 //! What the gateway can be told.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use actix_web::http::{Uri, uri::Scheme};
 use anyhow::{Context, Result, ensure};
@@ -85,11 +85,19 @@ impl GatewaySettings {
 }
 
 impl Upstreams {
+    /// The addresses of all services.
+    ///
+    /// # Errors
+    /// When one is not an address.
+    pub(crate) fn addresses(&self) -> Result<HashMap<Upstream, Uri>> {
+        Upstream::ALL.into_iter().map(|upstream| Ok((upstream, self.address(upstream)?))).collect()
+    }
+
     /// The address of a service: scheme, host and port alone.
     ///
     /// # Errors
     /// When it is not one.
-    pub(crate) fn address(&self, upstream: Upstream) -> Result<Uri> {
+    fn address(&self, upstream: Upstream) -> Result<Uri> {
         let (key, url) = match upstream {
             Upstream::Registry => ("registry", &self.registry.url),
             Upstream::StackRegistry => ("stack_registry", &self.stack_registry.url),
@@ -136,7 +144,9 @@ mod tests {
 
     #[test]
     fn addresses_are_plain() {
-        for url in ["", "registry:9001", "https://registry:9001", "http://registry/base", "http://r/?a=b", "/x"] {
+        for url in
+            ["", "registry:9001", "https://registry:9001", "http://registry/base", "http://r/?a=b", "/x"]
+        {
             let settings = with(json!({ "upstreams": { "registry": { "url": url } } }));
             let told = settings.upstreams.address(Upstream::Registry).unwrap_err().to_string();
             assert!(told.contains("service.upstreams.registry.url"), "{told}");

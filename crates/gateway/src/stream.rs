@@ -128,7 +128,9 @@ impl MessageBody for Upload {
                     return Poll::Ready(Some(Ok(piece)));
                 }
                 Poll::Ready(Some(Err(cause))) => {
-                    return this.end_with(Error::invalid("", "The body is broken or ended too early").context(cause));
+                    return this.end_with(
+                        Error::invalid("", "The body is broken or ended too early").context(cause),
+                    );
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending if this.deadline.as_mut().poll(cx).is_ready() => {
@@ -152,15 +154,28 @@ pub(crate) struct Download {
 }
 
 impl Download {
-    /// The body of an answer; `bodiless` is one that has none whatever length it announces.
-    pub(crate) fn of(headers: &HeaderMap, payload: Payload, bodiless: bool, silence: Duration) -> Self {
+    /// The body of an answer.
+    pub(crate) fn of(headers: &HeaderMap, payload: Payload, silence: Duration) -> Self {
         let size = match announced(headers) {
             Some(length) => BodySize::Sized(length),
-            None if bodiless => BodySize::None,
             None if matches!(payload, Payload::None) => BodySize::Sized(0),
             None => BodySize::Stream,
         };
-        let payload = if bodiless { Payload::None } else { payload };
+        Self::new(payload, size, silence)
+    }
+
+    /// No body, of an answer to `HEAD`: the length it announces is that of another answer.
+    pub(crate) fn of_head(headers: &HeaderMap) -> Self {
+        let size = announced(headers).map_or(BodySize::None, BodySize::Sized);
+        Self::new(Payload::None, size, Duration::ZERO)
+    }
+
+    /// No body, whatever is announced.
+    pub(crate) fn none() -> Self {
+        Self::new(Payload::None, BodySize::None, Duration::ZERO)
+    }
+
+    fn new(payload: Payload, size: BodySize, silence: Duration) -> Self {
         Self { payload, size, silence, timer: Box::pin(sleep(silence)), waiting: false }
     }
 }

@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Onboarding: from a name and a slug to an active platform, in five steps that survive anything.
+//!
+//! A session is a saga (crate `saga`). `sessions` is how it is asked for and looked at, `steps` what it does.
+
+mod app;
+pub mod schema;
+mod sessions;
+mod steps;
+
+pub use app::{App, Onboarding, Own};

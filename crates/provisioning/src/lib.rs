@@ -1,3 +1,14 @@
-//! The provisioning service: the only service that touches a provider.
+//! Provisioning: the only service that touches a provider.
+//!
+//! A job is a saga (crate `saga`): recorded before any of its steps runs, retried, taken over, undone in reverse.
+//! `steps` says what each type of job consists of, `providers` how things are made, `jobs` how jobs are asked for
+//! and looked at.
 
+mod app;
+mod grpc;
+mod jobs;
 pub mod providers;
+mod repository;
+mod steps;
+
+pub use app::{App, Own, Provisioning};

@@ -14,14 +14,17 @@ use kit::{
     service::{Application, Parts, Service, Settings},
     shutdown::Shutdown,
 };
-
+use rpc::registry::registry_server::RegistryServer;
 use serde::{Deserialize, Serialize};
 use utoipa::{
     ToSchema,
     openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
 };
+use utoipa_actix_web::scope;
 
-use crate::{delivery::ToProvisioning, grpc, platforms};
+use crate::{
+    audit, builds, delivery::ToProvisioning, dns, entities, grpc, platforms, resources, secrets, stacks,
+};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -51,7 +54,18 @@ pub struct Registry;
 
 /// The routes of all slices.
 fn routes(config: &mut ServiceConfig) {
-    config.service(utoipa_actix_web::scope("/api/v1").configure(platforms::http));
+    // Before the scope that its prefix falls into.
+    config.service(scope("/api/v1/resources").configure(resources::http)).service(
+        scope("/api/v1")
+            .configure(platforms::http)
+            .configure(entities::http)
+            .configure(stacks::http)
+            .configure(resources::http)
+            .configure(secrets::http)
+            .configure(builds::http)
+            .configure(dns::http)
+            .configure(audit::http),
+    );
 }
 
 impl Service for Registry {
@@ -81,7 +95,7 @@ impl Service for Registry {
         let provisioning = Peer::new("provisioning", &app.own.provisioning, parts.signer.clone())?;
         Relay::new(app.db.clone(), [ToProvisioning::destination(provisioning)]).start(&parts.shutdown);
         let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
-        let served = tonic::service::Routes::new(rpc::reflection()?);
+        let served = tonic::service::Routes::new(RegistryServer::new(grpc::Server(app))).add_service(rpc::reflection()?);
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
     }
 }

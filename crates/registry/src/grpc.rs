@@ -1,7 +1,121 @@
 //! The registry over gRPC: who may call what, and where each method leads.
 
+use domain::{Error, Result};
+use kit::error::to_status;
+use rpc::registry as r;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{App, builds, dns, entities, platforms, resources, secrets, stacks};
+
 /// The gRPC service.
 pub(crate) const SERVICE: &str = "nno.registry.v1.Registry";
 
 /// Which processes may call which method.
-pub(crate) const CALLERS: &[(&str, &[&str])] = &[];
+pub(crate) const CALLERS: &[(&str, &[&str])] = &[
+    ("CheckSlug", &["onboarding"]),
+    ("CreatePlatform", &["onboarding"]),
+    ("GetPlatform", &["onboarding", "provisioning"]),
+    ("TransitionPlatform", &["onboarding"]),
+    ("SetRepository", &["onboarding"]),
+    ("EnsureTenant", &["onboarding"]),
+    ("EnsureStack", &["onboarding"]),
+    ("EnsureResource", &["provisioning"]),
+    ("DeleteResource", &["provisioning"]),
+    ("ListResources", &["onboarding", "provisioning"]),
+    ("MarkSecret", &["onboarding", "provisioning"]),
+    ("EnsureDnsRecord", &["provisioning"]),
+    ("DeleteDnsRecord", &["provisioning"]),
+    ("StartBuild", &["onboarding"]),
+    ("FinishBuild", &["onboarding"]),
+];
+
+/// Reads an id of a message.
+///
+/// # Errors
+/// [`domain::Kind::Validation`], at `field`.
+pub(crate) fn parse_uuid(field: &str, text: &str) -> Result<Uuid> {
+    Uuid::parse_str(text).map_err(|error| Error::invalid(field, "must be a UUID").context(error))
+}
+
+/// The server. Each method is the function of its name in the slice of its thing.
+#[derive(Debug)]
+pub(crate) struct Server(pub(crate) App);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+fn answer<T>(result: Result<T>) -> Answer<T> {
+    result.map(Response::new).map_err(|error| to_status(&error))
+}
+
+#[tonic::async_trait]
+impl r::registry_server::Registry for Server {
+    async fn check_slug(&self, request: Request<r::CheckSlugRequest>) -> Answer<r::CheckSlugResponse> {
+        answer(platforms::grpc::check_slug(&self.0, request).await)
+    }
+
+    async fn create_platform(&self, request: Request<r::CreatePlatformRequest>) -> Answer<r::CreatePlatformResponse> {
+        answer(platforms::grpc::create_platform(&self.0, request).await)
+    }
+
+    async fn get_platform(&self, request: Request<r::GetPlatformRequest>) -> Answer<r::GetPlatformResponse> {
+        answer(platforms::grpc::get_platform(&self.0, request).await)
+    }
+
+    async fn transition_platform(
+        &self,
+        request: Request<r::TransitionPlatformRequest>,
+    ) -> Answer<r::TransitionPlatformResponse> {
+        answer(platforms::grpc::transition_platform(&self.0, request).await)
+    }
+
+    async fn set_repository(&self, request: Request<r::SetRepositoryRequest>) -> Answer<r::SetRepositoryResponse> {
+        answer(platforms::grpc::set_repository(&self.0, request).await)
+    }
+
+    async fn ensure_tenant(&self, request: Request<r::EnsureTenantRequest>) -> Answer<r::EnsureTenantResponse> {
+        answer(entities::grpc::ensure_tenant(&self.0, request).await)
+    }
+
+    async fn ensure_stack(&self, request: Request<r::EnsureStackRequest>) -> Answer<r::EnsureStackResponse> {
+        answer(stacks::grpc::ensure_stack(&self.0, request).await)
+    }
+
+    async fn ensure_resource(&self, request: Request<r::EnsureResourceRequest>) -> Answer<r::EnsureResourceResponse> {
+        answer(resources::grpc::ensure_resource(&self.0, request).await)
+    }
+
+    async fn delete_resource(&self, request: Request<r::DeleteResourceRequest>) -> Answer<r::DeleteResourceResponse> {
+        answer(resources::grpc::delete_resource(&self.0, request).await)
+    }
+
+    async fn list_resources(&self, request: Request<r::ListResourcesRequest>) -> Answer<r::ListResourcesResponse> {
+        answer(resources::grpc::list_resources(&self.0, request).await)
+    }
+
+    async fn mark_secret(&self, request: Request<r::MarkSecretRequest>) -> Answer<r::MarkSecretResponse> {
+        answer(secrets::grpc::mark_secret(&self.0, request).await)
+    }
+
+    async fn ensure_dns_record(
+        &self,
+        request: Request<r::EnsureDnsRecordRequest>,
+    ) -> Answer<r::EnsureDnsRecordResponse> {
+        answer(dns::grpc::ensure_dns_record(&self.0, request).await)
+    }
+
+    async fn delete_dns_record(
+        &self,
+        request: Request<r::DeleteDnsRecordRequest>,
+    ) -> Answer<r::DeleteDnsRecordResponse> {
+        answer(dns::grpc::delete_dns_record(&self.0, request).await)
+    }
+
+    async fn start_build(&self, request: Request<r::StartBuildRequest>) -> Answer<r::StartBuildResponse> {
+        answer(builds::grpc::start_build(&self.0, request).await)
+    }
+
+    async fn finish_build(&self, request: Request<r::FinishBuildRequest>) -> Answer<r::FinishBuildResponse> {
+        answer(builds::grpc::finish_build(&self.0, request).await)
+    }
+}

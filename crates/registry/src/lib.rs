@@ -5,9 +5,16 @@
 //! `http -> store`, a write `http|grpc -> ops -> store`.
 
 mod app;
+mod audit;
+mod builds;
 mod delivery;
+mod dns;
+mod entities;
 mod grpc;
 mod platforms;
+mod resources;
 pub mod schema;
+mod secrets;
+mod stacks;
 
 pub use app::{App, Own, Registry};

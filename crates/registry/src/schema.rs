@@ -36,3 +36,111 @@ diesel::table! {
         created_at -> Timestamptz,
     }
 }
+
+diesel::table! {
+    entities (id) {
+        id -> Text,
+        platform_id -> Text,
+        parent_id -> Nullable<Text>,
+        #[sql_name = "type"]
+        kind -> Text,
+        name -> Text,
+        slug -> Text,
+        status -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        deleted_at -> Nullable<Timestamptz>,
+        depth -> Integer,
+        path -> Array<Text>,
+    }
+}
+
+diesel::table! {
+    stacks (id) {
+        id -> Text,
+        tenant_id -> Text,
+        platform_id -> Text,
+        name -> Text,
+        is_default -> Bool,
+        template_id -> Nullable<Text>,
+        template_name -> Nullable<Text>,
+        template_version -> Nullable<Text>,
+        repo_name -> Nullable<Text>,
+        status -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    resources (id) {
+        id -> Uuid,
+        platform_id -> Text,
+        entity_id -> Text,
+        stack_id -> Text,
+        resource_type -> Text,
+        service_name -> Text,
+        environment -> Text,
+        cf_name -> Text,
+        cf_id -> Nullable<Text>,
+        cf_url -> Nullable<Text>,
+        status -> Text,
+        provision_job_id -> Nullable<Text>,
+        config -> Nullable<Jsonb>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        deleted_at -> Nullable<Timestamptz>,
+        owner_entity_id -> Nullable<Text>,
+        owner_stack_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    secrets (id) {
+        id -> Uuid,
+        platform_id -> Text,
+        resource_id -> Uuid,
+        secret_name -> Text,
+        status -> Text,
+        last_set_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    builds (id) {
+        id -> Uuid,
+        platform_id -> Text,
+        environment -> Text,
+        repo_name -> Nullable<Text>,
+        last_commit_sha -> Nullable<Text>,
+        cf_deployment_id -> Nullable<Text>,
+        build_status -> Text,
+        build_url -> Nullable<Text>,
+        triggered_by -> Text,
+        triggered_at -> Nullable<Timestamptz>,
+        completed_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    dns_records (id) {
+        id -> Uuid,
+        platform_id -> Text,
+        stack_id -> Text,
+        hostname -> Text,
+        target_type -> Text,
+        resource_id -> Uuid,
+        environment -> Text,
+        cf_route_id -> Nullable<Text>,
+        status -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        owner_stack_id -> Nullable<Text>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(platforms, entities, stacks, resources);

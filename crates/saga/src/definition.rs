@@ -15,11 +15,8 @@ pub enum Progress {
     /// It is done, and this is what later steps and its undoing know of it.
     Done(Value),
     /// It is under way elsewhere; ask again. `on` tells a person what is waited for.
-    Waiting {
-        on: String,
-        ask_again: Duration,
-    },
-    /// There was nothing to do.
+    Waiting { on: String, ask_again: Duration },
+    /// There was nothing to do, and no earlier try did anything: it will not be undone.
     Skipped,
 }
 
@@ -33,12 +30,13 @@ impl Progress {
     }
 }
 
-/// How often and how long a step is tried.
+/// How often and how long a step is tried. A try that its process did not live to see the end of counts, and does not
+/// by itself make the step fail; asking again what is waited for does not count.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// Tries before a passing failure is one for good.
     pub attempts: i32,
-    /// The pause after the n-th failure is random, up to `pause * 2^n`.
+    /// The pause after the n-th failure is random, up to `pause * 2^(n-1)`.
     pub pause: Duration,
     /// The longest pause.
     pub max_pause: Duration,
@@ -66,10 +64,11 @@ pub trait Step<A>: Send + Sync {
     /// Its name, as it stands in rows and answers.
     fn name(&self) -> &'static str;
 
-    /// Does it. A failure whose kind is transient is tried again; any other is for good.
+    /// Does it. A failure whose kind is transient is tried again; any other is for good. A panic is a fault of ours,
+    /// which is transient.
     async fn run(&self, app: &A, cx: &StepCx) -> Result<Progress>;
 
-    /// Undoes it, whether or not it ever took effect.
+    /// Undoes it, whether or not it ever took effect. Every failure is tried again, as often as the policy says.
     async fn undo(&self, app: &A, cx: &StepCx) -> Result<()>;
 
     /// How often it is tried.
@@ -114,7 +113,7 @@ pub struct StepCx {
     pub subject: String,
     /// What calls of the step travel with.
     pub ctx: Ctx,
-    /// How often the step was tried, this time included.
+    /// How often the step was tried, or its undoing while it is undone, this time included.
     pub attempt: i32,
     /// Why the saga is undone, if it is.
     pub error: Option<String>,
@@ -145,7 +144,10 @@ impl StepCx {
     /// # Errors
     /// When it is not a `T`.
     pub fn output_if_any<T: DeserializeOwned>(&self, step: &str) -> Result<Option<T>> {
-        self.outputs.get(step).map(|output| serde_json::from_value(output.clone()).map_err(Error::internal)).transpose()
+        self.outputs
+            .get(step)
+            .map(|output| serde_json::from_value(output.clone()).map_err(Error::internal))
+            .transpose()
     }
 
     /// What the step itself gave, while it is undone.

@@ -1,24 +1,28 @@
 //! Drives one saga, step by step, forth or back.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use domain::{Error, Kind, Result};
+use futures_util::{FutureExt, future::BoxFuture};
 use kit::{Caller, Ctx, clock, shutdown::Shutdown};
 use rand::Rng;
+use serde_json::Value;
 
 use crate::{
     Cause, OnFailure, Point, Policy, Progress, Saga, SagaStatus, Step, StepCx, StepRow, StepStatus, Verdict,
     definition::Definition,
+    lease::{self, Next, Saved},
     runner::Inner,
-    store::{self, Next},
+    store::{self, storable},
 };
 
 /// Why a drive came to its end for now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Finished, stuck, or due again later.
-    Released,
-    /// Another runner holds the saga.
+    /// Finished or stuck; or due again after a pause.
+    Released(Option<Duration>),
+    /// The saga is not, or not surely, held any longer.
     LeaseLost,
     /// The process stops.
     Stopped,
@@ -32,6 +36,15 @@ enum Turn {
     Ended(Ended),
 }
 
+/// How often a write is sent when the database does not take it.
+const WRITES: u32 = 7;
+/// The pause before a write is sent again, doubled each time.
+const WRITE_AGAIN: Duration = Duration::from_millis(20);
+/// The shortest pause that is granted: what waits must not keep the database busy.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest pause that is granted, which no calendar overflows with.
+const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 pub(crate) struct Drive<A> {
     inner: Arc<Inner<A>>,
     saga: Saga,
@@ -44,19 +57,10 @@ impl<A: Send + Sync + 'static> Drive<A> {
         Self { inner, saga, steps: Vec::new(), stop }
     }
 
-    pub(crate) fn into_saga(self) -> Saga {
-        self.saga
-    }
-
     /// Drives until the saga ends, has to wait, or the process stops.
-    pub(crate) async fn run(&mut self) -> Result<Ended> {
+    pub(crate) async fn run(mut self) -> Result<Ended> {
         let inner = Arc::clone(&self.inner);
-        let Some(definition) = inner.definitions.get(&(self.saga.kind.clone(), self.saga.version)) else {
-            // Another version of this binary may know it.
-            tracing::error!(version = self.saga.version, "no definition of this saga in this binary");
-            self.save(None, Next::Release(Duration::from_secs(60))).await?;
-            return Ok(Ended::Released);
-        };
+        let definition = inner.definition(&self.saga)?;
         self.steps = store::steps_of(&mut *self.inner.db.conn().await?, &[self.saga.id]).await?;
         if self.saga.status == SagaStatus::Pending {
             self.saga.status = SagaStatus::Running;
@@ -83,7 +87,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
         }
         if let Some(why) = self.saga.undo_asked.clone() {
             self.turn_back(Cause::Cancelled, why);
-        } else if self.saga.deadline.is_some_and(|deadline| deadline < clock::now()) {
+        } else if self.deadline_left().is_some_and(|left| left.is_zero()) {
             self.turn_back(Cause::Expired, "it was not finished in time".to_owned());
         }
     }
@@ -109,22 +113,12 @@ impl<A: Send + Sync + 'static> Drive<A> {
         row.status = StepStatus::InProgress;
         row.started_at = row.started_at.or_else(|| Some(clock::now()));
         row.next_attempt_at = None;
-        if let Some(end) = self.put(at, row.clone(), Next::Hold).await? {
-            return Ok(Turn::Ended(end));
+        if self.put(at, row.clone()).await?.is_none() {
+            return Ok(Turn::Ended(Ended::LeaseLost));
         }
-        let outcome = match self.meet(step, false, Point::AfterIntent) {
-            Verdict::Die => return Ok(Turn::Ended(Ended::Died)),
-            Verdict::Fail(error) => Err(error),
-            verdict => {
-                let cx = self.cx(step, row.attempts);
-                let first = within(step.policy().timeout, step.run(&self.inner.app, &cx)).await;
-                if let Verdict::Twice = verdict { within(step.policy().timeout, step.run(&self.inner.app, &cx)).await } else { first }
-            }
-        };
-        let outcome = match self.meet(step, false, Point::AfterEffect) {
-            Verdict::Die => return Ok(Turn::Ended(Ended::Died)),
-            Verdict::Fail(error) => Err(error),
-            _ => outcome,
+        let cx = self.cx(step, row.attempts);
+        let Some(outcome) = self.attempt(step, false, || step.run(&self.inner.app, &cx)).await else {
+            return Ok(Turn::Ended(Ended::Died));
         };
         let turn = self.record(definition, at, row, outcome).await?;
         match self.meet(step, false, Point::AfterRecord) {
@@ -133,56 +127,70 @@ impl<A: Send + Sync + 'static> Drive<A> {
         }
     }
 
-    async fn record(&mut self, definition: &Definition<A>, at: usize, mut row: StepRow, outcome: Result<Progress>) -> Result<Turn> {
+    async fn record(
+        &mut self,
+        definition: &Definition<A>,
+        at: usize,
+        mut row: StepRow,
+        outcome: Result<Progress>,
+    ) -> Result<Turn> {
         let (step, _) = self.step(definition, at)?;
-        let mut next = Next::Hold;
-        match outcome {
-            Ok(Progress::Done(output)) => {
-                row.status = StepStatus::Completed;
-                row.output = Some(output);
-                row.completed_at = Some(clock::now());
-                (row.error, row.waiting_for) = (None, None);
-            }
-            Ok(Progress::Skipped) => {
-                row.status = StepStatus::Skipped;
-                row.completed_at = Some(clock::now());
-                (row.error, row.waiting_for) = (None, None);
-            }
+        let policy = step.policy();
+        match outcome.and_then(storable_output) {
             Ok(Progress::Waiting { on, ask_again }) => {
-                row.waiting_for = Some(on);
-                next = self.later(&mut row, ask_again);
+                row.waiting_for = Some(storable(&on));
+                row.error = None;
+                self.pause(at, row, ask_again).await
             }
+            Ok(Progress::Done(output)) => {
+                row.output = Some(output);
+                self.passed(at, row, StepStatus::Completed).await
+            }
+            Ok(Progress::Skipped) => self.passed(at, row, StepStatus::Skipped).await,
             Err(error) => {
-                tracing::warn!(step = step.name(), attempt = row.attempts, error = error.message(), context = error.log_context(), "step failed");
+                let context = error.log_context();
+                tracing::warn!(
+                    step = step.name(),
+                    attempt = row.attempts,
+                    error = error.message(),
+                    context,
+                    "step failed"
+                );
                 row.error = Some(told(&error));
                 row.waiting_for = None;
-                if error.kind().is_transient() && row.attempts < step.policy().attempts {
-                    let wait = pause(step.policy(), row.attempts);
-                    next = self.later(&mut row, wait);
-                } else {
-                    row.status = StepStatus::Failed;
-                    let why = format!("{}: {}", step.name(), told(&error));
-                    match definition.on_failure {
-                        OnFailure::Undo => self.turn_back(Cause::Failed, why),
-                        OnFailure::Stop => {
-                            self.saga.error = Some(why);
-                            return self.stuck(at, row).await;
-                        }
-                    }
+                if error.kind().is_transient() && row.attempts < policy.attempts {
+                    let wait = backoff(policy, row.attempts);
+                    return self.pause(at, row, wait).await;
                 }
+                row.status = StepStatus::Failed;
+                self.failed(definition.on_failure, at, row, &error).await
             }
         }
-        let released = matches!(next, Next::Release(_));
-        Ok(match self.put(at, row, next).await? {
-            Some(end) => Turn::Ended(end),
-            None if released => Turn::Ended(Ended::Released),
-            None => Turn::On,
-        })
+    }
+
+    async fn passed(&mut self, at: usize, mut row: StepRow, status: StepStatus) -> Result<Turn> {
+        row.status = status;
+        row.completed_at = Some(clock::now());
+        (row.error, row.waiting_for) = (None, None);
+        self.hold_on(at, row).await
+    }
+
+    async fn failed(&mut self, then: OnFailure, at: usize, row: StepRow, error: &Error) -> Result<Turn> {
+        let why = format!("{}: {}", row.name, told(error));
+        match then {
+            OnFailure::Undo => {
+                self.turn_back(Cause::Failed, why);
+                self.hold_on(at, row).await
+            }
+            OnFailure::Stop => {
+                self.saga.error = Some(why);
+                self.stuck(at, row).await
+            }
+        }
     }
 
     async fn undo_next(&mut self, definition: &Definition<A>) -> Result<Turn> {
         let Some(at) = self.steps.iter().rposition(StepRow::may_have_effect) else {
-            store::skip_pending(&mut *self.inner.db.conn().await?, self.saga.id).await?;
             return self.finish(SagaStatus::Undone).await;
         };
         let (step, mut row) = self.step(definition, at)?;
@@ -192,101 +200,154 @@ impl<A: Send + Sync + 'static> Drive<A> {
         row.undo_attempts += 1;
         row.next_attempt_at = None;
         row.waiting_for = None;
-        if let Some(end) = self.put(at, row.clone(), Next::Hold).await? {
-            return Ok(Turn::Ended(end));
+        if self.put(at, row.clone()).await?.is_none() {
+            return Ok(Turn::Ended(Ended::LeaseLost));
         }
-        let outcome = match self.meet(step, true, Point::AfterIntent) {
-            Verdict::Die => return Ok(Turn::Ended(Ended::Died)),
-            Verdict::Fail(error) => Err(error),
-            verdict => {
-                let cx = self.cx(step, row.attempts);
-                let first = within(step.policy().timeout, step.undo(&self.inner.app, &cx)).await;
-                if let Verdict::Twice = verdict { within(step.policy().timeout, step.undo(&self.inner.app, &cx)).await } else { first }
-            }
+        let cx = self.cx(step, row.undo_attempts);
+        let Some(outcome) = self.attempt(step, true, || step.undo(&self.inner.app, &cx)).await else {
+            return Ok(Turn::Ended(Ended::Died));
         };
-        if let Verdict::Die = self.meet(step, true, Point::AfterEffect) {
-            return Ok(Turn::Ended(Ended::Died));
+        let turn = self.record_undo(step, at, row, outcome).await?;
+        match self.meet(step, true, Point::AfterRecord) {
+            Verdict::Die => Ok(Turn::Ended(Ended::Died)),
+            _ => Ok(turn),
         }
-        let mut next = Next::Hold;
-        match outcome {
-            Ok(()) => row.status = StepStatus::Compensated,
-            Err(error) => {
-                tracing::warn!(step = step.name(), attempt = row.undo_attempts, error = error.message(), context = error.log_context(), "undoing failed");
-                row.error = Some(told(&error));
-                if row.undo_attempts >= step.policy().undo_attempts {
-                    return self.stuck(at, row).await;
-                }
-                let wait = pause(step.policy(), row.undo_attempts);
-                next = self.later(&mut row, wait);
-            }
-        }
-        let released = matches!(next, Next::Release(_));
-        let put = self.put(at, row, next).await?;
-        if let Verdict::Die = self.meet(step, true, Point::AfterRecord) {
-            return Ok(Turn::Ended(Ended::Died));
-        }
-        Ok(match put {
-            Some(end) => Turn::Ended(end),
-            None if released => Turn::Ended(Ended::Released),
-            None => Turn::On,
-        })
     }
 
-    /// When a row is next tried, and that the saga is free until then.
-    fn later(&self, row: &mut StepRow, pause: Duration) -> Next {
-        // No later than the deadline, which is a reason to act.
-        let left = self.saga.deadline.filter(|_| self.saga.status == SagaStatus::Running).map_or(pause, |deadline| {
-            (deadline - clock::now()).to_std().unwrap_or_default().max(Duration::from_millis(10))
-        });
-        let pause = pause.min(left);
-        row.next_attempt_at = Some(clock::now() + pause);
-        Next::Release(pause)
+    async fn record_undo(
+        &mut self,
+        step: &dyn Step<A>,
+        at: usize,
+        mut row: StepRow,
+        outcome: Result<()>,
+    ) -> Result<Turn> {
+        let Err(error) = outcome else {
+            // What is left of a step that had not failed is the error of an earlier try to undo it.
+            row.error = row.error.filter(|_| row.status != StepStatus::Completed);
+            row.status = StepStatus::Compensated;
+            return self.hold_on(at, row).await;
+        };
+        let (attempt, context) = (row.undo_attempts, error.log_context());
+        tracing::warn!(step = step.name(), attempt, error = error.message(), context, "undoing failed");
+        row.error = Some(told(&error));
+        if row.undo_attempts >= step.policy().undo_attempts {
+            return self.stuck(at, row).await;
+        }
+        let wait = backoff(step.policy(), row.undo_attempts);
+        self.pause(at, row, wait).await
+    }
+
+    /// One try, with what a test makes of it; nothing when the test killed the runner.
+    async fn attempt<'c, T>(
+        &self,
+        step: &dyn Step<A>,
+        undo: bool,
+        work: impl Fn() -> BoxFuture<'c, Result<T>>,
+    ) -> Option<Result<T>> {
+        let timeout = step.policy().timeout;
+        let outcome = match self.meet(step, undo, Point::AfterIntent) {
+            Verdict::Die => return None,
+            Verdict::Fail(error) => Err(error),
+            Verdict::Go => within(timeout, work()).await,
+            Verdict::Twice => {
+                let _first = within(timeout, work()).await;
+                within(timeout, work()).await
+            }
+        };
+        match self.meet(step, undo, Point::AfterEffect) {
+            Verdict::Die => None,
+            Verdict::Fail(error) => Some(Err(error)),
+            Verdict::Go | Verdict::Twice => Some(outcome),
+        }
     }
 
     async fn stuck(&mut self, at: usize, row: StepRow) -> Result<Turn> {
-        tracing::error!(step = row.name, error = row.error, "the saga is stuck and needs a person");
+        let (step, error) = (row.name.clone(), row.error.clone());
         self.saga.status = SagaStatus::Stuck;
         self.saga.finished_at = Some(clock::now());
-        let end = self.put(at, row, Next::Release(Duration::ZERO)).await?;
-        Ok(Turn::Ended(end.unwrap_or(Ended::Released)))
+        let turn = self.let_go(Some((at, row)), None).await?;
+        if let Turn::Ended(Ended::Released(_)) = turn {
+            tracing::error!(step, error, "the saga is stuck and needs a person");
+        }
+        Ok(turn)
     }
 
     async fn finish(&mut self, status: SagaStatus) -> Result<Turn> {
         self.saga.status = status;
         self.saga.finished_at = Some(clock::now());
-        // A wish to undo that came just now is still to be met.
-        match self.save(None, Next::Hold).await? {
-            None => return Ok(Turn::Ended(Ended::LeaseLost)),
-            Some(Some(why)) if status == SagaStatus::Completed => {
-                self.saga.status = SagaStatus::Running;
-                self.saga.finished_at = None;
-                self.saga.undo_asked = Some(why);
-                return Ok(Turn::On);
-            }
-            Some(_) => {}
+        let turn = self.let_go(None, None).await?;
+        if let Turn::Ended(Ended::Released(_)) = turn {
+            tracing::info!(status = status.as_str(), "the saga has ended");
         }
-        tracing::info!(status = status.as_str(), "the saga has ended");
-        self.save(None, Next::Release(Duration::ZERO)).await?;
-        Ok(Turn::Ended(Ended::Released))
+        Ok(turn)
     }
 
-    /// Writes the saga and one step; says so if another runner holds the saga by now.
-    async fn put(&mut self, at: usize, row: StepRow, next: Next) -> Result<Option<Ended>> {
-        let saved = self.save(Some(&row), next).await?;
+    /// Has the step tried again after a pause, or at the deadline, which is a reason to act.
+    async fn pause(&mut self, at: usize, mut row: StepRow, pause: Duration) -> Result<Turn> {
+        let left = self.deadline_left().filter(|_| self.saga.status == SagaStatus::Running);
+        let pause = pause.min(left.unwrap_or(LONGEST_PAUSE)).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        row.next_attempt_at = Some(clock::now() + pause);
+        self.let_go(Some((at, row)), Some(pause)).await
+    }
+
+    fn deadline_left(&self) -> Option<Duration> {
+        let left = |deadline: DateTime<Utc>| (deadline - clock::now()).to_std().unwrap_or_default();
+        self.saga.deadline.map(left)
+    }
+
+    /// Writes, and goes on with the next step.
+    async fn hold_on(&mut self, at: usize, row: StepRow) -> Result<Turn> {
+        Ok(self.put(at, row).await?.map_or(Turn::Ended(Ended::LeaseLost), |_| Turn::On))
+    }
+
+    /// Writes, and lets go of the saga: for a pause, or because there is nothing more to do. A wish to have it undone
+    /// comes first: then it goes on, and turns back.
+    async fn let_go(&mut self, step: Option<(usize, StepRow)>, pause: Option<Duration>) -> Result<Turn> {
+        let next = Next::Release(pause.unwrap_or_default());
+        if self.save(step.as_ref().map(|(_, row)| row), next).await?.is_some() {
+            return Ok(Turn::Ended(Ended::Released(pause)));
+        }
+        if self.saga.cause.is_none() {
+            self.saga.status = SagaStatus::Running;
+            self.saga.finished_at = None;
+        }
+        let saved = match step {
+            Some((at, row)) => self.put(at, row).await?,
+            None => self.save(None, Next::Hold).await?,
+        };
+        let Some(saved) = saved else { return Ok(Turn::Ended(Ended::LeaseLost)) };
+        self.saga.undo_asked = saved.undo_asked;
+        Ok(Turn::On)
+    }
+
+    /// Writes the saga and one step, and holds it; nothing when another runner has it by now.
+    async fn put(&mut self, at: usize, row: StepRow) -> Result<Option<Saved>> {
+        let saved = self.save(Some(&row), Next::Hold).await?;
         if let Some(slot) = self.steps.get_mut(at) {
             *slot = row;
         }
-        match saved {
-            None => Ok(Some(Ended::LeaseLost)),
-            Some(undo_asked) => {
-                self.saga.undo_asked = undo_asked;
-                Ok(None)
-            }
+        if let Some(saved) = &saved {
+            self.saga.undo_asked.clone_from(&saved.undo_asked);
         }
+        Ok(saved)
     }
 
-    async fn save(&self, step: Option<&StepRow>, next: Next) -> Result<Option<Option<String>>> {
-        store::save(&mut *self.inner.db.conn().await?, &self.saga, step, next).await
+    /// Sends a write again when the database does not take it: giving up would mean to wait for the lease to run
+    /// out, and to do the step again.
+    async fn save(&self, step: Option<&StepRow>, next: Next) -> Result<Option<Saved>> {
+        let mut sent = 0;
+        loop {
+            sent += 1;
+            let saved =
+                async { lease::save(&mut *self.inner.db.conn().await?, &self.saga, step, next).await }.await;
+            match saved {
+                Err(error) if sent < WRITES => {
+                    tracing::debug!(sent, context = error.log_context(), "sending a write again");
+                    tokio::time::sleep(WRITE_AGAIN * (1 << sent)).await;
+                }
+                saved => return saved,
+            }
+        }
     }
 
     fn step<'d>(&self, definition: &'d Definition<A>, at: usize) -> Result<(&'d dyn Step<A>, StepRow)> {
@@ -297,11 +358,14 @@ impl<A: Send + Sync + 'static> Drive<A> {
     }
 
     fn cx(&self, step: &dyn Step<A>, attempt: i32) -> StepCx {
-        let outputs = self.steps.iter().filter_map(|row| Some((row.name.clone(), row.output.clone()?))).collect();
+        let outputs =
+            self.steps.iter().filter_map(|row| Some((row.name.clone(), row.output.clone()?))).collect();
         let ctx = Ctx {
             caller: Caller::this_service(self.inner.db.service()),
             request_id: self.saga.request_id.as_str().into(),
-            traceparent: kit::telemetry::traceparent().or_else(|| self.saga.traceparent.clone()).map(Into::into),
+            traceparent: kit::telemetry::traceparent()
+                .or_else(|| self.saga.traceparent.clone())
+                .map(Into::into),
         };
         StepCx {
             saga_id: self.saga.id,
@@ -320,19 +384,47 @@ impl<A: Send + Sync + 'static> Drive<A> {
     }
 }
 
+/// A step that hangs or panics has failed for now: it must not hold the saga, nor be run again for ever, uncounted.
 async fn within<T>(time: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(time, work).await.unwrap_or_else(|_| {
-        Err(Error::new(Kind::GatewayTimeout, format!("it took longer than {} s", time.as_secs_f32())))
-    })
+    match tokio::time::timeout(time, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => {
+            let said = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Err(Error::internal(format!("it panicked: {said}")))
+        }
+        Err(_) => {
+            Err(Error::new(Kind::GatewayTimeout, format!("it took longer than {} s", time.as_secs_f32())))
+        }
+    }
+}
+
+/// An output that no row can hold is a failure of the step; else the write would fail for ever.
+fn storable_output(progress: Progress) -> Result<Progress> {
+    match &progress {
+        Progress::Done(output) if has_nul(output) => {
+            Err(Error::internal("the output has a NUL character, which a row cannot hold"))
+        }
+        _ => Ok(progress),
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        _ => false,
+    }
 }
 
 /// What a person is told of an error in a step: the code and the message that a client may see.
 fn told(error: &Error) -> String {
-    format!("{}: {}", error.kind(), error.message())
+    storable(&format!("{}: {}", error.kind(), error.message()))
 }
 
 /// Random, up to twice as long after each try (full jitter).
-fn pause(policy: Policy, tries: i32) -> Duration {
+fn backoff(policy: Policy, tries: i32) -> Duration {
     let doublings = u32::try_from(tries.clamp(1, 16) - 1).unwrap_or(0);
     let most = policy.pause.saturating_mul(1 << doublings).min(policy.max_pause);
     most.mul_f64(rand::rng().random_range(0.0..=1.0))

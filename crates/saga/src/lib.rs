@@ -5,14 +5,19 @@
 //! good has the saga undone, step by step, in reverse. A runner holds a saga under a lease with a fencing number:
 //! when it dies, another takes over, and when it was only asleep, its late writes are refused.
 //!
-//! What this asks of a step: doing it again, or undoing it again, at any point changes nothing more.
+//! What this asks of a step: doing it again, or undoing it again, at any point changes nothing more. A step that is
+//! cut off (by its timeout, a stop of the process, or the loss of its lease) may still reach the other side later, so
+//! what it calls must refuse what comes after its undoing: see [`tombstone`].
 
 mod definition;
 mod drive;
+mod due;
+mod lease;
 mod model;
 mod runner;
 pub mod schema;
 mod store;
+mod view;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
@@ -20,8 +25,9 @@ pub use definition::{Definition, OnFailure, Policy, Progress, Step, StepCx};
 pub use model::{Cause, NewSaga, Saga, SagaStatus, StepRow, StepStatus};
 pub use runner::{Engine, EngineSettings, Interpose, Point, Verdict};
 pub use store::{
-    Told, ask_undo, by_id, insert, insert_steps, page, retry, steps_of, tombstone,
+    Filter, ID_TAKEN, Told, ask_undo, by_id, count, insert, insert_steps, page, retry, steps_of, tombstone,
 };
+pub use view::StepView;
 
 /// The tables of sagas, for the migrations of a service that has some.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");

@@ -1,7 +1,7 @@
 //! The rows of sagas and steps.
 
 use chrono::{DateTime, Utc};
-use diesel::{Insertable, Queryable, Selectable};
+use diesel::{Insertable, Queryable, QueryableByName, Selectable};
 pub use domain::saga::{Cause, SagaStatus, StepStatus};
 use domain::{Cursor, Error, Result};
 use kit::{Ctx, clock};
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Durable work in steps.
-#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[derive(Debug, Clone, Queryable, QueryableByName, Selectable, Insertable)]
 #[diesel(table_name = sagas, treat_none_as_default_value = false)]
 pub struct Saga {
     pub id: Uuid,
@@ -93,7 +93,11 @@ impl NewSaga {
             started_at: None,
             finished_at: None,
         };
-        let steps = definition.steps.iter().zip(0..).map(|(step, position)| StepRow::new(self.id, position, step.name()));
+        let steps = definition
+            .steps
+            .iter()
+            .zip(0..)
+            .map(|(step, position)| StepRow::new(self.id, position, step.name()));
         (saga, steps.collect())
     }
 }
@@ -141,4 +145,3 @@ impl StepRow {
         matches!(self.status, StepStatus::InProgress | StepStatus::Completed | StepStatus::Failed)
     }
 }
-

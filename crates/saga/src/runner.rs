@@ -2,17 +2,22 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use domain::Result;
+use domain::{Error, Result};
 use kit::{Db, shutdown::Shutdown};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use tracing::{Instrument, field::Empty};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::{
     Definition, Saga,
     drive::{Drive, Ended},
-    store::{self, Next},
+    due::Due,
+    lease,
 };
 
 /// How a service runs its sagas.
@@ -26,7 +31,8 @@ pub struct EngineSettings {
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub lease: Duration,
-    /// How often the table is looked at when nothing wakes the engine.
+    /// How often the table is looked at when nothing wakes the engine: what another process let go of, or left behind
+    /// when it died, is seen this much later. The engine's own sagas that are due sooner wake it.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub poll: Duration,
@@ -68,11 +74,20 @@ pub struct Engine<A> {
 pub(crate) struct Inner<A> {
     pub(crate) db: Db,
     pub(crate) app: A,
-    pub(crate) definitions: HashMap<(String, i32), Definition<A>>,
-    pub(crate) settings: EngineSettings,
     pub(crate) interpose: Option<Interpose>,
+    definitions: HashMap<String, Definition<A>>,
+    known: Vec<String>,
+    settings: EngineSettings,
     owner: String,
     wake: Arc<Notify>,
+    due: Due,
+}
+
+impl<A> Inner<A> {
+    pub(crate) fn definition(&self, saga: &Saga) -> Result<&Definition<A>> {
+        let known = lease::known(&saga.kind, saga.version);
+        self.definitions.get(&known).ok_or_else(|| Error::internal(format!("no definition of {known}")))
+    }
 }
 
 impl<A> Clone for Engine<A> {
@@ -87,12 +102,28 @@ impl<A> std::fmt::Debug for Engine<A> {
     }
 }
 
-/// How long a step under way may go on when the process stops.
+/// How long a step under way may go on when the process stops; no longer than a dead process would be waited for.
 const GRACE: Duration = Duration::from_secs(5);
+/// Most sagas claimed at once, so that what is due is shared with other processes.
+const BATCH: usize = 16;
+/// The pause after a fault of the engine's own.
+const AFTER_FAULT: Duration = Duration::from_secs(5);
+/// How often sagas are looked for that this binary cannot run.
+const LOOK_FOR_UNKNOWN: Duration = Duration::from_secs(60);
+/// Bounds of the settings: below, the engine would do little but keep the database busy.
+const LEASE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(24 * 60 * 60));
+const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60 * 60));
 
 impl<A: Send + Sync + 'static> Engine<A> {
-    /// An engine of these kinds of sagas; `wake` is told when one was made.
-    pub fn new(db: Db, app: A, settings: EngineSettings, wake: Arc<Notify>, definitions: Vec<Definition<A>>) -> Self {
+    /// An engine of these kinds of sagas; `wake` is told when one was made, retried, or asked to be undone. Sagas of
+    /// other kinds and versions are left to other processes. Settings beyond reason are cut to it.
+    pub fn new(
+        db: Db,
+        app: A,
+        settings: EngineSettings,
+        wake: Arc<Notify>,
+        definitions: Vec<Definition<A>>,
+    ) -> Self {
         Self::interposed(db, app, settings, wake, definitions, None)
     }
 
@@ -105,29 +136,24 @@ impl<A: Send + Sync + 'static> Engine<A> {
         definitions: Vec<Definition<A>>,
         interpose: Option<Interpose>,
     ) -> Self {
-        let definitions = definitions.into_iter().map(|one| ((one.kind.to_owned(), one.version), one)).collect();
+        let definitions: HashMap<_, _> =
+            definitions.into_iter().map(|one| (lease::known(one.kind, one.version), one)).collect();
+        let known = definitions.keys().cloned().collect();
+        let settings = EngineSettings {
+            concurrency: settings.concurrency.clamp(1, Semaphore::MAX_PERMITS),
+            lease: settings.lease.clamp(LEASE.0, LEASE.1),
+            poll: settings.poll.clamp(POLL.0, POLL.1),
+        };
         let owner = format!("{}-{}", db.service(), domain::id::uuid_v7().simple());
-        Self { inner: Arc::new(Inner { db, app, definitions, settings, interpose, owner, wake }) }
+        let due = Due::default();
+        Self { inner: Arc::new(Inner { db, app, interpose, definitions, known, settings, owner, wake, due }) }
     }
 
     /// Runs sagas until the process stops.
     pub fn start(&self, shutdown: &Shutdown) {
-        let (engine, stop) = (self.clone(), shutdown.clone());
-        let work = async move {
-            let slots = Arc::new(Semaphore::new(engine.inner.settings.concurrency));
-            while !stop.has_begun() {
-                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-                match engine.claim().await {
-                    Ok(Some(saga)) => engine.spawn(&stop, saga, slot),
-                    Ok(None) => engine.rest(&stop).await,
-                    Err(error) => {
-                        tracing::warn!(error = error.message(), context = error.log_context(), "cannot look for sagas");
-                        engine.rest(&stop).await;
-                    }
-                }
-            }
-        };
-        shutdown.spawn(work.instrument(tracing::info_span!("engine", owner = self.inner.owner)));
+        let span = tracing::info_span!("engine", owner = self.inner.owner);
+        shutdown.spawn(self.clone().find_work(shutdown.clone()).instrument(span.clone()));
+        shutdown.spawn(self.clone().find_unknown(shutdown.clone()).instrument(span));
     }
 
     /// Runs one saga that is due as far as it goes now; answers whether there was one. For tests.
@@ -135,25 +161,73 @@ impl<A: Send + Sync + 'static> Engine<A> {
     /// # Errors
     /// Those of the database.
     pub async fn turn(&self) -> Result<bool> {
-        let Some(saga) = self.claim().await? else { return Ok(false) };
-        self.hold(saga, &Shutdown::new()).await;
-        Ok(true)
+        let (claimed, since) = self.claim(1).await?;
+        let found = !claimed.is_empty();
+        for saga in claimed {
+            self.hold(saga, since, &Shutdown::new()).await;
+        }
+        Ok(found)
     }
 
-    async fn claim(&self) -> Result<Option<Saga>> {
-        let mut connection = self.inner.db.conn().await?;
-        store::claim(&mut connection, &self.inner.owner, self.inner.settings.lease).await
+    async fn find_work(self, stop: Shutdown) {
+        let slots = Arc::new(Semaphore::new(self.inner.settings.concurrency));
+        while let Some(mut free) = free_slots(&slots, &stop).await {
+            let most = free.num_permits();
+            let (claimed, since) = match self.claim(most).await {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    tracing::warn!(
+                        error = error.message(),
+                        context = error.log_context(),
+                        "cannot look for sagas"
+                    );
+                    (Vec::new(), Instant::now())
+                }
+            };
+            let all = claimed.len() < most;
+            for saga in claimed {
+                if let Some(slot) = free.split(1) {
+                    self.spawn(&stop, saga, since, slot);
+                }
+            }
+            drop(free);
+            if all {
+                self.rest(&stop).await;
+            }
+        }
+    }
+
+    /// What this binary cannot run is passed by in silence: another version of it may be there. If none is, someone
+    /// should know.
+    async fn find_unknown(self, stop: Shutdown) {
+        while !stop.has_begun() {
+            let found =
+                async { lease::unknown(&mut *self.inner.db.conn().await?, &self.inner.known).await }.await;
+            for lease::Unknown { kind, version, count } in found.unwrap_or_default() {
+                tracing::warn!(kind, version, count, "sagas are due that this binary has no definition of");
+            }
+            stop.sleep(LOOK_FOR_UNKNOWN).await;
+        }
+    }
+
+    /// Sagas, and since when they are surely held.
+    async fn claim(&self, most: usize) -> Result<(Vec<Saga>, Instant)> {
+        let Inner { db, owner, settings, known, due, .. } = &*self.inner;
+        let mut connection = db.conn().await?;
+        due.forget_past();
+        let since = Instant::now();
+        Ok((lease::claim(&mut connection, owner, settings.lease, known, most).await?, since))
     }
 
     async fn rest(&self, stop: &Shutdown) {
         tokio::select! {
-            () = tokio::time::sleep(self.inner.settings.poll) => {}
+            () = self.inner.due.wait(Instant::now() + self.inner.settings.poll) => {}
             () = self.inner.wake.notified() => {}
             () = stop.begun() => {}
         }
     }
 
-    fn spawn(&self, shutdown: &Shutdown, saga: Saga, slot: OwnedSemaphorePermit) {
+    fn spawn(&self, shutdown: &Shutdown, saga: Saga, since: Instant, slot: OwnedSemaphorePermit) {
         let (engine, stop) = (self.clone(), shutdown.clone());
         let span = tracing::info_span!(
             parent: None, "saga", saga = %saga.id, kind = saga.kind, subject = saga.subject,
@@ -161,56 +235,85 @@ impl<A: Send + Sync + 'static> Engine<A> {
         );
         kit::telemetry::continue_trace(&span, saga.traceparent.as_deref());
         let work = async move {
-            engine.hold(saga, &stop).await;
+            engine.hold(saga, since, &stop).await;
             drop(slot);
         };
         shutdown.spawn(async move { work.instrument(span).await });
     }
 
     /// Drives a saga for as long as the lease is kept.
-    async fn hold(&self, saga: Saga, stop: &Shutdown) {
+    async fn hold(&self, saga: Saga, since: Instant, stop: &Shutdown) {
         let (id, fence) = (saga.id, saga.fence);
-        let mut drive = Drive::new(Arc::clone(&self.inner), saga, stop.clone());
+        let Inner { settings, due, .. } = &*self.inner;
         let ended = tokio::select! {
-            ended = drive.run() => ended,
-            () = self.keep_lease(id, fence) => Ok(Ended::LeaseLost),
-            () = async { stop.begun().await; tokio::time::sleep(GRACE).await } => Ok(Ended::Stopped),
+            biased;
+            ended = Drive::new(Arc::clone(&self.inner), saga, stop.clone()).run() => ended,
+            () = self.keep_lease(id, fence, since) => Ok(Ended::LeaseLost),
+            () = async { stop.begun().await; tokio::time::sleep(GRACE.min(settings.lease)).await } => {
+                Ok(Ended::Stopped)
+            }
         };
         match ended {
-            Ok(Ended::Released | Ended::Died) => {}
-            Ok(Ended::LeaseLost) => tracing::warn!("another runner holds the saga"),
-            Ok(Ended::Stopped) => self.let_go(drive).await,
-            // The lease runs out by itself.
+            Ok(Ended::Released(Some(pause))) if pause < settings.poll => due.note(Instant::now() + pause),
+            Ok(Ended::Released(_) | Ended::Died) => {}
+            Ok(Ended::LeaseLost) => tracing::warn!("the lease of the saga was lost"),
+            Ok(Ended::Stopped) => self.let_go(id, fence, Duration::ZERO).await,
             Err(error) => {
-                tracing::warn!(error = error.message(), context = error.log_context(), "the saga is left for later");
+                tracing::error!(
+                    error = error.message(),
+                    context = error.log_context(),
+                    "the saga is left for later"
+                );
+                self.let_go(id, fence, AFTER_FAULT).await;
             }
         }
     }
 
-    /// Another process may go on at once.
-    async fn let_go(&self, drive: Drive<A>) {
-        let saga = drive.into_saga();
-        if let Ok(mut connection) = self.inner.db.conn().await {
-            let _ = store::save(&mut connection, &saga, None, Next::Release(Duration::ZERO)).await;
+    /// Another process need not wait for the lease to run out.
+    async fn let_go(&self, id: Uuid, fence: i64, pause: Duration) {
+        let released =
+            async { lease::release(&mut *self.inner.db.conn().await?, id, fence, pause).await }.await;
+        if let Err(error) = released {
+            tracing::warn!(
+                error = error.message(),
+                context = error.log_context(),
+                "the lease has to run out"
+            );
         }
     }
 
     /// Ends when the saga is held by another, or may be because the lease could not be extended in time.
-    async fn keep_lease(&self, id: uuid::Uuid, fence: i64) {
+    async fn keep_lease(&self, id: Uuid, fence: i64, since: Instant) {
         let lease = self.inner.settings.lease;
-        let mut good_until = tokio::time::Instant::now() + lease;
+        let (mut good_until, mut pause) = (since + lease, lease / 3);
         loop {
-            tokio::time::sleep(lease / 3).await;
-            let extend = async {
-                let mut connection = self.inner.db.conn().await?;
-                store::extend(&mut connection, id, fence, lease).await
-            };
-            match tokio::time::timeout(lease / 3, extend).await {
-                Ok(Ok(true)) => good_until = tokio::time::Instant::now() + lease,
+            tokio::time::sleep_until(good_until.min(Instant::now() + pause)).await;
+            let begun = Instant::now();
+            let extend = async { lease::extend(&mut *self.inner.db.conn().await?, id, fence, lease).await };
+            // The time before it was sent counts: the database reckons from when it got it.
+            match tokio::time::timeout_at(good_until.min(begun + lease / 3), extend).await {
+                Ok(Ok(true)) => (good_until, pause) = (begun + lease, lease / 3),
                 Ok(Ok(false)) => return,
-                _ if tokio::time::Instant::now() >= good_until => return,
-                _ => {}
+                _ if Instant::now() >= good_until => return,
+                _ => pause = lease / 20,
             }
         }
     }
+}
+
+/// As many slots as are free, at least one; nothing when the process stops.
+async fn free_slots(slots: &Arc<Semaphore>, stop: &Shutdown) -> Option<OwnedSemaphorePermit> {
+    let mut free = tokio::select! {
+        biased;
+        () = stop.begun() => return None,
+        slot = Arc::clone(slots).acquire_owned() => slot.ok()?,
+    };
+    // No one else takes slots, so there are still as many.
+    let more = slots.available_permits().min(BATCH - 1);
+    if let Some(more) =
+        u32::try_from(more).ok().and_then(|n| Arc::clone(slots).try_acquire_many_owned(n).ok())
+    {
+        free.merge(more);
+    }
+    Some(free)
 }

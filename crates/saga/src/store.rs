@@ -1,9 +1,7 @@
-//! The statements of sagas.
-
-use std::time::Duration;
+//! The statements of those who make sagas, look at them, and ask something of them.
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper,
+    ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper,
     query_builder::{QueryFragment, QueryId},
     sql_query, sql_types as t,
 };
@@ -13,7 +11,7 @@ use kit::{Ctx, Scope, clock, db::Conn};
 use uuid::Uuid;
 
 use crate::{
-    Saga, SagaStatus, StepRow,
+    Cause, Saga, SagaStatus, StepRow,
     schema::{saga_steps, sagas},
 };
 
@@ -23,6 +21,10 @@ pub struct Told {
     pub saga: Saga,
     pub steps: Vec<StepRow>,
 }
+
+/// The constraint that the insert of a saga violates when its id is there already: as a saga, or as the
+/// [`tombstone`] of one. Expected wherever the id is chosen by another; left unexpected, it means "two writers met".
+pub const ID_TAKEN: &str = "sagas_pkey";
 
 /// The insert of a saga; with [`insert_steps`] part of the statement that makes it.
 pub fn insert(row: Saga) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
@@ -42,10 +44,10 @@ pub async fn by_id(c: &Conn, thing: &str, id: Uuid) -> Result<Told> {
     let (mut first, mut second) = (c, c);
     let saga = sagas::table.find(id).select(Saga::as_select());
     let steps = saga_steps::table.filter(saga_steps::saga_id.eq(id)).order(saga_steps::position);
-    let (saga, steps) = tokio::try_join!(
-        async { Ok::<_, Error>(saga.first(&mut first).await.optional()?) },
-        async { Ok(steps.select(StepRow::as_select()).load(&mut second).await?) }
-    )?;
+    let (saga, steps) =
+        tokio::try_join!(async { Ok::<_, Error>(saga.first(&mut first).await.optional()?) }, async {
+            Ok(steps.select(StepRow::as_select()).load(&mut second).await?)
+        })?;
     Ok(Told { saga: saga.ok_or_else(|| Error::not_found(thing, id))?, steps })
 }
 
@@ -62,68 +64,126 @@ pub async fn steps_of(c: &mut Conn, ids: &[Uuid]) -> Result<Vec<StepRow>> {
         .await?)
 }
 
-/// A page of sagas, newest first, by status and subject if they are given.
+/// Which sagas a list shows; an empty field lets all pass.
+#[derive(Debug, Clone, Default)]
+pub struct Filter<'a> {
+    pub statuses: &'a [SagaStatus],
+    pub causes: &'a [Cause],
+    pub subject: Option<&'a str>,
+}
+
+impl Filter<'_> {
+    /// The statuses and causes for the statements; a status given twice would be walked twice.
+    fn texts(&self) -> (Vec<&'static str>, Vec<&'static str>) {
+        let mut statuses: Vec<_> = self.statuses.iter().map(SagaStatus::as_str).collect();
+        statuses.sort_unstable();
+        statuses.dedup();
+        (statuses, self.causes.iter().map(Cause::as_str).collect())
+    }
+}
+
+/// A page of sagas, newest first.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn page(
     c: &mut Conn,
     _: &Scope,
-    statuses: &[SagaStatus],
-    subject: Option<&str>,
+    filter: &Filter<'_>,
     limit: Limit,
     after: &Cursor,
 ) -> Result<Vec<Saga>> {
-    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
-    let mut rows = sagas::table
-        .filter(sagas::created_at.le(after.at))
-        .filter(sagas::created_at.lt(after.at).or(sagas::created_at.eq(after.at).and(sagas::id.lt(last))))
-        .order((sagas::created_at.desc(), sagas::id.desc()))
-        .limit(limit.rows())
-        .select(Saga::as_select())
-        .into_boxed();
-    if let Some(subject) = subject {
-        rows = rows.filter(sagas::subject.eq(subject.to_owned()));
-    }
-    if !statuses.is_empty() {
-        rows = rows.filter(sagas::status.eq_any(statuses.to_vec()));
-    }
-    Ok(rows.load(c).await?)
+    // One text per index. Several statuses are several walks, so that none reads past the rows of other statuses.
+    let text = match (filter.subject, filter.statuses) {
+        (None, []) => {
+            "SELECT * FROM sagas WHERE (created_at, id) < ($1, $2) \
+                 AND $4::text IS NULL AND cardinality($5::text[]) = 0 AND (cardinality($6) = 0 OR cause = ANY ($6)) \
+             ORDER BY created_at DESC, id DESC LIMIT $3"
+        }
+        (None, _) => {
+            "SELECT found.* FROM unnest($5::text[]) AS wanted, LATERAL (SELECT * FROM sagas \
+                 WHERE status = wanted AND (created_at, id) < ($1, $2) \
+                     AND (cardinality($6) = 0 OR cause = ANY ($6)) \
+                 ORDER BY created_at DESC, id DESC LIMIT $3) AS found \
+             WHERE $4::text IS NULL ORDER BY created_at DESC, id DESC LIMIT $3"
+        }
+        (Some(_), _) => {
+            "SELECT * FROM sagas WHERE subject = $4 AND (created_at, id) < ($1, $2) \
+                 AND (cardinality($5) = 0 OR status = ANY ($5)) AND (cardinality($6) = 0 OR cause = ANY ($6)) \
+             ORDER BY created_at DESC, id DESC LIMIT $3"
+        }
+    };
+    let (statuses, causes) = filter.texts();
+    Ok(sql_query(text)
+        .bind::<t::Timestamptz, _>(after.at)
+        .bind::<t::Uuid, _>(Uuid::parse_str(&after.id).unwrap_or(Uuid::max()))
+        .bind::<t::BigInt, _>(limit.rows())
+        .bind::<t::Nullable<t::Text>, _>(filter.subject)
+        .bind::<t::Array<t::Text>, _>(statuses)
+        .bind::<t::Array<t::Text>, _>(causes)
+        .load(c)
+        .await?)
 }
 
-/// Asks for a saga to be undone: a live one by its runner, a completed one from its end. Answers whether there was
-/// something to ask.
+/// How many sagas pass a filter: through the index of subjects or statuses, if one of them is given.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count(c: &mut Conn, _: &Scope, filter: &Filter<'_>) -> Result<i64> {
+    let mut rows = sagas::table.count().into_boxed();
+    if let Some(subject) = filter.subject {
+        rows = rows.filter(sagas::subject.eq(subject));
+    }
+    let (statuses, causes) = filter.texts();
+    if !statuses.is_empty() {
+        rows = rows.filter(sagas::status.eq_any(statuses));
+    }
+    if !causes.is_empty() {
+        rows = rows.filter(sagas::cause.eq_any(causes));
+    }
+    Ok(rows.get_result(c).await?)
+}
+
+/// Asks for a saga to be undone: a live one by its runner at its next write, a completed one from its end. Answers
+/// whether there was something to ask: not of one that is undone or stuck. Whoever asks also tells the engine's
+/// `wake`, when it is committed.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn ask_undo(c: &mut Conn, id: Uuid, why: &str) -> Result<bool> {
+    // One that is being undone already keeps its pauses.
     let asked = sql_query(
-        "UPDATE sagas SET undo_asked = coalesce(undo_asked, $2), next_run_at = now(), updated_at = $3, \
-             finished_at = NULL, \
+        "UPDATE sagas SET undo_asked = coalesce(undo_asked, $2), updated_at = $3, finished_at = NULL, \
+             next_run_at = CASE WHEN status = 'undoing' THEN next_run_at ELSE now() END, \
              cause = CASE WHEN status = 'completed' THEN 'cancelled' ELSE cause END, \
              error = CASE WHEN status = 'completed' THEN $2 ELSE error END, \
              status = CASE WHEN status = 'completed' THEN 'undoing' ELSE status END \
          WHERE id = $1 AND status IN ('pending', 'running', 'undoing', 'completed')",
     )
     .bind::<t::Uuid, _>(id)
-    .bind::<t::Text, _>(why)
+    .bind::<t::Text, _>(storable(why))
     .bind::<t::Timestamptz, _>(clock::now())
     .execute(c)
     .await?;
     Ok(asked > 0)
 }
 
-/// Has a stuck saga go on where it stopped. Answers whether there was one.
+/// Has a stuck saga go on where it stopped, forth or back, with all its tries before it. Answers whether there was
+/// one. Whoever asks also tells the engine's `wake`, when it is committed.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn retry(c: &mut Conn, id: Uuid) -> Result<bool> {
+    // A failed step of a saga that goes on is tried anew; of one that goes back, it is still to be undone.
     let again = sql_query(
         "WITH again AS (UPDATE sagas SET status = CASE WHEN cause IS NULL THEN 'running' ELSE 'undoing' END, \
-             next_run_at = now(), finished_at = NULL, updated_at = $2 WHERE id = $1 AND status = 'stuck' RETURNING id, cause), \
-         steps AS (UPDATE saga_steps SET undo_attempts = 0, attempts = 0, \
-             status = CASE WHEN status = 'failed' AND again.cause IS NULL THEN 'pending' ELSE status END \
-             FROM again WHERE saga_id = again.id) \
+             error = CASE WHEN cause IS NULL THEN NULL ELSE error END, \
+             next_run_at = now(), finished_at = NULL, updated_at = $2 \
+             WHERE id = $1 AND status = 'stuck' RETURNING id, cause IS NULL AS forth), \
+         forth AS (UPDATE saga_steps SET attempts = 0, status = 'pending' \
+             FROM again WHERE again.forth AND saga_id = again.id AND status = 'failed'), \
+         back AS (UPDATE saga_steps SET undo_attempts = 0 \
+             FROM again WHERE NOT again.forth AND saga_id = again.id AND status <> 'compensated') \
          SELECT count(*)::bigint AS n FROM again",
     )
     .bind::<t::Uuid, _>(id)
@@ -139,11 +199,19 @@ struct Count {
     n: i64,
 }
 
-/// Keeps the id of a saga that is never to begin: a request for it that comes late finds it ended.
+/// Keeps the id of a saga that is never to begin: a request for it that comes late meets [`ID_TAKEN`] and finds it
+/// ended. A saga that is there already is left as it is; so this comes first, and [`ask_undo`] after it.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn tombstone(c: &mut Conn, ctx: &Ctx, id: Uuid, kind: &str, subject: &str, why: &str) -> Result<()> {
+pub async fn tombstone(
+    c: &mut Conn,
+    ctx: &Ctx,
+    id: Uuid,
+    kind: &str,
+    subject: &str,
+    why: &str,
+) -> Result<()> {
     sql_query(
         "INSERT INTO sagas (id, kind, version, subject, status, input, error, cause, next_run_at, fence, request_id, \
              created_at, updated_at, finished_at) \
@@ -152,7 +220,7 @@ pub async fn tombstone(c: &mut Conn, ctx: &Ctx, id: Uuid, kind: &str, subject: &
     .bind::<t::Uuid, _>(id)
     .bind::<t::Text, _>(kind)
     .bind::<t::Text, _>(subject)
-    .bind::<t::Text, _>(why)
+    .bind::<t::Text, _>(storable(why))
     .bind::<t::Timestamptz, _>(clock::now())
     .bind::<t::Text, _>(&*ctx.request_id)
     .execute(c)
@@ -160,118 +228,7 @@ pub async fn tombstone(c: &mut Conn, ctx: &Ctx, id: Uuid, kind: &str, subject: &
     Ok(())
 }
 
-/// Takes a saga that is due and that no one holds.
-pub(crate) async fn claim(c: &mut Conn, owner: &str, lease: Duration) -> Result<Option<Saga>> {
-    #[derive(QueryableByName)]
-    struct Id {
-        #[diesel(sql_type = t::Uuid)]
-        id: Uuid,
-    }
-    let claimed = sql_query(
-        "UPDATE sagas SET lease_owner = $1, lease_until = now() + $2 * interval '1 millisecond', fence = fence + 1 \
-         WHERE id = (SELECT id FROM sagas WHERE status IN ('pending', 'running', 'undoing') AND next_run_at <= now() \
-             AND (lease_until IS NULL OR lease_until < now()) ORDER BY next_run_at LIMIT 1 FOR UPDATE SKIP LOCKED) \
-         RETURNING id",
-    )
-    .bind::<t::Text, _>(owner)
-    .bind::<t::BigInt, _>(millis(lease))
-    .get_result::<Id>(c)
-    .await
-    .optional()?;
-    match claimed {
-        Some(Id { id }) => Ok(Some(sagas::table.find(id).select(Saga::as_select()).first(c).await?)),
-        None => Ok(None),
-    }
-}
-
-/// Holds a saga for longer. Answers whether it is still held.
-pub(crate) async fn extend(c: &mut Conn, id: Uuid, fence: i64, lease: Duration) -> Result<bool> {
-    let held = sql_query(
-        "UPDATE sagas SET lease_until = now() + $3 * interval '1 millisecond' WHERE id = $1 AND fence = $2",
-    )
-    .bind::<t::Uuid, _>(id)
-    .bind::<t::BigInt, _>(fence)
-    .bind::<t::BigInt, _>(millis(lease))
-    .execute(c)
-    .await?;
-    Ok(held > 0)
-}
-
-/// What a runner learns at a write.
-#[derive(QueryableByName)]
-struct Saved {
-    #[diesel(sql_type = t::Nullable<t::Text>)]
-    undo_asked: Option<String>,
-}
-
-/// When the saga is to run next: at once by the one who holds it, or later by whoever comes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Next {
-    Hold,
-    Release(Duration),
-}
-
-/// Writes a saga and, if one changed, a step: in one statement, under the fence. Gives who asked for undoing since.
-///
-/// # Errors
-/// `None` inside when another runner holds the saga by now.
-pub(crate) async fn save(c: &mut Conn, saga: &Saga, step: Option<&StepRow>, next: Next) -> Result<Option<Option<String>>> {
-    let pause: Option<i64> = match next {
-        Next::Hold => None,
-        Next::Release(pause) => Some(millis(pause)),
-    };
-    let query = sql_query(
-        "WITH held AS (UPDATE sagas SET status = $3, error = $4, cause = $5, started_at = $6, finished_at = $7, \
-             updated_at = $8, \
-             lease_until = CASE WHEN $9::bigint IS NULL THEN lease_until END, \
-             lease_owner = CASE WHEN $9::bigint IS NULL THEN lease_owner END, \
-             next_run_at = CASE WHEN $9::bigint IS NULL THEN next_run_at \
-                 WHEN undo_asked IS NOT NULL AND $5::text IS NULL THEN now() \
-                 ELSE now() + $9 * interval '1 millisecond' END \
-             WHERE id = $1 AND fence = $2 RETURNING id, undo_asked), \
-         step AS (UPDATE saga_steps SET status = $11, attempts = $12, undo_attempts = $13, output = $14, error = $15, \
-             waiting_for = $16, started_at = $17, completed_at = $18, next_attempt_at = $19 \
-             FROM held WHERE saga_id = held.id AND position = $10) \
-         SELECT undo_asked FROM held",
-    )
-    .bind::<t::Uuid, _>(saga.id)
-    .bind::<t::BigInt, _>(saga.fence)
-    .bind::<t::Text, _>(saga.status)
-    .bind::<t::Nullable<t::Text>, _>(&saga.error)
-    .bind::<t::Nullable<t::Text>, _>(saga.cause)
-    .bind::<t::Nullable<t::Timestamptz>, _>(saga.started_at)
-    .bind::<t::Nullable<t::Timestamptz>, _>(saga.finished_at)
-    .bind::<t::Timestamptz, _>(clock::now())
-    .bind::<t::Nullable<t::BigInt>, _>(pause);
-    let none = StepRow::nowhere();
-    let step = step.unwrap_or(&none);
-    let saved = query
-        .bind::<t::SmallInt, _>(step.position)
-        .bind::<t::Text, _>(step.status)
-        .bind::<t::Integer, _>(step.attempts)
-        .bind::<t::Integer, _>(step.undo_attempts)
-        .bind::<t::Nullable<t::Jsonb>, _>(&step.output)
-        .bind::<t::Nullable<t::Text>, _>(&step.error)
-        .bind::<t::Nullable<t::Text>, _>(&step.waiting_for)
-        .bind::<t::Nullable<t::Timestamptz>, _>(step.started_at)
-        .bind::<t::Nullable<t::Timestamptz>, _>(step.completed_at)
-        .bind::<t::Nullable<t::Timestamptz>, _>(step.next_attempt_at)
-        .get_result::<Saved>(c)
-        .await
-        .optional()?;
-    Ok(saved.map(|saved| saved.undo_asked))
-}
-
-/// Marks what never ran in a saga that was undone.
-pub(crate) async fn skip_pending(c: &mut Conn, id: Uuid) -> Result<()> {
-    diesel::update(saga_steps::table)
-        .filter(saga_steps::saga_id.eq(id).and(saga_steps::status.eq("pending")))
-        .set(saga_steps::status.eq("skipped"))
-        .execute(c)
-        .await?;
-    Ok(())
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+/// The text without what Postgres has no room for; a text of others may hold it.
+pub(crate) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }

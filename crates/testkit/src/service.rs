@@ -1,13 +1,13 @@
 //! A service that really runs, and callers that sign.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use kit::{
     Caller, Ctx,
     config::{self, PeerSettings},
     grpc::Peer,
     identity::{KeyPair, Signer},
-    service::Service,
+    service::{Application, Service, Settings},
     shutdown::Shutdown,
 };
 use reqwest::{Method, RequestBuilder};
@@ -19,9 +19,9 @@ use crate::{Response, TestDb};
 /// Every process that may sign.
 pub const PROCESSES: [&str; 5] = ["gateway", "registry", "stack-registry", "onboarding", "provisioning"];
 
-/// Keys of all processes, in a folder of their own.
-#[derive(Debug)]
-pub struct Keys(TempDir);
+/// Keys of all processes, in a folder of their own. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Keys(Arc<TempDir>);
 
 impl Default for Keys {
     fn default() -> Self {
@@ -36,7 +36,7 @@ impl Keys {
         for name in PROCESSES {
             KeyPair::ensure(dir.path(), name).expect("make a key");
         }
-        Self(dir)
+        Self(Arc::new(dir))
     }
 
     /// The folder.
@@ -76,6 +76,19 @@ impl TestService {
 
     /// Starts `S` on a database and with keys that are there already.
     pub async fn start_on<S: Service>(db: TestDb, keys: Keys, overrides: Value) -> Self {
+        Self::start_built::<S, _>(db, keys, overrides, S::build).await
+    }
+
+    /// Starts `S` as `build` builds it.
+    pub async fn start_built<S: Service, Fut>(
+        db: TestDb,
+        keys: Keys,
+        overrides: Value,
+        build: impl FnOnce(Settings<S::Own>, Shutdown) -> Fut,
+    ) -> Self
+    where
+        Fut: Future<Output = anyhow::Result<Application>>,
+    {
         let mut set = json!({
             "http": { "bind": "127.0.0.1:0", "workers": 1 },
             "grpc": { "bind": "127.0.0.1:0" },
@@ -85,7 +98,7 @@ impl TestService {
         config::put_over(&mut set, overrides);
         let settings = config::with_overrides(S::DEFAULTS, set).expect("settings");
         let shutdown = Shutdown::new();
-        let application = S::build(settings, shutdown.clone()).await.expect("the service starts");
+        let application = build(settings, shutdown.clone()).await.expect("the service starts");
         let (http, grpc) = (application.http, application.grpc);
         tokio::spawn(application.run());
         Self { http, grpc, keys, db, name: S::NAME, client: reqwest::Client::new(), shutdown }

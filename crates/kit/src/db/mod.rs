@@ -11,7 +11,7 @@ pub use constraint::OnConstraint;
 pub use diesel_async::AsyncPgConnection as Conn;
 pub use migrate::Migrations;
 pub use pool::{Database, DatabaseSettings, Db};
-pub use record::{Audit, Effect, NoEffect, Record, counter_total, tables};
+pub use record::{Audit, Effect, NoEffect, Record, audit_counter, counter_total, tables};
 pub use tx::{Done, Read, Tx, Work};
 
 pub(crate) use idempotency::sweep as sweep_idempotency_keys;

@@ -159,6 +159,11 @@ pub async fn counter_total(mut connection: &AsyncPgConnection, key: &str) -> Res
     Ok(shards.iter().sum())
 }
 
+/// Counter of the audit entries, all or of one platform.
+pub fn audit_counter(platform: Option<&PlatformId>) -> String {
+    platform.map_or_else(|| "audit".to_owned(), |platform| format!("audit:{platform}"))
+}
+
 /// The statements of a change: a tuple of inserts, updates and deletes that do not read what the others write.
 pub trait Effect: QueryId + Send {
     /// Writes each as a CTE, a comma behind each.
@@ -251,14 +256,18 @@ impl<E: Effect> Written<E> {
             traceparent: ctx.ctx.traceparent.as_deref().map(str::to_owned),
             ..Rows::default()
         };
+        let mut counts = record.counts;
         for audit in record.audits {
+            for key in [None, audit.platform_id.as_ref()].map(audit_counter) {
+                *counts.entry(key).or_default() += 1;
+            }
             rows.audit(audit);
         }
         for command in record.commands {
             rows.event(command.id, Some(command.destination), command.kind, command.subject, command.data);
         }
         let shard = rand::rng().random_range(0..SHARDS);
-        for (key, by) in record.counts {
+        for (key, by) in counts.into_iter().filter(|(_, by)| *by != 0) {
             rows.count_key.push(key);
             rows.count_shard.push(shard);
             rows.count_by.push(by);

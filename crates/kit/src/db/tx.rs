@@ -208,6 +208,18 @@ impl Db {
         }
     }
 
+    /// The answer that a request's idempotency key was given before, if it was; for a write that asks other services
+    /// before its transaction, whose answers may have changed since.
+    ///
+    /// # Errors
+    /// [`Kind::IdempotencyMismatch`] when the key was used for another request.
+    pub async fn replay<T: DeserializeOwned>(&self, ctx: &WriteCtx) -> Result<Option<Done<T>>> {
+        let Some(asked) = &ctx.idempotency else { return Ok(None) };
+        let mut connection = self.conn().await?;
+        let found = idempotency::replay(&mut connection, &ctx.ctx.caller.id, asked).await?;
+        Ok(found.map(|value| Done { value, replayed: true, dry_run: false }))
+    }
+
     /// Runs a read, once more if its connection turns out to be dead.
     ///
     /// # Errors

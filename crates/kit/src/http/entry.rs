@@ -4,10 +4,13 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use actix_web::{
-    Error as ActixError, HttpMessage, HttpRequest,
+    Error as ActixError, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{StatusCode, header},
+    http::{
+        Method, StatusCode,
+        header::{self, HeaderMap},
+    },
     middleware::Next,
     web,
 };
@@ -50,7 +53,8 @@ fn take_request_id(request: &ServiceRequest) -> Arc<str> {
 /// application's data, if they are there.
 ///
 /// # Errors
-/// Never: whatever goes wrong inside is an answer.
+/// Those that stand for a whole answer, to be written as it is: when the handler panicked or took too long, its
+/// request went with it, and a `ServiceResponse` cannot be made without one.
 pub async fn enter<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -65,47 +69,86 @@ pub async fn enter<B: MessageBody + 'static>(
 
     let answer = async {
         let answer = guarded(request, next, &id).await;
-        let (status, ms) = (answer.status().as_u16(), started.elapsed().as_secs_f64() * 1000.0);
-        tracing::info!(target: "access", status, ms, "answered");
+        let status = answer.as_ref().map_or_else(ResponseError::status_code, ServiceResponse::status).as_u16();
+        tracing::info!(target: "access", status, ms = started.elapsed().as_secs_f64() * 1000.0, "answered");
         answer
     }
     .instrument(span)
     .await;
 
-    let named = answer.request().extensions().get::<RouteName>().map(|name| name.0.to_owned());
-    let route = named.or_else(|| answer.request().match_pattern()).unwrap_or_else(|| "none".to_owned());
+    let (status, route) = match &answer {
+        Ok(answer) => (answer.status(), route(answer.request())),
+        Err(lost) => (lost.status_code(), None),
+    };
     let labels = [
-        KeyValue::new("http.request.method", method.to_string()),
-        KeyValue::new("http.route", route),
-        KeyValue::new("http.response.status_code", i64::from(answer.status().as_u16())),
+        KeyValue::new("http.request.method", known(&method)),
+        KeyValue::new("http.route", route.unwrap_or_else(|| "none".to_owned())),
+        KeyValue::new("http.response.status_code", i64::from(status.as_u16())),
     ];
     telemetry::measure("http.server.request.duration", &labels, started.elapsed());
-    Ok(answer)
+    Ok(answer?)
+}
+
+/// Anyone may make up a method; metrics must not keep a series for each.
+fn known(method: &Method) -> String {
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    if known.contains(method) { method.to_string() } else { "_OTHER".to_owned() }
+}
+
+fn route(request: &HttpRequest) -> Option<String> {
+    let named = request.extensions().get::<RouteName>().map(|name| name.0.to_owned());
+    named.or_else(|| request.match_pattern())
+}
+
+/// The answer to a request that is no more. It could only have been kept by cloning it, and the framework panics
+/// when it has to route a request that was cloned.
+#[derive(Debug)]
+struct Lost {
+    error: Error,
+    id: Arc<str>,
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.error.message())
+    }
+}
+
+impl ResponseError for Lost {
+    fn status_code(&self) -> StatusCode {
+        error::row(self.error.kind()).http
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut answer = error::response(&self.error, &self.id);
+        stamp(answer.headers_mut(), &self.id);
+        answer
+    }
 }
 
 /// Runs the handler; whatever comes out is an answer.
 async fn guarded<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-    id: &str,
-) -> ServiceResponse<BoxBody> {
+    id: &Arc<str>,
+) -> Result<ServiceResponse<BoxBody>, Lost> {
     let deadline = request.app_data::<web::Data<HttpSettings>>().map(|settings| settings.request_timeout);
-    let kept = request.request().clone();
-    let run = AssertUnwindSafe(next.call(request)).catch_unwind();
+    let run = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind();
     let outcome = match deadline {
         Some(deadline) => tokio::time::timeout(deadline, run).await,
         None => Ok(run.await),
     };
-    let answer = match outcome {
-        Ok(Ok(Ok(answer))) => answer.map_into_boxed_body(),
-        Ok(Ok(Err(error))) => ServiceResponse::from_err(error, kept),
-        Ok(Err(_panic)) => refuse(kept, Error::internal("the handler panicked"), id),
+    let error = match outcome {
+        Ok(Ok(Ok(answer))) => return Ok(finish(answer.map_into_boxed_body(), id)),
+        Ok(Ok(Err(error))) => of_error(&error),
+        Ok(Err(_panic)) => Error::internal("the handler panicked"),
         Err(_elapsed) => {
             let message = "The request took too long; whether it took effect is not known";
-            refuse(kept, Error::new(Kind::GatewayTimeout, message), id)
+            Error::new(Kind::GatewayTimeout, message)
         }
     };
-    finish(answer, id)
+    error::log(&error);
+    Err(Lost { error, id: Arc::clone(id) })
 }
 
 fn refuse(request: HttpRequest, error: Error, id: &str) -> ServiceResponse<BoxBody> {
@@ -122,27 +165,35 @@ fn finish(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody
         }
         None => answer,
     };
-    let headers = answer.headers_mut();
+    stamp(answer.headers_mut(), id);
+    answer
+}
+
+/// Writes what every answer carries.
+fn stamp(headers: &mut HeaderMap, id: &str) {
     if let Ok(value) = header::HeaderValue::from_str(id) {
         headers.insert(header::HeaderName::from_static(REQUEST_ID), value);
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     }
-    answer
 }
 
 /// The error that an answer stands for, if it does and is not written as the envelope yet.
 fn told(answer: &ServiceResponse<BoxBody>) -> Option<Error> {
     if let Some(error) = answer.response().error() {
-        return Some(match error.as_error::<HttpError>() {
-            Some(HttpError(error)) => error.clone(),
-            None => of_status(answer.status(), error),
-        });
+        return Some(of_error(error));
     }
     let status = answer.status();
     let ours = answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     (!ours && (status.is_client_error() || status.is_server_error())).then(|| of_status(status, &"no body"))
+}
+
+fn of_error(error: &ActixError) -> Error {
+    match error.as_error::<HttpError>() {
+        Some(HttpError(error)) => error.clone(),
+        None => of_status(error.as_response_error().status_code(), error),
+    }
 }
 
 /// What the framework itself refused.
@@ -157,4 +208,63 @@ fn of_status(status: StatusCode, cause: &dyn std::fmt::Display) -> Error {
         _ => Error::internal("answered by the framework"),
     };
     error.context(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use actix_web::{App, body::to_bytes, middleware::from_fn, test};
+    use serde_json::Value;
+
+    use super::*;
+
+    fn settings() -> HttpSettings {
+        let short = Duration::from_millis(50);
+        HttpSettings {
+            bind: ([127, 0, 0, 1], 0).into(),
+            workers: 1,
+            max_body_bytes: 1024,
+            head_timeout: short,
+            body_timeout: short,
+            request_timeout: short,
+            drain_timeout: short,
+        }
+    }
+
+    /// The answer to a GET as the server would write it: status, code of the envelope, request id.
+    async fn ask(path: &str) -> (u16, Value, String) {
+        let app = App::new()
+            .app_data(web::Data::new(settings()))
+            .route("/good/{id}", web::get().to(async |id: web::Path<String>| id.into_inner()))
+            .route("/panics", web::get().to(async || -> String { panic!("on purpose") }))
+            .route("/hangs", web::get().to(async || std::future::pending::<String>().await))
+            .route("/refuses", web::get().to(async || Err::<String, _>(HttpError(Error::new(Kind::Conflict, "no")))))
+            .wrap(from_fn(enter));
+        let app = test::init_service(app).await;
+        let request = test::TestRequest::get().uri(path).insert_header((REQUEST_ID, "id-1")).to_request();
+        let answer = match test::try_call_service(&app, request).await {
+            Ok(answer) => answer.into_parts().1,
+            Err(error) => error.error_response(),
+        };
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        let (status, id) = (answer.status().as_u16(), answer.headers()[REQUEST_ID].to_str().unwrap().to_owned());
+        let body = to_bytes(answer.into_body()).await.unwrap();
+        (status, serde_json::from_slice::<Value>(&body).map(|body| body["error"].clone()).unwrap_or_default(), id)
+    }
+
+    #[actix_web::test]
+    async fn whatever_happens_is_an_answer_with_the_requests_id() {
+        for (path, status, code) in [
+            ("/panics", 500, "INTERNAL_ERROR"),
+            ("/hangs", 504, "GATEWAY_TIMEOUT"),
+            ("/refuses", 409, "CONFLICT"),
+            ("/nothing", 404, "NOT_FOUND"),
+        ] {
+            let (told, error, id) = ask(path).await;
+            assert_eq!((told, &error["code"], id.as_str()), (status, &Value::from(code), "id-1"), "{path}");
+            assert_eq!(error["requestId"], "id-1");
+        }
+        assert_eq!(ask("/good/1").await, (200, Value::Null, "id-1".to_owned()));
+    }
 }

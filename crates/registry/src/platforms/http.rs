@@ -107,6 +107,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<ListQuery>) -> H
 pub(crate) async fn create(app: Data<App>, command: Command<CreatePlatform>) -> HttpResult {
     let body = command.body;
     let new = NewPlatform {
+        id: None,
         name: body.name,
         slug: body.slug,
         tier: body.tier,

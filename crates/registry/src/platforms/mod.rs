@@ -3,6 +3,7 @@
 //! Tables `platforms` and `lifecycle_events`. A list counter `platforms` holds how many are not deleted, and
 //! `lifecycle:{id}` how many events one has.
 
+pub(crate) mod grpc;
 mod http;
 pub(crate) mod lifecycle;
 pub(crate) mod model;

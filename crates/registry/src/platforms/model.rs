@@ -68,6 +68,8 @@ pub(crate) struct LifecycleEvent {
 /// What a new platform is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct NewPlatform {
+    /// Drawn at random if none is given.
+    pub(crate) id: Option<PlatformId>,
     pub(crate) name: Name,
     pub(crate) slug: Slug,
     pub(crate) tier: Tier,
@@ -78,11 +80,11 @@ pub(crate) struct NewPlatform {
 }
 
 impl NewPlatform {
-    /// The row, with a new random id.
+    /// The row.
     pub(crate) fn into_row(self) -> Platform {
         let now = clock::now();
         Platform {
-            id: PlatformId::random(),
+            id: self.id.unwrap_or_else(PlatformId::random),
             name: self.name,
             slug: self.slug,
             status: self.status,

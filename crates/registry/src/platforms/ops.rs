@@ -4,7 +4,10 @@ use domain::{
     Error, Kind, Name, Patch, PlatformId, Result,
     platform::{PlatformEvent, PlatformStatus, Tier},
 };
-use kit::{Db, Done, Record, WriteCtx, clock, db::Tx};
+use kit::{
+    Db, Done, PlatformScope, Record, WriteCtx, clock,
+    db::{Conn, Tx},
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -33,8 +36,33 @@ pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewPlatform) -> Resul
         .await
 }
 
+/// The same for services, who choose the id: one that is there already with the same slug is given.
+pub(crate) async fn create_once(app: &App, ctx: &WriteCtx, id: &PlatformId, new: NewPlatform) -> Result<Done<Platform>> {
+    let slug = new.slug.clone();
+    match create(app, ctx, NewPlatform { id: Some(id.clone()), ..new }).await {
+        Err(error) => {
+            let scope = ctx.ctx.caller.scope.platform(id)?;
+            match app.db.read(async |c| store::get(c, &scope, true).await).await {
+                Ok(there) if there.slug == slug => Ok(Done { value: there, replayed: true, dry_run: false }),
+                _ => Err(error),
+            }
+        }
+        made => made,
+    }
+}
+
 fn taken(new: &NewPlatform) -> Error {
     Error::new(Kind::AlreadyExists, format!("The slug '{}' is taken", new.slug)).with("slug", &new.slug)
+}
+
+/// Holds a platform against deletion while something that it owns is written. One that is suspended is written to by
+/// operators and services alone.
+pub(crate) async fn hold(c: &mut Conn, ctx: &WriteCtx, scope: &PlatformScope) -> Result<()> {
+    let status = store::hold(c, scope).await?;
+    if status == PlatformStatus::Suspended && !ctx.ctx.caller.is_operator() {
+        return Err(Error::new(Kind::PlatformSuspended, "The platform is suspended; nothing in it may be changed"));
+    }
+    Ok(())
 }
 
 /// Makes `event` happen to a platform.

@@ -30,13 +30,27 @@ pub(crate) async fn get(c: &mut Conn, scope: &PlatformScope, deleted: bool) -> R
         .ok_or_else(|| Error::not_found("platform", scope.id()))
 }
 
-/// A platform that is not deleted, held until the transaction ends.
+/// Finds out whether a platform exists and is not deleted. Sent together with the statement whose answer depends on
+/// it, it costs no round trip.
+pub(crate) async fn live(mut c: &Conn, scope: &PlatformScope) -> Result<()> {
+    p::platforms
+        .filter(p::id.eq(scope.id()))
+        .filter(p::deleted_at.is_null())
+        .select(p::id)
+        .first::<PlatformId>(&mut c)
+        .await
+        .optional()?
+        .map(drop)
+        .ok_or_else(|| Error::not_found("platform", scope.id()))
+}
+
+/// A platform that is not deleted, held until the transaction ends, also against whoever [`hold`]s it.
 pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope) -> Result<Platform> {
     p::platforms
         .filter(p::id.eq(scope.id()))
         .filter(p::deleted_at.is_null())
         .select(Platform::as_select())
-        .for_no_key_update()
+        .for_update()
         .first(c)
         .await
         .optional()?

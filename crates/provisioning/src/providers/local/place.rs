@@ -115,8 +115,12 @@ impl Place {
             let Some(left) = left else { continue };
             let name = left.strip_suffix(".new").or_else(|| left.strip_suffix(".old"));
             if let Some(name) = name.and_then(|name| ResourceName::try_from(name).ok()) {
-                tracing::info!(%kind, %name, "clearing away what a crash has left");
-                self.spot(kind, &name).hold()?;
+                let spot = Spot { patience: Duration::ZERO, ..self.spot(kind, &name) };
+                match spot.hold() {
+                    Ok(_) => tracing::info!(%kind, %name, "cleared away what a crash has left"),
+                    // Others are at work on it, or it can wait for whoever next holds the target.
+                    Err(error) => tracing::warn!(%kind, %name, %error, "what a crash has left stays for now"),
+                }
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use provisioning::providers::fake::{Action, FakeProvider, Rule, Stage};
 use provisioning::providers::local::{LocalProvider, LocalSettings};
@@ -81,13 +82,14 @@ fn half_do_fake(folder: &Path, target: Target) -> HalfDone {
     Box::pin(async move {
         let hang = Action::Hang { stage: Stage::AfterEffect, duration: None };
         provider.follow([Rule::new(hang)]).await.unwrap();
+        let identity = target.identity();
         let call = tokio::spawn({
             let provider = provider.clone();
             async move { provider.ensure(&target).await }
         });
-        let before = provider.live().await.unwrap().len();
-        while provider.live().await.unwrap().len() == before && !call.is_finished() {
-            tokio::task::yield_now().await;
+        while !provider.live().await.unwrap().iter().any(|live| live.identity == identity) {
+            assert!(!call.is_finished());
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         call.abort();
         assert!(call.await.unwrap_err().is_cancelled());

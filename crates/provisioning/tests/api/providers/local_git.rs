@@ -10,7 +10,7 @@ use super::Local;
 use super::targets::{repository, starter};
 
 /// Runs the system's git; what it says.
-fn git(folder: &Path, arguments: &[&str]) -> String {
+pub(super) fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(folder)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")

@@ -1,5 +1,6 @@
 //! The buckets of the local provider.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -144,6 +145,10 @@ proptest! {
             let listed = bucket.list("", None, usize::MAX).await.unwrap().objects;
             assert!(listed.iter().map(|object| &object.key).eq(&keys));
             let objects = local.root.path().join("r2/acme/objects");
+            // Apart also where a file system does not tell cases apart.
+            let files = walk(&objects);
+            let folded: BTreeSet<_> = files.iter().map(|path| path.to_lowercase()).collect();
+            assert_eq!(folded.len(), files.len());
             let outside = walk(local.root.path())
                 .into_iter()
                 .filter(|path| !path.starts_with(objects.to_str().unwrap()) && !before.contains(path));

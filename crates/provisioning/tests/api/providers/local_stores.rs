@@ -44,6 +44,30 @@ async fn a_target_that_others_hold_is_waited_for_but_not_for_ever() {
 }
 
 #[tokio::test]
+async fn what_crashes_have_left_is_cleared_away_at_the_start() {
+    let local = Local::new().await;
+    for target in one_of_each("acme") {
+        local.provider.ensure(&target).await.unwrap();
+    }
+    let before = walk(local.root.path());
+    for kind in ["worker", "pages", "d1", "r2", "kv", "queue", "git_repository"] {
+        for left in [".forgotten.new", ".acme.new", ".acme.old"] {
+            fs::create_dir_all(local.root.path().join(kind).join(left).join("a/b")).unwrap();
+        }
+    }
+    let under_way = local.root.path().join("d1/.busy.new");
+    fs::create_dir(&under_way).unwrap();
+    let held = fs::File::create(local.root.path().join("locks/d1.busy")).unwrap();
+    held.lock().unwrap();
+    let open = LocalProvider::open(LocalSettings::new(local.root.path()), Clock::system());
+    tokio::time::timeout(Duration::from_secs(15), open).await.expect("nobody is waited for").unwrap();
+    assert!(under_way.exists(), "what others are at work on is left alone");
+    drop(held);
+    LocalProvider::open(LocalSettings::new(local.root.path()), Clock::system()).await.unwrap();
+    assert_eq!(walk(local.root.path()), before);
+}
+
+#[tokio::test]
 async fn looking_leaves_no_trace() {
     let local = Local::new().await;
     let before = walk(local.root.path());
@@ -90,23 +114,34 @@ async fn a_d1_is_an_sqlite_file() {
 
 #[tokio::test]
 async fn a_connection_to_a_destroyed_d1_does_not_harm_the_next() {
-    let local = Local::new().await;
-    let target = plain(ResourceKind::D1, "acme-db");
-    local.provider.ensure(&target).await.unwrap();
-    let old = Connection::open(local.provider.d1(&name("acme-db")).await.unwrap().unwrap()).unwrap();
-    old.execute_batch("CREATE TABLE old (x); INSERT INTO old VALUES (1)").unwrap();
-    local.provider.destroy(&target).await.unwrap();
-    local.provider.ensure(&target).await.unwrap();
-    let path = local.provider.d1(&name("acme-db")).await.unwrap().unwrap();
-    let new = Connection::open(&path).unwrap();
-    new.execute_batch("CREATE TABLE new (x); INSERT INTO new VALUES (2)").unwrap();
-    drop(old.execute_batch("INSERT INTO old VALUES (3)"));
-    drop(old);
-    new.execute_batch("INSERT INTO new VALUES (4)").unwrap();
-    let other = Connection::open(&path).unwrap();
-    assert_eq!(other.query_row("SELECT sum(x) FROM new", (), |row| row.get::<_, i64>(0)).unwrap(), 6);
-    assert_eq!(other.query_row("PRAGMA integrity_check", (), |row| row.get::<_, String>(0)).unwrap(), "ok");
-    assert!(other.query_row("SELECT * FROM old", (), |_| Ok(())).is_err());
+    // SQLite looks for the log of a database when a connection is first used: of the next database, were that at the
+    // same path.
+    for used_before in [true, false] {
+        let local = Local::new().await;
+        let target = plain(ResourceKind::D1, "acme-db");
+        local.provider.ensure(&target).await.unwrap();
+        let old = Connection::open(local.provider.d1(&name("acme-db")).await.unwrap().unwrap()).unwrap();
+        if used_before {
+            old.execute_batch("CREATE TABLE before (x)").unwrap();
+        }
+        local.provider.destroy(&target).await.unwrap();
+        local.provider.ensure(&target).await.unwrap();
+        let path = local.provider.d1(&name("acme-db")).await.unwrap().unwrap();
+        let new = Connection::open(&path).unwrap();
+        new.execute_batch("CREATE TABLE new (x); INSERT INTO new VALUES (2)").unwrap();
+        drop(old.execute_batch("CREATE TABLE old (x); INSERT INTO old VALUES (3)"));
+        drop(old);
+        new.execute_batch("INSERT INTO new VALUES (4)").unwrap();
+
+        let other = Connection::open(&path).unwrap();
+        assert_eq!(other.query_row("SELECT sum(x) FROM new", (), |row| row.get::<_, i64>(0)).unwrap(), 6);
+        assert_eq!(
+            other.query_row("PRAGMA integrity_check", (), |row| row.get::<_, String>(0)).unwrap(),
+            "ok"
+        );
+        let tables = "SELECT group_concat(name) FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+        assert_eq!(other.query_row(tables, (), |row| row.get::<_, String>(0)).unwrap(), "_nno,new");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,88 @@
+//! Who gets in, and as whom the services know them.
+
+use gateway::Gateway;
+use kit::shutdown::Shutdown;
+use reqwest::{Method, header::AUTHORIZATION};
+use rstest::rstest;
+use serde_json::json;
+
+use crate::{
+    raw,
+    world::{Count, KEY, World, header, keys, refusal, settings},
+};
+
+#[rstest]
+#[case::none(&[])]
+#[case::empty(&[""])]
+#[case::no_scheme(&[KEY])]
+#[case::no_credential(&["Bearer "])]
+#[case::other_scheme(&["Basic dXNlcjpwYXNzd29yZA=="])]
+#[case::key_under_other_scheme(&["Basic the-key-of-the-operator"])]
+#[case::wrong(&["Bearer the-key-of-the-0perator"])]
+#[case::other_case(&["Bearer THE-KEY-OF-THE-OPERATOR"])]
+#[case::too_short(&["Bearer the-key-of-the-operato"])]
+#[case::too_long(&["Bearer the-key-of-the-operator1"])]
+#[case::list(&["Bearer the-key-of-the-operator, Bearer x"])]
+#[case::twice(&["Bearer the-key-of-the-operator", "Bearer the-key-of-the-operator"])]
+#[case::right_after_wrong(&["Bearer x", "Bearer the-key-of-the-operator"])]
+#[tokio::test]
+async fn strangers_are_refused_before_anything_else(#[case] values: &[&str]) {
+    let world = World::new(json!({}));
+    // Known, unknown, unlawful, and too large: a stranger learns nothing of which is which.
+    let too_large = "x".repeat(2 << 20);
+    for (path, body) in
+        [("/api/v1/platforms", ""), ("/nothing/here", ""), ("/a/%2e%2e/b", ""), ("/", &too_large)]
+    {
+        let mut request = world.anonymous(Method::POST, path).body(body.to_owned());
+        for value in values {
+            request = request.header(AUTHORIZATION, *value);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.headers()["www-authenticate"], "Bearer");
+        assert_eq!(refusal(response).await, (401, "UNAUTHORIZED".to_owned()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_operator_is_known_by_the_services_but_the_key_is_not() {
+    let world = World::new(json!({}));
+    for scheme in ["Bearer", "bearer"] {
+        let request = world
+            .anonymous(Method::GET, "/api/v1/platforms")
+            .header(AUTHORIZATION, format!("{scheme} {KEY}"));
+        let told = world.told(request).await;
+        assert_eq!((&told["caller"], &told["issuer"]), (&json!("operator"), &json!("gateway")));
+        assert!(header(&told, "authorization").is_some());
+        assert!(!told.to_string().contains(KEY), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_does_not_reach_a_service() {
+    let reached = Count::default();
+    let count = reached.clone();
+    let service = raw::service(move |_| {
+        count.add(1);
+        async {}
+    })
+    .await;
+    let world = World::before(service, json!({}));
+    let response = world.anonymous(Method::GET, "/api/v1/platforms").send().await.unwrap();
+    assert_eq!(response.status(), 401);
+    assert_eq!(reached.get(), 0);
+    assert_eq!(world.get("/api/v1/platforms").await.status(), 502, "the operator does reach it");
+    assert!(reached.get() > 0);
+}
+
+#[rstest]
+#[case::none("")]
+#[case::short("fifteen-letters")]
+#[case::spaced("sixteen letters and more")]
+#[tokio::test]
+async fn without_a_good_key_it_does_not_start(#[case] key: &str) {
+    let keys = keys();
+    let nowhere = [([127, 0, 0, 1], 9).into(); 4];
+    let settings = settings(keys.path(), nowhere, json!({ "service": { "operator_key": key } }));
+    let told = Gateway::build(settings, Shutdown::new()).unwrap_err().to_string();
+    assert!(told.contains("operator_key") && told.contains("16"), "{told}");
+}

@@ -1,0 +1,71 @@
+//! The two paths that anyone may ask.
+
+use actix_web::{HttpResponse, web};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::{
+    raw,
+    world::{Count, World, refusal, serve},
+};
+
+fn ready(asked: Count) -> std::net::SocketAddr {
+    serve(move |config| {
+        config.route(
+            "/ready",
+            web::get().to(move || {
+                asked.add(1);
+                async { HttpResponse::Ok().json(json!({ "status": "ready" })) }
+            }),
+        );
+    })
+}
+
+async fn ask(world: &World, path: &str) -> (u16, Value) {
+    let response = world.anonymous(Method::GET, path).send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn it_is_alive_whatever_is_behind_it() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let world = World::before(gone, json!({}));
+    assert_eq!(ask(&world, "/health").await, (200, json!({ "status": "ok" })));
+    let response = world.anonymous(Method::POST, "/health").send().await.unwrap();
+    assert_eq!(refusal(response).await, (401, "UNAUTHORIZED".to_owned()), "to ask is all that anyone may");
+}
+
+#[tokio::test]
+async fn it_is_ready_when_all_services_are() {
+    let asked = Count::default();
+    let world = World::before(ready(asked.clone()), json!({}));
+    let all = json!({ "registry": "ok", "stack-registry": "ok", "onboarding": "ok", "provisioning": "ok" });
+    for _ in 0..3 {
+        assert_eq!(ask(&world, "/ready").await, (200, json!({ "status": "ready", "checks": all })));
+    }
+    assert_eq!(asked.get(), 4, "an answer is told again for a while");
+    kit::service::healthcheck(world.at).await.unwrap();
+}
+
+#[tokio::test]
+async fn it_is_not_ready_when_one_service_is_not() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let unwell = raw::answering("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", true).await;
+    let silent = raw::service(|stream| async move {
+        tokio::time::sleep(raw::LONG).await;
+        drop(stream);
+    })
+    .await;
+    for service in [gone, unwell, silent] {
+        let others = ready(Count::default());
+        let url = json!({ "url": format!("http://{service}") });
+        let world = World::before(others, json!({ "service": { "upstreams": { "onboarding": url } } }));
+        let (status, body) = ask(&world, "/ready").await;
+        assert_eq!((status, &body["status"]), (503, &json!("not_ready")));
+        assert_eq!(body["checks"]["registry"], "ok");
+        let told = body["checks"]["onboarding"].as_str().unwrap();
+        assert!(told.contains("not ready") && !told.contains("127.0.0.1"), "{told}");
+        assert!(kit::service::healthcheck(world.at).await.is_err());
+    }
+}

@@ -1,0 +1,205 @@
+//! Limits on head, body and time, and what is told when one is met.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Body, Method};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
+};
+
+use crate::{
+    raw,
+    world::{Count, World, long_body, refusal},
+};
+
+const MIB: usize = 1 << 20;
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_is_not_read() {
+    let world = World::new(json!({}));
+    let head = raw::request("POST", "/api/v1/platforms", "Content-Length: 1048577\r\n");
+    // Nothing of the body is sent: the answer does not wait for it.
+    let mut stream = TcpStream::connect(world.at).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = raw::answer(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("PAYLOAD_TOO_LARGE"), "{answer}");
+    assert!(answer.contains("\"maxBytes\":1048576"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_turns_out_too_large_is_cut_off() {
+    let world = World::new(json!({}));
+    let fits = Body::wrap_stream(long_body(16, Count::default()));
+    assert_eq!(world.told(world.request(Method::POST, "/api/v1/platforms").body(fits)).await["length"], MIB);
+    for pieces in [17, 400] {
+        let sent = Count::default();
+        let body = Body::wrap_stream(long_body(pieces, sent.clone()));
+        let response = world.request(Method::POST, "/api/v1/platforms").body(body).send().await.unwrap();
+        assert_eq!(refusal(response).await, (413, "PAYLOAD_TOO_LARGE".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_service_never_sees_the_end_of_a_body_that_was_cut_off() {
+    let whole = Count::default();
+    let count = whole.clone();
+    let service = raw::service(move |mut stream| {
+        let count = count.clone();
+        async move {
+            let mut got = Vec::new();
+            let _ = stream.read_to_end(&mut got).await;
+            assert!(got.len() > MIB / 2, "much of it had come");
+            count.add(if got.ends_with(b"0\r\n\r\n") { 100 } else { 1 });
+        }
+    })
+    .await;
+    let world = World::before(service, json!({}));
+    let body = Body::wrap_stream(long_body(20, Count::default()));
+    let response = world.request(Method::POST, "/api/v1/platforms").body(body).send().await.unwrap();
+    assert_eq!(response.status(), 413);
+    whole.reaches(1).await;
+    assert_eq!(whole.get(), 1);
+}
+
+#[tokio::test]
+async fn an_endless_body_does_not_outlive_its_refusal() {
+    let world = World::new(json!({}));
+    let unknown =
+        "POST /api/v1/platforms HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+    let known = raw::request("POST", "/api/v1/platforms", "Transfer-Encoding: chunked\r\n");
+    for (head, status) in [(unknown, "401"), (known, "413")] {
+        let mut stream = TcpStream::connect(world.at).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let (mut reading, mut writing) = stream.into_split();
+        let endless = tokio::spawn(async move {
+            let piece = format!("2000\r\n{}\r\n", "x".repeat(0x2000));
+            while writing.write_all(piece.as_bytes()).await.is_ok() {
+                sleep(Duration::from_millis(2)).await;
+            }
+        });
+        let mut answer = vec![0; 4096];
+        let n = reading.read(&mut answer).await.unwrap();
+        let text = String::from_utf8_lossy(&answer[..n]).into_owned();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+        assert!(text.contains("connection: close"), "{text}");
+        tokio::time::timeout(raw::LONG, endless).await.expect("the gateway hangs up").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let world = World::new(json!({ "http": { "body_timeout": "300ms" } }));
+    // One stops at once, the other goes on, but too slowly.
+    for pause in [None, Some(Duration::from_millis(50))] {
+        let started = Instant::now();
+        let head = raw::request("POST", "/api/v1/platforms", "Content-Length: 1000\r\n");
+        let stream = TcpStream::connect(world.at).await.unwrap();
+        let (mut reading, mut writing) = stream.into_split();
+        writing.write_all(head.as_bytes()).await.unwrap();
+        let trickle = tokio::spawn(async move {
+            while let Some(pause) = pause {
+                sleep(pause).await;
+                if writing.write_all(b"x").await.is_err() {
+                    break;
+                }
+            }
+            sleep(raw::LONG).await;
+            drop(writing);
+        });
+        let mut answer = vec![0; 4096];
+        let n = reading.read(&mut answer).await.unwrap();
+        let text = String::from_utf8_lossy(&answer[..n]).into_owned();
+        assert!(text.starts_with("HTTP/1.1 408 ") && text.contains("REQUEST_TIMEOUT"), "{text}");
+        assert!((250..2000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+        trickle.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_long_uri_is_told() {
+    let world = World::new(json!({ "service": { "max_uri_bytes": 1024 } }));
+    let path =
+        |length: usize| format!("/api/v1/platforms?q={}", "a".repeat(length - "/api/v1/platforms?q=".len()));
+    assert_eq!(world.get(&path(1024)).await.status(), 200);
+    assert_eq!(refusal(world.get(&path(1025)).await).await, (414, "VALIDATION_ERROR".to_owned()));
+}
+
+#[tokio::test]
+async fn long_and_many_headers_are_told() {
+    let world = World::new(json!({ "service": { "max_header_bytes": 2048 } }));
+    let long =
+        |length: usize| world.request(Method::GET, "/api/v1/platforms").header("x-long", "a".repeat(length));
+    assert_eq!(long(1500).send().await.unwrap().status(), 200);
+    assert_eq!(refusal(long(2048).send().await.unwrap()).await, (431, "VALIDATION_ERROR".to_owned()));
+    let many = |count: usize| {
+        (0..count)
+            .fold(world.request(Method::GET, "/api/v1/platforms"), |request, n| request.header("x-many", n))
+    };
+    assert_eq!(many(50).send().await.unwrap().status(), 200);
+    assert_eq!(refusal(many(70).send().await.unwrap()).await, (431, "VALIDATION_ERROR".to_owned()));
+}
+
+/// What the crate's documentation says of the HTTP server's own answers.
+mod by_the_server {
+    use super::*;
+
+    fn has_no_body(answer: &str) -> bool {
+        answer.ends_with("content-length: 0\r\n\r\n")
+            || answer.ends_with("\r\n\r\n") && !answer.contains("requestId")
+    }
+
+    #[tokio::test]
+    async fn heads_that_cannot_be_read_are_400() {
+        let world = World::new(json!({}));
+        let long_uri = raw::request("GET", &format!("/{}", "a".repeat(70_000)), "");
+        let no_host = "GET / HTTP/1.1\r\n\r\n".to_owned();
+        let two_lengths = raw::request("POST", "/", "Content-Length: 1\r\nContent-Length: 2\r\n");
+        let both = raw::request("POST", "/", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n");
+        for head in [long_uri, no_host, two_lengths, both, "\u{1}\u{2}\r\n\r\n".to_owned()] {
+            let answer = raw::send(world.at, head.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 400 ") && has_no_body(&answer), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn huge_heads_are_431() {
+        let world = World::new(json!({}));
+        let many = raw::request("GET", "/", &"A: b\r\n".repeat(100));
+        let long = raw::request("GET", "/", &format!("A: {}", "b".repeat(131_072)));
+        for head in [many, long] {
+            let answer = raw::send(world.at, head.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 431 ") && has_no_body(&answer), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_cannot_be_read_ends_its_connection() {
+        let world = World::new(json!({}));
+        let head = raw::request("POST", "/api/v1/platforms", "Transfer-Encoding: chunked\r\n");
+        let answer = raw::send(world.at, format!("{head}5\r\nhello\r\nnot-a-length\r\n").as_bytes()).await;
+        assert_eq!(answer, "");
+    }
+
+    #[tokio::test]
+    async fn a_first_head_that_does_not_come_is_408() {
+        let world = World::new(json!({ "http": { "head_timeout": "300ms" } }));
+        let answer = raw::send(world.at, b"GET /api/v1/pl").await;
+        assert!(answer.starts_with("HTTP/1.1 408 ") && has_no_body(&answer), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_later_head_that_does_not_come_is_not_timed() {
+        let world = World::new(json!({ "http": { "head_timeout": "200ms" } }));
+        let mut stream = TcpStream::connect(world.at).await.unwrap();
+        stream.write_all(raw::request("GET", "/nothing", "").as_bytes()).await.unwrap();
+        assert!(raw::head(&mut stream).await.contains("404"));
+        stream.write_all(b"GET /api/v1/pl").await.unwrap();
+        assert!(
+            !raw::is_closed_within(&mut stream, Duration::from_secs(1)).await,
+            "the documentation can be improved"
+        );
+    }
+}

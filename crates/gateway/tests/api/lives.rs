@@ -1,0 +1,197 @@
+//! Connections: kept, given up, and ended in order.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use reqwest::Method;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
+};
+
+use crate::{
+    raw,
+    world::{Count, KEY, World, eventually, long_answer, serve},
+};
+
+#[tokio::test]
+async fn connections_are_used_again_on_both_sides() {
+    let connections = Count::default();
+    let count = connections.clone();
+    let service = raw::service(move |mut stream| {
+        count.add(1);
+        async move {
+            while !raw::head(&mut stream).await.is_empty() {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            }
+        }
+    })
+    .await;
+    let world = World::before(service, json!({}));
+    let mut stream = TcpStream::connect(world.at).await.unwrap();
+    for _ in 0..20 {
+        stream.write_all(raw::request("GET", "/api/v1/platforms", "").as_bytes()).await.unwrap();
+        assert!(raw::head(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
+        let mut body = [0; 2];
+        stream.read_exact(&mut body).await.unwrap();
+    }
+    // A refusal of a request that has come whole does not end the connection either.
+    stream.write_all(raw::request("GET", "/nothing", "").as_bytes()).await.unwrap();
+    let refusal = raw::head(&mut stream).await;
+    assert!(refusal.starts_with("HTTP/1.1 404 ") && !refusal.contains("close"), "{refusal}");
+    assert_eq!(connections.get(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_the_service_closed_is_not_used_again() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let world = World::before(raw::answering(answer, true).await, json!({}));
+    for _ in 0..20 {
+        let response = world.request(Method::POST, "/api/v1/platforms").send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.text().await.unwrap(), "ok");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A service that never answers and counts who came and who hung up.
+async fn patient() -> (std::net::SocketAddr, Count, Count) {
+    let (came, left) = (Count::default(), Count::default());
+    let counts = (came.clone(), left.clone());
+    let at = raw::service(move |mut stream| {
+        let (came, left) = counts.clone();
+        async move {
+            raw::head(&mut stream).await;
+            came.add(1);
+            let _ = stream.read_u8().await;
+            left.add(1);
+        }
+    })
+    .await;
+    (at, came, left)
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_read_with_it() {
+    let (at, came, left) = patient().await;
+    let world = World::before(at, json!({}));
+    let mut stream = TcpStream::connect(world.at).await.unwrap();
+    stream.write_all(raw::request("GET", "/api/v1/platforms", "").as_bytes()).await.unwrap();
+    came.reaches(1).await;
+    drop(stream);
+    left.reaches(1).await;
+}
+
+#[tokio::test]
+async fn a_write_goes_on_without_its_client() {
+    let (at, came, left) = patient().await;
+    let world = World::before(at, json!({ "service": { "upstream_timeout": "1500ms" } }));
+    let mut stream = TcpStream::connect(world.at).await.unwrap();
+    stream.write_all(raw::request("POST", "/api/v1/platforms", "").as_bytes()).await.unwrap();
+    came.reaches(1).await;
+    drop(stream);
+    sleep(Duration::from_millis(700)).await;
+    assert_eq!(left.get(), 0, "it is still waited for");
+    left.reaches(1).await;
+}
+
+#[tokio::test]
+async fn half_a_write_ends_with_its_client() {
+    let (at, came, left) = patient().await;
+    let world = World::before(at, json!({}));
+    let mut stream = TcpStream::connect(world.at).await.unwrap();
+    let head = raw::request("POST", "/api/v1/platforms", "Content-Length: 100000\r\n");
+    stream.write_all(format!("{head}{}", "x".repeat(50_000)).as_bytes()).await.unwrap();
+    came.reaches(1).await;
+    drop(stream);
+    left.reaches(1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_mid_answer_frees_the_service() {
+    let sent = Count::default();
+    let count = sent.clone();
+    let service = serve(move |config| {
+        config.default_service(web::to(move || {
+            let count = count.clone();
+            async move { long_answer(100_000, count) }
+        }));
+    });
+    let world = World::before(service, json!({}));
+    let mut stream = TcpStream::connect(world.at).await.unwrap();
+    stream.write_all(raw::request("GET", "/api/v1/platforms", "").as_bytes()).await.unwrap();
+    raw::head(&mut stream).await;
+    drop(stream);
+    let still = || async {
+        let before = sent.get();
+        sleep(Duration::from_millis(300)).await;
+        sent.get() == before
+    };
+    for _ in 0..20 {
+        if still().await {
+            return;
+        }
+    }
+    panic!("the service goes on sending to no one");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let gone = Count::default();
+    let count = gone.clone();
+    let service = raw::service(move |mut stream| {
+        let count = count.clone();
+        async move {
+            raw::head(&mut stream).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await;
+            while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
+            count.add(1);
+        }
+    })
+    .await;
+    let world = World::before(service, json!({ "service": { "stalled_client_timeout": "1s" } }));
+    let mut stream = TcpStream::connect(world.at).await.unwrap();
+    stream.write_all(raw::request("GET", "/api/v1/platforms", "").as_bytes()).await.unwrap();
+    raw::head(&mut stream).await;
+    for _ in 0..30 {
+        sleep(Duration::from_secs(1)).await;
+        if gone.get() == 1 {
+            drop(stream);
+            return;
+        }
+    }
+    panic!("it still holds a connection to the service");
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_what_is_under_way_and_takes_no_more() {
+    let service = serve(|config| {
+        config.default_service(web::to(|| async {
+            sleep(Duration::from_millis(700)).await;
+            HttpResponse::Ok().body("done")
+        }));
+    });
+    let world = World::before(service, json!({}));
+    let under_way = tokio::spawn(world.request(Method::GET, "/api/v1/platforms").send());
+    sleep(Duration::from_millis(200)).await;
+    world.shutdown.begin();
+    let response = under_way.await.unwrap().unwrap();
+    assert_eq!(response.text().await.unwrap(), "done");
+    world.shutdown.drained().await;
+    eventually("nothing listens", || std::net::TcpStream::connect(world.at).is_err()).await;
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_leave_to_send_gets_it() {
+    let world = World::new(json!({}));
+    let mut stream = TcpStream::connect(world.at).await.unwrap();
+    let lines = "Content-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n";
+    stream.write_all(raw::request("POST", "/api/v1/platforms", lines).as_bytes()).await.unwrap();
+    assert!(raw::head(&mut stream).await.starts_with("HTTP/1.1 100 "));
+    stream.write_all(b"hello").await.unwrap();
+    let answer = raw::answer(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"length\":5"), "{answer}");
+    assert!(!answer.contains(KEY));
+}

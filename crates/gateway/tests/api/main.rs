@@ -1,0 +1,21 @@
+//! The gateway as its clients and its services see it: real sockets on both sides. One binary: it links once.
+
+// Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod forwarding;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod lives;
+#[cfg(test)]
+mod raw;
+#[cfg(test)]
+mod streaming;
+#[cfg(test)]
+mod world;

@@ -1,0 +1,151 @@
+//! Nothing is held back and nothing is held whole.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use futures_util::StreamExt;
+use reqwest::{Body, Method};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::{
+    raw,
+    world::{Count, World, eventually, long_answer, serve},
+};
+
+const MIB: usize = 1 << 20;
+
+/// The resident memory of this process now, in bytes: the gateway's and both its neighbours'.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+#[tokio::test]
+async fn the_first_byte_comes_before_the_last_is_sent() {
+    let (go_on, gate) = mpsc::channel::<()>(1);
+    let gate = std::sync::Arc::new(tokio::sync::Mutex::new(gate));
+    let service = raw::service(move |mut stream| {
+        let gate = std::sync::Arc::clone(&gate);
+        async move {
+            raw::head(&mut stream).await;
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+                .await
+                .unwrap();
+            gate.lock().await.recv().await;
+            stream.write_all(b"4\r\nlast\r\n0\r\n\r\n").await.unwrap();
+            sleep(raw::LONG).await;
+        }
+    })
+    .await;
+    let world = World::before(service, json!({}));
+    let mut body = world.get("/api/v1/platforms").await.bytes_stream();
+    assert_eq!(body.next().await.unwrap().unwrap(), "first");
+    go_on.send(()).await.unwrap();
+    assert_eq!(body.next().await.unwrap().unwrap(), "last");
+    assert!(body.next().await.is_none());
+}
+
+#[tokio::test]
+async fn an_upload_reaches_the_service_before_it_ends() {
+    let arrived = Count::default();
+    let count = arrived.clone();
+    let service = serve(move |config| {
+        config.default_service(web::to(move |mut body: web::Payload| {
+            let count = count.clone();
+            async move {
+                while let Some(Ok(piece)) = body.next().await {
+                    count.add(piece.len());
+                }
+                HttpResponse::Ok().finish()
+            }
+        }));
+    });
+    let world = World::before(service, json!({}));
+    let (pieces, body) = mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
+    let request =
+        world.request(Method::POST, "/api/v1/platforms").body(Body::wrap_stream(ReceiverStream::new(body)));
+    let answer = tokio::spawn(request.send());
+    pieces.send(Ok(vec![b'x'; 100_000])).await.unwrap();
+    // All but what fits into a buffer.
+    arrived.reaches(90_000).await;
+    assert!(!answer.is_finished());
+    pieces.send(Ok(vec![b'x'; 50_000])).await.unwrap();
+    drop(pieces);
+    assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    assert_eq!(arrived.get(), 150_000);
+}
+
+#[tokio::test]
+async fn a_long_answer_passes_without_being_kept() {
+    let sent = Count::default();
+    let count = sent.clone();
+    let service = serve(move |config| {
+        config.default_service(web::to(move || {
+            let count = count.clone();
+            async move { long_answer(800, count) }
+        }));
+    });
+    let world = World::before(service, json!({}));
+    world.get("/api/v1/platforms").await.bytes().await.unwrap();
+    let before = resident();
+    let mut body = world.get("/api/v1/platforms").await.bytes_stream();
+    let (mut length, mut most) = (0, 0);
+    while let Some(piece) = body.next().await {
+        length += piece.unwrap().len();
+        most = most.max(resident());
+    }
+    assert_eq!(length, 50 * MIB);
+    assert!(most < before + 16 * MIB, "grew by {} MiB", most.saturating_sub(before) / MIB);
+}
+
+#[tokio::test]
+async fn an_answer_is_taken_no_faster_than_it_is_read() {
+    let sent = Count::default();
+    let count = sent.clone();
+    let service = serve(move |config| {
+        config.default_service(web::to(move || {
+            let count = count.clone();
+            async move { long_answer(3200, count) }
+        }));
+    });
+    let world = World::before(service, json!({}));
+    let mut stream = TcpStream::connect(world.at).await.unwrap();
+    stream
+        .write_all(raw::request("GET", "/api/v1/platforms", "Connection: close\r\n").as_bytes())
+        .await
+        .unwrap();
+    raw::head(&mut stream).await;
+    eventually("the service is held up", || sent.get() > 0).await;
+    sleep(Duration::from_secs(1)).await;
+    // What the kernel keeps for four ends of two connections.
+    assert!(sent.get() < 40 * MIB, "{} MiB of 200 have left the service", sent.get() / MIB);
+    let mut rest = Vec::new();
+    timeout(Duration::from_secs(60), stream.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert_eq!(sent.get(), 200 * MIB);
+    assert!(rest.len() > 200 * MIB && rest.ends_with(b"0\r\n\r\n"));
+}
+
+#[tokio::test]
+async fn an_upload_is_taken_no_faster_than_the_service_reads() {
+    let stuck = raw::service(|stream| async move {
+        sleep(raw::LONG).await;
+        drop(stream);
+    })
+    .await;
+    let world = World::before(stuck, json!({ "http": { "max_body_bytes": 1 << 30 } }));
+    let sent = Count::default();
+    let body = Body::wrap_stream(crate::world::long_body(3200, sent.clone()));
+    let request = tokio::spawn(world.request(Method::POST, "/api/v1/platforms").body(body).send());
+    sleep(Duration::from_secs(1)).await;
+    assert!((1..40 * MIB).contains(&sent.get()), "{} MiB of 200 have left the client", sent.get() / MIB);
+    request.abort();
+}

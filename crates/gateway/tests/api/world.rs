@@ -1,0 +1,231 @@
+//! A gateway that really runs, and the services behind it.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, body::BodyStream, http::header, web};
+use futures_util::{StreamExt, stream};
+use gateway::{DEFAULTS, Gateway, Settings};
+use kit::{
+    config,
+    identity::{KeyPair, Verifier},
+    shutdown::Shutdown,
+    telemetry::{Telemetry, TelemetrySettings},
+};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The operator's key in tests.
+pub(crate) const KEY: &str = "the-key-of-the-operator";
+
+/// A gateway with all that is behind it.
+pub(crate) struct World {
+    pub(crate) at: SocketAddr,
+    pub(crate) shutdown: Shutdown,
+    client: reqwest::Client,
+    _keys: TempDir,
+}
+
+/// The settings of a gateway whose services are all at `services`.
+pub(crate) fn settings(keys: &Path, services: [SocketAddr; 4], overrides: Value) -> Settings {
+    let url = |at: SocketAddr| json!({ "url": format!("http://{at}") });
+    let [registry, stack_registry, onboarding, provisioning] = services.map(url);
+    let mut set = json!({
+        "http": { "bind": "127.0.0.1:0", "workers": 1 },
+        "identity": { "keys_dir": keys },
+        "service": {
+            "operator_key": KEY,
+            "upstreams": {
+                "registry": registry, "stack_registry": stack_registry,
+                "onboarding": onboarding, "provisioning": provisioning,
+            },
+        },
+    });
+    config::put_over(&mut set, overrides);
+    config::with_overrides(DEFAULTS, set).unwrap()
+}
+
+/// A folder with the gateway's keys.
+pub(crate) fn keys() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    KeyPair::ensure(dir.path(), "gateway").unwrap();
+    dir
+}
+
+/// Spans have ids only when something listens.
+fn telemetry() {
+    static STARTED: OnceLock<Telemetry> = OnceLock::new();
+    STARTED.get_or_init(|| {
+        let settings = TelemetrySettings { log: "off".to_owned(), otlp_endpoint: String::new() };
+        Telemetry::start("gateway", &settings).unwrap()
+    });
+}
+
+impl World {
+    /// A gateway before four services that tell what they got.
+    pub(crate) fn new(overrides: Value) -> Self {
+        let keys = keys();
+        let names = ["registry", "stack-registry", "onboarding", "provisioning"];
+        let services = names.map(|name| telling(name, Verifier::read(name, keys.path()).unwrap()));
+        Self::start(keys, services, overrides)
+    }
+
+    /// A gateway before one service that stands for all.
+    pub(crate) fn before(service: SocketAddr, overrides: Value) -> Self {
+        Self::start(keys(), [service; 4], overrides)
+    }
+
+    fn start(keys: TempDir, services: [SocketAddr; 4], overrides: Value) -> Self {
+        telemetry();
+        let shutdown = Shutdown::new();
+        let gateway = Gateway::build(settings(keys.path(), services, overrides), shutdown.clone()).unwrap();
+        let at = gateway.http;
+        tokio::spawn(gateway.run());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { at, shutdown, client, _keys: keys }
+    }
+
+    /// A request without a credential.
+    pub(crate) fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.at))
+    }
+
+    /// A request of the operator.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(KEY)
+    }
+
+    /// The answer to the operator's GET.
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    /// What a telling service says it got.
+    pub(crate) async fn told(&self, request: RequestBuilder) -> Value {
+        let response = request.send().await.unwrap();
+        let (status, text) = (response.status(), response.text().await.unwrap());
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+/// The code of an envelope, after looking at all of it.
+pub(crate) async fn refusal(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (id, kind) = (header("x-request-id"), header("content-type"));
+    assert_eq!(kind.as_deref(), Some("application/json"), "{status}");
+    assert_eq!(header("x-content-type-options").as_deref(), Some("nosniff"));
+    assert_eq!(header("referrer-policy").as_deref(), Some("no-referrer"));
+    assert_eq!(header("cache-control").as_deref(), Some("no-store"));
+    let body: Value = response.json().await.unwrap();
+    let error = &body["error"];
+    assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
+    assert!(error["details"].is_object(), "{body}");
+    assert_eq!(error["requestId"].as_str(), id.as_deref(), "{body}");
+    (status, error["code"].as_str().unwrap().to_owned())
+}
+
+/// Serves what `config` adds, on a thread of its own.
+pub(crate) fn serve(config: impl FnOnce(&mut web::ServiceConfig) + Clone + Send + 'static) -> SocketAddr {
+    let server = HttpServer::new(move || App::new().configure(config.clone()));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(server.workers(1).disable_signals().listen(listener).unwrap().run());
+    at
+}
+
+/// A service that knows callers by their signed identity and tells what it got.
+fn telling(name: &'static str, verifier: Verifier) -> SocketAddr {
+    serve(move |config| {
+        let tell = move |request: HttpRequest, mut body: web::Payload| {
+            let verifier = verifier.clone();
+            async move {
+                let authorization =
+                    request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap());
+                let Ok(caller) = verifier.verify(authorization) else {
+                    return HttpResponse::Forbidden().finish();
+                };
+                let mut length = 0;
+                while let Some(piece) = body.next().await {
+                    let Ok(piece) = piece else { return HttpResponse::BadRequest().finish() };
+                    length += piece.len();
+                }
+                let headers: Vec<(&str, &str)> = request
+                    .headers()
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+                    .collect();
+                HttpResponse::Ok().json(json!({
+                    "service": name, "caller": caller.id, "issuer": caller.issuer,
+                    "method": request.method().as_str(), "uri": request.uri().to_string(),
+                    "headers": headers, "length": length,
+                }))
+            }
+        };
+        config.default_service(web::to(tell));
+    })
+}
+
+/// The value of a header as a telling service got it; it must have come at most once.
+pub(crate) fn header<'a>(told: &'a Value, name: &str) -> Option<&'a str> {
+    let mut values = told["headers"].as_array().unwrap().iter().filter(|pair| pair[0] == name);
+    let value = values.next().map(|pair| pair[1].as_str().unwrap());
+    assert!(values.next().is_none(), "{name} came twice: {told}");
+    value
+}
+
+/// How often something happened.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    pub(crate) fn add(&self, more: usize) {
+        self.0.fetch_add(more, Ordering::SeqCst);
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Waits until it has happened `wanted` times.
+    pub(crate) async fn reaches(&self, wanted: usize) {
+        eventually(&format!("{wanted} times"), || self.get() >= wanted).await;
+    }
+}
+
+/// Waits until something is so.
+pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not in five seconds: {what}");
+}
+
+/// A body of `pieces` pieces of 64 KiB that counts what is taken of it.
+pub(crate) fn long_body(
+    pieces: usize,
+    taken: Count,
+) -> impl futures_util::Stream<Item = Result<web::Bytes, std::io::Error>> {
+    let piece = web::Bytes::from(vec![b'x'; 64 * 1024]);
+    stream::iter(0..pieces).map(move |_| {
+        taken.add(piece.len());
+        Ok(piece.clone())
+    })
+}
+
+/// An answer with such a body, chunked.
+pub(crate) fn long_answer(pieces: usize, taken: Count) -> HttpResponse {
+    HttpResponse::Ok().body(BodyStream::new(long_body(pieces, taken)))
+}

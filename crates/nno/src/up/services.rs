@@ -1,0 +1,109 @@
+//! The services of the system, and how they find each other.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use futures_util::future::{BoxFuture, FutureExt};
+use kit::{
+    config::{self, Secret},
+    db::migrate,
+    service::{Application, Service, Settings},
+    shutdown::Shutdown,
+};
+use onboarding::Onboarding;
+use provisioning::Provisioning;
+use registry::Registry;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use stack_registry::StackRegistry;
+
+use super::port::Reserved;
+
+/// What all services are told.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// The processes' keys.
+    pub(crate) keys: PathBuf,
+    /// Where the local provider keeps what it makes.
+    pub(crate) provider: PathBuf,
+    /// HTTP worker threads of each.
+    pub(crate) workers: usize,
+}
+
+/// A service that could be started.
+pub(crate) struct Plan {
+    pub(crate) name: &'static str,
+    /// The most connections to its database that it opens.
+    pub(crate) connections: usize,
+    /// Its gRPC port, held as long as this is.
+    grpc: Reserved,
+    start: Start,
+}
+
+type Start = Box<dyn FnOnce(Urls, Shutdown) -> BoxFuture<'static, Result<Application>> + Send>;
+
+/// How a service reaches its database.
+#[derive(Debug)]
+pub(crate) struct Urls {
+    /// As the role that owns the tables and migrates.
+    pub(crate) owner: SecretString,
+    /// As the role that serves.
+    pub(crate) app: SecretString,
+}
+
+/// All services, in the order in which they are started: the called before the callers, as far as they do not call
+/// each other. Each knows the addresses of the others before any of them runs.
+///
+/// # Errors
+/// When no port is free, or the settings are not what a service takes.
+pub(crate) fn plan(site: &Site) -> Result<Vec<Plan>> {
+    let port = || Reserved::on_loopback().context("no free port on 127.0.0.1");
+    let (stack_registry, registry, provisioning, onboarding) = (port()?, port()?, port()?, port()?);
+    let of_registry = json!({ "stack_registry": peer(&stack_registry), "provisioning": peer(&provisioning) });
+    let of_provisioning = json!({ "registry": peer(&registry), "data_dir": site.provider });
+    let of_onboarding = json!({ "registry": peer(&registry), "provisioning": peer(&provisioning) });
+    Ok(vec![
+        Plan::of::<StackRegistry>(site, stack_registry, json!({}))?,
+        Plan::of::<Registry>(site, registry, of_registry)?,
+        Plan::of::<Provisioning>(site, provisioning, of_provisioning)?,
+        Plan::of::<Onboarding>(site, onboarding, of_onboarding)?,
+    ])
+}
+
+fn peer(grpc: &Reserved) -> Value {
+    json!({ "url": format!("http://{}", grpc.address) })
+}
+
+impl Plan {
+    fn of<S: Service>(site: &Site, grpc: Reserved, own: Value) -> Result<Self> {
+        let overrides = json!({
+            "http": { "bind": "127.0.0.1:0", "workers": site.workers },
+            "grpc": { "bind": grpc.address },
+            "identity": { "keys_dir": site.keys },
+            "service": own,
+        });
+        let mut settings: Settings<S::Own> = config::with_overrides(S::DEFAULTS, overrides).context(S::NAME)?;
+        let database = &settings.database;
+        let connections = site.workers * database.pool_per_worker + database.pool_background;
+        let start = move |urls: Urls, shutdown| {
+            async move {
+                let ran = migrate::run(urls.owner.expose_secret(), S::migrations()).await?;
+                tracing::info!(service = S::NAME, ran = ran.len(), "migrated");
+                settings.database.url = Secret::new(urls.app.expose_secret());
+                S::build(settings, shutdown).await
+            }
+            .boxed()
+        };
+        Ok(Self { name: S::NAME, connections, grpc, start: Box::new(start) })
+    }
+
+    /// Brings the database to the service's schema, and starts the service.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting.
+    pub(crate) async fn start(self, urls: Urls, shutdown: Shutdown) -> Result<Application> {
+        // The port is held until the service itself has it.
+        let Self { name, start, grpc: _held, .. } = self;
+        start(urls, shutdown).await.with_context(|| format!("cannot start {name}"))
+    }
+}

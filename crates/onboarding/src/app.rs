@@ -1,0 +1,107 @@
+//! What onboarding is made of.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use kit::{
+    Db,
+    config::PeerSettings,
+    db::Migrations,
+    grpc::{Access, Peer},
+    http::{self, ServiceConfig},
+    service::{Application, Parts, Service, Settings},
+    shutdown::Shutdown,
+};
+use saga::{Engine, EngineSettings, Interpose};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use utoipa::{
+    ToSchema,
+    openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
+};
+
+use crate::{sessions, steps};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// What onboarding alone can be told.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Own {
+    /// How long an onboarding may take before it is undone.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub session_lifetime: Duration,
+    pub registry: PeerSettings,
+    pub provisioning: PeerSettings,
+    pub engine: EngineSettings,
+}
+
+/// What handlers and steps work with.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub(crate) db: Db,
+    pub(crate) registry: Peer,
+    pub(crate) provisioning: Peer,
+    pub(crate) session_lifetime: Duration,
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// Onboarding as a service.
+#[derive(Debug)]
+pub struct Onboarding;
+
+/// The routes of all slices, under the platform's API and at the service's own root.
+fn routes(config: &mut ServiceConfig) {
+    config.service(utoipa_actix_web::scope("/api/v1/onboarding").configure(sessions::http)).configure(sessions::root);
+}
+
+impl Service for Onboarding {
+    const NAME: &'static str = "onboarding";
+    const DEFAULTS: &'static str = include_str!("../config/default.toml");
+    type Own = Own;
+
+    fn migrations() -> Migrations {
+        Migrations::with_kit([saga::MIGRATIONS, MIGRATIONS])
+    }
+
+    fn openapi() -> OpenApi {
+        let info = InfoBuilder::new().title("NNO Onboarding API").version("1.0.0").build();
+        http::document(routes, OpenApiBuilder::new().info(info).build())
+    }
+
+    async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
+        Self::build_interposed(settings, shutdown, None).await
+    }
+}
+
+impl Onboarding {
+    /// Starts it with something that interferes with its sagas, for tests.
+    ///
+    /// # Errors
+    /// Those of [`Service::build`].
+    pub async fn build_interposed(
+        settings: Settings<Own>,
+        shutdown: Shutdown,
+        interpose: Option<Interpose>,
+    ) -> Result<Application> {
+        let parts = Parts::new::<Self>(&settings, shutdown).await?;
+        let own = settings.service;
+        let (database, signer, wake) = (parts.database.clone(), parts.signer.clone(), Arc::new(Notify::new()));
+        let engine = own.engine;
+        let state = move |db: Db| {
+            let registry = Peer::new("registry", &own.registry, signer.clone())?;
+            let provisioning = Peer::new("provisioning", &own.provisioning, signer.clone())?;
+            let session_lifetime = own.session_lifetime;
+            anyhow::Ok(App { db, registry, provisioning, session_lifetime, wake: Arc::clone(&wake) })
+        };
+        let app = state(parts.background.clone())?;
+        let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
+        Engine::interposed(db, app.clone(), engine, wake, vec![steps::definition()], interpose).start(&parts.shutdown);
+        // No service asks anything of onboarding over gRPC: what is served there is health alone.
+        let access = Access::new(parts.verifier.clone(), "nno.onboarding.v1.Onboarding", &[]);
+        let served = tonic::service::Routes::new(rpc::reflection()?);
+        parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
+    }
+}

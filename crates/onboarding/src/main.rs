@@ -1,0 +1,6 @@
+//! Onboarding as a process of its own.
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    kit::service::main::<onboarding::Onboarding>().await
+}

@@ -1,0 +1,142 @@
+//! Onboardings over HTTP.
+
+use actix_web::{HttpRequest, HttpResponse, get, patch, post, web::Data};
+use domain::{Error, Name, Page, Result, Slug, onboarding::SessionStatus, platform::Tier};
+use kit::{
+    Ctx,
+    db::counter_total,
+    http::{self, Answer, Command, HttpResult, ListQuery, Paged, Path, Query},
+};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    model::{Session, Started},
+    ops::{self, NewSession},
+    store,
+};
+use crate::App;
+
+/// A platform to be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct StartOnboarding {
+    platform_name: Name,
+    slug: Slug,
+    tier: Tier,
+    /// Id or name of a stack template; a default tenant gets a default stack made of it.
+    #[schema(nullable = false, min_length = 1, max_length = 64)]
+    stack_template_id: Option<String>,
+}
+
+/// What of an onboarding is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct UpdateOnboarding {
+    /// JSON text. The steps are kept by the onboarding itself: what differs from them is refused.
+    #[schema(nullable = false)]
+    steps: Option<String>,
+    #[schema(nullable = false)]
+    current_step: Option<String>,
+    /// JSON text, kept as it is.
+    #[schema(nullable = false)]
+    metadata: Option<String>,
+    /// `cancelled` has everything undone.
+    #[schema(nullable = false)]
+    status: Option<SessionStatus>,
+    #[schema(nullable = false)]
+    provision_job_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SessionsQuery {
+    status: Option<SessionStatus>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+/// Create an onboarding session.
+#[utoipa::path(request_body(content = StartOnboarding), responses((status = 201, body = Started)))]
+#[post("")]
+pub(crate) async fn create(app: Data<App>, command: Command<StartOnboarding>) -> HttpResult {
+    start(&app, command).await
+}
+
+/// Create an onboarding session.
+#[utoipa::path(request_body(content = StartOnboarding), responses((status = 201, body = Started)))]
+#[post("/")]
+pub(crate) async fn create_at_root(app: Data<App>, command: Command<StartOnboarding>) -> HttpResult {
+    start(&app, command).await
+}
+
+async fn start(app: &App, command: Command<StartOnboarding>) -> HttpResult {
+    let body = command.body;
+    let new = NewSession {
+        platform_name: body.platform_name,
+        slug: body.slug,
+        tier: body.tier,
+        stack_template_id: body.stack_template_id,
+    };
+    ops::start(app, &command.ctx, new).await?.created()
+}
+
+/// List onboarding sessions (operator-only), newest first.
+#[utoipa::path(params(SessionsQuery), responses((status = 200, body = Paged<Session>)))]
+#[get("/admin/sessions")]
+pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<SessionsQuery>) -> HttpResult {
+    ctx.caller.require_operator()?;
+    let (status, scope) = (query.0.status, &ctx.caller.scope);
+    let key = format!("sessions:{status:?}");
+    let (limit, after) = ListQuery { limit: query.0.limit, cursor: query.0.cursor }.parse(&key)?;
+    let (rows, steps, total) = app
+        .db
+        .read(async |c| {
+            let rows = store::page(c, scope, status, limit, &after).await?;
+            let ids: Vec<Uuid> = rows.iter().map(|(row, _)| row.id).collect();
+            let steps = saga::steps_of(c, &ids).await?;
+            let total = match status {
+                None => counter_total(c, store::COUNTER).await?,
+                Some(status) => store::count(c, scope, status).await?,
+            };
+            Ok((rows, steps, total))
+        })
+        .await?;
+    let page = Page::new(rows, limit, total, &key, |(_, saga)| saga.place());
+    let session = |(row, saga): (super::model::SessionRow, saga::Saga)| {
+        let own: Vec<_> = steps.iter().filter(|step| step.saga_id == row.id).cloned().collect();
+        Session::of(row, &saga, &own)
+    };
+    let items = page.items.into_iter().map(session).collect();
+    Ok(HttpResponse::Ok().json(Paged::from(Page { items, next: page.next, total: page.total })))
+}
+
+/// Get an onboarding session: every step, its attempts, its error and what it waits for.
+#[utoipa::path(responses((status = 200, body = Session)), path = "/{onboardingId}")]
+#[get("/{onboardingId:[0-9a-fA-F-]{36}}")]
+pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
+    http::read(&request, &ops::get(&app, &ctx, path.0).await?)
+}
+
+/// Update an onboarding session.
+#[utoipa::path(request_body(content = UpdateOnboarding), responses((status = 200, body = Session)), path = "/{onboardingId}")]
+#[patch("/{onboardingId:[0-9a-fA-F-]{36}}")]
+pub(crate) async fn update(app: Data<App>, path: Path<Uuid>, command: Command<UpdateOnboarding>) -> HttpResult {
+    let body = command.body;
+    let change = ops::Change {
+        metadata: json_text("metadata", body.metadata)?,
+        status: body.status,
+        steps: json_text("steps", body.steps)?,
+        current_step: body.current_step,
+        provision_job_id: body.provision_job_id,
+    };
+    ops::update(&app, &command.ctx, path.0, change).await?.ok()
+}
+
+fn json_text(field: &str, text: Option<String>) -> Result<Option<Value>> {
+    text.map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|why| Error::invalid(field, format!("must be JSON text: {why}")))
+}

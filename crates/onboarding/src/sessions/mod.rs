@@ -1,0 +1,18 @@
+//! Onboarding sessions. Table `sessions`, and the saga of the same id. Counter `sessions`.
+
+mod http;
+pub(crate) mod model;
+mod ops;
+mod store;
+
+use kit::http::ServiceConfig;
+
+/// Under `/api/v1/onboarding`.
+pub(crate) fn http(config: &mut ServiceConfig) {
+    config.service(http::create).service(http::list).service(http::get).service(http::update);
+}
+
+/// The same at the service's own root.
+pub(crate) fn root(config: &mut ServiceConfig) {
+    config.service(http::create_at_root).service(http::list).service(http::get).service(http::update);
+}

@@ -1,0 +1,129 @@
+//! The rows of sessions, and how one is answered.
+
+use chrono::{DateTime, Utc};
+use diesel::{Insertable, Queryable, Selectable};
+use domain::{
+    Name, PlatformId, Slug,
+    onboarding::SessionStatus,
+    platform::Tier,
+    saga::{Cause, SagaStatus, StepStatus},
+};
+use kit::clock;
+use saga::{Saga, StepRow, StepView};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::schema::sessions;
+
+/// What an onboarding is about.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = sessions, treat_none_as_default_value = false)]
+pub(crate) struct SessionRow {
+    pub(crate) id: Uuid,
+    pub(crate) platform_id: PlatformId,
+    pub(crate) user_id: String,
+    pub(crate) platform_name: Name,
+    pub(crate) slug: Slug,
+    pub(crate) tier: Tier,
+    pub(crate) stack_template_id: Option<String>,
+    pub(crate) provision_job_id: Uuid,
+    pub(crate) metadata: Value,
+    pub(crate) expires_at: DateTime<Utc>,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
+}
+
+/// An onboarding, and how far it is.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Session {
+    pub(crate) id: Uuid,
+    pub(crate) platform_id: PlatformId,
+    pub(crate) user_id: String,
+    pub(crate) status: SessionStatus,
+    pub(crate) steps: Vec<StepView>,
+    pub(crate) current_step: Option<String>,
+    pub(crate) metadata: Value,
+    pub(crate) stack_template_id: Option<String>,
+    pub(crate) tier: Tier,
+    pub(crate) provision_job_id: Option<Uuid>,
+    /// Why it is, or was, undone.
+    pub(crate) error: Option<String>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) started_at: DateTime<Utc>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) completed_at: Option<DateTime<Utc>>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) created_at: DateTime<Utc>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) updated_at: DateTime<Utc>,
+}
+
+/// The answer to a new onboarding.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Started {
+    pub(crate) onboarding_id: Uuid,
+    pub(crate) job_id: Option<Uuid>,
+    pub(crate) status: SessionStatus,
+    pub(crate) steps: Vec<StepView>,
+}
+
+/// What the steps are told: the saga's input.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Input {
+    pub(crate) platform_id: PlatformId,
+    pub(crate) platform_name: Name,
+    pub(crate) slug: Slug,
+    pub(crate) tier: Tier,
+    pub(crate) user_id: String,
+    pub(crate) stack_template_id: Option<String>,
+    pub(crate) provision_job_id: Uuid,
+    pub(crate) build_id: Uuid,
+}
+
+/// The status of a session whose saga stands so. While it is being undone, or waits for a person, it is in progress.
+fn status(saga: &Saga) -> SessionStatus {
+    match (saga.status, saga.cause) {
+        (SagaStatus::Completed, _) => SessionStatus::Completed,
+        (SagaStatus::Undone, Some(Cause::Cancelled)) => SessionStatus::Cancelled,
+        (SagaStatus::Undone, _) => SessionStatus::Failed,
+        _ => SessionStatus::InProgress,
+    }
+}
+
+impl Session {
+    pub(crate) fn of(row: SessionRow, saga: &Saga, steps: &[StepRow]) -> Self {
+        let status = status(saga);
+        let under_way = |step: &&StepRow| !matches!(step.status, StepStatus::Completed | StepStatus::Skipped);
+        let undone = |step: &&StepRow| step.may_have_effect();
+        let current = match saga.status {
+            SagaStatus::Undoing => steps.iter().rev().find(undone),
+            _ if status == SessionStatus::InProgress => steps.iter().find(under_way),
+            _ => None,
+        };
+        Self {
+            id: row.id,
+            platform_id: row.platform_id,
+            user_id: row.user_id,
+            status,
+            steps: steps.iter().map(StepView::from).collect(),
+            current_step: current.map(|step| step.name.clone()),
+            metadata: row.metadata,
+            stack_template_id: row.stack_template_id,
+            tier: row.tier,
+            provision_job_id: Some(row.provision_job_id),
+            error: saga.error.clone(),
+            started_at: saga.started_at.unwrap_or(saga.created_at),
+            completed_at: saga.finished_at,
+            expires_at: Some(row.expires_at),
+            created_at: row.created_at,
+            updated_at: row.updated_at.max(saga.updated_at),
+        }
+    }
+}

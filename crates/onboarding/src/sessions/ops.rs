@@ -1,0 +1,206 @@
+//! What can be done with onboardings.
+
+use domain::{Error, Kind, Name, PlatformId, Result, Slug, onboarding::SessionStatus, platform::Tier};
+use kit::{
+    Ctx, Done, Record, WriteCtx, clock,
+    db::NoEffect,
+    grpc::PeerCall,
+};
+use rpc::registry::{CheckSlugRequest, registry_client::RegistryClient};
+use saga::{NewSaga, StepView};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    model::{Input, Session, SessionRow, Started},
+    store,
+};
+use crate::{App, steps};
+
+/// What a new onboarding is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct NewSession {
+    pub(crate) platform_name: Name,
+    pub(crate) slug: Slug,
+    pub(crate) tier: Tier,
+    pub(crate) stack_template_id: Option<String>,
+}
+
+/// Records an onboarding; its steps run from then on, whatever becomes of this process.
+pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<Done<Started>> {
+    // A repetition is answered before the registry is asked: by now it knows the slug.
+    if let Some(done) = app.db.replay(ctx).await? {
+        return Ok(done);
+    }
+    check_slug(app, &ctx.ctx, &new.slug).await?;
+    let definition = steps::definition();
+    let done = app
+        .db
+        .tx("onboarding.start", ctx, async |tx| {
+            let row = row(&ctx.ctx, &new, app.session_lifetime);
+            let input = serde_json::to_value(input(&row)).map_err(Error::internal)?;
+            let new = NewSaga { id: row.id, subject: row.platform_id.to_string(), input, deadline: Some(row.expires_at) };
+            let (saga, steps) = new.rows(&definition, &ctx.ctx);
+            let started = Started {
+                onboarding_id: row.id,
+                job_id: Some(row.provision_job_id),
+                status: SessionStatus::InProgress,
+                steps: steps.iter().map(StepView::from).collect(),
+            };
+            let session = Session::of(row.clone(), &saga, &steps);
+            let record = Record::change("onboarding.started", "onboarding", row.id)
+                .of(&row.platform_id)
+                .after(&session)
+                .count(store::COUNTER, 1);
+            let change = (saga::insert(saga), saga::insert_steps(steps), store::insert(row));
+            tx.finish(change, record, started, |_| None).await
+        })
+        .await?;
+    app.wake.notify_one();
+    Ok(done)
+}
+
+/// A slug that is taken is told at once when the registry can be asked; else the first step finds it out.
+async fn check_slug(app: &App, ctx: &Ctx, slug: &Slug) -> Result<()> {
+    let call = PeerCall { deadline: Some(std::time::Duration::from_secs(2)), ..PeerCall::default() };
+    let request = app.registry.request(ctx, call, CheckSlugRequest { slug: slug.to_string() })?;
+    match app.registry.answer(RegistryClient::new(app.registry.channel()).check_slug(request).await) {
+        Ok(answer) if answer.taken => {
+            Err(Error::new(Kind::AlreadyExists, format!("The slug '{slug}' is taken")).with("slug", slug))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::info!(error = error.message(), context = error.log_context(), "the slug could not be checked");
+            Ok(())
+        }
+    }
+}
+
+fn row(ctx: &Ctx, new: &NewSession, lifetime: std::time::Duration) -> SessionRow {
+    let now = clock::now();
+    SessionRow {
+        id: domain::id::uuid_v7(),
+        platform_id: PlatformId::random(),
+        user_id: ctx.caller.id.clone(),
+        platform_name: new.platform_name.clone(),
+        slug: new.slug.clone(),
+        tier: new.tier,
+        stack_template_id: new.stack_template_id.clone(),
+        provision_job_id: domain::id::uuid_v7(),
+        metadata: json!({ "platformName": new.platform_name, "slug": new.slug }),
+        expires_at: now + lifetime,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn input(row: &SessionRow) -> Input {
+    Input {
+        platform_id: row.platform_id.clone(),
+        platform_name: row.platform_name.clone(),
+        slug: row.slug.clone(),
+        tier: row.tier,
+        user_id: row.user_id.clone(),
+        stack_template_id: row.stack_template_id.clone(),
+        provision_job_id: row.provision_job_id,
+        build_id: domain::id::uuid_v7(),
+    }
+}
+
+/// An onboarding, for its owner or an operator.
+pub(crate) async fn get(app: &App, ctx: &Ctx, id: Uuid) -> Result<Session> {
+    let scope = &ctx.caller.scope;
+    let (row, told) = app.db.read(async |c| store::get(c, scope, id).await).await?;
+    may_see(ctx, &row)?;
+    Ok(Session::of(row, &told.saga, &told.steps))
+}
+
+fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
+    if ctx.caller.is_operator() || ctx.caller.id == row.user_id {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Forbidden, "Only the owner of an onboarding and operators may see it"))
+}
+
+/// What of an onboarding a client asks to change.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change {
+    pub(crate) metadata: Option<Value>,
+    pub(crate) status: Option<SessionStatus>,
+    pub(crate) steps: Option<Value>,
+    pub(crate) current_step: Option<String>,
+    pub(crate) provision_job_id: Option<String>,
+}
+
+/// Changes what a client keeps with an onboarding, or cancels it. What the saga keeps may be named, not changed.
+pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) -> Result<Done<Session>> {
+    let done = app
+        .db
+        .tx("onboarding.update", ctx, async |tx| {
+            let c = tx.conn().await?;
+            let (row, told) = store::get(c, &ctx.ctx.caller.scope, id).await?;
+            may_see(&ctx.ctx, &row)?;
+            let before = Session::of(row.clone(), &told.saga, &told.steps);
+            ctx.check_match(&before)?;
+            refuse_what_the_saga_keeps(&before, &change)?;
+            let cancels = asks_to_cancel(&before, change.status)?;
+            if cancels {
+                saga::ask_undo(c, id, &format!("cancelled by {}", ctx.ctx.caller.id)).await?;
+            }
+            let mut after = before.clone();
+            after.updated_at = clock::now();
+            let action = if cancels { "onboarding.cancelled" } else { "onboarding.updated" };
+            let record = |after: &Session| {
+                Record::change(action, "onboarding", id).of(&row.platform_id).before(&before).after(after)
+            };
+            match &change.metadata {
+                Some(metadata) => {
+                    after.metadata = metadata.clone();
+                    let effect = (store::set_metadata(id, metadata.clone(), after.updated_at),);
+                    tx.finish(effect, record(&after), after, |_| None).await
+                }
+                None if cancels => tx.finish(NoEffect, record(&after), after, |_| None).await,
+                None => Ok(before),
+            }
+        })
+        .await?;
+    app.wake.notify_one();
+    Ok(done)
+}
+
+/// A client may say again what is so, and nothing else.
+fn refuse_what_the_saga_keeps(session: &Session, change: &Change) -> Result<()> {
+    let kept = |field: &str| {
+        Error::new(Kind::Conflict, format!("{field} is kept by the onboarding itself and cannot be set")).with("field", field)
+    };
+    if change.current_step.is_some() && change.current_step != session.current_step {
+        return Err(kept("currentStep"));
+    }
+    if change.provision_job_id.is_some() && change.provision_job_id != session.provision_job_id.map(|id| id.to_string()) {
+        return Err(kept("provisionJobId"));
+    }
+    let Some(steps) = &change.steps else { return Ok(()) };
+    let said = steps.as_array().ok_or_else(|| Error::invalid("steps", "must be the JSON text of an array"))?;
+    let same = said.len() == session.steps.len()
+        && said.iter().zip(&session.steps).all(|(said, step)| {
+            said.get("name").and_then(Value::as_str) == Some(&step.name)
+                && said.get("status").and_then(Value::as_str) == Some(step.status.as_str())
+        });
+    if same { Ok(()) } else { Err(kept("steps")) }
+}
+
+fn asks_to_cancel(session: &Session, status: Option<SessionStatus>) -> Result<bool> {
+    match status {
+        None => Ok(false),
+        Some(status) if status == session.status => Ok(false),
+        Some(SessionStatus::Cancelled) if session.status == SessionStatus::InProgress => Ok(true),
+        Some(status) => {
+            let message = format!("an onboarding that is {} cannot be made {status}", session.status);
+            let allowed: &[&str] = if session.status == SessionStatus::InProgress { &["cancelled"] } else { &[] };
+            Err(Error::new(Kind::InvalidTransition, message)
+                .with("from", session.status)
+                .with("event", status)
+                .with("allowed", allowed))
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A pending platform, owned by who asked. Its id was chosen with the session, so that there is always something to
+//! undo by, whatever became of the call.
+
+use async_trait::async_trait;
+use domain::{
+    Error, Kind, Result,
+    platform::{PlatformEvent, PlatformStatus},
+};
+use kit::grpc::PeerCall;
+use rpc::registry::{CreatePlatformRequest, registry_client::RegistryClient};
+use saga::{Progress, Step, StepCx};
+
+use super::{platform, transition};
+use crate::{App, sessions::model::Input};
+
+pub(crate) struct CreatePlatform;
+
+#[async_trait]
+impl Step<App> for CreatePlatform {
+    fn name(&self) -> &'static str {
+        "create_platform"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let input: Input = cx.input()?;
+        let message = CreatePlatformRequest {
+            name: input.platform_name.to_string(),
+            slug: input.slug.to_string(),
+            tier: input.tier.to_string(),
+            owner_user_id: input.user_id,
+            platform_id: input.platform_id.to_string(),
+        };
+        let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+        app.registry.answer(RegistryClient::new(app.registry.channel()).create_platform(request).await)?;
+        Progress::done(input.platform_id)
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        let input: Input = cx.input()?;
+        // From wherever the platform got to, event by event, to deleted.
+        loop {
+            let now = match platform(app, cx).await {
+                Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+                now => now?,
+            };
+            // Never another one's platform, however unlikely that it has the same random id.
+            if now.slug != input.slug.as_str() {
+                return Ok(());
+            }
+            let event = match PlatformStatus::parse(&now.status).map_err(Error::internal)? {
+                PlatformStatus::Deleted => return Ok(()),
+                PlatformStatus::Provisioning => PlatformEvent::Fail,
+                PlatformStatus::Active => PlatformEvent::Suspend,
+                _ => PlatformEvent::Delete,
+            };
+            transition(app, cx, event, cx.error.clone()).await?;
+        }
+    }
+}

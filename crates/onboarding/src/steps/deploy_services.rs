@@ -1,0 +1,93 @@
+//! The first build is recorded and, if a template was asked for, a default tenant gets a default stack of it. The
+//! secrets of the platform's workers were set and marked when provisioning made them.
+
+use async_trait::async_trait;
+use domain::{Result, build::BuildTrigger, resource::Environment};
+use kit::grpc::PeerCall;
+use rpc::registry::{
+    EnsureStackRequest, EnsureTenantRequest, FinishBuildRequest, StartBuildRequest, registry_client::RegistryClient,
+};
+use saga::{Progress, Step, StepCx};
+use serde::{Deserialize, Serialize};
+
+use super::setup_repo::Repository;
+use crate::{App, sessions::model::Input};
+
+pub(crate) struct DeployServices;
+
+/// What verification knows of the deployment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Deployed {
+    pub(crate) build_id: String,
+    pub(crate) stack_id: Option<String>,
+}
+
+#[async_trait]
+impl Step<App> for DeployServices {
+    fn name(&self) -> &'static str {
+        "deploy_services"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let input: Input = cx.input()?;
+        let repository: Repository = cx.output("setup_repo")?;
+        let message = StartBuildRequest {
+            build_id: input.build_id.to_string(),
+            platform_id: cx.subject.clone(),
+            environment: Environment::Prod.to_string(),
+            triggered_by: BuildTrigger::Manual.to_string(),
+            repo_name: Some(repository.repo_name.clone()),
+            last_commit_sha: Some(repository.commit_sha),
+        };
+        let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+        app.registry.answer(RegistryClient::new(app.registry.channel()).start_build(request).await)?;
+        let stack_id = match &input.stack_template_id {
+            Some(template) => Some(default_stack(app, cx, template, repository.repo_name).await?),
+            None => None,
+        };
+        Progress::done(Deployed { build_id: input.build_id.to_string(), stack_id })
+    }
+
+    /// The platform is deleted with all that hangs on it; what is left is to say how the build ended.
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        let input: Input = cx.input()?;
+        finish_build(app, cx, &input.build_id.to_string(), "failed").await
+    }
+}
+
+/// Says how a build ended; one that is not there is no fault.
+pub(crate) async fn finish_build(app: &App, cx: &StepCx, build_id: &str, status: &str) -> Result<()> {
+    let message = FinishBuildRequest {
+        platform_id: cx.subject.clone(),
+        build_id: build_id.to_owned(),
+        status: status.to_owned(),
+        cf_deployment_id: None,
+    };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    match app.registry.answer(RegistryClient::new(app.registry.channel()).finish_build(request).await) {
+        Err(error) if error.kind() == domain::Kind::NotFound => Ok(()),
+        answer => answer.map(drop),
+    }
+}
+
+async fn default_stack(app: &App, cx: &StepCx, template: &str, repo_name: String) -> Result<String> {
+    let tenant = EnsureTenantRequest {
+        platform_id: cx.subject.clone(),
+        name: "Default".to_owned(),
+        slug: "default".to_owned(),
+    };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), tenant)?;
+    let tenant = app.registry.answer(RegistryClient::new(app.registry.channel()).ensure_tenant(request).await)?;
+    let stack = EnsureStackRequest {
+        platform_id: cx.subject.clone(),
+        tenant_id: tenant.entity_id,
+        name: "default".to_owned(),
+        is_default: true,
+        template_id: template.to_owned(),
+        repo_name: Some(repo_name),
+    };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), stack)?;
+    let stack = app.registry.answer(RegistryClient::new(app.registry.channel()).ensure_stack(request).await)?;
+    Ok(stack.stack_id)
+}

@@ -1,0 +1,45 @@
+//! What an onboarding does: five steps, each undone by itself.
+
+mod create_platform;
+mod deploy_services;
+mod provision_infra;
+mod setup_repo;
+mod verify;
+
+use domain::{Error, Result, platform::PlatformEvent};
+use kit::grpc::PeerCall;
+use rpc::registry::{GetPlatformRequest, Platform, TransitionPlatformRequest, registry_client::RegistryClient};
+use saga::{Definition, OnFailure, StepCx};
+
+use crate::App;
+
+/// The saga of an onboarding.
+pub(crate) fn definition() -> Definition<App> {
+    Definition {
+        kind: "onboarding",
+        version: 1,
+        steps: vec![
+            Box::new(create_platform::CreatePlatform),
+            Box::new(provision_infra::ProvisionInfra),
+            Box::new(setup_repo::SetupRepo),
+            Box::new(deploy_services::DeployServices),
+            Box::new(verify::Verify),
+        ],
+        on_failure: OnFailure::Undo,
+    }
+}
+
+/// Makes an event happen to the platform; one that has happened already is left as it is.
+async fn transition(app: &App, cx: &StepCx, event: PlatformEvent, reason: Option<String>) -> Result<Platform> {
+    let message = TransitionPlatformRequest { platform_id: cx.subject.clone(), event: event.to_string(), reason };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    let answer = RegistryClient::new(app.registry.channel()).transition_platform(request).await;
+    app.registry.answer(answer)?.platform.ok_or_else(|| Error::internal("the registry gave no platform"))
+}
+
+/// The platform as it is now, deleted or not.
+async fn platform(app: &App, cx: &StepCx) -> Result<Platform> {
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), GetPlatformRequest { platform_id: cx.subject.clone() })?;
+    let answer = RegistryClient::new(app.registry.channel()).get_platform(request).await;
+    app.registry.answer(answer)?.platform.ok_or_else(|| Error::internal("the registry gave no platform"))
+}

@@ -1,0 +1,62 @@
+//! The platform's repository, made from the starter with one commit, and its name in the registry.
+
+use async_trait::async_trait;
+use domain::{Kind, Result};
+use kit::grpc::PeerCall;
+use rpc::{
+    provisioning::{DeleteRepositoryRequest, EnsureRepositoryRequest, provisioning_client::ProvisioningClient},
+    registry::{SetRepositoryRequest, registry_client::RegistryClient},
+};
+use saga::{Progress, Step, StepCx};
+use serde::{Deserialize, Serialize};
+
+use crate::{App, sessions::model::Input};
+
+pub(crate) struct SetupRepo;
+
+/// What later steps know of the repository.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Repository {
+    pub(crate) repo_name: String,
+    pub(crate) commit_sha: String,
+}
+
+#[async_trait]
+impl Step<App> for SetupRepo {
+    fn name(&self) -> &'static str {
+        "setup_repo"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let input: Input = cx.input()?;
+        let message = EnsureRepositoryRequest {
+            platform_id: cx.subject.clone(),
+            platform_name: input.platform_name.to_string(),
+            platform_slug: input.slug.to_string(),
+        };
+        let request = app.provisioning.request(&cx.ctx, PeerCall::default(), message)?;
+        let answer = ProvisioningClient::new(app.provisioning.channel()).ensure_repository(request).await;
+        let made = app.provisioning.answer(answer)?;
+        set_in_registry(app, cx, Some(made.repo_name.clone())).await?;
+        Progress::done(Repository { repo_name: made.repo_name, commit_sha: made.commit_sha })
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        let message = DeleteRepositoryRequest { platform_id: cx.subject.clone() };
+        let request = app.provisioning.request(&cx.ctx, PeerCall::default(), message)?;
+        let answer = ProvisioningClient::new(app.provisioning.channel()).delete_repository(request).await;
+        app.provisioning.answer(answer)?;
+        match set_in_registry(app, cx, None).await {
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+}
+
+async fn set_in_registry(app: &App, cx: &StepCx, repo_name: Option<String>) -> Result<()> {
+    let message = SetRepositoryRequest { platform_id: cx.subject.clone(), repo_name };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    app.registry.answer(RegistryClient::new(app.registry.channel()).set_repository(request).await)?;
+    Ok(())
+}

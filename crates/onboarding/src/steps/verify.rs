@@ -1,0 +1,56 @@
+//! Every resource is active: the platform goes to active, and its first build has succeeded.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{Error, Kind, Result, platform::PlatformEvent, resource::ResourceStatus};
+use kit::grpc::PeerCall;
+use rpc::registry::{ListResourcesRequest, registry_client::RegistryClient};
+use saga::{Progress, Step, StepCx};
+
+use super::{
+    deploy_services::{Deployed, finish_build},
+    transition,
+};
+use crate::App;
+
+pub(crate) struct Verify;
+
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl Step<App> for Verify {
+    fn name(&self) -> &'static str {
+        "verify"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let message = ListResourcesRequest { platform_id: cx.subject.clone() };
+        let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+        let answer = RegistryClient::new(app.registry.channel()).list_resources(request).await;
+        let resources = app.registry.answer(answer)?.resources;
+        if resources.is_empty() {
+            return Err(Error::new(Kind::Unprocessable, "the platform has no resources"));
+        }
+        if let Some(failed) = resources.iter().find(|one| one.status == ResourceStatus::Failed.as_str()) {
+            return Err(Error::new(Kind::Unprocessable, format!("resource {} has failed", failed.cf_name)));
+        }
+        let waited: Vec<&str> = resources
+            .iter()
+            .filter(|one| one.status != ResourceStatus::Active.as_str())
+            .map(|one| one.cf_name.as_str())
+            .collect();
+        if !waited.is_empty() {
+            return Ok(Progress::Waiting { on: format!("resources {}", waited.join(", ")), ask_again: ASK_AGAIN });
+        }
+        let deployed: Deployed = cx.output("deploy_services")?;
+        finish_build(app, cx, &deployed.build_id, "success").await?;
+        transition(app, cx, PlatformEvent::Complete, None).await?;
+        Progress::done(resources.len())
+    }
+
+    /// What was verified is undone by the steps before.
+    async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
+        Ok(())
+    }
+}

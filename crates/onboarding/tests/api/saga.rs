@@ -1,0 +1,111 @@
+//! The saga, tried at every step: done twice, failed, killed, undone twice.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use ::saga::{Interpose, Point, Verdict};
+use domain::{Error, Kind};
+use rstest::rstest;
+
+use crate::system::System;
+
+const STEPS: [&str; 5] = ["create_platform", "provision_infra", "setup_repo", "deploy_services", "verify"];
+const JOB_STEPS: [&str; 4] = ["auth_database", "auth_worker", "auth_secret", "dns"];
+
+fn at(point: Point, step: &'static str, verdict: fn() -> Verdict) -> Interpose {
+    Arc::new(move |name, undo, now| if !undo && now == point && name == step { verdict() } else { Verdict::Go })
+}
+
+/// The same, but only the first time that the point is passed.
+fn once(point: Point, undo: bool, step: &'static str, verdict: fn() -> Verdict) -> Interpose {
+    let met = AtomicBool::new(false);
+    Arc::new(move |name, undoing, now| {
+        let here = undoing == undo && now == point && name == step;
+        if here && !met.swap(true, Ordering::SeqCst) { verdict() } else { Verdict::Go }
+    })
+}
+
+fn broken() -> Verdict {
+    Verdict::Fail(Error::new(Kind::Unprocessable, "broken on purpose"))
+}
+
+fn passing() -> Verdict {
+    Verdict::Fail(Error::new(Kind::ServiceUnavailable, "away for a moment"))
+}
+
+#[tokio::test]
+async fn every_step_twice_leaves_one_of_everything() {
+    let twice: Interpose = Arc::new(|_, _, point| if point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
+    let system = System::start_interposed(Some(Arc::clone(&twice)), Some(twice)).await;
+    let id = system.onboard("twice").await;
+    let session = system.ended(&id).await;
+    system.assert_whole(&session).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_failure_for_good_is_undone(#[values(0, 1, 2, 3, 4)] step: usize, #[values(false, true)] had_effect: bool) {
+    let point = if had_effect { Point::AfterEffect } else { Point::AfterIntent };
+    let system = System::start_interposed(Some(at(point, STEPS[step], broken)), None).await;
+    let id = system.onboard("broken").await;
+    let session = system.ended(&id).await;
+    assert_eq!(session["status"], "failed", "{session}");
+    assert!(session["error"].as_str().unwrap().contains("broken on purpose"), "{session}");
+    for (index, row) in session["steps"].as_array().unwrap().iter().enumerate() {
+        let expected = if index <= step { "compensated" } else { "skipped" };
+        assert_eq!(row["status"], expected, "{session}");
+    }
+    system.assert_nothing_left(&session, "broken").await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_failed_job_is_undone_and_so_is_the_onboarding(#[values(0, 1, 2, 3)] step: usize) {
+    let system = System::start_interposed(None, Some(at(Point::AfterEffect, JOB_STEPS[step], broken))).await;
+    let id = system.onboard("broken").await;
+    let session = system.ended(&id).await;
+    assert_eq!(session["status"], "failed", "{session}");
+    assert!(session["error"].as_str().unwrap().contains("provisioning job"), "{session}");
+    system.assert_nothing_left(&session, "broken").await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_passing_failure_is_tried_again(#[values(0, 1, 2, 3, 4)] step: usize) {
+    let interpose = once(Point::AfterEffect, false, STEPS[step], passing);
+    let system = System::start_interposed(Some(interpose), None).await;
+    let session = system.ended(&system.onboard("passing").await).await;
+    system.assert_whole(&session).await;
+    assert_eq!(session["steps"][step]["attempts"], 2, "{session}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_runner_that_dies_is_succeeded(
+    #[values(0, 1, 2, 3, 4)] step: usize,
+    #[values(Point::BeforeIntent, Point::AfterIntent, Point::AfterEffect, Point::AfterRecord)] point: Point,
+) {
+    let system = System::start_interposed(Some(once(point, false, STEPS[step], || Verdict::Die)), None).await;
+    let session = system.ended(&system.onboard("dies").await).await;
+    system.assert_whole(&session).await;
+}
+
+#[rstest]
+#[tokio::test]
+async fn undone_twice_and_by_a_runner_that_dies(#[values(0, 1, 2, 3, 4)] step: usize) {
+    let died = Mutex::new(false);
+    let interpose: Interpose = Arc::new(move |name, undo, point| match (undo, point) {
+        (false, Point::AfterEffect) if name == "verify" => broken(),
+        (true, Point::AfterIntent) => Verdict::Twice,
+        (true, Point::AfterEffect) if name == STEPS[step] && !std::mem::replace(&mut *died.lock().unwrap(), true) => {
+            Verdict::Die
+        }
+        _ => Verdict::Go,
+    });
+    let system = System::start_interposed(Some(interpose), None).await;
+    let session = system.ended(&system.onboard("undone").await).await;
+    assert_eq!(session["status"], "failed", "{session}");
+    system.assert_nothing_left(&session, "undone").await;
+}

@@ -1,0 +1,171 @@
+//! Onboardings over HTTP.
+
+use std::time::Duration;
+
+use domain::PlatformId;
+use kit::Caller;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::system::System;
+
+#[tokio::test]
+async fn one_command_onboards_a_platform() {
+    let system = System::start().await;
+    let body = json!({ "platformName": "Acme", "slug": "acme", "tier": "starter" });
+    let started = system.onboarding.post("/api/v1/onboarding", body).await.expect(201);
+    assert_eq!(started["status"], "in_progress");
+    assert_eq!(started["steps"].as_array().unwrap().len(), 5);
+    assert!(started["jobId"].is_string());
+    let session = system.ended(started["onboardingId"].as_str().unwrap()).await;
+    system.assert_whole(&session).await;
+    assert_eq!(session["currentStep"], Value::Null);
+    assert_eq!(session["provisionJobId"], started["jobId"]);
+    for step in session["steps"].as_array().unwrap() {
+        assert_eq!(step["status"], "completed");
+        assert_eq!(step["attempts"], 1, "{step}");
+        assert!(step["startedAt"].is_string() && step["completedAt"].is_string());
+    }
+    let id = session["platformId"].as_str().unwrap();
+    let platform = system.registry.get(&format!("/api/v1/platforms/{id}")).await.expect(200);
+    assert_eq!((platform["slug"].as_str(), platform["ownerUserId"].as_str()), (Some("acme"), Some("operator")));
+    assert_eq!(platform["repoName"], id);
+}
+
+#[tokio::test]
+async fn the_service_answers_at_its_own_root_too() {
+    let system = System::start().await;
+    let body = json!({ "platformName": "Root", "slug": "root", "tier": "growth" });
+    let started = system.onboarding.post("/", body).await.expect(201);
+    let id = started["onboardingId"].as_str().unwrap();
+    system.ended(id).await;
+    let here = system.onboarding.get(&format!("/{id}")).await.expect(200);
+    assert_eq!(here, system.onboarding.get(&format!("/api/v1/onboarding/{id}")).await.expect(200));
+    let list = system.onboarding.get("/admin/sessions?status=completed").await.expect(200);
+    assert_eq!((list["pagination"]["total"].as_i64(), list["data"][0]["id"].as_str()), (Some(1), Some(id)));
+    let none = system.onboarding.get("/api/v1/onboarding/admin/sessions?status=cancelled").await.expect(200);
+    assert_eq!(none["pagination"]["total"], 0);
+}
+
+#[tokio::test]
+async fn bad_input_is_told_all_at_once() {
+    let system = System::start().await;
+    let body = json!({ "platformName": "", "slug": "Not A Slug", "tier": "gold", "colour": "red" });
+    let details = system.onboarding.post("/api/v1/onboarding", body).await.expect_error(400, "VALIDATION_ERROR");
+    let mut paths: Vec<_> = details["fields"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
+    paths.dedup();
+    assert_eq!(paths, ["colour", "platformName", "slug", "tier"], "{details}");
+    let list = system.onboarding.get("/api/v1/onboarding/admin/sessions").await.expect(200);
+    assert_eq!(list["pagination"]["total"], 0);
+}
+
+#[tokio::test]
+async fn a_taken_slug_is_told_at_once() {
+    let system = System::start().await;
+    system.registry.post("/api/v1/platforms", json!({ "name": "First", "slug": "taken" })).await.expect(201);
+    let body = json!({ "platformName": "Second", "slug": "taken", "tier": "starter" });
+    system.onboarding.post("/api/v1/onboarding", body).await.expect_error(409, "ALREADY_EXISTS");
+}
+
+#[tokio::test]
+async fn a_slug_that_is_taken_meanwhile_fails_the_first_step() {
+    let system = System::start().await;
+    // Both pass the first look, because neither platform is there yet.
+    let (first, second) = tokio::join!(system.onboard("race"), async {
+        let body = json!({ "platformName": "Second", "slug": "race", "tier": "starter" });
+        system.onboarding.post("/api/v1/onboarding", body).await
+    });
+    let first = system.ended(&first).await;
+    let mut outcomes = vec![first["status"].as_str().unwrap().to_owned()];
+    if second.status == 201 {
+        let second = system.ended(second.body["onboardingId"].as_str().unwrap()).await;
+        outcomes.push(second["status"].as_str().unwrap().to_owned());
+    } else {
+        second.expect_error(409, "ALREADY_EXISTS");
+    }
+    assert_eq!(outcomes.iter().filter(|status| *status == "completed").count(), 1, "{outcomes:?}");
+    let platforms = system.registry.get("/api/v1/platforms").await.expect(200);
+    assert_eq!(platforms["pagination"]["total"], 1, "{platforms}");
+}
+
+#[tokio::test]
+async fn repeated_with_the_same_key_it_is_the_same_onboarding() {
+    let system = System::start().await;
+    let body = json!({ "platformName": "Acme", "slug": "again", "tier": "starter" });
+    let post = |body: Value| {
+        let system = &system;
+        async move { system.onboarding.send(Method::POST, "/api/v1/onboarding", &body, &[("Idempotency-Key", "k1")]).await }
+    };
+    let first = post(body.clone()).await;
+    let id = first.body["onboardingId"].as_str().unwrap().to_owned();
+    system.ended(&id).await;
+    let again = post(body.clone()).await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.expect(201), first.expect(201));
+    let mut other = body;
+    other["tier"] = json!("scale");
+    post(other).await.expect_error(422, "IDEMPOTENCY_MISMATCH");
+}
+
+#[tokio::test]
+async fn a_dry_run_keeps_nothing() {
+    let system = System::start().await;
+    let body = json!({ "platformName": "Acme", "slug": "dry", "tier": "starter" });
+    let answer = system.onboarding.post("/api/v1/onboarding?dryRun=true", body).await;
+    assert_eq!(answer.header("dry-run"), Some("true"));
+    answer.expect(201);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let list = system.onboarding.get("/api/v1/onboarding/admin/sessions").await.expect(200);
+    assert_eq!(list["pagination"]["total"], 0);
+    assert!(system.provider.live().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn cancelled_it_is_undone() {
+    let system = System::start().await;
+    // The peer is away, so the onboarding waits and says for what.
+    system.provisioning.stop().await;
+    let id = system.onboard("cancelled").await;
+    let path = format!("/api/v1/onboarding/{id}");
+    let waiting = loop {
+        let session = system.onboarding.get(&path).await.expect(200);
+        if session["steps"][1]["error"].is_string() {
+            break session;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(waiting["currentStep"], "provision_infra");
+    assert!(waiting["steps"][1]["nextAttemptAt"].is_string(), "{waiting}");
+    let refused = system.onboarding.patch(&path, json!({ "status": "completed" })).await;
+    assert_eq!(refused.expect_error(409, "INVALID_TRANSITION")["allowed"], json!(["cancelled"]));
+    system.onboarding.patch(&path, json!({ "status": "cancelled" })).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_client_keeps_metadata_and_nothing_else() {
+    let system = System::start().await;
+    let id = system.onboard("meta").await;
+    let session = system.ended(&id).await;
+    let path = format!("/api/v1/onboarding/{id}");
+    let changed = system.onboarding.patch(&path, json!({ "metadata": "{\"seen\":true}" })).await.expect(200);
+    assert_eq!(changed["metadata"], json!({ "seen": true }));
+    system.onboarding.patch(&path, json!({ "metadata": "{" })).await.expect_error(400, "VALIDATION_ERROR");
+    system.onboarding.patch(&path, json!({ "steps": "[]" })).await.expect_error(409, "CONFLICT");
+    let same = json!({ "steps": session["steps"].to_string() });
+    system.onboarding.patch(&path, same).await.expect(200);
+    system.onboarding.patch(&path, json!({ "status": "cancelled" })).await.expect_error(409, "INVALID_TRANSITION");
+}
+
+#[tokio::test]
+async fn strangers_get_in_nowhere() {
+    let system = System::start().await;
+    let id = system.onboard("strange").await;
+    for path in ["/api/v1/onboarding/admin/sessions".to_owned(), format!("/{id}")] {
+        let answer = system.onboarding.anonymous(Method::GET, &path).send().await.unwrap();
+        assert_eq!(answer.status(), 401);
+    }
+    let missing = PlatformId::random();
+    system.onboarding.get(&format!("/api/v1/onboarding/{missing}")).await.expect_error(404, "NOT_FOUND");
+    let answer = system.onboarding.request_as(&Caller::operator(), Method::PUT, "/api/v1/onboarding").send().await.unwrap();
+    assert_eq!(testkit::Response::read(answer).await.expect_error(405, "METHOD_NOT_ALLOWED")["allowed"], json!(["POST"]));
+}

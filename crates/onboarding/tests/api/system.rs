@@ -1,0 +1,127 @@
+//! The whole system in one process, each service with its own database.
+
+use std::{net::TcpListener, time::Duration};
+
+use onboarding::Onboarding;
+use provisioning::{
+    Provisioning,
+    providers::{Clock, fake::FakeProvider},
+};
+use registry::Registry;
+use ::saga::Interpose;
+use serde_json::{Value, json};
+use stack_registry::StackRegistry;
+use tempfile::TempDir;
+use testkit::{Keys, TestDb, TestService};
+
+pub(crate) struct System {
+    pub(crate) registry: TestService,
+    pub(crate) stacks: TestService,
+    pub(crate) provisioning: TestService,
+    pub(crate) onboarding: TestService,
+    /// What the provider made, and what it was asked.
+    pub(crate) provider: FakeProvider,
+    _folder: TempDir,
+}
+
+/// How often the engines look and how soon a dead one is succeeded: quick, because tests wait for it.
+pub(crate) fn quick_engine() -> Value {
+    json!({ "concurrency": 16, "lease": "1s", "poll": "20ms" })
+}
+
+/// A port that nothing listens on now.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port()
+}
+
+impl System {
+    pub(crate) async fn start() -> Self {
+        Self::start_interposed(None, None).await
+    }
+
+    /// With something that interferes with the sagas of onboarding and of provisioning.
+    pub(crate) async fn start_interposed(onboarding: Option<Interpose>, provisioning: Option<Interpose>) -> Self {
+        let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
+        let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
+        let [grpc_registry, grpc_stacks, grpc_provisioning] = [free_port(), free_port(), free_port()];
+        let url = |port: u16| json!({ "url": format!("http://127.0.0.1:{port}") });
+        let bind = |port: u16| json!({ "bind": format!("127.0.0.1:{port}") });
+
+        let set = json!({ "grpc": bind(grpc_stacks) });
+        let stacks = TestService::start_on::<StackRegistry>(TestDb::of::<StackRegistry>().await, keys.clone(), set).await;
+        let peers = json!({ "stack_registry": url(grpc_stacks), "provisioning": url(grpc_provisioning) });
+        let set = json!({ "grpc": bind(grpc_registry), "service": peers });
+        let registry = TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
+        let set = json!({ "grpc": bind(grpc_provisioning), "service": {
+            "provider": "fake", "data_dir": folder.path(), "registry": url(grpc_registry), "engine": quick_engine(),
+        }});
+        let db = TestDb::of::<Provisioning>().await;
+        let provisioning = TestService::start_built::<Provisioning, _>(db, keys.clone(), set, |settings, shutdown| {
+            Provisioning::build_interposed(settings, shutdown, provisioning)
+        })
+        .await;
+        let set = json!({ "service": {
+            "registry": url(grpc_registry), "provisioning": url(grpc_provisioning), "engine": quick_engine(),
+        }});
+        let db = TestDb::of::<Onboarding>().await;
+        let onboarding = TestService::start_built::<Onboarding, _>(db, keys, set, |settings, shutdown| {
+            Onboarding::build_interposed(settings, shutdown, onboarding)
+        })
+        .await;
+        Self { registry, stacks, provisioning, onboarding, provider, _folder: folder }
+    }
+
+    /// Starts an onboarding and gives its id.
+    pub(crate) async fn onboard(&self, slug: &str) -> String {
+        let body = json!({ "platformName": "Acme", "slug": slug, "tier": "starter" });
+        let started = self.onboarding.post("/api/v1/onboarding", body).await.expect(201);
+        started["onboardingId"].as_str().unwrap().to_owned()
+    }
+
+    /// The session once it has ended.
+    pub(crate) async fn ended(&self, id: &str) -> Value {
+        for _ in 0..3000 {
+            let session = self.onboarding.get(&format!("/api/v1/onboarding/{id}")).await.expect(200);
+            if session["status"] != "in_progress" {
+                return session;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("still in progress: {}", self.onboarding.get(&format!("/api/v1/onboarding/{id}")).await.body);
+    }
+
+    /// Checks that the onboarding left one whole platform and nothing else.
+    pub(crate) async fn assert_whole(&self, session: &Value) {
+        assert_eq!(session["status"], "completed", "{session}");
+        let id = session["platformId"].as_str().unwrap();
+        let platform = self.registry.get(&format!("/api/v1/platforms/{id}")).await.expect(200);
+        assert_eq!(platform["status"], "active");
+        let resources = self.registry.get(&format!("/api/v1/platforms/{id}/resources")).await.expect(200);
+        let mut names: Vec<_> = resources["data"].as_array().unwrap().iter().map(|one| one["cfName"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, [format!("{id}-default-auth"), format!("{id}-default-auth-db")]);
+        assert!(resources["data"].as_array().unwrap().iter().all(|one| one["status"] == "active"), "{resources}");
+        let builds = self.registry.get(&format!("/api/v1/platforms/{id}/builds")).await.expect(200);
+        assert_eq!(builds["data"].as_array().unwrap().len(), 1, "{builds}");
+        assert_eq!(builds["data"][0]["buildStatus"], "success");
+        let events = self.registry.get(&format!("/api/v1/platforms/{id}/lifecycle")).await.expect(200);
+        let to: Vec<_> = events["data"].as_array().unwrap().iter().rev().map(|one| one["toStatus"].as_str().unwrap()).collect();
+        assert_eq!(to, ["pending", "provisioning", "active"], "each happened once, in order");
+        // d1, worker, its secret, two host names, the repository.
+        let live = self.provider.live().await.unwrap();
+        assert_eq!(live.len(), 6, "{live:?}");
+        assert_eq!(self.provider.doubles().await.unwrap(), Vec::<String>::new());
+    }
+
+    /// Checks that nothing is left of the onboarding and that its slug is free again.
+    pub(crate) async fn assert_nothing_left(&self, session: &Value, slug: &str) {
+        let id = session["platformId"].as_str().unwrap();
+        self.registry.get(&format!("/api/v1/platforms/{id}")).await.expect_error(404, "NOT_FOUND");
+        let live = self.provider.live().await.unwrap();
+        assert!(live.is_empty(), "orphans: {live:?}");
+        let platforms = self.registry.get("/api/v1/platforms").await.expect(200);
+        assert_eq!(platforms["pagination"]["total"], 0, "{platforms}");
+        let body = json!({ "name": "Next", "slug": slug });
+        self.registry.post("/api/v1/platforms", body).await.expect(201);
+    }
+}

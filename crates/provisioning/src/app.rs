@@ -1,0 +1,134 @@
+//! What provisioning is made of.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context, Result};
+use domain::HostName;
+use kit::{
+    Db, clock,
+    config::PeerSettings,
+    db::Migrations,
+    grpc::{Access, Peer},
+    http::{self, ServiceConfig},
+    service::{Application, Parts, Service, Settings},
+    shutdown::Shutdown,
+};
+use rpc::provisioning::provisioning_server::ProvisioningServer;
+use saga::{Engine, EngineSettings, Interpose};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use utoipa::{
+    ToSchema,
+    openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
+};
+
+use crate::{
+    grpc, jobs,
+    providers::{Clock, Provider, fake::FakeProvider, local},
+    steps,
+};
+
+/// What provisioning alone can be told.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Own {
+    pub provider: ProviderName,
+    /// Where the provider keeps its things.
+    #[schema(value_type = String)]
+    pub data_dir: PathBuf,
+    /// What the host names of workers and pages end in.
+    pub base_domain: HostName,
+    pub registry: PeerSettings,
+    pub engine: EngineSettings,
+}
+
+/// Who makes things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderName {
+    /// Real things on this machine.
+    Local,
+    /// Only remembers what it was asked; for tests.
+    Fake,
+}
+
+/// What handlers and steps work with.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) db: Db,
+    pub(crate) registry: Peer,
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) base_domain: HostName,
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// Provisioning as a service.
+#[derive(Debug)]
+pub struct Provisioning;
+
+/// The routes of all slices.
+fn routes(config: &mut ServiceConfig) {
+    config.service(utoipa_actix_web::scope("/api/v1/provision").configure(jobs::http));
+}
+
+async fn open(own: &Own) -> Result<Arc<dyn Provider>> {
+    let clock = Clock::from_fn(|| clock::now().timestamp_millis());
+    let cannot = || format!("cannot use the provider's folder {}", own.data_dir.display());
+    Ok(match own.provider {
+        ProviderName::Local => {
+            let settings = local::LocalSettings::new(&own.data_dir);
+            Arc::new(local::LocalProvider::open(settings, clock).await.with_context(cannot)?)
+        }
+        ProviderName::Fake => Arc::new(FakeProvider::open(&own.data_dir, None, clock).with_context(cannot)?),
+    })
+}
+
+impl Service for Provisioning {
+    const NAME: &'static str = "provisioning";
+    const DEFAULTS: &'static str = include_str!("../config/default.toml");
+    type Own = Own;
+
+    fn migrations() -> Migrations {
+        Migrations::with_kit([saga::MIGRATIONS])
+    }
+
+    fn openapi() -> OpenApi {
+        let info = InfoBuilder::new().title("NNO Provisioning API").version("1.0.0").build();
+        http::document(routes, OpenApiBuilder::new().info(info).build())
+    }
+
+    async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
+        Self::build_interposed(settings, shutdown, None).await
+    }
+}
+
+impl Provisioning {
+    /// Starts it with something that interferes with its sagas, for tests.
+    ///
+    /// # Errors
+    /// Those of [`Service::build`].
+    pub async fn build_interposed(
+        settings: Settings<Own>,
+        shutdown: Shutdown,
+        interpose: Option<Interpose>,
+    ) -> Result<Application> {
+        let parts = Parts::new::<Self>(&settings, shutdown).await?;
+        let own = settings.service;
+        let provider = open(&own).await?;
+        let (database, signer, wake) =
+            (parts.database.clone(), parts.signer.clone(), Arc::new(Notify::new()));
+        let engine = own.engine;
+        let state = move |db: Db| {
+            let registry = Peer::new("registry", &own.registry, signer.clone())?;
+            let (provider, wake) = (Arc::clone(&provider), Arc::clone(&wake));
+            anyhow::Ok(App { db, registry, provider, base_domain: own.base_domain.clone(), wake })
+        };
+        let app = state(parts.background.clone())?;
+        let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
+        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose).start(&parts.shutdown);
+        let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
+        let served =
+            tonic::service::Routes::new(ProvisioningServer::new(app)).add_service(rpc::reflection()?);
+        parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
+    }
+}

@@ -1,0 +1,151 @@
+//! Jobs over HTTP. Operators only.
+
+use actix_web::{HttpRequest, HttpResponse, get, post, web::Data};
+use domain::{
+    Page, PlatformId,
+    job::{JobStatus, JobType},
+    resource::Environment,
+};
+use kit::{
+    Ctx,
+    db::counter_total,
+    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query},
+};
+use saga::{Filter, Saga, StepRow};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    model::{Job, Queued},
+    ops,
+};
+use crate::{App, steps::platform};
+
+/// What a new platform's infrastructure is made of.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ProvisionPlatform {
+    platform_id: PlatformId,
+    plan_tier: domain::platform::Tier,
+    #[schema(min_length = 1, max_length = 254)]
+    billing_email: String,
+    /// The entity that owns the resources; the platform itself if none is given.
+    #[schema(nullable = false)]
+    default_entity_id: Option<domain::EntityId>,
+    #[serde(default = "prod")]
+    #[schema(default = "prod")]
+    environment: Environment,
+}
+
+const fn prod() -> Environment {
+    Environment::Prod
+}
+
+/// The platform whose infrastructure is to be taken down.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct DeprovisionPlatform {
+    platform_id: PlatformId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(crate) struct JobsQuery {
+    /// Jobs of this platform alone.
+    platform_id: Option<PlatformId>,
+    /// Jobs in this status alone.
+    status: Option<JobStatus>,
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+/// Provision a platform's infrastructure.
+#[utoipa::path(request_body(content = ProvisionPlatform), responses((status = 202, body = Queued)))]
+#[post("/platform")]
+pub(crate) async fn provision_platform(app: Data<App>, command: Command<ProvisionPlatform>) -> HttpResult {
+    let body = command.body;
+    let input = platform::Input {
+        environment: body.environment,
+        entity_id: body.default_entity_id,
+        plan_tier: Some(body.plan_tier),
+        billing_email: Some(body.billing_email),
+    };
+    let input = serde_json::to_value(input).map_err(domain::Error::internal)?;
+    let (id, kind) = (domain::id::uuid_v7(), JobType::ProvisionPlatform);
+    let done = ops::enqueue(&app, &command.ctx, id, kind, &body.platform_id, input).await?;
+    done.map(|job| Queued::of(&job)).accepted()
+}
+
+/// Take a platform's infrastructure down.
+#[utoipa::path(request_body(content = DeprovisionPlatform), responses((status = 202, body = Queued)))]
+#[post("/platform/deprovision")]
+pub(crate) async fn deprovision_platform(
+    app: Data<App>,
+    command: Command<DeprovisionPlatform>,
+) -> HttpResult {
+    let (id, kind) = (domain::id::uuid_v7(), JobType::DeprovisionPlatform);
+    let input = serde_json::json!({});
+    let done = ops::enqueue(&app, &command.ctx, id, kind, &command.body.platform_id, input).await?;
+    done.map(|job| Queued::of(&job)).accepted()
+}
+
+/// List jobs, newest first.
+#[utoipa::path(params(JobsQuery), responses((status = 200, body = Paged<Job>)))]
+#[get("/jobs")]
+pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<JobsQuery>) -> HttpResult {
+    ctx.caller.require_operator()?;
+    let query = query.0;
+    let key = format!("jobs:{:?}:{:?}", query.platform_id, query.status);
+    let place = ListQuery { limit: query.limit, cursor: query.cursor };
+    let (limit, after) = place.parse(&key)?;
+    let statuses: Vec<_> = query.status.iter().map(|status| status.saga()).collect();
+    let subject = query.platform_id.as_ref().map(PlatformId::as_str);
+    let filter = Filter { statuses: &statuses, subject, ..Filter::default() };
+    let (sagas, steps, total) = app
+        .db
+        .read(async |c| {
+            let sagas = saga::page(c, &ctx.caller.scope, &filter, limit, &after).await?;
+            let ids: Vec<Uuid> = sagas.iter().map(|saga| saga.id).collect();
+            let steps = saga::steps_of(c, &ids).await?;
+            let total = match (statuses.as_slice(), subject) {
+                ([], None) => counter_total(c, ops::COUNTER).await?,
+                _ => saga::count(c, &ctx.caller.scope, &filter).await?,
+            };
+            Ok((sagas, steps, total))
+        })
+        .await?;
+    let page = Page::new(sagas, limit, total, &key, Saga::place);
+    let of =
+        |saga: &Saga| steps.iter().filter(|step| step.saga_id == saga.id).cloned().collect::<Vec<StepRow>>();
+    let items = page
+        .items
+        .into_iter()
+        .map(|saga| Job::of(saga.clone(), &of(&saga)))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(HttpResponse::Ok().json(Paged::from(Page { items, next: page.next, total: page.total })))
+}
+
+/// Get a job with all its steps.
+#[utoipa::path(responses((status = 200, body = Job)))]
+#[get("/jobs/{jobId}")]
+pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
+    ctx.caller.require_operator()?;
+    http::read(&request, &ops::get(&app, path.0).await?)
+}
+
+/// Have a failed job go on where it stopped.
+#[utoipa::path(responses((status = 200, body = Job)))]
+#[post("/jobs/{jobId}/retry")]
+pub(crate) async fn retry(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
+    ops::retry(&app, &command.ctx, path.0).await?.ok()
+}
+
+/// Undo a job.
+#[utoipa::path(responses((status = 200, body = Job)))]
+#[post("/jobs/{jobId}/cancel")]
+pub(crate) async fn cancel(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
+    let why = format!("cancelled by {}", command.ctx.ctx.caller.id);
+    ops::cancel(&app, &command.ctx, path.0, &why).await?.ok()
+}

@@ -1,0 +1,17 @@
+//! Jobs: what is asked of provisioning, and how it stands. Tables `sagas` and `saga_steps`.
+
+mod http;
+pub(crate) mod model;
+pub(crate) mod ops;
+
+use kit::http::ServiceConfig;
+
+pub(crate) fn http(config: &mut ServiceConfig) {
+    config
+        .service(http::provision_platform)
+        .service(http::deprovision_platform)
+        .service(http::list)
+        .service(http::get)
+        .service(http::retry)
+        .service(http::cancel);
+}

@@ -1,0 +1,123 @@
+//! What can be done with jobs.
+
+use domain::{Error, Kind, PlatformId, Result, job::JobType};
+use kit::{Done, Record, WriteCtx};
+use saga::NewSaga;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::model::Job;
+use crate::{App, steps};
+
+/// Records a job under an id that the caller chose; one that is there already is given.
+pub(crate) async fn enqueue(
+    app: &App,
+    ctx: &WriteCtx,
+    id: Uuid,
+    kind: JobType,
+    platform: &PlatformId,
+    input: Value,
+) -> Result<Done<Job>> {
+    ctx.ctx.caller.require_operator()?;
+    let definition = steps::definition(kind)?;
+    steps::check_input(kind, &input)?;
+    let done = app
+        .db
+        .tx("job.enqueue", ctx, async |tx| {
+            let new = NewSaga { id, subject: platform.to_string(), input: input.clone(), deadline: None };
+            let (saga, rows) = new.rows(&definition, &ctx.ctx);
+            let job = Job::of(saga.clone(), &rows)?;
+            let record = Record::change("job.queued", "job", id).of(platform).after(&job).count(COUNTER, 1);
+            let change = (saga::insert(saga), saga::insert_steps(rows));
+            tx.finish(change, record, job, |constraint| (constraint == "sagas_pkey").then(|| there(id))).await
+        })
+        .await;
+    match done {
+        Err(error) if error.kind() == Kind::AlreadyExists => {
+            let job = get(app, id).await?;
+            Ok(Done { value: job, replayed: true, dry_run: false })
+        }
+        done => {
+            app.wake.notify_one();
+            done
+        }
+    }
+}
+
+/// Counter of all jobs.
+pub(crate) const COUNTER: &str = "jobs";
+
+fn there(id: Uuid) -> Error {
+    Error::new(Kind::AlreadyExists, format!("job '{id}' is there already"))
+}
+
+/// A job with its steps.
+pub(crate) async fn get(app: &App, id: Uuid) -> Result<Job> {
+    app.db.read(async |c| saga::by_id(c, "job", id).await).await?.try_into()
+}
+
+/// Has a job that stopped go on where it stopped.
+pub(crate) async fn retry(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Job>> {
+    change(app, ctx, id, "job.retried", "only a FAILED job can be retried", async |c| {
+        saga::retry(c, id).await
+    })
+    .await
+}
+
+/// Asks for a job to be undone.
+pub(crate) async fn cancel(app: &App, ctx: &WriteCtx, id: Uuid, why: &str) -> Result<Done<Job>> {
+    let refusal = "a job that has ended cannot be cancelled";
+    change(app, ctx, id, "job.cancelled", refusal, async |c| saga::ask_undo(c, id, why).await).await
+}
+
+/// The same for services, whose request may come before the job does: it is then never begun.
+pub(crate) async fn cancel_once(
+    app: &App,
+    ctx: &WriteCtx,
+    id: Uuid,
+    kind: JobType,
+    platform: &PlatformId,
+    why: &str,
+) -> Result<Job> {
+    app.db
+        .tx("job.cancel_once", ctx, async |tx| {
+            let c = tx.conn().await?;
+            saga::tombstone(c, &ctx.ctx, id, kind.as_str(), platform.as_str(), why).await?;
+            saga::ask_undo(c, id, why).await?;
+            Ok(())
+        })
+        .await?;
+    app.wake.notify_one();
+    get(app, id).await
+}
+
+async fn change<F>(
+    app: &App,
+    ctx: &WriteCtx,
+    id: Uuid,
+    action: &'static str,
+    refusal: &'static str,
+    ask: F,
+) -> Result<Done<Job>>
+where
+    F: for<'r> kit::db::Read<'r, bool> + AsyncFn(&mut kit::db::Conn) -> Result<bool> + Send + Sync,
+{
+    ctx.ctx.caller.require_operator()?;
+    let done = app
+        .db
+        .tx("job.change", ctx, async |tx| {
+            let c = tx.conn().await?;
+            let before: Job = saga::by_id(c, "job", id).await?.try_into()?;
+            ctx.check_match(&before)?;
+            if !ask(c).await? {
+                return Err(Error::new(Kind::InvalidTransition, refusal).with("from", before.status));
+            }
+            let after: Job = saga::by_id(c, "job", id).await?.try_into()?;
+            let record =
+                Record::change(action, "job", id).of(&before.platform_id).before(&before).after(&after);
+            tx.finish(kit::db::NoEffect, record, after, |_| None).await
+        })
+        .await;
+    app.wake.notify_one();
+    done
+}

@@ -1,0 +1,6 @@
+//! Provisioning as a process of its own.
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    kit::service::main::<provisioning::Provisioning>().await
+}

@@ -1,0 +1,136 @@
+//! A thing that is made by the provider and registered: in this order, so that what is registered exists, and
+//! announced before, so that what exists is known.
+
+use domain::{
+    Error, PlatformId, Result, StackId,
+    resource::{Environment, ResourceStatus, ResourceType},
+};
+use kit::grpc::PeerCall;
+use rpc::registry::{
+    DeleteResourceRequest, EnsureResourceRequest, Resource, registry_client::RegistryClient,
+};
+use saga::StepCx;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    App,
+    providers::{Observed, ResourceKind, Target},
+    steps::fault,
+};
+
+/// Which resource, of which platform.
+pub(crate) struct Wanted {
+    pub(crate) platform: PlatformId,
+    pub(crate) entity: String,
+    pub(crate) kind: ResourceType,
+    pub(crate) service: &'static str,
+    pub(crate) environment: Environment,
+    pub(crate) target: Target,
+}
+
+/// What a step knows of the resource it made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Made {
+    pub(crate) resource_id: String,
+    pub(crate) name: String,
+}
+
+/// Makes the resource and registers it.
+pub(crate) async fn ensure(app: &App, cx: &StepCx, wanted: &Wanted) -> Result<Made> {
+    // Known before it exists: a crash leaves nothing that no one knows of.
+    register(app, cx, wanted, ResourceStatus::Provisioning, None).await?;
+    let observed = app.provider.ensure(&wanted.target).await.map_err(fault)?;
+    let resource = register(app, cx, wanted, ResourceStatus::Active, Some(observed)).await?;
+    Ok(Made { resource_id: resource.id, name: wanted.target.name().to_owned() })
+}
+
+async fn register(
+    app: &App,
+    cx: &StepCx,
+    wanted: &Wanted,
+    status: ResourceStatus,
+    observed: Option<Observed>,
+) -> Result<Resource> {
+    let (cf_id, cf_url) = observed.map_or((None, None), |seen| (Some(seen.provider_id), seen.url));
+    let resource = Resource {
+        id: String::new(),
+        platform_id: wanted.platform.to_string(),
+        entity_id: wanted.entity.clone(),
+        stack_id: StackId::default_stack().to_string(),
+        resource_type: wanted.kind.to_string(),
+        service_name: wanted.service.to_owned(),
+        environment: wanted.environment.to_string(),
+        cf_name: wanted.target.name().to_owned(),
+        cf_id,
+        cf_url,
+        status: status.to_string(),
+        provision_job_id: Some(cx.saga_id.to_string()),
+    };
+    let request = app.registry.request(
+        &cx.ctx,
+        PeerCall::default(),
+        EnsureResourceRequest { resource: Some(resource) },
+    )?;
+    let answer = RegistryClient::new(app.registry.channel()).ensure_resource(request).await;
+    app.registry.answer(answer)?.resource.ok_or_else(|| Error::internal("the registry gave no resource"))
+}
+
+/// Removes the resource of this platform with this name, whether or not it was ever made or registered.
+pub(crate) async fn destroy(app: &App, cx: &StepCx, platform: &PlatformId, target: &Target) -> Result<()> {
+    app.provider.destroy(target).await.map_err(fault)?;
+    let listed = platform_things(app, cx, platform).await?;
+    let registered = listed.resources.into_iter().find(|one| one.cf_name == target.name());
+    match registered {
+        Some(resource) => unregister(app, cx, platform, resource.id).await,
+        None => Ok(()),
+    }
+}
+
+/// Every live resource and DNS record of a platform.
+pub(crate) async fn platform_things(
+    app: &App,
+    cx: &StepCx,
+    platform: &PlatformId,
+) -> Result<rpc::registry::ListResourcesResponse> {
+    let message = rpc::registry::ListResourcesRequest { platform_id: platform.to_string() };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    app.registry.answer(RegistryClient::new(app.registry.channel()).list_resources(request).await)
+}
+
+/// Takes a resource out of the registry.
+pub(crate) async fn unregister(
+    app: &App,
+    cx: &StepCx,
+    platform: &PlatformId,
+    resource_id: String,
+) -> Result<()> {
+    let message = DeleteResourceRequest { platform_id: platform.to_string(), resource_id };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    app.registry.answer(RegistryClient::new(app.registry.channel()).delete_resource(request).await)?;
+    Ok(())
+}
+
+/// Takes a DNS record out of the registry.
+pub(crate) async fn unregister_dns(
+    app: &App,
+    cx: &StepCx,
+    platform: &PlatformId,
+    dns_record_id: String,
+) -> Result<()> {
+    let message = rpc::registry::DeleteDnsRecordRequest { platform_id: platform.to_string(), dns_record_id };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    app.registry.answer(RegistryClient::new(app.registry.channel()).delete_dns_record(request).await)?;
+    Ok(())
+}
+
+/// The provider's word for a type of resource.
+pub(crate) const fn kind_of(kind: ResourceType) -> ResourceKind {
+    match kind {
+        ResourceType::Worker => ResourceKind::Worker,
+        ResourceType::Pages => ResourceKind::Pages,
+        ResourceType::D1 => ResourceKind::D1,
+        ResourceType::R2 => ResourceKind::R2,
+        ResourceType::Kv => ResourceKind::Kv,
+        ResourceType::Queue => ResourceKind::Queue,
+    }
+}

@@ -1,0 +1,231 @@
+//! PROVISION_PLATFORM: the auth worker of a platform, its database, its secret, its host names.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use domain::{
+    EntityId, Error, HostName, PlatformId, Result, Slug, StackId,
+    job::JobType,
+    platform::Tier,
+    resource::{Environment, ResourceType, SecretStatus, host_name, resource_name},
+};
+use kit::grpc::PeerCall;
+use rpc::registry::{DnsRecord, EnsureDnsRecordRequest, MarkSecretRequest, registry_client::RegistryClient};
+use saga::{Definition, OnFailure, Progress, Step, StepCx};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    fault,
+    made::{self, Made, Wanted},
+};
+use crate::{
+    App,
+    providers::{Bundle, ResourceKind, ResourceName, Spec, Target},
+};
+
+/// What the job is told.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Input {
+    pub(crate) environment: Environment,
+    pub(crate) entity_id: Option<EntityId>,
+    pub(crate) plan_tier: Option<Tier>,
+    pub(crate) billing_email: Option<String>,
+}
+
+const SERVICE: &str = "auth";
+const SECRET: &str = "AUTH_SECRET";
+const ENTRY: &str = "index.js";
+const WORKER: &[u8] = include_bytes!("../../auth-worker/index.js");
+
+pub(crate) fn definition() -> Definition<App> {
+    Definition {
+        kind: JobType::ProvisionPlatform.as_str(),
+        version: 1,
+        steps: vec![Box::new(Database), Box::new(Worker), Box::new(Secret), Box::new(Dns)],
+        on_failure: OnFailure::Undo,
+    }
+}
+
+/// What the steps are about.
+struct About {
+    platform: PlatformId,
+    input: Input,
+}
+
+impl About {
+    fn of(cx: &StepCx) -> Result<Self> {
+        Ok(Self { platform: cx.subject.parse().map_err(Error::internal)?, input: cx.input()? })
+    }
+
+    /// What belongs to the platform as a whole carries the platform's own id.
+    fn entity(&self) -> String {
+        self.input.entity_id.as_ref().map_or_else(|| self.platform.to_string(), ToString::to_string)
+    }
+
+    fn name(&self, kind: ResourceType) -> Result<String> {
+        let name = resource_name(
+            &self.platform,
+            &StackId::default_stack(),
+            &service()?,
+            kind,
+            self.input.environment,
+        );
+        Ok(name.map_err(Error::internal)?.to_string())
+    }
+
+    fn wanted(&self, kind: ResourceType, spec: Spec) -> Result<Wanted> {
+        Ok(Wanted {
+            platform: self.platform.clone(),
+            entity: self.entity(),
+            kind,
+            service: SERVICE,
+            environment: self.input.environment,
+            target: Target::new(made::kind_of(kind), self.name(kind)?, spec).map_err(fault)?,
+        })
+    }
+
+    fn hosts(&self, base: &HostName) -> Result<Vec<(Environment, HostName)>> {
+        [Environment::Prod, Environment::Stg]
+            .into_iter()
+            .map(|env| {
+                let host = host_name(
+                    &service()?,
+                    ResourceType::Worker,
+                    env,
+                    &StackId::default_stack(),
+                    &self.platform,
+                    base,
+                );
+                Ok((env, host.map_err(Error::internal)?))
+            })
+            .collect()
+    }
+}
+
+fn service() -> Result<Slug> {
+    Slug::parse(SERVICE).map_err(Error::internal)
+}
+
+struct Database;
+
+#[async_trait]
+impl Step<App> for Database {
+    fn name(&self) -> &'static str {
+        "auth_database"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let wanted = About::of(cx)?.wanted(ResourceType::D1, Spec::Plain)?;
+        Progress::done(made::ensure(app, cx, &wanted).await?)
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        let wanted = About::of(cx)?.wanted(ResourceType::D1, Spec::Plain)?;
+        made::destroy(app, cx, &wanted.platform, &wanted.target).await
+    }
+}
+
+struct Worker;
+
+#[async_trait]
+impl Step<App> for Worker {
+    fn name(&self) -> &'static str {
+        "auth_worker"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let about = About::of(cx)?;
+        let database = ResourceName::try_from(about.name(ResourceType::D1)?).map_err(fault)?;
+        let files = BTreeMap::from([(ENTRY.to_owned(), WORKER.to_vec())]);
+        let bundle = Bundle::new(ENTRY, files).map_err(fault)?.bind("DB", ResourceKind::D1, database);
+        let wanted = about.wanted(ResourceType::Worker, Spec::Bundle(bundle))?;
+        Progress::done(made::ensure(app, cx, &wanted).await?)
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        let wanted = About::of(cx)?.wanted(ResourceType::Worker, Spec::Plain)?;
+        made::destroy(app, cx, &wanted.platform, &wanted.target).await
+    }
+}
+
+struct Secret;
+
+#[async_trait]
+impl Step<App> for Secret {
+    fn name(&self) -> &'static str {
+        "auth_secret"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let worker: Made = cx.output("auth_worker")?;
+        // No one needs to know the value, so no one ever does: the provider draws it.
+        let target = Target::secret(worker.name, SECRET, None).map_err(fault)?;
+        app.provider.ensure(&target).await.map_err(fault)?;
+        let message = MarkSecretRequest {
+            platform_id: cx.subject.clone(),
+            resource_id: worker.resource_id,
+            secret_name: SECRET.to_owned(),
+            status: SecretStatus::Set.to_string(),
+        };
+        let key = cx.key("mark");
+        let request =
+            app.registry.request(&cx.ctx, PeerCall { key: Some(&key), ..PeerCall::default() }, message)?;
+        app.registry.answer(RegistryClient::new(app.registry.channel()).mark_secret(request).await)?;
+        Progress::done(SECRET)
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        let worker = About::of(cx)?.name(ResourceType::Worker)?;
+        app.provider.destroy(&Target::secret(worker, SECRET, None).map_err(fault)?).await.map_err(fault)
+    }
+}
+
+struct Dns;
+
+#[async_trait]
+impl Step<App> for Dns {
+    fn name(&self) -> &'static str {
+        "dns"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let worker: Made = cx.output("auth_worker")?;
+        let mut records = Vec::new();
+        for (environment, host) in About::of(cx)?.hosts(&app.base_domain)? {
+            let target = Target::dns(host.as_str(), worker.name.as_str()).map_err(fault)?;
+            let observed = app.provider.ensure(&target).await.map_err(fault)?;
+            let record = DnsRecord {
+                id: String::new(),
+                platform_id: cx.subject.clone(),
+                stack_id: StackId::default_stack().to_string(),
+                hostname: host.to_string(),
+                target_type: ResourceType::Worker.to_string(),
+                resource_id: worker.resource_id.clone(),
+                environment: environment.to_string(),
+                cf_route_id: Some(observed.provider_id),
+                status: "active".to_owned(),
+            };
+            let message = EnsureDnsRecordRequest { record: Some(record) };
+            let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+            app.registry
+                .answer(RegistryClient::new(app.registry.channel()).ensure_dns_record(request).await)?;
+            records.push(host.to_string());
+        }
+        Progress::done(records)
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        let about = About::of(cx)?;
+        let registered = made::platform_things(app, cx, &about.platform).await?.dns_records;
+        for (_, host) in about.hosts(&app.base_domain)? {
+            let target = Target::plain(ResourceKind::DnsRecord, host.as_str()).map_err(fault)?;
+            app.provider.destroy(&target).await.map_err(fault)?;
+            if let Some(record) = registered.iter().find(|record| record.hostname == host.as_str()) {
+                made::unregister_dns(app, cx, &about.platform, record.id.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! The audit log over HTTP.
+
+use actix_web::{HttpResponse, get, web::Data};
+use domain::{Page, PlatformId};
+use kit::{
+    Ctx,
+    http::{HttpResult, ListQuery, Path, Query},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    filter::{Filter, Moment, Thing},
+    model::{AuditEntry, Total},
+    store,
+};
+use crate::{App, platforms};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PlatformAuditFilter {
+    /// Such as `platform.suspended`.
+    action: Option<String>,
+    /// The changed thing: its id, or its type (`platform`, `entity`, `stack`, `resource`, `secret`, `build`,
+    /// `dns_record`).
+    #[param(value_type = Option<String>)]
+    entity: Option<Thing>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AuditFilter {
+    platform_id: Option<PlatformId>,
+    actor_id: Option<String>,
+    /// The action, such as `platform.suspended`.
+    event_type: Option<String>,
+    /// Entries from this time on: RFC 3339, or milliseconds since 1970.
+    #[param(value_type = Option<String>)]
+    from: Option<Moment>,
+    /// Entries before this time: RFC 3339, or milliseconds since 1970.
+    #[param(value_type = Option<String>)]
+    to: Option<Moment>,
+}
+
+/// A page of audit entries.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AuditPage {
+    /// Newest first.
+    data: Vec<AuditEntry>,
+    pagination: AuditPagination,
+}
+
+/// Where the page stands in its list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuditPagination {
+    has_more: bool,
+    next_cursor: Option<String>,
+    /// How many entries the whole list has.
+    total: i64,
+    /// True where more than 10,000 entries match a filter, and `total` is an estimate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    total_is_estimate: bool,
+}
+
+impl From<(Page<AuditEntry>, Total)> for AuditPage {
+    fn from((page, total): (Page<AuditEntry>, Total)) -> Self {
+        let (total, total_is_estimate) = match total {
+            Total::Exact(total) => (total, false),
+            Total::Estimate(total) => (total, true),
+        };
+        let has_more = page.next.is_some();
+        let pagination = AuditPagination { has_more, next_cursor: page.next, total, total_is_estimate };
+        Self { data: page.items, pagination }
+    }
+}
+
+/// List audit log entries for a platform, newest first.
+#[utoipa::path(params(ListQuery, PlatformAuditFilter), responses((status = 200, body = AuditPage)))]
+#[get("/platforms/{platformId}/audit")]
+pub(crate) async fn of_platform(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<PlatformId>,
+    query: Query<ListQuery>,
+    filter: Query<PlatformAuditFilter>,
+) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0)?;
+    let PlatformAuditFilter { action, entity } = filter.0;
+    let filter = Filter { platform: Some(path.0), action, thing: entity, ..Filter::default() };
+    filter.check("action")?;
+    app.db.read(async |c| platforms::store::live(c, &scope).await).await?;
+    page(&app, &ctx, &filter, &query.0).await
+}
+
+/// List audit log entries across all platforms, newest first; for operators.
+#[utoipa::path(params(ListQuery, AuditFilter), responses((status = 200, body = AuditPage)))]
+#[get("/audit")]
+pub(crate) async fn list(
+    app: Data<App>,
+    ctx: Ctx,
+    query: Query<ListQuery>,
+    filter: Query<AuditFilter>,
+) -> HttpResult {
+    ctx.caller.require_operator()?;
+    let AuditFilter { platform_id, actor_id, event_type, from, to } = filter.0;
+    let filter = Filter {
+        platform: platform_id,
+        actor: actor_id,
+        action: event_type,
+        thing: None,
+        from: from.map(|moment| moment.0),
+        to: to.map(|moment| moment.0),
+    };
+    filter.check("eventType")?;
+    page(&app, &ctx, &filter, &query.0).await
+}
+
+async fn page(app: &App, ctx: &Ctx, filter: &Filter, query: &ListQuery) -> HttpResult {
+    let (limit, after) = query.parse(&filter.list())?;
+    let scope = &ctx.caller.scope;
+    let found = app.db.read(async |c| store::page(c, scope, filter, limit, &after).await).await?;
+    Ok(HttpResponse::Ok().json(AuditPage::from(found)))
+}

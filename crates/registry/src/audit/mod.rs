@@ -1,0 +1,15 @@
+//! The audit log: who changed what. Kit writes it with every change; here it is read.
+//!
+//! Table `audit_log` (kit's; the indexes of the filters are ours). Counters `audit` and `audit:{platform}` hold how
+//! many entries there are.
+
+mod filter;
+mod http;
+mod model;
+mod store;
+
+use kit::http::ServiceConfig;
+
+pub(crate) fn http(config: &mut ServiceConfig) {
+    config.service(http::of_platform).service(http::list);
+}

@@ -1,0 +1,40 @@
+//! Builds over gRPC.
+
+use domain::{Error, PlatformId, Result, build::BuildStatus};
+use kit::grpc::write_ctx;
+use rpc::{
+    parse,
+    registry::{FinishBuildRequest, FinishBuildResponse, StartBuildRequest, StartBuildResponse},
+};
+use tonic::Request;
+
+use super::{model::NewBuild, ops};
+use crate::{App, grpc::parse_uuid};
+
+pub(crate) async fn start_build(app: &App, request: Request<StartBuildRequest>) -> Result<StartBuildResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
+    let new = NewBuild {
+        id: parse_uuid("build_id", &asked.build_id)?,
+        environment: parse("environment", &asked.environment)?,
+        triggered_by: parse("triggered_by", &asked.triggered_by)?,
+        repo_name: asked.repo_name,
+        last_commit_sha: asked.last_commit_sha,
+    };
+    ops::start(app, &ctx, &platform, new).await?;
+    Ok(StartBuildResponse {})
+}
+
+pub(crate) async fn finish_build(app: &App, request: Request<FinishBuildRequest>) -> Result<FinishBuildResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    let status = parse("status", &asked.status)?;
+    if status == BuildStatus::Building {
+        return Err(Error::invalid("status", "must say how the build ended"));
+    }
+    let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
+    let id = parse_uuid("build_id", &asked.build_id)?;
+    ops::finish(app, &ctx, &platform, id, status, asked.cf_deployment_id).await?;
+    Ok(FinishBuildResponse {})
+}

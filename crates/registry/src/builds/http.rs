@@ -1,0 +1,126 @@
+//! Builds over HTTP.
+
+use actix_web::{HttpRequest, HttpResponse, get, patch, web::Data};
+use domain::{
+    HttpUrl, Patch, PlatformId, UnixMillis,
+    build::{BuildStatus, BuildTrigger},
+    resource::Environment,
+};
+use kit::{
+    Ctx,
+    http::{self, Answer, Command, HttpResult, Path, Query},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    model::{Build, Change},
+    ops, store,
+};
+use crate::{App, platforms};
+
+/// What of a build is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct UpdateBuild {
+    #[schema(nullable = false)]
+    build_status: Option<BuildStatus>,
+    #[schema(nullable = false)]
+    triggered_by: Option<BuildTrigger>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    last_commit_sha: Patch<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    cf_deployment_id: Patch<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = "uri", pattern = "^https?://")]
+    build_url: Patch<HttpUrl>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    repo_name: Patch<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<UnixMillis>)]
+    triggered_at: Patch<UnixMillis>,
+    /// Not before the start.
+    #[serde(default)]
+    #[schema(value_type = Option<UnixMillis>)]
+    completed_at: Patch<UnixMillis>,
+}
+
+/// The newest builds, without pages.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BuildList {
+    /// Newest first.
+    data: Vec<Build>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct BuildFilter {
+    /// Environment; `prod` if absent.
+    env: Option<Environment>,
+}
+
+/// List the newest 100 builds for a platform, newest first.
+#[utoipa::path(responses((status = 200, body = BuildList)))]
+#[get("/platforms/{platformId}/builds")]
+pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<PlatformId>) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0)?;
+    let data = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            tokio::try_join!(platforms::store::live(c, &scope), store::newest(c, &scope)).map(|((), builds)| builds)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(BuildList { data }))
+}
+
+/// Get the latest build for a platform.
+#[utoipa::path(params(BuildFilter), responses((status = 200, body = Build)))]
+#[get("/platforms/{platformId}/builds/latest")]
+pub(crate) async fn latest(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<PlatformId>,
+    filter: Query<BuildFilter>,
+    request: HttpRequest,
+) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0)?;
+    let environment = filter.0.env.unwrap_or(Environment::Prod);
+    let build = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let found = tokio::try_join!(platforms::store::live(c, &scope), store::latest(c, &scope, environment));
+            found.map(|((), build)| build)
+        })
+        .await?;
+    http::read(&request, &build)
+}
+
+/// Update a build state.
+///
+/// Times are milliseconds since 1970. A build cannot end before its start.
+#[utoipa::path(request_body(content = UpdateBuild), responses((status = 200, body = Build)))]
+#[patch("/platforms/{platformId}/builds/{buildId}")]
+pub(crate) async fn update(
+    app: Data<App>,
+    path: Path<(PlatformId, Uuid)>,
+    command: Command<UpdateBuild>,
+) -> HttpResult {
+    let ((platform, id), body) = (path.0, command.body);
+    let change = Change {
+        build_status: body.build_status,
+        triggered_by: body.triggered_by,
+        last_commit_sha: body.last_commit_sha,
+        cf_deployment_id: body.cf_deployment_id,
+        build_url: body.build_url,
+        repo_name: body.repo_name,
+        triggered_at: body.triggered_at.map(UnixMillis::time),
+        completed_at: body.completed_at.map(UnixMillis::time),
+    };
+    ops::update(&app, &command.ctx, &platform, id, change).await?.ok()
+}

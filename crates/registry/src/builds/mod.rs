@@ -1,0 +1,15 @@
+//! Builds: what was built for a platform and environment, and how it ended.
+//!
+//! Table `builds`. Services start and finish builds; over HTTP they are read and corrected.
+
+pub(crate) mod grpc;
+mod http;
+mod model;
+mod ops;
+mod store;
+
+use kit::http::ServiceConfig;
+
+pub(crate) fn http(config: &mut ServiceConfig) {
+    config.service(http::list).service(http::latest).service(http::update);
+}

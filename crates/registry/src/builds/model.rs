@@ -1,0 +1,106 @@
+//! The rows of builds, which are also what is answered.
+
+use chrono::{DateTime, Utc};
+use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
+use domain::{
+    HttpUrl, Patch, PlatformId,
+    build::{BuildStatus, BuildTrigger},
+    resource::Environment,
+};
+use kit::clock;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::schema::builds;
+
+/// What was built, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = builds, treat_none_as_default_value = false, treat_none_as_null = true)]
+pub(crate) struct Build {
+    pub(crate) id: Uuid,
+    pub(crate) platform_id: PlatformId,
+    pub(crate) environment: Environment,
+    pub(crate) repo_name: Option<String>,
+    pub(crate) last_commit_sha: Option<String>,
+    pub(crate) cf_deployment_id: Option<String>,
+    pub(crate) build_status: BuildStatus,
+    #[schema(value_type = Option<String>, format = "uri")]
+    pub(crate) build_url: Option<HttpUrl>,
+    pub(crate) triggered_by: BuildTrigger,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) triggered_at: Option<DateTime<Utc>>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) completed_at: Option<DateTime<Utc>>,
+    /// Not part of the API.
+    #[serde(skip)]
+    pub(crate) created_at: DateTime<Utc>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) updated_at: DateTime<Utc>,
+}
+
+/// What a build that begins is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct NewBuild {
+    pub(crate) id: Uuid,
+    pub(crate) environment: Environment,
+    pub(crate) triggered_by: BuildTrigger,
+    pub(crate) repo_name: Option<String>,
+    pub(crate) last_commit_sha: Option<String>,
+}
+
+/// What of a build may be changed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change {
+    pub(crate) build_status: Option<BuildStatus>,
+    pub(crate) triggered_by: Option<BuildTrigger>,
+    pub(crate) last_commit_sha: Patch<String>,
+    pub(crate) cf_deployment_id: Patch<String>,
+    pub(crate) build_url: Patch<HttpUrl>,
+    pub(crate) repo_name: Patch<String>,
+    pub(crate) triggered_at: Patch<DateTime<Utc>>,
+    pub(crate) completed_at: Patch<DateTime<Utc>>,
+}
+
+impl NewBuild {
+    /// The row of a build that begins now.
+    pub(crate) fn into_row(self, platform: &PlatformId) -> Build {
+        let now = clock::now();
+        Build {
+            id: self.id,
+            platform_id: platform.clone(),
+            environment: self.environment,
+            repo_name: self.repo_name,
+            last_commit_sha: self.last_commit_sha,
+            cf_deployment_id: None,
+            build_status: BuildStatus::Building,
+            build_url: None,
+            triggered_by: self.triggered_by,
+            triggered_at: Some(now),
+            completed_at: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+impl Build {
+    /// The build after a change.
+    pub(crate) fn changed(&self, change: Change) -> Self {
+        let before = self.clone();
+        Self {
+            build_status: change.build_status.unwrap_or(before.build_status),
+            triggered_by: change.triggered_by.unwrap_or(before.triggered_by),
+            last_commit_sha: change.last_commit_sha.apply(before.last_commit_sha),
+            cf_deployment_id: change.cf_deployment_id.apply(before.cf_deployment_id),
+            build_url: change.build_url.apply(before.build_url),
+            repo_name: change.repo_name.apply(before.repo_name),
+            triggered_at: change.triggered_at.apply(before.triggered_at),
+            completed_at: change.completed_at.apply(before.completed_at),
+            updated_at: clock::now(),
+            ..before
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What can be done with builds.
+
+use domain::{Error, Patch, PlatformId, Result, build::BuildStatus};
+use kit::{Done, Record, WriteCtx, clock, db::Tx};
+use uuid::Uuid;
+
+use super::{
+    model::{Build, Change, NewBuild},
+    store,
+};
+use crate::{App, platforms};
+
+/// Records a build that has begun; one that is recorded already is left as it is.
+pub(crate) async fn start(app: &App, ctx: &WriteCtx, platform: &PlatformId, new: NewBuild) -> Result<Done<Build>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("build.start", ctx, async |tx| {
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            if let Some(begun) = store::find(c, &scope, new.id).await? {
+                return Ok(begun);
+            }
+            let row = new.clone().into_row(platform);
+            let record = Record::change("build.started", "build", row.id).of(platform).after(&row);
+            tx.finish((store::insert(row.clone()),), record, row, |_| None).await
+        })
+        .await
+}
+
+/// Records how a build ended; one that has ended so already is left as it is.
+pub(crate) async fn finish(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: Uuid,
+    status: BuildStatus,
+    deployment: Option<String>,
+) -> Result<Done<Build>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("build.finish", ctx, async |tx| {
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            let before = store::lock(c, &scope, id).await?;
+            if before.completed_at.is_some() && before.build_status == status {
+                return Ok(before);
+            }
+            // Another replica's clock may have been ahead when the build began.
+            let ended = clock::now().max(before.triggered_at.unwrap_or_default());
+            let after = before.changed(Change {
+                build_status: Some(status),
+                cf_deployment_id: deployment.clone().map_or(Patch::Keep, Patch::Set),
+                completed_at: Patch::Set(ended),
+                ..Change::default()
+            });
+            write(tx, "build.finished", &before, after).await
+        })
+        .await
+}
+
+/// Changes a build.
+pub(crate) async fn update(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: Uuid,
+    change: Change,
+) -> Result<Done<Build>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("build.update", ctx, async |tx| {
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            let before = store::lock(c, &scope, id).await?;
+            ctx.check_match(&before)?;
+            let after = before.changed(change.clone());
+            write(tx, "build.updated", &before, after).await
+        })
+        .await
+}
+
+/// The end of every change: the row and the record.
+async fn write(tx: &mut Tx, action: &'static str, before: &Build, after: Build) -> Result<Build> {
+    let record = Record::change(action, "build", before.id).of(&before.platform_id).before(before).after(&after);
+    let on_constraint = |constraint: &str| {
+        (constraint == "builds_ends_after_start")
+            .then(|| Error::invalid("completedAt", "must not be before the build's start"))
+    };
+    tx.finish((store::update(after.clone()),), record, after, on_constraint).await
+}

@@ -1,0 +1,68 @@
+//! The statements of builds. Each takes the caller's scope first.
+
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    query_builder::{QueryFragment, QueryId},
+};
+use diesel_async::RunQueryDsl;
+use domain::{Error, Result, resource::Environment};
+use kit::{PlatformScope, db::Conn};
+use uuid::Uuid;
+
+use super::model::Build;
+use crate::schema::builds::dsl as b;
+
+/// Builds in a list; the contract's list has no pages, and a history has no end.
+pub(crate) const LISTED: i64 = 100;
+
+/// The newest builds of a platform, newest first.
+pub(crate) async fn newest(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<Build>> {
+    Ok(b::builds
+        .filter(b::platform_id.eq(scope.id()))
+        .select(Build::as_select())
+        .order((b::created_at.desc(), b::id.desc()))
+        .limit(LISTED)
+        .load(&mut c)
+        .await?)
+}
+
+/// The newest build of an environment.
+pub(crate) async fn latest(mut c: &Conn, scope: &PlatformScope, environment: Environment) -> Result<Build> {
+    b::builds
+        .filter(b::platform_id.eq(scope.id()))
+        .filter(b::environment.eq(environment))
+        .select(Build::as_select())
+        .order((b::created_at.desc(), b::id.desc()))
+        .first(&mut c)
+        .await
+        .optional()?
+        .ok_or_else(|| Error::not_found("build of environment", environment))
+}
+
+/// A build, held until the transaction ends.
+pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<Build> {
+    find(c, scope, id).await?.ok_or_else(|| Error::not_found("build", id))
+}
+
+/// A build if it was begun, held until the transaction ends.
+pub(crate) async fn find(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Build>> {
+    Ok(b::builds
+        .filter(b::platform_id.eq(scope.id()))
+        .filter(b::id.eq(id))
+        .select(Build::as_select())
+        .for_no_key_update()
+        .first(c)
+        .await
+        .optional()?)
+}
+
+/// The insert of a build.
+pub(crate) fn insert(row: Build) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(b::builds).values(row)
+}
+
+/// The update of a build that the transaction holds.
+pub(crate) fn update(row: Build) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    let id = row.id;
+    diesel::update(b::builds.filter(b::id.eq(id))).set(row)
+}

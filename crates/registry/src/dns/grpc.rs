@@ -1,0 +1,69 @@
+//! DNS records over gRPC.
+
+use domain::{PlatformId, Result};
+use kit::grpc::write_ctx;
+use rpc::{
+    parse,
+    registry::{
+        DeleteDnsRecordRequest, DeleteDnsRecordResponse, DnsRecord as Said, EnsureDnsRecordRequest,
+        EnsureDnsRecordResponse,
+    },
+    required,
+};
+use tonic::Request;
+
+use super::{
+    model::{DnsRecord, NewDnsRecord},
+    ops,
+};
+use crate::{App, grpc::parse_uuid};
+
+impl From<DnsRecord> for Said {
+    fn from(row: DnsRecord) -> Self {
+        Self {
+            id: row.id.to_string(),
+            platform_id: row.platform_id.to_string(),
+            stack_id: row.stack_id.to_string(),
+            hostname: row.hostname.to_string(),
+            target_type: row.target_type.to_string(),
+            resource_id: row.resource_id.to_string(),
+            environment: row.environment.to_string(),
+            cf_route_id: row.cf_route_id,
+            status: row.status.to_string(),
+        }
+    }
+}
+
+fn read(said: Said) -> Result<NewDnsRecord> {
+    Ok(NewDnsRecord {
+        stack_id: parse("record.stack_id", &said.stack_id)?,
+        hostname: parse("record.hostname", &said.hostname)?,
+        target_type: parse("record.target_type", &said.target_type)?,
+        resource_id: parse_uuid("record.resource_id", &said.resource_id)?,
+        environment: parse("record.environment", &said.environment)?,
+        cf_route_id: said.cf_route_id,
+        status: parse("record.status", &said.status)?,
+    })
+}
+
+pub(crate) async fn ensure_dns_record(
+    app: &App,
+    request: Request<EnsureDnsRecordRequest>,
+) -> Result<EnsureDnsRecordResponse> {
+    let ctx = write_ctx(&request)?;
+    let said = required("record", request.into_inner().record)?;
+    let platform: PlatformId = parse("record.platform_id", &said.platform_id)?;
+    let done = ops::ensure(app, &ctx, &platform, read(said)?).await?;
+    Ok(EnsureDnsRecordResponse { record: Some(done.value.into()) })
+}
+
+pub(crate) async fn delete_dns_record(
+    app: &App,
+    request: Request<DeleteDnsRecordRequest>,
+) -> Result<DeleteDnsRecordResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    let id = parse_uuid("dns_record_id", &asked.dns_record_id)?;
+    ops::delete_once(app, &ctx, &parse("platform_id", &asked.platform_id)?, id).await?;
+    Ok(DeleteDnsRecordResponse {})
+}

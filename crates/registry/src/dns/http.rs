@@ -1,0 +1,137 @@
+//! DNS records over HTTP.
+
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, web::Data};
+use domain::{
+    Error, HostName, Name, PlatformId, Result, StackId,
+    resource::{DnsStatus, Environment},
+};
+use kit::{
+    Ctx, PlatformScope,
+    db::Conn,
+    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Path, Query},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    model::{DnsRecord, NewDnsRecord},
+    ops, store,
+};
+use crate::{App, platforms, stacks};
+
+/// A new DNS record.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct CreateDnsRecord {
+    /// Unique among all records.
+    hostname: HostName,
+    /// What kind of thing the record leads to, such as `worker`.
+    target_type: Name,
+    /// A resource of the platform.
+    resource_id: Uuid,
+    environment: Environment,
+}
+
+/// A page of DNS records.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DnsRecordPage {
+    /// Newest first.
+    data: Vec<DnsRecord>,
+    /// Where the next page starts, if there is one.
+    cursor: Option<String>,
+    has_more: bool,
+}
+
+/// List DNS records for a stack, newest first.
+#[utoipa::path(params(ListQuery), responses((status = 200, body = DnsRecordPage)))]
+#[get("/platforms/{platformId}/stacks/{stackId}/dns")]
+pub(crate) async fn list(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<(PlatformId, StackId)>,
+    query: Query<ListQuery>,
+) -> HttpResult {
+    let (platform, stack) = path.0;
+    let scope = ctx.caller.scope.platform(&platform)?;
+    let (limit, after) = query.0.parse(&store::list(&platform, &stack))?;
+    let page = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let page = store::page(c, &scope, &stack, limit, &after);
+            tokio::try_join!(stack_is_there(c, &scope, &stack), page).map(|((), page)| page)
+        })
+        .await?;
+    let has_more = page.next.is_some();
+    Ok(HttpResponse::Ok().json(DnsRecordPage { data: page.items, cursor: page.next, has_more }))
+}
+
+async fn stack_is_there(c: &Conn, scope: &PlatformScope, stack: &StackId) -> Result<()> {
+    platforms::store::live(c, scope).await?;
+    if *stack == StackId::default_stack() { Ok(()) } else { stacks::store::get(c, scope, stack).await.map(drop) }
+}
+
+/// Create a DNS record.
+#[utoipa::path(responses((status = 201, body = DnsRecord)))]
+#[post("/platforms/{platformId}/stacks/{stackId}/dns")]
+pub(crate) async fn create(
+    app: Data<App>,
+    path: Path<(PlatformId, StackId)>,
+    command: Command<CreateDnsRecord>,
+) -> HttpResult {
+    let ((platform, stack_id), body) = (path.0, command.body);
+    let CreateDnsRecord { hostname, target_type, resource_id, environment } = body;
+    let (cf_route_id, status) = (None, DnsStatus::Pending);
+    let new = NewDnsRecord { stack_id, hostname, target_type, resource_id, environment, cf_route_id, status };
+    ops::create(&app, &command.ctx, &platform, new).await?.created()
+}
+
+/// Get a DNS record by stack and ID.
+#[utoipa::path(responses((status = 200, body = DnsRecord)))]
+#[get("/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}")]
+pub(crate) async fn get_of_stack(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<(PlatformId, StackId, Uuid)>,
+    request: HttpRequest,
+) -> HttpResult {
+    let (platform, stack, id) = path.0;
+    let record = find(&app, &ctx, &platform, id).await?;
+    if record.stack_id != stack {
+        return Err(Error::not_found("DNS record", id).into());
+    }
+    http::read(&request, &record)
+}
+
+/// Get a DNS record by platform and ID.
+#[utoipa::path(responses((status = 200, body = DnsRecord)))]
+#[get("/platforms/{platformId}/dns/{dnsId}")]
+pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, Uuid)>, request: HttpRequest) -> HttpResult {
+    let (platform, id) = path.0;
+    http::read(&request, &find(&app, &ctx, &platform, id).await?)
+}
+
+async fn find(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) -> Result<DnsRecord> {
+    let scope = ctx.caller.scope.platform(platform)?;
+    app.db
+        .read(async |c| {
+            let c = &*c;
+            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
+            found.map(|((), record)| record)
+        })
+        .await
+}
+
+/// Delete a DNS record.
+#[utoipa::path(responses((status = 204)))]
+#[delete("/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}")]
+pub(crate) async fn delete(
+    app: Data<App>,
+    path: Path<(PlatformId, StackId, Uuid)>,
+    command: Command<NoBody>,
+) -> HttpResult {
+    let (platform, stack, id) = path.0;
+    Ok(ops::delete(&app, &command.ctx, &platform, &stack, id).await?.no_content())
+}

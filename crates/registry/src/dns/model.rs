@@ -1,0 +1,85 @@
+//! The rows of DNS records, which are also what is answered.
+
+use chrono::{DateTime, Utc};
+use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
+use domain::{
+    Cursor, HostName, Name, PlatformId, StackId,
+    resource::{DnsStatus, Environment},
+};
+use kit::clock;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::schema::dns_records;
+
+/// A host name that leads to a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = dns_records, treat_none_as_default_value = false, treat_none_as_null = true)]
+pub(crate) struct DnsRecord {
+    pub(crate) id: Uuid,
+    pub(crate) platform_id: PlatformId,
+    pub(crate) stack_id: StackId,
+    pub(crate) hostname: HostName,
+    pub(crate) target_type: Name,
+    pub(crate) resource_id: Uuid,
+    pub(crate) environment: Environment,
+    pub(crate) cf_route_id: Option<String>,
+    pub(crate) status: DnsStatus,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) created_at: DateTime<Utc>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) updated_at: DateTime<Utc>,
+}
+
+/// What a new record is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct NewDnsRecord {
+    pub(crate) stack_id: StackId,
+    pub(crate) hostname: HostName,
+    pub(crate) target_type: Name,
+    pub(crate) resource_id: Uuid,
+    pub(crate) environment: Environment,
+    pub(crate) cf_route_id: Option<String>,
+    pub(crate) status: DnsStatus,
+}
+
+impl NewDnsRecord {
+    /// The row, with a new id.
+    pub(crate) fn into_row(self, platform: &PlatformId) -> DnsRecord {
+        let now = clock::now();
+        DnsRecord {
+            id: domain::id::uuid_v7(),
+            platform_id: platform.clone(),
+            stack_id: self.stack_id,
+            hostname: self.hostname,
+            target_type: self.target_type,
+            resource_id: self.resource_id,
+            environment: self.environment,
+            cf_route_id: self.cf_route_id,
+            status: self.status,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+impl DnsRecord {
+    /// The record as `said`. What is left unsaid stays.
+    pub(crate) fn brought_to(&self, said: NewDnsRecord) -> Self {
+        let said = said.into_row(&self.platform_id);
+        Self {
+            id: self.id,
+            cf_route_id: said.cf_route_id.or_else(|| self.cf_route_id.clone()),
+            created_at: self.created_at,
+            ..said
+        }
+    }
+
+    /// Where it stands in the list.
+    pub(crate) fn place(&self) -> Cursor {
+        Cursor { at: self.created_at, id: self.id.to_string() }
+    }
+}

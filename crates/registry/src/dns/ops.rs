@@ -1,0 +1,135 @@
+//! What can be done with DNS records.
+
+use domain::{Error, Kind, PlatformId, Result, StackId};
+use kit::{Done, PlatformScope, Record, WriteCtx, db::Tx};
+use uuid::Uuid;
+
+use super::{
+    model::{DnsRecord, NewDnsRecord},
+    store,
+};
+use crate::{App, platforms, resources};
+
+/// Makes a record.
+pub(crate) async fn create(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    new: NewDnsRecord,
+) -> Result<Done<DnsRecord>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("dns_record.create", ctx, async |tx| {
+            platforms::ops::hold(tx.conn().await?, ctx, &scope).await?;
+            insert(tx, &scope, new.clone()).await
+        })
+        .await
+}
+
+/// Makes a record, or brings the one that has the host name to what is said.
+pub(crate) async fn ensure(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    new: NewDnsRecord,
+) -> Result<Done<DnsRecord>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("dns_record.ensure", ctx, async |tx| {
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            match store::lock_named(c, &ctx.ctx.caller.scope, &new.hostname).await? {
+                Some(before) if before.platform_id != *scope.id() => Err(taken(&before)),
+                Some(before) => {
+                    let after = before.brought_to(new.clone());
+                    let unchanged = DnsRecord { updated_at: before.updated_at, ..after.clone() } == before;
+                    if unchanged { Ok(before) } else { replace(tx, &scope, &before, after).await }
+                }
+                // One that is made beside this one is found by the next run.
+                None => insert(tx, &scope, new.clone()).await.map_err(|error| match error.kind() {
+                    Kind::AlreadyExists => Error::met("the record was made at the same time"),
+                    _ => error,
+                }),
+            }
+        })
+        .await
+}
+
+/// Deletes a record of a stack.
+pub(crate) async fn delete(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    stack: &StackId,
+    id: Uuid,
+) -> Result<Done<()>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("dns_record.delete", ctx, async |tx| {
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            let before = store::lock(c, &scope, id).await?;
+            if before.stack_id != *stack {
+                return Err(Error::not_found("DNS record", id));
+            }
+            ctx.check_match(&before)?;
+            remove(tx, &before).await
+        })
+        .await
+}
+
+/// The same for services, whose calls may come twice, and after the platform itself is deleted: what is not there
+/// needs no deletion.
+pub(crate) async fn delete_once(app: &App, ctx: &WriteCtx, platform: &PlatformId, id: Uuid) -> Result<Done<()>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("dns_record.delete_once", ctx, async |tx| match store::lock(tx.conn().await?, &scope, id).await {
+            Ok(before) => remove(tx, &before).await,
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        })
+        .await
+}
+
+async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewDnsRecord) -> Result<DnsRecord> {
+    hold_resource(tx, scope, new.resource_id).await?;
+    let row = new.into_row(scope.id());
+    let record = Record::change("dns_record.created", "dns_record", row.id).of(scope.id()).after(&row);
+    let seen = row.clone();
+    tx.finish((store::insert(row.clone()),), record, row, |constraint| meaning(constraint, &seen)).await
+}
+
+async fn replace(tx: &mut Tx, scope: &PlatformScope, before: &DnsRecord, after: DnsRecord) -> Result<DnsRecord> {
+    hold_resource(tx, scope, after.resource_id).await?;
+    let record =
+        Record::change("dns_record.updated", "dns_record", before.id).of(scope.id()).before(before).after(&after);
+    let seen = after.clone();
+    tx.finish((store::update(after.clone()),), record, after, |constraint| meaning(constraint, &seen)).await
+}
+
+async fn remove(tx: &mut Tx, before: &DnsRecord) -> Result<()> {
+    let record =
+        Record::change("dns_record.deleted", "dns_record", before.id).of(&before.platform_id).before(before);
+    tx.finish((store::delete(before.id),), record, (), |_| None).await
+}
+
+/// Holds the resource that a record is to lead to.
+async fn hold_resource(tx: &mut Tx, scope: &PlatformScope, resource: Uuid) -> Result<()> {
+    match resources::store::hold(tx.conn().await?, scope, resource).await? {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid("resourceId", "must be a resource of the platform")),
+    }
+}
+
+fn meaning(constraint: &str, row: &DnsRecord) -> Option<Error> {
+    match constraint {
+        "dns_records_hostname" => Some(taken(row)),
+        "dns_records_stack" => Some(Error::not_found("stack", &row.stack_id)),
+        _ => None,
+    }
+}
+
+fn taken(row: &DnsRecord) -> Error {
+    Error::new(Kind::AlreadyExists, format!("There is a DNS record of '{}' already", row.hostname))
+        .with("hostname", &row.hostname)
+}

@@ -1,0 +1,108 @@
+//! The statements of DNS records. Each takes the caller's scope first.
+
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    query_builder::{QueryFragment, QueryId},
+};
+use diesel_async::RunQueryDsl;
+use domain::{Cursor, Error, HostName, Limit, Page, PlatformId, Result, StackId};
+use kit::{PlatformScope, Scope, db::Conn};
+use uuid::Uuid;
+
+use super::model::DnsRecord;
+use crate::schema::dns_records::dsl as d;
+
+/// Names the list of a stack's records.
+pub(crate) fn list(platform: &PlatformId, stack: &StackId) -> String {
+    format!("dns_records:{platform}:{stack}")
+}
+
+fn not_found(id: Uuid) -> Error {
+    Error::not_found("DNS record", id)
+}
+
+/// A record.
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<DnsRecord> {
+    d::dns_records
+        .filter(d::platform_id.eq(scope.id()))
+        .filter(d::id.eq(id))
+        .select(DnsRecord::as_select())
+        .first(&mut c)
+        .await
+        .optional()?
+        .ok_or_else(|| not_found(id))
+}
+
+/// A record, held until the transaction ends.
+pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<DnsRecord> {
+    d::dns_records
+        .filter(d::platform_id.eq(scope.id()))
+        .filter(d::id.eq(id))
+        .select(DnsRecord::as_select())
+        .for_update()
+        .first(c)
+        .await
+        .optional()?
+        .ok_or_else(|| not_found(id))
+}
+
+/// The record of a host name, of whatever platform, held until the transaction ends.
+pub(crate) async fn lock_named(c: &mut Conn, _: &Scope, hostname: &HostName) -> Result<Option<DnsRecord>> {
+    Ok(d::dns_records
+        .filter(d::hostname.eq(hostname))
+        .select(DnsRecord::as_select())
+        .for_update()
+        .first(c)
+        .await
+        .optional()?)
+}
+
+/// Every record of a platform, oldest first.
+pub(crate) async fn all(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<DnsRecord>> {
+    Ok(d::dns_records
+        .filter(d::platform_id.eq(scope.id()))
+        .select(DnsRecord::as_select())
+        .order((d::created_at, d::id))
+        .load(&mut c)
+        .await?)
+}
+
+/// A page of a stack's records, newest first.
+pub(crate) async fn page(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    stack: &StackId,
+    limit: Limit,
+    after: &Cursor,
+) -> Result<Page<DnsRecord>> {
+    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
+    let rows = d::dns_records
+        .filter(d::platform_id.eq(scope.id()))
+        .filter(d::stack_id.eq(stack))
+        .filter(d::created_at.le(after.at))
+        .filter(before)
+        .select(DnsRecord::as_select())
+        .order((d::created_at.desc(), d::id.desc()))
+        .limit(limit.rows())
+        .load(&mut c)
+        .await?;
+    // The envelope of this list has no total.
+    Ok(Page::new(rows, limit, 0, &list(scope.id(), stack), DnsRecord::place))
+}
+
+/// The insert of a new record.
+pub(crate) fn insert(row: DnsRecord) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(d::dns_records).values(row)
+}
+
+/// The update of a record that the transaction holds.
+pub(crate) fn update(row: DnsRecord) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    let id = row.id;
+    diesel::update(d::dns_records.filter(d::id.eq(id))).set(row)
+}
+
+/// The deletion of a record that the transaction holds.
+pub(crate) fn delete(id: Uuid) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::delete(d::dns_records.filter(d::id.eq(id)))
+}

@@ -1,0 +1,176 @@
+//! Entities over HTTP.
+
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web::Data};
+use domain::{
+    EntityId, Name, PlatformId, Slug,
+    entity::{EntityStatus, EntityType},
+};
+use kit::{
+    Ctx,
+    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    model::{Entity, NewEntity},
+    ops, store,
+};
+use crate::{App, platforms};
+
+/// A new entity.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct CreateEntity {
+    name: Name,
+    /// Unique within the platform.
+    slug: Slug,
+    #[serde(rename = "type")]
+    kind: EntityType,
+    /// The entity that a subtenant hangs under; a tenant has none.
+    parent_id: Option<EntityId>,
+}
+
+/// What of an entity is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct UpdateEntity {
+    #[schema(nullable = false)]
+    name: Option<Name>,
+    /// `deleted` is the same as DELETE.
+    #[schema(nullable = false)]
+    status: Option<EntityStatus>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EntityFilter {
+    /// Entities of this type alone.
+    #[serde(rename = "type")]
+    kind: Option<EntityType>,
+}
+
+/// Entities without pages: a branch of the tree.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EntityBranch {
+    data: Vec<Entity>,
+}
+
+/// List entities for a platform, newest first.
+#[utoipa::path(params(ListQuery, EntityFilter), responses((status = 200, body = Paged<Entity>)))]
+#[get("/platforms/{platformId}/entities")]
+pub(crate) async fn list(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<PlatformId>,
+    query: Query<ListQuery>,
+    filter: Query<EntityFilter>,
+) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0)?;
+    let kind = filter.0.kind;
+    let (limit, after) = query.0.parse(&store::counter(&path.0, kind))?;
+    let page = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let found = tokio::try_join!(platforms::store::live(c, &scope), store::page(c, &scope, kind, limit, &after));
+            found.map(|(_, page)| page)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(Paged::from(page)))
+}
+
+/// Create an entity.
+///
+/// A tenant has no parent. A subtenant hangs under a tenant or subtenant of the same platform; the tree has at most
+/// 16 levels.
+#[utoipa::path(responses((status = 201, body = Entity)))]
+#[post("/platforms/{platformId}/entities")]
+pub(crate) async fn create(app: Data<App>, path: Path<PlatformId>, command: Command<CreateEntity>) -> HttpResult {
+    let CreateEntity { name, slug, kind, parent_id } = command.body;
+    ops::create(&app, &command.ctx, &path.0, NewEntity { name, slug, kind, parent_id }).await?.created()
+}
+
+/// Get an entity by ID.
+#[utoipa::path(responses((status = 200, body = Entity)))]
+#[get("/platforms/{platformId}/entities/{entityId}")]
+pub(crate) async fn get(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<(PlatformId, EntityId)>,
+    request: HttpRequest,
+) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0.0)?;
+    let id = &path.0.1;
+    let entity = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
+            found.map(|(_, entity)| entity)
+        })
+        .await?;
+    http::read(&request, &entity)
+}
+
+/// Update an entity.
+#[utoipa::path(request_body(content = UpdateEntity), responses((status = 200, body = Entity)))]
+#[patch("/platforms/{platformId}/entities/{entityId}")]
+pub(crate) async fn update(
+    app: Data<App>,
+    path: Path<(PlatformId, EntityId)>,
+    command: Command<UpdateEntity>,
+) -> HttpResult {
+    let UpdateEntity { name, status } = command.body;
+    ops::update(&app, &command.ctx, &path.0.0, &path.0.1, ops::Change { name, status }).await?.ok()
+}
+
+/// Soft-delete an entity.
+///
+/// One with live children, stacks or resources is not deleted: 409 `HAS_DEPENDENTS` says how many of which.
+#[utoipa::path(responses((status = 200, body = Success)))]
+#[delete("/platforms/{platformId}/entities/{entityId}")]
+pub(crate) async fn delete(
+    app: Data<App>,
+    path: Path<(PlatformId, EntityId)>,
+    command: Command<NoBody>,
+) -> HttpResult {
+    ops::delete(&app, &command.ctx, &path.0.0, &path.0.1).await?.map(|_| Success::YES).ok()
+}
+
+/// Get the ancestors of an entity, nearest first.
+#[utoipa::path(responses((status = 200, body = EntityBranch)))]
+#[get("/platforms/{platformId}/entities/{entityId}/ancestors")]
+pub(crate) async fn ancestors(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, EntityId)>) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0.0)?;
+    let id = &path.0.1;
+    let data = app
+        .db
+        .read(async |c| {
+            let (_, entity) = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id))?;
+            store::ancestors(c, &scope, &entity).await
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(EntityBranch { data }))
+}
+
+/// Get the descendants of an entity, by depth, then oldest first.
+#[utoipa::path(responses((status = 200, body = EntityBranch)))]
+#[get("/platforms/{platformId}/entities/{entityId}/descendants")]
+pub(crate) async fn descendants(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, EntityId)>) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0.0)?;
+    let id = &path.0.1;
+    let data = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let found = tokio::try_join!(
+                platforms::store::live(c, &scope),
+                store::get(c, &scope, id),
+                store::descendants(c, &scope, id)
+            );
+            found.map(|(_, _, branch)| branch)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(EntityBranch { data }))
+}

@@ -1,0 +1,23 @@
+//! Entities: the tree of tenants inside a platform.
+//!
+//! Table `entities`. List counters `entities:{platform}` and `entities:{platform}:{type}` hold how many are not
+//! deleted.
+
+pub(crate) mod grpc;
+mod http;
+pub(crate) mod model;
+pub(crate) mod ops;
+pub(crate) mod store;
+
+use kit::http::ServiceConfig;
+
+pub(crate) fn http(config: &mut ServiceConfig) {
+    config
+        .service(http::list)
+        .service(http::create)
+        .service(http::get)
+        .service(http::update)
+        .service(http::delete)
+        .service(http::ancestors)
+        .service(http::descendants);
+}

@@ -1,0 +1,102 @@
+//! The rows of entities, which are also what is answered.
+
+use chrono::{DateTime, Utc};
+use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
+use domain::{
+    Cursor, EntityId, Error, Name, PlatformId, Result, Slug,
+    entity::{EntityStatus, EntityType, MAX_DEPTH},
+};
+use kit::clock;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::schema::entities;
+
+/// A tenant or subtenant of a platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = entities, treat_none_as_default_value = false, treat_none_as_null = true)]
+pub(crate) struct Entity {
+    pub(crate) id: EntityId,
+    pub(crate) platform_id: PlatformId,
+    pub(crate) parent_id: Option<EntityId>,
+    #[serde(rename = "type")]
+    pub(crate) kind: EntityType,
+    pub(crate) name: Name,
+    pub(crate) slug: Slug,
+    pub(crate) status: EntityStatus,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) created_at: DateTime<Utc>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) updated_at: DateTime<Utc>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) deleted_at: Option<DateTime<Utc>>,
+    /// Level in the tree; a tenant is level 1. Not part of the API.
+    #[serde(skip)]
+    pub(crate) depth: i32,
+    /// The ancestors, root first. Not part of the API.
+    #[serde(skip)]
+    pub(crate) path: Vec<EntityId>,
+}
+
+/// What a new entity is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct NewEntity {
+    pub(crate) name: Name,
+    pub(crate) slug: Slug,
+    pub(crate) kind: EntityType,
+    pub(crate) parent_id: Option<EntityId>,
+}
+
+impl NewEntity {
+    /// Refuses a root that is no tenant and a tenant that is no root.
+    ///
+    /// # Errors
+    /// [`domain::Kind::Validation`] at `parentId`.
+    pub(crate) fn check(&self) -> Result<()> {
+        match (self.kind, &self.parent_id) {
+            (EntityType::Tenant, Some(_)) => Err(Error::invalid("parentId", "must be absent: a tenant has no parent")),
+            (EntityType::Subtenant, None) => Err(Error::invalid("parentId", "is required for a subtenant")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The row under `parent`, with a new random id.
+    ///
+    /// # Errors
+    /// [`domain::Kind::Validation`] when the tree would grow too deep.
+    pub(crate) fn into_row(self, platform: &PlatformId, parent: Option<&Entity>) -> Result<Entity> {
+        let depth = parent.map_or(0, |parent| parent.depth) + 1;
+        if depth > MAX_DEPTH {
+            return Err(Error::invalid("parentId", format!("is too deep: the tree has at most {MAX_DEPTH} levels")));
+        }
+        let now = clock::now();
+        Ok(Entity {
+            id: EntityId::random(),
+            platform_id: platform.clone(),
+            parent_id: self.parent_id,
+            kind: self.kind,
+            name: self.name,
+            slug: self.slug,
+            status: EntityStatus::Active,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            depth,
+            path: parent.map(Entity::path_below).unwrap_or_default(),
+        })
+    }
+}
+
+impl Entity {
+    /// The ancestors of a child: those of the entity, and itself.
+    fn path_below(&self) -> Vec<EntityId> {
+        self.path.iter().chain([&self.id]).cloned().collect()
+    }
+
+    /// Where it stands in the list.
+    pub(crate) fn place(&self) -> Cursor {
+        Cursor { at: self.created_at, id: self.id.to_string() }
+    }
+}

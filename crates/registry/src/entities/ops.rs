@@ -1,0 +1,134 @@
+//! What can be done with entities.
+
+use domain::{
+    EntityId, Error, Kind, Name, PlatformId, Result, Slug,
+    entity::{EntityStatus, EntityType},
+};
+use kit::{Done, PlatformScope, Record, WriteCtx, clock, db::Tx};
+
+use super::{
+    model::{Entity, NewEntity},
+    store::{self, Dependents},
+};
+use crate::{App, platforms};
+
+/// Makes an entity.
+pub(crate) async fn create(app: &App, ctx: &WriteCtx, platform: &PlatformId, new: NewEntity) -> Result<Done<Entity>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("entity.create", ctx, async |tx| {
+            platforms::ops::hold(tx.conn().await?, ctx, &scope).await?;
+            insert(tx, &scope, new.clone()).await
+        })
+        .await
+}
+
+/// Makes a tenant, or gives the one that has the slug.
+pub(crate) async fn ensure_tenant(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    name: Name,
+    slug: Slug,
+) -> Result<Done<Entity>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let new = NewEntity { name, slug, kind: EntityType::Tenant, parent_id: None };
+    app.db
+        .tx("entity.ensure_tenant", ctx, async |tx| {
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            match store::by_slug(c, &scope, &new.slug).await? {
+                Some(tenant) if tenant.kind == EntityType::Tenant => Ok(tenant),
+                Some(_) => Err(taken(&new.slug)),
+                // One that is made beside this one is found by the next run.
+                None => insert(tx, &scope, new.clone()).await.map_err(|error| match error.kind() {
+                    Kind::AlreadyExists => Error::met("the tenant was made at the same time"),
+                    _ => error,
+                }),
+            }
+        })
+        .await
+}
+
+async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewEntity) -> Result<Entity> {
+    new.check()?;
+    let parent = match &new.parent_id {
+        Some(id) => {
+            let parent = store::hold(tx.conn().await?, scope, id).await?;
+            Some(parent.ok_or_else(|| Error::invalid("parentId", "must be an entity of the platform"))?)
+        }
+        None => None,
+    };
+    let row = new.into_row(scope.id(), parent.as_ref())?;
+    let record = counted(Record::change("entity.created", "entity", &row.id), &row, 1).of(scope.id()).after(&row);
+    let slug = row.slug.clone();
+    let on_constraint = |constraint: &str| (constraint == "entities_slug_live").then(|| taken(&slug));
+    tx.finish((store::insert(row.clone()),), record, row, on_constraint).await
+}
+
+fn taken(slug: &Slug) -> Error {
+    Error::new(Kind::AlreadyExists, format!("The platform has an entity '{slug}' already")).with("slug", slug)
+}
+
+/// What of an entity may be changed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change {
+    pub(crate) name: Option<Name>,
+    pub(crate) status: Option<EntityStatus>,
+}
+
+/// Changes an entity; the status `deleted` deletes it, under the same guards as [`delete`].
+pub(crate) async fn update(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: &EntityId,
+    change: Change,
+) -> Result<Done<Entity>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("entity.update", ctx, async |tx| {
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            let before = store::lock(c, &scope, id).await?;
+            ctx.check_match(&before)?;
+            let mut after = Entity { updated_at: clock::now(), ..before.clone() };
+            after.name = change.name.clone().unwrap_or(after.name);
+            after.status = change.status.unwrap_or(after.status);
+            write(tx, &scope, &before, after).await
+        })
+        .await
+}
+
+/// Deletes an entity that nothing hangs on.
+pub(crate) async fn delete(app: &App, ctx: &WriteCtx, platform: &PlatformId, id: &EntityId) -> Result<Done<Entity>> {
+    update(app, ctx, platform, id, Change { status: Some(EntityStatus::Deleted), ..Change::default() }).await
+}
+
+/// The end of every change: the row and the record.
+async fn write(tx: &mut Tx, scope: &PlatformScope, before: &Entity, mut after: Entity) -> Result<Entity> {
+    let action = match after.status {
+        EntityStatus::Deleted => "entity.deleted",
+        now if now == before.status => "entity.updated",
+        EntityStatus::Suspended => "entity.suspended",
+        EntityStatus::Active => "entity.restored",
+    };
+    let mut record = Record::change(action, "entity", &before.id);
+    if after.status == EntityStatus::Deleted {
+        // Whoever adds something under the entity holds it, and this transaction does so exclusively.
+        let dependents = store::dependents(tx.conn().await?, scope, &before.id).await?;
+        if dependents != (Dependents { entities: 0, stacks: 0, resources: 0 }) {
+            let message = "The entity has entities, stacks or resources that must go first";
+            return Err(Error::new(Kind::HasDependents, message).with("dependents", dependents));
+        }
+        after.deleted_at = Some(after.updated_at);
+        record = counted(record, before, -1);
+    }
+    let record = record.of(scope.id()).before(before).after(&after);
+    tx.finish((store::update(after.clone()),), record, after, |_| None).await
+}
+
+fn counted(record: Record, entity: &Entity, by: i64) -> Record {
+    let platform = &entity.platform_id;
+    record.count(store::counter(platform, None), by).count(store::counter(platform, Some(entity.kind)), by)
+}

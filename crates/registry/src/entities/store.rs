@@ -1,0 +1,174 @@
+//! The statements of entities. Each takes the caller's scope first.
+
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, PgArrayExpressionMethods, QueryDsl,
+    SelectableHelper,
+    query_builder::{QueryFragment, QueryId},
+};
+use diesel_async::RunQueryDsl;
+use domain::{Cursor, EntityId, Error, Limit, Page, PlatformId, Result, Slug, entity::EntityType};
+use kit::{
+    PlatformScope,
+    db::{Conn, counter_total},
+};
+use serde::Serialize;
+
+use super::model::Entity;
+use crate::schema::{entities::dsl as e, resources::dsl as r, stacks::dsl as s};
+
+/// Counter of the live entities of a platform, all or of one type.
+pub(crate) fn counter(platform: &PlatformId, kind: Option<EntityType>) -> String {
+    kind.map_or_else(|| format!("entities:{platform}"), |kind| format!("entities:{platform}:{kind}"))
+}
+
+fn not_found(id: &EntityId) -> Error {
+    Error::not_found("entity", id)
+}
+
+/// A live entity.
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Entity> {
+    e::entities
+        .filter(e::platform_id.eq(scope.id()))
+        .filter(e::id.eq(id))
+        .filter(e::deleted_at.is_null())
+        .select(Entity::as_select())
+        .first(&mut c)
+        .await
+        .optional()?
+        .ok_or_else(|| not_found(id))
+}
+
+/// The live entity with a slug.
+pub(crate) async fn by_slug(c: &mut Conn, scope: &PlatformScope, slug: &Slug) -> Result<Option<Entity>> {
+    Ok(e::entities
+        .filter(e::platform_id.eq(scope.id()))
+        .filter(e::slug.eq(slug))
+        .filter(e::deleted_at.is_null())
+        .select(Entity::as_select())
+        .first(c)
+        .await
+        .optional()?)
+}
+
+/// A live entity, held against deletion until the transaction ends.
+pub(crate) async fn hold(c: &mut Conn, scope: &PlatformScope, id: &EntityId) -> Result<Option<Entity>> {
+    Ok(e::entities
+        .filter(e::platform_id.eq(scope.id()))
+        .filter(e::id.eq(id))
+        .filter(e::deleted_at.is_null())
+        .select(Entity::as_select())
+        .for_key_share()
+        .first(c)
+        .await
+        .optional()?)
+}
+
+/// A live entity, held until the transaction ends, also against whoever [`hold`]s it.
+pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope, id: &EntityId) -> Result<Entity> {
+    e::entities
+        .filter(e::platform_id.eq(scope.id()))
+        .filter(e::id.eq(id))
+        .filter(e::deleted_at.is_null())
+        .select(Entity::as_select())
+        .for_update()
+        .first(c)
+        .await
+        .optional()?
+        .ok_or_else(|| not_found(id))
+}
+
+/// A page of a platform's live entities, newest first.
+pub(crate) async fn page(
+    c: &Conn,
+    scope: &PlatformScope,
+    kind: Option<EntityType>,
+    limit: Limit,
+    after: &Cursor,
+) -> Result<Page<Entity>> {
+    let before = e::created_at.lt(after.at).or(e::created_at.eq(after.at).and(e::id.lt(&after.id)));
+    let rows = e::entities
+        .filter(e::platform_id.eq(scope.id()))
+        .filter(e::deleted_at.is_null())
+        .filter(e::created_at.le(after.at))
+        .filter(before)
+        .select(Entity::as_select())
+        .order((e::created_at.desc(), e::id.desc()))
+        .limit(limit.rows());
+    let (mut pipeline, key) = (c, counter(scope.id(), kind));
+    // Two statements rather than one put together, so that both stay prepared.
+    let rows = async {
+        match kind {
+            None => Ok(rows.load(&mut pipeline).await?),
+            Some(kind) => Ok(rows.filter(e::kind.eq(kind)).load(&mut pipeline).await?),
+        }
+    };
+    let (rows, total) = tokio::try_join!(rows, counter_total(c, &key))?;
+    Ok(Page::new(rows, limit, total, &key, Entity::place))
+}
+
+/// The ancestors of an entity, nearest first.
+pub(crate) async fn ancestors(c: &mut Conn, scope: &PlatformScope, entity: &Entity) -> Result<Vec<Entity>> {
+    Ok(e::entities
+        .filter(e::platform_id.eq(scope.id()))
+        .filter(e::id.eq_any(&entity.path))
+        .select(Entity::as_select())
+        .order(e::depth.desc())
+        .load(c)
+        .await?)
+}
+
+/// The live entities under one, by depth, then oldest first.
+pub(crate) async fn descendants(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Vec<Entity>> {
+    Ok(e::entities
+        .filter(e::platform_id.eq(scope.id()))
+        .filter(e::path.contains(vec![id]))
+        .filter(e::deleted_at.is_null())
+        .select(Entity::as_select())
+        .order((e::depth, e::created_at, e::id))
+        .load(&mut c)
+        .await?)
+}
+
+/// What keeps an entity from being deleted.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Dependents {
+    pub(crate) entities: i64,
+    pub(crate) stacks: i64,
+    pub(crate) resources: i64,
+}
+
+/// How many live things hang on an entity.
+pub(crate) async fn dependents(c: &mut Conn, scope: &PlatformScope, id: &EntityId) -> Result<Dependents> {
+    let children = e::entities
+        .filter(e::platform_id.eq(scope.id()))
+        .filter(e::parent_id.eq(id))
+        .filter(e::deleted_at.is_null())
+        .count()
+        .single_value();
+    let stacks = s::stacks.filter(s::platform_id.eq(scope.id())).filter(s::tenant_id.eq(id)).count().single_value();
+    let resources = r::resources
+        .filter(r::platform_id.eq(scope.id()))
+        .filter(r::entity_id.eq(id))
+        .filter(r::deleted_at.is_null())
+        .count()
+        .single_value();
+    let counted: (Option<i64>, Option<i64>, Option<i64>) =
+        diesel::select((children, stacks, resources)).get_result(c).await?;
+    let (entities, stacks, resources) = counted;
+    Ok(Dependents {
+        entities: entities.unwrap_or_default(),
+        stacks: stacks.unwrap_or_default(),
+        resources: resources.unwrap_or_default(),
+    })
+}
+
+/// The insert of a new entity.
+pub(crate) fn insert(row: Entity) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(e::entities).values(row)
+}
+
+/// The update of an entity that the transaction holds.
+pub(crate) fn update(row: Entity) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    let id = row.id.clone();
+    diesel::update(e::entities.filter(e::id.eq(id))).set(row)
+}

@@ -1,0 +1,98 @@
+//! Platforms over gRPC.
+
+use domain::{
+    Error, Patch, PlatformId, Result,
+    platform::{PlatformEvent, PlatformStatus},
+};
+use kit::grpc::{read_ctx, write_ctx};
+use rpc::{
+    parse,
+    registry::{
+        CheckSlugRequest, CheckSlugResponse, CreatePlatformRequest, CreatePlatformResponse, GetPlatformRequest,
+        GetPlatformResponse, Platform as Said, SetRepositoryRequest, SetRepositoryResponse,
+        TransitionPlatformRequest, TransitionPlatformResponse,
+    },
+};
+use tonic::Request;
+
+use super::{
+    model::{NewPlatform, Platform},
+    ops, store,
+};
+use crate::App;
+
+impl From<Platform> for Said {
+    fn from(row: Platform) -> Self {
+        Self {
+            id: row.id.to_string(),
+            name: row.name.to_string(),
+            slug: row.slug.to_string(),
+            status: row.status.to_string(),
+            tier: row.tier.to_string(),
+            repo_name: row.repo_name,
+            owner_user_id: row.owner_user_id,
+        }
+    }
+}
+
+pub(crate) async fn check_slug(app: &App, request: Request<CheckSlugRequest>) -> Result<CheckSlugResponse> {
+    let slug = parse("slug", &request.get_ref().slug)?;
+    let taken = app.db.read(async |c| store::slug_taken(c, &slug).await).await?;
+    Ok(CheckSlugResponse { taken })
+}
+
+pub(crate) async fn create_platform(
+    app: &App,
+    request: Request<CreatePlatformRequest>,
+) -> Result<CreatePlatformResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    let id: PlatformId = parse("platform_id", &asked.platform_id)?;
+    let new = NewPlatform {
+        id: None,
+        name: parse("name", &asked.name)?,
+        slug: parse("slug", &asked.slug)?,
+        tier: parse("tier", &asked.tier)?,
+        status: PlatformStatus::Pending,
+        cf_account_id: None,
+        repo_name: None,
+        owner_user_id: Some(asked.owner_user_id).filter(|id| !id.is_empty()),
+    };
+    let done = ops::create_once(app, &ctx, &id, new).await?;
+    Ok(CreatePlatformResponse { platform: Some(done.value.into()) })
+}
+
+/// Also one that is deleted; its status says so.
+pub(crate) async fn get_platform(app: &App, request: Request<GetPlatformRequest>) -> Result<GetPlatformResponse> {
+    let ctx = read_ctx(&request)?;
+    let scope = ctx.caller.scope.platform(&parse("platform_id", &request.get_ref().platform_id)?)?;
+    let platform = app.db.read(async |c| store::get(c, &scope, true).await).await?;
+    Ok(GetPlatformResponse { platform: Some(platform.into()) })
+}
+
+pub(crate) async fn transition_platform(
+    app: &App,
+    request: Request<TransitionPlatformRequest>,
+) -> Result<TransitionPlatformResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    let event = parse("event", &asked.event)?;
+    if event == PlatformEvent::PeriodEnd {
+        return Err(Error::invalid("event", "must not be period_end: time alone makes it happen"));
+    }
+    let id: PlatformId = parse("platform_id", &asked.platform_id)?;
+    let done = ops::transition_once(app, &ctx, &id, event, asked.reason.as_deref()).await?;
+    Ok(TransitionPlatformResponse { platform: Some(done.value.into()) })
+}
+
+pub(crate) async fn set_repository(
+    app: &App,
+    request: Request<SetRepositoryRequest>,
+) -> Result<SetRepositoryResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    let id: PlatformId = parse("platform_id", &asked.platform_id)?;
+    let repo_name = asked.repo_name.map_or(Patch::Clear, Patch::Set);
+    let done = ops::update(app, &ctx, &id, ops::Change { repo_name, ..ops::Change::default() }).await?;
+    Ok(SetRepositoryResponse { platform: Some(done.value.into()) })
+}

@@ -1,0 +1,101 @@
+//! Resources over gRPC.
+
+use domain::{Error, PlatformId, Result, resource::ResourceStatus};
+use kit::grpc::{read_ctx, write_ctx};
+use rpc::{
+    parse, parse_optional,
+    registry::{
+        DeleteResourceRequest, DeleteResourceResponse, EnsureResourceRequest, EnsureResourceResponse,
+        ListResourcesRequest, ListResourcesResponse, Resource as Said,
+    },
+    required,
+};
+use tonic::Request;
+
+use super::{
+    model::{NewResource, Resource},
+    ops, store,
+};
+use crate::{App, dns, grpc::parse_uuid, platforms};
+
+impl From<Resource> for Said {
+    fn from(row: Resource) -> Self {
+        Self {
+            id: row.id.to_string(),
+            platform_id: row.platform_id.to_string(),
+            entity_id: row.entity_id.to_string(),
+            stack_id: row.stack_id.to_string(),
+            resource_type: row.resource_type.to_string(),
+            service_name: row.service_name.to_string(),
+            environment: row.environment.to_string(),
+            cf_name: row.cf_name.to_string(),
+            cf_id: row.cf_id,
+            cf_url: row.cf_url.map(|url| url.to_string()),
+            status: row.status.to_string(),
+            provision_job_id: row.provision_job_id,
+        }
+    }
+}
+
+fn read(said: Said) -> Result<NewResource> {
+    let status = parse("resource.status", &said.status)?;
+    if status == ResourceStatus::Deleted {
+        return Err(Error::invalid("resource.status", "must not be deleted: DeleteResource does that"));
+    }
+    Ok(NewResource {
+        entity_id: parse("resource.entity_id", &said.entity_id)?,
+        stack_id: parse("resource.stack_id", &said.stack_id)?,
+        resource_type: parse("resource.resource_type", &said.resource_type)?,
+        service_name: parse("resource.service_name", &said.service_name)?,
+        environment: parse("resource.environment", &said.environment)?,
+        cf_name: parse("resource.cf_name", &said.cf_name)?,
+        cf_id: said.cf_id,
+        cf_url: parse_optional("resource.cf_url", said.cf_url.as_deref())?,
+        status,
+        provision_job_id: said.provision_job_id,
+        config: None,
+    })
+}
+
+pub(crate) async fn ensure_resource(
+    app: &App,
+    request: Request<EnsureResourceRequest>,
+) -> Result<EnsureResourceResponse> {
+    let ctx = write_ctx(&request)?;
+    let said = required("resource", request.into_inner().resource)?;
+    let platform: PlatformId = parse("resource.platform_id", &said.platform_id)?;
+    let done = ops::ensure(app, &ctx, &platform, read(said)?).await?;
+    Ok(EnsureResourceResponse { resource: Some(done.value.into()) })
+}
+
+pub(crate) async fn delete_resource(
+    app: &App,
+    request: Request<DeleteResourceRequest>,
+) -> Result<DeleteResourceResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    let id = parse_uuid("resource_id", &asked.resource_id)?;
+    ops::delete_once(app, &ctx, &parse("platform_id", &asked.platform_id)?, id).await?;
+    Ok(DeleteResourceResponse {})
+}
+
+/// Also of a platform that is deleted, whose infrastructure is yet to be taken down.
+pub(crate) async fn list_resources(
+    app: &App,
+    request: Request<ListResourcesRequest>,
+) -> Result<ListResourcesResponse> {
+    let ctx = read_ctx(&request)?;
+    let scope = ctx.caller.scope.platform(&parse("platform_id", &request.into_inner().platform_id)?)?;
+    let (resources, records) = app
+        .db
+        .read(async |c| {
+            platforms::store::get(c, &scope, true).await?;
+            let c = &*c;
+            tokio::try_join!(store::all(c, &scope), dns::store::all(c, &scope))
+        })
+        .await?;
+    Ok(ListResourcesResponse {
+        resources: resources.into_iter().map(Said::from).collect(),
+        dns_records: records.into_iter().map(Into::into).collect(),
+    })
+}

@@ -1,0 +1,198 @@
+//! Resources over HTTP.
+
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web::Data};
+use domain::{
+    EntityId, Error, HttpUrl, Name, Patch, PlatformId, Result, StackId,
+    resource::{Environment, ResourceStatus, ResourceType},
+};
+use kit::{
+    Ctx, PlatformScope,
+    db::Conn,
+    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success},
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    model::{Change, NewResource, Resource},
+    ops, store,
+};
+use crate::{App, entities, platforms};
+
+/// A new resource.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RegisterResource {
+    /// A stack of the platform, or `default`.
+    stack_id: StackId,
+    resource_type: ResourceType,
+    service_name: Name,
+    environment: Environment,
+    /// Unique among all resources that are not deleted.
+    cf_name: Name,
+    #[schema(nullable = false)]
+    cf_id: Option<String>,
+    #[schema(value_type = Option<String>, nullable = false, format = "uri", pattern = "^https?://")]
+    cf_url: Option<HttpUrl>,
+    #[schema(nullable = false)]
+    provision_job_id: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    config: Option<Map<String, Value>>,
+}
+
+/// What of a resource is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct UpdateResource {
+    /// `deleted` is the same as DELETE, and final.
+    #[schema(nullable = false)]
+    status: Option<ResourceStatus>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    cf_id: Patch<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = "uri", pattern = "^https?://")]
+    cf_url: Patch<HttpUrl>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    config: Patch<Map<String, Value>>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    provision_job_id: Patch<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LookupQuery {
+    /// Name of the resource.
+    #[param(required = true)]
+    cf_name: Option<Name>,
+}
+
+/// Lookup resource by CF name, in all platforms that the caller sees.
+#[utoipa::path(params(LookupQuery), responses((status = 200, body = Resource)))]
+#[get("/lookup")]
+pub(crate) async fn lookup(app: Data<App>, ctx: Ctx, query: Query<LookupQuery>, request: HttpRequest) -> HttpResult {
+    let name = query.0.cf_name.ok_or_else(|| Error::invalid("cfName", "is required"))?;
+    let scope = &ctx.caller.scope;
+    let found = app.db.read(async |c| store::lookup(c, scope, &name).await).await?;
+    http::read(&request, &found.ok_or_else(|| Error::not_found("resource", &name))?)
+}
+
+/// List resources for a platform, newest first.
+#[utoipa::path(params(ListQuery), responses((status = 200, body = Paged<Resource>)))]
+#[get("/platforms/{platformId}/resources")]
+pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<PlatformId>, query: Query<ListQuery>) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0)?;
+    page(&app, &scope, None, &query.0).await
+}
+
+/// List resources for an entity, newest first.
+///
+/// The platform's own id in place of an entity's stands for what belongs to the platform as a whole.
+#[utoipa::path(params(ListQuery), responses((status = 200, body = Paged<Resource>)))]
+#[get("/platforms/{platformId}/entities/{entityId}/resources")]
+pub(crate) async fn list_of_entity(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<(PlatformId, EntityId)>,
+    query: Query<ListQuery>,
+) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0.0)?;
+    page(&app, &scope, Some(&path.0.1), &query.0).await
+}
+
+async fn page(app: &App, scope: &PlatformScope, entity: Option<&EntityId>, query: &ListQuery) -> HttpResult {
+    let (limit, after) = query.parse(&store::counter(scope.id(), entity))?;
+    let page = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let page = store::page(c, scope, entity, limit, &after);
+            tokio::try_join!(owner_is_live(c, scope, entity), page).map(|((), page)| page)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(Paged::from(page)))
+}
+
+async fn owner_is_live(c: &Conn, scope: &PlatformScope, entity: Option<&EntityId>) -> Result<()> {
+    platforms::store::live(c, scope).await?;
+    match entity {
+        Some(entity) if !ops::is_platform(scope, entity) => entities::store::get(c, scope, entity).await.map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Register a resource.
+///
+/// The platform's own id in place of an entity's stands for what belongs to the platform as a whole.
+#[utoipa::path(responses((status = 201, body = Resource)))]
+#[post("/platforms/{platformId}/entities/{entityId}/resources")]
+pub(crate) async fn register(
+    app: Data<App>,
+    path: Path<(PlatformId, EntityId)>,
+    command: Command<RegisterResource>,
+) -> HttpResult {
+    let ((platform, entity_id), body) = (path.0, command.body);
+    let new = NewResource {
+        entity_id,
+        stack_id: body.stack_id,
+        resource_type: body.resource_type,
+        service_name: body.service_name,
+        environment: body.environment,
+        cf_name: body.cf_name,
+        cf_id: body.cf_id,
+        cf_url: body.cf_url,
+        status: ResourceStatus::Pending,
+        provision_job_id: body.provision_job_id,
+        config: body.config,
+    };
+    ops::register(&app, &command.ctx, &platform, new).await?.created()
+}
+
+/// Get a resource by ID.
+#[utoipa::path(responses((status = 200, body = Resource)))]
+#[get("/platforms/{platformId}/resources/{resourceId}")]
+pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, Uuid)>, request: HttpRequest) -> HttpResult {
+    let (platform, id) = path.0;
+    let scope = ctx.caller.scope.platform(&platform)?;
+    let resource = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
+            found.map(|((), resource)| resource)
+        })
+        .await?;
+    http::read(&request, &resource)
+}
+
+/// Update a resource.
+#[utoipa::path(request_body(content = UpdateResource), responses((status = 200, body = Resource)))]
+#[patch("/platforms/{platformId}/resources/{resourceId}")]
+pub(crate) async fn update(
+    app: Data<App>,
+    path: Path<(PlatformId, Uuid)>,
+    command: Command<UpdateResource>,
+) -> HttpResult {
+    let ((platform, id), body) = (path.0, command.body);
+    let change = Change {
+        status: body.status,
+        cf_id: body.cf_id,
+        cf_url: body.cf_url,
+        config: body.config.map(Value::Object),
+        provision_job_id: body.provision_job_id,
+    };
+    ops::update(&app, &command.ctx, &platform, id, change).await?.ok()
+}
+
+/// Soft-delete a resource.
+#[utoipa::path(responses((status = 200, body = Success)))]
+#[delete("/platforms/{platformId}/resources/{resourceId}")]
+pub(crate) async fn delete(app: Data<App>, path: Path<(PlatformId, Uuid)>, command: Command<NoBody>) -> HttpResult {
+    let (platform, id) = path.0;
+    ops::delete(&app, &command.ctx, &platform, id).await?.map(|_| Success::YES).ok()
+}

@@ -1,0 +1,23 @@
+//! Resources: the provisioned things of a platform.
+//!
+//! Table `resources`. List counters `resources:{platform}` and `resources:{platform}:{entity}` hold how many are not
+//! deleted. The routes are mounted twice, under `/api/v1` and under `/api/v1/resources`.
+
+pub(crate) mod grpc;
+mod http;
+pub(crate) mod model;
+pub(crate) mod ops;
+pub(crate) mod store;
+
+use kit::http::ServiceConfig;
+
+pub(crate) fn http(config: &mut ServiceConfig) {
+    config
+        .service(http::lookup)
+        .service(http::list)
+        .service(http::list_of_entity)
+        .service(http::register)
+        .service(http::get)
+        .service(http::update)
+        .service(http::delete);
+}

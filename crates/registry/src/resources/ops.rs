@@ -1,0 +1,165 @@
+//! What can be done with resources.
+
+use domain::{EntityId, Error, Kind, PlatformId, Result, resource::ResourceStatus};
+use kit::{
+    Done, PlatformScope, Record, WriteCtx,
+    db::{Conn, Tx},
+};
+use uuid::Uuid;
+
+use super::{
+    model::{Change, NewResource, Resource},
+    store,
+};
+use crate::{App, entities, platforms};
+
+/// Whether the id stands for the platform as a whole rather than for one of its entities.
+pub(crate) fn is_platform(scope: &PlatformScope, entity: &EntityId) -> bool {
+    entity.as_str() == scope.id().as_str()
+}
+
+/// Registers a resource.
+pub(crate) async fn register(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    new: NewResource,
+) -> Result<Done<Resource>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("resource.register", ctx, async |tx| {
+            platforms::ops::hold(tx.conn().await?, ctx, &scope).await?;
+            insert(tx, &scope, new.clone()).await
+        })
+        .await
+}
+
+/// Registers a resource, or brings the live one that has the name to what is said.
+pub(crate) async fn ensure(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    new: NewResource,
+) -> Result<Done<Resource>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("resource.ensure", ctx, async |tx| {
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            match store::lock_named(c, &ctx.ctx.caller.scope, &new.cf_name).await? {
+                Some(before) if before.platform_id != *scope.id() => Err(taken(&before)),
+                Some(before) => {
+                    let after = before.brought_to(new.clone());
+                    let unchanged = Resource { updated_at: before.updated_at, ..after.clone() } == before;
+                    if unchanged { Ok(before) } else { replace(tx, &scope, "resource.updated", &before, after).await }
+                }
+                // One that is registered beside this one is found by the next run.
+                None => insert(tx, &scope, new.clone()).await.map_err(|error| match error.kind() {
+                    Kind::AlreadyExists => Error::met("the resource was registered at the same time"),
+                    _ => error,
+                }),
+            }
+        })
+        .await
+}
+
+/// Changes a resource; the status `deleted` deletes it.
+pub(crate) async fn update(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: Uuid,
+    change: Change,
+) -> Result<Done<Resource>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("resource.update", ctx, async |tx| {
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            let before = store::lock(c, &scope, id).await?;
+            ctx.check_match(&before)?;
+            let after = before.changed(change.clone());
+            let action =
+                if after.status == ResourceStatus::Deleted { "resource.deleted" } else { "resource.updated" };
+            replace(tx, &scope, action, &before, after).await
+        })
+        .await
+}
+
+/// Deletes a resource from the catalogue.
+pub(crate) async fn delete(app: &App, ctx: &WriteCtx, platform: &PlatformId, id: Uuid) -> Result<Done<Resource>> {
+    update(app, ctx, platform, id, deletion()).await
+}
+
+/// The same for services, whose calls may come twice, and after the platform itself is deleted: what is not there
+/// needs no deletion.
+pub(crate) async fn delete_once(app: &App, ctx: &WriteCtx, platform: &PlatformId, id: Uuid) -> Result<Done<()>> {
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("resource.delete_once", ctx, async |tx| match store::lock(tx.conn().await?, &scope, id).await {
+            Ok(before) => {
+                let after = before.changed(deletion());
+                replace(tx, &scope, "resource.deleted", &before, after).await.map(drop)
+            }
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        })
+        .await
+}
+
+fn deletion() -> Change {
+    Change { status: Some(ResourceStatus::Deleted), ..Change::default() }
+}
+
+async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewResource) -> Result<Resource> {
+    hold_owner(tx.conn().await?, scope, &new.entity_id).await?;
+    let row = new.into_row(scope.id());
+    let record = counted(Record::change("resource.registered", "resource", row.id), &row, 1).of(scope.id()).after(&row);
+    let seen = row.clone();
+    tx.finish((store::insert(row.clone()),), record, row, |constraint| meaning(constraint, &seen)).await
+}
+
+/// The end of every change: the row and the record.
+async fn replace(
+    tx: &mut Tx,
+    scope: &PlatformScope,
+    action: &'static str,
+    before: &Resource,
+    after: Resource,
+) -> Result<Resource> {
+    if after.entity_id != before.entity_id {
+        hold_owner(tx.conn().await?, scope, &after.entity_id).await?;
+    }
+    let mut record = counted(Record::change(action, "resource", before.id), before, -1);
+    if after.status != ResourceStatus::Deleted {
+        record = counted(record, &after, 1);
+    }
+    let record = record.of(scope.id()).before(before).after(&after);
+    let seen = after.clone();
+    tx.finish((store::update(after.clone()),), record, after, |constraint| meaning(constraint, &seen)).await
+}
+
+/// Holds the entity that a resource is to belong to.
+async fn hold_owner(c: &mut Conn, scope: &PlatformScope, entity: &EntityId) -> Result<()> {
+    if is_platform(scope, entity) || entities::store::hold(c, scope, entity).await?.is_some() {
+        return Ok(());
+    }
+    Err(Error::not_found("entity", entity))
+}
+
+fn meaning(constraint: &str, row: &Resource) -> Option<Error> {
+    match constraint {
+        "resources_cf_name_live" => Some(taken(row)),
+        "resources_stack" => Some(Error::invalid("stackId", "must be a stack of the platform, or 'default'")),
+        _ => None,
+    }
+}
+
+fn taken(row: &Resource) -> Error {
+    Error::new(Kind::AlreadyExists, format!("There is a resource '{}' already", row.cf_name)).with("cfName", &row.cf_name)
+}
+
+fn counted(record: Record, row: &Resource, by: i64) -> Record {
+    let platform = &row.platform_id;
+    record.count(store::counter(platform, None), by).count(store::counter(platform, Some(&row.entity_id)), by)
+}

@@ -1,0 +1,142 @@
+//! The statements of resources. Each takes the caller's scope first.
+
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    dsl::exists,
+    query_builder::{QueryFragment, QueryId},
+};
+use diesel_async::RunQueryDsl;
+use domain::{Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result};
+use kit::{
+    PlatformScope, Scope,
+    db::{Conn, counter_total},
+};
+use uuid::Uuid;
+
+use super::model::Resource;
+use crate::schema::{platforms::dsl as p, resources::dsl as r};
+
+/// Counter of the live resources of a platform, all or of one entity.
+pub(crate) fn counter(platform: &PlatformId, entity: Option<&EntityId>) -> String {
+    entity.map_or_else(|| format!("resources:{platform}"), |entity| format!("resources:{platform}:{entity}"))
+}
+
+fn not_found(id: Uuid) -> Error {
+    Error::not_found("resource", id)
+}
+
+/// A live resource.
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Resource> {
+    r::resources
+        .filter(r::platform_id.eq(scope.id()))
+        .filter(r::id.eq(id))
+        .filter(r::deleted_at.is_null())
+        .select(Resource::as_select())
+        .first(&mut c)
+        .await
+        .optional()?
+        .ok_or_else(|| not_found(id))
+}
+
+/// The live resource with a name, of whatever platform in the caller's scope that is not deleted.
+pub(crate) async fn lookup(c: &mut Conn, scope: &Scope, name: &Name) -> Result<Option<Resource>> {
+    let named = r::resources
+        .filter(r::cf_name.eq(name))
+        .filter(r::deleted_at.is_null())
+        .filter(exists(p::platforms.filter(p::id.eq(r::platform_id)).filter(p::deleted_at.is_null())))
+        .select(Resource::as_select());
+    Ok(match scope.only_platform() {
+        None => named.first(c).await.optional()?,
+        Some(own) => named.filter(r::platform_id.eq(own)).first(c).await.optional()?,
+    })
+}
+
+/// The live resource with a name, of whatever platform, held until the transaction ends.
+pub(crate) async fn lock_named(c: &mut Conn, _: &Scope, name: &Name) -> Result<Option<Resource>> {
+    Ok(r::resources
+        .filter(r::cf_name.eq(name))
+        .filter(r::deleted_at.is_null())
+        .select(Resource::as_select())
+        .for_update()
+        .first(c)
+        .await
+        .optional()?)
+}
+
+/// A live resource, held against deletion until the transaction ends.
+pub(crate) async fn hold(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Uuid>> {
+    Ok(r::resources
+        .filter(r::platform_id.eq(scope.id()))
+        .filter(r::id.eq(id))
+        .filter(r::deleted_at.is_null())
+        .select(r::id)
+        .for_key_share()
+        .first(c)
+        .await
+        .optional()?)
+}
+
+/// A live resource, held until the transaction ends, also against whoever [`hold`]s it.
+pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<Resource> {
+    r::resources
+        .filter(r::platform_id.eq(scope.id()))
+        .filter(r::id.eq(id))
+        .filter(r::deleted_at.is_null())
+        .select(Resource::as_select())
+        .for_update()
+        .first(c)
+        .await
+        .optional()?
+        .ok_or_else(|| not_found(id))
+}
+
+/// Every live resource of a platform, oldest first.
+pub(crate) async fn all(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<Resource>> {
+    Ok(r::resources
+        .filter(r::platform_id.eq(scope.id()))
+        .filter(r::deleted_at.is_null())
+        .select(Resource::as_select())
+        .order((r::created_at, r::id))
+        .load(&mut c)
+        .await?)
+}
+
+/// A page of a platform's live resources, all or of one entity, newest first.
+pub(crate) async fn page(
+    c: &Conn,
+    scope: &PlatformScope,
+    entity: Option<&EntityId>,
+    limit: Limit,
+    after: &Cursor,
+) -> Result<Page<Resource>> {
+    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let before = r::created_at.lt(after.at).or(r::created_at.eq(after.at).and(r::id.lt(last)));
+    let rows = r::resources
+        .filter(r::platform_id.eq(scope.id()))
+        .filter(r::deleted_at.is_null())
+        .filter(r::created_at.le(after.at))
+        .filter(before)
+        .select(Resource::as_select())
+        .order((r::created_at.desc(), r::id.desc()))
+        .limit(limit.rows());
+    let (mut pipeline, key) = (c, counter(scope.id(), entity));
+    let rows = async {
+        match entity {
+            None => Ok(rows.load(&mut pipeline).await?),
+            Some(entity) => Ok(rows.filter(r::entity_id.eq(entity)).load(&mut pipeline).await?),
+        }
+    };
+    let (rows, total) = tokio::try_join!(rows, counter_total(c, &key))?;
+    Ok(Page::new(rows, limit, total, &key, Resource::place))
+}
+
+/// The insert of a new resource.
+pub(crate) fn insert(row: Resource) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(r::resources).values(row)
+}
+
+/// The update of a resource that the transaction holds.
+pub(crate) fn update(row: Resource) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    let id = row.id;
+    diesel::update(r::resources.filter(r::id.eq(id))).set(row)
+}

@@ -1,0 +1,21 @@
+//! Secrets over gRPC.
+
+use domain::Result;
+use kit::grpc::write_ctx;
+use rpc::{
+    parse,
+    registry::{MarkSecretRequest, MarkSecretResponse},
+};
+use tonic::Request;
+
+use super::ops;
+use crate::{App, grpc::parse_uuid};
+
+pub(crate) async fn mark_secret(app: &App, request: Request<MarkSecretRequest>) -> Result<MarkSecretResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    let resource = parse_uuid("resource_id", &asked.resource_id)?;
+    let (name, status) = (parse("secret_name", &asked.secret_name)?, parse("status", &asked.status)?);
+    ops::mark(app, &ctx, &parse("platform_id", &asked.platform_id)?, resource, &name, status).await?;
+    Ok(MarkSecretResponse {})
+}

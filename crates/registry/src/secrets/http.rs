@@ -1,0 +1,66 @@
+//! Secrets over HTTP.
+
+use actix_web::{HttpResponse, get, http::StatusCode, post, web::Data};
+use domain::{Error, PlatformId, SecretName, resource::SecretStatus};
+use kit::{
+    Ctx,
+    http::{Answer, Command, HttpResult, Path},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{model::Secret, ops, store};
+use crate::{App, platforms, resources};
+
+/// What is known of a secret now.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MarkSecret {
+    status: SecretStatus,
+}
+
+/// The secrets of a resource, without pages.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SecretList {
+    /// Newest first.
+    data: Vec<Secret>,
+}
+
+/// List secrets for a resource: what is known of them, never a value.
+#[utoipa::path(responses((status = 200, body = SecretList)))]
+#[get("/platforms/{platformId}/resources/{resourceId}/secrets")]
+pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, Uuid)>) -> HttpResult {
+    let (platform, resource) = path.0;
+    let scope = ctx.caller.scope.platform(&platform)?;
+    let data = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let found = tokio::try_join!(
+                platforms::store::live(c, &scope),
+                resources::store::get(c, &scope, resource),
+                store::of_resource(c, &scope, resource)
+            );
+            found.map(|(_, _, secrets)| secrets)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(SecretList { data }))
+}
+
+/// Mark or update a secret status.
+///
+/// Answers 201 when nothing was known of the secret, else 200. `set` and `rotated` set `lastSetAt`.
+#[utoipa::path(responses((status = 200, body = Secret), (status = 201, body = Secret)))]
+#[post("/platforms/{platformId}/resources/{resourceId}/secrets/{secretName}")]
+pub(crate) async fn mark(
+    app: Data<App>,
+    path: Path<(PlatformId, Uuid, String)>,
+    command: Command<MarkSecret>,
+) -> HttpResult {
+    let (platform, resource, name) = path.0;
+    let name = SecretName::parse(&name).map_err(|why| Error::invalid("secretName", why))?;
+    let done = ops::mark(&app, &command.ctx, &platform, resource, &name, command.body.status).await?;
+    let status = if done.value.new { StatusCode::CREATED } else { StatusCode::OK };
+    done.map(|marked| marked.secret).with(status)
+}

@@ -1,0 +1,53 @@
+//! The statements of secrets. Each takes the caller's scope first.
+
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    query_builder::{QueryFragment, QueryId},
+};
+use diesel_async::RunQueryDsl;
+use domain::{Result, SecretName};
+use kit::{PlatformScope, db::Conn};
+use uuid::Uuid;
+
+use super::model::Secret;
+use crate::schema::secrets::dsl as s;
+
+/// What is known of a resource's secrets, newest first; a resource has few.
+pub(crate) async fn of_resource(mut c: &Conn, scope: &PlatformScope, resource: Uuid) -> Result<Vec<Secret>> {
+    Ok(s::secrets
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::resource_id.eq(resource))
+        .select(Secret::as_select())
+        .order((s::created_at.desc(), s::id.desc()))
+        .load(&mut c)
+        .await?)
+}
+
+/// A secret, held until the transaction ends.
+pub(crate) async fn lock(
+    c: &mut Conn,
+    scope: &PlatformScope,
+    resource: Uuid,
+    name: &SecretName,
+) -> Result<Option<Secret>> {
+    Ok(s::secrets
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::resource_id.eq(resource))
+        .filter(s::secret_name.eq(name))
+        .select(Secret::as_select())
+        .for_no_key_update()
+        .first(c)
+        .await
+        .optional()?)
+}
+
+/// The insert of a secret.
+pub(crate) fn insert(row: Secret) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(s::secrets).values(row)
+}
+
+/// The update of a secret that the transaction holds.
+pub(crate) fn update(row: Secret) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    let id = row.id;
+    diesel::update(s::secrets.filter(s::id.eq(id))).set(row)
+}

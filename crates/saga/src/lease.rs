@@ -1,0 +1,177 @@
+//! The statements of runners: what they do to a saga they hold, under its fence.
+//!
+//! The fence grows when a saga is claimed and when it is let go. So whatever a runner sent before it lost the saga
+//! or let go of it, and the database got to only afterwards, changes nothing.
+
+use std::time::Duration;
+
+use diesel::{OptionalExtension, QueryableByName, sql_query, sql_types as t};
+use diesel_async::RunQueryDsl;
+use domain::Result;
+use kit::{clock, db::Conn};
+use uuid::Uuid;
+
+use crate::{Saga, StepRow};
+
+/// Kinds and versions as the statements here know them: `kind/version`.
+pub(crate) fn known(kind: &str, version: i32) -> String {
+    format!("{kind}/{version}")
+}
+
+/// Takes sagas that are due, that no one holds and that are of a known kind and version: at most `most` of them,
+/// the longest due first.
+pub(crate) async fn claim(
+    c: &mut Conn,
+    owner: &str,
+    lease: Duration,
+    known: &[String],
+    most: usize,
+) -> Result<Vec<Saga>> {
+    // The ids in an array: a join would leave it to the planner to read the whole table.
+    let mut claimed: Vec<Saga> = sql_query(
+        "UPDATE sagas SET lease_owner = $1, lease_until = now() + $2 * interval '1 millisecond', fence = fence + 1 \
+         WHERE id = ANY (ARRAY(SELECT id FROM sagas \
+             WHERE status IN ('pending', 'running', 'undoing') AND next_run_at <= now() \
+             AND (lease_until IS NULL OR lease_until < now()) AND kind || '/' || version = ANY ($3) \
+             ORDER BY next_run_at LIMIT $4 FOR UPDATE SKIP LOCKED)) \
+         RETURNING *",
+    )
+    .bind::<t::Text, _>(owner)
+    .bind::<t::BigInt, _>(millis(lease))
+    .bind::<t::Array<t::Text>, _>(known)
+    .bind::<t::BigInt, _>(i64::try_from(most).unwrap_or(i64::MAX))
+    .load(c)
+    .await?;
+    claimed.sort_by_key(|saga| saga.next_run_at);
+    Ok(claimed)
+}
+
+/// Sagas that are due and of no known kind and version.
+#[derive(QueryableByName)]
+pub(crate) struct Unknown {
+    #[diesel(sql_type = t::Text)]
+    pub(crate) kind: String,
+    #[diesel(sql_type = t::Integer)]
+    pub(crate) version: i32,
+    #[diesel(sql_type = t::BigInt)]
+    pub(crate) count: i64,
+}
+
+/// Counts what [`claim`] passes by.
+pub(crate) async fn unknown(c: &mut Conn, known: &[String]) -> Result<Vec<Unknown>> {
+    Ok(sql_query(
+        "SELECT kind, version, count(*) AS count FROM sagas \
+         WHERE status IN ('pending', 'running', 'undoing') AND next_run_at <= now() \
+         AND kind || '/' || version <> ALL ($1) GROUP BY kind, version",
+    )
+    .bind::<t::Array<t::Text>, _>(known)
+    .load(c)
+    .await?)
+}
+
+/// Holds a saga for longer. Answers whether it is still held.
+pub(crate) async fn extend(c: &mut Conn, id: Uuid, fence: i64, lease: Duration) -> Result<bool> {
+    let held = sql_query(
+        "UPDATE sagas SET lease_until = now() + $3 * interval '1 millisecond' WHERE id = $1 AND fence = $2",
+    )
+    .bind::<t::Uuid, _>(id)
+    .bind::<t::BigInt, _>(fence)
+    .bind::<t::BigInt, _>(millis(lease))
+    .execute(c)
+    .await?;
+    Ok(held > 0)
+}
+
+/// Lets go of a saga as it stands in its row; it is due after `pause`.
+pub(crate) async fn release(c: &mut Conn, id: Uuid, fence: i64, pause: Duration) -> Result<()> {
+    sql_query(
+        "UPDATE sagas SET lease_until = NULL, lease_owner = NULL, fence = fence + 1, \
+             next_run_at = now() + $3 * interval '1 millisecond' WHERE id = $1 AND fence = $2",
+    )
+    .bind::<t::Uuid, _>(id)
+    .bind::<t::BigInt, _>(fence)
+    .bind::<t::BigInt, _>(millis(pause))
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+/// When the saga is to run next: at once by the one who holds it, or later by whoever comes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Next {
+    Hold,
+    Release(Duration),
+}
+
+/// What a runner learns at a write that was taken.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Saved {
+    #[diesel(sql_type = t::Nullable<t::Text>)]
+    pub(crate) undo_asked: Option<String>,
+}
+
+/// Writes a saga and, if one changed, a step: in one statement, under the fence, in absolute values, so that a write
+/// of which it is not known whether it was taken may be sent again.
+///
+/// # Errors
+/// `None` inside when it was refused: another runner holds the saga by now; or the saga was to be let go of, and
+/// someone has asked for it to be undone, which must not wait and must not be forgotten.
+pub(crate) async fn save(
+    c: &mut Conn,
+    saga: &Saga,
+    step: Option<&StepRow>,
+    next: Next,
+) -> Result<Option<Saved>> {
+    let pause = match next {
+        Next::Hold => None,
+        Next::Release(pause) => Some(millis(pause)),
+    };
+    let none = StepRow::nowhere();
+    let step = step.unwrap_or(&none);
+    let saved = sql_query(
+        "WITH held AS (UPDATE sagas SET status = $3, error = $4, cause = $5, started_at = $6, finished_at = $7, \
+             updated_at = $8, \
+             fence = CASE WHEN $9::bigint IS NULL THEN fence ELSE fence + 1 END, \
+             lease_until = CASE WHEN $9::bigint IS NULL THEN lease_until END, \
+             lease_owner = CASE WHEN $9::bigint IS NULL THEN lease_owner END, \
+             next_run_at = CASE WHEN $9::bigint IS NULL THEN next_run_at \
+                 ELSE now() + $9 * interval '1 millisecond' END \
+             WHERE id = $1 AND fence = $2 \
+                 AND ($9::bigint IS NULL OR undo_asked IS NULL OR $5::text IS NOT NULL) \
+             RETURNING id, status, undo_asked), \
+         step AS (UPDATE saga_steps SET status = $11, attempts = $12, undo_attempts = $13, output = $14, error = $15, \
+             waiting_for = $16, started_at = $17, completed_at = $18, next_attempt_at = $19 \
+             FROM held WHERE saga_id = held.id AND position = $10), \
+         never AS (UPDATE saga_steps SET status = 'skipped' \
+             FROM held WHERE held.status = 'undone' AND saga_id = held.id AND position <> $10 \
+                 AND saga_steps.status = 'pending') \
+         SELECT undo_asked FROM held",
+    )
+    .bind::<t::Uuid, _>(saga.id)
+    .bind::<t::BigInt, _>(saga.fence)
+    .bind::<t::Text, _>(saga.status)
+    .bind::<t::Nullable<t::Text>, _>(&saga.error)
+    .bind::<t::Nullable<t::Text>, _>(saga.cause)
+    .bind::<t::Nullable<t::Timestamptz>, _>(saga.started_at)
+    .bind::<t::Nullable<t::Timestamptz>, _>(saga.finished_at)
+    .bind::<t::Timestamptz, _>(clock::now())
+    .bind::<t::Nullable<t::BigInt>, _>(pause)
+    .bind::<t::SmallInt, _>(step.position)
+    .bind::<t::Text, _>(step.status)
+    .bind::<t::Integer, _>(step.attempts)
+    .bind::<t::Integer, _>(step.undo_attempts)
+    .bind::<t::Nullable<t::Jsonb>, _>(&step.output)
+    .bind::<t::Nullable<t::Text>, _>(&step.error)
+    .bind::<t::Nullable<t::Text>, _>(&step.waiting_for)
+    .bind::<t::Nullable<t::Timestamptz>, _>(step.started_at)
+    .bind::<t::Nullable<t::Timestamptz>, _>(step.completed_at)
+    .bind::<t::Nullable<t::Timestamptz>, _>(step.next_attempt_at)
+    .get_result(c)
+    .await
+    .optional()?;
+    Ok(saved)
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}

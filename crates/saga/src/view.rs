@@ -1,0 +1,44 @@
+//! A step as an API shows it: one look answers "why is it not done".
+
+use chrono::{DateTime, Utc};
+use kit::clock;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{StepRow, StepStatus};
+
+/// How one step stands.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepView {
+    pub name: String,
+    pub status: StepStatus,
+    /// How often it was tried.
+    pub attempts: i32,
+    #[serde(with = "clock::rfc3339")]
+    pub started_at: Option<DateTime<Utc>>,
+    #[serde(with = "clock::rfc3339")]
+    pub completed_at: Option<DateTime<Utc>>,
+    /// Why the last try failed.
+    pub error: Option<String>,
+    /// What it waits for elsewhere.
+    pub waiting_for: Option<String>,
+    /// When it is tried or asked again.
+    #[serde(with = "clock::rfc3339")]
+    pub next_attempt_at: Option<DateTime<Utc>>,
+}
+
+impl From<&StepRow> for StepView {
+    fn from(row: &StepRow) -> Self {
+        Self {
+            name: row.name.clone(),
+            status: row.status,
+            attempts: row.attempts,
+            started_at: row.started_at,
+            completed_at: row.completed_at,
+            error: row.error.clone(),
+            waiting_for: row.waiting_for.clone(),
+            next_attempt_at: row.next_attempt_at,
+        }
+    }
+}

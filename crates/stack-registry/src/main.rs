@@ -1,0 +1,6 @@
+//! The stack registry as a process of its own.
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    kit::service::main::<stack_registry::StackRegistry>().await
+}

@@ -1,0 +1,105 @@
+//! Templates over HTTP.
+
+use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
+use domain::{Patch, Slug, template::TemplateStatus};
+use kit::{
+    Ctx,
+    http::{self, Command, ErrorEnvelope, HttpResult, Path},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{
+    model::{CreateTemplate, Template, TemplateDetail},
+    ops, store,
+};
+use crate::{
+    App,
+    answer::{self, Changed, Listed, Made},
+    text::{Description, DisplayName, Text},
+};
+
+/// What of a template is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct UpdateTemplate {
+    #[serde(default, deserialize_with = "crate::text::given")]
+    #[schema(nullable = false)]
+    display_name: Option<DisplayName>,
+    #[serde(default, deserialize_with = "crate::text::given")]
+    #[schema(nullable = false)]
+    description: Option<Description>,
+    /// Null takes it away.
+    #[serde(default)]
+    #[schema(value_type = Option<Text<0, 2048>>)]
+    icon: Patch<Text<0, 2048>>,
+    #[serde(default, deserialize_with = "crate::text::given")]
+    #[schema(nullable = false)]
+    status: Option<TemplateStatus>,
+}
+
+impl From<UpdateTemplate> for ops::Change {
+    fn from(body: UpdateTemplate) -> Self {
+        Self {
+            display_name: body.display_name.map(String::from),
+            description: body.description.map(String::from),
+            icon: match body.icon {
+                Patch::Keep => Patch::Keep,
+                Patch::Clear => Patch::Clear,
+                Patch::Set(icon) => Patch::Set(icon.into()),
+            },
+            status: body.status,
+        }
+    }
+}
+
+/// List active stack templates, newest first.
+#[utoipa::path(operation_id = "listStackTemplates", responses((status = 200, body = Listed<Template>)))]
+#[get("/stacks")]
+pub(crate) async fn list(app: Data<App>, _: Ctx) -> HttpResult {
+    let templates = app.db.read(async |c| store::active(c).await).await?;
+    Ok(HttpResponse::Ok().json(Listed::from(templates)))
+}
+
+/// Create a new stack template.
+#[utoipa::path(
+    operation_id = "createStackTemplate",
+    request_body(content = CreateTemplate),
+    responses(
+        (status = 201, body = Made),
+        (status = 400, description = "The body is not valid", body = ErrorEnvelope),
+        (status = 409, description = "The name is taken", body = ErrorEnvelope),
+    )
+)]
+#[post("/stacks")]
+pub(crate) async fn create(app: Data<App>, command: Command<CreateTemplate>) -> HttpResult {
+    let made = ops::create(&app, &command.ctx, command.body).await?;
+    answer::told(made, StatusCode::CREATED, |made| Made { id: made.template.id })
+}
+
+/// Get a stack template with its latest version.
+#[utoipa::path(operation_id = "getStackTemplate", responses(
+    (status = 200, body = TemplateDetail),
+    (status = 404, description = "There is no such template", body = ErrorEnvelope),
+))]
+#[get("/stacks/{name}")]
+pub(crate) async fn get(app: Data<App>, _: Ctx, path: Path<Slug>, request: HttpRequest) -> HttpResult {
+    let detail = app.db.read(async |c| store::detail(c, &path.0).await).await?;
+    http::read(&request, &detail)
+}
+
+/// Update a stack template.
+#[utoipa::path(
+    operation_id = "updateStackTemplate",
+    request_body(content = UpdateTemplate),
+    responses(
+        (status = 200, body = Changed),
+        (status = 400, description = "The body is not valid", body = ErrorEnvelope),
+        (status = 404, description = "There is no such template", body = ErrorEnvelope),
+    )
+)]
+#[patch("/stacks/{name}")]
+pub(crate) async fn update(app: Data<App>, path: Path<Slug>, command: Command<UpdateTemplate>) -> HttpResult {
+    let changed = ops::update(&app, &command.ctx, &path.0, command.body.into()).await?;
+    answer::told(changed, StatusCode::OK, |_| Changed::YES)
+}

@@ -1,0 +1,84 @@
+//! What can be done with templates.
+
+use domain::{Error, Kind, Patch, Result, Slug, template::TemplateStatus};
+use kit::{Done, Record, WriteCtx, clock};
+
+use super::{
+    model::{CreateTemplate, Template, TemplateDetail},
+    store,
+};
+use crate::App;
+
+/// Makes a template, with no version yet.
+pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: CreateTemplate) -> Result<Done<TemplateDetail>> {
+    ctx.ctx.caller.require_operator()?;
+    app.db
+        .tx("stack_template.create", ctx, async |tx| {
+            let row = new.clone().into_row();
+            let record = Record::change("stack_template.created", "stack_template", row.id).after(&row);
+            let answer = TemplateDetail { template: row.clone(), latest_version: None };
+            let taken = |constraint: &str| (constraint == "stack_templates_name").then(|| taken(&new.name));
+            tx.finish((store::insert(row),), record, answer, taken).await
+        })
+        .await
+}
+
+fn taken(name: &Slug) -> Error {
+    Error::new(Kind::AlreadyExists, format!("The template name '{name}' is taken")).with("name", name)
+}
+
+/// What of a template may be changed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change {
+    pub(crate) display_name: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) icon: Patch<String>,
+    pub(crate) status: Option<TemplateStatus>,
+}
+
+impl Change {
+    fn apply(self, to: &Template) -> Template {
+        let mut after = to.clone();
+        after.display_name = self.display_name.unwrap_or(after.display_name);
+        after.description = self.description.unwrap_or(after.description);
+        after.icon = self.icon.apply(after.icon);
+        after.status = self.status.unwrap_or(after.status);
+        after
+    }
+}
+
+/// Changes a template. A change to what is already so leaves no trace.
+pub(crate) async fn update(
+    app: &App,
+    ctx: &WriteCtx,
+    name: &Slug,
+    change: Change,
+) -> Result<Done<TemplateDetail>> {
+    ctx.ctx.caller.require_operator()?;
+    app.db
+        .tx("stack_template.update", ctx, async |tx| {
+            let c = tx.conn().await?;
+            store::lock(c, name).await?;
+            let before = store::detail(c, name).await?;
+            ctx.check_match(&before)?;
+            let mut template = change.clone().apply(&before.template);
+            if template == before.template {
+                return Ok(before);
+            }
+            template.updated_at = clock::now();
+            let record = Record::change(action(&before.template, &template), "stack_template", template.id)
+                .before(&before.template)
+                .after(&template);
+            let update = (store::update(template.clone()),);
+            tx.finish(update, record, TemplateDetail { template, ..before }, |_| None).await
+        })
+        .await
+}
+
+fn action(before: &Template, after: &Template) -> &'static str {
+    match after.status {
+        status if status == before.status => "stack_template.updated",
+        TemplateStatus::Active => "stack_template.activated",
+        TemplateStatus::Deprecated => "stack_template.deprecated",
+    }
+}

@@ -1,0 +1,82 @@
+//! Texts that people write, with bounds.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
+
+/// A text of `MIN` to `MAX` characters, without control characters but line breaks and tabs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Text<const MIN: usize, const MAX: usize>(String);
+
+/// What people call a thing.
+pub(crate) type DisplayName = Text<1, 128>;
+/// What a thing is for.
+pub(crate) type Description = Text<1, 1024>;
+
+/// Whether a text may be kept and shown: in particular it has no NUL, which `jsonb` refuses.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
+}
+
+/// What is said of a text that is not plain.
+pub(crate) const NOT_PLAIN: &str = "must not hold control characters";
+
+impl<const MIN: usize, const MAX: usize> TryFrom<String> for Text<MIN, MAX> {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if !(MIN..=MAX).contains(&text.chars().count()) {
+            return Err(format!("must be of {MIN} to {MAX} characters"));
+        }
+        if is_plain(&text) { Ok(Self(text)) } else { Err(NOT_PLAIN.to_owned()) }
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> From<Text<MIN, MAX>> for String {
+    fn from(text: Text<MIN, MAX>) -> Self {
+        text.0
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> PartialSchema for Text<MIN, MAX> {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::String).min_length(Some(MIN)).max_length(Some(MAX)).into()
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> ToSchema for Text<MIN, MAX> {
+    fn name() -> Cow<'static, str> {
+        Cow::Owned(format!("Text{MIN}To{MAX}"))
+    }
+}
+
+/// Reads a field that may be absent but not null, which serde would take for absent:
+/// `#[serde(default, deserialize_with = "text::given")]`.
+///
+/// # Errors
+/// Those of the type.
+pub(crate) fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_of_characters() {
+        let read = |text: &str| Text::<1, 3>::try_from(text.to_owned());
+        assert!(read("äöü").is_ok());
+        assert!(read("a\nb").is_ok());
+        for bad in ["", "abcd", "a\0", "\u{1b}", "\u{85}"] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
+    }
+}

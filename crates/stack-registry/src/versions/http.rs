@@ -1,0 +1,81 @@
+//! Versions over HTTP.
+
+use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, post, web::Data};
+use domain::{Slug, Version};
+use kit::{
+    Ctx,
+    http::{self, Command, ErrorEnvelope, HttpResult, NoBody, Path},
+};
+use serde_json::Value;
+
+use super::{
+    model::{PublishVersion, StackVersion},
+    ops, rules, store,
+};
+use crate::{
+    App,
+    answer::{self, Changed, Listed, Made},
+};
+
+/// List all versions of a stack template by precedence, highest first.
+#[utoipa::path(operation_id = "listStackVersions", responses(
+    (status = 200, body = Listed<StackVersion>),
+    (status = 404, description = "There is no such template", body = ErrorEnvelope),
+))]
+#[get("/stacks/{name}/versions")]
+pub(crate) async fn list(app: Data<App>, _: Ctx, path: Path<Slug>) -> HttpResult {
+    let versions = app.db.read(async |c| store::all(c, &path.0).await).await?;
+    Ok(HttpResponse::Ok().json(Listed::from(versions)))
+}
+
+/// Publish a new stack version.
+#[utoipa::path(
+    operation_id = "publishStackVersion",
+    request_body(content = PublishVersion),
+    responses(
+        (status = 201, body = Made),
+        (status = 400, description = "The body or its definition is not valid", body = ErrorEnvelope),
+        (status = 404, description = "There is no such template", body = ErrorEnvelope),
+        (status = 409, description = "The version is published already", body = ErrorEnvelope),
+        (status = 422, description = "The template is deprecated", body = ErrorEnvelope),
+    )
+)]
+#[post("/stacks/{name}/versions")]
+pub(crate) async fn publish(app: Data<App>, path: Path<Slug>, command: Command<Value>) -> HttpResult {
+    let new = rules::read(&command.body)?;
+    let published = ops::publish(&app, &command.ctx, &path.0, new).await?;
+    answer::told(published, StatusCode::CREATED, |version| Made { id: version.id })
+}
+
+/// Get a specific stack version.
+#[utoipa::path(operation_id = "getStackVersion", responses(
+    (status = 200, body = StackVersion),
+    (status = 404, description = "There is no such version", body = ErrorEnvelope),
+))]
+#[get("/stacks/{name}/{version}")]
+pub(crate) async fn get(
+    app: Data<App>,
+    _: Ctx,
+    path: Path<(Slug, Version)>,
+    request: HttpRequest,
+) -> HttpResult {
+    let (name, version) = path.0;
+    let version = app.db.read(async |c| store::get(c, &name, &version).await).await?;
+    http::read(&request, &version)
+}
+
+/// Deprecate a stack version.
+#[utoipa::path(operation_id = "deprecateStackVersion", responses(
+    (status = 200, body = Changed),
+    (status = 404, description = "There is no such version", body = ErrorEnvelope),
+))]
+#[delete("/stacks/{name}/{version}")]
+pub(crate) async fn deprecate(
+    app: Data<App>,
+    path: Path<(Slug, Version)>,
+    command: Command<NoBody>,
+) -> HttpResult {
+    let (name, version) = path.0;
+    let deprecated = ops::deprecate(&app, &command.ctx, &name, &version).await?;
+    answer::told(deprecated, StatusCode::OK, |_| Changed::YES)
+}

@@ -1,0 +1,18 @@
+//! Versions of stack templates: published once, never changed, perhaps deprecated.
+//!
+//! Table `stack_versions`. A template's `latest_version` is kept in the transaction of every publish and deprecation,
+//! which hold the template's row for it.
+
+mod definition;
+mod dependencies;
+mod http;
+pub(crate) mod model;
+mod ops;
+mod rules;
+pub(crate) mod store;
+
+use kit::http::ServiceConfig;
+
+pub(crate) fn http(config: &mut ServiceConfig) {
+    config.service(http::list).service(http::publish).service(http::get).service(http::deprecate);
+}

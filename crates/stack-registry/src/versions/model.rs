@@ -1,0 +1,102 @@
+//! The rows of versions, which are also what is answered.
+
+use chrono::{DateTime, Utc, serde::ts_milliseconds};
+use diesel::{Identifiable, Insertable, Queryable, Selectable};
+use domain::{Result, Version, template::TemplateStatus};
+use kit::clock;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::definition::StackDefinition;
+use crate::schema::stack_versions;
+
+/// A version of a stack template. Times are Unix milliseconds.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, Queryable, Selectable, Identifiable,
+)]
+#[diesel(table_name = stack_versions)]
+pub(crate) struct StackVersion {
+    pub(crate) id: Uuid,
+    pub(crate) template_id: Uuid,
+    pub(crate) version: Version,
+    /// The definition as canonical JSON text.
+    pub(crate) stack_definition: String,
+    pub(crate) nno_sdk_version: Version,
+    pub(crate) status: TemplateStatus,
+    #[serde(with = "ts_milliseconds")]
+    #[schema(value_type = Option<i64>, required)]
+    pub(crate) published_at: DateTime<Utc>,
+    #[serde(with = "ts_milliseconds")]
+    #[schema(value_type = i64)]
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+/// A version to publish.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct PublishVersion {
+    version: Version,
+    stack_definition: StackDefinition,
+    nno_sdk_version: Version,
+}
+
+/// What a version's row has beyond what is answered.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = stack_versions, treat_none_as_default_value = false)]
+pub(crate) struct NewVersion {
+    pub(crate) id: Uuid,
+    template_id: Uuid,
+    pub(crate) version: Version,
+    sort_key: String,
+    stable: bool,
+    stack_definition: String,
+    pub(crate) depends_on: Vec<String>,
+    nno_sdk_version: Version,
+    status: TemplateStatus,
+    published_at: DateTime<Utc>,
+    created_at: DateTime<Utc>,
+}
+
+impl PublishVersion {
+    /// The row, with a new id.
+    ///
+    /// # Errors
+    /// When the definition cannot be written as JSON.
+    pub(crate) fn into_row(self, template_id: Uuid) -> Result<NewVersion> {
+        let now = clock::now();
+        Ok(NewVersion {
+            id: domain::id::uuid_v7(),
+            template_id,
+            sort_key: self.version.sort_key().to_owned(),
+            stable: self.version.is_stable(),
+            version: self.version,
+            stack_definition: self.stack_definition.canonical()?,
+            depends_on: self.stack_definition.depends_on(),
+            nno_sdk_version: self.nno_sdk_version,
+            status: TemplateStatus::Active,
+            published_at: now,
+            created_at: now,
+        })
+    }
+
+    /// Whether it depends on anything.
+    pub(crate) fn has_dependencies(&self) -> bool {
+        !self.stack_definition.depends_on().is_empty()
+    }
+}
+
+impl From<NewVersion> for StackVersion {
+    fn from(row: NewVersion) -> Self {
+        Self {
+            id: row.id,
+            template_id: row.template_id,
+            version: row.version,
+            stack_definition: row.stack_definition,
+            nno_sdk_version: row.nno_sdk_version,
+            status: row.status,
+            published_at: row.published_at,
+            created_at: row.created_at,
+        }
+    }
+}

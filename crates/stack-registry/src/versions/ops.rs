@@ -1,0 +1,84 @@
+//! What can be done with versions.
+
+use domain::{Error, Kind, Result, Slug, Version, template::TemplateStatus};
+use kit::{Done, Record, WriteCtx, clock, db::OnConstraint};
+
+use super::{
+    dependencies,
+    model::{PublishVersion, StackVersion},
+    store,
+};
+use crate::{App, templates};
+
+/// Publishes a version under an active template.
+pub(crate) async fn publish(
+    app: &App,
+    ctx: &WriteCtx,
+    name: &Slug,
+    new: PublishVersion,
+) -> Result<Done<StackVersion>> {
+    ctx.ctx.caller.require_operator()?;
+    app.db
+        .tx("stack_version.publish", ctx, async |tx| {
+            let c = tx.conn().await?;
+            if new.has_dependencies() {
+                dependencies::hold(c).await?;
+            }
+            let template = templates::store::lock(c, name).await?;
+            if template.status == TemplateStatus::Deprecated {
+                return Err(closed(name));
+            }
+            let row = new.clone().into_row(template.id)?;
+            let circles = dependencies::circles(c, name, &row).await?;
+            if !circles.is_empty() {
+                return Err(Error::validation(circles));
+            }
+            let taken = |constraint: &str| {
+                (constraint == "stack_versions_version").then(|| taken(name, &row.version))
+            };
+            store::insert(c, &row).await.on_constraint(taken)?;
+            let version = StackVersion::from(row);
+            let record =
+                Record::change("stack_version.published", "stack_version", version.id).after(&version);
+            let refresh = store::refresh_latest(template.id, version.created_at);
+            tx.finish((refresh,), record, version, |_| None).await
+        })
+        .await
+}
+
+fn closed(name: &Slug) -> Error {
+    let message = format!("The template '{name}' is deprecated, so nothing can be published under it");
+    Error::new(Kind::Unprocessable, message).with("name", name)
+}
+
+fn taken(name: &Slug, version: &Version) -> Error {
+    let message = format!("Version {version} of '{name}' is published already, and versions do not change");
+    Error::new(Kind::AlreadyExists, message).with("name", name).with("version", version)
+}
+
+/// Deprecates a version; one that is deprecated already is left as it is.
+pub(crate) async fn deprecate(
+    app: &App,
+    ctx: &WriteCtx,
+    name: &Slug,
+    version: &Version,
+) -> Result<Done<StackVersion>> {
+    ctx.ctx.caller.require_operator()?;
+    app.db
+        .tx("stack_version.deprecate", ctx, async |tx| {
+            let c = tx.conn().await?;
+            let template = templates::store::lock(c, name).await?;
+            let before = store::get(c, name, version).await?;
+            ctx.check_match(&before)?;
+            if before.status == TemplateStatus::Deprecated {
+                return Ok(before);
+            }
+            store::deprecate(c, before.id).await?;
+            let after = StackVersion { status: TemplateStatus::Deprecated, ..before.clone() };
+            let record = Record::change("stack_version.deprecated", "stack_version", after.id)
+                .before(&before)
+                .after(&after);
+            tx.finish((store::refresh_latest(template.id, clock::now()),), record, after, |_| None).await
+        })
+        .await
+}

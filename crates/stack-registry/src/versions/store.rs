@@ -1,0 +1,74 @@
+//! The statements of versions.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, QueryResult, SelectableHelper,
+    query_builder::{QueryFragment, QueryId},
+};
+use diesel_async::RunQueryDsl;
+use domain::{Error, Result, Slug, Version, template::TemplateStatus};
+use kit::db::Conn;
+use uuid::Uuid;
+
+use super::model::{NewVersion, StackVersion};
+use crate::schema::{stack_templates::dsl as t, stack_versions::dsl as v};
+
+/// One version of a template, whatever the status of either.
+pub(crate) async fn get(c: &mut Conn, name: &Slug, version: &Version) -> Result<StackVersion> {
+    v::stack_versions
+        .inner_join(t::stack_templates.on(t::id.eq(v::template_id)))
+        .filter(t::name.eq(name))
+        .filter(v::version.eq(version))
+        .select(StackVersion::as_select())
+        .first(c)
+        .await
+        .optional()?
+        .ok_or_else(|| Error::not_found("stack version", format_args!("{name}@{version}")))
+}
+
+/// The versions of a template by precedence, highest first.
+pub(crate) async fn all(c: &mut Conn, name: &Slug) -> Result<Vec<StackVersion>> {
+    let rows: Vec<Option<StackVersion>> = t::stack_templates
+        .left_join(v::stack_versions.on(v::template_id.eq(t::id)))
+        .filter(t::name.eq(name))
+        .order(v::sort_key.desc())
+        .select(Option::<StackVersion>::as_select())
+        .load(c)
+        .await?;
+    // A template without versions is a row of nothing.
+    if rows.is_empty() {
+        Err(Error::not_found("stack template", name))
+    } else {
+        Ok(rows.into_iter().flatten().collect())
+    }
+}
+
+/// Adds a version. The caller holds its template and tells what a taken version means.
+pub(crate) async fn insert(c: &mut Conn, row: &NewVersion) -> QueryResult<usize> {
+    diesel::insert_into(v::stack_versions).values(row).execute(c).await
+}
+
+/// Deprecates a version. The caller holds its template.
+pub(crate) async fn deprecate(c: &mut Conn, id: Uuid) -> Result<()> {
+    diesel::update(v::stack_versions.filter(v::id.eq(id)))
+        .set(v::status.eq(TemplateStatus::Deprecated))
+        .execute(c)
+        .await?;
+    Ok(())
+}
+
+/// The update that makes a template tell its newest active version: the highest stable one, else the highest
+/// pre-release. Only right behind the statement that changed the versions, in a transaction that holds the template.
+pub(crate) fn refresh_latest(
+    template: Uuid,
+    now: DateTime<Utc>,
+) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    let newest = v::stack_versions
+        .filter(v::template_id.eq(template))
+        .filter(v::status.eq(TemplateStatus::Active))
+        .order((v::stable.desc(), v::sort_key.desc()))
+        .select(v::version)
+        .single_value();
+    diesel::update(t::stack_templates.filter(t::id.eq(template)))
+        .set((t::latest_version.eq(newest), t::updated_at.eq(now)))
+}

@@ -1,0 +1,25 @@
+//! The tests of the stack registry, in one binary: it links once. Each has a database and a service of its own.
+
+// Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod catalogue;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod database;
+#[cfg(test)]
+mod definition;
+#[cfg(test)]
+mod dependencies;
+#[cfg(test)]
+mod grpc;
+#[cfg(test)]
+mod races;
+#[cfg(test)]
+mod templates;
+#[cfg(test)]
+mod versions;
+#[cfg(test)]
+mod writes;

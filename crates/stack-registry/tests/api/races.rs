@@ -1,0 +1,99 @@
+//! Many at once.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::catalogue::{Catalogue, version};
+
+/// What `latest_version` must be, by the semver crate.
+fn newest(versions: &[Value]) -> Option<String> {
+    let active = versions.iter().filter(|one| one["status"] == "active");
+    let parsed = active.map(|one| semver::Version::parse(one["version"].as_str().unwrap()).unwrap());
+    parsed.max_by_key(|version| (version.pre.is_empty(), version.clone())).map(|version| version.to_string())
+}
+
+#[tokio::test]
+async fn the_latest_is_right_after_many_publishers() {
+    let catalogue = Catalogue::with_shop().await;
+    let versions: Vec<String> = (0..32)
+        .map(|n: u32| {
+            // Out of order, stable and not.
+            let minor = n * 13 % 32;
+            if n.is_multiple_of(3) { format!("1.{minor}.0") } else { format!("2.{minor}.0-rc.{n}") }
+        })
+        .collect();
+    let published = join_all(versions.iter().map(|one| catalogue.try_publish("shop", version(one)))).await;
+    for answer in published {
+        answer.expect(201);
+    }
+    let listed = catalogue.versions("shop").await;
+    assert_eq!(listed.len(), 32);
+    assert_eq!(catalogue.latest("shop").await, newest(&listed));
+    assert_eq!(catalogue.latest("shop").await.as_deref(), Some("1.31.0"));
+}
+
+#[tokio::test]
+async fn the_latest_is_right_while_others_deprecate() {
+    let catalogue = Catalogue::with_shop().await;
+    let names: Vec<String> = (0..16).map(|n| format!("1.{n}.0")).collect();
+    for one in &names {
+        catalogue.publish("shop", one).await;
+    }
+    let publish = (16..32).map(|n| catalogue.try_publish("shop", version(&format!("1.{}.0-rc.1", n % 20))));
+    let paths: Vec<String> = names.iter().rev().map(|one| format!("/api/v1/stacks/shop/{one}")).collect();
+    let deprecate = paths.iter().map(|path| catalogue.delete(path));
+    let (published, deprecated) = tokio::join!(join_all(publish), join_all(deprecate));
+    assert!(published.iter().all(|answer| answer.status == 201));
+    assert!(deprecated.iter().all(|answer| answer.status == 200));
+    let listed = catalogue.versions("shop").await;
+    assert_eq!(listed.len(), 32);
+    assert_eq!(catalogue.latest("shop").await, newest(&listed));
+    assert_eq!(catalogue.latest("shop").await.as_deref(), Some("1.19.0-rc.1"));
+}
+
+#[tokio::test]
+async fn of_many_publishers_of_one_version_one_succeeds() {
+    let catalogue = Catalogue::with_shop().await;
+    let answers = join_all((0..16).map(|n| {
+        let mut body = version("1.0.0");
+        body["stackDefinition"]["displayName"] = json!(format!("By {n}"));
+        catalogue.try_publish("shop", body)
+    }))
+    .await;
+    let (made, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
+    assert_eq!((made.len(), refused.len()), (1, 15));
+    for answer in refused {
+        answer.expect_error(409, "ALREADY_EXISTS");
+    }
+    let kept = catalogue.get("/api/v1/stacks/shop/1.0.0").await.expect(200);
+    assert_eq!(kept["id"], made[0].body["id"]);
+    assert_eq!(catalogue.count("audit_log WHERE action = 'stack_version.published'").await, 1);
+}
+
+#[tokio::test]
+async fn a_template_that_is_being_deprecated_takes_no_version_after() {
+    for _ in 0..5 {
+        let catalogue = Catalogue::with_shop().await;
+        let publish = (0..8).map(|n| catalogue.try_publish("shop", version(&format!("1.{n}.0"))));
+        let deprecate = catalogue.patch("/api/v1/stacks/shop", json!({ "status": "deprecated" }));
+        let (published, deprecated) = tokio::join!(join_all(publish), deprecate);
+        deprecated.expect(200);
+        let made = published.iter().filter(|answer| answer.status == 201).count();
+        assert!(published.iter().all(|answer| answer.status == 201 || answer.status == 422));
+        assert_eq!(catalogue.versions("shop").await.len(), made);
+        // Whoever was let in was in before: the template's last change is the deprecation.
+        let template = catalogue.detail("shop").await["template"].clone();
+        let latest = catalogue.versions("shop").await.iter().map(|one| one["created_at"].as_i64()).max().flatten();
+        assert!(latest <= template["updated_at"].as_i64());
+    }
+}
+
+#[tokio::test]
+async fn of_many_creators_of_one_name_one_succeeds() {
+    let catalogue = Catalogue::start().await;
+    let answers = join_all((0..16).map(|_| catalogue.post("/api/v1/stacks", crate::catalogue::template("shop")))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    for answer in answers.into_iter().filter(|answer| answer.status != 201) {
+        answer.expect_error(409, "ALREADY_EXISTS");
+    }
+}

@@ -1,0 +1,196 @@
+//! What is true of every write: done once under a key, tried without effect, refused when the thing has changed,
+//! and recorded.
+
+use diesel::{QueryableByName, sql_query, sql_types};
+use diesel_async::RunQueryDsl;
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::catalogue::{Catalogue, template, version};
+
+/// Every write of the API, on a catalogue that has `shop` with 1.0.0: method, path, body, status.
+fn writes() -> Vec<(Method, &'static str, Value, u16)> {
+    vec![
+        (Method::POST, "/api/v1/stacks", template("blog"), 201),
+        (Method::PATCH, "/api/v1/stacks/shop", json!({ "displayName": "Another" }), 200),
+        (Method::POST, "/api/v1/stacks/shop/versions", version("1.1.0"), 201),
+        (Method::DELETE, "/api/v1/stacks/shop/1.0.0", Value::Null, 200),
+    ]
+}
+
+async fn start() -> Catalogue {
+    let catalogue = Catalogue::with_shop().await;
+    catalogue.publish("shop", "1.0.0").await;
+    catalogue
+}
+
+/// All that a reader can see.
+async fn all(catalogue: &Catalogue) -> Value {
+    json!([
+        catalogue.get("/api/v1/stacks").await.body,
+        catalogue.versions("shop").await,
+        catalogue.count("audit_log").await,
+        catalogue.count("outbox").await,
+    ])
+}
+
+#[tokio::test]
+async fn a_dry_run_keeps_nothing() {
+    let catalogue = start().await;
+    let before = all(&catalogue).await;
+    for (method, path, body, status) in writes() {
+        let dry = catalogue.send(method, &format!("{path}?dryRun=true"), &body, &[("Idempotency-Key", "dry")]).await;
+        assert_eq!(dry.header("dry-run"), Some("true"), "{path}");
+        dry.expect(status);
+    }
+    assert_eq!(all(&catalogue).await, before);
+    assert_eq!(catalogue.count("idempotency_keys").await, 0);
+    catalogue.post("/api/v1/stacks/shop/versions?dryRun=true", version("1.0.0")).await.expect_error(409, "ALREADY_EXISTS");
+    catalogue.post("/api/v1/stacks/gone/versions?dryRun=true", version("1.0.0")).await.expect_error(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_key_makes_a_write_happen_once() {
+    let catalogue = start().await;
+    for (n, (method, path, body, status)) in writes().into_iter().enumerate() {
+        let key = format!("key-{n}");
+        let send = async |body: &Value| catalogue.send(method.clone(), path, body, &[("Idempotency-Key", &key)]).await;
+        let first = send(&body).await;
+        assert_eq!(first.header("idempotent-replayed"), None);
+        let again = send(&body).await;
+        assert_eq!(again.header("idempotent-replayed"), Some("true"), "{path}");
+        assert_eq!(again.header("etag"), first.header("etag"));
+        assert_eq!(again.expect(status), first.expect(status));
+        if !body.is_null() {
+            let mut other = body.clone();
+            other["description"] = json!("Something else");
+            other["version"] = json!("7.0.0");
+            let names: &[&str] = if path.ends_with("versions") { &["description"] } else { &["version"] };
+            for name in names {
+                other.as_object_mut().unwrap().remove(*name);
+            }
+            send(&other).await.expect_error(422, "IDEMPOTENCY_MISMATCH");
+        }
+    }
+    assert_eq!(catalogue.count("audit_log").await, 6, "two to start with and four writes");
+}
+
+#[tokio::test]
+async fn a_replay_is_what_was_answered_then() {
+    let catalogue = start().await;
+    let publish = async || {
+        catalogue.send(Method::POST, "/api/v1/stacks/shop/versions", &version("1.1.0"), &[("Idempotency-Key", "k")]).await
+    };
+    let first = publish().await.expect(201);
+    catalogue.patch("/api/v1/stacks/shop", json!({ "status": "deprecated" })).await.expect(200);
+    assert_eq!(publish().await.expect(201), first);
+}
+
+#[tokio::test]
+async fn a_key_that_is_sent_many_times_at_once() {
+    let catalogue = start().await;
+    let (body, headers) = (version("2.0.0"), [("Idempotency-Key", "once")]);
+    let sent = (0..8).map(|_| catalogue.send(Method::POST, "/api/v1/stacks/shop/versions", &body, &headers));
+    let ids: Vec<Value> = join_all(sent).await.into_iter().map(|answer| answer.expect(201)["id"].clone()).collect();
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    assert_eq!(catalogue.versions("shop").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_template_that_has_changed_is_not_overwritten() {
+    let catalogue = Catalogue::start().await;
+    let path = "/api/v1/stacks/shop";
+    let etag = |answer: &testkit::Response| answer.header("etag").unwrap().to_owned();
+    let patch = async |tag: &str, name: &str| {
+        catalogue.send(Method::PATCH, path, &json!({ "displayName": name }), &[("If-Match", tag)]).await
+    };
+    let made = catalogue.post("/api/v1/stacks", template("shop")).await;
+    let first = etag(&catalogue.get(path).await);
+    assert_eq!(etag(&made), first, "the tag of what was made is that of what is read");
+    let changed = patch(&first, "One").await;
+    assert_eq!(etag(&changed), etag(&catalogue.get(path).await));
+    changed.expect(200);
+
+    let details = patch(&first, "Two").await.expect_error(412, "PRECONDITION_FAILED");
+    let now = etag(&catalogue.get(path).await);
+    assert_eq!(details["etag"], now.as_str());
+    patch(&format!("\"other\", {now}"), "Three").await.expect(200);
+    patch("*", "Four").await.expect(200);
+
+    // What is read of a template has its latest version in it.
+    let before = etag(&catalogue.get(path).await);
+    catalogue.publish("shop", "1.0.0").await;
+    patch(&before, "Five").await.expect_error(412, "PRECONDITION_FAILED");
+    assert_eq!(catalogue.detail("shop").await["template"]["display_name"], "Four");
+}
+
+#[tokio::test]
+async fn a_version_that_has_changed_is_not_deprecated() {
+    let catalogue = Catalogue::with_shop().await;
+    let path = "/api/v1/stacks/shop/1.0.0";
+    let published = catalogue.try_publish("shop", version("1.0.0")).await;
+    let read = catalogue.get(path).await;
+    assert_eq!(published.header("etag"), read.header("etag"));
+    let tag = read.header("etag").unwrap();
+    let delete = async |tag: &str| catalogue.send(Method::DELETE, path, &Value::Null, &[("If-Match", tag)]).await;
+    delete("\"stale\"").await.expect_error(412, "PRECONDITION_FAILED");
+    assert_eq!(catalogue.latest("shop").await.as_deref(), Some("1.0.0"));
+    delete(tag).await.expect(200);
+    delete(tag).await.expect_error(412, "PRECONDITION_FAILED");
+}
+
+#[tokio::test]
+async fn a_reader_that_has_it_is_told_so() {
+    let catalogue = start().await;
+    for path in ["/api/v1/stacks/shop", "/api/v1/stacks/shop/1.0.0"] {
+        let tag = catalogue.get(path).await.header("etag").unwrap().to_owned();
+        let again = catalogue.send(Method::GET, path, &Value::Null, &[("If-None-Match", &tag)]).await;
+        assert_eq!(again.status, 304);
+        catalogue.deprecate("shop", "1.0.0").await;
+        catalogue.send(Method::GET, path, &Value::Null, &[("If-None-Match", &tag)]).await.expect(200);
+    }
+}
+
+#[derive(Debug, QueryableByName)]
+struct Audited {
+    #[diesel(sql_type = sql_types::Text)]
+    action: String,
+    #[diesel(sql_type = sql_types::Text)]
+    actor_type: String,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Jsonb>)]
+    before: Option<Value>,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Jsonb>)]
+    after: Option<Value>,
+    #[diesel(sql_type = sql_types::Jsonb)]
+    metadata: Value,
+}
+
+#[tokio::test]
+async fn every_write_is_recorded() {
+    let catalogue = start().await;
+    catalogue.patch("/api/v1/stacks/shop", json!({ "displayName": "Another" })).await.expect(200);
+    catalogue.patch("/api/v1/stacks/shop", json!({ "status": "deprecated" })).await.expect(200);
+    catalogue.patch("/api/v1/stacks/shop", json!({ "status": "active" })).await.expect(200);
+    let path = "/api/v1/stacks/shop/1.0.0";
+    catalogue.send(Method::DELETE, path, &Value::Null, &[("X-Request-Id", "the-request")]).await.expect(200);
+    let sql = "SELECT action, actor_type, before, after, metadata FROM audit_log ORDER BY id";
+    let rows: Vec<Audited> = sql_query(sql).load(&mut catalogue.db.connect().await).await.unwrap();
+    let actions: Vec<&str> = rows.iter().map(|row| row.action.as_str()).collect();
+    let expected = [
+        "stack_template.created",
+        "stack_version.published",
+        "stack_template.updated",
+        "stack_template.deprecated",
+        "stack_template.activated",
+        "stack_version.deprecated",
+    ];
+    assert_eq!(actions, expected);
+    assert!(rows.iter().all(|row| row.actor_type == "operator" && row.after.is_some()));
+    assert!(rows[0].before.is_none() && rows[1].before.is_none());
+    let of = |thing: &Option<Value>, field: &str| thing.as_ref().unwrap()[field].clone();
+    assert_eq!((of(&rows[2].before, "display_name"), of(&rows[2].after, "display_name")), (json!("A shop"), json!("Another")));
+    assert_eq!((of(&rows[5].before, "status"), of(&rows[5].after, "status")), (json!("active"), json!("deprecated")));
+    assert_eq!(rows[5].metadata["requestId"], "the-request");
+    assert_eq!(catalogue.count("outbox").await, 6, "a fact for each");
+}
