@@ -47,7 +47,7 @@ impl Kind {
     pub const fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::RateLimited | Self::Internal | Self::Upstream | Self::ServiceUnavailable | Self::GatewayTimeout
+            Self::Conflict | Self::RateLimited | Self::Internal | Self::Upstream | Self::ServiceUnavailable | Self::GatewayTimeout
         )
     }
 }

@@ -31,6 +31,7 @@ pub fn pointed<T: DeserializeOwned + ToSchema>(value: &Value) -> Result<T, Vec<F
 /// [`domain::Kind::Validation`], also when the bytes are not JSON.
 pub fn bytes<T: DeserializeOwned + ToSchema>(body: &[u8]) -> Result<T> {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+    refuse_nul(body)?;
     let mut reader = serde_json::Deserializer::from_slice(body);
     if let Ok(read) = T::deserialize(&mut reader)
         && reader.end().is_ok()
@@ -40,6 +41,35 @@ pub fn bytes<T: DeserializeOwned + ToSchema>(body: &[u8]) -> Result<T> {
     let parsed: Value = serde_json::from_slice(body)
         .map_err(|error| Error::invalid("", format!("The body is not JSON: {error}")).context(&error))?;
     value(parsed)
+}
+
+/// PostgreSQL keeps no NUL in a text, so none gets in. JSON can write one in one way alone.
+fn refuse_nul(body: &[u8]) -> Result<()> {
+    if !body.windows(6).any(|part| part == b"\\u0000") {
+        return Ok(());
+    }
+    // What is no JSON is told by whoever reads it next, and the backslash may itself be escaped.
+    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
+    let mut faults = Vec::new();
+    find_nul(&parsed, String::new(), &mut faults);
+    if faults.is_empty() { Ok(()) } else { Err(Error::validation(faults)) }
+}
+
+fn find_nul(value: &Value, at: String, faults: &mut Vec<Fault>) {
+    let under = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+    match value {
+        Value::String(text) if text.contains('\0') => faults.push(Fault::new(at, "must not hold a NUL")),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, item)| find_nul(item, under(&i.to_string()), faults));
+        }
+        Value::Object(fields) => {
+            if fields.keys().any(|name| name.contains('\0')) {
+                faults.push(Fault::new(at.clone(), "must not hold a NUL in the name of a field"));
+            }
+            fields.iter().for_each(|(name, field)| find_nul(field, under(name), faults));
+        }
+        _ => {}
+    }
 }
 
 fn faults<T: ToSchema>(value: &Value, error: &serde_path_to_error::Error<serde_json::Error>) -> Vec<Fault> {
@@ -155,5 +185,23 @@ mod tests {
     #[test]
     fn what_is_not_of_the_shape_at_all_is_told_at_the_root() {
         assert_eq!(paths(&pointed::<Outer>(&json!(1)).unwrap_err()), [""]);
+    }
+
+    #[derive(Debug, Deserialize, ToSchema)]
+    struct Body {
+        name: String,
+        more: Option<Value>,
+    }
+
+    #[test]
+    fn no_nul_gets_in() {
+        let error = bytes::<Body>(br#"{"name":"a\u0000","more":{"x":["\u0000"],"\u0000":1}}"#).unwrap_err();
+        let faults = error.details()["fields"].as_array().unwrap().clone();
+        let mut paths: Vec<_> = faults.iter().map(|fault| fault["path"].as_str().unwrap()).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["more", "more.x.0", "name"]);
+        let kept = bytes::<Body>(br#"{"name":"a\\u0000"}"#).unwrap();
+        assert_eq!(kept.name, r"a\u0000");
+        assert!(kept.more.is_none());
     }
 }

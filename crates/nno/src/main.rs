@@ -33,7 +33,9 @@ fn main() -> ExitCode {
     };
     let code = match cli.command {
         Command::Up(args) => runtime.block_on(up::run(args)),
-        Command::Keys(args) => keys::run(&args).map_or_else(|error| say::failed(&error), |()| ExitCode::SUCCESS),
+        Command::Keys(args) => {
+            keys::run(&args).map_or_else(|error| say::failed(&error), |()| ExitCode::SUCCESS)
+        }
     };
     runtime.shutdown_background();
     code

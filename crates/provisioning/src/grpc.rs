@@ -80,7 +80,7 @@ impl App {
 }
 
 fn id(text: &str) -> Result<Uuid> {
-    Uuid::parse_str(text).map_err(|_| Error::invalid("job_id", "must be a UUID"))
+    Uuid::parse_str(text).map_err(|why| Error::invalid("job_id", "must be a UUID").context(why))
 }
 
 fn told<T>(result: Result<T>) -> Result<Response<T>, Status> {

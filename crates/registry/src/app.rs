@@ -26,6 +26,9 @@ use crate::{
     audit, builds, delivery::ToProvisioning, dns, entities, grpc, platforms, resources, secrets, stacks,
 };
 
+/// Where resources are found a second time.
+const RESOURCE_ALIASES: &str = "/api/v1/resources";
+
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// What the registry alone can be told.
@@ -55,7 +58,7 @@ pub struct Registry;
 /// The routes of all slices.
 fn routes(config: &mut ServiceConfig) {
     // Before the scope that its prefix falls into.
-    config.service(scope("/api/v1/resources").configure(resources::http)).service(
+    config.service(scope(RESOURCE_ALIASES).configure(resources::http)).service(
         scope("/api/v1")
             .configure(platforms::http)
             .configure(entities::http)
@@ -79,7 +82,18 @@ impl Service for Registry {
 
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Registry API").version("1.0.0").build();
-        http::document(routes, OpenApiBuilder::new().info(info).build())
+        let mut document = http::document(routes, OpenApiBuilder::new().info(info).build());
+        // The handlers that are mounted twice name their operations once.
+        for (_, item) in
+            document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with(RESOURCE_ALIASES))
+        {
+            let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
+            for id in operations.into_iter().flatten().filter_map(|operation| operation.operation_id.as_mut())
+            {
+                id.push_str("Alias");
+            }
+        }
+        document
     }
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
@@ -95,7 +109,8 @@ impl Service for Registry {
         let provisioning = Peer::new("provisioning", &app.own.provisioning, parts.signer.clone())?;
         Relay::new(app.db.clone(), [ToProvisioning::destination(provisioning)]).start(&parts.shutdown);
         let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
-        let served = tonic::service::Routes::new(RegistryServer::new(grpc::Server(app))).add_service(rpc::reflection()?);
+        let served = tonic::service::Routes::new(RegistryServer::new(grpc::Server(app)))
+            .add_service(rpc::reflection()?);
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
     }
 }

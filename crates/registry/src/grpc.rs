@@ -54,7 +54,10 @@ impl r::registry_server::Registry for Server {
         answer(platforms::grpc::check_slug(&self.0, request).await)
     }
 
-    async fn create_platform(&self, request: Request<r::CreatePlatformRequest>) -> Answer<r::CreatePlatformResponse> {
+    async fn create_platform(
+        &self,
+        request: Request<r::CreatePlatformRequest>,
+    ) -> Answer<r::CreatePlatformResponse> {
         answer(platforms::grpc::create_platform(&self.0, request).await)
     }
 
@@ -69,11 +72,17 @@ impl r::registry_server::Registry for Server {
         answer(platforms::grpc::transition_platform(&self.0, request).await)
     }
 
-    async fn set_repository(&self, request: Request<r::SetRepositoryRequest>) -> Answer<r::SetRepositoryResponse> {
+    async fn set_repository(
+        &self,
+        request: Request<r::SetRepositoryRequest>,
+    ) -> Answer<r::SetRepositoryResponse> {
         answer(platforms::grpc::set_repository(&self.0, request).await)
     }
 
-    async fn ensure_tenant(&self, request: Request<r::EnsureTenantRequest>) -> Answer<r::EnsureTenantResponse> {
+    async fn ensure_tenant(
+        &self,
+        request: Request<r::EnsureTenantRequest>,
+    ) -> Answer<r::EnsureTenantResponse> {
         answer(entities::grpc::ensure_tenant(&self.0, request).await)
     }
 
@@ -81,15 +90,24 @@ impl r::registry_server::Registry for Server {
         answer(stacks::grpc::ensure_stack(&self.0, request).await)
     }
 
-    async fn ensure_resource(&self, request: Request<r::EnsureResourceRequest>) -> Answer<r::EnsureResourceResponse> {
+    async fn ensure_resource(
+        &self,
+        request: Request<r::EnsureResourceRequest>,
+    ) -> Answer<r::EnsureResourceResponse> {
         answer(resources::grpc::ensure_resource(&self.0, request).await)
     }
 
-    async fn delete_resource(&self, request: Request<r::DeleteResourceRequest>) -> Answer<r::DeleteResourceResponse> {
+    async fn delete_resource(
+        &self,
+        request: Request<r::DeleteResourceRequest>,
+    ) -> Answer<r::DeleteResourceResponse> {
         answer(resources::grpc::delete_resource(&self.0, request).await)
     }
 
-    async fn list_resources(&self, request: Request<r::ListResourcesRequest>) -> Answer<r::ListResourcesResponse> {
+    async fn list_resources(
+        &self,
+        request: Request<r::ListResourcesRequest>,
+    ) -> Answer<r::ListResourcesResponse> {
         answer(resources::grpc::list_resources(&self.0, request).await)
     }
 

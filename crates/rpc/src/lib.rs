@@ -48,7 +48,7 @@ macro_rules! generated {
     ($name:ident, $package:literal, $doc:literal) => {
         #[doc = $doc]
         #[expect(
-            clippy::all,
+            clippy::too_many_lines,
             clippy::allow_attributes,
             clippy::allow_attributes_without_reason,
             unused_qualifications,

@@ -36,10 +36,10 @@ enum Turn {
     Ended(Ended),
 }
 
-/// How often a write is sent when the database does not take it.
-const WRITES: u32 = 7;
-/// The pause before a write is sent again, doubled each time.
-const WRITE_AGAIN: Duration = Duration::from_millis(20);
+/// How often a statement is sent when the database does not take it.
+const SENDS: u32 = 7;
+/// The pause before a statement is sent again, doubled each time.
+const SEND_AGAIN: Duration = Duration::from_millis(20);
 /// The shortest pause that is granted: what waits must not keep the database busy.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause that is granted, which no calendar overflows with.
@@ -61,7 +61,8 @@ impl<A: Send + Sync + 'static> Drive<A> {
     pub(crate) async fn run(mut self) -> Result<Ended> {
         let inner = Arc::clone(&self.inner);
         let definition = inner.definition(&self.saga)?;
-        self.steps = store::steps_of(&mut *self.inner.db.conn().await?, &[self.saga.id]).await?;
+        let ids = [self.saga.id];
+        self.steps = insist(|| async { store::steps_of(&mut *inner.db.conn().await?, &ids).await }).await?;
         if self.saga.status == SagaStatus::Pending {
             self.saga.status = SagaStatus::Running;
             self.saga.started_at = Some(clock::now());
@@ -332,22 +333,9 @@ impl<A: Send + Sync + 'static> Drive<A> {
         Ok(saved)
     }
 
-    /// Sends a write again when the database does not take it: giving up would mean to wait for the lease to run
-    /// out, and to do the step again.
     async fn save(&self, step: Option<&StepRow>, next: Next) -> Result<Option<Saved>> {
-        let mut sent = 0;
-        loop {
-            sent += 1;
-            let saved =
-                async { lease::save(&mut *self.inner.db.conn().await?, &self.saga, step, next).await }.await;
-            match saved {
-                Err(error) if sent < WRITES => {
-                    tracing::debug!(sent, context = error.log_context(), "sending a write again");
-                    tokio::time::sleep(WRITE_AGAIN * (1 << sent)).await;
-                }
-                saved => return saved,
-            }
-        }
+        insist(|| async { lease::save(&mut *self.inner.db.conn().await?, &self.saga, step, next).await })
+            .await
     }
 
     fn step<'d>(&self, definition: &'d Definition<A>, at: usize) -> Result<(&'d dyn Step<A>, StepRow)> {
@@ -381,6 +369,25 @@ impl<A: Send + Sync + 'static> Drive<A> {
 
     fn meet(&self, step: &dyn Step<A>, undo: bool, point: Point) -> Verdict {
         self.inner.interpose.as_ref().map_or(Verdict::Go, |interpose| interpose(step.name(), undo, point))
+    }
+}
+
+/// Sends a statement again when the database does not take it: giving up would mean to put the saga off, and to do
+/// the step again whose effect is there.
+async fn insist<T, F>(statement: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut sent = 0;
+    loop {
+        sent += 1;
+        match statement().await {
+            Err(error) if sent < SENDS => {
+                tracing::debug!(sent, context = error.log_context(), "sending it again");
+                tokio::time::sleep(SEND_AGAIN * (1 << (sent - 1))).await;
+            }
+            result => return result,
+        }
     }
 }
 

@@ -139,6 +139,7 @@ pub struct Paged<T> {
 #[serde(rename_all = "camelCase")]
 pub struct Pagination {
     pub has_more: bool,
+    #[schema(required)]
     pub next_cursor: Option<String>,
     /// How many things the whole list has.
     pub total: i64,

@@ -247,8 +247,9 @@ mod tests {
             Ok(answer) => answer.into_parts().1,
             Err(error) => error.error_response(),
         };
-        assert_eq!(answer.headers()["cache-control"], "no-store");
-        let (status, id) = (answer.status().as_u16(), answer.headers()[REQUEST_ID].to_str().unwrap().to_owned());
+        let header = |name: &str| answer.headers().get(name).unwrap().to_str().unwrap().to_owned();
+        assert_eq!(header("cache-control"), "no-store");
+        let (status, id) = (answer.status().as_u16(), header(REQUEST_ID));
         let body = to_bytes(answer.into_body()).await.unwrap();
         (status, serde_json::from_slice::<Value>(&body).map(|body| body["error"].clone()).unwrap_or_default(), id)
     }

@@ -160,21 +160,16 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     }
 }
 
-/// Each parameter is read by itself, so that a fault can be told by its name.
+/// Reads a query; a fault is told by the parameter's name.
 fn query<T: DeserializeOwned>(text: &str) -> Result<T> {
-    use serde::de::{IntoDeserializer, value::MapDeserializer};
-    let pairs = web::Query::<Vec<(String, String)>>::from_query(text)
-        .map_err(|error| Error::invalid("", "The query cannot be read").context(error))?
-        .into_inner();
-    if let Some((name, _)) = pairs.iter().find(|(_, value)| value.contains('\0')) {
-        return Err(Error::invalid(name.as_str(), "must not hold a NUL"));
+    let pairs = url::form_urlencoded::parse(text.as_bytes());
+    if let Some((name, _)) = pairs.clone().find(|(_, value)| value.contains('\0')) {
+        return Err(Error::invalid(name, "must not hold a NUL"));
     }
-    let map = MapDeserializer::<_, serde::de::value::Error>::new(
-        pairs.iter().map(|(name, value)| (name.as_str(), value.as_str().into_deserializer())),
-    );
     let mut track = serde_path_to_error::Track::new();
-    T::deserialize(serde_path_to_error::Deserializer::new(map, &mut track))
-        .map_err(|error| Error::invalid(track.path().to_string(), error.to_string()))
+    let reader = serde_urlencoded::Deserializer::new(pairs);
+    T::deserialize(serde_path_to_error::Deserializer::new(reader, &mut track))
+        .map_err(|error| Error::invalid(track.path().to_string().trim_matches('.'), error.to_string()))
 }
 
 /// `?limit=&cursor=` of every list.
@@ -196,5 +191,37 @@ impl ListQuery {
         let limit = Limit::parse(self.limit.as_deref())?;
         let place = self.cursor.as_deref().map_or_else(|| Ok(Cursor::start()), |token| Cursor::decode(token, list))?;
         Ok((limit, place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::resource::Environment;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Wanted {
+        limit: Option<String>,
+        include_deleted: Option<bool>,
+        env: Option<Environment>,
+    }
+
+    #[test]
+    fn what_a_query_says() {
+        let read = query::<Wanted>("limit=1%30&includeDeleted=true&env=stg&other=x").unwrap();
+        assert_eq!((read.limit.as_deref(), read.include_deleted, read.env), (Some("10"), Some(true), Some(Environment::Stg)));
+        let read = query::<Wanted>("").unwrap();
+        assert_eq!((read.limit, read.include_deleted, read.env), (None, None, None));
+    }
+
+    #[test]
+    fn faults_by_name() {
+        let at = |text| query::<Wanted>(text).unwrap_err().details()["fields"][0]["path"].clone();
+        assert_eq!(at("limit=1&env=moon"), "env");
+        assert_eq!(at("includeDeleted=maybe"), "includeDeleted");
+        assert_eq!(at("limit=%00"), "limit");
+        assert!(query::<Wanted>("limit=1&limit=2").unwrap_err().message().contains("limit"));
     }
 }

@@ -125,7 +125,6 @@ impl Paths {
     }
 }
 
-#[expect(clippy::unused_async, reason = "a handler is async")]
 async fn nothing_here(request: HttpRequest, paths: web::Data<Paths>) -> HttpResult {
     let at_path = paths.0.iter().filter(|(pattern, _)| pattern.is_match(request.path()));
     let mut allowed: Vec<&str> = at_path.flat_map(|(_, methods)| methods.iter().copied()).collect();

@@ -96,6 +96,7 @@ impl DataFolder {
         // Under another name until it is whole.
         let making = tempfile::Builder::new()
             .prefix("keys-")
+            .permissions(Permissions::from_mode(0o700))
             .tempdir_in(&self.path)
             .with_context(|| format!("cannot make a folder in {}", self.path.display()))?;
         keys::ensure(making.path())?;
@@ -148,8 +149,12 @@ fn lock(dir: &Path, marker: &Path) -> Result<File> {
     let opened = OpenOptions::new().read(true).append(true).create(true).mode(0o644).open(marker);
     let mut file = match opened {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::PermissionDenied && !new => return Err(other_owner(dir, marker)),
-        Err(error) => return Err(error).with_context(|| format!("cannot write in the data folder {}", dir.display())),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && !new => {
+            return Err(other_owner(dir, marker));
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot write in the data folder {}", dir.display()));
+        }
     };
     // As root one could, and would leave files behind that its owner can no longer use.
     if file.metadata()?.uid() != geteuid().as_raw() {
@@ -169,7 +174,8 @@ fn lock(dir: &Path, marker: &Path) -> Result<File> {
     file.read_to_string(&mut text).with_context(|| format!("cannot read {}", marker.display()))?;
     if text.is_empty() {
         open_up(dir)?;
-        file.write_all(MARKER_TEXT.as_bytes()).with_context(|| format!("cannot write {}", marker.display()))?;
+        file.write_all(MARKER_TEXT.as_bytes())
+            .with_context(|| format!("cannot write {}", marker.display()))?;
     } else if text != MARKER_TEXT {
         bail!("the data folder {} was made by another version of `nno up`: {}", dir.display(), text.trim());
     }
@@ -189,7 +195,9 @@ fn open_up(dir: &Path) -> Result<()> {
 }
 
 fn other_owner(dir: &Path, marker: &Path) -> anyhow::Error {
-    let owner = marker.metadata().map_or_else(|_| "another user".to_owned(), |found| format!("user id {}", found.uid()));
+    let owner = marker
+        .metadata()
+        .map_or_else(|_| "another user".to_owned(), |found| format!("user id {}", found.uid()));
     anyhow::anyhow!(
         "the data folder {} belongs to {owner}, and this is user id {}: start it as that user, or choose another folder \
          (NNO_DATA_DIR)",

@@ -10,6 +10,7 @@ mod services;
 mod signal;
 
 use std::{
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
@@ -58,7 +59,7 @@ pub(crate) struct Args {
     #[arg(long, env = "NNO_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// The operator's credential, 16 or more characters [default: made once and kept in the data folder]
-    #[arg(long, env = "NNO_OPERATOR_KEY", hide_env_values = true, value_parser = |text: &str| secret(text))]
+    #[arg(long, env = "NNO_OPERATOR_KEY", hide_env_values = true, value_parser = unseen)]
     operator_key: Option<Secret>,
     /// The folder of PostgreSQL's programs `initdb` and `postgres` [default: looked for]
     #[arg(long, env = "NNO_POSTGRES_BIN")]
@@ -71,9 +72,9 @@ pub(crate) struct Args {
     otlp_endpoint: String,
 }
 
-fn secret(text: &str) -> Result<Secret> {
-    let usable = text.len() >= SHORTEST_KEY && text.bytes().all(|c| c.is_ascii_graphic());
-    ensure!(usable, "the operator's key must be {SHORTEST_KEY} or more printable ASCII characters without spaces");
+/// Whatever it is: what is refused while the arguments are read is also repeated.
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
+fn unseen(text: &str) -> Result<Secret, Infallible> {
     Ok(Secret::new(text))
 }
 
@@ -133,6 +134,12 @@ async fn beside_postgres(args: &Args, folder: &DataFolder, front: &Reserved, sto
 /// The operator's key, told where it was not known before.
 fn operator_key(args: &Args, folder: &DataFolder) -> Result<Secret> {
     if let Some(given) = &args.operator_key {
+        let key = given.expose();
+        ensure!(
+            key.len() >= SHORTEST_KEY && key.bytes().all(|c| c.is_ascii_graphic()),
+            "the operator's key (NNO_OPERATOR_KEY) must be {SHORTEST_KEY} or more printable ASCII characters without \
+             spaces"
+        );
         return Ok(given.clone());
     }
     let kept = folder.operator_key()?;
@@ -179,8 +186,11 @@ impl System<'_> {
     }
 
     fn gateway(&self, addresses: &[(&str, SocketAddr)]) -> Result<gateway::Settings> {
-        let url = |name: &str| addresses.iter().find(|(of, _)| *of == name).map(|(_, http)| format!("http://{http}"));
-        let upstream = |name| url(name).map(|url| PeerSettings { url }).with_context(|| format!("{name} does not run"));
+        let url = |name: &str| {
+            addresses.iter().find(|(of, _)| *of == name).map(|(_, http)| format!("http://{http}"))
+        };
+        let upstream =
+            |name| url(name).map(|url| PeerSettings { url }).with_context(|| format!("{name} does not run"));
         let mut settings: gateway::Settings = config::with_overrides(
             gateway::DEFAULTS,
             json!({

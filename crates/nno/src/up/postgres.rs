@@ -24,7 +24,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// Each says what to do.
-pub(crate) async fn start(folder: &DataFolder, binaries_dir: Option<PathBuf>, plans: &[Plan]) -> Result<Cluster> {
+pub(crate) async fn start(
+    folder: &DataFolder,
+    binaries_dir: Option<PathBuf>,
+    plans: &[Plan],
+) -> Result<Cluster> {
     let wanted = plans.iter().map(|plan| plan.connections).sum::<usize>() + RESERVE;
     let max_connections = u16::try_from(wanted).context("the services want too many connections")?;
     let settings = Settings {
@@ -92,7 +96,9 @@ async fn start_again(cluster: &mut Cluster, stop: &Shutdown, tries: &mut u32) ->
         match cluster.restart().await {
             Ok(()) if *tries <= TRIES => return Ok(()),
             Ok(()) => bail!("PostgreSQL does not stay up; see postgres/postgres.log in the data folder"),
-            Err(error) if *tries < TRIES => tracing::warn!(tries, error = error.to_string(), "PostgreSQL did not start"),
+            Err(error) if *tries < TRIES => {
+                tracing::warn!(tries, error = error.to_string(), "PostgreSQL did not start")
+            }
             Err(error) => return Err(error).context("PostgreSQL cannot be started again"),
         }
     }

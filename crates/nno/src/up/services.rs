@@ -82,7 +82,8 @@ impl Plan {
             "identity": { "keys_dir": site.keys },
             "service": own,
         });
-        let mut settings: Settings<S::Own> = config::with_overrides(S::DEFAULTS, overrides).context(S::NAME)?;
+        let mut settings: Settings<S::Own> =
+            config::with_overrides(S::DEFAULTS, overrides).context(S::NAME)?;
         let database = &settings.database;
         let connections = site.workers * database.pool_per_worker + database.pool_background;
         let start = move |urls: Urls, shutdown| {

@@ -16,16 +16,15 @@ use tokio::{
 /// When signals cannot be listened to.
 pub(crate) fn listen(stop: &Shutdown) -> io::Result<impl Future<Output = Signal> + use<>> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    let mut kinds = vec![(SignalKind::terminate(), Signal::SIGTERM), (SignalKind::interrupt(), Signal::SIGINT)];
+    let mut kinds =
+        vec![(SignalKind::terminate(), Signal::SIGTERM), (SignalKind::interrupt(), Signal::SIGINT)];
     // `nohup` means that we are to outlive the terminal.
     if !is_ignored(Signal::SIGHUP) {
         kinds.push((SignalKind::hangup(), Signal::SIGHUP));
     }
     for (kind, name) in kinds {
         let (mut stream, sender) = (signal(kind)?, sender.clone());
-        tokio::spawn(async move {
-            while stream.recv().await.is_some() && sender.send(name).is_ok() {}
-        });
+        tokio::spawn(async move { while stream.recv().await.is_some() && sender.send(name).is_ok() {} });
     }
     let stop = stop.clone();
     Ok(async move {

@@ -45,7 +45,7 @@ impl Step<App> for ProvisionInfra {
         let job = told(app.provisioning.answer(answer)?.job)?;
         let step = job.current_step.as_deref().unwrap_or("its first step");
         match status(&job)? {
-            JobStatus::Completed => Progress::done(&input.provision_job_id),
+            JobStatus::Completed => Progress::done(input.provision_job_id),
             JobStatus::Pending | JobStatus::Running => {
                 let why = job.error.or(job.waiting_for).map(|why| format!(" ({why})")).unwrap_or_default();
                 let on = format!("provisioning job {}: {step}{why}", job.id);

@@ -1,6 +1,9 @@
 //! Onboarding with its real peers: registry, stack registry and provisioning on real sockets and real Postgres, and a
 //! provider that remembers all it was asked.
 
+#[cfg(test)]
 mod saga;
+#[cfg(test)]
 mod sessions;
+#[cfg(test)]
 mod system;

@@ -169,3 +169,37 @@ async fn strangers_get_in_nowhere() {
     let answer = system.onboarding.request_as(&Caller::operator(), Method::PUT, "/api/v1/onboarding").send().await.unwrap();
     assert_eq!(testkit::Response::read(answer).await.expect_error(405, "METHOD_NOT_ALLOWED")["allowed"], json!(["POST"]));
 }
+
+#[tokio::test]
+async fn a_template_gives_a_default_tenant_with_a_default_stack() {
+    let system = System::start().await;
+    let template = json!({ "name": "starter-kit", "displayName": "Starter kit", "description": "To begin with" });
+    system.stacks.post("/api/v1/stacks", template).await.expect(201);
+    let definition = json!({
+        "schemaVersion": 1, "displayName": "Starter kit", "features": [],
+        "resources": { "d1": true, "r2": false, "kv": false, "queue": false },
+    });
+    let version = json!({ "version": "1.0.0", "nnoSdkVersion": "1.0.0", "stackDefinition": definition });
+    system.stacks.post("/api/v1/stacks/starter-kit/versions", version).await.expect(201);
+    let body = json!({ "platformName": "Acme", "slug": "stacked", "tier": "starter", "stackTemplateId": "starter-kit" });
+    let started = system.onboarding.post("/api/v1/onboarding", body).await.expect(201);
+    let session = system.ended(started["onboardingId"].as_str().unwrap()).await;
+    system.assert_whole(&session).await;
+    let id = session["platformId"].as_str().unwrap();
+    let stacks = system.registry.get(&format!("/api/v1/platforms/{id}/stacks")).await.expect(200);
+    assert_eq!(stacks["data"].as_array().unwrap().len(), 1, "{stacks}");
+    assert_eq!((&stacks["data"][0]["isDefault"], &stacks["data"][0]["name"]), (&json!(true), &json!("default")));
+    let tenants = system.registry.get(&format!("/api/v1/platforms/{id}/entities?type=tenant")).await.expect(200);
+    assert_eq!(tenants["data"][0]["slug"], "default");
+}
+
+#[tokio::test]
+async fn an_unknown_template_fails_the_onboarding_and_leaves_nothing() {
+    let system = System::start().await;
+    let body = json!({ "platformName": "Acme", "slug": "unknown", "tier": "starter", "stackTemplateId": "nowhere" });
+    let started = system.onboarding.post("/api/v1/onboarding", body).await.expect(201);
+    let session = system.ended(started["onboardingId"].as_str().unwrap()).await;
+    assert_eq!(session["status"], "failed", "{session}");
+    assert!(session["error"].as_str().unwrap().contains("TEMPLATE_UNAVAILABLE"), "{session}");
+    system.assert_nothing_left(&session, "unknown").await;
+}

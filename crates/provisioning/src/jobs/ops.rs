@@ -19,6 +19,12 @@ pub(crate) async fn enqueue(
     input: Value,
 ) -> Result<Done<Job>> {
     ctx.ctx.caller.require_operator()?;
+    // Asked again, which is how a service waits for a job, it costs a read.
+    match get(app, id).await {
+        Ok(job) => return Ok(Done { value: job, replayed: true, dry_run: false }),
+        Err(error) if error.kind() == Kind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     let definition = steps::definition(kind)?;
     steps::check_input(kind, &input)?;
     let done = app
@@ -29,7 +35,7 @@ pub(crate) async fn enqueue(
             let job = Job::of(saga.clone(), &rows)?;
             let record = Record::change("job.queued", "job", id).of(platform).after(&job).count(COUNTER, 1);
             let change = (saga::insert(saga), saga::insert_steps(rows));
-            tx.finish(change, record, job, |constraint| (constraint == "sagas_pkey").then(|| there(id))).await
+            tx.finish(change, record, job, |constraint| is_there(constraint).then(|| there(id))).await
         })
         .await;
     match done {
@@ -46,6 +52,11 @@ pub(crate) async fn enqueue(
 
 /// Counter of all jobs.
 pub(crate) const COUNTER: &str = "jobs";
+
+/// Which of the two is met first is not said.
+fn is_there(constraint: &str) -> bool {
+    matches!(constraint, "sagas_pkey" | "saga_steps_pkey")
+}
 
 fn there(id: Uuid) -> Error {
     Error::new(Kind::AlreadyExists, format!("job '{id}' is there already"))

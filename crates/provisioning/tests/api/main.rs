@@ -2,4 +2,6 @@
 
 // Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod providers;

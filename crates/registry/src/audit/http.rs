@@ -56,6 +56,7 @@ pub(crate) struct AuditPage {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditPagination {
     has_more: bool,
+    #[schema(required)]
     next_cursor: Option<String>,
     /// How many entries the whole list has.
     total: i64,
@@ -78,7 +79,7 @@ impl From<(Page<AuditEntry>, Total)> for AuditPage {
 }
 
 /// List audit log entries for a platform, newest first.
-#[utoipa::path(params(ListQuery, PlatformAuditFilter), responses((status = 200, body = AuditPage)))]
+#[utoipa::path(operation_id = "listPlatformAudit", params(ListQuery, PlatformAuditFilter), responses((status = 200, body = AuditPage)))]
 #[get("/platforms/{platformId}/audit")]
 pub(crate) async fn of_platform(
     app: Data<App>,
@@ -96,7 +97,7 @@ pub(crate) async fn of_platform(
 }
 
 /// List audit log entries across all platforms, newest first; for operators.
-#[utoipa::path(params(ListQuery, AuditFilter), responses((status = 200, body = AuditPage)))]
+#[utoipa::path(operation_id = "listAudit", params(ListQuery, AuditFilter), responses((status = 200, body = AuditPage)))]
 #[get("/audit")]
 pub(crate) async fn list(
     app: Data<App>,

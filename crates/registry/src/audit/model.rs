@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(crate) struct AuditEntry {
     pub(crate) id: Uuid,
     // Everything that the registry changes belongs to a platform.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, required)]
     pub(crate) platform_id: Option<PlatformId>,
     pub(crate) actor_id: String,
     /// user, apikey, operator, service or system.
@@ -26,8 +26,10 @@ pub(crate) struct AuditEntry {
     pub(crate) entity_type: String,
     pub(crate) entity_id: String,
     /// What the thing was; null for one that was made.
+    #[schema(required)]
     pub(crate) before: Option<Value>,
     /// What the thing is since; null for one that is gone.
+    #[schema(required)]
     pub(crate) after: Option<Value>,
     /// `requestId` and `traceId`.
     pub(crate) metadata: Value,

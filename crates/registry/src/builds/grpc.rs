@@ -11,7 +11,10 @@ use tonic::Request;
 use super::{model::NewBuild, ops};
 use crate::{App, grpc::parse_uuid};
 
-pub(crate) async fn start_build(app: &App, request: Request<StartBuildRequest>) -> Result<StartBuildResponse> {
+pub(crate) async fn start_build(
+    app: &App,
+    request: Request<StartBuildRequest>,
+) -> Result<StartBuildResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
     let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
@@ -26,7 +29,10 @@ pub(crate) async fn start_build(app: &App, request: Request<StartBuildRequest>) 
     Ok(StartBuildResponse {})
 }
 
-pub(crate) async fn finish_build(app: &App, request: Request<FinishBuildRequest>) -> Result<FinishBuildResponse> {
+pub(crate) async fn finish_build(
+    app: &App,
+    request: Request<FinishBuildRequest>,
+) -> Result<FinishBuildResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
     let status = parse("status", &asked.status)?;

@@ -64,7 +64,7 @@ pub(crate) struct BuildFilter {
 }
 
 /// List the newest 100 builds for a platform, newest first.
-#[utoipa::path(responses((status = 200, body = BuildList)))]
+#[utoipa::path(operation_id = "listBuilds", responses((status = 200, body = BuildList)))]
 #[get("/platforms/{platformId}/builds")]
 pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<PlatformId>) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0)?;
@@ -72,14 +72,15 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<PlatformId>) -> Ht
         .db
         .read(async |c| {
             let c = &*c;
-            tokio::try_join!(platforms::store::live(c, &scope), store::newest(c, &scope)).map(|((), builds)| builds)
+            tokio::try_join!(platforms::store::live(c, &scope), store::newest(c, &scope))
+                .map(|((), builds)| builds)
         })
         .await?;
     Ok(HttpResponse::Ok().json(BuildList { data }))
 }
 
 /// Get the latest build for a platform.
-#[utoipa::path(params(BuildFilter), responses((status = 200, body = Build)))]
+#[utoipa::path(operation_id = "getLatestBuild", params(BuildFilter), responses((status = 200, body = Build)))]
 #[get("/platforms/{platformId}/builds/latest")]
 pub(crate) async fn latest(
     app: Data<App>,
@@ -94,7 +95,8 @@ pub(crate) async fn latest(
         .db
         .read(async |c| {
             let c = &*c;
-            let found = tokio::try_join!(platforms::store::live(c, &scope), store::latest(c, &scope, environment));
+            let found =
+                tokio::try_join!(platforms::store::live(c, &scope), store::latest(c, &scope, environment));
             found.map(|((), build)| build)
         })
         .await?;
@@ -104,7 +106,7 @@ pub(crate) async fn latest(
 /// Update a build state.
 ///
 /// Times are milliseconds since 1970. A build cannot end before its start.
-#[utoipa::path(request_body(content = UpdateBuild), responses((status = 200, body = Build)))]
+#[utoipa::path(operation_id = "updateBuild", request_body(content = UpdateBuild), responses((status = 200, body = Build)))]
 #[patch("/platforms/{platformId}/builds/{buildId}")]
 pub(crate) async fn update(
     app: Data<App>,

@@ -15,24 +15,41 @@ use uuid::Uuid;
 use crate::schema::builds;
 
 /// What was built, and how it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[derive(Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Queryable,
+    Selectable,
+    Insertable,
+    Identifiable,
+    AsChangeset,
+)]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = builds, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct Build {
     pub(crate) id: Uuid,
     pub(crate) platform_id: PlatformId,
     pub(crate) environment: Environment,
+    #[schema(required)]
     pub(crate) repo_name: Option<String>,
+    #[schema(required)]
     pub(crate) last_commit_sha: Option<String>,
+    #[schema(required)]
     pub(crate) cf_deployment_id: Option<String>,
     pub(crate) build_status: BuildStatus,
-    #[schema(value_type = Option<String>, format = "uri")]
+    #[schema(value_type = Option<String>, format = "uri", required)]
     pub(crate) build_url: Option<HttpUrl>,
     pub(crate) triggered_by: BuildTrigger,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) triggered_at: Option<DateTime<Utc>>,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) completed_at: Option<DateTime<Utc>>,
     /// Not part of the API.
     #[serde(skip)]

@@ -11,7 +11,12 @@ use super::{
 use crate::{App, platforms};
 
 /// Records a build that has begun; one that is recorded already is left as it is.
-pub(crate) async fn start(app: &App, ctx: &WriteCtx, platform: &PlatformId, new: NewBuild) -> Result<Done<Build>> {
+pub(crate) async fn start(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    new: NewBuild,
+) -> Result<Done<Build>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
         .tx("build.start", ctx, async |tx| {
@@ -81,7 +86,8 @@ pub(crate) async fn update(
 
 /// The end of every change: the row and the record.
 async fn write(tx: &mut Tx, action: &'static str, before: &Build, after: Build) -> Result<Build> {
-    let record = Record::change(action, "build", before.id).of(&before.platform_id).before(before).after(&after);
+    let record =
+        Record::change(action, "build", before.id).of(&before.platform_id).before(before).after(&after);
     let on_constraint = |constraint: &str| {
         (constraint == "builds_ends_after_start")
             .then(|| Error::invalid("completedAt", "must not be before the build's start"))

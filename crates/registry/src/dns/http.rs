@@ -40,12 +40,13 @@ pub(crate) struct DnsRecordPage {
     /// Newest first.
     data: Vec<DnsRecord>,
     /// Where the next page starts, if there is one.
+    #[schema(required)]
     cursor: Option<String>,
     has_more: bool,
 }
 
 /// List DNS records for a stack, newest first.
-#[utoipa::path(params(ListQuery), responses((status = 200, body = DnsRecordPage)))]
+#[utoipa::path(operation_id = "listDnsRecords", params(ListQuery), responses((status = 200, body = DnsRecordPage)))]
 #[get("/platforms/{platformId}/stacks/{stackId}/dns")]
 pub(crate) async fn list(
     app: Data<App>,
@@ -70,11 +71,15 @@ pub(crate) async fn list(
 
 async fn stack_is_there(c: &Conn, scope: &PlatformScope, stack: &StackId) -> Result<()> {
     platforms::store::live(c, scope).await?;
-    if *stack == StackId::default_stack() { Ok(()) } else { stacks::store::get(c, scope, stack).await.map(drop) }
+    if *stack == StackId::default_stack() {
+        Ok(())
+    } else {
+        stacks::store::get(c, scope, stack).await.map(drop)
+    }
 }
 
 /// Create a DNS record.
-#[utoipa::path(responses((status = 201, body = DnsRecord)))]
+#[utoipa::path(operation_id = "createDnsRecord", request_body(content = CreateDnsRecord), responses((status = 201, body = DnsRecord)))]
 #[post("/platforms/{platformId}/stacks/{stackId}/dns")]
 pub(crate) async fn create(
     app: Data<App>,
@@ -89,7 +94,7 @@ pub(crate) async fn create(
 }
 
 /// Get a DNS record by stack and ID.
-#[utoipa::path(responses((status = 200, body = DnsRecord)))]
+#[utoipa::path(operation_id = "getDnsRecordOfStack", responses((status = 200, body = DnsRecord)))]
 #[get("/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}")]
 pub(crate) async fn get_of_stack(
     app: Data<App>,
@@ -106,9 +111,14 @@ pub(crate) async fn get_of_stack(
 }
 
 /// Get a DNS record by platform and ID.
-#[utoipa::path(responses((status = 200, body = DnsRecord)))]
+#[utoipa::path(operation_id = "getDnsRecord", responses((status = 200, body = DnsRecord)))]
 #[get("/platforms/{platformId}/dns/{dnsId}")]
-pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, Uuid)>, request: HttpRequest) -> HttpResult {
+pub(crate) async fn get(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<(PlatformId, Uuid)>,
+    request: HttpRequest,
+) -> HttpResult {
     let (platform, id) = path.0;
     http::read(&request, &find(&app, &ctx, &platform, id).await?)
 }
@@ -125,7 +135,7 @@ async fn find(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) -> Result<D
 }
 
 /// Delete a DNS record.
-#[utoipa::path(responses((status = 204)))]
+#[utoipa::path(operation_id = "deleteDnsRecord", responses((status = 204)))]
 #[delete("/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}")]
 pub(crate) async fn delete(
     app: Data<App>,

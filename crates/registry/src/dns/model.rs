@@ -14,8 +14,20 @@ use uuid::Uuid;
 use crate::schema::dns_records;
 
 /// A host name that leads to a resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[derive(Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Queryable,
+    Selectable,
+    Insertable,
+    Identifiable,
+    AsChangeset,
+)]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = dns_records, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct DnsRecord {
@@ -26,6 +38,7 @@ pub(crate) struct DnsRecord {
     pub(crate) target_type: Name,
     pub(crate) resource_id: Uuid,
     pub(crate) environment: Environment,
+    #[schema(required)]
     pub(crate) cf_route_id: Option<String>,
     pub(crate) status: DnsStatus,
     #[serde(with = "clock::rfc3339")]

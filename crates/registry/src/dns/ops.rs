@@ -80,7 +80,12 @@ pub(crate) async fn delete(
 
 /// The same for services, whose calls may come twice, and after the platform itself is deleted: what is not there
 /// needs no deletion.
-pub(crate) async fn delete_once(app: &App, ctx: &WriteCtx, platform: &PlatformId, id: Uuid) -> Result<Done<()>> {
+pub(crate) async fn delete_once(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: Uuid,
+) -> Result<Done<()>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
         .tx("dns_record.delete_once", ctx, async |tx| match store::lock(tx.conn().await?, &scope, id).await {
@@ -99,10 +104,17 @@ async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewDnsRecord) -> Result
     tx.finish((store::insert(row.clone()),), record, row, |constraint| meaning(constraint, &seen)).await
 }
 
-async fn replace(tx: &mut Tx, scope: &PlatformScope, before: &DnsRecord, after: DnsRecord) -> Result<DnsRecord> {
+async fn replace(
+    tx: &mut Tx,
+    scope: &PlatformScope,
+    before: &DnsRecord,
+    after: DnsRecord,
+) -> Result<DnsRecord> {
     hold_resource(tx, scope, after.resource_id).await?;
-    let record =
-        Record::change("dns_record.updated", "dns_record", before.id).of(scope.id()).before(before).after(&after);
+    let record = Record::change("dns_record.updated", "dns_record", before.id)
+        .of(scope.id())
+        .before(before)
+        .after(&after);
     let seen = after.clone();
     tx.finish((store::update(after.clone()),), record, after, |constraint| meaning(constraint, &seen)).await
 }

@@ -11,7 +11,10 @@ use tonic::Request;
 use super::ops;
 use crate::App;
 
-pub(crate) async fn ensure_tenant(app: &App, request: Request<EnsureTenantRequest>) -> Result<EnsureTenantResponse> {
+pub(crate) async fn ensure_tenant(
+    app: &App,
+    request: Request<EnsureTenantRequest>,
+) -> Result<EnsureTenantResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
     let (name, slug) = (parse("name", &asked.name)?, parse("slug", &asked.slug)?);

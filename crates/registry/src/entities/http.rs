@@ -57,7 +57,7 @@ pub(crate) struct EntityBranch {
 }
 
 /// List entities for a platform, newest first.
-#[utoipa::path(params(ListQuery, EntityFilter), responses((status = 200, body = Paged<Entity>)))]
+#[utoipa::path(operation_id = "listEntities", params(ListQuery, EntityFilter), responses((status = 200, body = Paged<Entity>)))]
 #[get("/platforms/{platformId}/entities")]
 pub(crate) async fn list(
     app: Data<App>,
@@ -73,7 +73,10 @@ pub(crate) async fn list(
         .db
         .read(async |c| {
             let c = &*c;
-            let found = tokio::try_join!(platforms::store::live(c, &scope), store::page(c, &scope, kind, limit, &after));
+            let found = tokio::try_join!(
+                platforms::store::live(c, &scope),
+                store::page(c, &scope, kind, limit, &after)
+            );
             found.map(|(_, page)| page)
         })
         .await?;
@@ -84,15 +87,19 @@ pub(crate) async fn list(
 ///
 /// A tenant has no parent. A subtenant hangs under a tenant or subtenant of the same platform; the tree has at most
 /// 16 levels.
-#[utoipa::path(responses((status = 201, body = Entity)))]
+#[utoipa::path(operation_id = "createEntity", request_body(content = CreateEntity), responses((status = 201, body = Entity)))]
 #[post("/platforms/{platformId}/entities")]
-pub(crate) async fn create(app: Data<App>, path: Path<PlatformId>, command: Command<CreateEntity>) -> HttpResult {
+pub(crate) async fn create(
+    app: Data<App>,
+    path: Path<PlatformId>,
+    command: Command<CreateEntity>,
+) -> HttpResult {
     let CreateEntity { name, slug, kind, parent_id } = command.body;
     ops::create(&app, &command.ctx, &path.0, NewEntity { name, slug, kind, parent_id }).await?.created()
 }
 
 /// Get an entity by ID.
-#[utoipa::path(responses((status = 200, body = Entity)))]
+#[utoipa::path(operation_id = "getEntity", responses((status = 200, body = Entity)))]
 #[get("/platforms/{platformId}/entities/{entityId}")]
 pub(crate) async fn get(
     app: Data<App>,
@@ -114,7 +121,7 @@ pub(crate) async fn get(
 }
 
 /// Update an entity.
-#[utoipa::path(request_body(content = UpdateEntity), responses((status = 200, body = Entity)))]
+#[utoipa::path(operation_id = "updateEntity", request_body(content = UpdateEntity), responses((status = 200, body = Entity)))]
 #[patch("/platforms/{platformId}/entities/{entityId}")]
 pub(crate) async fn update(
     app: Data<App>,
@@ -128,7 +135,7 @@ pub(crate) async fn update(
 /// Soft-delete an entity.
 ///
 /// One with live children, stacks or resources is not deleted: 409 `HAS_DEPENDENTS` says how many of which.
-#[utoipa::path(responses((status = 200, body = Success)))]
+#[utoipa::path(operation_id = "deleteEntity", responses((status = 200, body = Success)))]
 #[delete("/platforms/{platformId}/entities/{entityId}")]
 pub(crate) async fn delete(
     app: Data<App>,
@@ -139,7 +146,7 @@ pub(crate) async fn delete(
 }
 
 /// Get the ancestors of an entity, nearest first.
-#[utoipa::path(responses((status = 200, body = EntityBranch)))]
+#[utoipa::path(operation_id = "getEntityAncestors", responses((status = 200, body = EntityBranch)))]
 #[get("/platforms/{platformId}/entities/{entityId}/ancestors")]
 pub(crate) async fn ancestors(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, EntityId)>) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0.0)?;
@@ -155,7 +162,7 @@ pub(crate) async fn ancestors(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, 
 }
 
 /// Get the descendants of an entity, by depth, then oldest first.
-#[utoipa::path(responses((status = 200, body = EntityBranch)))]
+#[utoipa::path(operation_id = "getEntityDescendants", responses((status = 200, body = EntityBranch)))]
 #[get("/platforms/{platformId}/entities/{entityId}/descendants")]
 pub(crate) async fn descendants(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, EntityId)>) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0.0)?;

@@ -13,13 +13,26 @@ use utoipa::ToSchema;
 use crate::schema::entities;
 
 /// A tenant or subtenant of a platform.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[derive(Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Queryable,
+    Selectable,
+    Insertable,
+    Identifiable,
+    AsChangeset,
+)]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = entities, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct Entity {
     pub(crate) id: EntityId,
     pub(crate) platform_id: PlatformId,
+    #[schema(required)]
     pub(crate) parent_id: Option<EntityId>,
     #[serde(rename = "type")]
     pub(crate) kind: EntityType,
@@ -31,6 +44,7 @@ pub(crate) struct Entity {
     #[serde(with = "clock::rfc3339")]
     pub(crate) updated_at: DateTime<Utc>,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) deleted_at: Option<DateTime<Utc>>,
     /// Level in the tree; a tenant is level 1. Not part of the API.
     #[serde(skip)]
@@ -56,7 +70,9 @@ impl NewEntity {
     /// [`domain::Kind::Validation`] at `parentId`.
     pub(crate) fn check(&self) -> Result<()> {
         match (self.kind, &self.parent_id) {
-            (EntityType::Tenant, Some(_)) => Err(Error::invalid("parentId", "must be absent: a tenant has no parent")),
+            (EntityType::Tenant, Some(_)) => {
+                Err(Error::invalid("parentId", "must be absent: a tenant has no parent"))
+            }
             (EntityType::Subtenant, None) => Err(Error::invalid("parentId", "is required for a subtenant")),
             _ => Ok(()),
         }
@@ -69,7 +85,10 @@ impl NewEntity {
     pub(crate) fn into_row(self, platform: &PlatformId, parent: Option<&Entity>) -> Result<Entity> {
         let depth = parent.map_or(0, |parent| parent.depth) + 1;
         if depth > MAX_DEPTH {
-            return Err(Error::invalid("parentId", format!("is too deep: the tree has at most {MAX_DEPTH} levels")));
+            return Err(Error::invalid(
+                "parentId",
+                format!("is too deep: the tree has at most {MAX_DEPTH} levels"),
+            ));
         }
         let now = clock::now();
         Ok(Entity {

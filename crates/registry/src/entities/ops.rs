@@ -13,7 +13,12 @@ use super::{
 use crate::{App, platforms};
 
 /// Makes an entity.
-pub(crate) async fn create(app: &App, ctx: &WriteCtx, platform: &PlatformId, new: NewEntity) -> Result<Done<Entity>> {
+pub(crate) async fn create(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    new: NewEntity,
+) -> Result<Done<Entity>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
         .tx("entity.create", ctx, async |tx| {
@@ -60,7 +65,8 @@ async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewEntity) -> Result<En
         None => None,
     };
     let row = new.into_row(scope.id(), parent.as_ref())?;
-    let record = counted(Record::change("entity.created", "entity", &row.id), &row, 1).of(scope.id()).after(&row);
+    let record =
+        counted(Record::change("entity.created", "entity", &row.id), &row, 1).of(scope.id()).after(&row);
     let slug = row.slug.clone();
     let on_constraint = |constraint: &str| (constraint == "entities_slug_live").then(|| taken(&slug));
     tx.finish((store::insert(row.clone()),), record, row, on_constraint).await
@@ -101,7 +107,12 @@ pub(crate) async fn update(
 }
 
 /// Deletes an entity that nothing hangs on.
-pub(crate) async fn delete(app: &App, ctx: &WriteCtx, platform: &PlatformId, id: &EntityId) -> Result<Done<Entity>> {
+pub(crate) async fn delete(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: &EntityId,
+) -> Result<Done<Entity>> {
     update(app, ctx, platform, id, Change { status: Some(EntityStatus::Deleted), ..Change::default() }).await
 }
 

@@ -8,9 +8,9 @@ use kit::grpc::{read_ctx, write_ctx};
 use rpc::{
     parse,
     registry::{
-        CheckSlugRequest, CheckSlugResponse, CreatePlatformRequest, CreatePlatformResponse, GetPlatformRequest,
-        GetPlatformResponse, Platform as Said, SetRepositoryRequest, SetRepositoryResponse,
-        TransitionPlatformRequest, TransitionPlatformResponse,
+        CheckSlugRequest, CheckSlugResponse, CreatePlatformRequest, CreatePlatformResponse,
+        GetPlatformRequest, GetPlatformResponse, Platform as Said, SetRepositoryRequest,
+        SetRepositoryResponse, TransitionPlatformRequest, TransitionPlatformResponse,
     },
 };
 use tonic::Request;
@@ -63,7 +63,10 @@ pub(crate) async fn create_platform(
 }
 
 /// Also one that is deleted; its status says so.
-pub(crate) async fn get_platform(app: &App, request: Request<GetPlatformRequest>) -> Result<GetPlatformResponse> {
+pub(crate) async fn get_platform(
+    app: &App,
+    request: Request<GetPlatformRequest>,
+) -> Result<GetPlatformResponse> {
     let ctx = read_ctx(&request)?;
     let scope = ctx.caller.scope.platform(&parse("platform_id", &request.get_ref().platform_id)?)?;
     let platform = app.db.read(async |c| store::get(c, &scope, true).await).await?;

@@ -92,7 +92,7 @@ pub(crate) struct GetQuery {
 }
 
 /// List platforms, newest first.
-#[utoipa::path(params(ListQuery), responses((status = 200, body = Paged<Platform>)))]
+#[utoipa::path(operation_id = "listPlatforms", params(ListQuery), responses((status = 200, body = Paged<Platform>)))]
 #[get("/platforms")]
 pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<ListQuery>) -> HttpResult {
     let (limit, after) = query.0.parse(store::COUNTER)?;
@@ -102,7 +102,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<ListQuery>) -> H
 }
 
 /// Create a new platform.
-#[utoipa::path(responses((status = 201, body = Platform)))]
+#[utoipa::path(operation_id = "createPlatform", request_body(content = CreatePlatform), responses((status = 201, body = Platform)))]
 #[post("/platforms")]
 pub(crate) async fn create(app: Data<App>, command: Command<CreatePlatform>) -> HttpResult {
     let body = command.body;
@@ -120,7 +120,7 @@ pub(crate) async fn create(app: Data<App>, command: Command<CreatePlatform>) -> 
 }
 
 /// Get a platform by ID.
-#[utoipa::path(params(GetQuery), responses((status = 200, body = Platform)))]
+#[utoipa::path(operation_id = "getPlatform", params(GetQuery), responses((status = 200, body = Platform)))]
 #[get("/platforms/{platformId}")]
 pub(crate) async fn get(
     app: Data<App>,
@@ -136,9 +136,13 @@ pub(crate) async fn get(
 }
 
 /// Update a platform.
-#[utoipa::path(request_body(content = UpdatePlatform), responses((status = 200, body = Platform)))]
+#[utoipa::path(operation_id = "updatePlatform", request_body(content = UpdatePlatform), responses((status = 200, body = Platform)))]
 #[patch("/platforms/{platformId}")]
-pub(crate) async fn update(app: Data<App>, path: Path<PlatformId>, command: Command<UpdatePlatform>) -> HttpResult {
+pub(crate) async fn update(
+    app: Data<App>,
+    path: Path<PlatformId>,
+    command: Command<UpdatePlatform>,
+) -> HttpResult {
     let body = command.body;
     let change = ops::Change {
         name: body.name,
@@ -151,39 +155,44 @@ pub(crate) async fn update(app: Data<App>, path: Path<PlatformId>, command: Comm
 }
 
 /// Soft-delete a platform.
-#[utoipa::path(responses((status = 200, body = Success)))]
+#[utoipa::path(operation_id = "deletePlatform", responses((status = 200, body = Success)))]
 #[delete("/platforms/{platformId}")]
 pub(crate) async fn delete(app: Data<App>, path: Path<PlatformId>, command: Command<NoBody>) -> HttpResult {
     ops::delete(&app, &command.ctx, &path.0).await?.map(|_| Success::YES).ok()
 }
 
 /// Suspend a platform.
-#[utoipa::path(responses((status = 200, body = Platform)))]
+#[utoipa::path(operation_id = "suspendPlatform", request_body(content = Reason), responses((status = 200, body = Platform)))]
 #[post("/platforms/{platformId}/suspend")]
 pub(crate) async fn suspend(app: Data<App>, path: Path<PlatformId>, command: Command<Reason>) -> HttpResult {
     verb(&app, path, command, PlatformEvent::Suspend).await
 }
 
 /// Restore a suspended platform.
-#[utoipa::path(responses((status = 200, body = Platform)))]
+#[utoipa::path(operation_id = "restorePlatform", request_body(content = Reason), responses((status = 200, body = Platform)))]
 #[post("/platforms/{platformId}/restore")]
 pub(crate) async fn restore(app: Data<App>, path: Path<PlatformId>, command: Command<Reason>) -> HttpResult {
     verb(&app, path, command, PlatformEvent::Restore).await
 }
 
 /// Cancel a platform.
-#[utoipa::path(responses((status = 200, body = Platform)))]
+#[utoipa::path(operation_id = "cancelPlatform", request_body(content = Reason), responses((status = 200, body = Platform)))]
 #[post("/platforms/{platformId}/cancel")]
 pub(crate) async fn cancel(app: Data<App>, path: Path<PlatformId>, command: Command<Reason>) -> HttpResult {
     verb(&app, path, command, PlatformEvent::Cancel).await
 }
 
-async fn verb(app: &App, path: Path<PlatformId>, command: Command<Reason>, event: PlatformEvent) -> HttpResult {
+async fn verb(
+    app: &App,
+    path: Path<PlatformId>,
+    command: Command<Reason>,
+    event: PlatformEvent,
+) -> HttpResult {
     ops::transition(app, &command.ctx, &path.0, event, command.body.reason.as_deref()).await?.ok()
 }
 
 /// Hard-delete a platform and deprovision.
-#[utoipa::path(responses((status = 200, body = Platform)))]
+#[utoipa::path(operation_id = "deprovisionPlatform", request_body(content = Reason), responses((status = 200, body = Platform)))]
 #[post("/platforms/{platformId}/delete")]
 pub(crate) async fn delete_and_deprovision(
     app: Data<App>,
@@ -195,7 +204,7 @@ pub(crate) async fn delete_and_deprovision(
 }
 
 /// List lifecycle events for a platform, newest first.
-#[utoipa::path(params(ListQuery), responses((status = 200, body = Paged<LifecycleEvent>)))]
+#[utoipa::path(operation_id = "listLifecycleEvents", params(ListQuery), responses((status = 200, body = Paged<LifecycleEvent>)))]
 #[get("/platforms/{platformId}/lifecycle")]
 pub(crate) async fn lifecycle(
     app: Data<App>,

@@ -37,7 +37,8 @@ pub(crate) async fn page(
         .order((e::created_at.desc(), e::id.desc()))
         .limit(limit.rows());
     let (mut pipeline, key) = (c, counter(scope.id()));
-    let (rows, total) = tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, counter_total(c, &key))?;
+    let (rows, total) =
+        tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, counter_total(c, &key))?;
     Ok(Page::new(rows, limit, total, &key, LifecycleEvent::place))
 }
 

@@ -15,8 +15,20 @@ use uuid::Uuid;
 use crate::schema::{lifecycle_events, platforms};
 
 /// One customer product.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[derive(Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Queryable,
+    Selectable,
+    Insertable,
+    Identifiable,
+    AsChangeset,
+)]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = platforms, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct Platform {
@@ -25,23 +37,33 @@ pub(crate) struct Platform {
     pub(crate) slug: Slug,
     pub(crate) status: PlatformStatus,
     pub(crate) tier: Tier,
+    #[schema(required)]
     pub(crate) cf_account_id: Option<String>,
+    #[schema(required)]
     pub(crate) repo_name: Option<String>,
+    #[schema(required)]
     pub(crate) stripe_customer_id: Option<String>,
+    #[schema(required)]
     pub(crate) owner_user_id: Option<String>,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) cancelled_at: Option<DateTime<Utc>>,
+    #[schema(required)]
     pub(crate) cancellation_reason: Option<String>,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) suspended_at: Option<DateTime<Utc>>,
+    #[schema(required)]
     pub(crate) suspension_reason: Option<String>,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) trial_ends_at: Option<DateTime<Utc>>,
     #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,
     #[serde(with = "clock::rfc3339")]
     pub(crate) updated_at: DateTime<Utc>,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) deleted_at: Option<DateTime<Utc>>,
     /// Not part of the API.
     #[serde(skip)]
@@ -55,10 +77,12 @@ pub(crate) struct Platform {
 pub(crate) struct LifecycleEvent {
     pub(crate) id: Uuid,
     pub(crate) platform_id: PlatformId,
+    #[schema(required)]
     pub(crate) from_status: Option<PlatformStatus>,
     pub(crate) to_status: PlatformStatus,
     pub(crate) triggered_by: String,
     pub(crate) trigger_type: TriggerType,
+    #[schema(required)]
     pub(crate) reason: Option<String>,
     pub(crate) metadata: Value,
     #[serde(with = "clock::rfc3339")]
@@ -135,7 +159,10 @@ impl Platform {
                 after.period_ends_at = Some(now + cancellation_period);
             }
             PlatformEvent::Delete => after.deleted_at = Some(now),
-            PlatformEvent::Bootstrap | PlatformEvent::Complete | PlatformEvent::Fail | PlatformEvent::PeriodEnd => {}
+            PlatformEvent::Bootstrap
+            | PlatformEvent::Complete
+            | PlatformEvent::Fail
+            | PlatformEvent::PeriodEnd => {}
         }
         Ok(after)
     }

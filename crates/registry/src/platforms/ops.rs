@@ -31,13 +31,21 @@ pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewPlatform) -> Resul
                 .count(store::COUNTER, 1)
                 .count(lifecycle::counter(&row.id), 1);
             let change = (store::insert(row.clone()), lifecycle::insert(event));
-            tx.finish(change, record, row, |constraint| (constraint == "platforms_slug_live").then(|| taken(&new))).await
+            tx.finish(change, record, row, |constraint| {
+                (constraint == "platforms_slug_live").then(|| taken(&new))
+            })
+            .await
         })
         .await
 }
 
 /// The same for services, who choose the id: one that is there already with the same slug is given.
-pub(crate) async fn create_once(app: &App, ctx: &WriteCtx, id: &PlatformId, new: NewPlatform) -> Result<Done<Platform>> {
+pub(crate) async fn create_once(
+    app: &App,
+    ctx: &WriteCtx,
+    id: &PlatformId,
+    new: NewPlatform,
+) -> Result<Done<Platform>> {
     let slug = new.slug.clone();
     match create(app, ctx, NewPlatform { id: Some(id.clone()), ..new }).await {
         Err(error) => {
@@ -60,7 +68,10 @@ fn taken(new: &NewPlatform) -> Error {
 pub(crate) async fn hold(c: &mut Conn, ctx: &WriteCtx, scope: &PlatformScope) -> Result<()> {
     let status = store::hold(c, scope).await?;
     if status == PlatformStatus::Suspended && !ctx.ctx.caller.is_operator() {
-        return Err(Error::new(Kind::PlatformSuspended, "The platform is suspended; nothing in it may be changed"));
+        return Err(Error::new(
+            Kind::PlatformSuspended,
+            "The platform is suspended; nothing in it may be changed",
+        ));
     }
     Ok(())
 }
@@ -97,7 +108,11 @@ pub(crate) async fn transition_once(
         Err(error) if error.kind() == Kind::InvalidTransition || error.kind() == Kind::NotFound => {
             let scope = ctx.ctx.caller.scope.platform(id)?;
             let now = app.db.read(async |c| store::get(c, &scope, true).await).await?;
-            if leads_to(event) == Some(now.status) { Ok(Done { value: now, replayed: true, dry_run: false }) } else { Err(error) }
+            if leads_to(event) == Some(now.status) {
+                Ok(Done { value: now, replayed: true, dry_run: false })
+            } else {
+                Err(error)
+            }
         }
         result => result,
     }
@@ -160,7 +175,12 @@ pub(crate) struct Change {
 }
 
 /// Changes a platform; a status goes through the same guards as the verbs.
-pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: &PlatformId, change: Change) -> Result<Done<Platform>> {
+pub(crate) async fn update(
+    app: &App,
+    ctx: &WriteCtx,
+    id: &PlatformId,
+    change: Change,
+) -> Result<Done<Platform>> {
     let scope = ctx.ctx.caller.scope.platform(id)?;
     app.db
         .tx("platform.update", ctx, async |tx| {

@@ -73,9 +73,14 @@ pub(crate) struct LookupQuery {
 }
 
 /// Lookup resource by CF name, in all platforms that the caller sees.
-#[utoipa::path(params(LookupQuery), responses((status = 200, body = Resource)))]
+#[utoipa::path(operation_id = "lookupResource", params(LookupQuery), responses((status = 200, body = Resource)))]
 #[get("/lookup")]
-pub(crate) async fn lookup(app: Data<App>, ctx: Ctx, query: Query<LookupQuery>, request: HttpRequest) -> HttpResult {
+pub(crate) async fn lookup(
+    app: Data<App>,
+    ctx: Ctx,
+    query: Query<LookupQuery>,
+    request: HttpRequest,
+) -> HttpResult {
     let name = query.0.cf_name.ok_or_else(|| Error::invalid("cfName", "is required"))?;
     let scope = &ctx.caller.scope;
     let found = app.db.read(async |c| store::lookup(c, scope, &name).await).await?;
@@ -83,9 +88,14 @@ pub(crate) async fn lookup(app: Data<App>, ctx: Ctx, query: Query<LookupQuery>, 
 }
 
 /// List resources for a platform, newest first.
-#[utoipa::path(params(ListQuery), responses((status = 200, body = Paged<Resource>)))]
+#[utoipa::path(operation_id = "listResources", params(ListQuery), responses((status = 200, body = Paged<Resource>)))]
 #[get("/platforms/{platformId}/resources")]
-pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<PlatformId>, query: Query<ListQuery>) -> HttpResult {
+pub(crate) async fn list(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<PlatformId>,
+    query: Query<ListQuery>,
+) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0)?;
     page(&app, &scope, None, &query.0).await
 }
@@ -93,7 +103,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<PlatformId>, query
 /// List resources for an entity, newest first.
 ///
 /// The platform's own id in place of an entity's stands for what belongs to the platform as a whole.
-#[utoipa::path(params(ListQuery), responses((status = 200, body = Paged<Resource>)))]
+#[utoipa::path(operation_id = "listEntityResources", params(ListQuery), responses((status = 200, body = Paged<Resource>)))]
 #[get("/platforms/{platformId}/entities/{entityId}/resources")]
 pub(crate) async fn list_of_entity(
     app: Data<App>,
@@ -121,7 +131,9 @@ async fn page(app: &App, scope: &PlatformScope, entity: Option<&EntityId>, query
 async fn owner_is_live(c: &Conn, scope: &PlatformScope, entity: Option<&EntityId>) -> Result<()> {
     platforms::store::live(c, scope).await?;
     match entity {
-        Some(entity) if !ops::is_platform(scope, entity) => entities::store::get(c, scope, entity).await.map(drop),
+        Some(entity) if !ops::is_platform(scope, entity) => {
+            entities::store::get(c, scope, entity).await.map(drop)
+        }
         _ => Ok(()),
     }
 }
@@ -129,7 +141,7 @@ async fn owner_is_live(c: &Conn, scope: &PlatformScope, entity: Option<&EntityId
 /// Register a resource.
 ///
 /// The platform's own id in place of an entity's stands for what belongs to the platform as a whole.
-#[utoipa::path(responses((status = 201, body = Resource)))]
+#[utoipa::path(operation_id = "registerResource", request_body(content = RegisterResource), responses((status = 201, body = Resource)))]
 #[post("/platforms/{platformId}/entities/{entityId}/resources")]
 pub(crate) async fn register(
     app: Data<App>,
@@ -154,9 +166,14 @@ pub(crate) async fn register(
 }
 
 /// Get a resource by ID.
-#[utoipa::path(responses((status = 200, body = Resource)))]
+#[utoipa::path(operation_id = "getResource", responses((status = 200, body = Resource)))]
 #[get("/platforms/{platformId}/resources/{resourceId}")]
-pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, Uuid)>, request: HttpRequest) -> HttpResult {
+pub(crate) async fn get(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<(PlatformId, Uuid)>,
+    request: HttpRequest,
+) -> HttpResult {
     let (platform, id) = path.0;
     let scope = ctx.caller.scope.platform(&platform)?;
     let resource = app
@@ -171,7 +188,7 @@ pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, Uuid)>
 }
 
 /// Update a resource.
-#[utoipa::path(request_body(content = UpdateResource), responses((status = 200, body = Resource)))]
+#[utoipa::path(operation_id = "updateResource", request_body(content = UpdateResource), responses((status = 200, body = Resource)))]
 #[patch("/platforms/{platformId}/resources/{resourceId}")]
 pub(crate) async fn update(
     app: Data<App>,
@@ -190,9 +207,13 @@ pub(crate) async fn update(
 }
 
 /// Soft-delete a resource.
-#[utoipa::path(responses((status = 200, body = Success)))]
+#[utoipa::path(operation_id = "deleteResource", responses((status = 200, body = Success)))]
 #[delete("/platforms/{platformId}/resources/{resourceId}")]
-pub(crate) async fn delete(app: Data<App>, path: Path<(PlatformId, Uuid)>, command: Command<NoBody>) -> HttpResult {
+pub(crate) async fn delete(
+    app: Data<App>,
+    path: Path<(PlatformId, Uuid)>,
+    command: Command<NoBody>,
+) -> HttpResult {
     let (platform, id) = path.0;
     ops::delete(&app, &command.ctx, &platform, id).await?.map(|_| Success::YES).ok()
 }

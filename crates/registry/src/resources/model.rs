@@ -15,8 +15,19 @@ use uuid::Uuid;
 use crate::schema::resources;
 
 /// A provisioned thing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[derive(Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Queryable,
+    Selectable,
+    Insertable,
+    Identifiable,
+    AsChangeset,
+)]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = resources, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct Resource {
@@ -29,17 +40,21 @@ pub(crate) struct Resource {
     pub(crate) service_name: Name,
     pub(crate) environment: Environment,
     pub(crate) cf_name: Name,
+    #[schema(required)]
     pub(crate) cf_id: Option<String>,
-    #[schema(value_type = Option<String>, format = "uri")]
+    #[schema(value_type = Option<String>, format = "uri", required)]
     pub(crate) cf_url: Option<HttpUrl>,
     pub(crate) status: ResourceStatus,
+    #[schema(required)]
     pub(crate) provision_job_id: Option<String>,
+    #[schema(required)]
     pub(crate) config: Option<Value>,
     #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,
     #[serde(with = "clock::rfc3339")]
     pub(crate) updated_at: DateTime<Utc>,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) deleted_at: Option<DateTime<Utc>>,
 }
 

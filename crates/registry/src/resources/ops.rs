@@ -51,7 +51,11 @@ pub(crate) async fn ensure(
                 Some(before) => {
                     let after = before.brought_to(new.clone());
                     let unchanged = Resource { updated_at: before.updated_at, ..after.clone() } == before;
-                    if unchanged { Ok(before) } else { replace(tx, &scope, "resource.updated", &before, after).await }
+                    if unchanged {
+                        Ok(before)
+                    } else {
+                        replace(tx, &scope, "resource.updated", &before, after).await
+                    }
                 }
                 // One that is registered beside this one is found by the next run.
                 None => insert(tx, &scope, new.clone()).await.map_err(|error| match error.kind() {
@@ -87,13 +91,23 @@ pub(crate) async fn update(
 }
 
 /// Deletes a resource from the catalogue.
-pub(crate) async fn delete(app: &App, ctx: &WriteCtx, platform: &PlatformId, id: Uuid) -> Result<Done<Resource>> {
+pub(crate) async fn delete(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: Uuid,
+) -> Result<Done<Resource>> {
     update(app, ctx, platform, id, deletion()).await
 }
 
 /// The same for services, whose calls may come twice, and after the platform itself is deleted: what is not there
 /// needs no deletion.
-pub(crate) async fn delete_once(app: &App, ctx: &WriteCtx, platform: &PlatformId, id: Uuid) -> Result<Done<()>> {
+pub(crate) async fn delete_once(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: Uuid,
+) -> Result<Done<()>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
         .tx("resource.delete_once", ctx, async |tx| match store::lock(tx.conn().await?, &scope, id).await {
@@ -114,7 +128,9 @@ fn deletion() -> Change {
 async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewResource) -> Result<Resource> {
     hold_owner(tx.conn().await?, scope, &new.entity_id).await?;
     let row = new.into_row(scope.id());
-    let record = counted(Record::change("resource.registered", "resource", row.id), &row, 1).of(scope.id()).after(&row);
+    let record = counted(Record::change("resource.registered", "resource", row.id), &row, 1)
+        .of(scope.id())
+        .after(&row);
     let seen = row.clone();
     tx.finish((store::insert(row.clone()),), record, row, |constraint| meaning(constraint, &seen)).await
 }
@@ -156,7 +172,8 @@ fn meaning(constraint: &str, row: &Resource) -> Option<Error> {
 }
 
 fn taken(row: &Resource) -> Error {
-    Error::new(Kind::AlreadyExists, format!("There is a resource '{}' already", row.cf_name)).with("cfName", &row.cf_name)
+    Error::new(Kind::AlreadyExists, format!("There is a resource '{}' already", row.cf_name))
+        .with("cfName", &row.cf_name)
 }
 
 fn counted(record: Record, row: &Resource, by: i64) -> Record {

@@ -11,7 +11,10 @@ use tonic::Request;
 use super::ops;
 use crate::{App, grpc::parse_uuid};
 
-pub(crate) async fn mark_secret(app: &App, request: Request<MarkSecretRequest>) -> Result<MarkSecretResponse> {
+pub(crate) async fn mark_secret(
+    app: &App,
+    request: Request<MarkSecretRequest>,
+) -> Result<MarkSecretResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
     let resource = parse_uuid("resource_id", &asked.resource_id)?;

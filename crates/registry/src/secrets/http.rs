@@ -28,7 +28,7 @@ pub(crate) struct SecretList {
 }
 
 /// List secrets for a resource: what is known of them, never a value.
-#[utoipa::path(responses((status = 200, body = SecretList)))]
+#[utoipa::path(operation_id = "listSecrets", responses((status = 200, body = SecretList)))]
 #[get("/platforms/{platformId}/resources/{resourceId}/secrets")]
 pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, Uuid)>) -> HttpResult {
     let (platform, resource) = path.0;
@@ -51,7 +51,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, Uuid)
 /// Mark or update a secret status.
 ///
 /// Answers 201 when nothing was known of the secret, else 200. `set` and `rotated` set `lastSetAt`.
-#[utoipa::path(responses((status = 200, body = Secret), (status = 201, body = Secret)))]
+#[utoipa::path(operation_id = "markSecret", request_body(content = MarkSecret), responses((status = 200, body = Secret), (status = 201, body = Secret)))]
 #[post("/platforms/{platformId}/resources/{resourceId}/secrets/{secretName}")]
 pub(crate) async fn mark(
     app: Data<App>,

@@ -11,8 +11,20 @@ use uuid::Uuid;
 use crate::schema::secrets;
 
 /// What is known of a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[derive(Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Queryable,
+    Selectable,
+    Insertable,
+    Identifiable,
+    AsChangeset,
+)]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = secrets, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct Secret {
@@ -24,6 +36,7 @@ pub(crate) struct Secret {
     pub(crate) secret_name: SecretName,
     pub(crate) status: SecretStatus,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) last_set_at: Option<DateTime<Utc>>,
     #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,

@@ -28,7 +28,9 @@ pub(crate) async fn mark(
                 return Err(Error::not_found("resource", resource));
             }
             let before = store::lock(c, &scope, resource, name).await?;
-            let record = |secret: &Secret| Record::change("secret.marked", "secret", secret.id).of(platform).after(secret);
+            let record = |secret: &Secret| {
+                Record::change("secret.marked", "secret", secret.id).of(platform).after(secret)
+            };
             match before {
                 Some(before) => {
                     ctx.check_match(&before)?;
@@ -42,7 +44,8 @@ pub(crate) async fn mark(
                     let record = record(&secret);
                     let marked = Marked { secret: secret.clone(), new: true };
                     // One that is marked beside this one is found by the next run.
-                    let met = |name: &str| (name == "secrets_name").then(|| Error::met("marked at the same time"));
+                    let met =
+                        |name: &str| (name == "secrets_name").then(|| Error::met("marked at the same time"));
                     tx.finish((store::insert(secret),), record, marked, met).await
                 }
             }

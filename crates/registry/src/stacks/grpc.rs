@@ -11,7 +11,10 @@ use tonic::Request;
 use super::{model::NewStack, ops};
 use crate::App;
 
-pub(crate) async fn ensure_stack(app: &App, request: Request<EnsureStackRequest>) -> Result<EnsureStackResponse> {
+pub(crate) async fn ensure_stack(
+    app: &App,
+    request: Request<EnsureStackRequest>,
+) -> Result<EnsureStackResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
     let new = NewStack {

@@ -67,11 +67,12 @@ pub(crate) struct StackPage {
     /// Newest first.
     data: Vec<Stack>,
     /// Where the next page starts, if there is one.
+    #[schema(required)]
     cursor: Option<String>,
 }
 
 /// List workspace stacks for a platform, newest first.
-#[utoipa::path(params(ListQuery, StackFilter), responses((status = 200, body = StackPage)))]
+#[utoipa::path(operation_id = "listStacks", params(ListQuery, StackFilter), responses((status = 200, body = StackPage)))]
 #[get("/platforms/{platformId}/stacks")]
 pub(crate) async fn list(
     app: Data<App>,
@@ -97,16 +98,20 @@ pub(crate) async fn list(
 /// Create a workspace stack.
 ///
 /// With a template it is made of the template's newest active version, and `pending` until it is activated.
-#[utoipa::path(responses((status = 201, body = CreatedStack)))]
+#[utoipa::path(operation_id = "createStack", request_body(content = CreateStack), responses((status = 201, body = CreatedStack)))]
 #[post("/platforms/{platformId}/stacks")]
-pub(crate) async fn create(app: Data<App>, path: Path<PlatformId>, command: Command<CreateStack>) -> HttpResult {
+pub(crate) async fn create(
+    app: Data<App>,
+    path: Path<PlatformId>,
+    command: Command<CreateStack>,
+) -> HttpResult {
     let CreateStack { tenant_id, name, is_default, template_id, repo_name } = command.body;
     let new = NewStack { tenant_id, name, is_default, template: template_id, repo_name };
     ops::create(&app, &command.ctx, &path.0, new).await?.map(CreatedStack::from).created()
 }
 
 /// Get a workspace stack by ID.
-#[utoipa::path(responses((status = 200, body = Stack)))]
+#[utoipa::path(operation_id = "getStack", responses((status = 200, body = Stack)))]
 #[get("/platforms/{platformId}/stacks/{stackId}")]
 pub(crate) async fn get(
     app: Data<App>,
@@ -120,7 +125,8 @@ pub(crate) async fn get(
         .db
         .read(async |c| {
             let c = &*c;
-            tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id)).map(|(_, stack)| stack)
+            tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id))
+                .map(|(_, stack)| stack)
         })
         .await?;
     http::read(&request, &stack)

@@ -10,8 +10,19 @@ use utoipa::ToSchema;
 use crate::schema::stacks;
 
 /// A running instance of a stack template, or a custom one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[derive(Queryable, Selectable, Insertable, Identifiable)]
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Queryable,
+    Selectable,
+    Insertable,
+    Identifiable,
+)]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = stacks, treat_none_as_default_value = false)]
 pub(crate) struct Stack {
@@ -21,6 +32,7 @@ pub(crate) struct Stack {
     pub(crate) name: Name,
     pub(crate) is_default: bool,
     /// Id of the template, also where the stack was made by the template's name.
+    #[schema(required)]
     pub(crate) template_id: Option<String>,
     /// Not part of the API.
     #[serde(skip)]
@@ -28,6 +40,7 @@ pub(crate) struct Stack {
     /// Not part of the API.
     #[serde(skip)]
     pub(crate) template_version: Option<String>,
+    #[schema(required)]
     pub(crate) repo_name: Option<Name>,
     pub(crate) status: StackStatus,
     #[serde(with = "clock::rfc3339")]

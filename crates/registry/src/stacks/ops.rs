@@ -10,7 +10,12 @@ use super::{
 use crate::{App, entities, platforms};
 
 /// Makes a stack; with a template it is of the template's newest active version, and waits to be activated.
-pub(crate) async fn create(app: &App, ctx: &WriteCtx, platform: &PlatformId, new: NewStack) -> Result<Done<Stack>> {
+pub(crate) async fn create(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    new: NewStack,
+) -> Result<Done<Stack>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     // A repetition is answered from its first run, whatever the stack registry says by now.
     if new.template.is_some()
@@ -25,7 +30,12 @@ pub(crate) async fn create(app: &App, ctx: &WriteCtx, platform: &PlatformId, new
 }
 
 /// Makes a stack, or gives the one of the tenant that has the name.
-pub(crate) async fn ensure(app: &App, ctx: &WriteCtx, platform: &PlatformId, new: NewStack) -> Result<Done<Stack>> {
+pub(crate) async fn ensure(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    new: NewStack,
+) -> Result<Done<Stack>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     let found = app
         .db
@@ -76,9 +86,10 @@ async fn insert(
     let record = Record::change("stack.created", "stack", &row.id).of(scope.id()).after(&row);
     let name = row.name.clone();
     let on_constraint = |constraint: &str| match constraint {
-        "stacks_name" => {
-            Some(Error::new(Kind::AlreadyExists, format!("The tenant has a stack '{name}' already")).with("name", &name))
-        }
+        "stacks_name" => Some(
+            Error::new(Kind::AlreadyExists, format!("The tenant has a stack '{name}' already"))
+                .with("name", &name),
+        ),
         "stacks_default" => Some(
             Error::new(Kind::AlreadyExists, "The tenant has a default stack already").with("isDefault", true),
         ),

@@ -19,7 +19,9 @@ pub(super) async fn newest_version(stack_registry: &Peer, ctx: &Ctx, template: &
     let request = stack_registry.request(ctx, PeerCall::default(), message)?;
     let answer = StackRegistryClient::new(stack_registry.channel()).get_template(request).await;
     let told = stack_registry.answer(answer).map_err(|error| match error.kind() {
-        Kind::NotFound | Kind::Validation => unavailable(template, "is not known").context(error.log_context()),
+        Kind::NotFound | Kind::Validation => {
+            unavailable(template, "is not known").context(error.log_context())
+        }
         kind if kind.is_transient() => Error::unavailable("The stack registry", error.log_context()),
         _ => Error::internal(error.message()).context(error.log_context()),
     })?;
@@ -32,5 +34,6 @@ pub(super) async fn newest_version(stack_registry: &Peer, ctx: &Ctx, template: &
 }
 
 fn unavailable(template: &Name, why: &str) -> Error {
-    Error::new(Kind::TemplateUnavailable, format!("The template '{template}' {why}")).with("template", template)
+    Error::new(Kind::TemplateUnavailable, format!("The template '{template}' {why}"))
+        .with("template", template)
 }

@@ -162,3 +162,134 @@ fn is_permission(feature: &str, key: &str) -> bool {
     let verb = key.strip_prefix(feature).and_then(|rest| rest.strip_prefix(':'));
     verb.is_some_and(|verb| !verb.is_empty() && verb.bytes().all(|c| c.is_ascii_lowercase() || c == b'-'))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn body() -> Value {
+        json!({
+            "version": "1.0.0",
+            "nnoSdkVersion": "1.0.0",
+            "stackDefinition": {
+                "schemaVersion": 1,
+                "displayName": "A shop",
+                "features": [{ "id": "cart", "version": "1.0.0", "package": "cart", "required": true, "permissions": ["cart:read"] }],
+                "resources": { "d1": true, "r2": true, "kv": true, "queue": true },
+            },
+        })
+    }
+
+    /// The paths of the faults when the value at `pointer` in the definition is `value`.
+    fn faults_with(pointer: &str, value: Value) -> Vec<String> {
+        let mut body = body();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        body.pointer_mut(&format!("{DEFINITION}{parent}")).unwrap()[name] = value;
+        faults_of(&body)
+    }
+
+    fn faults_of(body: &Value) -> Vec<String> {
+        let Err(error) = read(body) else { return Vec::new() };
+        let fields = error.details()["fields"].as_array().unwrap();
+        fields.iter().map(|fault| fault["path"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn lawful() {
+        assert!(faults_of(&body()).is_empty());
+        let lawful = [
+            ("/description", json!("Two\nlines")),
+            ("/labels", json!({ "zone.example/tier": "gold" })),
+            ("/features", json!([])),
+            ("/features/0/permissions", json!(["cart:read", "cart:-"])),
+            ("/features/0/service", json!(false)),
+            (
+                "/dependsOn",
+                json!([{ "template": "a", "versionRange": "*" }, { "template": "b", "versionRange": "^1.2, <1.9" }]),
+            ),
+            ("/inputs", json!({})),
+            (
+                "/inputs",
+                json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object" }),
+            ),
+            (
+                "/inputs",
+                json!({ "properties": { "a": { "$ref": "#/$defs/a" } }, "$defs": { "a": { "pattern": "^a$" } } }),
+            ),
+        ];
+        for (pointer, value) in lawful {
+            assert_eq!(faults_with(pointer, value.clone()), [""; 0], "{pointer} {value}");
+        }
+    }
+
+    #[test]
+    fn each_fault_is_named_where_it_is() {
+        let wrong = [
+            ("/schemaVersion", json!(2), "/schemaVersion"),
+            ("/schemaVersion", json!(1.0), "/schemaVersion"),
+            ("/displayName", json!(""), "/displayName"),
+            ("/displayName", json!("a\0"), "/displayName"),
+            ("/description", Value::Null, "/description"),
+            ("/labels", json!({ "a": 1 }), "/labels/a"),
+            ("/labels", json!({ "a\0": "" }), "/labels/a\0"),
+            ("/labels", json!({ "a~/b": "\u{7}" }), "/labels/a~0~1b"),
+            ("/features", Value::Null, "/features"),
+            ("/features/0/id", json!("Cart"), "/features/0/id"),
+            ("/features/0/version", json!("01.0.0"), "/features/0/version"),
+            ("/features/0/package", json!("x".repeat(215)), "/features/0/package"),
+            ("/features/0/required", json!("yes"), "/features/0/required"),
+            ("/features/0/service", Value::Null, "/features/0/service"),
+            ("/features/0/permissions", json!(["cart:read", "cart:Read"]), "/features/0/permissions/1"),
+            ("/features/0/permissions", json!(["cart"]), "/features/0/permissions/0"),
+            ("/features/0/permissions", json!(["cartel:read"]), "/features/0/permissions/0"),
+            ("/features/0/colour", json!("red"), "/features/0/colour"),
+            ("/resources/d1", json!(1), "/resources/d1"),
+            ("/resources/r3", json!(true), "/resources/r3"),
+            ("/dependsOn", json!([{ "template": "a" }]), "/dependsOn/0/versionRange"),
+            ("/dependsOn", json!([{ "template": "A b", "versionRange": "*" }]), "/dependsOn/0/template"),
+            ("/dependsOn", json!([{ "template": "a", "versionRange": "new" }]), "/dependsOn/0/versionRange"),
+            (
+                "/dependsOn",
+                json!([{ "template": "a", "versionRange": "^1".repeat(129) }]),
+                "/dependsOn/0/versionRange",
+            ),
+            ("/inputs", json!(true), "/inputs"),
+            ("/inputs", json!({ "type": "text" }), "/inputs/type"),
+            ("/inputs", json!({ "$schema": "http://json-schema.org/draft-07/schema#" }), "/inputs/$schema"),
+            (
+                "/inputs",
+                json!({ "properties": { "a": { "minLength": -1 } } }),
+                "/inputs/properties/a/minLength",
+            ),
+        ];
+        for (pointer, value, path) in wrong {
+            assert_eq!(
+                faults_with(pointer, value.clone()),
+                [format!("{DEFINITION}{path}")],
+                "{pointer} {value}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_schema_that_cannot_be_used_is_refused() {
+        for unusable in [
+            json!({ "properties": { "a": { "pattern": "(" } } }),
+            json!({ "$ref": "#/$defs/gone" }),
+            json!({ "$ref": "https://elsewhere.example/schema" }),
+        ] {
+            let faults = faults_with("/inputs", unusable.clone());
+            assert_eq!(faults.len(), 1, "{unusable}");
+            assert!(faults[0].starts_with("/stackDefinition/inputs"), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_comes_twice_is_named_at_the_second() {
+        let feature = body()["stackDefinition"]["features"][0].clone();
+        let faults = faults_with("/features", json!([feature, feature, feature]));
+        assert_eq!(faults, ["/stackDefinition/features/1/id", "/stackDefinition/features/2/id"]);
+    }
+}

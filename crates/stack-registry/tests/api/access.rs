@@ -32,8 +32,10 @@ async fn start() -> Catalogue {
 
 #[tokio::test]
 async fn the_list_of_operations_is_whole() {
-    let document = serde_json::to_value(<stack_registry::StackRegistry as kit::service::Service>::openapi()).unwrap();
-    let documented: usize = document["paths"].as_object().unwrap().values().map(|item| item.as_object().unwrap().len()).sum();
+    let document =
+        serde_json::to_value(<stack_registry::StackRegistry as kit::service::Service>::openapi()).unwrap();
+    let documented: usize =
+        document["paths"].as_object().unwrap().values().map(|item| item.as_object().unwrap().len()).sum();
     assert_eq!(documented, operations().len());
 }
 
@@ -53,7 +55,8 @@ async fn without_an_identity_nothing_is_told_or_done() {
 async fn whoever_is_known_reads_and_operators_write() {
     let catalogue = start().await;
     for role in [Role::PlatformAdmin, Role::Developer, Role::Viewer] {
-        let caller = Caller { id: "someone".to_owned(), actor_type: ActorType::User, role, ..Caller::operator() };
+        let caller =
+            Caller { id: "someone".to_owned(), actor_type: ActorType::User, role, ..Caller::operator() };
         for (method, path, body) in operations() {
             let mut request = catalogue.request_as(&caller, method.clone(), path);
             if !body.is_null() {

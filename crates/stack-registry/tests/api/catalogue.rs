@@ -110,8 +110,12 @@ impl Catalogue {
     }
 }
 
-/// The paths of the faults of a refused body.
+/// The paths of the faults of a refused body, each once.
 pub(crate) fn fault_paths(answer: Response) -> Vec<String> {
     let details = answer.expect_error(400, "VALIDATION_ERROR");
-    details["fields"].as_array().unwrap().iter().map(|fault| fault["path"].as_str().unwrap().to_owned()).collect()
+    let faults = details["fields"].as_array().unwrap();
+    let mut paths: Vec<String> =
+        faults.iter().map(|fault| fault["path"].as_str().unwrap().to_owned()).collect();
+    paths.dedup();
+    paths
 }

@@ -25,7 +25,10 @@ fn the_committed_document_is_that_of_the_code() {
         fs::write(&path, &now).unwrap();
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == now, "openapi.json is not that of the code: run the tests with UPDATE_SNAPSHOTS=1 and look at the change");
+    assert!(
+        committed == now,
+        "openapi.json is not that of the code: run the tests with UPDATE_SNAPSHOTS=1 and look at the change"
+    );
 }
 
 /// Every operation, as method and path.
@@ -47,7 +50,8 @@ fn the_operations_are_those_promised() {
 #[test]
 fn operations_have_names_of_their_own() {
     let document = ours();
-    let id_of = |(method, path): &(String, String)| document["paths"][path][method]["operationId"].as_str().unwrap();
+    let id_of =
+        |(method, path): &(String, String)| document["paths"][path][method]["operationId"].as_str().unwrap();
     let operations = operations(&document);
     let ids: BTreeSet<&str> = operations.iter().map(id_of).collect();
     assert_eq!(ids.len(), operations.len());
@@ -61,11 +65,14 @@ fn every_operation_keeps_its_promise() {
         let at = format!("{method} {path}");
         assert_eq!(parameters(mine), parameters(theirs), "{at}");
         body_agrees(&format!("{at} body"), &ours, mine.get("requestBody"), theirs.get("requestBody"));
-        let statuses = |operation: &Value| operation["responses"].as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        let statuses = |operation: &Value| {
+            operation["responses"].as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>()
+        };
         assert_eq!(statuses(mine), statuses(theirs), "{at}");
         for status in statuses(theirs) {
             let at = format!("{at} {status}");
-            let (mine, theirs) = (schema_of(&mine["responses"][&status]), schema_of(&theirs["responses"][&status]));
+            let (mine, theirs) =
+                (schema_of(&mine["responses"][&status]), schema_of(&theirs["responses"][&status]));
             agrees(&at, &resolved(&ours, mine), &ours, &resolved(&promised, theirs), &promised);
         }
     }
@@ -91,8 +98,10 @@ fn body_agrees(at: &str, document: &Value, ours: Option<&Value>, promised: Optio
     };
     assert_eq!(ours["required"], promised["required"], "{at}");
     let (ours, promised) = (resolved(document, schema_of(ours)), schema_of(promised));
-    let names = |schema: &Value| schema["properties"].as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let names =
+        |schema: &Value| schema["properties"].as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(names(&ours), names(promised), "{at}");
+    assert_eq!(required(&ours), required(promised), "{at}");
     agrees(at, &ours, document, promised, &Value::Null);
 }
 
@@ -118,6 +127,15 @@ fn types(schema: &Value) -> BTreeSet<String> {
     }
 }
 
+fn required(schema: &Value) -> BTreeSet<String> {
+    schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect()
+}
+
 /// Ours has all that was promised: types, fields, which of them are required, bounds.
 fn agrees(at: &str, ours: &Value, our_document: &Value, promised: &Value, their_document: &Value) {
     if promised.get("type").is_none() && promised.get("properties").is_none() {
@@ -130,10 +148,7 @@ fn agrees(at: &str, ours: &Value, our_document: &Value, promised: &Value, their_
             assert_eq!(ours.get(bound), Some(value), "{at} {bound}");
         }
     }
-    let required = |schema: &Value| -> BTreeSet<String> {
-        schema["required"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()).collect()
-    };
-    assert_eq!(required(ours), required(promised), "{at}");
+    assert!(required(ours).is_superset(&required(promised)), "{at}");
     for (name, theirs) in promised["properties"].as_object().into_iter().flatten() {
         let mine = ours["properties"].get(name).unwrap_or_else(|| panic!("{at}: no {name}"));
         let (mine, theirs) = (resolved(our_document, mine), resolved(their_document, theirs));

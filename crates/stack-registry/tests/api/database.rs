@@ -1,5 +1,7 @@
 //! What the database itself holds to, whatever a service may try.
 
+use std::collections::HashSet;
+
 use diesel::{QueryDsl, QueryableByName, sql_query, sql_types};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use domain::Version;
@@ -46,7 +48,9 @@ async fn a_version_cannot_be_changed() {
         assert!(refused(&mut app, &sql).await.contains("permission denied"), "{change}");
         assert!(refused(&mut owner, &sql).await.contains("does not change"), "{change}");
     }
-    for gone in ["DELETE FROM stack_versions", "TRUNCATE stack_versions CASCADE", "DELETE FROM stack_templates"] {
+    for gone in
+        ["DELETE FROM stack_versions", "TRUNCATE stack_versions CASCADE", "DELETE FROM stack_templates"]
+    {
         assert!(refused(&mut app, gone).await.contains("permission denied"), "{gone}");
     }
     assert_eq!(catalogue.versions("shop").await, before);
@@ -64,7 +68,8 @@ async fn the_latest_version_of_a_template_is_one_of_its_own() {
     catalogue.create("blog").await;
     catalogue.publish("blog", "1.0.0").await;
     let mut app = catalogue.db.connect().await;
-    let stray = refused(&mut app, "UPDATE stack_templates SET latest_version = '1.0.0' WHERE name = 'shop'").await;
+    let stray =
+        refused(&mut app, "UPDATE stack_templates SET latest_version = '1.0.0' WHERE name = 'shop'").await;
     assert!(stray.contains("stack_templates_latest_version"), "{stray}");
 }
 
@@ -74,17 +79,17 @@ fn many_versions() -> Vec<String> {
     let pre = r"(-[a-zA-Z0-9]{1,6}(\.(0|[1-9][0-9]{0,25}|[a-zA-Z0-9]{1,3})){0,4})?";
     let text = proptest::string::string_regex(&format!(r"{core}\.[0-9]\.[0-3]{pre}")).unwrap();
     let mut runner = TestRunner::deterministic();
-    let tree = proptest::collection::hash_set(text.prop_filter("lawful", |text| Version::parse(text).is_ok()), 4000)
-        .new_tree(&mut runner)
-        .unwrap();
-    tree.current().into_iter().collect()
+    let any = std::iter::repeat_with(|| text.new_tree(&mut runner).unwrap().current());
+    let lawful: HashSet<String> = any.filter(|text| Version::parse(text).is_ok()).take(4000).collect();
+    lawful.into_iter().collect()
 }
 
 #[tokio::test]
 async fn postgres_orders_versions_as_semver_does() {
     let catalogue = Catalogue::with_shop().await;
     let texts = many_versions();
-    let keys: Vec<String> = texts.iter().map(|text| Version::parse(text).unwrap().sort_key().to_owned()).collect();
+    let keys: Vec<String> =
+        texts.iter().map(|text| Version::parse(text).unwrap().sort_key().to_owned()).collect();
     sql_query(
         "INSERT INTO stack_versions SELECT gen_random_uuid(), t.id, v, key, v NOT LIKE '%-%', '{}', '{}', '1.0.0', 'active', now(), now() \
          FROM unnest($1, $2) AS given (v, key) CROSS JOIN stack_templates t",
@@ -95,7 +100,8 @@ async fn postgres_orders_versions_as_semver_does() {
     .await
     .unwrap();
 
-    let mut expected: Vec<semver::Version> = texts.iter().map(|text| semver::Version::parse(text).unwrap()).collect();
+    let mut expected: Vec<semver::Version> =
+        texts.iter().map(|text| semver::Version::parse(text).unwrap()).collect();
     expected.sort_by(|a, b| b.cmp(a));
     let listed = catalogue.versions("shop").await;
     let listed: Vec<&str> = listed.iter().map(|one| one["version"].as_str().unwrap()).collect();
@@ -136,7 +142,8 @@ async fn up_down_up_is_up() {
     let migrations = || -> Migrations { StackRegistry::migrations() };
     migrate::revert_all(&db.owner_url, migrations()).await.unwrap();
     let nothing = lines(&mut owner).await;
-    assert!(!nothing.iter().any(|line| line.contains("stack_")), "{nothing:?}");
+    let ours = |line: &&String| line.contains("stack_templates") || line.contains("stack_versions");
+    assert_eq!(nothing.iter().find(ours), None);
     migrate::run(&db.owner_url, migrations()).await.unwrap();
     assert_eq!(lines(&mut owner).await, before);
 }
@@ -145,12 +152,20 @@ async fn up_down_up_is_up() {
 async fn the_tables_of_the_code_are_those_of_the_database() {
     let db = TestDb::of::<StackRegistry>().await;
     let mut app = db.connect().await;
-    let templates = diesel::debug_query::<diesel::pg::Pg, _>(&stack_templates::table.select(stack_templates::all_columns)).to_string();
-    let versions = diesel::debug_query::<diesel::pg::Pg, _>(&stack_versions::table.select(stack_versions::all_columns)).to_string();
+    let templates = diesel::debug_query::<diesel::pg::Pg, _>(
+        &stack_templates::table.select(stack_templates::all_columns),
+    )
+    .to_string();
+    let versions =
+        diesel::debug_query::<diesel::pg::Pg, _>(&stack_versions::table.select(stack_versions::all_columns))
+            .to_string();
     for (table, sql) in [("stack_templates", templates), ("stack_versions", versions)] {
         let selected = sql.split(" FROM ").next().unwrap().trim_start_matches("SELECT ").replace('"', "");
-        let in_code: Vec<&str> = selected.split(", ").map(|column| column.split('.').next_back().unwrap()).collect();
-        let sql = format!("SELECT column_name::text AS line FROM information_schema.columns WHERE table_name = '{table}' ORDER BY ordinal_position");
+        let in_code: Vec<&str> =
+            selected.split(", ").map(|column| column.split('.').next_back().unwrap()).collect();
+        let sql = format!(
+            "SELECT column_name::text AS line FROM information_schema.columns WHERE table_name = '{table}' ORDER BY ordinal_position"
+        );
         let rows: Vec<Line> = sql_query(sql).load(&mut app).await.unwrap();
         assert_eq!(in_code, rows.iter().map(|row| row.line.as_str()).collect::<Vec<_>>());
     }
@@ -165,8 +180,14 @@ async fn the_lists_go_through_an_index() {
     sql_query("SET enable_seqscan = off").execute(&mut app).await.unwrap();
     sql_query("SET enable_bitmapscan = off").execute(&mut app).await.unwrap();
     for (sql, index) in [
-        ("SELECT * FROM stack_templates WHERE status = 'active' ORDER BY created_at DESC, id DESC", "stack_templates_newest"),
-        ("SELECT * FROM stack_versions WHERE template_id = gen_random_uuid() ORDER BY sort_key DESC", "stack_versions_highest"),
+        (
+            "SELECT * FROM stack_templates WHERE status = 'active' ORDER BY created_at DESC, id DESC",
+            "stack_templates_newest",
+        ),
+        (
+            "SELECT * FROM stack_versions WHERE template_id = gen_random_uuid() ORDER BY sort_key DESC",
+            "stack_versions_highest",
+        ),
         (
             "SELECT version FROM stack_versions WHERE template_id = gen_random_uuid() AND status = 'active' \
              ORDER BY stable DESC, sort_key DESC LIMIT 1",
@@ -180,7 +201,8 @@ async fn the_lists_go_through_an_index() {
         }
         // A volatile function is no condition of an index.
         let sql = sql.replace("gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'");
-        let found: Plan = sql_query(format!("EXPLAIN (FORMAT JSON) {sql}")).get_result(&mut app).await.unwrap();
+        let found: Plan =
+            sql_query(format!("EXPLAIN (FORMAT JSON) {sql}")).get_result(&mut app).await.unwrap();
         let plan = found.plan.to_string();
         assert!(plan.contains(index) && !plan.contains("Sort"), "{plan}");
     }

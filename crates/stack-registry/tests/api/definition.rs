@@ -50,7 +50,8 @@ async fn a_definition_is_kept_whole_as_canonical_text() {
 #[tokio::test]
 async fn every_fault_at_once_by_its_pointer() {
     let catalogue = Catalogue::with_shop().await;
-    let mut body = json!({ "version": "01.0.0", "nnoSdkVersion": 2, "stackDefinition": whole(), "channel": "beta" });
+    let mut body =
+        json!({ "version": "01.0.0", "nnoSdkVersion": 2, "stackDefinition": whole(), "channel": "beta" });
     let definition = &mut body["stackDefinition"];
     definition["schemaVersion"] = json!(2);
     definition["description"] = Value::Null;
@@ -105,7 +106,9 @@ async fn what_is_no_definition_at_all() {
 #[tokio::test]
 async fn a_version_that_semver_refuses() {
     let catalogue = Catalogue::with_shop().await;
-    for wrong in ["", "1", "1.0", "v1.0.0", "1.0.0+build", "01.0.0", "1.0.0-", "1.0.0-01", "1.0.0-a..b", "1.0.0-a-b"] {
+    for wrong in
+        ["", "1", "1.0", "v1.0.0", "1.0.0+build", "01.0.0", "1.0.0-", "1.0.0-01", "1.0.0-a..b", "1.0.0-a-b"]
+    {
         for field in ["version", "nnoSdkVersion"] {
             let mut body = version("1.0.0");
             body[field] = json!(wrong);

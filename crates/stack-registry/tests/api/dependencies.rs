@@ -47,7 +47,9 @@ async fn a_circle_that_others_made_does_not_hold_up_the_search() {
     // Behind the back of the service: b leads back to a, which it would refuse.
     let sql = "INSERT INTO stack_versions SELECT gen_random_uuid(), id, '1.0.0', '', true, '{}', '{a}', '1.0.0', 'active', now(), now() \
                FROM stack_templates WHERE name = 'b'";
-    diesel_async::RunQueryDsl::execute(diesel::sql_query(sql), &mut catalogue.db.connect().await).await.unwrap();
+    diesel_async::RunQueryDsl::execute(diesel::sql_query(sql), &mut catalogue.db.connect().await)
+        .await
+        .unwrap();
     catalogue.try_publish("c", depending("1.0.0", &["a"])).await.expect(201);
 }
 

@@ -3,20 +3,30 @@
 use domain::{Error, Kind};
 use kit::grpc::PeerCall;
 use rpc::stack_registry::{
-    GetTemplateRequest, GetTemplateResponse, GetVersionRequest, Version, stack_registry_client::StackRegistryClient,
+    GetTemplateRequest, GetTemplateResponse, GetVersionRequest, Version,
+    stack_registry_client::StackRegistryClient,
 };
 use serde_json::json;
 
 use crate::catalogue::Catalogue;
 
-async fn get_template(catalogue: &Catalogue, as_process: &str, template: &str) -> Result<GetTemplateResponse, Error> {
+async fn get_template(
+    catalogue: &Catalogue,
+    as_process: &str,
+    template: &str,
+) -> Result<GetTemplateResponse, Error> {
     let peer = catalogue.peer(as_process);
     let message = GetTemplateRequest { template: template.to_owned() };
     let request = peer.request(&catalogue.ctx(as_process), PeerCall::default(), message)?;
     peer.answer(StackRegistryClient::new(peer.channel()).get_template(request).await)
 }
 
-async fn get_version(catalogue: &Catalogue, as_process: &str, name: &str, version: &str) -> Result<Version, Error> {
+async fn get_version(
+    catalogue: &Catalogue,
+    as_process: &str,
+    name: &str,
+    version: &str,
+) -> Result<Version, Error> {
     let peer = catalogue.peer(as_process);
     let message = GetVersionRequest { name: name.to_owned(), version: version.to_owned() };
     let request = peer.request(&catalogue.ctx(as_process), PeerCall::default(), message)?;
@@ -51,7 +61,8 @@ async fn an_id_goes_before_a_name_that_looks_like_it() {
     let catalogue = Catalogue::start().await;
     let id = catalogue.create("shop").await;
     let other = catalogue.create(&id).await;
-    let name_of = async |asked: &str| get_template(&catalogue, "registry", asked).await.unwrap().template.unwrap().name;
+    let name_of =
+        async |asked: &str| get_template(&catalogue, "registry", asked).await.unwrap().template.unwrap().name;
     assert_eq!(name_of(&id).await, "shop");
     assert_eq!(name_of(&other).await, id);
     let strange = uuid::Uuid::now_v7().to_string();

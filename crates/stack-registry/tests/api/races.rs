@@ -83,7 +83,8 @@ async fn a_template_that_is_being_deprecated_takes_no_version_after() {
         assert_eq!(catalogue.versions("shop").await.len(), made);
         // Whoever was let in was in before: the template's last change is the deprecation.
         let template = catalogue.detail("shop").await["template"].clone();
-        let latest = catalogue.versions("shop").await.iter().map(|one| one["created_at"].as_i64()).max().flatten();
+        let latest =
+            catalogue.versions("shop").await.iter().map(|one| one["created_at"].as_i64()).max().flatten();
         assert!(latest <= template["updated_at"].as_i64());
     }
 }
@@ -91,7 +92,8 @@ async fn a_template_that_is_being_deprecated_takes_no_version_after() {
 #[tokio::test]
 async fn of_many_creators_of_one_name_one_succeeds() {
     let catalogue = Catalogue::start().await;
-    let answers = join_all((0..16).map(|_| catalogue.post("/api/v1/stacks", crate::catalogue::template("shop")))).await;
+    let answers =
+        join_all((0..16).map(|_| catalogue.post("/api/v1/stacks", crate::catalogue::template("shop")))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
     for answer in answers.into_iter().filter(|answer| answer.status != 201) {
         answer.expect_error(409, "ALREADY_EXISTS");

@@ -78,7 +78,10 @@ async fn the_bounds_themselves_are_lawful() {
     let body = json!({ "name": name, "displayName": "ä".repeat(128), "description": "ä".repeat(1024), "icon": "", "domain": "" });
     catalogue.post("/api/v1/stacks", body).await.expect(201);
     let detail = catalogue.detail(&name).await;
-    assert_eq!((detail["template"]["icon"].as_str(), detail["template"]["domain"].as_str()), (Some(""), Some("")));
+    assert_eq!(
+        (detail["template"]["icon"].as_str(), detail["template"]["domain"].as_str()),
+        (Some(""), Some(""))
+    );
 }
 
 #[tokio::test]
@@ -92,8 +95,12 @@ async fn the_list_shows_active_templates_newest_first() {
     }
     let names = async || {
         let listed = catalogue.get("/api/v1/stacks").await.expect(200);
-        let names: Vec<String> =
-            listed["data"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect();
+        let names: Vec<String> = listed["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect();
         assert_eq!(listed["total"], names.len());
         names
     };
@@ -128,7 +135,9 @@ async fn a_patch_changes_what_it_names() {
 async fn a_patch_that_changes_nothing_leaves_no_trace() {
     let catalogue = Catalogue::with_shop().await;
     let before = catalogue.detail("shop").await;
-    for nothing in [json!({}), Value::Null, json!({ "displayName": "A shop", "status": "active", "icon": null })] {
+    for nothing in
+        [json!({}), Value::Null, json!({ "displayName": "A shop", "status": "active", "icon": null })]
+    {
         catalogue.patch("/api/v1/stacks/shop", nothing).await.expect(200);
     }
     assert_eq!(catalogue.detail("shop").await, before);

@@ -28,7 +28,8 @@ async fn versions_are_listed_by_precedence_highest_first() {
     for one in ["1.0.0", "1.0.0-rc.2", "10.0.0-beta", "1.0.0-rc.11", "9.0.0", "1.0.0-alpha"] {
         catalogue.publish("shop", one).await;
     }
-    let order: Vec<Value> = catalogue.versions("shop").await.iter().map(|one| one["version"].clone()).collect();
+    let order: Vec<Value> =
+        catalogue.versions("shop").await.iter().map(|one| one["version"].clone()).collect();
     assert_eq!(order, ["10.0.0-beta", "9.0.0", "1.0.0", "1.0.0-rc.11", "1.0.0-rc.2", "1.0.0-alpha"]);
 }
 
@@ -103,7 +104,11 @@ async fn deprecated_versions_stay_readable() {
     expected["status"] = json!("deprecated");
     assert_eq!(catalogue.get("/api/v1/stacks/shop/1.0.0").await.expect(200), expected);
     assert_eq!(catalogue.versions("shop").await, [expected]);
-    assert_eq!(catalogue.count("audit_log WHERE action = 'stack_version.deprecated'").await, 1, "the second did nothing");
+    assert_eq!(
+        catalogue.count("audit_log WHERE action = 'stack_version.deprecated'").await,
+        1,
+        "the second did nothing"
+    );
 }
 
 #[tokio::test]

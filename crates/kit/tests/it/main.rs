@@ -1,0 +1,4 @@
+//! Kit against the real outside: what only shows over a socket.
+
+#[cfg(test)]
+mod telemetry;

@@ -1,0 +1,15 @@
+//! The real `nno`, as a process with a PostgreSQL of its own. The tests run as root (PostgreSQL then as an unprivileged
+//! user) and as an ordinary user alike.
+
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod refusal;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod stop;
+#[cfg(test)]
+mod system;

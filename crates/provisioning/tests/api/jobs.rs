@@ -1,0 +1,161 @@
+//! Jobs over HTTP, with a real registry and a provider that does as it is told.
+
+use std::{net::TcpListener, time::Duration};
+
+use provisioning::{
+    Provisioning,
+    providers::{
+        Clock, ResourceKind,
+        fake::{Action, FakeProvider, Fault, Operation, Rule},
+    },
+};
+use registry::Registry;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::{Keys, TestDb, TestService};
+
+struct System {
+    registry: TestService,
+    provisioning: TestService,
+    provider: FakeProvider,
+    _folder: TempDir,
+}
+
+impl System {
+    async fn start() -> Self {
+        let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
+        let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = json!({ "url": format!("http://127.0.0.1:{port}") });
+        let set = json!({ "service": { "provisioning": url } });
+        let registry = TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
+        let set = json!({ "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": {
+            "provider": "fake", "data_dir": folder.path(),
+            "registry": { "url": format!("http://{}", registry.grpc) },
+            "engine": { "concurrency": 8, "lease": "1s", "poll": "20ms" },
+        }});
+        let db = TestDb::of::<Provisioning>().await;
+        let provisioning = TestService::start_on::<Provisioning>(db, keys, set).await;
+        Self { registry, provisioning, provider, _folder: folder }
+    }
+
+    async fn platform(&self, slug: &str) -> String {
+        let made = self.registry.post("/api/v1/platforms", json!({ "name": "Acme", "slug": slug })).await.expect(201);
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn provision(&self, platform: &str) -> String {
+        let body = json!({ "platformId": platform, "planTier": "starter", "billingEmail": "pay@acme.example" });
+        let queued = self.provisioning.post("/api/v1/provision/platform", body).await.expect(202);
+        assert_eq!(queued["status"], "QUEUED");
+        queued["jobId"].as_str().unwrap().to_owned()
+    }
+
+    async fn job(&self, id: &str) -> Value {
+        self.provisioning.get(&format!("/api/v1/provision/jobs/{id}")).await.expect(200)
+    }
+
+    async fn job_in(&self, id: &str, status: &str) -> Value {
+        for _ in 0..1500 {
+            let job = self.job(id).await;
+            if job["status"] == status {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never {status}: {}", self.job(id).await)
+    }
+
+    async fn resources(&self, platform: &str) -> Vec<Value> {
+        let list = self.registry.get(&format!("/api/v1/platforms/{platform}/resources")).await.expect(200);
+        list["data"].as_array().unwrap().clone()
+    }
+}
+
+fn refuse(kind: ResourceKind, operation: Operation) -> Rule {
+    Rule::new(Action::Fail(Fault::Permanent("quota of the account is used up".to_owned()))).on(operation).kind(kind)
+}
+
+#[tokio::test]
+async fn a_platform_is_provisioned_and_deprovisioned() {
+    let system = System::start().await;
+    let platform = system.platform("acme").await;
+    let job = system.job_in(&system.provision(&platform).await, "COMPLETED").await;
+    assert_eq!(job["steps"].as_array().unwrap().len(), 4);
+    assert_eq!(system.resources(&platform).await.len(), 2);
+    assert_eq!(system.provider.live().await.unwrap().len(), 5, "d1, worker, secret, two host names");
+    let secrets = system.resources(&platform).await.into_iter().find(|one| one["resourceType"] == "worker").unwrap();
+    let path = format!("/api/v1/platforms/{platform}/resources/{}/secrets", secrets["id"].as_str().unwrap());
+    let secrets = system.registry.get(&path).await.expect(200);
+    assert_eq!((&secrets["data"][0]["secretName"], &secrets["data"][0]["status"]), (&json!("AUTH_SECRET"), &json!("set")));
+
+    // Deleted with its infrastructure: the registry's outbox brings the job here.
+    system.registry.post(&format!("/api/v1/platforms/{platform}/suspend"), json!({})).await.expect(200);
+    system.registry.post(&format!("/api/v1/platforms/{platform}/delete"), json!({})).await.expect(200);
+    let list = format!("/api/v1/provision/jobs?platformId={platform}&status=COMPLETED");
+    for _ in 0..1500 {
+        if system.provisioning.get(&list).await.expect(200)["pagination"]["total"] == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let live = system.provider.live().await.unwrap();
+    assert!(live.is_empty(), "{live:?}");
+}
+
+#[tokio::test]
+async fn what_the_provider_refuses_is_undone_and_told_in_its_words() {
+    let system = System::start().await;
+    system.provider.follow([refuse(ResourceKind::DnsRecord, Operation::Ensure)]).await.unwrap();
+    let platform = system.platform("refused").await;
+    let job = system.job_in(&system.provision(&platform).await, "ROLLED_BACK").await;
+    assert!(job["error"].as_str().unwrap().contains("quota of the account is used up"), "{job}");
+    assert!(system.resources(&platform).await.is_empty());
+    assert!(system.provider.live().await.unwrap().is_empty());
+    // Nothing is left to cancel or to retry.
+    let path = format!("/api/v1/provision/jobs/{}", job["id"].as_str().unwrap());
+    system.provisioning.post(&format!("{path}/retry"), json!({})).await.expect_error(409, "INVALID_TRANSITION");
+    system.provisioning.post(&format!("{path}/cancel"), json!({})).await.expect_error(409, "INVALID_TRANSITION");
+}
+
+#[tokio::test]
+async fn a_deprovisioning_that_stops_goes_on_when_retried() {
+    let system = System::start().await;
+    let platform = system.platform("stuck").await;
+    system.job_in(&system.provision(&platform).await, "COMPLETED").await;
+    system.provider.follow([refuse(ResourceKind::D1, Operation::Destroy)]).await.unwrap();
+    let body = json!({ "platformId": platform });
+    let queued = system.provisioning.post("/api/v1/provision/platform/deprovision", body).await.expect(202);
+    let id = queued["jobId"].as_str().unwrap();
+    let job = system.job_in(id, "FAILED").await;
+    assert!(job["error"].as_str().unwrap().contains("quota of the account"), "{job}");
+    system.provider.follow([]).await.unwrap();
+    system.provisioning.post(&format!("/api/v1/provision/jobs/{id}/retry"), json!({})).await.expect(200);
+    system.job_in(id, "COMPLETED").await;
+    assert!(system.provider.live().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn cancelled_after_its_end_it_is_undone() {
+    let system = System::start().await;
+    let platform = system.platform("undone").await;
+    let id = system.provision(&platform).await;
+    system.job_in(&id, "COMPLETED").await;
+    system.provisioning.post(&format!("/api/v1/provision/jobs/{id}/cancel"), json!({})).await.expect(200);
+    system.job_in(&id, "ROLLED_BACK").await;
+    assert!(system.provider.live().await.unwrap().is_empty());
+    assert!(system.resources(&platform).await.is_empty());
+}
+
+#[tokio::test]
+async fn bad_requests_are_told() {
+    let system = System::start().await;
+    let details = system.provisioning.post("/api/v1/provision/platform", json!({ "planTier": "gold" })).await;
+    let details = details.expect_error(400, "VALIDATION_ERROR");
+    let paths: Vec<_> = details["fields"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["billingEmail", "planTier", "platformId"], "{details}");
+    system.provisioning.get("/api/v1/provision/jobs/none").await.expect_error(404, "NOT_FOUND");
+    let missing = "/api/v1/provision/jobs/01890a5d-ac96-774b-bcce-b302099a8057";
+    system.provisioning.get(missing).await.expect_error(404, "NOT_FOUND");
+    system.provisioning.get("/api/v1/provision/jobs?status=LOST").await.expect_error(400, "VALIDATION_ERROR");
+}

@@ -1,0 +1,99 @@
+//! A runner that dies, at every point of every step, both ways: another takes over when the lease has run out.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::Kind;
+use futures_util::future::join_all;
+use saga::{Cause, Interpose, OnFailure, Point, Verdict};
+use tokio::time::Instant;
+
+use crate::{
+    steps::{Act, POLICY, STEPS, definition},
+    world::{World, attempts, kind, undo_attempts},
+};
+
+const POINTS: [Point; 4] = [Point::BeforeIntent, Point::AfterIntent, Point::AfterEffect, Point::AfterRecord];
+/// Longer than a loaded machine takes for what is done under it, and waited for by all cases at once.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// Dies once, at this point.
+fn die(at: &'static str, undo: bool, point: Point) -> (Interpose, Arc<AtomicBool>) {
+    let died = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&died);
+    let interpose = move |step: &str, undoing: bool, met: Point| {
+        let here = (step, undoing, met) == (at, undo, point) && !seen.swap(true, Ordering::SeqCst);
+        if here { Verdict::Die } else { Verdict::Go }
+    };
+    (Arc::new(interpose), died)
+}
+
+/// Tries that are recorded, and calls that are made, when the runner dies at the point.
+fn expected(point: Point) -> (i32, usize) {
+    match point {
+        Point::BeforeIntent | Point::AfterRecord => (1, 1),
+        Point::AfterIntent => (2, 1),
+        Point::AfterEffect => (2, 2),
+    }
+}
+
+async fn taken_over(world: &World, at: usize, undo: bool, point: Point) {
+    let step = STEPS[at];
+    let kind = kind(format!("{step}-{undo}-{point:?}"));
+    let id = world.begin(kind).await;
+    if undo {
+        world.script.next(id, "c", false, [Act::FailAfter(Kind::Unprocessable)]);
+    }
+    let (interpose, died) = die(step, undo, point);
+    let begun = Instant::now();
+    let first = world.engine(|setup| {
+        setup.settings.lease = LEASE;
+        setup.definitions = vec![definition(kind, OnFailure::Undo, POLICY)];
+        setup.interpose = Some(interpose);
+    });
+    let second = world.engine(|setup| {
+        setup.name = "second";
+        setup.settings.lease = LEASE;
+        setup.definitions = vec![definition(kind, OnFailure::Undo, POLICY)];
+    });
+    assert!(first.turn().await.unwrap());
+    assert!(died.load(Ordering::SeqCst), "it did not come to {step} {undo} {point:?}");
+    let taken = second.turn().await.unwrap();
+    assert!(!taken || begun.elapsed() > LEASE, "taken over from one that may be alive");
+
+    let told = world.settle(&second, id).await;
+    let (tries, calls) = expected(point);
+    let call = if undo { format!("undo {step}") } else { format!("run {step}") };
+    assert_eq!(world.calls(id).await.iter().filter(|one| **one == call).count(), calls, "{call} {point:?}");
+    let mut all = [1; 3];
+    all[at] = tries;
+    if undo {
+        world.assert_undone(&told, Cause::Failed).await;
+        assert_eq!(undo_attempts(&told), all, "{call} {point:?}");
+    } else {
+        world.assert_completed(&told).await;
+        assert_eq!(attempts(&told), all, "{call} {point:?}");
+    }
+    assert_eq!(world.calls(id).await.len(), if undo { 6 } else { 3 } + calls - 1);
+}
+
+async fn taken_over_everywhere(undo: bool) {
+    let world = World::new().await;
+    let cases = POINTS.iter().flat_map(|point| (0..STEPS.len()).map(move |at| (at, *point)));
+    join_all(cases.map(|(at, point)| taken_over(&world, at, undo, point))).await;
+}
+
+#[tokio::test]
+async fn going_on_is_taken_over_at_every_point() {
+    taken_over_everywhere(false).await;
+}
+
+#[tokio::test]
+async fn going_back_is_taken_over_at_every_point() {
+    taken_over_everywhere(true).await;
+}

@@ -1,0 +1,165 @@
+//! Lists of sagas, and that neither they nor the engine read more of the table than they must.
+
+use std::{collections::HashSet, time::Duration};
+
+use diesel_async::SimpleAsyncConnection;
+use domain::{Cursor, Limit};
+use saga::{Cause, Filter, Saga, SagaStatus};
+
+use crate::world::{UNDO, World};
+
+/// Ten thousand that have ended, of a hundred subjects; a few that are stuck, and some that wait.
+async fn fill(world: &World) {
+    let sql = "INSERT INTO sagas (id, kind, version, subject, status, input, cause, next_run_at, fence, request_id, \
+             created_at, updated_at, finished_at) \
+         SELECT gen_random_uuid(), 'undo-on-failure', 1, 'subject-' || n % 100, \
+             CASE WHEN n % 2500 = 0 THEN 'stuck' WHEN n % 100 = 7 THEN 'running' \
+                 WHEN n % 10 = 3 THEN 'undone' ELSE 'completed' END, \
+             '{}', CASE WHEN n % 20 = 3 THEN 'failed' WHEN n % 10 = 3 THEN 'cancelled' END, \
+             now() + interval '1 hour', 1, 'request', now() - n / 3 * interval '1 s', now(), now() \
+         FROM generate_series(1, 10000) AS n; ANALYZE sagas";
+    let mut owner = world.db.connect_as_owner().await;
+    owner.batch_execute(sql).await.unwrap();
+}
+
+async fn walk(world: &World, filter: &Filter<'_>, limit: &str) -> Vec<Saga> {
+    let limit = Limit::parse(Some(limit)).unwrap();
+    let scope = world.ctx().caller.scope;
+    let mut connection = world.pool.conn().await.unwrap();
+    let (mut all, mut after) = (Vec::new(), Cursor::start());
+    loop {
+        let mut rows = saga::page(&mut connection, &scope, filter, limit, &after).await.unwrap();
+        let more = rows.len() > limit.get();
+        rows.truncate(limit.get());
+        all.extend(rows);
+        if !more {
+            let total = saga::count(&mut connection, &scope, filter).await.unwrap();
+            assert_eq!(total, i64::try_from(all.len()).unwrap(), "{filter:?}");
+            return all;
+        }
+        after = all.last().map(Saga::place).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn pages_hold_every_saga_that_passes_once_and_in_order() {
+    let world = World::new().await;
+    fill(&world).await;
+    let (live, ended) = ([SagaStatus::Running, SagaStatus::Stuck], [SagaStatus::Undone, SagaStatus::Undone]);
+    let filters = [
+        (Filter::default(), 10_000),
+        (Filter { statuses: &live, ..Filter::default() }, 104),
+        (Filter { statuses: &ended, ..Filter::default() }, 1_000),
+        (Filter { statuses: &ended, causes: &[Cause::Cancelled], ..Filter::default() }, 500),
+        (Filter { causes: &[Cause::Failed, Cause::Cancelled], ..Filter::default() }, 1_000),
+        (Filter { subject: Some("subject-7"), ..Filter::default() }, 100),
+        (Filter { subject: Some("subject-0"), statuses: &live, ..Filter::default() }, 4),
+        (Filter { subject: Some("none"), ..Filter::default() }, 0),
+    ];
+    for (filter, total) in filters {
+        let all = walk(&world, &filter, "100").await;
+        assert_eq!(all.len(), total, "{filter:?}");
+        assert_eq!(all.iter().map(|saga| saga.id).collect::<HashSet<_>>().len(), total, "{filter:?}");
+        assert!(all.is_sorted_by(|a, b| (a.created_at, a.id) > (b.created_at, b.id)), "{filter:?}");
+        let passes = |saga: &Saga| {
+            (filter.statuses.is_empty() || filter.statuses.contains(&saga.status))
+                && (filter.causes.is_empty()
+                    || saga.cause.is_some_and(|cause| filter.causes.contains(&cause)))
+                && filter.subject.is_none_or(|subject| saga.subject == subject)
+        };
+        assert!(all.iter().all(passes), "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn steps_of_a_page_are_one_statement() {
+    let world = World::new().await;
+    let (one, two, _) = (world.begin(UNDO).await, world.begin(UNDO).await, world.begin(UNDO).await);
+    let steps = saga::steps_of(&mut *world.pool.conn().await.unwrap(), &[two, one]).await.unwrap();
+    let told: Vec<_> = steps.iter().map(|step| (step.saga_id, step.name.as_str())).collect();
+    let (first, second) = (one.min(two), one.max(two));
+    let expected = [first, second].into_iter().flat_map(|id| ["a", "b", "c"].map(|name| (id, name)));
+    assert_eq!(told, expected.collect::<Vec<_>>());
+}
+
+/// What the database itself counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Read {
+    /// Reads of the whole table.
+    whole: i64,
+    /// Entries read of the index.
+    entries: i64,
+    scans: i64,
+}
+
+async fn read_of(world: &World, index: &str) -> Read {
+    let of_index = |what| {
+        format!(
+            "SELECT coalesce(sum({what}), 0)::bigint AS number FROM pg_stat_user_indexes WHERE indexrelname = '{index}'"
+        )
+    };
+    let whole = "SELECT seq_scan AS number FROM pg_stat_user_tables WHERE relname = 'sagas'";
+    Read {
+        whole: world.number(whole).await,
+        entries: world.number(&of_index("idx_tup_read")).await,
+        scans: world.number(&of_index("idx_scan")).await,
+    }
+}
+
+/// Statistics are certain when the connections that they are about have gone.
+async fn all_gone(world: &World) {
+    let others = "SELECT count(*) AS number FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    while world.number(others).await > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_due_is_found_through_its_index() {
+    let world = World::new().await;
+    fill(&world).await;
+    let due = world.begin(UNDO).await;
+    all_gone(&world).await;
+    let before = read_of(&world, "sagas_due").await;
+    let engine = world.engine(|_| {});
+    assert!(engine.turn().await.unwrap());
+    assert!(!engine.turn().await.unwrap());
+    drop(engine);
+    all_gone(&world).await;
+    let after = read_of(&world, "sagas_due").await;
+    assert_eq!(world.told(due).await.saga.status, SagaStatus::Completed);
+    assert_eq!(after.whole, before.whole, "no statement of the engine read the whole table");
+    assert_eq!(after.scans - before.scans, 2);
+    // The 100 that wait are live, and not read.
+    assert!(after.entries - before.entries <= 3, "{before:?} {after:?}");
+}
+
+#[tokio::test]
+async fn pages_are_found_through_their_indexes() {
+    let world = World::new().await;
+    fill(&world).await;
+    let scope = world.ctx().caller.scope;
+    let statuses = [SagaStatus::Stuck, SagaStatus::Running, SagaStatus::Completed];
+    let cases = [
+        ("sagas_newest", Filter::default(), 52),
+        ("sagas_by_status", Filter { statuses: &statuses[..1], ..Filter::default() }, 6),
+        ("sagas_by_status", Filter { statuses: &statuses, ..Filter::default() }, 52 * 3),
+        ("sagas_by_subject", Filter { subject: Some("subject-7"), ..Filter::default() }, 100),
+    ];
+    for (index, filter, most) in cases {
+        all_gone(&world).await;
+        let before = read_of(&world, index).await;
+        let mut connection = world.db.connect().await;
+        let middle = Cursor { at: kit::clock::now() - chrono::TimeDelta::seconds(100), id: "~".to_owned() };
+        for after in [Cursor::start(), middle] {
+            saga::page(&mut connection, &scope, &filter, Limit::default(), &after).await.unwrap();
+        }
+        drop(connection);
+        all_gone(&world).await;
+        let after = read_of(&world, index).await;
+        assert_eq!(after.whole, before.whole, "{index} {filter:?}");
+        assert!(after.scans >= before.scans + 2, "{index} {filter:?}: {before:?} {after:?}");
+        assert!(after.entries - before.entries <= most * 2, "{index} {filter:?}: {before:?} {after:?}");
+    }
+}

@@ -1,0 +1,25 @@
+//! The engine on real Postgres, with steps whose effects can be counted. One binary: it links once.
+
+// Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
+#[cfg(test)]
+mod asked;
+#[cfg(test)]
+mod back;
+#[cfg(test)]
+mod death;
+#[cfg(test)]
+mod forth;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod loss;
+#[cfg(test)]
+mod many;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod steps;
+#[cfg(test)]
+mod waiting;
+#[cfg(test)]
+mod world;

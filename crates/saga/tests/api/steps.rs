@@ -1,0 +1,259 @@
+//! Three steps whose effects are rows, written over connections of their own: what a saga did can be counted, and a
+//! saga that is rolled back takes nothing of it along.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use diesel::{sql_query, sql_types as t};
+use diesel_async::RunQueryDsl;
+use domain::{Error, Kind, Result};
+use kit::Db;
+use saga::{Definition, OnFailure, Policy, Progress, Step, StepCx};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+pub(crate) const STEPS: [&str; 3] = ["a", "b", "c"];
+
+/// What a step does instead of its effect, or beside it.
+#[derive(Clone)]
+pub(crate) enum Act {
+    /// Fails without an effect.
+    Fail(Kind),
+    /// Has its effect, and fails.
+    FailAfter(Kind),
+    Wait(Duration),
+    Skip,
+    Panic,
+    /// Fails with a text that no row can hold, or gives such an output.
+    NulMessage,
+    NulOutput,
+    /// Has its effect, and comes to its end when the gate is open.
+    Gate(Arc<Gate>),
+    Sleep(Duration),
+}
+
+/// Where a step stands until a test lets it go on.
+#[derive(Default)]
+pub(crate) struct Gate {
+    pub(crate) reached: Notify,
+    pub(crate) open: Notify,
+}
+
+/// What the steps of one process work with.
+#[derive(Clone)]
+pub(crate) struct App {
+    /// Who did it.
+    pub(crate) name: &'static str,
+    pub(crate) db: Db,
+    pub(crate) script: Arc<Script>,
+}
+
+#[derive(Default)]
+pub(crate) struct Script {
+    once: Mutex<HashMap<Call, VecDeque<Act>>>,
+    always: Mutex<HashMap<Call, Act>>,
+    /// Steps that were cut off before their end.
+    pub(crate) cut: AtomicUsize,
+    /// Steps under way, and the most that ever were.
+    under_way: AtomicUsize,
+    pub(crate) most_under_way: AtomicUsize,
+}
+
+type Call = (Uuid, &'static str, bool);
+
+impl Script {
+    /// What the step does at its next calls.
+    pub(crate) fn next(&self, id: Uuid, step: &'static str, undo: bool, acts: impl IntoIterator<Item = Act>) {
+        self.once.lock().unwrap().entry((id, step, undo)).or_default().extend(acts);
+    }
+
+    /// What the step does at every call that `next` has nothing for.
+    pub(crate) fn always(&self, id: Uuid, step: &'static str, undo: bool, act: Act) {
+        self.always.lock().unwrap().insert((id, step, undo), act);
+    }
+
+    /// The step does again what it is for.
+    pub(crate) fn heal(&self, id: Uuid, step: &'static str, undo: bool) {
+        self.always.lock().unwrap().remove(&(id, step, undo));
+    }
+
+    fn act(&self, id: Uuid, step: &'static str, undo: bool) -> Option<Act> {
+        let call = (id, step, undo);
+        let once = self.once.lock().unwrap().get_mut(&call).and_then(VecDeque::pop_front);
+        once.or_else(|| self.always.lock().unwrap().get(&call).cloned())
+    }
+}
+
+/// Counts a step that is under way, and one that is dropped there.
+struct UnderWay<'s> {
+    script: &'s Script,
+    ended: bool,
+}
+
+impl<'s> UnderWay<'s> {
+    fn new(script: &'s Script) -> Self {
+        let now = script.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        script.most_under_way.fetch_max(now, Ordering::SeqCst);
+        Self { script, ended: false }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.script.under_way.fetch_sub(1, Ordering::SeqCst);
+        if !self.ended {
+            self.script.cut.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl App {
+    /// Notes that a step was called.
+    async fn note(&self, cx: &StepCx, call: &str, step: &str) -> Result<()> {
+        sql_query("INSERT INTO calls (saga_id, call, step, by, attempt) VALUES ($1, $2, $3, $4, $5)")
+            .bind::<t::Uuid, _>(cx.saga_id)
+            .bind::<t::Text, _>(call)
+            .bind::<t::Text, _>(step)
+            .bind::<t::Text, _>(self.name)
+            .bind::<t::Integer, _>(cx.attempt)
+            .execute(&mut *self.db.conn().await?)
+            .await?;
+        Ok(())
+    }
+
+    async fn make(&self, id: Uuid, step: &str) -> Result<()> {
+        sql_query("INSERT INTO effects (saga_id, step) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind::<t::Uuid, _>(id)
+            .bind::<t::Text, _>(step)
+            .execute(&mut *self.db.conn().await?)
+            .await?;
+        Ok(())
+    }
+
+    async fn unmake(&self, id: Uuid, step: &str) -> Result<()> {
+        sql_query("DELETE FROM effects WHERE saga_id = $1 AND step = $2")
+            .bind::<t::Uuid, _>(id)
+            .bind::<t::Text, _>(step)
+            .execute(&mut *self.db.conn().await?)
+            .await?;
+        Ok(())
+    }
+}
+
+/// What a step gives.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Output {
+    pub(crate) step: String,
+    pub(crate) by: String,
+}
+
+pub(crate) struct TestStep {
+    name: &'static str,
+    policy: Policy,
+}
+
+#[async_trait]
+impl Step<App> for TestStep {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        app.note(cx, "run", self.name).await?;
+        // Every earlier step's output is there, or the step was skipped.
+        for earlier in STEPS.iter().take_while(|step| **step != self.name) {
+            if let Some(output) = cx.output_if_any::<Output>(earlier)? {
+                assert_eq!(output.step, *earlier);
+            }
+        }
+        let mut under_way = UnderWay::new(&app.script);
+        let result = self.act(app, cx).await;
+        under_way.ended = true;
+        result
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        app.note(cx, "undo", self.name).await?;
+        match app.script.act(cx.saga_id, self.name, true) {
+            Some(Act::Fail(kind)) => Err(fault(kind)),
+            Some(Act::FailAfter(kind)) => {
+                app.unmake(cx.saga_id, self.name).await?;
+                Err(fault(kind))
+            }
+            Some(Act::Gate(gate)) => {
+                gate.reached.notify_one();
+                gate.open.notified().await;
+                app.unmake(cx.saga_id, self.name).await
+            }
+            _ => app.unmake(cx.saga_id, self.name).await,
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        self.policy
+    }
+}
+
+impl TestStep {
+    async fn act(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let done = || Progress::done(Output { step: self.name.to_owned(), by: app.name.to_owned() });
+        let make = || app.make(cx.saga_id, self.name);
+        match app.script.act(cx.saga_id, self.name, false) {
+            Some(Act::Fail(kind)) => Err(fault(kind)),
+            Some(Act::FailAfter(kind)) => {
+                make().await?;
+                Err(fault(kind))
+            }
+            Some(Act::Wait(ask_again)) => {
+                make().await?;
+                Ok(Progress::Waiting { on: "the other side".to_owned(), ask_again })
+            }
+            Some(Act::Skip) => Ok(Progress::Skipped),
+            Some(Act::Panic) => panic!("a step that panics"),
+            Some(Act::NulMessage) => Err(Error::new(Kind::Unprocessable, "nul \0 nul")),
+            Some(Act::NulOutput) => Progress::done(serde_json::json!({ "deep": ["nul \0 nul"] })),
+            Some(Act::Gate(gate)) => {
+                make().await?;
+                gate.reached.notify_one();
+                gate.open.notified().await;
+                done()
+            }
+            Some(Act::Sleep(time)) => {
+                tokio::time::sleep(time).await;
+                make().await?;
+                done()
+            }
+            None => {
+                make().await?;
+                done()
+            }
+        }
+    }
+}
+
+fn fault(kind: Kind) -> Error {
+    Error::new(kind, "scripted")
+}
+
+/// Quick to try again, and to give up after three tries.
+pub(crate) const POLICY: Policy = Policy {
+    attempts: 3,
+    pause: Duration::from_millis(1),
+    max_pause: Duration::from_millis(5),
+    timeout: Duration::from_secs(10),
+    undo_attempts: 3,
+};
+
+/// A saga of steps a, b and c.
+pub(crate) fn definition(kind: &'static str, on_failure: OnFailure, policy: Policy) -> Definition<App> {
+    let steps = STEPS.map(|name| Box::new(TestStep { name, policy }) as Box<dyn Step<App>>);
+    Definition { kind, version: 1, steps: steps.into(), on_failure }
+}

@@ -1,0 +1,182 @@
+//! `docker-compose.yml` needs an engine to be tried; that its variables are settings can be seen without one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use anyhow::{Result, bail};
+use embedded_postgres::ServiceDatabase;
+use gateway::NAME as GATEWAY;
+use kit::{
+    config::{put_over, with_overrides},
+    service::{Service, Settings},
+};
+use onboarding::Onboarding;
+use provisioning::Provisioning;
+use registry::Registry;
+use serde_json::{Value, json};
+use stack_registry::StackRegistry;
+
+/// Stands for whatever has no default.
+const GIVEN: &str = "given-from-outside";
+const SERVICES: [&str; 4] = [Registry::NAME, StackRegistry::NAME, Onboarding::NAME, Provisioning::NAME];
+
+/// One container: its command and its environment.
+#[derive(Debug, Default)]
+struct Container {
+    command: Vec<String>,
+    environment: BTreeMap<String, String>,
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
+}
+
+/// Reads as much YAML as the file is written in: two spaces a level, one `key: value` a line, merges of `x-serving`.
+fn containers() -> BTreeMap<String, Container> {
+    let file = read("docker-compose.yml");
+    let (mut section, mut name) = ("", "");
+    let mut found: BTreeMap<String, Container> = BTreeMap::new();
+    let told = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    for line in file.lines().filter(told) {
+        let indent = line.len() - line.trim_start().len();
+        let (key, value) = line.trim().split_once(": ").unwrap_or((line.trim().trim_end_matches(':'), ""));
+        match (indent, section) {
+            (0, _) => (section, name) = (key, key),
+            (2, "services") => name = key,
+            (2, "x-serving") | (4 | 6, "services") => {
+                let container = found.entry(name.to_owned()).or_default();
+                match key {
+                    "command" => {
+                        let words = value.trim_matches(['[', ']']).split(", ");
+                        container.command = words.map(str::to_owned).collect();
+                    }
+                    "<<" if value == "*serving" => {
+                        let shared = found["x-serving"].environment.clone();
+                        found.get_mut(name).unwrap().environment.extend(shared);
+                    }
+                    key if indent == 6 || section == "x-serving" => {
+                        container.environment.insert(key.to_owned(), resolved(value));
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    found.remove("x-serving");
+    found
+}
+
+/// The variables in a text, each with its default if it has one.
+fn variables(text: &str) -> Vec<(&str, Option<&str>)> {
+    let opened = text.split("${").skip(1).map(|rest| rest.split('}').next().unwrap());
+    opened.map(|inner| inner.split_once(":-").map_or((inner.split(':').next().unwrap(), None), |(n, d)| (n, Some(d)))).collect()
+}
+
+/// A value as compose hands it on.
+fn resolved(value: &str) -> String {
+    let mut text = value.to_owned();
+    while let Some((before, rest)) = text.split_once("${") {
+        let (inner, after) = rest.split_once('}').unwrap();
+        let with = inner.split_once(":-").map_or(GIVEN, |(_, default)| default);
+        text = format!("{before}{with}{after}");
+    }
+    text
+}
+
+/// The settings that the `NNO__` variables of a container name.
+fn settings(container: &Container) -> Value {
+    let mut all = json!({});
+    for (variable, value) in &container.environment {
+        let Some(path) = variable.strip_prefix("NNO__") else { continue };
+        // As the environment is read: what looks like a number is one.
+        let value = value.parse::<i64>().map_or_else(|_| json!(value), |number| json!(number));
+        let nested = path.rsplit("__").fold(value, |inner, key| json!({ key.to_lowercase(): inner }));
+        put_over(&mut all, nested);
+    }
+    all
+}
+
+/// What the program makes of the settings.
+fn effective(program: &str, set: Value) -> Result<Value> {
+    fn of<S: Service>(set: Value) -> Result<Value> {
+        Ok(serde_json::to_value(with_overrides::<Settings<S::Own>>(S::DEFAULTS, set)?)?)
+    }
+    match program {
+        Registry::NAME => of::<Registry>(set),
+        StackRegistry::NAME => of::<StackRegistry>(set),
+        Onboarding::NAME => of::<Onboarding>(set),
+        Provisioning::NAME => of::<Provisioning>(set),
+        GATEWAY => Ok(serde_json::to_value(with_overrides::<gateway::Settings>(gateway::DEFAULTS, set)?)?),
+        other => bail!("{other} is no program of ours"),
+    }
+}
+
+#[test]
+fn every_variable_is_a_setting() {
+    let mut checked = BTreeSet::new();
+    for (name, container) in &containers() {
+        if container.environment.keys().all(|variable| !variable.starts_with("NNO__")) {
+            continue;
+        }
+        let settings = effective(&container.command[0], settings(container))
+            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        // In a container of its own nothing that it calls is on its loopback: a default that was left in place.
+        let left = settings.to_string().contains("127.0.0.1");
+        assert!(container.command[1] == "migrate" || !left, "{name}: {settings}");
+        checked.insert(name.clone());
+    }
+    let all = SERVICES.iter().flat_map(|name| [(*name).to_owned(), format!("{name}-migrate")]);
+    assert_eq!(checked, all.chain([GATEWAY.to_owned()]).collect());
+}
+
+#[test]
+fn peers_are_where_they_listen() {
+    let containers = containers();
+    let mut checked = 0;
+    for (name, container) in &containers {
+        let bind = if name == GATEWAY { "NNO__HTTP__BIND" } else { "NNO__GRPC__BIND" };
+        for (variable, url) in &container.environment {
+            let Some((host, port)) = url.strip_prefix("http://").and_then(|rest| rest.split_once(':')) else {
+                continue;
+            };
+            let peer = containers.get(host).unwrap_or_else(|| panic!("{name}: {variable}: no such host"));
+            assert_eq!(peer.environment[bind], format!("0.0.0.0:{port}"), "{name}: {variable}");
+            let named = variable.trim_end_matches("__URL").rsplit("__").next().unwrap();
+            assert_eq!(named, host.replace('-', "_").to_uppercase(), "{name}: {variable}");
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 9, "four of the gateway, two of the registry, two of onboarding, one of provisioning");
+}
+
+#[test]
+fn databases_are_named_by_the_rule() {
+    let containers = containers();
+    for service in SERVICES {
+        let expected = ServiceDatabase::of_service(service, GIVEN.into(), GIVEN.into());
+        let url = |role: &str| format!("postgres://{role}:{GIVEN}@{service}-db/{}", expected.name);
+        let environment = |name: String| &containers[&name].environment;
+        assert_eq!(environment(format!("{service}-db"))["SERVICE_DATABASE"], expected.name);
+        assert_eq!(environment(service.to_owned())["NNO__DATABASE__URL"], url(&expected.app));
+        let migrate = environment(format!("{service}-migrate"));
+        assert_eq!(migrate["NNO__DATABASE__OWNER_URL"], url(&expected.owner));
+        assert!(!environment(service.to_owned()).contains_key("NNO__DATABASE__OWNER_URL"), "it serves, no more");
+    }
+}
+
+#[test]
+fn the_example_names_what_compose_takes() {
+    let (file, example) = (read("docker-compose.yml"), read("deploy/.env.example"));
+    let taken: BTreeMap<&str, Option<&str>> = variables(&file).into_iter().collect();
+    let lines = example.lines().filter_map(|line| line.split_once('='));
+    let named: BTreeMap<&str, Option<&str>> = lines
+        .filter(|(name, _)| !name.contains(' '))
+        .map(|(name, value)| name.strip_prefix('#').map_or((name, None), |name| (name, Some(value))))
+        .collect();
+    assert_eq!(taken, named);
+    assert!(taken.contains_key("NNO_OPERATOR_KEY"));
+}
