@@ -9,11 +9,13 @@
 //! - a head that cannot be read, or a URI above 64 KiB: 400;
 //! - more than 96 headers, or a head above 128 KiB: 431. The limits of the settings are lower and told properly;
 //! - a head that does not arrive within `http.head_timeout`: 408. That holds for the first request of a connection.
-//!   A later one that has begun and does not go on is not timed at all: what bounds such connections is their number.
+//!   A later one that has begun and does not go on is not timed at all: what bounds such connections is their number;
+//! - a chunked body that cannot be read: no answer, the connection ends.
 //!
-//! A chunked body that cannot be read ends its connection without an answer. `Expect: 100-continue` is answered before the request is looked at. A client that closes its sending side is taken
+//! `Expect: 100-continue` is answered before the request is looked at. A client that closes its sending side is taken
 //! to be gone: its read is given up, while a write that has arrived whole is carried through. A chunked body to a
-//! service begins to move when 8 KiB have come or all of it has.
+//! service begins to move when 8 KiB have come or all of it has, and the service's answer is read when all of it has
+//! gone.
 
 mod auth;
 mod connection;

@@ -175,3 +175,15 @@ pub(crate) async fn save(
 fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
+
+/// Ends every lease; answers how many there were. The fence grows, so a runner that is not dead after all learns it.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn end_all(c: &mut Conn) -> Result<usize> {
+    let ended = sql_query(
+        "UPDATE sagas SET lease_until = NULL, lease_owner = NULL, fence = fence + 1 \
+         WHERE status IN ('pending', 'running', 'undoing') AND lease_until IS NOT NULL",
+    );
+    Ok(ended.execute(c).await?)
+}

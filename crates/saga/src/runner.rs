@@ -36,6 +36,9 @@ pub struct EngineSettings {
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub poll: Duration,
+    /// No other process runs these sagas: what is held when this one starts is held by the dead, and goes on at once.
+    #[serde(default)]
+    pub alone: bool,
 }
 
 /// Where in a step a test may interfere.
@@ -143,6 +146,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
             concurrency: settings.concurrency.clamp(1, Semaphore::MAX_PERMITS),
             lease: settings.lease.clamp(LEASE.0, LEASE.1),
             poll: settings.poll.clamp(POLL.0, POLL.1),
+            alone: settings.alone,
         };
         let owner = format!("{}-{}", db.service(), domain::id::uuid_v7().simple());
         let due = Due::default();
@@ -152,8 +156,33 @@ impl<A: Send + Sync + 'static> Engine<A> {
     /// Runs sagas until the process stops.
     pub fn start(&self, shutdown: &Shutdown) {
         let span = tracing::info_span!("engine", owner = self.inner.owner);
-        shutdown.spawn(self.clone().find_work(shutdown.clone()).instrument(span.clone()));
+        let (engine, stop) = (self.clone(), shutdown.clone());
+        let work = async move {
+            if engine.inner.settings.alone {
+                engine.succeed_the_dead(&stop).await;
+            }
+            engine.find_work(stop).await;
+        };
+        shutdown.spawn(work.instrument(span.clone()));
         shutdown.spawn(self.clone().find_unknown(shutdown.clone()).instrument(span));
+    }
+
+    /// Ends every lease, when there is no one who could hold one.
+    async fn succeed_the_dead(&self, stop: &Shutdown) {
+        while !stop.has_begun() {
+            let ended = async { lease::end_all(&mut *self.inner.db.conn().await?).await };
+            match ended.await {
+                Ok(sagas) => return tracing::info!(sagas, "leases of an earlier process ended"),
+                Err(error) => {
+                    tracing::warn!(
+                        error = error.message(),
+                        context = error.log_context(),
+                        "cannot end leases"
+                    );
+                    stop.sleep(self.inner.settings.poll).await;
+                }
+            }
+        }
     }
 
     /// Runs one saga that is due as far as it goes now; answers whether there was one. For tests.

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -103,7 +103,7 @@ async fn a_service_that_is_silent_is_504(#[case] method: Method, #[case] body: &
     let started = Instant::now();
     let response = world.request(method, "/api/v1/platforms").body(body).send().await.unwrap();
     assert_eq!(refusal(response).await, (504, "GATEWAY_TIMEOUT".to_owned()));
-    assert!((250..2000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    assert!((250..5000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn an_answer_that_does_not_go_on_is_given_up() {
     let response = world.get("/api/v1/platforms").await;
     assert_eq!(response.status(), 200);
     let started = Instant::now();
-    assert!(response.text().await.is_err());
+    assert!(timeout(raw::LONG, response.text()).await.unwrap().is_err());
     assert!(started.elapsed() < Duration::from_secs(3));
 }
 

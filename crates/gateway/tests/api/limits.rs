@@ -113,7 +113,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         let n = reading.read(&mut answer).await.unwrap();
         let text = String::from_utf8_lossy(&answer[..n]).into_owned();
         assert!(text.starts_with("HTTP/1.1 408 ") && text.contains("REQUEST_TIMEOUT"), "{text}");
-        assert!((250..2000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+        assert!((250..5000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
         trickle.abort();
     }
 }

@@ -129,7 +129,8 @@ async fn nothing_here(request: HttpRequest, paths: web::Data<Paths>) -> HttpResu
     let at_path = paths.0.iter().filter(|(pattern, _)| pattern.is_match(request.path()));
     let mut allowed: Vec<&str> = at_path.flat_map(|(_, methods)| methods.iter().copied()).collect();
     allowed.dedup();
-    if allowed.is_empty() {
+    // A path that fits a template whose own rule it breaks, such as an id that can be none, names nothing.
+    if allowed.is_empty() || allowed.contains(&request.method().as_str()) {
         let message = format!("There is nothing at '{}'", request.path());
         return Err(HttpError(Error::new(Kind::NotFound, message)));
     }

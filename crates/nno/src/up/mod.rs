@@ -65,7 +65,7 @@ pub(crate) struct Args {
     #[arg(long, env = "NNO_POSTGRES_BIN")]
     postgres_bin: Option<PathBuf>,
     /// What is logged: the words of tracing's EnvFilter
-    #[arg(long, env = "NNO_LOG", default_value = "info")]
+    #[arg(long, env = "NNO_LOG", default_value = "info,actix_server=warn")]
     log: String,
     /// Where traces and metrics go: OTLP over gRPC, such as http://127.0.0.1:4317 [default: nowhere]
     #[arg(long, env = "NNO_OTLP_ENDPOINT", default_value = "", hide_default_value = true)]
@@ -73,7 +73,6 @@ pub(crate) struct Args {
 }
 
 /// Whatever it is: what is refused while the arguments are read is also repeated.
-#[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
 fn unseen(text: &str) -> Result<Secret, Infallible> {
     Ok(Secret::new(text))
 }

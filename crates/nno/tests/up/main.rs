@@ -6,6 +6,8 @@ mod crash;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod refusal;
 #[cfg(test)]
 mod start;

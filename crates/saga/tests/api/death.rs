@@ -10,12 +10,13 @@ use std::{
 
 use domain::Kind;
 use futures_util::future::join_all;
+use kit::shutdown::Shutdown;
 use saga::{Cause, Interpose, OnFailure, Point, Verdict};
 use tokio::time::Instant;
 
 use crate::{
     steps::{Act, POLICY, STEPS, definition},
-    world::{World, attempts, kind, undo_attempts},
+    world::{UNDO, World, attempts, kind, undo_attempts},
 };
 
 const POINTS: [Point; 4] = [Point::BeforeIntent, Point::AfterIntent, Point::AfterEffect, Point::AfterRecord];
@@ -86,6 +87,25 @@ async fn taken_over_everywhere(undo: bool) {
     let world = World::new().await;
     let cases = POINTS.iter().flat_map(|point| (0..STEPS.len()).map(move |at| (at, *point)));
     join_all(cases.map(|(at, point)| taken_over(&world, at, undo, point))).await;
+}
+
+/// A process that is the only one knows that who held a saga is dead.
+#[tokio::test]
+async fn one_that_is_alone_takes_over_at_once() {
+    let world = World::new().await;
+    let id = world.begin(UNDO).await;
+    let (interpose, died) = die("b", false, Point::AfterEffect);
+    let first = world.engine(|setup| setup.interpose = Some(interpose));
+    assert!(first.turn().await.unwrap());
+    assert!(died.load(Ordering::SeqCst) && world.told(id).await.saga.lease_until.is_some());
+    let second = world.engine(|setup| setup.settings.alone = true);
+    let stop = Shutdown::new();
+    second.start(&stop);
+    let told = world.at_rest(id).await;
+    world.assert_completed(&told).await;
+    assert_eq!(attempts(&told), [1, 2, 1]);
+    stop.begin();
+    stop.drained().await;
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ async fn pages_hold_every_saga_that_passes_once_and_in_order() {
 async fn steps_of_a_page_are_one_statement() {
     let world = World::new().await;
     let (one, two, _) = (world.begin(UNDO).await, world.begin(UNDO).await, world.begin(UNDO).await);
-    let steps = saga::steps_of(&mut *world.pool.conn().await.unwrap(), &[two, one]).await.unwrap();
+    let steps = saga::steps_of(&mut world.pool.conn().await.unwrap(), &[two, one]).await.unwrap();
     let told: Vec<_> = steps.iter().map(|step| (step.saga_id, step.name.as_str())).collect();
     let (first, second) = (one.min(two), one.max(two));
     let expected = [first, second].into_iter().flat_map(|id| ["a", "b", "c"].map(|name| (id, name)));

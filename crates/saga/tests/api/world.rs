@@ -73,7 +73,8 @@ impl Default for Setup {
     fn default() -> Self {
         let definitions =
             vec![definition(UNDO, OnFailure::Undo, POLICY), definition(STOP, OnFailure::Stop, POLICY)];
-        let settings = EngineSettings { concurrency: 8, lease: LONG, poll: Duration::from_millis(20) };
+        let settings =
+            EngineSettings { concurrency: 8, lease: LONG, poll: Duration::from_millis(20), alone: false };
         Self { name: "first", settings, definitions, interpose: None, pool: None }
     }
 }
@@ -133,15 +134,15 @@ impl World {
     }
 
     pub(crate) async fn told(&self, id: Uuid) -> Told {
-        saga::by_id(&*self.pool.conn().await.unwrap(), "saga", id).await.unwrap()
+        saga::by_id(&self.pool.conn().await.unwrap(), "saga", id).await.unwrap()
     }
 
     pub(crate) async fn ask_undo(&self, id: Uuid) -> bool {
-        saga::ask_undo(&mut *self.pool.conn().await.unwrap(), id, "someone changed their mind").await.unwrap()
+        saga::ask_undo(&mut self.pool.conn().await.unwrap(), id, "someone changed their mind").await.unwrap()
     }
 
     pub(crate) async fn retry(&self, id: Uuid) -> bool {
-        saga::retry(&mut *self.pool.conn().await.unwrap(), id).await.unwrap()
+        saga::retry(&mut self.pool.conn().await.unwrap(), id).await.unwrap()
     }
 
     /// Has the engine run until the saga is at rest.

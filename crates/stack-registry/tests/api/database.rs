@@ -107,6 +107,10 @@ async fn postgres_orders_versions_as_semver_does() {
     let listed: Vec<&str> = listed.iter().map(|one| one["version"].as_str().unwrap()).collect();
     assert_eq!(listed, expected.iter().map(ToString::to_string).collect::<Vec<_>>());
 
+    // Wherever the cluster was made: this one's own collation may be that of bytes.
+    let collated = "information_schema.columns WHERE column_name = 'sort_key' AND collation_name = 'C'";
+    assert_eq!(catalogue.count(collated).await, 1);
+
     catalogue.publish("shop", "0.0.0-a").await;
     let newest = expected.iter().find(|version| version.pre.is_empty()).map(ToString::to_string);
     assert_eq!(catalogue.latest("shop").await, newest);

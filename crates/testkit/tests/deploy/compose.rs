@@ -73,7 +73,11 @@ fn containers() -> BTreeMap<String, Container> {
 /// The variables in a text, each with its default if it has one.
 fn variables(text: &str) -> Vec<(&str, Option<&str>)> {
     let opened = text.split("${").skip(1).map(|rest| rest.split('}').next().unwrap());
-    opened.map(|inner| inner.split_once(":-").map_or((inner.split(':').next().unwrap(), None), |(n, d)| (n, Some(d)))).collect()
+    opened
+        .map(|inner| {
+            inner.split_once(":-").map_or((inner.split(':').next().unwrap(), None), |(n, d)| (n, Some(d)))
+        })
+        .collect()
 }
 
 /// A value as compose hands it on.
@@ -150,7 +154,10 @@ fn peers_are_where_they_listen() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 9, "four of the gateway, two of the registry, two of onboarding, one of provisioning");
+    assert_eq!(
+        checked, 9,
+        "four of the gateway, two of the registry, two of onboarding, one of provisioning"
+    );
 }
 
 #[test]
@@ -164,7 +171,10 @@ fn databases_are_named_by_the_rule() {
         assert_eq!(environment(service.to_owned())["NNO__DATABASE__URL"], url(&expected.app));
         let migrate = environment(format!("{service}-migrate"));
         assert_eq!(migrate["NNO__DATABASE__OWNER_URL"], url(&expected.owner));
-        assert!(!environment(service.to_owned()).contains_key("NNO__DATABASE__OWNER_URL"), "it serves, no more");
+        assert!(
+            !environment(service.to_owned()).contains_key("NNO__DATABASE__OWNER_URL"),
+            "it serves, no more"
+        );
     }
 }
 

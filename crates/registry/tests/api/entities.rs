@@ -1,0 +1,246 @@
+//! The tree of tenants.
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{World, faults, ids, text};
+
+fn entities(platform: &str) -> String {
+    format!("/api/v1/platforms/{platform}/entities")
+}
+
+#[tokio::test]
+async fn one_is_made_and_read() {
+    let world = World::start().await;
+    let platform = world.platform("shop").await;
+    let tenant = world.tenant(&platform, "acme").await;
+    let body = json!({ "name": "West", "slug": "west", "type": "subtenant", "parentId": tenant });
+    let made = world.post(&entities(&platform), body).await.expect(201);
+    let fields = [
+        ("platformId", json!(platform)),
+        ("parentId", json!(tenant)),
+        ("type", json!("subtenant")),
+        ("name", json!("West")),
+        ("slug", json!("west")),
+        ("status", json!("active")),
+        ("deletedAt", Value::Null),
+    ];
+    for (name, value) in fields {
+        assert_eq!(made[name], value, "{name}");
+    }
+    assert!(made.get("depth").is_none() && made.get("path").is_none());
+    let path = format!("{}/{}", entities(&platform), text(&made, "id"));
+    let read = world.get(&path).await;
+    let etag = read.header("etag").unwrap().to_owned();
+    assert_eq!(read.expect(200), made);
+    let again = world.send(Method::GET, &path, &Value::Null, &[("If-None-Match", &etag)]).await;
+    assert_eq!(again.status, 304);
+    let other = world.platform("other").await;
+    world.get(&format!("{}/{tenant}", entities(&other))).await.expect_error(404, "NOT_FOUND");
+    let body = json!({ "name": "A", "slug": "a", "type": "tenant", "parentId": null });
+    world.post(&entities(&platform), body).await.expect(201);
+}
+
+#[tokio::test]
+async fn what_a_tree_refuses() {
+    let world = World::start().await;
+    let (platform, other) = (world.platform("a").await, world.platform("b").await);
+    let (tenant, stranger) = (world.tenant(&platform, "t").await, world.tenant(&other, "t").await);
+    let gone = world.tenant(&platform, "gone").await;
+    world.delete(&format!("{}/{gone}", entities(&platform))).await.expect(200);
+    let post = |kind: &'static str, parent: Value| {
+        world.post(&entities(&platform), json!({ "name": "A", "slug": "a", "type": kind, "parentId": parent })).into_fault()
+    };
+    for (kind, parent) in [
+        ("tenant", json!(tenant)),
+        ("subtenant", Value::Null),
+        ("subtenant", json!("aaaaaaaaaa")),
+        ("subtenant", json!(stranger)),
+        ("subtenant", json!(gone)),
+        ("subtenant", json!(platform)),
+        ("subtenant", json!("NO")),
+    ] {
+        assert_eq!(post(kind, parent.clone()).await, ["parentId"], "{kind} {parent}");
+    }
+    let wrong = json!({ "slug": "NO", "type": "team", "owner": 1 });
+    let mut told = faults(world.post(&entities(&platform), wrong).await);
+    told.sort();
+    assert_eq!(told, ["name", "owner", "slug", "type"]);
+    let body = json!({ "name": "A", "slug": "a", "type": "tenant" });
+    world.post(&entities("aaaaaaaaaa"), body).await.expect_error(404, "NOT_FOUND");
+    assert_eq!(world.number("SELECT count(*) FROM entities").await, 3);
+}
+
+/// Reads the faults of an answer that is still to come.
+trait IntoFault {
+    async fn into_fault(self) -> Vec<String>;
+}
+
+impl<F: Future<Output = testkit::Response>> IntoFault for F {
+    async fn into_fault(self) -> Vec<String> {
+        faults(self.await)
+    }
+}
+
+#[tokio::test]
+async fn at_most_sixteen_levels() {
+    let world = World::start().await;
+    let platform = world.platform("a").await;
+    let mut line = vec![world.tenant(&platform, "l1").await];
+    for level in 2..=16 {
+        line.push(world.subtenant(&platform, &format!("l{level}"), line.last().unwrap()).await);
+    }
+    let too_deep = json!({ "name": "A", "slug": "l17", "type": "subtenant", "parentId": line[15] });
+    assert_eq!(faults(world.post(&entities(&platform), too_deep).await), ["parentId"]);
+
+    let branch = async |id: &str, which: &str| {
+        ids(&world.get(&format!("{}/{id}/{which}", entities(&platform))).await.expect(200))
+    };
+    let above: Vec<_> = line[..15].iter().rev().cloned().collect();
+    assert_eq!(branch(&line[15], "ancestors").await, above);
+    assert_eq!(branch(&line[0], "descendants").await, line[1..]);
+    assert!(branch(&line[0], "ancestors").await.is_empty() && branch(&line[15], "descendants").await.is_empty());
+}
+
+#[tokio::test]
+async fn branches_hold_what_is_theirs() {
+    let world = World::start().await;
+    let platform = world.platform("a").await;
+    let (one, two) = (world.tenant(&platform, "one").await, world.tenant(&platform, "two").await);
+    let first = world.subtenant(&platform, "first", &one).await;
+    let deep = world.subtenant(&platform, "deep", &first).await;
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    let second = world.subtenant(&platform, "second", &one).await;
+    let gone = world.subtenant(&platform, "gone", &one).await;
+    world.delete(&format!("{}/{gone}", entities(&platform))).await.expect(200);
+    let branch = async |id: &str, which: &str| {
+        ids(&world.get(&format!("{}/{id}/{which}", entities(&platform))).await.expect(200))
+    };
+    assert_eq!(branch(&one, "descendants").await, [first.clone(), second, deep.clone()]);
+    assert!(branch(&two, "descendants").await.is_empty());
+    assert_eq!(branch(&deep, "ancestors").await, [first, one]);
+    for which in ["ancestors", "descendants"] {
+        world.get(&format!("{}/{gone}/{which}", entities(&platform))).await.expect_error(404, "NOT_FOUND");
+        world.get(&format!("{}/aaaaaaaaaa/{which}", entities(&platform))).await.expect_error(404, "NOT_FOUND");
+    }
+}
+
+#[tokio::test]
+async fn a_slug_is_taken_within_its_platform_until_deleted() {
+    let world = World::start().await;
+    let (platform, other) = (world.platform("a").await, world.platform("b").await);
+    let first = world.tenant(&platform, "acme").await;
+    world.tenant(&other, "acme").await;
+    let body = json!({ "name": "A", "slug": "acme", "type": "tenant" });
+    world.post(&entities(&platform), body.clone()).await.expect_error(409, "ALREADY_EXISTS");
+    world.delete(&format!("{}/{first}", entities(&platform))).await.expect(200);
+    let answers = join_all((0..8).map(|_| world.post(&entities(&platform), body.clone()))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| answer.status == 409).count(), 7);
+}
+
+#[tokio::test]
+async fn lists_by_type_with_exact_totals() {
+    let world = World::start().await;
+    let (platform, other) = (world.platform("a").await, world.platform("b").await);
+    let tenant = world.tenant(&platform, "t").await;
+    let mut subs = Vec::new();
+    for n in 0..3 {
+        subs.push(world.subtenant(&platform, &format!("s{n}"), &tenant).await);
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    world.tenant(&other, "t").await;
+    world.delete(&format!("{}/{}", entities(&platform), subs[0])).await.expect(200);
+    let list = async |query: &str| {
+        let page = world.get(&format!("{}{query}", entities(&platform))).await.expect(200);
+        (ids(&page), page["pagination"]["total"].as_i64().unwrap())
+    };
+    assert_eq!(list("").await, (vec![subs[2].clone(), subs[1].clone(), tenant.clone()], 3));
+    assert_eq!(list("?type=subtenant&limit=1").await, (vec![subs[2].clone()], 2));
+    assert_eq!(list("?type=tenant").await, (vec![tenant], 1));
+    assert_eq!(faults(world.get(&format!("{}?type=team", entities(&platform))).await), ["type"]);
+    world.get(&entities("aaaaaaaaaa")).await.expect_error(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_patch_changes_what_it_names() {
+    let world = World::start().await;
+    let platform = world.platform("a").await;
+    let path = format!("{}/{}", entities(&platform), world.tenant(&platform, "t").await);
+    let seen = world.get(&path).await.header("etag").unwrap().to_owned();
+    let after = world.patch(&path, json!({ "name": "New", "status": "suspended" })).await.expect(200);
+    assert_eq!((&after["name"], &after["status"], &after["slug"]), (&json!("New"), &json!("suspended"), &json!("t")));
+    let stale = world.send(Method::PATCH, &path, &json!({ "name": "B" }), &[("If-Match", &seen)]).await;
+    stale.expect_error(412, "PRECONDITION_FAILED");
+    for body in [json!({ "slug": "b" }), json!({ "status": "gone" }), json!({ "parentId": null })] {
+        world.patch(&path, body).await.expect_error(400, "VALIDATION_ERROR");
+    }
+    assert_eq!(world.patch(&path, json!({ "status": "deleted" })).await.expect(200)["status"], "deleted");
+    world.get(&path).await.expect_error(404, "NOT_FOUND");
+    let page = world.get(&entities(&platform)).await.expect(200);
+    assert_eq!(page["pagination"]["total"], 0);
+}
+
+#[tokio::test]
+async fn one_that_others_hang_on_is_not_deleted() {
+    let world = World::start().await;
+    let platform = world.platform("a").await;
+    let tenant = world.tenant(&platform, "t").await;
+    let child = world.subtenant(&platform, "c", &tenant).await;
+    let resource = world.resource(&platform, &tenant, "x").await;
+    let path = format!("{}/{tenant}", entities(&platform));
+    for _ in 0..2 {
+        let details = world.delete(&path).await.expect_error(409, "HAS_DEPENDENTS");
+        assert_eq!(details["dependents"], json!({ "entities": 1, "stacks": 0, "resources": 1 }));
+    }
+    let patched = world.patch(&path, json!({ "status": "deleted" })).await;
+    patched.expect_error(409, "HAS_DEPENDENTS");
+    world.delete(&format!("{}/{child}", entities(&platform))).await.expect(200);
+    world.delete(&format!("/api/v1/platforms/{platform}/resources/{resource}")).await.expect(200);
+    assert_eq!(world.delete(&path).await.expect(200), json!({ "success": true }));
+
+    let with_stack = world.tenant(&platform, "s").await;
+    world.stack(&platform, &with_stack, "main").await;
+    let details = world.delete(&format!("{}/{with_stack}", entities(&platform))).await.expect_error(409, "HAS_DEPENDENTS");
+    assert_eq!(details["dependents"], json!({ "entities": 0, "stacks": 1, "resources": 0 }));
+}
+
+#[tokio::test]
+async fn nothing_is_left_under_one_that_is_deleted_meanwhile() {
+    let world = World::start().await;
+    let platform = world.platform("a").await;
+    for round in 0..12 {
+        let tenant = world.tenant(&platform, &format!("t{round}")).await;
+        let path = format!("{}/{tenant}", entities(&platform));
+        let child = json!({ "name": "C", "slug": format!("c{round}"), "type": "subtenant", "parentId": tenant });
+        let (entities, resources) = (entities(&platform), format!("{path}/resources"));
+        let body = crate::world::resource_body(&format!("r{round}"));
+        let (deleted, made, registered) =
+            tokio::join!(world.delete(&path), world.post(&entities, child), world.post(&resources, body));
+        let added = [made.status, registered.status].iter().filter(|status| **status == 201).count();
+        assert!((deleted.status == 200) == (added == 0), "{} {} {}", deleted.body, made.body, registered.body);
+    }
+    let orphans = "SELECT count(*) FROM entities c JOIN entities p ON p.id = c.parent_id \
+                   WHERE c.deleted_at IS NULL AND p.deleted_at IS NOT NULL";
+    assert_eq!(world.number(orphans).await, 0);
+}
+
+#[tokio::test]
+async fn nothing_is_made_in_a_platform_that_is_deleted_meanwhile() {
+    let world = World::start().await;
+    for round in 0..12 {
+        let platform = world.platform(&format!("p{round}")).await;
+        let path = format!("/api/v1/platforms/{platform}");
+        let entities = entities(&platform);
+        let made = join_all((0..3).map(|n| {
+            world.post(&entities, json!({ "name": "A", "slug": format!("s{n}"), "type": "tenant" }))
+        }));
+        let (deleted, made) = tokio::join!(world.delete(&path), made);
+        deleted.expect(200);
+        assert!(made.iter().all(|answer| answer.status == 201 || answer.status == 404));
+    }
+    // What was made was made before: its platform's deletion waited for it.
+    let late = "SELECT count(*) FROM entities e JOIN platforms p ON p.id = e.platform_id WHERE e.xmin::text::bigint > p.xmin::text::bigint";
+    assert_eq!(world.number(late).await, 0);
+}

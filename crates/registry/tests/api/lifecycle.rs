@@ -1,0 +1,122 @@
+//! The life of a platform.
+
+use std::time::Duration;
+
+use domain::platform::{PlatformEvent, PlatformStatus};
+use serde_json::{Value, json};
+
+use crate::world::{World, text};
+
+#[tokio::test]
+async fn every_verb_in_every_status() {
+    let world = World::start().await;
+    let id = world.platform("shop").await;
+    let verbs = [
+        ("suspend", PlatformEvent::Suspend),
+        ("restore", PlatformEvent::Restore),
+        ("cancel", PlatformEvent::Cancel),
+        ("delete", PlatformEvent::Delete),
+    ];
+    for from in PlatformStatus::ALL.iter().filter(|status| **status != PlatformStatus::Deleted) {
+        for (verb, event) in verbs {
+            let reset = format!("UPDATE platforms SET status = '{from}', deleted_at = NULL WHERE id = '{id}'");
+            world.sql(&reset).await;
+            let answer = world.post(&format!("/api/v1/platforms/{id}/{verb}"), json!({ "reason": "why" })).await;
+            match from.after(event) {
+                Ok(to) => assert_eq!(answer.expect(200)["status"], to.as_str(), "{from} {verb}"),
+                Err(error) => {
+                    let details = answer.expect_error(409, "INVALID_TRANSITION");
+                    assert_eq!(Value::Object(error.details().clone()), details, "{from} {verb}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_status_in_a_patch_is_a_verb() {
+    let world = World::start().await;
+    let path = format!("/api/v1/platforms/{}", world.platform("shop").await);
+    let status = |status: &'static str| world.patch(&path, json!({ "status": status }));
+    status("active").await.expect_error(409, "INVALID_TRANSITION");
+    status("deleted").await.expect_error(409, "INVALID_TRANSITION");
+    let suspended = status("suspended").await.expect(200);
+    assert!(suspended["suspendedAt"].is_string());
+    assert!(status("active").await.expect(200)["suspendedAt"].is_null());
+    status("suspended").await.expect(200);
+    assert_eq!(status("deleted").await.expect(200)["status"], "deleted");
+    world.get(&path).await.expect_error(404, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn what_happened_is_told_newest_first() {
+    let world = World::start().await;
+    let path = format!("/api/v1/platforms/{}", world.platform("shop").await);
+    let done = world.post(&format!("{path}/suspend"), json!({ "reason": "unpaid" })).await.expect(200);
+    assert_eq!(done["suspensionReason"], "unpaid");
+    world.post(&format!("{path}/restore"), Value::Null).await.expect(200);
+    let done = world.post(&format!("{path}/cancel"), json!({ "reason": "moves" })).await.expect(200);
+    assert_eq!(done["cancellationReason"], "moves");
+    assert!(done["cancelledAt"].is_string());
+    world.post(&format!("{path}/suspend"), json!({})).await.expect_error(409, "INVALID_TRANSITION");
+
+    let list = world.get(&format!("{path}/lifecycle")).await.expect(200);
+    let told: Vec<_> =
+        list["data"].as_array().unwrap().iter().map(|e| (e["fromStatus"].clone(), e["toStatus"].clone(), e["reason"].clone())).collect();
+    let expected = [
+        (json!("active"), json!("pending_cancellation"), json!("moves")),
+        (json!("suspended"), json!("active"), Value::Null),
+        (json!("active"), json!("suspended"), json!("unpaid")),
+        (Value::Null, json!("active"), Value::Null),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(list["pagination"]["total"], 4);
+    assert_eq!((&list["data"][0]["triggeredBy"], &list["data"][0]["triggerType"]), (&json!("operator"), &json!("operator")));
+    for (body, field) in [(json!({ "reason": 1 }), "reason"), (json!({ "why": "x" }), "why")] {
+        let told = crate::world::faults(world.post(&format!("{path}/restore"), body).await);
+        assert_eq!(told, [field]);
+    }
+}
+
+#[tokio::test]
+async fn deleting_with_the_infrastructure_leaves_a_job_for_provisioning() {
+    let world = World::start().await;
+    let (kept, gone) = (world.platform("kept").await, world.platform("gone").await);
+    world.delete(&format!("/api/v1/platforms/{kept}")).await.expect(200);
+    world.post(&format!("/api/v1/platforms/{gone}/suspend"), json!({})).await.expect(200);
+    let answer = world.post(&format!("/api/v1/platforms/{gone}/delete"), json!({})).await.expect(200);
+    assert_eq!((&answer["id"], &answer["status"]), (&json!(gone), &json!("deleted")));
+    let jobs = |id: &str| {
+        format!(
+            "SELECT count(*) FROM outbox WHERE destination = 'provisioning' AND type = 'provisioning.job' \
+             AND data->>'type' = 'DEPROVISION_PLATFORM' AND data->>'platformId' = '{id}'"
+        )
+    };
+    assert_eq!((world.number(&jobs(&gone)).await, world.number(&jobs(&kept)).await), (1, 0));
+}
+
+#[tokio::test]
+async fn a_cancelled_one_ends_with_its_period() {
+    let world = World::start_with(json!({ "service": { "cancellation_period": "1ms" } })).await;
+    let (ends, restored) = (world.platform("ends").await, world.platform("restored").await);
+    for id in [&ends, &restored] {
+        world.post(&format!("/api/v1/platforms/{id}/cancel"), json!({})).await.expect(200);
+    }
+    world.post(&format!("/api/v1/platforms/{restored}/restore"), json!({})).await.expect(200);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    // The worker looks when it starts.
+    let _replica = world.replica(json!({})).await;
+    let path = format!("/api/v1/platforms/{ends}");
+    for _ in 0..100 {
+        if world.get(&path).await.expect(200)["status"] == "cancelled" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let list = world.get(&format!("{path}/lifecycle")).await.expect(200);
+    let newest = &list["data"][0];
+    assert_eq!(text(newest, "toStatus"), "cancelled");
+    assert_eq!((text(newest, "triggeredBy"), text(newest, "triggerType")), ("service:registry".into(), "system".into()));
+    let other = world.get(&format!("/api/v1/platforms/{restored}")).await.expect(200);
+    assert_eq!(other["status"], "active");
+}

@@ -1,0 +1,156 @@
+//! A running registry, and what is put into it.
+
+use std::{fs, ops::Deref};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use diesel::{QueryableByName, sql_query, sql_types::BigInt};
+use diesel_async::RunQueryDsl;
+use domain::{Error, Result};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use kit::grpc::PeerCall;
+use registry::Registry;
+use reqwest::Method;
+use rpc::registry::registry_client::RegistryClient;
+use serde_json::{Value, json};
+use testkit::{Response, TestService};
+use tonic::{Request, Response as Answer, Status, transport::Channel};
+
+pub(crate) struct World(TestService);
+
+impl Deref for World {
+    type Target = TestService;
+
+    fn deref(&self) -> &TestService {
+        &self.0
+    }
+}
+
+/// A text field of an answer.
+#[track_caller]
+pub(crate) fn text(thing: &Value, field: &str) -> String {
+    thing[field].as_str().unwrap_or_else(|| panic!("no {field} in {thing}")).to_owned()
+}
+
+/// The paths of the fields that an answer says are not valid.
+#[track_caller]
+pub(crate) fn faults(answer: Response) -> Vec<String> {
+    let details = answer.expect_error(400, "VALIDATION_ERROR");
+    details["fields"].as_array().unwrap().iter().map(|fault| text(fault, "path")).collect()
+}
+
+/// The ids of a list's page.
+pub(crate) fn ids(page: &Value) -> Vec<String> {
+    page["data"].as_array().unwrap().iter().map(|one| text(one, "id")).collect()
+}
+
+pub(crate) fn resource_body(cf_name: &str) -> Value {
+    json!({
+        "stackId": "default", "resourceType": "worker", "serviceName": "auth", "environment": "prod", "cfName": cf_name,
+    })
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self(TestService::start::<Registry>().await)
+    }
+
+    pub(crate) async fn start_with(overrides: Value) -> Self {
+        Self(TestService::start_with::<Registry>(overrides).await)
+    }
+
+    /// A second replica on the same database, which the first must outlive.
+    pub(crate) async fn replica(&self, overrides: Value) -> Self {
+        let mut set = json!({
+            "database": { "url": self.db.app_url },
+            "identity": { "keys_dir": self.keys.dir() },
+        });
+        kit::config::put_over(&mut set, overrides);
+        Self(TestService::start_with::<Registry>(set).await)
+    }
+
+    /// The id of a new active platform.
+    pub(crate) async fn platform(&self, slug: &str) -> String {
+        text(&self.post("/api/v1/platforms", json!({ "name": "Shop", "slug": slug })).await.expect(201), "id")
+    }
+
+    /// The id of a new tenant.
+    pub(crate) async fn tenant(&self, platform: &str, slug: &str) -> String {
+        let body = json!({ "name": "Tenant", "slug": slug, "type": "tenant" });
+        text(&self.post(&format!("/api/v1/platforms/{platform}/entities"), body).await.expect(201), "id")
+    }
+
+    /// The id of a new subtenant.
+    pub(crate) async fn subtenant(&self, platform: &str, slug: &str, parent: &str) -> String {
+        let body = json!({ "name": "Subtenant", "slug": slug, "type": "subtenant", "parentId": parent });
+        text(&self.post(&format!("/api/v1/platforms/{platform}/entities"), body).await.expect(201), "id")
+    }
+
+    /// The id of a new custom stack.
+    pub(crate) async fn stack(&self, platform: &str, tenant: &str, name: &str) -> String {
+        let body = json!({ "tenantId": tenant, "name": name });
+        text(&self.post(&format!("/api/v1/platforms/{platform}/stacks"), body).await.expect(201), "id")
+    }
+
+    /// The id of a new resource; the platform's own id as the entity makes it the platform's.
+    pub(crate) async fn resource(&self, platform: &str, entity: &str, cf_name: &str) -> String {
+        let path = format!("/api/v1/platforms/{platform}/entities/{entity}/resources");
+        text(&self.post(&path, resource_body(cf_name)).await.expect(201), "id")
+    }
+
+    /// Sends a request with more than its body.
+    pub(crate) async fn post_with(&self, path: &str, body: Value, headers: &[(&str, &str)]) -> Response {
+        self.send(Method::POST, path, &body, headers).await
+    }
+
+    /// Sends a request of someone whose scope is `scope`, such as `{"platform": id}`; a null body is none.
+    pub(crate) async fn send_as(&self, scope: &Value, method: Method, path: &str, body: &Value) -> Response {
+        let mut request = self.anonymous(method, path).bearer_auth(self.token(scope, "platform-admin"));
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        Response::read(request.send().await.unwrap()).await
+    }
+
+    /// What the gateway would sign for someone with this scope; a scope cannot be made but from a token.
+    fn token(&self, scope: &Value, role: &str) -> String {
+        let pem = fs::read_to_string(self.keys.dir().join("private/gateway.pem")).unwrap();
+        let inner: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+        let key = EncodingKey::from_ed_der(&STANDARD.decode(inner).unwrap());
+        let claims = json!({
+            "iss": "gateway", "aud": "registry", "sub": "user:ada", "exp": jsonwebtoken::get_current_timestamp() + 50,
+            "actor": "user", "role": role, "scope": scope,
+        });
+        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &key).unwrap()
+    }
+
+    /// Runs SQL as the role that serves.
+    pub(crate) async fn sql(&self, sql: &str) {
+        sql_query(sql).execute(&mut self.db.connect().await).await.unwrap();
+    }
+
+    /// The number that a query gives.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            n: i64,
+        }
+        let row: Row = sql_query(format!("SELECT ({sql})::bigint AS n")).get_result(&mut self.db.connect().await).await.unwrap();
+        row.n
+    }
+
+    /// How much was ever written: every write leaves an audit entry.
+    pub(crate) async fn writes(&self) -> i64 {
+        self.number("SELECT count(*) FROM audit_log").await
+    }
+
+    /// Calls a method as `process`, under `key` if one is given.
+    pub(crate) async fn call<M, T, F>(&self, process: &str, key: Option<&str>, message: M, send: F) -> Result<T, Error>
+    where
+        F: AsyncFnOnce(RegistryClient<Channel>, Request<M>) -> Result<Answer<T>, Status>,
+    {
+        let peer = self.peer(process);
+        let request = peer.request(&self.ctx(process), PeerCall { key, deadline: None }, message)?;
+        peer.answer(send(RegistryClient::new(peer.channel()), request).await)
+    }
+}

@@ -1,0 +1,147 @@
+//! What is true of every write, shown with platforms: repetitions, dry runs, preconditions, records.
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{World, text};
+
+const PLATFORMS: &str = "/api/v1/platforms";
+
+#[tokio::test]
+async fn a_repetition_gets_the_first_answer() {
+    let world = World::start().await;
+    let (body, key) = (json!({ "name": "A", "slug": "a" }), [("Idempotency-Key", "k-1")]);
+    let first = world.post_with(PLATFORMS, body.clone(), &key).await;
+    assert_eq!(first.header("idempotent-replayed"), None);
+    let writes = world.writes().await;
+    for _ in 0..2 {
+        let again = world.post_with(PLATFORMS, body.clone(), &key).await;
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+        assert_eq!(again.header("etag"), first.header("etag"));
+        assert_eq!((again.status, &again.body), (first.status, &first.body));
+    }
+    assert_eq!(world.writes().await, writes);
+    let other = world.post_with(PLATFORMS, json!({ "name": "A", "slug": "b" }), &key).await;
+    other.expect_error(422, "IDEMPOTENCY_MISMATCH");
+    let path = format!("{PLATFORMS}/{}/suspend", text(&first.body, "id"));
+    world.post_with(&path, body, &key).await.expect_error(422, "IDEMPOTENCY_MISMATCH");
+    // A failure is not kept: the same key may be tried again.
+    let taken = [("Idempotency-Key", "k-2")];
+    world.post_with(PLATFORMS, json!({ "name": "A", "slug": "a" }), &taken).await.expect_error(409, "ALREADY_EXISTS");
+    world.post_with(PLATFORMS, json!({ "name": "A", "slug": "c" }), &taken).await.expect(201);
+    for bad in ["", &"x".repeat(256)] {
+        let answer = world.post_with(PLATFORMS, json!({ "name": "A", "slug": "d" }), &[("Idempotency-Key", bad)]).await;
+        answer.expect_error(400, "VALIDATION_ERROR");
+    }
+}
+
+#[tokio::test]
+async fn repetitions_at_the_same_time_make_one_thing() {
+    let world = World::start().await;
+    let body = json!({ "name": "A", "slug": "a" });
+    let answers = join_all((0..12).map(|_| world.post_with(PLATFORMS, body.clone(), &[("Idempotency-Key", "k")]))).await;
+    let mut made = Vec::new();
+    for answer in answers {
+        if answer.status == 201 {
+            made.push(answer.body);
+        } else {
+            answer.expect_error(409, "CONFLICT");
+        }
+    }
+    assert!(!made.is_empty() && made.iter().all(|one| *one == made[0]), "{made:?}");
+    let list = world.get(PLATFORMS).await.expect(200);
+    assert_eq!((list["data"].as_array().unwrap().len(), &list["pagination"]["total"]), (1, &json!(1)));
+}
+
+#[tokio::test]
+async fn of_many_who_want_a_slug_one_gets_it() {
+    let world = World::start().await;
+    let answers = join_all((0..12).map(|n| world.post(PLATFORMS, json!({ "name": format!("{n}"), "slug": "a" })))).await;
+    let made = answers.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!((made, answers.iter().filter(|answer| answer.status == 409).count()), (1, 11));
+}
+
+#[tokio::test]
+async fn a_dry_run_keeps_nothing() {
+    let world = World::start().await;
+    let path = format!("{PLATFORMS}?dryRun=true");
+    let body = json!({ "name": "A", "slug": "a" });
+    let answer = world.post_with(&path, body.clone(), &[("Idempotency-Key", "k")]).await;
+    assert_eq!(answer.header("dry-run"), Some("true"));
+    let made = answer.expect(201);
+    world.get(&format!("{PLATFORMS}/{}", text(&made, "id"))).await.expect_error(404, "NOT_FOUND");
+    for table in ["platforms", "lifecycle_events", "audit_log", "outbox", "idempotency_keys", "counters"] {
+        assert_eq!(world.number(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+    }
+    let kept = world.platform("a").await;
+    world.post(&path, body.clone()).await.expect_error(409, "ALREADY_EXISTS");
+    let verb = format!("{PLATFORMS}/{kept}/suspend?dryRun=true");
+    assert_eq!(world.post(&verb, json!({})).await.expect(200)["status"], "suspended");
+    assert_eq!(world.get(&format!("{PLATFORMS}/{kept}")).await.expect(200)["status"], "active");
+    let restore = format!("{PLATFORMS}/{kept}/restore?dryRun=true");
+    world.post(&restore, json!({})).await.expect_error(409, "INVALID_TRANSITION");
+    world.post(&format!("{PLATFORMS}?dryRun=yes"), body).await.expect_error(400, "VALIDATION_ERROR");
+}
+
+#[tokio::test]
+async fn no_one_writes_over_what_they_have_not_seen() {
+    let world = World::start().await;
+    let id = world.platform("a").await;
+    let path = format!("{PLATFORMS}/{id}");
+    let seen = world.get(&path).await.header("etag").unwrap().to_owned();
+    let name = |name: &str| json!({ "name": name });
+    let changed = world.send(Method::PATCH, &path, &name("B"), &[("If-Match", &seen)]).await;
+    let now = changed.header("etag").unwrap().to_owned();
+    assert_eq!(changed.expect(200)["name"], "B");
+    assert_ne!(seen, now);
+    let suspend = format!("{path}/suspend");
+    for (method, path) in [(Method::PATCH, &path), (Method::DELETE, &path), (Method::POST, &suspend)] {
+        let body = if method == Method::PATCH { name("C") } else { Value::Null };
+        let stale = world.send(method, path, &body, &[("If-Match", &seen)]).await;
+        assert_eq!(stale.expect_error(412, "PRECONDITION_FAILED")["etag"], now.as_str());
+    }
+    world.send(Method::PATCH, &path, &name("C"), &[("If-Match", "*")]).await.expect(200);
+}
+
+#[tokio::test]
+async fn what_is_known_already_is_not_sent() {
+    let world = World::start().await;
+    let path = format!("{PLATFORMS}/{}", world.platform("a").await);
+    let etag = world.get(&path).await.header("etag").unwrap().to_owned();
+    for seen in [etag.clone(), format!("W/{etag}"), format!("\"x\", {etag}")] {
+        let answer = world.send(Method::GET, &path, &Value::Null, &[("If-None-Match", &seen)]).await;
+        assert_eq!((answer.status.as_u16(), answer.body.clone()), (304, Value::Null), "{seen}");
+        assert_eq!(answer.header("etag"), Some(etag.as_str()));
+    }
+    world.send(Method::GET, &path, &Value::Null, &[("If-None-Match", "\"x\"")]).await.expect(200);
+}
+
+#[tokio::test]
+async fn many_changes_at_once_are_all_kept() {
+    let world = World::start().await;
+    let id = world.platform("a").await;
+    let path = format!("{PLATFORMS}/{id}");
+    let bodies = (0..12).map(|n| if n % 2 == 0 { json!({ "name": "N" }) } else { json!({ "repoName": "r" }) });
+    for answer in join_all(bodies.map(|body| world.patch(&path, body))).await {
+        answer.expect(200);
+    }
+    let after = world.get(&path).await.expect(200);
+    assert_eq!((&after["name"], &after["repoName"]), (&json!("N"), &json!("r")));
+    assert_eq!(world.writes().await, 13);
+}
+
+#[tokio::test]
+async fn bodies_that_are_none() {
+    let world = World::start().await;
+    let send = |kind: &'static str, body: Vec<u8>| {
+        world.request(Method::POST, PLATFORMS).header("content-type", kind).body(body).send()
+    };
+    let answer = testkit::Response::read(send("text/plain", b"{}".to_vec()).await.unwrap()).await;
+    answer.expect_error(415, "UNSUPPORTED_MEDIA_TYPE");
+    let large = vec![b' '; 2 * 1024 * 1024];
+    let answer = testkit::Response::read(send("application/json", large).await.unwrap()).await;
+    answer.expect_error(413, "PAYLOAD_TOO_LARGE");
+    let answer = testkit::Response::read(send("application/json", b"[1]".to_vec()).await.unwrap()).await;
+    answer.expect_error(400, "VALIDATION_ERROR");
+}
