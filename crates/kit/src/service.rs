@@ -60,6 +60,8 @@ pub struct Parts {
     pub verifier: Verifier,
     pub signer: Signer,
     pub shutdown: Shutdown,
+    /// What `/ready` tells beside the database.
+    pub probes: Vec<Probe>,
     http: HttpSettings,
     grpc: GrpcSettings,
 }
@@ -105,6 +107,7 @@ impl Parts {
             verifier: Verifier::read(S::NAME, keys)?,
             signer: Signer::new(S::NAME, &KeyPair::read(keys, S::NAME)?)?,
             shutdown,
+            probes: Vec::new(),
             http: settings.http.clone(),
             grpc: settings.grpc.clone(),
         };
@@ -131,7 +134,7 @@ impl Parts {
         let grpc_listener = tokio::net::TcpListener::bind(self.grpc.bind).await.with_context(|| bound(self.grpc.bind))?;
         let (http_addr, grpc_addr) = (http_listener.local_addr()?, grpc_listener.local_addr()?);
         worker::housekeeping(&self.shutdown, self.background.clone());
-        let probes = vec![self.database_probe(migrations)];
+        let probes = std::iter::once(self.database_probe(migrations)).chain(self.probes).collect();
         let shared = http::Shared { settings: self.http, verifier: self.verifier, probes };
         let http = http::serve(http_listener, shared, self.shutdown.clone(), routes, state)?;
         let grpc = tokio::spawn(grpc::serve(grpc_listener, grpc_routes, access, self.shutdown.clone()));

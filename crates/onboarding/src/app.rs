@@ -86,7 +86,7 @@ impl Onboarding {
         shutdown: Shutdown,
         interpose: Option<Interpose>,
     ) -> Result<Application> {
-        let parts = Parts::new::<Self>(&settings, shutdown).await?;
+        let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
         let own = settings.service;
         let (database, signer, wake) = (parts.database.clone(), parts.signer.clone(), Arc::new(Notify::new()));
         let engine = own.engine;
@@ -97,6 +97,7 @@ impl Onboarding {
             anyhow::Ok(App { db, registry, provisioning, session_lifetime, wake: Arc::clone(&wake) })
         };
         let app = state(parts.background.clone())?;
+        parts.probes = vec![app.registry.probe(), app.provisioning.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
         Engine::interposed(db, app.clone(), engine, wake, vec![steps::definition()], interpose).start(&parts.shutdown);
         // No service asks anything of onboarding over gRPC: what is served there is health alone.

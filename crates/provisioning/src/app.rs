@@ -112,7 +112,7 @@ impl Provisioning {
         shutdown: Shutdown,
         interpose: Option<Interpose>,
     ) -> Result<Application> {
-        let parts = Parts::new::<Self>(&settings, shutdown).await?;
+        let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
         let own = settings.service;
         let provider = open(&own).await?;
         let (database, signer, wake) =
@@ -124,6 +124,7 @@ impl Provisioning {
             anyhow::Ok(App { db, registry, provider, base_domain: own.base_domain.clone(), wake })
         };
         let app = state(parts.background.clone())?;
+        parts.probes = vec![app.registry.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
         Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose).start(&parts.shutdown);
         let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);

@@ -97,7 +97,7 @@ impl Service for Registry {
     }
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
-        let parts = Parts::new::<Self>(&settings, shutdown).await?;
+        let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
         let own = Arc::new(settings.service);
         let (database, signer) = (parts.database.clone(), parts.signer.clone());
         let state = move |db: Db| {
@@ -107,6 +107,7 @@ impl Service for Registry {
         let app = state(parts.background.clone())?;
         platforms::start_workers(&app, &parts.shutdown);
         let provisioning = Peer::new("provisioning", &app.own.provisioning, parts.signer.clone())?;
+        parts.probes = vec![app.stack_registry.probe(), provisioning.probe()];
         Relay::new(app.db.clone(), [ToProvisioning::destination(provisioning)]).start(&parts.shutdown);
         let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
         let served = tonic::service::Routes::new(RegistryServer::new(grpc::Server(app)))

@@ -62,7 +62,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
         let inner = Arc::clone(&self.inner);
         let definition = inner.definition(&self.saga)?;
         let ids = [self.saga.id];
-        self.steps = insist(|| async { store::steps_of(&mut *inner.db.conn().await?, &ids).await }).await?;
+        self.steps = insist(|| inner.ask(async |c| store::steps_of(c, &ids).await)).await?;
         if self.saga.status == SagaStatus::Pending {
             self.saga.status = SagaStatus::Running;
             self.saga.started_at = Some(clock::now());

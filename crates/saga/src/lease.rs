@@ -69,17 +69,31 @@ pub(crate) async fn unknown(c: &mut Conn, known: &[String]) -> Result<Vec<Unknow
     .await?)
 }
 
-/// Holds a saga for longer. Answers whether it is still held.
-pub(crate) async fn extend(c: &mut Conn, id: Uuid, fence: i64, lease: Duration) -> Result<bool> {
-    let held = sql_query(
-        "UPDATE sagas SET lease_until = now() + $3 * interval '1 millisecond' WHERE id = $1 AND fence = $2",
+/// What became of a wish to hold a saga for longer.
+#[derive(Debug, Clone, Copy, QueryableByName)]
+pub(crate) struct Extended {
+    /// Whether the saga is this runner's.
+    #[diesel(sql_type = t::Bool)]
+    pub(crate) held: bool,
+    /// Whether it is for longer.
+    #[diesel(sql_type = t::Bool)]
+    pub(crate) longer: bool,
+}
+
+/// Holds a saga for longer, unless its row is locked: waiting for that would keep a connection from all others.
+pub(crate) async fn extend(c: &mut Conn, id: Uuid, fence: i64, lease: Duration) -> Result<Extended> {
+    let extended = sql_query(
+        "WITH free AS (SELECT id FROM sagas WHERE id = $1 AND fence = $2 FOR NO KEY UPDATE SKIP LOCKED), \
+         longer AS (UPDATE sagas SET lease_until = now() + $3 * interval '1 millisecond' \
+             FROM free WHERE sagas.id = free.id RETURNING sagas.id) \
+         SELECT EXISTS (SELECT FROM sagas WHERE id = $1 AND fence = $2) AS held, EXISTS (SELECT FROM longer) AS longer",
     )
     .bind::<t::Uuid, _>(id)
     .bind::<t::BigInt, _>(fence)
     .bind::<t::BigInt, _>(millis(lease))
-    .execute(c)
+    .get_result(c)
     .await?;
-    Ok(held > 0)
+    Ok(extended)
 }
 
 /// Lets go of a saga as it stands in its row; it is due after `pause`.

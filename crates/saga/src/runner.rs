@@ -3,7 +3,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use domain::{Error, Result};
-use kit::{Db, shutdown::Shutdown};
+use kit::{
+    Db,
+    db::{Conn, Read},
+    shutdown::Shutdown,
+};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -14,10 +18,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Definition, Saga,
+    Definition, Saga, connection,
     drive::{Drive, Ended},
     due::Due,
-    lease,
+    lease::{self, Extended},
 };
 
 /// How a service runs its sagas.
@@ -91,6 +95,14 @@ impl<A> Inner<A> {
         let known = lease::known(&saga.kind, saga.version);
         self.definitions.get(&known).ok_or_else(|| Error::internal(format!("no definition of {known}")))
     }
+
+    /// Runs a statement, which is given up when a lease could have run out meanwhile.
+    pub(crate) async fn ask<T, F>(&self, statement: F) -> Result<T>
+    where
+        F: for<'r> Read<'r, T> + AsyncFn(&mut Conn) -> Result<T> + Send + Sync,
+    {
+        connection::ask(&self.db, self.settings.lease.max(SHORTEST_ANSWER), statement).await
+    }
 }
 
 impl<A> Clone for Engine<A> {
@@ -109,6 +121,8 @@ impl<A> std::fmt::Debug for Engine<A> {
 const GRACE: Duration = Duration::from_secs(5);
 /// Most sagas claimed at once, so that what is due is shared with other processes.
 const BATCH: usize = 16;
+/// A statement is waited for at least this long, however short the lease.
+const SHORTEST_ANSWER: Duration = Duration::from_secs(1);
 /// The pause after a fault of the engine's own.
 const AFTER_FAULT: Duration = Duration::from_secs(5);
 /// How often sagas are looked for that this binary cannot run.
@@ -170,8 +184,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
     /// Ends every lease, when there is no one who could hold one.
     async fn succeed_the_dead(&self, stop: &Shutdown) {
         while !stop.has_begun() {
-            let ended = async { lease::end_all(&mut *self.inner.db.conn().await?).await };
-            match ended.await {
+            match self.inner.ask(async |c| lease::end_all(c).await).await {
                 Ok(sagas) => return tracing::info!(sagas, "leases of an earlier process ended"),
                 Err(error) => {
                     tracing::warn!(
@@ -230,8 +243,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
     /// should know.
     async fn find_unknown(self, stop: Shutdown) {
         while !stop.has_begun() {
-            let found =
-                async { lease::unknown(&mut *self.inner.db.conn().await?, &self.inner.known).await }.await;
+            let found = self.inner.ask(async |c| lease::unknown(c, &self.inner.known).await).await;
             for lease::Unknown { kind, version, count } in found.unwrap_or_default() {
                 tracing::warn!(kind, version, count, "sagas are due that this binary has no definition of");
             }
@@ -241,11 +253,12 @@ impl<A: Send + Sync + 'static> Engine<A> {
 
     /// Sagas, and since when they are surely held.
     async fn claim(&self, most: usize) -> Result<(Vec<Saga>, Instant)> {
-        let Inner { db, owner, settings, known, due, .. } = &*self.inner;
-        let mut connection = db.conn().await?;
+        let Inner { owner, settings, known, due, .. } = &*self.inner;
         due.forget_past();
         let since = Instant::now();
-        Ok((lease::claim(&mut connection, owner, settings.lease, known, most).await?, since))
+        let claimed =
+            self.inner.ask(async |c| lease::claim(c, owner, settings.lease, known, most).await).await?;
+        Ok((claimed, since))
     }
 
     async fn rest(&self, stop: &Shutdown) {
@@ -300,8 +313,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
 
     /// Another process need not wait for the lease to run out.
     async fn let_go(&self, id: Uuid, fence: i64, pause: Duration) {
-        let released =
-            async { lease::release(&mut *self.inner.db.conn().await?, id, fence, pause).await }.await;
+        let released = self.inner.ask(async |c| lease::release(c, id, fence, pause).await).await;
         if let Err(error) = released {
             tracing::warn!(
                 error = error.message(),
@@ -318,11 +330,11 @@ impl<A: Send + Sync + 'static> Engine<A> {
         loop {
             tokio::time::sleep_until(good_until.min(Instant::now() + pause)).await;
             let begun = Instant::now();
-            let extend = async { lease::extend(&mut *self.inner.db.conn().await?, id, fence, lease).await };
+            let extend = self.inner.ask(async |c| lease::extend(c, id, fence, lease).await);
             // The time before it was sent counts: the database reckons from when it got it.
             match tokio::time::timeout_at(good_until.min(begun + lease / 3), extend).await {
-                Ok(Ok(true)) => (good_until, pause) = (begun + lease, lease / 3),
-                Ok(Ok(false)) => return,
+                Ok(Ok(Extended { longer: true, .. })) => (good_until, pause) = (begun + lease, lease / 3),
+                Ok(Ok(Extended { held: false, .. })) => return,
                 _ if Instant::now() >= good_until => return,
                 _ => pause = lease / 20,
             }

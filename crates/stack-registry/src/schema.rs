@@ -1,4 +1,4 @@
-//! The tables, as the migrations leave them.
+//! The tables, as the migrations leave them; a test compares the two.
 
 diesel::table! {
     stack_templates (id) {

@@ -8,8 +8,9 @@ use tonic::{
     metadata::MetadataValue,
     transport::{Channel, Endpoint},
 };
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::{Caller, Ctx, config::PeerSettings, error, identity::Signer};
+use crate::{Caller, Ctx, config::PeerSettings, error, http::Probe, identity::Signer};
 
 const CONNECT: Duration = Duration::from_secs(2);
 const ALIVE: Duration = Duration::from_secs(10);
@@ -55,6 +56,18 @@ impl Peer {
     /// What a generated client is made of.
     pub fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    /// Tells at `/ready` whether the peer answers. Its absence is told and no more: what needs it waits or says 503.
+    pub fn probe(&self) -> Probe {
+        let channel = self.channel();
+        Probe::told(self.name, move || {
+            let mut health = HealthClient::new(channel.clone());
+            Box::pin(async move {
+                let asked = health.check(HealthCheckRequest { service: String::new() }).await;
+                asked.map(drop).map_err(|status| format!("does not answer ({:?})", status.code()))
+            })
+        })
     }
 
     /// A request of this service itself, with what travels along.

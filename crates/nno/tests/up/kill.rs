@@ -79,7 +79,13 @@ async fn assert_whole(place: &Place, up: &Up, onboarding: &str) {
     let id = session["platformId"].as_str().unwrap();
     assert_eq!(get(up, &format!("/api/v1/platforms/{id}")).await["status"], "active");
     let events = get(up, &format!("/api/v1/platforms/{id}/lifecycle")).await;
-    let to: Vec<_> = events["data"].as_array().unwrap().iter().rev().map(|one| one["toStatus"].as_str().unwrap()).collect();
+    let to: Vec<_> = events["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|one| one["toStatus"].as_str().unwrap())
+        .collect();
     assert_eq!(to, ["pending", "provisioning", "active"], "each happened once");
     let resources = get(up, &format!("/api/v1/platforms/{id}/resources")).await;
     assert_eq!(resources["data"].as_array().unwrap().len(), 2, "{resources}");
@@ -128,5 +134,6 @@ async fn killed_at_every_step_of_an_onboarding() {
 
 #[tokio::test]
 async fn killed_at_every_step_of_a_job() {
-    killed_at_every_boundary("nno_provisioning", &["auth_database", "auth_worker", "auth_secret", "dns"]).await;
+    killed_at_every_boundary("nno_provisioning", &["auth_database", "auth_worker", "auth_secret", "dns"])
+        .await;
 }

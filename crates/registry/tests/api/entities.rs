@@ -1,5 +1,8 @@
 //! The tree of tenants.
 
+use std::time::Duration;
+
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -49,8 +52,9 @@ async fn what_a_tree_refuses() {
     let (tenant, stranger) = (world.tenant(&platform, "t").await, world.tenant(&other, "t").await);
     let gone = world.tenant(&platform, "gone").await;
     world.delete(&format!("{}/{gone}", entities(&platform))).await.expect(200);
-    let post = |kind: &'static str, parent: Value| {
-        world.post(&entities(&platform), json!({ "name": "A", "slug": "a", "type": kind, "parentId": parent })).into_fault()
+    let post = async |kind: &str, parent: Value| {
+        let body = json!({ "name": "A", "slug": "a", "type": kind, "parentId": parent });
+        faults(world.post(&entities(&platform), body).await)
     };
     for (kind, parent) in [
         ("tenant", json!(tenant)),
@@ -70,17 +74,6 @@ async fn what_a_tree_refuses() {
     let body = json!({ "name": "A", "slug": "a", "type": "tenant" });
     world.post(&entities("aaaaaaaaaa"), body).await.expect_error(404, "NOT_FOUND");
     assert_eq!(world.number("SELECT count(*) FROM entities").await, 3);
-}
-
-/// Reads the faults of an answer that is still to come.
-trait IntoFault {
-    async fn into_fault(self) -> Vec<String>;
-}
-
-impl<F: Future<Output = testkit::Response>> IntoFault for F {
-    async fn into_fault(self) -> Vec<String> {
-        faults(self.await)
-    }
 }
 
 #[tokio::test]
@@ -135,7 +128,8 @@ async fn a_slug_is_taken_within_its_platform_until_deleted() {
     let body = json!({ "name": "A", "slug": "acme", "type": "tenant" });
     world.post(&entities(&platform), body.clone()).await.expect_error(409, "ALREADY_EXISTS");
     world.delete(&format!("{}/{first}", entities(&platform))).await.expect(200);
-    let answers = join_all((0..8).map(|_| world.post(&entities(&platform), body.clone()))).await;
+    let path = entities(&platform);
+    let answers = join_all((0..8).map(|_| world.post(&path, body.clone()))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
     assert_eq!(answers.iter().filter(|answer| answer.status == 409).count(), 7);
 }
@@ -227,20 +221,32 @@ async fn nothing_is_left_under_one_that_is_deleted_meanwhile() {
 }
 
 #[tokio::test]
-async fn nothing_is_made_in_a_platform_that_is_deleted_meanwhile() {
+async fn making_and_deleting_wait_for_each_other() {
     let world = World::start().await;
-    for round in 0..12 {
-        let platform = world.platform(&format!("p{round}")).await;
-        let path = format!("/api/v1/platforms/{platform}");
-        let entities = entities(&platform);
-        let made = join_all((0..3).map(|n| {
-            world.post(&entities, json!({ "name": "A", "slug": format!("s{n}"), "type": "tenant" }))
-        }));
-        let (deleted, made) = tokio::join!(world.delete(&path), made);
-        deleted.expect(200);
-        assert!(made.iter().all(|answer| answer.status == 201 || answer.status == 404));
-    }
-    // What was made was made before: its platform's deletion waited for it.
-    let late = "SELECT count(*) FROM entities e JOIN platforms p ON p.id = e.platform_id WHERE e.xmin::text::bigint > p.xmin::text::bigint";
-    assert_eq!(world.number(late).await, 0);
+    let platform = world.platform("a").await;
+    let (path, entities) = (format!("/api/v1/platforms/{platform}"), entities(&platform));
+    let mut other = world.db.connect().await;
+    let run = async |c: &mut AsyncPgConnection, sql: String| c.batch_execute(&sql).await.unwrap();
+    let soon = Duration::from_millis(300);
+
+    // Someone else is making an entity: the platform's deletion waits for it.
+    let insert = format!(
+        "BEGIN; INSERT INTO entities VALUES ('aaaaaaaaaa', '{platform}', NULL, 'tenant', 'A', 'a', 'active', now(), now(), NULL, 1, '{{}}')"
+    );
+    run(&mut other, insert).await;
+    let mut deletion = Box::pin(world.delete(&path));
+    assert!(tokio::time::timeout(soon, &mut deletion).await.is_err());
+    run(&mut other, "ROLLBACK".to_owned()).await;
+    deletion.await.expect(200);
+
+    // Someone else is deleting the platform: what is to be made in it waits, and is not made.
+    let platform = world.platform("b").await;
+    let entities = entities.replace(path.rsplit('/').next().unwrap(), &platform);
+    run(&mut other, format!("BEGIN; SELECT FROM platforms WHERE id = '{platform}' FOR UPDATE")).await;
+    let body = json!({ "name": "A", "slug": "a", "type": "tenant" });
+    let mut creation = Box::pin(world.post(&entities, body));
+    assert!(tokio::time::timeout(soon, &mut creation).await.is_err());
+    let delete = format!("UPDATE platforms SET status = 'deleted', deleted_at = now() WHERE id = '{platform}'; COMMIT");
+    run(&mut other, delete).await;
+    creation.await.expect_error(404, "NOT_FOUND");
 }

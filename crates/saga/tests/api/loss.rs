@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     steps::{Act, Gate, POLICY, definition},
+    wire::Wire,
     world::{UNDO, World, attempts, kind},
 };
 
@@ -108,32 +109,43 @@ async fn a_step_may_take_longer_than_the_lease() {
     assert_eq!(world.calls(id).await, ["run a", "run b", "run c"]);
 }
 
-/// An extension that the database comes to only after the saga was let go of must not hold it.
+/// The fence grows when a saga is let go of as well: what its runner sent before, and the database comes to only
+/// afterwards, such as an extension of the lease, changes nothing.
 #[tokio::test]
-async fn a_late_extension_does_not_hold_what_was_let_go() {
+async fn a_runner_that_let_go_holds_no_longer() {
     let world = World::new().await;
-    let engine = world.engine(|setup| setup.settings.lease = Duration::from_millis(300));
+    let engine = world.engine(|_| {});
     let id = world.begin(UNDO).await;
-    world.script.next(id, "a", false, [Act::Wait(Duration::from_millis(10))]);
-    let mut holder = world.db.connect().await;
-    holder.batch_execute("BEGIN").await.unwrap();
-    let gate = Arc::new(Gate::default());
-    world.script.next(id, "b", false, [Act::Gate(Arc::clone(&gate)), Act::Wait(Duration::from_millis(10))]);
+    world.script.next(id, "a", false, [Act::Wait(Duration::from_secs(600))]);
     assert!(engine.turn().await.unwrap());
-    world.until(id, |told| told.saga.next_run_at <= kit::clock::now()).await;
-    let queued = async {
-        gate.reached.notified().await;
-        holder.batch_execute(&format!("SELECT 1 FROM sagas WHERE id = '{id}' FOR UPDATE")).await.unwrap();
-        gate.open.notify_one();
-        // Time for the write of the step, and for an extension behind it.
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        holder.batch_execute("COMMIT").await.unwrap();
-    };
-    let (turn, ()) = tokio::join!(engine.turn(), queued);
-    assert!(turn.unwrap());
-    tokio::time::sleep(Duration::from_millis(30)).await;
-    let told = world.told(id).await;
+    let fence = format!("SELECT fence AS number FROM sagas WHERE id = '{id}'");
+    assert_eq!(world.number(&fence).await, 2, "claimed, and let go");
+    assert!(world.ask_undo(id).await);
+    assert!(engine.turn().await.unwrap());
+    assert_eq!(world.number(&fence).await, 4);
+}
+
+/// The network swallows what is sent, and closes nothing.
+#[tokio::test]
+async fn a_statement_that_is_never_answered_is_sent_again_on_another_connection() {
+    let world = World::new().await;
+    let wire = Wire::to(&world.db.app_url).await;
+    let engine = world.engine(|setup| {
+        setup.settings.lease = Duration::from_millis(500);
+        setup.through = Some(wire.url.clone());
+    });
+    let id = world.begin(UNDO).await;
+    let gate = Arc::new(Gate::default());
+    world.script.next(id, "b", false, [Act::Gate(Arc::clone(&gate))]);
+    let stop = Shutdown::new();
+    engine.start(&stop);
+    gate.reached.notified().await;
+    wire.swallow();
+    gate.open.notify_one();
+    let told = world.at_rest(id).await;
     world.assert_completed(&told).await;
+    stop.begin();
+    stop.drained().await;
 }
 
 #[tokio::test]

@@ -22,4 +22,6 @@ mod steps;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]
+mod wire;
+#[cfg(test)]
 mod world;

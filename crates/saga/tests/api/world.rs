@@ -62,6 +62,8 @@ pub(crate) struct Setup {
     pub(crate) settings: EngineSettings,
     pub(crate) definitions: Vec<Definition<App>>,
     pub(crate) interpose: Option<Interpose>,
+    /// Where the engine finds the database, if not at its own address.
+    pub(crate) through: Option<String>,
     /// Connections that are there already.
     pub(crate) pool: Option<Db>,
 }
@@ -75,7 +77,7 @@ impl Default for Setup {
             vec![definition(UNDO, OnFailure::Undo, POLICY), definition(STOP, OnFailure::Stop, POLICY)];
         let settings =
             EngineSettings { concurrency: 8, lease: LONG, poll: Duration::from_millis(20), alone: false };
-        Self { name: "first", settings, definitions, interpose: None, pool: None }
+        Self { name: "first", settings, definitions, interpose: None, through: None, pool: None }
     }
 }
 
@@ -86,7 +88,7 @@ impl World {
              CREATE TABLE calls (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, saga_id uuid NOT NULL, \
                  call text NOT NULL, step text NOT NULL, by text NOT NULL, attempt integer NOT NULL)";
         db.connect_as_owner().await.batch_execute(tables).await.unwrap();
-        let pool = pool(&db);
+        let pool = pool(&db.app_url);
         Self { db, pool, script: Arc::default(), wake: Arc::default() }
     }
 
@@ -94,8 +96,9 @@ impl World {
     pub(crate) fn engine(&self, set: impl FnOnce(&mut Setup)) -> Engine<App> {
         let mut setup = Setup::default();
         set(&mut setup);
+        let url = setup.through.as_ref().unwrap_or(&self.db.app_url);
         let (of_engine, of_steps) =
-            setup.pool.map_or_else(|| (pool(&self.db), pool(&self.db)), |one| (one.clone(), one));
+            setup.pool.map_or_else(|| (pool(url), pool(&self.db.app_url)), |one| (one.clone(), one));
         let app = App { name: setup.name, db: of_steps, script: Arc::clone(&self.script) };
         let wake = Arc::clone(&self.wake);
         Engine::interposed(of_engine, app, setup.settings, wake, setup.definitions, setup.interpose)
@@ -278,9 +281,9 @@ pub(crate) fn kind(name: String) -> &'static str {
     Box::leak(name.into_boxed_str())
 }
 
-fn pool(db: &TestDb) -> Db {
+fn pool(url: &str) -> Db {
     let settings = DatabaseSettings {
-        url: Secret::new(&db.app_url),
+        url: Secret::new(url),
         owner_url: Secret::new(""),
         pool_per_worker: 1,
         pool_background: 6,

@@ -18,7 +18,7 @@ async fn a_published_version_is_read_back() {
         "nno_sdk_version": "2.0.0", "status": "active", "published_at": at, "created_at": at,
     });
     assert_eq!(read, expected);
-    assert_eq!(catalogue.versions("shop").await, [expected.clone()]);
+    assert_eq!(catalogue.versions("shop").await, std::slice::from_ref(&expected));
     assert_eq!(catalogue.detail("shop").await["latestVersion"], expected);
 }
 

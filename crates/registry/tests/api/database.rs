@@ -1,0 +1,151 @@
+//! What the database itself holds to, and that the code knows it as it is.
+
+use diesel::{QueryableByName, sql_query, sql_types};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use kit::{db::migrate, service::Service};
+use registry::Registry;
+use testkit::TestDb;
+
+use crate::world::World;
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = sql_types::Text)]
+    line: String,
+}
+
+async fn lines(connection: &mut AsyncPgConnection, sql: &str) -> Vec<String> {
+    let rows: Vec<Line> = sql_query(sql).load(connection).await.unwrap();
+    rows.into_iter().map(|row| row.line).collect()
+}
+
+/// All that makes up the schema.
+const SCHEMA: &str = "\
+    SELECT format('column %s.%s %s %s %s %s %s', table_name, column_name, data_type, collation_name, is_nullable, column_default, generation_expression) AS line \
+        FROM information_schema.columns WHERE table_schema = 'public' \
+    UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' \
+    UNION ALL SELECT format('%s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint WHERE connamespace = 'public'::regnamespace \
+    UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal \
+    UNION ALL SELECT proname || prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace \
+    UNION ALL SELECT format('%s %s', relname, relacl) FROM pg_class WHERE relnamespace = 'public'::regnamespace \
+    ORDER BY line";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_down_up_is_up() {
+    let db = TestDb::of::<Registry>().await;
+    let mut owner = db.connect_as_owner().await;
+    let before = lines(&mut owner, SCHEMA).await;
+    assert!(before.iter().any(|line| line.contains("entities_parent")));
+    migrate::revert_all(&db.owner_url, Registry::migrations()).await.unwrap();
+    let left = lines(&mut owner, SCHEMA).await;
+    assert_eq!(left.iter().find(|line| !line.contains("__diesel_schema_migrations")), None);
+    migrate::run(&db.owner_url, Registry::migrations()).await.unwrap();
+    assert_eq!(lines(&mut owner, SCHEMA).await, before);
+}
+
+/// A line per column of the code's tables: `table.column Type`, in the order of the database.
+fn columns_of_the_code() -> Vec<String> {
+    let (mut columns, mut table, mut sql_name) = (Vec::new(), String::new(), None);
+    for line in include_str!("../../src/schema.rs").lines().map(str::trim) {
+        if let Some((name, _)) = line.split_once(" (").filter(|_| line.ends_with('{')) {
+            name.clone_into(&mut table);
+        } else if let Some(name) = line.strip_prefix("#[sql_name = \"") {
+            sql_name = name.strip_suffix("\"]");
+        } else if let Some((name, kind)) = line.split_once(" -> ") {
+            columns.push(format!("{table}.{} {}", sql_name.take().unwrap_or(name), kind.trim_end_matches(',')));
+        }
+    }
+    columns
+}
+
+#[tokio::test]
+async fn the_tables_of_the_code_are_those_of_the_database() {
+    let db = TestDb::of::<Registry>().await;
+    let found = lines(
+        &mut db.connect().await,
+        "SELECT format('%s.%s %s', table_name, column_name, CASE is_nullable WHEN 'YES' THEN 'Nullable<' || kind || '>' ELSE kind END) AS line \
+         FROM information_schema.columns, LATERAL (SELECT CASE udt_name \
+             WHEN 'text' THEN 'Text' WHEN 'timestamptz' THEN 'Timestamptz' WHEN 'uuid' THEN 'Uuid' WHEN 'jsonb' THEN 'Jsonb' \
+             WHEN 'bool' THEN 'Bool' WHEN 'int4' THEN 'Integer' WHEN '_text' THEN 'Array<Text>' ELSE udt_name END AS kind) \
+         WHERE table_schema = 'public' AND table_name NOT IN ('__diesel_schema_migrations', 'audit_log', 'outbox', 'idempotency_keys', 'counters') \
+         ORDER BY table_name, ordinal_position",
+    )
+    .await;
+    let mut known = columns_of_the_code();
+    // Each table's columns keep their order.
+    known.sort_by_key(|column| column.split('.').next().unwrap().to_owned());
+    assert!(known.len() > 80, "{known:?}");
+    assert_eq!(known, found);
+}
+
+#[tokio::test]
+async fn what_no_code_could_do() {
+    let world = World::start().await;
+    let (platform, other) = (world.platform("a").await, world.platform("b").await);
+    let (tenant, stranger) = (world.tenant(&platform, "t").await, world.tenant(&other, "t").await);
+    let resource = world.resource(&platform, &tenant, "x").await;
+    let strange_stack = world.stack(&other, &stranger, "main").await;
+    let mut connection = world.db.connect().await;
+    for (sql, constraint) in [
+        (format!("UPDATE entities SET platform_id = '{other}', slug = 'u' WHERE id = '{tenant}'"), "resources_entity"),
+        (format!("UPDATE entities SET type = 'subtenant' WHERE id = '{tenant}'"), "entities_tree"),
+        (format!("UPDATE entities SET deleted_at = now() WHERE id = '{tenant}'"), "entities_deleted_at"),
+        (format!("UPDATE resources SET entity_id = '{stranger}' WHERE id = '{resource}'"), "resources_entity"),
+        (format!("UPDATE resources SET stack_id = '{strange_stack}' WHERE id = '{resource}'"), "resources_stack"),
+        (format!("UPDATE resources SET status = 'deleted' WHERE id = '{resource}'"), "resources_deleted_at"),
+        (format!("UPDATE platforms SET status = 'deleted' WHERE id = '{platform}'"), "platforms_deleted_at"),
+        (format!("UPDATE stacks SET tenant_id = '{tenant}' WHERE id = '{strange_stack}'"), "stacks_tenant"),
+        (format!("UPDATE stacks SET template_id = 't' WHERE id = '{strange_stack}'"), "stacks_template"),
+    ] {
+        let error = sql_query(&sql).execute(&mut connection).await.unwrap_err().to_string();
+        assert!(error.contains(constraint), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn lists_and_filters_go_through_an_index() {
+    let db = TestDb::of::<Registry>().await;
+    let mut app = db.connect().await;
+    // Few rows would be read one after the other; what is asked here is whether an index could do it, without a sort.
+    for setting in ["enable_seqscan", "enable_sort"] {
+        sql_query(format!("SET {setting} = off")).execute(&mut app).await.unwrap();
+    }
+    let newest = "ORDER BY created_at DESC, id DESC LIMIT 51";
+    for (sql, index) in [
+        (format!("platforms WHERE deleted_at IS NULL {newest}"), "platforms_newest"),
+        (format!("lifecycle_events WHERE platform_id = 'p' {newest}"), "lifecycle_events_newest"),
+        (format!("entities WHERE platform_id = 'p' AND deleted_at IS NULL {newest}"), "entities_newest"),
+        (format!("entities WHERE platform_id = 'p' AND type = 'tenant' AND deleted_at IS NULL {newest}"), "entities_newest_by_type"),
+        ("entities WHERE path @> ARRAY['e'] AND deleted_at IS NULL".to_owned(), "entities_descendants"),
+        ("entities WHERE platform_id = 'p' AND parent_id = 'e' AND deleted_at IS NULL".to_owned(), "entities_children"),
+        (format!("stacks WHERE platform_id = 'p' {newest}"), "stacks_newest"),
+        (format!("stacks WHERE platform_id = 'p' AND tenant_id = 'e' {newest}"), "stacks_newest_by_tenant"),
+        (format!("resources WHERE platform_id = 'p' AND deleted_at IS NULL {newest}"), "resources_newest"),
+        (format!("resources WHERE platform_id = 'p' AND entity_id = 'e' AND deleted_at IS NULL {newest}"), "resources_newest_by_entity"),
+        ("resources WHERE cf_name = 'x' AND deleted_at IS NULL".to_owned(), "resources_cf_name_live"),
+        (format!("builds WHERE platform_id = 'p' {newest}"), "builds_newest"),
+        (format!("builds WHERE platform_id = 'p' AND environment = 'prod' {newest}"), "builds_newest_by_environment"),
+        (format!("dns_records WHERE platform_id = 'p' AND stack_id = 'default' {newest}"), "dns_records_newest"),
+        (format!("audit_log WHERE TRUE {newest}"), "audit_log_newest"),
+        (format!("audit_log WHERE platform_id = 'p' {newest}"), "audit_log_by_platform"),
+        (format!("audit_log WHERE platform_id = 'p' AND action = 'a.b' {newest}"), "audit_log_by_platform_action"),
+        (format!("audit_log WHERE platform_id = 'p' AND entity_type = 'e' {newest}"), "audit_log_by_platform_type"),
+        (format!("audit_log WHERE entity_id = 'e' {newest}"), "audit_log_by_entity"),
+        (format!("audit_log WHERE actor_id = 'u' {newest}"), "audit_log_by_actor"),
+        (format!("audit_log WHERE action = 'a.b' {newest}"), "audit_log_by_action"),
+    ] {
+        let plan = plan(&mut app, &sql).await;
+        let named = plan.contains(&format!("using {index} ")) || plan.contains(&format!("on {index} "));
+        assert!(named && !plan.contains("Sort"), "{sql}: {plan}");
+    }
+}
+
+async fn plan(connection: &mut AsyncPgConnection, sql: &str) -> String {
+    #[derive(QueryableByName)]
+    struct Plan {
+        #[diesel(sql_type = sql_types::Text, column_name = "QUERY PLAN")]
+        line: String,
+    }
+    let lines: Vec<Plan> = sql_query(format!("EXPLAIN SELECT * FROM {sql}")).load(connection).await.unwrap();
+    lines.iter().map(|plan| format!("{} ", plan.line)).collect()
+}

@@ -1,0 +1,190 @@
+//! What is true of every operation, and that none is left out.
+
+use std::collections::BTreeSet;
+
+use kit::service::Service;
+use registry::Registry;
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::Response;
+
+use crate::world::{World, resource_body};
+
+/// A platform with one of everything.
+struct Fixture {
+    world: World,
+    parts: Vec<(&'static str, String)>,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let world = World::start().await;
+        let p = world.platform("p").await;
+        let (e, leaf) = (world.tenant(&p, "e").await, world.tenant(&p, "leaf").await);
+        let (r, d1) = (world.resource(&p, &e, "r").await, world.resource(&p, &e, "d1").await);
+        let d2 = world.resource(&p, &e, "d2").await;
+        let dns = world.dns_record(&p, "a.example", &r).await;
+        let (build, q) = (world.build(&p, "prod").await, world.platform("q").await);
+        world.post(&format!("/api/v1/platforms/{p}/resources/{r}/secrets/S"), json!({ "status": "set" })).await.expect(201);
+        let parts = vec![
+            ("{p}", p), ("{e}", e), ("{leaf}", leaf), ("{r}", r), ("{d1}", d1), ("{d2}", d2), ("{dns}", dns),
+            ("{build}", build), ("{q}", q),
+        ];
+        let fixture = Self { parts, world };
+        let body = json!({ "tenantId": fixture.fill("{e}"), "name": "s" });
+        let made = fixture.world.post(&fixture.fill("/api/v1/platforms/{p}/stacks"), body).await.expect(201);
+        let s = crate::world::text(&made, "id");
+        Self { parts: fixture.parts.into_iter().chain([("{s}", s)]).collect(), world: fixture.world }
+    }
+
+    fn fill(&self, text: &str) -> String {
+        self.parts.iter().fold(text.to_owned(), |text, (name, id)| text.replace(name, id))
+    }
+
+    fn body(&self, body: &Value) -> Value {
+        if body.is_null() { Value::Null } else { serde_json::from_str(&self.fill(&body.to_string())).unwrap() }
+    }
+}
+
+/// An operation: method, path in the document, path of a request, body, whether it is for operators alone.
+struct Operation(Method, &'static str, &'static str, Value, bool);
+
+/// In an order in which all can be done.
+fn operations() -> Vec<Operation> {
+    let get = |document, path| Operation(Method::GET, document, path, Value::Null, false);
+    let post = |document, path, body| Operation(Method::POST, document, path, body, false);
+    let patch = |document, path, body| Operation(Method::PATCH, document, path, body, false);
+    let delete = |document, path| Operation(Method::DELETE, document, path, Value::Null, false);
+    let mut all = vec![
+        get("/platforms/{platformId}", "/platforms/{p}"),
+        get("/platforms/{platformId}/lifecycle", "/platforms/{p}/lifecycle"),
+        get("/platforms/{platformId}/audit", "/platforms/{p}/audit"),
+        get("/platforms/{platformId}/entities", "/platforms/{p}/entities"),
+        get("/platforms/{platformId}/entities/{entityId}", "/platforms/{p}/entities/{e}"),
+        get("/platforms/{platformId}/entities/{entityId}/ancestors", "/platforms/{p}/entities/{e}/ancestors"),
+        get("/platforms/{platformId}/entities/{entityId}/descendants", "/platforms/{p}/entities/{e}/descendants"),
+        get("/platforms/{platformId}/resources/{resourceId}/secrets", "/platforms/{p}/resources/{r}/secrets"),
+        get("/platforms/{platformId}/builds", "/platforms/{p}/builds"),
+        get("/platforms/{platformId}/builds/latest", "/platforms/{p}/builds/latest"),
+        get("/platforms/{platformId}/stacks", "/platforms/{p}/stacks"),
+        get("/platforms/{platformId}/stacks/{stackId}", "/platforms/{p}/stacks/{s}"),
+        get("/platforms/{platformId}/stacks/{stackId}/dns", "/platforms/{p}/stacks/default/dns"),
+        get("/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}", "/platforms/{p}/stacks/default/dns/{dns}"),
+        get("/platforms/{platformId}/dns/{dnsId}", "/platforms/{p}/dns/{dns}"),
+        post("/platforms/{platformId}/entities", "/platforms/{p}/entities", json!({ "name": "N", "slug": "n", "type": "tenant" })),
+        patch("/platforms/{platformId}/entities/{entityId}", "/platforms/{p}/entities/{e}", json!({ "name": "M" })),
+        delete("/platforms/{platformId}/entities/{entityId}", "/platforms/{p}/entities/{leaf}"),
+        post("/platforms/{platformId}/resources/{resourceId}/secrets/{secretName}", "/platforms/{p}/resources/{r}/secrets/A", json!({ "status": "set" })),
+        patch("/platforms/{platformId}/builds/{buildId}", "/platforms/{p}/builds/{build}", json!({ "buildStatus": "failed" })),
+        post("/platforms/{platformId}/stacks", "/platforms/{p}/stacks", json!({ "tenantId": "{e}", "name": "n" })),
+        post("/platforms/{platformId}/stacks/{stackId}/dns", "/platforms/{p}/stacks/{s}/dns", json!({
+            "hostname": "b.example", "targetType": "worker", "resourceId": "{r}", "environment": "prod",
+        })),
+        delete("/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}", "/platforms/{p}/stacks/default/dns/{dns}"),
+    ];
+    for (prefix, name, gone) in [("", "n1", "{d1}"), ("/resources", "n2", "{d2}")] {
+        // The leaks of a test are short.
+        let at = |path: &str| -> &'static str { format!("{prefix}{path}").leak() };
+        let resource = at("/platforms/{platformId}/resources/{resourceId}");
+        let of_entity = at("/platforms/{platformId}/entities/{entityId}/resources");
+        all.extend([
+            get(at("/lookup"), at("/lookup?cfName=r")),
+            get(at("/platforms/{platformId}/resources"), at("/platforms/{p}/resources")),
+            get(of_entity, at("/platforms/{p}/entities/{e}/resources")),
+            get(resource, at("/platforms/{p}/resources/{r}")),
+            post(of_entity, at("/platforms/{p}/entities/{e}/resources"), resource_body(name)),
+            patch(resource, at("/platforms/{p}/resources/{r}"), json!({ "cfId": name })),
+            delete(resource, at(&format!("/platforms/{{p}}/resources/{gone}"))),
+        ]);
+    }
+    let operators = |method, document, path, body| Operation(method, document, path, body, true);
+    all.extend([
+        operators(Method::GET, "/audit", "/audit", Value::Null),
+        operators(Method::POST, "/platforms", "/platforms", json!({ "name": "N", "slug": "n" })),
+        patch("/platforms/{platformId}", "/platforms/{p}", json!({ "name": "M" })),
+        post("/platforms/{platformId}/suspend", "/platforms/{p}/suspend", json!({})),
+        post("/platforms/{platformId}/restore", "/platforms/{p}/restore", json!({})),
+        post("/platforms/{platformId}/cancel", "/platforms/{p}/cancel", json!({})),
+        post("/platforms/{platformId}/delete", "/platforms/{p}/delete", json!({})),
+        operators(Method::DELETE, "/platforms/{platformId}", "/platforms/{q}", Value::Null),
+    ]);
+    all.push(get("/platforms", "/platforms"));
+    all
+}
+
+#[test]
+fn none_is_left_out() {
+    let document = serde_json::to_value(Registry::openapi()).unwrap();
+    let documented: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone())))
+        .collect();
+    let tested: BTreeSet<(String, String)> =
+        operations().into_iter().map(|o| (o.0.to_string(), format!("/api/v1{}", o.1))).collect();
+    assert_eq!(tested, documented);
+}
+
+#[tokio::test]
+async fn without_an_identity_nothing_is_told_or_done() {
+    let fixture = Fixture::new().await;
+    let (world, writes) = (&fixture.world, fixture.world.writes().await);
+    for Operation(method, _, path, body, _) in operations() {
+        let path = format!("/api/v1{}", fixture.fill(path));
+        let body = fixture.body(&body);
+        let stranger = world.anonymous(method.clone(), &path).json(&body).send().await.unwrap();
+        Response::read(stranger).await.expect_error(401, "UNAUTHORIZED");
+        let forged = world.anonymous(method, &path).bearer_auth("not.a.token").json(&body).send().await.unwrap();
+        Response::read(forged).await.expect_error(401, "UNAUTHORIZED");
+    }
+    assert_eq!(world.writes().await, writes);
+}
+
+#[tokio::test]
+async fn another_platform_s_people_see_and_change_nothing() {
+    let fixture = Fixture::new().await;
+    let (world, writes) = (&fixture.world, fixture.world.writes().await);
+    let other = json!({ "platform": world.platform("other").await });
+    let writes = writes + 1;
+    for Operation(method, document, path, body, operators) in operations() {
+        let path = format!("/api/v1{}", fixture.fill(path));
+        let answer = world.send_as(&other, method, &path, &fixture.body(&body)).await;
+        match (document, operators) {
+            ("/platforms", false) => assert_eq!(answer.expect(200)["pagination"]["total"], 1),
+            (_, true) => drop(answer.expect_error(403, "FORBIDDEN")),
+            _ => drop(answer.expect_error(404, "NOT_FOUND")),
+        }
+    }
+    assert_eq!(world.writes().await, writes);
+}
+
+#[tokio::test]
+async fn every_write_can_be_tried_and_repeated() {
+    let fixture = Fixture::new().await;
+    let world = &fixture.world;
+    for (n, Operation(method, _, path, body, _)) in operations().into_iter().enumerate() {
+        let (path, body) = (format!("/api/v1{}", fixture.fill(path)), fixture.body(&body));
+        if method == Method::GET {
+            world.get(&path).await.expect(if path.contains("/platforms/{p}") { 404 } else { 200 });
+            continue;
+        }
+        let writes = world.writes().await;
+        let tried = world.send(method.clone(), &format!("{path}?dryRun=true"), &body, &[]).await;
+        assert_eq!(tried.header("dry-run"), Some("true"), "{method} {path} {}", tried.body);
+        assert_eq!(world.writes().await, writes, "{method} {path}");
+
+        let key = format!("key-{n}");
+        let first = world.send(method.clone(), &path, &body, &[("Idempotency-Key", &key)]).await;
+        assert!(first.status.is_success(), "{method} {path} {}", first.body);
+        assert_eq!(first.status, tried.status, "{method} {path}");
+        assert_eq!(world.writes().await, writes + 1, "{method} {path}");
+        let again = world.send(method.clone(), &path, &body, &[("Idempotency-Key", &key)]).await;
+        assert_eq!(again.header("idempotent-replayed"), Some("true"), "{method} {path} {}", again.body);
+        assert_eq!((again.status, &again.body), (first.status, &first.body), "{method} {path}");
+        assert_eq!(again.header("etag"), first.header("etag"), "{method} {path}");
+        assert_eq!(world.writes().await, writes + 1, "{method} {path}");
+        let events = world.number("SELECT count(*) FROM outbox WHERE destination IS NULL").await;
+        assert_eq!(events, writes + 1, "a fact for each entry");
+    }
+}

@@ -1,0 +1,40 @@
+//! A connection per statement, given back to its pool only when the statement was answered.
+//!
+//! Runners give up on statements: when a lease is lost, when the process stops, when the network has swallowed the
+//! question. A connection with an answer outstanding would have its next user wait for that answer first.
+
+use std::time::Duration;
+
+use diesel_async::pooled_connection::deadpool::Object;
+use domain::{Error, Result};
+use kit::{
+    Db,
+    db::{Conn, Read},
+};
+
+/// Ends a connection that is not given back.
+struct Lent(Option<Object<Conn>>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(Object::take(connection));
+        }
+    }
+}
+
+/// Runs `statement`, which is given up after `patience`.
+///
+/// # Errors
+/// Those of `statement`; [`domain::Kind::ServiceUnavailable`] when there is no connection, or no answer in time.
+pub(crate) async fn ask<T, F>(db: &Db, patience: Duration, statement: F) -> Result<T>
+where
+    F: for<'r> Read<'r, T> + AsyncFn(&mut Conn) -> Result<T> + Send + Sync,
+{
+    let mut lent = Lent(None);
+    let connection = lent.0.insert(db.conn().await?);
+    let answer = tokio::time::timeout(patience, statement(connection)).await;
+    let answer = answer.map_err(|late| Error::unavailable("The database", late))?;
+    drop(lent.0.take());
+    answer
+}
