@@ -47,7 +47,12 @@ impl Kind {
     pub const fn is_transient(self) -> bool {
         matches!(
             self,
-            Self::Conflict | Self::RateLimited | Self::Internal | Self::Upstream | Self::ServiceUnavailable | Self::GatewayTimeout
+            Self::Conflict
+                | Self::RateLimited
+                | Self::Internal
+                | Self::Upstream
+                | Self::ServiceUnavailable
+                | Self::GatewayTimeout
         )
     }
 }
@@ -84,7 +89,13 @@ struct Inner {
 impl Error {
     /// An error that says `message` to the client.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), details: Map::new(), context: Vec::new(), rerun: false }))
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            details: Map::new(),
+            context: Vec::new(),
+            rerun: false,
+        }))
     }
 
     /// A request whose faults are all named at once.
@@ -192,9 +203,13 @@ impl From<diesel::result::Error> for Error {
             // Diesel does not give the SQLSTATE of these, and the servers' messages are in English (lc_messages C).
             _ if message.contains("deadlock detected") => Self::met(&error),
             _ if message.contains("lock timeout") => {
-                Self::new(Kind::Conflict, "The thing is being changed by another request, try again").context(&error)
+                Self::new(Kind::Conflict, "The thing is being changed by another request, try again")
+                    .context(&error)
             }
-            _ if message.contains("statement timeout") || message.contains("shutting down") || message.contains("starting up") => {
+            _ if message.contains("statement timeout")
+                || message.contains("shutting down")
+                || message.contains("starting up") =>
+            {
                 Self::unavailable("The database", &error)
             }
             _ => Self::internal(&error),
@@ -208,7 +223,8 @@ mod tests {
 
     #[test]
     fn every_fault_is_named() {
-        let error = Error::validation(vec![Fault::new("name", "is required"), Fault::new("tier", "is unknown")]);
+        let error =
+            Error::validation(vec![Fault::new("name", "is required"), Fault::new("tier", "is unknown")]);
         assert_eq!(error.message(), "2 fields are not valid");
         assert_eq!(error.details()["fields"][1]["path"], "tier");
     }

@@ -17,7 +17,10 @@ pub fn uuid_v7() -> Uuid {
 
 fn random_short() -> String {
     let mut rng = rand::rng();
-    (0..SHORT_LENGTH).filter_map(|_| ALPHABET.get(rng.random_range(0..ALPHABET.len()))).map(|c| char::from(*c)).collect()
+    (0..SHORT_LENGTH)
+        .filter_map(|_| ALPHABET.get(rng.random_range(0..ALPHABET.len())))
+        .map(|c| char::from(*c))
+        .collect()
 }
 
 fn is_short(text: &str) -> bool {

@@ -21,13 +21,13 @@ pub mod resource;
 pub mod saga;
 pub mod semver;
 pub mod stack;
-pub mod time;
 pub mod template;
+pub mod time;
 
+pub use self::semver::Version;
 pub use error::{Error, Fault, Kind, Result};
 pub use id::{EntityId, PlatformId, StackId};
 pub use name::{HostName, HttpUrl, Name, ResourceName, SecretName, Slug};
 pub use page::{Cursor, Limit, Page};
 pub use patch::Patch;
-pub use self::semver::Version;
 pub use time::UnixMillis;

@@ -141,7 +141,9 @@ impl HttpUrl {
             return Err("must not hold spaces or control characters".to_owned());
         }
         match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Self(text.to_owned())),
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                Ok(Self(text.to_owned()))
+            }
             Ok(_) => Err("must be an http or https URL".to_owned()),
             Err(error) => Err(format!("must be an http or https URL: {error}")),
         }
@@ -155,7 +157,8 @@ impl SecretName {
     /// A sentence that says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let lawful = text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
-        if (1..=SECRET_MAX).contains(&text.len()) && lawful && !text.starts_with(|c: char| c.is_ascii_digit()) {
+        if (1..=SECRET_MAX).contains(&text.len()) && lawful && !text.starts_with(|c: char| c.is_ascii_digit())
+        {
             return Ok(Self(text.to_owned()));
         }
         Err(format!("must be 1 to {SECRET_MAX} of A-Z, a-z, 0-9 and '_', and not start with a digit"))
@@ -201,7 +204,16 @@ mod tests {
         for good in ["https://a.example", "http://127.0.0.1:8080/x?y=1#z", "https://[::1]/"] {
             assert_eq!(HttpUrl::parse(good).unwrap().as_str(), good);
         }
-        for bad in ["", "a.example", "/x", "ftp://a.example", "javascript:alert(1)", "https://", "https:// a", "https://a.example/\0"] {
+        for bad in [
+            "",
+            "a.example",
+            "/x",
+            "ftp://a.example",
+            "javascript:alert(1)",
+            "https://",
+            "https:// a",
+            "https://a.example/\0",
+        ] {
             assert!(HttpUrl::parse(bad).is_err(), "{bad}");
         }
         assert!(HttpUrl::parse(&format!("https://a.example/{}", "x".repeat(2048))).is_err());

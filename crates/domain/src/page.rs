@@ -65,7 +65,10 @@ impl Cursor {
     /// The place before everything: where the first page starts.
     pub fn start() -> Self {
         // Above every id, and a time that Postgres still knows.
-        Self { at: DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC), id: "~".to_owned() }
+        Self {
+            at: DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC),
+            id: "~".to_owned(),
+        }
     }
 
     /// The opaque token of this place in the list that `list` names, filter included.
@@ -79,8 +82,9 @@ impl Cursor {
     /// # Errors
     /// [`Kind::InvalidCursor`] for a token that is not ours, of another version, list or filter.
     pub fn decode(token: &str, list: &str) -> Result<Self> {
-        Self::read(token, list)
-            .ok_or_else(|| Error::new(Kind::InvalidCursor, "The cursor is not one that this list and filter gave"))
+        Self::read(token, list).ok_or_else(|| {
+            Error::new(Kind::InvalidCursor, "The cursor is not one that this list and filter gave")
+        })
     }
 
     fn read(token: &str, list: &str) -> Option<Self> {
@@ -109,7 +113,13 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// Makes a page of the rows of a query that asked for [`Limit::rows`].
-    pub fn new(mut items: Vec<T>, limit: Limit, total: i64, list: &str, place: impl Fn(&T) -> Cursor) -> Self {
+    pub fn new(
+        mut items: Vec<T>,
+        limit: Limit,
+        total: i64,
+        list: &str,
+        place: impl Fn(&T) -> Cursor,
+    ) -> Self {
         let more = items.len() > limit.get();
         items.truncate(limit.get());
         let next = if more { items.last().map(|last| place(last).encode(list)) } else { None };

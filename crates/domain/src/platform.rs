@@ -75,12 +75,16 @@ impl PlatformStatus {
     /// # Errors
     /// [`Kind::InvalidTransition`], whose details name `from`, `event` and the events `allowed` now.
     pub fn after(self, event: PlatformEvent) -> Result<Self> {
-        TRANSITIONS.iter().find(|(from, on, _)| (*from, *on) == (self, event)).map(|(_, _, to)| *to).ok_or_else(|| {
-            Error::new(Kind::InvalidTransition, format!("a platform that is {self} cannot {event}"))
-                .with("from", self)
-                .with("event", event)
-                .with("allowed", self.allowed())
-        })
+        TRANSITIONS
+            .iter()
+            .find(|(from, on, _)| (*from, *on) == (self, event))
+            .map(|(_, _, to)| *to)
+            .ok_or_else(|| {
+                Error::new(Kind::InvalidTransition, format!("a platform that is {self} cannot {event}"))
+                    .with("from", self)
+                    .with("event", event)
+                    .with("allowed", self.allowed())
+            })
     }
 
     /// The events that may happen now.
@@ -121,7 +125,9 @@ mod tests {
                         assert_eq!(error.details()["from"], from.as_str());
                         assert_eq!(error.details()["event"], event.as_str());
                         let allowed = error.details()["allowed"].as_array().unwrap();
-                        assert!(allowed.iter().all(|e| expected(from.as_str(), e.as_str().unwrap()).is_some()));
+                        assert!(
+                            allowed.iter().all(|e| expected(from.as_str(), e.as_str().unwrap()).is_some())
+                        );
                     }
                 }
             }

@@ -159,7 +159,10 @@ mod tests {
             host_name(&Slug::parse("auth").unwrap(), kind, env, &stack, &platform, &base).unwrap().to_string()
         };
         assert_eq!(host(ResourceType::Worker, Environment::Prod), "auth.svc.default.abcdefghij.nno.example");
-        assert_eq!(host(ResourceType::Pages, Environment::Stg), "auth.app.stg.default.abcdefghij.nno.example");
+        assert_eq!(
+            host(ResourceType::Pages, Environment::Stg),
+            "auth.app.stg.default.abcdefghij.nno.example"
+        );
     }
 
     proptest! {

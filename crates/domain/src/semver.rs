@@ -89,7 +89,12 @@ mod tests {
     use super::*;
 
     fn any_version() -> impl Strategy<Value = String> {
-        ("[0-9]{1,3}", "[0-9]{1,3}", "[0-9]{1,20}", proptest::option::of("[a-zA-Z0-9]{1,4}(\\.[a-zA-Z0-9]{1,22}){0,3}"))
+        (
+            "[0-9]{1,3}",
+            "[0-9]{1,3}",
+            "[0-9]{1,20}",
+            proptest::option::of("[a-zA-Z0-9]{1,4}(\\.[a-zA-Z0-9]{1,22}){0,3}"),
+        )
             .prop_map(|(major, minor, patch, pre)| match pre {
                 Some(pre) => format!("{major}.{minor}.{patch}-{pre}"),
                 None => format!("{major}.{minor}.{patch}"),
@@ -112,7 +117,16 @@ mod tests {
 
     #[test]
     fn the_example_of_the_specification() {
-        let order = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0"];
+        let order = [
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1.0.0-rc.1",
+            "1.0.0",
+        ];
         let versions: Vec<_> = order.iter().map(|v| Version::parse(v).unwrap()).collect();
         assert!(versions.is_sorted());
     }

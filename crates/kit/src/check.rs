@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn faults_by_pointer() {
-        let wrong = json!({ "inner": [{ "id": "A" }, { "id": "a", "version": "1.0.0", "x/y.z": 1 }], "no": 1 });
+        let wrong =
+            json!({ "inner": [{ "id": "A" }, { "id": "a", "version": "1.0.0", "x/y.z": 1 }], "no": 1 });
         let faults = pointed::<Outer>(&wrong).unwrap_err();
         assert_eq!(paths(&faults), ["/inner/0/id", "/inner/0/version", "/inner/1/x~1y.z", "/no"]);
     }

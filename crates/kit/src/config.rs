@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use config::{Config, Environment, File, FileFormat};
+use config::{Config, ConfigBuilder, Environment, File, FileFormat, builder::DefaultState};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::Value;
@@ -25,9 +25,31 @@ pub fn load<T: DeserializeOwned + ToSchema>(defaults: &str, file: Option<&Path>)
     if let Some(path) = file {
         sources = sources.add_source(File::from(path).format(FileFormat::Toml));
     }
+    let mut merged = values(sources)?;
     let environment = Environment::with_prefix(PREFIX).prefix_separator(SEPARATOR).separator(SEPARATOR);
-    let merged = sources.add_source(environment.try_parsing(true)).build().context("cannot read the configuration")?;
-    read(merged.try_deserialize().context("cannot read the configuration")?)
+    put_texts_over(&mut merged, values(Config::builder().add_source(environment))?);
+    read(merged)
+}
+
+fn values(sources: ConfigBuilder<DefaultState>) -> Result<Value> {
+    let cannot = "cannot read the configuration";
+    sources.build().context(cannot)?.try_deserialize().context(cannot)
+}
+
+/// The environment has texts alone: each takes the type of the value that it goes over, so that a password of digits
+/// stays a text.
+fn put_texts_over(below: &mut Value, above: Value) {
+    match (below, above) {
+        (Value::Object(below), Value::Object(above)) => {
+            for (key, value) in above {
+                put_texts_over(below.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (below @ (Value::Number(_) | Value::Bool(_)), Value::String(text)) => {
+            *below = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        }
+        (below, above) => *below = above,
+    }
 }
 
 /// Reads the settings of a service from its defaults and what goes over them, as `nno up` and tests do; the
@@ -60,7 +82,8 @@ pub fn put_over(below: &mut Value, above: Value) {
 /// One error that names every fault.
 pub fn read<T: DeserializeOwned + ToSchema>(merged: Value) -> Result<T> {
     crate::check::value(merged).or_else(|error| {
-        let fields = error.details().get("fields").and_then(|fields| fields.as_array().cloned()).unwrap_or_default();
+        let fields =
+            error.details().get("fields").and_then(|fields| fields.as_array().cloned()).unwrap_or_default();
         let told: Vec<String> = fields
             .iter()
             .map(|fault| {
@@ -146,14 +169,28 @@ mod tests {
     fn all_faults_at_once() {
         let wrong = serde_json::json!({ "workers": "many", "databse": {}, "database": { "uri": "x" } });
         let told = read::<Settings>(wrong).unwrap_err().to_string();
-        for part in ["workers", "databse: is not a known field", "database.url: is required", "database.uri"] {
+        for part in ["workers", "databse: is not a known field", "database.url: is required", "database.uri"]
+        {
             assert!(told.contains(part), "{part} in {told}");
         }
     }
 
     #[test]
+    fn a_text_takes_the_type_of_what_it_goes_over() {
+        let mut merged = serde_json::json!({ "workers": 1, "database": { "url": "" }, "on": true });
+        let texts = serde_json::json!({ "workers": "2", "database": { "url": "12345678" }, "on": "false", "new": "1" });
+        put_texts_over(&mut merged, texts);
+        let expected =
+            serde_json::json!({ "workers": 2, "database": { "url": "12345678" }, "on": false, "new": "1" });
+        assert_eq!(merged, expected);
+        put_texts_over(&mut merged, serde_json::json!({ "workers": "many" }));
+        assert_eq!(merged["workers"], "many", "what is no number is left for the check to tell");
+    }
+
+    #[test]
     fn secrets_are_not_printed() {
-        let settings: Settings = read(serde_json::json!({ "workers": 1, "database": { "url": "pw" } })).unwrap();
+        let settings: Settings =
+            read(serde_json::json!({ "workers": 1, "database": { "url": "pw" } })).unwrap();
         assert_eq!(settings.database.url.expose(), "pw");
         let printed = format!("{settings:?}{}", serde_json::to_string(&settings).unwrap());
         assert!(!printed.contains("pw"), "{printed}");

@@ -50,7 +50,10 @@ impl Idempotency {
     /// # Errors
     /// [`Kind::Validation`] for an empty, long or unprintable key.
     pub fn new(key: &str, parts: &[&[u8]]) -> Result<Self> {
-        if key.is_empty() || key.len() > Self::MAX_KEY || !key.bytes().all(|c| c.is_ascii_graphic() || c == b' ') {
+        if key.is_empty()
+            || key.len() > Self::MAX_KEY
+            || !key.bytes().all(|c| c.is_ascii_graphic() || c == b' ')
+        {
             return Err(Error::invalid("Idempotency-Key", "must be 1 to 255 printable ASCII characters"));
         }
         let mut digest = Sha256::new();
@@ -99,6 +102,7 @@ impl WriteCtx {
         if wanted == "*" || wanted.split(',').any(|one| one.trim() == etag) {
             return Ok(());
         }
-        Err(Error::new(Kind::PreconditionFailed, "The thing has changed since it was read").with("etag", etag))
+        Err(Error::new(Kind::PreconditionFailed, "The thing has changed since it was read")
+            .with("etag", etag))
     }
 }

@@ -31,7 +31,9 @@ pub const fn row(kind: Kind) -> Row {
         Kind::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, Code::Unimplemented, Level::DEBUG),
         Kind::AlreadyExists => (S::CONFLICT, Code::AlreadyExists, Level::DEBUG),
         Kind::Conflict => (S::CONFLICT, Code::Aborted, Level::DEBUG),
-        Kind::InvalidTransition | Kind::HasDependents => (S::CONFLICT, Code::FailedPrecondition, Level::DEBUG),
+        Kind::InvalidTransition | Kind::HasDependents => {
+            (S::CONFLICT, Code::FailedPrecondition, Level::DEBUG)
+        }
         Kind::PreconditionFailed => (S::PRECONDITION_FAILED, Code::FailedPrecondition, Level::DEBUG),
         Kind::RequestTimeout => (S::REQUEST_TIMEOUT, Code::DeadlineExceeded, Level::INFO),
         Kind::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, Code::OutOfRange, Level::INFO),
@@ -39,7 +41,9 @@ pub const fn row(kind: Kind) -> Row {
         Kind::IdempotencyMismatch | Kind::Unprocessable => {
             (S::UNPROCESSABLE_ENTITY, Code::FailedPrecondition, Level::DEBUG)
         }
-        Kind::QuotaExceeded | Kind::RateLimited => (S::TOO_MANY_REQUESTS, Code::ResourceExhausted, Level::INFO),
+        Kind::QuotaExceeded | Kind::RateLimited => {
+            (S::TOO_MANY_REQUESTS, Code::ResourceExhausted, Level::INFO)
+        }
         Kind::Internal => (S::INTERNAL_SERVER_ERROR, Code::Internal, Level::ERROR),
         Kind::Upstream => (S::BAD_GATEWAY, Code::Unavailable, Level::WARN),
         Kind::ServiceUnavailable => (S::SERVICE_UNAVAILABLE, Code::Unavailable, Level::WARN),
@@ -102,7 +106,9 @@ pub fn from_status(peer: &'static str, status: &Status) -> Error {
     {
         let details: Map<String, Value> =
             info.metadata.get(DETAILS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        return Error::new(kind, status.message().to_owned()).with_details(details).context(format!("told by {peer}"));
+        return Error::new(kind, status.message().to_owned())
+            .with_details(details)
+            .context(format!("told by {peer}"));
     }
     let context = format!("{peer}: {:?}: {}", status.code(), status.message());
     match status.code() {

@@ -146,6 +146,10 @@ impl Caller {
     /// # Errors
     /// [`Kind::Forbidden`] for anyone else.
     pub fn require_operator(&self) -> Result<()> {
-        if self.is_operator() { Ok(()) } else { Err(Error::new(Kind::Forbidden, "Only operators may do this")) }
+        if self.is_operator() {
+            Ok(())
+        } else {
+            Err(Error::new(Kind::Forbidden, "Only operators may do this"))
+        }
     }
 }

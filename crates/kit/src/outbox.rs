@@ -105,7 +105,12 @@ impl Relay {
     }
 
     async fn hand_over(&self, event: Event) -> Result<()> {
-        let span = tracing::info_span!("deliver", request_id = event.request_id, trace_id = tracing::field::Empty, kind = event.kind);
+        let span = tracing::info_span!(
+            "deliver",
+            request_id = event.request_id,
+            trace_id = tracing::field::Empty,
+            kind = event.kind
+        );
         telemetry::continue_trace(&span, event.traceparent.as_deref());
         async {
             let ctx = Ctx::of_service(self.db.service(), event.request_id.as_str());

@@ -47,7 +47,10 @@ pub trait Service: Sized + 'static {
     fn openapi() -> OpenApi;
 
     /// Starts it.
-    fn build(settings: Settings<Self::Own>, shutdown: Shutdown) -> impl Future<Output = Result<Application>> + Send;
+    fn build(
+        settings: Settings<Self::Own>,
+        shutdown: Shutdown,
+    ) -> impl Future<Output = Result<Application>> + Send;
 }
 
 /// What every service is made of once its settings are read.
@@ -111,8 +114,11 @@ impl Parts {
             http: settings.http.clone(),
             grpc: settings.grpc.clone(),
         };
-        let mut connection =
-            parts.background.conn().await.map_err(|error| anyhow::anyhow!("{}: {}", error.message(), error.log_context()))?;
+        let mut connection = parts
+            .background
+            .conn()
+            .await
+            .map_err(|error| anyhow::anyhow!("{}: {}", error.message(), error.log_context()))?;
         migrate::check(&mut connection, &S::migrations()).await?;
         Ok(parts)
     }
@@ -130,8 +136,10 @@ impl Parts {
         grpc_routes: tonic::service::Routes,
     ) -> Result<Application> {
         let bound = |address: SocketAddr| format!("cannot listen on {address}");
-        let http_listener = std::net::TcpListener::bind(self.http.bind).with_context(|| bound(self.http.bind))?;
-        let grpc_listener = tokio::net::TcpListener::bind(self.grpc.bind).await.with_context(|| bound(self.grpc.bind))?;
+        let http_listener =
+            std::net::TcpListener::bind(self.http.bind).with_context(|| bound(self.http.bind))?;
+        let grpc_listener =
+            tokio::net::TcpListener::bind(self.grpc.bind).await.with_context(|| bound(self.grpc.bind))?;
         let (http_addr, grpc_addr) = (http_listener.local_addr()?, grpc_listener.local_addr()?);
         worker::housekeeping(&self.shutdown, self.background.clone());
         let probes = std::iter::once(self.database_probe(migrations)).chain(self.probes).collect();
@@ -258,7 +266,8 @@ pub async fn ask_ready(host: &str, port: u16) -> Result<()> {
         stream.read_to_string(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)
     };
-    let answer = tokio::time::timeout(std::time::Duration::from_secs(5), ask).await.context("no answer in time")??;
+    let answer =
+        tokio::time::timeout(std::time::Duration::from_secs(5), ask).await.context("no answer in time")??;
     let line = answer.lines().next().unwrap_or_default();
     anyhow::ensure!(line.contains(" 200 "), "not ready: {line}");
     Ok(())

@@ -75,15 +75,18 @@ impl Telemetry {
 fn tracer(endpoint: Option<&str>, resource: Resource) -> Result<SdkTracerProvider> {
     let mut provider = SdkTracerProvider::builder().with_resource(resource);
     if let Some(endpoint) = endpoint {
-        let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+        let exporter =
+            opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
         provider = provider.with_batch_exporter(exporter);
     }
     Ok(provider.build())
 }
 
 fn meter(endpoint: &str, resource: Resource) -> Result<SdkMeterProvider> {
-    let exporter = opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
-    let provider = SdkMeterProvider::builder().with_resource(resource).with_periodic_exporter(exporter).build();
+    let exporter =
+        opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+    let provider =
+        SdkMeterProvider::builder().with_resource(resource).with_periodic_exporter(exporter).build();
     global::set_meter_provider(provider.clone());
     Ok(provider)
 }

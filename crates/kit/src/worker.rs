@@ -35,7 +35,12 @@ where
                 }
                 Err(error) => {
                     failures += 1;
-                    tracing::warn!(failures, error = error.message(), context = error.log_context(), "worker failed");
+                    tracing::warn!(
+                        failures,
+                        error = error.message(),
+                        context = error.log_context(),
+                        "worker failed"
+                    );
                     backoff(failures)
                 }
             };

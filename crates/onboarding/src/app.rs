@@ -54,7 +54,9 @@ pub struct Onboarding;
 
 /// The routes of all slices, under the platform's API and at the service's own root.
 fn routes(config: &mut ServiceConfig) {
-    config.service(utoipa_actix_web::scope("/api/v1/onboarding").configure(sessions::http)).configure(sessions::root);
+    config
+        .service(utoipa_actix_web::scope("/api/v1/onboarding").configure(sessions::http))
+        .configure(sessions::root);
 }
 
 impl Service for Onboarding {
@@ -88,7 +90,8 @@ impl Onboarding {
     ) -> Result<Application> {
         let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
         let own = settings.service;
-        let (database, signer, wake) = (parts.database.clone(), parts.signer.clone(), Arc::new(Notify::new()));
+        let (database, signer, wake) =
+            (parts.database.clone(), parts.signer.clone(), Arc::new(Notify::new()));
         let engine = own.engine;
         let state = move |db: Db| {
             let registry = Peer::new("registry", &own.registry, signer.clone())?;
@@ -99,7 +102,8 @@ impl Onboarding {
         let app = state(parts.background.clone())?;
         parts.probes = vec![app.registry.probe(), app.provisioning.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
-        Engine::interposed(db, app.clone(), engine, wake, vec![steps::definition()], interpose).start(&parts.shutdown);
+        Engine::interposed(db, app.clone(), engine, wake, vec![steps::definition()], interpose)
+            .start(&parts.shutdown);
         // No service asks anything of onboarding over gRPC: what is served there is health alone.
         let access = Access::new(parts.verifier.clone(), "nno.onboarding.v1.Onboarding", &[]);
         let served = tonic::service::Routes::new(rpc::reflection()?);

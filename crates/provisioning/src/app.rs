@@ -126,7 +126,8 @@ impl Provisioning {
         let app = state(parts.background.clone())?;
         parts.probes = vec![app.registry.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
-        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose).start(&parts.shutdown);
+        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose)
+            .start(&parts.shutdown);
         let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
         let served =
             tonic::service::Routes::new(ProvisioningServer::new(app)).add_service(rpc::reflection()?);

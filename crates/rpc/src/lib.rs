@@ -18,7 +18,10 @@ pub fn parse<T: std::str::FromStr<Err = String>>(field: &str, text: &str) -> Res
 ///
 /// # Errors
 /// [`domain::Kind::Validation`], at `field`.
-pub fn parse_optional<T: std::str::FromStr<Err = String>>(field: &str, text: Option<&str>) -> Result<Option<T>> {
+pub fn parse_optional<T: std::str::FromStr<Err = String>>(
+    field: &str,
+    text: Option<&str>,
+) -> Result<Option<T>> {
     text.map(|text| parse(field, text)).transpose()
 }
 
@@ -38,7 +41,9 @@ pub fn reflection() -> std::result::Result<
     tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
     tonic_reflection::server::Error,
 > {
-    tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS).build_v1()
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .build_v1()
 }
 
 /// Everything in `proto/`, as an encoded `FileDescriptorSet`.

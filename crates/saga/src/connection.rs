@@ -12,6 +12,11 @@ use kit::{
     db::{Conn, Read},
 };
 
+/// How often a statement is sent when the database does not take it.
+const SENDS: u32 = 7;
+/// The pause before a statement is sent again, doubled each time.
+const SEND_AGAIN: Duration = Duration::from_millis(20);
+
 /// Ends a connection that is not given back.
 struct Lent(Option<Object<Conn>>);
 
@@ -37,4 +42,23 @@ where
     let answer = answer.map_err(|late| Error::unavailable("The database", late))?;
     drop(lent.0.take());
     answer
+}
+
+/// Sends a statement again when the database does not take it: giving up would mean to put the saga off, and to do
+/// the step again whose effect is there.
+pub(crate) async fn insist<T, F>(statement: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut sent = 0;
+    loop {
+        sent += 1;
+        match statement().await {
+            Err(error) if sent < SENDS => {
+                tracing::debug!(sent, context = error.log_context(), "sending it again");
+                tokio::time::sleep(SEND_AGAIN * (1 << (sent - 1))).await;
+            }
+            result => return result,
+        }
+    }
 }

@@ -1,16 +1,16 @@
 //! Drives one saga, step by step, forth or back.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use domain::{Error, Kind, Result};
-use futures_util::{FutureExt, future::BoxFuture};
+use domain::{Error, Result};
+use futures_util::future::BoxFuture;
 use kit::{Caller, Ctx, clock, shutdown::Shutdown};
-use rand::Rng;
-use serde_json::Value;
 
 use crate::{
-    Cause, OnFailure, Point, Policy, Progress, Saga, SagaStatus, Step, StepCx, StepRow, StepStatus, Verdict,
+    Cause, OnFailure, Point, Progress, Saga, SagaStatus, Step, StepCx, StepRow, StepStatus, Verdict,
+    attempt::{backoff, storable_output, told, within},
+    connection::insist,
     definition::Definition,
     lease::{self, Next, Saved},
     runner::Inner,
@@ -36,10 +36,6 @@ enum Turn {
     Ended(Ended),
 }
 
-/// How often a statement is sent when the database does not take it.
-const SENDS: u32 = 7;
-/// The pause before a statement is sent again, doubled each time.
-const SEND_AGAIN: Duration = Duration::from_millis(20);
 /// The shortest pause that is granted: what waits must not keep the database busy.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause that is granted, which no calendar overflows with.
@@ -334,8 +330,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
     }
 
     async fn save(&self, step: Option<&StepRow>, next: Next) -> Result<Option<Saved>> {
-        insist(|| async { lease::save(&mut *self.inner.db.conn().await?, &self.saga, step, next).await })
-            .await
+        insist(|| self.inner.ask(async |c| lease::save(c, &self.saga, step, next).await)).await
     }
 
     fn step<'d>(&self, definition: &'d Definition<A>, at: usize) -> Result<(&'d dyn Step<A>, StepRow)> {
@@ -370,69 +365,4 @@ impl<A: Send + Sync + 'static> Drive<A> {
     fn meet(&self, step: &dyn Step<A>, undo: bool, point: Point) -> Verdict {
         self.inner.interpose.as_ref().map_or(Verdict::Go, |interpose| interpose(step.name(), undo, point))
     }
-}
-
-/// Sends a statement again when the database does not take it: giving up would mean to put the saga off, and to do
-/// the step again whose effect is there.
-async fn insist<T, F>(statement: impl Fn() -> F) -> Result<T>
-where
-    F: Future<Output = Result<T>>,
-{
-    let mut sent = 0;
-    loop {
-        sent += 1;
-        match statement().await {
-            Err(error) if sent < SENDS => {
-                tracing::debug!(sent, context = error.log_context(), "sending it again");
-                tokio::time::sleep(SEND_AGAIN * (1 << (sent - 1))).await;
-            }
-            result => return result,
-        }
-    }
-}
-
-/// A step that hangs or panics has failed for now: it must not hold the saga, nor be run again for ever, uncounted.
-async fn within<T>(time: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
-    match tokio::time::timeout(time, AssertUnwindSafe(work).catch_unwind()).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(panic)) => {
-            let said = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            Err(Error::internal(format!("it panicked: {said}")))
-        }
-        Err(_) => {
-            Err(Error::new(Kind::GatewayTimeout, format!("it took longer than {} s", time.as_secs_f32())))
-        }
-    }
-}
-
-/// An output that no row can hold is a failure of the step; else the write would fail for ever.
-fn storable_output(progress: Progress) -> Result<Progress> {
-    match &progress {
-        Progress::Done(output) if has_nul(output) => {
-            Err(Error::internal("the output has a NUL character, which a row cannot hold"))
-        }
-        _ => Ok(progress),
-    }
-}
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
-        _ => false,
-    }
-}
-
-/// What a person is told of an error in a step: the code and the message that a client may see.
-fn told(error: &Error) -> String {
-    storable(&format!("{}: {}", error.kind(), error.message()))
-}
-
-/// Random, up to twice as long after each try (full jitter).
-fn backoff(policy: Policy, tries: i32) -> Duration {
-    let doublings = u32::try_from(tries.clamp(1, 16) - 1).unwrap_or(0);
-    let most = policy.pause.saturating_mul(1 << doublings).min(policy.max_pause);
-    most.mul_f64(rand::rng().random_range(0.0..=1.0))
 }

@@ -9,6 +9,7 @@
 //! cut off (by its timeout, a stop of the process, or the loss of its lease) may still reach the other side later, so
 //! what it calls must refuse what comes after its undoing: see [`tombstone`].
 
+mod attempt;
 mod connection;
 mod definition;
 mod drive;

@@ -65,7 +65,8 @@ impl TestDb {
 
     /// Cuts every connection to the database, as a failing network would.
     pub async fn cut_connections(&self) {
-        let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'", self.name);
+        let sql =
+            format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'", self.name);
         execute(&self.superuser, &sql).await.expect("cut connections");
     }
 }
@@ -75,7 +76,8 @@ impl Drop for TestDb {
         let (superuser, name) = (self.superuser.clone(), self.name.clone());
         // The test's own runtime may be ending.
         let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(execute(&superuser, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")))
         });
         let _ = dropped.join();
@@ -85,7 +87,9 @@ impl Drop for TestDb {
 #[expect(clippy::disallowed_methods, reason = "the wrapper of the test run says where the cluster is")]
 fn superuser() -> Url {
     let url = std::env::var(URL_VARIABLE).unwrap_or_else(|_| {
-        panic!("{URL_VARIABLE} is not set: run tests with scripts/test, or wrap them in the test-postgres binary")
+        panic!(
+            "{URL_VARIABLE} is not set: run tests with scripts/test, or wrap them in the test-postgres binary"
+        )
     });
     Url::parse(&url).expect("a URL of a superuser")
 }
@@ -103,7 +107,8 @@ fn url_of(superuser: &Url, role: &str, database: &str) -> String {
 }
 
 async fn execute(url: &Url, sql: &str) -> Result<(), String> {
-    let mut connection = AsyncPgConnection::establish(url.as_str()).await.map_err(|error| error.to_string())?;
+    let mut connection =
+        AsyncPgConnection::establish(url.as_str()).await.map_err(|error| error.to_string())?;
     connection.batch_execute(sql).await.map_err(|error| error.to_string())
 }
 
@@ -115,7 +120,8 @@ async fn template<S: Service>(superuser: &Url) -> String {
         found: bool,
     }
     let template = format!("tmpl_{}_{}", S::NAME.replace('-', "_"), digest(S::NAME));
-    let mut connection = AsyncPgConnection::establish(superuser.as_str()).await.expect("connect as superuser");
+    let mut connection =
+        AsyncPgConnection::establish(superuser.as_str()).await.expect("connect as superuser");
     connection.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})")).await.expect("lock");
     let found = format!("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = '{template}') AS found");
     let found: Found = sql_query(found).get_result(&mut connection).await.expect("look for the template");
@@ -129,7 +135,9 @@ async fn template<S: Service>(superuser: &Url) -> String {
 async fn prepare(superuser: &Url, template: &str, role: &str, migrations: Migrations) {
     // Under another name until it is whole: a test run that is killed here leaves no half template.
     let building = format!("{template}_building");
-    execute(superuser, &format!("DROP DATABASE IF EXISTS {building} WITH (FORCE)")).await.expect("drop a half template");
+    execute(superuser, &format!("DROP DATABASE IF EXISTS {building} WITH (FORCE)"))
+        .await
+        .expect("drop a half template");
     let database = ServiceDatabase {
         name: building.clone(),
         owner: format!("{role}_owner"),
@@ -146,7 +154,9 @@ async fn prepare(superuser: &Url, template: &str, role: &str, migrations: Migrat
         runtime.expect("a runtime").block_on(migrate::run(&owner, migrations))
     });
     migrated.join().expect("the migrations ran").expect("migrate the template");
-    execute(superuser, &format!("ALTER DATABASE {building} RENAME TO {template}")).await.expect("name the template");
+    execute(superuser, &format!("ALTER DATABASE {building} RENAME TO {template}"))
+        .await
+        .expect("name the template");
 }
 
 /// Of every migration of kit and the service, so that a changed one makes a new template.
@@ -154,7 +164,8 @@ fn digest(service: &str) -> String {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut digest = Sha256::new();
     for owner in ["kit", "saga", service] {
-        let mut folders: Vec<_> = fs::read_dir(crates.join(owner).join("migrations")).into_iter().flatten().flatten().collect();
+        let mut folders: Vec<_> =
+            fs::read_dir(crates.join(owner).join("migrations")).into_iter().flatten().flatten().collect();
         folders.sort_by_key(fs::DirEntry::file_name);
         for folder in folders {
             digest.update(fs::read(folder.path().join("up.sql")).unwrap_or_default());

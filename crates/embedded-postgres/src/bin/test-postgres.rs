@@ -40,7 +40,7 @@ struct Args {
     #[arg(long)]
     data_dir: Option<PathBuf>,
     /// The folder that holds `initdb` and `postgres` [default: looked for]
-    #[arg(long, env = "NNOT_RUN_BIN")]
+    #[arg(long, env = "NNO_POSTGRES_BIN")]
     postgres_bin: Option<PathBuf>,
     #[arg(long, default_value_t = 300)]
     max_connections: u16,

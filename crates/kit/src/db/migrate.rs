@@ -55,7 +55,9 @@ impl MigrationSource<Pg> for Migrations {
 pub async fn run(owner_url: &str, migrations: Migrations) -> Result<Vec<String>> {
     let connection = AsyncPgConnection::establish(owner_url).await.context("cannot reach the database")?;
     let mut harness = AsyncMigrationHarness::new(connection);
-    let ran = harness.run_pending_migrations(migrations).map_err(|error| anyhow::anyhow!("migration failed: {error}"))?;
+    let ran = harness
+        .run_pending_migrations(migrations)
+        .map_err(|error| anyhow::anyhow!("migration failed: {error}"))?;
     Ok(ran.iter().map(ToString::to_string).collect())
 }
 
@@ -88,12 +90,15 @@ pub async fn check(connection: &mut AsyncPgConnection, migrations: &Migrations) 
             .load(connection)
             .await
             .context("the database was never migrated: run `migrate` first")?;
-    let (applied, known) = (applied.into_iter().map(|row| row.version).collect::<Vec<_>>(), migrations.versions()?);
+    let (applied, known) =
+        (applied.into_iter().map(|row| row.version).collect::<Vec<_>>(), migrations.versions()?);
     if let Some(missing) = known.iter().find(|version| !applied.contains(version)) {
         bail!("the database lacks migration {missing}: run `migrate` first");
     }
     if let Some(unknown) = applied.iter().find(|version| !known.contains(version)) {
-        bail!("the database has migration {unknown}, which this binary does not know: it is older than the schema");
+        bail!(
+            "the database has migration {unknown}, which this binary does not know: it is older than the schema"
+        );
     }
     Ok(())
 }

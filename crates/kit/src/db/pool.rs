@@ -133,7 +133,10 @@ impl Db {
 /// The timeouts travel with the connection's start, so that they cost no round trip.
 fn with_options(service: &str, settings: &DatabaseSettings) -> anyhow::Result<String> {
     let url = settings.url.expose();
-    anyhow::ensure!(url.starts_with("postgres://") || url.starts_with("postgresql://"), "database.url must start with postgres://");
+    anyhow::ensure!(
+        url.starts_with("postgres://") || url.starts_with("postgresql://"),
+        "database.url must start with postgres://"
+    );
     let mark = if url.contains('?') { '&' } else { '?' };
     let (statement, lock) = (settings.statement_timeout.as_millis(), settings.lock_timeout.as_millis());
     Ok(format!(

@@ -88,7 +88,14 @@ impl Record {
     #[must_use]
     pub fn and(mut self, action: &'static str, entity_type: &'static str, entity_id: impl ToString) -> Self {
         let entity_id = entity_id.to_string();
-        self.audits.push(Audit { platform_id: None, action, entity_type, entity_id, before: None, after: None });
+        self.audits.push(Audit {
+            platform_id: None,
+            action,
+            entity_type,
+            entity_id,
+            before: None,
+            after: None,
+        });
         self
     }
 
@@ -369,7 +376,9 @@ impl Rows {
     }
 
     fn walk_idempotency<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("answers AS (INSERT INTO idempotency_keys (created_at, caller, key, fingerprint, answer) SELECT ");
+        out.push_sql(
+            "answers AS (INSERT INTO idempotency_keys (created_at, caller, key, fingerprint, answer) SELECT ",
+        );
         out.push_bind_param::<Timestamptz, _>(&self.now)?;
         out.push_sql(", u.* FROM unnest(");
         out.push_bind_param::<Array<Text>, _>(&self.idem_caller)?;

@@ -16,8 +16,7 @@ use rand::Rng;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Db, NoEffect, OnConstraint,
-    idempotency,
+    Db, NoEffect, OnConstraint, idempotency,
     record::{Effect, Record, Written},
 };
 use crate::{WriteCtx, telemetry};
@@ -113,7 +112,8 @@ impl Tx {
             self.conn().await?;
         }
         let result: QueryResult<usize> = written.execute(&mut *self.connection).await;
-        result.on_constraint(|name| if name == KEY_TAKEN { Some(key_taken()) } else { on_constraint(name) })?;
+        result
+            .on_constraint(|name| if name == KEY_TAKEN { Some(key_taken()) } else { on_constraint(name) })?;
         self.finished = true;
         Ok(answer)
     }
@@ -199,7 +199,8 @@ impl Db {
                 let _ = tx.roll_back().await;
                 // A repetition meets what its first run did: its error is answered with the first run's answer.
                 if let Some(asked) = ctx.idempotency.as_ref().filter(|_| !error.may_rerun())
-                    && let Some(value) = idempotency::replay(&mut tx.connection, &ctx.ctx.caller.id, asked).await?
+                    && let Some(value) =
+                        idempotency::replay(&mut tx.connection, &ctx.ctx.caller.id, asked).await?
                 {
                     return Ok(Done { value, replayed: true, dry_run: false });
                 }

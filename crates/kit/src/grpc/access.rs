@@ -28,7 +28,8 @@ const OPEN: [&str; 2] = ["/grpc.health.v1.Health/", "/grpc.reflection."];
 impl Access {
     /// `methods` of the gRPC service `name`, such as `nno.registry.v1.Registry`. What is not listed is refused.
     pub fn new(verifier: Verifier, name: &str, methods: &[(&str, &'static [&'static str])]) -> Self {
-        let methods = methods.iter().map(|(method, callers)| (format!("/{name}/{method}"), *callers)).collect();
+        let methods =
+            methods.iter().map(|(method, callers)| (format!("/{name}/{method}"), *callers)).collect();
         Self { methods: Arc::new(methods), verifier }
     }
 
@@ -74,7 +75,8 @@ where
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         let path = request.uri().path().to_owned();
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let id: Arc<str> = header("x-request-id").map_or_else(|| domain::id::uuid_v7().to_string().into(), Arc::from);
+        let id: Arc<str> =
+            header("x-request-id").map_or_else(|| domain::id::uuid_v7().to_string().into(), Arc::from);
         let span = tracing::info_span!("grpc", request_id = %id, trace_id = Empty, method = %path);
         telemetry::continue_trace(&span, header("traceparent"));
         if !OPEN.iter().any(|open| path.starts_with(open)) {

@@ -22,7 +22,12 @@ pub struct GrpcSettings {
 ///
 /// # Errors
 /// When the server ends by itself.
-pub async fn serve(listener: TcpListener, routes: Routes, access: Access, shutdown: Shutdown) -> anyhow::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    routes: Routes,
+    access: Access,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
     let (_, health) = tonic_health::server::health_reporter();
     Server::builder()
         .layer(access)

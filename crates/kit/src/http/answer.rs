@@ -147,7 +147,8 @@ pub struct Pagination {
 
 impl<T> From<Page<T>> for Paged<T> {
     fn from(page: Page<T>) -> Self {
-        let pagination = Pagination { has_more: page.next.is_some(), next_cursor: page.next, total: page.total };
+        let pagination =
+            Pagination { has_more: page.next.is_some(), next_cursor: page.next, total: page.total };
         Self { data: page.items, pagination }
     }
 }

@@ -46,7 +46,8 @@ pub fn document(routes: Routes, base: OpenApi) -> OpenApi {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         let Some(RefOr::T(body)) = &mut operation.request_body else { continue };
         if let Some(RefOr::T(Content { schema: Some(schema), .. })) = body.content.values().next() {
-            body.required = Some(if needs_a_field(components, schema) { Required::True } else { Required::False });
+            body.required =
+                Some(if needs_a_field(components, schema) { Required::True } else { Required::False });
         }
     }
     components.schemas.insert(ErrorEnvelope::name().into_owned(), ErrorEnvelope::schema());

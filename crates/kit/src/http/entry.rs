@@ -63,13 +63,15 @@ pub async fn enter<B: MessageBody + 'static>(
     let id = take_request_id(&request);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let (method, path) = (request.method().clone(), request.path().to_owned());
-    let span = tracing::info_span!("http", request_id = %id, trace_id = Empty, method = %method, path = %path);
+    let span =
+        tracing::info_span!("http", request_id = %id, trace_id = Empty, method = %method, path = %path);
     let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     telemetry::continue_trace(&span, parent);
 
     let answer = async {
         let answer = guarded(request, next, &id).await;
-        let status = answer.as_ref().map_or_else(ResponseError::status_code, ServiceResponse::status).as_u16();
+        let status =
+            answer.as_ref().map_or_else(ResponseError::status_code, ServiceResponse::status).as_u16();
         tracing::info!(target: "access", status, ms = started.elapsed().as_secs_f64() * 1000.0, "answered");
         answer
     }
@@ -91,7 +93,15 @@ pub async fn enter<B: MessageBody + 'static>(
 
 /// Anyone may make up a method; metrics must not keep a series for each.
 fn known(method: &Method) -> String {
-    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
     if known.contains(method) { method.to_string() } else { "_OTHER".to_owned() }
 }
 
@@ -185,7 +195,10 @@ fn told(answer: &ServiceResponse<BoxBody>) -> Option<Error> {
         return Some(of_error(error));
     }
     let status = answer.status();
-    let ours = answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let ours = answer
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     (!ours && (status.is_client_error() || status.is_server_error())).then(|| of_status(status, &"no body"))
 }
 
@@ -200,9 +213,13 @@ fn of_error(error: &ActixError) -> Error {
 fn of_status(status: StatusCode, cause: &dyn std::fmt::Display) -> Error {
     let error = match status {
         StatusCode::NOT_FOUND => Error::new(Kind::NotFound, "There is nothing at this path"),
-        StatusCode::METHOD_NOT_ALLOWED => Error::new(Kind::MethodNotAllowed, "The path does not take this method"),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Error::new(Kind::MethodNotAllowed, "The path does not take this method")
+        }
         StatusCode::PAYLOAD_TOO_LARGE => Error::new(Kind::PayloadTooLarge, "The body is too large"),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => Error::new(Kind::UnsupportedMediaType, "The body must be application/json"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Error::new(Kind::UnsupportedMediaType, "The body must be application/json")
+        }
         StatusCode::REQUEST_TIMEOUT => Error::new(Kind::RequestTimeout, "The request did not arrive in time"),
         status if status.is_client_error() => Error::new(Kind::Validation, "The request cannot be read"),
         _ => Error::internal("answered by the framework"),
@@ -239,7 +256,10 @@ mod tests {
             .route("/good/{id}", web::get().to(async |id: web::Path<String>| id.into_inner()))
             .route("/panics", web::get().to(async || -> String { panic!("on purpose") }))
             .route("/hangs", web::get().to(async || std::future::pending::<String>().await))
-            .route("/refuses", web::get().to(async || Err::<String, _>(HttpError(Error::new(Kind::Conflict, "no")))))
+            .route(
+                "/refuses",
+                web::get().to(async || Err::<String, _>(HttpError(Error::new(Kind::Conflict, "no")))),
+            )
             .wrap(from_fn(enter));
         let app = test::init_service(app).await;
         let request = test::TestRequest::get().uri(path).insert_header((REQUEST_ID, "id-1")).to_request();
@@ -251,7 +271,11 @@ mod tests {
         assert_eq!(header("cache-control"), "no-store");
         let (status, id) = (answer.status().as_u16(), header(REQUEST_ID));
         let body = to_bytes(answer.into_body()).await.unwrap();
-        (status, serde_json::from_slice::<Value>(&body).map(|body| body["error"].clone()).unwrap_or_default(), id)
+        (
+            status,
+            serde_json::from_slice::<Value>(&body).map(|body| body["error"].clone()).unwrap_or_default(),
+            id,
+        )
     }
 
     #[actix_web::test]

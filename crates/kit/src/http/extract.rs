@@ -1,6 +1,9 @@
 //! What handlers take: typed, checked, and with the caller already known.
 
-use std::{future::{Ready, ready}, sync::Arc};
+use std::{
+    future::{Ready, ready},
+    sync::Arc,
+};
 
 use actix_web::{
     FromRequest, HttpRequest,
@@ -9,20 +12,12 @@ use actix_web::{
     web::{self, BytesMut},
 };
 use domain::{Cursor, Error, Kind, Limit, Result};
-use futures_util::{
-    StreamExt,
-    future::LocalBoxFuture,
-};
+use futures_util::{StreamExt, future::LocalBoxFuture};
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{HttpError, HttpSettings, request_id};
-use crate::{
-    Ctx, WriteCtx, check,
-    context::Idempotency,
-    identity::Verifier,
-    telemetry,
-};
+use crate::{Ctx, WriteCtx, check, context::Idempotency, identity::Verifier, telemetry};
 
 impl FromRequest for Ctx {
     type Error = HttpError;
@@ -74,7 +69,8 @@ impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Command<T> {
 }
 
 async fn body(request: &HttpRequest, payload: &mut Payload) -> Result<BytesMut> {
-    let settings = request.app_data::<web::Data<HttpSettings>>().ok_or_else(|| Error::internal("no settings"))?;
+    let settings =
+        request.app_data::<web::Data<HttpSettings>>().ok_or_else(|| Error::internal("no settings"))?;
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     if let Some(kind) = header(header::CONTENT_TYPE)
         && !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
@@ -82,16 +78,23 @@ async fn body(request: &HttpRequest, payload: &mut Payload) -> Result<BytesMut> 
         return Err(Error::new(Kind::UnsupportedMediaType, "The body must be application/json"));
     }
     let too_large = || {
-        Error::new(Kind::PayloadTooLarge, format!("The body is larger than {} bytes", settings.max_body_bytes))
-            .with("maxBytes", settings.max_body_bytes)
+        Error::new(
+            Kind::PayloadTooLarge,
+            format!("The body is larger than {} bytes", settings.max_body_bytes),
+        )
+        .with("maxBytes", settings.max_body_bytes)
     };
-    if header(header::CONTENT_LENGTH).and_then(|text| text.parse::<usize>().ok()).is_some_and(|n| n > settings.max_body_bytes) {
+    if header(header::CONTENT_LENGTH)
+        .and_then(|text| text.parse::<usize>().ok())
+        .is_some_and(|n| n > settings.max_body_bytes)
+    {
         return Err(too_large());
     }
     let read = async {
         let mut bytes = BytesMut::new();
         while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|error| Error::invalid("", "The body ended too early").context(error))?;
+            let chunk =
+                chunk.map_err(|error| Error::invalid("", "The body ended too early").context(error))?;
             if bytes.len() + chunk.len() > settings.max_body_bytes {
                 return Err(too_large());
             }
@@ -189,7 +192,10 @@ impl ListQuery {
     /// [`Kind::Validation`] for the limit, [`Kind::InvalidCursor`] for the cursor.
     pub fn parse(&self, list: &str) -> Result<(Limit, Cursor)> {
         let limit = Limit::parse(self.limit.as_deref())?;
-        let place = self.cursor.as_deref().map_or_else(|| Ok(Cursor::start()), |token| Cursor::decode(token, list))?;
+        let place = self
+            .cursor
+            .as_deref()
+            .map_or_else(|| Ok(Cursor::start()), |token| Cursor::decode(token, list))?;
         Ok((limit, place))
     }
 }
@@ -211,7 +217,10 @@ mod tests {
     #[test]
     fn what_a_query_says() {
         let read = query::<Wanted>("limit=1%30&includeDeleted=true&env=stg&other=x").unwrap();
-        assert_eq!((read.limit.as_deref(), read.include_deleted, read.env), (Some("10"), Some(true), Some(Environment::Stg)));
+        assert_eq!(
+            (read.limit.as_deref(), read.include_deleted, read.env),
+            (Some("10"), Some(true), Some(Environment::Stg))
+        );
         let read = query::<Wanted>("").unwrap();
         assert_eq!((read.limit, read.include_deleted, read.env), (None, None, None));
     }

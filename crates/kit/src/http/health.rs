@@ -26,17 +26,25 @@ impl std::fmt::Debug for Probe {
 
 impl Probe {
     /// Something without which the service is not ready.
-    pub fn needed(name: &'static str, ask: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static) -> Self {
+    pub fn needed(
+        name: &'static str,
+        ask: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
+    ) -> Self {
         Self { name, needed: true, ask: Arc::new(ask) }
     }
 
     /// Something whose absence is told, but that the service works without for a while.
-    pub fn told(name: &'static str, ask: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static) -> Self {
+    pub fn told(
+        name: &'static str,
+        ask: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
+    ) -> Self {
         Self { name, needed: false, ask: Arc::new(ask) }
     }
 
     async fn run(&self) -> Result<(), String> {
-        tokio::time::timeout(DEADLINE, (self.ask)()).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        tokio::time::timeout(DEADLINE, (self.ask)())
+            .await
+            .unwrap_or_else(|_| Err("no answer in time".to_owned()))
     }
 }
 

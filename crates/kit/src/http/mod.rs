@@ -10,7 +10,7 @@ mod server;
 
 pub use answer::{Answer, HttpError, HttpResult, Paged, Pagination, Success, read};
 pub use document::{ErrorEnvelope, document};
-pub use extract::{Command, ListQuery, NoBody, Path, Query};
 pub use entry::{RouteName, enter, request_id};
+pub use extract::{Command, ListQuery, NoBody, Path, Query};
 pub use health::{Probe, configure as health};
 pub use server::{HttpSettings, Routes, ServiceConfig, Shared, serve};

@@ -2,7 +2,12 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use actix_web::{App, HttpRequest, HttpServer, dev::{ResourceDef, Server}, middleware::from_fn, web};
+use actix_web::{
+    App, HttpRequest, HttpServer,
+    dev::{ResourceDef, Server},
+    middleware::from_fn,
+    web,
+};
 use domain::{Error, Kind};
 use serde::{Deserialize, Serialize};
 use utoipa::{ToSchema, openapi::OpenApi};
@@ -57,7 +62,6 @@ pub struct Shared {
     /// What `/ready` looks at.
     pub probes: Vec<Probe>,
 }
-
 
 /// Starts to serve; the server ends when the shutdown begins and the requests under way have ended. `state` is made once per worker thread,
 /// so that its pools and channels live where they are used.
@@ -115,13 +119,26 @@ struct Paths(Vec<(ResourceDef, Vec<&'static str>)>);
 impl Paths {
     fn of(document: &OpenApi) -> Self {
         let methods = |item: &utoipa::openapi::PathItem| {
-            [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("PATCH", &item.patch), ("DELETE", &item.delete)]
-                .into_iter()
-                .filter(|(_, operation)| operation.is_some())
-                .map(|(name, _)| name)
-                .collect()
+            [
+                ("GET", &item.get),
+                ("POST", &item.post),
+                ("PUT", &item.put),
+                ("PATCH", &item.patch),
+                ("DELETE", &item.delete),
+            ]
+            .into_iter()
+            .filter(|(_, operation)| operation.is_some())
+            .map(|(name, _)| name)
+            .collect()
         };
-        Self(document.paths.paths.iter().map(|(path, item)| (ResourceDef::new(path.as_str()), methods(item))).collect())
+        Self(
+            document
+                .paths
+                .paths
+                .iter()
+                .map(|(path, item)| (ResourceDef::new(path.as_str()), methods(item)))
+                .collect(),
+        )
     }
 }
 

@@ -10,7 +10,9 @@ use std::{
 use anyhow::{Context, Result};
 use ed25519_dalek::{
     SigningKey, VerifyingKey,
-    pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, spki::der::pem::LineEnding},
+    pkcs8::{
+        DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, spki::der::pem::LineEnding,
+    },
 };
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde::{Deserialize, Serialize};
@@ -54,9 +56,11 @@ impl KeyPair {
         fs::create_dir_all(dir.join("public"))?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join("private"))?;
         let pem = pair.0.to_pkcs8_pem(LineEnding::LF).context("cannot write a private key")?;
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&private)?;
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&private)?;
         file.write_all(pem.as_bytes())?;
-        let pem = pair.0.verifying_key().to_public_key_pem(LineEnding::LF).context("cannot write a public key")?;
+        let pem =
+            pair.0.verifying_key().to_public_key_pem(LineEnding::LF).context("cannot write a public key")?;
         fs::write(&public, pem)?;
         Ok(())
     }

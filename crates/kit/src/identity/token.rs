@@ -151,14 +151,17 @@ impl Verifier {
     }
 
     fn check(&self, token: &str) -> std::result::Result<Caller, String> {
-        let issuer = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token).map_err(|error| error.to_string())?.iss;
+        let issuer = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token)
+            .map_err(|error| error.to_string())?
+            .iss;
         let key = self.0.keys.get(&issuer).ok_or_else(|| format!("issuer '{issuer}' is not believed"))?;
         let mut rules = Validation::new(Algorithm::EdDSA);
         rules.set_audience(&[&self.0.audience]);
         rules.set_issuer(&[&issuer]);
         rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
         rules.leeway = 0;
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &rules).map_err(|error| error.to_string())?.claims;
+        let claims =
+            jsonwebtoken::decode::<Claims>(token, key, &rules).map_err(|error| error.to_string())?.claims;
         if claims.exp > jsonwebtoken::get_current_timestamp() + LIFETIME.as_secs() {
             return Err("the token lives longer than tokens may".to_owned());
         }
@@ -232,7 +235,8 @@ mod tests {
     #[test]
     fn a_service_speaks_for_itself_alone() {
         let key = KeyPair::generate();
-        let (signer, verifier) = (Signer::new("onboarding", &key).unwrap(), Verifier::believing("registry", "onboarding", &key));
+        let (signer, verifier) =
+            (Signer::new("onboarding", &key).unwrap(), Verifier::believing("registry", "onboarding", &key));
         let own = signer.sign("registry", &Caller::this_service("onboarding")).unwrap();
         assert!(verifier.verify(Some(&bearer(&own))).is_ok());
         let other = signer.sign("registry", &Caller::operator()).unwrap();

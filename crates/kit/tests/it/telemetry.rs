@@ -71,12 +71,23 @@ async fn spans_and_metrics_reach_the_collector_in_the_callers_trace() {
 
     assert!(passed_on.starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "{passed_on}");
     let traces = collector.traces.lock().await;
-    let spans: Vec<_> = traces.iter().flat_map(|sent| &sent.resource_spans).flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans).collect();
+    let spans: Vec<_> = traces
+        .iter()
+        .flat_map(|sent| &sent.resource_spans)
+        .flat_map(|resource| &resource.scope_spans)
+        .flat_map(|scope| &scope.spans)
+        .collect();
     assert_eq!(spans.len(), 1);
     assert_eq!(spans[0].name, "http");
     let hex: String = spans[0].trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, "0af7651916cd43dd8448eb211c80319c", "the caller's trace goes on");
     let metrics = collector.metrics.lock().await;
-    let names: Vec<_> = metrics.iter().flat_map(|sent| &sent.resource_metrics).flat_map(|resource| &resource.scope_metrics).flat_map(|scope| &scope.metrics).map(|metric| metric.name.as_str()).collect();
+    let names: Vec<_> = metrics
+        .iter()
+        .flat_map(|sent| &sent.resource_metrics)
+        .flat_map(|resource| &resource.scope_metrics)
+        .flat_map(|scope| &scope.metrics)
+        .map(|metric| metric.name.as_str())
+        .collect();
     assert!(names.contains(&"nno.test.duration"), "{names:?}");
 }

@@ -15,7 +15,7 @@ use super::{
 /// Connections beyond those of the services: three for superusers, those of migrations, and some for people.
 const RESERVE: usize = 20;
 /// How often PostgreSQL is started again before we give up.
-const TRIES: u32 = 6;
+const TRIES: u32 = 5;
 /// Having run for so long, it counts as well again.
 const WELL: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

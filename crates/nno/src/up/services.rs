@@ -61,8 +61,6 @@ pub(crate) fn plan(site: &Site) -> Result<Vec<Plan>> {
     let (stack_registry, registry, provisioning, onboarding) = (port()?, port()?, port()?, port()?);
     // The data folder is ours alone, so what an earlier process held at its death goes on at once.
     let alone = json!({ "alone": true });
-    // The data folder is locked: what an earlier process left half done is ours to go on with, at once.
-    let engine = json!({ "alone": true });
     let of_registry = json!({ "stack_registry": peer(&stack_registry), "provisioning": peer(&provisioning) });
     let of_provisioning = json!({ "registry": peer(&registry), "data_dir": site.provider, "engine": alone });
     let of_onboarding =

@@ -64,3 +64,18 @@ async fn a_postgres_that_dies_comes_back_and_the_services_find_it() {
     up.stop().await;
     assert_eq!(place.processes(), [""; 0]);
 }
+
+#[tokio::test]
+async fn a_postgres_that_cannot_come_back_ends_it_all() {
+    let place = Place::new();
+    let mut up = place.up().await;
+    // Without it no cluster starts.
+    std::fs::remove_file(place.data().join("postgres/cluster/global/pg_control")).unwrap();
+    kill(place.postmaster(), Signal::SIGKILL).unwrap();
+    assert_eq!(up.ended().await.code(), Some(1));
+    let log = up.log();
+    let why = log.lines().find(|line| line.starts_with("nno: ")).unwrap_or_else(|| panic!("{log}"));
+    assert!(why.contains("PostgreSQL cannot be started again"), "{why}");
+    assert!(log.contains("PostgreSQL did not start"), "it was tried more than once: {log}");
+    assert_eq!(place.processes(), [""; 0]);
+}

@@ -123,7 +123,11 @@ pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: Htt
 /// Update an onboarding session.
 #[utoipa::path(request_body(content = UpdateOnboarding), responses((status = 200, body = Session)), path = "/{onboardingId}")]
 #[patch("/{onboardingId:[0-9a-fA-F-]{36}}")]
-pub(crate) async fn update(app: Data<App>, path: Path<Uuid>, command: Command<UpdateOnboarding>) -> HttpResult {
+pub(crate) async fn update(
+    app: Data<App>,
+    path: Path<Uuid>,
+    command: Command<UpdateOnboarding>,
+) -> HttpResult {
     let body = command.body;
     let change = ops::Change {
         metadata: json_text("metadata", body.metadata)?,

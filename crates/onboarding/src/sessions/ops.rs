@@ -1,11 +1,7 @@
 //! What can be done with onboardings.
 
 use domain::{Error, Kind, Name, PlatformId, Result, Slug, onboarding::SessionStatus, platform::Tier};
-use kit::{
-    Ctx, Done, Record, WriteCtx, clock,
-    db::NoEffect,
-    grpc::PeerCall,
-};
+use kit::{Ctx, Done, Record, WriteCtx, clock, db::NoEffect, grpc::PeerCall};
 use rpc::registry::{CheckSlugRequest, registry_client::RegistryClient};
 use saga::{NewSaga, StepView};
 use serde_json::{Value, json};
@@ -39,7 +35,12 @@ pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<
         .tx("onboarding.start", ctx, async |tx| {
             let row = row(&ctx.ctx, &new, app.session_lifetime);
             let input = serde_json::to_value(input(&row)).map_err(Error::internal)?;
-            let new = NewSaga { id: row.id, subject: row.platform_id.to_string(), input, deadline: Some(row.expires_at) };
+            let new = NewSaga {
+                id: row.id,
+                subject: row.platform_id.to_string(),
+                input,
+                deadline: Some(row.expires_at),
+            };
             let (saga, steps) = new.rows(&definition, &ctx.ctx);
             let started = Started {
                 onboarding_id: row.id,
@@ -70,7 +71,11 @@ async fn check_slug(app: &App, ctx: &Ctx, slug: &Slug) -> Result<()> {
         }
         Ok(_) => Ok(()),
         Err(error) => {
-            tracing::info!(error = error.message(), context = error.log_context(), "the slug could not be checked");
+            tracing::info!(
+                error = error.message(),
+                context = error.log_context(),
+                "the slug could not be checked"
+            );
             Ok(())
         }
     }
@@ -171,16 +176,20 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
 /// A client may say again what is so, and nothing else.
 fn refuse_what_the_saga_keeps(session: &Session, change: &Change) -> Result<()> {
     let kept = |field: &str| {
-        Error::new(Kind::Conflict, format!("{field} is kept by the onboarding itself and cannot be set")).with("field", field)
+        Error::new(Kind::Conflict, format!("{field} is kept by the onboarding itself and cannot be set"))
+            .with("field", field)
     };
     if change.current_step.is_some() && change.current_step != session.current_step {
         return Err(kept("currentStep"));
     }
-    if change.provision_job_id.is_some() && change.provision_job_id != session.provision_job_id.map(|id| id.to_string()) {
+    if change.provision_job_id.is_some()
+        && change.provision_job_id != session.provision_job_id.map(|id| id.to_string())
+    {
         return Err(kept("provisionJobId"));
     }
     let Some(steps) = &change.steps else { return Ok(()) };
-    let said = steps.as_array().ok_or_else(|| Error::invalid("steps", "must be the JSON text of an array"))?;
+    let said =
+        steps.as_array().ok_or_else(|| Error::invalid("steps", "must be the JSON text of an array"))?;
     let same = said.len() == session.steps.len()
         && said.iter().zip(&session.steps).all(|(said, step)| {
             said.get("name").and_then(Value::as_str) == Some(&step.name)
@@ -196,7 +205,8 @@ fn asks_to_cancel(session: &Session, status: Option<SessionStatus>) -> Result<bo
         Some(SessionStatus::Cancelled) if session.status == SessionStatus::InProgress => Ok(true),
         Some(status) => {
             let message = format!("an onboarding that is {} cannot be made {status}", session.status);
-            let allowed: &[&str] = if session.status == SessionStatus::InProgress { &["cancelled"] } else { &[] };
+            let allowed: &[&str] =
+                if session.status == SessionStatus::InProgress { &["cancelled"] } else { &[] };
             Err(Error::new(Kind::InvalidTransition, message)
                 .with("from", session.status)
                 .with("event", status)

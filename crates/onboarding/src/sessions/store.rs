@@ -45,7 +45,8 @@ pub(crate) async fn page(
     let (statuses, causes) = sagas_of(status);
     let sagas = saga::page(c, scope, &filter(statuses, causes), limit, after).await?;
     let ids: Vec<Uuid> = sagas.iter().map(|saga| saga.id).collect();
-    let rows: Vec<SessionRow> = s::sessions.filter(s::id.eq_any(ids)).select(SessionRow::as_select()).load(c).await?;
+    let rows: Vec<SessionRow> =
+        s::sessions.filter(s::id.eq_any(ids)).select(SessionRow::as_select()).load(c).await?;
     let mut rows: HashMap<Uuid, SessionRow> = rows.into_iter().map(|row| (row.id, row)).collect();
     Ok(sagas.into_iter().filter_map(|saga| Some((rows.remove(&saga.id)?, saga))).collect())
 }
@@ -79,6 +80,10 @@ pub(crate) fn insert(row: SessionRow) -> impl QueryFragment<diesel::pg::Pg> + Qu
 }
 
 /// The update of what a client keeps with a session.
-pub(crate) fn set_metadata(id: Uuid, metadata: Value, now: chrono::DateTime<chrono::Utc>) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn set_metadata(
+    id: Uuid,
+    metadata: Value,
+    now: chrono::DateTime<chrono::Utc>,
+) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::update(s::sessions.filter(s::id.eq(id))).set((s::metadata.eq(metadata), s::updated_at.eq(now)))
 }

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use domain::{Result, build::BuildTrigger, resource::Environment};
 use kit::grpc::PeerCall;
 use rpc::registry::{
-    EnsureStackRequest, EnsureTenantRequest, FinishBuildRequest, StartBuildRequest, registry_client::RegistryClient,
+    EnsureStackRequest, EnsureTenantRequest, FinishBuildRequest, StartBuildRequest,
+    registry_client::RegistryClient,
 };
 use saga::{Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,8 @@ async fn default_stack(app: &App, cx: &StepCx, template: &str, repo_name: String
         slug: "default".to_owned(),
     };
     let request = app.registry.request(&cx.ctx, PeerCall::default(), tenant)?;
-    let tenant = app.registry.answer(RegistryClient::new(app.registry.channel()).ensure_tenant(request).await)?;
+    let tenant =
+        app.registry.answer(RegistryClient::new(app.registry.channel()).ensure_tenant(request).await)?;
     let stack = EnsureStackRequest {
         platform_id: cx.subject.clone(),
         tenant_id: tenant.entity_id,
@@ -88,6 +90,7 @@ async fn default_stack(app: &App, cx: &StepCx, template: &str, repo_name: String
         repo_name: Some(repo_name),
     };
     let request = app.registry.request(&cx.ctx, PeerCall::default(), stack)?;
-    let stack = app.registry.answer(RegistryClient::new(app.registry.channel()).ensure_stack(request).await)?;
+    let stack =
+        app.registry.answer(RegistryClient::new(app.registry.channel()).ensure_stack(request).await)?;
     Ok(stack.stack_id)
 }

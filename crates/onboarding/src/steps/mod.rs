@@ -8,7 +8,9 @@ mod verify;
 
 use domain::{Error, Result, platform::PlatformEvent};
 use kit::grpc::PeerCall;
-use rpc::registry::{GetPlatformRequest, Platform, TransitionPlatformRequest, registry_client::RegistryClient};
+use rpc::registry::{
+    GetPlatformRequest, Platform, TransitionPlatformRequest, registry_client::RegistryClient,
+};
 use saga::{Definition, OnFailure, StepCx};
 
 use crate::App;
@@ -30,8 +32,14 @@ pub(crate) fn definition() -> Definition<App> {
 }
 
 /// Makes an event happen to the platform; one that has happened already is left as it is.
-async fn transition(app: &App, cx: &StepCx, event: PlatformEvent, reason: Option<String>) -> Result<Platform> {
-    let message = TransitionPlatformRequest { platform_id: cx.subject.clone(), event: event.to_string(), reason };
+async fn transition(
+    app: &App,
+    cx: &StepCx,
+    event: PlatformEvent,
+    reason: Option<String>,
+) -> Result<Platform> {
+    let message =
+        TransitionPlatformRequest { platform_id: cx.subject.clone(), event: event.to_string(), reason };
     let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
     let answer = RegistryClient::new(app.registry.channel()).transition_platform(request).await;
     app.registry.answer(answer)?.platform.ok_or_else(|| Error::internal("the registry gave no platform"))
@@ -39,7 +47,11 @@ async fn transition(app: &App, cx: &StepCx, event: PlatformEvent, reason: Option
 
 /// The platform as it is now, deleted or not.
 async fn platform(app: &App, cx: &StepCx) -> Result<Platform> {
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), GetPlatformRequest { platform_id: cx.subject.clone() })?;
+    let request = app.registry.request(
+        &cx.ctx,
+        PeerCall::default(),
+        GetPlatformRequest { platform_id: cx.subject.clone() },
+    )?;
     let answer = RegistryClient::new(app.registry.channel()).get_platform(request).await;
     app.registry.answer(answer)?.platform.ok_or_else(|| Error::internal("the registry gave no platform"))
 }

@@ -76,12 +76,19 @@ impl Step<App> for ProvisionInfra {
                 JobStatus::Failed => break,
                 _ => tokio::time::sleep(ASK_AGAIN).await,
             }
-            let request = app.provisioning.request(&cx.ctx, PeerCall::default(), GetJobRequest { job_id: job_id.clone() })?;
+            let request = app.provisioning.request(
+                &cx.ctx,
+                PeerCall::default(),
+                GetJobRequest { job_id: job_id.clone() },
+            )?;
             let answer = ProvisioningClient::new(app.provisioning.channel()).get_job(request).await;
             job = told(app.provisioning.answer(answer)?.job)?;
         }
         let why = job.error.unwrap_or_default();
-        Err(Error::new(Kind::ServiceUnavailable, format!("provisioning job {job_id} is {}: {why}", job.status)))
+        Err(Error::new(
+            Kind::ServiceUnavailable,
+            format!("provisioning job {job_id} is {}: {why}", job.status),
+        ))
     }
 }
 

@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use domain::{Kind, Result};
 use kit::grpc::PeerCall;
 use rpc::{
-    provisioning::{DeleteRepositoryRequest, EnsureRepositoryRequest, provisioning_client::ProvisioningClient},
+    provisioning::{
+        DeleteRepositoryRequest, EnsureRepositoryRequest, provisioning_client::ProvisioningClient,
+    },
     registry::{SetRepositoryRequest, registry_client::RegistryClient},
 };
 use saga::{Progress, Step, StepCx};

@@ -41,7 +41,10 @@ impl Step<App> for Verify {
             .map(|one| one.cf_name.as_str())
             .collect();
         if !waited.is_empty() {
-            return Ok(Progress::Waiting { on: format!("resources {}", waited.join(", ")), ask_again: ASK_AGAIN });
+            return Ok(Progress::Waiting {
+                on: format!("resources {}", waited.join(", ")),
+                ask_again: ASK_AGAIN,
+            });
         }
         let deployed: Deployed = cx.output("deploy_services")?;
         finish_build(app, cx, &deployed.build_id, "success").await?;

@@ -15,7 +15,9 @@ const STEPS: [&str; 5] = ["create_platform", "provision_infra", "setup_repo", "d
 const JOB_STEPS: [&str; 4] = ["auth_database", "auth_worker", "auth_secret", "dns"];
 
 fn at(point: Point, step: &'static str, verdict: fn() -> Verdict) -> Interpose {
-    Arc::new(move |name, undo, now| if !undo && now == point && name == step { verdict() } else { Verdict::Go })
+    Arc::new(
+        move |name, undo, now| if !undo && now == point && name == step { verdict() } else { Verdict::Go },
+    )
 }
 
 /// The same, but only the first time that the point is passed.
@@ -37,7 +39,8 @@ fn passing() -> Verdict {
 
 #[tokio::test]
 async fn every_step_twice_leaves_one_of_everything() {
-    let twice: Interpose = Arc::new(|_, _, point| if point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
+    let twice: Interpose =
+        Arc::new(|_, _, point| if point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
     let system = System::start_interposed(Some(Arc::clone(&twice)), Some(twice)).await;
     let id = system.onboard("twice").await;
     let session = system.ended(&id).await;
@@ -46,7 +49,10 @@ async fn every_step_twice_leaves_one_of_everything() {
 
 #[rstest]
 #[tokio::test]
-async fn a_failure_for_good_is_undone(#[values(0, 1, 2, 3, 4)] step: usize, #[values(false, true)] had_effect: bool) {
+async fn a_failure_for_good_is_undone(
+    #[values(0, 1, 2, 3, 4)] step: usize,
+    #[values(false, true)] had_effect: bool,
+) {
     let point = if had_effect { Point::AfterEffect } else { Point::AfterIntent };
     let system = System::start_interposed(Some(at(point, STEPS[step], broken)), None).await;
     let id = system.onboard("broken").await;
@@ -99,7 +105,9 @@ async fn undone_twice_and_by_a_runner_that_dies(#[values(0, 1, 2, 3, 4)] step: u
     let interpose: Interpose = Arc::new(move |name, undo, point| match (undo, point) {
         (false, Point::AfterEffect) if name == "verify" => broken(),
         (true, Point::AfterIntent) => Verdict::Twice,
-        (true, Point::AfterEffect) if name == STEPS[step] && !std::mem::replace(&mut *died.lock().unwrap(), true) => {
+        (true, Point::AfterEffect)
+            if name == STEPS[step] && !std::mem::replace(&mut *died.lock().unwrap(), true) =>
+        {
             Verdict::Die
         }
         _ => Verdict::Go,

@@ -28,7 +28,10 @@ async fn one_command_onboards_a_platform() {
     }
     let id = session["platformId"].as_str().unwrap();
     let platform = system.registry.get(&format!("/api/v1/platforms/{id}")).await.expect(200);
-    assert_eq!((platform["slug"].as_str(), platform["ownerUserId"].as_str()), (Some("acme"), Some("operator")));
+    assert_eq!(
+        (platform["slug"].as_str(), platform["ownerUserId"].as_str()),
+        (Some("acme"), Some("operator"))
+    );
     assert_eq!(platform["repoName"], id);
 }
 
@@ -51,8 +54,10 @@ async fn the_service_answers_at_its_own_root_too() {
 async fn bad_input_is_told_all_at_once() {
     let system = System::start().await;
     let body = json!({ "platformName": "", "slug": "Not A Slug", "tier": "gold", "colour": "red" });
-    let details = system.onboarding.post("/api/v1/onboarding", body).await.expect_error(400, "VALIDATION_ERROR");
-    let mut paths: Vec<_> = details["fields"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
+    let details =
+        system.onboarding.post("/api/v1/onboarding", body).await.expect_error(400, "VALIDATION_ERROR");
+    let mut paths: Vec<_> =
+        details["fields"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
     paths.dedup();
     assert_eq!(paths, ["colour", "platformName", "slug", "tier"], "{details}");
     let list = system.onboarding.get("/api/v1/onboarding/admin/sessions").await.expect(200);
@@ -94,7 +99,12 @@ async fn repeated_with_the_same_key_it_is_the_same_onboarding() {
     let body = json!({ "platformName": "Acme", "slug": "again", "tier": "starter" });
     let post = |body: Value| {
         let system = &system;
-        async move { system.onboarding.send(Method::POST, "/api/v1/onboarding", &body, &[("Idempotency-Key", "k1")]).await }
+        async move {
+            system
+                .onboarding
+                .send(Method::POST, "/api/v1/onboarding", &body, &[("Idempotency-Key", "k1")])
+                .await
+        }
     };
     let first = post(body.clone()).await;
     let id = first.body["onboardingId"].as_str().unwrap().to_owned();
@@ -153,7 +163,11 @@ async fn a_client_keeps_metadata_and_nothing_else() {
     system.onboarding.patch(&path, json!({ "steps": "[]" })).await.expect_error(409, "CONFLICT");
     let same = json!({ "steps": session["steps"].to_string() });
     system.onboarding.patch(&path, same).await.expect(200);
-    system.onboarding.patch(&path, json!({ "status": "cancelled" })).await.expect_error(409, "INVALID_TRANSITION");
+    system
+        .onboarding
+        .patch(&path, json!({ "status": "cancelled" }))
+        .await
+        .expect_error(409, "INVALID_TRANSITION");
 }
 
 #[tokio::test]
@@ -166,14 +180,23 @@ async fn strangers_get_in_nowhere() {
     }
     let missing = PlatformId::random();
     system.onboarding.get(&format!("/api/v1/onboarding/{missing}")).await.expect_error(404, "NOT_FOUND");
-    let answer = system.onboarding.request_as(&Caller::operator(), Method::PUT, "/api/v1/onboarding").send().await.unwrap();
-    assert_eq!(testkit::Response::read(answer).await.expect_error(405, "METHOD_NOT_ALLOWED")["allowed"], json!(["POST"]));
+    let answer = system
+        .onboarding
+        .request_as(&Caller::operator(), Method::PUT, "/api/v1/onboarding")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        testkit::Response::read(answer).await.expect_error(405, "METHOD_NOT_ALLOWED")["allowed"],
+        json!(["POST"])
+    );
 }
 
 #[tokio::test]
 async fn a_template_gives_a_default_tenant_with_a_default_stack() {
     let system = System::start().await;
-    let template = json!({ "name": "starter-kit", "displayName": "Starter kit", "description": "To begin with" });
+    let template =
+        json!({ "name": "starter-kit", "displayName": "Starter kit", "description": "To begin with" });
     system.stacks.post("/api/v1/stacks", template).await.expect(201);
     let definition = json!({
         "schemaVersion": 1, "displayName": "Starter kit", "features": [],
@@ -188,15 +211,20 @@ async fn a_template_gives_a_default_tenant_with_a_default_stack() {
     let id = session["platformId"].as_str().unwrap();
     let stacks = system.registry.get(&format!("/api/v1/platforms/{id}/stacks")).await.expect(200);
     assert_eq!(stacks["data"].as_array().unwrap().len(), 1, "{stacks}");
-    assert_eq!((&stacks["data"][0]["isDefault"], &stacks["data"][0]["name"]), (&json!(true), &json!("default")));
-    let tenants = system.registry.get(&format!("/api/v1/platforms/{id}/entities?type=tenant")).await.expect(200);
+    assert_eq!(
+        (&stacks["data"][0]["isDefault"], &stacks["data"][0]["name"]),
+        (&json!(true), &json!("default"))
+    );
+    let tenants =
+        system.registry.get(&format!("/api/v1/platforms/{id}/entities?type=tenant")).await.expect(200);
     assert_eq!(tenants["data"][0]["slug"], "default");
 }
 
 #[tokio::test]
 async fn an_unknown_template_fails_the_onboarding_and_leaves_nothing() {
     let system = System::start().await;
-    let body = json!({ "platformName": "Acme", "slug": "unknown", "tier": "starter", "stackTemplateId": "nowhere" });
+    let body =
+        json!({ "platformName": "Acme", "slug": "unknown", "tier": "starter", "stackTemplateId": "nowhere" });
     let started = system.onboarding.post("/api/v1/onboarding", body).await.expect(201);
     let session = system.ended(started["onboardingId"].as_str().unwrap()).await;
     assert_eq!(session["status"], "failed", "{session}");

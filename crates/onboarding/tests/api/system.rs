@@ -2,13 +2,13 @@
 
 use std::{net::TcpListener, time::Duration};
 
+use ::saga::Interpose;
 use onboarding::Onboarding;
 use provisioning::{
     Provisioning,
     providers::{Clock, fake::FakeProvider},
 };
 use registry::Registry;
-use ::saga::Interpose;
 use serde_json::{Value, json};
 use stack_registry::StackRegistry;
 use tempfile::TempDir;
@@ -40,7 +40,10 @@ impl System {
     }
 
     /// With something that interferes with the sagas of onboarding and of provisioning.
-    pub(crate) async fn start_interposed(onboarding: Option<Interpose>, provisioning: Option<Interpose>) -> Self {
+    pub(crate) async fn start_interposed(
+        onboarding: Option<Interpose>,
+        provisioning: Option<Interpose>,
+    ) -> Self {
         let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
         let [grpc_registry, grpc_stacks, grpc_provisioning] = [free_port(), free_port(), free_port()];
@@ -48,18 +51,22 @@ impl System {
         let bind = |port: u16| json!({ "bind": format!("127.0.0.1:{port}") });
 
         let set = json!({ "grpc": bind(grpc_stacks) });
-        let stacks = TestService::start_on::<StackRegistry>(TestDb::of::<StackRegistry>().await, keys.clone(), set).await;
+        let stacks =
+            TestService::start_on::<StackRegistry>(TestDb::of::<StackRegistry>().await, keys.clone(), set)
+                .await;
         let peers = json!({ "stack_registry": url(grpc_stacks), "provisioning": url(grpc_provisioning) });
         let set = json!({ "grpc": bind(grpc_registry), "service": peers });
-        let registry = TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
+        let registry =
+            TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
         let set = json!({ "grpc": bind(grpc_provisioning), "service": {
             "provider": "fake", "data_dir": folder.path(), "registry": url(grpc_registry), "engine": quick_engine(),
         }});
         let db = TestDb::of::<Provisioning>().await;
-        let provisioning = TestService::start_built::<Provisioning, _>(db, keys.clone(), set, |settings, shutdown| {
-            Provisioning::build_interposed(settings, shutdown, provisioning)
-        })
-        .await;
+        let provisioning =
+            TestService::start_built::<Provisioning, _>(db, keys.clone(), set, |settings, shutdown| {
+                Provisioning::build_interposed(settings, shutdown, provisioning)
+            })
+            .await;
         let set = json!({ "service": {
             "registry": url(grpc_registry), "provisioning": url(grpc_provisioning), "engine": quick_engine(),
         }});
@@ -97,15 +104,25 @@ impl System {
         let platform = self.registry.get(&format!("/api/v1/platforms/{id}")).await.expect(200);
         assert_eq!(platform["status"], "active");
         let resources = self.registry.get(&format!("/api/v1/platforms/{id}/resources")).await.expect(200);
-        let mut names: Vec<_> = resources["data"].as_array().unwrap().iter().map(|one| one["cfName"].as_str().unwrap()).collect();
+        let mut names: Vec<_> =
+            resources["data"].as_array().unwrap().iter().map(|one| one["cfName"].as_str().unwrap()).collect();
         names.sort_unstable();
         assert_eq!(names, [format!("{id}-default-auth"), format!("{id}-default-auth-db")]);
-        assert!(resources["data"].as_array().unwrap().iter().all(|one| one["status"] == "active"), "{resources}");
+        assert!(
+            resources["data"].as_array().unwrap().iter().all(|one| one["status"] == "active"),
+            "{resources}"
+        );
         let builds = self.registry.get(&format!("/api/v1/platforms/{id}/builds")).await.expect(200);
         assert_eq!(builds["data"].as_array().unwrap().len(), 1, "{builds}");
         assert_eq!(builds["data"][0]["buildStatus"], "success");
         let events = self.registry.get(&format!("/api/v1/platforms/{id}/lifecycle")).await.expect(200);
-        let to: Vec<_> = events["data"].as_array().unwrap().iter().rev().map(|one| one["toStatus"].as_str().unwrap()).collect();
+        let to: Vec<_> = events["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .rev()
+            .map(|one| one["toStatus"].as_str().unwrap())
+            .collect();
         assert_eq!(to, ["pending", "provisioning", "active"], "each happened once, in order");
         // d1, worker, its secret, two host names, the repository.
         let live = self.provider.live().await.unwrap();

@@ -53,7 +53,8 @@ async fn register(
 ) -> Result<Resource> {
     // A place on disk is no address that the registry's callers could go to.
     let web = |url: &String| url.starts_with("http://") || url.starts_with("https://");
-    let (cf_id, cf_url) = observed.map_or((None, None), |seen| (Some(seen.provider_id), seen.url.filter(web)));
+    let (cf_id, cf_url) =
+        observed.map_or((None, None), |seen| (Some(seen.provider_id), seen.url.filter(web)));
     let resource = Resource {
         id: String::new(),
         platform_id: wanted.platform.to_string(),

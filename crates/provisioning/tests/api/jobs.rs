@@ -28,7 +28,8 @@ impl System {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let url = json!({ "url": format!("http://127.0.0.1:{port}") });
         let set = json!({ "service": { "provisioning": url } });
-        let registry = TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
+        let registry =
+            TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
         let set = json!({ "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": {
             "provider": "fake", "data_dir": folder.path(),
             "registry": { "url": format!("http://{}", registry.grpc) },
@@ -40,12 +41,17 @@ impl System {
     }
 
     async fn platform(&self, slug: &str) -> String {
-        let made = self.registry.post("/api/v1/platforms", json!({ "name": "Acme", "slug": slug })).await.expect(201);
+        let made = self
+            .registry
+            .post("/api/v1/platforms", json!({ "name": "Acme", "slug": slug }))
+            .await
+            .expect(201);
         made["id"].as_str().unwrap().to_owned()
     }
 
     async fn provision(&self, platform: &str) -> String {
-        let body = json!({ "platformId": platform, "planTier": "starter", "billingEmail": "pay@acme.example" });
+        let body =
+            json!({ "platformId": platform, "planTier": "starter", "billingEmail": "pay@acme.example" });
         let queued = self.provisioning.post("/api/v1/provision/platform", body).await.expect(202);
         assert_eq!(queued["status"], "QUEUED");
         queued["jobId"].as_str().unwrap().to_owned()
@@ -73,7 +79,9 @@ impl System {
 }
 
 fn refuse(kind: ResourceKind, operation: Operation) -> Rule {
-    Rule::new(Action::Fail(Fault::Permanent("quota of the account is used up".to_owned()))).on(operation).kind(kind)
+    Rule::new(Action::Fail(Fault::Permanent("quota of the account is used up".to_owned())))
+        .on(operation)
+        .kind(kind)
 }
 
 #[tokio::test]
@@ -84,10 +92,14 @@ async fn a_platform_is_provisioned_and_deprovisioned() {
     assert_eq!(job["steps"].as_array().unwrap().len(), 4);
     assert_eq!(system.resources(&platform).await.len(), 2);
     assert_eq!(system.provider.live().await.unwrap().len(), 5, "d1, worker, secret, two host names");
-    let secrets = system.resources(&platform).await.into_iter().find(|one| one["resourceType"] == "worker").unwrap();
+    let secrets =
+        system.resources(&platform).await.into_iter().find(|one| one["resourceType"] == "worker").unwrap();
     let path = format!("/api/v1/platforms/{platform}/resources/{}/secrets", secrets["id"].as_str().unwrap());
     let secrets = system.registry.get(&path).await.expect(200);
-    assert_eq!((&secrets["data"][0]["secretName"], &secrets["data"][0]["status"]), (&json!("AUTH_SECRET"), &json!("set")));
+    assert_eq!(
+        (&secrets["data"][0]["secretName"], &secrets["data"][0]["status"]),
+        (&json!("AUTH_SECRET"), &json!("set"))
+    );
 
     // Deleted with its infrastructure: the registry's outbox brings the job here.
     system.registry.post(&format!("/api/v1/platforms/{platform}/suspend"), json!({})).await.expect(200);
@@ -114,8 +126,16 @@ async fn what_the_provider_refuses_is_undone_and_told_in_its_words() {
     assert!(system.provider.live().await.unwrap().is_empty());
     // Nothing is left to cancel or to retry.
     let path = format!("/api/v1/provision/jobs/{}", job["id"].as_str().unwrap());
-    system.provisioning.post(&format!("{path}/retry"), json!({})).await.expect_error(409, "INVALID_TRANSITION");
-    system.provisioning.post(&format!("{path}/cancel"), json!({})).await.expect_error(409, "INVALID_TRANSITION");
+    system
+        .provisioning
+        .post(&format!("{path}/retry"), json!({}))
+        .await
+        .expect_error(409, "INVALID_TRANSITION");
+    system
+        .provisioning
+        .post(&format!("{path}/cancel"), json!({}))
+        .await
+        .expect_error(409, "INVALID_TRANSITION");
 }
 
 #[tokio::test]
@@ -152,7 +172,8 @@ async fn bad_requests_are_told() {
     let system = System::start().await;
     let details = system.provisioning.post("/api/v1/provision/platform", json!({ "planTier": "gold" })).await;
     let details = details.expect_error(400, "VALIDATION_ERROR");
-    let paths: Vec<_> = details["fields"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
+    let paths: Vec<_> =
+        details["fields"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
     assert_eq!(paths, ["billingEmail", "planTier", "platformId"], "{details}");
     system.provisioning.get("/api/v1/provision/jobs/none").await.expect_error(404, "NOT_FOUND");
     let missing = "/api/v1/provision/jobs/01890a5d-ac96-774b-bcce-b302099a8057";

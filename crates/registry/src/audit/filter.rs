@@ -95,8 +95,9 @@ impl<'de> Deserialize<'de> for Moment {
         if let Ok(millis) = text.parse::<i64>() {
             return UnixMillis::parse(millis).map(|time| Self(time.time())).map_err(D::Error::custom);
         }
-        let time = DateTime::parse_from_rfc3339(&text)
-            .map_err(|_| D::Error::custom("must be a time by RFC 3339, or milliseconds since 1970"))?;
+        let time = DateTime::parse_from_rfc3339(&text).map_err(|error| {
+            D::Error::custom(format!("must be a time by RFC 3339, or milliseconds since 1970: {error}"))
+        })?;
         Ok(Self(time.to_utc()))
     }
 }

@@ -63,10 +63,21 @@ fn taken(new: &NewPlatform) -> Error {
     Error::new(Kind::AlreadyExists, format!("The slug '{}' is taken", new.slug)).with("slug", &new.slug)
 }
 
-/// Holds a platform against deletion while something that it owns is written. One that is suspended is written to by
-/// operators and services alone.
+/// Holds a platform against deletion while something that it owns is written.
 pub(crate) async fn hold(c: &mut Conn, ctx: &WriteCtx, scope: &PlatformScope) -> Result<()> {
-    let status = store::hold(c, scope).await?;
+    refuse_suspended(ctx, store::hold(c, scope).await?)
+}
+
+/// The platform as its caller has seen it, held to be changed.
+async fn lock(tx: &mut Tx, ctx: &WriteCtx, scope: &PlatformScope) -> Result<Platform> {
+    let before = store::lock(tx.conn().await?, scope).await?;
+    refuse_suspended(ctx, before.status)?;
+    ctx.check_match(&before)?;
+    Ok(before)
+}
+
+/// In a platform that is suspended operators and services alone write: no one lifts their own suspension.
+fn refuse_suspended(ctx: &WriteCtx, status: PlatformStatus) -> Result<()> {
     if status == PlatformStatus::Suspended && !ctx.ctx.caller.is_operator() {
         return Err(Error::new(
             Kind::PlatformSuspended,
@@ -87,8 +98,7 @@ pub(crate) async fn transition(
     let scope = ctx.ctx.caller.scope.platform(id)?;
     app.db
         .tx("platform.transition", ctx, async |tx| {
-            let before = store::lock(tx.conn().await?, &scope).await?;
-            ctx.check_match(&before)?;
+            let before = lock(tx, ctx, &scope).await?;
             let after = before.after(event, reason, app.own.cancellation_period)?;
             let record = Record::change(action(event), "platform", id);
             write(tx, ctx, record, &before, after, reason).await
@@ -129,8 +139,7 @@ pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: &PlatformId) -> Result
     let scope = ctx.ctx.caller.scope.platform(id)?;
     app.db
         .tx("platform.delete", ctx, async |tx| {
-            let before = store::lock(tx.conn().await?, &scope).await?;
-            ctx.check_match(&before)?;
+            let before = lock(tx, ctx, &scope).await?;
             let after = before.deleted();
             write(tx, ctx, Record::change("platform.deleted", "platform", id), &before, after, None).await
         })
@@ -148,8 +157,7 @@ pub(crate) async fn delete_and_deprovision(
     let job: Uuid = domain::id::uuid_v7();
     app.db
         .tx("platform.delete_and_deprovision", ctx, async |tx| {
-            let before = store::lock(tx.conn().await?, &scope).await?;
-            ctx.check_match(&before)?;
+            let before = lock(tx, ctx, &scope).await?;
             let after = before.after(PlatformEvent::Delete, reason, app.own.cancellation_period)?;
             let input = json!({ "type": "DEPROVISION_PLATFORM", "platformId": id, "input": { "platformSlug": before.slug } });
             let record = Record::change("platform.deleted", "platform", id).command(
@@ -184,8 +192,7 @@ pub(crate) async fn update(
     let scope = ctx.ctx.caller.scope.platform(id)?;
     app.db
         .tx("platform.update", ctx, async |tx| {
-            let before = store::lock(tx.conn().await?, &scope).await?;
-            ctx.check_match(&before)?;
+            let before = lock(tx, ctx, &scope).await?;
             let change = change.clone();
             let mut after = match change.event {
                 Some(event) => before.after(event, None, app.own.cancellation_period)?,

@@ -15,7 +15,10 @@ async fn every_change_is_told_with_before_and_after() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let path = format!("/api/v1/platforms/{platform}");
-    let headers = [("X-Request-Id", "my-request"), ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")];
+    let headers = [
+        ("X-Request-Id", "my-request"),
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ];
     world.post_with(&format!("{path}/suspend"), json!({}), &headers).await.expect(200);
     let page = world.get(&format!("{path}/audit")).await.expect(200);
     assert_eq!(actions(&page), ["platform.suspended", "platform.created"]);
@@ -30,7 +33,10 @@ async fn every_change_is_told_with_before_and_after() {
     ] {
         assert_eq!(newest[name], value, "{name}");
     }
-    assert_eq!((&newest["before"]["status"], &newest["after"]["status"]), (&json!("active"), &json!("suspended")));
+    assert_eq!(
+        (&newest["before"]["status"], &newest["after"]["status"]),
+        (&json!("active"), &json!("suspended"))
+    );
     assert_eq!((&oldest["before"], &oldest["after"]["slug"]), (&Value::Null, &json!("a")));
     assert_eq!(newest["metadata"]["requestId"], "my-request");
     assert_eq!(newest.as_object().unwrap().len(), 11, "{newest}");
@@ -42,21 +48,35 @@ async fn of_a_platform_by_action_and_by_thing() {
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let tenant = world.tenant(&platform, "t").await;
     let resource = world.resource(&platform, &tenant, "x").await;
-    let (stack, dns) = (world.stack(&platform, &tenant, "main").await, world.dns_record(&platform, "a.example", &resource).await);
+    let (stack, dns) = (
+        world.stack(&platform, &tenant, "main").await,
+        world.dns_record(&platform, "a.example", &resource).await,
+    );
     let secret = format!("/api/v1/platforms/{platform}/resources/{resource}/secrets/A");
     world.post(&secret, json!({ "status": "set" })).await.expect(201);
     let build = world.build(&platform, "prod").await;
-    world.patch(&format!("/api/v1/platforms/{platform}/entities/{tenant}"), json!({ "name": "B" })).await.expect(200);
+    world
+        .patch(&format!("/api/v1/platforms/{platform}/entities/{tenant}"), json!({ "name": "B" }))
+        .await
+        .expect(200);
     world.tenant(&other, "t").await;
     let list = async |query: &str| {
         let page = world.get(&format!("/api/v1/platforms/{platform}/audit{query}")).await.expect(200);
         assert!(page["pagination"].get("totalIsEstimate").is_none());
         (actions(&page), page["pagination"]["total"].as_i64().unwrap())
     };
-    let told = |actions: &[&str]| (actions.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>(), actions.len() as i64);
+    let told = |actions: &[&str]| {
+        (actions.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>(), actions.len() as i64)
+    };
     let all = [
-        "entity.updated", "build.started", "secret.marked", "dns_record.created", "stack.created", "resource.registered",
-        "entity.created", "platform.created",
+        "entity.updated",
+        "build.started",
+        "secret.marked",
+        "dns_record.created",
+        "stack.created",
+        "resource.registered",
+        "entity.created",
+        "platform.created",
     ];
     assert_eq!(list("").await, told(&all));
     assert_eq!(list("?action=entity.created").await, told(&["entity.created"]));
@@ -73,7 +93,9 @@ async fn of_a_platform_by_action_and_by_thing() {
         assert_eq!(list(&format!("?entity={kind}")).await, told(&[action]));
     }
     assert_eq!(list("?entity=secret").await, told(&["secret.marked"]));
-    for (query, parameter) in [("action=x", "action"), ("action=A.B", "action"), ("entity=x", "entity"), ("entity=", "entity")] {
+    for (query, parameter) in
+        [("action=x", "action"), ("action=A.B", "action"), ("entity=x", "entity"), ("entity=", "entity")]
+    {
         let answer = world.get(&format!("/api/v1/platforms/{platform}/audit?{query}")).await;
         assert_eq!(faults(answer), [parameter], "{query}");
     }
@@ -90,18 +112,29 @@ async fn of_all_platforms_by_platform_actor_action_and_time() {
         let page = world.get(&format!("/api/v1/audit{query}")).await.expect(200);
         (actions(&page), page["pagination"]["total"].as_i64().unwrap())
     };
-    let told = |actions: &[&str]| (actions.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>(), actions.len() as i64);
+    let told = |actions: &[&str]| {
+        (actions.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>(), actions.len() as i64)
+    };
     assert_eq!(list("").await, told(&["build.started", "platform.created", "platform.created"]));
     assert_eq!(list(&format!("?platformId={two}")).await, told(&["platform.created"]));
     assert_eq!(list("?actorId=service:onboarding").await, told(&["build.started"]));
-    assert_eq!(list("?eventType=platform.created&actorId=operator").await, told(&["platform.created", "platform.created"]));
+    assert_eq!(
+        list("?eventType=platform.created&actorId=operator").await,
+        told(&["platform.created", "platform.created"])
+    );
     assert_eq!(list("?platformId=aaaaaaaaaa").await, told(&[]));
 
     let page = world.get("/api/v1/audit").await.expect(200);
     let newest = text(&page["data"][0], "createdAt");
     let millis = world.number("SELECT extract(epoch FROM max(created_at)) * 1000 FROM audit_log").await;
-    for (from, to) in [(newest.clone(), "2100-01-01T00:00:00%2B02:00".to_owned()), (millis.to_string(), (millis + 1).to_string())] {
-        assert_eq!(list(&format!("?from={from}&to={to}&eventType=build.started")).await, told(&["build.started"]));
+    for (from, to) in [
+        (newest.clone(), "2100-01-01T00:00:00%2B02:00".to_owned()),
+        (millis.to_string(), (millis + 1).to_string()),
+    ] {
+        assert_eq!(
+            list(&format!("?from={from}&to={to}&eventType=build.started")).await,
+            told(&["build.started"])
+        );
         assert_eq!(list(&format!("?to={from}&eventType=build.started")).await, told(&[]));
     }
     for (query, parameter) in [
@@ -129,7 +162,8 @@ async fn cursors_are_for_their_own_filter() {
     }
     let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = world.get(&format!("/api/v1/audit?eventType=entity.created&limit=2{cursor}")).await.expect(200);
+        let page =
+            world.get(&format!("/api/v1/audit?eventType=entity.created&limit=2{cursor}")).await.expect(200);
         assert_eq!(page["pagination"]["total"], 3);
         found.extend(crate::world::ids(&page));
         if page["pagination"]["hasMore"] == false {
@@ -153,13 +187,18 @@ async fn beyond_ten_thousand_a_filter_s_total_is_an_estimate() {
         )
     };
     world.sql(&insert(1, 10_000)).await;
-    let page = async |query: &str| world.get(&format!("/api/v1/audit?limit=1{query}")).await.expect(200)["pagination"].clone();
+    let page = async |query: &str| {
+        world.get(&format!("/api/v1/audit?limit=1{query}")).await.expect(200)["pagination"].clone()
+    };
     let exact = page("&actorId=user:ada").await;
     assert_eq!((&exact["total"], exact.get("totalIsEstimate")), (&json!(10_000), None));
     world.sql(&insert(10_001, 30_000)).await;
-    diesel_async::RunQueryDsl::execute(diesel::sql_query("ANALYZE audit_log"), &mut world.db.connect_as_owner().await)
-        .await
-        .unwrap();
+    diesel_async::RunQueryDsl::execute(
+        diesel::sql_query("ANALYZE audit_log"),
+        &mut world.db.connect_as_owner().await,
+    )
+    .await
+    .unwrap();
     let estimate = page("&actorId=user:ada").await;
     assert_eq!(estimate["totalIsEstimate"], true);
     let total = estimate["total"].as_i64().unwrap();
@@ -179,7 +218,8 @@ async fn the_role_that_serves_cannot_change_it() {
         "TRUNCATE audit_log".to_owned(),
         format!("DELETE FROM audit_log WHERE id = '{}'", uuid_v7()),
     ] {
-        let error = diesel_async::RunQueryDsl::execute(diesel::sql_query(&sql), &mut connection).await.unwrap_err();
+        let error =
+            diesel_async::RunQueryDsl::execute(diesel::sql_query(&sql), &mut connection).await.unwrap_err();
         assert!(error.to_string().contains("permission denied"), "{sql}: {error}");
     }
     let page = world.get(&format!("/api/v1/platforms/{platform}/audit")).await.expect(200);

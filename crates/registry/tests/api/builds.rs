@@ -40,7 +40,11 @@ async fn the_newest_of_each_environment() {
     assert_eq!(list.as_object().unwrap().len(), 1);
     assert_eq!(ids(&list), [made[2].clone(), made[1].clone(), made[0].clone()]);
     for (query, expected) in [("", &made[1]), ("?env=prod", &made[1]), ("?env=stg", &made[2])] {
-        assert_eq!(text(&world.get(&format!("{path}/latest{query}")).await.expect(200), "id"), *expected, "{query}");
+        assert_eq!(
+            text(&world.get(&format!("{path}/latest{query}")).await.expect(200), "id"),
+            *expected,
+            "{query}"
+        );
     }
     let latest = world.get(&format!("{path}/latest")).await;
     assert!(latest.header("etag").is_some());
@@ -65,12 +69,20 @@ async fn a_patch_takes_milliseconds_and_answers_rfc_3339() {
     let after = world.patch(&path, said).await.expect(200);
     assert_eq!(after["triggeredAt"], "2023-11-14T22:13:20.000Z");
     assert_eq!(after["completedAt"], "2023-11-14T22:13:20.123Z");
-    let kept = [("buildStatus", "success"), ("lastCommitSha", "abc"), ("triggeredBy", "push"), ("buildUrl", "https://ci.example/1")];
+    let kept = [
+        ("buildStatus", "success"),
+        ("lastCommitSha", "abc"),
+        ("triggeredBy", "push"),
+        ("buildUrl", "https://ci.example/1"),
+    ];
     for (name, value) in kept {
         assert_eq!(after[name], value, "{name}");
     }
     let cleared = world.patch(&path, json!({ "completedAt": null, "buildUrl": null })).await.expect(200);
-    assert_eq!((&cleared["completedAt"], &cleared["buildUrl"], &cleared["repoName"]), (&Value::Null, &Value::Null, &json!("r")));
+    assert_eq!(
+        (&cleared["completedAt"], &cleared["buildUrl"], &cleared["repoName"]),
+        (&Value::Null, &Value::Null, &json!("r"))
+    );
 }
 
 #[tokio::test]
@@ -80,7 +92,11 @@ async fn what_is_refused() {
     let id = world.build(&platform, "prod").await;
     let path = format!("/api/v1/platforms/{platform}/builds/{id}");
     world.patch(&path, json!({ "triggeredAt": 2000, "completedAt": 2000 })).await.expect(200);
-    for body in [json!({ "completedAt": 1999 }), json!({ "triggeredAt": 2001 }), json!({ "triggeredAt": 9, "completedAt": 8 })] {
+    for body in [
+        json!({ "completedAt": 1999 }),
+        json!({ "triggeredAt": 2001 }),
+        json!({ "triggeredAt": 9, "completedAt": 8 }),
+    ] {
         assert_eq!(faults(world.patch(&path, body.clone()).await), ["completedAt"], "{body}");
     }
     for (field, value) in [
@@ -97,7 +113,8 @@ async fn what_is_refused() {
     }
     let read = world.get(&format!("/api/v1/platforms/{platform}/builds")).await.expect(200);
     let etag = kit::http::etag::of(&read["data"][0]).unwrap();
-    let stale = world.send(Method::PATCH, &path, &json!({ "repoName": "x" }), &[("If-Match", "\"stale\"")]).await;
+    let stale =
+        world.send(Method::PATCH, &path, &json!({ "repoName": "x" }), &[("If-Match", "\"stale\"")]).await;
     assert_ne!(stale.expect_error(412, "PRECONDITION_FAILED")["etag"], "\"stale\"");
     assert!(etag.starts_with('"'));
     let strange = format!("/api/v1/platforms/{other}/builds/{id}");
@@ -119,7 +136,8 @@ async fn services_begin_and_end_them() {
     // A second beginning changes nothing; another platform's build is no one else's.
     world.call("onboarding", None, start.clone(), async |mut c, r| c.start_build(r).await).await.unwrap();
     let strange = StartBuildRequest { platform_id: other.clone(), ..start };
-    let refused = world.call("onboarding", None, strange, async |mut c, r| c.start_build(r).await).await.unwrap_err();
+    let refused =
+        world.call("onboarding", None, strange, async |mut c, r| c.start_build(r).await).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Conflict);
     let finish = |platform: &str, status: &str| FinishBuildRequest {
         platform_id: platform.to_owned(),
@@ -127,12 +145,16 @@ async fn services_begin_and_end_them() {
         status: status.to_owned(),
         cf_deployment_id: Some("d".to_owned()),
     };
-    let send = async |asked| world.call("onboarding", None, asked, async |mut c, r| c.finish_build(r).await).await;
+    let send =
+        async |asked| world.call("onboarding", None, asked, async |mut c, r| c.finish_build(r).await).await;
     assert_eq!(send(finish(&other, "success")).await.unwrap_err().kind(), Kind::NotFound);
     assert_eq!(send(finish(&platform, "building")).await.unwrap_err().kind(), Kind::Validation);
     send(finish(&platform, "success")).await.unwrap();
     let first = world.get(&format!("/api/v1/platforms/{platform}/builds/latest")).await.expect(200);
-    assert_eq!((&first["buildStatus"], &first["environment"], &first["cfDeploymentId"]), (&json!("success"), &json!("prod"), &json!("d")));
+    assert_eq!(
+        (&first["buildStatus"], &first["environment"], &first["cfDeploymentId"]),
+        (&json!("success"), &json!("prod"), &json!("d"))
+    );
     assert!(first["completedAt"].is_string());
     let writes = world.writes().await;
     send(finish(&platform, "success")).await.unwrap();

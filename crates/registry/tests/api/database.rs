@@ -52,7 +52,11 @@ fn columns_of_the_code() -> Vec<String> {
         } else if let Some(name) = line.strip_prefix("#[sql_name = \"") {
             sql_name = name.strip_suffix("\"]");
         } else if let Some((name, kind)) = line.split_once(" -> ") {
-            columns.push(format!("{table}.{} {}", sql_name.take().unwrap_or(name), kind.trim_end_matches(',')));
+            columns.push(format!(
+                "{table}.{} {}",
+                sql_name.take().unwrap_or(name),
+                kind.trim_end_matches(',')
+            ));
         }
     }
     columns
@@ -66,7 +70,7 @@ async fn the_tables_of_the_code_are_those_of_the_database() {
         "SELECT format('%s.%s %s', table_name, column_name, CASE is_nullable WHEN 'YES' THEN 'Nullable<' || kind || '>' ELSE kind END) AS line \
          FROM information_schema.columns, LATERAL (SELECT CASE udt_name \
              WHEN 'text' THEN 'Text' WHEN 'timestamptz' THEN 'Timestamptz' WHEN 'uuid' THEN 'Uuid' WHEN 'jsonb' THEN 'Jsonb' \
-             WHEN 'bool' THEN 'Bool' WHEN 'int4' THEN 'Integer' WHEN '_text' THEN 'Array<Text>' ELSE udt_name END AS kind) \
+             WHEN 'bool' THEN 'Bool' WHEN 'int4' THEN 'Integer' WHEN '_text' THEN 'Array<Text>' ELSE udt_name END AS kind) AS known \
          WHERE table_schema = 'public' AND table_name NOT IN ('__diesel_schema_migrations', 'audit_log', 'outbox', 'idempotency_keys', 'counters') \
          ORDER BY table_name, ordinal_position",
     )
@@ -87,11 +91,20 @@ async fn what_no_code_could_do() {
     let strange_stack = world.stack(&other, &stranger, "main").await;
     let mut connection = world.db.connect().await;
     for (sql, constraint) in [
-        (format!("UPDATE entities SET platform_id = '{other}', slug = 'u' WHERE id = '{tenant}'"), "resources_entity"),
+        (
+            format!("UPDATE entities SET platform_id = '{other}', slug = 'u' WHERE id = '{tenant}'"),
+            "resources_entity",
+        ),
         (format!("UPDATE entities SET type = 'subtenant' WHERE id = '{tenant}'"), "entities_tree"),
         (format!("UPDATE entities SET deleted_at = now() WHERE id = '{tenant}'"), "entities_deleted_at"),
-        (format!("UPDATE resources SET entity_id = '{stranger}' WHERE id = '{resource}'"), "resources_entity"),
-        (format!("UPDATE resources SET stack_id = '{strange_stack}' WHERE id = '{resource}'"), "resources_stack"),
+        (
+            format!("UPDATE resources SET entity_id = '{stranger}' WHERE id = '{resource}'"),
+            "resources_entity",
+        ),
+        (
+            format!("UPDATE resources SET stack_id = '{strange_stack}' WHERE id = '{resource}'"),
+            "resources_stack",
+        ),
         (format!("UPDATE resources SET status = 'deleted' WHERE id = '{resource}'"), "resources_deleted_at"),
         (format!("UPDATE platforms SET status = 'deleted' WHERE id = '{platform}'"), "platforms_deleted_at"),
         (format!("UPDATE stacks SET tenant_id = '{tenant}' WHERE id = '{strange_stack}'"), "stacks_tenant"),
@@ -115,29 +128,91 @@ async fn lists_and_filters_go_through_an_index() {
         (format!("platforms WHERE deleted_at IS NULL {newest}"), "platforms_newest"),
         (format!("lifecycle_events WHERE platform_id = 'p' {newest}"), "lifecycle_events_newest"),
         (format!("entities WHERE platform_id = 'p' AND deleted_at IS NULL {newest}"), "entities_newest"),
-        (format!("entities WHERE platform_id = 'p' AND type = 'tenant' AND deleted_at IS NULL {newest}"), "entities_newest_by_type"),
-        ("entities WHERE path @> ARRAY['e'] AND deleted_at IS NULL".to_owned(), "entities_descendants"),
-        ("entities WHERE platform_id = 'p' AND parent_id = 'e' AND deleted_at IS NULL".to_owned(), "entities_children"),
+        (
+            format!("entities WHERE platform_id = 'p' AND type = 'tenant' AND deleted_at IS NULL {newest}"),
+            "entities_newest_by_type",
+        ),
+        (
+            "entities WHERE platform_id = 'p' AND parent_id = 'e' AND deleted_at IS NULL".to_owned(),
+            "entities_children",
+        ),
         (format!("stacks WHERE platform_id = 'p' {newest}"), "stacks_newest"),
         (format!("stacks WHERE platform_id = 'p' AND tenant_id = 'e' {newest}"), "stacks_newest_by_tenant"),
         (format!("resources WHERE platform_id = 'p' AND deleted_at IS NULL {newest}"), "resources_newest"),
-        (format!("resources WHERE platform_id = 'p' AND entity_id = 'e' AND deleted_at IS NULL {newest}"), "resources_newest_by_entity"),
-        ("resources WHERE cf_name = 'x' AND deleted_at IS NULL".to_owned(), "resources_cf_name_live"),
+        (
+            format!("resources WHERE platform_id = 'p' AND entity_id = 'e' AND deleted_at IS NULL {newest}"),
+            "resources_newest_by_entity",
+        ),
         (format!("builds WHERE platform_id = 'p' {newest}"), "builds_newest"),
-        (format!("builds WHERE platform_id = 'p' AND environment = 'prod' {newest}"), "builds_newest_by_environment"),
-        (format!("dns_records WHERE platform_id = 'p' AND stack_id = 'default' {newest}"), "dns_records_newest"),
+        (
+            format!("builds WHERE platform_id = 'p' AND environment = 'prod' {newest}"),
+            "builds_newest_by_environment",
+        ),
+        (
+            format!("dns_records WHERE platform_id = 'p' AND stack_id = 'default' {newest}"),
+            "dns_records_newest",
+        ),
         (format!("audit_log WHERE TRUE {newest}"), "audit_log_newest"),
         (format!("audit_log WHERE platform_id = 'p' {newest}"), "audit_log_by_platform"),
-        (format!("audit_log WHERE platform_id = 'p' AND action = 'a.b' {newest}"), "audit_log_by_platform_action"),
-        (format!("audit_log WHERE platform_id = 'p' AND entity_type = 'e' {newest}"), "audit_log_by_platform_type"),
-        (format!("audit_log WHERE entity_id = 'e' {newest}"), "audit_log_by_entity"),
-        (format!("audit_log WHERE actor_id = 'u' {newest}"), "audit_log_by_actor"),
-        (format!("audit_log WHERE action = 'a.b' {newest}"), "audit_log_by_action"),
     ] {
         let plan = plan(&mut app, &sql).await;
         let named = plan.contains(&format!("using {index} ")) || plan.contains(&format!("on {index} "));
         assert!(named && !plan.contains("Sort"), "{sql}: {plan}");
     }
+}
+
+#[tokio::test]
+async fn audit_filters_go_through_an_index() {
+    let db = TestDb::of::<Registry>().await;
+    let mut app = db.connect().await;
+    sql_query(
+        "INSERT INTO audit_log SELECT gen_random_uuid(), 'p' || n % 200, 'u' || n % 500, 'user', \
+         CASE WHEN n % 997 = 0 THEN 'a.rare' ELSE 'a.' || n % 3 END, 'e' || n % 7, 'i' || n % 5000, NULL, NULL, '{}', \
+         now() - n * interval '1 minute' FROM generate_series(1, 20000) n",
+    )
+    .execute(&mut app)
+    .await
+    .unwrap();
+    sql_query("ANALYZE audit_log").execute(&mut db.connect_as_owner().await).await.unwrap();
+    for (filter, index) in [
+        ("platform_id = 'p7' AND action = 'a.1'", "audit_log_by_platform_action"),
+        ("platform_id = 'p7' AND entity_type = 'e3'", "audit_log_by_platform_type"),
+        ("entity_id = 'i7'", "audit_log_by_entity"),
+        ("actor_id = 'u7'", "audit_log_by_actor"),
+        ("action = 'a.rare'", "audit_log_by_action"),
+    ] {
+        for rest in ["ORDER BY created_at DESC, id DESC LIMIT 51", "LIMIT 10001"] {
+            let plan = plan(&mut app, &format!("audit_log WHERE {filter} {rest}")).await;
+            assert!(plan.contains(&format!(" {index} ")), "{filter} {rest}: {plan}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_branch_is_found_without_reading_the_tree() {
+    let world = World::start().await;
+    let platform = world.platform("a").await;
+    let tenants = "SELECT 't' || lpad(n::text, 9, '0') AS id, n FROM generate_series(1, 4000) n";
+    let common = "'active', now(), now(), NULL::timestamptz";
+    world
+        .sql(&format!(
+            "INSERT INTO entities SELECT id, '{platform}', NULL, 'tenant', 'T', 't-' || n, {common}, 1, '{{}}' FROM ({tenants}) t"
+        ))
+        .await;
+    world
+        .sql(&format!(
+            "INSERT INTO entities SELECT 's' || lpad(n::text, 9, '0'), '{platform}', id, 'subtenant', 'S', 's-' || n, {common}, 2, ARRAY[id] FROM ({tenants}) t"
+        ))
+        .await;
+    sql_query("ANALYZE entities").execute(&mut world.db.connect_as_owner().await).await.unwrap();
+    let sql = format!(
+        "entities WHERE platform_id = '{platform}' AND path @> ARRAY['t000000007'] AND deleted_at IS NULL ORDER BY depth, created_at, id"
+    );
+    let plan = plan(&mut world.db.connect().await, &sql).await;
+    assert!(plan.contains("on entities_descendants "), "{plan}");
+    let branch =
+        world.get(&format!("/api/v1/platforms/{platform}/entities/t000000007/descendants")).await.expect(200);
+    assert_eq!(crate::world::ids(&branch), ["s000000007"]);
 }
 
 async fn plan(connection: &mut AsyncPgConnection, sql: &str) -> String {

@@ -23,7 +23,8 @@ async fn one_is_made_read_and_deleted() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
-    let (stack, resource) = (world.stack(&platform, &tenant, "main").await, world.resource(&platform, &tenant, "x").await);
+    let (stack, resource) =
+        (world.stack(&platform, &tenant, "main").await, world.resource(&platform, &tenant, "x").await);
     let dns = format!("/api/v1/platforms/{platform}/stacks/{stack}/dns");
     let made = world.post(&dns, record("Auth.Example.COM", &resource)).await.expect(201);
     let fields = [
@@ -61,12 +62,20 @@ async fn one_is_made_read_and_deleted() {
 async fn what_is_refused() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
-    let (resource, strange) = (world.resource(&platform, &platform, "x").await, world.resource(&other, &other, "y").await);
+    let (resource, strange) =
+        (world.resource(&platform, &platform, "x").await, world.resource(&other, &other, "y").await);
     let dns = format!("/api/v1/platforms/{platform}/stacks/default/dns");
     world.dns_record(&other, "taken.example.com", &strange).await;
     let taken = world.post(&dns, record("Taken.example.com", &resource)).await;
     assert_eq!(taken.expect_error(409, "ALREADY_EXISTS")["hostname"], "taken.example.com");
-    for host in ["localhost", "a..b", "-a.example", "127.0.0.1", "a_b.example", &format!("{}.example", "a".repeat(64))] {
+    for host in [
+        "localhost",
+        "a..b",
+        "-a.example",
+        "127.0.0.1",
+        "a_b.example",
+        &format!("{}.example", "a".repeat(64)),
+    ] {
         assert_eq!(faults(world.post(&dns, record(host, &resource)).await), ["hostname"], "{host}");
     }
     for id in [strange.as_str(), "x", &Uuid::now_v7().to_string()] {
@@ -95,6 +104,9 @@ async fn the_list_has_its_own_envelope() {
     let first = world.get(&format!("{dns}?limit=2")).await.expect(200);
     assert_eq!((ids(&first), &first["hasMore"]), (vec![made[2].clone(), made[1].clone()], &json!(true)));
     let rest = world.get(&format!("{dns}?limit=2&cursor={}", text(&first, "cursor"))).await.expect(200);
-    assert_eq!((ids(&rest), &rest["hasMore"], &rest["cursor"]), (vec![made[0].clone()], &json!(false), &Value::Null));
+    assert_eq!(
+        (ids(&rest), &rest["hasMore"], &rest["cursor"]),
+        (vec![made[0].clone()], &json!(false), &Value::Null)
+    );
     assert_eq!(rest.as_object().unwrap().len(), 3);
 }

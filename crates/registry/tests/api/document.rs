@@ -23,8 +23,13 @@ fn the_committed_document_is_that_of_the_code() {
 #[test]
 fn operations_have_names_of_their_own() {
     let document = serde_json::to_value(Registry::openapi()).unwrap();
-    let operations: Vec<_> =
-        document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values()).collect();
-    let ids: BTreeSet<&str> = operations.iter().map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let operations: Vec<_> = document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|item| item.as_object().unwrap().values())
+        .collect();
+    let ids: BTreeSet<&str> =
+        operations.iter().map(|operation| operation["operationId"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), operations.len());
 }

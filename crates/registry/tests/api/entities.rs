@@ -93,7 +93,9 @@ async fn at_most_sixteen_levels() {
     let above: Vec<_> = line[..15].iter().rev().cloned().collect();
     assert_eq!(branch(&line[15], "ancestors").await, above);
     assert_eq!(branch(&line[0], "descendants").await, line[1..]);
-    assert!(branch(&line[0], "ancestors").await.is_empty() && branch(&line[15], "descendants").await.is_empty());
+    assert!(
+        branch(&line[0], "ancestors").await.is_empty() && branch(&line[15], "descendants").await.is_empty()
+    );
 }
 
 #[tokio::test]
@@ -115,7 +117,10 @@ async fn branches_hold_what_is_theirs() {
     assert_eq!(branch(&deep, "ancestors").await, [first, one]);
     for which in ["ancestors", "descendants"] {
         world.get(&format!("{}/{gone}/{which}", entities(&platform))).await.expect_error(404, "NOT_FOUND");
-        world.get(&format!("{}/aaaaaaaaaa/{which}", entities(&platform))).await.expect_error(404, "NOT_FOUND");
+        world
+            .get(&format!("{}/aaaaaaaaaa/{which}", entities(&platform)))
+            .await
+            .expect_error(404, "NOT_FOUND");
     }
 }
 
@@ -164,7 +169,10 @@ async fn a_patch_changes_what_it_names() {
     let path = format!("{}/{}", entities(&platform), world.tenant(&platform, "t").await);
     let seen = world.get(&path).await.header("etag").unwrap().to_owned();
     let after = world.patch(&path, json!({ "name": "New", "status": "suspended" })).await.expect(200);
-    assert_eq!((&after["name"], &after["status"], &after["slug"]), (&json!("New"), &json!("suspended"), &json!("t")));
+    assert_eq!(
+        (&after["name"], &after["status"], &after["slug"]),
+        (&json!("New"), &json!("suspended"), &json!("t"))
+    );
     let stale = world.send(Method::PATCH, &path, &json!({ "name": "B" }), &[("If-Match", &seen)]).await;
     stale.expect_error(412, "PRECONDITION_FAILED");
     for body in [json!({ "slug": "b" }), json!({ "status": "gone" }), json!({ "parentId": null })] {
@@ -196,7 +204,10 @@ async fn one_that_others_hang_on_is_not_deleted() {
 
     let with_stack = world.tenant(&platform, "s").await;
     world.stack(&platform, &with_stack, "main").await;
-    let details = world.delete(&format!("{}/{with_stack}", entities(&platform))).await.expect_error(409, "HAS_DEPENDENTS");
+    let details = world
+        .delete(&format!("{}/{with_stack}", entities(&platform)))
+        .await
+        .expect_error(409, "HAS_DEPENDENTS");
     assert_eq!(details["dependents"], json!({ "entities": 0, "stacks": 1, "resources": 0 }));
 }
 
@@ -207,13 +218,20 @@ async fn nothing_is_left_under_one_that_is_deleted_meanwhile() {
     for round in 0..12 {
         let tenant = world.tenant(&platform, &format!("t{round}")).await;
         let path = format!("{}/{tenant}", entities(&platform));
-        let child = json!({ "name": "C", "slug": format!("c{round}"), "type": "subtenant", "parentId": tenant });
+        let child =
+            json!({ "name": "C", "slug": format!("c{round}"), "type": "subtenant", "parentId": tenant });
         let (entities, resources) = (entities(&platform), format!("{path}/resources"));
         let body = crate::world::resource_body(&format!("r{round}"));
         let (deleted, made, registered) =
             tokio::join!(world.delete(&path), world.post(&entities, child), world.post(&resources, body));
         let added = [made.status, registered.status].iter().filter(|status| **status == 201).count();
-        assert!((deleted.status == 200) == (added == 0), "{} {} {}", deleted.body, made.body, registered.body);
+        assert!(
+            (deleted.status == 200) == (added == 0),
+            "{} {} {}",
+            deleted.body,
+            made.body,
+            registered.body
+        );
     }
     let orphans = "SELECT count(*) FROM entities c JOIN entities p ON p.id = c.parent_id \
                    WHERE c.deleted_at IS NULL AND p.deleted_at IS NOT NULL";
@@ -246,7 +264,9 @@ async fn making_and_deleting_wait_for_each_other() {
     let body = json!({ "name": "A", "slug": "a", "type": "tenant" });
     let mut creation = Box::pin(world.post(&entities, body));
     assert!(tokio::time::timeout(soon, &mut creation).await.is_err());
-    let delete = format!("UPDATE platforms SET status = 'deleted', deleted_at = now() WHERE id = '{platform}'; COMMIT");
+    let delete = format!(
+        "UPDATE platforms SET status = 'deleted', deleted_at = now() WHERE id = '{platform}'; COMMIT"
+    );
     run(&mut other, delete).await;
     creation.await.expect_error(404, "NOT_FOUND");
 }

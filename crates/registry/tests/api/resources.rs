@@ -29,9 +29,13 @@ async fn one_is_registered_and_read_under_both_prefixes() {
         for (name, value) in body.as_object().unwrap() {
             assert_eq!(made[name], *value, "{name}");
         }
-        assert_eq!((&made["status"], &made["entityId"], &made["deletedAt"]), (&json!("pending"), &json!(tenant), &Value::Null));
+        assert_eq!(
+            (&made["status"], &made["entityId"], &made["deletedAt"]),
+            (&json!("pending"), &json!(tenant), &Value::Null)
+        );
         for prefix in PREFIXES {
-            let read = world.get(&format!("{prefix}/platforms/{platform}/resources/{}", text(&made, "id"))).await;
+            let read =
+                world.get(&format!("{prefix}/platforms/{platform}/resources/{}", text(&made, "id"))).await;
             assert!(read.header("etag").is_some());
             assert_eq!(read.expect(200), made);
             assert_eq!(world.get(&format!("{prefix}/lookup?cfName=db-{n}")).await.expect(200), made);
@@ -47,7 +51,9 @@ async fn what_is_refused() {
     let stranger = world.tenant(&other, "t").await;
     let strange_stack = world.stack(&other, &stranger, "main").await;
     let path = |entity: &str| format!("/api/v1/platforms/{platform}/entities/{entity}/resources");
-    let mut told = faults(world.post(&path(&tenant), json!({ "resourceType": "vm", "environment": "test", "x": 1 })).await);
+    let mut told = faults(
+        world.post(&path(&tenant), json!({ "resourceType": "vm", "environment": "test", "x": 1 })).await,
+    );
     told.sort();
     assert_eq!(told, ["cfName", "environment", "resourceType", "serviceName", "stackId", "x"]);
     for (field, value) in [
@@ -110,7 +116,8 @@ async fn lists_of_a_platform_and_of_an_entity() {
         assert_eq!(list(&format!("entities/{platform}/resources")).await, (vec![made[1].clone()], 1));
     }
     world.delete(&format!("/api/v1/platforms/{platform}/resources/{}", made[0])).await.expect(200);
-    let page = world.get(&format!("/api/v1/platforms/{platform}/entities/{tenant}/resources")).await.expect(200);
+    let page =
+        world.get(&format!("/api/v1/platforms/{platform}/entities/{tenant}/resources")).await.expect(200);
     assert_eq!((ids(&page), &page["pagination"]["total"]), (vec![made[2].clone()], &json!(1)));
 }
 
@@ -125,7 +132,8 @@ async fn a_lookup_sees_what_its_caller_sees() {
         }
         let path = format!("{prefix}/lookup?cfName=x");
         world.get(&path).await.expect(200);
-        let as_owner = world.send_as(&json!({ "platform": platform }), Method::GET, &path, &Value::Null).await;
+        let as_owner =
+            world.send_as(&json!({ "platform": platform }), Method::GET, &path, &Value::Null).await;
         as_owner.expect(200);
         let as_other = world.send_as(&json!({ "platform": other }), Method::GET, &path, &Value::Null).await;
         as_other.expect_error(404, "NOT_FOUND");
@@ -168,7 +176,10 @@ async fn deleted_is_final() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     for (n, by_patch) in [false, true].into_iter().enumerate() {
-        let path = format!("/api/v1/platforms/{platform}/resources/{}", world.resource(&platform, &platform, &format!("x{n}")).await);
+        let path = format!(
+            "/api/v1/platforms/{platform}/resources/{}",
+            world.resource(&platform, &platform, &format!("x{n}")).await
+        );
         let seen = world.get(&path).await.header("etag").unwrap().to_owned();
         world.patch(&path, json!({ "status": "active" })).await.expect(200);
         let stale = world.send(Method::DELETE, &path, &Value::Null, &[("If-Match", &seen)]).await;
@@ -186,6 +197,9 @@ async fn deleted_is_final() {
     let page = world.get(&format!("/api/v1/platforms/{platform}/resources")).await.expect(200);
     assert_eq!(page["pagination"]["total"], 0);
     for id in ["01890000-0000-7000-8000-000000000000", "x"] {
-        world.get(&format!("/api/v1/platforms/{platform}/resources/{id}")).await.expect_error(404, "NOT_FOUND");
+        world
+            .get(&format!("/api/v1/platforms/{platform}/resources/{id}"))
+            .await
+            .expect_error(404, "NOT_FOUND");
     }
 }

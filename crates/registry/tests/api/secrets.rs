@@ -11,7 +11,9 @@ async fn marking_makes_and_changes() {
     let platform = world.platform("a").await;
     let resource = world.resource(&platform, &platform, "x").await;
     let secrets = format!("/api/v1/platforms/{platform}/resources/{resource}/secrets");
-    let mark = async |name: &str, status: &str| world.post(&format!("{secrets}/{name}"), json!({ "status": status })).await;
+    let mark = async |name: &str, status: &str| {
+        world.post(&format!("{secrets}/{name}"), json!({ "status": status })).await
+    };
     let first = mark("AUTH_SECRET", "missing").await.expect(201);
     assert_eq!((&first["resourceId"], &first["secretName"]), (&json!(resource), &json!("AUTH_SECRET")));
     assert_eq!((&first["status"], &first["lastSetAt"]), (&json!("missing"), &Value::Null));
@@ -27,7 +29,8 @@ async fn marking_makes_and_changes() {
 
     let list = world.get(&secrets).await.expect(200);
     assert_eq!(list.as_object().unwrap().len(), 1);
-    let names: Vec<String> = list["data"].as_array().unwrap().iter().map(|one| text(one, "secretName")).collect();
+    let names: Vec<String> =
+        list["data"].as_array().unwrap().iter().map(|one| text(one, "secretName")).collect();
     assert_eq!(names, ["OTHER", "AUTH_SECRET"]);
 }
 
@@ -47,7 +50,10 @@ async fn what_is_refused() {
         assert_eq!(faults(answer), [field]);
     }
     for name in ["1A", "A-B", &"a".repeat(129)] {
-        assert_eq!(faults(world.post(&format!("{path}/{name}"), json!({ "status": "set" })).await), ["secretName"]);
+        assert_eq!(
+            faults(world.post(&format!("{path}/{name}"), json!({ "status": "set" })).await),
+            ["secretName"]
+        );
     }
     let strange = format!("/api/v1/platforms/{other}/resources/{resource}/secrets");
     world.get(&strange).await.expect_error(404, "NOT_FOUND");

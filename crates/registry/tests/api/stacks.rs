@@ -72,7 +72,8 @@ async fn what_is_refused() {
         let body = json!({ "tenantId": tenant, "name": "main" });
         assert_eq!(faults(world.post(&stacks(&platform), body).await), ["tenantId"]);
     }
-    let mut told = faults(world.post(&stacks(&platform), json!({ "name": "", "isDefault": 1, "x": 1 })).await);
+    let mut told =
+        faults(world.post(&stacks(&platform), json!({ "name": "", "isDefault": 1, "x": 1 })).await);
     told.sort();
     assert_eq!(told, ["isDefault", "name", "tenantId", "x"]);
     let body = json!({ "tenantId": stranger, "name": "main" });
@@ -93,7 +94,10 @@ async fn the_list_has_its_own_envelope() {
     let list = async |query: &str| world.get(&format!("{}{query}", stacks(&platform))).await.expect(200);
     let all = list("").await;
     assert_eq!(all.as_object().unwrap().len(), 2);
-    assert_eq!((ids(&all), &all["cursor"]), (vec![made[2].clone(), made[1].clone(), made[0].clone()], &Value::Null));
+    assert_eq!(
+        (ids(&all), &all["cursor"]),
+        (vec![made[2].clone(), made[1].clone(), made[0].clone()], &Value::Null)
+    );
     let first = list("?limit=2").await;
     let rest = list(&format!("?limit=2&cursor={}", text(&first, "cursor"))).await;
     assert_eq!((ids(&rest), &rest["cursor"]), (vec![made[0].clone()], &Value::Null));
@@ -101,7 +105,8 @@ async fn the_list_has_its_own_envelope() {
     assert_eq!(ids(&of_one), [made[2].clone()]);
     let rest = list(&format!("?tenantId={one}&cursor={}", text(&of_one, "cursor"))).await;
     assert_eq!(ids(&rest), [made[0].clone()]);
-    let wrong = world.get(&format!("{}?tenantId={two}&cursor={}", stacks(&platform), text(&of_one, "cursor"))).await;
+    let wrong =
+        world.get(&format!("{}?tenantId={two}&cursor={}", stacks(&platform), text(&of_one, "cursor"))).await;
     wrong.expect_error(400, "INVALID_CURSOR");
     assert_eq!(faults(world.get(&format!("{}?tenantId=NO", stacks(&platform))).await), ["tenantId"]);
     world.get(&stacks("aaaaaaaaaa")).await.expect_error(404, "NOT_FOUND");
@@ -135,7 +140,9 @@ async fn without_its_template_nothing_is_written() {
         let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
         world.post(&stacks(&platform), body).await
     };
-    for answers in [Answers::Unknown, Answers::Shop("deprecated", Some("1.0.0")), Answers::Shop("active", None)] {
+    for answers in
+        [Answers::Unknown, Answers::Shop("deprecated", Some("1.0.0")), Answers::Shop("active", None)]
+    {
         templates.now(answers);
         assert_eq!(post().await.expect_error(400, "TEMPLATE_UNAVAILABLE")["template"], "shop", "{answers:?}");
     }
@@ -150,7 +157,8 @@ async fn without_its_template_nothing_is_written() {
 
 #[tokio::test]
 async fn a_stack_registry_that_is_away_holds_up_only_what_needs_it() {
-    let world = World::start_with(json!({ "service": { "stack_registry": { "url": "http://127.0.0.1:1" } } })).await;
+    let world =
+        World::start_with(json!({ "service": { "stack_registry": { "url": "http://127.0.0.1:1" } } })).await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
     let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });

@@ -35,7 +35,9 @@ impl Templates {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let answers = std::sync::Arc::new(Mutex::new((answers, 0)));
         let service = StackRegistryServer::new(Double(std::sync::Arc::clone(&answers)));
-        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+        tokio::spawn(
+            Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)),
+        );
         Self { url, answers }
     }
 
@@ -71,8 +73,12 @@ impl StackRegistry for Double {
         match answers {
             Answers::Shop(status, version) if asked == "shop" || asked == "t-1" => {
                 let text = |text: &str| text.to_owned();
-                let template =
-                    Template { id: text("t-1"), name: text("shop"), display_name: text("Shop"), status: text(status) };
+                let template = Template {
+                    id: text("t-1"),
+                    name: text("shop"),
+                    display_name: text("Shop"),
+                    status: text(status),
+                };
                 let version = version.map(|version| Version {
                     id: text("v-1"),
                     template_id: text("t-1"),
@@ -92,7 +98,10 @@ impl StackRegistry for Double {
         }
     }
 
-    async fn get_version(&self, _: Request<GetVersionRequest>) -> Result<Response<GetVersionResponse>, Status> {
+    async fn get_version(
+        &self,
+        _: Request<GetVersionRequest>,
+    ) -> Result<Response<GetVersionResponse>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
 }

@@ -135,7 +135,10 @@ impl World {
             #[diesel(sql_type = BigInt)]
             n: i64,
         }
-        let row: Row = sql_query(format!("SELECT ({sql})::bigint AS n")).get_result(&mut self.db.connect().await).await.unwrap();
+        let row: Row = sql_query(format!("SELECT ({sql})::bigint AS n"))
+            .get_result(&mut self.db.connect().await)
+            .await
+            .unwrap();
         row.n
     }
 
@@ -145,7 +148,13 @@ impl World {
     }
 
     /// Calls a method as `process`, under `key` if one is given.
-    pub(crate) async fn call<M, T, F>(&self, process: &str, key: Option<&str>, message: M, send: F) -> Result<T, Error>
+    pub(crate) async fn call<M, T, F>(
+        &self,
+        process: &str,
+        key: Option<&str>,
+        message: M,
+        send: F,
+    ) -> Result<T, Error>
     where
         F: AsyncFnOnce(RegistryClient<Channel>, Request<M>) -> Result<Answer<T>, Status>,
     {

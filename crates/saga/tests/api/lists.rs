@@ -1,6 +1,6 @@
 //! Lists of sagas, and that neither they nor the engine read more of the table than they must.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use diesel_async::SimpleAsyncConnection;
 use domain::{Cursor, Limit};
@@ -106,27 +106,18 @@ async fn read_of(world: &World, index: &str) -> Read {
     }
 }
 
-/// Statistics are certain when the connections that they are about have gone.
-async fn all_gone(world: &World) {
-    let others = "SELECT count(*) AS number FROM pg_stat_activity \
-         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
-    while world.number(others).await > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 #[tokio::test]
 async fn what_is_due_is_found_through_its_index() {
     let world = World::new().await;
     fill(&world).await;
     let due = world.begin(UNDO).await;
-    all_gone(&world).await;
+    world.all_gone().await;
     let before = read_of(&world, "sagas_due").await;
-    let engine = world.engine(|_| {});
+    let engine = world.engine(|setup| setup.own_connections = Some(world.db.app_url.clone()));
     assert!(engine.turn().await.unwrap());
     assert!(!engine.turn().await.unwrap());
     drop(engine);
-    all_gone(&world).await;
+    world.all_gone().await;
     let after = read_of(&world, "sagas_due").await;
     assert_eq!(world.told(due).await.saga.status, SagaStatus::Completed);
     assert_eq!(after.whole, before.whole, "no statement of the engine read the whole table");
@@ -148,7 +139,7 @@ async fn pages_are_found_through_their_indexes() {
         ("sagas_by_subject", Filter { subject: Some("subject-7"), ..Filter::default() }, 100),
     ];
     for (index, filter, most) in cases {
-        all_gone(&world).await;
+        world.all_gone().await;
         let before = read_of(&world, index).await;
         let mut connection = world.db.connect().await;
         let middle = Cursor { at: kit::clock::now() - chrono::TimeDelta::seconds(100), id: "~".to_owned() };
@@ -156,7 +147,7 @@ async fn pages_are_found_through_their_indexes() {
             saga::page(&mut connection, &scope, &filter, Limit::default(), &after).await.unwrap();
         }
         drop(connection);
-        all_gone(&world).await;
+        world.all_gone().await;
         let after = read_of(&world, index).await;
         assert_eq!(after.whole, before.whole, "{index} {filter:?}");
         assert!(after.scans >= before.scans + 2, "{index} {filter:?}: {before:?} {after:?}");

@@ -25,6 +25,7 @@ async fn two_engines_share_the_work_and_do_nothing_twice() {
             setup.name = name;
             // Both begin, however quick the first is.
             setup.settings.concurrency = 4;
+            setup.own_connections = Some(world.db.app_url.clone());
         });
         engine.start(&stop);
     }
@@ -77,9 +78,9 @@ async fn as_many_run_side_by_side_as_are_allowed() {
     let world = World::new().await;
     let engine = world.engine(|setup| setup.settings.concurrency = 3);
     let mut ids = Vec::new();
-    for _ in 0..12 {
+    for _ in 0..9 {
         let id = world.begin(UNDO).await;
-        world.script.next(id, "a", false, [Act::Sleep(Duration::from_millis(30))]);
+        world.script.next(id, "a", false, [Act::Sleep(Duration::from_millis(100))]);
         ids.push(id);
     }
     let stop = Shutdown::new();

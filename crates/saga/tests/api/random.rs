@@ -75,7 +75,6 @@ async fn ends_well(world: &World, case: &Case) -> Result<(), TestCaseError> {
             setup.name = name_of_process;
             setup.definitions = vec![definition(name, OnFailure::Undo, policy)];
             setup.interpose = Some(Arc::clone(&happens));
-            setup.pool = Some(world.pool.clone());
         })
     };
     let engines = [engine("first"), engine("second")];

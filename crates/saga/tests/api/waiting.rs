@@ -52,7 +52,7 @@ async fn what_is_waited_for_is_seen_and_asking_again_is_no_try() {
 async fn a_deadline_that_passes_while_waiting_undoes() {
     let world = World::new().await;
     let engine = world.engine(|_| {});
-    let deadline = clock::now() + TimeDelta::milliseconds(400);
+    let deadline = clock::now() + TimeDelta::seconds(1);
     let id = world.begin_until(UNDO, deadline).await;
     world.script.always(id, "b", false, Act::Wait(NEVER));
     assert!(engine.turn().await.unwrap());
@@ -79,7 +79,10 @@ async fn a_saga_whose_deadline_passed_before_it_began_does_nothing() {
 #[tokio::test]
 async fn a_pause_shorter_than_the_poll_is_kept_without_asking_the_database_more_often() {
     let world = World::new().await;
-    let engine = world.engine(|setup| setup.settings.poll = NEVER);
+    let engine = world.engine(|setup| {
+        setup.settings.poll = NEVER;
+        setup.own_connections = Some(world.db.app_url.clone());
+    });
     let ids = [world.begin(UNDO).await, world.begin(UNDO).await];
     for id in ids {
         world.script.next(id, "b", false, [const { Act::Wait(Duration::from_millis(60)) }; 3]);
@@ -95,13 +98,9 @@ async fn a_pause_shorter_than_the_poll_is_kept_without_asking_the_database_more_
     stop.begin();
     stop.drained().await;
     drop(engine);
-    // Counted by the database, when the engine's connections have gone.
     let scans = "SELECT coalesce(sum(idx_scan), 0)::bigint AS number FROM pg_stat_user_indexes \
          WHERE indexrelname = 'sagas_due'";
-    let gone = "SELECT count(*) AS number FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    while world.number(gone).await > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    world.all_gone().await;
     let looked = world.number(scans).await;
     assert!((4..=12).contains(&looked), "looked {looked} times");
 }

@@ -50,7 +50,7 @@ pub(crate) const STOP: &str = "stop-on-failure";
 
 pub(crate) struct World {
     pub(crate) db: TestDb,
-    /// What requests use.
+    /// What requests, steps, and most engines use.
     pub(crate) pool: Db,
     pub(crate) script: Arc<Script>,
     pub(crate) wake: Arc<Notify>,
@@ -62,10 +62,9 @@ pub(crate) struct Setup {
     pub(crate) settings: EngineSettings,
     pub(crate) definitions: Vec<Definition<App>>,
     pub(crate) interpose: Option<Interpose>,
-    /// Where the engine finds the database, if not at its own address.
-    pub(crate) through: Option<String>,
-    /// Connections that are there already.
-    pub(crate) pool: Option<Db>,
+    /// Where a process with connections of its own finds the database; the others share those of the test, because
+    /// to make a connection takes longer than most tests.
+    pub(crate) own_connections: Option<String>,
 }
 
 /// A lease that no test waits for.
@@ -77,7 +76,7 @@ impl Default for Setup {
             vec![definition(UNDO, OnFailure::Undo, POLICY), definition(STOP, OnFailure::Stop, POLICY)];
         let settings =
             EngineSettings { concurrency: 8, lease: LONG, poll: Duration::from_millis(20), alone: false };
-        Self { name: "first", settings, definitions, interpose: None, through: None, pool: None }
+        Self { name: "first", settings, definitions, interpose: None, own_connections: None }
     }
 }
 
@@ -92,16 +91,17 @@ impl World {
         Self { db, pool, script: Arc::default(), wake: Arc::default() }
     }
 
-    /// An engine with a pool of its own, as in a process of its own.
+    /// An engine as in a process of its own.
     pub(crate) fn engine(&self, set: impl FnOnce(&mut Setup)) -> Engine<App> {
         let mut setup = Setup::default();
         set(&mut setup);
-        let url = setup.through.as_ref().unwrap_or(&self.db.app_url);
-        let (of_engine, of_steps) =
-            setup.pool.map_or_else(|| (pool(url), pool(&self.db.app_url)), |one| (one.clone(), one));
+        let (db, of_steps) = match &setup.own_connections {
+            Some(url) => (pool(url), pool(&self.db.app_url)),
+            None => (self.pool.clone(), self.pool.clone()),
+        };
         let app = App { name: setup.name, db: of_steps, script: Arc::clone(&self.script) };
         let wake = Arc::clone(&self.wake);
-        Engine::interposed(of_engine, app, setup.settings, wake, setup.definitions, setup.interpose)
+        Engine::interposed(db, app, setup.settings, wake, setup.definitions, setup.interpose)
     }
 
     /// Records a saga; no one is told.
@@ -202,6 +202,17 @@ impl World {
         }
         let rows: Vec<Row> = sql_query(sql).load(&mut *self.pool.conn().await.unwrap()).await.unwrap();
         rows.into_iter().map(|row| row.text).collect()
+    }
+
+    /// What the database counts is certain when the connections that it is about have gone.
+    pub(crate) async fn all_gone(&self) {
+        let others = "SELECT count(*) AS number FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        let patience = Instant::now() + PATIENCE;
+        while self.number(others).await > 0 {
+            assert!(Instant::now() < patience, "connections stay");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub(crate) async fn number(&self, sql: &str) -> i64 {

@@ -50,7 +50,8 @@ fn every_call_that_is_shown_can_be_checked() {
 fn like(at: &str, shown: &Value, came: &Value) -> Result<(), String> {
     match (shown, came) {
         (Value::Object(shown), Value::Object(came)) => {
-            let names = |fields: &serde_json::Map<String, Value>| fields.keys().cloned().collect::<BTreeSet<_>>();
+            let names =
+                |fields: &serde_json::Map<String, Value>| fields.keys().cloned().collect::<BTreeSet<_>>();
             if names(shown) != names(came) {
                 return Err(format!("{at}: {:?} is shown, {:?} came", names(shown), names(came)));
             }
@@ -63,10 +64,16 @@ fn like(at: &str, shown: &Value, came: &Value) -> Result<(), String> {
                 like(&at, shown, came)
             })
         }
-        (Value::Array(shown), Value::Array(came)) if shown.len() == came.len() => {
-            shown.iter().zip(came).enumerate().try_for_each(|(n, (shown, came))| like(&format!("{at}[{n}]"), shown, came))
+        (Value::Array(shown), Value::Array(came)) if shown.len() == came.len() => shown
+            .iter()
+            .zip(came)
+            .enumerate()
+            .try_for_each(|(n, (shown, came))| like(&format!("{at}[{n}]"), shown, came)),
+        (shown, came)
+            if std::mem::discriminant(shown) == std::mem::discriminant(came) && !shown.is_array() =>
+        {
+            Ok(())
         }
-        (shown, came) if std::mem::discriminant(shown) == std::mem::discriminant(came) && !shown.is_array() => Ok(()),
         (shown, came) => Err(format!("{at}: {shown} is shown, {came} came")),
     }
 }
@@ -77,7 +84,8 @@ fn what_is_like_what() {
         like("", &serde_json::from_str(shown).unwrap(), &serde_json::from_str(came).unwrap()).is_ok()
     };
     assert!(like(r#"{"id":"a","n":1,"status":"x"}"#, r#"{"id":"b","n":2,"status":"x"}"#));
-    for came in [r#"{"id":"b"}"#, r#"{"id":1,"n":1,"status":"x"}"#, r#"{"id":"b","n":1,"status":"y"}"#, "[]"] {
+    for came in [r#"{"id":"b"}"#, r#"{"id":1,"n":1,"status":"x"}"#, r#"{"id":"b","n":1,"status":"y"}"#, "[]"]
+    {
         assert!(!like(r#"{"id":"a","n":1,"status":"x"}"#, came), "{came}");
     }
     assert!(!like("[1]", "[]"));

@@ -28,7 +28,8 @@ impl Step {
     fn done(&self, before: Option<&str>) -> String {
         let block = &self.block;
         if block.value("append").is_some() {
-            return before.unwrap_or_else(|| panic!("{}: nothing to add to", self.path)).to_owned() + &block.text;
+            return before.unwrap_or_else(|| panic!("{}: nothing to add to", self.path)).to_owned()
+                + &block.text;
         }
         if block.info.first().is_some_and(|language| language == "diff") {
             return self.edited(before.unwrap_or_else(|| panic!("{}: nothing to change", self.path)));
@@ -40,7 +41,8 @@ impl Step {
     /// The lines that stay must be found, together and once.
     fn edited(&self, before: &str) -> String {
         let stay: Vec<&str> = self.block.text.lines().filter_map(|line| line.strip_prefix(' ')).collect();
-        let after: Vec<&str> = self.block.text.lines().map(|line| line.get(1..).unwrap_or_default()).collect();
+        let after: Vec<&str> =
+            self.block.text.lines().map(|line| line.get(1..).unwrap_or_default()).collect();
         let (stay, after) = (stay.join("\n"), after.join("\n"));
         assert_eq!(before.matches(&stay).count(), 1, "{} has this not once:\n{stay}", self.path);
         before.replace(&stay, &after)
@@ -58,35 +60,24 @@ fn every_step_fits_the_project() {
 
 #[test]
 fn the_migration_comes_last() {
-    let of = |step: &Step| step.path.strip_prefix("crates/registry/migrations/")?.split('/').next().map(str::to_owned);
+    let of = |step: &Step| {
+        step.path.strip_prefix("crates/registry/migrations/")?.split('/').next().map(str::to_owned)
+    };
     let new = steps().iter().find_map(of).unwrap();
     for there in names_in("crates/registry/migrations") {
         assert!(there < new, "{there} comes after {new}");
     }
 }
 
-/// The names that a text takes from `root`: the leaves of its `use` trees, and what stands behind `root::`.
-fn names_of(root: &str, text: &str) -> BTreeSet<String> {
-    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let mut names = BTreeSet::new();
-    for (at, _) in text.match_indices(&format!("{root}::")) {
-        let before = text[..at].chars().next_back();
-        if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
-            continue;
-        }
-        let path = &text[at..];
-        let end = path.find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | ':' | '{' | '}' | ',' | ' ' | '\n'));
-        let tree = path[..end.unwrap_or(path.len())].split(['\n', ';']).take_while(|line| !line.is_empty());
-        let tree = if path.contains('{') && path[..path.find([';', '(']).unwrap_or(0)].contains('{') {
-            path.split(';').next().unwrap_or_default().to_owned()
-        } else {
-            tree.take(1).collect()
-        };
-        names.extend(tree.split(|c: char| !c.is_alphanumeric() && c != '_').map(word).filter(|name| name.len() > 1));
-    }
-    names.remove(root);
-    names.remove("self");
-    names
+/// The names that a text takes from a crate: in its `use` statements, and in paths that begin with the crate.
+fn names_of(krate: &str, text: &str) -> BTreeSet<String> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let start = format!("{krate}::");
+    let uses = text.split("\nuse ").skip(1).filter_map(|rest| rest.split(';').next());
+    let paths = text.split(|c: char| !is_word(c) && c != ':');
+    let taken = uses.chain(paths).filter(|path| path.starts_with(&start));
+    let words = taken.flat_map(|path| path.split(|c: char| !is_word(c))).filter(|word| !word.is_empty());
+    words.filter(|word| *word != krate && *word != "self").map(str::to_owned).collect()
 }
 
 fn sources(krate: &str) -> String {
@@ -107,10 +98,8 @@ fn sources(krate: &str) -> String {
 
 /// Whether something public has the name.
 fn is_public(sources: &str, name: &str) -> bool {
-    let words = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name);
-    sources.lines().any(|line| (line.contains("pub ") || line.contains("short_id!")) && words(line))
-        || sources.contains(&format!("\n    {name},"))
-        || sources.contains(&format!("    {name}\n"))
+    let has = |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name);
+    sources.lines().any(|line| line.trim_start().starts_with("pub ") && has(line))
 }
 
 #[test]

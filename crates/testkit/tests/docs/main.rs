@@ -12,4 +12,6 @@ mod page;
 #[cfg(test)]
 mod places;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod settings;

@@ -8,7 +8,11 @@ fn map() -> Vec<String> {
     let (_, section) = page.split_once("\n## Where things are\n").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
-    cells.flat_map(|cell| cell.split('`').step_by(2)).map(str::to_owned).filter(|name| !name.is_empty()).collect()
+    cells
+        .flat_map(|cell| cell.split('`').step_by(2))
+        .map(str::to_owned)
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 #[test]
@@ -72,7 +76,9 @@ fn files_that_pages_name_are_there() {
         let blocks = page.blocks();
         let made: Vec<&str> = blocks.iter().filter_map(|block| block.value("file")).collect();
         let is_path = |name: &&str| {
-            ["crates/", "scripts/", "proto/", "docs/", "deploy/", ".ci/"].iter().any(|top| name.starts_with(top))
+            ["crates/", "scripts/", "proto/", "docs/", "deploy/", ".ci/"]
+                .iter()
+                .any(|top| name.starts_with(top))
                 && !name.contains([' ', '*', '<'])
         };
         for name in page.quoted().into_iter().filter(is_path).filter(|name| !made.contains(name)) {

@@ -64,6 +64,31 @@ fn no_row_is_of_a_setting_that_is_not_there() {
     }
 }
 
+/// `nno up` declares its variables where it declares its options.
+#[test]
+fn the_defaults_of_nno_up_are_those_told() {
+    let (pages, mut count) = (["README.md", "docs/operations.md"].map(|path| (path, read(path))), 0);
+    let source = read("crates/nno/src/up/mod.rs");
+    for line in source.lines().filter(|line| line.contains("env = \"NNO_")) {
+        let behind = |start: &str| {
+            line.split_once(start).map(|(_, rest)| rest.split(['"', ')', ',']).next().unwrap_or_default())
+        };
+        let name = behind("env = \"").unwrap();
+        let default = line.split_once("default_value = \"").and_then(|(_, rest)| rest.split('"').next());
+        for (page, text) in &pages {
+            let row = text.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+            let row = row.unwrap_or_else(|| panic!("{page} has no row of {name}"));
+            match default.or(behind("default_value_t = ")) {
+                Some("") => assert!(row.contains("| none |"), "{page}: {row}"),
+                Some(default) => assert!(row.contains(&format!("| `{default}` |")), "{page}: {row}"),
+                None => {}
+            }
+        }
+        count += 1;
+    }
+    assert!(count > 5, "{count}");
+}
+
 /// The `NNO_...` variables in a text; those that name a key have two underscores and are told by the key.
 fn variables(text: &str) -> BTreeSet<String> {
     let name = |rest: &str| {
@@ -91,11 +116,13 @@ fn every_variable_is_told_somewhere() {
     let mut found = BTreeMap::new();
     let sources = names_in("crates").into_iter().map(|name| format!("crates/{name}/src"));
     let others = ["scripts", "deploy", "docker-compose.yml", ".ci"].map(str::to_owned);
-    for path in sources.chain(others).map(|path| root().join(path)).filter(|path| path.exists()) {
-        variables_in(&path, &mut found);
+    for path in sources.chain(others) {
+        variables_in(&root().join(path), &mut found);
     }
     assert!(found.contains_key("NNO_PORT"), "{found:?}");
-    let told: BTreeSet<String> = pages().iter().flat_map(|page| variables(&page.text)).collect();
+    let mut told: BTreeSet<String> = pages().iter().flat_map(|page| variables(&page.text)).collect();
+    // It says of each of its variables what it is.
+    told.extend(variables(&read("deploy/.env.example")));
     let missing: Vec<_> = found.iter().filter(|(name, _)| !told.contains(*name)).collect();
     assert!(missing.is_empty(), "no page tells of {missing:?}");
 }
@@ -103,10 +130,8 @@ fn every_variable_is_told_somewhere() {
 #[test]
 fn no_variable_is_told_that_is_not_there() {
     let mut found = BTreeMap::new();
-    for path in ["crates", "scripts", "deploy", "docker-compose.yml", ".ci"].map(|path| root().join(path)) {
-        if path.exists() {
-            variables_in(&path, &mut found);
-        }
+    for path in ["crates", "scripts", "deploy", "docker-compose.yml", ".ci"] {
+        variables_in(&root().join(path), &mut found);
     }
     for page in pages() {
         let gone: Vec<String> =
