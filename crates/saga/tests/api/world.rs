@@ -65,6 +65,8 @@ pub(crate) struct Setup {
     /// Where a process with connections of its own finds the database; the others share those of the test, because
     /// to make a connection takes longer than most tests.
     pub(crate) own_connections: Option<String>,
+    /// How many of its own it has.
+    pub(crate) connections: usize,
 }
 
 /// A lease that no test waits for.
@@ -76,7 +78,7 @@ impl Default for Setup {
             vec![definition(UNDO, OnFailure::Undo, POLICY), definition(STOP, OnFailure::Stop, POLICY)];
         let settings =
             EngineSettings { concurrency: 8, lease: LONG, poll: Duration::from_millis(20), alone: false };
-        Self { name: "first", settings, definitions, interpose: None, own_connections: None }
+        Self { name: "first", settings, definitions, interpose: None, own_connections: None, connections: 6 }
     }
 }
 
@@ -87,7 +89,7 @@ impl World {
              CREATE TABLE calls (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, saga_id uuid NOT NULL, \
                  call text NOT NULL, step text NOT NULL, by text NOT NULL, attempt integer NOT NULL)";
         db.connect_as_owner().await.batch_execute(tables).await.unwrap();
-        let pool = pool(&db.app_url);
+        let pool = pool(&db.app_url, 6);
         Self { db, pool, script: Arc::default(), wake: Arc::default() }
     }
 
@@ -96,7 +98,7 @@ impl World {
         let mut setup = Setup::default();
         set(&mut setup);
         let (db, of_steps) = match &setup.own_connections {
-            Some(url) => (pool(url), pool(&self.db.app_url)),
+            Some(url) => (pool(url, setup.connections), pool(&self.db.app_url, 6)),
             None => (self.pool.clone(), self.pool.clone()),
         };
         let app = App { name: setup.name, db: of_steps, script: Arc::clone(&self.script) };
@@ -292,12 +294,12 @@ pub(crate) fn kind(name: String) -> &'static str {
     Box::leak(name.into_boxed_str())
 }
 
-fn pool(url: &str) -> Db {
+fn pool(url: &str, connections: usize) -> Db {
     let settings = DatabaseSettings {
         url: Secret::new(url),
         owner_url: Secret::new(""),
         pool_per_worker: 1,
-        pool_background: 6,
+        pool_background: connections,
         acquire_timeout: Duration::from_secs(5),
         statement_timeout: Duration::from_secs(10),
         lock_timeout: Duration::from_secs(2),

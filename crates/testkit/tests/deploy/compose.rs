@@ -96,7 +96,7 @@ fn settings(container: &Container) -> Value {
     let mut all = json!({});
     for (variable, value) in &container.environment {
         let Some(path) = variable.strip_prefix("NNO__") else { continue };
-        // As the environment is read: what looks like a number is one.
+        // As the environment is read, but for the type of what a value goes over: no text here looks like a number.
         let value = value.parse::<i64>().map_or_else(|_| json!(value), |number| json!(number));
         let nested = path.rsplit("__").fold(value, |inner, key| json!({ key.to_lowercase(): inner }));
         put_over(&mut all, nested);
