@@ -30,11 +30,13 @@ text_enum! {
         PreconditionFailed = "PRECONDITION_FAILED",
         RequestTimeout = "REQUEST_TIMEOUT",
         PayloadTooLarge = "PAYLOAD_TOO_LARGE",
+        UriTooLong = "URI_TOO_LONG",
         UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE",
         IdempotencyMismatch = "IDEMPOTENCY_MISMATCH",
         Unprocessable = "UNPROCESSABLE",
         QuotaExceeded = "QUOTA_EXCEEDED",
         RateLimited = "RATE_LIMITED",
+        HeadersTooLarge = "HEADERS_TOO_LARGE",
         Internal = "INTERNAL_ERROR",
         Upstream = "UPSTREAM_ERROR",
         ServiceUnavailable = "SERVICE_UNAVAILABLE",
@@ -196,6 +198,14 @@ impl From<diesel::result::Error> for Error {
         match kind {
             D::SerializationFailure => Self::met(&error),
             D::ClosedConnection => Self::unavailable("The database", &error),
+            // So diesel-async calls whatever failed without an answer of the server; the texts are tokio-postgres's.
+            D::UnableToSendCommand
+                if ["connection closed", "error communicating with the server"]
+                    .iter()
+                    .any(|lost| message.starts_with(lost)) =>
+            {
+                Self::unavailable("The database", &error)
+            }
             // A random key that is already there: the next run draws another.
             D::UniqueViolation if info.constraint_name().is_some_and(|name| name.ends_with("_pkey")) => {
                 Self::met(&error)
@@ -207,6 +217,7 @@ impl From<diesel::result::Error> for Error {
                     .context(&error)
             }
             _ if message.contains("statement timeout")
+                || message.contains("terminating connection")
                 || message.contains("shutting down")
                 || message.contains("starting up") =>
             {

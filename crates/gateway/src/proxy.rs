@@ -67,11 +67,6 @@ pub(crate) async fn forward(
     proxy: web::Data<Proxy>,
 ) -> HttpResponse {
     let body = Rc::new(RefCell::new(body.into_inner()));
-    if let Some((status, error)) = proxy.oversized(&request) {
-        let mut refusal = refuse(&request, &error, body);
-        *refusal.status_mut() = status;
-        return refusal;
-    }
     match proxy.pass_on(&request, &body).await {
         Ok(answer) => answer,
         Err(error) => refuse(&request, &error, body),
@@ -99,25 +94,28 @@ impl Proxy {
         Self { shared, client }
     }
 
-    /// A head beyond the limits. No code of the error table stands for these two statuses, so the nearest is told.
-    fn oversized(&self, request: &HttpRequest) -> Option<(StatusCode, Error)> {
+    /// Refuses a head beyond the limits.
+    fn refuse_oversized(&self, request: &HttpRequest) -> Result<()> {
         let settings = &self.shared.settings;
         let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
         if uri > settings.max_uri_bytes {
-            let message = format!("must not be longer than {} bytes", settings.max_uri_bytes);
-            return Some((StatusCode::URI_TOO_LONG, Error::invalid("uri", message)));
+            let message = format!("Path and query are longer than {} bytes", settings.max_uri_bytes);
+            return Err(Error::new(Kind::UriTooLong, message).with("maxBytes", settings.max_uri_bytes));
         }
         let headers = request.headers();
         let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if bytes > settings.max_header_bytes || headers.len() > MAX_HEADERS {
             let message =
-                format!("must be at most {MAX_HEADERS}, of {} bytes in all", settings.max_header_bytes);
-            return Some((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Error::invalid("headers", message)));
+                format!("There are more than {MAX_HEADERS} headers, or {} bytes of them", settings.max_header_bytes);
+            return Err(Error::new(Kind::HeadersTooLarge, message)
+                .with("maxHeaders", MAX_HEADERS)
+                .with("maxBytes", settings.max_header_bytes));
         }
-        None
+        Ok(())
     }
 
     async fn pass_on(&self, request: &HttpRequest, body: &ClientBody) -> Result<HttpResponse> {
+        self.refuse_oversized(request)?;
         let shared = &self.shared;
         // The caller first: a stranger learns nothing of what is here.
         let caller = shared.authenticator.caller(request.headers()).await?;

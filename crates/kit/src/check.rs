@@ -1,10 +1,17 @@
 //! Reads JSON into a type and names every fault at once.
 //!
-//! Serde stops at the first fault. So what it refuses is held against the type's own published schema, which
-//! finds them all; what the schema cannot say (a rule that is code) is told in serde's words. A lawful body pays
-//! for none of this.
+//! What is read must fit the type's own published schema, which is made once, and then serde, which knows the rules
+//! that are code. So what the documentation says is what holds. Serde stops at the first fault; the schema finds them
+//! all.
+
+use std::{
+    any::{TypeId, type_name},
+    collections::HashMap,
+    sync::{Arc, LazyLock, PoisonError, RwLock},
+};
 
 use domain::{Error, Fault, Result};
+use jsonschema::Validator;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -13,7 +20,7 @@ use utoipa::ToSchema;
 ///
 /// # Errors
 /// [`domain::Kind::Validation`] with all faults, by dotted path.
-pub fn value<T: DeserializeOwned + ToSchema>(value: Value) -> Result<T> {
+pub fn value<T: DeserializeOwned + ToSchema + 'static>(value: Value) -> Result<T> {
     pointed(&value).map_err(|faults| Error::validation(faults.into_iter().map(dotted).collect()))
 }
 
@@ -21,23 +28,26 @@ pub fn value<T: DeserializeOwned + ToSchema>(value: Value) -> Result<T> {
 ///
 /// # Errors
 /// All faults, by JSON pointer (RFC 6901).
-pub fn pointed<T: DeserializeOwned + ToSchema>(value: &Value) -> Result<T, Vec<Fault>> {
-    serde_path_to_error::deserialize(value).map_err(|error| faults::<T>(value, &error))
+pub fn pointed<T: DeserializeOwned + ToSchema + 'static>(value: &Value) -> Result<T, Vec<Fault>> {
+    let schema = schema_of::<T>();
+    let fits = schema.as_ref().is_none_or(|schema| schema.is_valid(value));
+    if fits && let Ok(read) = T::deserialize(value) {
+        return Ok(read);
+    }
+    let found = schema.map(|schema| schema_faults(&schema, value)).unwrap_or_default();
+    match serde_path_to_error::deserialize::<_, T>(value) {
+        Ok(_) => Err(found),
+        Err(error) => Err(with_serdes(found, &error)),
+    }
 }
 
 /// Reads the bytes of a body as a `T`; an empty body is the empty object.
 ///
 /// # Errors
 /// [`domain::Kind::Validation`], also when the bytes are not JSON.
-pub fn bytes<T: DeserializeOwned + ToSchema>(body: &[u8]) -> Result<T> {
+pub fn bytes<T: DeserializeOwned + ToSchema + 'static>(body: &[u8]) -> Result<T> {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
     refuse_nul(body)?;
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    if let Ok(read) = T::deserialize(&mut reader)
-        && reader.end().is_ok()
-    {
-        return Ok(read);
-    }
     let parsed: Value = serde_json::from_slice(body)
         .map_err(|error| Error::invalid("", format!("The body is not JSON: {error}")).context(&error))?;
     value(parsed)
@@ -72,8 +82,10 @@ fn find_nul(value: &Value, at: String, faults: &mut Vec<Fault>) {
     }
 }
 
-fn faults<T: ToSchema>(value: &Value, error: &serde_path_to_error::Error<serde_json::Error>) -> Vec<Fault> {
-    let mut faults = schema_faults::<T>(value);
+fn with_serdes(
+    mut faults: Vec<Fault>,
+    error: &serde_path_to_error::Error<serde_json::Error>,
+) -> Vec<Fault> {
     let path = pointer(error.path());
     // Unknown and missing fields are named by the schema at their own path, by serde at their parent's.
     if !faults.iter().any(|fault| is_at_or_under(&fault.path, &path)) {
@@ -107,7 +119,19 @@ fn dotted(fault: Fault) -> Fault {
     Fault { path, ..fault }
 }
 
-fn schema_faults<T: ToSchema>(value: &Value) -> Vec<Fault> {
+/// The schemas of the types that were read so far.
+static SCHEMAS: LazyLock<RwLock<HashMap<TypeId, Option<Arc<Validator>>>>> = LazyLock::new(RwLock::default);
+
+fn schema_of<T: ToSchema + 'static>() -> Option<Arc<Validator>> {
+    let id = TypeId::of::<T>();
+    if let Some(known) = SCHEMAS.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
+        return known.clone();
+    }
+    let made = make_schema::<T>().map(Arc::new);
+    SCHEMAS.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(made).clone()
+}
+
+fn make_schema<T: ToSchema>() -> Option<Validator> {
     let mut parts = Vec::new();
     T::schemas(&mut parts);
     let components: serde_json::Map<String, Value> = parts
@@ -118,8 +142,13 @@ fn schema_faults<T: ToSchema>(value: &Value) -> Vec<Fault> {
     if let Some(object) = schema.as_object_mut() {
         object.insert("components".to_owned(), json!({ "schemas": components }));
     }
-    let Ok(validator) = jsonschema::validator_for(&schema) else { return Vec::new() };
-    let mut faults: Vec<Fault> = validator.iter_errors(value).flat_map(|error| told(&error)).collect();
+    jsonschema::validator_for(&schema)
+        .inspect_err(|error| tracing::error!(of = type_name::<T>(), %error, "a schema of ours cannot be used"))
+        .ok()
+}
+
+fn schema_faults(schema: &Validator, value: &Value) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = schema.iter_errors(value).flat_map(|error| told(&error)).collect();
     faults.sort_by(|a, b| a.path.cmp(&b.path));
     faults.dedup();
     faults
@@ -190,8 +219,23 @@ mod tests {
 
     #[derive(Debug, Deserialize, ToSchema)]
     struct Body {
+        #[schema(max_length = 8)]
         name: String,
+        #[schema(nullable = false)]
+        #[expect(dead_code, reason = "only read")]
+        count: Option<i32>,
         more: Option<Value>,
+    }
+
+    #[test]
+    fn what_the_schema_alone_says_holds() {
+        let paths = |body: &[u8]| {
+            let error = bytes::<Body>(body).unwrap_err();
+            error.details()["fields"].as_array().unwrap().iter().map(|f| f["path"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(br#"{"name":"abcdefghi","count":null}"#), ["count", "name"]);
+        assert_eq!(paths(br#"{"name":"abc","count":1.0}"#), ["count"]);
+        assert!(bytes::<Body>(br#"{"name":"abc","more":null}"#).is_ok());
     }
 
     #[test]

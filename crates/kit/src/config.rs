@@ -20,7 +20,7 @@ const SEPARATOR: &str = "__";
 ///
 /// # Errors
 /// One error that names every fault, and where the value came from cannot be read.
-pub fn load<T: DeserializeOwned + ToSchema>(defaults: &str, file: Option<&Path>) -> Result<T> {
+pub fn load<T: DeserializeOwned + ToSchema + 'static>(defaults: &str, file: Option<&Path>) -> Result<T> {
     let mut sources = Config::builder().add_source(File::from_str(defaults, FileFormat::Toml));
     if let Some(path) = file {
         sources = sources.add_source(File::from(path).format(FileFormat::Toml));
@@ -57,7 +57,7 @@ fn put_texts_over(below: &mut Value, above: Value) {
 ///
 /// # Errors
 /// One error that names every fault.
-pub fn with_overrides<T: DeserializeOwned + ToSchema>(defaults: &str, overrides: Value) -> Result<T> {
+pub fn with_overrides<T: DeserializeOwned + ToSchema + 'static>(defaults: &str, overrides: Value) -> Result<T> {
     let defaults = Config::builder().add_source(File::from_str(defaults, FileFormat::Toml)).build()?;
     let mut merged = defaults.try_deserialize().context("cannot read the defaults")?;
     put_over(&mut merged, overrides);
@@ -80,7 +80,7 @@ pub fn put_over(below: &mut Value, above: Value) {
 ///
 /// # Errors
 /// One error that names every fault.
-pub fn read<T: DeserializeOwned + ToSchema>(merged: Value) -> Result<T> {
+pub fn read<T: DeserializeOwned + ToSchema + 'static>(merged: Value) -> Result<T> {
     crate::check::value(merged).or_else(|error| {
         let fields =
             error.details().get("fields").and_then(|fields| fields.as_array().cloned()).unwrap_or_default();

@@ -37,6 +37,8 @@ pub const fn row(kind: Kind) -> Row {
         Kind::PreconditionFailed => (S::PRECONDITION_FAILED, Code::FailedPrecondition, Level::DEBUG),
         Kind::RequestTimeout => (S::REQUEST_TIMEOUT, Code::DeadlineExceeded, Level::INFO),
         Kind::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, Code::OutOfRange, Level::INFO),
+        Kind::UriTooLong => (S::URI_TOO_LONG, Code::OutOfRange, Level::INFO),
+        Kind::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, Code::OutOfRange, Level::INFO),
         Kind::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, Level::DEBUG),
         Kind::IdempotencyMismatch | Kind::Unprocessable => {
             (S::UNPROCESSABLE_ENTITY, Code::FailedPrecondition, Level::DEBUG)
@@ -54,12 +56,12 @@ pub const fn row(kind: Kind) -> Row {
 
 /// Writes the error to the log, with what the client is not told.
 pub fn log(error: &Error) {
-    let (code, message, context) = (error.kind().as_str(), error.message(), error.log_context());
+    let (code, told, context) = (error.kind().as_str(), error.message(), error.log_context());
     match row(error.kind()).level {
-        Level::ERROR => tracing::error!(code, message, context, "request failed"),
-        Level::WARN => tracing::warn!(code, message, context, "request failed"),
-        Level::INFO => tracing::info!(code, message, context, "request refused"),
-        _ => tracing::debug!(code, message, context, "request refused"),
+        Level::ERROR => tracing::error!(code, told, context, "request failed"),
+        Level::WARN => tracing::warn!(code, told, context, "request failed"),
+        Level::INFO => tracing::info!(code, told, context, "request refused"),
+        _ => tracing::debug!(code, told, context, "request refused"),
     }
 }
 

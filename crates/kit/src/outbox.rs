@@ -125,8 +125,8 @@ impl Relay {
             match result {
                 Ok(()) => delivered(&mut connection, event.seq).await,
                 Err(error) => {
-                    let (message, context) = (error.message(), error.log_context());
-                    tracing::warn!(attempts = event.attempts, message, context, "delivery failed");
+                    let (told, context) = (error.message(), error.log_context());
+                    tracing::warn!(attempts = event.attempts, told, context, "delivery failed");
                     put_off(&mut connection, &event, &error).await
                 }
             }

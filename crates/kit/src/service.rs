@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::{ToSchema, openapi::OpenApi};
@@ -28,6 +28,7 @@ pub struct Settings<Own> {
     pub database: DatabaseSettings,
     pub identity: IdentitySettings,
     pub telemetry: TelemetrySettings,
+    #[schema(inline)]
     pub service: Own,
 }
 
@@ -206,7 +207,8 @@ enum Command {
 /// # Errors
 /// Whatever kept it from starting or ended it.
 pub async fn main<S: Service>() -> Result<()> {
-    let cli = Cli::parse();
+    // All crates have one version; the name is the service's.
+    let cli = Cli::from_arg_matches(&Cli::command().name(S::NAME).get_matches()).unwrap_or_else(|error| error.exit());
     let settings = || config::load::<Settings<S::Own>>(S::DEFAULTS, cli.config.as_deref());
     match cli.command {
         Command::Serve => serve::<S>(settings()?).await,

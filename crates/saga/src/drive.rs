@@ -258,7 +258,8 @@ impl<A: Send + Sync + 'static> Drive<A> {
         }
     }
 
-    async fn stuck(&mut self, at: usize, row: StepRow) -> Result<Turn> {
+    async fn stuck(&mut self, at: usize, mut row: StepRow) -> Result<Turn> {
+        row.waiting_for = Some("a person: its tries are used up".to_owned());
         let (step, error) = (row.name.clone(), row.error.clone());
         self.saga.status = SagaStatus::Stuck;
         self.saga.finished_at = Some(clock::now());

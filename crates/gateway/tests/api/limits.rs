@@ -124,7 +124,7 @@ async fn a_long_uri_is_told() {
     let path =
         |length: usize| format!("/api/v1/platforms?q={}", "a".repeat(length - "/api/v1/platforms?q=".len()));
     assert_eq!(world.get(&path(1024)).await.status(), 200);
-    assert_eq!(refusal(world.get(&path(1025)).await).await, (414, "VALIDATION_ERROR".to_owned()));
+    assert_eq!(refusal(world.get(&path(1025)).await).await, (414, "URI_TOO_LONG".to_owned()));
 }
 
 #[tokio::test]
@@ -133,13 +133,13 @@ async fn long_and_many_headers_are_told() {
     let long =
         |length: usize| world.request(Method::GET, "/api/v1/platforms").header("x-long", "a".repeat(length));
     assert_eq!(long(1500).send().await.unwrap().status(), 200);
-    assert_eq!(refusal(long(2048).send().await.unwrap()).await, (431, "VALIDATION_ERROR".to_owned()));
+    assert_eq!(refusal(long(2048).send().await.unwrap()).await, (431, "HEADERS_TOO_LARGE".to_owned()));
     let many = |count: usize| {
         (0..count)
             .fold(world.request(Method::GET, "/api/v1/platforms"), |request, n| request.header("x-many", n))
     };
     assert_eq!(many(50).send().await.unwrap().status(), 200);
-    assert_eq!(refusal(many(70).send().await.unwrap()).await, (431, "VALIDATION_ERROR".to_owned()));
+    assert_eq!(refusal(many(70).send().await.unwrap()).await, (431, "HEADERS_TOO_LARGE".to_owned()));
 }
 
 /// What the crate's documentation says of the HTTP server's own answers.

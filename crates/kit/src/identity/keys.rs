@@ -49,19 +49,21 @@ impl KeyPair {
     /// When the folder cannot be written.
     pub fn ensure(dir: &Path, name: &str) -> Result<()> {
         let (private, public) = (private_path(dir, name), public_path(dir, name));
-        if private.exists() && public.exists() {
-            return Ok(());
-        }
-        let pair = Self::generate();
         fs::create_dir_all(dir.join("public"))?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join("private"))?;
-        let pem = pair.0.to_pkcs8_pem(LineEnding::LF).context("cannot write a private key")?;
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&private)?;
-        file.write_all(pem.as_bytes())?;
-        let pem =
-            pair.0.verifying_key().to_public_key_pem(LineEnding::LF).context("cannot write a public key")?;
-        fs::write(&public, pem)?;
+        // The private key comes first: the public one can be made from it again.
+        let pair = if private.exists() {
+            Self::read(dir, name)?
+        } else {
+            let pair = Self::generate();
+            let pem = pair.0.to_pkcs8_pem(LineEnding::LF).context("cannot write a private key")?;
+            write_whole(&private, pem.as_bytes(), 0o600)?;
+            pair
+        };
+        if !public.exists() {
+            let pem = pair.0.verifying_key().to_public_key_pem(LineEnding::LF).context("cannot write a public key")?;
+            write_whole(&public, pem.as_bytes(), 0o644)?;
+        }
         Ok(())
     }
 
@@ -95,12 +97,26 @@ pub(super) fn public_keys(dir: &Path) -> Result<Vec<(String, DecodingKey)>> {
     let mut keys = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+        let Some(name) = path.to_str().and_then(|path| path.strip_suffix(".pem")).and_then(|path| path.rsplit('/').next())
+        else {
+            continue;
+        };
         let key = VerifyingKey::from_public_key_pem(&read(&path)?)
             .with_context(|| format!("{} is not an Ed25519 public key", path.display()))?;
         keys.push((name.to_owned(), DecodingKey::from_ed_der(key.as_bytes())));
     }
     Ok(keys)
+}
+
+/// Writes a file that is there whole or not at all, whenever the process dies.
+fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let unfinished = path.with_extension("new");
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    Ok(())
 }
 
 fn private_path(dir: &Path, name: &str) -> PathBuf {

@@ -43,7 +43,7 @@ pub(crate) struct UpdateOnboarding {
     /// JSON text, kept as it is.
     #[schema(nullable = false)]
     metadata: Option<String>,
-    /// `cancelled` has everything undone.
+    /// `cancelled` has everything undone; where undoing has used up its tries, it is tried anew.
     #[schema(nullable = false)]
     status: Option<SessionStatus>,
     #[schema(nullable = false)]

@@ -1,9 +1,9 @@
 //! What can be done with onboardings.
 
 use domain::{Error, Kind, Name, PlatformId, Result, Slug, onboarding::SessionStatus, platform::Tier};
-use kit::{Ctx, Done, Record, WriteCtx, clock, db::NoEffect, grpc::PeerCall};
+use kit::{Ctx, Done, Record, WriteCtx, clock, db::{Conn, NoEffect}, grpc::PeerCall};
 use rpc::registry::{CheckSlugRequest, registry_client::RegistryClient};
-use saga::{NewSaga, StepView};
+use saga::{NewSaga, Saga, SagaStatus, StepView};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -150,7 +150,7 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
             refuse_what_the_saga_keeps(&before, &change)?;
             let cancels = asks_to_cancel(&before, change.status)?;
             if cancels {
-                saga::ask_undo(c, id, &format!("cancelled by {}", ctx.ctx.caller.id)).await?;
+                ask_undo(c, ctx, &told.saga).await?;
             }
             let mut after = before.clone();
             after.updated_at = clock::now();
@@ -171,6 +171,16 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
         .await?;
     app.wake.notify_one();
     Ok(done)
+}
+
+/// Has everything undone. One whose undoing has used up its tries gets new ones: it is cancelled already.
+async fn ask_undo(c: &mut Conn, ctx: &WriteCtx, saga: &Saga) -> Result<()> {
+    let asked = match saga.status {
+        SagaStatus::Stuck => saga::retry(c, saga.id).await?,
+        _ => saga::ask_undo(c, saga.id, &format!("cancelled by {}", ctx.ctx.caller.id)).await?,
+    };
+    // It was read before it was asked, and ended in between.
+    if asked { Ok(()) } else { Err(Error::met("the onboarding has just ended")) }
 }
 
 /// A client may say again what is so, and nothing else.
