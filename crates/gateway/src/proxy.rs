@@ -105,8 +105,10 @@ impl Proxy {
         let headers = request.headers();
         let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if bytes > settings.max_header_bytes || headers.len() > MAX_HEADERS {
-            let message =
-                format!("There are more than {MAX_HEADERS} headers, or {} bytes of them", settings.max_header_bytes);
+            let message = format!(
+                "There are more than {MAX_HEADERS} headers, or {} bytes of them",
+                settings.max_header_bytes
+            );
             return Err(Error::new(Kind::HeadersTooLarge, message)
                 .with("maxHeaders", MAX_HEADERS)
                 .with("maxBytes", settings.max_header_bytes));

@@ -82,10 +82,7 @@ fn find_nul(value: &Value, at: String, faults: &mut Vec<Fault>) {
     }
 }
 
-fn with_serdes(
-    mut faults: Vec<Fault>,
-    error: &serde_path_to_error::Error<serde_json::Error>,
-) -> Vec<Fault> {
+fn with_serdes(mut faults: Vec<Fault>, error: &serde_path_to_error::Error<serde_json::Error>) -> Vec<Fault> {
     let path = pointer(error.path());
     // Unknown and missing fields are named by the schema at their own path, by serde at their parent's.
     if !faults.iter().any(|fault| is_at_or_under(&fault.path, &path)) {
@@ -143,7 +140,9 @@ fn make_schema<T: ToSchema>() -> Option<Validator> {
         object.insert("components".to_owned(), json!({ "schemas": components }));
     }
     jsonschema::validator_for(&schema)
-        .inspect_err(|error| tracing::error!(of = type_name::<T>(), %error, "a schema of ours cannot be used"))
+        .inspect_err(
+            |error| tracing::error!(of = type_name::<T>(), %error, "a schema of ours cannot be used"),
+        )
         .ok()
 }
 
@@ -231,7 +230,12 @@ mod tests {
     fn what_the_schema_alone_says_holds() {
         let paths = |body: &[u8]| {
             let error = bytes::<Body>(body).unwrap_err();
-            error.details()["fields"].as_array().unwrap().iter().map(|f| f["path"].clone()).collect::<Vec<_>>()
+            error.details()["fields"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|f| f["path"].clone())
+                .collect::<Vec<_>>()
         };
         assert_eq!(paths(br#"{"name":"abcdefghi","count":null}"#), ["count", "name"]);
         assert_eq!(paths(br#"{"name":"abc","count":1.0}"#), ["count"]);

@@ -57,7 +57,10 @@ fn put_texts_over(below: &mut Value, above: Value) {
 ///
 /// # Errors
 /// One error that names every fault.
-pub fn with_overrides<T: DeserializeOwned + ToSchema + 'static>(defaults: &str, overrides: Value) -> Result<T> {
+pub fn with_overrides<T: DeserializeOwned + ToSchema + 'static>(
+    defaults: &str,
+    overrides: Value,
+) -> Result<T> {
     let defaults = Config::builder().add_source(File::from_str(defaults, FileFormat::Toml)).build()?;
     let mut merged = defaults.try_deserialize().context("cannot read the defaults")?;
     put_over(&mut merged, overrides);

@@ -208,7 +208,8 @@ enum Command {
 /// Whatever kept it from starting or ended it.
 pub async fn main<S: Service>() -> Result<()> {
     // All crates have one version; the name is the service's.
-    let cli = Cli::from_arg_matches(&Cli::command().name(S::NAME).get_matches()).unwrap_or_else(|error| error.exit());
+    let cli = Cli::from_arg_matches(&Cli::command().name(S::NAME).get_matches())
+        .unwrap_or_else(|error| error.exit());
     let settings = || config::load::<Settings<S::Own>>(S::DEFAULTS, cli.config.as_deref());
     match cli.command {
         Command::Serve => serve::<S>(settings()?).await,

@@ -37,7 +37,11 @@ impl TestDb {
         let name = format!("t_{}", uuid::Uuid::new_v4().simple());
         // Cloning fails while another clone of the template is being made; that passes.
         for wait in 1..=50 {
-            let made = execute(&superuser, &format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")).await;
+            let made = execute(
+                &superuser,
+                &format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"),
+            )
+            .await;
             match made {
                 Ok(()) => break,
                 Err(error) if wait == 50 => panic!("cannot clone {template}: {error}"),

@@ -73,19 +73,18 @@ pub trait Answer {
         self.with(StatusCode::CREATED)
     }
 
-    /// 202 with what will be done.
-    ///
-    /// # Errors
-    /// When it cannot be written as JSON.
-    fn accepted(&self) -> HttpResult {
-        self.with(StatusCode::ACCEPTED)
-    }
-
     /// Any status with the thing and its ETag.
     ///
     /// # Errors
     /// When it cannot be written as JSON.
     fn with(&self, status: StatusCode) -> HttpResult;
+
+    /// Any status with an answer that is not the thing itself, and so has no ETag: the tag of what was said would
+    /// match nothing.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    fn told(&self, status: StatusCode) -> HttpResult;
 
     /// 204: it is gone, or done, and there is nothing to show.
     fn no_content(&self) -> HttpResponse;
@@ -97,6 +96,10 @@ impl<T: Serialize> Answer for Done<T> {
         let mut answer = marked(self, status);
         answer.insert_header((header::ETAG, etag::of_bytes(&body)));
         Ok(answer.content_type("application/json").body(body))
+    }
+
+    fn told(&self, status: StatusCode) -> HttpResult {
+        Ok(marked(self, status).json(&self.value))
     }
 
     fn no_content(&self) -> HttpResponse {

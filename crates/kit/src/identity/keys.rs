@@ -61,7 +61,11 @@ impl KeyPair {
             pair
         };
         if !public.exists() {
-            let pem = pair.0.verifying_key().to_public_key_pem(LineEnding::LF).context("cannot write a public key")?;
+            let pem = pair
+                .0
+                .verifying_key()
+                .to_public_key_pem(LineEnding::LF)
+                .context("cannot write a public key")?;
             write_whole(&public, pem.as_bytes(), 0o644)?;
         }
         Ok(())
@@ -97,7 +101,8 @@ pub(super) fn public_keys(dir: &Path) -> Result<Vec<(String, DecodingKey)>> {
     let mut keys = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let Some(name) = path.to_str().and_then(|path| path.strip_suffix(".pem")).and_then(|path| path.rsplit('/').next())
+        let Some(name) =
+            path.to_str().and_then(|path| path.strip_suffix(".pem")).and_then(|path| path.rsplit('/').next())
         else {
             continue;
         };

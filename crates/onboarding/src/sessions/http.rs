@@ -1,6 +1,6 @@
 //! Onboardings over HTTP.
 
-use actix_web::{HttpRequest, HttpResponse, get, patch, post, web::Data};
+use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
 use domain::{Error, Name, Page, Result, Slug, onboarding::SessionStatus, platform::Tier};
 use kit::{
     Ctx,
@@ -80,7 +80,7 @@ async fn start(app: &App, command: Command<StartOnboarding>) -> HttpResult {
         tier: body.tier,
         stack_template_id: body.stack_template_id,
     };
-    ops::start(app, &command.ctx, new).await?.created()
+    ops::start(app, &command.ctx, new).await?.told(StatusCode::CREATED)
 }
 
 /// List onboarding sessions (operator-only), newest first.

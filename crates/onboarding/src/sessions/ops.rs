@@ -1,7 +1,11 @@
 //! What can be done with onboardings.
 
 use domain::{Error, Kind, Name, PlatformId, Result, Slug, onboarding::SessionStatus, platform::Tier};
-use kit::{Ctx, Done, Record, WriteCtx, clock, db::{Conn, NoEffect}, grpc::PeerCall};
+use kit::{
+    Ctx, Done, Record, WriteCtx, clock,
+    db::{Conn, NoEffect},
+    grpc::PeerCall,
+};
 use rpc::registry::{CheckSlugRequest, registry_client::RegistryClient};
 use saga::{NewSaga, Saga, SagaStatus, StepView};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Jobs over HTTP. Operators only.
 
-use actix_web::{HttpRequest, HttpResponse, get, post, web::Data};
+use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
 use domain::{
     Page, PlatformId,
     job::{JobStatus, JobType},
@@ -75,7 +75,7 @@ pub(crate) async fn provision_platform(app: Data<App>, command: Command<Provisio
     let input = serde_json::to_value(input).map_err(domain::Error::internal)?;
     let (id, kind) = (domain::id::uuid_v7(), JobType::ProvisionPlatform);
     let done = ops::enqueue(&app, &command.ctx, id, kind, &body.platform_id, input).await?;
-    done.map(|job| Queued::of(&job)).accepted()
+    done.map(|job| Queued::of(&job)).told(StatusCode::ACCEPTED)
 }
 
 /// Take a platform's infrastructure down.
@@ -88,7 +88,7 @@ pub(crate) async fn deprovision_platform(
     let (id, kind) = (domain::id::uuid_v7(), JobType::DeprovisionPlatform);
     let input = serde_json::json!({});
     let done = ops::enqueue(&app, &command.ctx, id, kind, &command.body.platform_id, input).await?;
-    done.map(|job| Queued::of(&job)).accepted()
+    done.map(|job| Queued::of(&job)).told(StatusCode::ACCEPTED)
 }
 
 /// List jobs, newest first.

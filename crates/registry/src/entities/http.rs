@@ -1,6 +1,6 @@
 //! Entities over HTTP.
 
-use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web::Data};
+use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, patch, post, web::Data};
 use domain::{
     EntityId, Name, PlatformId, Slug,
     entity::{EntityStatus, EntityType},
@@ -142,7 +142,7 @@ pub(crate) async fn delete(
     path: Path<(PlatformId, EntityId)>,
     command: Command<NoBody>,
 ) -> HttpResult {
-    ops::delete(&app, &command.ctx, &path.0.0, &path.0.1).await?.map(|_| Success::YES).ok()
+    ops::delete(&app, &command.ctx, &path.0.0, &path.0.1).await?.map(|_| Success::YES).told(StatusCode::OK)
 }
 
 /// Get the ancestors of an entity, nearest first.

@@ -1,6 +1,6 @@
 //! Platforms over HTTP.
 
-use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web::Data};
+use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, patch, post, web::Data};
 use domain::{
     Name, Patch, PlatformId, Slug,
     platform::{PlatformEvent, PlatformStatus, Tier},
@@ -158,7 +158,7 @@ pub(crate) async fn update(
 #[utoipa::path(operation_id = "deletePlatform", responses((status = 200, body = Success)))]
 #[delete("/platforms/{platformId}")]
 pub(crate) async fn delete(app: Data<App>, path: Path<PlatformId>, command: Command<NoBody>) -> HttpResult {
-    ops::delete(&app, &command.ctx, &path.0).await?.map(|_| Success::YES).ok()
+    ops::delete(&app, &command.ctx, &path.0).await?.map(|_| Success::YES).told(StatusCode::OK)
 }
 
 /// Suspend a platform.

@@ -1,6 +1,6 @@
 //! Resources over HTTP.
 
-use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web::Data};
+use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, patch, post, web::Data};
 use domain::{
     EntityId, Error, HttpUrl, Name, Patch, PlatformId, Result, StackId,
     resource::{Environment, ResourceStatus, ResourceType},
@@ -215,5 +215,5 @@ pub(crate) async fn delete(
     command: Command<NoBody>,
 ) -> HttpResult {
     let (platform, id) = path.0;
-    ops::delete(&app, &command.ctx, &platform, id).await?.map(|_| Success::YES).ok()
+    ops::delete(&app, &command.ctx, &platform, id).await?.map(|_| Success::YES).told(StatusCode::OK)
 }

@@ -1,6 +1,6 @@
 //! Stacks over HTTP.
 
-use actix_web::{HttpRequest, HttpResponse, get, post, web::Data};
+use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
 use chrono::{DateTime, Utc};
 use domain::{EntityId, Name, PlatformId, StackId, stack::StackStatus};
 use kit::{
@@ -107,7 +107,7 @@ pub(crate) async fn create(
 ) -> HttpResult {
     let CreateStack { tenant_id, name, is_default, template_id, repo_name } = command.body;
     let new = NewStack { tenant_id, name, is_default, template: template_id, repo_name };
-    ops::create(&app, &command.ctx, &path.0, new).await?.map(CreatedStack::from).created()
+    ops::create(&app, &command.ctx, &path.0, new).await?.map(CreatedStack::from).told(StatusCode::CREATED)
 }
 
 /// Get a workspace stack by ID.
