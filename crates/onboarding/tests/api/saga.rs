@@ -1,13 +1,18 @@
 //! The saga, tried at every step: done twice, failed, killed, undone twice.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use ::saga::{Interpose, Point, Verdict};
+use diesel_async::SimpleAsyncConnection;
 use domain::{Error, Kind};
 use rstest::rstest;
+use serde_json::json;
 
 use crate::system::System;
 
@@ -116,4 +121,41 @@ async fn undone_twice_and_by_a_runner_that_dies(#[values(0, 1, 2, 3, 4)] step: u
     let session = system.ended(&system.onboard("undone").await).await;
     assert_eq!(session["status"], "failed", "{session}");
     system.assert_nothing_left(&session, "undone").await;
+}
+
+/// An outage longer than the tries to undo leaves the onboarding to a person, who says with `cancelled` that it is
+/// over.
+#[tokio::test]
+async fn one_that_cannot_be_undone_is_tried_anew_when_someone_asks() {
+    let away = Arc::new(AtomicBool::new(true));
+    let still = Arc::clone(&away);
+    let interpose: Interpose = Arc::new(move |name, undo, point| match (undo, point) {
+        (false, Point::AfterEffect) if name == "verify" => broken(),
+        (true, Point::AfterIntent) if name == "create_platform" && still.load(Ordering::SeqCst) => passing(),
+        _ => Verdict::Go,
+    });
+    let system = System::start_interposed(Some(interpose), None).await;
+    let id = system.onboard("stuck").await;
+    let path = format!("/api/v1/onboarding/{id}");
+    let mut database = system.onboarding.db.connect().await;
+    loop {
+        let session = system.onboarding.get(&path).await.expect(200);
+        assert_eq!(session["status"], "in_progress", "{session}");
+        if session["steps"][0]["waitingFor"] == "a person: its tries are used up" {
+            break;
+        }
+        // As if time had passed: all its pauses are over, and so are all its tries but one.
+        let sql = "UPDATE sagas SET next_run_at = now() WHERE status = 'undoing'; \
+                   UPDATE saga_steps SET undo_attempts = 19 WHERE undo_attempts BETWEEN 1 AND 18";
+        database.batch_execute(sql).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    away.store(false, Ordering::SeqCst);
+    let cancel = json!({ "status": "cancelled" });
+    system.onboarding.patch(&path, cancel.clone()).await.expect(200);
+    let session = system.ended(&id).await;
+    assert_eq!(session["status"], "failed", "{session}");
+    assert!(session["error"].as_str().unwrap().contains("broken on purpose"), "{session}");
+    system.assert_nothing_left(&session, "stuck").await;
+    system.onboarding.patch(&path, cancel).await.expect_error(409, "INVALID_TRANSITION");
 }

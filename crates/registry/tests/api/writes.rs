@@ -1,5 +1,8 @@
 //! What is true of every write, shown with platforms: repetitions, dry runs, preconditions, records.
 
+use std::time::Duration;
+
+use diesel_async::SimpleAsyncConnection;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -154,4 +157,26 @@ async fn bodies_that_are_none() {
     answer.expect_error(413, "PAYLOAD_TOO_LARGE");
     let answer = testkit::Response::read(send("application/json", b"[1]".to_vec()).await.unwrap()).await;
     answer.expect_error(400, "VALIDATION_ERROR");
+}
+
+/// A statement that waits when its connection is cut says that the database is away, and leaves nothing.
+#[tokio::test]
+async fn a_connection_that_is_cut_in_mid_statement_is_an_outage() {
+    let world = World::start().await;
+    let platform = world.platform("acme").await;
+    let path = format!("/api/v1/platforms/{platform}");
+    let mut other = world.db.connect().await;
+    other.batch_execute("BEGIN; LOCK TABLE platforms IN EXCLUSIVE MODE").await.unwrap();
+    let cut = async {
+        // One of this database: others are tested in the same cluster.
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted \
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        while world.number(waits).await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.db.cut_connections().await;
+    };
+    let (answer, ()) = tokio::join!(world.patch(&path, json!({ "name": "Other" })), cut);
+    answer.expect_error(503, "SERVICE_UNAVAILABLE");
+    assert_eq!(world.get(&path).await.expect(200)["name"], "Shop");
 }
