@@ -1,0 +1,72 @@
+//! `bench`: how fast the registry and the gateway are, beside what PostgreSQL and nginx do alone with the same.
+//!
+//! Everything runs on this machine, one after the other in one run, so that only ratios are told of: absolute figures
+//! are those of the machine. See `bench/README.md`.
+
+mod process;
+mod report;
+mod requests;
+mod site;
+mod tools;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use report::{Against, Report};
+use requests::Requests;
+use site::Site;
+use tools::Load;
+
+/// What is measured at the service itself, against the statements that it sends.
+const OPERATIONS: [&str; 3] = ["get", "page", "create"];
+
+#[derive(Parser)]
+#[command(about = "Measure the registry and the gateway against pgbench and nginx; prints ratios")]
+struct Args {
+    /// How many platforms the registry has; a run for each
+    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 1_000_000])]
+    rows: Vec<u32>,
+    /// How long each measurement takes, in seconds
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=25))]
+    seconds: u64,
+    /// How often each is measured; the median is told
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    repeat: u32,
+    /// Connections that send requests, each waiting for its answer
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=64))]
+    connections: u32,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let load = Load { seconds: Duration::from_secs(args.seconds), connections: args.connections };
+    for rows in &args.rows {
+        let report =
+            measure(*rows, args.repeat, load).await.with_context(|| format!("with {rows} platforms"))?;
+        report.print(*rows);
+    }
+    Ok(())
+}
+
+async fn measure(rows: u32, repeat: u32, load: Load) -> Result<Report> {
+    let site = Site::start(rows).await?;
+    let requests = Requests::write(&site.dir, rows)?;
+    let mut report = Report::default();
+    for _ in 0..repeat {
+        for operation in OPERATIONS {
+            let alone = tools::pgbench(&site, operation, rows, load).await?;
+            let service =
+                tools::wrk(&site.registry.url, &site.token()?, requests.file(operation), load).await?;
+            report.add(Against::Postgres, operation, alone, service);
+        }
+        let nginx = tools::wrk(&site.nginx.url, &site.token()?, requests.file("get"), load).await?;
+        let gateway = tools::wrk(&site.gateway.url, site::OPERATOR_KEY, requests.file("get"), load).await?;
+        report.add(Against::Nginx, "get", nginx, gateway);
+    }
+    report.memory = vec![("registry", site.registry.memory()?), ("gateway", site.gateway.memory()?)];
+    site.stop().await?;
+    Ok(report)
+}

@@ -1,0 +1,50 @@
+//! The requests that are sent: a file of paths for each operation that reads.
+
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+use domain::Cursor;
+use rand::Rng;
+
+/// The first of the ids that were loaded, and the time of its making in Unix seconds: see `sql/load.sql`.
+const FIRST: u32 = 1_000_000_000;
+/// How many different requests there are of an operation.
+const VARIETY: usize = 20_000;
+
+pub(crate) struct Requests {
+    dir: PathBuf,
+}
+
+impl Requests {
+    /// Writes the paths of requests to a registry of so many platforms.
+    pub(crate) fn write(dir: &Path, rows: u32) -> Result<Self> {
+        let this = Self { dir: dir.to_owned() };
+        let (mut get, mut page) = (String::new(), String::new());
+        for _ in 0..VARIETY {
+            let n = FIRST + rand::rng().random_range(0..rows);
+            writeln!(get, "/api/v1/platforms/{n}")?;
+            let place = Cursor { at: at(n), id: n.to_string() };
+            writeln!(page, "/api/v1/platforms?limit=50&cursor={}", place.encode("platforms"))?;
+        }
+        fs::write(this.path("get"), get)?;
+        fs::write(this.path("page"), page)?;
+        Ok(this)
+    }
+
+    /// The file of an operation, if it reads.
+    pub(crate) fn file(&self, operation: &str) -> Option<PathBuf> {
+        Some(self.path(operation)).filter(|path| path.exists())
+    }
+
+    fn path(&self, operation: &str) -> PathBuf {
+        self.dir.join(format!("{operation}.paths"))
+    }
+}
+
+fn at(n: u32) -> chrono::DateTime<chrono::Utc> {
+    chrono::DateTime::from_timestamp(i64::from(n), 0).unwrap_or_default()
+}

@@ -1,0 +1,144 @@
+//! What is measured: a durable PostgreSQL full of platforms, the registry, the gateway and nginx, all on this machine.
+
+use std::{
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use embedded_postgres::{Cluster, ServiceDatabase, Settings};
+use kit::identity::{Caller, KeyPair, Signer};
+use secrecy::{ExposeSecret, SecretString};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::{
+    process::{Process, free_address},
+    tools::file,
+};
+
+pub(crate) const OPERATOR_KEY: &str = "a-key-that-is-good-for-the-bench-alone";
+
+pub(crate) struct Site {
+    pub(crate) dir: PathBuf,
+    /// As the role that serves.
+    pub(crate) database: SecretString,
+    pub(crate) registry: Process,
+    pub(crate) gateway: Process,
+    pub(crate) nginx: Process,
+    signer: Signer,
+    cluster: Cluster,
+    _folder: TempDir,
+}
+
+impl Site {
+    /// Starts everything, with so many platforms in the registry.
+    pub(crate) async fn start(rows: u32) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let dir = folder.path().to_owned();
+        // PostgreSQL's user passes through, and so do nginx's workers.
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
+        let keys = dir.join("keys");
+        for name in ["gateway", "registry"] {
+            KeyPair::ensure(&keys, name)?;
+        }
+        let signer = Signer::new("gateway", &KeyPair::read(&keys, "gateway")?)?;
+        let (cluster, service) = database(&dir).await?;
+        let database = cluster.url(&service.app, &service.app_password, &service.name);
+        let owner = cluster.url(&service.owner, &service.owner_password, &service.name);
+
+        let address = free_address()?;
+        let mut registry = program("registry", &keys)?;
+        registry
+            .env("NNO__DATABASE__URL", database.expose_secret())
+            .env("NNO__DATABASE__OWNER_URL", owner.expose_secret())
+            .env("NNO__HTTP__BIND", address.to_string())
+            .env("NNO__GRPC__BIND", free_address()?.to_string());
+        let migrated = registry.arg("migrate").status().await?;
+        anyhow::ensure!(migrated.success(), "the registry did not migrate: {migrated}");
+        load(&cluster.superuser_url(&service.name), rows).await?;
+        let mut serve = again(&registry);
+        let registry = Process::start(serve.arg("serve"), address, &dir.join("registry.log")).await?;
+
+        let at = free_address()?;
+        let mut gateway = program("gateway", &keys)?;
+        gateway
+            .env("NNO__HTTP__BIND", at.to_string())
+            .env("NNO__SERVICE__OPERATOR_KEY", OPERATOR_KEY)
+            .env("NNO__SERVICE__UPSTREAMS__REGISTRY__URL", &registry.url);
+        let gateway = Process::start(gateway.arg("serve"), at, &dir.join("gateway.log")).await?;
+
+        let listen = free_address()?;
+        let conf = dir.join("nginx.conf");
+        let text = fs::read_to_string(file("nginx.conf"))?
+            .replace("{dir}", &dir.to_string_lossy())
+            .replace("{registry}", &address.to_string())
+            .replace("{listen}", &listen.to_string());
+        fs::write(&conf, text)?;
+        let mut nginx = Command::new("nginx");
+        nginx.arg("-p").arg(&dir).arg("-c").arg(&conf);
+        let nginx = Process::start(&mut nginx, listen, &dir.join("nginx.log")).await?;
+        Ok(Self { dir, database, registry, gateway, nginx, signer, cluster, _folder: folder })
+    }
+
+    /// What the registry takes for a call of the gateway's in the operator's name, for less than a minute.
+    pub(crate) fn token(&self) -> Result<String> {
+        self.signer
+            .sign("registry", &Caller::operator())
+            .map_err(|error| anyhow::anyhow!("{}", error.message()))
+    }
+
+    /// Stops everything, the called after the callers.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.nginx.stop().await?;
+        self.gateway.stop().await?;
+        self.registry.stop().await?;
+        Ok(self.cluster.stop().await?)
+    }
+}
+
+/// The program beside this one, told where its keys are.
+fn program(name: &str, keys: &Path) -> Result<Command> {
+    let here = env::current_exe()?;
+    let path = here.parent().context("no folder")?.join(name);
+    let mut command = Command::new(path);
+    command.env("NNO__IDENTITY__KEYS_DIR", keys);
+    Ok(command)
+}
+
+/// The same program with the same environment, and no arguments.
+fn again(command: &Command) -> Command {
+    let mut again = Command::new(command.as_std().get_program());
+    again.envs(command.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
+    again
+}
+
+async fn database(dir: &Path) -> Result<(Cluster, ServiceDatabase)> {
+    let secret = || SecretString::from("bench");
+    let settings = Settings {
+        data_dir: dir.to_owned(),
+        binaries_dir: None,
+        port: None,
+        durable: true,
+        max_connections: 200,
+        superuser_password: secret(),
+    };
+    let cluster = Cluster::start(settings).await?;
+    let service = ServiceDatabase::of_service("registry", secret(), secret());
+    cluster.ensure_service_database(&service).await?;
+    Ok((cluster, service))
+}
+
+async fn load(superuser: &SecretString, rows: u32) -> Result<()> {
+    let (client, connection) =
+        tokio_postgres::connect(superuser.expose_secret(), tokio_postgres::NoTls).await?;
+    let ends = tokio::spawn(connection);
+    let sql = fs::read_to_string(file("sql/load.sql"))?.replace("$rows", &rows.to_string());
+    // One after the other: some may not be in a transaction.
+    for statement in sql.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+        client.batch_execute(statement).await.with_context(|| statement.to_owned())?;
+    }
+    drop(client);
+    Ok(ends.await??)
+}

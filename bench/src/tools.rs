@@ -1,0 +1,85 @@
+//! The tools that send load, and what they tell.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use secrecy::ExposeSecret;
+use tokio::process::Command;
+
+use crate::{report::Figure, site::Site};
+
+/// How much load, for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) seconds: Duration,
+    pub(crate) connections: u32,
+}
+
+/// A file of this crate.
+pub(crate) fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+async fn said(command: &mut Command) -> Result<String> {
+    let what = command.as_std().get_program().to_string_lossy().into_owned();
+    let output = command.kill_on_drop(true).output().await.with_context(|| format!("cannot run {what}"))?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{what}: {}: {told}", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Has the database do what an operation needs of it, and nothing else.
+pub(crate) async fn pgbench(site: &Site, operation: &str, rows: u32, load: Load) -> Result<Figure> {
+    let log = site.dir.join("pgbench");
+    let text = said(
+        Command::new("pgbench")
+            .args(["--no-vacuum", "--protocol=prepared", "--jobs=1", "--log", "--sampling-rate=0.1"])
+            .arg(format!("--client={}", load.connections))
+            .arg(format!("--time={}", load.seconds.as_secs()))
+            .arg(format!("--define=rows={rows}"))
+            .arg(format!("--log-prefix={}", log.display()))
+            .arg("--file")
+            .arg(file(&format!("sql/{operation}.sql")))
+            .arg(site.database.expose_secret()),
+    )
+    .await?;
+    let rate = text
+        .lines()
+        .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok())
+        .with_context(|| format!("pgbench told no rate: {text}"))?;
+    let mut took = Vec::new();
+    for entry in fs::read_dir(&site.dir)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pgbench.")) {
+            let log = fs::read_to_string(&path)?;
+            took.extend(log.lines().filter_map(|line| line.split(' ').nth(2)?.parse::<u64>().ok()));
+            fs::remove_file(&path)?;
+        }
+    }
+    took.sort_unstable();
+    let at = |percent: usize| took.get(took.len() * percent / 100).copied().context("pgbench logged nothing");
+    Ok(Figure { rate, p50: at(50)?, p99: at(99)? })
+}
+
+/// Sends requests to a server: reads if there is a file of paths, else creates.
+pub(crate) async fn wrk(url: &str, token: &str, paths: Option<PathBuf>, load: Load) -> Result<Figure> {
+    let mut command = Command::new("wrk");
+    command
+        .arg("--threads=1")
+        .arg(format!("--connections={}", load.connections))
+        .arg(format!("--duration={}s", load.seconds.as_secs()))
+        .arg("--script")
+        .arg(file("wrk/requests.lua"))
+        .args([url, "--", token])
+        .args(paths);
+    let text = said(&mut command).await?;
+    let line = text.lines().find_map(|line| line.strip_prefix("nno ")).context("wrk told nothing")?;
+    let told: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [requests, micros, faults, p50, p99] = told[..] else { anyhow::bail!("wrk told {line}") };
+    ensure!(faults == 0 && requests > 0, "{faults} of {requests} requests to {url} failed");
+    Ok(Figure { rate: requests as f64 / (micros as f64 / 1e6), p50, p99 })
+}
