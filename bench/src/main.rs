@@ -58,12 +58,11 @@ async fn measure(rows: u32, repeat: u32, load: Load) -> Result<Report> {
     for _ in 0..repeat {
         for operation in OPERATIONS {
             let alone = tools::pgbench(&site, operation, rows, load).await?;
-            let service =
-                tools::wrk(&site.registry.url, &site.token()?, requests.file(operation), load).await?;
+            let service = tools::wrk(&site.registry, &site.token()?, requests.file(operation), load).await?;
             report.add(Against::Postgres, operation, alone, service);
         }
-        let nginx = tools::wrk(&site.nginx.url, &site.token()?, requests.file("get"), load).await?;
-        let gateway = tools::wrk(&site.gateway.url, site::OPERATOR_KEY, requests.file("get"), load).await?;
+        let nginx = tools::wrk(&site.nginx, &site.token()?, requests.file("get"), load).await?;
+        let gateway = tools::wrk(&site.gateway, site::OPERATOR_KEY, requests.file("get"), load).await?;
         report.add(Against::Nginx, "get", nginx, gateway);
     }
     report.memory = vec![("registry", site.registry.memory()?), ("gateway", site.gateway.memory()?)];

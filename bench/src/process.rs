@@ -64,6 +64,16 @@ impl Process {
         Ok(kib / 1024)
     }
 
+    /// The processor time that it has taken so far, in microseconds.
+    pub(crate) fn cpu(&self) -> Result<u64> {
+        let pid = self.child.id().context("it has ended")?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // After the name, which may hold anything: user and system time are fields 14 and 15, in ticks of 10 ms.
+        let (_, fields) = stat.rsplit_once(") ").context("no name")?;
+        let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+        Ok(ticks * 10_000)
+    }
+
     /// Tells it to end and waits for that.
     pub(crate) async fn stop(mut self) -> Result<()> {
         if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()) {

@@ -9,6 +9,8 @@ pub(crate) struct Figure {
     pub(crate) p50: u64,
     /// The time that one in a hundred takes longer than, in microseconds.
     pub(crate) p99: u64,
+    /// Processor time of the server for each, in microseconds, where there is one server.
+    pub(crate) cpu: Option<u64>,
 }
 
 /// What does without us what is compared.
@@ -47,8 +49,10 @@ impl Report {
 
     pub(crate) fn print(&self, rows: u32) {
         line(format_args!("\n{rows} platforms\n"));
-        line(format_args!("| | alone: /s | p50 ms | p99 ms | with nno: /s | p50 ms | p99 ms | ratio |"));
-        line(format_args!("|---|--:|--:|--:|--:|--:|--:|--:|"));
+        line(format_args!(
+            "| | alone: /s | p50 ms | p99 ms | with nno: /s | p50 ms | p99 ms | CPU us | ratio |"
+        ));
+        line(format_args!("|---|--:|--:|--:|--:|--:|--:|--:|--:|"));
         for Series { against, operation, pairs } in &self.series {
             let what = match against {
                 Against::Postgres => format!("{operation}: pgbench, registry"),
@@ -59,7 +63,12 @@ impl Report {
             let mut ratios: Vec<f64> = pairs.iter().map(|(them, us)| us.rate / them.rate).collect();
             ratios.sort_by(f64::total_cmp);
             let ratio = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
-            line(format_args!("| {what} | {} | {} | {ratio:.2} |", cells(them), cells(us)));
+            line(format_args!(
+                "| {what} | {} | {} | {} | {ratio:.2} |",
+                cells(them),
+                cells(us),
+                us.cpu.unwrap_or_default()
+            ));
         }
         for (process, mib) in &self.memory {
             line(format_args!("\n{process}: {mib} MiB resident"));
@@ -69,7 +78,7 @@ impl Report {
 
 fn median_of(mut figures: Vec<Figure>) -> Figure {
     figures.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-    figures.get(figures.len() / 2).copied().unwrap_or(Figure { rate: 0.0, p50: 0, p99: 0 })
+    figures.get(figures.len() / 2).copied().unwrap_or(Figure { rate: 0.0, p50: 0, p99: 0, cpu: None })
 }
 
 fn cells(figure: Figure) -> String {

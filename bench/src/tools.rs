@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use secrecy::ExposeSecret;
 use tokio::process::Command;
 
-use crate::{report::Figure, site::Site};
+use crate::{process::Process, report::Figure, site::Site};
 
 /// How much load, for how long.
 #[derive(Debug, Clone, Copy)]
@@ -62,11 +62,11 @@ pub(crate) async fn pgbench(site: &Site, operation: &str, rows: u32, load: Load)
     }
     took.sort_unstable();
     let at = |percent: usize| took.get(took.len() * percent / 100).copied().context("pgbench logged nothing");
-    Ok(Figure { rate, p50: at(50)?, p99: at(99)? })
+    Ok(Figure { cpu: None, rate, p50: at(50)?, p99: at(99)? })
 }
 
 /// Sends requests to a server: reads if there is a file of paths, else creates.
-pub(crate) async fn wrk(url: &str, token: &str, paths: Option<PathBuf>, load: Load) -> Result<Figure> {
+pub(crate) async fn wrk(server: &Process, token: &str, paths: Option<PathBuf>, load: Load) -> Result<Figure> {
     let mut command = Command::new("wrk");
     command
         .arg("--threads=1")
@@ -74,12 +74,14 @@ pub(crate) async fn wrk(url: &str, token: &str, paths: Option<PathBuf>, load: Lo
         .arg(format!("--duration={}s", load.seconds.as_secs()))
         .arg("--script")
         .arg(file("wrk/requests.lua"))
-        .args([url, "--", token])
+        .args([&server.url, "--", token])
         .args(paths);
+    let before = server.cpu()?;
     let text = said(&mut command).await?;
     let line = text.lines().find_map(|line| line.strip_prefix("nno ")).context("wrk told nothing")?;
     let told: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
     let [requests, micros, faults, p50, p99] = told[..] else { anyhow::bail!("wrk told {line}") };
-    ensure!(faults == 0 && requests > 0, "{faults} of {requests} requests to {url} failed");
-    Ok(Figure { rate: requests as f64 / (micros as f64 / 1e6), p50, p99 })
+    ensure!(faults == 0 && requests > 0, "{faults} of {requests} requests to {} failed", server.url);
+    let cpu = Some((server.cpu()? - before) / requests);
+    Ok(Figure { cpu, rate: requests as f64 / (micros as f64 / 1e6), p50, p99 })
 }

@@ -1,10 +1,11 @@
 //! Logs as JSON lines, traces and metrics over OTLP when an endpoint is configured.
 
-use std::time::Duration;
+use std::{cell::RefCell, collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result};
 use opentelemetry::{
     KeyValue, global,
+    metrics::Histogram,
     propagation::{Extractor, Injector, TextMapPropagator},
     trace::{TraceContextExt, TracerProvider},
 };
@@ -130,7 +131,14 @@ pub fn continue_trace(span: &Span, traceparent: Option<&str>) {
 
 /// How long something took, and how it ended, as a histogram of seconds.
 pub fn measure(histogram: &'static str, labels: &[KeyValue], took: Duration) {
-    global::meter("nno").f64_histogram(histogram).with_unit("s").build().record(took.as_secs_f64(), labels);
+    thread_local! {
+        // Looking one up takes a lock that all threads share.
+        static KNOWN: RefCell<HashMap<&'static str, Histogram<f64>>> = RefCell::default();
+    }
+    let make = || global::meter("nno").f64_histogram(histogram).with_unit("s").build();
+    KNOWN.with_borrow_mut(|known| {
+        known.entry(histogram).or_insert_with(make).record(took.as_secs_f64(), labels);
+    });
 }
 
 /// How much of something there is now.
