@@ -10,6 +10,7 @@ mod text;
 pub mod build;
 pub mod entity;
 pub mod error;
+pub mod feature;
 pub mod id;
 pub mod job;
 pub mod name;

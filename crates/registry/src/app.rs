@@ -23,7 +23,8 @@ use utoipa::{
 use utoipa_actix_web::scope;
 
 use crate::{
-    audit, builds, delivery::ToProvisioning, dns, entities, grpc, platforms, resources, secrets, stacks,
+    audit, builds, delivery::ToProvisioning, dns, entities, features, grpc, manifest, platforms, resources,
+    secrets, stacks,
 };
 
 /// Where resources are found a second time.
@@ -64,6 +65,8 @@ fn routes(config: &mut ServiceConfig) {
             .configure(entities::http)
             .configure(stacks::http)
             .configure(resources::http)
+            .configure(features::http)
+            .configure(manifest::http)
             .configure(secrets::http)
             .configure(builds::http)
             .configure(dns::http)

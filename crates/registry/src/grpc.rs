@@ -6,7 +6,7 @@ use rpc::registry as r;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::{App, builds, dns, entities, platforms, resources, secrets, stacks};
+use crate::{App, builds, dns, entities, features, platforms, resources, secrets, stacks};
 
 /// The gRPC service.
 pub(crate) const SERVICE: &str = "nno.registry.v1.Registry";
@@ -28,6 +28,8 @@ pub(crate) const CALLERS: &[(&str, &[&str])] = &[
     ("DeleteDnsRecord", &["provisioning"]),
     ("StartBuild", &["onboarding"]),
     ("FinishBuild", &["onboarding"]),
+    ("BeginFeatureJob", &["provisioning"]),
+    ("EndFeatureJob", &["provisioning"]),
 ];
 
 /// Reads an id of a message.
@@ -135,5 +137,19 @@ impl r::registry_server::Registry for Server {
 
     async fn finish_build(&self, request: Request<r::FinishBuildRequest>) -> Answer<r::FinishBuildResponse> {
         answer(builds::grpc::finish_build(&self.0, request).await)
+    }
+
+    async fn begin_feature_job(
+        &self,
+        request: Request<r::BeginFeatureJobRequest>,
+    ) -> Answer<r::BeginFeatureJobResponse> {
+        answer(features::grpc::begin_feature_job(&self.0, request).await)
+    }
+
+    async fn end_feature_job(
+        &self,
+        request: Request<r::EndFeatureJobRequest>,
+    ) -> Answer<r::EndFeatureJobResponse> {
+        answer(features::grpc::end_feature_job(&self.0, request).await)
     }
 }

@@ -143,4 +143,59 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(platforms, entities, stacks, resources);
+diesel::table! {
+    stack_features (stack_id, feature_id) {
+        stack_id -> Text,
+        feature_id -> Text,
+        platform_id -> Text,
+        package -> Text,
+        has_service -> Bool,
+    }
+}
+
+diesel::table! {
+    feature_activations (id) {
+        id -> Uuid,
+        platform_id -> Text,
+        entity_id -> Text,
+        feature_id -> Text,
+        feature_version -> Text,
+        environment -> Text,
+        status -> Text,
+        error -> Nullable<Text>,
+        activated_at -> Nullable<Timestamptz>,
+        deactivated_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        provision_job_id -> Uuid,
+        requested_at -> Timestamptz,
+        stack_id -> Text,
+        package -> Text,
+        has_service -> Bool,
+        live_version -> Nullable<Text>,
+        live_package -> Nullable<Text>,
+        service_url -> Nullable<Text>,
+        has_data -> Bool,
+        took_ms -> Nullable<Integer>,
+        owner_stack_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    manifests (entity_id, environment) {
+        entity_id -> Text,
+        environment -> Text,
+        platform_id -> Text,
+        etag -> Text,
+        changed_at -> Timestamptz,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    platforms,
+    entities,
+    stacks,
+    resources,
+    stack_features,
+    feature_activations,
+);

@@ -71,6 +71,11 @@ pub trait Step<A>: Send + Sync {
     /// Undoes it, whether or not it ever took effect. Every failure is tried again, as often as the policy says.
     async fn undo(&self, app: &A, cx: &StepCx) -> Result<()>;
 
+    /// Whether it is undone also when it was never begun: someone waits to hear that the saga came to nothing.
+    fn undo_unbegun(&self) -> bool {
+        false
+    }
+
     /// How often it is tried.
     fn policy(&self) -> Policy {
         Policy::default()

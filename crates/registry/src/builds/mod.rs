@@ -4,9 +4,9 @@
 
 pub(crate) mod grpc;
 mod http;
-mod model;
+pub(crate) mod model;
 mod ops;
-mod store;
+pub(crate) mod store;
 
 use kit::http::ServiceConfig;
 

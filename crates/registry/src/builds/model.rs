@@ -82,6 +82,12 @@ pub(crate) struct Change {
 }
 
 impl NewBuild {
+    /// A build that the change of a feature starts.
+    pub(crate) fn of_feature(id: Uuid, environment: Environment) -> Self {
+        let triggered_by = BuildTrigger::FeatureActivation;
+        Self { id, environment, triggered_by, repo_name: None, last_commit_sha: None }
+    }
+
     /// The row of a build that begins now.
     pub(crate) fn into_row(self, platform: &PlatformId) -> Build {
         let now = clock::now();
@@ -104,6 +110,17 @@ impl NewBuild {
 }
 
 impl Build {
+    /// The build at its end.
+    pub(crate) fn finished(&self, status: BuildStatus, deployment: Option<String>) -> Self {
+        self.changed(Change {
+            build_status: Some(status),
+            cf_deployment_id: deployment.map_or(Patch::Keep, Patch::Set),
+            // Another replica's clock may have been ahead when the build began.
+            completed_at: Patch::Set(clock::now().max(self.triggered_at.unwrap_or_default())),
+            ..Change::default()
+        })
+    }
+
     /// The build after a change.
     pub(crate) fn changed(&self, change: Change) -> Self {
         let before = self.clone();

@@ -1,7 +1,7 @@
 //! What can be done with builds.
 
-use domain::{Error, Patch, PlatformId, Result, build::BuildStatus};
-use kit::{Done, Record, WriteCtx, clock, db::Tx};
+use domain::{Error, PlatformId, Result, build::BuildStatus};
+use kit::{Done, Record, WriteCtx, db::Tx};
 use uuid::Uuid;
 
 use super::{
@@ -50,14 +50,7 @@ pub(crate) async fn finish(
             if before.completed_at.is_some() && before.build_status == status {
                 return Ok(before);
             }
-            // Another replica's clock may have been ahead when the build began.
-            let ended = clock::now().max(before.triggered_at.unwrap_or_default());
-            let after = before.changed(Change {
-                build_status: Some(status),
-                cf_deployment_id: deployment.clone().map_or(Patch::Keep, Patch::Set),
-                completed_at: Patch::Set(ended),
-                ..Change::default()
-            });
+            let after = before.finished(status, deployment.clone());
             write(tx, "build.finished", &before, after).await
         })
         .await

@@ -66,3 +66,8 @@ pub(crate) fn update(row: Build) -> impl QueryFragment<diesel::pg::Pg> + QueryId
     let id = row.id;
     diesel::update(b::builds.filter(b::id.eq(id))).set(row)
 }
+
+/// The insert of a build, or the update of one that the transaction holds.
+pub(crate) fn put(row: Build) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(b::builds).values(row.clone()).on_conflict(b::id).do_update().set(row)
+}

@@ -134,7 +134,7 @@ pub(crate) async fn update(
 
 /// Soft-delete an entity.
 ///
-/// One with live children, stacks or resources is not deleted: 409 `HAS_DEPENDENTS` says how many of which.
+/// One with live children, stacks, resources or features is not deleted: 409 `HAS_DEPENDENTS` says how many of which.
 #[utoipa::path(operation_id = "deleteEntity", responses((status = 200, body = Success)))]
 #[delete("/platforms/{platformId}/entities/{entityId}")]
 pub(crate) async fn delete(

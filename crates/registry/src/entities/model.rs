@@ -109,6 +109,11 @@ impl NewEntity {
 }
 
 impl Entity {
+    /// The root of the branch that it is on: itself, if it is a tenant.
+    pub(crate) fn tenant(&self) -> &EntityId {
+        self.path.first().unwrap_or(&self.id)
+    }
+
     /// The ancestors of a child: those of the entity, and itself.
     fn path_below(&self) -> Vec<EntityId> {
         self.path.iter().chain([&self.id]).cloned().collect()

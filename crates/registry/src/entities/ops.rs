@@ -128,8 +128,8 @@ async fn write(tx: &mut Tx, scope: &PlatformScope, before: &Entity, mut after: E
     if after.status == EntityStatus::Deleted {
         // Whoever adds something under the entity holds it, and this transaction does so exclusively.
         let dependents = store::dependents(tx.conn().await?, scope, &before.id).await?;
-        if dependents != (Dependents { entities: 0, stacks: 0, resources: 0 }) {
-            let message = "The entity has entities, stacks or resources that must go first";
+        if dependents != Dependents::default() {
+            let message = "The entity has entities, stacks, resources or features that must go first";
             return Err(Error::new(Kind::HasDependents, message).with("dependents", dependents));
         }
         after.deleted_at = Some(after.updated_at);

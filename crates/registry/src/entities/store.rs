@@ -14,7 +14,10 @@ use kit::{
 use serde::Serialize;
 
 use super::model::Entity;
-use crate::schema::{entities::dsl as e, resources::dsl as r, stacks::dsl as s};
+use crate::{
+    features,
+    schema::{entities::dsl as e, feature_activations::dsl as a, resources::dsl as r, stacks::dsl as s},
+};
 
 /// Counter of the live entities of a platform, all or of one type.
 pub(crate) fn counter(platform: &PlatformId, kind: Option<EntityType>) -> String {
@@ -130,11 +133,12 @@ pub(crate) async fn descendants(mut c: &Conn, scope: &PlatformScope, id: &Entity
 }
 
 /// What keeps an entity from being deleted.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Dependents {
     pub(crate) entities: i64,
     pub(crate) stacks: i64,
     pub(crate) resources: i64,
+    pub(crate) features: i64,
 }
 
 /// How many live things hang on an entity.
@@ -153,13 +157,20 @@ pub(crate) async fn dependents(c: &mut Conn, scope: &PlatformScope, id: &EntityI
         .filter(r::deleted_at.is_null())
         .count()
         .single_value();
-    let counted: (Option<i64>, Option<i64>, Option<i64>) =
-        diesel::select((children, stacks, resources)).get_result(c).await?;
-    let (entities, stacks, resources) = counted;
+    let features = a::feature_activations
+        .filter(a::platform_id.eq(scope.id()))
+        .filter(a::entity_id.eq(id))
+        .filter(a::status.eq_any(features::store::live()))
+        .count()
+        .single_value();
+    let counted: (Option<i64>, Option<i64>, Option<i64>, Option<i64>) =
+        diesel::select((children, stacks, resources, features)).get_result(c).await?;
+    let (entities, stacks, resources, features) = counted;
     Ok(Dependents {
         entities: entities.unwrap_or_default(),
         stacks: stacks.unwrap_or_default(),
         resources: resources.unwrap_or_default(),
+        features: features.unwrap_or_default(),
     })
 }
 

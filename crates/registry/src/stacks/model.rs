@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{Identifiable, Insertable, Queryable, Selectable};
-use domain::{Cursor, EntityId, Name, PlatformId, StackId, stack::StackStatus};
+use domain::{Cursor, EntityId, Name, PlatformId, Slug, StackId, stack::StackStatus};
 use kit::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::schema::stacks;
+use crate::{features::model::StackFeature, schema::stacks};
 
 /// A running instance of a stack template, or a custom one.
 #[derive(
@@ -66,6 +66,28 @@ pub(crate) struct Pinned {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) version: String,
+    pub(crate) features: Vec<NamedFeature>,
+}
+
+/// A feature as a stack's definition has it, as far as the registry keeps it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct NamedFeature {
+    id: Slug,
+    package: String,
+    /// Only one that says so has no service.
+    service: Option<bool>,
+}
+
+impl NamedFeature {
+    pub(crate) fn into_row(self, stack: &Stack) -> StackFeature {
+        StackFeature {
+            stack_id: stack.id.clone(),
+            feature_id: self.id,
+            platform_id: stack.platform_id.clone(),
+            package: self.package,
+            has_service: self.service.unwrap_or(true),
+        }
+    }
 }
 
 impl NewStack {
@@ -74,7 +96,7 @@ impl NewStack {
         let now = clock::now();
         let status = if pinned.is_some() { StackStatus::Pending } else { StackStatus::Active };
         let (template_id, template_name, template_version) = match pinned {
-            Some(Pinned { id, name, version }) => (Some(id), Some(name), Some(version)),
+            Some(Pinned { id, name, version, .. }) => (Some(id), Some(name), Some(version)),
             None => (None, None, None),
         };
         Stack {

@@ -7,7 +7,7 @@ use super::{
     model::{NewStack, Pinned, Stack},
     store, template,
 };
-use crate::{App, entities, platforms};
+use crate::{App, entities, features, platforms};
 
 /// Makes a stack; with a template it is of the template's newest active version, and waits to be activated.
 pub(crate) async fn create(
@@ -82,7 +82,9 @@ async fn insert(
     if entities::store::hold(c, scope, &new.tenant_id).await?.is_none() {
         return Err(Error::invalid("tenantId", "must be an entity of the platform"));
     }
+    let features = pinned.as_ref().map(|pinned| pinned.features.clone()).unwrap_or_default();
     let row = new.into_row(scope.id(), pinned);
+    let features = features.into_iter().map(|feature| feature.into_row(&row)).collect();
     let record = Record::change("stack.created", "stack", &row.id).of(scope.id()).after(&row);
     let name = row.name.clone();
     let on_constraint = |constraint: &str| match constraint {
@@ -95,5 +97,6 @@ async fn insert(
         ),
         _ => None,
     };
-    tx.finish((store::insert(row.clone()),), record, row, on_constraint).await
+    let change = (store::insert(row.clone()), features::store::insert_named(features));
+    tx.finish(change, record, row, on_constraint).await
 }

@@ -6,8 +6,16 @@ use kit::{
     grpc::{Peer, PeerCall},
 };
 use rpc::stack_registry::{GetTemplateRequest, stack_registry_client::StackRegistryClient};
+use serde::Deserialize;
 
-use super::model::Pinned;
+use super::model::{NamedFeature, Pinned};
+
+/// What the registry reads of a definition.
+#[derive(Deserialize)]
+struct Definition {
+    #[serde(default)]
+    features: Vec<NamedFeature>,
+}
 
 /// The newest active version of a template, by the template's id or name. Never called with a connection in hand.
 ///
@@ -30,7 +38,8 @@ pub(super) async fn newest_version(stack_registry: &Peer, ctx: &Ctx, template: &
         return Err(unavailable(template, "is deprecated"));
     }
     let version = told.latest_version.ok_or_else(|| unavailable(template, "has no active version"))?;
-    Ok(Pinned { id: found.id, name: found.name, version: version.version })
+    let definition: Definition = serde_json::from_str(&version.stack_definition).map_err(Error::internal)?;
+    Ok(Pinned { id: found.id, name: found.name, version: version.version, features: definition.features })
 }
 
 fn unavailable(template: &Name, why: &str) -> Error {

@@ -1,0 +1,3 @@
+DROP TABLE manifests;
+DROP TABLE feature_activations;
+DROP TABLE stack_features;

@@ -1,0 +1,65 @@
+-- The features that a stack's definition names, as its version has them; a version never changes.
+CREATE TABLE stack_features (
+    stack_id    text    NOT NULL,
+    feature_id  text    NOT NULL,
+    platform_id text    NOT NULL REFERENCES platforms (id),
+    package     text    NOT NULL,
+    has_service boolean NOT NULL,
+    PRIMARY KEY (stack_id, feature_id),
+    CONSTRAINT stack_features_stack FOREIGN KEY (platform_id, stack_id) REFERENCES stacks (platform_id, id)
+);
+
+-- Which feature an entity runs in an environment, or ran.
+CREATE TABLE feature_activations (
+    id               uuid        PRIMARY KEY,
+    platform_id      text        NOT NULL REFERENCES platforms (id),
+    entity_id        text        NOT NULL,
+    feature_id       text        NOT NULL,
+    -- The version that was asked for last.
+    feature_version  text        NOT NULL,
+    environment      text        NOT NULL CHECK (environment IN ('dev', 'stg', 'prod')),
+    status           text        NOT NULL CHECK (status IN ('pending', 'provisioning', 'active', 'failed', 'deactivating', 'deactivated')),
+    -- Why the job that ended last was undone.
+    error            text,
+    activated_at     timestamptz,
+    deactivated_at   timestamptz,
+    created_at       timestamptz NOT NULL,
+    updated_at       timestamptz NOT NULL,
+    -- The job that was asked for last, and its build: what is reported of an older one changes nothing here.
+    provision_job_id uuid        NOT NULL,
+    requested_at     timestamptz NOT NULL,
+    -- The stack that the feature's service belongs to, or `default`.
+    stack_id         text        NOT NULL,
+    package          text        NOT NULL,
+    has_service      boolean     NOT NULL,
+    -- What runs, and what the manifest shows. It stays while an upgrade is on its way.
+    live_version     text,
+    live_package     text,
+    service_url      text,
+    -- Whether the service has data of this entity, also after its end.
+    has_data         boolean     NOT NULL,
+    -- From the request to the end of the activation that was completed last, in milliseconds.
+    took_ms          integer,
+    owner_stack_id   text        GENERATED ALWAYS AS (NULLIF(stack_id, 'default')) STORED,
+    CONSTRAINT feature_activations_one UNIQUE (entity_id, environment, feature_id),
+    CONSTRAINT feature_activations_entity FOREIGN KEY (platform_id, entity_id) REFERENCES entities (platform_id, id),
+    CONSTRAINT feature_activations_stack FOREIGN KEY (platform_id, owner_stack_id) REFERENCES stacks (platform_id, id),
+    CONSTRAINT feature_activations_live CHECK ((live_version IS NULL) = (live_package IS NULL)),
+    CONSTRAINT feature_activations_active CHECK (status <> 'active' OR live_version IS NOT NULL)
+);
+CREATE INDEX feature_activations_newest ON feature_activations (entity_id, created_at DESC, id DESC);
+-- Who shares a service.
+CREATE INDEX feature_activations_of_service ON feature_activations (platform_id, stack_id, feature_id, environment);
+-- How long the newest took.
+CREATE INDEX feature_activations_took ON feature_activations (activated_at DESC) WHERE took_ms IS NOT NULL;
+
+-- The tag of an entity's manifest; written in the statement of every change of an activation.
+CREATE TABLE manifests (
+    entity_id   text        NOT NULL,
+    environment text        NOT NULL CHECK (environment IN ('dev', 'stg', 'prod')),
+    platform_id text        NOT NULL REFERENCES platforms (id),
+    etag        text        NOT NULL,
+    changed_at  timestamptz NOT NULL,
+    PRIMARY KEY (entity_id, environment),
+    CONSTRAINT manifests_entity FOREIGN KEY (platform_id, entity_id) REFERENCES entities (platform_id, id)
+);

@@ -1,0 +1,137 @@
+//! Features over HTTP.
+
+use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
+use domain::{EntityId, PlatformId, Result, Slug, Version, resource::Environment};
+use kit::{
+    Ctx, PlatformScope,
+    db::Conn,
+    http::{self, Answer, Command, HttpResult, ListQuery, Paged, Path, Query},
+};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    model::{Activation, Place},
+    ops::{self, Activated, Deactivated},
+    store,
+};
+use crate::{App, entities, platforms};
+
+/// A feature to activate.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ActivateFeature {
+    /// It stands in resource names and host names: at most some 20 characters are sure to fit.
+    feature_id: Slug,
+    version: Version,
+    environment: Environment,
+}
+
+/// A feature to deactivate.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct DeactivateFeature {
+    feature_id: Slug,
+    environment: Environment,
+    /// Whether its data is deleted too.
+    #[serde(default)]
+    #[schema(default = false)]
+    delete_data: bool,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EnvironmentQuery {
+    /// Environment; `prod` if absent.
+    pub(crate) env: Option<Environment>,
+}
+
+/// List feature activations for an entity, newest first.
+#[utoipa::path(operation_id = "listFeatures", params(ListQuery), responses((status = 200, body = Paged<Activation>)))]
+#[get("/platforms/{platformId}/entities/{entityId}/features")]
+pub(crate) async fn list(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<(PlatformId, EntityId)>,
+    query: Query<ListQuery>,
+) -> HttpResult {
+    let (platform, entity) = path.0;
+    let scope = ctx.caller.scope.platform(&platform)?;
+    let (limit, after) = query.0.parse(&store::counter(&entity))?;
+    let page = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let page = store::page(c, &scope, &entity, limit, &after);
+            tokio::try_join!(owner_is_live(c, &scope, &entity), page).map(|((), page)| page)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(Paged::from(page)))
+}
+
+async fn owner_is_live(c: &Conn, scope: &PlatformScope, entity: &EntityId) -> Result<()> {
+    let owners = tokio::try_join!(platforms::store::live(c, scope), entities::store::get(c, scope, entity));
+    owners.map(drop)
+}
+
+/// Activate a feature for an entity.
+///
+/// It is recorded and answered at once, and done from now on. Asked for again in the same version it is the same
+/// activation; in another version it is upgraded.
+#[utoipa::path(operation_id = "activateFeature", request_body(content = ActivateFeature), responses((status = 202, body = Activated)))]
+#[post("/platforms/{platformId}/entities/{entityId}/features/activate")]
+pub(crate) async fn activate(
+    app: Data<App>,
+    path: Path<(PlatformId, EntityId)>,
+    command: Command<ActivateFeature>,
+) -> HttpResult {
+    let ((platform, entity), body) = (path.0, command.body);
+    let place = Place { platform, entity, feature: body.feature_id, environment: body.environment };
+    ops::activate(&app, &command.ctx, &place, &body.version).await?.told(StatusCode::ACCEPTED)
+}
+
+/// Deactivate a feature for an entity.
+///
+/// One that is not active is 409 `INVALID_TRANSITION`. Its data is kept unless `deleteData` says otherwise.
+#[utoipa::path(operation_id = "deactivateFeature", request_body(content = DeactivateFeature), responses((status = 200, body = Deactivated)))]
+#[post("/platforms/{platformId}/entities/{entityId}/features/deactivate")]
+pub(crate) async fn deactivate(
+    app: Data<App>,
+    path: Path<(PlatformId, EntityId)>,
+    command: Command<DeactivateFeature>,
+) -> HttpResult {
+    let ((platform, entity), body) = (path.0, command.body);
+    let place = Place { platform, entity, feature: body.feature_id, environment: body.environment };
+    ops::deactivate(&app, &command.ctx, &place, body.delete_data).await?.told(StatusCode::OK)
+}
+
+/// Get a feature activation by ID: the feature's in an environment, or the activation's own.
+#[utoipa::path(operation_id = "getFeature", params(EnvironmentQuery), responses((status = 200, body = Activation)))]
+#[get("/platforms/{platformId}/entities/{entityId}/features/{featureId}")]
+pub(crate) async fn get(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<(PlatformId, EntityId, Slug)>,
+    query: Query<EnvironmentQuery>,
+    request: HttpRequest,
+) -> HttpResult {
+    let (platform, entity, feature) = path.0;
+    let scope = ctx.caller.scope.platform(&platform)?;
+    let environment = query.0.env.unwrap_or(Environment::Prod);
+    let id = Uuid::parse_str(feature.as_str()).ok();
+    let activation = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let found = async {
+                match id {
+                    Some(id) => store::by_id(c, &scope, &entity, id).await,
+                    None => store::get(c, &scope, &entity, &feature, environment).await,
+                }
+            };
+            tokio::try_join!(owner_is_live(c, &scope, &entity), found).map(|((), found)| found)
+        })
+        .await?;
+    http::read(&request, &activation)
+}

@@ -1,0 +1,18 @@
+//! Features: which an entity runs in which environment, and how they get there.
+//!
+//! Tables `feature_activations`, `stack_features` and `manifests`. A list counter `features:{entity}` holds how many
+//! activations an entity has. Provisioning does the work and reports it: see `report`. What a console reads is the
+//! slice `manifest`.
+
+pub(crate) mod grpc;
+pub(crate) mod http;
+pub(crate) mod model;
+mod ops;
+mod report;
+pub(crate) mod store;
+
+use kit::http::ServiceConfig;
+
+pub(crate) fn http(config: &mut ServiceConfig) {
+    config.service(http::list).service(http::activate).service(http::deactivate).service(http::get);
+}

@@ -1,0 +1,183 @@
+//! What can be done with features.
+
+use domain::{
+    Error, Result, Slug, Version,
+    feature::{FeatureStatus, check_names},
+    job::JobType,
+};
+use kit::{Done, Record, WriteCtx, db::Tx};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    model::{Activation, ManifestTag, Place},
+    store,
+};
+use crate::{
+    App,
+    builds::{
+        self,
+        model::{Build, NewBuild},
+    },
+    entities, platforms,
+};
+
+/// What is told of a feature that is, or is about to be, active.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Activated {
+    activation_id: Uuid,
+    feature_id: Slug,
+    status: FeatureStatus,
+    /// The job in provisioning.
+    #[schema(value_type = String, nullable, required, format = "uuid")]
+    provision_job_id: Uuid,
+    /// How long activations take, as a rule. Null when none was completed yet, or nothing is left to wait for.
+    #[schema(required)]
+    estimated_duration_seconds: Option<i64>,
+}
+
+/// What is told of a feature that is about to be deactivated.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Deactivated {
+    feature_id: Slug,
+    status: FeatureStatus,
+}
+
+impl Activated {
+    fn of(row: &Activation, estimate: Option<i64>) -> Self {
+        Self {
+            activation_id: row.id,
+            feature_id: row.feature_id.clone(),
+            status: row.status,
+            provision_job_id: row.provision_job_id,
+            estimated_duration_seconds: estimate.filter(|_| row.status.is_on_its_way()),
+        }
+    }
+}
+
+/// Has a feature activated; one that is active in this version, or about to be, is left as it is.
+pub(crate) async fn activate(
+    app: &App,
+    ctx: &WriteCtx,
+    place: &Place,
+    version: &Version,
+) -> Result<Done<Activated>> {
+    let scope = ctx.ctx.caller.scope.platform(&place.platform)?;
+    app.db
+        .tx("feature.activate", ctx, async |tx| {
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            let entity = entities::store::hold(c, &scope, &place.entity).await?;
+            let entity = entity.ok_or_else(|| Error::not_found("entity", &place.entity))?;
+            let c = &*c;
+            let (before, named, estimate) = tokio::try_join!(
+                store::lock(c, &scope, place),
+                store::named(c, &scope, entity.tenant(), &place.feature),
+                store::estimate(c, &ctx.ctx.caller.scope)
+            )?;
+            if let Some(before) = &before {
+                ctx.check_match(before)?;
+            }
+            if let Some(before) = before.as_ref().filter(|before| before.covers(version)) {
+                return Ok(Activated::of(before, estimate));
+            }
+            let job = domain::id::uuid_v7();
+            let after = Activation::requested(before.as_ref(), place, version.clone(), job, named)?;
+            check_names(&place.platform, &after.stack_id, &place.feature, place.environment)
+                .map_err(|why| Error::invalid("featureId", why))?;
+            let input = input(&after, JobType::ActivateFeature, json!({ "featureVersion": version }));
+            let record = Record::change("feature.requested", "feature", after.id);
+            let record = with_command(written(record, before.as_ref(), &after), &after, input);
+            let answer = Activated::of(&after, estimate);
+            begin_build(tx, record, after, answer).await
+        })
+        .await
+}
+
+/// Has a feature deactivated.
+pub(crate) async fn deactivate(
+    app: &App,
+    ctx: &WriteCtx,
+    place: &Place,
+    delete_data: bool,
+) -> Result<Done<Deactivated>> {
+    let scope = ctx.ctx.caller.scope.platform(&place.platform)?;
+    app.db
+        .tx("feature.deactivate", ctx, async |tx| {
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            let before = store::lock(c, &scope, place).await?;
+            let before = before.ok_or_else(|| Error::not_found("feature", &place.feature))?;
+            ctx.check_match(&before)?;
+            let after = before.given_up(domain::id::uuid_v7())?;
+            let input = input(&after, JobType::DeactivateFeature, json!({ "deleteData": delete_data }));
+            let record = Record::change("feature.deactivating", "feature", after.id);
+            let record = with_command(written(record, Some(&before), &after), &after, input);
+            let answer = Deactivated { feature_id: after.feature_id.clone(), status: after.status };
+            begin_build(tx, record, after, answer).await
+        })
+        .await
+}
+
+/// What the job is told: where, and what its type needs besides.
+fn input(after: &Activation, kind: JobType, mut more: Value) -> Value {
+    let place = json!({
+        "entityId": after.entity_id, "featureId": after.feature_id, "environment": after.environment,
+    });
+    if let (Some(more), Value::Object(place)) = (more.as_object_mut(), place) {
+        more.extend(place);
+    }
+    json!({ "type": kind, "platformId": after.platform_id, "input": more })
+}
+
+fn with_command(record: Record, after: &Activation, input: Value) -> Record {
+    // Jobs for one service are delivered in the order they were asked for; those for others do not wait for them.
+    let subject = format!("{}/{}/{}", after.platform_id, after.feature_id, after.environment);
+    record.command("provisioning", "provisioning.job", after.provision_job_id, subject, input)
+}
+
+/// The record of a change of an activation.
+pub(super) fn written(record: Record, before: Option<&Activation>, after: &Activation) -> Record {
+    let record = record.of(&after.platform_id).after(after);
+    match before {
+        Some(before) => record.before(before),
+        None => record.count(store::counter(&after.entity_id), 1),
+    }
+}
+
+/// The end of a change that a job comes with: the build that it is has the job's id.
+pub(super) async fn begin_build<T: Serialize>(
+    tx: &mut Tx,
+    record: Record,
+    after: Activation,
+    answer: T,
+) -> Result<T> {
+    let build = NewBuild::of_feature(after.provision_job_id, after.environment).into_row(&after.platform_id);
+    let record = record.and("build.started", "build", build.id).of(&after.platform_id).after(&build);
+    finish(tx, record, after, Some(build), answer).await
+}
+
+/// The end of every change: the activation, the manifest's tag, perhaps a build, the record.
+pub(super) async fn finish<T: Serialize>(
+    tx: &mut Tx,
+    record: Record,
+    after: Activation,
+    build: Option<Build>,
+    answer: T,
+) -> Result<T> {
+    let tag = store::touch(ManifestTag::of(&after));
+    // Whoever asks at the same time finds, when run again, what the first one asked for.
+    let met = |constraint: &str| {
+        (constraint == "feature_activations_one").then(|| Error::met("the feature was asked for twice at once"))
+    };
+    match build {
+        None => tx.finish((store::put(after), tag), record, answer, met).await,
+        Some(build) => {
+            tx.finish((store::put(after), tag, builds::store::put(build)), record, answer, met).await
+        }
+    }
+}

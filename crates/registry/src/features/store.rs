@@ -1,0 +1,215 @@
+//! The statements of feature activations. Each takes the caller's scope first.
+
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, QueryableByName,
+    SelectableHelper,
+    query_builder::{QueryFragment, QueryId},
+    sql_query, sql_types as t,
+};
+use diesel_async::RunQueryDsl;
+use domain::{
+    Cursor, EntityId, Error, Limit, Page, Result, Slug, StackId, Version,
+    feature::FeatureStatus,
+    resource::Environment,
+    stack::StackStatus,
+};
+use kit::{
+    PlatformScope, Scope,
+    db::{Conn, counter_total},
+};
+use uuid::Uuid;
+
+use super::model::{Activation, ManifestTag, Place, StackFeature};
+use crate::schema::{
+    feature_activations::dsl as a, manifests::dsl as m, stack_features::dsl as f, stacks::dsl as s,
+};
+
+/// Counter of the activations of an entity.
+pub(crate) fn counter(entity: &EntityId) -> String {
+    format!("features:{entity}")
+}
+
+/// The activation of a feature.
+pub(crate) async fn get(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    entity: &EntityId,
+    feature: &Slug,
+    environment: Environment,
+) -> Result<Activation> {
+    a::feature_activations
+        .filter(a::platform_id.eq(scope.id()))
+        .filter(a::entity_id.eq(entity))
+        .filter(a::environment.eq(environment))
+        .filter(a::feature_id.eq(feature))
+        .select(Activation::as_select())
+        .first(&mut c)
+        .await
+        .optional()?
+        .ok_or_else(|| Error::not_found("feature", feature))
+}
+
+/// An activation by its own id.
+pub(crate) async fn by_id(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    entity: &EntityId,
+    id: Uuid,
+) -> Result<Activation> {
+    a::feature_activations
+        .filter(a::platform_id.eq(scope.id()))
+        .filter(a::entity_id.eq(entity))
+        .filter(a::id.eq(id))
+        .select(Activation::as_select())
+        .first(&mut c)
+        .await
+        .optional()?
+        .ok_or_else(|| Error::not_found("feature activation", id))
+}
+
+/// The activation of a feature if there is one, held until the transaction ends.
+pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, place: &Place) -> Result<Option<Activation>> {
+    Ok(a::feature_activations
+        .filter(a::platform_id.eq(scope.id()))
+        .filter(a::entity_id.eq(&place.entity))
+        .filter(a::environment.eq(place.environment))
+        .filter(a::feature_id.eq(&place.feature))
+        .select(Activation::as_select())
+        .for_no_key_update()
+        .first(&mut c)
+        .await
+        .optional()?)
+}
+
+/// A page of an entity's activations, newest first.
+pub(crate) async fn page(
+    c: &Conn,
+    scope: &PlatformScope,
+    entity: &EntityId,
+    limit: Limit,
+    after: &Cursor,
+) -> Result<Page<Activation>> {
+    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let before = a::created_at.lt(after.at).or(a::created_at.eq(after.at).and(a::id.lt(last)));
+    let rows = a::feature_activations
+        .filter(a::platform_id.eq(scope.id()))
+        .filter(a::entity_id.eq(entity))
+        .filter(a::created_at.le(after.at))
+        .filter(before)
+        .select(Activation::as_select())
+        .order((a::created_at.desc(), a::id.desc()))
+        .limit(limit.rows());
+    let (mut pipeline, key) = (c, counter(entity));
+    let (rows, total) =
+        tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, counter_total(c, &key))?;
+    Ok(Page::new(rows, limit, total, &key, Activation::place))
+}
+
+/// The feature as the tenant's stack names it: the default stack first, then the oldest.
+pub(crate) async fn named(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    tenant: &EntityId,
+    feature: &Slug,
+) -> Result<Option<StackFeature>> {
+    Ok(s::stacks
+        .inner_join(f::stack_features.on(f::stack_id.eq(s::id)))
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::tenant_id.eq(tenant))
+        .filter(s::status.ne(StackStatus::Failed))
+        .filter(f::feature_id.eq(feature))
+        .order((s::is_default.desc(), s::created_at, s::id))
+        .select(StackFeature::as_select())
+        .first(&mut c)
+        .await
+        .optional()?)
+}
+
+/// The tenant that a stack belongs to.
+pub(crate) async fn tenant_of(mut c: &Conn, scope: &PlatformScope, stack: &StackId) -> Result<EntityId> {
+    s::stacks
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::id.eq(stack))
+        .select(s::tenant_id)
+        .first(&mut c)
+        .await
+        .optional()?
+        .ok_or_else(|| Error::not_found("stack", stack))
+}
+
+/// What other entities have of a service.
+#[derive(Debug, Clone, Default, QueryableByName)]
+pub(crate) struct Sharers {
+    /// The versions that they run.
+    #[diesel(sql_type = t::Array<t::Text>)]
+    pub(crate) versions: Vec<Version>,
+    /// Whether one of them has data there, or is about to.
+    #[diesel(sql_type = t::Bool)]
+    pub(crate) have_data: bool,
+}
+
+/// What entities other than the activation's own have of its service.
+pub(crate) async fn sharers(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    activation: &Activation,
+) -> Result<Sharers> {
+    Ok(sql_query(
+        "SELECT coalesce(array_agg(DISTINCT live_version) FILTER (WHERE live_version IS NOT NULL), '{}') AS versions, \
+             coalesce(bool_or(has_data OR status IN ('pending', 'provisioning')), false) AS have_data \
+         FROM feature_activations \
+         WHERE platform_id = $1 AND stack_id = $2 AND feature_id = $3 AND environment = $4 AND entity_id <> $5",
+    )
+    .bind::<t::Text, _>(scope.id())
+    .bind::<t::Text, _>(&activation.stack_id)
+    .bind::<t::Text, _>(&activation.feature_id)
+    .bind::<t::Text, _>(activation.environment)
+    .bind::<t::Text, _>(&activation.entity_id)
+    .get_result(&mut c)
+    .await?)
+}
+
+#[derive(QueryableByName)]
+struct Median {
+    #[diesel(sql_type = t::Nullable<t::Integer>)]
+    took_ms: Option<i32>,
+}
+
+/// How long an activation takes, in whole seconds: the median of the newest hundred that were completed, read from an
+/// index that holds them in this order. None when there was none.
+pub(crate) async fn estimate(mut c: &Conn, _: &Scope) -> Result<Option<i64>> {
+    let median: Median = sql_query(
+        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY took_ms) AS took_ms FROM (\
+             SELECT took_ms FROM feature_activations WHERE took_ms IS NOT NULL \
+             ORDER BY activated_at DESC LIMIT 100) newest",
+    )
+    .get_result(&mut c)
+    .await?;
+    Ok(median.took_ms.map(|ms| ((i64::from(ms) + 999) / 1000).max(1)))
+}
+
+/// Statuses in which an entity cannot be deleted.
+pub(crate) fn live() -> Vec<FeatureStatus> {
+    FeatureStatus::ALL.iter().copied().filter(|status| status.is_live()).collect()
+}
+
+/// The insert of an activation, or the update of one that the transaction holds.
+pub(crate) fn put(row: Activation) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(a::feature_activations).values(row.clone()).on_conflict(a::id).do_update().set(row)
+}
+
+/// A new tag for a manifest; what was told under the old one is told anew.
+pub(crate) fn touch(tag: ManifestTag) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(m::manifests)
+        .values(tag.clone())
+        .on_conflict((m::entity_id, m::environment))
+        .do_update()
+        .set(tag)
+}
+
+/// The insert of the features that a new stack's definition names.
+pub(crate) fn insert_named(
+    rows: Vec<StackFeature>,
+) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(f::stack_features).values(rows)
+}
