@@ -177,9 +177,8 @@ mod tests {
     #[test]
     fn names_must_be_possible() {
         let (platform, stack) = (PlatformId::parse("abcdefghij").unwrap(), StackId::default_stack());
-        let check = |feature: &str| {
-            check_names(&platform, &stack, &Slug::parse(feature).unwrap(), Environment::Stg)
-        };
+        let check =
+            |feature: &str| check_names(&platform, &stack, &Slug::parse(feature).unwrap(), Environment::Stg);
         assert_eq!(check("billing"), Ok(()));
         assert_eq!(check(&"x".repeat(37)), Ok(()));
         assert!(check(&"x".repeat(38)).unwrap_err().contains("at most 63"));

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use domain::HostName;
 use kit::{
     Db, clock,
@@ -27,6 +28,8 @@ use crate::{
     providers::{Clock, Provider, fake::FakeProvider, local},
     steps,
 };
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// What provisioning alone can be told.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -89,7 +92,7 @@ impl Service for Provisioning {
     type Own = Own;
 
     fn migrations() -> Migrations {
-        Migrations::with_kit([saga::MIGRATIONS])
+        Migrations::with_kit([saga::MIGRATIONS, MIGRATIONS])
     }
 
     fn openapi() -> OpenApi {

@@ -188,10 +188,9 @@ impl<A: Send + Sync + 'static> Drive<A> {
 
     async fn undo_next(&mut self, definition: &Definition<A>) -> Result<Turn> {
         let mut steps = self.steps.iter().zip(&definition.steps);
-        let to_undo = |(row, step): (&StepRow, &Box<dyn Step<A>>)| {
+        let Some(at) = steps.rposition(|(row, step)| {
             row.may_have_effect() || (row.status == StepStatus::Pending && step.undo_unbegun())
-        };
-        let Some(at) = steps.rposition(to_undo) else {
+        }) else {
             return self.finish(SagaStatus::Undone).await;
         };
         let (step, mut row) = self.step(definition, at)?;

@@ -2,12 +2,12 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
 use domain::{
-    Page, PlatformId,
+    EntityId, Page, PlatformId, Slug, Version,
     job::{JobStatus, JobType},
     resource::Environment,
 };
 use kit::{
-    Ctx,
+    Ctx, WriteCtx,
     db::counter_total,
     http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query},
 };
@@ -20,7 +20,10 @@ use super::{
     model::{Job, Queued},
     ops,
 };
-use crate::{App, steps::platform};
+use crate::{
+    App,
+    steps::{feature, platform},
+};
 
 /// What a new platform's infrastructure is made of.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -32,7 +35,7 @@ pub(crate) struct ProvisionPlatform {
     billing_email: String,
     /// The entity that owns the resources; the platform itself if none is given.
     #[schema(nullable = false)]
-    default_entity_id: Option<domain::EntityId>,
+    default_entity_id: Option<EntityId>,
     #[serde(default = "prod")]
     #[schema(default = "prod")]
     environment: Environment,
@@ -47,6 +50,34 @@ const fn prod() -> Environment {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DeprovisionPlatform {
     platform_id: PlatformId,
+}
+
+/// The feature that is to be activated.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ActivateFeature {
+    platform_id: PlatformId,
+    entity_id: EntityId,
+    feature_id: Slug,
+    feature_version: Version,
+    environment: Environment,
+}
+
+/// The feature that is to be deactivated.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct DeactivateFeature {
+    platform_id: PlatformId,
+    entity_id: EntityId,
+    feature_id: Slug,
+    /// Whichever runs is deactivated.
+    #[schema(nullable = false)]
+    feature_version: Option<Version>,
+    environment: Environment,
+    /// Whether its data is deleted too.
+    #[serde(default)]
+    #[schema(default = false)]
+    delete_data: bool,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -72,10 +103,7 @@ pub(crate) async fn provision_platform(app: Data<App>, command: Command<Provisio
         plan_tier: Some(body.plan_tier),
         billing_email: Some(body.billing_email),
     };
-    let input = serde_json::to_value(input).map_err(domain::Error::internal)?;
-    let (id, kind) = (domain::id::uuid_v7(), JobType::ProvisionPlatform);
-    let done = ops::enqueue(&app, &command.ctx, id, kind, &body.platform_id, input).await?;
-    done.map(|job| Queued::of(&job)).told(StatusCode::ACCEPTED)
+    queue(&app, &command.ctx, JobType::ProvisionPlatform, &body.platform_id, &input).await
 }
 
 /// Take a platform's infrastructure down.
@@ -85,9 +113,43 @@ pub(crate) async fn deprovision_platform(
     app: Data<App>,
     command: Command<DeprovisionPlatform>,
 ) -> HttpResult {
-    let (id, kind) = (domain::id::uuid_v7(), JobType::DeprovisionPlatform);
-    let input = serde_json::json!({});
-    let done = ops::enqueue(&app, &command.ctx, id, kind, &command.body.platform_id, input).await?;
+    let (kind, input) = (JobType::DeprovisionPlatform, serde_json::json!({}));
+    queue(&app, &command.ctx, kind, &command.body.platform_id, &input).await
+}
+
+/// Activate a feature for an entity.
+#[utoipa::path(request_body(content = ActivateFeature), responses((status = 202, body = Queued)))]
+#[post("/feature/activate")]
+pub(crate) async fn activate_feature(app: Data<App>, command: Command<ActivateFeature>) -> HttpResult {
+    let ActivateFeature { platform_id, entity_id, feature_id, feature_version, environment } = command.body;
+    let input = feature::Activate { entity_id, feature_id, feature_version, environment };
+    queue(&app, &command.ctx, JobType::ActivateFeature, &platform_id, &input).await
+}
+
+/// Deactivate a feature for an entity.
+#[utoipa::path(request_body(content = DeactivateFeature), responses((status = 202, body = Queued)))]
+#[post("/feature/deactivate")]
+pub(crate) async fn deactivate_feature(app: Data<App>, command: Command<DeactivateFeature>) -> HttpResult {
+    let body = command.body;
+    let input = feature::Deactivate {
+        entity_id: body.entity_id,
+        feature_id: body.feature_id,
+        feature_version: body.feature_version,
+        environment: body.environment,
+        delete_data: body.delete_data,
+    };
+    queue(&app, &command.ctx, JobType::DeactivateFeature, &body.platform_id, &input).await
+}
+
+async fn queue(
+    app: &App,
+    ctx: &WriteCtx,
+    kind: JobType,
+    platform: &PlatformId,
+    input: &impl Serialize,
+) -> HttpResult {
+    let input = serde_json::to_value(input).map_err(domain::Error::internal)?;
+    let done = ops::enqueue(app, ctx, domain::id::uuid_v7(), kind, platform, input).await?;
     done.map(|job| Queued::of(&job)).told(StatusCode::ACCEPTED)
 }
 

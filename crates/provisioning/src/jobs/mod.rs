@@ -10,6 +10,8 @@ pub(crate) fn http(config: &mut ServiceConfig) {
     config
         .service(http::provision_platform)
         .service(http::deprovision_platform)
+        .service(http::activate_feature)
+        .service(http::deactivate_feature)
         .service(http::list)
         .service(http::get)
         .service(http::retry)

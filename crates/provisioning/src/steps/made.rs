@@ -2,12 +2,13 @@
 //! announced before, so that what exists is known.
 
 use domain::{
-    Error, PlatformId, Result, StackId,
-    resource::{Environment, ResourceStatus, ResourceType},
+    Error, HostName, PlatformId, Result, Slug, StackId,
+    resource::{DnsStatus, Environment, ResourceStatus, ResourceType},
 };
 use kit::grpc::PeerCall;
 use rpc::registry::{
-    DeleteResourceRequest, EnsureResourceRequest, Resource, registry_client::RegistryClient,
+    DeleteResourceRequest, DnsRecord, EnsureDnsRecordRequest, EnsureResourceRequest, Resource,
+    registry_client::RegistryClient,
 };
 use saga::StepCx;
 use serde::{Deserialize, Serialize};
@@ -21,11 +22,23 @@ use crate::{
 /// Which resource, of which platform.
 pub(crate) struct Wanted {
     pub(crate) platform: PlatformId,
+    pub(crate) stack: StackId,
     pub(crate) entity: String,
     pub(crate) kind: ResourceType,
-    pub(crate) service: &'static str,
+    pub(crate) service: Slug,
     pub(crate) environment: Environment,
     pub(crate) target: Target,
+    /// Whether it is there already, and only to be changed: it need not be announced.
+    pub(crate) known: bool,
+}
+
+/// A host name that leads to a worker.
+pub(crate) struct Host {
+    pub(crate) platform: PlatformId,
+    pub(crate) stack: StackId,
+    pub(crate) environment: Environment,
+    pub(crate) name: HostName,
+    pub(crate) worker: Made,
 }
 
 /// What a step knows of the resource it made.
@@ -33,15 +46,21 @@ pub(crate) struct Wanted {
 pub(crate) struct Made {
     pub(crate) resource_id: String,
     pub(crate) name: String,
+    /// What of a worker runs now, in the provider's words.
+    #[serde(default)]
+    pub(crate) deployment: Option<String>,
 }
 
 /// Makes the resource and registers it.
 pub(crate) async fn ensure(app: &App, cx: &StepCx, wanted: &Wanted) -> Result<Made> {
     // Known before it exists: a crash leaves nothing that no one knows of.
-    register(app, cx, wanted, ResourceStatus::Provisioning, None).await?;
+    if !wanted.known {
+        register(app, cx, wanted, ResourceStatus::Provisioning, None).await?;
+    }
     let observed = app.provider.ensure(&wanted.target).await.map_err(fault)?;
+    let deployment = observed.details.get("deployment").and_then(|text| text.as_str().map(str::to_owned));
     let resource = register(app, cx, wanted, ResourceStatus::Active, Some(observed)).await?;
-    Ok(Made { resource_id: resource.id, name: wanted.target.name().to_owned() })
+    Ok(Made { resource_id: resource.id, name: wanted.target.name().to_owned(), deployment })
 }
 
 async fn register(
@@ -59,9 +78,9 @@ async fn register(
         id: String::new(),
         platform_id: wanted.platform.to_string(),
         entity_id: wanted.entity.clone(),
-        stack_id: StackId::default_stack().to_string(),
+        stack_id: wanted.stack.to_string(),
         resource_type: wanted.kind.to_string(),
-        service_name: wanted.service.to_owned(),
+        service_name: wanted.service.to_string(),
         environment: wanted.environment.to_string(),
         cf_name: wanted.target.name().to_owned(),
         cf_id,
@@ -87,6 +106,45 @@ pub(crate) async fn destroy(app: &App, cx: &StepCx, platform: &PlatformId, targe
         Some(resource) => unregister(app, cx, platform, resource.id).await,
         None => Ok(()),
     }
+}
+
+/// Makes the host name lead to its worker, and registers it.
+pub(crate) async fn ensure_host(app: &App, cx: &StepCx, host: &Host) -> Result<()> {
+    let target = Target::dns(host.name.as_str(), host.worker.name.as_str()).map_err(fault)?;
+    let observed = app.provider.ensure(&target).await.map_err(fault)?;
+    let record = DnsRecord {
+        id: String::new(),
+        platform_id: host.platform.to_string(),
+        stack_id: host.stack.to_string(),
+        hostname: host.name.to_string(),
+        target_type: ResourceType::Worker.to_string(),
+        resource_id: host.worker.resource_id.clone(),
+        environment: host.environment.to_string(),
+        cf_route_id: Some(observed.provider_id),
+        status: DnsStatus::Active.to_string(),
+    };
+    let message = EnsureDnsRecordRequest { record: Some(record) };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    app.registry.answer(RegistryClient::new(app.registry.channel()).ensure_dns_record(request).await)?;
+    Ok(())
+}
+
+/// Removes host names, whether or not they were ever made or registered.
+pub(crate) async fn destroy_hosts(
+    app: &App,
+    cx: &StepCx,
+    platform: &PlatformId,
+    names: &[HostName],
+) -> Result<()> {
+    let registered = platform_things(app, cx, platform).await?.dns_records;
+    for name in names {
+        let target = Target::plain(ResourceKind::DnsRecord, name.as_str()).map_err(fault)?;
+        app.provider.destroy(&target).await.map_err(fault)?;
+        if let Some(record) = registered.iter().find(|record| record.hostname == name.as_str()) {
+            unregister_dns(app, cx, platform, record.id.clone()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Every live resource and DNS record of a platform.

@@ -1,6 +1,7 @@
 //! What each type of job consists of.
 
 mod deprovision;
+pub(crate) mod feature;
 mod made;
 pub(crate) mod platform;
 
@@ -15,7 +16,12 @@ use crate::{
 
 /// The definitions of all types of jobs, of every version that may still run.
 pub(crate) fn definitions() -> Vec<Definition<App>> {
-    vec![platform::definition(), deprovision::definition()]
+    vec![
+        platform::definition(),
+        deprovision::definition(),
+        feature::activate::definition(),
+        feature::deactivate::definition(),
+    ]
 }
 
 /// The newest definition of a type of job.
@@ -26,6 +32,8 @@ pub(crate) fn definition(kind: JobType) -> Result<Definition<App>> {
     match kind {
         JobType::ProvisionPlatform => Ok(platform::definition()),
         JobType::DeprovisionPlatform => Ok(deprovision::definition()),
+        JobType::ActivateFeature => Ok(feature::activate::definition()),
+        JobType::DeactivateFeature => Ok(feature::deactivate::definition()),
         _ => Err(Error::new(Kind::Unprocessable, format!("jobs of type {kind} cannot be run yet"))),
     }
 }
@@ -37,6 +45,8 @@ pub(crate) fn definition(kind: JobType) -> Result<Definition<App>> {
 pub(crate) fn check_input(kind: JobType, input: &Value) -> Result<()> {
     match kind {
         JobType::ProvisionPlatform => kit::check::value::<platform::Input>(input.clone()).map(drop),
+        JobType::ActivateFeature => kit::check::value::<feature::Activate>(input.clone()).map(drop),
+        JobType::DeactivateFeature => kit::check::value::<feature::Deactivate>(input.clone()).map(drop),
         _ => Ok(()),
     }
 }

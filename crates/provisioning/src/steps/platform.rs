@@ -10,14 +10,14 @@ use domain::{
     resource::{Environment, ResourceType, SecretStatus, host_name, resource_name},
 };
 use kit::grpc::PeerCall;
-use rpc::registry::{DnsRecord, EnsureDnsRecordRequest, MarkSecretRequest, registry_client::RegistryClient};
+use rpc::registry::{MarkSecretRequest, registry_client::RegistryClient};
 use saga::{Definition, OnFailure, Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     fault,
-    made::{self, Made, Wanted},
+    made::{self, Host, Made, Wanted},
 };
 use crate::{
     App,
@@ -80,7 +80,9 @@ impl About {
             platform: self.platform.clone(),
             entity: self.entity(),
             kind,
-            service: SERVICE,
+            stack: StackId::default_stack(),
+            service: service()?,
+            known: false,
             environment: self.input.environment,
             target: Target::new(made::kind_of(kind), self.name(kind)?, spec).map_err(fault)?,
         })
@@ -191,41 +193,20 @@ impl Step<App> for Dns {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let worker: Made = cx.output("auth_worker")?;
+        let (about, worker) = (About::of(cx)?, cx.output::<Made>("auth_worker")?);
         let mut records = Vec::new();
-        for (environment, host) in About::of(cx)?.hosts(&app.base_domain)? {
-            let target = Target::dns(host.as_str(), worker.name.as_str()).map_err(fault)?;
-            let observed = app.provider.ensure(&target).await.map_err(fault)?;
-            let record = DnsRecord {
-                id: String::new(),
-                platform_id: cx.subject.clone(),
-                stack_id: StackId::default_stack().to_string(),
-                hostname: host.to_string(),
-                target_type: ResourceType::Worker.to_string(),
-                resource_id: worker.resource_id.clone(),
-                environment: environment.to_string(),
-                cf_route_id: Some(observed.provider_id),
-                status: "active".to_owned(),
-            };
-            let message = EnsureDnsRecordRequest { record: Some(record) };
-            let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-            app.registry
-                .answer(RegistryClient::new(app.registry.channel()).ensure_dns_record(request).await)?;
-            records.push(host.to_string());
+        for (environment, name) in about.hosts(&app.base_domain)? {
+            records.push(name.to_string());
+            let (platform, stack) = (about.platform.clone(), StackId::default_stack());
+            let host = Host { platform, stack, environment, name, worker: worker.clone() };
+            made::ensure_host(app, cx, &host).await?;
         }
         Progress::done(records)
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let about = About::of(cx)?;
-        let registered = made::platform_things(app, cx, &about.platform).await?.dns_records;
-        for (_, host) in about.hosts(&app.base_domain)? {
-            let target = Target::plain(ResourceKind::DnsRecord, host.as_str()).map_err(fault)?;
-            app.provider.destroy(&target).await.map_err(fault)?;
-            if let Some(record) = registered.iter().find(|record| record.hostname == host.as_str()) {
-                made::unregister_dns(app, cx, &about.platform, record.id.clone()).await?;
-            }
-        }
-        Ok(())
+        let names: Vec<_> = about.hosts(&app.base_domain)?.into_iter().map(|(_, name)| name).collect();
+        made::destroy_hosts(app, cx, &about.platform, &names).await
     }
 }

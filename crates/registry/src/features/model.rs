@@ -139,7 +139,8 @@ impl Activation {
             None => Self::new(place, version.clone(), job),
         };
         if !stays {
-            after.stack_id = named.as_ref().map_or_else(StackId::default_stack, |named| named.stack_id.clone());
+            after.stack_id =
+                named.as_ref().map_or_else(StackId::default_stack, |named| named.stack_id.clone());
             after.has_service = named.as_ref().is_none_or(|named| named.has_service);
         }
         after.package =

@@ -172,7 +172,8 @@ pub(super) async fn finish<T: Serialize>(
     let tag = store::touch(ManifestTag::of(&after));
     // Whoever asks at the same time finds, when run again, what the first one asked for.
     let met = |constraint: &str| {
-        (constraint == "feature_activations_one").then(|| Error::met("the feature was asked for twice at once"))
+        (constraint == "feature_activations_one")
+            .then(|| Error::met("the feature was asked for twice at once"))
     };
     match build {
         None => tx.finish((store::put(after), tag), record, answer, met).await,

@@ -8,10 +8,8 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{
-    Cursor, EntityId, Error, Limit, Page, Result, Slug, StackId, Version,
-    feature::FeatureStatus,
-    resource::Environment,
-    stack::StackStatus,
+    Cursor, EntityId, Error, Limit, Page, Result, Slug, StackId, Version, feature::FeatureStatus,
+    resource::Environment, stack::StackStatus,
 };
 use kit::{
     PlatformScope, Scope,
@@ -149,11 +147,7 @@ pub(crate) struct Sharers {
 }
 
 /// What entities other than the activation's own have of its service.
-pub(crate) async fn sharers(
-    mut c: &Conn,
-    scope: &PlatformScope,
-    activation: &Activation,
-) -> Result<Sharers> {
+pub(crate) async fn sharers(mut c: &Conn, scope: &PlatformScope, activation: &Activation) -> Result<Sharers> {
     Ok(sql_query(
         "SELECT coalesce(array_agg(DISTINCT live_version) FILTER (WHERE live_version IS NOT NULL), '{}') AS versions, \
              coalesce(bool_or(has_data OR status IN ('pending', 'provisioning')), false) AS have_data \

@@ -6,7 +6,7 @@ use tonic::Code;
 use crate::world::World;
 
 /// Every method with the processes that may call it, written a second time so that a slip in either is seen.
-const MAY: [(&str, &[&str]); 15] = [
+const MAY: [(&str, &[&str]); 17] = [
     ("CheckSlug", &["onboarding"]),
     ("CreatePlatform", &["onboarding"]),
     ("GetPlatform", &["onboarding", "provisioning"]),
@@ -22,6 +22,8 @@ const MAY: [(&str, &[&str]); 15] = [
     ("DeleteDnsRecord", &["provisioning"]),
     ("StartBuild", &["onboarding"]),
     ("FinishBuild", &["onboarding"]),
+    ("BeginFeatureJob", &["provisioning"]),
+    ("EndFeatureJob", &["provisioning"]),
 ];
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use kit::{db::migrate, service::Service};
 use registry::Registry;
 use testkit::TestDb;
 
-use crate::world::World;
+use crate::{features::Feature, world::World};
 
 #[derive(QueryableByName)]
 struct Line {
@@ -89,6 +89,7 @@ async fn what_no_code_could_do() {
     let (tenant, stranger) = (world.tenant(&platform, "t").await, world.tenant(&other, "t").await);
     let resource = world.resource(&platform, &tenant, "x").await;
     let strange_stack = world.stack(&other, &stranger, "main").await;
+    Feature::new(&platform, &tenant, "billing", "prod").activate(&world, "1.0.0").await;
     let mut connection = world.db.connect().await;
     for (sql, constraint) in [
         (
@@ -109,6 +110,20 @@ async fn what_no_code_could_do() {
         (format!("UPDATE platforms SET status = 'deleted' WHERE id = '{platform}'"), "platforms_deleted_at"),
         (format!("UPDATE stacks SET tenant_id = '{tenant}' WHERE id = '{strange_stack}'"), "stacks_tenant"),
         (format!("UPDATE stacks SET template_id = 't' WHERE id = '{strange_stack}'"), "stacks_template"),
+        (
+            format!("UPDATE feature_activations SET entity_id = '{stranger}' WHERE entity_id = '{tenant}'"),
+            "feature_activations_entity",
+        ),
+        (
+            format!(
+                "UPDATE feature_activations SET stack_id = '{strange_stack}' WHERE entity_id = '{tenant}'"
+            ),
+            "feature_activations_stack",
+        ),
+        (
+            format!("UPDATE feature_activations SET status = 'active' WHERE entity_id = '{tenant}'"),
+            "feature_activations_active",
+        ),
     ] {
         let error = sql_query(&sql).execute(&mut connection).await.unwrap_err().to_string();
         assert!(error.contains(constraint), "{sql}: {error}");
@@ -152,6 +167,24 @@ async fn lists_and_filters_go_through_an_index() {
             format!("dns_records WHERE platform_id = 'p' AND stack_id = 'default' {newest}"),
             "dns_records_newest",
         ),
+        (format!("feature_activations WHERE entity_id = 'e' {newest}"), "feature_activations_newest"),
+        (
+            "feature_activations WHERE entity_id = 'e' AND environment = 'prod' AND live_version IS NOT NULL \
+             ORDER BY feature_id"
+                .to_owned(),
+            "feature_activations_one",
+        ),
+        (
+            "feature_activations WHERE platform_id = 'p' AND stack_id = 's' AND feature_id = 'f' \
+             AND environment = 'prod' AND entity_id <> 'e'"
+                .to_owned(),
+            "feature_activations_of_service",
+        ),
+        (
+            "feature_activations WHERE took_ms IS NOT NULL ORDER BY activated_at DESC LIMIT 100".to_owned(),
+            "feature_activations_took",
+        ),
+        ("manifests WHERE entity_id = 'e' AND environment = 'prod'".to_owned(), "manifests_pkey"),
         (format!("audit_log WHERE TRUE {newest}"), "audit_log_newest"),
         (format!("audit_log WHERE platform_id = 'p' {newest}"), "audit_log_by_platform"),
     ] {

@@ -194,7 +194,10 @@ async fn one_that_others_hang_on_is_not_deleted() {
     let path = format!("{}/{tenant}", entities(&platform));
     for _ in 0..2 {
         let details = world.delete(&path).await.expect_error(409, "HAS_DEPENDENTS");
-        assert_eq!(details["dependents"], json!({ "entities": 1, "stacks": 0, "resources": 1 }));
+        assert_eq!(
+            details["dependents"],
+            json!({ "entities": 1, "stacks": 0, "resources": 1, "features": 0 })
+        );
     }
     let patched = world.patch(&path, json!({ "status": "deleted" })).await;
     patched.expect_error(409, "HAS_DEPENDENTS");
@@ -208,7 +211,7 @@ async fn one_that_others_hang_on_is_not_deleted() {
         .delete(&format!("{}/{with_stack}", entities(&platform)))
         .await
         .expect_error(409, "HAS_DEPENDENTS");
-    assert_eq!(details["dependents"], json!({ "entities": 0, "stacks": 1, "resources": 0 }));
+    assert_eq!(details["dependents"], json!({ "entities": 0, "stacks": 1, "resources": 0, "features": 0 }));
 }
 
 #[tokio::test]

@@ -18,11 +18,15 @@ mod entities;
 #[cfg(test)]
 mod every_operation;
 #[cfg(test)]
+mod features;
+#[cfg(test)]
 mod grpc;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod lists;
+#[cfg(test)]
+mod manifest;
 #[cfg(test)]
 mod platforms;
 #[cfg(test)]

@@ -12,6 +12,11 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
+/// What every version of `shop` is made of, as far as the registry reads it.
+const DEFINITION: &str = r#"{"schemaVersion":1,"features":[
+    {"id":"cart","version":"1.0.0","package":"@shop/cart","required":true,"permissions":[]},
+    {"id":"theme","version":"1.0.0","package":"@shop/theme","required":false,"service":false,"permissions":[]}]}"#;
+
 /// What it does when it is asked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Answers {
@@ -83,7 +88,7 @@ impl StackRegistry for Double {
                     id: text("v-1"),
                     template_id: text("t-1"),
                     version: text(version),
-                    stack_definition: text("{}"),
+                    stack_definition: DEFINITION.to_owned(),
                     nno_sdk_version: text("1.0.0"),
                     status: text("active"),
                 });

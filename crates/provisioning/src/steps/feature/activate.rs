@@ -1,0 +1,119 @@
+//! ACTIVATE_FEATURE: the service of a feature made, or brought to another version, and the activation made active.
+
+use async_trait::async_trait;
+use domain::{Error, Result, job::JobType};
+use rpc::registry::EndFeatureJobRequest;
+use saga::{Definition, OnFailure, Progress, Step, StepCx};
+
+use super::{Begin, end, service::Service};
+use crate::{App, steps::made::Made};
+
+pub(crate) fn definition() -> Definition<App> {
+    let begin = Begin(JobType::ActivateFeature);
+    Definition {
+        kind: JobType::ActivateFeature.as_str(),
+        version: 1,
+        steps: vec![Box::new(begin), Box::new(Database), Box::new(Worker), Box::new(Dns), Box::new(Report)],
+        on_failure: OnFailure::Undo,
+    }
+}
+
+struct Database;
+
+#[async_trait]
+impl Step<App> for Database {
+    fn name(&self) -> &'static str {
+        "database"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        match Service::of(app, cx)? {
+            Some(service) => Progress::done(service.ensure_database().await?),
+            None => Ok(Progress::Skipped),
+        }
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        match Service::to_undo(app, cx).await? {
+            // Data that was there before this job is not its own to delete.
+            Some(service) if !service.plan.has_data => service.destroy_database().await,
+            _ => Ok(()),
+        }
+    }
+}
+
+const WORKER: &str = "worker";
+
+struct Worker;
+
+#[async_trait]
+impl Step<App> for Worker {
+    fn name(&self) -> &'static str {
+        WORKER
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let Some(service) = Service::of(app, cx)? else { return Ok(Progress::Skipped) };
+        let version = service.plan.version.as_ref();
+        let version = version.ok_or_else(|| Error::internal("the registry named no version"))?;
+        Progress::done(service.ensure_worker(version).await?)
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        match Service::to_undo(app, cx).await? {
+            Some(service) => service.restore_worker().await,
+            None => Ok(()),
+        }
+    }
+}
+
+struct Dns;
+
+#[async_trait]
+impl Step<App> for Dns {
+    fn name(&self) -> &'static str {
+        "dns"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let Some(service) = Service::of(app, cx)? else { return Ok(Progress::Skipped) };
+        service.ensure_host(cx.output(WORKER)?).await?;
+        Progress::done(service.host()?)
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        match Service::to_undo(app, cx).await? {
+            Some(service) if service.plan.version_before.is_none() => service.destroy_host().await,
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Report;
+
+#[async_trait]
+impl Step<App> for Report {
+    fn name(&self) -> &'static str {
+        "report"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let service_url = match Service::of(app, cx)? {
+            Some(service) => Some(format!("https://{}", service.host()?)),
+            None => None,
+        };
+        let worker: Option<Made> = cx.output_if_any(WORKER)?;
+        let told = EndFeatureJobRequest {
+            cf_deployment_id: worker.and_then(|worker| worker.deployment),
+            service_url: service_url.clone(),
+            ..EndFeatureJobRequest::default()
+        };
+        end(app, cx, JobType::ActivateFeature, told).await?;
+        Progress::done(service_url)
+    }
+
+    /// The first step tells how the job ended, when all is undone.
+    async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! DEACTIVATE_FEATURE: the service of a feature taken down, if no other entity runs it. What cannot be taken down stops
+//! the job there, for someone to retry.
+
+use async_trait::async_trait;
+use domain::{Result, job::JobType};
+use rpc::registry::EndFeatureJobRequest;
+use saga::{Definition, OnFailure, Progress, Step, StepCx};
+
+use super::{Asked, Begin, end, service::Service};
+use crate::App;
+
+pub(crate) fn definition() -> Definition<App> {
+    let begin = Begin(JobType::DeactivateFeature);
+    Definition {
+        kind: JobType::DeactivateFeature.as_str(),
+        version: 1,
+        steps: vec![Box::new(begin), Box::new(Dns), Box::new(Worker), Box::new(Data), Box::new(Report)],
+        on_failure: OnFailure::Stop,
+    }
+}
+
+struct Dns;
+
+#[async_trait]
+impl Step<App> for Dns {
+    fn name(&self) -> &'static str {
+        "dns"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        match Service::of(app, cx)? {
+            Some(service) if service.plan.version.is_none() => {
+                service.destroy_host().await?;
+                Progress::done(service.host()?)
+            }
+            _ => Ok(Progress::Skipped),
+        }
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        match Service::to_undo(app, cx).await? {
+            Some(service) => service.restore_host().await,
+            None => Ok(()),
+        }
+    }
+}
+
+struct Worker;
+
+#[async_trait]
+impl Step<App> for Worker {
+    fn name(&self) -> &'static str {
+        "worker"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let Some(service) = Service::of(app, cx)? else { return Ok(Progress::Skipped) };
+        // Where others run less than this entity did, it is less that runs from now on.
+        match &service.plan.version {
+            Some(version) => drop(service.ensure_worker(version).await?),
+            None => service.destroy_worker().await?,
+        }
+        Progress::done(&service.plan.version)
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        match Service::to_undo(app, cx).await? {
+            Some(service) => service.restore_worker().await,
+            None => Ok(()),
+        }
+    }
+}
+
+struct Data;
+
+#[async_trait]
+impl Step<App> for Data {
+    fn name(&self) -> &'static str {
+        "data"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        match Service::of(app, cx)? {
+            Some(service) if service.deletes_data() => {
+                service.destroy_data().await?;
+                Progress::done(true)
+            }
+            _ => Ok(Progress::Skipped),
+        }
+    }
+
+    /// What is deleted does not come back.
+    async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct Report;
+
+#[async_trait]
+impl Step<App> for Report {
+    fn name(&self) -> &'static str {
+        "report"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let gives_up_data = cx.input::<Asked>()?.delete_data;
+        let told = EndFeatureJobRequest { gives_up_data, ..EndFeatureJobRequest::default() };
+        end(app, cx, JobType::DeactivateFeature, told).await?;
+        Progress::done(gives_up_data)
+    }
+
+    /// The first step tells how the job ended, when all is undone.
+    async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
+        Ok(())
+    }
+}

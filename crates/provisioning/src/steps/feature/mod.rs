@@ -1,0 +1,183 @@
+//! The jobs for features: ACTIVATE_FEATURE and DEACTIVATE_FEATURE.
+//!
+//! A feature's service is shared by the entities of a stack. So the jobs for one service run one after the other (see
+//! `turn`), and the registry, which knows who uses it, says at the begin of a job what the service is to run after it.
+
+pub(crate) mod activate;
+pub(crate) mod deactivate;
+mod service;
+mod turn;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{
+    EntityId, Error, Kind, PlatformId, Result, Slug, StackId, Version, job::JobType, resource::Environment,
+};
+use kit::{clock, grpc::PeerCall};
+use rpc::registry::{
+    BeginFeatureJobRequest, BeginFeatureJobResponse, EndFeatureJobRequest, FeatureJob,
+    registry_client::RegistryClient,
+};
+use saga::{Progress, Step, StepCx};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::App;
+
+/// What a job that activates is told.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Activate {
+    pub(crate) entity_id: EntityId,
+    pub(crate) feature_id: Slug,
+    pub(crate) feature_version: Version,
+    pub(crate) environment: Environment,
+}
+
+/// What a job that deactivates is told.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Deactivate {
+    pub(crate) entity_id: EntityId,
+    pub(crate) feature_id: Slug,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) feature_version: Option<Version>,
+    pub(crate) environment: Environment,
+    #[serde(default)]
+    pub(crate) delete_data: bool,
+}
+
+/// Either of the two.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    entity_id: EntityId,
+    feature_id: Slug,
+    feature_version: Option<Version>,
+    environment: Environment,
+    #[serde(default)]
+    delete_data: bool,
+}
+
+/// What the registry said when the job began.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Plan {
+    stack: StackId,
+    /// Whose the resources are.
+    owner: String,
+    has_service: bool,
+    /// What the service is to run when the job is done, and when it is undone; none where it is not to run.
+    version: Option<Version>,
+    version_before: Option<Version>,
+    own_version_before: Option<Version>,
+    has_data: bool,
+    shares_data: bool,
+}
+
+impl TryFrom<BeginFeatureJobResponse> for Plan {
+    type Error = Error;
+
+    fn try_from(said: BeginFeatureJobResponse) -> Result<Self> {
+        Ok(Self {
+            stack: rpc::parse("stack_id", &said.stack_id)?,
+            owner: said.owner_id,
+            has_service: said.has_service,
+            version: rpc::parse_optional("version", said.version.as_deref())?,
+            version_before: rpc::parse_optional("version_before", said.version_before.as_deref())?,
+            own_version_before: rpc::parse_optional(
+                "own_version_before",
+                said.own_version_before.as_deref(),
+            )?,
+            has_data: said.has_data,
+            shares_data: said.shares_data,
+        })
+    }
+}
+
+impl Asked {
+    /// What only one job may work on at a time.
+    fn thing(&self, cx: &StepCx) -> String {
+        format!("{}/{}/{}", cx.subject, self.feature_id, self.environment)
+    }
+
+    fn job(self, cx: &StepCx, kind: JobType) -> FeatureJob {
+        FeatureJob {
+            platform_id: cx.subject.clone(),
+            entity_id: self.entity_id.to_string(),
+            feature_id: self.feature_id.to_string(),
+            environment: self.environment.to_string(),
+            job_id: cx.saga_id.to_string(),
+            r#type: kind.to_string(),
+            feature_version: self.feature_version.map(|version| version.to_string()),
+        }
+    }
+}
+
+const BEGIN: &str = "begin";
+
+/// The first step of both: waits for its turn, and tells the registry. Undone, which is last, it tells how it ended.
+struct Begin(JobType);
+
+#[async_trait]
+impl Step<App> for Begin {
+    fn name(&self) -> &'static str {
+        BEGIN
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let asked: Asked = cx.input()?;
+        if !turn::take(app, cx, &asked.thing(cx)).await? {
+            let on = "another job for the same feature".to_owned();
+            return Ok(Progress::Waiting { on, ask_again: patience(cx) });
+        }
+        let message = BeginFeatureJobRequest { job: Some(asked.job(cx, self.0)) };
+        let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+        let answer = RegistryClient::new(app.registry.channel()).begin_feature_job(request).await;
+        let said = app.registry.answer(answer)?;
+        if said.superseded {
+            return Err(Error::new(
+                Kind::InvalidTransition,
+                "a newer request has taken the place of this one",
+            ));
+        }
+        Progress::done(Plan::try_from(said)?)
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
+        let plan: Option<Plan> = cx.own_output()?;
+        let before = plan.and_then(|plan| plan.own_version_before);
+        let told = EndFeatureJobRequest {
+            error: Some(cx.error.clone().unwrap_or_else(|| "it was undone".to_owned())),
+            own_version_before: before.map(|version| version.to_string()),
+            ..EndFeatureJobRequest::default()
+        };
+        end(app, cx, self.0, told).await
+    }
+
+    fn undo_unbegun(&self) -> bool {
+        true
+    }
+}
+
+/// The longer a job has waited, the less often it asks: however many wait, few ask at a time.
+fn patience(cx: &StepCx) -> Duration {
+    let asked = cx.saga_id.get_timestamp().map(|at| at.to_unix().0).unwrap_or_default();
+    let age = clock::now().timestamp().saturating_sub(i64::try_from(asked).unwrap_or_default());
+    let quarter = Duration::from_secs(u64::try_from(age).unwrap_or_default()) / 4;
+    quarter.clamp(Duration::from_millis(100), Duration::from_secs(5))
+}
+
+/// Tells the registry how the job ended.
+async fn end(app: &App, cx: &StepCx, kind: JobType, told: EndFeatureJobRequest) -> Result<()> {
+    let job = cx.input::<Asked>()?.job(cx, kind);
+    let message = EndFeatureJobRequest { job: Some(job), ..told };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    app.registry.answer(RegistryClient::new(app.registry.channel()).end_feature_job(request).await)?;
+    Ok(())
+}
+
+fn platform(cx: &StepCx) -> Result<PlatformId> {
+    cx.subject.parse().map_err(Error::internal)
+}
