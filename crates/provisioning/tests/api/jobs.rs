@@ -1,84 +1,16 @@
 //! Jobs over HTTP, with a real registry and a provider that does as it is told.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
-use provisioning::{
-    Provisioning,
-    providers::{
-        Clock, ResourceKind,
-        fake::{Action, FakeProvider, Fault, Operation, Rule},
-    },
+use provisioning::providers::{
+    ResourceKind,
+    fake::{Action, Fault, Operation, Rule},
 };
-use registry::Registry;
-use serde_json::{Value, json};
-use tempfile::TempDir;
-use testkit::{Keys, TestDb, TestService};
+use serde_json::json;
 
-struct System {
-    registry: TestService,
-    provisioning: TestService,
-    provider: FakeProvider,
-    _folder: TempDir,
-}
+use crate::system::System;
 
-impl System {
-    async fn start() -> Self {
-        let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
-        let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let url = json!({ "url": format!("http://127.0.0.1:{port}") });
-        let set = json!({ "service": { "provisioning": url } });
-        let registry =
-            TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
-        let set = json!({ "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": {
-            "provider": "fake", "data_dir": folder.path(),
-            "registry": { "url": format!("http://{}", registry.grpc) },
-            "engine": { "concurrency": 8, "lease": "1s", "poll": "20ms" },
-        }});
-        let db = TestDb::of::<Provisioning>().await;
-        let provisioning = TestService::start_on::<Provisioning>(db, keys, set).await;
-        Self { registry, provisioning, provider, _folder: folder }
-    }
-
-    async fn platform(&self, slug: &str) -> String {
-        let made = self
-            .registry
-            .post("/api/v1/platforms", json!({ "name": "Acme", "slug": slug }))
-            .await
-            .expect(201);
-        made["id"].as_str().unwrap().to_owned()
-    }
-
-    async fn provision(&self, platform: &str) -> String {
-        let body =
-            json!({ "platformId": platform, "planTier": "starter", "billingEmail": "pay@acme.example" });
-        let queued = self.provisioning.post("/api/v1/provision/platform", body).await.expect(202);
-        assert_eq!(queued["status"], "QUEUED");
-        queued["jobId"].as_str().unwrap().to_owned()
-    }
-
-    async fn job(&self, id: &str) -> Value {
-        self.provisioning.get(&format!("/api/v1/provision/jobs/{id}")).await.expect(200)
-    }
-
-    async fn job_in(&self, id: &str, status: &str) -> Value {
-        for _ in 0..1500 {
-            let job = self.job(id).await;
-            if job["status"] == status {
-                return job;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("never {status}: {}", self.job(id).await)
-    }
-
-    async fn resources(&self, platform: &str) -> Vec<Value> {
-        let list = self.registry.get(&format!("/api/v1/platforms/{platform}/resources")).await.expect(200);
-        list["data"].as_array().unwrap().clone()
-    }
-}
-
-fn refuse(kind: ResourceKind, operation: Operation) -> Rule {
+pub(crate) fn refuse(kind: ResourceKind, operation: Operation) -> Rule {
     Rule::new(Action::Fail(Fault::Permanent("quota of the account is used up".to_owned())))
         .on(operation)
         .kind(kind)

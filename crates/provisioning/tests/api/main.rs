@@ -2,6 +2,10 @@
 
 // Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
 #[cfg(test)]
+mod features;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod providers;
+#[cfg(test)]
+mod system;

@@ -68,6 +68,7 @@ pub(crate) struct Activation {
     pub(crate) live_version: Option<Version>,
     #[serde(skip)]
     pub(crate) live_package: Option<String>,
+    /// Where its service was reached last.
     #[serde(skip)]
     pub(crate) service_url: Option<String>,
     #[serde(skip)]

@@ -217,7 +217,7 @@ fn ended_activation(
     match event {
         E::Complete => after.completed(outcome),
         E::Revert => after.reverted(ran),
-        E::Fail => (after.live_version, after.live_package, after.service_url) = (None, None, None),
+        E::Fail => (after.live_version, after.live_package) = (None, None),
         E::Remove => after.removed(outcome.gives_up_data),
         _ => after.restored(),
     }
@@ -236,7 +236,6 @@ impl Activation {
 
     fn removed(&mut self, gives_up_data: bool) {
         self.deactivated_at = Some(self.updated_at);
-        self.service_url = None;
         self.has_data &= !gives_up_data;
     }
 

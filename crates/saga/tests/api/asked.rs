@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use domain::Kind;
 use kit::WriteCtx;
-use saga::{Cause, Interpose, Point, SagaStatus, StepStatus, Verdict};
+use saga::{Cause, Interpose, Point, Progress, SagaStatus, Step, StepCx, StepStatus, Verdict};
 use uuid::Uuid;
 
 use crate::{
-    steps::{Act, Gate},
+    steps::{Act, App, Gate},
     world::{STOP, UNDO, World, statuses},
 };
 
@@ -26,6 +27,41 @@ async fn before_it_began() {
     assert_eq!(world.calls(id).await, [""; 0]);
     assert!(!world.ask_undo(id).await, "there is nothing left to undo");
     assert!(!world.ask_undo(Uuid::nil()).await, "there is no such saga");
+}
+
+/// A first step that has to tell someone how it went.
+struct Teller;
+
+#[async_trait]
+impl Step<App> for Teller {
+    fn name(&self) -> &'static str {
+        "a"
+    }
+
+    async fn run(&self, _: &App, _: &StepCx) -> domain::Result<Progress> {
+        Progress::done(())
+    }
+
+    async fn undo(&self, app: &App, cx: &StepCx) -> domain::Result<()> {
+        assert_eq!(cx.own_output::<()>()?, None);
+        app.note(cx, "undo", "a").await
+    }
+
+    fn undo_unbegun(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn before_it_began_someone_is_told_all_the_same() {
+    let world = World::new().await;
+    let engine = world.engine(|setup| setup.definitions[0].steps[0] = Box::new(Teller));
+    let id = world.begin(UNDO).await;
+    assert!(world.ask_undo(id).await);
+    let told = world.settle(&engine, id).await;
+    assert_eq!((told.saga.status, told.saga.cause), (SagaStatus::Undone, Some(Cause::Cancelled)));
+    assert_eq!(statuses(&told), [StepStatus::Compensated, StepStatus::Skipped, StepStatus::Skipped]);
+    assert_eq!(world.calls(id).await, ["undo a"]);
 }
 
 #[tokio::test]

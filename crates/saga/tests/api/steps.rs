@@ -117,7 +117,7 @@ impl Drop for UnderWay<'_> {
 
 impl App {
     /// Notes that a step was called.
-    async fn note(&self, cx: &StepCx, call: &str, step: &str) -> Result<()> {
+    pub(crate) async fn note(&self, cx: &StepCx, call: &str, step: &str) -> Result<()> {
         sql_query("INSERT INTO calls (saga_id, call, step, by, attempt) VALUES ($1, $2, $3, $4, $5)")
             .bind::<t::Uuid, _>(cx.saga_id)
             .bind::<t::Text, _>(call)

@@ -1,5 +1,5 @@
-//! DEACTIVATE_FEATURE: the service of a feature taken down, if no other entity runs it. What cannot be taken down stops
-//! the job there, for someone to retry.
+//! DEACTIVATE_FEATURE: the service of a feature taken down, if no other entity runs it. If it cannot be, it is put up
+//! again, and the feature is active as before.
 
 use async_trait::async_trait;
 use domain::{Result, job::JobType};
@@ -15,7 +15,7 @@ pub(crate) fn definition() -> Definition<App> {
         kind: JobType::DeactivateFeature.as_str(),
         version: 1,
         steps: vec![Box::new(begin), Box::new(Dns), Box::new(Worker), Box::new(Data), Box::new(Report)],
-        on_failure: OnFailure::Stop,
+        on_failure: OnFailure::Undo,
     }
 }
 
@@ -89,7 +89,7 @@ impl Step<App> for Data {
         }
     }
 
-    /// What is deleted does not come back.
+    /// What is deleted does not come back. It goes last, when nothing else is left that could fail but the report.
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
         Ok(())
     }

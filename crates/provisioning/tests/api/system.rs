@@ -1,0 +1,102 @@
+//! A registry and provisioning on real sockets, with a provider that does as it is told.
+
+use std::{net::TcpListener, time::Duration};
+
+use provisioning::{
+    Provisioning,
+    providers::{Clock, fake::FakeProvider},
+};
+use registry::Registry;
+use saga::Interpose;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::{Keys, TestDb, TestService};
+
+pub(crate) struct System {
+    pub(crate) registry: TestService,
+    pub(crate) provisioning: TestService,
+    pub(crate) provider: FakeProvider,
+    _folder: TempDir,
+}
+
+/// A registry whose peer is not there yet.
+pub(crate) struct Registered {
+    pub(crate) registry: TestService,
+    keys: Keys,
+    port: u16,
+}
+
+impl Registered {
+    pub(crate) async fn start() -> Self {
+        let keys = Keys::new();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = json!({ "url": format!("http://127.0.0.1:{port}") });
+        let set = json!({ "service": { "provisioning": url } });
+        let db = TestDb::of::<Registry>().await;
+        let registry = TestService::start_on::<Registry>(db, keys.clone(), set).await;
+        Self { registry, keys, port }
+    }
+
+    /// Starts provisioning, with something that interferes with its jobs.
+    pub(crate) async fn provision(self, interpose: Option<Interpose>) -> System {
+        let Self { registry, keys, port } = self;
+        let folder = tempfile::tempdir().unwrap();
+        let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
+        let set = json!({ "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": {
+            "provider": "fake", "data_dir": folder.path(),
+            "registry": { "url": format!("http://{}", registry.grpc) },
+            "engine": { "concurrency": 8, "lease": "1s", "poll": "20ms" },
+        }});
+        let db = TestDb::of::<Provisioning>().await;
+        let provisioning =
+            TestService::start_built::<Provisioning, _>(db, keys, set, |settings, shutdown| {
+                Provisioning::build_interposed(settings, shutdown, interpose)
+            })
+            .await;
+        System { registry, provisioning, provider, _folder: folder }
+    }
+}
+
+impl System {
+    pub(crate) async fn start() -> Self {
+        Registered::start().await.provision(None).await
+    }
+
+    pub(crate) async fn platform(&self, slug: &str) -> String {
+        let made = self
+            .registry
+            .post("/api/v1/platforms", json!({ "name": "Acme", "slug": slug }))
+            .await
+            .expect(201);
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn provision(&self, platform: &str) -> String {
+        let body =
+            json!({ "platformId": platform, "planTier": "starter", "billingEmail": "pay@acme.example" });
+        let queued = self.provisioning.post("/api/v1/provision/platform", body).await.expect(202);
+        assert_eq!(queued["status"], "QUEUED");
+        queued["jobId"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn job(&self, id: &str) -> Value {
+        self.provisioning.get(&format!("/api/v1/provision/jobs/{id}")).await.expect(200)
+    }
+
+    pub(crate) async fn job_in(&self, id: &str, status: &str) -> Value {
+        for _ in 0..1500 {
+            // One that was asked for elsewhere may be yet to come.
+            let job = self.provisioning.get(&format!("/api/v1/provision/jobs/{id}")).await.body;
+            if job["status"] == status {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never {status}: {}", self.job(id).await)
+    }
+
+    pub(crate) async fn resources(&self, platform: &str) -> Vec<Value> {
+        let list = self.registry.get(&format!("/api/v1/platforms/{platform}/resources")).await.expect(200);
+        list["data"].as_array().unwrap().clone()
+    }
+}
