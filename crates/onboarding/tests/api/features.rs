@@ -1,0 +1,68 @@
+//! A feature of an onboarded platform, from its stack's template to the manifest, through all services.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::system::System;
+
+#[tokio::test]
+async fn a_feature_is_activated_shown_and_deactivated() {
+    let system = System::start().await;
+    let body = json!({ "name": "shop", "displayName": "Shop", "description": "Sells" });
+    system.stacks.post("/api/v1/stacks", body).await.expect(201);
+    let definition = json!({ "schemaVersion": 1, "displayName": "Shop", "features": [
+            { "id": "cart", "version": "1.0.0", "package": "@shop/cart", "required": true, "permissions": ["cart:read"] }
+        ], "resources": { "d1": true, "r2": false, "kv": false, "queue": false } });
+    let version = json!({ "version": "1.0.0", "stackDefinition": definition, "nnoSdkVersion": "1.0.0" });
+    system.stacks.post("/api/v1/stacks/shop/versions", version).await.expect(201);
+    let session = system.ended(&system.onboard("acme").await).await;
+    let platform = session["platformId"].as_str().unwrap();
+    let at = |path: &str| format!("/api/v1/platforms/{platform}/{path}");
+    let registry = &system.registry;
+    let made = |answer: Value| answer["id"].as_str().unwrap().to_owned();
+    let tenant = json!({ "name": "Tenant", "slug": "tenant", "type": "tenant" });
+    let tenant = made(registry.post(&at("entities"), tenant).await.expect(201));
+    let stack = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
+    let stack = made(registry.post(&at("stacks"), stack).await.expect(201));
+
+    let of_tenant = |path: &str| at(&format!("entities/{tenant}/{path}"));
+    let shown = async |features: Value| {
+        for _ in 0..1500 {
+            let manifest = registry.get(&of_tenant("manifest?env=stg")).await.expect(200);
+            if manifest["features"] == features {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{}", registry.get(&of_tenant("manifest?env=stg")).await.body)
+    };
+    let body = json!({ "featureId": "cart", "version": "1.0.0", "environment": "stg" });
+    registry.post(&of_tenant("features/activate"), body).await.expect(202);
+    let url = format!("https://cart.svc.stg.{stack}.{platform}.nno.localhost");
+    shown(json!([{ "id": "cart", "version": "1.0.0", "package": "@shop/cart", "serviceUrl": url, "status": "active" }]))
+        .await;
+    let owned = registry.get(&of_tenant("resources")).await.expect(200);
+    let mut names: Vec<_> =
+        owned["data"].as_array().unwrap().iter().map(|one| one["cfName"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, [format!("{platform}-{stack}-cart-db-stg"), format!("{platform}-{stack}-cart-stg")]);
+    let build = registry.get(&at("builds/latest?env=stg")).await.expect(200);
+    assert_eq!(
+        (&build["buildStatus"], &build["triggeredBy"]),
+        (&json!("success"), &json!("feature_activation"))
+    );
+
+    let body = json!({ "featureId": "cart", "environment": "stg", "deleteData": true });
+    registry.post(&of_tenant("features/deactivate"), body).await.expect(200);
+    shown(json!([])).await;
+    for _ in 0..1500 {
+        if registry.get(&of_tenant("features/cart?env=stg")).await.expect(200)["status"] == "deactivated" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(registry.get(&of_tenant("resources")).await.expect(200)["pagination"]["total"], 0);
+    // What onboarding made: d1, worker, its secret, two host names, the repository.
+    assert_eq!(system.provider.live().await.unwrap().len(), 6);
+}
