@@ -48,8 +48,7 @@ mod tests {
     #[tokio::test]
     async fn a_reserved_port_can_be_listened_on_and_is_given_to_nobody_else() {
         let reserved = Reserved::on_loopback().unwrap();
-        let others: Vec<_> =
-            (0..500).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
+        let others: Vec<_> = (0..500).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
         let ports: HashSet<_> = others.iter().map(|other| other.local_addr().unwrap().port()).collect();
         assert!(!ports.contains(&reserved.address.port()));
         let first = TcpListener::bind(reserved.address).unwrap();

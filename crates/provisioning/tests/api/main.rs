@@ -2,10 +2,14 @@
 
 // Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
 #[cfg(test)]
+mod feature_failures;
+#[cfg(test)]
 mod features;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod providers;
+#[cfg(test)]
+mod shop;
 #[cfg(test)]
 mod system;

@@ -6,7 +6,7 @@ use kit::{db::migrate, service::Service};
 use registry::Registry;
 use testkit::TestDb;
 
-use crate::{features::Feature, world::World};
+use crate::{feature::Feature, world::World};
 
 #[derive(QueryableByName)]
 struct Line {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use testkit::Response;
 
 use crate::{
-    features::Feature,
+    feature::Feature,
     world::{World, resource_body},
 };
 

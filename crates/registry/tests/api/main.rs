@@ -18,6 +18,10 @@ mod entities;
 #[cfg(test)]
 mod every_operation;
 #[cfg(test)]
+mod feature;
+#[cfg(test)]
+mod feature_jobs;
+#[cfg(test)]
 mod features;
 #[cfg(test)]
 mod grpc;

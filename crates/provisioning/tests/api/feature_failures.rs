@@ -1,0 +1,170 @@
+//! Jobs for features whose steps fail, are done twice, or are cut off.
+
+use std::{sync::Arc, time::Duration};
+
+use provisioning::providers::{ResourceKind, fake::Operation};
+use saga::{Interpose, Point, Verdict};
+use serde_json::{Value, json};
+
+use crate::{
+    jobs::refuse,
+    shop::{REMOVAL, STEPS, Shop, broken, troubled},
+    system::{Registered, System},
+};
+
+#[tokio::test]
+async fn every_step_that_fails_for_good_is_undone() {
+    let (trouble, interpose) = troubled();
+    let system = Registered::start().await.provision(Some(interpose)).await;
+    for (n, step) in STEPS.into_iter().enumerate() {
+        for point in [Point::AfterIntent, Point::AfterEffect] {
+            let why = format!("{step} {point:?}");
+            *trouble.lock().unwrap() = Some((step, false, point, broken));
+            let shop = Shop::new(&system, &format!("p-{n}-{}", point as u8)).await;
+            let job = shop.activate("1.0.0").await;
+            let now = shop.when(&["failed"]).await;
+            assert!(now["error"].as_str().unwrap().contains("broken on purpose"), "{why}: {now}");
+            system.job_in(&job, "ROLLED_BACK").await;
+            shop.assert_nothing_left(&why).await;
+            // A build that its last step had ended well has failed after all; one that never began has failed too.
+            assert_eq!(shop.builds().await, ["failed"], "{why}");
+            *trouble.lock().unwrap() = None;
+            shop.activate("1.0.0").await;
+            shop.active("1.0.0").await;
+            shop.assert_whole(&why).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_that_fails_leaves_what_ran() {
+    let (trouble, interpose) = troubled();
+    let system = Registered::start().await.provision(Some(interpose)).await;
+    let shop = Shop::new(&system, "acme").await;
+    shop.activate("1.0.0").await;
+    shop.active("1.0.0").await;
+    let (deployed, shown) = (shop.deployment().await, shop.manifest().await);
+    for step in STEPS {
+        *trouble.lock().unwrap() = Some((step, false, Point::AfterEffect, broken));
+        let job = shop.activate("2.0.0").await;
+        system.job_in(&job, "ROLLED_BACK").await;
+        let now = shop.active("1.0.0").await;
+        assert!(now["error"].as_str().unwrap().contains("broken on purpose"), "{step}: {now}");
+        assert_eq!(
+            (shop.deployment().await, shop.manifest().await),
+            (deployed.clone(), shown.clone()),
+            "{step}"
+        );
+        shop.assert_whole(step).await;
+    }
+    *trouble.lock().unwrap() = None;
+    shop.activate("2.0.0").await;
+    let now = shop.active("2.0.0").await;
+    assert_eq!(now["error"], Value::Null);
+    assert_ne!(shop.deployment().await, deployed);
+    // What the operator takes back is the version before.
+    let job = shop.activate("3.0.0").await;
+    shop.active("3.0.0").await;
+    system.job_in(&job, "COMPLETED").await;
+    system.provisioning.post(&format!("/api/v1/provision/jobs/{job}/cancel"), json!({})).await.expect(200);
+    system.job_in(&job, "ROLLED_BACK").await;
+    shop.active("2.0.0").await;
+    shop.assert_whole("taken back").await;
+}
+
+#[tokio::test]
+async fn every_step_twice_leaves_one_of_everything() {
+    let twice: Interpose =
+        Arc::new(|_, _, point| if point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
+    let system = Registered::start().await.provision(Some(twice)).await;
+    let shop = Shop::new(&system, "twice").await;
+    shop.activate("1.0.0").await;
+    shop.active("1.0.0").await;
+    shop.assert_whole("made twice").await;
+    assert_eq!(shop.builds().await, ["success"]);
+    shop.deactivate(true).await;
+    shop.when(&["deactivated"]).await;
+    shop.assert_nothing_left("removed twice").await;
+    system.provider.follow([refuse(ResourceKind::DnsRecord, Operation::Ensure)]).await.unwrap();
+    shop.activate("1.0.0").await;
+    shop.when(&["failed"]).await;
+    shop.assert_nothing_left("undone twice").await;
+}
+
+#[tokio::test]
+async fn a_runner_that_dies_is_succeeded() {
+    let (trouble, interpose) = troubled();
+    let system = Registered::start().await.provision(Some(interpose)).await;
+    let shop = Shop::new(&system, "dies").await;
+    for (activation, removal) in STEPS.into_iter().zip(REMOVAL) {
+        *trouble.lock().unwrap() = Some((activation, false, Point::AfterEffect, || Verdict::Die));
+        shop.activate("1.0.0").await;
+        shop.active("1.0.0").await;
+        shop.assert_whole(activation).await;
+        *trouble.lock().unwrap() = Some((removal, false, Point::AfterEffect, || Verdict::Die));
+        shop.deactivate(true).await;
+        shop.when(&["deactivated"]).await;
+        shop.assert_nothing_left(removal).await;
+    }
+}
+
+#[tokio::test]
+async fn a_removal_that_fails_is_undone_and_one_that_is_done_can_be_taken_back() {
+    let (trouble, interpose) = troubled();
+    let system = Registered::start().await.provision(Some(interpose)).await;
+    let shop = Shop::new(&system, "acme").await;
+    shop.activate("1.0.0").await;
+    shop.active("1.0.0").await;
+    let (deployed, shown) = (shop.deployment().await, shop.manifest().await);
+    let newest = async |status: &str| {
+        let list = format!("/api/v1/provision/jobs?platformId={}", shop.platform);
+        let jobs = system.provisioning.get(&list).await.expect(200);
+        assert_eq!(jobs["data"][0]["type"], "DEACTIVATE_FEATURE");
+        system.job_in(jobs["data"][0]["id"].as_str().unwrap(), status).await
+    };
+    for step in REMOVAL {
+        *trouble.lock().unwrap() = Some((step, false, Point::AfterEffect, broken));
+        shop.deactivate(false).await;
+        let now = shop.active("1.0.0").await;
+        assert!(now["error"].as_str().unwrap().contains("broken on purpose"), "{step}: {now}");
+        newest("ROLLED_BACK").await;
+        shop.assert_whole(step).await;
+        assert_eq!(
+            (shop.deployment().await, shop.manifest().await),
+            (deployed.clone(), shown.clone()),
+            "{step}"
+        );
+        assert_eq!(shop.builds().await[0], "failed", "{step}");
+    }
+    *trouble.lock().unwrap() = None;
+    shop.deactivate(false).await;
+    shop.when(&["deactivated"]).await;
+    assert_eq!(shop.live().await, ["d1"]);
+    let job = newest("COMPLETED").await;
+    let path = format!("/api/v1/provision/jobs/{}/cancel", job["id"].as_str().unwrap());
+    system.provisioning.post(&path, json!({})).await.expect(200);
+    newest("ROLLED_BACK").await;
+    shop.active("1.0.0").await;
+    shop.assert_whole("taken back").await;
+    assert_eq!((shop.deployment().await, shop.manifest().await), (deployed, shown));
+}
+
+#[tokio::test]
+async fn cancelled_at_whatever_moment_it_fails_and_leaves_nothing() {
+    let system = System::start().await;
+    for pause in [0, 5, 20, 60, 150] {
+        let shop = Shop::new(&system, &format!("p-{pause}")).await;
+        let job = shop.activate("1.0.0").await;
+        let path = format!("/api/v1/provision/jobs/{job}");
+        while system.provisioning.get(&path).await.status == 404 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        system.provisioning.post(&format!("{path}/cancel"), json!({})).await.expect(200);
+        system.job_in(&job, "ROLLED_BACK").await;
+        let now = shop.when(&["failed"]).await;
+        assert!(now["error"].as_str().unwrap().contains("cancelled by operator"), "{now}");
+        shop.assert_nothing_left(&pause.to_string()).await;
+        assert_eq!(shop.builds().await, ["failed"]);
+    }
+}
