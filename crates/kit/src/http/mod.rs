@@ -9,7 +9,7 @@ mod health;
 mod server;
 
 pub use answer::{Answer, HttpError, HttpResult, Paged, Pagination, Success, read};
-pub use document::{ErrorEnvelope, document};
+pub use document::{ErrorEnvelope, document, error_response, name_aliases, response_name};
 pub use entry::{RouteName, enter, request_id};
 pub use extract::{Command, ListQuery, NoBody, Path, Query};
 pub use health::{Probe, configure as health};
