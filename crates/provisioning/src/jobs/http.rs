@@ -62,7 +62,7 @@ pub(crate) struct JobsQuery {
 }
 
 /// Provision a platform's infrastructure.
-#[utoipa::path(operation_id = "provisionPlatform", request_body(content = ProvisionPlatform), responses((status = 202, body = Queued)))]
+#[utoipa::path(operation_id = "queuePlatformProvisioning", request_body(content = ProvisionPlatform), responses((status = 202, body = Queued)))]
 #[post("/platform")]
 pub(crate) async fn provision_platform(app: Data<App>, command: Command<ProvisionPlatform>) -> HttpResult {
     let body = command.body;
@@ -79,7 +79,7 @@ pub(crate) async fn provision_platform(app: Data<App>, command: Command<Provisio
 }
 
 /// Take a platform's infrastructure down.
-#[utoipa::path(operation_id = "deprovisionPlatform", request_body(content = DeprovisionPlatform), responses((status = 202, body = Queued)))]
+#[utoipa::path(operation_id = "queuePlatformDeprovisioning", request_body(content = DeprovisionPlatform), responses((status = 202, body = Queued)))]
 #[post("/platform/deprovision")]
 pub(crate) async fn deprovision_platform(
     app: Data<App>,
