@@ -5,9 +5,12 @@ most of the requests that keep to the document get the ids of one of them. Which
 same request is always about the same thing, so that what was found can be found again.
 """
 
+import atexit
+import collections
 import json
 import os
 import time
+import urllib.error
 import urllib.request
 import zlib
 
@@ -18,7 +21,7 @@ KEY = os.environ["NNO_OPERATOR_KEY"]
 # What requests that change and read are about, and what those that end something are about.
 LASTING, SCRAP = 4, 12
 ENDINGS = ("/suspend", "/cancel", "/delete", "/deprovision")
-DEFINITION = {"schemaVersion": 1, "displayName": "Kit", "features": [], "resources": {"d1": True}}
+DEFINITION = {"schemaVersion": 1, "displayName": "Kit", "features": [], "resources": dict.fromkeys(("d1", "r2", "kv", "queue"), True)}
 
 
 def call(method, path, body=None):
@@ -28,8 +31,11 @@ def call(method, path, body=None):
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as refusal:
+        raise SystemExit(f"{method} {path}: {refusal.code} {refusal.read().decode()}") from None
 
 
 def onboarded():
@@ -56,6 +62,8 @@ def world(number):
     platform = call("POST", "/api/v1/platforms", {"name": slug, "slug": slug})["id"]
     base = f"/api/v1/platforms/{platform}"
     tenant = call("POST", f"{base}/entities", {"type": "tenant", "name": "T", "slug": "t"})["id"]
+    leaf = {"type": "subtenant", "name": "L", "slug": "l", "parentId": tenant}
+    leaf = call("POST", f"{base}/entities", leaf)["id"]
     stack = call("POST", f"{base}/stacks", {"tenantId": tenant, "name": "own"})["id"]
     resource = {
         "stackId": stack,
@@ -74,11 +82,13 @@ def world(number):
     record = call("POST", f"{base}/stacks/{stack}/dns", record)["id"]
     call("POST", f"{base}/resources/{resource}/secrets/TOKEN", {"status": "set"})
     call("POST", "/api/v1/stacks", {"name": slug, "displayName": slug, "description": "Made to be tried"})
-    call("POST", f"/api/v1/stacks/{slug}/versions", {"version": "1.0.0", "stackDefinition": DEFINITION})
+    version = {"version": "1.0.0", "nnoSdkVersion": "1.0.0", "stackDefinition": DEFINITION}
+    call("POST", f"/api/v1/stacks/{slug}/versions", version)
     return {
         "platformId": platform,
         "entityId": tenant,
         "tenantId": tenant,
+        "leafId": leaf,
         "stackId": stack,
         "resourceId": resource,
         "dnsId": record,
@@ -116,8 +126,10 @@ def before_call(context, case, kwargs):
     number = zlib.crc32(told.encode())
     chosen = WORLDS[LASTING + number % SCRAP] if ends_something(case) else WORLDS[number % LASTING]
     number //= LASTING * SCRAP
-    if "{buildId}" in case.path or "{jobId}" in case.path or "{onboardingId}" in case.path:
+    if any(part in case.path for part in ("/builds", "{jobId}", "{onboardingId}")):
         chosen = ONBOARDED
+    elif case.method == "DELETE" and case.path.endswith("{entityId}"):
+        chosen = {**chosen, "entityId": chosen["leafId"]}
     # One in eight keeps what was made up for it, ids that name nothing among them.
     if number % 8 == 0:
         return
@@ -133,3 +145,22 @@ def before_call(context, case, kwargs):
     # Made-up tags never match; with them nothing would ever be written.
     if number % 5 and case.headers:
         case.headers.pop("If-Match", None)
+
+
+ANSWERS = collections.defaultdict(collections.Counter)
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    ANSWERS[f"{case.operation.method.upper()} {case.operation.path}"][response.status_code] += 1
+
+
+@atexit.register
+def say_how_deep_it_went():
+    """An operation that only ever refused was hardly tried."""
+    if os.environ.get("NNO_FUZZ_VERBOSE"):
+        for name, answers in sorted(ANSWERS.items()):
+            print(name, *(f"{status}: {count}" for status, count in sorted(answers.items())), sep="  ")
+    refused = sorted(name for name, answers in ANSWERS.items() if min(answers) >= 300)
+    total = sum(answers.total() for answers in ANSWERS.values())
+    print(f"{total} requests; operations that refused all of theirs: {', '.join(refused) or 'none'}")
