@@ -22,6 +22,8 @@ enum Command {
     Serve,
     /// Print the effective settings as JSON, secrets redacted.
     Config,
+    /// Print the OpenAPI document of all services.
+    Openapi,
     /// Ask the running gateway whether it and the services are ready; ends with 0 if so.
     Healthcheck,
 }
@@ -29,11 +31,12 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    let settings: Settings = config::load(DEFAULTS, cli.config.as_deref())?;
+    let settings = || config::load::<Settings>(DEFAULTS, cli.config.as_deref());
     match cli.command {
-        Command::Serve => serve(settings).await,
-        Command::Config => print(&settings),
-        Command::Healthcheck => service::healthcheck(settings.http.bind).await,
+        Command::Serve => serve(settings()?).await,
+        Command::Config => print(&settings()?),
+        Command::Openapi => print(&gateway::document()?),
+        Command::Healthcheck => service::healthcheck(settings()?.http.bind).await,
     }
 }
 
@@ -50,7 +53,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "what a command was asked for")]
-fn print(settings: &Settings) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(settings)?);
+fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }

@@ -34,6 +34,7 @@ use tracing::Instrument;
 
 use crate::{
     auth::Authenticator,
+    docs::Docs,
     headers,
     routes::{self, Upstream},
     settings::GatewaySettings,
@@ -41,7 +42,7 @@ use crate::{
 };
 
 /// The methods that are passed on.
-const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /// More than any client needs; with ours added it stays under what the services can read.
 const MAX_HEADERS: usize = 64;
 
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) authenticator: Authenticator,
     pub(crate) signer: Signer,
     pub(crate) addresses: HashMap<Upstream, Uri>,
+    pub(crate) docs: Arc<Docs>,
     pub(crate) http: HttpSettings,
     pub(crate) settings: GatewaySettings,
 }
@@ -79,12 +81,9 @@ fn refuse(request: &HttpRequest, error: &Error, unread: ClientBody) -> HttpRespo
     let mut answer = error::response(error, &request_id(request)).map_body(|_, body| {
         body.try_into_bytes().map_or_else(|body| body, |text| Refusal::new(text, unread).boxed())
     });
-    let (name, value) = match error.kind() {
-        Kind::Unauthorized => (header::WWW_AUTHENTICATE, "Bearer"),
-        Kind::MethodNotAllowed => (header::ALLOW, METHODS),
-        _ => return answer,
-    };
-    answer.headers_mut().insert(name, header::HeaderValue::from_static(value));
+    if error.kind() == Kind::Unauthorized {
+        answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    }
     answer
 }
 
@@ -121,11 +120,15 @@ impl Proxy {
         let shared = &self.shared;
         // The caller first: a stranger learns nothing of what is here.
         let caller = shared.authenticator.caller(request.headers()).await?;
-        let target = routes::find(request.uri().path())?;
+        let (path, method) = (request.uri().path(), request.method());
+        let refusal = || shared.docs.paths.refusal(path, method.as_str());
+        let target = match routes::find(path) {
+            Err(_) if routes::OWN.contains(&path) => return Err(refusal()),
+            found => found?,
+        };
         request.extensions_mut().insert(RouteName(target.name));
-        let method = request.method();
-        if !METHODS.split(", ").any(|known| known == method.as_str()) {
-            return Err(Error::new(Kind::MethodNotAllowed, format!("{method} is not taken")));
+        if !METHODS.contains(&method.as_str()) {
+            return Err(refusal());
         }
         let watch = Watch::new();
         let upload = Upload::of(request, body, &shared.http, &watch)?;

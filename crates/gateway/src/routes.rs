@@ -31,6 +31,9 @@ impl Upstream {
     }
 }
 
+/// What the gateway answers itself.
+pub(crate) const OWN: [&str; 4] = ["/health", "/ready", "/openapi.json", "/docs"];
+
 /// A path and all under it.
 struct Prefix {
     /// What the client asks for.
@@ -54,6 +57,18 @@ const TABLE: &[Prefix] = &[
 
 const fn same(at: &'static str, upstream: Upstream) -> Prefix {
     Prefix { at, upstream, there: at }
+}
+
+/// What clients call a path of a service, as documents write paths; none if they cannot call it.
+pub(crate) fn public(upstream: Upstream, path: &str) -> Option<String> {
+    const ROOTS: [&str; 3] = ["/", "/admin/sessions", "/{onboardingId}"];
+    if upstream == Upstream::Onboarding && ROOTS.contains(&path) {
+        return Some(path.to_owned());
+    }
+    TABLE.iter().filter(|prefix| prefix.upstream == upstream).find_map(|prefix| {
+        let rest = path.strip_prefix(prefix.there)?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| format!("{}{rest}", prefix.at))
+    })
 }
 
 /// Where a request goes.
@@ -185,6 +200,26 @@ mod tests {
         for path in others {
             assert_eq!(find(&path).unwrap_err().kind(), Kind::NotFound, "{path}");
         }
+    }
+
+    #[test]
+    fn what_clients_call_a_path_leads_back_to_it() {
+        let id = Uuid::now_v7().to_string();
+        for (upstream, path) in [
+            (Upstream::Registry, "/api/v1/lookup"),
+            (Upstream::StackRegistry, "/api/v1/stacks/{name}"),
+            (Upstream::Onboarding, "/"),
+            (Upstream::Onboarding, "/admin/sessions"),
+            (Upstream::Onboarding, "/{onboardingId}"),
+            (Upstream::Provisioning, "/api/v1/provision/jobs/{jobId}/retry"),
+        ] {
+            let filled = |path: &str| path.replace("{onboardingId}", &id).replace(['{', '}'], "");
+            let public = public(upstream, path).unwrap();
+            assert_eq!(at(&filled(&public)), Some((upstream, filled(path))), "{path}");
+        }
+        assert_eq!(public(Upstream::Registry, "/api/v1/stacks"), None, "another service's");
+        assert_eq!(public(Upstream::Registry, "/api/v1/lookups"), None);
+        assert_eq!(public(Upstream::Registry, "/"), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 
 use crate::{
     auth::{Authenticator, OperatorKey},
+    docs::Docs,
     headers, health,
     proxy::{self, Proxy, Shared},
     settings::Settings,
@@ -68,6 +69,7 @@ impl Gateway {
                 .app_data(web::Data::new(probes.clone()))
                 .app_data(web::Data::new(Proxy::new(Arc::clone(&shared))))
                 .configure(http::health)
+                .configure(|config| shared.docs.configure(config))
                 .default_service(web::to(proxy::forward))
                 .wrap(from_fn(http::enter))
                 .wrap(from_fn(harden))
@@ -117,6 +119,7 @@ fn shared(settings: &Settings) -> Result<Shared> {
     Ok(Shared {
         authenticator: Authenticator::new(vec![Box::new(key)]),
         addresses: settings.service.upstreams.addresses()?,
+        docs: Arc::new(Docs::new().context("the API's document")?),
         signer: Signer::new(NAME, &KeyPair::read(&settings.identity.keys_dir, NAME)?)?,
         http: settings.http.clone(),
         settings: settings.service.clone(),

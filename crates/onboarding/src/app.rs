@@ -25,6 +25,9 @@ use crate::{sessions, steps};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
+/// Where onboarding is found first; its own root is the second place.
+const PREFIX: &str = "/api/v1/onboarding";
+
 /// What onboarding alone can be told.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -54,9 +57,7 @@ pub struct Onboarding;
 
 /// The routes of all slices, under the platform's API and at the service's own root.
 fn routes(config: &mut ServiceConfig) {
-    config
-        .service(utoipa_actix_web::scope("/api/v1/onboarding").configure(sessions::http))
-        .configure(sessions::root);
+    config.service(utoipa_actix_web::scope(PREFIX).configure(sessions::http)).configure(sessions::root);
 }
 
 impl Service for Onboarding {
@@ -70,7 +71,9 @@ impl Service for Onboarding {
 
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Onboarding API").version("1.0.0").build();
-        http::document(routes, OpenApiBuilder::new().info(info).build())
+        let mut document = http::document(routes, OpenApiBuilder::new().info(info).build());
+        http::name_aliases(&mut document, |path| !path.starts_with(PREFIX));
+        document
     }
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {

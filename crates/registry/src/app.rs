@@ -86,16 +86,7 @@ impl Service for Registry {
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Registry API").version("1.0.0").build();
         let mut document = http::document(routes, OpenApiBuilder::new().info(info).build());
-        // The handlers that are mounted twice name their operations once.
-        for (_, item) in
-            document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with(RESOURCE_ALIASES))
-        {
-            let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
-            for id in operations.into_iter().flatten().filter_map(|operation| operation.operation_id.as_mut())
-            {
-                id.push_str("Alias");
-            }
-        }
+        http::name_aliases(&mut document, |path| path.starts_with(RESOURCE_ALIASES));
         document
     }
 

@@ -16,15 +16,20 @@ pub struct StepView {
     /// How often it was tried.
     pub attempts: i32,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub started_at: Option<DateTime<Utc>>,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub completed_at: Option<DateTime<Utc>>,
     /// Why the last try failed.
+    #[schema(required)]
     pub error: Option<String>,
     /// What it waits for elsewhere.
+    #[schema(required)]
     pub waiting_for: Option<String>,
     /// When it is tried or asked again.
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub next_attempt_at: Option<DateTime<Utc>>,
 }
 

@@ -4,9 +4,16 @@
 //! itself for some 30 ms. A [`TestService`] is a real service on real sockets. Callers sign as the gateway or as
 //! another service. Everything panics where something is not as it must be: this crate is for tests alone.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up must fail")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot be set up must fail"
+)]
 
+pub mod contract;
 mod db;
+pub mod document;
 mod response;
 mod service;
 

@@ -97,7 +97,8 @@ async fn other_methods_are_not_taken(#[case] method: &str) {
     let head = raw::request(method, "/api/v1/platforms", "Connection: close\r\n");
     let answer = raw::send(world.at, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("METHOD_NOT_ALLOWED"), "{answer}");
-    assert!(answer.contains("allow: GET, HEAD, POST, PUT, PATCH, DELETE"), "{answer}");
+    assert!(answer.contains("allow: GET, POST\r\n"), "{answer}");
+    assert!(answer.contains("\"allowed\":[\"GET\",\"POST\"]"), "{answer}");
     let stranger = format!("{method} /api/v1/platforms HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let answer = raw::send(world.at, stranger.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");

@@ -1,97 +1,99 @@
 //! The OpenAPI document of a service: what its handlers say, and what is true of all of them.
 
+mod answers;
+mod errors;
+mod parameters;
+
 use actix_web::App;
-use serde::Serialize;
-use serde_json::Value;
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{
-        Components, Content, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder, Schema,
-        path::{Operation, Parameter, ParameterBuilder, ParameterIn},
-    },
-};
+use utoipa::openapi::{Components, Content, OpenApi, PathItem, RefOr, Required, Schema, path::Operation};
 use utoipa_actix_web::AppExt;
 
 use super::Routes;
 
-/// Every error, whatever its status.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ErrorEnvelope {
-    error: ErrorBody,
-}
+pub use errors::{ErrorEnvelope, error_response, response_name};
 
-/// What went wrong.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct ErrorBody {
-    /// Machine-readable code; each has a page in the documentation.
-    code: String,
-    message: String,
-    request_id: String,
-    /// What the code's page says of it.
-    #[schema(value_type = Object)]
-    details: Value,
+/// What follows from the form of an operation.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    is_write: bool,
+    has_body: bool,
+    /// It is about something that may not be there.
+    of_a_thing: bool,
+    /// It changes something that can have been read before.
+    takes_if_match: bool,
+    /// It answers one thing, and knows whether the client has it.
+    has_etag: bool,
 }
 
 /// The document of the routes.
 pub fn document(routes: Routes, base: OpenApi) -> OpenApi {
     let mut document = App::new().into_utoipa_app().openapi(base).configure(routes).split_for_parts().1;
-    for (path, item) in &mut document.paths.paths {
-        for operation in operations(item) {
-            add_path_parameters(path, operation);
-            add_errors(operation);
-        }
-    }
     let components = document.components.get_or_insert_default();
-    for operation in document.paths.paths.values_mut().flat_map(operations) {
-        let Some(RefOr::T(body)) = &mut operation.request_body else { continue };
-        if let Some(RefOr::T(Content { schema: Some(schema), .. })) = body.content.values().next() {
-            body.required =
-                Some(if needs_a_field(components, schema) { Required::True } else { Required::False });
+    for (path, item) in &mut document.paths.paths {
+        let is_list = item.get.is_some();
+        for (method, operation) in operations(item) {
+            let is_write = method != "GET";
+            let of_a_thing = path.contains('{') || operation.responses.responses.contains_key("404");
+            let shape = Shape {
+                is_write,
+                has_body: operation.request_body.is_some(),
+                of_a_thing,
+                // What is posted to a list is new.
+                takes_if_match: is_write && of_a_thing && !(method == "POST" && is_list),
+                has_etag: !is_write && !answers::is_list(components, operation),
+            };
+            parameters::add(operation, path, shape);
+            answers::describe(operation, shape);
+            errors::add(operation, shape);
+            require_body(components, operation);
         }
     }
-    components.schemas.insert(ErrorEnvelope::name().into_owned(), ErrorEnvelope::schema());
-    components.schemas.insert(ErrorBody::name().into_owned(), ErrorBody::schema());
+    parameters::add_components(components);
+    errors::add_components(components);
     document
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+/// Names the operations at paths that are aliases after those that they are aliases of.
+pub fn name_aliases(document: &mut OpenApi, is_alias: impl Fn(&str) -> bool) {
+    for (_, item) in document.paths.paths.iter_mut().filter(|(path, _)| is_alias(path)) {
+        for id in operations(item).filter_map(|(_, operation)| operation.operation_id.as_mut()) {
+            id.push_str("Alias");
+        }
+    }
 }
 
-fn add_path_parameters(path: &str, operation: &mut Operation) {
-    let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    // Those of a tuple are found by the attribute of the handler already.
-    let told: Vec<RefOr<Parameter>> = operation.parameters.take().into_iter().flatten().collect();
-    let is_told = |name: &str| told.iter().any(|one| matches!(one, RefOr::T(one) if one.name == name));
-    let mut parameters: Vec<_> = names
-        .filter(|name| !is_told(name))
-        .map(|name| {
-            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path);
-            RefOr::T(parameter.required(Required::True).schema(Some(String::schema())).build())
-        })
-        .collect();
-    parameters.extend(told);
-    operation.parameters = Some(parameters);
+pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let all = [
+        ("GET", &mut item.get),
+        ("POST", &mut item.post),
+        ("PUT", &mut item.put),
+        ("PATCH", &mut item.patch),
+        ("DELETE", &mut item.delete),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+fn require_body(components: &Components, operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    if let Some(RefOr::T(Content { schema: Some(schema), .. })) = body.content.values().next() {
+        let needed = needs_a_field(components, schema);
+        body.required = Some(if needed { Required::True } else { Required::False });
+    }
 }
 
 /// An empty body is the empty object, so a body may be left out when no field of it is required.
 fn needs_a_field(components: &Components, schema: &RefOr<Schema>) -> bool {
     match schema {
-        RefOr::Ref(at) => {
-            let name = at.ref_location.rsplit('/').next().unwrap_or_default();
-            components.schemas.get(name).is_none_or(|schema| needs_a_field(components, schema))
-        }
+        RefOr::Ref(_) => resolved(components, schema).is_none_or(|schema| needs_a_field(components, schema)),
         RefOr::T(Schema::Object(object)) => !object.required.is_empty(),
         RefOr::T(_) => true,
     }
 }
 
-fn add_errors(operation: &mut Operation) {
-    let schema = RefOr::Ref(Ref::from_schema_name(ErrorEnvelope::name()));
-    let response = ResponseBuilder::new()
-        .description("Any error, in the envelope")
-        .content("application/json", Content::new(Some(schema)))
-        .build();
-    operation.responses.responses.insert("default".to_owned(), RefOr::T(response));
+/// What a reference among the schemas leads to.
+fn resolved<'a>(components: &'a Components, schema: &'a RefOr<Schema>) -> Option<&'a RefOr<Schema>> {
+    match schema {
+        RefOr::Ref(at) => components.schemas.get(at.ref_location.rsplit('/').next()?),
+        RefOr::T(_) => Some(schema),
+    }
 }

@@ -6,11 +6,13 @@ mod entry;
 pub mod etag;
 mod extract;
 mod health;
+mod paths;
 mod server;
 
 pub use answer::{Answer, HttpError, HttpResult, Paged, Pagination, Success, read};
-pub use document::{ErrorEnvelope, document};
+pub use document::{ErrorEnvelope, document, error_response, name_aliases, response_name};
 pub use entry::{RouteName, enter, request_id};
 pub use extract::{Command, ListQuery, NoBody, Path, Query};
 pub use health::{Probe, configure as health};
+pub use paths::Paths;
 pub use server::{HttpSettings, Routes, ServiceConfig, Shared, serve};

@@ -2,18 +2,12 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use actix_web::{
-    App, HttpRequest, HttpServer,
-    dev::{ResourceDef, Server},
-    middleware::from_fn,
-    web,
-};
-use domain::{Error, Kind};
+use actix_web::{App, HttpRequest, HttpServer, dev::Server, middleware::from_fn, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_actix_web::AppExt;
 
-use super::{HttpError, HttpResult, Probe, document, entry, health};
+use super::{HttpError, HttpResult, Paths, Probe, document, entry, health};
 use crate::{identity::Verifier, shutdown::Shutdown};
 
 pub use utoipa_actix_web::service_config::ServiceConfig;
@@ -75,7 +69,7 @@ pub fn serve<S: 'static>(
     routes: Routes,
     state: impl Fn() -> anyhow::Result<S> + Send + Clone + 'static,
 ) -> anyhow::Result<Server> {
-    let paths = web::Data::new(Paths::of(&document(routes, OpenApi::default())));
+    let paths = web::Data::new(Paths::of(document(routes, OpenApi::default())));
     let settings = shared.settings.clone();
     // A state that cannot be made is found here, not in a worker thread.
     drop(state()?);
@@ -113,44 +107,6 @@ pub fn serve<S: 'static>(
     Ok(server)
 }
 
-/// The paths of a service and the methods that each takes, to tell 405 from 404.
-struct Paths(Vec<(ResourceDef, Vec<&'static str>)>);
-
-impl Paths {
-    fn of(document: &OpenApi) -> Self {
-        let methods = |item: &utoipa::openapi::PathItem| {
-            [
-                ("GET", &item.get),
-                ("POST", &item.post),
-                ("PUT", &item.put),
-                ("PATCH", &item.patch),
-                ("DELETE", &item.delete),
-            ]
-            .into_iter()
-            .filter(|(_, operation)| operation.is_some())
-            .map(|(name, _)| name)
-            .collect()
-        };
-        Self(
-            document
-                .paths
-                .paths
-                .iter()
-                .map(|(path, item)| (ResourceDef::new(path.as_str()), methods(item)))
-                .collect(),
-        )
-    }
-}
-
 async fn nothing_here(request: HttpRequest, paths: web::Data<Paths>) -> HttpResult {
-    let at_path = paths.0.iter().filter(|(pattern, _)| pattern.is_match(request.path()));
-    let mut allowed: Vec<&str> = at_path.flat_map(|(_, methods)| methods.iter().copied()).collect();
-    allowed.dedup();
-    // A path that fits a template whose own rule it breaks, such as an id that can be none, names nothing.
-    if allowed.is_empty() || allowed.contains(&request.method().as_str()) {
-        let message = format!("There is nothing at '{}'", request.path());
-        return Err(HttpError(Error::new(Kind::NotFound, message)));
-    }
-    let message = format!("'{}' does not take {}", request.path(), request.method());
-    Err(HttpError(Error::new(Kind::MethodNotAllowed, message).with("allowed", allowed)))
+    Err(HttpError(paths.refusal(request.path(), request.method().as_str())))
 }

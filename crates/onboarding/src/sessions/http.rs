@@ -59,14 +59,14 @@ pub(crate) struct SessionsQuery {
 }
 
 /// Create an onboarding session.
-#[utoipa::path(request_body(content = StartOnboarding), responses((status = 201, body = Started)))]
+#[utoipa::path(operation_id = "createOnboarding", request_body(content = StartOnboarding), responses((status = 201, body = Started)))]
 #[post("")]
 pub(crate) async fn create(app: Data<App>, command: Command<StartOnboarding>) -> HttpResult {
     start(&app, command).await
 }
 
 /// Create an onboarding session.
-#[utoipa::path(request_body(content = StartOnboarding), responses((status = 201, body = Started)))]
+#[utoipa::path(operation_id = "createOnboarding", request_body(content = StartOnboarding), responses((status = 201, body = Started)))]
 #[post("/")]
 pub(crate) async fn create_at_root(app: Data<App>, command: Command<StartOnboarding>) -> HttpResult {
     start(&app, command).await
@@ -84,7 +84,7 @@ async fn start(app: &App, command: Command<StartOnboarding>) -> HttpResult {
 }
 
 /// List onboarding sessions (operator-only), newest first.
-#[utoipa::path(params(SessionsQuery), responses((status = 200, body = Paged<Session>)))]
+#[utoipa::path(operation_id = "listOnboardings", params(SessionsQuery), responses((status = 200, body = Paged<Session>)))]
 #[get("/admin/sessions")]
 pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<SessionsQuery>) -> HttpResult {
     ctx.caller.require_operator()?;
@@ -114,14 +114,14 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<SessionsQuery>) 
 }
 
 /// Get an onboarding session: every step, its attempts, its error and what it waits for.
-#[utoipa::path(responses((status = 200, body = Session)), path = "/{onboardingId}")]
+#[utoipa::path(operation_id = "getOnboarding", responses((status = 200, body = Session)), path = "/{onboardingId}")]
 #[get("/{onboardingId:[0-9a-fA-F-]{36}}")]
 pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
     http::read(&request, &ops::get(&app, &ctx, path.0).await?)
 }
 
 /// Update an onboarding session.
-#[utoipa::path(request_body(content = UpdateOnboarding), responses((status = 200, body = Session)), path = "/{onboardingId}")]
+#[utoipa::path(operation_id = "updateOnboarding", request_body(content = UpdateOnboarding), responses((status = 200, body = Session)), path = "/{onboardingId}")]
 #[patch("/{onboardingId:[0-9a-fA-F-]{36}}")]
 pub(crate) async fn update(
     app: Data<App>,

@@ -44,18 +44,24 @@ pub(crate) struct Session {
     pub(crate) user_id: String,
     pub(crate) status: SessionStatus,
     pub(crate) steps: Vec<StepView>,
+    #[schema(required)]
     pub(crate) current_step: Option<String>,
     pub(crate) metadata: Value,
+    #[schema(required)]
     pub(crate) stack_template_id: Option<String>,
     pub(crate) tier: Tier,
+    #[schema(required)]
     pub(crate) provision_job_id: Option<Uuid>,
     /// Why it is, or was, undone.
+    #[schema(required)]
     pub(crate) error: Option<String>,
     #[serde(with = "clock::rfc3339")]
     pub(crate) started_at: DateTime<Utc>,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) completed_at: Option<DateTime<Utc>>,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) expires_at: Option<DateTime<Utc>>,
     #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,
@@ -68,6 +74,7 @@ pub(crate) struct Session {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Started {
     pub(crate) onboarding_id: Uuid,
+    #[schema(required)]
     pub(crate) job_id: Option<Uuid>,
     pub(crate) status: SessionStatus,
     pub(crate) steps: Vec<StepView>,

@@ -93,7 +93,7 @@ pub(crate) struct JobsQuery {
 }
 
 /// Provision a platform's infrastructure.
-#[utoipa::path(request_body(content = ProvisionPlatform), responses((status = 202, body = Queued)))]
+#[utoipa::path(operation_id = "queuePlatformProvisioning", request_body(content = ProvisionPlatform), responses((status = 202, body = Queued)))]
 #[post("/platform")]
 pub(crate) async fn provision_platform(app: Data<App>, command: Command<ProvisionPlatform>) -> HttpResult {
     let body = command.body;
@@ -107,7 +107,7 @@ pub(crate) async fn provision_platform(app: Data<App>, command: Command<Provisio
 }
 
 /// Take a platform's infrastructure down.
-#[utoipa::path(request_body(content = DeprovisionPlatform), responses((status = 202, body = Queued)))]
+#[utoipa::path(operation_id = "queuePlatformDeprovisioning", request_body(content = DeprovisionPlatform), responses((status = 202, body = Queued)))]
 #[post("/platform/deprovision")]
 pub(crate) async fn deprovision_platform(
     app: Data<App>,
@@ -154,7 +154,7 @@ async fn queue(
 }
 
 /// List jobs, newest first.
-#[utoipa::path(params(JobsQuery), responses((status = 200, body = Paged<Job>)))]
+#[utoipa::path(operation_id = "listJobs", params(JobsQuery), responses((status = 200, body = Paged<Job>)))]
 #[get("/jobs")]
 pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<JobsQuery>) -> HttpResult {
     ctx.caller.require_operator()?;
@@ -190,7 +190,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<JobsQuery>) -> H
 }
 
 /// Get a job with all its steps.
-#[utoipa::path(responses((status = 200, body = Job)))]
+#[utoipa::path(operation_id = "getJob", responses((status = 200, body = Job)))]
 #[get("/jobs/{jobId}")]
 pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
     ctx.caller.require_operator()?;
@@ -198,14 +198,14 @@ pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: Htt
 }
 
 /// Have a failed job go on where it stopped.
-#[utoipa::path(responses((status = 200, body = Job)))]
+#[utoipa::path(operation_id = "retryJob", responses((status = 200, body = Job)))]
 #[post("/jobs/{jobId}/retry")]
 pub(crate) async fn retry(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     ops::retry(&app, &command.ctx, path.0).await?.ok()
 }
 
 /// Undo a job.
-#[utoipa::path(responses((status = 200, body = Job)))]
+#[utoipa::path(operation_id = "cancelJob", responses((status = 200, body = Job)))]
 #[post("/jobs/{jobId}/cancel")]
 pub(crate) async fn cancel(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     let why = format!("cancelled by {}", command.ctx.ctx.caller.id);

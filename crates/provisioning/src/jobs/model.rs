@@ -23,6 +23,7 @@ pub(crate) struct Job {
     pub(crate) status: JobStatus,
     pub(crate) input: Value,
     /// Why it is, or was, undone or stopped.
+    #[schema(required)]
     pub(crate) error: Option<String>,
     pub(crate) steps: Vec<StepView>,
     #[serde(with = "clock::rfc3339")]
@@ -30,8 +31,10 @@ pub(crate) struct Job {
     #[serde(with = "clock::rfc3339")]
     pub(crate) updated_at: DateTime<Utc>,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) started_at: Option<DateTime<Utc>>,
     #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
     pub(crate) completed_at: Option<DateTime<Utc>>,
 }
 

@@ -2,6 +2,8 @@
 
 // Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
 #[cfg(test)]
+mod document;
+#[cfg(test)]
 mod feature_failures;
 #[cfg(test)]
 mod features;

@@ -67,13 +67,17 @@ pub(crate) struct UpdateResource {
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LookupQuery {
-    /// Name of the resource.
-    #[param(required = true)]
+    /// Name of the resource. Without it the answer is 400.
+    #[param(nullable = false)]
     cf_name: Option<Name>,
 }
 
 /// Lookup resource by CF name, in all platforms that the caller sees.
-#[utoipa::path(operation_id = "lookupResource", params(LookupQuery), responses((status = 200, body = Resource)))]
+#[utoipa::path(
+    operation_id = "lookupResource",
+    params(LookupQuery),
+    responses((status = 200, body = Resource), (status = 404))
+)]
 #[get("/lookup")]
 pub(crate) async fn lookup(
     app: Data<App>,

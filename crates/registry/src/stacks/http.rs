@@ -26,6 +26,7 @@ pub(crate) struct CreateStack {
     name: Name,
     /// A tenant has at most one default.
     #[serde(default)]
+    #[schema(default = false)]
     is_default: bool,
     /// Id or name of a template; without one the stack is a custom one and active at once.
     #[schema(nullable = false)]

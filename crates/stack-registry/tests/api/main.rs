@@ -6,13 +6,13 @@ mod access;
 #[cfg(test)]
 mod catalogue;
 #[cfg(test)]
-mod contract;
-#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod definition;
 #[cfg(test)]
 mod dependencies;
+#[cfg(test)]
+mod document;
 #[cfg(test)]
 mod grpc;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Templates over HTTP.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, fault_paths, template};
@@ -162,5 +163,8 @@ async fn what_is_not_there_is_not_found() {
     }
     let refused = catalogue.delete("/api/v1/stacks/shop").await;
     assert_eq!(refused.header("allow"), Some("GET, PATCH"));
+    refused.expect_error(405, "METHOD_NOT_ALLOWED");
+    let refused = catalogue.send(Method::PUT, "/api/v1/stacks/shop/versions", &Value::Null, &[]).await;
+    assert_eq!(refused.header("allow"), Some("GET, POST"), "not those of a version called versions");
     refused.expect_error(405, "METHOD_NOT_ALLOWED");
 }

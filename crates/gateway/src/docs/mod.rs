@@ -1,0 +1,115 @@
+//! The API told over HTTP: one document of all operations, and a page to read it. Anyone may ask for both.
+//!
+//! Nothing of the page comes from elsewhere, and the browser is told to load nothing else.
+
+mod merge;
+mod own;
+
+pub use merge::document;
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderName},
+    web::{self, Bytes, Data, ServiceConfig},
+};
+use anyhow::{Context, Result};
+use kit::http::{Paths, etag};
+
+const CONTENT_SECURITY_POLICY: HeaderName = header::CONTENT_SECURITY_POLICY;
+/// `style-src` takes what the page's scripts write into elements; they bring their styles along no other way.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What is served at one path.
+#[derive(Debug)]
+struct File {
+    path: &'static str,
+    kind: &'static str,
+    is_gzip: bool,
+    body: Bytes,
+    etag: String,
+}
+
+impl File {
+    fn new(path: &'static str, kind: &'static str, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        Self { path, kind, is_gzip: false, etag: etag::of_bytes(&body), body }
+    }
+
+    /// A file of Swagger UI, which is kept packed.
+    fn vendored(path: &'static str, kind: &'static str) -> Result<Self> {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let file = utoipa_swagger_ui::serve(name, Arc::default())
+            .ok()
+            .flatten()
+            .with_context(|| format!("Swagger UI has no {name}"))?;
+        let is_gzip = file.gzpipped;
+        Ok(Self { is_gzip, ..Self::new(path, kind, file.bytes.into_owned()) })
+    }
+
+    fn answer(&self, request: &HttpRequest) -> HttpResponse {
+        let seen = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+        let has_it = |seen: &str| {
+            seen.split(',').any(
+                |one| matches!(one.trim().trim_start_matches("W/"), tag if tag == self.etag || tag == "*"),
+            )
+        };
+        let mut answer =
+            if seen.is_some_and(has_it) { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+        answer.insert_header((header::ETAG, self.etag.as_str()));
+        // Kept, and asked about each time: it changes when the gateway does.
+        answer.insert_header((header::CACHE_CONTROL, "public, no-cache"));
+        answer.insert_header((CONTENT_SECURITY_POLICY, POLICY));
+        if seen.is_some_and(has_it) {
+            return answer.finish();
+        }
+        if self.is_gzip {
+            answer.insert_header((header::CONTENT_ENCODING, "gzip"));
+        }
+        answer.content_type(self.kind).body(self.body.clone())
+    }
+}
+
+/// All that is told of the API.
+#[derive(Debug)]
+pub(crate) struct Docs {
+    files: Vec<File>,
+    /// The paths that clients can call.
+    pub(crate) paths: Paths,
+}
+
+impl Docs {
+    /// Puts the documents of the services together.
+    ///
+    /// # Errors
+    /// When they contradict each other.
+    pub(crate) fn new() -> Result<Self> {
+        let document = merge::document()?;
+        let files = vec![
+            File::new("/openapi.json", "application/json", serde_json::to_vec(&document)?),
+            File::new("/docs", "text/html; charset=utf-8", include_str!("page.html")),
+            File::new("/docs/page.css", "text/css; charset=utf-8", include_str!("page.css")),
+            File::new("/docs/page.js", "text/javascript; charset=utf-8", include_str!("page.js")),
+            File::vendored("/docs/swagger-ui.css", "text/css; charset=utf-8")?,
+            File::vendored("/docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8")?,
+        ];
+        Ok(Self { files, paths: Paths::new(merge::methods(&document)) })
+    }
+
+    /// Adds their paths.
+    pub(crate) fn configure(self: &Arc<Self>, config: &mut ServiceConfig) {
+        config.app_data(Data::from(Arc::clone(self)));
+        for file in &self.files {
+            config.route(file.path, web::get().to(serve));
+        }
+    }
+}
+
+async fn serve(request: HttpRequest, docs: Data<Docs>) -> HttpResponse {
+    match docs.files.iter().find(|file| file.path == request.path()) {
+        Some(file) => file.answer(&request),
+        None => HttpResponse::NotFound().finish(),
+    }
+}

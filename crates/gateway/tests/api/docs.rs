@@ -1,0 +1,131 @@
+//! The API's document and the page that shows it: anyone may read them, and nothing of them comes from elsewhere.
+
+use reqwest::{Method, Response, header::HeaderMap};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::world::{World, refusal};
+
+const FILES: [&str; 6] = [
+    "/openapi.json",
+    "/docs",
+    "/docs/page.css",
+    "/docs/page.js",
+    "/docs/swagger-ui.css",
+    "/docs/swagger-ui-bundle.js",
+];
+
+async fn anyone(world: &World, path: &str) -> Response {
+    world.anonymous(Method::GET, path).send().await.unwrap()
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_document_tells_every_public_path() {
+    let world = World::new(json!({}));
+    let response = anyone(&world, "/openapi.json").await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(text(response.headers(), "content-type"), "application/json");
+    let document: Value = response.json().await.unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["security"], json!([{ "bearer": [] }]));
+    for path in [
+        "/api/v1/platforms",
+        "/api/v1/resources/lookup",
+        "/api/v1/lookup",
+        "/api/v1/stacks/{name}/{version}",
+        "/api/v1/onboarding/{onboardingId}",
+        "/",
+        "/{onboardingId}",
+        "/admin/sessions",
+        "/api/v1/provisioning/jobs/{jobId}/retry",
+    ] {
+        assert!(document["paths"][path].is_object(), "{path}");
+    }
+    assert!(document["paths"]["/api/v1/provision/jobs"].is_null(), "a service's own name for it");
+    for own in ["/health", "/ready", "/openapi.json", "/docs"] {
+        assert_eq!(document["paths"][own]["get"]["security"], json!([]), "{own} needs no key");
+    }
+}
+
+#[tokio::test]
+async fn what_operations_have_in_common_is_told_once() {
+    let world = World::new(json!({}));
+    let document: Value = anyone(&world, "/openapi.json").await.json().await.unwrap();
+    let suspend = &document["paths"]["/api/v1/platforms/{platformId}/suspend"]["post"];
+    let parameters: Vec<&str> =
+        suspend["parameters"].as_array().unwrap().iter().filter_map(|one| one["$ref"].as_str()).collect();
+    let at = |name: &str| format!("#/components/parameters/{name}");
+    assert_eq!(parameters, ["DryRun", "IdempotencyKey", "IfMatch", "RequestId"].map(at));
+    let components = &document["components"];
+    for (status, name) in [("404", "NotFound"), ("409", "Conflict"), ("502", "BadGateway")] {
+        assert_eq!(suspend["responses"][status]["$ref"], format!("#/components/responses/{name}"));
+        let schema = &components["responses"][name]["content"]["application/json"]["schema"];
+        assert_eq!(schema["$ref"], "#/components/schemas/ErrorEnvelope");
+    }
+    let header = |name: &str| components["parameters"][name]["name"].clone();
+    assert_eq!(
+        ["IdempotencyKey", "IfMatch", "RequestId", "DryRun"].map(header),
+        ["Idempotency-Key", "If-Match", "X-Request-Id", "dryRun"]
+    );
+}
+
+#[tokio::test]
+async fn who_has_a_file_is_not_sent_it_again() {
+    let world = World::new(json!({}));
+    for path in FILES {
+        let first = anyone(&world, path).await;
+        assert_eq!(first.status(), 200, "{path}");
+        assert_eq!(text(first.headers(), "cache-control"), "public, no-cache", "{path}");
+        let tag = text(first.headers(), "etag").to_owned();
+        assert!(tag.starts_with('"'), "{path}: {tag}");
+        let weak = format!("\"other\", W/{tag}");
+        for (seen, status) in [(tag.as_str(), 304), (&weak, 304), ("*", 304), ("\"other\"", 200)] {
+            let request = world.anonymous(Method::GET, path).header("If-None-Match", seen);
+            let again = request.send().await.unwrap();
+            assert_eq!(
+                (again.status().as_u16(), text(again.headers(), "etag")),
+                (status, tag.as_str()),
+                "{path}"
+            );
+            assert_eq!(again.bytes().await.unwrap().is_empty(), status == 304, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_browser_is_told_to_load_nothing_from_elsewhere() {
+    let world = World::new(json!({}));
+    for path in FILES {
+        let response = anyone(&world, path).await;
+        let policy = text(response.headers(), "content-security-policy").to_owned();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+        assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+        assert_eq!(text(response.headers(), "x-content-type-options"), "nosniff");
+    }
+    let page = anyone(&world, "/docs").await.text().await.unwrap();
+    let links = page.split("=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let (mut ours, theirs): (Vec<&str>, Vec<&str>) =
+        links.filter(|link| link.contains(['/', ':'])).partition(|link| link.starts_with('/'));
+    assert_eq!(theirs, ["data:,"]);
+    ours.sort_unstable();
+    let mut all = FILES.to_vec();
+    all.retain(|path| *path != "/docs");
+    all.sort_unstable();
+    assert_eq!(ours, all, "the page names all of its files, and no others");
+}
+
+#[rstest]
+#[case::other_method(Method::POST, "/docs")]
+#[case::other_file(Method::GET, "/docs/other.js")]
+#[case::slash(Method::GET, "/docs/")]
+#[case::document_of_another_kind(Method::GET, "/openapi.yaml")]
+#[tokio::test]
+async fn nothing_else_is_open(#[case] method: Method, #[case] path: &str) {
+    let world = World::new(json!({}));
+    let response = world.anonymous(method, path).send().await.unwrap();
+    assert_eq!(refusal(response).await, (401, "UNAUTHORIZED".to_owned()));
+}

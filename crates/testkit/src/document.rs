@@ -1,0 +1,45 @@
+//! The OpenAPI document of a service, as it is committed.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use kit::service::Service;
+use serde_json::Value;
+
+/// The methods that a path of a document may have.
+pub const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+/// The document of a service's code.
+pub fn of<S: Service>() -> Value {
+    serde_json::to_value(S::openapi()).expect("a document")
+}
+
+/// All operations of a document, as method and path.
+pub fn operations(document: &Value) -> BTreeSet<(String, String)> {
+    let paths = document["paths"].as_object().expect("paths");
+    let of_path = |(path, item): (&String, &Value)| {
+        let methods = METHODS.iter().filter(|method| item.get(**method).is_some());
+        methods.map(|method| ((*method).to_owned(), path.clone())).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(of_path).collect()
+}
+
+/// Panics unless `openapi.json` in the folder of the crate is the document of its code and every operation has a name
+/// of its own. `UPDATE_SNAPSHOTS=1` writes the document instead of comparing it.
+pub fn is_committed<S: Service>(crate_dir: &str) {
+    let path = Path::new(crate_dir).join("openapi.json");
+    let now = S::openapi().to_pretty_json().expect("a document") + "\n";
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(&path, &now).expect("write the document");
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == now,
+        "openapi.json is not that of the code: run the tests with UPDATE_SNAPSHOTS=1 and look at the change"
+    );
+    let document = of::<S>();
+    let mut ids = BTreeSet::new();
+    for (method, path) in operations(&document) {
+        let id = document["paths"][&path][&method]["operationId"].as_str().expect("operationId");
+        assert!(ids.insert(id.to_owned()), "{method} {path}: another operation is called {id} too");
+    }
+}
