@@ -133,6 +133,11 @@ pub fn measure(histogram: &'static str, labels: &[KeyValue], took: Duration) {
     global::meter("nno").f64_histogram(histogram).with_unit("s").build().record(took.as_secs_f64(), labels);
 }
 
+/// How much of something there was since the last time it was told.
+pub fn add(name: &'static str, labels: &[KeyValue], amount: u64) {
+    global::meter("nno").u64_counter(name).build().add(amount, labels);
+}
+
 /// How much of something there is now.
 pub fn gauge(name: &'static str, labels: &[KeyValue], value: u64) {
     global::meter("nno").u64_gauge(name).build().record(value, labels);

@@ -7,7 +7,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
     Db,
     config::PeerSettings,
-    db::Migrations,
+    db::{Migrations, Tally},
     grpc::{Access, Peer},
     http::{self, ServiceConfig},
     service::{Application, Parts, Service, Settings},
@@ -59,6 +59,13 @@ fn routes(config: &mut ServiceConfig) {
         .configure(sessions::root);
 }
 
+/// The list whose total comes from a counter, for the worker that counts it again.
+const TALLIES: [Tally; 1] = [Tally {
+    name: "onboardings",
+    sql: "SELECT parent, 'sessions' AS key, (SELECT count(*) FROM sessions) AS found \
+          FROM (VALUES ('all')) AS only (parent) WHERE parent > $1 LIMIT $2",
+}];
+
 impl Service for Onboarding {
     const NAME: &'static str = "onboarding";
     const DEFAULTS: &'static str = include_str!("../config/default.toml");
@@ -66,6 +73,10 @@ impl Service for Onboarding {
 
     fn migrations() -> Migrations {
         Migrations::with_kit([saga::MIGRATIONS, MIGRATIONS])
+    }
+
+    fn tallies() -> &'static [Tally] {
+        &TALLIES
     }
 
     fn openapi() -> OpenApi {

@@ -9,6 +9,7 @@ mod audit;
 mod builds;
 mod delivery;
 mod dns;
+mod domains;
 mod entities;
 mod grpc;
 mod platforms;
@@ -16,5 +17,6 @@ mod resources;
 pub mod schema;
 mod secrets;
 mod stacks;
+mod tallies;
 
 pub use app::{App, Own, Registry};

@@ -143,4 +143,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    custom_domains (id) {
+        id -> Uuid,
+        platform_id -> Text,
+        dns_record_id -> Uuid,
+        hostname -> Text,
+        target_dns -> Text,
+        cf_hostname_id -> Nullable<Text>,
+        ssl_status -> Text,
+        status -> Text,
+        verified_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        due_at -> Nullable<Timestamptz>,
+        checked_at -> Nullable<Timestamptz>,
+        check_error -> Nullable<Text>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(platforms, entities, stacks, resources);
+diesel::allow_tables_to_appear_in_same_query!(custom_domains, platforms);

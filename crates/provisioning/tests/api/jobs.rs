@@ -14,15 +14,20 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{Keys, TestDb, TestService};
 
-struct System {
-    registry: TestService,
-    provisioning: TestService,
-    provider: FakeProvider,
-    _folder: TempDir,
+pub(crate) struct System {
+    pub(crate) registry: TestService,
+    pub(crate) provisioning: TestService,
+    pub(crate) provider: FakeProvider,
+    folder: TempDir,
 }
 
 impl System {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(json!({})).await
+    }
+
+    /// With something of provisioning's own set otherwise.
+    pub(crate) async fn start_with(own: Value) -> Self {
         let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -30,17 +35,32 @@ impl System {
         let set = json!({ "service": { "provisioning": url } });
         let registry =
             TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
-        let set = json!({ "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": {
+        let mut set = json!({ "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": {
             "provider": "fake", "data_dir": folder.path(),
             "registry": { "url": format!("http://{}", registry.grpc) },
             "engine": { "concurrency": 8, "lease": "1s", "poll": "20ms" },
         }});
+        kit::config::put_over(&mut set, json!({ "service": own }));
         let db = TestDb::of::<Provisioning>().await;
         let provisioning = TestService::start_on::<Provisioning>(db, keys, set).await;
-        Self { registry, provisioning, provider, _folder: folder }
+        Self { registry, provisioning, provider, folder }
     }
 
-    async fn platform(&self, slug: &str) -> String {
+    /// A second replica of provisioning on the same database, which the first must outlive.
+    pub(crate) async fn replica(&self, own: Value) -> TestService {
+        let mut set = json!({
+            "database": { "url": self.provisioning.db.app_url },
+            "identity": { "keys_dir": self.provisioning.keys.dir() },
+            "service": {
+                "provider": "fake", "data_dir": self.folder.path(),
+                "registry": { "url": format!("http://{}", self.registry.grpc) },
+            },
+        });
+        kit::config::put_over(&mut set, json!({ "service": own }));
+        TestService::start_with::<Provisioning>(set).await
+    }
+
+    pub(crate) async fn platform(&self, slug: &str) -> String {
         let made = self
             .registry
             .post("/api/v1/platforms", json!({ "name": "Acme", "slug": slug }))

@@ -2,6 +2,8 @@
 
 // Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
 #[cfg(test)]
+mod domains;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod providers;

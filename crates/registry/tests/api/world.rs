@@ -12,7 +12,7 @@ use registry::Registry;
 use reqwest::Method;
 use rpc::registry::registry_client::RegistryClient;
 use serde_json::{Value, json};
-use testkit::{Response, TestService};
+use testkit::{Keys, Response, TestDb, TestService};
 use tonic::{Request, Response as Answer, Status, transport::Channel};
 
 pub(crate) struct World(TestService);
@@ -56,6 +56,11 @@ impl World {
 
     pub(crate) async fn start_with(overrides: Value) -> Self {
         Self(TestService::start_with::<Registry>(overrides).await)
+    }
+
+    /// A registry on a database that is there already.
+    pub(crate) async fn on(db: TestDb, overrides: Value) -> Self {
+        Self(TestService::start_on::<Registry>(db, Keys::new(), overrides).await)
     }
 
     /// A second replica on the same database, which the first must outlive.
