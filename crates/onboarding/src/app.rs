@@ -63,7 +63,7 @@ fn routes(config: &mut ServiceConfig) {
 const TALLIES: [Tally; 1] = [Tally {
     name: "onboardings",
     sql: "SELECT parent, 'sessions' AS key, (SELECT count(*) FROM sessions) AS found \
-          FROM (VALUES ('all')) AS only (parent) WHERE parent > $1 LIMIT $2",
+          FROM (VALUES ('all')) AS whole (parent) WHERE parent > $1 LIMIT $2",
 }];
 
 impl Service for Onboarding {

@@ -72,7 +72,7 @@ pub struct Provisioning;
 const TALLIES: [Tally; 1] = [Tally {
     name: "jobs",
     sql: "SELECT parent, 'jobs' AS key, (SELECT count(*) FROM sagas) AS found \
-          FROM (VALUES ('all')) AS only (parent) WHERE parent > $1 LIMIT $2",
+          FROM (VALUES ('all')) AS whole (parent) WHERE parent > $1 LIMIT $2",
 }];
 
 /// The routes of all slices.

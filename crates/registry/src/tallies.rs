@@ -6,7 +6,7 @@ pub(crate) const ALL: [Tally; 5] = [
     Tally {
         name: "platforms",
         sql: "SELECT parent, 'platforms' AS key, (SELECT count(*) FROM platforms WHERE deleted_at IS NULL) AS found \
-              FROM (VALUES ('all')) AS only (parent) WHERE parent > $1 LIMIT $2",
+              FROM (VALUES ('all')) AS whole (parent) WHERE parent > $1 LIMIT $2",
     },
     Tally {
         name: "lifecycle",

@@ -45,7 +45,7 @@ const OWN: [Tally; 2] = [
     Tally {
         name: "audit",
         sql: "SELECT parent, 'audit' AS key, (SELECT count(*) FROM audit_log) AS found \
-              FROM (VALUES ('all')) AS only (parent) WHERE parent > $1 LIMIT $2",
+              FROM (VALUES ('all')) AS whole (parent) WHERE parent > $1 LIMIT $2",
     },
     Tally {
         name: "audit of a platform",

@@ -111,7 +111,8 @@ async fn one_that_fails_or_hangs_stops_no_other() {
     let hang = Action::Hang { stage: Stage::BeforeEffect, duration: Some(Duration::from_secs(2)) };
     let rules = [
         on("broken.acme.com", Action::Fail(Fault::Permanent("no such account".to_owned()))),
-        on("limited.acme.com", Action::Fail(Fault::RateLimited(Duration::from_secs(9)))).calls(Calls::First(2)),
+        on("limited.acme.com", Action::Fail(Fault::RateLimited(Duration::from_secs(9))))
+            .calls(Calls::First(2)),
         on("slow.acme.com", hang),
     ];
     system.provider.follow(rules).await.unwrap();

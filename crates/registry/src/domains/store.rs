@@ -4,11 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, QueryableByName,
     SelectableHelper,
+    dsl::sql,
     query_builder::{QueryFragment, QueryId},
     sql_query, sql_types as t,
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, Error, Limit, Page, PlatformId, Result, resource::DomainStatus};
+use domain::{Cursor, Error, Limit, Page, PlatformId, Result};
 use kit::{PlatformScope, Scope, db::Conn};
 use uuid::Uuid;
 
@@ -79,7 +80,8 @@ pub(crate) async fn pending(c: &mut Conn, _: &Scope) -> Result<Vec<PendingDomain
     Ok(d::custom_domains
         .inner_join(p::platforms.on(p::id.eq(d::platform_id)))
         .filter(p::deleted_at.is_null())
-        .filter(d::status.eq(DomainStatus::Pending))
+        // Literally, as the index has it: of a value that is yet to come the planner cannot know it.
+        .filter(sql::<t::Bool>("custom_domains.status = 'pending'"))
         .select(PendingDomain::as_select())
         .order((d::due_at, d::id))
         .limit(LISTED)
@@ -106,12 +108,11 @@ pub(crate) async fn claim(
     pause: TimeDelta,
 ) -> Result<Vec<Due>> {
     Ok(sql_query(
-        "WITH due AS (SELECT id FROM custom_domains WHERE status = 'pending' AND due_at <= $2 \
-             ORDER BY due_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED), \
-         claimed AS (UPDATE custom_domains SET due_at = $1 FROM due WHERE custom_domains.id = due.id \
-             RETURNING custom_domains.*) \
-         SELECT claimed.*, platforms.deleted_at IS NULL AS live \
-         FROM claimed JOIN platforms ON platforms.id = claimed.platform_id",
+        // An array rather than a join, for which all domains might be read.
+        "UPDATE custom_domains SET due_at = $1 WHERE id = ANY (ARRAY(\
+             SELECT id FROM custom_domains WHERE status = 'pending' AND due_at <= $2 \
+             ORDER BY due_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)) \
+         RETURNING *, (SELECT p.deleted_at IS NULL FROM platforms p WHERE p.id = custom_domains.platform_id) AS live",
     )
     .bind::<t::Timestamptz, _>(now + pause)
     .bind::<t::Timestamptz, _>(now)

@@ -65,12 +65,9 @@ impl World {
 
     /// A second replica on the same database, which the first must outlive.
     pub(crate) async fn replica(&self, overrides: Value) -> Self {
-        let mut set = json!({
-            "database": { "url": self.db.app_url },
-            "identity": { "keys_dir": self.keys.dir() },
-        });
+        let mut set = json!({ "database": { "url": self.db.app_url } });
         kit::config::put_over(&mut set, overrides);
-        Self(TestService::start_with::<Registry>(set).await)
+        Self(TestService::start_on::<Registry>(TestDb::of::<Registry>().await, self.keys.clone(), set).await)
     }
 
     /// The id of a new active platform.

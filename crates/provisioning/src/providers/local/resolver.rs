@@ -27,9 +27,10 @@ async fn addresses(host: &Hostname) -> Result<Result<BTreeSet<IpAddr>, String>, 
     if let Some(known) = reserved(host.as_str()) {
         return Ok(known);
     }
-    let asked = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host.as_str(), 0))).await;
-    let answer = asked
-        .map_err(|_| ProviderError::retryable(format!("the resolver did not answer for {host} in time")))?;
+    let asked = tokio::net::lookup_host((host.as_str(), 0));
+    let Ok(answer) = tokio::time::timeout(PATIENCE, asked).await else {
+        return Err(ProviderError::retryable(format!("the resolver did not answer for {host} in time")));
+    };
     Ok(match answer {
         Ok(found) => Ok(found.map(|address| address.ip()).collect()),
         Err(error) => Err(format!("{host} does not resolve: {error}")),
