@@ -47,6 +47,15 @@ text_enum! {
 }
 
 text_enum! {
+    /// Whether a custom domain was seen to lead where it should.
+    pub enum DomainStatus {
+        Pending = "pending",
+        Active = "active",
+        Failed = "failed",
+    }
+}
+
+text_enum! {
     /// What is known of a secret; its value is never kept here.
     pub enum SecretStatus {
         Missing = "missing",

@@ -181,8 +181,9 @@ async fn put_off(connection: &mut AsyncPgConnection, event: &Event, error: &Erro
 /// Those of the database.
 pub(crate) async fn sweep(connection: &mut AsyncPgConnection) -> Result<usize> {
     let deleted = sql_query(
-        "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE time < $1 \
-         AND (destination IS NULL OR delivered_at IS NOT NULL) ORDER BY time LIMIT $2)",
+        // An array rather than a join, for which all events might be read.
+        "DELETE FROM outbox WHERE seq = ANY (ARRAY(SELECT seq FROM outbox WHERE time < $1 \
+         AND (destination IS NULL OR delivered_at IS NOT NULL) ORDER BY time LIMIT $2))",
     )
     .bind::<t::Timestamptz, _>(clock::now() - KEPT)
     .bind::<t::BigInt, _>(SWEPT)

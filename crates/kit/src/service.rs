@@ -1,6 +1,6 @@
 //! A service as a process: its settings, its subcommands, its start and its end.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -10,7 +10,7 @@ use utoipa::{ToSchema, openapi::OpenApi};
 
 use crate::{
     config,
-    db::{Database, DatabaseSettings, Db, Migrations, migrate},
+    db::{Database, DatabaseSettings, Db, Migrations, Recount, Tally, migrate},
     grpc::{self, Access, GrpcSettings},
     http::{self, HttpSettings, Probe, Routes},
     identity::{IdentitySettings, KeyPair, Signer, Verifier},
@@ -44,6 +44,11 @@ pub trait Service: Sized + 'static {
     /// Its migrations, kit's among them.
     fn migrations() -> Migrations;
 
+    /// Its lists whose totals come from counters, beside kit's own.
+    fn tallies() -> &'static [Tally] {
+        &[]
+    }
+
     /// The document of its HTTP API.
     fn openapi() -> OpenApi;
 
@@ -68,6 +73,8 @@ pub struct Parts {
     pub probes: Vec<Probe>,
     http: HttpSettings,
     grpc: GrpcSettings,
+    recount: Recount,
+    recount_every: Duration,
 }
 
 /// A service that runs.
@@ -107,6 +114,8 @@ impl Parts {
         let parts = Self {
             name: S::NAME,
             database,
+            recount: Recount::new(background.clone(), S::tallies()),
+            recount_every: settings.database.recount_every,
             background,
             verifier: Verifier::read(S::NAME, keys)?,
             signer: Signer::new(S::NAME, &KeyPair::read(keys, S::NAME)?)?,
@@ -143,6 +152,7 @@ impl Parts {
             tokio::net::TcpListener::bind(self.grpc.bind).await.with_context(|| bound(self.grpc.bind))?;
         let (http_addr, grpc_addr) = (http_listener.local_addr()?, grpc_listener.local_addr()?);
         worker::housekeeping(&self.shutdown, self.background.clone());
+        self.recount.clone().start(self.recount_every, &self.shutdown);
         let probes = std::iter::once(self.database_probe(migrations)).chain(self.probes).collect();
         let shared = http::Shared { settings: self.http, verifier: self.verifier, probes };
         let http = http::serve(http_listener, shared, self.shutdown.clone(), routes, state)?;

@@ -141,6 +141,11 @@ pub fn measure(histogram: &'static str, labels: &[KeyValue], took: Duration) {
     });
 }
 
+/// How much of something there was since the last time it was told.
+pub fn add(name: &'static str, labels: &[KeyValue], amount: u64) {
+    global::meter("nno").u64_counter(name).build().add(amount, labels);
+}
+
 /// How much of something there is now.
 pub fn gauge(name: &'static str, labels: &[KeyValue], value: u64) {
     global::meter("nno").u64_gauge(name).build().record(value, labels);

@@ -7,7 +7,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
     Db,
     config::PeerSettings,
-    db::Migrations,
+    db::{Migrations, Tally},
     grpc::{Access, Peer},
     http::{self, ServiceConfig},
     service::{Application, Parts, Service, Settings},
@@ -60,6 +60,13 @@ fn routes(config: &mut ServiceConfig) {
     config.service(utoipa_actix_web::scope(PREFIX).configure(sessions::http)).configure(sessions::root);
 }
 
+/// The list whose total comes from a counter, for the worker that counts it again.
+const TALLIES: [Tally; 1] = [Tally {
+    name: "onboardings",
+    sql: "SELECT parent, 'sessions' AS key, (SELECT count(*) FROM sessions) AS found \
+          FROM (VALUES ('all')) AS whole (parent) WHERE parent > $1 LIMIT $2",
+}];
+
 impl Service for Onboarding {
     const NAME: &'static str = "onboarding";
     const DEFAULTS: &'static str = include_str!("../config/default.toml");
@@ -67,6 +74,10 @@ impl Service for Onboarding {
 
     fn migrations() -> Migrations {
         Migrations::with_kit([saga::MIGRATIONS, MIGRATIONS])
+    }
+
+    fn tallies() -> &'static [Tally] {
+        &TALLIES
     }
 
     fn openapi() -> OpenApi {

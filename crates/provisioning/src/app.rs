@@ -8,7 +8,7 @@ use domain::HostName;
 use kit::{
     Db, clock,
     config::PeerSettings,
-    db::Migrations,
+    db::{Migrations, Tally},
     grpc::{Access, Peer},
     http::{self, ServiceConfig},
     service::{Application, Parts, Service, Settings},
@@ -24,6 +24,7 @@ use utoipa::{
 };
 
 use crate::{
+    domains::{self, DomainSettings},
     grpc, jobs,
     providers::{Clock, Provider, fake::FakeProvider, local},
     steps,
@@ -43,6 +44,7 @@ pub struct Own {
     pub base_domain: HostName,
     pub registry: PeerSettings,
     pub engine: EngineSettings,
+    pub domains: DomainSettings,
 }
 
 /// Who makes things.
@@ -68,6 +70,13 @@ pub struct App {
 /// Provisioning as a service.
 #[derive(Debug)]
 pub struct Provisioning;
+
+/// The list whose total comes from a counter, for the worker that counts it again.
+const TALLIES: [Tally; 1] = [Tally {
+    name: "jobs",
+    sql: "SELECT parent, 'jobs' AS key, (SELECT count(*) FROM sagas) AS found \
+          FROM (VALUES ('all')) AS whole (parent) WHERE parent > $1 LIMIT $2",
+}];
 
 /// The routes of all slices.
 fn routes(config: &mut ServiceConfig) {
@@ -95,6 +104,10 @@ impl Service for Provisioning {
         Migrations::with_kit([saga::MIGRATIONS, MIGRATIONS])
     }
 
+    fn tallies() -> &'static [Tally] {
+        &TALLIES
+    }
+
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Provisioning API").version("1.0.0").build();
         http::document(routes, OpenApiBuilder::new().info(info).build())
@@ -120,7 +133,7 @@ impl Provisioning {
         let provider = open(&own).await?;
         let (database, signer, wake) =
             (parts.database.clone(), parts.signer.clone(), Arc::new(Notify::new()));
-        let engine = own.engine;
+        let (engine, domain_checks) = (own.engine, own.domains);
         let state = move |db: Db| {
             let registry = Peer::new("registry", &own.registry, signer.clone())?;
             let (provider, wake) = (Arc::clone(&provider), Arc::clone(&wake));
@@ -131,6 +144,7 @@ impl Provisioning {
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
         Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose)
             .start(&parts.shutdown);
+        domains::start(&app, domain_checks, &parts.shutdown);
         let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
         let served =
             tonic::service::Routes::new(ProvisioningServer::new(app)).add_service(rpc::reflection()?);

@@ -2,9 +2,10 @@
 //!
 //! A job is a saga (crate `saga`): recorded before any of its steps runs, retried, taken over, undone in reverse.
 //! `steps` says what each type of job consists of, `providers` how things are made, `jobs` how jobs are asked for
-//! and looked at.
+//! and looked at. `domains` checks where customers' own host names lead.
 
 mod app;
+mod domains;
 mod grpc;
 mod jobs;
 pub mod providers;
@@ -12,3 +13,4 @@ mod repository;
 mod steps;
 
 pub use app::{App, Own, Provisioning};
+pub use domains::DomainSettings;

@@ -7,7 +7,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
     Db,
     config::PeerSettings,
-    db::Migrations,
+    db::{Migrations, Tally},
     grpc::{Access, Peer},
     http::{self, ServiceConfig},
     outbox::Relay,
@@ -23,8 +23,8 @@ use utoipa::{
 use utoipa_actix_web::scope;
 
 use crate::{
-    audit, builds, delivery::ToProvisioning, dns, entities, features, grpc, manifest, platforms, resources,
-    secrets, stacks,
+    audit, builds, delivery::ToProvisioning, dns, domains, entities, features, grpc, manifest, platforms,
+    resources, secrets, stacks, tallies,
 };
 
 /// Where resources are found a second time.
@@ -70,6 +70,7 @@ fn routes(config: &mut ServiceConfig) {
             .configure(secrets::http)
             .configure(builds::http)
             .configure(dns::http)
+            .configure(domains::http)
             .configure(audit::http),
     );
 }
@@ -81,6 +82,10 @@ impl Service for Registry {
 
     fn migrations() -> Migrations {
         Migrations::with_kit([MIGRATIONS])
+    }
+
+    fn tallies() -> &'static [Tally] {
+        &tallies::ALL
     }
 
     fn openapi() -> OpenApi {

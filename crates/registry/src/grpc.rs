@@ -6,7 +6,7 @@ use rpc::registry as r;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::{App, builds, dns, entities, features, platforms, resources, secrets, stacks};
+use crate::{App, builds, dns, domains, entities, features, platforms, resources, secrets, stacks};
 
 /// The gRPC service.
 pub(crate) const SERVICE: &str = "nno.registry.v1.Registry";
@@ -26,6 +26,8 @@ pub(crate) const CALLERS: &[(&str, &[&str])] = &[
     ("MarkSecret", &["onboarding", "provisioning"]),
     ("EnsureDnsRecord", &["provisioning"]),
     ("DeleteDnsRecord", &["provisioning"]),
+    ("ClaimDomains", &["provisioning"]),
+    ("ReportDomain", &["provisioning"]),
     ("StartBuild", &["onboarding"]),
     ("FinishBuild", &["onboarding"]),
     ("BeginFeatureJob", &["provisioning"]),
@@ -129,6 +131,20 @@ impl r::registry_server::Registry for Server {
         request: Request<r::DeleteDnsRecordRequest>,
     ) -> Answer<r::DeleteDnsRecordResponse> {
         answer(dns::grpc::delete_dns_record(&self.0, request).await)
+    }
+
+    async fn claim_domains(
+        &self,
+        request: Request<r::ClaimDomainsRequest>,
+    ) -> Answer<r::ClaimDomainsResponse> {
+        answer(domains::grpc::claim_domains(&self.0, request).await)
+    }
+
+    async fn report_domain(
+        &self,
+        request: Request<r::ReportDomainRequest>,
+    ) -> Answer<r::ReportDomainResponse> {
+        answer(domains::grpc::report_domain(&self.0, request).await)
     }
 
     async fn start_build(&self, request: Request<r::StartBuildRequest>) -> Answer<r::StartBuildResponse> {

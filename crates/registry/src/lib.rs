@@ -9,6 +9,7 @@ mod audit;
 mod builds;
 mod delivery;
 mod dns;
+mod domains;
 mod entities;
 mod features;
 mod grpc;
@@ -18,5 +19,6 @@ mod resources;
 pub mod schema;
 mod secrets;
 mod stacks;
+mod tallies;
 
 pub use app::{App, Own, Registry};

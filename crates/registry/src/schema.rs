@@ -191,6 +191,25 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    custom_domains (id) {
+        id -> Uuid,
+        platform_id -> Text,
+        dns_record_id -> Uuid,
+        hostname -> Text,
+        target_dns -> Text,
+        cf_hostname_id -> Nullable<Text>,
+        ssl_status -> Text,
+        status -> Text,
+        verified_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        due_at -> Nullable<Timestamptz>,
+        checked_at -> Nullable<Timestamptz>,
+        check_error -> Nullable<Text>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     platforms,
     entities,
@@ -199,3 +218,4 @@ diesel::allow_tables_to_appear_in_same_query!(
     stack_features,
     feature_activations,
 );
+diesel::allow_tables_to_appear_in_same_query!(custom_domains, platforms);

@@ -200,7 +200,8 @@ struct Count {
 }
 
 /// Keeps the id of a saga that is never to begin: a request for it that comes late meets [`ID_TAKEN`] and finds it
-/// ended. A saga that is there already is left as it is; so this comes first, and [`ask_undo`] after it.
+/// ended. A saga that is there already is left as it is; so this comes first, and [`ask_undo`] after it. Answers whether
+/// none was there.
 ///
 /// # Errors
 /// Those of the database.
@@ -211,8 +212,8 @@ pub async fn tombstone(
     kind: &str,
     subject: &str,
     why: &str,
-) -> Result<()> {
-    sql_query(
+) -> Result<bool> {
+    let kept = sql_query(
         "INSERT INTO sagas (id, kind, version, subject, status, input, error, cause, next_run_at, fence, request_id, \
              created_at, updated_at, finished_at) \
          VALUES ($1, $2, 0, $3, 'undone', '{}', $4, 'cancelled', $5, 0, $6, $5, $5, $5) ON CONFLICT (id) DO NOTHING",
@@ -225,7 +226,7 @@ pub async fn tombstone(
     .bind::<t::Text, _>(&*ctx.request_id)
     .execute(c)
     .await?;
-    Ok(())
+    Ok(kept > 0)
 }
 
 /// The text without what Postgres has no room for; a text of others may hold it.

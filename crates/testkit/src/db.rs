@@ -67,6 +67,19 @@ impl TestDb {
         AsyncPgConnection::establish(&self.owner_url).await.expect("connect as the owner")
     }
 
+    /// A connection of the cluster's superuser, for what no role of a service may do.
+    pub async fn connect_as_superuser(&self) -> AsyncPgConnection {
+        let mut url = self.superuser.clone();
+        url.set_path(&self.name);
+        AsyncPgConnection::establish(url.as_str()).await.expect("connect as superuser")
+    }
+
+    /// Has every connection that is made from now on begin with a setting, whoever makes it.
+    pub async fn set(&self, setting: &str, value: &str) {
+        let sql = format!("ALTER DATABASE {} SET {setting} = '{value}'", self.name);
+        execute(&self.superuser, &sql).await.expect("set for the database");
+    }
+
     /// Cuts every connection to the database, as a failing network would.
     pub async fn cut_connections(&self) {
         let sql =

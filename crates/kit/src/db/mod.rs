@@ -5,6 +5,7 @@ mod idempotency;
 pub mod migrate;
 mod pool;
 mod record;
+mod recount;
 mod tx;
 
 pub use constraint::OnConstraint;
@@ -12,6 +13,7 @@ pub use diesel_async::AsyncPgConnection as Conn;
 pub use migrate::Migrations;
 pub use pool::{Database, DatabaseSettings, Db};
 pub use record::{Audit, Effect, NoEffect, Record, audit_counter, counter_total, tables};
+pub use recount::{Drift, Recount, Tally};
 pub use tx::{Done, Read, Tx, Work};
 
 pub(crate) use idempotency::sweep as sweep_idempotency_keys;

@@ -42,6 +42,10 @@ pub struct DatabaseSettings {
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub lock_timeout: Duration,
+    /// How often the counters of lists begin to be compared with what they count.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub recount_every: Duration,
 }
 
 /// The database of this process, of which every HTTP worker thread takes its own pool.

@@ -93,7 +93,10 @@ pub(crate) async fn cancel_once(
     app.db
         .tx("job.cancel_once", ctx, async |tx| {
             let c = tx.conn().await?;
-            saga::tombstone(c, &ctx.ctx, id, kind.as_str(), platform.as_str(), why).await?;
+            if saga::tombstone(c, &ctx.ctx, id, kind.as_str(), platform.as_str(), why).await? {
+                // It is in the list of jobs like any other.
+                return tx.finish(kit::db::NoEffect, Record::default().count(COUNTER, 1), (), |_| None).await;
+            }
             saga::ask_undo(c, id, why).await?;
             Ok(())
         })

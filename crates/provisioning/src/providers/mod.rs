@@ -56,6 +56,35 @@ pub trait Provider: Send + Sync {
     ///
     /// [`ProviderError`] if it could not be found out; a target that does not exist is not an error.
     async fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError>;
+
+    /// Finds out whether a customer's own host name leads to `target`. Has no effect on anything.
+    ///
+    /// A provider that is asked no further finds it out from the DNS records that it has itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] if it could not be found out; that it does not lead there is [`Verdict::NotYet`].
+    async fn verify_domain(&self, hostname: &Hostname, target: &Hostname) -> Result<Verdict, ProviderError> {
+        let record = Target::plain(ResourceKind::DnsRecord, hostname.as_str())?;
+        let Some(observed) = self.observe(&record).await? else {
+            return Ok(Verdict::NotYet(format!("{hostname} leads nowhere")));
+        };
+        let leads_to = observed.details.get("target").and_then(serde_json::Value::as_str);
+        Ok(match leads_to {
+            Some(found) if found == target.as_str() => Verdict::Verified,
+            Some(found) => Verdict::NotYet(format!("{hostname} leads to {found}, not to {target}")),
+            None => Verdict::NotYet(format!("{hostname} does not say where it leads")),
+        })
+    }
+}
+
+/// Whether a customer's own host name leads where it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does.
+    Verified,
+    /// It does not, for this reason.
+    NotYet(String),
 }
 
 /// What a provider has under the identity of a target.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use kit::grpc::PeerCall;
 use provisioning::providers::{
     ResourceKind,
     fake::{Action, Fault, Operation, Rule},
 };
+use rpc::provisioning::provisioning_client::ProvisioningClient;
 use serde_json::json;
 
 use crate::system::System;
@@ -97,6 +99,27 @@ async fn cancelled_after_its_end_it_is_undone() {
     system.job_in(&id, "ROLLED_BACK").await;
     assert!(system.provider.live().await.unwrap().is_empty());
     assert!(system.resources(&platform).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_before_it_comes_is_listed_and_counted() {
+    let system = System::start().await;
+    let platform = system.platform("late").await;
+    let (service, id) = (&system.provisioning, domain::id::uuid_v7().to_string());
+    for _ in 0..2 {
+        let message = rpc::provisioning::CancelJobRequest {
+            job_id: id.clone(),
+            r#type: "PROVISION_PLATFORM".to_owned(),
+            platform_id: platform.clone(),
+            reason: "no longer wanted".to_owned(),
+        };
+        let peer = service.peer("onboarding");
+        let request = peer.request(&service.ctx("onboarding"), PeerCall::default(), message).unwrap();
+        let told = peer.answer(ProvisioningClient::new(peer.channel()).cancel_job(request).await).unwrap();
+        assert_eq!(told.job.unwrap().status, "ROLLED_BACK");
+    }
+    let list = service.get("/api/v1/provision/jobs").await.expect(200);
+    assert_eq!((&list["data"][0]["id"], &list["pagination"]["total"]), (&json!(id), &json!(1)));
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod document;
 #[cfg(test)]
+mod domains;
+#[cfg(test)]
 mod feature_failures;
 #[cfg(test)]
 mod features;

@@ -1,6 +1,7 @@
 //! Providers: one contract that all of them keep, and what only one of them can show.
 
 mod contract;
+mod domains;
 mod fake;
 mod local_deployments;
 mod local_git;

@@ -16,7 +16,7 @@ pub(crate) struct System {
     pub(crate) registry: TestService,
     pub(crate) provisioning: TestService,
     pub(crate) provider: FakeProvider,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A registry whose peer is not there yet.
@@ -39,27 +39,52 @@ impl Registered {
 
     /// Starts provisioning, with something that interferes with its jobs.
     pub(crate) async fn provision(self, interpose: Option<Interpose>) -> System {
+        self.provision_with(json!({}), interpose).await
+    }
+
+    /// The same, with something of provisioning's own set otherwise.
+    async fn provision_with(self, own: Value, interpose: Option<Interpose>) -> System {
         let Self { registry, keys, port } = self;
         let folder = tempfile::tempdir().unwrap();
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
-        let set = json!({ "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": {
+        let mut set = json!({ "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": {
             "provider": "fake", "data_dir": folder.path(),
             "registry": { "url": format!("http://{}", registry.grpc) },
             "engine": { "concurrency": 8, "lease": "1s", "poll": "20ms" },
         }});
+        kit::config::put_over(&mut set, json!({ "service": own }));
         let db = TestDb::of::<Provisioning>().await;
         let provisioning =
             TestService::start_built::<Provisioning, _>(db, keys, set, |settings, shutdown| {
                 Provisioning::build_interposed(settings, shutdown, interpose)
             })
             .await;
-        System { registry, provisioning, provider, _folder: folder }
+        System { registry, provisioning, provider, folder }
     }
 }
 
 impl System {
     pub(crate) async fn start() -> Self {
         Registered::start().await.provision(None).await
+    }
+
+    /// With something of provisioning's own set otherwise.
+    pub(crate) async fn start_with(own: Value) -> Self {
+        Registered::start().await.provision_with(own, None).await
+    }
+
+    /// A second replica of provisioning on the same database, which the first must outlive.
+    pub(crate) async fn replica(&self, own: Value) -> TestService {
+        let mut set = json!({
+            "database": { "url": self.provisioning.db.app_url },
+            "identity": { "keys_dir": self.provisioning.keys.dir() },
+            "service": {
+                "provider": "fake", "data_dir": self.folder.path(),
+                "registry": { "url": format!("http://{}", self.registry.grpc) },
+            },
+        });
+        kit::config::put_over(&mut set, json!({ "service": own }));
+        TestService::start_with::<Provisioning>(set).await
     }
 
     pub(crate) async fn platform(&self, slug: &str) -> String {

@@ -66,8 +66,8 @@ fn is_action(text: &str) -> bool {
 }
 
 /// What `Record`s of the registry call the things they are about.
-const TYPES: [&str; 8] =
-    ["platform", "entity", "stack", "resource", "feature", "secret", "build", "dns_record"];
+const TYPES: [&str; 9] =
+    ["platform", "entity", "stack", "resource", "feature", "secret", "build", "dns_record", "custom_domain"];
 
 impl<'de> Deserialize<'de> for Thing {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

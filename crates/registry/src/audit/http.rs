@@ -22,7 +22,7 @@ pub(crate) struct PlatformAuditFilter {
     /// Such as `platform.suspended`.
     action: Option<String>,
     /// The changed thing: its id, or its type (`platform`, `entity`, `stack`, `resource`, `secret`, `build`,
-    /// `dns_record`, `feature`).
+    /// `dns_record`, `custom_domain`, `feature`).
     #[param(value_type = Option<String>)]
     entity: Option<Thing>,
 }

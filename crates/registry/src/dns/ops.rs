@@ -2,13 +2,18 @@
 
 use domain::{Error, Kind, PlatformId, Result, StackId};
 use kit::{Done, PlatformScope, Record, WriteCtx, db::Tx};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
     model::{DnsRecord, NewDnsRecord},
     store,
 };
-use crate::{App, platforms, resources};
+use crate::{
+    App,
+    domains::{self, model::CustomDomain},
+    platforms, resources,
+};
 
 /// Makes a record.
 pub(crate) async fn create(
@@ -73,13 +78,20 @@ pub(crate) async fn delete(
                 return Err(Error::not_found("DNS record", id));
             }
             ctx.check_match(&before)?;
-            remove(tx, &before).await
+            // Whoever adds a domain holds the record, and this transaction does so exclusively.
+            let domains = domains::store::lock_of(c, &scope, id).await?.len();
+            if domains > 0 {
+                let message = "The DNS record has custom domains that must go first";
+                let dependents = json!({ "domains": domains });
+                return Err(Error::new(Kind::HasDependents, message).with("dependents", dependents));
+            }
+            remove(tx, &before, &[]).await
         })
         .await
 }
 
 /// The same for services, whose calls may come twice, and after the platform itself is deleted: what is not there
-/// needs no deletion.
+/// needs no deletion. The custom domains of the record go with it.
 pub(crate) async fn delete_once(
     app: &App,
     ctx: &WriteCtx,
@@ -88,10 +100,16 @@ pub(crate) async fn delete_once(
 ) -> Result<Done<()>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
-        .tx("dns_record.delete_once", ctx, async |tx| match store::lock(tx.conn().await?, &scope, id).await {
-            Ok(before) => remove(tx, &before).await,
-            Err(error) if error.kind() == Kind::NotFound => Ok(()),
-            Err(error) => Err(error),
+        .tx("dns_record.delete_once", ctx, async |tx| {
+            let c = tx.conn().await?;
+            match store::lock(c, &scope, id).await {
+                Ok(before) => {
+                    let domains = domains::store::lock_of(c, &scope, id).await?;
+                    remove(tx, &before, &domains).await
+                }
+                Err(error) if error.kind() == Kind::NotFound => Ok(()),
+                Err(error) => Err(error),
+            }
         })
         .await
 }
@@ -119,10 +137,15 @@ async fn replace(
     tx.finish((store::update(after.clone()),), record, after, |constraint| meaning(constraint, &seen)).await
 }
 
-async fn remove(tx: &mut Tx, before: &DnsRecord) -> Result<()> {
-    let record =
-        Record::change("dns_record.deleted", "dns_record", before.id).of(&before.platform_id).before(before);
-    tx.finish((store::delete(before.id),), record, (), |_| None).await
+async fn remove(tx: &mut Tx, before: &DnsRecord, domains: &[CustomDomain]) -> Result<()> {
+    let platform = &before.platform_id;
+    let mut record =
+        Record::change("dns_record.deleted", "dns_record", before.id).of(platform).before(before);
+    for domain in domains {
+        record = record.and("custom_domain.deleted", "custom_domain", domain.id).of(platform).before(domain);
+    }
+    let effect = (domains::store::delete_of(platform, before.id), store::delete(before.id));
+    tx.finish(effect, record, (), |_| None).await
 }
 
 /// Holds the resource that a record is to lead to.

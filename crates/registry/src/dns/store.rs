@@ -46,6 +46,18 @@ pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Resul
         .ok_or_else(|| not_found(id))
 }
 
+/// Holds a record against deletion until the transaction ends; `None` when there is none.
+pub(crate) async fn hold(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Uuid>> {
+    Ok(d::dns_records
+        .filter(d::platform_id.eq(scope.id()))
+        .filter(d::id.eq(id))
+        .select(d::id)
+        .for_key_share()
+        .first(c)
+        .await
+        .optional()?)
+}
+
 /// The record of a host name, of whatever platform, held until the transaction ends.
 pub(crate) async fn lock_named(c: &mut Conn, _: &Scope, hostname: &HostName) -> Result<Option<DnsRecord>> {
     Ok(d::dns_records

@@ -2,7 +2,7 @@
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, PgArrayExpressionMethods, QueryDsl,
-    SelectableHelper,
+    SelectableHelper, TextExpressionMethods,
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
@@ -123,7 +123,8 @@ pub(crate) async fn ancestors(c: &mut Conn, scope: &PlatformScope, entity: &Enti
 /// The live entities under one, by depth, then oldest first.
 pub(crate) async fn descendants(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Vec<Entity>> {
     Ok(e::entities
-        .filter(e::platform_id.eq(scope.id()))
+        // No plain equality: with old statistics the planner would rather read the whole platform than the branch.
+        .filter(e::platform_id.concat("").eq(scope.id()))
         .filter(e::path.contains(vec![id]))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())

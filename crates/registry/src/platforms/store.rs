@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, IntoSql, OptionalExtension, QueryDsl, SelectableHelper,
+    dsl::sql,
     query_builder::{QueryFragment, QueryId},
+    sql_types::Bool,
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Limit, Page, PlatformId, Result, Slug, platform::PlatformStatus};
@@ -22,7 +24,7 @@ pub(crate) const COUNTER: &str = "platforms";
 pub(crate) async fn get(c: &mut Conn, scope: &PlatformScope, deleted: bool) -> Result<Platform> {
     p::platforms
         .filter(p::id.eq(scope.id()))
-        .filter(p::deleted_at.is_null().or(deleted.into_sql::<diesel::sql_types::Bool>()))
+        .filter(p::deleted_at.is_null().or(deleted.into_sql::<Bool>()))
         .select(Platform::as_select())
         .first(c)
         .await
@@ -105,7 +107,8 @@ pub(crate) async fn page(c: &Conn, scope: &Scope, limit: Limit, after: &Cursor) 
 /// A platform whose paid period is over, held until the transaction ends; one that another replica holds is passed.
 pub(crate) async fn lock_one_to_end(c: &mut Conn, _: &Scope, now: DateTime<Utc>) -> Result<Option<Platform>> {
     Ok(p::platforms
-        .filter(p::status.eq(PlatformStatus::PendingCancellation))
+        // Literally, as the index has it: of a value that is yet to come the planner cannot know it.
+        .filter(sql::<Bool>("status = 'pending_cancellation'"))
         .filter(p::period_ends_at.le(now))
         .order(p::period_ends_at)
         .select(Platform::as_select())

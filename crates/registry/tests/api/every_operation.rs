@@ -14,19 +14,25 @@ use crate::{
 };
 
 /// A platform with one of everything.
-struct Fixture {
-    world: World,
+pub(crate) struct Fixture {
+    pub(crate) world: World,
     parts: Vec<(&'static str, String)>,
 }
 
 impl Fixture {
     async fn new() -> Self {
-        let world = World::start().await;
+        Self::of(World::start().await).await
+    }
+
+    pub(crate) async fn of(world: World) -> Self {
         let p = world.platform("p").await;
         let (e, leaf) = (world.tenant(&p, "e").await, world.tenant(&p, "leaf").await);
         let (r, d1) = (world.resource(&p, &e, "r").await, world.resource(&p, &e, "d1").await);
         let d2 = world.resource(&p, &e, "d2").await;
         let dns = world.dns_record(&p, "a.example", &r).await;
+        let spare = world.dns_record(&p, "spare.example", &r).await;
+        let (domain, old) =
+            (world.domain(&p, &spare, "shop.example").await, world.domain(&p, &spare, "old.example").await);
         let (build, q) = (world.build(&p, "prod").await, world.platform("q").await);
         world
             .post(&format!("/api/v1/platforms/{p}/resources/{r}/secrets/S"), json!({ "status": "set" }))
@@ -40,6 +46,9 @@ impl Fixture {
             ("{d1}", d1),
             ("{d2}", d2),
             ("{dns}", dns),
+            ("{spare}", spare),
+            ("{domain}", domain),
+            ("{old}", old),
             ("{build}", build),
             ("{q}", q),
         ];
@@ -54,11 +63,11 @@ impl Fixture {
         Self { parts: fixture.parts.into_iter().chain([("{s}", s)]).collect(), world: fixture.world }
     }
 
-    fn fill(&self, text: &str) -> String {
+    pub(crate) fn fill(&self, text: &str) -> String {
         self.parts.iter().fold(text.to_owned(), |text, (name, id)| text.replace(name, id))
     }
 
-    fn body(&self, body: &Value) -> Value {
+    pub(crate) fn body(&self, body: &Value) -> Value {
         if body.is_null() {
             Value::Null
         } else {
@@ -68,7 +77,13 @@ impl Fixture {
 }
 
 /// An operation: method, path in the document, path of a request, body, whether it is for operators alone.
-struct Operation(Method, &'static str, &'static str, Value, bool);
+pub(crate) struct Operation(
+    pub(crate) Method,
+    pub(crate) &'static str,
+    pub(crate) &'static str,
+    pub(crate) Value,
+    pub(crate) bool,
+);
 
 fn get(document: &'static str, path: &'static str) -> Operation {
     Operation(Method::GET, document, path, Value::Null, false)
@@ -87,7 +102,7 @@ fn delete(document: &'static str, path: &'static str) -> Operation {
 }
 
 /// In an order in which all can be done.
-fn operations() -> Vec<Operation> {
+pub(crate) fn operations() -> Vec<Operation> {
     let resources = [("", "n1", "{d1}"), ("/resources", "n2", "{d2}")];
     let of_resources =
         resources.into_iter().flat_map(|(prefix, name, gone)| of_resources(prefix, name, gone));
@@ -123,6 +138,8 @@ fn reads() -> Vec<Operation> {
             "/platforms/{p}/stacks/default/dns/{dns}",
         ),
         get("/platforms/{platformId}/dns/{dnsId}", "/platforms/{p}/dns/{dns}"),
+        get("/platforms/{platformId}/domains", "/platforms/{p}/domains"),
+        Operation(Method::GET, "/domains/pending", "/domains/pending", Value::Null, true),
     ]
 }
 
@@ -132,6 +149,8 @@ fn writes() -> Vec<Operation> {
     let stack = json!({ "tenantId": "{e}", "name": "n" });
     let record = json!({ "hostname": "b.example", "targetType": "worker", "resourceId": "{r}", "environment": "prod" });
     let build = json!({ "buildStatus": "failed" });
+    let domain = json!({ "dnsRecordId": "{spare}", "hostname": "new.example", "targetDns": "spare.example" });
+    let one_domain = "/platforms/{platformId}/domains/{domainId}";
     vec![
         post("/platforms/{platformId}/entities", "/platforms/{p}/entities", entity),
         patch(
@@ -158,6 +177,9 @@ fn writes() -> Vec<Operation> {
             "/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}",
             "/platforms/{p}/stacks/default/dns/{dns}",
         ),
+        post("/platforms/{platformId}/domains", "/platforms/{p}/domains", domain),
+        patch(one_domain, "/platforms/{p}/domains/{domain}", json!({ "sslStatus": "active" })),
+        delete(one_domain, "/platforms/{p}/domains/{old}"),
     ]
 }
 

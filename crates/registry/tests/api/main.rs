@@ -14,6 +14,8 @@ mod dns;
 #[cfg(test)]
 mod document;
 #[cfg(test)]
+mod domains;
+#[cfg(test)]
 mod entities;
 #[cfg(test)]
 mod every_operation;
@@ -32,7 +34,13 @@ mod lists;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod platforms;
+#[cfg(test)]
+mod races;
+#[cfg(test)]
+mod recount;
 #[cfg(test)]
 mod resources;
 #[cfg(test)]
@@ -40,7 +48,11 @@ mod secrets;
 #[cfg(test)]
 mod stacks;
 #[cfg(test)]
+mod tap;
+#[cfg(test)]
 mod templates;
+#[cfg(test)]
+mod walks;
 #[cfg(test)]
 mod world;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use registry::Registry;
 use reqwest::Method;
 use rpc::registry::registry_client::RegistryClient;
 use serde_json::{Value, json};
-use testkit::{Response, TestService};
+use testkit::{Keys, Response, TestDb, TestService};
 use tonic::{Request, Response as Answer, Status, transport::Channel};
 
 pub(crate) struct World(TestService);
@@ -58,14 +58,16 @@ impl World {
         Self(TestService::start_with::<Registry>(overrides).await)
     }
 
+    /// A registry on a database that is there already.
+    pub(crate) async fn on(db: TestDb, overrides: Value) -> Self {
+        Self(TestService::start_on::<Registry>(db, Keys::new(), overrides).await)
+    }
+
     /// A second replica on the same database, which the first must outlive.
     pub(crate) async fn replica(&self, overrides: Value) -> Self {
-        let mut set = json!({
-            "database": { "url": self.db.app_url },
-            "identity": { "keys_dir": self.keys.dir() },
-        });
+        let mut set = json!({ "database": { "url": self.db.app_url } });
         kit::config::put_over(&mut set, overrides);
-        Self(TestService::start_with::<Registry>(set).await)
+        Self(TestService::start_on::<Registry>(TestDb::of::<Registry>().await, self.keys.clone(), set).await)
     }
 
     /// The id of a new active platform.

@@ -303,6 +303,7 @@ fn pool(url: &str, connections: usize) -> Db {
         acquire_timeout: Duration::from_secs(5),
         statement_timeout: Duration::from_secs(10),
         lock_timeout: Duration::from_secs(2),
+        recount_every: Duration::from_secs(3600),
     };
     Database::new("sagas", &settings).background().unwrap()
 }

@@ -13,6 +13,7 @@ mod lock;
 mod place;
 pub mod queue;
 pub mod r2;
+mod resolver;
 mod secrets;
 mod sqlite;
 
@@ -32,7 +33,10 @@ use self::kv::KvStore;
 use self::place::{Place, Spot};
 use self::queue::Queue;
 use self::r2::Bucket;
-use super::{Clock, Observed, Provider, ProviderError, ResourceKind, ResourceName, Spec, Target, blocking};
+use super::{
+    Clock, Hostname, Observed, Provider, ProviderError, ResourceKind, ResourceName, Spec, Target, Verdict,
+    blocking,
+};
 
 /// Where the provider keeps its things, and with what it makes them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +176,12 @@ impl Provider for LocalProvider {
     async fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError> {
         let (inner, target) = (Arc::clone(&self.inner), target.clone());
         blocking(move || inner.observe(&target).map_err(|e| e.context(&target))).await
+    }
+
+    /// Nobody can give this machine a customer's DNS records, so it looks where the two names lead, as a client on it
+    /// would find out.
+    async fn verify_domain(&self, hostname: &Hostname, target: &Hostname) -> Result<Verdict, ProviderError> {
+        resolver::verify(hostname, target).await
     }
 }
 

@@ -1,0 +1,67 @@
+//! Custom domains over gRPC: for whoever checks where they lead.
+
+use chrono::TimeDelta;
+use domain::{Error, Result, UnixMillis};
+use kit::grpc::write_ctx;
+use rpc::{
+    parse,
+    registry::{
+        ClaimDomainsRequest, ClaimDomainsResponse, Domain as Said, ReportDomainRequest, ReportDomainResponse,
+    },
+};
+use tonic::Request;
+
+use super::{
+    model::{Check, CustomDomain},
+    ops,
+};
+use crate::{App, grpc::parse_uuid};
+
+/// The most that are claimed at once.
+const MOST: u32 = 100;
+/// The longest reason that is kept, in characters.
+const LONGEST: usize = 1024;
+
+impl From<CustomDomain> for Said {
+    fn from(row: CustomDomain) -> Self {
+        Self {
+            id: row.id.to_string(),
+            platform_id: row.platform_id.to_string(),
+            hostname: row.hostname.to_string(),
+            target_dns: row.target_dns.to_string(),
+            cf_hostname_id: row.cf_hostname_id,
+            status: row.status.to_string(),
+        }
+    }
+}
+
+pub(crate) async fn claim_domains(
+    app: &App,
+    request: Request<ClaimDomainsRequest>,
+) -> Result<ClaimDomainsResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    if !(1..=MOST).contains(&asked.limit) {
+        return Err(Error::invalid("limit", format!("must be 1 to {MOST}")));
+    }
+    let pause = i64::try_from(asked.pause).ok().and_then(TimeDelta::try_milliseconds);
+    let pause = pause
+        .filter(|pause| *pause <= TimeDelta::days(366))
+        .ok_or_else(|| Error::invalid("pause", "must be at most a year"))?;
+    let (domains, more) = ops::claim(app, &ctx, asked.limit, pause).await?;
+    Ok(ClaimDomainsResponse { domains: domains.into_iter().map(Said::from).collect(), more })
+}
+
+pub(crate) async fn report_domain(
+    app: &App,
+    request: Request<ReportDomainRequest>,
+) -> Result<ReportDomainResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    let at = UnixMillis::parse(asked.checked_at).map_err(|why| Error::invalid("checked_at", why))?.time();
+    let not_yet = asked.reason.map(|reason| reason.replace('\0', "").chars().take(LONGEST).collect());
+    let (platform, id) =
+        (parse("platform_id", &asked.platform_id)?, parse_uuid("domain_id", &asked.domain_id)?);
+    let found = ops::report(app, &ctx, &platform, id, Check { at, not_yet }).await?;
+    Ok(ReportDomainResponse { status: found.map(|domain| domain.status.to_string()) })
+}

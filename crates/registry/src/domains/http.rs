@@ -1,0 +1,146 @@
+//! Custom domains over HTTP.
+
+use actix_web::{HttpResponse, delete, get, patch, post, web::Data};
+use domain::{HostName, Name, Patch, PlatformId, UnixMillis, resource::DomainStatus};
+use kit::{
+    Ctx,
+    http::{Answer, Command, HttpResult, ListQuery, NoBody, Path, Query},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    model::{Change, CustomDomain, NewDomain, PendingDomain},
+    ops, store,
+};
+use crate::{App, platforms};
+
+/// A new custom domain.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct CreateDomain {
+    /// The DNS record of the platform that the domain hangs on.
+    dns_record_id: Uuid,
+    /// Unique among all custom domains.
+    hostname: HostName,
+    /// The host name that it is to lead to.
+    target_dns: HostName,
+    #[schema(nullable = false)]
+    cf_hostname_id: Option<Name>,
+}
+
+/// What of a custom domain is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct UpdateDomain {
+    #[schema(nullable = false)]
+    ssl_status: Option<Name>,
+    /// `pending` has it checked again at once.
+    #[schema(nullable = false)]
+    status: Option<DomainStatus>,
+    /// An active domain without one gets the time of the change.
+    #[serde(default)]
+    #[schema(value_type = Option<UnixMillis>)]
+    verified_at: Patch<UnixMillis>,
+    #[serde(default)]
+    #[schema(value_type = Option<Name>)]
+    cf_hostname_id: Patch<Name>,
+}
+
+/// A page of custom domains.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CustomDomainPage {
+    /// Newest first.
+    data: Vec<CustomDomain>,
+    /// Where the next page starts, if there is one.
+    #[schema(required)]
+    cursor: Option<String>,
+}
+
+/// The domains that wait, without pages.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PendingDomains {
+    /// Longest due for a check first.
+    data: Vec<PendingDomain>,
+}
+
+/// List the custom domains of all platforms that are pending, at most 1000, longest due for a check first; for
+/// operators.
+#[utoipa::path(operation_id = "listPendingDomains", responses((status = 200, body = PendingDomains)))]
+#[get("/domains/pending")]
+pub(crate) async fn pending(app: Data<App>, ctx: Ctx) -> HttpResult {
+    ctx.caller.require_operator()?;
+    let scope = &ctx.caller.scope;
+    let data = app.db.read(async |c| store::pending(c, scope).await).await?;
+    Ok(HttpResponse::Ok().json(PendingDomains { data }))
+}
+
+/// List custom domains for a platform, newest first.
+#[utoipa::path(operation_id = "listDomains", params(ListQuery), responses((status = 200, body = CustomDomainPage)))]
+#[get("/platforms/{platformId}/domains")]
+pub(crate) async fn list(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<PlatformId>,
+    query: Query<ListQuery>,
+) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0)?;
+    let (limit, after) = query.0.parse(&store::list(&path.0))?;
+    let page = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let page = store::page(c, &scope, limit, &after);
+            tokio::try_join!(platforms::store::live(c, &scope), page).map(|((), page)| page)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(CustomDomainPage { data: page.items, cursor: page.next }))
+}
+
+/// Create a custom domain.
+///
+/// It is `pending` until it was seen to lead to its target.
+#[utoipa::path(operation_id = "createDomain", request_body(content = CreateDomain), responses((status = 201, body = CustomDomain)))]
+#[post("/platforms/{platformId}/domains")]
+pub(crate) async fn create(
+    app: Data<App>,
+    path: Path<PlatformId>,
+    command: Command<CreateDomain>,
+) -> HttpResult {
+    let CreateDomain { dns_record_id, hostname, target_dns, cf_hostname_id } = command.body;
+    let cf_hostname_id = cf_hostname_id.map(|id| id.to_string());
+    let new = NewDomain { dns_record_id, hostname, target_dns, cf_hostname_id };
+    ops::create(&app, &command.ctx, &path.0, new).await?.created()
+}
+
+/// Update a custom domain.
+#[utoipa::path(operation_id = "updateDomain", request_body(content = UpdateDomain), responses((status = 200, body = CustomDomain)))]
+#[patch("/platforms/{platformId}/domains/{domainId}")]
+pub(crate) async fn update(
+    app: Data<App>,
+    path: Path<(PlatformId, Uuid)>,
+    command: Command<UpdateDomain>,
+) -> HttpResult {
+    let ((platform, id), UpdateDomain { ssl_status, status, verified_at, cf_hostname_id }) =
+        (path.0, command.body);
+    let change = Change {
+        ssl_status,
+        status,
+        verified_at: verified_at.map(UnixMillis::time),
+        cf_hostname_id: cf_hostname_id.map(|id| id.to_string()),
+    };
+    ops::update(&app, &command.ctx, &platform, id, change).await?.ok()
+}
+
+/// Delete a custom domain.
+#[utoipa::path(operation_id = "deleteDomain", responses((status = 204)))]
+#[delete("/platforms/{platformId}/domains/{domainId}")]
+pub(crate) async fn delete(
+    app: Data<App>,
+    path: Path<(PlatformId, Uuid)>,
+    command: Command<NoBody>,
+) -> HttpResult {
+    let (platform, id) = path.0;
+    Ok(ops::delete(&app, &command.ctx, &platform, id).await?.no_content())
+}

@@ -1,0 +1,184 @@
+//! The rows of custom domains, which are also what is answered.
+
+use chrono::{DateTime, Utc};
+use diesel::{AsChangeset, Identifiable, Insertable, Queryable, QueryableByName, Selectable};
+use domain::{Cursor, Error, HostName, Name, Patch, PlatformId, Result, resource::DomainStatus};
+use kit::clock;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::schema::custom_domains;
+
+/// A customer's own host name.
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    Queryable,
+    QueryableByName,
+    Selectable,
+    Insertable,
+    Identifiable,
+    AsChangeset,
+)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = custom_domains, treat_none_as_default_value = false, treat_none_as_null = true)]
+pub(crate) struct CustomDomain {
+    pub(crate) id: Uuid,
+    pub(crate) platform_id: PlatformId,
+    pub(crate) dns_record_id: Uuid,
+    pub(crate) hostname: HostName,
+    /// The host name that it is to lead to.
+    pub(crate) target_dns: HostName,
+    #[schema(required)]
+    pub(crate) cf_hostname_id: Option<String>,
+    /// In the provider's words; `pending` until told.
+    pub(crate) ssl_status: Name,
+    pub(crate) status: DomainStatus,
+    /// When it was first seen to lead to its target.
+    #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
+    pub(crate) verified_at: Option<DateTime<Utc>>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) created_at: DateTime<Utc>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) updated_at: DateTime<Utc>,
+    /// When it is to be checked next, if it is pending. Not part of the API.
+    #[serde(skip)]
+    pub(crate) due_at: Option<DateTime<Utc>>,
+    /// When it was checked last. Not part of the API.
+    #[serde(skip)]
+    pub(crate) checked_at: Option<DateTime<Utc>>,
+    /// Why it did not lead to its target then. Not part of the API.
+    #[serde(skip)]
+    pub(crate) check_error: Option<String>,
+}
+
+/// A domain that waits to be seen leading to its target.
+#[derive(Debug, Serialize, ToSchema, Queryable, Selectable)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = custom_domains)]
+pub(crate) struct PendingDomain {
+    id: Uuid,
+    platform_id: PlatformId,
+    #[schema(required)]
+    cf_hostname_id: Option<String>,
+    hostname: HostName,
+}
+
+/// What a new domain is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct NewDomain {
+    pub(crate) dns_record_id: Uuid,
+    pub(crate) hostname: HostName,
+    pub(crate) target_dns: HostName,
+    pub(crate) cf_hostname_id: Option<String>,
+}
+
+/// What of a domain may be changed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change {
+    pub(crate) ssl_status: Option<Name>,
+    pub(crate) status: Option<DomainStatus>,
+    pub(crate) verified_at: Patch<DateTime<Utc>>,
+    pub(crate) cf_hostname_id: Patch<String>,
+}
+
+/// What a check has found.
+#[derive(Debug, Clone)]
+pub(crate) struct Check {
+    /// When it began.
+    pub(crate) at: DateTime<Utc>,
+    /// Why the domain does not lead to its target yet.
+    pub(crate) not_yet: Option<String>,
+}
+
+impl NewDomain {
+    /// The row, with a new id, due for its first check.
+    ///
+    /// # Errors
+    /// [`domain::Kind::Validation`] for a domain that is its own target: it would lead there whoever owns it.
+    pub(crate) fn into_row(self, platform: &PlatformId) -> Result<CustomDomain> {
+        if self.hostname == self.target_dns {
+            return Err(Error::invalid("targetDns", "must not be the host name itself"));
+        }
+        let now = clock::now();
+        Ok(CustomDomain {
+            id: domain::id::uuid_v7(),
+            platform_id: platform.clone(),
+            dns_record_id: self.dns_record_id,
+            hostname: self.hostname,
+            target_dns: self.target_dns,
+            cf_hostname_id: self.cf_hostname_id,
+            ssl_status: Name::parse(DomainStatus::Pending.as_str()).map_err(Error::internal)?,
+            status: DomainStatus::Pending,
+            verified_at: None,
+            created_at: now,
+            updated_at: now,
+            due_at: Some(now),
+            checked_at: None,
+            check_error: None,
+        })
+    }
+}
+
+impl CustomDomain {
+    /// The domain after a change.
+    ///
+    /// # Errors
+    /// [`domain::Kind::Validation`] for an active domain that was never verified.
+    pub(crate) fn changed(&self, change: Change) -> Result<Self> {
+        let (before, now) = (self.clone(), clock::now());
+        let status = change.status.unwrap_or(before.status);
+        let mut verified_at = change.verified_at.clone().apply(before.verified_at);
+        if status == DomainStatus::Active && verified_at.is_none() {
+            if change.verified_at == Patch::Clear {
+                return Err(Error::invalid("verifiedAt", "must not be cleared while the domain is active"));
+            }
+            verified_at = Some(now);
+        }
+        let pending = status == DomainStatus::Pending;
+        let anew = pending && change.status.is_some();
+        Ok(Self {
+            ssl_status: change.ssl_status.unwrap_or(before.ssl_status),
+            cf_hostname_id: change.cf_hostname_id.apply(before.cf_hostname_id),
+            status,
+            verified_at,
+            updated_at: now,
+            // Said to be pending, it is looked at again at once.
+            due_at: before.due_at.filter(|_| pending && !anew).or(pending.then_some(now)),
+            check_error: before.check_error.filter(|_| status != DomainStatus::Active),
+            ..before
+        })
+    }
+
+    /// The domain after a check, or `None` when the check changes nothing: an older one, or of a domain that is
+    /// pending no longer.
+    pub(crate) fn checked(&self, check: &Check) -> Option<Self> {
+        let known = self.checked_at.is_some_and(|last| check.at <= last);
+        if known || self.status != DomainStatus::Pending {
+            return None;
+        }
+        let seen = Self { checked_at: Some(check.at), check_error: check.not_yet.clone(), ..self.clone() };
+        Some(match &check.not_yet {
+            Some(_) => seen,
+            None => Self {
+                status: DomainStatus::Active,
+                verified_at: Some(self.verified_at.unwrap_or(check.at)),
+                updated_at: clock::now(),
+                due_at: None,
+                ..seen
+            },
+        })
+    }
+
+    /// Where it stands in the list.
+    pub(crate) fn place(&self) -> Cursor {
+        Cursor { at: self.created_at, id: self.id.to_string() }
+    }
+}

@@ -1,0 +1,147 @@
+//! The statements of custom domains. Each takes the caller's scope first.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, QueryableByName,
+    SelectableHelper,
+    dsl::sql,
+    query_builder::{QueryFragment, QueryId},
+    sql_query, sql_types as t,
+};
+use diesel_async::RunQueryDsl;
+use domain::{Cursor, Error, Limit, Page, PlatformId, Result};
+use kit::{PlatformScope, Scope, db::Conn};
+use uuid::Uuid;
+
+use super::model::{CustomDomain, PendingDomain};
+use crate::schema::{custom_domains::dsl as d, platforms::dsl as p};
+
+/// Domains in the list of pending ones; the contract's list has no pages.
+pub(crate) const LISTED: i64 = 1000;
+
+/// Names the list of a platform's domains.
+pub(crate) fn list(platform: &PlatformId) -> String {
+    format!("custom_domains:{platform}")
+}
+
+fn not_found(id: Uuid) -> Error {
+    Error::not_found("custom domain", id)
+}
+
+/// A domain, held until the transaction ends.
+pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<CustomDomain> {
+    d::custom_domains
+        .filter(d::platform_id.eq(scope.id()))
+        .filter(d::id.eq(id))
+        .select(CustomDomain::as_select())
+        .for_update()
+        .first(c)
+        .await
+        .optional()?
+        .ok_or_else(|| not_found(id))
+}
+
+/// The domains that hang on a DNS record, held until the transaction ends.
+pub(crate) async fn lock_of(c: &mut Conn, scope: &PlatformScope, record: Uuid) -> Result<Vec<CustomDomain>> {
+    Ok(d::custom_domains
+        .filter(d::platform_id.eq(scope.id()))
+        .filter(d::dns_record_id.eq(record))
+        .select(CustomDomain::as_select())
+        .order(d::id)
+        .for_update()
+        .load(c)
+        .await?)
+}
+
+/// A page of a platform's domains, newest first.
+pub(crate) async fn page(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    limit: Limit,
+    after: &Cursor,
+) -> Result<Page<CustomDomain>> {
+    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
+    let rows = d::custom_domains
+        .filter(d::platform_id.eq(scope.id()))
+        .filter(d::created_at.le(after.at))
+        .filter(before)
+        .select(CustomDomain::as_select())
+        .order((d::created_at.desc(), d::id.desc()))
+        .limit(limit.rows())
+        .load(&mut c)
+        .await?;
+    // The envelope of this list has no total.
+    Ok(Page::new(rows, limit, 0, &list(scope.id()), CustomDomain::place))
+}
+
+/// The domains that wait to be seen leading to their target, longest due first.
+pub(crate) async fn pending(c: &mut Conn, _: &Scope) -> Result<Vec<PendingDomain>> {
+    Ok(d::custom_domains
+        .inner_join(p::platforms.on(p::id.eq(d::platform_id)))
+        .filter(p::deleted_at.is_null())
+        // Literally, as the index has it: of a value that is yet to come the planner cannot know it.
+        .filter(sql::<t::Bool>("custom_domains.status = 'pending'"))
+        .select(PendingDomain::as_select())
+        .order((d::due_at, d::id))
+        .limit(LISTED)
+        .load(c)
+        .await?)
+}
+
+/// A domain that was due, and whether its platform is not deleted.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Due {
+    #[diesel(embed)]
+    pub(crate) domain: CustomDomain,
+    #[diesel(sql_type = t::Bool)]
+    pub(crate) live: bool,
+}
+
+/// Domains that are due at `now`, longest due first; each is due again after `pause`. One that another claims at the
+/// same time is passed.
+pub(crate) async fn claim(
+    c: &mut Conn,
+    _: &Scope,
+    limit: i64,
+    now: DateTime<Utc>,
+    pause: TimeDelta,
+) -> Result<Vec<Due>> {
+    Ok(sql_query(
+        // An array rather than a join, for which all domains might be read.
+        "UPDATE custom_domains SET due_at = $1 WHERE id = ANY (ARRAY(\
+             SELECT id FROM custom_domains WHERE status = 'pending' AND due_at <= $2 \
+             ORDER BY due_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)) \
+         RETURNING *, (SELECT p.deleted_at IS NULL FROM platforms p WHERE p.id = custom_domains.platform_id) AS live",
+    )
+    .bind::<t::Timestamptz, _>(now + pause)
+    .bind::<t::Timestamptz, _>(now)
+    .bind::<t::BigInt, _>(limit)
+    .load(c)
+    .await?)
+}
+
+/// The insert of a new domain.
+pub(crate) fn insert(row: CustomDomain) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(d::custom_domains).values(row)
+}
+
+/// The update of a domain that the transaction holds.
+pub(crate) fn update(row: CustomDomain) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    let id = row.id;
+    diesel::update(d::custom_domains.filter(d::id.eq(id))).set(row)
+}
+
+/// The deletion of a domain that the transaction holds.
+pub(crate) fn delete(id: Uuid) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::delete(d::custom_domains.filter(d::id.eq(id)))
+}
+
+/// The deletion of the domains of a DNS record, which the transaction holds.
+pub(crate) fn delete_of(
+    platform: &PlatformId,
+    record: Uuid,
+) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    let of_record = d::custom_domains.filter(d::platform_id.eq(platform.clone()));
+    diesel::delete(of_record.filter(d::dns_record_id.eq(record)))
+}

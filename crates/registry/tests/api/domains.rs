@@ -1,0 +1,264 @@
+//! Custom domains: over HTTP, and as the one who checks them asks and tells.
+
+use chrono::{TimeDelta, Utc};
+use domain::Kind;
+use reqwest::Method;
+use rpc::registry as r;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::world::{World, faults, ids, text};
+
+fn body(record: &str, hostname: &str) -> Value {
+    json!({ "dnsRecordId": record, "hostname": hostname, "targetDns": "auth.svc.nno.example" })
+}
+
+impl World {
+    /// The id of a new custom domain.
+    pub(crate) async fn domain(&self, platform: &str, record: &str, hostname: &str) -> String {
+        let path = format!("/api/v1/platforms/{platform}/domains");
+        text(&self.post(&path, body(record, hostname)).await.expect(201), "id")
+    }
+
+    /// A platform with a DNS record: the ids of both.
+    async fn with_record(&self, slug: &str) -> (String, String) {
+        let platform = self.platform(slug).await;
+        let resource = self.resource(&platform, &platform, &format!("{slug}-auth")).await;
+        let record = self.dns_record(&platform, &format!("{slug}.svc.nno.example"), &resource).await;
+        (platform, record)
+    }
+
+    async fn claim(&self, limit: u32, pause: u64) -> r::ClaimDomainsResponse {
+        let message = r::ClaimDomainsRequest { limit, pause };
+        self.call("provisioning", None, message, async |mut c, m| c.claim_domains(m).await).await.unwrap()
+    }
+
+    async fn report(&self, message: r::ReportDomainRequest) -> Option<String> {
+        let told = self.call("provisioning", None, message, async |mut c, m| c.report_domain(m).await).await;
+        told.unwrap().status
+    }
+}
+
+const HOUR: u64 = 3_600_000;
+
+fn report(domain: &r::Domain, checked_at: i64, reason: Option<&str>) -> r::ReportDomainRequest {
+    r::ReportDomainRequest {
+        platform_id: domain.platform_id.clone(),
+        domain_id: domain.id.clone(),
+        checked_at,
+        reason: reason.map(str::to_owned),
+    }
+}
+
+#[tokio::test]
+async fn one_is_made_changed_and_deleted() {
+    let world = World::start().await;
+    let (platform, record) = world.with_record("a").await;
+    let domains = format!("/api/v1/platforms/{platform}/domains");
+    let answer = world.post(&domains, body(&record, "Shop.Acme.COM")).await;
+    let etag = answer.header("etag").unwrap().to_owned();
+    let made = answer.expect(201);
+    for (name, value) in [
+        ("platformId", json!(platform)),
+        ("dnsRecordId", json!(record)),
+        ("hostname", json!("shop.acme.com")),
+        ("targetDns", json!("auth.svc.nno.example")),
+        ("cfHostnameId", Value::Null),
+        ("sslStatus", json!("pending")),
+        ("status", json!("pending")),
+        ("verifiedAt", Value::Null),
+    ] {
+        assert_eq!(made[name], value, "{name}");
+    }
+    assert_eq!(made.as_object().unwrap().len(), 11, "{made}");
+    assert_eq!(world.get(&domains).await.expect(200), json!({ "data": [made], "cursor": null }));
+
+    let own = format!("{domains}/{}", text(&made, "id"));
+    let change = json!({ "sslStatus": "active", "status": "active", "verifiedAt": 1_700_000_000_000_i64, "cfHostnameId": "cf-1" });
+    let stale = world.send(Method::PATCH, &own, &change, &[("If-Match", "\"x\"")]).await;
+    stale.expect_error(412, "PRECONDITION_FAILED");
+    let changed = world.send(Method::PATCH, &own, &change, &[("If-Match", &etag)]).await.expect(200);
+    assert_eq!(
+        (&changed["status"], &changed["sslStatus"], &changed["cfHostnameId"], &changed["verifiedAt"]),
+        (&json!("active"), &json!("active"), &json!("cf-1"), &json!("2023-11-14T22:13:20.000Z"))
+    );
+    assert_eq!(faults(world.patch(&own, json!({ "verifiedAt": null })).await), ["verifiedAt"]);
+    let again =
+        world.patch(&own, json!({ "status": "pending", "verifiedAt": null, "cfHostnameId": null })).await;
+    let again = again.expect(200);
+    assert_eq!((&again["verifiedAt"], &again["cfHostnameId"]), (&Value::Null, &Value::Null));
+    let active = world.patch(&own, json!({ "status": "active" })).await.expect(200);
+    assert_eq!(active["verifiedAt"], active["updatedAt"]);
+
+    let gone = world.delete(&own).await;
+    assert_eq!((gone.status.as_u16(), gone.body), (204, Value::Null));
+    world.delete(&own).await.expect_error(404, "NOT_FOUND");
+    world.patch(&own, json!({})).await.expect_error(404, "NOT_FOUND");
+    world.domain(&platform, &record, "shop.acme.com").await;
+}
+
+#[tokio::test]
+async fn what_is_refused() {
+    let world = World::start().await;
+    let ((platform, record), (other, strange)) = (world.with_record("a").await, world.with_record("b").await);
+    world.domain(&other, &strange, "taken.acme.com").await;
+    let domains = format!("/api/v1/platforms/{platform}/domains");
+    let taken = world.post(&domains, body(&record, "Taken.acme.com")).await;
+    assert_eq!(taken.expect_error(409, "ALREADY_EXISTS")["hostname"], "taken.acme.com");
+    for id in [strange.as_str(), "x", &Uuid::now_v7().to_string()] {
+        assert_eq!(faults(world.post(&domains, body(id, "shop.acme.com")).await), ["dnsRecordId"], "{id}");
+    }
+    for host in ["localhost", "a..b", "127.0.0.1", "*.acme.com", ""] {
+        assert_eq!(faults(world.post(&domains, body(&record, host)).await), ["hostname"], "{host}");
+    }
+    let itself = body(&record, "auth.svc.nno.example");
+    assert_eq!(faults(world.post(&domains, itself).await), ["targetDns"]);
+    let mut told = faults(world.post(&domains, json!({ "status": "active" })).await);
+    told.sort();
+    assert_eq!(told, ["dnsRecordId", "hostname", "status", "targetDns"]);
+    let id = world.domain(&platform, &record, "shop.acme.com").await;
+    let own = format!("{domains}/{id}");
+    let bad = json!({ "status": "lost", "sslStatus": "", "verifiedAt": "now", "hostname": "b.acme.com" });
+    let mut told = faults(world.patch(&own, bad).await);
+    told.sort();
+    assert_eq!(told, ["hostname", "sslStatus", "status", "verifiedAt"]);
+    let elsewhere = format!("/api/v1/platforms/{other}/domains/{id}");
+    world.patch(&elsewhere, json!({})).await.expect_error(404, "NOT_FOUND");
+    world.delete(&elsewhere).await.expect_error(404, "NOT_FOUND");
+    assert_eq!(world.number("SELECT count(*) FROM custom_domains").await, 2);
+}
+
+#[tokio::test]
+async fn a_record_with_domains_stays_but_its_service_takes_them_with_it() {
+    let world = World::start().await;
+    let (platform, record) = world.with_record("a").await;
+    for host in ["one.acme.com", "two.acme.com"] {
+        world.domain(&platform, &record, host).await;
+    }
+    let path = format!("/api/v1/platforms/{platform}/stacks/default/dns/{record}");
+    let told = world.delete(&path).await.expect_error(409, "HAS_DEPENDENTS");
+    assert_eq!(told["dependents"], json!({ "domains": 2 }));
+    let message = r::DeleteDnsRecordRequest { platform_id: platform.clone(), dns_record_id: record };
+    for _ in 0..2 {
+        let told = world
+            .call("provisioning", None, message.clone(), async |mut c, m| c.delete_dns_record(m).await)
+            .await;
+        told.unwrap();
+    }
+    assert_eq!(world.number("SELECT count(*) FROM custom_domains").await, 0);
+    let audit = world
+        .get(&format!("/api/v1/platforms/{platform}/audit?action=custom_domain.deleted"))
+        .await
+        .expect(200);
+    assert_eq!(audit["pagination"]["total"], 2);
+}
+
+#[tokio::test]
+async fn lists_have_their_own_envelopes() {
+    let world = World::start().await;
+    let ((platform, record), (other, strange)) = (world.with_record("a").await, world.with_record("b").await);
+    let mut made = Vec::new();
+    for n in 0..3 {
+        made.push(world.domain(&platform, &record, &format!("h{n}.acme.com")).await);
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    let theirs = world.domain(&other, &strange, "h3.acme.com").await;
+    let domains = format!("/api/v1/platforms/{platform}/domains");
+    let first = world.get(&format!("{domains}?limit=2")).await.expect(200);
+    assert_eq!(ids(&first), [made[2].clone(), made[1].clone()]);
+    let rest = world.get(&format!("{domains}?limit=2&cursor={}", text(&first, "cursor"))).await.expect(200);
+    assert_eq!((ids(&rest), &rest["cursor"]), (vec![made[0].clone()], &Value::Null));
+
+    world.patch(&format!("{domains}/{}", made[1]), json!({ "status": "failed" })).await.expect(200);
+    let pending = world.get("/api/v1/domains/pending").await.expect(200);
+    assert_eq!(ids(&pending), [made[0].clone(), made[2].clone(), theirs]);
+    assert_eq!(
+        pending["data"][0],
+        json!({ "id": made[0], "platformId": platform, "cfHostnameId": null, "hostname": "h0.acme.com" })
+    );
+    assert_eq!(pending.as_object().unwrap().len(), 1);
+    // Of a platform that is deleted nothing waits.
+    world.delete(&format!("/api/v1/platforms/{other}")).await.expect(200);
+    assert_eq!(
+        ids(&world.get("/api/v1/domains/pending").await.expect(200)),
+        [made[0].clone(), made[2].clone()]
+    );
+    let scope = json!({ "platform": platform });
+    let refused = world.send_as(&scope, Method::GET, "/api/v1/domains/pending", &Value::Null).await;
+    refused.expect_error(403, "FORBIDDEN");
+}
+
+#[tokio::test]
+async fn what_is_due_is_given_once_page_by_page() {
+    let world = World::start().await;
+    let ((platform, record), (gone, strange)) = (world.with_record("a").await, world.with_record("b").await);
+    let mut made = Vec::new();
+    for n in 0..5 {
+        made.push(world.domain(&platform, &record, &format!("h{n}.acme.com")).await);
+    }
+    world.domain(&gone, &strange, "gone.acme.com").await;
+    world.delete(&format!("/api/v1/platforms/{gone}")).await.expect(200);
+    // Several processes at once share the work.
+    let pages = futures_util::future::join_all((0..4).map(|_| world.claim(2, HOUR))).await;
+    let mut given: Vec<String> = pages.into_iter().flat_map(|page| page.domains).map(|one| one.id).collect();
+    given.sort();
+    made.sort();
+    assert_eq!(given, made, "each once, and none of a deleted platform");
+    let none = world.claim(2, HOUR).await;
+    assert_eq!((none.domains.len(), none.more), (0, false));
+    // Said to be pending, it is due at once; else when the pause is over.
+    let own = format!("/api/v1/platforms/{platform}/domains/{}", made[3]);
+    world.patch(&own, json!({ "sslStatus": "initializing" })).await.expect(200);
+    assert_eq!(world.claim(2, HOUR).await.domains.len(), 0);
+    world.patch(&own, json!({ "status": "pending" })).await.expect(200);
+    let page = world.claim(1, HOUR).await;
+    assert_eq!((page.domains[0].id.as_str(), page.more), (made[3].as_str(), true));
+    for (limit, pause) in [(0, HOUR), (101, HOUR), (1, u64::MAX)] {
+        let message = r::ClaimDomainsRequest { limit, pause };
+        let told = world.call("provisioning", None, message, async |mut c, m| c.claim_domains(m).await).await;
+        assert_eq!(told.unwrap_err().kind(), Kind::Validation);
+    }
+}
+
+#[tokio::test]
+async fn a_report_counts_once_and_none_is_older_than_the_last() {
+    let world = World::start().await;
+    let (platform, record) = world.with_record("a").await;
+    world.domain(&platform, &record, "shop.acme.com").await;
+    let domain = world.claim(1, HOUR).await.domains.remove(0);
+    let reason = async || {
+        let sql = "SELECT length(check_error) FROM custom_domains";
+        world.number(&format!("coalesce(({sql}), 0)")).await
+    };
+    let (writes, now) = (world.writes().await, kit::clock::now());
+    let at = |seconds: i64| (now + TimeDelta::seconds(seconds)).timestamp_millis();
+    assert_eq!(
+        world.report(report(&domain, at(1), Some("no such host\0"))).await.as_deref(),
+        Some("pending")
+    );
+    assert_eq!(reason().await, 12);
+    // Older, and repeated: nothing is changed.
+    assert_eq!(world.report(report(&domain, at(0), None)).await.as_deref(), Some("pending"));
+    assert_eq!(world.report(report(&domain, at(1), None)).await.as_deref(), Some("pending"));
+    assert_eq!((reason().await, world.writes().await), (12, writes), "not yet is no change");
+
+    let told =
+        futures_util::future::join_all((0..8).map(|_| world.report(report(&domain, at(2), None)))).await;
+    assert!(told.iter().all(|status| status.as_deref() == Some("active")), "{told:?}");
+    assert_eq!((reason().await, world.writes().await), (0, writes + 1), "verified once");
+    let list = world.get(&format!("/api/v1/platforms/{platform}/domains")).await.expect(200);
+    let seen: chrono::DateTime<Utc> = text(&list["data"][0], "verifiedAt").parse().unwrap();
+    assert_eq!((&list["data"][0]["status"], seen.timestamp_millis()), (&json!("active"), at(2)));
+    // A late report takes nothing back.
+    assert_eq!(world.report(report(&domain, at(3), Some("gone"))).await.as_deref(), Some("active"));
+    let audit =
+        world.get(&format!("/api/v1/platforms/{platform}/audit?entity=custom_domain")).await.expect(200);
+    assert_eq!(audit["data"][0]["action"], "custom_domain.verified");
+    assert_eq!(audit["data"][0]["actorId"], "service:provisioning");
+
+    world.delete(&format!("/api/v1/platforms/{platform}/domains/{}", domain.id)).await.expect(204);
+    assert_eq!(world.report(report(&domain, at(4), None)).await, None);
+    let stranger = r::ClaimDomainsRequest { limit: 1, pause: 1 };
+    let refused = world.call("onboarding", None, stranger, async |mut c, m| c.claim_domains(m).await).await;
+    assert_eq!(refused.unwrap_err().kind(), Kind::Forbidden);
+}

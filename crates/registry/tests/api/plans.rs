@@ -1,0 +1,330 @@
+//! How the server runs what the registry asks: never by reading a table that grows from end to end.
+//!
+//! Every operation is done beside a million rows, through a [`Tap`] that hears the plan of every statement. Each is
+//! planned with its values and without them, with statistics of before the rows came and with new ones.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use diesel::{QueryableByName, sql_query, sql_types as t};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use registry::Registry;
+use reqwest::Method;
+use rpc::registry as r;
+use serde_json::{Value, json};
+use testkit::{Response, TestDb};
+
+use crate::{
+    every_operation::{Fixture, Operation, operations},
+    tap::{Plan, Tap},
+    world::{World, ids},
+};
+
+/// Rows that each table is given.
+const ROWS: i64 = 80_000;
+/// Platforms that they belong to.
+const PLATFORMS: i64 = 800;
+
+#[derive(QueryableByName)]
+struct Column {
+    #[diesel(sql_type = t::Text)]
+    table: String,
+    #[diesel(sql_type = t::Text)]
+    column: String,
+    #[diesel(sql_type = t::Text)]
+    kind: String,
+    /// Whether an index has it, and nothing says which values it may have.
+    #[diesel(sql_type = t::Bool)]
+    free: bool,
+}
+
+/// The columns of all tables that can be written.
+const COLUMNS: &str = "\
+    SELECT relname::text AS table, attname::text AS column, atttypid::regtype::text AS kind, \
+        EXISTS (SELECT 1 FROM pg_index WHERE indrelid = r.oid AND attnum = ANY (indkey::int2[]) \
+            AND (indisunique OR NOT EXISTS (SELECT 1 FROM pg_constraint \
+                WHERE conrelid = r.oid AND contype = 'c' AND attnum = ANY (conkey)))) AS free \
+    FROM pg_class r JOIN pg_attribute a ON a.attrelid = r.oid AND attnum > 0 AND NOT attisdropped \
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> '__diesel_schema_migrations' \
+        AND attgenerated = '' AND attidentity = '' \
+    ORDER BY relname, attnum";
+
+impl Column {
+    /// What the column of row `row_number` is, made from the row `r`: something new where an index tells rows apart.
+    fn value(&self) -> String {
+        let Self { table: _, column, kind, free } = self;
+        match (column.as_str(), kind.as_str(), free) {
+            ("platform_id", ..) => format!("lpad((row_number % {PLATFORMS})::text, 10, '0')"),
+            // What is listed for all platforms is read back, so it must be what it says it is.
+            ("hostname", ..) => "'h' || row_number || '.example'".to_owned(),
+            (_, "uuid", true) => "lpad(to_hex(row_number), 32, '0')::uuid".to_owned(),
+            (_, "text", true) => "lpad(row_number::text, 10, '0')".to_owned(),
+            (_, "timestamp with time zone", true) => "now() - row_number * interval '1 second'".to_owned(),
+            (_, "smallint", true) => "(row_number % 16)::smallint".to_owned(),
+            _ => format!("r.{column}"),
+        }
+    }
+}
+
+/// Gives every table many rows like one that it has; answers the tables.
+async fn fill(db: &TestDb) -> Vec<String> {
+    let mut superuser = db.connect_as_superuser().await;
+    let columns: Vec<Column> = sql_query(COLUMNS).load(&mut superuser).await.unwrap();
+    let mut tables: BTreeMap<&str, Vec<&Column>> = BTreeMap::new();
+    for column in &columns {
+        tables.entry(&column.table).or_default().push(column);
+    }
+    // Keys to other tables are not looked after: there are no such rows.
+    let mut sql = "SET session_replication_role = replica;".to_owned();
+    for (table, columns) in &tables {
+        let names: Vec<&str> = columns.iter().map(|column| column.column.as_str()).collect();
+        let values: Vec<String> = columns.iter().map(|column| column.value()).collect();
+        write!(
+            sql,
+            "INSERT INTO {table} ({}) SELECT {} FROM (SELECT * FROM {table} LIMIT 1) r, generate_series(1, {ROWS}) row_number;",
+            names.join(", "),
+            values.join(", ")
+        )
+        .unwrap();
+    }
+    // An index is made faster than it grows.
+    let indexes = plain_indexes(&mut superuser).await;
+    let drop: Vec<String> = indexes.iter().map(|index| format!("DROP INDEX {};", index.name)).collect();
+    let make: Vec<String> = indexes.iter().map(|index| format!("{};", index.sql)).collect();
+    superuser.batch_execute(&format!("{}{sql}{}", drop.concat(), make.concat())).await.unwrap();
+    for table in tables.keys() {
+        let rows = number(&mut superuser, &format!("SELECT count(*) FROM {table}")).await;
+        assert!(rows >= ROWS, "{table} had no row to make others from: give the fixture one");
+    }
+    tables.into_keys().map(str::to_owned).collect()
+}
+
+#[derive(QueryableByName)]
+struct Index {
+    #[diesel(sql_type = t::Text)]
+    name: String,
+    #[diesel(sql_type = t::Text)]
+    sql: String,
+}
+
+/// The indexes that are no constraints.
+async fn plain_indexes(c: &mut AsyncPgConnection) -> Vec<Index> {
+    let sql = "SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS sql FROM pg_index i \
+        JOIN pg_class r ON r.oid = i.indrelid WHERE r.relnamespace = 'public'::regnamespace \
+        AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid)";
+    sql_query(sql).load(c).await.unwrap()
+}
+
+async fn number(c: &mut AsyncPgConnection, sql: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = t::BigInt)]
+        n: i64,
+    }
+    sql_query(format!("SELECT ({sql}) AS n")).get_result::<Row>(c).await.unwrap().n
+}
+
+/// Keeps the server from gathering statistics by itself.
+async fn keep_statistics(db: &TestDb) {
+    let stop = "DO $$ DECLARE t regclass; BEGIN \
+        FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' LOOP \
+            EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = false)', t); \
+        END LOOP; END $$";
+    db.connect_as_superuser().await.batch_execute(stop).await.unwrap();
+}
+
+async fn analyze(db: &TestDb) {
+    db.connect_as_superuser().await.batch_execute("ANALYZE").await.unwrap();
+}
+
+/// A registry on `db` whose line to the database is tapped, and where the tap is.
+async fn tapped(db: TestDb) -> (World, Tap, String) {
+    let (tap, url) = Tap::on(&db).await;
+    (World::on(db, through(&url)).await, tap, url)
+}
+
+/// Counting whole lists is not what is looked at here.
+fn through(url: &str) -> Value {
+    json!({ "database": { "url": url, "recount_every": "1000days", "statement_timeout": "60s" } })
+}
+
+/// Another registry on the same database: its connections know what was set since.
+async fn anew(world: &World, url: &str) -> World {
+    world.replica(through(url)).await
+}
+
+/// Does every operation; writes without effect.
+async fn try_all(fixture: &Fixture, world: &World) {
+    for Operation(method, _, path, body, _) in operations() {
+        let path = format!("/api/v1{}", fixture.fill(path));
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let path = if method == Method::GET { path } else { format!("{path}{mark}dryRun=true") };
+        let answer = world.send(method.clone(), &path, &fixture.body(&body), &[]).await;
+        assert!(may_be(&answer), "{method} {path} {}", answer.body);
+    }
+}
+
+/// Some of what services ask, and no operation does.
+async fn ask_all(fixture: &Fixture, world: &World) {
+    let due = r::ClaimDomainsRequest { limit: 8, pause: 60_000 };
+    world.call("provisioning", None, due, async |mut c, m| c.claim_domains(m).await).await.unwrap();
+    let things = r::ListResourcesRequest { platform_id: fixture.fill("{p}") };
+    world.call("provisioning", None, things, async |mut c, m| c.list_resources(m).await).await.unwrap();
+    let slug = r::CheckSlugRequest { slug: "p".to_owned() };
+    world.call("onboarding", None, slug, async |mut c, m| c.check_slug(m).await).await.unwrap();
+}
+
+/// One after the other not all can be tried without effect: a restore follows a suspension.
+fn may_be(answer: &Response) -> bool {
+    answer.status.is_success() || answer.body.pointer("/error/code") == Some(&json!("INVALID_TRANSITION"))
+}
+
+/// Does every operation twice under one key, so that it is answered from what is kept.
+async fn do_all(fixture: &Fixture, world: &World) {
+    for (n, Operation(method, _, path, body, _)) in operations().into_iter().enumerate() {
+        let (path, key) = (format!("/api/v1{}", fixture.fill(path)), format!("key-{n}"));
+        for _ in 0..2 {
+            let headers = [("Idempotency-Key", key.as_str())];
+            let answer = world.send(method.clone(), &path, &fixture.body(&body), &headers).await;
+            assert!(answer.status.is_success(), "{method} {path} {}", answer.body);
+        }
+    }
+}
+
+/// What reads a table from end to end, or an index without looking for anything in it.
+fn whole(plans: &[Plan], tables: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for plan in plans {
+        for node in plan.nodes() {
+            let kind = node["Node Type"].as_str().unwrap_or_default();
+            let of = node["Relation Name"].as_str().unwrap_or_default();
+            let grows = tables.iter().any(|table| table == of);
+            if grows && kind == "Seq Scan" {
+                found.push(format!("{of} from end to end, filter {}: {}", node["Filter"], plan.statement));
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_operation_reads_a_table_that_grows() {
+    let db = TestDb::of::<Registry>().await;
+    keep_statistics(&db).await;
+    let (world, tap, url) = tapped(db).await;
+    let once = [("Idempotency-Key", "once")];
+    world.post_with("/api/v1/platforms", json!({ "name": "K", "slug": "kept" }), &once).await.expect(201);
+    let fixture = Fixture::of(world).await;
+    let db = &fixture.world.db;
+    analyze(db).await;
+    let tables = fill(db).await;
+    tap.take();
+    let (mut bad, mut heard) = (Vec::new(), 0);
+    for statistics in ["of before", "new"] {
+        if statistics == "new" {
+            analyze(db).await;
+        }
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            db.set("plan_cache_mode", mode).await;
+            let world = anew(&fixture.world, &url).await;
+            tap.take();
+            try_all(&fixture, &world).await;
+            // A service reads all that a platform has. As long as the server believes that to be all there is, it may
+            // well read the table.
+            if statistics == "new" {
+                ask_all(&fixture, &world).await;
+            }
+            let plans = tap.take();
+            heard += plans.len();
+            bad.extend(whole(&plans, &tables).into_iter().map(|one| format!("{statistics}, {mode}: {one}")));
+        }
+    }
+    do_all(&fixture, &anew(&fixture.world, &url).await).await;
+    let plans = tap.take();
+    assert!(
+        plans.iter().any(|plan| plan.statement.contains("idempotency_keys WHERE caller")),
+        "replays are heard"
+    );
+    assert!(heard > 500, "{heard}");
+    bad.extend(whole(&plans, &tables));
+    assert!(bad.is_empty(), "{} statements:\n{}", bad.len(), bad.join("\n"));
+}
+
+/// Trees of one platform, each a chain to the deepest level whose every node has leaves: 16 x 10 to a tree.
+const TREES: i64 = 625;
+
+/// Gives a platform 100,000 entities on 16 levels.
+async fn plant(db: &TestDb, platform: &str) {
+    let id = |tree: &str, level: &str, leaf: &str| {
+        format!(
+            "'t' || lpad({tree}::text, 5, '0') || lpad(({level})::text, 2, '0') || lpad({leaf}::text, 2, '0')"
+        )
+    };
+    // Leaf 0 is the node of the chain, the parent of all on the next level.
+    let path = format!(
+        "ARRAY(SELECT {} FROM generate_series(1, level - 1) above ORDER BY above)",
+        id("tree", "above", "0")
+    );
+    let sql = format!(
+        "INSERT INTO entities (id, platform_id, parent_id, type, name, slug, status, created_at, updated_at, deleted_at, depth, path) \
+         SELECT {own}, '{platform}', CASE WHEN level > 1 THEN {parent} END, \
+             CASE WHEN level = 1 THEN 'tenant' ELSE 'subtenant' END, 'E', {own}, 'active', now(), now(), NULL, level, {path} \
+         FROM generate_series(1, {TREES}) tree, generate_series(1, 16) level, generate_series(0, 9) leaf",
+        own = id("tree", "level", "leaf"),
+        parent = id("tree", "level - 1", "0"),
+    );
+    let mut superuser = db.connect_as_superuser().await;
+    superuser.batch_execute("SET session_replication_role = replica").await.unwrap();
+    superuser.batch_execute(&sql).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_of_a_hundred_thousand_entities_is_one_indexed_statement() {
+    let db = TestDb::of::<Registry>().await;
+    keep_statistics(&db).await;
+    let (world, tap, url) = tapped(db).await;
+    let platform = world.platform("shop").await;
+    world.tenant(&platform, "one").await;
+    analyze(&world.db).await;
+    plant(&world.db, &platform).await;
+    assert_eq!(world.number("SELECT count(*) FROM entities").await, 100_001);
+    let entities = format!("/api/v1/platforms/{platform}/entities");
+    for statistics in ["of before", "new"] {
+        if statistics == "new" {
+            analyze(&world.db).await;
+        }
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            world.db.set("plan_cache_mode", mode).await;
+            let world = anew(&world, &url).await;
+            let about = format!("{statistics}, {mode}");
+            tap.take();
+            let above = world.get(&format!("{entities}/t000071605/ancestors")).await.expect(200);
+            let chain: Vec<String> = (1..16).rev().map(|level| format!("t00007{level:02}00")).collect();
+            assert_eq!(ids(&above), chain);
+            one_indexed(&tap.take(), "ANY", &["entities_pkey", "entities_of_platform"], &about);
+
+            let below = world.get(&format!("{entities}/t000071200/descendants")).await.expect(200);
+            let below = ids(&below);
+            assert_eq!(
+                (below.len(), below[0].as_str(), below[39].as_str()),
+                (40, "t000071300", "t000071609")
+            );
+            one_indexed(&tap.take(), "@>", &["entities_descendants"], &about);
+            let whole = world.get(&format!("{entities}/t000070100/descendants")).await.expect(200);
+            assert_eq!(ids(&whole).len(), 150);
+        }
+    }
+}
+
+/// Checks that one statement has `mark`, and goes through one of the indexes.
+fn one_indexed(plans: &[Plan], mark: &str, indexes: &[&str], about: &str) {
+    let of_entities = || plans.iter().filter(|plan| plan.statement.contains("\"entities\""));
+    let branch: Vec<&Plan> = of_entities().filter(|plan| plan.statement.contains(mark)).collect();
+    assert_eq!(branch.len(), 1, "{about}: {branch:?}");
+    let used = branch[0].indexes();
+    assert!(indexes.iter().any(|index| used.contains(index)), "{about}: {used:?} {}", branch[0].root);
+    assert!(of_entities().count() <= 2, "{about}: one statement more at most, for the entity itself");
+    let read = whole(plans, &["entities".to_owned()]);
+    assert!(read.is_empty(), "{about}: {read:?}");
+}

@@ -1,0 +1,218 @@
+//! Many at once: one wins, the others are told, and the counters are right afterwards.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::Response;
+
+use crate::world::{World, ids, resource_body, text};
+
+const CLIENTS: usize = 64;
+
+/// How many answers had which status and code.
+fn tally(answers: &[Response]) -> BTreeMap<(u16, String), usize> {
+    let mut counts = BTreeMap::new();
+    for answer in answers {
+        let code = answer.body.pointer("/error/code").and_then(Value::as_str).unwrap_or_default();
+        *counts.entry((answer.status.as_u16(), code.to_owned())).or_default() += 1;
+    }
+    counts
+}
+
+fn expected<const N: usize>(counts: [(u16, &str, usize); N]) -> BTreeMap<(u16, String), usize> {
+    counts.into_iter().map(|(status, code, n)| ((status, code.to_owned()), n)).collect()
+}
+
+impl World {
+    /// Enough connections for all to be at work at once, in two processes' worth of threads.
+    async fn for_many() -> Self {
+        let set = json!({ "http": { "workers": 2 }, "database": { "pool_per_worker": 32, "acquire_timeout": "20s" } });
+        Self::start_with(set).await
+    }
+
+    /// Checks every counter against what it counts.
+    async fn assert_counted(&self) {
+        let lists = "\
+            SELECT 'platforms' AS key, count(*) AS n FROM platforms WHERE deleted_at IS NULL \
+            UNION ALL SELECT 'audit', count(*) FROM audit_log \
+            UNION ALL SELECT 'audit:' || platform_id, count(*) FROM audit_log GROUP BY platform_id \
+            UNION ALL SELECT 'lifecycle:' || platform_id, count(*) FROM lifecycle_events GROUP BY platform_id \
+            UNION ALL SELECT 'entities:' || platform_id, count(*) FROM entities WHERE deleted_at IS NULL GROUP BY platform_id \
+            UNION ALL SELECT 'entities:' || platform_id || ':' || type, count(*) FROM entities WHERE deleted_at IS NULL GROUP BY platform_id, type \
+            UNION ALL SELECT 'resources:' || platform_id, count(*) FROM resources WHERE deleted_at IS NULL GROUP BY platform_id \
+            UNION ALL SELECT 'resources:' || platform_id || ':' || entity_id, count(*) FROM resources WHERE deleted_at IS NULL GROUP BY platform_id, entity_id";
+        let off = format!(
+            "SELECT count(*) FROM (SELECT key, n FROM ({lists}) AS found WHERE n <> 0 EXCEPT ALL \
+             SELECT key, sum(n)::bigint FROM counters GROUP BY key HAVING sum(n) <> 0) AS off"
+        );
+        assert_eq!(self.number(&off).await, 0);
+        let over = format!(
+            "SELECT count(*) FROM (SELECT key, sum(n)::bigint AS n FROM counters GROUP BY key HAVING sum(n) <> 0 \
+             EXCEPT ALL SELECT key, n FROM ({lists}) AS found) AS over"
+        );
+        assert_eq!(self.number(&over).await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_want_a_slug_one_gets_it() {
+    let world = World::for_many().await;
+    let answers = join_all(
+        (0..CLIENTS)
+            .map(|n| world.post("/api/v1/platforms", json!({ "name": format!("By {n}"), "slug": "shop" }))),
+    )
+    .await;
+    assert_eq!(tally(&answers), expected([(201, "", 1), (409, "ALREADY_EXISTS", CLIENTS - 1)]));
+    let told = answers.into_iter().find(|answer| answer.status == 409).unwrap();
+    assert_eq!(told.expect_error(409, "ALREADY_EXISTS")["slug"], "shop");
+    let list = world.get("/api/v1/platforms").await.expect(200);
+    assert_eq!((ids(&list).len(), &list["pagination"]["total"]), (1, &json!(1)));
+    world.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_want_a_resource_s_name_one_gets_it() {
+    let world = World::for_many().await;
+    let platforms = join_all((0..8).map(|n| {
+        let world = &world;
+        async move { world.platform(&format!("p{n}")).await }
+    }))
+    .await;
+    // Also from different platforms: the name is one among all.
+    let answers = join_all((0..CLIENTS).map(|n| {
+        let platform = &platforms[n % platforms.len()];
+        let path = format!("/api/v1/platforms/{platform}/entities/{platform}/resources");
+        let world = &world;
+        async move { world.post(&path, resource_body("one-name")).await }
+    }))
+    .await;
+    assert_eq!(tally(&answers), expected([(201, "", 1), (409, "ALREADY_EXISTS", CLIENTS - 1)]));
+    assert_eq!(world.number("SELECT count(*) FROM resources").await, 1);
+    world.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_move_a_platform_one_does() {
+    let world = World::for_many().await;
+    let platform = world.platform("shop").await;
+    for (verb, to) in [("suspend", "suspended"), ("restore", "active"), ("cancel", "pending_cancellation")] {
+        let path = format!("/api/v1/platforms/{platform}/{verb}");
+        let answers = join_all((0..CLIENTS).map(|_| world.post(&path, json!({})))).await;
+        assert_eq!(
+            tally(&answers),
+            expected([(200, "", 1), (409, "INVALID_TRANSITION", CLIENTS - 1)]),
+            "{verb}"
+        );
+        let told = answers.into_iter().find(|answer| answer.status == 409).unwrap();
+        assert_eq!(told.expect_error(409, "INVALID_TRANSITION")["from"], to);
+    }
+    let events = world.get(&format!("/api/v1/platforms/{platform}/lifecycle")).await.expect(200);
+    let reached: Vec<String> =
+        events["data"].as_array().unwrap().iter().map(|one| text(one, "toStatus")).collect();
+    assert_eq!(reached, ["pending_cancellation", "active", "suspended", "active"]);
+    world.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_different_verbs_those_that_win_make_one_history() {
+    let world = World::for_many().await;
+    let platform = world.platform("shop").await;
+    let verbs = ["suspend", "restore", "cancel", "delete"];
+    let answers = join_all((0..CLIENTS).map(|n| {
+        let path = format!("/api/v1/platforms/{platform}/{}", verbs[n % verbs.len()]);
+        let world = &world;
+        async move { world.post(&path, json!({})).await }
+    }))
+    .await;
+    let counts = tally(&answers);
+    let known = |(status, code): &(u16, String)| {
+        matches!((*status, code.as_str()), (200, "") | (409, "INVALID_TRANSITION") | (404, "NOT_FOUND"))
+    };
+    assert!(counts.keys().all(known), "{counts:?}");
+    // Each event begins where the one before it ended.
+    let broken = "SELECT count(*) FROM (SELECT from_status, lag(to_status) OVER (ORDER BY created_at, id) AS last \
+                  FROM lifecycle_events) AS history WHERE from_status IS DISTINCT FROM last";
+    assert_eq!(world.number(broken).await, 0);
+    let won = counts.get(&(200, String::new())).copied().unwrap_or_default() as i64;
+    assert_eq!(world.number("SELECT count(*) FROM lifecycle_events").await, won + 1);
+    world.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_goes_or_gets_children_never_both() {
+    let world = World::for_many().await;
+    let platform = world.platform("shop").await;
+    let entities = format!("/api/v1/platforms/{platform}/entities");
+    for round in 0..4 {
+        let tenant = world.tenant(&platform, &format!("tenant-{round}")).await;
+        let parent = world.subtenant(&platform, &format!("parent-{round}"), &tenant).await;
+        let own = format!("{entities}/{parent}");
+        let answers = join_all((0..CLIENTS).map(|n| {
+            let (world, own, entities, parent) = (&world, &own, &entities, &parent);
+            async move {
+                // One in four wants it gone, in either way.
+                match n % 8 {
+                    0 => (false, world.delete(own).await),
+                    4 => (false, world.patch(own, json!({ "status": "deleted" })).await),
+                    _ => {
+                        let slug = format!("child-{round}-{n}");
+                        let body =
+                            json!({ "name": "C", "slug": slug, "type": "subtenant", "parentId": parent });
+                        (true, world.post(entities, body).await)
+                    }
+                }
+            }
+        }))
+        .await;
+        let (children, deletions): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(child, _)| *child);
+        let children = tally(&children.into_iter().map(|(_, answer)| answer).collect::<Vec<_>>());
+        let deletions = tally(&deletions.into_iter().map(|(_, answer)| answer).collect::<Vec<_>>());
+        let gone = deletions.get(&(200, String::new())).copied().unwrap_or_default();
+        if gone == 1 {
+            assert_eq!(children, expected([(400, "VALIDATION_ERROR", CLIENTS * 3 / 4)]));
+            assert_eq!(deletions.get(&(404, "NOT_FOUND".to_owned())), Some(&(CLIENTS / 4 - 1)));
+        } else {
+            // It went before, between or after none of them: whoever came later was told.
+            assert_eq!(deletions, expected([(409, "HAS_DEPENDENTS", CLIENTS / 4)]));
+            assert_eq!(children, expected([(201, "", CLIENTS * 3 / 4)]));
+        }
+    }
+    let orphans = "SELECT count(*) FROM entities child JOIN entities parent ON parent.id = child.parent_id \
+                   WHERE child.deleted_at IS NULL AND parent.deleted_at IS NOT NULL";
+    assert_eq!(world.number(orphans).await, 0);
+    // A parent is above its child, so no way leads back to where it began.
+    let circles = "SELECT count(*) FROM entities child JOIN entities parent ON parent.id = child.parent_id \
+                   WHERE child.depth <> parent.depth + 1 OR child.path <> parent.path || parent.id OR child.id = ANY (child.path)";
+    assert_eq!(world.number(circles).await, 0);
+    world.assert_counted().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_goes_takes_no_newcomer() {
+    let world = World::for_many().await;
+    let platform = world.platform("shop").await;
+    let own = format!("/api/v1/platforms/{platform}");
+    let answers = join_all((0..CLIENTS).map(|n| {
+        let (world, own) = (&world, &own);
+        async move {
+            if n == CLIENTS / 2 {
+                return world.send(Method::DELETE, own, &Value::Null, &[]).await;
+            }
+            let body = json!({ "name": "T", "slug": format!("t{n}"), "type": "tenant" });
+            world.post(&format!("{own}/entities"), body).await
+        }
+    }))
+    .await;
+    let counts = tally(&answers);
+    assert_eq!(counts.get(&(200, String::new())), Some(&1), "{counts:?}");
+    let made = counts.get(&(201, String::new())).copied().unwrap_or_default();
+    let late = counts.get(&(404, "NOT_FOUND".to_owned())).copied().unwrap_or_default();
+    assert_eq!(made + late, CLIENTS - 1, "{counts:?}");
+    let after = "SELECT count(*) FROM audit_log late JOIN audit_log gone ON gone.action = 'platform.deleted' \
+                 WHERE late.action = 'entity.created' AND late.created_at > gone.created_at + interval '1 second'";
+    assert_eq!(world.number(after).await, 0);
+    assert_eq!(world.number("SELECT count(*) FROM entities").await, made as i64);
+    world.assert_counted().await;
+}

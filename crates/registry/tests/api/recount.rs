@@ -1,0 +1,119 @@
+//! The worker that holds counters to what they count.
+
+use diesel::sql_query;
+use diesel_async::RunQueryDsl;
+use kit::{
+    config,
+    db::{Database, DatabaseSettings, Drift, Recount},
+    service::Service,
+};
+use registry::Registry;
+use serde_json::json;
+
+use crate::world::World;
+
+impl World {
+    fn recounter(&self) -> Recount {
+        let set = json!({ "database": { "url": self.db.app_url } });
+        let settings: kit::service::Settings<<Registry as Service>::Own> =
+            config::with_overrides(Registry::DEFAULTS, set).unwrap();
+        let database: DatabaseSettings = settings.database;
+        Recount::new(Database::new("registry", &database).background().unwrap(), Registry::tallies())
+    }
+}
+
+/// Whose own worker does not begin within the test.
+async fn world_that_is_not_counted() -> World {
+    World::start_with(json!({ "database": { "recount_every": "1000days" } })).await
+}
+
+/// A whole round: what it found.
+async fn round(recount: &Recount) -> Vec<Drift> {
+    let mut found = Vec::new();
+    while let Some(off) = recount.turn().await.unwrap() {
+        found.extend(off);
+    }
+    found.sort_by(|a, b| a.key.cmp(&b.key));
+    found
+}
+
+/// A platform with something in every list.
+async fn filled(world: &World, slug: &str) -> (String, String) {
+    let platform = world.platform(slug).await;
+    let tenant = world.tenant(&platform, "t").await;
+    let gone = world.subtenant(&platform, "s", &tenant).await;
+    world.delete(&format!("/api/v1/platforms/{platform}/entities/{gone}")).await.expect(200);
+    world.resource(&platform, &tenant, &format!("{slug}-a")).await;
+    world.resource(&platform, &platform, &format!("{slug}-b")).await;
+    world.post(&format!("/api/v1/platforms/{platform}/suspend"), json!({})).await.expect(200);
+    (platform, tenant)
+}
+
+#[tokio::test]
+async fn every_counter_is_counted_and_right() {
+    let world = world_that_is_not_counted().await;
+    for n in 0..20 {
+        filled(&world, &format!("p{n}")).await;
+    }
+    world.delete(&format!("/api/v1/platforms/{}", world.platform("gone").await)).await.expect(200);
+    let recount = world.recounter();
+    assert_eq!(round(&recount).await, []);
+    // Each of them, so that none is left out: with all off by one, all are found.
+    let counters = world.number("SELECT count(DISTINCT key) FROM counters").await;
+    world.sql("INSERT INTO counters SELECT DISTINCT key, 99, 1 FROM counters").await;
+    let found = round(&recount).await;
+    assert_eq!(found.len() as i64, counters, "{found:?}");
+    assert!(found.iter().all(|drift| drift.kept == drift.found + 1));
+    assert_eq!(round(&recount).await, [], "set right");
+}
+
+#[tokio::test]
+async fn a_counter_that_is_lost_is_found_and_the_total_right_again() {
+    let quick = json!({ "database": { "recount_every": "50ms" } });
+    let world = World::start_with(quick).await;
+    let (platform, tenant) = filled(&world, "a").await;
+    world.sql(&format!("DELETE FROM counters WHERE key = 'entities:{platform}'")).await;
+    world.sql(&format!("UPDATE counters SET n = n - 7 WHERE key = 'resources:{platform}:{tenant}'")).await;
+    let total = async |path: &str| {
+        let page = world.get(&format!("/api/v1/platforms/{platform}{path}")).await.expect(200);
+        page["pagination"]["total"].as_i64().unwrap()
+    };
+    for _ in 0..500 {
+        if (total("/entities").await, total(&format!("/entities/{tenant}/resources")).await) == (1, 1) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("never set right");
+}
+
+#[tokio::test]
+async fn what_is_written_meanwhile_is_no_drift() {
+    let world = world_that_is_not_counted().await;
+    let platform = world.platform("a").await;
+    let recounts = [world.recounter(), world.recounter()];
+    let write = async {
+        for n in 0..40 {
+            let id = world.tenant(&platform, &format!("t{n}")).await;
+            if n % 3 == 0 {
+                world.delete(&format!("/api/v1/platforms/{platform}/entities/{id}")).await.expect(200);
+            }
+        }
+    };
+    let count = async |recount: &Recount| {
+        for _ in 0..10 {
+            assert_eq!(round(recount).await, []);
+        }
+    };
+    tokio::join!(write, count(&recounts[0]), count(&recounts[1]));
+    // Off while two count: taken back once.
+    sql_query(format!("UPDATE counters SET n = n + 5 WHERE key = 'lifecycle:{platform}'"))
+        .execute(&mut world.db.connect().await)
+        .await
+        .unwrap();
+    let (one, two) = tokio::join!(round(&recounts[0]), round(&recounts[1]));
+    assert!(one.len() + two.len() <= 1, "{one:?} {two:?}");
+    round(&recounts[0]).await;
+    let list = world.get(&format!("/api/v1/platforms/{platform}/lifecycle")).await.expect(200);
+    assert_eq!(list["pagination"]["total"], 1);
+}

@@ -1,0 +1,131 @@
+//! Walks through a list page by page while others write: nothing is told twice, and nothing that was there all the
+//! time is left out.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use serde_json::json;
+
+use crate::world::{World, ids};
+
+/// The ids of all pages, in their order.
+async fn walk(world: &World, path: &str, limit: usize) -> Vec<String> {
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = world.get(&format!("{path}?limit={limit}{cursor}")).await.expect(200);
+        found.extend(ids(&page));
+        match page["pagination"]["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return found,
+        }
+    }
+}
+
+fn all_different(found: &[String]) -> bool {
+    found.iter().collect::<HashSet<_>>().len() == found.len()
+}
+
+/// Walks again and again beside writers that go on until all walks are done.
+async fn while_writing(
+    world: &World,
+    list: &str,
+    stayed: &BTreeSet<String>,
+    write: impl AsyncFn(usize, usize),
+) {
+    let done = AtomicBool::new(false);
+    let writer = async |who: usize| {
+        let mut n = 0;
+        while !done.load(Ordering::Relaxed) {
+            write(who, n).await;
+            n += 1;
+        }
+        assert!(n > 0);
+    };
+    let walker = async {
+        let mut moved = BTreeSet::new();
+        for limit in [1, 2, 3, 7, 7, 7] {
+            let found = walk(world, list, limit).await;
+            assert!(all_different(&found), "told twice, with {limit} to a page: {found:?}");
+            let found: BTreeSet<String> = found.into_iter().collect();
+            let missing: Vec<_> = stayed.difference(&found).collect();
+            assert!(missing.is_empty(), "left out, with {limit} to a page: {missing:?}");
+            moved.extend(found.difference(stayed).cloned());
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(!moved.is_empty(), "nothing was written meanwhile");
+    };
+    tokio::join!(walker, writer(0), writer(1), writer(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_platforms() {
+    let world = World::start().await;
+    let (mut stayed, mut go) = (BTreeSet::new(), Vec::new());
+    for n in 0..60 {
+        let id = world.platform(&format!("p{n}")).await;
+        if n % 3 == 0 { go.push(id) } else { assert!(stayed.insert(id)) }
+    }
+    let go = std::sync::Mutex::new(go);
+    // Many at one time, so that the id decides.
+    world.sql("UPDATE platforms SET created_at = date_trunc('second', created_at)").await;
+    while_writing(&world, "/api/v1/platforms", &stayed, async |who, n| {
+        let id = go.lock().unwrap().pop();
+        match id {
+            Some(id) => drop(world.delete(&format!("/api/v1/platforms/{id}")).await.expect(200)),
+            None => {
+                let id = world.platform(&format!("new-{who}-{n}")).await;
+                if n % 2 == 0 {
+                    world.delete(&format!("/api/v1/platforms/{id}")).await.expect(200);
+                }
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_entities() {
+    let world = World::start().await;
+    let platform = world.platform("shop").await;
+    let list = format!("/api/v1/platforms/{platform}/entities");
+    let (mut stayed, mut go) = (BTreeSet::new(), Vec::new());
+    for n in 0..60 {
+        let id = world.tenant(&platform, &format!("t{n}")).await;
+        if n % 3 == 0 { go.push(id) } else { assert!(stayed.insert(id)) }
+    }
+    let go = std::sync::Mutex::new(go);
+    world.sql("UPDATE entities SET created_at = date_trunc('second', created_at)").await;
+    while_writing(&world, &list, &stayed, async |who, n| {
+        let id = go.lock().unwrap().pop();
+        match id {
+            Some(id) => drop(world.delete(&format!("{list}/{id}")).await.expect(200)),
+            None => {
+                let id = world.tenant(&platform, &format!("new-{who}-{n}")).await;
+                if n % 2 == 0 {
+                    world.delete(&format!("{list}/{id}")).await.expect(200);
+                }
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_audit_entries() {
+    let world = World::start().await;
+    let platform = world.platform("shop").await;
+    let tenant = world.tenant(&platform, "t").await;
+    let own = format!("/api/v1/platforms/{platform}/entities/{tenant}");
+    for n in 0..40 {
+        world.patch(&own, json!({ "name": format!("Name {n}") })).await.expect(200);
+    }
+    let list = format!("/api/v1/platforms/{platform}/audit");
+    let stayed: BTreeSet<String> = walk(&world, &list, 100).await.into_iter().collect();
+    assert_eq!(stayed.len(), 42);
+    while_writing(&world, &list, &stayed, async |who, n| {
+        world.patch(&own, json!({ "name": format!("Name {who} {n}") })).await.expect(200);
+    })
+    .await;
+}
