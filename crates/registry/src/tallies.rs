@@ -2,7 +2,7 @@
 
 use kit::db::Tally;
 
-pub(crate) const ALL: [Tally; 5] = [
+pub(crate) const ALL: [Tally; 6] = [
     Tally {
         name: "platforms",
         sql: "SELECT parent, 'platforms' AS key, (SELECT count(*) FROM platforms WHERE deleted_at IS NULL) AS found \
@@ -37,5 +37,11 @@ pub(crate) const ALL: [Tally; 5] = [
                   (SELECT count(*) FROM resources r WHERE r.platform_id = e.platform_id AND r.deleted_at IS NULL \
                        AND r.entity_id = e.id) AS found \
               FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
+    },
+    Tally {
+        name: "features",
+        sql: "SELECT e.id AS parent, 'features:' || e.id AS key, \
+                  (SELECT count(*) FROM feature_activations a WHERE a.entity_id = e.id) AS found \
+              FROM (SELECT id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
     },
 ];

@@ -156,10 +156,14 @@ async fn replicas_share_the_work() {
 async fn a_registry_that_is_away_is_waited_for() {
     let system = System::start_with(every("50ms")).await;
     let (platform, record) = system.with_record("acme").await;
-    system.provider.ensure(&Target::dns("shop.acme.com", TARGET).unwrap()).await.unwrap();
-    system.registry.db.cut_connections().await;
     system.domain(&platform, &record, "shop.acme.com").await;
-    system.registry.db.cut_connections().await;
+    system.until_asked("shop.acme.com", 1).await;
+    for _ in 0..3 {
+        system.registry.db.cut_connections().await;
+        let asked = system.asked().await["shop.acme.com"];
+        system.until_asked("shop.acme.com", asked + 1).await;
+    }
+    system.provider.ensure(&Target::dns("shop.acme.com", TARGET).unwrap()).await.unwrap();
     system.until(&platform, "shop.acme.com", "active").await;
 }
 

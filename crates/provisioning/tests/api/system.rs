@@ -1,6 +1,6 @@
 //! A registry and provisioning on real sockets, with a provider that does as it is told.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use provisioning::{
     Provisioning,
@@ -11,12 +11,14 @@ use saga::Interpose;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{Keys, TestDb, TestService};
+use tokio::net::TcpSocket;
 
 pub(crate) struct System {
     pub(crate) registry: TestService,
     pub(crate) provisioning: TestService,
     pub(crate) provider: FakeProvider,
     folder: TempDir,
+    _held: TcpSocket,
 }
 
 /// A registry whose peer is not there yet.
@@ -24,17 +26,22 @@ pub(crate) struct Registered {
     pub(crate) registry: TestService,
     keys: Keys,
     port: u16,
+    held: TcpSocket,
 }
 
 impl Registered {
     pub(crate) async fn start() -> Self {
         let keys = Keys::new();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Known before it is listened on, and held so that nobody else gets it meanwhile.
+        let held = TcpSocket::new_v4().unwrap();
+        held.set_reuseaddr(true).unwrap();
+        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = held.local_addr().unwrap().port();
         let url = json!({ "url": format!("http://127.0.0.1:{port}") });
         let set = json!({ "service": { "provisioning": url } });
         let db = TestDb::of::<Registry>().await;
         let registry = TestService::start_on::<Registry>(db, keys.clone(), set).await;
-        Self { registry, keys, port }
+        Self { registry, keys, port, held }
     }
 
     /// Starts provisioning, with something that interferes with its jobs.
@@ -44,7 +51,7 @@ impl Registered {
 
     /// The same, with something of provisioning's own set otherwise.
     async fn provision_with(self, own: Value, interpose: Option<Interpose>) -> System {
-        let Self { registry, keys, port } = self;
+        let Self { registry, keys, port, held } = self;
         let folder = tempfile::tempdir().unwrap();
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
         let mut set = json!({ "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": {
@@ -59,7 +66,7 @@ impl Registered {
                 Provisioning::build_interposed(settings, shutdown, interpose)
             })
             .await;
-        System { registry, provisioning, provider, folder }
+        System { registry, provisioning, provider, folder, _held: held }
     }
 }
 

@@ -45,6 +45,9 @@ async fn filled(world: &World, slug: &str) -> (String, String) {
     world.delete(&format!("/api/v1/platforms/{platform}/entities/{gone}")).await.expect(200);
     world.resource(&platform, &tenant, &format!("{slug}-a")).await;
     world.resource(&platform, &platform, &format!("{slug}-b")).await;
+    let on = json!({ "featureId": "billing", "version": "1.0.0", "environment": "prod" });
+    let features = format!("/api/v1/platforms/{platform}/entities/{tenant}/features/activate");
+    world.post(&features, on).await.expect(202);
     world.post(&format!("/api/v1/platforms/{platform}/suspend"), json!({})).await.expect(200);
     (platform, tenant)
 }
