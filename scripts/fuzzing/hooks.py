@@ -16,8 +16,8 @@ import zlib
 
 import schemathesis
 
-URL = os.environ["NNO_URL"]
-KEY = os.environ["NNO_OPERATOR_KEY"]
+URL = os.environ["FUZZ_URL"]
+KEY = os.environ["FUZZ_KEY"]
 # What requests that change and read are about, and what those that end something are about.
 LASTING, SCRAP = 4, 12
 ENDINGS = ("/suspend", "/cancel", "/delete", "/deprovision")
