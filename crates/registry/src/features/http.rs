@@ -24,6 +24,8 @@ use crate::{App, entities, platforms};
 pub(crate) struct ActivateFeature {
     /// It stands in resource names and host names: at most some 20 characters are sure to fit.
     feature_id: Slug,
+    /// A semantic version.
+    #[schema(value_type = String, min_length = 1, pattern = r"^\d+\.\d+\.\d+(-[a-zA-Z0-9.]+)?$")]
     version: Version,
     environment: Environment,
 }
@@ -79,7 +81,14 @@ async fn owner_is_live(c: &Conn, scope: &PlatformScope, entity: &EntityId) -> Re
 ///
 /// It is recorded and answered at once, and done from now on. Asked for again in the same version it is the same
 /// activation; in another version it is upgraded.
-#[utoipa::path(operation_id = "activateFeature", request_body(content = ActivateFeature), responses((status = 202, body = Activated)))]
+#[utoipa::path(
+    operation_id = "activateFeature",
+    request_body(content = ActivateFeature),
+    responses(
+        (status = 202, body = Activated),
+        (status = 502, description = "Never sent: what is asked for is kept until provisioning is there", body = Activated),
+    ),
+)]
 #[post("/platforms/{platformId}/entities/{entityId}/features/activate")]
 pub(crate) async fn activate(
     app: Data<App>,
