@@ -156,7 +156,9 @@ impl Compared<'_> {
             if let Some(value) = promised.get(bound).filter(|_| !(is_narrow && bound.ends_with("Length"))) {
                 let mine = ours.get(bound);
                 let found = mine.map_or_else(|| "none".to_owned(), Value::to_string);
-                self.unless(set(mine) == set(Some(value)), at, format!("{bound} {found}, promised {value}"));
+                let fits =
+                    set(mine) == set(Some(value)) || (way == Way::In && is_narrower(bound, mine, value));
+                self.unless(fits, at, format!("{bound} {found}, promised {value}"));
             }
         }
         let (mine, theirs) = (required(&ours), required(&promised));
@@ -175,6 +177,18 @@ impl Compared<'_> {
         if let Some(theirs) = promised.get("items") {
             self.schema(&format!("{at} items"), &ours["items"], theirs, way);
         }
+    }
+}
+
+/// Whether a length that is taken lies within the one that was promised.
+fn is_narrower(bound: &str, ours: Option<&Value>, promised: &Value) -> bool {
+    let (Some(ours), Some(promised)) = (ours.and_then(Value::as_u64), promised.as_u64()) else {
+        return false;
+    };
+    match bound {
+        "minLength" => ours >= promised,
+        "maxLength" => ours <= promised,
+        _ => false,
     }
 }
 
@@ -279,6 +293,12 @@ mod tests {
         let body = format!("{POST}/requestBody{SCHEMA}");
         assert_eq!(with(&format!("{body}/properties/tier/enum"), json!(["starter"])).len(), 1);
         assert_eq!(with(&format!("{body}/properties/slug/pattern"), json!("^[a-z]+$")).len(), 1);
+        assert_eq!(with(&format!("{body}/properties/slug/minLength"), json!(0)).len(), 1);
+        assert_eq!(
+            with(&format!("{body}/properties/slug/minLength"), json!(2)),
+            [""; 0],
+            "narrower in value"
+        );
         assert_eq!(with(&format!("{body}/required"), json!(["name", "slug", "tier"])).len(), 1);
         assert_eq!(with(&format!("{POST}/requestBody/required"), json!(false)).len(), 1);
         assert_eq!(with(&format!("{POST}/parameters"), json!([{ "in": "query", "name": "x" }])), [""; 0]);
