@@ -80,6 +80,10 @@ def world(number):
         "environment": "prod",
     }
     record = call("POST", f"{base}/stacks/{stack}/dns", record)["id"]
+    domain = {"dnsRecordId": record, "hostname": f"shop.{slug}.test", "targetDns": f"shop.{slug}.example"}
+    domain = call("POST", f"{base}/domains", domain)["id"]
+    feature = {"featureId": "billing", "version": "1.0.0", "environment": "prod"}
+    call("POST", f"{base}/entities/{tenant}/features/activate", feature)
     call("POST", f"{base}/resources/{resource}/secrets/TOKEN", {"status": "set"})
     call("POST", "/api/v1/stacks", {"name": slug, "displayName": slug, "description": "Made to be tried"})
     version = {"version": "1.0.0", "nnoSdkVersion": "1.0.0", "stackDefinition": DEFINITION}
@@ -93,6 +97,8 @@ def world(number):
         "resourceId": resource,
         "dnsId": record,
         "dnsRecordId": record,
+        "domainId": domain,
+        "featureId": "billing",
         "secretName": "TOKEN",
         "name": slug,
         "templateId": slug,

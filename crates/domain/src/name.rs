@@ -1,5 +1,6 @@
 //! Names that people choose, and names that machines are reached by.
 
+use fluent_uri::Uri;
 use url::Url;
 
 macro_rules! text_type {
@@ -136,9 +137,11 @@ impl HttpUrl {
         if text.len() > URL_MAX {
             return Err(format!("must be at most {URL_MAX} characters"));
         }
-        // The parser forgives what a reader of the stored text would not.
-        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err("must not hold spaces or control characters".to_owned());
+        // What browsers forgive, and the other parser with them, readers of the stored text need not: spaces, letters
+        // beyond ASCII, backslashes, slashes left out.
+        let is_strict = Uri::parse(text).is_ok_and(|uri| uri.authority().is_some());
+        if !is_strict {
+            return Err("must be an absolute URL by RFC 3986".to_owned());
         }
         match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
@@ -213,6 +216,12 @@ mod tests {
             "https://",
             "https:// a",
             "https://a.example/\0",
+            "https:a.example",
+            "https://a.example\\b",
+            "https://a.example/<b>",
+            "https://a.example/%zz",
+            "https://a.example/\u{fc}",
+            "https://\u{cf}",
         ] {
             assert!(HttpUrl::parse(bad).is_err(), "{bad}");
         }

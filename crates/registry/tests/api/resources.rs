@@ -62,6 +62,7 @@ async fn what_is_refused() {
         ("stackId", json!("other")),
         ("cfUrl", json!("not a url")),
         ("cfUrl", json!("ftp://a.example")),
+        ("cfUrl", json!("https://\u{cf}")),
         ("cfName", json!("")),
         ("config", json!([1])),
         ("config", json!("{}")),
