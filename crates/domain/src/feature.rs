@@ -1,10 +1,11 @@
 //! Features that an entity runs: the life of an activation, as a table.
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::Result,
     id::{PlatformId, StackId},
     name::{HostName, Slug},
     resource::{Environment, ResourceType, resource_name},
+    transition,
 };
 
 text_enum! {
@@ -41,7 +42,7 @@ text_enum! {
     }
 }
 
-/// Every lawful transition. Anything else is [`Kind::InvalidTransition`].
+/// Every lawful transition. Anything else is [`crate::error::Kind::InvalidTransition`].
 pub const TRANSITIONS: &[(FeatureStatus, FeatureEvent, FeatureStatus)] = {
     use FeatureEvent as E;
     use FeatureStatus as S;
@@ -72,23 +73,14 @@ impl FeatureStatus {
     /// The status after `event`.
     ///
     /// # Errors
-    /// [`Kind::InvalidTransition`], whose details name `from`, `event` and the events `allowed` now.
+    /// [`crate::error::Kind::InvalidTransition`], whose details name `from`, `event` and the events `allowed` now.
     pub fn after(self, event: FeatureEvent) -> Result<Self> {
-        TRANSITIONS
-            .iter()
-            .find(|(from, on, _)| (*from, *on) == (self, event))
-            .map(|(_, _, to)| *to)
-            .ok_or_else(|| {
-                Error::new(Kind::InvalidTransition, format!("a feature that is {self} cannot {event}"))
-                    .with("from", self)
-                    .with("event", event)
-                    .with("allowed", self.allowed())
-            })
+        transition::after(TRANSITIONS, "a feature", self, event)
     }
 
     /// The events that may happen now.
     pub fn allowed(self) -> Vec<FeatureEvent> {
-        TRANSITIONS.iter().filter(|(from, _, _)| *from == self).map(|(_, event, _)| *event).collect()
+        transition::allowed(TRANSITIONS, self)
     }
 
     /// Whether it has been asked for and is not active yet.
@@ -127,6 +119,7 @@ pub fn check_names(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     /// The table written a second time so that a slip in either is seen.
     fn expected(from: &str, event: &str) -> Option<&'static str> {

@@ -7,6 +7,8 @@
 #[macro_use]
 mod text;
 
+mod transition;
+
 pub mod build;
 pub mod entity;
 pub mod error;

@@ -1,6 +1,6 @@
 //! The life of a platform, as a table.
 
-use crate::error::{Error, Kind, Result};
+use crate::{error::Result, transition};
 
 text_enum! {
     /// Where a platform is in its life.
@@ -48,7 +48,7 @@ text_enum! {
     }
 }
 
-/// Every lawful transition. Anything else is [`Kind::InvalidTransition`].
+/// Every lawful transition. Anything else is [`crate::error::Kind::InvalidTransition`].
 pub const TRANSITIONS: &[(PlatformStatus, PlatformEvent, PlatformStatus)] = {
     use PlatformEvent as E;
     use PlatformStatus as S;
@@ -73,29 +73,21 @@ impl PlatformStatus {
     /// The status after `event`.
     ///
     /// # Errors
-    /// [`Kind::InvalidTransition`], whose details name `from`, `event` and the events `allowed` now.
+    /// [`crate::error::Kind::InvalidTransition`], whose details name `from`, `event` and the events `allowed` now.
     pub fn after(self, event: PlatformEvent) -> Result<Self> {
-        TRANSITIONS
-            .iter()
-            .find(|(from, on, _)| (*from, *on) == (self, event))
-            .map(|(_, _, to)| *to)
-            .ok_or_else(|| {
-                Error::new(Kind::InvalidTransition, format!("a platform that is {self} cannot {event}"))
-                    .with("from", self)
-                    .with("event", event)
-                    .with("allowed", self.allowed())
-            })
+        transition::after(TRANSITIONS, "a platform", self, event)
     }
 
     /// The events that may happen now.
     pub fn allowed(self) -> Vec<PlatformEvent> {
-        TRANSITIONS.iter().filter(|(from, _, _)| *from == self).map(|(_, event, _)| *event).collect()
+        transition::allowed(TRANSITIONS, self)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     /// The table of the product description, written a second time so that a slip in either is seen.
     fn expected(from: &str, event: &str) -> Option<&'static str> {

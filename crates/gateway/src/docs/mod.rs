@@ -51,18 +51,13 @@ impl File {
 
     fn answer(&self, request: &HttpRequest) -> HttpResponse {
         let seen = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-        let has_it = |seen: &str| {
-            seen.split(',').any(
-                |one| matches!(one.trim().trim_start_matches("W/"), tag if tag == self.etag || tag == "*"),
-            )
-        };
-        let mut answer =
-            if seen.is_some_and(has_it) { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+        let has_it = seen.is_some_and(|seen| etag::lists(seen, &self.etag) || etag::lists(seen, "*"));
+        let mut answer = if has_it { HttpResponse::NotModified() } else { HttpResponse::Ok() };
         answer.insert_header((header::ETAG, self.etag.as_str()));
         // Kept, and asked about each time: it changes when the gateway does.
         answer.insert_header((header::CACHE_CONTROL, "public, no-cache"));
         answer.insert_header((CONTENT_SECURITY_POLICY, POLICY));
-        if seen.is_some_and(has_it) {
+        if has_it {
             return answer.finish();
         }
         if self.is_gzip {

@@ -49,7 +49,7 @@ pub fn read(request: &HttpRequest, thing: &impl Serialize) -> HttpResult {
     let body = serde_json::to_vec(thing).map_err(Error::internal)?;
     let tag = etag::of_bytes(&body);
     let seen = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if seen.is_some_and(|seen| seen.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)) {
+    if seen.is_some_and(|seen| etag::lists(seen, &tag)) {
         return Ok(HttpResponse::NotModified().insert_header((header::ETAG, tag)).finish());
     }
     Ok(HttpResponse::Ok().insert_header((header::ETAG, tag)).content_type("application/json").body(body))

@@ -12,6 +12,11 @@ pub fn of(thing: &impl Serialize) -> Result<String> {
     Ok(of_bytes(&serde_json::to_vec(thing).map_err(Error::internal)?))
 }
 
+/// Whether a list of tags, as `If-None-Match` has it, names this one. Weak tags count: a body is never sent in parts.
+pub fn lists(list: &str, tag: &str) -> bool {
+    list.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
+}
+
 /// The tag of a body.
 pub fn of_bytes(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
