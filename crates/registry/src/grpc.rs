@@ -32,6 +32,10 @@ pub(crate) const CALLERS: &[(&str, &[&str])] = &[
     ("FinishBuild", &["onboarding"]),
     ("BeginFeatureJob", &["provisioning"]),
     ("EndFeatureJob", &["provisioning"]),
+    ("BeginStackJob", &["provisioning"]),
+    ("EndStackJob", &["provisioning"]),
+    ("GetStack", &["onboarding"]),
+    ("RemoveStacks", &["onboarding"]),
 ];
 
 /// Reads an id of a message.
@@ -167,5 +171,30 @@ impl r::registry_server::Registry for Server {
         request: Request<r::EndFeatureJobRequest>,
     ) -> Answer<r::EndFeatureJobResponse> {
         answer(features::grpc::end_feature_job(&self.0, request).await)
+    }
+
+    async fn begin_stack_job(
+        &self,
+        request: Request<r::BeginStackJobRequest>,
+    ) -> Answer<r::BeginStackJobResponse> {
+        answer(stacks::grpc::begin_stack_job(&self.0, request).await)
+    }
+
+    async fn end_stack_job(
+        &self,
+        request: Request<r::EndStackJobRequest>,
+    ) -> Answer<r::EndStackJobResponse> {
+        answer(stacks::grpc::end_stack_job(&self.0, request).await)
+    }
+
+    async fn get_stack(&self, request: Request<r::GetStackRequest>) -> Answer<r::GetStackResponse> {
+        answer(stacks::grpc::get_stack(&self.0, request).await)
+    }
+
+    async fn remove_stacks(
+        &self,
+        request: Request<r::RemoveStacksRequest>,
+    ) -> Answer<r::RemoveStacksResponse> {
+        answer(stacks::grpc::remove_stacks(&self.0, request).await)
     }
 }

@@ -69,6 +69,24 @@ diesel::table! {
         status -> Text,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        is_live -> Bool,
+        inputs -> Nullable<Jsonb>,
+        error -> Nullable<Text>,
+        provision_job_id -> Nullable<Uuid>,
+        wanted -> Nullable<Jsonb>,
+        previous -> Nullable<Jsonb>,
+        replaced -> Nullable<Jsonb>,
+        shared -> Array<Text>,
+        deleted_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    template_versions (template_name, version) {
+        template_name -> Text,
+        version -> Text,
+        template_id -> Text,
+        definition -> Text,
     }
 }
 

@@ -217,6 +217,7 @@ effect!(A "e0");
 effect!(A "e0", B "e1");
 effect!(A "e0", B "e1", C "e2");
 effect!(A "e0", B "e1", C "e2", D "e3");
+effect!(A "e0", B "e1", C "e2", D "e3", E "e4", F "e5");
 
 /// A change and its record as one statement.
 pub(super) struct Written<E> {

@@ -3,6 +3,7 @@
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     query_builder::{QueryFragment, QueryId},
+    upsert::excluded,
 };
 use diesel_async::RunQueryDsl;
 use domain::{Error, Result, resource::Environment};
@@ -61,6 +62,11 @@ pub(crate) fn insert(row: Build) -> impl QueryFragment<diesel::pg::Pg> + QueryId
     diesel::insert_into(b::builds).values(row)
 }
 
+/// The insert of a build, if there is one.
+pub(crate) fn insert_any(row: Option<Build>) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(b::builds).values(Vec::from_iter(row))
+}
+
 /// The update of a build that the transaction holds.
 pub(crate) fn update(row: Build) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let id = row.id;
@@ -70,4 +76,13 @@ pub(crate) fn update(row: Build) -> impl QueryFragment<diesel::pg::Pg> + QueryId
 /// The insert of a build, or the update of one that the transaction holds.
 pub(crate) fn put(row: Build) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(b::builds).values(row.clone()).on_conflict(b::id).do_update().set(row)
+}
+
+/// The same for a build that may have nothing to be told.
+pub(crate) fn put_any(row: Option<Build>) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(b::builds).values(Vec::from_iter(row)).on_conflict(b::id).do_update().set((
+        b::build_status.eq(excluded(b::build_status)),
+        b::completed_at.eq(excluded(b::completed_at)),
+        b::updated_at.eq(excluded(b::updated_at)),
+    ))
 }

@@ -150,8 +150,12 @@ pub(crate) async fn dependents(c: &mut Conn, scope: &PlatformScope, id: &EntityI
         .filter(e::deleted_at.is_null())
         .count()
         .single_value();
-    let stacks =
-        s::stacks.filter(s::platform_id.eq(scope.id())).filter(s::tenant_id.eq(id)).count().single_value();
+    let stacks = s::stacks
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::tenant_id.eq(id))
+        .filter(s::deleted_at.is_null())
+        .count()
+        .single_value();
     let resources = r::resources
         .filter(r::platform_id.eq(scope.id()))
         .filter(r::entity_id.eq(id))

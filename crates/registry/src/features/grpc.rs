@@ -53,6 +53,7 @@ pub(crate) async fn begin_feature_job(
         has_data: begun.has_data,
         shares_data: begun.shares_data,
         own_version_before: begun.own_version_before.map(|version| version.to_string()),
+        shared: begun.shared,
     })
 }
 

@@ -7,7 +7,7 @@
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod model;
-mod ops;
+pub(crate) mod ops;
 mod report;
 pub(crate) mod store;
 

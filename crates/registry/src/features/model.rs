@@ -109,12 +109,22 @@ pub(crate) struct ManifestTag {
 }
 
 impl ManifestTag {
+    /// Whose it is, and where.
+    pub(crate) fn place(&self) -> (&str, &str) {
+        (self.entity_id.as_str(), self.environment.as_str())
+    }
+
     /// A new tag for the manifest that an activation is part of.
     pub(crate) fn of(activation: &Activation) -> Self {
+        Self::new(&activation.platform_id, &activation.entity_id, activation.environment)
+    }
+
+    /// A new tag for the manifest of an entity.
+    pub(crate) fn new(platform: &PlatformId, entity: &EntityId, environment: Environment) -> Self {
         Self {
-            entity_id: activation.entity_id.clone(),
-            environment: activation.environment,
-            platform_id: activation.platform_id.clone(),
+            entity_id: entity.clone(),
+            environment,
+            platform_id: platform.clone(),
             etag: format!("\"{}\"", domain::id::uuid_v7().simple()),
             changed_at: clock::now(),
         }

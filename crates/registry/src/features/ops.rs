@@ -1,11 +1,11 @@
 //! What can be done with features.
 
 use domain::{
-    Error, Result, Slug, Version,
+    Error, Kind, Result, Slug, StackId, Version,
     feature::{FeatureStatus, check_names},
     job::JobType,
 };
-use kit::{Done, Record, WriteCtx, db::Tx};
+use kit::{Done, PlatformScope, Record, WriteCtx, db::Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -21,7 +21,7 @@ use crate::{
         self,
         model::{Build, NewBuild},
     },
-    entities, platforms,
+    entities, platforms, stacks,
 };
 
 /// What is told of a feature that is, or is about to be, active.
@@ -89,6 +89,7 @@ pub(crate) async fn activate(
             let after = Activation::requested(before.as_ref(), place, version.clone(), job, named)?;
             check_names(&place.platform, &after.stack_id, &place.feature, place.environment)
                 .map_err(|why| Error::invalid("featureId", why))?;
+            hold_stack(tx, &scope, &after).await?;
             let input = input(&after, JobType::ActivateFeature, json!({ "featureVersion": version }));
             let record = Record::change("feature.requested", "feature", after.id);
             let record = with_command(written(record, before.as_ref(), &after), &after, input);
@@ -114,6 +115,7 @@ pub(crate) async fn deactivate(
             let before = before.ok_or_else(|| Error::not_found("feature", &place.feature))?;
             ctx.check_match(&before)?;
             let after = before.given_up(domain::id::uuid_v7())?;
+            hold_stack(tx, &scope, &after).await?;
             let input = input(&after, JobType::DeactivateFeature, json!({ "deleteData": delete_data }));
             let record = Record::change("feature.deactivating", "feature", after.id);
             let record = with_command(written(record, Some(&before), &after), &after, input);
@@ -121,6 +123,23 @@ pub(crate) async fn deactivate(
             begin_build(tx, record, after, answer).await
         })
         .await
+}
+
+/// Holds the stack that the feature's service belongs to as it is: a job of the stack and one of the feature would each
+/// undo what the other did.
+///
+/// # Errors
+/// [`Kind::Conflict`] when the stack is about to be changed.
+pub(super) async fn hold_stack(tx: &mut Tx, scope: &PlatformScope, row: &Activation) -> Result<()> {
+    if row.stack_id == StackId::default_stack() {
+        return Ok(());
+    }
+    let status = stacks::store::hold(tx.conn().await?, scope, &row.stack_id).await?;
+    if status.is_on_its_way() {
+        let message = "The stack of the feature is being changed, try again when it is done";
+        return Err(Error::new(Kind::Conflict, message).with("stackId", &row.stack_id).with("status", status));
+    }
+    Ok(())
 }
 
 /// What the job is told: where, and what its type needs besides.
@@ -141,7 +160,7 @@ fn with_command(record: Record, after: &Activation, input: Value) -> Record {
 }
 
 /// The record of a change of an activation.
-pub(super) fn written(record: Record, before: Option<&Activation>, after: &Activation) -> Record {
+pub(crate) fn written(record: Record, before: Option<&Activation>, after: &Activation) -> Record {
     let record = record.of(&after.platform_id).after(after);
     match before {
         Some(before) => record.before(before),

@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use super::{
     model::{Activation, Place},
-    ops::{begin_build, finish, written},
+    ops::{begin_build, finish, hold_stack, written},
     store::{self, Sharers},
 };
-use crate::{App, builds, entities, platforms};
+use crate::{App, builds, entities, platforms, stacks};
 
 /// A job, as provisioning names it.
 #[derive(Debug, Clone)]
@@ -45,6 +45,8 @@ pub(crate) struct Begun {
     pub(crate) shares_data: bool,
     /// What the entity itself ran before.
     pub(crate) own_version_before: Option<Version>,
+    /// What the features of its stack share.
+    pub(crate) shared: Vec<String>,
 }
 
 /// How a job ended.
@@ -112,7 +114,8 @@ async fn adopt(
         (None, Some(before)) => ("feature.deactivating", before.given_up(job.id)?),
         (None, None) => return Err(Error::not_found("feature", &job.place.feature)),
     };
-    let begun = begun(c, scope, job, before.as_ref(), &after).await?;
+    hold_stack(tx, scope, &after).await?;
+    let begun = begun(tx.conn().await?, scope, job, before.as_ref(), &after).await?;
     let record = written(Record::change(action, "feature", after.id), before.as_ref(), &after);
     begin_build(tx, record, after, begun).await
 }
@@ -126,10 +129,11 @@ async fn begun(
     now: &Activation,
 ) -> Result<Begun> {
     let Sharers { versions, have_data } = store::sharers(c, scope, now).await?;
-    let owner = if now.stack_id == StackId::default_stack() {
-        scope.id().to_string()
+    let (owner, shared) = if now.stack_id == StackId::default_stack() {
+        (scope.id().to_string(), Vec::new())
     } else {
-        store::tenant_of(c, scope, &now.stack_id).await?.to_string()
+        let (tenant, shared) = stacks::store::owner_of(c, scope, &now.stack_id).await?;
+        (tenant.to_string(), shared)
     };
     // No entity is served by less than what it runs.
     let highest = |own: Option<&Version>| versions.iter().chain(own).max().cloned();
@@ -148,6 +152,7 @@ async fn begun(
         has_data: now.has_data || have_data,
         shares_data: have_data,
         stack: Some(now.stack_id.clone()),
+        shared,
     })
 }
 

@@ -5,6 +5,7 @@ use diesel::{
     SelectableHelper,
     query_builder::{QueryFragment, QueryId},
     sql_query, sql_types as t,
+    upsert::excluded,
 };
 use diesel_async::RunQueryDsl;
 use domain::{
@@ -15,9 +16,11 @@ use kit::{
     PlatformScope, Scope,
     db::{Conn, counter_total},
 };
+use stack_definition::Feature;
 use uuid::Uuid;
 
 use super::model::{Activation, ManifestTag, Place, StackFeature};
+use crate::stacks::{definition::Known, model::Stack};
 use crate::schema::{
     feature_activations::dsl as a, manifests::dsl as m, stack_features::dsl as f, stacks::dsl as s,
 };
@@ -103,7 +106,8 @@ pub(crate) async fn page(
     Ok(Page::new(rows, limit, total, &key, Activation::place))
 }
 
-/// The feature as the tenant's stack names it: the default stack first, then the oldest.
+/// The feature as the tenant's stack names it: the default stack first, then the oldest. It is named so until the
+/// transaction ends.
 pub(crate) async fn named(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -114,25 +118,52 @@ pub(crate) async fn named(
         .inner_join(f::stack_features.on(f::stack_id.eq(s::id)))
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::tenant_id.eq(tenant))
+        .filter(s::deleted_at.is_null())
         .filter(s::status.ne(StackStatus::Failed))
         .filter(f::feature_id.eq(feature))
         .order((s::is_default.desc(), s::created_at, s::id))
         .select(StackFeature::as_select())
+        .for_share()
         .first(&mut c)
         .await
         .optional()?)
 }
 
-/// The tenant that a stack belongs to.
-pub(crate) async fn tenant_of(mut c: &Conn, scope: &PlatformScope, stack: &StackId) -> Result<EntityId> {
-    s::stacks
-        .filter(s::platform_id.eq(scope.id()))
-        .filter(s::id.eq(stack))
-        .select(s::tenant_id)
-        .first(&mut c)
-        .await
-        .optional()?
-        .ok_or_else(|| Error::not_found("stack", stack))
+/// The activations of a stack's features, of all entities, held until the transaction ends.
+pub(crate) async fn of_stack(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    stack: &StackId,
+) -> Result<Vec<Activation>> {
+    Ok(a::feature_activations
+        .filter(a::platform_id.eq(scope.id()))
+        .filter(a::stack_id.eq(stack))
+        .order(a::id)
+        .select(Activation::as_select())
+        .for_no_key_update()
+        .load(&mut c)
+        .await?)
+}
+
+/// What the tenant of a stack has in production of the stack's features, and of those that a version has; held until
+/// the transaction ends.
+pub(crate) async fn around(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    stack: &Stack,
+    known: &Known,
+) -> Result<Vec<Activation>> {
+    let named: Vec<&Slug> = known.definition.features().iter().map(Feature::id).collect();
+    Ok(a::feature_activations
+        .filter(a::platform_id.eq(scope.id()))
+        .filter(a::entity_id.eq(&stack.tenant_id))
+        .filter(a::environment.eq(Environment::Prod))
+        .filter(a::stack_id.eq(&stack.id).or(a::feature_id.eq_any(named)))
+        .order(a::id)
+        .select(Activation::as_select())
+        .for_no_key_update()
+        .load(&mut c)
+        .await?)
 }
 
 /// What other entities have of a service.
@@ -201,9 +232,44 @@ pub(crate) fn touch(tag: ManifestTag) -> impl QueryFragment<diesel::pg::Pg> + Qu
         .set(tag)
 }
 
-/// The insert of the features that a new stack's definition names.
-pub(crate) fn insert_named(
-    rows: Vec<StackFeature>,
+/// The same for several manifests.
+pub(crate) fn touch_all(
+    mut tags: Vec<ManifestTag>,
 ) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
-    diesel::insert_into(f::stack_features).values(rows)
+    // One statement writes a row once.
+    tags.sort_by(|one, other| one.place().cmp(&other.place()));
+    tags.dedup_by(|one, other| one.place() == other.place());
+    diesel::insert_into(m::manifests)
+        .values(tags)
+        .on_conflict((m::entity_id, m::environment))
+        .do_update()
+        .set((m::etag.eq(excluded(m::etag)), m::changed_at.eq(excluded(m::changed_at))))
+}
+
+/// The inserts of activations, or the updates of those that the transaction holds.
+pub(crate) fn put_all(
+    rows: Vec<Activation>,
+) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::insert_into(a::feature_activations).values(rows).on_conflict(a::id).do_update().set((
+        (
+            a::feature_version.eq(excluded(a::feature_version)),
+            a::status.eq(excluded(a::status)),
+            a::error.eq(excluded(a::error)),
+            a::activated_at.eq(excluded(a::activated_at)),
+            a::deactivated_at.eq(excluded(a::deactivated_at)),
+            a::updated_at.eq(excluded(a::updated_at)),
+            a::provision_job_id.eq(excluded(a::provision_job_id)),
+            a::requested_at.eq(excluded(a::requested_at)),
+        ),
+        (
+            a::stack_id.eq(excluded(a::stack_id)),
+            a::package.eq(excluded(a::package)),
+            a::has_service.eq(excluded(a::has_service)),
+            a::live_version.eq(excluded(a::live_version)),
+            a::live_package.eq(excluded(a::live_package)),
+            a::service_url.eq(excluded(a::service_url)),
+            a::has_data.eq(excluded(a::has_data)),
+            a::took_ms.eq(excluded(a::took_ms)),
+        ),
+    ))
 }

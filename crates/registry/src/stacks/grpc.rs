@@ -1,15 +1,26 @@
 //! Stacks over gRPC.
 
-use domain::Result;
-use kit::grpc::write_ctx;
+use domain::{Error, Result, job::JobType};
+use kit::grpc::{read_ctx, write_ctx};
 use rpc::{
     parse, parse_optional,
-    registry::{EnsureStackRequest, EnsureStackResponse},
+    registry::{
+        BeginStackJobRequest, BeginStackJobResponse, EndStackJobRequest, EndStackJobResponse,
+        EnsureStackRequest, EnsureStackResponse, GetStackRequest, GetStackResponse, RemoveStacksRequest,
+        RemoveStacksResponse, StackJob, StackService,
+    },
+    required,
 };
 use tonic::Request;
 
-use super::{model::NewStack, ops};
-use crate::App;
+use super::{
+    change,
+    model::NewStack,
+    ops,
+    report::{self, Job, Outcome, Service},
+    store,
+};
+use crate::{App, grpc::parse_uuid};
 
 pub(crate) async fn ensure_stack(
     app: &App,
@@ -22,8 +33,85 @@ pub(crate) async fn ensure_stack(
         name: parse("name", &asked.name)?,
         is_default: asked.is_default,
         template: Some(parse("template_id", &asked.template_id)?),
+        inputs: None,
         repo_name: parse_optional("repo_name", asked.repo_name.as_deref())?,
     };
     let stack = ops::ensure(app, &ctx, &parse("platform_id", &asked.platform_id)?, new).await?.value;
     Ok(EnsureStackResponse { stack_id: stack.id.to_string(), status: stack.status.to_string() })
+}
+
+fn read(said: Option<StackJob>) -> Result<Job> {
+    let said = required("job", said)?;
+    let kind = parse("job.type", &said.r#type)?;
+    if !matches!(kind, JobType::ActivateStack | JobType::DeactivateStack) {
+        return Err(Error::invalid("job.type", "must be of a job for stacks"));
+    }
+    Ok(Job {
+        id: parse_uuid("job.job_id", &said.job_id)?,
+        platform: parse("job.platform_id", &said.platform_id)?,
+        stack: parse("job.stack_id", &said.stack_id)?,
+        kind,
+    })
+}
+
+impl From<Service> for StackService {
+    fn from(service: Service) -> Self {
+        Self {
+            feature_id: service.feature.to_string(),
+            version: service.version.map(|version| version.to_string()),
+            version_before: service.version_before.map(|version| version.to_string()),
+        }
+    }
+}
+
+pub(crate) async fn begin_stack_job(
+    app: &App,
+    request: Request<BeginStackJobRequest>,
+) -> Result<BeginStackJobResponse> {
+    let ctx = write_ctx(&request)?;
+    let begun = report::begin(app, &ctx, &read(request.into_inner().job)?).await?.value;
+    Ok(BeginStackJobResponse {
+        superseded: begun.superseded,
+        owner_id: begun.owner,
+        services: begun.services.into_iter().map(Into::into).collect(),
+        shared: begun.shared,
+        shared_before: begun.shared_before,
+    })
+}
+
+pub(crate) async fn end_stack_job(
+    app: &App,
+    request: Request<EndStackJobRequest>,
+) -> Result<EndStackJobResponse> {
+    let ctx = write_ctx(&request)?;
+    let said = request.into_inner();
+    let mut outcome = Outcome { error: said.error, ..Outcome::default() };
+    for one in said.served {
+        outcome.served.insert(parse("served.feature_id", &one.feature_id)?, one.service_url);
+    }
+    report::end(app, &ctx, &read(said.job)?, &outcome).await?;
+    Ok(EndStackJobResponse {})
+}
+
+pub(crate) async fn get_stack(app: &App, request: Request<GetStackRequest>) -> Result<GetStackResponse> {
+    let ctx = read_ctx(&request)?;
+    let asked = request.into_inner();
+    let scope = ctx.caller.scope.platform(&parse("platform_id", &asked.platform_id)?)?;
+    let id = parse("stack_id", &asked.stack_id)?;
+    let stack = app.db.read(async |c| store::get(c, &scope, &id).await).await?;
+    Ok(GetStackResponse {
+        status: stack.status.to_string(),
+        error: stack.error,
+        provision_job_id: stack.provision_job_id.map(|job| job.to_string()),
+    })
+}
+
+pub(crate) async fn remove_stacks(
+    app: &App,
+    request: Request<RemoveStacksRequest>,
+) -> Result<RemoveStacksResponse> {
+    let ctx = write_ctx(&request)?;
+    let platform = parse("platform_id", &request.into_inner().platform_id)?;
+    let jobs = change::remove_all(app, &ctx, &platform).await?;
+    Ok(RemoveStacksResponse { job_ids: jobs.iter().map(ToString::to_string).collect() })
 }

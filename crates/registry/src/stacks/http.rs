@@ -1,8 +1,8 @@
 //! Stacks over HTTP.
 
-use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
+use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use chrono::{DateTime, Utc};
-use domain::{EntityId, Name, PlatformId, StackId, stack::StackStatus};
+use domain::{EntityId, Name, PlatformId, StackId, Version, stack::StackStatus};
 use kit::{
     Ctx, clock,
     http::{self, Answer, Command, HttpResult, ListQuery, Path, Query},
@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    model::{NewStack, Stack},
+    change::{self, Changing, Removed, Upgrade},
+    model::{Inputs, NewStack, Stack},
     ops, store,
 };
 use crate::{App, platforms};
@@ -31,8 +32,45 @@ pub(crate) struct CreateStack {
     /// Id or name of a template; without one the stack is a custom one and active at once.
     #[schema(nullable = false)]
     template_id: Option<Name>,
+    /// What the template's version asks for, by the schema in its definition.
+    #[schema(nullable = false, value_type = Option<Object>)]
+    inputs: Option<Inputs>,
     #[schema(nullable = false)]
     repo_name: Option<Name>,
+}
+
+/// What a stack is to be brought to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct UpgradeStack {
+    /// An active version of the stack's template; also a lower one.
+    #[schema(value_type = String, min_length = 1, pattern = r"^\d+\.\d+\.\d+(-[a-zA-Z0-9.]+)?$")]
+    version: Version,
+    /// What the version asks for; what was filled in last if absent.
+    #[schema(nullable = false, value_type = Option<Object>)]
+    inputs: Option<Inputs>,
+    /// Hash of the plan that was looked at: if it is another by now, nothing is done.
+    #[schema(nullable = false)]
+    plan_hash: Option<String>,
+}
+
+/// How a stack is to go back.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RollbackStack {
+    /// Hash of the plan that was looked at: if it is another by now, nothing is done.
+    #[schema(nullable = false)]
+    plan_hash: Option<String>,
+}
+
+/// How a stack is to be taken down.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct DeleteStack {
+    /// Whether its data is deleted too.
+    #[serde(default)]
+    #[schema(default = false)]
+    delete_data: bool,
 }
 
 /// What is told of a stack that was just made.
@@ -98,7 +136,8 @@ pub(crate) async fn list(
 
 /// Create a workspace stack.
 ///
-/// With a template it is made of the template's newest active version, and `pending` until it is activated.
+/// With a template it is made of the template's newest active version: it is `pending`, then `provisioning`, then `active`
+/// or `failed`.
 #[utoipa::path(operation_id = "createStack", request_body(content = CreateStack), responses((status = 201, body = CreatedStack)))]
 #[post("/platforms/{platformId}/stacks")]
 pub(crate) async fn create(
@@ -106,8 +145,8 @@ pub(crate) async fn create(
     path: Path<PlatformId>,
     command: Command<CreateStack>,
 ) -> HttpResult {
-    let CreateStack { tenant_id, name, is_default, template_id, repo_name } = command.body;
-    let new = NewStack { tenant_id, name, is_default, template: template_id, repo_name };
+    let CreateStack { tenant_id, name, is_default, template_id, inputs, repo_name } = command.body;
+    let new = NewStack { tenant_id, name, is_default, template: template_id, inputs, repo_name };
     ops::create(&app, &command.ctx, &path.0, new).await?.map(CreatedStack::from).told(StatusCode::CREATED)
 }
 
@@ -131,4 +170,46 @@ pub(crate) async fn get(
         })
         .await?;
     http::read(&request, &stack)
+}
+
+/// Bring a workspace stack to a version of its template.
+///
+/// It is recorded and answered at once, and done from now on; until it is done, the version before runs and is seen.
+/// With `dryRun` it tells the plan.
+#[utoipa::path(operation_id = "upgradeStack", request_body(content = UpgradeStack), responses((status = 202, body = Changing)))]
+#[post("/platforms/{platformId}/stacks/{stackId}/upgrade")]
+pub(crate) async fn upgrade(
+    app: Data<App>,
+    path: Path<(PlatformId, StackId)>,
+    command: Command<UpgradeStack>,
+) -> HttpResult {
+    let ((platform, id), UpgradeStack { version, inputs, plan_hash }) = (path.0, command.body);
+    let asked = Upgrade { version, inputs, plan_hash };
+    change::upgrade(&app, &command.ctx, &platform, &id, asked).await?.told(StatusCode::ACCEPTED)
+}
+
+/// Bring a workspace stack back to the version before its last upgrade.
+#[utoipa::path(operation_id = "rollbackStack", request_body(content = RollbackStack), responses((status = 202, body = Changing)))]
+#[post("/platforms/{platformId}/stacks/{stackId}/rollback")]
+pub(crate) async fn rollback(
+    app: Data<App>,
+    path: Path<(PlatformId, StackId)>,
+    command: Command<RollbackStack>,
+) -> HttpResult {
+    let ((platform, id), hash) = (path.0, command.body.plan_hash);
+    change::rollback(&app, &command.ctx, &platform, &id, hash.as_deref()).await?.told(StatusCode::ACCEPTED)
+}
+
+/// Delete a workspace stack and take down what there is of it.
+///
+/// Its data is kept unless `deleteData` says otherwise.
+#[utoipa::path(operation_id = "deleteStack", request_body(content = DeleteStack), responses((status = 202, body = Removed)))]
+#[delete("/platforms/{platformId}/stacks/{stackId}")]
+pub(crate) async fn remove(
+    app: Data<App>,
+    path: Path<(PlatformId, StackId)>,
+    command: Command<DeleteStack>,
+) -> HttpResult {
+    let ((platform, id), DeleteStack { delete_data }) = (path.0, command.body);
+    change::remove(&app, &command.ctx, &platform, &id, delete_data).await?.told(StatusCode::ACCEPTED)
 }

@@ -1,16 +1,27 @@
 //! Workspace stacks: running instances of a stack template, or custom ones, for a tenant.
 //!
-//! Table `stacks`. Its list has no total, so there is no counter.
+//! Tables `stacks` and `template_versions`. The list has no total, so there is no counter. `ops` makes a stack, `change`
+//! brings it to another version, back, or takes it down. Provisioning does the work and reports it: see `report`.
 
+mod change;
+pub(crate) mod definition;
 pub(crate) mod grpc;
 mod http;
 pub(crate) mod model;
 pub(crate) mod ops;
+mod plan;
+mod report;
 pub(crate) mod store;
 mod template;
 
 use kit::http::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
-    config.service(http::list).service(http::create).service(http::get);
+    config
+        .service(http::list)
+        .service(http::create)
+        .service(http::get)
+        .service(http::upgrade)
+        .service(http::rollback)
+        .service(http::remove);
 }

@@ -1,15 +1,25 @@
-//! What can be done with stacks.
+//! How stacks are made.
 
-use domain::{Error, Kind, PlatformId, Result};
+use domain::{Error, Kind, PlatformId, Result, job::JobType};
 use kit::{Done, PlatformScope, Record, WriteCtx, db::Tx};
+use serde_json::{Value, json};
+use stack_definition::Feature;
+use uuid::Uuid;
 
 use super::{
-    model::{NewStack, Pinned, Stack},
-    store, template,
+    definition::Known,
+    model::{NewStack, Stack},
+    plan, store, template,
 };
-use crate::{App, entities, features, platforms};
+use crate::{
+    App,
+    builds::{self, model::NewBuild},
+    entities,
+    features::model::StackFeature,
+    platforms,
+};
 
-/// Makes a stack; with a template it is of the template's newest active version, and waits to be activated.
+/// Makes a stack; with a template it is of the template's newest active version, and is activated from now on.
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
@@ -23,9 +33,9 @@ pub(crate) async fn create(
     {
         return Ok(done);
     }
-    let pinned = pin(app, ctx, &new).await?;
+    let known = pin(app, ctx, &new).await?;
     app.db
-        .tx("stack.create", ctx, async |tx| insert(tx, ctx, &scope, new.clone(), pinned.clone()).await)
+        .tx("stack.create", ctx, async |tx| insert(tx, ctx, &scope, new.clone(), known.as_ref()).await)
         .await
 }
 
@@ -48,13 +58,13 @@ pub(crate) async fn ensure(
     if let Some(stack) = found {
         return Ok(Done { value: stack, replayed: true, dry_run: false });
     }
-    let pinned = pin(app, ctx, &new).await?;
+    let known = pin(app, ctx, &new).await?;
     app.db
         .tx("stack.ensure", ctx, async |tx| {
             // One that was made since is given too.
             match store::by_name(tx.conn().await?, &scope, &new.tenant_id, &new.name).await? {
                 Some(stack) => Ok(stack),
-                None => insert(tx, ctx, &scope, new.clone(), pinned.clone()).await.map_err(|error| {
+                None => insert(tx, ctx, &scope, new.clone(), known.as_ref()).await.map_err(|error| {
                     let met = error.kind() == Kind::AlreadyExists && error.details().contains_key("name");
                     if met { Error::met("the stack was made at the same time") } else { error }
                 }),
@@ -63,11 +73,17 @@ pub(crate) async fn ensure(
         .await
 }
 
-async fn pin(app: &App, ctx: &WriteCtx, new: &NewStack) -> Result<Option<Pinned>> {
-    match &new.template {
-        Some(template) => template::newest_version(&app.stack_registry, &ctx.ctx, template).await.map(Some),
-        None => Ok(None),
-    }
+/// The version that a new stack is to run, which takes what was filled in for it.
+async fn pin(app: &App, ctx: &WriteCtx, new: &NewStack) -> Result<Option<Known>> {
+    let Some(template) = &new.template else {
+        return match &new.inputs {
+            None => Ok(None),
+            Some(_) => Err(Error::invalid("inputs", "must not be given without templateId")),
+        };
+    };
+    let known = template::newest_version(app, &ctx.ctx, template).await?;
+    known.check_inputs(&new.inputs.clone().unwrap_or_default())?;
+    Ok(Some(known))
 }
 
 async fn insert(
@@ -75,17 +91,25 @@ async fn insert(
     ctx: &WriteCtx,
     scope: &PlatformScope,
     new: NewStack,
-    pinned: Option<Pinned>,
+    known: Option<&Known>,
 ) -> Result<Stack> {
     let c = tx.conn().await?;
     platforms::ops::hold(c, ctx, scope).await?;
     if entities::store::hold(c, scope, &new.tenant_id).await?.is_none() {
         return Err(Error::invalid("tenantId", "must be an entity of the platform"));
     }
-    let features = pinned.as_ref().map(|pinned| pinned.features.clone()).unwrap_or_default();
-    let row = new.into_row(scope.id(), pinned);
-    let features = features.into_iter().map(|feature| feature.into_row(&row)).collect();
-    let record = Record::change("stack.created", "stack", &row.id).of(scope.id()).after(&row);
+    let row = new.into_row(scope.id(), known)?;
+    let mut record = Record::change("stack.created", "stack", &row.id).of(scope.id()).after(&row);
+    let mut build = None;
+    if let Some(known) = known {
+        plan::check_parts(scope, &row.id, known)?;
+        known.check_dependencies(&store::running(c, scope, &known.dependencies()).await?)?;
+        build = row.provision_job_id.map(|job| start_build(&row, job));
+        record = with_command(record, &row, JobType::ActivateStack, json!({}));
+    }
+    if let Some(build) = &build {
+        record = record.and("build.started", "build", build.id).of(scope.id()).after(build);
+    }
     let name = row.name.clone();
     let on_constraint = |constraint: &str| match constraint {
         "stacks_name" => Some(
@@ -97,6 +121,40 @@ async fn insert(
         ),
         _ => None,
     };
-    let change = (store::insert(row.clone()), features::store::insert_named(features));
+    let change = (
+        store::insert(row.clone()),
+        store::keep(known.map(Known::row)),
+        store::put_named(known.map(|known| named(known, &row)).unwrap_or_default()),
+        builds::store::insert_any(build),
+    );
     tx.finish(change, record, row, on_constraint).await
+}
+
+/// The build that a job for a stack is.
+pub(super) fn start_build(stack: &Stack, job: Uuid) -> builds::model::Build {
+    NewBuild::of_feature(job, domain::resource::Environment::Prod).into_row(&stack.platform_id)
+}
+
+/// The features that the stack's version names.
+pub(super) fn named(known: &Known, stack: &Stack) -> Vec<StackFeature> {
+    let row = |feature: &Feature| StackFeature {
+        stack_id: stack.id.clone(),
+        feature_id: feature.id().clone(),
+        platform_id: stack.platform_id.clone(),
+        package: feature.package().to_owned(),
+        has_service: feature.has_service(),
+    };
+    known.definition.features().iter().map(row).collect()
+}
+
+/// Has provisioning do what was asked of a stack.
+pub(super) fn with_command(record: Record, stack: &Stack, kind: JobType, mut more: Value) -> Record {
+    let Some(job) = stack.provision_job_id else { return record };
+    if let Some(more) = more.as_object_mut() {
+        more.insert("stackId".to_owned(), json!(stack.id));
+    }
+    let input = json!({ "type": kind, "platformId": stack.platform_id, "input": more });
+    // Jobs for one stack are delivered in the order they were asked for.
+    let subject = format!("{}/{}", stack.platform_id, stack.id);
+    record.command("provisioning", "provisioning.job", job, subject, input)
 }

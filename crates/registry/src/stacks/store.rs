@@ -1,31 +1,91 @@
 //! The statements of stacks. Each takes the caller's scope first.
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper,
+    pg::Pg,
     query_builder::{QueryFragment, QueryId},
+    sql_query, sql_types as t,
+    upsert::excluded,
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result, StackId};
+use domain::{
+    Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result, Slug, StackId, Version,
+    stack::StackStatus,
+};
 use kit::{PlatformScope, db::Conn};
 
-use super::model::Stack;
-use crate::schema::stacks::dsl as s;
+use super::{
+    definition::Known,
+    model::{Stack, TemplateVersion},
+};
+use crate::{
+    features::model::StackFeature,
+    schema::{stack_features::dsl as f, stacks::dsl as s, template_versions::dsl as v},
+};
 
 /// Names the list of a platform's stacks, all or of one tenant.
 pub(crate) fn list(platform: &PlatformId, tenant: Option<&EntityId>) -> String {
     tenant.map_or_else(|| format!("stacks:{platform}"), |tenant| format!("stacks:{platform}:{tenant}"))
 }
 
-/// A stack.
+fn not_found(id: &StackId) -> Error {
+    Error::not_found("stack", id)
+}
+
+/// A stack that is not deleted.
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::id.eq(id))
+        .filter(s::deleted_at.is_null())
         .select(Stack::as_select())
         .first(&mut c)
         .await
         .optional()?
-        .ok_or_else(|| Error::not_found("stack", id))
+        .ok_or_else(|| not_found(id))
+}
+
+/// A stack, deleted or not, held until the transaction ends, also against whoever [`hold`]s it.
+pub(super) async fn lock(c: &mut Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
+    s::stacks
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::id.eq(id))
+        .select(Stack::as_select())
+        .for_no_key_update()
+        .first(c)
+        .await
+        .optional()?
+        .ok_or_else(|| not_found(id))
+}
+
+/// How a stack that is not deleted stands, held so until the transaction ends.
+pub(crate) async fn hold(c: &mut Conn, scope: &PlatformScope, id: &StackId) -> Result<StackStatus> {
+    s::stacks
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::id.eq(id))
+        .filter(s::deleted_at.is_null())
+        .select(s::status)
+        .for_share()
+        .first(c)
+        .await
+        .optional()?
+        .ok_or_else(|| not_found(id))
+}
+
+/// The tenant that a stack belongs to, and what the features of the stack share.
+pub(crate) async fn owner_of(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    id: &StackId,
+) -> Result<(EntityId, Vec<String>)> {
+    s::stacks
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::id.eq(id))
+        .select((s::tenant_id, s::shared))
+        .first(&mut c)
+        .await
+        .optional()?
+        .ok_or_else(|| not_found(id))
 }
 
 /// The stack of a tenant with a name.
@@ -39,10 +99,50 @@ pub(crate) async fn by_name(
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::tenant_id.eq(tenant))
         .filter(s::name.eq(name))
+        .filter(s::deleted_at.is_null())
         .select(Stack::as_select())
         .first(&mut c)
         .await
         .optional()?)
+}
+
+/// Every stack of a platform; a platform has few.
+pub(super) async fn ids(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<StackId>> {
+    Ok(s::stacks
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::deleted_at.is_null())
+        .order((s::created_at, s::id))
+        .select(s::id)
+        .load(&mut c)
+        .await?)
+}
+
+/// The jobs that take the deleted stacks of a platform down.
+pub(super) async fn removals(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<uuid::Uuid>> {
+    let jobs: Vec<Option<uuid::Uuid>> = s::stacks
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::deleted_at.is_not_null())
+        .select(s::provision_job_id)
+        .load(&mut c)
+        .await?;
+    Ok(jobs.into_iter().flatten().collect())
+}
+
+/// The versions of these templates that stacks of the platform run.
+pub(super) async fn running(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    templates: &[&Slug],
+) -> Result<Vec<(String, Version)>> {
+    let found: Vec<(Option<String>, Option<Version>)> = s::stacks
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::template_name.eq_any(templates))
+        .filter(s::deleted_at.is_null())
+        .filter(s::is_live)
+        .select((s::template_name, s::template_version))
+        .load(&mut c)
+        .await?;
+    Ok(found.into_iter().filter_map(|(name, version)| name.zip(version)).collect())
 }
 
 /// A page of a platform's stacks, newest first.
@@ -56,6 +156,7 @@ pub(crate) async fn page(
     let before = s::created_at.lt(after.at).or(s::created_at.eq(after.at).and(s::id.lt(&after.id)));
     let rows = s::stacks
         .filter(s::platform_id.eq(scope.id()))
+        .filter(s::deleted_at.is_null())
         .filter(s::created_at.le(after.at))
         .filter(before)
         .select(Stack::as_select())
@@ -69,7 +170,70 @@ pub(crate) async fn page(
     Ok(Page::new(rows, limit, 0, &list(scope.id(), tenant), Stack::place))
 }
 
+/// A version of a template, if it was used before.
+pub(super) async fn known(mut c: &Conn, name: &str, version: &Version) -> Result<Option<Known>> {
+    let row = v::template_versions
+        .filter(v::template_name.eq(name))
+        .filter(v::version.eq(version))
+        .select(TemplateVersion::as_select())
+        .first(&mut c)
+        .await
+        .optional()?;
+    row.map(Known::kept).transpose()
+}
+
+/// What runs a feature's service beside the tenant.
+#[derive(Debug, Clone, QueryableByName)]
+pub(super) struct Sharer {
+    #[diesel(sql_type = t::Text)]
+    pub(super) feature_id: Slug,
+    #[diesel(sql_type = t::Text)]
+    pub(super) live_version: Version,
+}
+
+/// What entities other than the tenant run of a stack in production.
+pub(super) async fn sharers(mut c: &Conn, scope: &PlatformScope, stack: &Stack) -> Result<Vec<Sharer>> {
+    Ok(sql_query(
+        "SELECT DISTINCT feature_id, live_version FROM feature_activations \
+         WHERE platform_id = $1 AND stack_id = $2 AND environment = 'prod' AND entity_id <> $3 \
+             AND live_version IS NOT NULL AND has_service",
+    )
+    .bind::<t::Text, _>(scope.id())
+    .bind::<t::Text, _>(&stack.id)
+    .bind::<t::Text, _>(&stack.tenant_id)
+    .load(&mut c)
+    .await?)
+}
+
 /// The insert of a new stack.
-pub(crate) fn insert(row: Stack) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn insert(row: Stack) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     diesel::insert_into(s::stacks).values(row)
+}
+
+/// The update of a stack that the transaction holds.
+pub(super) fn update(row: Stack) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+    let id = row.id.clone();
+    diesel::update(s::stacks.filter(s::id.eq(id))).set(row)
+}
+
+/// Keeps a version of a template, if it is not kept already.
+pub(super) fn keep(row: Option<TemplateVersion>) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+    diesel::insert_into(v::template_versions).values(Vec::from_iter(row)).on_conflict_do_nothing()
+}
+
+/// The features that a stack's definition names, new or as another version has them.
+pub(super) fn put_named(rows: Vec<StackFeature>) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+    diesel::insert_into(f::stack_features)
+        .values(rows)
+        .on_conflict((f::stack_id, f::feature_id))
+        .do_update()
+        .set((f::package.eq(excluded(f::package)), f::has_service.eq(excluded(f::has_service))))
+}
+
+/// The features that a stack's definition names no longer.
+pub(super) fn drop_named(
+    stack: StackId,
+    named: Vec<Slug>,
+) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+    diesel::delete(f::stack_features.filter(f::stack_id.eq(stack)).filter(f::feature_id.ne_all(named)))
 }
