@@ -34,7 +34,7 @@ pub fn pointed<T: DeserializeOwned + ToSchema + 'static>(value: &Value) -> Resul
     if fits && let Ok(read) = T::deserialize(value) {
         return Ok(read);
     }
-    let found = schema.map(|schema| schema_faults(&schema, value)).unwrap_or_default();
+    let found = schema.map(|schema| faults(&schema, value)).unwrap_or_default();
     match serde_path_to_error::deserialize::<_, T>(value) {
         Ok(_) => Err(found),
         Err(error) => Err(with_serdes(found, &error)),
@@ -146,7 +146,8 @@ fn make_schema<T: ToSchema>() -> Option<Validator> {
         .ok()
 }
 
-fn schema_faults(schema: &Validator, value: &Value) -> Vec<Fault> {
+/// All faults that a schema finds in `value`, by JSON pointer.
+pub fn faults(schema: &Validator, value: &Value) -> Vec<Fault> {
     let mut faults: Vec<Fault> = schema.iter_errors(value).flat_map(|error| told(&error)).collect();
     faults.sort_by(|a, b| a.path.cmp(&b.path));
     faults.dedup();

@@ -9,7 +9,6 @@ mod app;
 mod grpc;
 pub mod schema;
 mod templates;
-mod text;
 mod versions;
 
 pub use app::{App, Own, StackRegistry};

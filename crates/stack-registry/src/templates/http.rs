@@ -7,6 +7,7 @@ use kit::{
     http::{self, Command, ErrorEnvelope, HttpResult, Path},
 };
 use serde::Deserialize;
+use stack_definition::text::{Description, DisplayName, Text};
 use utoipa::ToSchema;
 
 use super::{
@@ -16,24 +17,23 @@ use super::{
 use crate::{
     App,
     answer::{self, Changed, Listed, Made},
-    text::{Description, DisplayName, Text},
 };
 
 /// What of a template is to change.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpdateTemplate {
-    #[serde(default, deserialize_with = "crate::text::given")]
+    #[serde(default, deserialize_with = "stack_definition::text::given")]
     #[schema(nullable = false)]
     display_name: Option<DisplayName>,
-    #[serde(default, deserialize_with = "crate::text::given")]
+    #[serde(default, deserialize_with = "stack_definition::text::given")]
     #[schema(nullable = false)]
     description: Option<Description>,
     /// Null takes it away.
     #[serde(default)]
     #[schema(value_type = Option<Text<0, 2048>>)]
     icon: Patch<Text<0, 2048>>,
-    #[serde(default, deserialize_with = "crate::text::given")]
+    #[serde(default, deserialize_with = "stack_definition::text::given")]
     #[schema(nullable = false)]
     status: Option<TemplateStatus>,
 }

@@ -5,14 +5,11 @@ use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{Slug, template::TemplateStatus};
 use kit::clock;
 use serde::{Deserialize, Serialize};
+use stack_definition::text::{Description, DisplayName, Text};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{
-    schema::stack_templates,
-    text::{Description, DisplayName, Text},
-    versions::model::StackVersion,
-};
+use crate::{schema::stack_templates, versions::model::StackVersion};
 
 /// A name under which versions are published. Times are Unix milliseconds.
 #[derive(
@@ -67,11 +64,11 @@ pub(crate) struct CreateTemplate {
     pub(crate) name: Slug,
     pub(crate) display_name: DisplayName,
     pub(crate) description: Description,
-    #[serde(default, deserialize_with = "crate::text::given")]
+    #[serde(default, deserialize_with = "stack_definition::text::given")]
     #[schema(nullable = false)]
     pub(crate) icon: Option<Text<0, 2048>>,
     /// What the template is for, such as `commerce`.
-    #[serde(default, deserialize_with = "crate::text::given")]
+    #[serde(default, deserialize_with = "stack_definition::text::given")]
     #[schema(nullable = false)]
     pub(crate) domain: Option<Text<0, 256>>,
 }

@@ -3,7 +3,6 @@
 //! Table `stack_versions`. A template's `latest_version` is kept in the transaction of every publish and deprecation,
 //! which hold the template's row for it.
 
-mod definition;
 mod dependencies;
 mod http;
 pub(crate) mod model;

@@ -5,10 +5,10 @@ use diesel::{Identifiable, Insertable, Queryable, Selectable};
 use domain::{Result, Version, template::TemplateStatus};
 use kit::clock;
 use serde::{Deserialize, Serialize};
+use stack_definition::{Dependency, StackDefinition};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::definition::StackDefinition;
 use crate::schema::stack_versions;
 
 /// A version of a stack template. Times are Unix milliseconds.
@@ -65,6 +65,7 @@ impl PublishVersion {
     /// When the definition cannot be written as JSON.
     pub(crate) fn into_row(self, template_id: Uuid) -> Result<NewVersion> {
         let now = clock::now();
+        let depends_on = self.depends_on().iter().map(|one| one.template().to_string()).collect();
         Ok(NewVersion {
             id: domain::id::uuid_v7(),
             template_id,
@@ -72,7 +73,7 @@ impl PublishVersion {
             stable: self.version.is_stable(),
             version: self.version,
             stack_definition: self.stack_definition.canonical()?,
-            depends_on: self.stack_definition.depends_on(),
+            depends_on,
             nno_sdk_version: self.nno_sdk_version,
             status: TemplateStatus::Active,
             published_at: now,
@@ -80,9 +81,9 @@ impl PublishVersion {
         })
     }
 
-    /// Whether it depends on anything.
-    pub(crate) fn has_dependencies(&self) -> bool {
-        !self.stack_definition.depends_on().is_empty()
+    /// What it depends on.
+    pub(crate) fn depends_on(&self) -> &[Dependency] {
+        self.stack_definition.depends_on()
     }
 }
 

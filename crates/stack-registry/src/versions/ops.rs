@@ -21,7 +21,7 @@ pub(crate) async fn publish(
     app.db
         .tx("stack_version.publish", ctx, async |tx| {
             let c = tx.conn().await?;
-            if new.has_dependencies() {
+            if !new.depends_on().is_empty() {
                 dependencies::hold(c).await?;
             }
             let template = templates::store::lock(c, name).await?;

@@ -11,20 +11,27 @@ use utoipa::{
 /// A text of `MIN` to `MAX` characters, without control characters but line breaks and tabs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) struct Text<const MIN: usize, const MAX: usize>(String);
+pub struct Text<const MIN: usize, const MAX: usize>(String);
 
 /// What people call a thing.
-pub(crate) type DisplayName = Text<1, 128>;
+pub type DisplayName = Text<1, 128>;
 /// What a thing is for.
-pub(crate) type Description = Text<1, 1024>;
+pub type Description = Text<1, 1024>;
 
 /// Whether a text may be kept and shown: in particular it has no NUL, which `jsonb` refuses.
-pub(crate) fn is_plain(text: &str) -> bool {
+pub fn is_plain(text: &str) -> bool {
     text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
 }
 
 /// What is said of a text that is not plain.
-pub(crate) const NOT_PLAIN: &str = "must not hold control characters";
+pub const NOT_PLAIN: &str = "must not hold control characters";
+
+impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl<const MIN: usize, const MAX: usize> TryFrom<String> for Text<MIN, MAX> {
     type Error = String;
@@ -56,11 +63,11 @@ impl<const MIN: usize, const MAX: usize> ToSchema for Text<MIN, MAX> {
 }
 
 /// Reads a field that may be absent but not null, which serde would take for absent:
-/// `#[serde(default, deserialize_with = "text::given")]`.
+/// `#[serde(default, deserialize_with = "stack_definition::text::given")]`.
 ///
 /// # Errors
 /// Those of the type.
-pub(crate) fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+pub fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)

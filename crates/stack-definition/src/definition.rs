@@ -2,9 +2,9 @@
 //!
 //! The types say its shape. What they cannot say stands in `rules`.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::collections::BTreeMap;
 
-use domain::{Error, Result, Slug, Version};
+use domain::{Error, Fault, Result, Slug, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{
@@ -12,12 +12,16 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
 
-use crate::text::{Description, DisplayName, Text, given};
+use crate::{
+    range::VersionRange,
+    rules,
+    text::{Description, DisplayName, Text, given},
+};
 
 /// What a version of a stack is made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct StackDefinition {
+pub struct StackDefinition {
     schema_version: SchemaVersion,
     display_name: DisplayName,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
@@ -40,7 +44,7 @@ pub(crate) struct StackDefinition {
 /// A part of the stack that a person can see and use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Feature {
+pub struct Feature {
     /// Unique within the definition.
     id: Slug,
     version: Version,
@@ -57,46 +61,136 @@ pub(crate) struct Feature {
 }
 
 /// Which kinds of resources the stack needs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Resources {
-    d1: bool,
-    r2: bool,
-    kv: bool,
-    queue: bool,
+pub struct Resources {
+    pub d1: bool,
+    pub r2: bool,
+    pub kv: bool,
+    pub queue: bool,
 }
 
 /// Another stack that must be there too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Dependency {
+pub struct Dependency {
     template: Slug,
     version_range: VersionRange,
 }
 
 impl StackDefinition {
+    /// Reads a definition as its author wrote it.
+    ///
+    /// # Errors
+    /// Every fault, by its JSON pointer into the definition.
+    pub fn read(value: &Value) -> Result<Self, Vec<Fault>> {
+        rules::read(value)
+    }
+
+    /// Reads the text of a definition that was published, and so was checked then: by the rules of that time.
+    ///
+    /// # Errors
+    /// [`domain::Kind::Internal`] when it is not of the format.
+    pub fn from_published(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::internal(format_args!("a definition: {error}")))
+    }
+
     /// The definition as text: keys sorted, no white space, lists in their author's order. The same definition is
     /// always the same text.
     ///
     /// # Errors
     /// When it cannot be written as JSON.
-    pub(crate) fn canonical(&self) -> Result<String> {
+    pub fn canonical(&self) -> Result<String> {
         let mut value = serde_json::to_value(self).map_err(Error::internal)?;
         // Sorted already, unless some crate in the build has serde_json keep the order of insertion.
         value.sort_all_objects();
         Ok(value.to_string())
     }
 
-    /// The names of the templates that it depends on, in the author's order.
-    pub(crate) fn depends_on(&self) -> Vec<String> {
-        self.depends_on.iter().flatten().map(|dependency| dependency.template.to_string()).collect()
+    /// What people call the stack.
+    pub fn display_name(&self) -> &str {
+        self.display_name.as_str()
+    }
+
+    /// What it is for.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_ref().map(Text::as_str)
+    }
+
+    /// Its features, in the author's order.
+    pub fn features(&self) -> &[Feature] {
+        &self.features
+    }
+
+    /// Which kinds of resources it needs.
+    pub fn resources(&self) -> Resources {
+        self.resources
+    }
+
+    /// The JSON Schema of what a person fills in, if there is anything to fill in.
+    pub fn inputs(&self) -> Option<&Map<String, Value>> {
+        self.inputs.as_ref()
+    }
+
+    /// What it depends on, in the author's order.
+    pub fn depends_on(&self) -> &[Dependency] {
+        self.depends_on.as_deref().unwrap_or_default()
+    }
+
+    /// Its labels by name.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl Feature {
+    /// Its id, unique within the definition.
+    pub fn id(&self) -> &Slug {
+        &self.id
+    }
+
+    /// The version that the stack runs.
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// The package that holds its user interface.
+    pub fn package(&self) -> &str {
+        self.package.as_str()
+    }
+
+    /// Whether the stack cannot be without it.
+    pub fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// Whether it has a service of its own: only one that says so has none.
+    pub fn has_service(&self) -> bool {
+        self.service.unwrap_or(true)
+    }
+
+    /// The keys of what may be permitted in it.
+    pub fn permissions(&self) -> &[String] {
+        &self.permissions
+    }
+}
+
+impl Dependency {
+    /// The name of the template.
+    pub fn template(&self) -> &Slug {
+        &self.template
+    }
+
+    /// Which of its versions will do.
+    pub fn version_range(&self) -> &VersionRange {
+        &self.version_range
     }
 }
 
 /// The version of the definition's own format: 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
-pub(crate) struct SchemaVersion;
+pub struct SchemaVersion;
 
 impl TryFrom<u64> for SchemaVersion {
     type Error = &'static str;
@@ -119,49 +213,3 @@ impl PartialSchema for SchemaVersion {
 }
 
 impl ToSchema for SchemaVersion {}
-
-const RANGE_MAX: usize = 256;
-
-/// Which versions will do, in cargo's words: `^1.2`, `>=1.2, <3`, `*`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub(crate) struct VersionRange(String);
-
-impl FromStr for VersionRange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.len() > RANGE_MAX {
-            return Err(format!("must be at most {RANGE_MAX} characters"));
-        }
-        match semver::VersionReq::parse(text) {
-            // As its author wrote it: a canonical text of the same range might read strangely.
-            Ok(_) => Ok(Self(text.to_owned())),
-            Err(error) => Err(format!("must be a range of versions such as ^1.2: {error}")),
-        }
-    }
-}
-
-impl TryFrom<String> for VersionRange {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<VersionRange> for String {
-    fn from(range: VersionRange) -> Self {
-        range.0
-    }
-}
-
-impl PartialSchema for VersionRange {
-    fn schema() -> RefOr<Schema> {
-        let described =
-            ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(RANGE_MAX));
-        described.description(Some("Which versions will do, such as ^1.2")).into()
-    }
-}
-
-impl ToSchema for VersionRange {}
