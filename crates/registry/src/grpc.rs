@@ -180,10 +180,7 @@ impl r::registry_server::Registry for Server {
         answer(stacks::grpc::begin_stack_job(&self.0, request).await)
     }
 
-    async fn end_stack_job(
-        &self,
-        request: Request<r::EndStackJobRequest>,
-    ) -> Answer<r::EndStackJobResponse> {
+    async fn end_stack_job(&self, request: Request<r::EndStackJobRequest>) -> Answer<r::EndStackJobResponse> {
         answer(stacks::grpc::end_stack_job(&self.0, request).await)
     }
 

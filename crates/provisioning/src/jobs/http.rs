@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
 use domain::{
-    EntityId, Page, PlatformId, Slug, Version,
+    EntityId, Page, PlatformId, Slug, StackId, Version,
     job::{JobStatus, JobType},
     resource::Environment,
 };
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     App,
-    steps::{feature, platform},
+    steps::{feature, platform, stack},
 };
 
 /// What a new platform's infrastructure is made of.
@@ -74,6 +74,26 @@ pub(crate) struct DeactivateFeature {
     #[schema(nullable = false)]
     feature_version: Option<Version>,
     environment: Environment,
+    /// Whether its data is deleted too.
+    #[serde(default)]
+    #[schema(default = false)]
+    delete_data: bool,
+}
+
+/// The stack that is to be activated.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ActivateStack {
+    platform_id: PlatformId,
+    stack_id: StackId,
+}
+
+/// The stack that is to be taken down.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct DeactivateStack {
+    platform_id: PlatformId,
+    stack_id: StackId,
     /// Whether its data is deleted too.
     #[serde(default)]
     #[schema(default = false)]
@@ -139,6 +159,24 @@ pub(crate) async fn deactivate_feature(app: Data<App>, command: Command<Deactiva
         delete_data: body.delete_data,
     };
     queue(&app, &command.ctx, JobType::DeactivateFeature, &body.platform_id, &input).await
+}
+
+/// Activate a stack of a template once more, in the version that it has.
+#[utoipa::path(request_body(content = ActivateStack), responses((status = 202, body = Queued)))]
+#[post("/stack/activate")]
+pub(crate) async fn activate_stack(app: Data<App>, command: Command<ActivateStack>) -> HttpResult {
+    let ActivateStack { platform_id, stack_id } = command.body;
+    let input = stack::Activate { stack_id };
+    queue(&app, &command.ctx, JobType::ActivateStack, &platform_id, &input).await
+}
+
+/// Take a stack down.
+#[utoipa::path(request_body(content = DeactivateStack), responses((status = 202, body = Queued)))]
+#[post("/stack/deactivate")]
+pub(crate) async fn deactivate_stack(app: Data<App>, command: Command<DeactivateStack>) -> HttpResult {
+    let DeactivateStack { platform_id, stack_id, delete_data } = command.body;
+    let input = stack::Deactivate { stack_id, delete_data };
+    queue(&app, &command.ctx, JobType::DeactivateStack, &platform_id, &input).await
 }
 
 async fn queue(

@@ -12,6 +12,8 @@ pub(crate) fn http(config: &mut ServiceConfig) {
         .service(http::deprovision_platform)
         .service(http::activate_feature)
         .service(http::deactivate_feature)
+        .service(http::activate_stack)
+        .service(http::deactivate_stack)
         .service(http::list)
         .service(http::get)
         .service(http::retry)

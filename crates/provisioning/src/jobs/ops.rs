@@ -25,7 +25,7 @@ pub(crate) async fn enqueue(
         Err(error) if error.kind() == Kind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let definition = steps::definition(kind)?;
+    let definition = steps::definition(kind);
     steps::check_input(kind, &input)?;
     let done = app
         .db

@@ -4,6 +4,9 @@ mod deprovision;
 pub(crate) mod feature;
 mod made;
 pub(crate) mod platform;
+mod service;
+pub(crate) mod stack;
+mod turn;
 
 use domain::{Error, Kind, Result, job::JobType};
 use saga::Definition;
@@ -21,20 +24,20 @@ pub(crate) fn definitions() -> Vec<Definition<App>> {
         deprovision::definition(),
         feature::activate::definition(),
         feature::deactivate::definition(),
+        stack::activate::definition(),
+        stack::deactivate::definition(),
     ]
 }
 
 /// The newest definition of a type of job.
-///
-/// # Errors
-/// [`Kind::Unprocessable`] for a type that cannot be run.
-pub(crate) fn definition(kind: JobType) -> Result<Definition<App>> {
+pub(crate) fn definition(kind: JobType) -> Definition<App> {
     match kind {
-        JobType::ProvisionPlatform => Ok(platform::definition()),
-        JobType::DeprovisionPlatform => Ok(deprovision::definition()),
-        JobType::ActivateFeature => Ok(feature::activate::definition()),
-        JobType::DeactivateFeature => Ok(feature::deactivate::definition()),
-        _ => Err(Error::new(Kind::Unprocessable, format!("jobs of type {kind} cannot be run yet"))),
+        JobType::ProvisionPlatform => platform::definition(),
+        JobType::DeprovisionPlatform => deprovision::definition(),
+        JobType::ActivateFeature => feature::activate::definition(),
+        JobType::DeactivateFeature => feature::deactivate::definition(),
+        JobType::ActivateStack => stack::activate::definition(),
+        JobType::DeactivateStack => stack::deactivate::definition(),
     }
 }
 
@@ -47,7 +50,9 @@ pub(crate) fn check_input(kind: JobType, input: &Value) -> Result<()> {
         JobType::ProvisionPlatform => kit::check::value::<platform::Input>(input.clone()).map(drop),
         JobType::ActivateFeature => kit::check::value::<feature::Activate>(input.clone()).map(drop),
         JobType::DeactivateFeature => kit::check::value::<feature::Deactivate>(input.clone()).map(drop),
-        _ => Ok(()),
+        JobType::ActivateStack => kit::check::value::<stack::Activate>(input.clone()).map(drop),
+        JobType::DeactivateStack => kit::check::value::<stack::Deactivate>(input.clone()).map(drop),
+        JobType::DeprovisionPlatform => Ok(()),
     }
 }
 

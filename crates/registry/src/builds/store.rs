@@ -63,7 +63,9 @@ pub(crate) fn insert(row: Build) -> impl QueryFragment<diesel::pg::Pg> + QueryId
 }
 
 /// The insert of a build, if there is one.
-pub(crate) fn insert_any(row: Option<Build>) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn insert_any(
+    row: Option<Build>,
+) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(b::builds).values(Vec::from_iter(row))
 }
 

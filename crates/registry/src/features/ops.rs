@@ -137,7 +137,9 @@ pub(super) async fn hold_stack(tx: &mut Tx, scope: &PlatformScope, row: &Activat
     let status = stacks::store::hold(tx.conn().await?, scope, &row.stack_id).await?;
     if status.is_on_its_way() {
         let message = "The stack of the feature is being changed, try again when it is done";
-        return Err(Error::new(Kind::Conflict, message).with("stackId", &row.stack_id).with("status", status));
+        return Err(Error::new(Kind::Conflict, message)
+            .with("stackId", &row.stack_id)
+            .with("status", status));
     }
     Ok(())
 }

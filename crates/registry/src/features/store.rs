@@ -20,10 +20,10 @@ use stack_definition::Feature;
 use uuid::Uuid;
 
 use super::model::{Activation, ManifestTag, Place, StackFeature};
-use crate::stacks::{definition::Known, model::Stack};
 use crate::schema::{
     feature_activations::dsl as a, manifests::dsl as m, stack_features::dsl as f, stacks::dsl as s,
 };
+use crate::stacks::{definition::Known, model::Stack};
 
 /// Counter of the activations of an entity.
 pub(crate) fn counter(entity: &EntityId) -> String {

@@ -90,7 +90,7 @@ pub(crate) async fn upgrade(
             let edition = Edition { version: known.version.clone(), inputs };
             let wanted = Wanted { edition, back: false };
             let hash = asked.plan_hash.as_deref();
-            ask(tx, &scope, before, StackEvent::Upgrade, wanted, &known, hash).await
+            ask(tx, &scope, before, wanted, &known, hash).await
         })
         .await
 }
@@ -117,7 +117,7 @@ pub(crate) async fn rollback(
             })?;
             let known = kept(tx, &template, &edition.version).await?;
             let wanted = Wanted { edition, back: true };
-            ask(tx, &scope, before, StackEvent::Rollback, wanted, &known, plan_hash).await
+            ask(tx, &scope, before, wanted, &known, plan_hash).await
         })
         .await
 }
@@ -154,12 +154,12 @@ async fn ask(
     tx: &mut Tx,
     scope: &PlatformScope,
     before: Stack,
-    event: StackEvent,
     wanted: Wanted,
     known: &Known,
     plan_hash: Option<&str>,
 ) -> Result<Changing> {
     let job = domain::id::uuid_v7();
+    let event = if wanted.back { StackEvent::Rollback } else { StackEvent::Upgrade };
     let after = before.asked(event, &wanted, job)?;
     let c = tx.conn().await?;
     plan::check_parts(scope, &before.id, known)?;
@@ -170,7 +170,9 @@ async fn ask(
     let hash = plan.hash(&before.id)?;
     if plan_hash.is_some_and(|expected| expected != hash) {
         let message = "The plan does not hold any more: look at it again";
-        return Err(Error::new(Kind::PreconditionFailed, message).with("planHash", &hash).with("plan", &plan));
+        return Err(Error::new(Kind::PreconditionFailed, message)
+            .with("planHash", &hash)
+            .with("plan", &plan));
     }
     let build = start_build(&after, job);
     let action = if wanted.back { "stack.rolling_back" } else { "stack.upgrading" };
@@ -182,14 +184,10 @@ async fn ask(
         .of(scope.id())
         .after(&build);
     let record = with_command(record, &after, JobType::ActivateStack, json!({}));
-    let answer = Changing {
-        id: after.id.clone(),
-        status: after.status,
-        plan,
-        plan_hash: hash,
-        provision_job_id: job,
-    };
-    let change = (store::update(after), store::keep(Some(known.row())), builds::store::insert_any(Some(build)));
+    let answer =
+        Changing { id: after.id.clone(), status: after.status, plan, plan_hash: hash, provision_job_id: job };
+    let change =
+        (store::update(after), store::keep(Some(known.row())), builds::store::insert_any(Some(build)));
     tx.finish(change, record, answer, |_| None).await
 }
 
@@ -251,8 +249,11 @@ pub(super) async fn take_out(
         let after = row.ended(job)?;
         if row.live_version.is_some() {
             tags.push(ManifestTag::of(&row));
-            record =
-                record.and("feature.deactivated", "feature", row.id).of(scope.id()).before(&row).after(&after);
+            record = record
+                .and("feature.deactivated", "feature", row.id)
+                .of(scope.id())
+                .before(&row)
+                .after(&after);
         }
         ended.push(after);
     }

@@ -261,8 +261,12 @@ impl Stack {
     pub(super) fn completed(&self, wanted: Wanted, known: &Known, parts: Vec<Part>) -> Result<Self> {
         let mut after = self.stepped(StackEvent::Complete)?;
         let ran = self.edition().filter(|_| self.is_live);
-        let replaced =
-            Replaced { edition: ran.clone(), previous: self.previous.clone(), shared: self.shared.clone(), parts };
+        let replaced = Replaced {
+            edition: ran.clone(),
+            previous: self.previous.clone(),
+            shared: self.shared.clone(),
+            parts,
+        };
         after.replaced = Some(kept(&replaced)?);
         after.previous = match ran {
             _ if wanted.back => None,

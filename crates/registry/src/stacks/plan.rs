@@ -3,10 +3,7 @@
 use std::fmt::Write;
 
 use domain::{
-    Error, Kind, Result, Slug, StackId, Version,
-    feature::check_names,
-    resource::Environment,
-    stack,
+    Error, Kind, Result, Slug, StackId, Version, feature::check_names, resource::Environment, stack,
 };
 use kit::PlatformScope;
 use serde::{Deserialize, Serialize};
@@ -154,8 +151,10 @@ impl Plan {
             }
         }
         let shared: Vec<String> = known.shared().iter().map(ToString::to_string).collect();
-        plan.added.extend(shared.iter().filter(|kind| !stack.shared.contains(kind)).map(|kind| resource(kind)));
-        plan.removed.extend(stack.shared.iter().filter(|kind| !shared.contains(kind)).map(|kind| resource(kind)));
+        plan.added
+            .extend(shared.iter().filter(|kind| !stack.shared.contains(kind)).map(|kind| resource(kind)));
+        plan.removed
+            .extend(stack.shared.iter().filter(|kind| !shared.contains(kind)).map(|kind| resource(kind)));
         plan
     }
 
@@ -198,7 +197,9 @@ pub(super) fn check_parts(scope: &PlatformScope, stack: &StackId, known: &Known)
         .features()
         .iter()
         .filter(|feature| feature.has_service())
-        .filter_map(|feature| Some(serde_json::json!({ "feature": feature.id(), "reason": wrong(feature.id())? })))
+        .filter_map(|feature| {
+            Some(serde_json::json!({ "feature": feature.id(), "reason": wrong(feature.id())? }))
+        })
         .collect();
     if faults.is_empty() {
         return Ok(());

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::{
     change::{kept, take_out, template_of},
+    definition::Known,
     model::{Stack, Wanted},
     ops::{named, start_build},
     plan::{Part, Present},
@@ -100,7 +101,8 @@ async fn activate(tx: &mut Tx, scope: &PlatformScope, job: &Job, before: Stack) 
         (before.clone(), None)
     } else {
         let template = template_of(&before)?;
-        let edition = before.edition().ok_or_else(|| Error::internal(format!("{template} has no version")))?;
+        let edition =
+            before.edition().ok_or_else(|| Error::internal(format!("{template} has no version")))?;
         let asked = before.asked(StackEvent::Upgrade, &Wanted { edition, back: false }, job.id)?;
         let build = start_build(&asked, job.id);
         (asked, Some(build))
@@ -128,7 +130,8 @@ async fn begun(tx: &mut Tx, scope: &PlatformScope, stack: &Stack) -> Result<Begu
     let mut services: BTreeMap<Slug, Service> = BTreeMap::new();
     let service = |feature: &Slug| {
         // No entity is served by less than what it runs.
-        let others = sharers.iter().filter(|one| one.feature_id == *feature).map(|one| &one.live_version).max();
+        let others =
+            sharers.iter().filter(|one| one.feature_id == *feature).map(|one| &one.live_version).max();
         Service { feature: feature.clone(), version: others.cloned(), version_before: others.cloned() }
     };
     let with_service = |parts: Vec<Part>| parts.into_iter().filter(|part| part.has_service);
@@ -206,9 +209,7 @@ impl End<'_> {
             part.service_url = outcome.served.get(&part.feature).cloned();
         }
         let after = stack.completed(wanted, &known, present.parts())?;
-        let action = if stack.is_live { "stack.upgraded" } else { "stack.activated" };
-        let features = named(&known, stack);
-        self.switch(tx, action, after, &target, present, features).await
+        self.switch(tx, after, &target, present, &known).await
     }
 
     /// Nothing of it was ever seen.
@@ -228,25 +229,28 @@ impl End<'_> {
         let version = after.template_version.clone().ok_or_else(|| Error::internal("no version"))?;
         let known = kept(tx, template, &version).await?;
         let rows = features::store::of_stack(tx.conn().await?, self.scope, &stack.id).await?;
-        let own = rows.into_iter().filter(|row| {
-            row.entity_id == stack.tenant_id && row.environment == Environment::Prod
-        });
+        let own = rows
+            .into_iter()
+            .filter(|row| row.entity_id == stack.tenant_id && row.environment == Environment::Prod);
         let present = Present::of(&stack.id, own.collect());
-        let features = named(&known, stack);
-        self.switch(tx, "stack.reverted", after, &replaced.parts, present, features).await
+        self.switch(tx, after, &replaced.parts, present, &known).await
     }
 
     /// The one statement by which another version is seen.
     async fn switch(
         &mut self,
         tx: &mut Tx,
-        action: &'static str,
         after: Stack,
         target: &[Part],
         present: Present,
-        features: Vec<features::model::StackFeature>,
+        known: &Known,
     ) -> Result<()> {
-        let job = after.provision_job_id.unwrap_or_default();
+        let (job, features) = (after.provision_job_id.unwrap_or_default(), named(known, &after));
+        let action = match (&after.error, self.before.is_live) {
+            (Some(_), _) => "stack.reverted",
+            (None, true) => "stack.upgraded",
+            (None, false) => "stack.activated",
+        };
         let (mut record, build) = self.record(Record::change(action, "stack", &after.id), &after);
         let mut rows = Vec::new();
         for part in target {
@@ -308,7 +312,13 @@ impl End<'_> {
 
 impl Activation {
     /// The activation once its stack has brought it to what `part` says, whatever it was.
-    fn arranged(before: Option<&Self>, place: &Place, stack: &StackId, part: &Part, job: Uuid) -> Result<Self> {
+    fn arranged(
+        before: Option<&Self>,
+        place: &Place,
+        stack: &StackId,
+        part: &Part,
+        job: Uuid,
+    ) -> Result<Self> {
         let asked = Self::requested(before, place, part.version.clone(), job, None)?;
         let begun = asked.stepped(FeatureEvent::Begin)?;
         let mut after = begun.stepped(FeatureEvent::Complete)?;

@@ -5,7 +5,7 @@ use domain::{Error, Result, job::JobType};
 use rpc::registry::EndFeatureJobRequest;
 use saga::{Definition, OnFailure, Progress, Step, StepCx};
 
-use super::{Begin, end, service::Service};
+use super::{Begin, end, service::Job};
 use crate::{App, steps::made::Made};
 
 pub(crate) fn definition() -> Definition<App> {
@@ -27,16 +27,14 @@ impl Step<App> for Database {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        match Service::of(app, cx)? {
-            Some(service) => Progress::done(service.ensure_database().await?),
-            None => Ok(Progress::Skipped),
-        }
+        let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
+        Progress::done(job.service(app, cx).ensure_database(job.plan.has_data).await?)
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        match Service::to_undo(app, cx).await? {
+        match Job::to_undo(app, cx).await? {
             // Data that was there before this job is not its own to delete.
-            Some(service) if !service.plan.has_data => service.destroy_database().await,
+            Some(job) if !job.plan.has_data => job.service(app, cx).destroy_database().await,
             _ => Ok(()),
         }
     }
@@ -53,15 +51,16 @@ impl Step<App> for Worker {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let Some(service) = Service::of(app, cx)? else { return Ok(Progress::Skipped) };
-        let version = service.plan.version.as_ref();
+        let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
+        let version = job.plan.version.as_ref();
         let version = version.ok_or_else(|| Error::internal("the registry named no version"))?;
-        Progress::done(service.ensure_worker(version).await?)
+        let known = job.plan.version_before.is_some();
+        Progress::done(job.service(app, cx).ensure_worker(version, known).await?)
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        match Service::to_undo(app, cx).await? {
-            Some(service) => service.restore_worker().await,
+        match Job::to_undo(app, cx).await? {
+            Some(job) => job.service(app, cx).restore_worker(job.plan.version_before.as_ref()).await,
             None => Ok(()),
         }
     }
@@ -76,14 +75,15 @@ impl Step<App> for Dns {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let Some(service) = Service::of(app, cx)? else { return Ok(Progress::Skipped) };
+        let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
+        let service = job.service(app, cx);
         service.ensure_host(cx.output(WORKER)?).await?;
         Progress::done(service.host()?)
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        match Service::to_undo(app, cx).await? {
-            Some(service) if service.plan.version_before.is_none() => service.destroy_host().await,
+        match Job::to_undo(app, cx).await? {
+            Some(job) if job.plan.version_before.is_none() => job.service(app, cx).destroy_host().await,
             _ => Ok(()),
         }
     }
@@ -98,8 +98,8 @@ impl Step<App> for Report {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let service_url = match Service::of(app, cx)? {
-            Some(service) => Some(format!("https://{}", service.host()?)),
+        let service_url = match Job::of(cx)? {
+            Some(job) => Some(job.service(app, cx).url()?),
             None => None,
         };
         let worker: Option<Made> = cx.output_if_any(WORKER)?;

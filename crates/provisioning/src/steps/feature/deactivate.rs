@@ -6,7 +6,7 @@ use domain::{Result, job::JobType};
 use rpc::registry::EndFeatureJobRequest;
 use saga::{Definition, OnFailure, Progress, Step, StepCx};
 
-use super::{Asked, Begin, end, service::Service};
+use super::{Asked, Begin, end, service::Job};
 use crate::App;
 
 pub(crate) fn definition() -> Definition<App> {
@@ -28,8 +28,9 @@ impl Step<App> for Dns {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        match Service::of(app, cx)? {
-            Some(service) if service.plan.version.is_none() => {
+        match Job::of(cx)? {
+            Some(job) if job.plan.version.is_none() => {
+                let service = job.service(app, cx);
                 service.destroy_host().await?;
                 Progress::done(service.host()?)
             }
@@ -38,8 +39,8 @@ impl Step<App> for Dns {
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        match Service::to_undo(app, cx).await? {
-            Some(service) => service.restore_host().await,
+        match Job::to_undo(app, cx).await? {
+            Some(job) => job.service(app, cx).restore_host(job.plan.version_before.as_ref()).await,
             None => Ok(()),
         }
     }
@@ -54,18 +55,19 @@ impl Step<App> for Worker {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let Some(service) = Service::of(app, cx)? else { return Ok(Progress::Skipped) };
+        let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
+        let service = job.service(app, cx);
         // Where others run less than this entity did, it is less that runs from now on.
-        match &service.plan.version {
-            Some(version) => drop(service.ensure_worker(version).await?),
+        match &job.plan.version {
+            Some(version) => drop(service.ensure_worker(version, job.plan.version_before.is_some()).await?),
             None => service.destroy_worker().await?,
         }
-        Progress::done(&service.plan.version)
+        Progress::done(&job.plan.version)
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        match Service::to_undo(app, cx).await? {
-            Some(service) => service.restore_worker().await,
+        match Job::to_undo(app, cx).await? {
+            Some(job) => job.service(app, cx).restore_worker(job.plan.version_before.as_ref()).await,
             None => Ok(()),
         }
     }
@@ -80,13 +82,13 @@ impl Step<App> for Data {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        match Service::of(app, cx)? {
-            Some(service) if service.deletes_data() => {
-                service.destroy_data().await?;
-                Progress::done(true)
-            }
-            _ => Ok(Progress::Skipped),
+        let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
+        let service = job.service(app, cx);
+        if !service.deletes_data() {
+            return Ok(Progress::Skipped);
         }
+        service.destroy_data().await?;
+        Progress::done(true)
     }
 
     /// What is deleted does not come back. It goes last, when nothing else is left that could fail but the report.

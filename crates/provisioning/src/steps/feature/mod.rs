@@ -6,15 +6,14 @@
 pub(crate) mod activate;
 pub(crate) mod deactivate;
 mod service;
-mod turn;
-
-use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    EntityId, Error, Kind, PlatformId, Result, Slug, StackId, Version, job::JobType, resource::Environment,
+    EntityId, Error, Kind, PlatformId, Result, Slug, StackId, Version,
+    job::JobType,
+    resource::{Environment, ResourceType},
 };
-use kit::{clock, grpc::PeerCall};
+use kit::grpc::PeerCall;
 use rpc::registry::{
     BeginFeatureJobRequest, BeginFeatureJobResponse, EndFeatureJobRequest, FeatureJob,
     registry_client::RegistryClient,
@@ -23,6 +22,7 @@ use saga::{Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::turn;
 use crate::App;
 
 /// What a job that activates is told.
@@ -74,6 +74,9 @@ struct Plan {
     own_version_before: Option<Version>,
     has_data: bool,
     shares_data: bool,
+    /// What the features of the stack share.
+    #[serde(default)]
+    shared: Vec<ResourceType>,
 }
 
 impl TryFrom<BeginFeatureJobResponse> for Plan {
@@ -92,14 +95,24 @@ impl TryFrom<BeginFeatureJobResponse> for Plan {
             )?,
             has_data: said.has_data,
             shares_data: said.shares_data,
+            shared: kinds(&said.shared)?,
         })
     }
 }
 
+/// Types of resources, as the registry tells them.
+pub(super) fn kinds(said: &[String]) -> Result<Vec<ResourceType>> {
+    said.iter().map(|kind| rpc::parse("shared", kind)).collect()
+}
+
+/// What only one job may work on at a time.
+pub(super) fn thing(platform: &str, feature: impl std::fmt::Display, environment: Environment) -> String {
+    format!("{platform}/{feature}/{environment}")
+}
+
 impl Asked {
-    /// What only one job may work on at a time.
     fn thing(&self, cx: &StepCx) -> String {
-        format!("{}/{}/{}", cx.subject, self.feature_id, self.environment)
+        thing(&cx.subject, &self.feature_id, self.environment)
     }
 
     fn job(self, cx: &StepCx, kind: JobType) -> FeatureJob {
@@ -130,7 +143,7 @@ impl Step<App> for Begin {
         let asked: Asked = cx.input()?;
         if !turn::take(app, cx, &asked.thing(cx)).await? {
             let on = "another job for the same feature".to_owned();
-            return Ok(Progress::Waiting { on, ask_again: patience(cx) });
+            return Ok(Progress::Waiting { on, ask_again: turn::patience(cx) });
         }
         let message = BeginFeatureJobRequest { job: Some(asked.job(cx, self.0)) };
         let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
@@ -161,14 +174,6 @@ impl Step<App> for Begin {
     }
 }
 
-/// The longer a job has waited, the less often it asks: however many wait, few ask at a time.
-fn patience(cx: &StepCx) -> Duration {
-    let asked = cx.saga_id.get_timestamp().map(|at| at.to_unix().0).unwrap_or_default();
-    let age = clock::now().timestamp().saturating_sub(i64::try_from(asked).unwrap_or_default());
-    let quarter = Duration::from_secs(u64::try_from(age).unwrap_or_default()) / 4;
-    quarter.clamp(Duration::from_millis(100), Duration::from_secs(5))
-}
-
 /// Tells the registry how the job ended.
 async fn end(app: &App, cx: &StepCx, kind: JobType, told: EndFeatureJobRequest) -> Result<()> {
     let job = cx.input::<Asked>()?.job(cx, kind);
@@ -178,6 +183,6 @@ async fn end(app: &App, cx: &StepCx, kind: JobType, told: EndFeatureJobRequest) 
     Ok(())
 }
 
-fn platform(cx: &StepCx) -> Result<PlatformId> {
+pub(super) fn platform(cx: &StepCx) -> Result<PlatformId> {
     cx.subject.parse().map_err(Error::internal)
 }

@@ -1,9 +1,11 @@
 //! One job at a time: whose turn it is on a thing. Table `turns`.
 
+use std::time::Duration;
+
 use diesel::{OptionalExtension, QueryableByName, sql_query, sql_types as t};
 use diesel_async::RunQueryDsl;
 use domain::Result;
-use kit::WriteCtx;
+use kit::{WriteCtx, clock};
 use saga::StepCx;
 use uuid::Uuid;
 
@@ -16,7 +18,7 @@ struct Turn {
 }
 
 /// Takes the turn on `thing`, unless a job that has it still works. Taken again by the same job, it is taken.
-pub(super) async fn take(app: &App, cx: &StepCx, thing: &str) -> Result<bool> {
+pub(crate) async fn take(app: &App, cx: &StepCx, thing: &str) -> Result<bool> {
     let ctx = WriteCtx::of(cx.ctx.clone());
     let done = app
         .db
@@ -44,7 +46,7 @@ pub(super) async fn take(app: &App, cx: &StepCx, thing: &str) -> Result<bool> {
 }
 
 /// Whether no other job has worked on `thing` since this one: what it made is still its own to undo.
-pub(super) async fn is_ours(app: &App, cx: &StepCx, thing: &str) -> Result<bool> {
+pub(crate) async fn is_ours(app: &App, cx: &StepCx, thing: &str) -> Result<bool> {
     let turn: Option<Turn> = app
         .db
         .read(async |c| {
@@ -53,4 +55,12 @@ pub(super) async fn is_ours(app: &App, cx: &StepCx, thing: &str) -> Result<bool>
         })
         .await?;
     Ok(turn.is_some_and(|turn| turn.job_id == cx.saga_id))
+}
+
+/// The longer a job has waited, the less often it asks: however many wait, few ask at a time.
+pub(crate) fn patience(cx: &StepCx) -> Duration {
+    let asked = cx.saga_id.get_timestamp().map(|at| at.to_unix().0).unwrap_or_default();
+    let age = clock::now().timestamp().saturating_sub(i64::try_from(asked).unwrap_or_default());
+    let quarter = Duration::from_secs(u64::try_from(age).unwrap_or_default()) / 4;
+    quarter.clamp(Duration::from_millis(100), Duration::from_secs(5))
 }

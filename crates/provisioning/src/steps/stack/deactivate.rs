@@ -1,0 +1,156 @@
+//! DEACTIVATE_STACK: everything that a stack has taken down. The registry has it no longer when this begins. What cannot
+//! be taken down stops the job there, for someone to retry.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use domain::{Result, job::JobType, resource::ResourceType};
+use rpc::registry::Resource;
+use saga::{Definition, OnFailure, Progress, Step, StepCx};
+
+use super::{Asked, begin, take_turns};
+use crate::{
+    App,
+    providers::{ResourceKind, Target},
+    steps::{fault, feature, made},
+};
+
+const KIND: JobType = JobType::DeactivateStack;
+
+pub(crate) fn definition() -> Definition<App> {
+    Definition {
+        kind: KIND.as_str(),
+        version: 1,
+        steps: vec![Box::new(Begin), Box::new(Turns), Box::new(Dns), Box::new(Workers), Box::new(Data)],
+        on_failure: OnFailure::Stop,
+    }
+}
+
+/// The resources of the stack, those that run or those that keep data.
+async fn resources(app: &App, cx: &StepCx, that_run: bool) -> Result<Vec<(ResourceType, Resource)>> {
+    let stack = Asked::of(cx)?.stack_id;
+    let mut found = Vec::new();
+    for one in made::platform_things(app, cx, &feature::platform(cx)?).await?.resources {
+        let kind: ResourceType = rpc::parse("resource_type", &one.resource_type)?;
+        let runs = matches!(kind, ResourceType::Worker | ResourceType::Pages);
+        if one.stack_id == stack.as_str() && runs == that_run {
+            found.push((kind, one));
+        }
+    }
+    Ok(found)
+}
+
+async fn take_down(app: &App, cx: &StepCx, that_run: bool) -> Result<Progress> {
+    let platform = feature::platform(cx)?;
+    let mut names = Vec::new();
+    for (kind, one) in resources(app, cx, that_run).await? {
+        let target = Target::plain(made::kind_of(kind), one.cf_name.as_str()).map_err(fault)?;
+        app.provider.destroy(&target).await.map_err(fault)?;
+        made::unregister(app, cx, &platform, one.id).await?;
+        names.push(one.cf_name);
+    }
+    Progress::done(names)
+}
+
+/// Nothing that was taken down comes back.
+fn no_way_back() -> Result<()> {
+    Ok(())
+}
+
+struct Begin;
+
+#[async_trait]
+impl Step<App> for Begin {
+    fn name(&self) -> &'static str {
+        super::BEGIN
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        begin(app, cx, KIND).await
+    }
+
+    async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
+        no_way_back()
+    }
+}
+
+struct Turns;
+
+#[async_trait]
+impl Step<App> for Turns {
+    fn name(&self) -> &'static str {
+        "turns"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let running = resources(app, cx, true).await?;
+        let features: BTreeSet<_> = running.into_iter().map(|(_, one)| one.service_name).collect();
+        take_turns(app, cx, &features).await
+    }
+
+    async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
+        no_way_back()
+    }
+}
+
+struct Dns;
+
+#[async_trait]
+impl Step<App> for Dns {
+    fn name(&self) -> &'static str {
+        "dns"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let (platform, stack) = (feature::platform(cx)?, Asked::of(cx)?.stack_id);
+        let mut names = Vec::new();
+        for record in made::platform_things(app, cx, &platform).await?.dns_records {
+            if record.stack_id == stack.as_str() {
+                let target =
+                    Target::plain(ResourceKind::DnsRecord, record.hostname.as_str()).map_err(fault)?;
+                app.provider.destroy(&target).await.map_err(fault)?;
+                made::unregister_dns(app, cx, &platform, record.id).await?;
+                names.push(record.hostname);
+            }
+        }
+        Progress::done(names)
+    }
+
+    async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
+        no_way_back()
+    }
+}
+
+struct Workers;
+
+#[async_trait]
+impl Step<App> for Workers {
+    fn name(&self) -> &'static str {
+        "workers"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        take_down(app, cx, true).await
+    }
+
+    async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
+        no_way_back()
+    }
+}
+
+struct Data;
+
+#[async_trait]
+impl Step<App> for Data {
+    fn name(&self) -> &'static str {
+        "data"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        if Asked::of(cx)?.delete_data { take_down(app, cx, false).await } else { Ok(Progress::Skipped) }
+    }
+
+    async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
+        no_way_back()
+    }
+}

@@ -1,0 +1,213 @@
+//! The jobs for stacks: ACTIVATE_STACK, which brings a stack to a version, and DEACTIVATE_STACK.
+//!
+//! The jobs for one stack run one after the other, and each waits for the jobs of the features that it works on. What a
+//! stack is to be brought to the registry says at the begin of a job. It sees nothing of it until all is in place, and
+//! then all of it at once.
+
+pub(crate) mod activate;
+pub(crate) mod deactivate;
+
+use std::collections::BTreeSet;
+
+use domain::{
+    Error, Kind, Result, Slug, StackId, Version,
+    job::JobType,
+    resource::{Environment, ResourceType},
+};
+use kit::grpc::PeerCall;
+use rpc::registry::{
+    BeginStackJobRequest, BeginStackJobResponse, EndStackJobRequest, StackJob, StackService,
+    registry_client::RegistryClient,
+};
+use saga::{Progress, StepCx};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    feature, made,
+    service::{Service, Site},
+    turn,
+};
+use crate::App;
+
+/// Stacks run in production alone.
+const ENVIRONMENT: Environment = Environment::Prod;
+
+/// What a job that activates is told.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Activate {
+    pub(crate) stack_id: StackId,
+}
+
+/// What a job that deactivates is told.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Deactivate {
+    pub(crate) stack_id: StackId,
+    #[serde(default)]
+    pub(crate) delete_data: bool,
+}
+
+/// Either of the two.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    stack_id: StackId,
+    #[serde(default)]
+    delete_data: bool,
+}
+
+/// The service of one feature, before and after the job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Served {
+    feature: Slug,
+    version: Option<Version>,
+    version_before: Option<Version>,
+}
+
+/// What the registry said when the job began, and what was there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Plan {
+    owner: String,
+    services: Vec<Served>,
+    shared: Vec<ResourceType>,
+    shared_before: Vec<ResourceType>,
+    /// Names of the stack's resources that this job did not make.
+    existing: BTreeSet<String>,
+}
+
+const BEGIN: &str = "begin";
+
+impl Asked {
+    fn of(cx: &StepCx) -> Result<Self> {
+        cx.input()
+    }
+
+    fn thing(&self, cx: &StepCx) -> String {
+        format!("{}/stack/{}", cx.subject, self.stack_id)
+    }
+
+    fn job(&self, cx: &StepCx, kind: JobType) -> StackJob {
+        StackJob {
+            platform_id: cx.subject.clone(),
+            stack_id: self.stack_id.to_string(),
+            job_id: cx.saga_id.to_string(),
+            r#type: kind.to_string(),
+        }
+    }
+}
+
+impl TryFrom<StackService> for Served {
+    type Error = Error;
+
+    fn try_from(said: StackService) -> Result<Self> {
+        Ok(Self {
+            feature: rpc::parse("feature_id", &said.feature_id)?,
+            version: rpc::parse_optional("version", said.version.as_deref())?,
+            version_before: rpc::parse_optional("version_before", said.version_before.as_deref())?,
+        })
+    }
+}
+
+/// The first step of both: waits for its turn, and tells the registry.
+async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress> {
+    let asked = Asked::of(cx)?;
+    if !turn::take(app, cx, &asked.thing(cx)).await? {
+        let on = "another job for the same stack".to_owned();
+        return Ok(Progress::Waiting { on, ask_again: turn::patience(cx) });
+    }
+    let message = BeginStackJobRequest { job: Some(asked.job(cx, kind)) };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    let answer = RegistryClient::new(app.registry.channel()).begin_stack_job(request).await;
+    let said: BeginStackJobResponse = app.registry.answer(answer)?;
+    if said.superseded {
+        return Err(Error::new(Kind::InvalidTransition, "a newer request has taken the place of this one"));
+    }
+    let things = made::platform_things(app, cx, &feature::platform(cx)?).await?;
+    let own = things.resources.into_iter().filter(|one| one.stack_id == asked.stack_id.as_str());
+    Progress::done(Plan {
+        owner: said.owner_id,
+        services: said.services.into_iter().map(Served::try_from).collect::<Result<_>>()?,
+        shared: feature::kinds(&said.shared)?,
+        shared_before: feature::kinds(&said.shared_before)?,
+        existing: own.map(|one| one.cf_name).collect(),
+    })
+}
+
+/// Takes the turns of features, always in the same order, so that no two jobs wait for each other.
+async fn take_turns(app: &App, cx: &StepCx, features: &BTreeSet<String>) -> Result<Progress> {
+    for feature in features {
+        if !turn::take(app, cx, &feature::thing(&cx.subject, feature, ENVIRONMENT)).await? {
+            let on = format!("a job for the feature {feature}");
+            return Ok(Progress::Waiting { on, ask_again: turn::patience(cx) });
+        }
+    }
+    Progress::done(features)
+}
+
+/// Tells the registry how the job ended.
+async fn end(app: &App, cx: &StepCx, kind: JobType, told: EndStackJobRequest) -> Result<()> {
+    let message = EndStackJobRequest { job: Some(Asked::of(cx)?.job(cx, kind)), ..told };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    app.registry.answer(RegistryClient::new(app.registry.channel()).end_stack_job(request).await)?;
+    Ok(())
+}
+
+/// What a job for a stack works on.
+struct Work {
+    plan: Plan,
+    /// As it is to be, and as it was.
+    site: Site,
+    before: Site,
+}
+
+impl Work {
+    fn of(cx: &StepCx) -> Result<Self> {
+        let plan: Plan = cx.output(BEGIN)?;
+        let site = Site {
+            platform: feature::platform(cx)?,
+            stack: Asked::of(cx)?.stack_id,
+            owner: plan.owner.clone(),
+            environment: ENVIRONMENT,
+            shared: plan.shared.clone(),
+        };
+        let before = Site { shared: plan.shared_before.clone(), ..site.clone() };
+        Ok(Self { plan, site, before })
+    }
+
+    /// The services that are to run.
+    fn running(&self) -> impl Iterator<Item = (&Served, &Version)> {
+        self.plan.services.iter().filter_map(|one| one.version.as_ref().map(|version| (one, version)))
+    }
+
+    /// The services that are to run no longer.
+    fn leaving(&self) -> impl Iterator<Item = &Served> {
+        self.plan.services.iter().filter(|one| one.version.is_none())
+    }
+
+    fn service<'a>(&'a self, app: &'a App, cx: &'a StepCx, one: &'a Served) -> Service<'a> {
+        Service { app, cx, site: &self.site, feature: &one.feature }
+    }
+
+    /// The same to bring it back to what it was.
+    fn service_before<'a>(&'a self, app: &'a App, cx: &'a StepCx, one: &'a Served) -> Service<'a> {
+        Service { app, cx, site: &self.before, feature: &one.feature }
+    }
+
+    /// Leaves only what no other job has worked on since this one: what it made is still its own to undo.
+    async fn to_undo(app: &App, cx: &StepCx) -> Result<Option<Self>> {
+        if !turn::is_ours(app, cx, &Asked::of(cx)?.thing(cx)).await? {
+            return Ok(None);
+        }
+        let mut work = Self::of(cx)?;
+        let mut ours = Vec::new();
+        for one in std::mem::take(&mut work.plan.services) {
+            if turn::is_ours(app, cx, &feature::thing(&cx.subject, &one.feature, ENVIRONMENT)).await? {
+                ours.push(one);
+            }
+        }
+        work.plan.services = ours;
+        Ok(Some(work))
+    }
+}
