@@ -110,6 +110,8 @@ async fn what_no_code_could_do() {
         (format!("UPDATE platforms SET status = 'deleted' WHERE id = '{platform}'"), "platforms_deleted_at"),
         (format!("UPDATE stacks SET tenant_id = '{tenant}' WHERE id = '{strange_stack}'"), "stacks_tenant"),
         (format!("UPDATE stacks SET template_id = 't' WHERE id = '{strange_stack}'"), "stacks_template"),
+        (format!("UPDATE stacks SET is_live = false WHERE id = '{strange_stack}'"), "stacks_active"),
+        (format!("UPDATE stacks SET status = 'pending' WHERE id = '{strange_stack}'"), "stacks_wanted"),
         (
             format!("UPDATE feature_activations SET entity_id = '{stranger}' WHERE entity_id = '{tenant}'"),
             "feature_activations_entity",
@@ -151,8 +153,15 @@ async fn lists_and_filters_go_through_an_index() {
             "entities WHERE platform_id = 'p' AND parent_id = 'e' AND deleted_at IS NULL".to_owned(),
             "entities_children",
         ),
-        (format!("stacks WHERE platform_id = 'p' {newest}"), "stacks_newest"),
-        (format!("stacks WHERE platform_id = 'p' AND tenant_id = 'e' {newest}"), "stacks_newest_by_tenant"),
+        (format!("stacks WHERE platform_id = 'p' AND deleted_at IS NULL {newest}"), "stacks_newest"),
+        (
+            format!("stacks WHERE platform_id = 'p' AND tenant_id = 'e' AND deleted_at IS NULL {newest}"),
+            "stacks_newest_by_tenant",
+        ),
+        (
+            "stacks WHERE platform_id = 'p' AND template_name = 't' AND deleted_at IS NULL".to_owned(),
+            "stacks_of_template",
+        ),
         (format!("resources WHERE platform_id = 'p' AND deleted_at IS NULL {newest}"), "resources_newest"),
         (
             format!("resources WHERE platform_id = 'p' AND entity_id = 'e' AND deleted_at IS NULL {newest}"),

@@ -10,8 +10,15 @@ use testkit::Response;
 
 use crate::{
     feature::Feature,
+    stack::Stack,
+    templates::{Answers, Templates},
     world::{World, resource_body},
 };
+
+/// Settings of a registry that a stack registry is there for.
+pub(crate) async fn templates() -> Value {
+    Templates::start(Answers::Shop("active", Some("1.0.0"))).await.settings()
+}
 
 /// A platform with one of everything.
 pub(crate) struct Fixture {
@@ -21,7 +28,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
-        Self::of(World::start().await).await
+        Self::of(World::start_with(templates().await).await).await
     }
 
     pub(crate) async fn of(world: World) -> Self {
@@ -60,7 +67,16 @@ impl Fixture {
         let on = Feature::new(&p, &e, "on", "prod");
         let job = on.activate(&fixture.world, "1.0.0").await;
         on.complete(&fixture.world, &job, "1.0.0").await;
-        Self { parts: fixture.parts.into_iter().chain([("{s}", s)]).collect(), world: fixture.world }
+        let mut parts = vec![("{s}", s)];
+        for name in ["{up}", "{back}", "{gone}"] {
+            let stack = Stack::active(&fixture.world, &p, name.trim_matches(['{', '}'])).await;
+            if name == "{back}" {
+                stack.upgrade(&fixture.world, "2.0.0").await.expect(202);
+                stack.complete(&fixture.world).await;
+            }
+            parts.push((name, stack.id));
+        }
+        Self { parts: fixture.parts.into_iter().chain(parts).collect(), world: fixture.world }
     }
 
     pub(crate) fn fill(&self, text: &str) -> String {
@@ -172,6 +188,17 @@ fn writes() -> Vec<Operation> {
             json!({ "featureId": "on", "environment": "prod" }),
         ),
         post("/platforms/{platformId}/stacks", "/platforms/{p}/stacks", stack),
+        post(
+            "/platforms/{platformId}/stacks/{stackId}/upgrade",
+            "/platforms/{p}/stacks/{up}/upgrade",
+            json!({ "version": "2.0.0" }),
+        ),
+        post(
+            "/platforms/{platformId}/stacks/{stackId}/rollback",
+            "/platforms/{p}/stacks/{back}/rollback",
+            json!({}),
+        ),
+        delete("/platforms/{platformId}/stacks/{stackId}", "/platforms/{p}/stacks/{gone}"),
         post("/platforms/{platformId}/stacks/{stackId}/dns", "/platforms/{p}/stacks/{s}/dns", record),
         delete(
             "/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}",
@@ -269,8 +296,11 @@ async fn every_write_can_be_tried_and_repeated() {
     let fixture = Fixture::new().await;
     let world = &fixture.world;
     for (n, Operation(method, document, path, body, _)) in operations().into_iter().enumerate() {
-        // A feature's change starts a build, which is a change of its own.
-        let made = if document.ends_with("activate") { 2 } else { 1 };
+        // A change of a feature or of a stack starts a build, which is a change of its own; the features of a stack end
+        // with it.
+        let two = ["activate", "/upgrade", "/rollback"].iter().any(|end| document.ends_with(end))
+            || (method == Method::DELETE && document.ends_with("/stacks/{stackId}"));
+        let made = if two { 2 } else { 1 };
         let (path, body) = (format!("/api/v1{}", fixture.fill(path)), fixture.body(&body));
         if method == Method::GET {
             world.get(&path).await.expect(200);

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     feature::{Feature, billing, build, done, undone},
+    stack::Stack,
     templates::{Answers, Templates},
     world::{World, text},
 };
@@ -188,9 +189,8 @@ async fn a_stack_s_definition_says_which_package_and_whether_there_is_a_service(
     let platform = world.platform("a").await;
     let (tenant, bare) = (world.tenant(&platform, "t").await, world.tenant(&platform, "bare").await);
     let sub = world.subtenant(&platform, "s", &tenant).await;
-    let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
-    let stack =
-        text(&world.post(&format!("/api/v1/platforms/{platform}/stacks"), body).await.expect(201), "id");
+    let stack = Stack::of(&world, &platform, &tenant, "main").await;
+    stack.complete(&world).await;
     for (entity, id, in_stack, package, service) in [
         (&tenant, "cart", true, "@shop/cart", true),
         (&sub, "cart", true, "@shop/cart", true),
@@ -199,9 +199,10 @@ async fn a_stack_s_definition_says_which_package_and_whether_there_is_a_service(
         (&bare, "cart", false, "@neutrino-io/feature-cart", true),
     ] {
         let feature = Feature::new(&platform, entity, id, "prod");
-        let job = feature.activate(&world, "1.0.0").await;
-        let begun = feature.begin(&world, &job, Some("1.0.0")).await.unwrap();
-        let (of, owner) = if in_stack { (stack.as_str(), &tenant) } else { ("default", &platform) };
+        let job = feature.activate(&world, "1.1.0").await;
+        let begun = feature.begin(&world, &job, Some("1.1.0")).await.unwrap();
+        let (of, owner) = if in_stack { (stack.id.as_str(), &tenant) } else { ("default", &platform) };
+        assert_eq!(begun.shared, if in_stack { vec!["d1"] } else { vec![] });
         assert_eq!(
             (begun.stack_id.as_str(), &begun.owner_id, begun.has_service),
             (of, owner, service),
@@ -209,11 +210,11 @@ async fn a_stack_s_definition_says_which_package_and_whether_there_is_a_service(
         );
         let url = service.then(|| format!("https://{id}.example"));
         let told = r::EndFeatureJobRequest { service_url: url.clone(), ..Default::default() };
-        feature.end(&world, &job, Some("1.0.0"), told).await.unwrap();
+        feature.end(&world, &job, Some("1.1.0"), told).await.unwrap();
         let shown = feature.manifest(&world).await;
         let shown =
             shown["features"].as_array().unwrap().iter().find(|shown| shown["id"] == id).unwrap().clone();
-        let expected = json!({ "id": id, "version": "1.0.0", "package": package, "serviceUrl": url, "status": "active" });
+        let expected = json!({ "id": id, "version": "1.1.0", "package": package, "serviceUrl": url, "status": "active" });
         assert_eq!(shown, expected);
     }
 }

@@ -46,6 +46,10 @@ mod resources;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod stack;
+#[cfg(test)]
+mod stack_jobs;
+#[cfg(test)]
 mod stacks;
 #[cfg(test)]
 mod tap;

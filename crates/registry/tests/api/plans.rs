@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use testkit::{Response, TestDb};
 
 use crate::{
-    every_operation::{Fixture, Operation, operations},
+    every_operation::{Fixture, Operation, operations, templates},
     tap::{Plan, Tap},
     world::{World, ids},
 };
@@ -137,20 +137,19 @@ async fn analyze(db: &TestDb) {
     db.connect_as_superuser().await.batch_execute("ANALYZE").await.unwrap();
 }
 
-/// A registry on `db` whose line to the database is tapped, and where the tap is.
-async fn tapped(db: TestDb) -> (World, Tap, String) {
+/// A registry on `db` whose line to the database is tapped, and the settings of others like it.
+async fn tapped(db: TestDb) -> (World, Tap, Value) {
     let (tap, url) = Tap::on(&db).await;
-    (World::on(db, through(&url)).await, tap, url)
-}
-
-/// Counting whole lists is not what is looked at here.
-fn through(url: &str) -> Value {
-    json!({ "database": { "url": url, "recount_every": "1000days", "statement_timeout": "60s" } })
+    // Counting whole lists is not what is looked at here.
+    let mut set =
+        json!({ "database": { "url": url, "recount_every": "1000days", "statement_timeout": "60s" } });
+    kit::config::put_over(&mut set, templates().await);
+    (World::on(db, set.clone()).await, tap, set)
 }
 
 /// Another registry on the same database: its connections know what was set since.
-async fn anew(world: &World, url: &str) -> World {
-    world.replica(through(url)).await
+async fn anew(world: &World, set: &Value) -> World {
+    world.replica(set.clone()).await
 }
 
 /// Does every operation; writes without effect.
@@ -213,13 +212,10 @@ fn whole(plans: &[Plan], tables: &[String]) -> Vec<String> {
 async fn no_operation_reads_a_table_that_grows() {
     let db = TestDb::of::<Registry>().await;
     keep_statistics(&db).await;
-    let (world, tap, url) = tapped(db).await;
+    let (world, tap, set) = tapped(db).await;
     let once = [("Idempotency-Key", "once")];
     world.post_with("/api/v1/platforms", json!({ "name": "K", "slug": "kept" }), &once).await.expect(201);
     let fixture = Fixture::of(world).await;
-    // Only a stack of a template has some, and no stack registry is here to know one.
-    let named = "INSERT INTO stack_features VALUES ('{s}', 'billing', '{p}', '@acme/billing', true)";
-    fixture.world.sql(&fixture.fill(named)).await;
     let db = &fixture.world.db;
     analyze(db).await;
     let tables = fill(db).await;
@@ -231,7 +227,7 @@ async fn no_operation_reads_a_table_that_grows() {
         }
         for mode in ["force_custom_plan", "force_generic_plan"] {
             db.set("plan_cache_mode", mode).await;
-            let world = anew(&fixture.world, &url).await;
+            let world = anew(&fixture.world, &set).await;
             tap.take();
             try_all(&fixture, &world).await;
             // A service reads all that a platform has. As long as the server believes that to be all there is, it may
@@ -244,7 +240,7 @@ async fn no_operation_reads_a_table_that_grows() {
             bad.extend(whole(&plans, &tables).into_iter().map(|one| format!("{statistics}, {mode}: {one}")));
         }
     }
-    do_all(&fixture, &anew(&fixture.world, &url).await).await;
+    do_all(&fixture, &anew(&fixture.world, &set).await).await;
     let plans = tap.take();
     assert!(
         plans.iter().any(|plan| plan.statement.contains("idempotency_keys WHERE caller")),
@@ -287,7 +283,7 @@ async fn plant(db: &TestDb, platform: &str) {
 async fn a_branch_of_a_hundred_thousand_entities_is_one_indexed_statement() {
     let db = TestDb::of::<Registry>().await;
     keep_statistics(&db).await;
-    let (world, tap, url) = tapped(db).await;
+    let (world, tap, set) = tapped(db).await;
     let platform = world.platform("shop").await;
     world.tenant(&platform, "one").await;
     analyze(&world.db).await;
@@ -300,7 +296,7 @@ async fn a_branch_of_a_hundred_thousand_entities_is_one_indexed_statement() {
         }
         for mode in ["force_custom_plan", "force_generic_plan"] {
             world.db.set("plan_cache_mode", mode).await;
-            let world = anew(&world, &url).await;
+            let world = anew(&world, &set).await;
             let about = format!("{statistics}, {mode}");
             tap.take();
             let above = world.get(&format!("{entities}/t000071605/ancestors")).await.expect(200);

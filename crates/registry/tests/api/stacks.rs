@@ -4,6 +4,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
+    feature::Feature,
+    stack::{Stack, shows},
     templates::{Answers, Templates},
     world::{World, faults, ids, text},
 };
@@ -31,13 +33,17 @@ async fn a_custom_one_is_active_at_once() {
         ("platformId", json!(platform)),
         ("name", json!("main")),
         ("templateId", Value::Null),
+        ("templateVersion", Value::Null),
+        ("inputs", Value::Null),
+        ("error", Value::Null),
+        ("provisionJobId", Value::Null),
         ("repoName", json!("r")),
         ("createdAt", made["createdAt"].clone()),
     ];
     for (name, value) in fields {
         assert_eq!(read[name], value, "{name}");
     }
-    assert_eq!(read.as_object().unwrap().len(), 10, "{read}");
+    assert_eq!(read.as_object().unwrap().len(), 14, "{read}");
     let other = world.platform("b").await;
     for id in [text(&made, "id").as_str(), "aaaaaaaaaa", "NO", "default"] {
         world.get(&format!("{}/{id}", stacks(&other))).await.expect_error(404, "NOT_FOUND");
@@ -156,14 +162,59 @@ async fn without_its_template_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn a_stack_registry_that_is_away_holds_up_only_what_needs_it() {
-    let world =
-        World::start_with(json!({ "service": { "stack_registry": { "url": "http://127.0.0.1:1" } } })).await;
+async fn a_stack_registry_that_is_away_holds_up_only_what_was_never_seen() {
+    let templates = Templates::start(Answers::Shop("active", Some("1.0.0"))).await;
+    let world = World::start_with(templates.settings()).await;
+    let platform = world.platform("a").await;
+    let stack = Stack::active(&world, &platform, "t").await;
+    stack.upgrade(&world, "2.0.0").await.expect(202);
+    stack.complete(&world).await;
+    // Down, and slow.
+    for answers in [Answers::Failure, Answers::Nothing] {
+        templates.now(answers);
+        let began = std::time::Instant::now();
+        stack.upgrade(&world, "1.0.0").await.expect(202);
+        stack.complete(&world).await;
+        stack.upgrade(&world, "2.0.0").await.expect(202);
+        stack.complete(&world).await;
+        stack.upgrade(&world, "3.0.0").await.expect_error(503, "SERVICE_UNAVAILABLE");
+        assert!(began.elapsed() < std::time::Duration::from_secs(12), "it is not waited for long");
+        assert_eq!(stack.get(&world).await["templateVersion"], "2.0.0");
+    }
+    let body = json!({ "tenantId": stack.tenant, "name": "main", "templateId": "shop" });
+    world.post(&stacks(&platform), body).await.expect_error(503, "SERVICE_UNAVAILABLE");
+    world.stack(&platform, &stack.tenant, "custom").await;
+    templates.now(Answers::Shop("active", Some("1.0.0")));
+    stack.upgrade(&world, "3.0.0").await.expect(202);
+}
+
+#[tokio::test]
+async fn a_stack_registry_that_lies_is_not_believed() {
+    let templates = Templates::start(Answers::Lie("1.0.0")).await;
+    let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
     let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
-    world.post(&stacks(&platform), body).await.expect_error(503, "SERVICE_UNAVAILABLE");
-    world.stack(&platform, &tenant, "custom").await;
+    let writes = world.writes().await;
+    for answers in [Answers::Lie("1.0.0"), Answers::Lie("new"), Answers::Other] {
+        templates.now(answers);
+        world.post(&stacks(&platform), body.clone()).await.expect_error(502, "UPSTREAM_ERROR");
+    }
+    assert_eq!(world.writes().await, writes);
+    templates.now(Answers::Shop("active", Some("1.0.0")));
+    let stack = Stack::of(&world, &platform, &tenant, "main").await;
+    stack.complete(&world).await;
+    let writes = world.writes().await;
+    for answers in [Answers::Lie("2.0.0"), Answers::Other] {
+        templates.now(answers);
+        stack.upgrade(&world, "2.0.0").await.expect_error(502, "UPSTREAM_ERROR");
+    }
+    assert_eq!(world.writes().await, writes);
+    // A version never changes: what is known of it stays what it was.
+    templates.now(Answers::Lie("1.0.0"));
+    let again = Stack::new(&world, &platform, "u").await;
+    again.complete(&world).await;
+    assert_eq!(again.manifest(&world).await, shows(&[("cart", "1.0.0")]));
 }
 
 #[tokio::test]
@@ -179,4 +230,150 @@ async fn a_repetition_does_not_ask_for_the_template_again() {
     let again = world.post_with(&stacks(&platform), body, &key).await;
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert_eq!((again.expect(201), templates.asked()), (first, 1));
+}
+
+#[tokio::test]
+async fn what_is_filled_in_fits_the_version() {
+    let templates = Templates::start(Answers::Shop("active", Some("2.0.0"))).await;
+    let world = World::start_with(templates.settings()).await;
+    let platform = world.platform("a").await;
+    let tenant = world.tenant(&platform, "t").await;
+    let post = async |more: Value| {
+        let mut body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
+        kit::config::put_over(&mut body, more);
+        world.post(&stacks(&platform), body).await
+    };
+    let mut told = faults(post(json!({ "inputs": { "region": "mars", "colour": "red" } })).await);
+    told.sort();
+    assert_eq!(told, ["inputs/colour", "inputs/region"]);
+    assert_eq!(faults(post(json!({ "inputs": 1 })).await), ["inputs"]);
+    let custom = json!({ "tenantId": tenant, "name": "custom", "inputs": {} });
+    assert_eq!(faults(world.post(&stacks(&platform), custom).await), ["inputs"]);
+    let made = post(json!({ "inputs": { "region": "eu" } })).await.expect(201);
+    let stack = Stack { platform: platform.clone(), tenant: tenant.clone(), id: text(&made, "id") };
+    stack.complete(&world).await;
+    assert_eq!(stack.get(&world).await["inputs"], json!({ "region": "eu" }));
+
+    // Kept where nothing is said, as far as the version takes them.
+    assert_eq!(faults(stack.upgrade(&world, "1.0.0").await), ["inputs/region"]);
+    let body = json!({ "version": "1.0.0", "inputs": {} });
+    world.post(&stack.path("/upgrade"), body).await.expect(202);
+    assert_eq!(stack.get(&world).await["inputs"], json!({ "region": "eu" }), "until it runs");
+    stack.complete(&world).await;
+    assert_eq!(stack.get(&world).await["inputs"], json!({}));
+    stack.rollback(&world).await.expect(202);
+    stack.complete(&world).await;
+    assert_eq!(stack.get(&world).await["inputs"], json!({ "region": "eu" }));
+}
+
+#[tokio::test]
+async fn what_it_depends_on_must_run() {
+    let templates = Templates::start(Answers::Shop("active", Some("4.0.0"))).await;
+    let world = World::start_with(templates.settings()).await;
+    let platform = world.platform("a").await;
+    let tenant = world.tenant(&platform, "t").await;
+    let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
+    let missing = json!([{ "template": "pay", "versionRange": "^1.2" }]);
+    let refused =
+        async || world.post(&stacks(&platform), body.clone()).await.expect_error(422, "UNPROCESSABLE");
+    assert_eq!(refused().await["missing"], missing);
+    let pay = world.stack(&platform, &tenant, "pay").await;
+    let of_pay = async |version: &str| {
+        let sql = format!(
+            "UPDATE stacks SET template_id = 't-2', template_name = 'pay', template_version = '{version}' WHERE id = '{pay}'"
+        );
+        world.sql(&sql).await;
+    };
+    of_pay("1.1.9").await;
+    assert_eq!(refused().await["missing"], missing);
+    of_pay("1.2.0").await;
+    let stack = Stack::of(&world, &platform, &tenant, "main").await;
+    stack.complete(&world).await;
+    world.delete(&format!("{}/{pay}", stacks(&platform))).await.expect(202);
+    let details = stack.upgrade(&world, "4.0.1").await.expect_error(422, "UNPROCESSABLE");
+    assert_eq!(details["missing"], missing);
+}
+
+#[tokio::test]
+async fn features_must_be_able_to_have_names() {
+    let templates = Templates::start(Answers::Shop("active", Some("5.0.0"))).await;
+    let world = World::start_with(templates.settings()).await;
+    let platform = world.platform("a").await;
+    let tenant = world.tenant(&platform, "t").await;
+    let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
+    let details = world.post(&stacks(&platform), body).await.expect_error(422, "UNPROCESSABLE");
+    assert_eq!(details["features"].as_array().unwrap().len(), 2, "{details:?}");
+    assert_eq!(details["features"][0]["feature"], "shared");
+}
+
+#[tokio::test]
+async fn a_plan_is_done_only_while_it_holds() {
+    let templates = Templates::start(Answers::Shop("active", Some("1.0.0"))).await;
+    let world = World::start_with(templates.settings()).await;
+    let platform = world.platform("a").await;
+    let stack = Stack::active(&world, &platform, "t").await;
+    let plan = async || {
+        let answer = world.post(&stack.path("/upgrade?dryRun=true"), json!({ "version": "2.0.0" })).await;
+        assert_eq!(answer.header("dry-run"), Some("true"));
+        text(&answer.expect(202), "planHash")
+    };
+    let old = plan().await;
+    assert_eq!((plan().await, stack.get(&world).await["status"].clone()), (old.clone(), json!("active")));
+    // Something that the plan does not know of.
+    let theme = Feature::new(&platform, &stack.tenant, "theme", "prod");
+    let job = theme.activate(&world, "1.0.0").await;
+    theme.complete(&world, &job, "1.0.0").await;
+    let apply = async |hash: &str| {
+        world.post(&stack.path("/upgrade"), json!({ "version": "2.0.0", "planHash": hash })).await
+    };
+    let details = apply(&old).await.expect_error(412, "PRECONDITION_FAILED");
+    let new = plan().await;
+    assert_eq!(
+        (&details["planHash"], details["plan"]["changed"].as_array().unwrap().len()),
+        (&json!(new), 2)
+    );
+    assert_eq!(apply(&new).await.expect(202)["planHash"], new);
+    stack.complete(&world).await;
+
+    let back = world.post(&stack.path("/rollback?dryRun=true"), json!({})).await.expect(202);
+    let body = json!({ "planHash": old });
+    world.post(&stack.path("/rollback"), body).await.expect_error(412, "PRECONDITION_FAILED");
+    world.post(&stack.path("/rollback"), json!({ "planHash": back["planHash"] })).await.expect(202);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_to_a_stack() {
+    let templates = Templates::start(Answers::Shop("active", Some("1.0.0"))).await;
+    let world = World::start_with(templates.settings()).await;
+    let platform = world.platform("a").await;
+    let stack = Stack::new(&world, &platform, "t").await;
+    let details = stack.upgrade(&world, "2.0.0").await.expect_error(409, "INVALID_TRANSITION");
+    assert_eq!((&details["from"], &details["event"]), (&json!("pending"), &json!("upgrade")));
+    stack.rollback(&world).await.expect_error(409, "INVALID_TRANSITION");
+    stack.complete(&world).await;
+    for version in ["9.0.0", "8.0.0"] {
+        let details = stack.upgrade(&world, version).await.expect_error(400, "TEMPLATE_UNAVAILABLE");
+        assert_eq!(details["template"], format!("shop {version}"));
+    }
+    let body = json!({ "version": "2", "inputs": [], "x": 1 });
+    let mut told = faults(world.post(&stack.path("/upgrade"), body).await);
+    told.sort();
+    assert_eq!(told, ["inputs", "version", "x"]);
+    assert_eq!(faults(world.post(&stack.path("/upgrade"), json!({})).await), ["version"]);
+    assert_eq!(faults(world.post(&stack.path("/rollback"), json!({ "x": 1 })).await), ["x"]);
+    let custom = Stack { id: world.stack(&platform, &stack.tenant, "c").await, ..stack.clone() };
+    custom.upgrade(&world, "2.0.0").await.expect_error(422, "UNPROCESSABLE");
+    custom.rollback(&world).await.expect_error(422, "UNPROCESSABLE");
+    let stale = [("If-Match", "\"stale\"")];
+    let body = json!({ "version": "2.0.0" });
+    world.post_with(&stack.path("/upgrade"), body, &stale).await.expect_error(412, "PRECONDITION_FAILED");
+    world
+        .post_with(&stack.path("/rollback"), json!({}), &stale)
+        .await
+        .expect_error(412, "PRECONDITION_FAILED");
+    let other = Stack { platform: world.platform("b").await, ..stack.clone() };
+    other.upgrade(&world, "2.0.0").await.expect_error(404, "NOT_FOUND");
+    other.rollback(&world).await.expect_error(404, "NOT_FOUND");
+    world.delete(&other.path("")).await.expect_error(404, "NOT_FOUND");
+    assert_eq!(stack.get(&world).await["status"], "active");
 }

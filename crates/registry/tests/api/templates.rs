@@ -12,16 +12,59 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
-/// What every version of `shop` is made of, as far as the registry reads it.
-const DEFINITION: &str = r#"{"schemaVersion":1,"features":[
-    {"id":"cart","version":"1.0.0","package":"@shop/cart","required":true,"permissions":[]},
-    {"id":"theme","version":"1.0.0","package":"@shop/theme","required":false,"service":false,"permissions":[]}]}"#;
+/// What a version of `shop` is made of.
+fn definition(version: &str) -> String {
+    let feature = |id: &str, version: &str, required: bool, service: bool| {
+        let package = format!("@shop/{id}");
+        json!({
+            "id": id, "version": version, "package": package, "required": required, "service": service,
+            "permissions": [],
+        })
+    };
+    let mut definition = json!({
+        "schemaVersion": 1, "displayName": "Shop",
+        "features": [feature("cart", "1.0.0", true, true), feature("theme", "1.0.0", false, false)],
+        "resources": { "d1": true, "r2": false, "kv": false, "queue": false },
+    });
+    match version.split('.').next() {
+        Some("2") => {
+            let wish = feature("wish", "1.0.0", true, true);
+            definition["features"] =
+                json!([feature("cart", "2.0.0", true, true), feature("theme", "2.0.0", false, false), wish]);
+            definition["resources"]["kv"] = json!(true);
+            definition["inputs"] = json!({
+                "type": "object", "properties": { "region": { "enum": ["eu", "us"] } },
+                "additionalProperties": false,
+            });
+        }
+        Some("3") => {
+            definition["features"] = json!([feature("wish", "3.0.0", true, true)]);
+            definition["resources"]["d1"] = json!(false);
+        }
+        Some("4") => definition["dependsOn"] = json!([{ "template": "pay", "versionRange": "^1.2" }]),
+        // Nothing of a feature can have the name of what is shared, nor one that is too long.
+        Some("5") => {
+            let long = "x".repeat(40);
+            definition["features"] =
+                json!([feature("shared", "1.0.0", true, true), feature(&long, "1.0.0", false, true)]);
+        }
+        _ => {}
+    }
+    definition.to_string()
+}
+
+/// A definition that is none.
+const LIE: &str = r#"{"schemaVersion":1,"displayName":"Shop","features":[{"id":"Cart"}]}"#;
 
 /// What it does when it is asked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Answers {
     /// A template `shop` with this status and newest active version.
     Shop(&'static str, Option<&'static str>),
+    /// The same, whose definition fails its schema.
+    Lie(&'static str),
+    /// Another version than the one that was asked for.
+    Other,
     Unknown,
     Failure,
     Nothing,
@@ -77,23 +120,17 @@ impl StackRegistry for Double {
         let unknown = Error::not_found("template", &asked);
         match answers {
             Answers::Shop(status, version) if asked == "shop" || asked == "t-1" => {
-                let text = |text: &str| text.to_owned();
-                let template = Template {
-                    id: text("t-1"),
-                    name: text("shop"),
-                    display_name: text("Shop"),
-                    status: text(status),
-                };
-                let version = version.map(|version| Version {
-                    id: text("v-1"),
-                    template_id: text("t-1"),
-                    version: text(version),
-                    stack_definition: DEFINITION.to_owned(),
-                    nno_sdk_version: text("1.0.0"),
-                    status: text("active"),
-                });
-                Ok(Response::new(GetTemplateResponse { template: Some(template), latest_version: version }))
+                let version = version.map(|version| told(version, definition(version)));
+                Ok(Response::new(GetTemplateResponse {
+                    template: Some(shop(status)),
+                    latest_version: version,
+                }))
             }
+            Answers::Lie(version) => Ok(Response::new(GetTemplateResponse {
+                template: Some(shop("active")),
+                latest_version: Some(told(version, LIE.to_owned())),
+            })),
+            Answers::Other => Ok(Response::new(GetTemplateResponse { template: None, latest_version: None })),
             Answers::Shop(..) | Answers::Unknown => Err(kit::error::to_status(&unknown)),
             Answers::Failure => Err(kit::error::to_status(&Error::new(Kind::Internal, "broken"))),
             Answers::Nothing => {
@@ -105,8 +142,49 @@ impl StackRegistry for Double {
 
     async fn get_version(
         &self,
-        _: Request<GetVersionRequest>,
+        request: Request<GetVersionRequest>,
     ) -> Result<Response<GetVersionResponse>, Status> {
-        Err(Status::unimplemented("not asked here"))
+        let answers = {
+            let mut state = self.0.lock().unwrap();
+            state.1 += 1;
+            state.0
+        };
+        let GetVersionRequest { name, version } = request.into_inner();
+        let unknown = Error::not_found("version", &version);
+        let version = match answers {
+            Answers::Shop(status, _) if name == "shop" && !version.starts_with("9.") => {
+                let status = if version.starts_with("8.") { "deprecated" } else { status };
+                Version { status: status.to_owned(), ..told(&version, definition(&version)) }
+            }
+            Answers::Shop(..) | Answers::Unknown => return Err(kit::error::to_status(&unknown)),
+            Answers::Lie(_) => told(&version, LIE.to_owned()),
+            Answers::Other => told("0.0.1", definition("1.0.0")),
+            Answers::Failure => return Err(kit::error::to_status(&Error::new(Kind::Internal, "broken"))),
+            Answers::Nothing => {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                return Err(Status::unavailable("late"));
+            }
+        };
+        Ok(Response::new(GetVersionResponse { version: Some(version) }))
+    }
+}
+
+fn shop(status: &str) -> Template {
+    Template {
+        id: "t-1".to_owned(),
+        name: "shop".to_owned(),
+        display_name: "Shop".to_owned(),
+        status: status.to_owned(),
+    }
+}
+
+fn told(version: &str, stack_definition: String) -> Version {
+    Version {
+        id: "v-1".to_owned(),
+        template_id: "t-1".to_owned(),
+        version: version.to_owned(),
+        stack_definition,
+        nno_sdk_version: "1.0.0".to_owned(),
+        status: "active".to_owned(),
     }
 }

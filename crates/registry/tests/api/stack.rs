@@ -1,0 +1,125 @@
+//! A stack of the template `shop`, and provisioning as it reports of it.
+
+use domain::Error;
+use rpc::registry as r;
+use serde_json::{Value, json};
+use testkit::Response;
+
+use crate::world::{World, text};
+
+pub(crate) const ACTIVATE: &str = "ACTIVATE_STACK";
+pub(crate) const DEACTIVATE: &str = "DEACTIVATE_STACK";
+
+type Client = r::registry_client::RegistryClient<tonic::transport::Channel>;
+
+#[derive(Clone)]
+pub(crate) struct Stack {
+    pub(crate) platform: String,
+    pub(crate) tenant: String,
+    pub(crate) id: String,
+}
+
+impl Stack {
+    /// A new one, of a tenant of its own, whose job has not begun.
+    pub(crate) async fn new(world: &World, platform: &str, slug: &str) -> Self {
+        let tenant = world.tenant(platform, slug).await;
+        Self::of(world, platform, &tenant, slug).await
+    }
+
+    pub(crate) async fn of(world: &World, platform: &str, tenant: &str, name: &str) -> Self {
+        let body = json!({ "tenantId": tenant, "name": name, "templateId": "shop" });
+        let made = world.post(&format!("/api/v1/platforms/{platform}/stacks"), body).await.expect(201);
+        Self { platform: platform.to_owned(), tenant: tenant.to_owned(), id: text(&made, "id") }
+    }
+
+    /// One that runs the newest version.
+    pub(crate) async fn active(world: &World, platform: &str, slug: &str) -> Self {
+        let stack = Self::new(world, platform, slug).await;
+        stack.complete(world).await;
+        stack
+    }
+
+    pub(crate) fn path(&self, more: &str) -> String {
+        format!("/api/v1/platforms/{}/stacks/{}{more}", self.platform, self.id)
+    }
+
+    pub(crate) async fn get(&self, world: &World) -> Value {
+        world.get(&self.path("")).await.expect(200)
+    }
+
+    /// The job that was asked for last.
+    pub(crate) async fn job(&self, world: &World) -> String {
+        text(&self.get(world).await, "provisionJobId")
+    }
+
+    pub(crate) async fn upgrade(&self, world: &World, version: &str) -> Response {
+        world.post(&self.path("/upgrade"), json!({ "version": version })).await
+    }
+
+    pub(crate) async fn rollback(&self, world: &World) -> Response {
+        world.post(&self.path("/rollback"), json!({})).await
+    }
+
+    /// The tenant's manifest, by feature.
+    pub(crate) async fn manifest(&self, world: &World) -> Vec<(String, String)> {
+        let path = format!("/api/v1/platforms/{}/entities/{}/manifest", self.platform, self.tenant);
+        let shown = world.get(&path).await.expect(200);
+        let shown = shown["features"].as_array().unwrap();
+        shown.iter().map(|one| (text(one, "id"), text(one, "version"))).collect()
+    }
+
+    fn said(&self, job: &str, kind: &str) -> Option<r::StackJob> {
+        Some(r::StackJob {
+            platform_id: self.platform.clone(),
+            stack_id: self.id.clone(),
+            job_id: job.to_owned(),
+            r#type: kind.to_owned(),
+        })
+    }
+
+    pub(crate) async fn begin(
+        &self,
+        world: &World,
+        job: &str,
+        kind: &str,
+    ) -> Result<r::BeginStackJobResponse, Error> {
+        let message = r::BeginStackJobRequest { job: self.said(job, kind) };
+        let send = async |mut client: Client, request| client.begin_stack_job(request).await;
+        world.call("provisioning", None, message, send).await
+    }
+
+    pub(crate) async fn end(&self, world: &World, job: &str, error: Option<&str>) -> Result<(), Error> {
+        let served = ["cart", "wish"].map(|feature| r::ServedFeature {
+            feature_id: feature.to_owned(),
+            service_url: format!("https://{feature}.example"),
+        });
+        let message = r::EndStackJobRequest {
+            job: self.said(job, ACTIVATE),
+            error: error.map(str::to_owned),
+            served: served.into(),
+        };
+        let send = async |mut client: Client, request| client.end_stack_job(request).await;
+        world.call("provisioning", None, message, send).await.map(drop)
+    }
+
+    /// Provisioning does what was asked last.
+    pub(crate) async fn complete(&self, world: &World) -> String {
+        let job = self.job(world).await;
+        self.begin(world, &job, ACTIVATE).await.unwrap();
+        self.end(world, &job, None).await.unwrap();
+        job
+    }
+
+    /// Provisioning cannot do what was asked last.
+    pub(crate) async fn fail(&self, world: &World, why: &str) -> String {
+        let job = self.job(world).await;
+        self.begin(world, &job, ACTIVATE).await.unwrap();
+        self.end(world, &job, Some(why)).await.unwrap();
+        job
+    }
+}
+
+/// What a manifest shows, as text.
+pub(crate) fn shows(features: &[(&str, &str)]) -> Vec<(String, String)> {
+    features.iter().map(|(id, version)| ((*id).to_owned(), (*version).to_owned())).collect()
+}
