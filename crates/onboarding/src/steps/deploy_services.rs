@@ -1,12 +1,17 @@
-//! The first build is recorded and, if a template was asked for, a default tenant gets a default stack of it. The
-//! secrets of the platform's workers were set and marked when provisioning made them.
+//! The first build is recorded and, if a template was asked for, a default tenant gets a default stack of it, which
+//! verification waits for. The secrets of the platform's workers were set and marked when provisioning made them.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{Result, build::BuildTrigger, resource::Environment};
+use domain::{Error, Kind, Result, build::BuildTrigger, job::JobStatus, resource::Environment};
 use kit::grpc::PeerCall;
-use rpc::registry::{
-    EnsureStackRequest, EnsureTenantRequest, FinishBuildRequest, StartBuildRequest,
-    registry_client::RegistryClient,
+use rpc::{
+    provisioning::{GetJobRequest, provisioning_client::ProvisioningClient},
+    registry::{
+        EnsureStackRequest, EnsureTenantRequest, FinishBuildRequest, RemoveStacksRequest, StartBuildRequest,
+        registry_client::RegistryClient,
+    },
 };
 use saga::{Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};
@@ -50,9 +55,13 @@ impl Step<App> for DeployServices {
         Progress::done(Deployed { build_id: input.build_id.to_string(), stack_id })
     }
 
-    /// The platform is deleted with all that hangs on it; what is left is to say how the build ended.
+    /// The platform is deleted with all that hangs on it; what is left is to take its stacks down, and to say how the
+    /// build ended.
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let input: Input = cx.input()?;
+        if input.stack_template_id.is_some() {
+            remove_stacks(app, cx).await?;
+        }
         finish_build(app, cx, &input.build_id.to_string(), "failed").await
     }
 }
@@ -67,7 +76,7 @@ pub(crate) async fn finish_build(app: &App, cx: &StepCx, build_id: &str, status:
     };
     let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
     match app.registry.answer(RegistryClient::new(app.registry.channel()).finish_build(request).await) {
-        Err(error) if error.kind() == domain::Kind::NotFound => Ok(()),
+        Err(error) if error.kind() == Kind::NotFound => Ok(()),
         answer => answer.map(drop),
     }
 }
@@ -93,4 +102,43 @@ async fn default_stack(app: &App, cx: &StepCx, template: &str, repo_name: String
     let stack =
         app.registry.answer(RegistryClient::new(app.registry.channel()).ensure_stack(request).await)?;
     Ok(stack.stack_id)
+}
+
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// Looks at jobs that take stacks down before the step gives the engine a turn.
+const LOOKS: u32 = 40;
+
+/// Takes down what there is of stacks, also of one whose making was never heard of.
+async fn remove_stacks(app: &App, cx: &StepCx) -> Result<()> {
+    let message = RemoveStacksRequest { platform_id: cx.subject.clone() };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    let answer = RegistryClient::new(app.registry.channel()).remove_stacks(request).await;
+    let mut jobs = app.registry.answer(answer)?.job_ids;
+    for _ in 0..LOOKS {
+        let mut left = Vec::new();
+        for job in jobs {
+            if !is_done(app, cx, &job).await? {
+                left.push(job);
+            }
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        jobs = left;
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+    let message = format!("the jobs {} that take stacks down have not ended", jobs.join(", "));
+    Err(Error::new(Kind::ServiceUnavailable, message))
+}
+
+async fn is_done(app: &App, cx: &StepCx, job: &str) -> Result<bool> {
+    let message = GetJobRequest { job_id: job.to_owned() };
+    let request = app.provisioning.request(&cx.ctx, PeerCall::default(), message)?;
+    let answer = ProvisioningClient::new(app.provisioning.channel()).get_job(request).await;
+    match app.provisioning.answer(answer) {
+        Ok(told) => Ok(told.job.is_some_and(|job| job.status == JobStatus::Completed.as_str())),
+        // It is yet to come.
+        Err(error) if error.kind() == Kind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }

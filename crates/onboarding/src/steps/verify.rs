@@ -1,11 +1,13 @@
-//! Every resource is active: the platform goes to active, and its first build has succeeded.
+//! The stack and every resource are active: the platform goes to active, and its first build has succeeded.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{Error, Kind, Result, platform::PlatformEvent, resource::ResourceStatus};
+use domain::{
+    Error, Kind, Result, platform::PlatformEvent, resource::ResourceStatus, stack::StackStatus,
+};
 use kit::grpc::PeerCall;
-use rpc::registry::{ListResourcesRequest, registry_client::RegistryClient};
+use rpc::registry::{GetStackRequest, ListResourcesRequest, registry_client::RegistryClient};
 use saga::{Progress, Step, StepCx};
 
 use super::{
@@ -16,7 +18,7 @@ use crate::App;
 
 pub(crate) struct Verify;
 
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 #[async_trait]
 impl Step<App> for Verify {
@@ -25,6 +27,12 @@ impl Step<App> for Verify {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let deployed: Deployed = cx.output("deploy_services")?;
+        if let Some(stack) = &deployed.stack_id
+            && let Some(on) = stack_waits(app, cx, stack).await?
+        {
+            return Ok(Progress::Waiting { on, ask_again: ASK_AGAIN });
+        }
         let message = ListResourcesRequest { platform_id: cx.subject.clone() };
         let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
         let answer = RegistryClient::new(app.registry.channel()).list_resources(request).await;
@@ -46,7 +54,6 @@ impl Step<App> for Verify {
                 ask_again: ASK_AGAIN,
             });
         }
-        let deployed: Deployed = cx.output("deploy_services")?;
         finish_build(app, cx, &deployed.build_id, "success").await?;
         transition(app, cx, PlatformEvent::Complete, None).await?;
         Progress::done(resources.len())
@@ -55,5 +62,27 @@ impl Step<App> for Verify {
     /// What was verified is undone by the steps before.
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
         Ok(())
+    }
+}
+
+/// What the stack waits for, if it is not active yet.
+///
+/// # Errors
+/// [`Kind::Unprocessable`] when it has failed.
+async fn stack_waits(app: &App, cx: &StepCx, stack: &str) -> Result<Option<String>> {
+    let message = GetStackRequest { platform_id: cx.subject.clone(), stack_id: stack.to_owned() };
+    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    let answer = RegistryClient::new(app.registry.channel()).get_stack(request).await;
+    let told = app.registry.answer(answer)?;
+    match StackStatus::parse(&told.status).map_err(Error::internal)? {
+        StackStatus::Active => Ok(None),
+        StackStatus::Failed => {
+            let why = told.error.unwrap_or_default();
+            Err(Error::new(Kind::Unprocessable, format!("stack {stack} has failed: {why}")))
+        }
+        status => {
+            let job = told.provision_job_id.unwrap_or_default();
+            Ok(Some(format!("stack {stack}, which is {status} (provisioning job {job})")))
+        }
     }
 }

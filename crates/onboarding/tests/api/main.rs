@@ -10,4 +10,6 @@ mod saga;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod stacks;
+#[cfg(test)]
 mod system;

@@ -16,4 +16,8 @@ mod providers;
 #[cfg(test)]
 mod shop;
 #[cfg(test)]
+mod stack_failures;
+#[cfg(test)]
+mod stacks;
+#[cfg(test)]
 mod system;

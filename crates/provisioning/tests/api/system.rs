@@ -31,14 +31,24 @@ pub(crate) struct Registered {
 
 impl Registered {
     pub(crate) async fn start() -> Self {
-        let keys = Keys::new();
+        Self::start_with(Keys::new(), json!({})).await
+    }
+
+    /// With a registry that asks this stack registry.
+    pub(crate) async fn beside(stacks: &TestService) -> Self {
+        let url = json!({ "url": format!("http://{}", stacks.grpc) });
+        Self::start_with(stacks.keys.clone(), json!({ "service": { "stack_registry": url } })).await
+    }
+
+    async fn start_with(keys: Keys, more: Value) -> Self {
         // Known before it is listened on, and held so that nobody else gets it meanwhile.
         let held = TcpSocket::new_v4().unwrap();
         held.set_reuseaddr(true).unwrap();
         held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = held.local_addr().unwrap().port();
         let url = json!({ "url": format!("http://127.0.0.1:{port}") });
-        let set = json!({ "service": { "provisioning": url } });
+        let mut set = json!({ "service": { "provisioning": url } });
+        kit::config::put_over(&mut set, more);
         let db = TestDb::of::<Registry>().await;
         let registry = TestService::start_on::<Registry>(db, keys.clone(), set).await;
         Self { registry, keys, port, held }

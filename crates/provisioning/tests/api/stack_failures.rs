@@ -1,0 +1,120 @@
+//! Jobs for stacks whose steps fail, are done twice, or are cut off. Throughout, the manifest shows one whole version.
+
+use std::sync::Arc;
+
+use saga::{Interpose, Point, Verdict};
+use serde_json::{Value, json};
+
+use crate::{
+    shop::{broken, troubled},
+    stacks::{Mall, NEXT, OLD, owned},
+};
+
+const STEPS: [&str; 8] = ["begin", "turns", "shared", "databases", "workers", "dns", "switch", "cleanup"];
+
+#[tokio::test]
+async fn every_step_that_fails_for_good_is_undone() {
+    let (trouble, interpose) = troubled();
+    let mall = Mall::start(Some(interpose)).await;
+    for (n, step) in STEPS.into_iter().enumerate() {
+        for point in [Point::AfterIntent, Point::AfterEffect] {
+            let why = format!("{step} {point:?}");
+            *trouble.lock().unwrap() = Some((step, false, point, broken));
+            let stack = mall.stack(&format!("p-{n}-{}", point as u8)).await;
+            let now = stack.settled().await;
+            assert_eq!(now["status"], "failed", "{why}: {now}");
+            assert!(now["error"].as_str().unwrap().contains("broken on purpose"), "{why}: {now}");
+            stack.assert_nothing_left(&why).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_that_fails_leaves_what_ran() {
+    let (trouble, interpose) = troubled();
+    let mall = Mall::start(Some(interpose)).await;
+    let stack = mall.stack("acme").await;
+    stack.active("1.0.0").await;
+    let before = (stack.live().await, stack.deployment("cart").await, stack.deployment("theme").await);
+    for step in STEPS {
+        *trouble.lock().unwrap() = Some((step, false, Point::AfterEffect, broken));
+        let job = stack.upgrade(NEXT).await;
+        mall.system.job_in(&job, "ROLLED_BACK").await;
+        let now = stack.active("1.0.0").await;
+        assert!(now["error"].as_str().unwrap().contains("broken on purpose"), "{step}: {now}");
+        let after = (stack.live().await, stack.deployment("cart").await, stack.deployment("theme").await);
+        assert_eq!((after, stack.shown().await), (before.clone(), owned(&OLD)), "{step}");
+        stack.assert_is("1.0.0", step).await;
+    }
+    *trouble.lock().unwrap() = None;
+    let job = stack.upgrade(NEXT).await;
+    assert_eq!(stack.active(NEXT).await["error"], Value::Null);
+    stack.assert_is(NEXT, "in the end").await;
+    // What the operator takes back is the version before.
+    mall.system
+        .provisioning
+        .post(&format!("/api/v1/provision/jobs/{job}/cancel"), json!({}))
+        .await
+        .expect(200);
+    mall.system.job_in(&job, "ROLLED_BACK").await;
+    stack.active("1.0.0").await;
+    stack.assert_is("1.0.0", "taken back").await;
+}
+
+#[tokio::test]
+async fn every_step_twice_leaves_one_of_everything() {
+    let twice: Interpose =
+        Arc::new(|_, _, point| if point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
+    let mall = Mall::start(Some(twice)).await;
+    let stack = mall.stack("twice").await;
+    stack.active("1.0.0").await;
+    stack.assert_is("1.0.0", "made twice").await;
+    let job = stack.upgrade(NEXT).await;
+    stack.active(NEXT).await;
+    stack.assert_is(NEXT, "upgraded twice").await;
+    mall.system
+        .provisioning
+        .post(&format!("/api/v1/provision/jobs/{job}/cancel"), json!({}))
+        .await
+        .expect(200);
+    mall.system.job_in(&job, "ROLLED_BACK").await;
+    stack.assert_is("1.0.0", "undone twice").await;
+    stack.delete(true).await;
+    assert_eq!(stack.live().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_runner_that_dies_is_succeeded() {
+    let (trouble, interpose) = troubled();
+    let mall = Mall::start(Some(interpose)).await;
+    let stack = mall.stack("dies").await;
+    stack.active("1.0.0").await;
+    for step in STEPS {
+        *trouble.lock().unwrap() = Some((step, false, Point::AfterEffect, || Verdict::Die));
+        stack.upgrade(NEXT).await;
+        stack.active(NEXT).await;
+        stack.assert_is(NEXT, step).await;
+        *trouble.lock().unwrap() = Some((step, false, Point::AfterIntent, || Verdict::Die));
+        stack.rollback().await;
+        stack.active("1.0.0").await;
+        stack.assert_is("1.0.0", step).await;
+    }
+}
+
+#[tokio::test]
+async fn an_undo_that_dies_is_succeeded() {
+    let (trouble, interpose) = troubled();
+    let mall = Mall::start(Some(interpose)).await;
+    let stack = mall.stack("dies").await;
+    stack.active("1.0.0").await;
+    for step in STEPS {
+        let job = stack.upgrade(NEXT).await;
+        stack.active(NEXT).await;
+        *trouble.lock().unwrap() = Some((step, true, Point::AfterEffect, || Verdict::Die));
+        let cancel = format!("/api/v1/provision/jobs/{job}/cancel");
+        mall.system.provisioning.post(&cancel, json!({})).await.expect(200);
+        mall.system.job_in(&job, "ROLLED_BACK").await;
+        stack.active("1.0.0").await;
+        stack.assert_is("1.0.0", step).await;
+    }
+}
