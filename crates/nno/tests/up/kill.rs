@@ -15,10 +15,10 @@ use super::system::{Place, Up, eventually};
 const HELD: i64 = 4711;
 
 /// Holds writes of steps in one database.
-struct Gate(tokio_postgres::Client);
+pub(crate) struct Gate(tokio_postgres::Client);
 
 impl Gate {
-    async fn open(place: &Place, database: &str) -> Self {
+    pub(crate) async fn open(place: &Place, database: &str) -> Self {
         let read = |path: &str| fs::read_to_string(place.data().join(path)).unwrap().trim().to_owned();
         let (port, password) = (read("postgres/port"), read("secrets/postgres"));
         let url = format!("host=127.0.0.1 port={port} user=nno password={password} dbname={database}");
@@ -27,7 +27,7 @@ impl Gate {
         Self(client)
     }
 
-    async fn install(&self) {
+    pub(crate) async fn install(&self) {
         let sql = format!(
             "CREATE TABLE IF NOT EXISTS gate (name text, status text); GRANT SELECT ON gate TO public; \
              CREATE OR REPLACE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
@@ -39,17 +39,17 @@ impl Gate {
     }
 
     /// From now on the write of this step and status waits.
-    async fn hold(&self, step: &str, status: &str) {
+    pub(crate) async fn hold(&self, step: &str, status: &str) {
         let sql = format!("SELECT pg_advisory_lock({HELD}); INSERT INTO gate VALUES ('{step}', '{status}')");
         self.0.batch_execute(&sql).await.unwrap();
     }
 
-    async fn someone_waits(&self) -> bool {
+    pub(crate) async fn someone_waits(&self) -> bool {
         let sql = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
         !self.0.query(sql, &[]).await.unwrap().is_empty()
     }
 
-    async fn let_go(&self) {
+    pub(crate) async fn let_go(&self) {
         self.0.batch_execute("DELETE FROM gate; SELECT pg_advisory_unlock_all()").await.unwrap();
     }
 }
@@ -61,7 +61,7 @@ async fn onboard(up: &Up, slug: &str) -> String {
     started["onboardingId"].as_str().unwrap().to_owned()
 }
 
-async fn get(up: &Up, path: &str) -> Value {
+pub(crate) async fn get(up: &Up, path: &str) -> Value {
     let (status, body) = up.ask(Method::GET, path, None).await.unwrap();
     assert_eq!(status, 200, "{body}");
     body

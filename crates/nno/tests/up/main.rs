@@ -8,6 +8,8 @@ mod keys;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod kill_stack;
+#[cfg(test)]
 mod refusal;
 #[cfg(test)]
 mod start;
