@@ -36,6 +36,7 @@ pub(crate) const CALLERS: &[(&str, &[&str])] = &[
     ("EndStackJob", &["provisioning"]),
     ("GetStack", &["onboarding"]),
     ("RemoveStacks", &["onboarding"]),
+    ("ClearPlatform", &["provisioning"]),
 ];
 
 /// Reads an id of a message.
@@ -186,6 +187,13 @@ impl r::registry_server::Registry for Server {
 
     async fn get_stack(&self, request: Request<r::GetStackRequest>) -> Answer<r::GetStackResponse> {
         answer(stacks::grpc::get_stack(&self.0, request).await)
+    }
+
+    async fn clear_platform(
+        &self,
+        request: Request<r::ClearPlatformRequest>,
+    ) -> Answer<r::ClearPlatformResponse> {
+        answer(stacks::grpc::clear_platform(&self.0, request).await)
     }
 
     async fn remove_stacks(

@@ -3,6 +3,8 @@
 
 use async_trait::async_trait;
 use domain::{Error, PlatformId, Result, job::JobType, resource::ResourceType};
+use kit::grpc::PeerCall;
+use rpc::registry::{ClearPlatformRequest, registry_client::RegistryClient};
 use saga::{Definition, OnFailure, Progress, Step, StepCx};
 
 use super::{fault, made};
@@ -13,6 +15,15 @@ use crate::{
 };
 
 pub(crate) fn definition() -> Definition<App> {
+    Definition {
+        version: 2,
+        steps: vec![Box::new(DnsRecords), Box::new(Resources), Box::new(Repository), Box::new(Report)],
+        ..before_reports()
+    }
+}
+
+/// Version 1, which tells the registry nothing.
+pub(crate) fn before_reports() -> Definition<App> {
     Definition {
         kind: JobType::DeprovisionPlatform.as_str(),
         version: 1,
@@ -92,6 +103,28 @@ impl Step<App> for Repository {
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
         repository::delete(app, &platform(cx)?).await?;
+        Progress::done(true)
+    }
+
+    async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
+        no_way_back()
+    }
+}
+
+/// The platform may live on: then none of its features runs any more.
+struct Report;
+
+#[async_trait]
+impl Step<App> for Report {
+    fn name(&self) -> &'static str {
+        "report"
+    }
+
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+        let (platform_id, job_id) = (platform(cx)?.to_string(), cx.saga_id.to_string());
+        let message = ClearPlatformRequest { platform_id, job_id };
+        let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+        app.registry.answer(RegistryClient::new(app.registry.channel()).clear_platform(request).await)?;
         Progress::done(true)
     }
 

@@ -21,6 +21,7 @@ use crate::{
 pub(crate) fn definitions() -> Vec<Definition<App>> {
     vec![
         platform::definition(),
+        deprovision::before_reports(),
         deprovision::definition(),
         feature::activate::definition(),
         feature::deactivate::definition(),

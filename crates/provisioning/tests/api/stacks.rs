@@ -344,3 +344,21 @@ async fn a_platform_takes_its_stacks_with_it() {
     }
     panic!("left: {:?}", stack.live().await);
 }
+
+#[tokio::test]
+async fn a_platform_that_lives_on_without_its_infrastructure_shows_nothing() {
+    let mall = Mall::start(None).await;
+    let stack = mall.stack("acme").await;
+    stack.active("1.0.0").await;
+    let body = json!({ "platformId": stack.platform });
+    let queued =
+        mall.system.provisioning.post("/api/v1/provision/platform/deprovision", body).await.expect(202);
+    mall.system.job_in(queued["jobId"].as_str().unwrap(), "COMPLETED").await;
+    stack.assert_nothing_left("taken down").await;
+    let now = stack.get().await;
+    assert_eq!(now["status"], "failed", "{now}");
+    assert!(now["error"].as_str().unwrap().contains("taken down"), "{now}");
+    stack.upgrade("1.0.0").await;
+    stack.active("1.0.0").await;
+    stack.assert_is("1.0.0", "made again").await;
+}

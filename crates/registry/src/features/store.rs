@@ -145,6 +145,23 @@ pub(crate) async fn of_stack(
         .await?)
 }
 
+/// The activations of a platform that run and that no job after this one has to do with, held until the transaction ends.
+pub(crate) async fn running_before(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    job: Uuid,
+) -> Result<Vec<Activation>> {
+    Ok(a::feature_activations
+        .filter(a::platform_id.eq(scope.id()))
+        .filter(a::status.eq(FeatureStatus::Active))
+        .filter(a::provision_job_id.lt(job))
+        .order(a::id)
+        .select(Activation::as_select())
+        .for_no_key_update()
+        .load(&mut c)
+        .await?)
+}
+
 /// What the tenant of a stack has in production of the stack's features, and of those that a version has; held until
 /// the transaction ends.
 pub(crate) async fn around(

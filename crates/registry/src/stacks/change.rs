@@ -265,7 +265,7 @@ pub(super) async fn take_out(
 
 impl Activation {
     /// The activation once its service is gone with its stack: nothing binds it there any more.
-    fn ended(&self, job: Uuid) -> Result<Self> {
+    pub(super) fn ended(&self, job: Uuid) -> Result<Self> {
         let mut after = self.clone();
         if self.status == FeatureStatus::Active {
             after = self.given_up(job)?.stepped(FeatureEvent::Remove)?;

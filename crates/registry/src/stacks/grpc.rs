@@ -5,16 +5,16 @@ use kit::grpc::{read_ctx, write_ctx};
 use rpc::{
     parse, parse_optional,
     registry::{
-        BeginStackJobRequest, BeginStackJobResponse, EndStackJobRequest, EndStackJobResponse,
-        EnsureStackRequest, EnsureStackResponse, GetStackRequest, GetStackResponse, RemoveStacksRequest,
-        RemoveStacksResponse, StackJob, StackService,
+        BeginStackJobRequest, BeginStackJobResponse, ClearPlatformRequest, ClearPlatformResponse,
+        EndStackJobRequest, EndStackJobResponse, EnsureStackRequest, EnsureStackResponse, GetStackRequest,
+        GetStackResponse, RemoveStacksRequest, RemoveStacksResponse, StackJob, StackService,
     },
     required,
 };
 use tonic::Request;
 
 use super::{
-    change,
+    change, clear,
     model::NewStack,
     ops,
     report::{self, Job, Outcome, Service},
@@ -104,6 +104,17 @@ pub(crate) async fn get_stack(app: &App, request: Request<GetStackRequest>) -> R
         error: stack.error,
         provision_job_id: stack.provision_job_id.map(|job| job.to_string()),
     })
+}
+
+pub(crate) async fn clear_platform(
+    app: &App,
+    request: Request<ClearPlatformRequest>,
+) -> Result<ClearPlatformResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    let job = parse_uuid("job_id", &asked.job_id)?;
+    clear::clear(app, &ctx, &parse("platform_id", &asked.platform_id)?, job).await?;
+    Ok(ClearPlatformResponse {})
 }
 
 pub(crate) async fn remove_stacks(

@@ -4,6 +4,7 @@
 //! brings it to another version, back, or takes it down. Provisioning does the work and reports it: see `report`.
 
 mod change;
+mod clear;
 pub(crate) mod definition;
 pub(crate) mod grpc;
 mod http;

@@ -1,5 +1,6 @@
 //! The statements of stacks. Each takes the caller's scope first.
 
+use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper,
     pg::Pg,
@@ -117,6 +118,24 @@ pub(super) async fn ids(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<Stack
         .await?)
 }
 
+/// The stacks of templates that run and that no job after this one has to do with, held until the transaction ends.
+pub(super) async fn running_before(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    job: uuid::Uuid,
+) -> Result<Vec<Stack>> {
+    Ok(s::stacks
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::deleted_at.is_null())
+        .filter(s::status.eq(StackStatus::Active))
+        .filter(s::provision_job_id.lt(job))
+        .order(s::id)
+        .select(Stack::as_select())
+        .for_no_key_update()
+        .load(&mut c)
+        .await?)
+}
+
 /// The jobs that take the deleted stacks of a platform down.
 pub(super) async fn removals(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<uuid::Uuid>> {
     let jobs: Vec<Option<uuid::Uuid>> = s::stacks
@@ -214,6 +233,24 @@ pub(crate) fn insert(row: Stack) -> impl QueryFragment<Pg> + QueryId + Send + 's
 pub(super) fn update(row: Stack) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     let id = row.id.clone();
     diesel::update(s::stacks.filter(s::id.eq(id))).set(row)
+}
+
+/// The updates of stacks that the transaction holds: nothing of them runs any more, and why.
+pub(super) fn clear(
+    ids: Vec<StackId>,
+    why: String,
+    at: DateTime<Utc>,
+) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+    let none = None::<serde_json::Value>;
+    diesel::update(s::stacks.filter(s::id.eq_any(ids))).set((
+        s::status.eq(StackStatus::Failed),
+        s::is_live.eq(false),
+        s::error.eq(why),
+        s::shared.eq(Vec::<String>::new()),
+        s::previous.eq(none.clone()),
+        s::replaced.eq(none),
+        s::updated_at.eq(at),
+    ))
 }
 
 /// Keeps a version of a template, if it is not kept already.
