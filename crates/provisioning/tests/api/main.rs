@@ -20,4 +20,6 @@ mod stack_failures;
 #[cfg(test)]
 mod stacks;
 #[cfg(test)]
+mod steering;
+#[cfg(test)]
 mod system;
