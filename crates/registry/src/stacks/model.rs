@@ -1,7 +1,7 @@
 //! The rows of stacks, which are also what is answered.
 
 use chrono::{DateTime, Utc};
-use diesel::{Identifiable, Insertable, Queryable, Selectable};
+use diesel::{Identifiable, Insertable, Queryable, QueryableByName, Selectable, sql_types};
 use domain::{Cursor, EntityId, Name, PlatformId, Slug, StackId, stack::StackStatus};
 use kit::clock;
 use serde::{Deserialize, Serialize};
@@ -121,4 +121,15 @@ impl Stack {
     pub(crate) fn place(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
+}
+
+/// How much a version of a template is in use; without a version, all of them together.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Usage {
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
+    pub(crate) template_version: Option<String>,
+    #[diesel(sql_type = sql_types::BigInt)]
+    pub(crate) stacks: i64,
+    #[diesel(sql_type = sql_types::BigInt)]
+    pub(crate) platforms: i64,
 }

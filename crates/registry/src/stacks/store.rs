@@ -3,12 +3,14 @@
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     query_builder::{QueryFragment, QueryId},
+    sql_query,
+    sql_types::Text,
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result, StackId};
-use kit::{PlatformScope, db::Conn};
+use kit::{PlatformScope, Scope, db::Conn};
 
-use super::model::Stack;
+use super::model::{Stack, Usage};
 use crate::schema::stacks::dsl as s;
 
 /// Names the list of a platform's stacks, all or of one tenant.
@@ -67,6 +69,18 @@ pub(crate) async fn page(
     };
     // The envelope of this list has no total.
     Ok(Page::new(rows, limit, 0, &list(scope.id(), tenant), Stack::place))
+}
+
+/// How many stacks of how many platforms run each version of a template, and any of them.
+pub(crate) async fn usage(c: &mut Conn, _: &Scope, template: &Name) -> Result<Vec<Usage>> {
+    Ok(sql_query(
+        "SELECT s.template_version, count(*) AS stacks, count(DISTINCT s.platform_id) AS platforms \
+         FROM stacks s JOIN platforms p ON p.id = s.platform_id AND p.deleted_at IS NULL \
+         WHERE s.template_id = $1 GROUP BY GROUPING SETS ((s.template_version), ())",
+    )
+    .bind::<Text, _>(template)
+    .load(c)
+    .await?)
 }
 
 /// The insert of a new stack.

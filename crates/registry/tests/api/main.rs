@@ -48,8 +48,6 @@ mod secrets;
 #[cfg(test)]
 mod stacks;
 #[cfg(test)]
-mod tap;
-#[cfg(test)]
 mod templates;
 #[cfg(test)]
 mod walks;
