@@ -54,12 +54,12 @@ pub(crate) fn order(manifests: &[&Manifest]) -> Vec<usize> {
 /// Publishes one manifest. What is there already as the manifest has it stays as it is.
 pub(crate) async fn one(api: &Api, manifest: &Manifest) -> Result<Done, Failure> {
     let mut notes = Vec::new();
-    let template = template(api, manifest, &mut notes).await?;
+    let template = template(api, manifest, &mut notes).await.map_err(in_file)?;
     let version = if api.dry_run && template == Step::Created {
         notes.push("the template is not there yet, so the server could not check the version".to_owned());
         Step::Created
     } else {
-        version(api, manifest, &mut notes).await?
+        version(api, manifest, &mut notes).await.map_err(in_file)?
     };
     Ok(Done { template, version, dry_run: api.dry_run, notes })
 }
@@ -121,7 +121,7 @@ async fn version(api: &Api, manifest: &Manifest, notes: &mut Vec<String>) -> Res
             match api.write(Method::POST, &format!("{path}/versions"), &body).await {
                 Ok(_) => return Ok(Step::Created),
                 Err(failure) if failure.is("ALREADY_EXISTS") => api.get(&at).await?,
-                Err(failure) => return Err(in_file(failure)),
+                Err(failure) => return Err(failure),
             }
         }
         found => found?,
@@ -164,6 +164,7 @@ fn in_file(failure: Failure) -> Failure {
     for fault in &mut faults {
         fault.path = match fault.path.strip_prefix("/stackDefinition") {
             Some(rest) => format!("/definition{rest}"),
+            None if fault.path.is_empty() => continue,
             None => format!("/{}", fault.path),
         };
     }

@@ -10,6 +10,8 @@ mod kill;
 #[cfg(test)]
 mod refusal;
 #[cfg(test)]
+mod stack;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod stop;
