@@ -14,13 +14,18 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use report::{Against, Report};
+use report::Report;
 use requests::Requests;
 use site::Site;
 use tools::Load;
 
 /// What is measured at the service itself, against the statements that it sends.
-const OPERATIONS: [&str; 3] = ["get", "page", "create"];
+const OPERATIONS: [(&str, &str); 4] = [
+    ("get", "get: pgbench, registry"),
+    ("page", "page: pgbench, registry"),
+    ("manifest", "manifest: pgbench, registry"),
+    ("create", "create: pgbench, registry"),
+];
 
 #[derive(Parser)]
 #[command(about = "Measure the registry and the gateway against pgbench and nginx; prints ratios")]
@@ -43,10 +48,15 @@ struct Args {
 async fn main() -> Result<()> {
     let args = Args::parse();
     let load = Load { seconds: Duration::from_secs(args.seconds), connections: args.connections };
+    let mut first = None;
     for rows in &args.rows {
         let report =
             measure(*rows, args.repeat, load).await.with_context(|| format!("with {rows} platforms"))?;
         report.print(*rows);
+        match &first {
+            None => first = Some((*rows, report)),
+            Some((few, fewer)) => report.print_beside(fewer, *rows, *few),
+        }
     }
     Ok(())
 }
@@ -56,14 +66,20 @@ async fn measure(rows: u32, repeat: u32, load: Load) -> Result<Report> {
     let requests = Requests::write(&site.dir, rows)?;
     let mut report = Report::default();
     for _ in 0..repeat {
-        for operation in OPERATIONS {
+        let mut get_alone = None;
+        for (operation, pair) in OPERATIONS {
             let alone = tools::pgbench(&site, operation, rows, load).await?;
             let service = tools::wrk(&site.registry, &site.token()?, requests.file(operation), load).await?;
-            report.add(Against::Postgres, operation, alone, service);
+            report.add(pair, alone, service);
+            get_alone.get_or_insert(alone);
         }
         let nginx = tools::wrk(&site.nginx, &site.token()?, requests.file("get"), load).await?;
         let gateway = tools::wrk(&site.gateway, site::OPERATOR_KEY, requests.file("get"), load).await?;
-        report.add(Against::Nginx, "get", nginx, gateway);
+        report.add("get: nginx, gateway", nginx, gateway);
+        let manifest = tools::wrk(&site.gateway, site::OPERATOR_KEY, requests.file("manifest"), load).await?;
+        if let Some(get) = get_alone {
+            report.add("get by pgbench, manifest by gateway", get, manifest);
+        }
     }
     report.memory = vec![("registry", site.registry.memory()?), ("gateway", site.gateway.memory()?)];
     site.stop().await?;

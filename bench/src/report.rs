@@ -13,21 +13,22 @@ pub(crate) struct Figure {
     pub(crate) cpu: Option<u64>,
 }
 
-/// What does without us what is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Against {
-    /// The same statements by pgbench, against the registry.
-    Postgres,
-    /// nginx in front of the registry, against the gateway.
-    Nginx,
-}
-
-/// The measurements of one operation: without us, and with us right after.
+/// The measurements of one pair: what does without us, and us right after.
 #[derive(Debug)]
 struct Series {
-    against: Against,
-    operation: &'static str,
-    pairs: Vec<(Figure, Figure)>,
+    pair: &'static str,
+    them: Vec<Figure>,
+    us: Vec<Figure>,
+}
+
+impl Series {
+    /// The median of the ratios of the pairs: a moment's slowness slows both.
+    fn ratio(&self) -> f64 {
+        let mut ratios: Vec<f64> =
+            self.them.iter().zip(&self.us).map(|(them, us)| us.rate / them.rate).collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios.get(ratios.len() / 2).copied().unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -39,11 +40,13 @@ pub(crate) struct Report {
 
 impl Report {
     /// Adds a pair that was measured one right after the other.
-    pub(crate) fn add(&mut self, against: Against, operation: &'static str, them: Figure, us: Figure) {
-        let known = self.series.iter_mut().find(|one| one.against == against && one.operation == operation);
-        match known {
-            Some(series) => series.pairs.push((them, us)),
-            None => self.series.push(Series { against, operation, pairs: vec![(them, us)] }),
+    pub(crate) fn add(&mut self, pair: &'static str, them: Figure, us: Figure) {
+        match self.series.iter_mut().find(|one| one.pair == pair) {
+            Some(series) => {
+                series.them.push(them);
+                series.us.push(us);
+            }
+            None => self.series.push(Series { pair, them: vec![them], us: vec![us] }),
         }
     }
 
@@ -53,30 +56,41 @@ impl Report {
             "| | alone: /s | p50 ms | p99 ms | with nno: /s | p50 ms | p99 ms | CPU us | ratio |"
         ));
         line(format_args!("|---|--:|--:|--:|--:|--:|--:|--:|--:|"));
-        for Series { against, operation, pairs } in &self.series {
-            let what = match against {
-                Against::Postgres => format!("{operation}: pgbench, registry"),
-                Against::Nginx => format!("{operation}: nginx, gateway"),
-            };
-            let them = median_of(pairs.iter().map(|pair| pair.0).collect());
-            let us = median_of(pairs.iter().map(|pair| pair.1).collect());
-            let mut ratios: Vec<f64> = pairs.iter().map(|(them, us)| us.rate / them.rate).collect();
-            ratios.sort_by(f64::total_cmp);
-            let ratio = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
+        for series in &self.series {
+            let (them, us) = (median_of(&series.them), median_of(&series.us));
             line(format_args!(
-                "| {what} | {} | {} | {} | {ratio:.2} |",
+                "| {} | {} | {} | {} | {:.2} |",
+                series.pair,
                 cells(them),
                 cells(us),
-                us.cpu.unwrap_or_default()
+                us.cpu.unwrap_or_default(),
+                series.ratio()
             ));
         }
         for (process, mib) in &self.memory {
             line(format_args!("\n{process}: {mib} MiB resident"));
         }
     }
+
+    /// How much slower each became with more rows.
+    pub(crate) fn print_beside(&self, fewer: &Self, rows: u32, few: u32) {
+        line(format_args!("\n{rows} platforms beside {few}: how many times slower\n"));
+        line(format_args!("| | alone | with nno |"));
+        line(format_args!("|---|--:|--:|"));
+        for (many, few) in self.series.iter().zip(&fewer.series) {
+            let slower = |few: &[Figure], many: &[Figure]| median_of(few).rate / median_of(many).rate;
+            line(format_args!(
+                "| {} | {:.2} | {:.2} |",
+                many.pair,
+                slower(&few.them, &many.them),
+                slower(&few.us, &many.us)
+            ));
+        }
+    }
 }
 
-fn median_of(mut figures: Vec<Figure>) -> Figure {
+fn median_of(figures: &[Figure]) -> Figure {
+    let mut figures = figures.to_vec();
     figures.sort_by(|a, b| a.rate.total_cmp(&b.rate));
     figures.get(figures.len() / 2).copied().unwrap_or(Figure { rate: 0.0, p50: 0, p99: 0, cpu: None })
 }

@@ -23,15 +23,19 @@ impl Requests {
     /// Writes the paths of requests to a registry of so many platforms.
     pub(crate) fn write(dir: &Path, rows: u32) -> Result<Self> {
         let this = Self { dir: dir.to_owned() };
-        let (mut get, mut page) = (String::new(), String::new());
+        let (mut get, mut page, mut manifest) = (String::new(), String::new(), String::new());
         for _ in 0..VARIETY {
             let n = FIRST + rand::rng().random_range(0..rows);
             writeln!(get, "/api/v1/platforms/{n}")?;
+            // Every tenth platform has an entity, whose id is the platform's.
+            let e = n - n % 10;
+            writeln!(manifest, "/api/v1/platforms/{e}/entities/{e}/manifest")?;
             let place = Cursor { at: at(n), id: n.to_string() };
             writeln!(page, "/api/v1/platforms?limit=50&cursor={}", place.encode("platforms"))?;
         }
         fs::write(this.path("get"), get)?;
         fs::write(this.path("page"), page)?;
+        fs::write(this.path("manifest"), manifest)?;
         Ok(this)
     }
 

@@ -31,6 +31,6 @@ pub use self::semver::Version;
 pub use error::{Error, Fault, Kind, Result};
 pub use id::{EntityId, PlatformId, StackId};
 pub use name::{HostName, HttpUrl, Name, ResourceName, SecretName, Slug};
-pub use page::{Cursor, Limit, Page};
+pub use page::{Cursor, Limit, Page, Total};
 pub use patch::Patch;
 pub use time::UnixMillis;

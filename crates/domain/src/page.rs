@@ -108,7 +108,21 @@ pub struct Page<T> {
     /// The token of the next page, if there is one.
     pub next: Option<String>,
     /// How many things the whole list has.
-    pub total: i64,
+    pub total: Total,
+}
+
+/// How many things a list has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Total {
+    Exact(i64),
+    /// More than are worth counting: about so many.
+    Estimate(i64),
+}
+
+impl From<i64> for Total {
+    fn from(total: i64) -> Self {
+        Self::Exact(total)
+    }
 }
 
 impl<T> Page<T> {
@@ -116,14 +130,14 @@ impl<T> Page<T> {
     pub fn new(
         mut items: Vec<T>,
         limit: Limit,
-        total: i64,
+        total: impl Into<Total>,
         list: &str,
         place: impl Fn(&T) -> Cursor,
     ) -> Self {
         let more = items.len() > limit.get();
         items.truncate(limit.get());
         let next = if more { items.last().map(|last| place(last).encode(list)) } else { None };
-        Self { items, next, total }
+        Self { items, next, total: total.into() }
     }
 }
 

@@ -34,6 +34,8 @@ text_enum! {
         Failed = "failed",
         Cancelled = "cancelled",
         Expired = "expired",
+        /// Nobody will try it any more: what it has done and not undone stays as it is.
+        Discarded = "discarded",
     }
 }
 

@@ -1,5 +1,7 @@
 //! Logs as JSON lines, traces and metrics over OTLP when an endpoint is configured.
 
+mod lines;
+
 use std::{cell::RefCell, collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result};
@@ -16,7 +18,9 @@ use opentelemetry_sdk::{
 use serde::{Deserialize, Serialize};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt,
+};
 use utoipa::ToSchema;
 
 /// What a process tells of itself, and where.
@@ -51,14 +55,11 @@ impl Telemetry {
         let traces = tracer(endpoint, resource)?;
         let spans = tracing_opentelemetry::layer().with_tracer(traces.tracer("nno"));
         let logs = tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(true)
+            .fmt_fields(lines::Fields)
+            .event_format(lines::Lines)
             .with_writer(std::io::stderr)
             .with_filter(filter);
-        let info = tracing_subscriber::filter::LevelFilter::INFO;
-        tracing_subscriber::registry().with(logs).with(spans.with_filter(info)).try_init()?;
+        tracing_subscriber::registry().with(logs).with(spans.with_filter(LevelFilter::INFO)).try_init()?;
         Ok(Self { traces: Some(traces), metrics })
     }
 

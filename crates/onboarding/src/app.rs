@@ -13,7 +13,7 @@ use kit::{
     service::{Application, Parts, Service, Settings},
     shutdown::Shutdown,
 };
-use saga::{Engine, EngineSettings, Interpose};
+use saga::{Engine, EngineSettings, Followers, Interpose};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use utoipa::{
@@ -49,6 +49,7 @@ pub struct App {
     pub(crate) provisioning: Peer,
     pub(crate) session_lifetime: Duration,
     pub(crate) wake: Arc<Notify>,
+    pub(crate) followers: Followers,
 }
 
 /// Onboarding as a service.
@@ -106,12 +107,14 @@ impl Onboarding {
         let own = settings.service;
         let (database, signer, wake) =
             (parts.database.clone(), parts.signer.clone(), Arc::new(Notify::new()));
+        let followers = Followers::start(parts.background.clone(), &parts.shutdown);
         let engine = own.engine;
         let state = move |db: Db| {
             let registry = Peer::new("registry", &own.registry, signer.clone())?;
             let provisioning = Peer::new("provisioning", &own.provisioning, signer.clone())?;
             let session_lifetime = own.session_lifetime;
-            anyhow::Ok(App { db, registry, provisioning, session_lifetime, wake: Arc::clone(&wake) })
+            let (wake, followers) = (Arc::clone(&wake), followers.clone());
+            anyhow::Ok(App { db, registry, provisioning, session_lifetime, wake, followers })
         };
         let app = state(parts.background.clone())?;
         parts.probes = vec![app.registry.probe(), app.provisioning.probe()];

@@ -15,7 +15,7 @@ use kit::{
     shutdown::Shutdown,
 };
 use rpc::provisioning::provisioning_server::ProvisioningServer;
-use saga::{Engine, EngineSettings, Interpose};
+use saga::{Engine, EngineSettings, Followers, Interpose};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use utoipa::{
@@ -65,6 +65,7 @@ pub struct App {
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) base_domain: HostName,
     pub(crate) wake: Arc<Notify>,
+    pub(crate) followers: Followers,
 }
 
 /// Provisioning as a service.
@@ -133,11 +134,12 @@ impl Provisioning {
         let provider = open(&own).await?;
         let (database, signer, wake) =
             (parts.database.clone(), parts.signer.clone(), Arc::new(Notify::new()));
+        let followers = Followers::start(parts.background.clone(), &parts.shutdown);
         let (engine, domain_checks) = (own.engine, own.domains);
         let state = move |db: Db| {
             let registry = Peer::new("registry", &own.registry, signer.clone())?;
-            let (provider, wake) = (Arc::clone(&provider), Arc::clone(&wake));
-            anyhow::Ok(App { db, registry, provider, base_domain: own.base_domain.clone(), wake })
+            let (provider, wake, followers) = (Arc::clone(&provider), Arc::clone(&wake), followers.clone());
+            anyhow::Ok(App { db, registry, provider, base_domain: own.base_domain.clone(), wake, followers })
         };
         let app = state(parts.background.clone())?;
         parts.probes = vec![app.registry.probe()];

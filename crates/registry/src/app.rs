@@ -61,12 +61,13 @@ fn routes(config: &mut ServiceConfig) {
     // Before the scope that its prefix falls into.
     config.service(scope(RESOURCE_ALIASES).configure(resources::http)).service(
         scope("/api/v1")
+            // Routes are tried in this order: what is asked for most comes first.
+            .configure(manifest::http)
             .configure(platforms::http)
             .configure(entities::http)
             .configure(stacks::http)
             .configure(resources::http)
             .configure(features::http)
-            .configure(manifest::http)
             .configure(secrets::http)
             .configure(builds::http)
             .configure(dns::http)

@@ -45,12 +45,14 @@ pub(crate) struct Drive<A> {
     inner: Arc<Inner<A>>,
     saga: Saga,
     steps: Vec<StepRow>,
+    /// Whether a person has it rest.
+    paused: bool,
     stop: Shutdown,
 }
 
 impl<A: Send + Sync + 'static> Drive<A> {
     pub(crate) fn new(inner: Arc<Inner<A>>, saga: Saga, stop: Shutdown) -> Self {
-        Self { inner, saga, steps: Vec::new(), stop }
+        Self { inner, saga, steps: Vec::new(), paused: false, stop }
     }
 
     /// Drives until the saga ends, has to wait, or the process stops.
@@ -68,6 +70,13 @@ impl<A: Send + Sync + 'static> Drive<A> {
                 return Ok(Ended::Stopped);
             }
             self.look_for_reasons_to_undo();
+            if self.paused {
+                match self.let_go(None, None).await? {
+                    Turn::Ended(ended) => return Ok(ended),
+                    // To be undone after all.
+                    Turn::On => continue,
+                }
+            }
             let turn = match self.saga.status {
                 SagaStatus::Undoing => self.undo_next(definition).await?,
                 _ => self.run_next(definition).await?,
@@ -317,7 +326,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
             None => self.save(None, Next::Hold).await?,
         };
         let Some(saved) = saved else { return Ok(Turn::Ended(Ended::LeaseLost)) };
-        self.saga.undo_asked = saved.undo_asked;
+        (self.saga.undo_asked, self.paused) = (saved.undo_asked, saved.paused);
         Ok(Turn::On)
     }
 
@@ -329,6 +338,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
         }
         if let Some(saved) = &saved {
             self.saga.undo_asked.clone_from(&saved.undo_asked);
+            self.paused = saved.paused;
         }
         Ok(saved)
     }

@@ -31,7 +31,7 @@ pub(crate) async fn claim(
     let mut claimed: Vec<Saga> = sql_query(
         "UPDATE sagas SET lease_owner = $1, lease_until = now() + $2 * interval '1 millisecond', fence = fence + 1 \
          WHERE id = ANY (ARRAY(SELECT id FROM sagas \
-             WHERE status IN ('pending', 'running', 'undoing') AND next_run_at <= now() \
+             WHERE status IN ('pending', 'running', 'undoing') AND paused_at IS NULL AND next_run_at <= now() \
              AND (lease_until IS NULL OR lease_until < now()) AND kind || '/' || version = ANY ($3) \
              ORDER BY next_run_at LIMIT $4 FOR UPDATE SKIP LOCKED)) \
          RETURNING *",
@@ -61,7 +61,7 @@ pub(crate) struct Unknown {
 pub(crate) async fn unknown(c: &mut Conn, known: &[String]) -> Result<Vec<Unknown>> {
     Ok(sql_query(
         "SELECT kind, version, count(*) AS count FROM sagas \
-         WHERE status IN ('pending', 'running', 'undoing') AND next_run_at <= now() \
+         WHERE status IN ('pending', 'running', 'undoing') AND paused_at IS NULL AND next_run_at <= now() \
          AND kind || '/' || version <> ALL ($1) GROUP BY kind, version",
     )
     .bind::<t::Array<t::Text>, _>(known)
@@ -122,6 +122,9 @@ pub(crate) enum Next {
 pub(crate) struct Saved {
     #[diesel(sql_type = t::Nullable<t::Text>)]
     pub(crate) undo_asked: Option<String>,
+    /// Whether it is to rest.
+    #[diesel(sql_type = t::Bool)]
+    pub(crate) paused: bool,
 }
 
 /// Writes a saga and, if one changed, a step: in one statement, under the fence, in absolute values, so that a write
@@ -144,7 +147,7 @@ pub(crate) async fn save(
     let step = step.unwrap_or(&none);
     let saved = sql_query(
         "WITH held AS (UPDATE sagas SET status = $3, error = $4, cause = $5, started_at = $6, finished_at = $7, \
-             updated_at = $8, \
+             updated_at = $8, revision = revision + 1, \
              fence = CASE WHEN $9::bigint IS NULL THEN fence ELSE fence + 1 END, \
              lease_until = CASE WHEN $9::bigint IS NULL THEN lease_until END, \
              lease_owner = CASE WHEN $9::bigint IS NULL THEN lease_owner END, \
@@ -152,14 +155,14 @@ pub(crate) async fn save(
                  ELSE now() + $9 * interval '1 millisecond' END \
              WHERE id = $1 AND fence = $2 \
                  AND ($9::bigint IS NULL OR undo_asked IS NULL OR $5::text IS NOT NULL) \
-             RETURNING id, status, undo_asked), \
+             RETURNING id, status, undo_asked, paused_at IS NOT NULL AS paused), \
          step AS (UPDATE saga_steps SET status = $11, attempts = $12, undo_attempts = $13, output = $14, error = $15, \
              waiting_for = $16, started_at = $17, completed_at = $18, next_attempt_at = $19 \
              FROM held WHERE saga_id = held.id AND position = $10), \
          never AS (UPDATE saga_steps SET status = 'skipped' \
              FROM held WHERE held.status = 'undone' AND saga_id = held.id AND position <> $10 \
                  AND saga_steps.status = 'pending') \
-         SELECT undo_asked FROM held",
+         SELECT undo_asked, paused FROM held",
     )
     .bind::<t::Uuid, _>(saga.id)
     .bind::<t::BigInt, _>(saga.fence)

@@ -14,6 +14,7 @@ mod connection;
 mod definition;
 mod drive;
 mod due;
+mod follow;
 mod lease;
 mod model;
 mod runner;
@@ -24,10 +25,12 @@ mod view;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 pub use definition::{Definition, OnFailure, Policy, Progress, Step, StepCx};
+pub use follow::{Followers, Snapshot};
 pub use model::{Cause, NewSaga, Saga, SagaStatus, StepRow, StepStatus};
 pub use runner::{Engine, EngineSettings, Interpose, Point, Verdict};
 pub use store::{
-    Filter, ID_TAKEN, Told, ask_undo, by_id, count, insert, insert_steps, page, retry, steps_of, tombstone,
+    Filter, ID_TAKEN, Told, ask_undo, by_id, count, discard, insert, insert_steps, page, pause, resume,
+    retry, steps_of, tombstone, touch,
 };
 pub use view::StepView;
 

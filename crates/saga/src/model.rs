@@ -38,6 +38,9 @@ pub struct Saga {
     pub updated_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
+    pub paused_at: Option<DateTime<Utc>>,
+    /// Grows with every change that a person can see.
+    pub revision: i64,
 }
 
 /// One step of a saga.
@@ -92,6 +95,8 @@ impl NewSaga {
             updated_at: now,
             started_at: None,
             finished_at: None,
+            paused_at: None,
+            revision: 0,
         };
         let steps = definition
             .steps

@@ -22,6 +22,8 @@ diesel::table! {
         updated_at -> Timestamptz,
         started_at -> Nullable<Timestamptz>,
         finished_at -> Nullable<Timestamptz>,
+        paused_at -> Nullable<Timestamptz>,
+        revision -> BigInt,
     }
 }
 

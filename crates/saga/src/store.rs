@@ -2,12 +2,16 @@
 
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper,
+    dsl::sql,
     query_builder::{QueryFragment, QueryId},
     sql_query, sql_types as t,
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, Error, Limit, Result};
-use kit::{Ctx, Scope, clock, db::Conn};
+use domain::{Cursor, Error, Limit, Result, Total};
+use kit::{
+    Ctx, Scope, clock,
+    db::{Conn, total},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -129,19 +133,22 @@ pub async fn page(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn count(c: &mut Conn, _: &Scope, filter: &Filter<'_>) -> Result<i64> {
-    let mut rows = sagas::table.count().into_boxed();
-    if let Some(subject) = filter.subject {
-        rows = rows.filter(sagas::subject.eq(subject));
-    }
-    let (statuses, causes) = filter.texts();
-    if !statuses.is_empty() {
-        rows = rows.filter(sagas::status.eq_any(statuses));
-    }
-    if !causes.is_empty() {
-        rows = rows.filter(sagas::cause.eq_any(causes));
-    }
-    Ok(rows.get_result(c).await?)
+pub async fn count(c: &Conn, _: &Scope, filter: &Filter<'_>) -> Result<Total> {
+    total(c, || {
+        let mut rows = sagas::table.into_boxed();
+        if let Some(subject) = filter.subject {
+            rows = rows.filter(sagas::subject.eq(subject));
+        }
+        let (statuses, causes) = filter.texts();
+        if !statuses.is_empty() {
+            rows = rows.filter(sagas::status.eq_any(statuses));
+        }
+        if !causes.is_empty() {
+            rows = rows.filter(sagas::cause.eq_any(causes));
+        }
+        rows.select(sql::<t::Integer>("1"))
+    })
+    .await
 }
 
 /// Asks for a saga to be undone: a live one by its runner at its next write, a completed one from its end. Answers
@@ -154,6 +161,7 @@ pub async fn ask_undo(c: &mut Conn, id: Uuid, why: &str) -> Result<bool> {
     // One that is being undone already keeps its pauses.
     let asked = sql_query(
         "UPDATE sagas SET undo_asked = coalesce(undo_asked, $2), updated_at = $3, finished_at = NULL, \
+             paused_at = NULL, revision = revision + 1, \
              next_run_at = CASE WHEN status = 'undoing' THEN next_run_at ELSE now() END, \
              cause = CASE WHEN status = 'completed' THEN 'cancelled' ELSE cause END, \
              error = CASE WHEN status = 'completed' THEN $2 ELSE error END, \
@@ -178,7 +186,7 @@ pub async fn retry(c: &mut Conn, id: Uuid) -> Result<bool> {
     let again = sql_query(
         "WITH again AS (UPDATE sagas SET status = CASE WHEN cause IS NULL THEN 'running' ELSE 'undoing' END, \
              error = CASE WHEN cause IS NULL THEN NULL ELSE error END, \
-             next_run_at = now(), finished_at = NULL, updated_at = $2 \
+             next_run_at = now(), finished_at = NULL, updated_at = $2, revision = revision + 1 \
              WHERE id = $1 AND status = 'stuck' RETURNING id, cause IS NULL AS forth), \
          forth AS (UPDATE saga_steps SET attempts = 0, status = 'pending', waiting_for = NULL \
              FROM again WHERE again.forth AND saga_id = again.id AND status = 'failed'), \
@@ -197,6 +205,61 @@ pub async fn retry(c: &mut Conn, id: Uuid) -> Result<bool> {
 struct Count {
     #[diesel(sql_type = t::BigInt)]
     n: i64,
+}
+
+/// Has a live saga rest from its runner's next write on. Answers whether there was one that did not rest already.
+///
+/// # Errors
+/// Those of the database.
+pub async fn pause(c: &mut Conn, id: Uuid) -> Result<bool> {
+    let paused = sql_query(
+        "UPDATE sagas SET paused_at = $2, updated_at = $2, revision = revision + 1 \
+         WHERE id = $1 AND paused_at IS NULL AND status IN ('pending', 'running', 'undoing')",
+    );
+    let paused = paused.bind::<t::Uuid, _>(id).bind::<t::Timestamptz, _>(clock::now()).execute(c).await?;
+    Ok(paused > 0)
+}
+
+/// Has a saga go on that rests. Answers whether there was one. Whoever asks also tells the engine's `wake`, when it is
+/// committed.
+///
+/// # Errors
+/// Those of the database.
+pub async fn resume(c: &mut Conn, id: Uuid) -> Result<bool> {
+    let resumed = sql_query(
+        "UPDATE sagas SET paused_at = NULL, next_run_at = now(), updated_at = $2, revision = revision + 1 \
+         WHERE id = $1 AND paused_at IS NOT NULL",
+    );
+    let resumed = resumed.bind::<t::Uuid, _>(id).bind::<t::Timestamptz, _>(clock::now()).execute(c).await?;
+    Ok(resumed > 0)
+}
+
+/// Ends a stuck saga as it stands: nobody will try it any more. Answers whether there was one.
+///
+/// # Errors
+/// Those of the database.
+pub async fn discard(c: &mut Conn, id: Uuid, why: &str) -> Result<bool> {
+    let discarded = sql_query(
+        "UPDATE sagas SET status = 'undone', cause = 'discarded', error = concat_ws('; it was stuck: ', $2, error), \
+             updated_at = $3, finished_at = $3, revision = revision + 1 \
+         WHERE id = $1 AND status = 'stuck'",
+    )
+    .bind::<t::Uuid, _>(id)
+    .bind::<t::Text, _>(storable(why))
+    .bind::<t::Timestamptz, _>(clock::now())
+    .execute(c)
+    .await?;
+    Ok(discarded > 0)
+}
+
+/// Tells who follows a saga that something beside its rows has changed.
+pub fn touch(id: Uuid) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    diesel::update(sagas::table.find(id)).set(sagas::revision.eq(sagas::revision + 1))
+}
+
+/// Which of these sagas there are, and what each has come to.
+pub(crate) async fn revisions(c: &mut Conn, ids: &[Uuid]) -> Result<Vec<(Uuid, i64)>> {
+    Ok(sagas::table.filter(sagas::id.eq_any(ids)).select((sagas::id, sagas::revision)).load(c).await?)
 }
 
 /// Keeps the id of a saga that is never to begin: a request for it that comes late meets [`ID_TAKEN`] and finds it

@@ -5,7 +5,7 @@ use actix_web::{
     body::BoxBody,
     http::{StatusCode, header},
 };
-use domain::{Error, Page};
+use domain::{Error, Page, Total};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -146,12 +146,20 @@ pub struct Pagination {
     pub next_cursor: Option<String>,
     /// How many things the whole list has.
     pub total: i64,
+    /// True where more than 10,000 things pass a filter, and `total` is an estimate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub total_is_estimate: bool,
 }
 
 impl<T> From<Page<T>> for Paged<T> {
     fn from(page: Page<T>) -> Self {
-        let pagination =
-            Pagination { has_more: page.next.is_some(), next_cursor: page.next, total: page.total };
+        let (total, total_is_estimate) = match page.total {
+            Total::Exact(total) => (total, false),
+            Total::Estimate(total) => (total, true),
+        };
+        let has_more = page.next.is_some();
+        let pagination = Pagination { has_more, next_cursor: page.next, total, total_is_estimate };
         Self { data: page.items, pagination }
     }
 }

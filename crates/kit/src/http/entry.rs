@@ -63,8 +63,13 @@ pub async fn enter<B: MessageBody + 'static>(
     let id = take_request_id(&request);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let (method, path) = (request.method().clone(), request.path().to_owned());
-    let span =
-        tracing::info_span!("http", request_id = %id, trace_id = Empty, method = %method, path = %path);
+    let span = tracing::info_span!(
+        "http",
+        request_id = &*id,
+        trace_id = Empty,
+        method = method.as_str(),
+        path = path.as_str()
+    );
     let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     telemetry::continue_trace(&span, parent);
 

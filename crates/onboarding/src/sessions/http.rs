@@ -5,7 +5,7 @@ use domain::{Error, Name, Page, Result, Slug, onboarding::SessionStatus, platfor
 use kit::{
     Ctx,
     db::counter_total,
-    http::{self, Answer, Command, HttpResult, ListQuery, Paged, Path, Query},
+    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -98,7 +98,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<SessionsQuery>) 
             let ids: Vec<Uuid> = rows.iter().map(|(row, _)| row.id).collect();
             let steps = saga::steps_of(c, &ids).await?;
             let total = match status {
-                None => counter_total(c, store::COUNTER).await?,
+                None => counter_total(c, store::COUNTER).await?.into(),
                 Some(status) => store::count(c, scope, status).await?,
             };
             Ok((rows, steps, total))
@@ -137,6 +137,43 @@ pub(crate) async fn update(
         provision_job_id: body.provision_job_id,
     };
     ops::update(&app, &command.ctx, path.0, change).await?.ok()
+}
+
+/// Have an onboarding rest before its next step; what is under way is brought to its end first.
+#[utoipa::path(operation_id = "pauseOnboarding", responses((status = 200, body = Session)), path = "/{onboardingId}/pause")]
+#[post("/{onboardingId:[0-9a-fA-F-]{36}}/pause")]
+pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
+    ops::pause(&app, &command.ctx, path.0).await?.ok()
+}
+
+/// Have a paused onboarding go on.
+#[utoipa::path(operation_id = "resumeOnboarding", responses((status = 200, body = Session)), path = "/{onboardingId}/resume")]
+#[post("/{onboardingId:[0-9a-fA-F-]{36}}/resume")]
+pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
+    ops::resume(&app, &command.ctx, path.0).await?.ok()
+}
+
+/// End an onboarding that can go neither on nor back, as it stands: what it made and did not undo stays.
+#[utoipa::path(operation_id = "discardOnboarding", responses((status = 200, body = Session)), path = "/{onboardingId}/discard")]
+#[post("/{onboardingId:[0-9a-fA-F-]{36}}/discard")]
+pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
+    ops::discard(&app, &command.ctx, path.0).await?.ok()
+}
+
+/// Follow an onboarding: server-sent events, each with the whole session, until it has ended.
+#[utoipa::path(
+    operation_id = "followOnboarding",
+    path = "/{onboardingId}/events",
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen")),
+    responses(
+        (status = 200, content_type = "text/event-stream", body = String),
+        (status = 204, description = "It has ended, and that was seen"),
+    ),
+)]
+#[get("/{onboardingId:[0-9a-fA-F-]{36}}/events")]
+pub(crate) async fn follow(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
+    let (id, read) = (path.0, app.clone());
+    Ok(app.followers.answer(&request, id, async move || ops::snapshot(&read, &ctx, id).await).await?)
 }
 
 fn json_text(field: &str, text: Option<String>) -> Result<Option<Value>> {

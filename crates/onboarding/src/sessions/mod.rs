@@ -9,10 +9,20 @@ use kit::http::ServiceConfig;
 
 /// Under `/api/v1/onboarding`.
 pub(crate) fn http(config: &mut ServiceConfig) {
-    config.service(http::create).service(http::list).service(http::get).service(http::update);
+    config
+        .service(http::create)
+        .configure(both)
+        .service(http::pause)
+        .service(http::resume)
+        .service(http::discard)
+        .service(http::follow);
 }
 
 /// The same at the service's own root.
 pub(crate) fn root(config: &mut ServiceConfig) {
-    config.service(http::create_at_root).service(http::list).service(http::get).service(http::update);
+    config.service(http::create_at_root).configure(both);
+}
+
+fn both(config: &mut ServiceConfig) {
+    config.service(http::list).service(http::get).service(http::update);
 }

@@ -60,6 +60,10 @@ pub(crate) struct Session {
     #[serde(with = "clock::rfc3339")]
     #[schema(required)]
     pub(crate) completed_at: Option<DateTime<Utc>>,
+    /// Since when a person has it rest.
+    #[serde(default, with = "clock::rfc3339")]
+    #[schema(required)]
+    pub(crate) paused_at: Option<DateTime<Utc>>,
     #[serde(with = "clock::rfc3339")]
     #[schema(required)]
     pub(crate) expires_at: Option<DateTime<Utc>>,
@@ -128,6 +132,7 @@ impl Session {
             error: saga.error.clone(),
             started_at: saga.started_at.unwrap_or(saga.created_at),
             completed_at: saga.finished_at,
+            paused_at: saga.paused_at,
             expires_at: Some(row.expires_at),
             created_at: row.created_at,
             updated_at: row.updated_at.max(saga.updated_at),

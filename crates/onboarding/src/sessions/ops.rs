@@ -7,7 +7,7 @@ use kit::{
     grpc::PeerCall,
 };
 use rpc::registry::{CheckSlugRequest, registry_client::RegistryClient};
-use saga::{NewSaga, Saga, SagaStatus, StepView};
+use saga::{NewSaga, Saga, SagaStatus, Snapshot, StepView};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -131,6 +131,67 @@ fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
     Err(Error::new(Kind::Forbidden, "Only the owner of an onboarding and operators may see it"))
 }
 
+/// An onboarding as it stands, for who follows it.
+pub(crate) async fn snapshot(app: &App, ctx: &Ctx, id: Uuid) -> Result<Snapshot<Session>> {
+    let scope = &ctx.caller.scope;
+    let (row, told) = app.db.read(async |c| store::get(c, scope, id).await).await?;
+    may_see(ctx, &row)?;
+    Ok(Snapshot::of(&told.saga, Session::of(row, &told.saga, &told.steps)))
+}
+
+/// Has an onboarding rest before its next step.
+pub(crate) async fn pause(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Session>> {
+    let refusal = "only an onboarding that is under way, and does not rest, can be paused";
+    steer(app, ctx, id, "onboarding.paused", refusal, async |c| saga::pause(c, id).await).await
+}
+
+/// Has an onboarding go on that rests.
+pub(crate) async fn resume(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Session>> {
+    let refusal = "only an onboarding that was paused can be resumed";
+    steer(app, ctx, id, "onboarding.resumed", refusal, async |c| saga::resume(c, id).await).await
+}
+
+/// Ends an onboarding whose undoing has used up its tries, as it stands.
+pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Session>> {
+    let refusal = "only an onboarding whose tries are used up can be discarded";
+    let why = format!("discarded by {}", ctx.ctx.caller.id);
+    steer(app, ctx, id, "onboarding.discarded", refusal, async |c| saga::discard(c, id, &why).await).await
+}
+
+/// Does to the saga what operators alone may.
+async fn steer<F>(
+    app: &App,
+    ctx: &WriteCtx,
+    id: Uuid,
+    action: &'static str,
+    refusal: &'static str,
+    ask: F,
+) -> Result<Done<Session>>
+where
+    F: for<'r> kit::db::Read<'r, bool> + AsyncFn(&mut Conn) -> Result<bool> + Send + Sync,
+{
+    ctx.ctx.caller.require_operator()?;
+    let done = app
+        .db
+        .tx("onboarding.steer", ctx, async |tx| {
+            let c = tx.conn().await?;
+            let (row, told) = store::get(c, &ctx.ctx.caller.scope, id).await?;
+            let before = Session::of(row.clone(), &told.saga, &told.steps);
+            ctx.check_match(&before)?;
+            if !ask(c).await? {
+                return Err(Error::new(Kind::InvalidTransition, refusal).with("from", before.status));
+            }
+            let told = saga::by_id(c, "onboarding", id).await?;
+            let after = Session::of(row.clone(), &told.saga, &told.steps);
+            let record =
+                Record::change(action, "onboarding", id).of(&row.platform_id).before(&before).after(&after);
+            tx.finish(NoEffect, record, after, |_| None).await
+        })
+        .await?;
+    app.wake.notify_one();
+    Ok(done)
+}
+
 /// What of an onboarding a client asks to change.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
@@ -165,7 +226,8 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
             match &change.metadata {
                 Some(metadata) => {
                     after.metadata = metadata.clone();
-                    let effect = (store::set_metadata(id, metadata.clone(), after.updated_at),);
+                    let effect =
+                        (store::set_metadata(id, metadata.clone(), after.updated_at), saga::touch(id));
                     tx.finish(effect, record(&after), after, |_| None).await
                 }
                 None if cancels => tx.finish(NoEffect, record(&after), after, |_| None).await,

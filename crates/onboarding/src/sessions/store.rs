@@ -8,7 +8,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{
-    Cursor, Error, Limit, Result,
+    Cursor, Error, Limit, Result, Total,
     onboarding::SessionStatus,
     saga::{Cause, SagaStatus},
 };
@@ -52,7 +52,7 @@ pub(crate) async fn page(
 }
 
 /// How many sessions have a status.
-pub(crate) async fn count(c: &mut Conn, scope: &Scope, status: SessionStatus) -> Result<i64> {
+pub(crate) async fn count(c: &Conn, scope: &Scope, status: SessionStatus) -> Result<Total> {
     let (statuses, causes) = sagas_of(Some(status));
     saga::count(c, scope, &filter(statuses, causes)).await
 }
@@ -69,7 +69,9 @@ const fn sagas_of(status: Option<SessionStatus>) -> (&'static [SagaStatus], &'st
             (&[SagaStatus::Pending, SagaStatus::Running, SagaStatus::Undoing, SagaStatus::Stuck], &[])
         }
         Some(SessionStatus::Completed) => (&[SagaStatus::Completed], &[]),
-        Some(SessionStatus::Failed) => (&[SagaStatus::Undone], &[Cause::Failed, Cause::Expired]),
+        Some(SessionStatus::Failed) => {
+            (&[SagaStatus::Undone], &[Cause::Failed, Cause::Expired, Cause::Discarded])
+        }
         Some(SessionStatus::Cancelled) => (&[SagaStatus::Undone], &[Cause::Cancelled]),
     }
 }

@@ -172,7 +172,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<JobsQuery>) -> H
             let ids: Vec<Uuid> = sagas.iter().map(|saga| saga.id).collect();
             let steps = saga::steps_of(c, &ids).await?;
             let total = match (statuses.as_slice(), subject) {
-                ([], None) => counter_total(c, ops::COUNTER).await?,
+                ([], None) => counter_total(c, ops::COUNTER).await?.into(),
                 _ => saga::count(c, &ctx.caller.scope, &filter).await?,
             };
             Ok((sagas, steps, total))
@@ -210,4 +210,42 @@ pub(crate) async fn retry(app: Data<App>, path: Path<Uuid>, command: Command<NoB
 pub(crate) async fn cancel(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     let why = format!("cancelled by {}", command.ctx.ctx.caller.id);
     ops::cancel(&app, &command.ctx, path.0, &why).await?.ok()
+}
+
+/// Have a job rest before its next step; what is under way is brought to its end first.
+#[utoipa::path(operation_id = "pauseJob", responses((status = 200, body = Job)))]
+#[post("/jobs/{jobId}/pause")]
+pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
+    ops::pause(&app, &command.ctx, path.0).await?.ok()
+}
+
+/// Have a paused job go on.
+#[utoipa::path(operation_id = "resumeJob", responses((status = 200, body = Job)))]
+#[post("/jobs/{jobId}/resume")]
+pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
+    ops::resume(&app, &command.ctx, path.0).await?.ok()
+}
+
+/// End a failed job as it stands: nothing of it is tried any more, and what it made and did not undo stays.
+#[utoipa::path(operation_id = "discardJob", responses((status = 200, body = Job)))]
+#[post("/jobs/{jobId}/discard")]
+pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
+    let why = format!("discarded by {}", command.ctx.ctx.caller.id);
+    ops::discard(&app, &command.ctx, path.0, &why).await?.ok()
+}
+
+/// Follow a job: server-sent events, each with the whole job, until it has ended.
+#[utoipa::path(
+    operation_id = "followJob",
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen")),
+    responses(
+        (status = 200, content_type = "text/event-stream", body = String),
+        (status = 204, description = "It has ended, and that was seen"),
+    ),
+)]
+#[get("/jobs/{jobId}/events")]
+pub(crate) async fn follow(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
+    ctx.caller.require_operator()?;
+    let (id, read) = (path.0, app.clone());
+    Ok(app.followers.answer(&request, id, async move || ops::snapshot(&read, id).await).await?)
 }

@@ -15,5 +15,9 @@ pub(crate) fn http(config: &mut ServiceConfig) {
         .service(http::list)
         .service(http::get)
         .service(http::retry)
-        .service(http::cancel);
+        .service(http::cancel)
+        .service(http::pause)
+        .service(http::resume)
+        .service(http::discard)
+        .service(http::follow);
 }

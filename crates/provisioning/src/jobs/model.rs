@@ -36,6 +36,10 @@ pub(crate) struct Job {
     #[serde(with = "clock::rfc3339")]
     #[schema(required)]
     pub(crate) completed_at: Option<DateTime<Utc>>,
+    /// Since when a person has it rest.
+    #[serde(default, with = "clock::rfc3339")]
+    #[schema(required)]
+    pub(crate) paused_at: Option<DateTime<Utc>>,
 }
 
 /// The answer to a request for a job: it is recorded, and will be done.
@@ -68,6 +72,7 @@ impl Job {
             updated_at: saga.updated_at,
             started_at: saga.started_at,
             completed_at: saga.finished_at,
+            paused_at: saga.paused_at,
         })
     }
 

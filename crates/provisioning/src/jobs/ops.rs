@@ -2,7 +2,7 @@
 
 use domain::{Error, Kind, PlatformId, Result, job::JobType};
 use kit::{Done, Record, WriteCtx};
-use saga::NewSaga;
+use saga::{NewSaga, Snapshot};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -73,6 +73,31 @@ pub(crate) async fn retry(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Jo
         saga::retry(c, id).await
     })
     .await
+}
+
+/// Has a job rest before its next step.
+pub(crate) async fn pause(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Job>> {
+    let refusal = "only a job that is under way, and does not rest, can be paused";
+    change(app, ctx, id, "job.paused", refusal, async |c| saga::pause(c, id).await).await
+}
+
+/// Has a job go on that rests.
+pub(crate) async fn resume(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Job>> {
+    let refusal = "only a job that was paused can be resumed";
+    change(app, ctx, id, "job.resumed", refusal, async |c| saga::resume(c, id).await).await
+}
+
+/// Ends a job that stopped, as it stands.
+pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid, why: &str) -> Result<Done<Job>> {
+    let refusal = "only a FAILED job can be discarded";
+    change(app, ctx, id, "job.discarded", refusal, async |c| saga::discard(c, id, why).await).await
+}
+
+/// A job as it stands, for who follows it.
+pub(crate) async fn snapshot(app: &App, id: Uuid) -> Result<Snapshot<Job>> {
+    let told = app.db.read(async |c| saga::by_id(c, "job", id).await).await?;
+    let saga = told.saga.clone();
+    Ok(Snapshot::of(&saga, told.try_into()?))
 }
 
 /// Asks for a job to be undone.

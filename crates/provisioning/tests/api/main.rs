@@ -16,4 +16,6 @@ mod providers;
 #[cfg(test)]
 mod shop;
 #[cfg(test)]
+mod steering;
+#[cfg(test)]
 mod system;

@@ -1,17 +1,17 @@
 //! The audit log over HTTP.
 
 use actix_web::{HttpResponse, get, web::Data};
-use domain::{Page, PlatformId};
+use domain::PlatformId;
 use kit::{
     Ctx,
-    http::{HttpResult, ListQuery, Path, Query},
+    http::{HttpResult, ListQuery, Paged, Path, Query},
 };
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
     filter::{Filter, Moment, Thing},
-    model::{AuditEntry, Total},
+    model::AuditEntry,
     store,
 };
 use crate::{App, platforms};
@@ -43,43 +43,8 @@ pub(crate) struct AuditFilter {
     to: Option<Moment>,
 }
 
-/// A page of audit entries.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AuditPage {
-    /// Newest first.
-    data: Vec<AuditEntry>,
-    pagination: AuditPagination,
-}
-
-/// Where the page stands in its list.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct AuditPagination {
-    has_more: bool,
-    #[schema(required)]
-    next_cursor: Option<String>,
-    /// How many entries the whole list has.
-    total: i64,
-    /// True where more than 10,000 entries match a filter, and `total` is an estimate.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
-    total_is_estimate: bool,
-}
-
-impl From<(Page<AuditEntry>, Total)> for AuditPage {
-    fn from((page, total): (Page<AuditEntry>, Total)) -> Self {
-        let (total, total_is_estimate) = match total {
-            Total::Exact(total) => (total, false),
-            Total::Estimate(total) => (total, true),
-        };
-        let has_more = page.next.is_some();
-        let pagination = AuditPagination { has_more, next_cursor: page.next, total, total_is_estimate };
-        Self { data: page.items, pagination }
-    }
-}
-
 /// List audit log entries for a platform, newest first.
-#[utoipa::path(operation_id = "listPlatformAudit", params(ListQuery, PlatformAuditFilter), responses((status = 200, body = AuditPage)))]
+#[utoipa::path(operation_id = "listPlatformAudit", params(ListQuery, PlatformAuditFilter), responses((status = 200, body = Paged<AuditEntry>)))]
 #[get("/platforms/{platformId}/audit")]
 pub(crate) async fn of_platform(
     app: Data<App>,
@@ -97,7 +62,7 @@ pub(crate) async fn of_platform(
 }
 
 /// List audit log entries across all platforms, newest first; for operators.
-#[utoipa::path(operation_id = "listAudit", params(ListQuery, AuditFilter), responses((status = 200, body = AuditPage)))]
+#[utoipa::path(operation_id = "listAudit", params(ListQuery, AuditFilter), responses((status = 200, body = Paged<AuditEntry>)))]
 #[get("/audit")]
 pub(crate) async fn list(
     app: Data<App>,
@@ -123,5 +88,5 @@ async fn page(app: &App, ctx: &Ctx, filter: &Filter, query: &ListQuery) -> HttpR
     let (limit, after) = query.parse(&filter.list())?;
     let scope = &ctx.caller.scope;
     let found = app.db.read(async |c| store::page(c, scope, filter, limit, &after).await).await?;
-    Ok(HttpResponse::Ok().json(AuditPage::from(found)))
+    Ok(HttpResponse::Ok().json(Paged::from(found)))
 }

@@ -43,10 +43,3 @@ impl AuditEntry {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 }
-
-/// How many entries a list has.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Total {
-    Exact(i64),
-    Estimate(i64),
-}

@@ -34,6 +34,8 @@ mod lists;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+mod measured;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod platforms;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use diesel_async::SimpleAsyncConnection;
-use domain::{Cursor, Limit};
+use domain::{Cursor, Limit, Total};
 use saga::{Cause, Filter, Saga, SagaStatus};
 
 use crate::world::{UNDO, World};
@@ -33,8 +33,8 @@ async fn walk(world: &World, filter: &Filter<'_>, limit: &str) -> Vec<Saga> {
         rows.truncate(limit.get());
         all.extend(rows);
         if !more {
-            let total = saga::count(&mut connection, &scope, filter).await.unwrap();
-            assert_eq!(total, i64::try_from(all.len()).unwrap(), "{filter:?}");
+            let total = saga::count(&connection, &scope, filter).await.unwrap();
+            assert_eq!(total, Total::Exact(i64::try_from(all.len()).unwrap()), "{filter:?}");
             return all;
         }
         after = all.last().map(Saga::place).unwrap();
@@ -69,6 +69,21 @@ async fn pages_hold_every_saga_that_passes_once_and_in_order() {
         };
         assert!(all.iter().all(passes), "{filter:?}");
     }
+}
+
+#[tokio::test]
+async fn more_than_ten_thousand_are_estimated() {
+    let world = World::new().await;
+    fill(&world).await;
+    let scope = world.ctx().caller.scope;
+    let connection = world.pool.conn().await.unwrap();
+    let all = async || saga::count(&connection, &scope, &Filter::default()).await.unwrap();
+    assert_eq!(all().await, Total::Exact(10_000));
+    world.begin(UNDO).await;
+    let Total::Estimate(about) = all().await else { panic!("10,001 were counted") };
+    assert!((10_001..11_000).contains(&about), "{about}");
+    let few = Filter { statuses: &[SagaStatus::Undone], ..Filter::default() };
+    assert_eq!(saga::count(&connection, &scope, &few).await.unwrap(), Total::Exact(1_000));
 }
 
 #[tokio::test]

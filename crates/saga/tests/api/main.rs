@@ -18,6 +18,8 @@ mod many;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
+mod rest;
+#[cfg(test)]
 mod steps;
 #[cfg(test)]
 mod waiting;

@@ -97,6 +97,7 @@ struct Session {
     key: String,
     id: String,
     platform: String,
+    job: String,
 }
 
 impl Session {
@@ -106,7 +107,7 @@ impl Session {
         let curl = format!("curl() {{ command curl --silent --show-error --max-time 60 {fail} \"$@\"; }}\n");
         let output = Command::new("sh")
             .args(["-euc", &(curl + &example.call.replace(ADDRESS, &self.address))])
-            .envs([("KEY", &self.key), ("ID", &self.id), ("PLATFORM", &self.platform)])
+            .envs([("KEY", &self.key), ("ID", &self.id), ("PLATFORM", &self.platform), ("JOB", &self.job)])
             .output()
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -126,6 +127,11 @@ impl Session {
         if let Some(platform) = text("platformId") {
             self.platform = platform;
         }
+        if example.call.contains("/jobs?")
+            && let Some(job) = came["data"][0]["id"].as_str()
+        {
+            self.job = job.to_owned();
+        }
         example.answer.as_ref().map_or(Ok(()), |shown| like("", shown, &came))
     }
 }
@@ -136,7 +142,9 @@ impl Session {
 fn come_true() {
     let told = |name: &str| env::var_os(name).and_then(|value| value.into_string().ok()).expect(name);
     let address = told("CHECK_URL").trim_start_matches("http://").to_owned();
-    let mut session = Session { address, key: told("CHECK_KEY"), id: String::new(), platform: String::new() };
+    let key = told("CHECK_KEY");
+    let mut session =
+        Session { address, key, id: String::new(), platform: String::new(), job: String::new() };
     let mut count = 0;
     for example in pages().iter().flat_map(examples) {
         // What only reads may be asked again until it is so.

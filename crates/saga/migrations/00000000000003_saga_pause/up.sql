@@ -1,0 +1,9 @@
+ALTER TABLE sagas
+    -- Since when a person has it rest: no runner takes it until it is resumed, or is to be undone.
+    ADD COLUMN paused_at timestamptz,
+    -- Grows with every change that a person can see; who follows the saga has seen it up to here.
+    ADD COLUMN revision bigint NOT NULL DEFAULT 0,
+    DROP CONSTRAINT sagas_cause_check,
+    ADD CONSTRAINT sagas_cause_check CHECK (cause IN ('failed', 'cancelled', 'expired', 'discarded'));
+DROP INDEX sagas_due;
+CREATE INDEX sagas_due ON sagas (next_run_at) WHERE status IN ('pending', 'running', 'undoing') AND paused_at IS NULL;
