@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use domain::{Error, Kind, Result};
 use percent_encoding::percent_decode_str;
+use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH};
 use uuid::Uuid;
 
 /// A service behind the gateway.
@@ -32,7 +33,8 @@ impl Upstream {
 }
 
 /// What the gateway answers itself.
-pub(crate) const OWN: [&str; 4] = ["/health", "/ready", "/openapi.json", "/docs"];
+pub(crate) const OWN: [&str; 6] =
+    ["/health", "/ready", "/openapi.json", "/docs", DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH];
 
 /// A path and all under it.
 struct Prefix {

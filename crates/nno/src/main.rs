@@ -2,6 +2,7 @@
 
 mod keys;
 mod say;
+mod stack;
 mod up;
 
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ enum Command {
     Up(up::Args),
     /// Make the keys that the processes of the system know each other by, where they run one by one.
     Keys(keys::Args),
+    /// Check and publish stack templates.
+    Stack(stack::Args),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     };
     let code = match cli.command {
         Command::Up(args) => runtime.block_on(up::run(args)),
+        Command::Stack(args) => runtime.block_on(stack::run(args)),
         Command::Keys(args) => {
             keys::run(&args).map_or_else(|error| say::failed(&error), |()| ExitCode::SUCCESS)
         }

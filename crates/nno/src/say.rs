@@ -14,6 +14,11 @@ pub(crate) fn line(text: impl Display) {
 
 /// Why it ended, and the code for it.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    failed_with(error, 1)
+}
+
+/// The same with a code of its own.
+pub(crate) fn failed_with(error: &anyhow::Error, code: u8) -> ExitCode {
     let _ = writeln!(io::stderr().lock(), "nno: {error:#}");
-    ExitCode::FAILURE
+    ExitCode::from(code)
 }

@@ -20,6 +20,7 @@ pub(crate) const CALLERS: &[(&str, &[&str])] = &[
     ("SetRepository", &["onboarding"]),
     ("EnsureTenant", &["onboarding"]),
     ("EnsureStack", &["onboarding"]),
+    ("TemplateUsage", &["stack-registry"]),
     ("EnsureResource", &["provisioning"]),
     ("DeleteResource", &["provisioning"]),
     ("ListResources", &["onboarding", "provisioning"]),
@@ -97,6 +98,13 @@ impl r::registry_server::Registry for Server {
 
     async fn ensure_stack(&self, request: Request<r::EnsureStackRequest>) -> Answer<r::EnsureStackResponse> {
         answer(stacks::grpc::ensure_stack(&self.0, request).await)
+    }
+
+    async fn template_usage(
+        &self,
+        request: Request<r::TemplateUsageRequest>,
+    ) -> Answer<r::TemplateUsageResponse> {
+        answer(stacks::grpc::template_usage(&self.0, request).await)
     }
 
     async fn ensure_resource(

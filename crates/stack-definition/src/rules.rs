@@ -65,10 +65,13 @@ impl Rules {
         }
     }
 
-    fn outcome<T>(self, read: Result<T, Vec<Fault>>) -> Result<T, Vec<Fault>> {
+    fn outcome<T>(mut self, read: Result<T, Vec<Fault>>) -> Result<T, Vec<Fault>> {
         match read {
             Ok(read) if self.faults.is_empty() => Ok(read),
-            _ => Err(self.faults),
+            _ => {
+                self.faults.sort_by(|a, b| a.path.cmp(&b.path));
+                Err(self.faults)
+            }
         }
     }
 

@@ -4,8 +4,9 @@ use anyhow::Result;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use kit::{
     Db,
+    config::PeerSettings,
     db::Migrations,
-    grpc::Access,
+    grpc::{Access, Peer},
     http::{self, ServiceConfig},
     service::{Application, Parts, Service, Settings},
     shutdown::Shutdown,
@@ -16,19 +17,22 @@ use utoipa::{
     openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
 };
 
-use crate::{grpc, templates, versions};
+use crate::{grpc, schemas, templates, versions};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// What the stack registry alone can be told: nothing so far.
+/// What the stack registry alone can be told.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Own {}
+pub struct Own {
+    pub registry: PeerSettings,
+}
 
 /// What handlers work with. One per HTTP worker thread, one for gRPC.
 #[derive(Debug, Clone)]
 pub struct App {
     pub(crate) db: Db,
+    pub(crate) registry: Peer,
 }
 
 /// The stack registry as a service.
@@ -37,8 +41,9 @@ pub struct StackRegistry;
 
 /// The routes of all slices.
 fn routes(config: &mut ServiceConfig) {
-    // Versions first: their list's path also has the shape of a version's.
-    config.service(utoipa_actix_web::scope("/api/v1").configure(versions::http).configure(templates::http));
+    config
+        .configure(schemas::http)
+        .service(utoipa_actix_web::scope("/api/v1").configure(versions::http).configure(templates::http));
 }
 
 impl Service for StackRegistry {
@@ -56,12 +61,16 @@ impl Service for StackRegistry {
     }
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
-        let parts = Parts::new::<Self>(&settings, shutdown).await?;
-        let database = parts.database.clone();
+        let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
+        let (database, signer) = (parts.database.clone(), parts.signer.clone());
+        let state = move |db: Db| {
+            let registry = Peer::new("registry", &settings.service.registry, signer.clone())?;
+            anyhow::Ok(App { db, registry })
+        };
+        let app = state(parts.background.clone())?;
+        parts.probes = vec![app.registry.probe()];
         let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
-        let app = App { db: parts.background.clone() };
         let served = tonic::service::Routes::new(rpc::reflection()?).add_service(grpc::server(app));
-        let state = move || Ok(App { db: database.per_worker()? });
-        parts.start(Self::migrations, routes, state, access, served).await
+        parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
     }
 }

@@ -8,6 +8,7 @@ mod answer;
 mod app;
 mod grpc;
 pub mod schema;
+mod schemas;
 mod templates;
 mod versions;
 

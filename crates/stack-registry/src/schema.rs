@@ -12,6 +12,7 @@ diesel::table! {
         status -> Text,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        labels -> Nullable<Jsonb>,
     }
 }
 

@@ -16,6 +16,7 @@ mod db;
 pub mod document;
 mod response;
 mod service;
+pub mod tap;
 
 pub use db::TestDb;
 pub use response::Response;

@@ -1,4 +1,5 @@
-//! The API told over HTTP: one document of all operations, and a page to read it. Anyone may ask for both.
+//! The API told over HTTP: one document of all operations, a page to read it, and the JSON Schemas of the format that
+//! stacks are defined in. Anyone may ask for them.
 //!
 //! Nothing of the page comes from elsewhere, and the browser is told to load nothing else.
 
@@ -16,6 +17,7 @@ use actix_web::{
 };
 use anyhow::{Context, Result};
 use kit::http::{Paths, etag};
+use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH, definition_schema, manifest_schema};
 
 const CONTENT_SECURITY_POLICY: HeaderName = header::CONTENT_SECURITY_POLICY;
 /// `style-src` takes what the page's scripts write into elements; they bring their styles along no other way.
@@ -84,6 +86,8 @@ impl Docs {
         let document = merge::document()?;
         let files = vec![
             File::new("/openapi.json", "application/json", serde_json::to_vec(&document)?),
+            File::new(DEFINITION_SCHEMA_PATH, "application/json", serde_json::to_vec(&definition_schema())?),
+            File::new(MANIFEST_SCHEMA_PATH, "application/json", serde_json::to_vec(&manifest_schema())?),
             File::new("/docs", "text/html; charset=utf-8", include_str!("page.html")),
             File::new("/docs/page.css", "text/css; charset=utf-8", include_str!("page.css")),
             File::new("/docs/page.js", "text/javascript; charset=utf-8", include_str!("page.js")),

@@ -1,6 +1,7 @@
 //! What the gateway adds to the document: the whole of it, and the paths that it answers itself.
 
 use serde_json::{Value, json};
+use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH};
 
 /// What the API is, for its readers.
 const ABOUT: &str = "\
@@ -78,7 +79,14 @@ fn paths() -> Value {
             "operationId": id, "summary": summary, "tags": ["Gateway"], "security": [], "responses": responses,
         }})
     };
+    let schema = || {
+        json!({
+            "200": is_json("OK", &json!({ "type": "object" })), "304": not_modified,
+        })
+    };
     json!({
+        DEFINITION_SCHEMA_PATH: open("getStackDefinitionSchema", "The format of stack definitions, as JSON Schema.", schema()),
+        MANIFEST_SCHEMA_PATH: open("getStackManifestSchema", "The format of stack manifests, as JSON Schema.", schema()),
         "/health": open("health", "Is the gateway alive?", json!({ "200": is_json("It is", &alive) })),
         "/ready": open("ready", "Can the gateway and all services do their work?", json!({
             "200": is_json("They can", &probed), "503": is_json("One cannot", &probed),

@@ -15,6 +15,13 @@ const FILES: [&str; 6] = [
     "/docs/swagger-ui-bundle.js",
 ];
 
+/// The format of stacks; the page needs none of it.
+const SCHEMAS: [&str; 2] = ["/api/v1/stack-definition.schema.json", "/api/v1/stack-manifest.schema.json"];
+
+fn all_files() -> impl Iterator<Item = &'static str> {
+    FILES.into_iter().chain(SCHEMAS)
+}
+
 async fn anyone(world: &World, path: &str) -> Response {
     world.anonymous(Method::GET, path).send().await.unwrap()
 }
@@ -46,8 +53,17 @@ async fn the_document_tells_every_public_path() {
         assert!(document["paths"][path].is_object(), "{path}");
     }
     assert!(document["paths"]["/api/v1/provision/jobs"].is_null(), "a service's own name for it");
-    for own in ["/health", "/ready", "/openapi.json", "/docs"] {
+    for own in ["/health", "/ready", "/openapi.json", "/docs"].into_iter().chain(SCHEMAS) {
         assert_eq!(document["paths"][own]["get"]["security"], json!([]), "{own} needs no key");
+    }
+}
+
+#[tokio::test]
+async fn the_format_of_stacks_is_told() {
+    let world = World::new(json!({}));
+    for (path, title) in SCHEMAS.into_iter().zip(["Stack definition", "Stack manifest"]) {
+        let schema: Value = anyone(&world, path).await.json().await.unwrap();
+        assert_eq!((&schema["$id"], &schema["title"]), (&json!(path), &json!(title)));
     }
 }
 
@@ -76,7 +92,7 @@ async fn what_operations_have_in_common_is_told_once() {
 #[tokio::test]
 async fn who_has_a_file_is_not_sent_it_again() {
     let world = World::new(json!({}));
-    for path in FILES {
+    for path in all_files() {
         let first = anyone(&world, path).await;
         assert_eq!(first.status(), 200, "{path}");
         assert_eq!(text(first.headers(), "cache-control"), "public, no-cache", "{path}");
@@ -99,7 +115,7 @@ async fn who_has_a_file_is_not_sent_it_again() {
 #[tokio::test]
 async fn a_browser_is_told_to_load_nothing_from_elsewhere() {
     let world = World::new(json!({}));
-    for path in FILES {
+    for path in all_files() {
         let response = anyone(&world, path).await;
         let policy = text(response.headers(), "content-security-policy").to_owned();
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
@@ -121,6 +137,7 @@ async fn a_browser_is_told_to_load_nothing_from_elsewhere() {
 #[rstest]
 #[case::other_method(Method::POST, "/docs")]
 #[case::other_file(Method::GET, "/docs/other.js")]
+#[case::other_method_of_a_schema(Method::POST, "/api/v1/stack-definition.schema.json")]
 #[case::slash(Method::GET, "/docs/")]
 #[case::document_of_another_kind(Method::GET, "/openapi.yaml")]
 #[tokio::test]

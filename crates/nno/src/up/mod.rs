@@ -11,7 +11,7 @@ mod signal;
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
     thread::available_parallelism,
@@ -19,6 +19,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use clap::builder::FalseyValueParser;
 use embedded_postgres::Cluster;
 use gateway::{Gateway, Upstreams};
 use kit::{
@@ -38,7 +39,7 @@ use self::{
     running::Running,
     services::{Plan, Site},
 };
-use crate::say;
+use crate::{say, stack};
 
 /// More would only cost: each worker of each service holds connections to PostgreSQL.
 const MOST_WORKERS: usize = 8;
@@ -70,10 +71,13 @@ pub(crate) struct Args {
     /// Where traces and metrics go: OTLP over gRPC, such as http://127.0.0.1:4317 [default: nowhere]
     #[arg(long, env = "NNO_OTLP_ENDPOINT", default_value = "", hide_default_value = true)]
     otlp_endpoint: String,
+    /// Publish the templates to start with, unless they are there
+    #[arg(long, env = "NNO_DEMO", value_parser = FalseyValueParser::new())]
+    demo: bool,
 }
 
 /// Whatever it is: what is refused while the arguments are read is also repeated.
-fn unseen(text: &str) -> Result<Secret, Infallible> {
+pub(crate) fn unseen(text: &str) -> Result<Secret, Infallible> {
     Ok(Secret::new(text))
 }
 
@@ -123,7 +127,7 @@ async fn beside_postgres(args: &Args, folder: &DataFolder, front: &Reserved, sto
     let operator_key = operator_key(args, folder)?;
     let mut cluster = postgres::start(folder, args.postgres_bin.clone(), &plans).await?;
     let mut running = Running::default();
-    let system = System { folder, site: &site, front: front.address, operator_key, stop };
+    let system = System { folder, site: &site, front: front.address, operator_key, demo: args.demo, stop };
     let outcome = system.serve(plans, &mut cluster, &mut running).await;
     running.stop().await;
     // What kept the system from running is what people want to know first.
@@ -158,6 +162,7 @@ struct System<'a> {
     site: &'a Site,
     front: SocketAddr,
     operator_key: Secret,
+    demo: bool,
     stop: &'a Shutdown,
 }
 
@@ -218,7 +223,25 @@ impl System<'_> {
                 sleep(READY_POLL).await;
             }
         }
+        if self.demo {
+            self.publish_demo().await;
+        }
         say::line(format_args!("nno is ready: http://{}", self.front));
         std::future::pending().await
+    }
+
+    /// Publishes the templates to start with, as a client would. The system is ready without them.
+    async fn publish_demo(&self) {
+        let mut front = self.front;
+        if front.ip().is_unspecified() {
+            front.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        match stack::publish_demo(&format!("http://{front}"), self.operator_key.clone()).await {
+            Ok((changed, all)) => say::line(format_args!("demo templates: {changed} of {all} published now")),
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "the demo templates are not published");
+                say::line(format_args!("demo templates: not published: {error:#}"));
+            }
+        }
     }
 }

@@ -61,12 +61,13 @@ pub(crate) fn plan(site: &Site) -> Result<Vec<Plan>> {
     let (stack_registry, registry, provisioning, onboarding) = (port()?, port()?, port()?, port()?);
     // The data folder is ours alone, so what an earlier process held at its death goes on at once.
     let alone = json!({ "alone": true });
+    let of_stack_registry = json!({ "registry": peer(&registry) });
     let of_registry = json!({ "stack_registry": peer(&stack_registry), "provisioning": peer(&provisioning) });
     let of_provisioning = json!({ "registry": peer(&registry), "data_dir": site.provider, "engine": alone });
     let of_onboarding =
         json!({ "registry": peer(&registry), "provisioning": peer(&provisioning), "engine": alone });
     Ok(vec![
-        Plan::of::<StackRegistry>(site, stack_registry, json!({}))?,
+        Plan::of::<StackRegistry>(site, stack_registry, of_stack_registry)?,
         Plan::of::<Registry>(site, registry, of_registry)?,
         Plan::of::<Provisioning>(site, provisioning, of_provisioning)?,
         Plan::of::<Onboarding>(site, onboarding, of_onboarding)?,

@@ -12,6 +12,8 @@ mod kill_stack;
 #[cfg(test)]
 mod refusal;
 #[cfg(test)]
+mod stack;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod stop;

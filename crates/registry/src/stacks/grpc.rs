@@ -1,13 +1,13 @@
 //! Stacks over gRPC.
 
-use domain::{Error, Result, job::JobType};
+use domain::{Error, Name, Result, job::JobType};
 use kit::grpc::{read_ctx, write_ctx};
 use rpc::{
     parse, parse_optional,
     registry::{
         BeginStackJobRequest, BeginStackJobResponse, ClearPlatformRequest, ClearPlatformResponse,
         EndStackJobRequest, EndStackJobResponse, EnsureStackRequest, EnsureStackResponse, GetStackRequest,
-        GetStackResponse, RemoveStacksRequest, RemoveStacksResponse, StackJob, StackService,
+        GetStackResponse, RemoveStacksRequest, RemoveStacksResponse, StackJob, StackService, TemplateUsageRequest, TemplateUsageResponse, VersionUsage,
     },
     required,
 };
@@ -15,7 +15,7 @@ use tonic::Request;
 
 use super::{
     change, clear,
-    model::NewStack,
+    model::{NewStack, Usage},
     ops,
     report::{self, Job, Outcome, Service},
     store,
@@ -125,4 +125,22 @@ pub(crate) async fn remove_stacks(
     let platform = parse("platform_id", &request.into_inner().platform_id)?;
     let jobs = change::remove_all(app, &ctx, &platform).await?;
     Ok(RemoveStacksResponse { job_ids: jobs.iter().map(ToString::to_string).collect() })
+}
+
+pub(crate) async fn template_usage(
+    app: &App,
+    request: Request<TemplateUsageRequest>,
+) -> Result<TemplateUsageResponse> {
+    let scope = read_ctx(&request)?.caller.scope;
+    let template: Name = parse("template_id", &request.get_ref().template_id)?;
+    let rows = app.db.read(async |c| store::usage(c, &scope, &template).await).await?;
+    let mut answer = TemplateUsageResponse::default();
+    for Usage { template_version, stacks, platforms } in rows {
+        let (stacks, platforms) = (stacks.unsigned_abs(), platforms.unsigned_abs());
+        match template_version {
+            Some(version) => answer.versions.push(VersionUsage { version, stacks, platforms }),
+            None => answer.platforms = platforms,
+        }
+    }
+    Ok(answer)
 }

@@ -1,7 +1,7 @@
 //! The rows of stacks, which are also what is answered.
 
 use chrono::{DateTime, Utc};
-use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
+use diesel::{AsChangeset, Identifiable, Insertable, Queryable, QueryableByName, Selectable, sql_types};
 use domain::{
     Cursor, EntityId, Error, Name, PlatformId, Result, StackId, Version,
     stack::{StackEvent, StackStatus},
@@ -305,4 +305,15 @@ impl Stack {
         after.replaced = None;
         Ok(after)
     }
+}
+
+/// How much a version of a template is in use; without a version, all of them together.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Usage {
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
+    pub(crate) template_version: Option<String>,
+    #[diesel(sql_type = sql_types::BigInt)]
+    pub(crate) stacks: i64,
+    #[diesel(sql_type = sql_types::BigInt)]
+    pub(crate) platforms: i64,
 }

@@ -13,11 +13,11 @@ use domain::{
     Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result, Slug, StackId, Version,
     stack::StackStatus,
 };
-use kit::{PlatformScope, db::Conn};
+use kit::{PlatformScope, Scope, db::Conn};
 
 use super::{
     definition::Known,
-    model::{Stack, TemplateVersion},
+    model::{Stack, TemplateVersion, Usage},
 };
 use crate::{
     features::model::StackFeature,
@@ -221,6 +221,15 @@ pub(super) async fn sharers(mut c: &Conn, scope: &PlatformScope, stack: &Stack) 
     .bind::<t::Text, _>(&stack.id)
     .bind::<t::Text, _>(&stack.tenant_id)
     .load(&mut c)
+/// How many stacks of how many platforms run each version of a template, and any of them.
+pub(crate) async fn usage(c: &mut Conn, _: &Scope, template: &Name) -> Result<Vec<Usage>> {
+    Ok(sql_query(
+        "SELECT s.template_version, count(*) AS stacks, count(DISTINCT s.platform_id) AS platforms \
+         FROM stacks s JOIN platforms p ON p.id = s.platform_id AND p.deleted_at IS NULL \
+         WHERE s.template_id = $1 AND s.deleted_at IS NULL GROUP BY GROUPING SETS ((s.template_version), ())",
+    )
+    .bind::<t::Text, _>(template)
+    .load(c)
     .await?)
 }
 

@@ -6,7 +6,7 @@ use tonic::Code;
 use crate::world::World;
 
 /// Every method with the processes that may call it, written a second time so that a slip in either is seen.
-const MAY: [(&str, &[&str]); 17] = [
+const MAY: [(&str, &[&str]); 18] = [
     ("CheckSlug", &["onboarding"]),
     ("CreatePlatform", &["onboarding"]),
     ("GetPlatform", &["onboarding", "provisioning"]),
@@ -14,6 +14,7 @@ const MAY: [(&str, &[&str]); 17] = [
     ("SetRepository", &["onboarding"]),
     ("EnsureTenant", &["onboarding"]),
     ("EnsureStack", &["onboarding"]),
+    ("TemplateUsage", &["stack-registry"]),
     ("EnsureResource", &["provisioning"]),
     ("DeleteResource", &["provisioning"]),
     ("ListResources", &["onboarding", "provisioning"]),

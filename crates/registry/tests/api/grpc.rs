@@ -184,6 +184,40 @@ async fn a_stack_is_made_once() {
 }
 
 #[tokio::test]
+async fn how_much_a_template_is_in_use() {
+    let templates = Templates::start(Answers::Shop("active", Some("1.0.0"))).await;
+    let world = World::start_with(templates.settings()).await;
+    let usage = async || {
+        let asked = r::TemplateUsageRequest { template_id: text("t-1") };
+        let mut told = call!(world, "stack-registry", template_usage, asked).unwrap();
+        told.versions.sort_by(|a, b| a.version.cmp(&b.version));
+        let row = |one: r::VersionUsage| (one.version, one.stacks, one.platforms);
+        (told.versions.into_iter().map(row).collect::<Vec<_>>(), told.platforms)
+    };
+    assert_eq!(usage().await, (vec![], 0));
+    let (one, other, gone) =
+        (world.platform("one").await, world.platform("other").await, world.platform("gone").await);
+    for (platform, version, stacks) in
+        [(&one, "1.0.0", 2), (&one, "2.0.0", 1), (&other, "2.0.0", 1), (&gone, "2.0.0", 1)]
+    {
+        templates.now(Answers::Shop("active", Some(version)));
+        for n in 0..stacks {
+            let tenant = world.tenant(platform, &format!("t{}-{n}", version.replace('.', "-"))).await;
+            let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
+            world.post(&format!("/api/v1/platforms/{platform}/stacks"), body).await.expect(201);
+        }
+    }
+    // One without a template, and one of a platform that is no more.
+    let tenant = world.tenant(&one, "custom").await;
+    world.stack(&one, &tenant, "custom").await;
+    world.delete(&format!("/api/v1/platforms/{gone}")).await;
+    let expected = vec![(text("1.0.0"), 2, 1), (text("2.0.0"), 2, 2)];
+    assert_eq!(usage().await, (expected, 2));
+    let nobody = r::TemplateUsageRequest { template_id: text("t-2") };
+    assert_eq!(call!(world, "stack-registry", template_usage, nobody).unwrap(), Default::default());
+}
+
+#[tokio::test]
 async fn a_resource_is_registered_once_and_brought_to_what_is_said() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);

@@ -54,8 +54,6 @@ mod stack_jobs;
 #[cfg(test)]
 mod stacks;
 #[cfg(test)]
-mod tap;
-#[cfg(test)]
 mod templates;
 #[cfg(test)]
 mod walks;

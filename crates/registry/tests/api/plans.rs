@@ -11,11 +11,13 @@ use registry::Registry;
 use reqwest::Method;
 use rpc::registry as r;
 use serde_json::{Value, json};
-use testkit::{Response, TestDb};
+use testkit::{
+    Response, TestDb,
+    tap::{Plan, Tap},
+};
 
 use crate::{
     every_operation::{Fixture, Operation, operations, templates},
-    tap::{Plan, Tap},
     world::{World, ids},
 };
 
@@ -169,6 +171,8 @@ async fn ask_all(fixture: &Fixture, world: &World) {
     world.call("provisioning", None, due, async |mut c, m| c.claim_domains(m).await).await.unwrap();
     let things = r::ListResourcesRequest { platform_id: fixture.fill("{p}") };
     world.call("provisioning", None, things, async |mut c, m| c.list_resources(m).await).await.unwrap();
+    let usage = r::TemplateUsageRequest { template_id: "t-1".to_owned() };
+    world.call("stack-registry", None, usage, async |mut c, m| c.template_usage(m).await).await.unwrap();
     let slug = r::CheckSlugRequest { slug: "p".to_owned() };
     world.call("onboarding", None, slug, async |mut c, m| c.check_slug(m).await).await.unwrap();
 }

@@ -4,13 +4,14 @@ use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, w
 use domain::{Patch, Slug, template::TemplateStatus};
 use kit::{
     Ctx,
-    http::{self, Command, ErrorEnvelope, HttpResult, Path},
+    http::{self, Command, ErrorEnvelope, HttpResult, Path, Query},
 };
 use serde::Deserialize;
 use stack_definition::text::{Description, DisplayName, Text};
 use utoipa::ToSchema;
 
 use super::{
+    filter::TemplateQuery,
     model::{CreateTemplate, Template, TemplateDetail},
     ops, store,
 };
@@ -54,10 +55,15 @@ impl From<UpdateTemplate> for ops::Change {
 }
 
 /// List active stack templates, newest first.
-#[utoipa::path(operation_id = "listStackTemplates", responses((status = 200, body = Listed<Template>)))]
+#[utoipa::path(
+    operation_id = "listStackTemplates",
+    params(TemplateQuery),
+    responses((status = 200, body = Listed<Template>))
+)]
 #[get("/stacks")]
-pub(crate) async fn list(app: Data<App>, _: Ctx) -> HttpResult {
-    let templates = app.db.read(async |c| store::active(c).await).await?;
+pub(crate) async fn list(app: Data<App>, _: Ctx, query: Query<TemplateQuery>) -> HttpResult {
+    let filter = query.0.parse()?;
+    let templates = app.db.read(async |c| store::active(c, &filter).await).await?;
     Ok(HttpResponse::Ok().json(Listed::from(templates)))
 }
 

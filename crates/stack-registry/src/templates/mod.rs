@@ -2,6 +2,7 @@
 //!
 //! Table `stack_templates`. Templates are never deleted, so a name is taken for ever.
 
+mod filter;
 mod http;
 pub(crate) mod model;
 mod ops;

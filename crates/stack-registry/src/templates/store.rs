@@ -3,14 +3,20 @@
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension,
     QueryDsl, SelectableHelper,
+    dsl::sql,
     query_builder::{QueryFragment, QueryId},
+    sql_types::{Bool, Jsonb, Text},
 };
 use diesel_async::RunQueryDsl;
-use domain::{Error, Result, Slug, template::TemplateStatus};
+use domain::{Error, Result, Slug};
 use kit::db::Conn;
+use serde_json::json;
 use uuid::Uuid;
 
-use super::model::{Template, TemplateDetail};
+use super::{
+    filter::{Filter, Label, Words},
+    model::{Template, TemplateDetail},
+};
 use crate::{
     schema::{stack_templates::dsl as t, stack_versions::dsl as v},
     versions::model::StackVersion,
@@ -20,14 +26,32 @@ fn not_found(name: &str) -> Error {
     Error::not_found("stack template", name)
 }
 
-/// The active templates, newest first.
-pub(crate) async fn active(c: &mut Conn) -> Result<Vec<Template>> {
-    Ok(t::stack_templates
-        .filter(t::status.eq(TemplateStatus::Active))
+/// The active templates that a filter leaves, newest first.
+pub(crate) async fn active(c: &mut Conn, filter: &Filter) -> Result<Vec<Template>> {
+    // As text: the indexes are of the active ones, and a parameter could be anything to a plan that is kept.
+    let mut rows = t::stack_templates
+        .filter(sql::<Bool>("stack_templates.status = 'active'"))
         .select(Template::as_select())
         .order((t::created_at.desc(), t::id.desc()))
-        .load(c)
-        .await?)
+        .into_boxed();
+    if let Some(Words(words)) = &filter.words {
+        rows = rows.filter(
+            sql::<Bool>("stack_template_words(name, display_name, description) @@ to_tsquery('simple', ")
+                .bind::<Text, _>(words)
+                .sql(")"),
+        );
+    }
+    if let Some(domain) = &filter.domain {
+        rows = rows.filter(t::domain.eq(domain));
+    }
+    rows = match &filter.label {
+        Some(Label { name, value: None }) => rows.filter(sql::<Bool>("labels ? ").bind::<Text, _>(name)),
+        Some(Label { name, value: Some(value) }) => {
+            rows.filter(sql::<Bool>("labels @> ").bind::<Jsonb, _>(json!({ name: value })))
+        }
+        None => rows,
+    };
+    Ok(rows.load(c).await?)
 }
 
 /// A template, whatever its status, with its newest active version.
@@ -42,6 +66,12 @@ pub(crate) async fn detail(c: &mut Conn, name: &Slug) -> Result<TemplateDetail> 
         .optional()?
         .ok_or_else(|| not_found(name.as_str()))?;
     Ok(TemplateDetail { template, latest_version })
+}
+
+/// The id of the template with this name.
+pub(crate) async fn id_of(c: &mut Conn, name: &Slug) -> Result<Uuid> {
+    let id = t::stack_templates.filter(t::name.eq(name)).select(t::id).first(c).await.optional()?;
+    id.ok_or_else(|| not_found(name.as_str()))
 }
 
 /// The name of the template with this id.

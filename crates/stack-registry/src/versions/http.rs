@@ -11,10 +11,12 @@ use serde_json::Value;
 use super::{
     model::{PublishVersion, StackVersion},
     ops, rules, store,
+    usage::{self as in_use, TemplateUsage},
 };
 use crate::{
     App,
     answer::{self, Changed, Listed, Made},
+    templates,
 };
 
 /// List all versions of a stack template by precedence, highest first.
@@ -45,6 +47,18 @@ pub(crate) async fn publish(app: Data<App>, path: Path<Slug>, command: Command<V
     let new = rules::read(&command.body)?;
     let published = ops::publish(&app, &command.ctx, &path.0, new).await?;
     answer::told(published, StatusCode::CREATED, |version| Made { id: version.id })
+}
+
+/// Tell how many stacks of how many platforms run each version of a template. For operators.
+#[utoipa::path(operation_id = "getStackTemplateUsage", responses(
+    (status = 200, body = TemplateUsage),
+    (status = 404, description = "There is no such template", body = ErrorEnvelope),
+))]
+#[get("/stacks/{name}/usage")]
+pub(crate) async fn usage(app: Data<App>, ctx: Ctx, path: Path<Slug>) -> HttpResult {
+    ctx.caller.require_operator()?;
+    let template = app.db.read(async |c| templates::store::id_of(c, &path.0).await).await?;
+    Ok(HttpResponse::Ok().json(in_use::ask(&app.registry, &ctx, template).await?))
 }
 
 /// Get a specific stack version.

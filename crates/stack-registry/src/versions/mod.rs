@@ -9,9 +9,16 @@ pub(crate) mod model;
 mod ops;
 mod rules;
 pub(crate) mod store;
+mod usage;
 
 use kit::http::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
-    config.service(http::list).service(http::publish).service(http::get).service(http::deprecate);
+    // A version's path last: those of the others also have its shape.
+    config
+        .service(http::list)
+        .service(http::publish)
+        .service(http::usage)
+        .service(http::get)
+        .service(http::deprecate);
 }

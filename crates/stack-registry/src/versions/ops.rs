@@ -21,18 +21,19 @@ pub(crate) async fn publish(
     app.db
         .tx("stack_version.publish", ctx, async |tx| {
             let c = tx.conn().await?;
-            if !new.depends_on().is_empty() {
+            let depends = !new.depends_on().is_empty();
+            if depends {
                 dependencies::hold(c).await?;
             }
             let template = templates::store::lock(c, name).await?;
             if template.status == TemplateStatus::Deprecated {
                 return Err(closed(name));
             }
-            let row = new.clone().into_row(template.id)?;
-            let circles = dependencies::circles(c, name, &row).await?;
-            if !circles.is_empty() {
-                return Err(Error::validation(circles));
+            let faults = if depends { dependencies::faults(c, name, &new).await? } else { Vec::new() };
+            if !faults.is_empty() {
+                return Err(Error::validation(faults));
             }
+            let row = new.clone().into_row(template.id)?;
             let taken = |constraint: &str| {
                 (constraint == "stack_versions_version").then(|| taken(name, &row.version))
             };

@@ -2,8 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, QueryResult, SelectableHelper,
+    BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension,
+    QueryDsl, QueryResult, SelectableHelper,
+    dsl::sql,
     query_builder::{QueryFragment, QueryId},
+    sql_types::{Bool, Jsonb, Nullable},
 };
 use diesel_async::RunQueryDsl;
 use domain::{Error, Result, Slug, Version, template::TemplateStatus};
@@ -57,18 +60,38 @@ pub(crate) async fn deprecate(c: &mut Conn, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// The update that makes a template tell its newest active version: the highest stable one, else the highest
-/// pre-release. Only right behind the statement that changed the versions, in a transaction that holds the template.
+/// The update that makes a template tell its newest active version, and that version's labels: the highest stable one,
+/// else the highest pre-release. Only right behind the statement that changed the versions, in a transaction that holds
+/// the template.
 pub(crate) fn refresh_latest(
     template: Uuid,
     now: DateTime<Utc>,
 ) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
-    let newest = v::stack_versions
-        .filter(v::template_id.eq(template))
-        .filter(v::status.eq(TemplateStatus::Active))
-        .order((v::stable.desc(), v::sort_key.desc()))
-        .select(v::version)
-        .single_value();
-    diesel::update(t::stack_templates.filter(t::id.eq(template)))
-        .set((t::latest_version.eq(newest), t::updated_at.eq(now)))
+    let newest = || {
+        v::stack_versions
+            .filter(v::template_id.eq(template))
+            .filter(sql::<Bool>("status = 'active'"))
+            .order((v::stable.desc(), v::sort_key.desc()))
+    };
+    let labels = sql::<Nullable<Jsonb>>("(stack_definition::jsonb) -> 'labels'");
+    diesel::update(t::stack_templates.filter(t::id.eq(template))).set((
+        t::latest_version.eq(newest().select(v::version).single_value()),
+        t::labels.eq(newest().select(labels).single_value()),
+        t::updated_at.eq(now),
+    ))
+}
+
+/// The active versions of the templates that have these names: of each template its status and a row for each version,
+/// or one without.
+pub(crate) async fn active_of(
+    c: &mut Conn,
+    names: &[&str],
+) -> Result<Vec<(Slug, TemplateStatus, Option<Version>)>> {
+    let active = v::template_id.eq(t::id).and(sql::<Bool>("stack_versions.status = 'active'"));
+    Ok(t::stack_templates
+        .left_join(v::stack_versions.on(active))
+        .filter(t::name.eq_any(names))
+        .select((t::name, t::status, v::version.nullable()))
+        .load(c)
+        .await?)
 }

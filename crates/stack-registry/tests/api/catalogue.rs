@@ -53,6 +53,24 @@ impl Catalogue {
         catalogue
     }
 
+    /// Publishes a version with labels.
+    pub(crate) async fn label(&self, name: &str, version: &str, labels: Value) {
+        let mut body = self::version(version);
+        body["stackDefinition"]["labels"] = labels;
+        self.try_publish(name, body).await.expect(201);
+    }
+
+    /// The names on the list of templates, in alphabetical order.
+    pub(crate) async fn names(&self, query: &str) -> Vec<String> {
+        let listed = self.get(&format!("/api/v1/stacks{query}")).await.expect(200);
+        let data = listed["data"].as_array().unwrap();
+        assert_eq!(listed["total"], data.len());
+        let mut names: Vec<String> =
+            data.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    }
+
     /// The id of a new template.
     pub(crate) async fn create(&self, name: &str) -> String {
         let made = self.post("/api/v1/stacks", template(name)).await.expect(201);

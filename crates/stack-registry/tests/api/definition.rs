@@ -31,6 +31,8 @@ fn whole() -> Value {
 #[tokio::test]
 async fn a_definition_is_kept_whole_as_canonical_text() {
     let catalogue = Catalogue::with_shop().await;
+    catalogue.create("auth").await;
+    catalogue.publish("auth", "1.5.0").await;
     let mut body = version("1.0.0");
     body["stackDefinition"] = whole();
     catalogue.try_publish("shop", body.clone()).await.expect(201);

@@ -18,7 +18,11 @@ mod grpc;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod search;
+#[cfg(test)]
 mod templates;
+#[cfg(test)]
+mod usage;
 #[cfg(test)]
 mod versions;
 #[cfg(test)]

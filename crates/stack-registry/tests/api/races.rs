@@ -1,5 +1,9 @@
 //! Many at once.
 
+use std::{cell::Cell, collections::HashSet};
+
+use diesel::{QueryableByName, sql_query, sql_types};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -49,6 +53,77 @@ async fn the_latest_is_right_while_others_deprecate() {
     assert_eq!(listed.len(), 32);
     assert_eq!(catalogue.latest("shop").await, newest(&listed));
     assert_eq!(catalogue.latest("shop").await.as_deref(), Some("1.19.0-rc.1"));
+}
+
+#[derive(QueryableByName)]
+struct Moment {
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
+    latest: Option<String>,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Jsonb>)]
+    labels: Option<Value>,
+    #[diesel(sql_type = sql_types::Jsonb)]
+    versions: Value,
+}
+
+/// What the template says and what is so, at one moment.
+async fn look(c: &mut AsyncPgConnection) -> usize {
+    let sql = "SELECT t.latest_version AS latest, t.labels, coalesce(( \
+                   SELECT jsonb_agg(jsonb_build_object('version', v.version, 'status', v.status)) \
+                   FROM stack_versions v WHERE v.template_id = t.id), '[]') AS versions FROM stack_templates t";
+    let moment: Moment = sql_query(sql).get_result(c).await.unwrap();
+    let versions = moment.versions.as_array().unwrap();
+    assert_eq!(moment.latest, newest(versions), "{versions:?}");
+    let labels = moment.latest.map(|latest| json!({ "of": latest }));
+    assert_eq!(moment.labels, labels, "labels are those of the latest");
+    versions.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_latest_is_right_at_every_moment() {
+    let catalogue = Catalogue::with_shop().await;
+    let done = Cell::new(false);
+    let work = async {
+        let worker = async |n: usize| {
+            // Each publishes three, and deprecates the first of them.
+            for (step, pre) in ["", "", "-rc.1"].into_iter().enumerate() {
+                let version = format!("{}.{}.{step}{pre}", n % 5, n * 13 % 32);
+                catalogue.label("shop", &version, json!({ "of": version })).await;
+                if step == 1 {
+                    catalogue.deprecate("shop", &format!("{}.{}.0", n % 5, n * 13 % 32)).await;
+                }
+            }
+        };
+        join_all((0..32).map(worker)).await;
+        done.set(true);
+    };
+    let in_the_database = async {
+        let (mut c, mut seen) = (catalogue.db.connect().await, HashSet::new());
+        while !done.get() {
+            seen.insert(look(&mut c).await);
+        }
+        look(&mut c).await;
+        seen.len()
+    };
+    let over_http = async {
+        let mut looked = 0;
+        while !done.get() {
+            let detail = catalogue.detail("shop").await;
+            assert_eq!(
+                detail["template"]["latest_version"],
+                *detail.pointer("/latestVersion/version").unwrap_or(&Value::Null)
+            );
+            assert_ne!(detail.pointer("/latestVersion/status"), Some(&json!("deprecated")));
+            looked += 1;
+        }
+        looked
+    };
+    let ((), moments, looked) = tokio::join!(work, in_the_database, over_http);
+    assert!(moments > 20 && looked > 5, "{moments} {looked}");
+    let listed = catalogue.versions("shop").await;
+    assert_eq!(listed.len(), 96);
+    assert_eq!(listed.iter().filter(|one| one["status"] == "deprecated").count(), 32);
+    assert_eq!(catalogue.latest("shop").await, newest(&listed));
+    assert_eq!(catalogue.latest("shop").await.as_deref(), Some("4.25.1"));
 }
 
 #[tokio::test]

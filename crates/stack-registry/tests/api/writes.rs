@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::catalogue::{Catalogue, template, version};
+use crate::catalogue::{Catalogue, fault_paths, template, version};
 
 /// Every write of the API, on a catalogue that has `shop` with 1.0.0: method, path, body, status.
 fn writes() -> Vec<(Method, &'static str, Value, u16)> {
@@ -30,8 +30,12 @@ async fn all(catalogue: &Catalogue) -> Value {
     json!([
         catalogue.get("/api/v1/stacks").await.body,
         catalogue.versions("shop").await,
+        catalogue.detail("shop").await,
+        catalogue.count("stack_templates WHERE labels IS NOT NULL").await,
         catalogue.count("audit_log").await,
         catalogue.count("outbox").await,
+        catalogue.count("counters").await,
+        catalogue.count("(SELECT 1 FROM counters, generate_series(1, n)) added").await,
     ])
 }
 
@@ -48,6 +52,14 @@ async fn a_dry_run_keeps_nothing() {
     }
     assert_eq!(all(&catalogue).await, before);
     assert_eq!(catalogue.count("idempotency_keys").await, 0);
+    let mut nowhere = version("2.0.0");
+    nowhere["stackDefinition"]["dependsOn"] = json!([{ "template": "gone", "versionRange": "*" }]);
+    nowhere["stackDefinition"]["labels"] = json!({ "tier": "gold" });
+    let refused = catalogue.post("/api/v1/stacks/shop/versions?dryRun=true", nowhere.clone()).await;
+    assert_eq!(fault_paths(refused), ["/stackDefinition/dependsOn/0/template"]);
+    nowhere["stackDefinition"]["dependsOn"] = json!([]);
+    catalogue.post("/api/v1/stacks/shop/versions?dryRun=true", nowhere).await.expect(201);
+    assert_eq!(all(&catalogue).await, before, "neither the latest version nor its labels");
     catalogue
         .post("/api/v1/stacks/shop/versions?dryRun=true", version("1.0.0"))
         .await

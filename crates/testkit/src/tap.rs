@@ -6,27 +6,30 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use testkit::TestDb;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 use url::Url;
 
+use crate::TestDb;
+
 /// One statement that was run.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    pub(crate) statement: String,
-    pub(crate) root: Value,
+pub struct Plan {
+    /// Its text.
+    pub statement: String,
+    /// What feeds the answer, as the server tells it.
+    pub root: Value,
 }
 
 /// What was heard so far.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tap(Arc<Mutex<Vec<Plan>>>);
+pub struct Tap(Arc<Mutex<Vec<Plan>>>);
 
 impl Tap {
     /// Taps what the serving role sends; answers also the URL that leads through the tap.
-    pub(crate) async fn on(db: &TestDb) -> (Self, String) {
+    pub async fn on(db: &TestDb) -> (Self, String) {
         for (setting, value) in [
             ("session_preload_libraries", "auto_explain"),
             ("auto_explain.log_min_duration", "0"),
@@ -36,15 +39,15 @@ impl Tap {
         ] {
             db.set(setting, value).await;
         }
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut url = Url::parse(&db.app_url).unwrap();
-        let server = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
-        url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a tap");
+        let mut url = Url::parse(&db.app_url).expect("a tap");
+        let server = format!("{}:{}", url.host_str().expect("a tap"), url.port().expect("a tap"));
+        url.set_port(Some(listener.local_addr().expect("a tap").port())).expect("a tap");
         let tap = Self::default();
         let heard = tap.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let server = TcpStream::connect(&server).await.unwrap();
+                let server = TcpStream::connect(&server).await.expect("a tap");
                 tokio::spawn(heard.clone().pass(client, server));
             }
         });
@@ -52,13 +55,13 @@ impl Tap {
     }
 
     /// What was heard since it was last asked.
-    pub(crate) fn take(&self) -> Vec<Plan> {
-        std::mem::take(&mut *self.0.lock().unwrap())
+    pub fn take(&self) -> Vec<Plan> {
+        std::mem::take(&mut *self.0.lock().expect("the tap"))
     }
 
     async fn pass(self, client: TcpStream, server: TcpStream) {
-        client.set_nodelay(true).unwrap();
-        server.set_nodelay(true).unwrap();
+        client.set_nodelay(true).expect("a tap");
+        server.set_nodelay(true).expect("a tap");
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
         let forth = async {
@@ -82,7 +85,7 @@ impl Tap {
     /// Takes whole messages off: a byte that says what it is, and a length that counts itself.
     fn hear(&self, heard: &mut Vec<u8>) {
         while heard.len() >= 5 {
-            let length = u32::from_be_bytes(heard[1..5].try_into().unwrap()) as usize + 1;
+            let length = u32::from_be_bytes(heard[1..5].try_into().expect("a tap")) as usize + 1;
             if heard.len() < length {
                 return;
             }
@@ -98,15 +101,15 @@ impl Tap {
         let text = fields.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(b"M"));
         let text = String::from_utf8_lossy(text.unwrap_or_default());
         let Some((_, plan)) = text.split_once("plan:\n") else { return };
-        let mut told: Value = serde_json::from_str(plan).unwrap();
+        let mut told: Value = serde_json::from_str(plan).expect("a tap");
         let statement = told["Query Text"].as_str().unwrap_or_default().to_owned();
-        self.0.lock().unwrap().push(Plan { statement, root: told["Plan"].take() });
+        self.0.lock().expect("the tap").push(Plan { statement, root: told["Plan"].take() });
     }
 }
 
 impl Plan {
     /// The nodes, each after the one that it feeds.
-    pub(crate) fn nodes(&self) -> Vec<&Value> {
+    pub fn nodes(&self) -> Vec<&Value> {
         let mut nodes = vec![&self.root];
         let mut at = 0;
         while let Some(node) = nodes.get(at) {
@@ -117,7 +120,7 @@ impl Plan {
     }
 
     /// The indexes that it goes through.
-    pub(crate) fn indexes(&self) -> Vec<&str> {
+    pub fn indexes(&self) -> Vec<&str> {
         self.nodes().into_iter().filter_map(|node| node["Index Name"].as_str()).collect()
     }
 }

@@ -1,0 +1,1 @@
+DROP INDEX stacks_template;

@@ -1,0 +1,16 @@
+-- The labels of the version that is the latest: kept by whoever changes which one that is.
+ALTER TABLE stack_templates ADD COLUMN labels jsonb;
+UPDATE stack_templates t SET labels = (v.stack_definition::jsonb) -> 'labels'
+FROM stack_versions v WHERE v.template_id = t.id AND v.version = t.latest_version;
+
+-- What a template can be found by. Signs part words, so that no word is taken for an address or a path.
+CREATE FUNCTION stack_template_words(name text, display_name text, description text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN to_tsvector('simple'::regconfig, translate(name || ' ' || display_name || ' ' || description,
+        '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~', repeat(' ', 32)));
+
+CREATE INDEX stack_templates_words ON stack_templates
+    USING gin (stack_template_words(name, display_name, description)) WHERE status = 'active';
+CREATE INDEX stack_templates_labels ON stack_templates USING gin (labels) WHERE status = 'active';
+CREATE INDEX stack_templates_newest_by_domain ON stack_templates (domain, created_at DESC, id DESC)
+    WHERE status = 'active' AND domain IS NOT NULL;

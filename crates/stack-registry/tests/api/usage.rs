@@ -1,0 +1,89 @@
+//! How much a template is in use, asked of a real registry.
+
+use std::net::TcpListener;
+
+use registry::Registry;
+use serde_json::{Value, json};
+use stack_registry::StackRegistry;
+use testkit::{Keys, TestDb, TestService};
+
+use crate::catalogue::{template, version};
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port()
+}
+
+/// A stack registry, and a registry that know each other.
+async fn both() -> (TestService, TestService) {
+    let (keys, port) = (Keys::new(), free_port());
+    let set = json!({ "service": { "registry": { "url": format!("http://127.0.0.1:{port}") } } });
+    let db = TestDb::of::<StackRegistry>().await;
+    let catalogue = TestService::start_on::<StackRegistry>(db, keys.clone(), set).await;
+    let peer = json!({ "url": format!("http://{}", catalogue.grpc) });
+    let set = json!({
+        "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": { "stack_registry": peer },
+    });
+    let registry = TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys, set).await;
+    (catalogue, registry)
+}
+
+async fn platform(registry: &TestService, slug: &str) -> String {
+    let made = registry.post("/api/v1/platforms", json!({ "name": slug, "slug": slug })).await.expect(201);
+    format!("/api/v1/platforms/{}", made["id"].as_str().unwrap())
+}
+
+async fn stack(registry: &TestService, platform: &str, slug: &str) {
+    let body = json!({ "name": slug, "slug": slug, "type": "tenant" });
+    let tenant = registry.post(&format!("{platform}/entities"), body).await.expect(201);
+    let body = json!({ "tenantId": tenant["id"], "name": "main", "templateId": "shop" });
+    registry.post(&format!("{platform}/stacks"), body).await.expect(201);
+}
+
+#[tokio::test]
+async fn stacks_and_platforms_of_each_version() {
+    let (catalogue, registry) = both().await;
+    catalogue.post("/api/v1/stacks", template("shop")).await.expect(201);
+    let usage = async || catalogue.get("/api/v1/stacks/shop/usage").await;
+    let nothing = json!({ "data": [], "total": 0, "stacks": 0, "platforms": 0 });
+    assert_eq!(usage().await.expect(200), nothing);
+    let (one, other) = (platform(&registry, "one").await, platform(&registry, "other").await);
+    for (published, of_one, of_other) in [("1.9.0", 2, 0), ("1.10.0", 1, 1)] {
+        catalogue.post("/api/v1/stacks/shop/versions", version(published)).await.expect(201);
+        let slug = |n: i32| format!("t{}-{n}", published.replace('.', "-"));
+        for n in 0..of_one {
+            stack(&registry, &one, &slug(n)).await;
+        }
+        for n in 0..of_other {
+            stack(&registry, &other, &slug(n)).await;
+        }
+    }
+    let expected = json!({
+        "data": [
+            { "version": "1.10.0", "stacks": 2, "platforms": 2 },
+            { "version": "1.9.0", "stacks": 2, "platforms": 1 },
+        ],
+        "total": 2, "stacks": 4, "platforms": 2,
+    });
+    assert_eq!(usage().await.expect(200), expected);
+
+    registry.stop().await;
+    usage().await.expect_error(503, "SERVICE_UNAVAILABLE");
+    catalogue.get("/api/v1/stacks/gone/usage").await.expect_error(404, "NOT_FOUND");
+    let ready = catalogue.get("/ready").await;
+    assert_eq!((ready.status.as_u16(), &ready.body["checks"]["database"]), (200, &json!("ok")));
+    assert_ne!(ready.body["checks"]["registry"], Value::from("ok"));
+}
+
+#[tokio::test]
+async fn the_format_is_told_with_a_tag() {
+    let catalogue = TestService::start::<StackRegistry>().await;
+    for (path, schema) in [
+        (stack_definition::DEFINITION_SCHEMA_PATH, stack_definition::definition_schema()),
+        (stack_definition::MANIFEST_SCHEMA_PATH, stack_definition::manifest_schema()),
+    ] {
+        let read = catalogue.get(path).await;
+        let tag = [("If-None-Match", read.header("etag").unwrap())];
+        assert_eq!(catalogue.send(reqwest::Method::GET, path, &Value::Null, &tag).await.status, 304);
+        assert_eq!(read.expect(200), schema);
+    }
+}
