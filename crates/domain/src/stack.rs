@@ -107,10 +107,7 @@ mod tests {
                         let error = got.unwrap_err();
                         assert_eq!(error.kind(), Kind::InvalidTransition);
                         assert_eq!(error.details()["from"], from.as_str());
-                        assert_eq!(
-                            error.details()["allowed"],
-                            serde_json::to_value(from.allowed()).unwrap()
-                        );
+                        assert_eq!(error.details()["allowed"], serde_json::to_value(from.allowed()).unwrap());
                     }
                 }
             }

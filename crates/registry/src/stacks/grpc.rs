@@ -7,7 +7,8 @@ use rpc::{
     registry::{
         BeginStackJobRequest, BeginStackJobResponse, ClearPlatformRequest, ClearPlatformResponse,
         EndStackJobRequest, EndStackJobResponse, EnsureStackRequest, EnsureStackResponse, GetStackRequest,
-        GetStackResponse, RemoveStacksRequest, RemoveStacksResponse, StackJob, StackService, TemplateUsageRequest, TemplateUsageResponse, VersionUsage,
+        GetStackResponse, RemoveStacksRequest, RemoveStacksResponse, StackJob, StackService,
+        TemplateUsageRequest, TemplateUsageResponse, VersionUsage,
     },
     required,
 };

@@ -221,6 +221,9 @@ pub(super) async fn sharers(mut c: &Conn, scope: &PlatformScope, stack: &Stack) 
     .bind::<t::Text, _>(&stack.id)
     .bind::<t::Text, _>(&stack.tenant_id)
     .load(&mut c)
+    .await?)
+}
+
 /// How many stacks of how many platforms run each version of a template, and any of them.
 pub(crate) async fn usage(c: &mut Conn, _: &Scope, template: &Name) -> Result<Vec<Usage>> {
     Ok(sql_query(

@@ -7,7 +7,9 @@ use registry::Registry;
 use serde_json::json;
 use testkit::TestDb;
 
-use crate::{tap::Tap, world::World};
+use testkit::tap::Tap;
+
+use crate::world::World;
 
 /// A statement without what differs from one call to the next: values, however they are written, and their types.
 fn shape(statement: &str) -> String {
