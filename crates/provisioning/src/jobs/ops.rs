@@ -1,6 +1,9 @@
 //! What can be done with jobs.
 
-use domain::{Error, Kind, PlatformId, Result, job::JobType};
+use domain::{
+    Error, Kind, PlatformId, Result,
+    job::{JobStatus, JobType},
+};
 use kit::{Done, Record, WriteCtx};
 use saga::{NewSaga, Snapshot};
 use serde_json::Value;
@@ -87,8 +90,14 @@ pub(crate) async fn resume(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<J
     change(app, ctx, id, "job.resumed", refusal, async |c| saga::resume(c, id).await).await
 }
 
-/// Ends a job that stopped, as it stands.
+/// Ends a job that stopped, as it stands. The registry is told first: what waits for the job can be asked for again.
 pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid, why: &str) -> Result<Done<Job>> {
+    ctx.ctx.caller.require_operator()?;
+    let job = get(app, id).await?;
+    if job.status == JobStatus::Failed && !ctx.dry_run {
+        ctx.check_match(&job)?;
+        steps::give_up(app, &ctx.ctx, &job, why).await?;
+    }
     let refusal = "only a FAILED job can be discarded";
     change(app, ctx, id, "job.discarded", refusal, async |c| saga::discard(c, id, why).await).await
 }

@@ -9,11 +9,13 @@ pub(crate) mod stack;
 mod turn;
 
 use domain::{Error, Kind, Result, job::JobType};
+use kit::Ctx;
 use saga::Definition;
 use serde_json::Value;
 
 use crate::{
     App,
+    jobs::model::Job,
     providers::{ErrorKind, ProviderError},
 };
 
@@ -54,6 +56,18 @@ pub(crate) fn check_input(kind: JobType, input: &Value) -> Result<()> {
         JobType::ActivateStack => kit::check::value::<stack::Activate>(input.clone()).map(drop),
         JobType::DeactivateStack => kit::check::value::<stack::Deactivate>(input.clone()).map(drop),
         JobType::DeprovisionPlatform => Ok(()),
+    }
+}
+
+/// Tells the registry that nothing more will come of a job, where something of it waits for the job.
+///
+/// # Errors
+/// When the registry cannot be told.
+pub(crate) async fn give_up(app: &App, ctx: &Ctx, job: &Job, why: &str) -> Result<()> {
+    match job.r#type {
+        JobType::ActivateFeature | JobType::DeactivateFeature => feature::give_up(app, ctx, job, why).await,
+        JobType::ActivateStack => stack::give_up(app, ctx, job, why).await,
+        JobType::DeactivateStack | JobType::ProvisionPlatform | JobType::DeprovisionPlatform => Ok(()),
     }
 }
 

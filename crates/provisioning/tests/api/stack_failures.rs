@@ -1,11 +1,14 @@
 //! Jobs for stacks whose steps fail, are done twice, or are cut off. Throughout, the manifest shows one whole version.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use diesel_async::SimpleAsyncConnection;
+use provisioning::providers::{ResourceKind, fake::Operation};
 use saga::{Interpose, Point, Verdict};
 use serde_json::{Value, json};
 
 use crate::{
+    jobs::refuse,
     shop::{broken, troubled},
     stacks::{Mall, NEXT, OLD, owned},
 };
@@ -117,4 +120,37 @@ async fn an_undo_that_dies_is_succeeded() {
         stack.active("1.0.0").await;
         stack.assert_is("1.0.0", step).await;
     }
+}
+
+/// What can go neither on nor back keeps its stack waiting until a person gives it up.
+#[tokio::test]
+async fn one_whose_job_is_discarded_can_be_asked_for_again() {
+    let (trouble, interpose) = troubled();
+    let mall = Mall::start(Some(interpose)).await;
+    let stack = mall.stack("stuck").await;
+    stack.active("1.0.0").await;
+    *trouble.lock().unwrap() = Some(("switch", false, Point::AfterIntent, broken));
+    mall.system.provider.follow([refuse(ResourceKind::Worker, Operation::Destroy)]).await.unwrap();
+    let job = stack.upgrade(NEXT).await;
+    let mut database = mall.system.provisioning.db.connect().await;
+    let path = format!("/api/v1/provision/jobs/{job}");
+    while mall.system.provisioning.get(&path).await.body["status"] != "FAILED" {
+        // As if time had passed: all its pauses are over, and so are all its tries but one.
+        let sql = "UPDATE sagas SET next_run_at = now() WHERE status = 'undoing'; \
+                   UPDATE saga_steps SET undo_attempts = 19 WHERE undo_attempts BETWEEN 1 AND 18";
+        database.batch_execute(sql).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        (stack.get().await["status"].clone(), stack.shown().await),
+        (json!("provisioning"), owned(&OLD))
+    );
+    *trouble.lock().unwrap() = None;
+    mall.system.provider.follow([]).await.unwrap();
+    mall.system.provisioning.post(&format!("{path}/discard"), json!({})).await.expect(200);
+    let now = stack.active("1.0.0").await;
+    assert!(now["error"].as_str().unwrap().contains("discarded by operator"), "{now}");
+    stack.upgrade(NEXT).await;
+    stack.active(NEXT).await;
+    stack.assert_is(NEXT, "asked for again").await;
 }

@@ -5,9 +5,7 @@ use std::{fs, path::Path};
 use regex::Regex;
 use registry::Registry;
 use serde_json::json;
-use testkit::TestDb;
-
-use testkit::tap::Tap;
+use testkit::{TestDb, tap::Tap};
 
 use crate::world::World;
 

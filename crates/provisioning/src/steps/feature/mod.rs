@@ -13,7 +13,7 @@ use domain::{
     job::JobType,
     resource::{Environment, ResourceType},
 };
-use kit::grpc::PeerCall;
+use kit::{Ctx, grpc::PeerCall};
 use rpc::registry::{
     BeginFeatureJobRequest, BeginFeatureJobResponse, EndFeatureJobRequest, FeatureJob,
     registry_client::RegistryClient,
@@ -21,9 +21,10 @@ use rpc::registry::{
 use saga::{Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::turn;
-use crate::App;
+use crate::{App, jobs::model::Job};
 
 /// What a job that activates is told.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -115,13 +116,13 @@ impl Asked {
         thing(&cx.subject, &self.feature_id, self.environment)
     }
 
-    fn job(self, cx: &StepCx, kind: JobType) -> FeatureJob {
+    fn job(self, platform: &str, id: Uuid, kind: JobType) -> FeatureJob {
         FeatureJob {
-            platform_id: cx.subject.clone(),
+            platform_id: platform.to_owned(),
             entity_id: self.entity_id.to_string(),
             feature_id: self.feature_id.to_string(),
             environment: self.environment.to_string(),
-            job_id: cx.saga_id.to_string(),
+            job_id: id.to_string(),
             r#type: kind.to_string(),
             feature_version: self.feature_version.map(|version| version.to_string()),
         }
@@ -145,7 +146,7 @@ impl Step<App> for Begin {
             let on = "another job for the same feature".to_owned();
             return Ok(Progress::Waiting { on, ask_again: turn::patience(cx) });
         }
-        let message = BeginFeatureJobRequest { job: Some(asked.job(cx, self.0)) };
+        let message = BeginFeatureJobRequest { job: Some(asked.job(&cx.subject, cx.saga_id, self.0)) };
         let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
         let answer = RegistryClient::new(app.registry.channel()).begin_feature_job(request).await;
         let said = app.registry.answer(answer)?;
@@ -176,11 +177,25 @@ impl Step<App> for Begin {
 
 /// Tells the registry how the job ended.
 async fn end(app: &App, cx: &StepCx, kind: JobType, told: EndFeatureJobRequest) -> Result<()> {
-    let job = cx.input::<Asked>()?.job(cx, kind);
-    let message = EndFeatureJobRequest { job: Some(job), ..told };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    let job = cx.input::<Asked>()?.job(&cx.subject, cx.saga_id, kind);
+    tell(app, &cx.ctx, EndFeatureJobRequest { job: Some(job), ..told }).await
+}
+
+async fn tell(app: &App, ctx: &Ctx, message: EndFeatureJobRequest) -> Result<()> {
+    let request = app.registry.request(ctx, PeerCall::default(), message)?;
     app.registry.answer(RegistryClient::new(app.registry.channel()).end_feature_job(request).await)?;
     Ok(())
+}
+
+/// Tells the registry that nothing more will come of a job.
+pub(super) async fn give_up(app: &App, ctx: &Ctx, job: &Job, why: &str) -> Result<()> {
+    let asked: Asked = serde_json::from_value(job.input.clone()).map_err(Error::internal)?;
+    let told = EndFeatureJobRequest {
+        job: Some(asked.job(job.platform_id.as_str(), job.id, job.r#type)),
+        error: Some(why.to_owned()),
+        ..EndFeatureJobRequest::default()
+    };
+    tell(app, ctx, told).await
 }
 
 pub(super) fn platform(cx: &StepCx) -> Result<PlatformId> {

@@ -14,7 +14,7 @@ use domain::{
     job::JobType,
     resource::{Environment, ResourceType},
 };
-use kit::grpc::PeerCall;
+use kit::{Ctx, grpc::PeerCall};
 use rpc::registry::{
     BeginStackJobRequest, BeginStackJobResponse, EndStackJobRequest, StackJob, StackService,
     registry_client::RegistryClient,
@@ -22,13 +22,14 @@ use rpc::registry::{
 use saga::{Progress, StepCx};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{
     feature, made,
     service::{Service, Site},
     turn,
 };
-use crate::App;
+use crate::{App, jobs::model::Job};
 
 /// Stacks run in production alone.
 const ENVIRONMENT: Environment = Environment::Prod;
@@ -88,11 +89,11 @@ impl Asked {
         format!("{}/stack/{}", cx.subject, self.stack_id)
     }
 
-    fn job(&self, cx: &StepCx, kind: JobType) -> StackJob {
+    fn job(&self, platform: &str, id: Uuid, kind: JobType) -> StackJob {
         StackJob {
-            platform_id: cx.subject.clone(),
+            platform_id: platform.to_owned(),
             stack_id: self.stack_id.to_string(),
-            job_id: cx.saga_id.to_string(),
+            job_id: id.to_string(),
             r#type: kind.to_string(),
         }
     }
@@ -117,7 +118,7 @@ async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress> {
         let on = "another job for the same stack".to_owned();
         return Ok(Progress::Waiting { on, ask_again: turn::patience(cx) });
     }
-    let message = BeginStackJobRequest { job: Some(asked.job(cx, kind)) };
+    let message = BeginStackJobRequest { job: Some(asked.job(&cx.subject, cx.saga_id, kind)) };
     let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
     let answer = RegistryClient::new(app.registry.channel()).begin_stack_job(request).await;
     let said: BeginStackJobResponse = app.registry.answer(answer)?;
@@ -148,10 +149,25 @@ async fn take_turns(app: &App, cx: &StepCx, features: &BTreeSet<String>) -> Resu
 
 /// Tells the registry how the job ended.
 async fn end(app: &App, cx: &StepCx, kind: JobType, told: EndStackJobRequest) -> Result<()> {
-    let message = EndStackJobRequest { job: Some(Asked::of(cx)?.job(cx, kind)), ..told };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
+    let job = Asked::of(cx)?.job(&cx.subject, cx.saga_id, kind);
+    tell(app, &cx.ctx, EndStackJobRequest { job: Some(job), ..told }).await
+}
+
+async fn tell(app: &App, ctx: &Ctx, message: EndStackJobRequest) -> Result<()> {
+    let request = app.registry.request(ctx, PeerCall::default(), message)?;
     app.registry.answer(RegistryClient::new(app.registry.channel()).end_stack_job(request).await)?;
     Ok(())
+}
+
+/// Tells the registry that nothing more will come of a job.
+pub(super) async fn give_up(app: &App, ctx: &Ctx, job: &Job, why: &str) -> Result<()> {
+    let asked: Asked = serde_json::from_value(job.input.clone()).map_err(Error::internal)?;
+    let told = EndStackJobRequest {
+        job: Some(asked.job(job.platform_id.as_str(), job.id, job.r#type)),
+        error: Some(why.to_owned()),
+        ..EndStackJobRequest::default()
+    };
+    tell(app, ctx, told).await
 }
 
 /// What a job for a stack works on.
