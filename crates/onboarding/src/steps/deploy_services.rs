@@ -128,7 +128,7 @@ async fn remove_stacks(app: &App, cx: &StepCx) -> Result<()> {
         tokio::time::sleep(ASK_AGAIN).await;
     }
     let message = format!("the jobs {} that take stacks down have not ended", jobs.join(", "));
-    Err(Error::new(Kind::ServiceUnavailable, message))
+    Err(Error::new(Kind::Upstream, message))
 }
 
 async fn is_done(app: &App, cx: &StepCx, job: &str) -> Result<bool> {

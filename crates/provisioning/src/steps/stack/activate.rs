@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{Error, Result, job::JobType, resource::ResourceType};
+use domain::{Error, Kind, Result, job::JobType, resource::ResourceType};
 use rpc::registry::{EndStackJobRequest, ServedFeature};
 use saga::{Definition, OnFailure, Progress, Step, StepCx};
 
@@ -248,8 +248,10 @@ impl Step<App> for Cleanup {
                 service.destroy_worker().await
             };
             let taken = tokio::time::timeout(CLEANUP, take_away).await;
-            match taken.unwrap_or_else(|late| Err(Error::unavailable("The provider", late))) {
+            match taken.unwrap_or_else(|late| Err(Error::new(Kind::Upstream, "The provider hangs").context(late))) {
                 Ok(()) => {}
+                // An outage costs no tries.
+                Err(error) if error.kind() == Kind::ServiceUnavailable => return Err(error),
                 Err(error) if error.kind().is_transient() && cx.attempt < self.policy().attempts => {
                     return Err(error);
                 }
