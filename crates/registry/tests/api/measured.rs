@@ -5,9 +5,9 @@ use std::{fs, path::Path};
 use regex::Regex;
 use registry::Registry;
 use serde_json::json;
-use testkit::TestDb;
+use testkit::{TestDb, tap::Tap};
 
-use crate::{tap::Tap, world::World};
+use crate::world::World;
 
 /// A statement without what differs from one call to the next: values, however they are written, and their types.
 fn shape(statement: &str) -> String {
