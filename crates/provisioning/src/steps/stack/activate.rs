@@ -248,7 +248,9 @@ impl Step<App> for Cleanup {
                 service.destroy_worker().await
             };
             let taken = tokio::time::timeout(CLEANUP, take_away).await;
-            match taken.unwrap_or_else(|late| Err(Error::new(Kind::Upstream, "The provider hangs").context(late))) {
+            match taken
+                .unwrap_or_else(|late| Err(Error::new(Kind::Upstream, "The provider hangs").context(late)))
+            {
                 Ok(()) => {}
                 // An outage costs no tries.
                 Err(error) if error.kind() == Kind::ServiceUnavailable => return Err(error),
