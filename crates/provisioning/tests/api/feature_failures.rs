@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use diesel_async::SimpleAsyncConnection;
 use provisioning::providers::{ResourceKind, fake::Operation};
 use saga::{Interpose, Point, Verdict};
 use serde_json::{Value, json};
@@ -167,4 +168,36 @@ async fn cancelled_at_whatever_moment_it_fails_and_leaves_nothing() {
         shop.assert_nothing_left(&pause.to_string()).await;
         assert_eq!(shop.builds().await, ["failed"]);
     }
+}
+
+/// What can go neither on nor back keeps its activation waiting until a person gives the job up.
+#[tokio::test]
+async fn one_whose_job_is_discarded_can_be_asked_for_again() {
+    let (trouble, interpose) = troubled();
+    let system = Registered::start().await.provision(Some(interpose)).await;
+    let shop = Shop::new(&system, "stuck").await;
+    *trouble.lock().unwrap() = Some(("dns", false, Point::AfterEffect, broken));
+    system.provider.follow([refuse(ResourceKind::Worker, Operation::Destroy)]).await.unwrap();
+    let job = shop.activate("1.0.0").await;
+    let mut database = system.provisioning.db.connect().await;
+    let path = format!("/api/v1/provision/jobs/{job}");
+    while system.provisioning.get(&path).await.body["status"] != "FAILED" {
+        // As if time had passed: all its pauses are over, and so are all its tries but one.
+        let sql = "UPDATE sagas SET next_run_at = now() WHERE status = 'undoing'; \
+                   UPDATE saga_steps SET undo_attempts = 19 WHERE undo_attempts BETWEEN 1 AND 18";
+        database.batch_execute(sql).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    shop.when(&["provisioning"]).await;
+    *trouble.lock().unwrap() = None;
+    system.provider.follow([]).await.unwrap();
+    let tried = system.provisioning.post(&format!("{path}/discard?dryRun=true"), json!({})).await;
+    tried.expect(200);
+    shop.when(&["provisioning"]).await;
+    system.provisioning.post(&format!("{path}/discard"), json!({})).await.expect(200);
+    let now = shop.when(&["failed"]).await;
+    assert!(now["error"].as_str().unwrap().contains("discarded by operator"), "{now}");
+    shop.activate("1.0.0").await;
+    shop.active("1.0.0").await;
+    shop.assert_whole("asked for again").await;
 }

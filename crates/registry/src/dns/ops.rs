@@ -12,7 +12,7 @@ use super::{
 use crate::{
     App,
     domains::{self, model::CustomDomain},
-    platforms, resources,
+    platforms, resources, stacks,
 };
 
 /// Makes a record.
@@ -25,7 +25,11 @@ pub(crate) async fn create(
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
         .tx("dns_record.create", ctx, async |tx| {
-            platforms::ops::hold(tx.conn().await?, ctx, &scope).await?;
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            if new.stack_id != StackId::default_stack() {
+                stacks::store::hold(c, &scope, &new.stack_id).await?;
+            }
             insert(tx, &scope, new.clone()).await
         })
         .await

@@ -1,6 +1,6 @@
 //! What can be done with resources.
 
-use domain::{EntityId, Error, Kind, PlatformId, Result, resource::ResourceStatus};
+use domain::{EntityId, Error, Kind, PlatformId, Result, StackId, resource::ResourceStatus};
 use kit::{
     Done, PlatformScope, Record, WriteCtx,
     db::{Conn, Tx},
@@ -11,7 +11,7 @@ use super::{
     model::{Change, NewResource, Resource},
     store,
 };
-use crate::{App, entities, platforms};
+use crate::{App, entities, platforms, stacks};
 
 /// Whether the id stands for the platform as a whole rather than for one of its entities.
 pub(crate) fn is_platform(scope: &PlatformScope, entity: &EntityId) -> bool {
@@ -28,7 +28,15 @@ pub(crate) async fn register(
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
         .tx("resource.register", ctx, async |tx| {
-            platforms::ops::hold(tx.conn().await?, ctx, &scope).await?;
+            let c = tx.conn().await?;
+            platforms::ops::hold(c, ctx, &scope).await?;
+            // The constraint does not know of stacks that are deleted.
+            if new.stack_id != StackId::default_stack() {
+                stacks::store::hold(c, &scope, &new.stack_id).await.map_err(|error| match error.kind() {
+                    Kind::NotFound => no_stack(),
+                    _ => error,
+                })?;
+            }
             insert(tx, &scope, new.clone()).await
         })
         .await
@@ -166,9 +174,13 @@ async fn hold_owner(c: &mut Conn, scope: &PlatformScope, entity: &EntityId) -> R
 fn meaning(constraint: &str, row: &Resource) -> Option<Error> {
     match constraint {
         "resources_cf_name_live" => Some(taken(row)),
-        "resources_stack" => Some(Error::invalid("stackId", "must be a stack of the platform, or 'default'")),
+        "resources_stack" => Some(no_stack()),
         _ => None,
     }
+}
+
+fn no_stack() -> Error {
+    Error::invalid("stackId", "must be a stack of the platform, or 'default'")
 }
 
 fn taken(row: &Resource) -> Error {

@@ -228,12 +228,14 @@ impl End<'_> {
         let template = template_of(stack)?;
         let version = after.template_version.clone().ok_or_else(|| Error::internal("no version"))?;
         let known = kept(tx, template, &version).await?;
-        let rows = features::store::of_stack(tx.conn().await?, self.scope, &stack.id).await?;
-        let own = rows
-            .into_iter()
-            .filter(|row| row.entity_id == stack.tenant_id && row.environment == Environment::Prod);
-        let present = Present::of(&stack.id, own.collect());
-        self.switch(tx, after, &replaced.parts, present, &known).await
+        // What was changed since, by a job of its own, stays as it is.
+        let mut rows = features::store::of_stack(tx.conn().await?, self.scope, &stack.id).await?;
+        rows.retain(|row| row.entity_id == stack.tenant_id && row.environment == Environment::Prod);
+        rows.retain(|row| Some(row.provision_job_id) == stack.provision_job_id);
+        let present = Present::of(&stack.id, rows);
+        let mut target = replaced.parts;
+        target.retain(|part| present.row(&part.feature).is_some());
+        self.switch(tx, after, &target, present, &known).await
     }
 
     /// The one statement by which another version is seen.

@@ -198,6 +198,15 @@ async fn an_upgrade_that_is_undone_after_its_end_is_taken_back_whole() {
     stack.end(&world, &job, Some("cancelled by operator")).await.unwrap();
     assert_eq!(world.writes().await, writes, "told twice");
 
+    // What was changed since is left as it is.
+    stack.upgrade(&world, "2.0.0").await.expect(202);
+    let job = stack.complete(&world).await;
+    let later = cart.activate(&world, "2.5.0").await;
+    cart.complete(&world, &later, "2.5.0").await;
+    stack.end(&world, &job, Some("cancelled by operator")).await.unwrap();
+    assert_eq!(stack.manifest(&world).await, shows(&[("cart", "2.5.0")]));
+    assert_eq!(stack.get(&world).await["templateVersion"], "1.0.0");
+
     let first = Stack::active(&world, &platform, "u").await;
     let job = first.job(&world).await;
     first.end(&world, &job, Some("cancelled by operator")).await.unwrap();
@@ -327,6 +336,10 @@ async fn one_that_is_deleted_is_gone_at_once() {
     stack.upgrade(&world, "2.0.0").await.expect_error(404, "NOT_FOUND");
     stack.rollback(&world).await.expect_error(404, "NOT_FOUND");
     world.delete(&stack.path("")).await.expect_error(404, "NOT_FOUND");
+    let resources = format!("/api/v1/platforms/{platform}/entities/{}/resources", stack.tenant);
+    let mut resource = crate::world::resource_body("late");
+    resource["stackId"] = json!(stack.id);
+    assert_eq!(crate::world::faults(world.post(&resources, resource).await), ["stackId"]);
     let list = world.get(&format!("/api/v1/platforms/{platform}/stacks")).await.expect(200);
     assert_eq!((list["data"].clone(), stack.manifest(&world).await), (json!([]), shows(&[])));
     let again = Stack::of(&world, &platform, &stack.tenant, "t").await;
