@@ -12,6 +12,7 @@ mod transition;
 pub mod build;
 pub mod entity;
 pub mod error;
+pub mod explain;
 pub mod feature;
 pub mod id;
 pub mod job;

@@ -21,7 +21,7 @@ use crate::{Ctx, Db, clock, shutdown::Shutdown, telemetry, worker};
 
 const BATCH: i64 = 32;
 const HIDDEN: TimeDelta = TimeDelta::seconds(15);
-const MAX_PAUSE: TimeDelta = TimeDelta::seconds(30);
+const MAX_PAUSE: TimeDelta = TimeDelta::seconds(10);
 const POLL: Duration = Duration::from_millis(500);
 const KEPT: TimeDelta = TimeDelta::days(7);
 const SWEPT: i64 = 1000;

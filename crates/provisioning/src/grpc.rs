@@ -10,7 +10,8 @@ use rpc::{
     provisioning::{
         self as wire, CancelJobRequest, CancelJobResponse, DeleteRepositoryRequest, DeleteRepositoryResponse,
         EnqueueJobRequest, EnqueueJobResponse, EnsureRepositoryRequest, EnsureRepositoryResponse,
-        GetJobRequest, GetJobResponse, provisioning_server::Provisioning,
+        ExplainJobRequest, ExplainJobResponse, GetJobRequest, GetJobResponse,
+        provisioning_server::Provisioning,
     },
 };
 use tonic::{Request, Response, Status};
@@ -29,6 +30,7 @@ pub(crate) const SERVICE: &str = "nno.provisioning.v1.Provisioning";
 pub(crate) const CALLERS: &[(&str, &[&str])] = &[
     ("EnqueueJob", &["registry", "onboarding"]),
     ("GetJob", &["registry", "onboarding"]),
+    ("ExplainJob", &["registry", "onboarding"]),
     ("CancelJob", &["onboarding"]),
     ("EnsureRepository", &["onboarding"]),
     ("DeleteRepository", &["onboarding"]),
@@ -50,6 +52,11 @@ impl App {
         read_ctx(&request)?.caller.require_operator()?;
         let job = ops::get(self, id(&request.get_ref().job_id)?).await?;
         Ok(GetJobResponse { job: Some(job.into()) })
+    }
+
+    async fn answer_explain(&self, request: Request<ExplainJobRequest>) -> Result<ExplainJobResponse> {
+        read_ctx(&request)?.caller.require_operator()?;
+        Ok(ops::explain(self, id(&request.get_ref().job_id)?).await?.into())
     }
 
     async fn answer_cancel(&self, request: Request<CancelJobRequest>) -> Result<CancelJobResponse> {
@@ -113,6 +120,13 @@ impl Provisioning for App {
 
     async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<GetJobResponse>, Status> {
         told(self.answer_get(request).await)
+    }
+
+    async fn explain_job(
+        &self,
+        request: Request<ExplainJobRequest>,
+    ) -> Result<Response<ExplainJobResponse>, Status> {
+        told(self.answer_explain(request).await)
     }
 
     async fn cancel_job(

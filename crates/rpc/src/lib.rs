@@ -4,7 +4,10 @@
 //! `kit::grpc::Peer`'s channel and sends what `Peer::request` made, so every call has a deadline, an identity, a
 //! request id and a trace.
 
-use domain::{Error, Result};
+use domain::{
+    Error, Result,
+    explain::{Explanation, Link},
+};
 
 /// Reads a text of a message as the domain type that it must be.
 ///
@@ -68,3 +71,21 @@ macro_rules! generated {
 generated!(registry, "nno.registry.v1", "What other services ask of the registry.");
 generated!(stack_registry, "nno.stack_registry.v1", "What other services ask of the stack registry.");
 generated!(provisioning, "nno.provisioning.v1", "What other services ask of provisioning.");
+
+impl From<provisioning::ExplainJobResponse> for Explanation {
+    fn from(told: provisioning::ExplainJobResponse) -> Self {
+        let link =
+            |provisioning::ExplainedThing { thing, id, status, says }| Link { thing, id, status, says };
+        let chain = told.chain.into_iter().map(link).collect();
+        Self { ready: told.ready, because: told.because, chain }
+    }
+}
+
+impl From<Explanation> for provisioning::ExplainJobResponse {
+    fn from(told: Explanation) -> Self {
+        let thing =
+            |Link { thing, id, status, says }| provisioning::ExplainedThing { thing, id, status, says };
+        let chain = told.chain.into_iter().map(thing).collect();
+        Self { ready: told.ready, because: told.because, chain }
+    }
+}

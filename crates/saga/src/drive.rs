@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use domain::{Error, Result};
+use domain::{Error, Kind, Result};
 use futures_util::future::BoxFuture;
 use kit::{Caller, Ctx, clock, shutdown::Shutdown};
 
@@ -40,6 +40,11 @@ enum Turn {
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause that is granted, which no calendar overflows with.
 const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// Whether the other side was not there: that passes, however long it takes, and says nothing of the step.
+fn is_outage(error: &Error) -> bool {
+    error.kind() == Kind::ServiceUnavailable
+}
 
 pub(crate) struct Drive<A> {
     inner: Arc<Inner<A>>,
@@ -164,7 +169,9 @@ impl<A: Send + Sync + 'static> Drive<A> {
                 );
                 row.error = Some(told(&error));
                 row.waiting_for = None;
-                if error.kind().is_transient() && row.attempts < policy.attempts {
+                row.outages += i32::from(is_outage(&error));
+                let left = policy.attempts - (row.attempts - row.outages);
+                if is_outage(&error) || (error.kind().is_transient() && left > 0) {
                     let wait = backoff(policy, row.attempts);
                     return self.pause(at, row, wait).await;
                 }
@@ -239,7 +246,9 @@ impl<A: Send + Sync + 'static> Drive<A> {
         let (attempt, context) = (row.undo_attempts, error.log_context());
         tracing::warn!(step = step.name(), attempt, error = error.message(), context, "undoing failed");
         row.error = Some(told(&error));
-        if row.undo_attempts >= step.policy().undo_attempts {
+        row.undo_outages += i32::from(is_outage(&error));
+        let left = step.policy().undo_attempts - (row.undo_attempts - row.undo_outages);
+        if left <= 0 && !is_outage(&error) {
             return self.stuck(at, row).await;
         }
         let wait = backoff(step.policy(), row.undo_attempts);

@@ -157,7 +157,8 @@ pub(crate) async fn save(
                  AND ($9::bigint IS NULL OR undo_asked IS NULL OR $5::text IS NOT NULL) \
              RETURNING id, status, undo_asked, paused_at IS NOT NULL AS paused), \
          step AS (UPDATE saga_steps SET status = $11, attempts = $12, undo_attempts = $13, output = $14, error = $15, \
-             waiting_for = $16, started_at = $17, completed_at = $18, next_attempt_at = $19 \
+             waiting_for = $16, started_at = $17, completed_at = $18, next_attempt_at = $19, outages = $20, \
+             undo_outages = $21 \
              FROM held WHERE saga_id = held.id AND position = $10), \
          never AS (UPDATE saga_steps SET status = 'skipped' \
              FROM held WHERE held.status = 'undone' AND saga_id = held.id AND position <> $10 \
@@ -183,6 +184,8 @@ pub(crate) async fn save(
     .bind::<t::Nullable<t::Timestamptz>, _>(step.started_at)
     .bind::<t::Nullable<t::Timestamptz>, _>(step.completed_at)
     .bind::<t::Nullable<t::Timestamptz>, _>(step.next_attempt_at)
+    .bind::<t::Integer, _>(step.outages)
+    .bind::<t::Integer, _>(step.undo_outages)
     .get_result(c)
     .await
     .optional()?;

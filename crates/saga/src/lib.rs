@@ -14,6 +14,7 @@ mod connection;
 mod definition;
 mod drive;
 mod due;
+mod explain;
 mod follow;
 mod lease;
 mod model;

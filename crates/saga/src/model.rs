@@ -59,6 +59,9 @@ pub struct StepRow {
     pub started_at: Option<DateTime<Utc>>,
     pub completed_at: Option<DateTime<Utc>>,
     pub next_attempt_at: Option<DateTime<Utc>>,
+    /// Tries that met an outage.
+    pub(crate) outages: i32,
+    pub(crate) undo_outages: i32,
 }
 
 /// What a new saga is made of.
@@ -137,6 +140,8 @@ impl StepRow {
             started_at: None,
             completed_at: None,
             next_attempt_at: None,
+            outages: 0,
+            undo_outages: 0,
         }
     }
 

@@ -41,6 +41,8 @@ diesel::table! {
         started_at -> Nullable<Timestamptz>,
         completed_at -> Nullable<Timestamptz>,
         next_attempt_at -> Nullable<Timestamptz>,
+        outages -> Integer,
+        undo_outages -> Integer,
     }
 }
 

@@ -188,9 +188,9 @@ pub async fn retry(c: &mut Conn, id: Uuid) -> Result<bool> {
              error = CASE WHEN cause IS NULL THEN NULL ELSE error END, \
              next_run_at = now(), finished_at = NULL, updated_at = $2, revision = revision + 1 \
              WHERE id = $1 AND status = 'stuck' RETURNING id, cause IS NULL AS forth), \
-         forth AS (UPDATE saga_steps SET attempts = 0, status = 'pending', waiting_for = NULL \
+         forth AS (UPDATE saga_steps SET attempts = 0, outages = 0, status = 'pending', waiting_for = NULL \
              FROM again WHERE again.forth AND saga_id = again.id AND status = 'failed'), \
-         back AS (UPDATE saga_steps SET undo_attempts = 0, waiting_for = NULL \
+         back AS (UPDATE saga_steps SET undo_attempts = 0, undo_outages = 0, waiting_for = NULL \
              FROM again WHERE NOT again.forth AND saga_id = again.id AND status <> 'compensated') \
          SELECT count(*)::bigint AS n FROM again",
     )

@@ -1,7 +1,9 @@
 //! Onboardings over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
-use domain::{Error, Name, Page, Result, Slug, onboarding::SessionStatus, platform::Tier};
+use domain::{
+    Error, Name, Page, Result, Slug, explain::Explanation, onboarding::SessionStatus, platform::Tier,
+};
 use kit::{
     Ctx,
     db::counter_total,
@@ -13,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
+    explain,
     model::{Session, Started},
     ops::{self, NewSession},
     store,
@@ -174,6 +177,13 @@ pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<N
 pub(crate) async fn follow(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
     let (id, read) = (path.0, app.clone());
     Ok(app.followers.answer(&request, id, async move || ops::snapshot(&read, &ctx, id).await).await?)
+}
+
+/// Why an onboarding is not done, in one sentence, and the chain that leads there.
+#[utoipa::path(operation_id = "explainOnboarding", responses((status = 200, body = Explanation)), path = "/{onboardingId}/explain")]
+#[get("/{onboardingId:[0-9a-fA-F-]{36}}/explain")]
+pub(crate) async fn explained(app: Data<App>, ctx: Ctx, path: Path<Uuid>) -> HttpResult {
+    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, path.0).await?))
 }
 
 fn json_text(field: &str, text: Option<String>) -> Result<Option<Value>> {

@@ -1,5 +1,6 @@
 //! Onboarding sessions. Table `sessions`, and the saga of the same id. Counter `sessions`.
 
+mod explain;
 mod http;
 pub(crate) mod model;
 mod ops;
@@ -15,7 +16,8 @@ pub(crate) fn http(config: &mut ServiceConfig) {
         .service(http::pause)
         .service(http::resume)
         .service(http::discard)
-        .service(http::follow);
+        .service(http::follow)
+        .service(http::explained);
 }
 
 /// The same at the service's own root.

@@ -124,7 +124,7 @@ pub(crate) async fn get(app: &App, ctx: &Ctx, id: Uuid) -> Result<Session> {
     Ok(Session::of(row, &told.saga, &told.steps))
 }
 
-fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
+pub(super) fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
     if ctx.caller.is_operator() || ctx.caller.id == row.user_id {
         return Ok(());
     }

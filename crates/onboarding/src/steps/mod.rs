@@ -15,6 +15,9 @@ use saga::{Definition, OnFailure, StepCx};
 
 use crate::App;
 
+/// The step that waits for a job of provisioning.
+pub(crate) const PROVISION_INFRA: &str = "provision_infra";
+
 /// The saga of an onboarding.
 pub(crate) fn definition() -> Definition<App> {
     Definition {

@@ -27,7 +27,7 @@ const LOOKS: u32 = 40;
 #[async_trait]
 impl Step<App> for ProvisionInfra {
     fn name(&self) -> &'static str {
-        "provision_infra"
+        super::PROVISION_INFRA
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod document;
 #[cfg(test)]
+mod explained;
+#[cfg(test)]
 mod features;
 #[cfg(test)]
 mod saga;

@@ -123,15 +123,17 @@ async fn undone_twice_and_by_a_runner_that_dies(#[values(0, 1, 2, 3, 4)] step: u
     system.assert_nothing_left(&session, "undone").await;
 }
 
-/// An outage longer than the tries to undo leaves the onboarding to a person, who says with `cancelled` that it is
-/// over.
+/// What fails more often than undoing is tried leaves the onboarding to a person, who says with `cancelled` that it is
+/// to be tried anew.
 #[tokio::test]
 async fn one_that_cannot_be_undone_is_tried_anew_when_someone_asks() {
     let away = Arc::new(AtomicBool::new(true));
     let still = Arc::clone(&away);
     let interpose: Interpose = Arc::new(move |name, undo, point| match (undo, point) {
         (false, Point::AfterEffect) if name == "verify" => broken(),
-        (true, Point::AfterIntent) if name == "create_platform" && still.load(Ordering::SeqCst) => passing(),
+        (true, Point::AfterIntent) if name == "create_platform" && still.load(Ordering::SeqCst) => {
+            Verdict::Fail(Error::new(Kind::Upstream, "not today"))
+        }
         _ => Verdict::Go,
     });
     let system = System::start_interposed(Some(interpose), None).await;

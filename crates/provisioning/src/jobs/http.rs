@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
 use domain::{
     EntityId, Page, PlatformId, Slug, Version,
+    explain::Explanation,
     job::{JobStatus, JobType},
     resource::Environment,
 };
@@ -248,4 +249,12 @@ pub(crate) async fn follow(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: 
     ctx.caller.require_operator()?;
     let (id, read) = (path.0, app.clone());
     Ok(app.followers.answer(&request, id, async move || ops::snapshot(&read, id).await).await?)
+}
+
+/// Why a job is not done, in one sentence.
+#[utoipa::path(operation_id = "explainJob", responses((status = 200, body = Explanation)))]
+#[get("/jobs/{jobId}/explain")]
+pub(crate) async fn explain(app: Data<App>, ctx: Ctx, path: Path<Uuid>) -> HttpResult {
+    ctx.caller.require_operator()?;
+    Ok(HttpResponse::Ok().json(ops::explain(&app, path.0).await?))
 }

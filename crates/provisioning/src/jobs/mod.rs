@@ -19,5 +19,6 @@ pub(crate) fn http(config: &mut ServiceConfig) {
         .service(http::pause)
         .service(http::resume)
         .service(http::discard)
-        .service(http::follow);
+        .service(http::follow)
+        .service(http::explain);
 }

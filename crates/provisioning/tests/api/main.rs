@@ -6,6 +6,8 @@ mod document;
 #[cfg(test)]
 mod domains;
 #[cfg(test)]
+mod explained;
+#[cfg(test)]
 mod feature_failures;
 #[cfg(test)]
 mod features;

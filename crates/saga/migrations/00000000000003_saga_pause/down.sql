@@ -1,5 +1,6 @@
 UPDATE sagas SET cause = 'failed' WHERE cause = 'discarded';
 DROP INDEX sagas_due;
+ALTER TABLE saga_steps DROP COLUMN undo_outages, DROP COLUMN outages;
 ALTER TABLE sagas
     DROP CONSTRAINT sagas_cause_check,
     ADD CONSTRAINT sagas_cause_check CHECK (cause IN ('failed', 'cancelled', 'expired')),

@@ -52,6 +52,19 @@ async fn undoing_any_step_is_tried_again_whatever_the_failure() {
 }
 
 #[tokio::test]
+async fn an_outage_does_not_leave_what_is_to_be_undone() {
+    let world = World::new().await;
+    let engine = world.engine(|_| {});
+    let id = world.begin(UNDO).await;
+    world.script.next(id, "c", false, [Act::FailAfter(Kind::Unprocessable)]);
+    let longer = usize::try_from(POLICY.undo_attempts).unwrap() * 2;
+    world.script.next(id, "b", true, vec![Act::Fail(Kind::ServiceUnavailable); longer]);
+    let told = world.settle(&engine, id).await;
+    world.assert_undone(&told, Cause::Failed).await;
+    assert_eq!(undo_attempts(&told), [1, POLICY.undo_attempts * 2 + 1, 1]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_undone_is_stuck_until_it_is_retried() {
     let world = World::new().await;
     let engine = world.engine(|_| {});

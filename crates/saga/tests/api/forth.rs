@@ -95,6 +95,23 @@ async fn a_lasting_failure_of_any_step_undoes_all_before_it_in_reverse() {
 }
 
 #[tokio::test]
+async fn an_outage_outlasts_all_tries_and_costs_none() {
+    let world = World::new().await;
+    let engine = world.engine(|_| {});
+    let id = world.begin(UNDO).await;
+    let outage = || vec![Act::Fail(Kind::ServiceUnavailable); 2 * usize::try_from(POLICY.attempts).unwrap()];
+    let mut acts = outage();
+    // All tries but one are still there after it.
+    acts.extend(vec![Act::Fail(Kind::Upstream); usize::try_from(POLICY.attempts).unwrap() - 1]);
+    acts.extend(outage());
+    let tries = i32::try_from(acts.len()).unwrap() + 1;
+    world.script.next(id, "b", false, acts);
+    let told = world.settle(&engine, id).await;
+    world.assert_completed(&told).await;
+    assert_eq!(attempts(&told), [1, tries, 1]);
+}
+
+#[tokio::test]
 async fn a_step_that_fails_too_often_is_undone() {
     let world = World::new().await;
     let engine = world.engine(|_| {});

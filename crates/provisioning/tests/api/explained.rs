@@ -1,0 +1,108 @@
+//! Why a job is not done: the root cause, in one sentence.
+
+use kit::grpc::PeerCall;
+use provisioning::providers::{
+    ResourceKind,
+    fake::{Action, Fault, Operation, Rule, Stage},
+};
+use rpc::provisioning::{ExplainJobRequest, provisioning_client::ProvisioningClient};
+use serde_json::{Value, json};
+
+use crate::{jobs::refuse, system::System};
+
+impl System {
+    async fn explained(&self, job: &str) -> Value {
+        self.provisioning.get(&format!("/api/v1/provision/jobs/{job}/explain")).await.expect(200)
+    }
+
+    /// The explanation, as soon as its root cause holds all of `words`.
+    async fn because(&self, job: &str, words: &[&str]) -> Value {
+        for _ in 0..1500 {
+            let told = self.explained(job).await;
+            let because = told["because"].as_str().unwrap().to_owned();
+            if words.iter().all(|word| because.contains(word)) {
+                assert_eq!(told["chain"].as_array().unwrap().last().unwrap()["says"], because);
+                return told;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("never {words:?}: {}", self.explained(job).await)
+    }
+}
+
+fn rule(action: Action, operation: Operation, kind: ResourceKind) -> Rule {
+    Rule::new(action).on(operation).kind(kind)
+}
+
+#[tokio::test]
+async fn what_the_provider_does_is_told_in_its_words() {
+    let system = System::start().await;
+    let platform = system.platform("explained").await;
+    let later = Action::Fail(Fault::Retryable("the provider is out to lunch".to_owned()));
+    system.provider.follow([rule(later, Operation::Ensure, ResourceKind::D1)]).await.unwrap();
+    let job = system.provision(&platform).await;
+    system.because(&job, &["has failed", "is tried again at", "the provider is out to lunch"]).await;
+
+    let hangs = Action::Hang { stage: Stage::BeforeEffect, duration: None };
+    system.provider.follow([rule(hangs, Operation::Ensure, ResourceKind::Worker)]).await.unwrap();
+    let told = system.because(&job, &["is under way since"]).await;
+    assert_eq!((&told["ready"], &told["chain"][0]["status"]), (&json!(false), &json!("RUNNING")));
+
+    system.provider.follow([]).await.unwrap();
+    let told = system.because(&job, &["it is completed"]).await;
+    assert_eq!(told["ready"], true);
+}
+
+#[tokio::test]
+async fn a_person_who_is_waited_for_is_named() {
+    let system = System::start().await;
+    let platform = system.platform("people").await;
+    let hangs = Action::Hang { stage: Stage::BeforeEffect, duration: None };
+    system.provider.follow([rule(hangs, Operation::Ensure, ResourceKind::Worker)]).await.unwrap();
+    let job = system.provision(&platform).await;
+    system.because(&job, &["is under way"]).await;
+    let path = format!("/api/v1/provision/jobs/{job}/pause");
+    system.provisioning.post(&path, Value::Null).await.expect(200);
+    system.because(&job, &["a person has it rest since"]).await;
+    system.provisioning.post(&path.replace("pause", "resume"), Value::Null).await.expect(200);
+    system.provider.follow([]).await.unwrap();
+    system.because(&job, &["it is completed"]).await;
+
+    system.provider.follow([refuse(ResourceKind::DnsRecord, Operation::Destroy)]).await.unwrap();
+    let body = json!({ "platformId": platform });
+    let queued = system.provisioning.post("/api/v1/provision/platform/deprovision", body).await.expect(202);
+    let job = queued["jobId"].as_str().unwrap();
+    system.because(job, &["step dns", "needs a person", "quota of the account is used up"]).await;
+    let path = format!("/api/v1/provision/jobs/{job}/discard");
+    system.provisioning.post(&path, Value::Null).await.expect(200);
+    system.because(job, &["it was undone", "discarded by operator"]).await;
+}
+
+#[tokio::test]
+async fn a_registry_that_is_away_is_named_and_waited_for() {
+    let system = System::start().await;
+    let platform = system.platform("alone").await;
+    system.registry.stop().await;
+    let job = system.provision(&platform).await;
+    let told = system.because(&job, &["SERVICE_UNAVAILABLE", "registry"]).await;
+    assert_eq!(told["chain"][0]["status"], "RUNNING", "{told}");
+}
+
+#[tokio::test]
+async fn services_are_told_the_same() {
+    let system = System::start().await;
+    let platform = system.platform("asked").await;
+    let job = system.provision(&platform).await;
+    system.job_in(&job, "COMPLETED").await;
+    let ask = async |id: &str| {
+        let peer = system.provisioning.peer("onboarding");
+        let ctx = system.provisioning.ctx("onboarding");
+        let message = ExplainJobRequest { job_id: id.to_owned() };
+        let request = peer.request(&ctx, PeerCall::default(), message).unwrap();
+        peer.answer(ProvisioningClient::new(peer.channel()).explain_job(request).await)
+    };
+    let told = domain::explain::Explanation::from(ask(&job).await.unwrap());
+    assert_eq!(serde_json::to_value(told).unwrap(), system.explained(&job).await);
+    let unknown = ask("01a1fdf5-8a12-72d5-b300-abb398c783da").await.unwrap_err();
+    assert_eq!(unknown.kind(), domain::Kind::NotFound);
+}
