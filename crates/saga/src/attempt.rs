@@ -48,9 +48,47 @@ pub(crate) fn told(error: &Error) -> String {
     storable(&format!("{}: {}", error.kind(), error.message()))
 }
 
+/// Whether the other side was not there, or asked to be left alone for a while: that passes, however long it takes, and
+/// says nothing of the step.
+pub(crate) fn is_outage(error: &Error) -> bool {
+    matches!(error.kind(), Kind::ServiceUnavailable | Kind::RateLimited)
+}
+
+/// The pause before the next try: on top of what the other side asks for, so that not all come back at once.
+pub(crate) fn pause_after(policy: Policy, tries: i32, error: &Error) -> Duration {
+    let asked = error.details().get("retryAfterSeconds").and_then(Value::as_u64).unwrap_or_default();
+    Duration::from_secs(asked).saturating_add(backoff(policy, tries))
+}
+
 /// Random, up to twice as long after each try (full jitter).
-pub(crate) fn backoff(policy: Policy, tries: i32) -> Duration {
+fn backoff(policy: Policy, tries: i32) -> Duration {
     let doublings = u32::try_from(tries.clamp(1, 16) - 1).unwrap_or(0);
     let most = policy.pause.saturating_mul(1 << doublings).min(policy.max_pause);
     most.mul_f64(rand::rng().random_range(0.0..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_to_be_left_alone_is() {
+        let policy = Policy { pause: Duration::from_millis(1), ..Policy::default() };
+        let asked = Error::new(Kind::RateLimited, "too many calls").with("retryAfterSeconds", 7);
+        let (pause, longest) = (pause_after(policy, 1, &asked), Duration::from_millis(7_001));
+        assert!(pause >= Duration::from_secs(7) && pause <= longest, "{pause:?}");
+        let passing = Error::new(Kind::Upstream, "not now");
+        assert!(pause_after(policy, 1, &passing) <= policy.pause);
+        assert!(is_outage(&asked) && !is_outage(&passing));
+    }
+
+    #[test]
+    fn pauses_grow_to_their_limit() {
+        let policy = Policy::default();
+        for tries in [1, 2, 5, 100, i32::MAX] {
+            assert!(backoff(policy, tries) <= policy.max_pause);
+        }
+        let most = |tries| (0..200).map(|_| backoff(policy, tries)).max().unwrap();
+        assert!(most(1) <= policy.pause && most(4) > policy.pause, "up to twice as long after each try");
+    }
 }

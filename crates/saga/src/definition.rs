@@ -32,7 +32,8 @@ impl Progress {
 
 /// How often and how long a step is tried. A try that its process did not live to see the end of counts, and does not
 /// by itself make the step fail; asking again what is waited for does not count. Nor does a try that met an outage
-/// ([`domain::Kind::ServiceUnavailable`]): the step is tried again until that is over, or the saga's deadline.
+/// ([`domain::Kind::ServiceUnavailable`]) or was asked to come later ([`domain::Kind::RateLimited`]): the step is tried again
+/// until that is over, or the saga's deadline.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// Tries before a passing failure is one for good.

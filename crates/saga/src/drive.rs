@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use domain::{Error, Kind, Result};
+use domain::{Error, Result};
 use futures_util::future::BoxFuture;
 use kit::{Caller, Ctx, clock, shutdown::Shutdown};
 
 use crate::{
     Cause, OnFailure, Point, Progress, Saga, SagaStatus, Step, StepCx, StepRow, StepStatus, Verdict,
-    attempt::{backoff, storable_output, told, within},
+    attempt::{is_outage, pause_after, storable_output, told, within},
     connection::insist,
     definition::Definition,
     lease::{self, Next, Saved},
@@ -40,11 +40,6 @@ enum Turn {
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause that is granted, which no calendar overflows with.
 const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-
-/// Whether the other side was not there: that passes, however long it takes, and says nothing of the step.
-fn is_outage(error: &Error) -> bool {
-    error.kind() == Kind::ServiceUnavailable
-}
 
 pub(crate) struct Drive<A> {
     inner: Arc<Inner<A>>,
@@ -172,7 +167,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
                 row.outages += i32::from(is_outage(&error));
                 let left = policy.attempts - (row.attempts - row.outages);
                 if is_outage(&error) || (error.kind().is_transient() && left > 0) {
-                    let wait = backoff(policy, row.attempts);
+                    let wait = pause_after(policy, row.attempts, &error);
                     return self.pause(at, row, wait).await;
                 }
                 row.status = StepStatus::Failed;
@@ -251,7 +246,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
         if left <= 0 && !is_outage(&error) {
             return self.stuck(at, row).await;
         }
-        let wait = backoff(step.policy(), row.undo_attempts);
+        let wait = pause_after(step.policy(), row.undo_attempts, &error);
         self.pause(at, row, wait).await
     }
 

@@ -104,6 +104,7 @@ async fn an_outage_outlasts_all_tries_and_costs_none() {
     // All tries but one are still there after it.
     acts.extend(vec![Act::Fail(Kind::Upstream); usize::try_from(POLICY.attempts).unwrap() - 1]);
     acts.extend(outage());
+    acts.extend(vec![Act::Fail(Kind::RateLimited); 2 * usize::try_from(POLICY.attempts).unwrap()]);
     let tries = i32::try_from(acts.len()).unwrap() + 1;
     world.script.next(id, "b", false, acts);
     let told = world.settle(&engine, id).await;
