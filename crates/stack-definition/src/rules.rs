@@ -8,7 +8,7 @@ use std::{
     str::FromStr,
 };
 
-use domain::{Fault, Slug, Version};
+use domain::{Fault, PlatformId, Slug, StackId, Version, resource::Environment};
 use kit::check::{self, escaped};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -135,7 +135,10 @@ impl Rules {
                 seen.insert(id, index);
             }
             // Of an id that is none, no key can be right.
-            if Slug::parse(id).is_ok() {
+            if let Ok(slug) = Slug::parse(id) {
+                if !can_run(&slug) {
+                    self.add(format!("{at}/id"), NO_NAMES);
+                }
                 self.permissions(&at, id, items(feature, "permissions"));
             }
         }
@@ -167,6 +170,16 @@ impl Rules {
             self.add(format!("{at}{}", error.instance_path()), &error.masked().to_string());
         }
     }
+}
+
+const NO_NAMES: &str =
+    "must have at most 34 characters and not begin or end with '-': its worker and its host are named by it";
+
+/// Whether what makes up the feature can have names, in any stack of any platform: all their ids are as long.
+fn can_run(feature: &Slug) -> bool {
+    let ids = (PlatformId::parse("0000000000"), StackId::parse("0000000000"));
+    let (Ok(platform), Ok(stack)) = ids else { return false };
+    domain::feature::check_names(&platform, &stack, feature, Environment::Stg).is_ok()
 }
 
 /// The items of a field that is a list; none if it is not.
@@ -290,6 +303,20 @@ mod tests {
             let faults = faults_with("/inputs", unusable.clone());
             assert_eq!(faults.len(), 1, "{unusable}");
             assert!(faults[0].starts_with("/inputs"), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_feature_has_an_id_that_things_can_be_named_by() {
+        let of = |id: &str| {
+            let mut feature = definition()["features"][0].clone();
+            feature["id"] = json!(id);
+            feature["permissions"] = json!([]);
+            faults_with("/features", json!([feature]))
+        };
+        assert_eq!(of(&"x".repeat(34)), [""; 0]);
+        for bad in [&"x".repeat(35), "-cart", "cart-"] {
+            assert_eq!(of(bad), ["/features/0/id"], "{bad}");
         }
     }
 

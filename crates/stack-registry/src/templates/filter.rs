@@ -14,10 +14,13 @@ const MOST_WORDS: usize = 16;
 #[into_params(parameter_in = Query)]
 pub(crate) struct TemplateQuery {
     /// Beginnings of words: each must begin a word of the name, the display name or the description.
+    #[param(min_length = 1, max_length = 256)]
     search: Option<String>,
     /// The template's `domain`.
+    #[param(min_length = 1, max_length = 256)]
     domain: Option<String>,
     /// A label of the latest version: its name, or `name=value`.
+    #[param(min_length = 1, max_length = 256)]
     label: Option<String>,
 }
 

@@ -1,7 +1,5 @@
 //! How much a template is in use, asked of a real registry.
 
-use std::net::TcpListener;
-
 use registry::Registry;
 use serde_json::{Value, json};
 use stack_registry::StackRegistry;
@@ -9,22 +7,22 @@ use testkit::{Keys, TestDb, TestService};
 
 use crate::catalogue::{template, version};
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port()
-}
-
-/// A stack registry, and a registry that know each other.
-async fn both() -> (TestService, TestService) {
-    let (keys, port) = (Keys::new(), free_port());
-    let set = json!({ "service": { "registry": { "url": format!("http://127.0.0.1:{port}") } } });
-    let db = TestDb::of::<StackRegistry>().await;
-    let catalogue = TestService::start_on::<StackRegistry>(db, keys.clone(), set).await;
-    let peer = json!({ "url": format!("http://{}", catalogue.grpc) });
+/// A stack registry, and a registry that know each other. The one that the registry asks is another on the same database,
+/// which the first must outlive: so each is started when the one it calls is there.
+async fn both() -> (TestService, TestService, TestService) {
+    let keys = Keys::new();
+    let asked =
+        TestService::start_on::<StackRegistry>(TestDb::of::<StackRegistry>().await, keys.clone(), json!({}))
+            .await;
+    let set = json!({ "service": { "stack_registry": { "url": format!("http://{}", asked.grpc) } } });
+    let registry = TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
     let set = json!({
-        "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": { "stack_registry": peer },
+        "database": { "url": asked.db.app_url },
+        "service": { "registry": { "url": format!("http://{}", registry.grpc) } },
     });
-    let registry = TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys, set).await;
-    (catalogue, registry)
+    let unused = TestDb::of::<StackRegistry>().await;
+    let catalogue = TestService::start_on::<StackRegistry>(unused, keys, set).await;
+    (catalogue, registry, asked)
 }
 
 async fn platform(registry: &TestService, slug: &str) -> String {
@@ -41,7 +39,7 @@ async fn stack(registry: &TestService, platform: &str, slug: &str) {
 
 #[tokio::test]
 async fn stacks_and_platforms_of_each_version() {
-    let (catalogue, registry) = both().await;
+    let (catalogue, registry, _asked) = both().await;
     catalogue.post("/api/v1/stacks", template("shop")).await.expect(201);
     let usage = async || catalogue.get("/api/v1/stacks/shop/usage").await;
     let nothing = json!({ "data": [], "total": 0, "stacks": 0, "platforms": 0 });
