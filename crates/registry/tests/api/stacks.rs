@@ -302,7 +302,7 @@ async fn features_must_be_able_to_have_names() {
     let tenant = world.tenant(&platform, "t").await;
     let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
     let details = world.post(&stacks(&platform), body).await.expect_error(422, "UNPROCESSABLE");
-    assert_eq!(details["features"].as_array().unwrap().len(), 2, "{details:?}");
+    assert_eq!(details["features"].as_array().unwrap().len(), 1, "{details:?}");
     assert_eq!(details["features"][0]["feature"], "shared");
 }
 
