@@ -1,6 +1,6 @@
 //! The whole system in one process, each service with its own database.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use ::saga::Interpose;
 use onboarding::Onboarding;
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use stack_registry::StackRegistry;
 use tempfile::TempDir;
 use testkit::{Keys, TestDb, TestService};
+use tokio::net::TcpSocket;
 
 pub(crate) struct System {
     pub(crate) registry: TestService,
@@ -22,6 +23,7 @@ pub(crate) struct System {
     /// What the provider made, and what it was asked.
     pub(crate) provider: FakeProvider,
     _folder: TempDir,
+    _held: Vec<TcpSocket>,
 }
 
 /// How often the engines look and how soon a dead one is succeeded: quick, because tests wait for it.
@@ -29,9 +31,12 @@ pub(crate) fn quick_engine() -> Value {
     json!({ "concurrency": 16, "lease": "1s", "poll": "20ms" })
 }
 
-/// A port that nothing listens on now.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port()
+/// A port that is known before it is listened on, and held so that nobody else gets it meanwhile.
+fn held_port() -> (u16, TcpSocket) {
+    let held = TcpSocket::new_v4().unwrap();
+    held.set_reuseaddr(true).unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    (held.local_addr().unwrap().port(), held)
 }
 
 impl System {
@@ -46,7 +51,8 @@ impl System {
     ) -> Self {
         let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
-        let [grpc_registry, grpc_stacks, grpc_provisioning] = [free_port(), free_port(), free_port()];
+        let (ports, held): (Vec<_>, Vec<_>) = (0..3).map(|_| held_port()).unzip();
+        let [grpc_registry, grpc_stacks, grpc_provisioning] = [ports[0], ports[1], ports[2]];
         let url = |port: u16| json!({ "url": format!("http://127.0.0.1:{port}") });
         let bind = |port: u16| json!({ "bind": format!("127.0.0.1:{port}") });
 
@@ -75,7 +81,7 @@ impl System {
             Onboarding::build_interposed(settings, shutdown, onboarding)
         })
         .await;
-        Self { registry, stacks, provisioning, onboarding, provider, _folder: folder }
+        Self { registry, stacks, provisioning, onboarding, provider, _folder: folder, _held: held }
     }
 
     /// Starts an onboarding and gives its id.
