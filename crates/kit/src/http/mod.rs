@@ -4,6 +4,7 @@ mod answer;
 mod document;
 mod entry;
 pub mod etag;
+pub mod events;
 mod extract;
 mod health;
 mod paths;

@@ -176,7 +176,10 @@ pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<N
 #[get("/{onboardingId:[0-9a-fA-F-]{36}}/events")]
 pub(crate) async fn follow(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
     let (id, read) = (path.0, app.clone());
-    Ok(app.followers.answer(&request, id, async move || ops::snapshot(&read, &ctx, id).await).await?)
+    http::events::follow(&request, app.followers.follow(id)?, async move || {
+        ops::snapshot(&read, &ctx, id).await
+    })
+    .await
 }
 
 /// Why an onboarding is not done, in one sentence, and the chain that leads there.

@@ -5,9 +5,10 @@ use kit::{
     Ctx, Done, Record, WriteCtx, clock,
     db::{Conn, NoEffect},
     grpc::PeerCall,
+    http::events::Snapshot,
 };
 use rpc::registry::{CheckSlugRequest, registry_client::RegistryClient};
-use saga::{NewSaga, Saga, SagaStatus, Snapshot, StepView};
+use saga::{NewSaga, Saga, SagaStatus, StepView};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -136,7 +137,7 @@ pub(crate) async fn snapshot(app: &App, ctx: &Ctx, id: Uuid) -> Result<Snapshot<
     let scope = &ctx.caller.scope;
     let (row, told) = app.db.read(async |c| store::get(c, scope, id).await).await?;
     may_see(ctx, &row)?;
-    Ok(Snapshot::of(&told.saga, Session::of(row, &told.saga, &told.steps)))
+    Ok(told.saga.snapshot(Session::of(row, &told.saga, &told.steps)))
 }
 
 /// Has an onboarding rest before its next step.

@@ -286,7 +286,8 @@ pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<N
 pub(crate) async fn follow(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
     ctx.caller.require_operator()?;
     let (id, read) = (path.0, app.clone());
-    Ok(app.followers.answer(&request, id, async move || ops::snapshot(&read, id).await).await?)
+    http::events::follow(&request, app.followers.follow(id)?, async move || ops::snapshot(&read, id).await)
+        .await
 }
 
 /// Why a job is not done, in one sentence.

@@ -5,8 +5,8 @@ use domain::{
     explain::{Explanation, Link},
     job::{JobStatus, JobType},
 };
-use kit::{Done, Record, WriteCtx, clock};
-use saga::{NewSaga, Snapshot};
+use kit::{Done, Record, WriteCtx, clock, http::events::Snapshot};
+use saga::NewSaga;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -107,7 +107,7 @@ pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid, why: &str) -> R
 pub(crate) async fn snapshot(app: &App, id: Uuid) -> Result<Snapshot<Job>> {
     let told = app.db.read(async |c| saga::by_id(c, "job", id).await).await?;
     let saga = told.saga.clone();
-    Ok(Snapshot::of(&saga, told.try_into()?))
+    Ok(saga.snapshot(told.try_into()?))
 }
 
 /// Why a job is not done.
