@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     definition::Known,
+    dependents,
     model::{Edition, Inputs, Stack, Wanted},
     ops::{start_build, with_command},
     plan::{self, Plan, Present},
@@ -164,6 +165,7 @@ async fn ask(
     let c = tx.conn().await?;
     plan::check_parts(scope, &before.id, known)?;
     known.check_dependencies(&store::running(c, scope, &known.dependencies()).await?)?;
+    dependents::refuse_to_break(c, scope, &before, Some(&known.version)).await?;
     refuse_busy(&features::store::of_stack(c, scope, &before.id).await?)?;
     let present = Present::of(&before.id, features::store::around(c, scope, &before, known).await?);
     let plan = Plan::of(&before, &present, &wanted.edition, known);
@@ -205,7 +207,7 @@ fn refuse_busy(of_stack: &[Activation]) -> Result<()> {
     Err(Error::new(Kind::Conflict, message).with("features", busy))
 }
 
-/// Takes a stack out of the catalogue, and has provisioning take down what there is of it.
+/// Takes a stack that no other depends on out of the catalogue, and has provisioning take down what there is of it.
 pub(crate) async fn remove(
     app: &App,
     ctx: &WriteCtx,
@@ -213,10 +215,24 @@ pub(crate) async fn remove(
     id: &StackId,
     delete_data: bool,
 ) -> Result<Done<Removed>> {
+    take_down(app, ctx, platform, id, delete_data, true).await
+}
+
+async fn take_down(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: &StackId,
+    delete_data: bool,
+    others_stay: bool,
+) -> Result<Done<Removed>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
         .tx("stack.remove", ctx, async |tx| {
             let before = lock(tx, ctx, &scope, id).await?;
+            if others_stay {
+                dependents::refuse_to_break(tx.conn().await?, &scope, &before, None).await?;
+            }
             let job = domain::id::uuid_v7();
             let command = |record: Record, after: &Stack| {
                 with_command(record, after, JobType::DeactivateStack, json!({ "deleteData": delete_data }))
@@ -280,7 +296,7 @@ impl Activation {
 pub(crate) async fn remove_all(app: &App, ctx: &WriteCtx, platform: &PlatformId) -> Result<Vec<Uuid>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     for id in app.db.read(async |c| store::ids(c, &scope).await).await? {
-        match remove(app, ctx, platform, &id, true).await {
+        match take_down(app, ctx, platform, &id, true, false).await {
             Err(error) if error.kind() == Kind::NotFound => {}
             done => drop(done?),
         }

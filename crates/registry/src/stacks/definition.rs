@@ -46,6 +46,11 @@ impl Known {
         Self { template_id, template_name, version, definition, text }
     }
 
+    /// The template, and which version of it.
+    pub(super) fn name(&self) -> (&str, &str) {
+        (&self.template_name, self.version.as_str())
+    }
+
     /// What is kept of it.
     pub(super) fn row(&self) -> TemplateVersion {
         TemplateVersion {

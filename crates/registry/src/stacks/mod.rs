@@ -6,6 +6,7 @@
 mod change;
 mod clear;
 pub(crate) mod definition;
+mod dependents;
 pub(crate) mod grpc;
 mod http;
 pub(crate) mod model;

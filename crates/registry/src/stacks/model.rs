@@ -109,7 +109,7 @@ pub(crate) struct Replaced {
 }
 
 /// What is known of a version of a template.
-#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[derive(Debug, Clone, Queryable, QueryableByName, Selectable, Insertable)]
 #[diesel(table_name = template_versions)]
 pub(crate) struct TemplateVersion {
     pub(crate) template_name: String,
@@ -193,6 +193,11 @@ impl Stack {
     /// Where it stands in the list.
     pub(crate) fn place(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
+    }
+
+    /// The template and the version that it runs, or of one that never ran is to run; none of a custom one.
+    pub(super) fn runs(&self) -> Option<(&str, &str)> {
+        self.template_name.as_deref().zip(self.template_version.as_ref().map(Version::as_str))
     }
 
     /// The version that it runs, or of one that never ran is to run; none of a custom one.

@@ -1,5 +1,7 @@
 //! The statements of stacks. Each takes the caller's scope first.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper,
@@ -147,7 +149,59 @@ pub(super) async fn removals(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<
     Ok(jobs.into_iter().flatten().collect())
 }
 
-/// The versions of these templates that stacks of the platform run.
+/// A stack beside another, and what its version is made of.
+pub(super) struct Other {
+    pub(super) id: StackId,
+    pub(super) name: Name,
+    pub(super) is_live: bool,
+    pub(super) known: Known,
+}
+
+/// The other stacks of the platform that run a version of a template, or are on their way to their first. In the order
+/// of an index and limited, so that also a planner who believes all stacks to be of this platform goes by the index; no
+/// platform comes near the limit.
+pub(super) async fn others(mut c: &Conn, scope: &PlatformScope, than: &StackId) -> Result<Vec<Other>> {
+    const MOST: i64 = 10_000;
+    let rows: Vec<Stack> = s::stacks
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::deleted_at.is_null())
+        .order((s::created_at.desc(), s::id.desc()))
+        .limit(MOST)
+        .select(Stack::as_select())
+        .load(&mut c)
+        .await?;
+    let on_the_way = |row: &Stack| matches!(row.status, StackStatus::Pending | StackStatus::Provisioning);
+    let rows: Vec<Stack> =
+        rows.into_iter().filter(|row| row.id != *than && (row.is_live || on_the_way(row))).collect();
+    let editions: HashSet<(&str, &str)> = rows.iter().filter_map(Stack::runs).collect();
+    let known = known_all(c, scope, editions.into_iter().unzip()).await?;
+    let other = |row: Stack| {
+        let known = known.iter().find(|known| row.runs() == Some(known.name()))?.clone();
+        Some(Other { id: row.id, name: row.name, is_live: row.is_live, known })
+    };
+    Ok(rows.into_iter().filter_map(other).collect())
+}
+
+/// Versions of templates that stacks of the platform run, by names and versions.
+async fn known_all(
+    mut c: &Conn,
+    _: &PlatformScope,
+    (names, versions): (Vec<&str>, Vec<&str>),
+) -> Result<Vec<Known>> {
+    // One by one through the key: a join would leave it to the planner to read the whole table.
+    let rows: Vec<TemplateVersion> = sql_query(
+        "SELECT kept.* FROM unnest($1::text[], $2::text[]) AS wanted (name, version), LATERAL ( \
+             SELECT * FROM template_versions WHERE template_name = wanted.name AND version = wanted.version OFFSET 0 \
+         ) AS kept",
+    )
+    .bind::<t::Array<t::Text>, _>(names)
+    .bind::<t::Array<t::Text>, _>(versions)
+    .load(&mut c)
+    .await?;
+    rows.into_iter().map(Known::kept).collect()
+}
+
+/// The versions of these templates that stacks of the platform run, held until the transaction ends.
 pub(super) async fn running(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -159,6 +213,7 @@ pub(super) async fn running(
         .filter(s::deleted_at.is_null())
         .filter(s::is_live)
         .select((s::template_name, s::template_version))
+        .for_share()
         .load(&mut c)
         .await?;
     Ok(found.into_iter().filter_map(|(name, version)| name.zip(version)).collect())

@@ -288,10 +288,45 @@ async fn what_it_depends_on_must_run() {
     assert_eq!(refused().await["missing"], missing);
     of_pay("1.2.0").await;
     let stack = Stack::of(&world, &platform, &tenant, "main").await;
+    of_pay("1.1.9").await;
     stack.complete(&world).await;
-    world.delete(&format!("{}/{pay}", stacks(&platform))).await.expect(202);
     let details = stack.upgrade(&world, "4.0.1").await.expect_error(422, "UNPROCESSABLE");
     assert_eq!(details["missing"], missing);
+}
+
+#[tokio::test]
+async fn what_others_depend_on_stays() {
+    let templates = Templates::start(Answers::Shop("active", Some("4.0.0"))).await;
+    let world = World::start_with(templates.settings()).await;
+    let platform = world.platform("a").await;
+    let tenant = world.tenant(&platform, "t").await;
+    // Two of what the shop depends on, as if made from a template.
+    let mut pays = Vec::new();
+    for name in ["pay", "also"] {
+        let pay = world.stack(&platform, &tenant, name).await;
+        let sql = format!(
+            "UPDATE stacks SET template_id = 't-2', template_name = 'pay', template_version = '1.2.0' WHERE id = '{pay}'"
+        );
+        world.sql(&sql).await;
+        pays.push(format!("{}/{pay}", stacks(&platform)));
+    }
+    world
+        .sql("INSERT INTO template_versions SELECT 'pay', '1.2.0', 't-2', definition FROM (VALUES ( \
+              '{\"schemaVersion\":1,\"displayName\":\"Pay\",\"features\":[],\"resources\":{\"d1\":false,\"r2\":false,\"kv\":false,\"queue\":false}}' \
+              )) AS pay (definition)")
+        .await;
+    let shop = Stack::of(&world, &platform, &tenant, "main").await;
+    world.delete(&pays[0]).await.expect(202);
+    // Also while the shop is still on its way, and when the deletion is only tried.
+    for path in [pays[1].clone(), format!("{}?dryRun=true", pays[1])] {
+        let details = world.delete(&path).await.expect_error(409, "HAS_DEPENDENTS");
+        assert_eq!(details["dependents"], json!({ "stacks": 1 }));
+        assert_eq!(details["stacks"], json!([{ "id": shop.id, "name": "main" }]));
+    }
+    shop.complete(&world).await;
+    world.delete(&pays[1]).await.expect_error(409, "HAS_DEPENDENTS");
+    world.delete(&shop.path("")).await.expect(202);
+    world.delete(&pays[1]).await.expect(202);
 }
 
 #[tokio::test]
