@@ -28,7 +28,10 @@ use kit::{
     shutdown::Shutdown,
     telemetry::{Telemetry, TelemetrySettings},
 };
-use nix::sys::signal::Signal;
+use nix::sys::{
+    resource::{Resource, getrlimit, setrlimit},
+    signal::Signal,
+};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -47,6 +50,8 @@ const MOST_WORKERS: usize = 8;
 const READY: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(50);
 const SHORTEST_KEY: usize = 16;
+/// Files that may be open at a time, if the system lets us: more than all connections that the gateway takes.
+const OPEN_FILES: u64 = 65_536;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -114,9 +119,19 @@ async fn up(args: Args, stop: Shutdown) -> Result<()> {
     })?;
     let settings = TelemetrySettings { log: args.log.clone(), otlp_endpoint: args.otlp_endpoint.clone() };
     let telemetry = Telemetry::start("nno", &settings)?;
+    if let Err(error) = raise_open_files() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let outcome = beside_postgres(&args, &folder, &front, &stop).await;
     telemetry.flush();
     outcome
+}
+
+/// A connection is an open file, and what an ordinary user may have open at first, often 1024, is soon used up.
+fn raise_open_files() -> nix::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let wanted = hard.min(OPEN_FILES);
+    if soft < wanted { setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) } else { Ok(()) }
 }
 
 async fn beside_postgres(args: &Args, folder: &DataFolder, front: &Reserved, stop: &Shutdown) -> Result<()> {

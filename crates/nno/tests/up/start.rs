@@ -1,6 +1,9 @@
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
-use nix::unistd::geteuid;
+use nix::{
+    sys::resource::{Resource, getrlimit},
+    unistd::geteuid,
+};
 use reqwest::Method;
 use serde_json::json;
 
@@ -91,5 +94,27 @@ async fn a_key_that_was_given_is_not_written_down() {
     assert_eq!(request.send().await.unwrap().status(), 200);
     assert!(!place.data().join("operator-key").exists());
     assert!(!up.said.join("\n").contains(key) && !up.log().contains(key));
+    up.stop().await;
+}
+
+#[tokio::test]
+async fn it_may_have_more_files_open_than_a_shell() {
+    let place = Place::new();
+    let command = place.command();
+    let mut within = Command::new("sh");
+    within
+        .args(["-c", "ulimit -Sn 500; exec \"$@\"", "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    within.current_dir(place.path());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => within.env(name, value),
+            None => within.env_remove(name),
+        };
+    }
+    let up = place.up_with(within).await;
+    let hard = getrlimit(Resource::RLIMIT_NOFILE).unwrap().1;
+    assert_eq!(up.limit("Max open files"), hard.min(65_536));
     up.stop().await;
 }

@@ -190,6 +190,13 @@ impl Up {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// A limit of the process, as the system tells it: the soft one.
+    pub(crate) fn limit(&self, name: &str) -> u64 {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.child.id().unwrap())).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     pub(crate) fn send(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), signal).unwrap();
     }
