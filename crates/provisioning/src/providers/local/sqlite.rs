@@ -51,14 +51,13 @@ pub(super) fn ensure(held: &Held, schema: &str, now: i64) -> Result<Observed, Pr
 
 /// What the target's database says of itself, or `None` if there is none.
 pub(super) fn observe(spot: &Spot) -> Result<Option<Observed>, ProviderError> {
-    let look = || {
+    loop {
         let Some(path) = find(spot)? else { return Ok(None) };
-        look_at(&open(&path, OpenFlags::empty())?, &path)
-    };
-    match look() {
-        // It was removed while being looked at.
-        Err(_) if !spot.exists()? => Ok(None),
-        other => other,
+        match open(&path, OpenFlags::empty()).and_then(|connection| look_at(&connection, &path)) {
+            // It was removed while being looked at, and another may be in its place by now.
+            Err(_) if !path.exists() => {}
+            other => return other,
+        }
     }
 }
 
