@@ -3,3 +3,5 @@
 // Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
 #[cfg(test)]
 mod compose;
+#[cfg(test)]
+mod image;
