@@ -7,10 +7,56 @@ use futures_util::FutureExt;
 use rand::Rng;
 use serde_json::Value;
 
-use crate::{Policy, Progress, store::storable};
+use crate::{Point, Policy, Progress, Step, StepCx, Verdict, outcome::Way, runner::Inner, store::storable};
+
+/// What a try gave: progress, or that the step is undone.
+pub(crate) type Outcome = Result<Option<Progress>>;
+
+/// One try of a step, forth or back.
+pub(crate) struct Try<'d, A> {
+    pub(crate) inner: &'d Inner<A>,
+    pub(crate) step: &'d dyn Step<A>,
+    pub(crate) cx: StepCx,
+    pub(crate) way: Way,
+}
+
+impl<A: Send + Sync + 'static> Try<'_, A> {
+    /// Tries, with what a test makes of it; nothing when the test killed the runner.
+    pub(crate) async fn run(self) -> Option<Outcome> {
+        let outcome = match self.meet(Point::AfterIntent) {
+            Verdict::Die => return None,
+            Verdict::Fail(error) => Err(error),
+            Verdict::Go => self.once().await,
+            Verdict::Twice => {
+                let _first = self.once().await;
+                self.once().await
+            }
+        };
+        match self.meet(Point::AfterEffect) {
+            Verdict::Die => None,
+            Verdict::Fail(error) => Some(Err(error)),
+            Verdict::Go | Verdict::Twice => Some(outcome),
+        }
+    }
+
+    async fn once(&self) -> Outcome {
+        let Self { inner: Inner { app, .. }, step, cx, way } = self;
+        let work = async {
+            match way {
+                Way::Forth => step.run(app, cx).await.map(Some),
+                Way::Back => step.undo(app, cx).await.map(|()| None),
+            }
+        };
+        within(step.policy().timeout, work).await
+    }
+
+    fn meet(&self, point: Point) -> Verdict {
+        self.inner.meet(self.step, self.way == Way::Back, point)
+    }
+}
 
 /// A step that hangs or panics has failed for now: it must not hold the saga, nor be run again for ever, uncounted.
-pub(crate) async fn within<T>(time: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+async fn within<T>(time: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     match tokio::time::timeout(time, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => {
@@ -25,9 +71,9 @@ pub(crate) async fn within<T>(time: Duration, work: impl Future<Output = Result<
 }
 
 /// An output that no row can hold is a failure of the step; else the write would fail for ever.
-pub(crate) fn storable_output(progress: Progress) -> Result<Progress> {
+pub(crate) fn storable_output(progress: Option<Progress>) -> Outcome {
     match &progress {
-        Progress::Done(output) if has_nul(output) => {
+        Some(Progress::Done(output)) if has_nul(output) => {
             Err(Error::internal("the output has a NUL character, which a row cannot hold"))
         }
         _ => Ok(progress),
@@ -52,6 +98,11 @@ pub(crate) fn told(error: &Error) -> String {
 /// says nothing of the step.
 pub(crate) fn is_outage(error: &Error) -> bool {
     matches!(error.kind(), Kind::ServiceUnavailable | Kind::RateLimited)
+}
+
+/// Whether a step that failed with `error`, after so many tries that met no outage, is tried again.
+pub(crate) fn is_tried_again(error: &Error, tries: i32, policy: Policy) -> bool {
+    is_outage(error) || (error.kind().is_transient() && tries < policy.attempts)
 }
 
 /// The pause before the next try: on top of what the other side asks for, so that not all come back at once.

@@ -9,6 +9,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::attempt;
+
 /// What a step gave when it did not fail.
 #[derive(Debug, Clone)]
 pub enum Progress {
@@ -78,6 +80,12 @@ pub trait Step<A>: Send + Sync {
         false
     }
 
+    /// The earlier steps that have to be done before it, and undone after it: all of them, unless it names some. Steps
+    /// of which none needs the other run side by side.
+    fn needs(&self) -> Option<&'static [&'static str]> {
+        None
+    }
+
     /// How often it is tried.
     fn policy(&self) -> Policy {
         Policy::default()
@@ -105,6 +113,28 @@ pub struct Definition<A> {
     pub on_failure: OnFailure,
 }
 
+impl<A> Definition<A> {
+    /// Whether step `at` needs the step `other`, be it by another.
+    pub(crate) fn needs(&self, at: usize, other: usize) -> bool {
+        let Some(step) = self.steps.get(at).filter(|_| other < at) else { return false };
+        let Some(named) = step.needs() else { return true };
+        let earlier = self.steps.iter().enumerate().take(at).skip(other);
+        let mut needed = earlier.filter(|(_, step)| named.contains(&step.name())).map(|(at, _)| at);
+        needed.any(|needed| needed == other || self.needs(needed, other))
+    }
+
+    /// Names that steps need and no earlier step has.
+    pub(crate) fn missing(&self) -> Vec<&'static str> {
+        let earlier = |at: usize, name: &str| self.steps.iter().take(at).any(|step| step.name() == name);
+        let named = |step: &dyn Step<A>| step.needs().unwrap_or_default();
+        let steps = self.steps.iter().enumerate();
+        steps
+            .flat_map(|(at, step)| named(step.as_ref()).iter().filter(move |name| !earlier(at, name)))
+            .copied()
+            .collect()
+    }
+}
+
 impl<A> std::fmt::Debug for Definition<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} v{}", self.kind, self.version)
@@ -125,6 +155,8 @@ pub struct StepCx {
     /// Why the saga is undone, if it is.
     pub error: Option<String>,
     pub(crate) step: &'static str,
+    /// How often it was tried, this time included, outages not.
+    pub(crate) tries: i32,
     pub(crate) input: Value,
     pub(crate) outputs: HashMap<String, Value>,
 }
@@ -163,6 +195,11 @@ impl StepCx {
     /// When it is not a `T`.
     pub fn own_output<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.output_if_any(self.step)
+    }
+
+    /// Whether the step would be tried again if it failed with `error`.
+    pub fn is_tried_again(&self, error: &Error, policy: Policy) -> bool {
+        attempt::is_tried_again(error, self.tries, policy)
     }
 
     /// An idempotency key for one of the step's calls: the same whenever the step is tried.

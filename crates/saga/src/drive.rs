@@ -1,20 +1,20 @@
-//! Drives one saga, step by step, forth or back.
+//! Drives one saga, forth or back: decides what comes next, writes it down, has it done.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
 use domain::{Error, Result};
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kit::{Caller, Ctx, clock, shutdown::Shutdown};
 
 use crate::{
-    Cause, OnFailure, Point, Progress, Saga, SagaStatus, Step, StepCx, StepRow, StepStatus, Verdict,
-    attempt::{is_outage, pause_after, storable_output, told, within},
+    Cause, Point, Saga, SagaStatus, Step, StepCx, StepRow, Verdict,
+    attempt::{Outcome, Try},
     connection::insist,
     definition::Definition,
     lease::{self, Next, Saved},
+    outcome::{SHORTEST_PAUSE, Way, deadline_left, turn_back},
     runner::Inner,
-    store::{self, storable},
+    store,
 };
 
 /// Why a drive came to its end for now.
@@ -30,21 +30,32 @@ pub(crate) enum Ended {
     Died,
 }
 
-/// What one step came to.
-enum Turn {
-    On,
-    Ended(Ended),
+/// What comes next.
+enum Move {
+    /// These steps are tried, side by side with those under way.
+    Begin(Vec<usize>),
+    /// A step under way comes to its end, or this time passes.
+    Wait(Option<Duration>),
+    /// Nothing can be done now.
+    Release(Option<Duration>),
+    Stop,
 }
 
-/// The shortest pause that is granted: what waits must not keep the database busy.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest pause that is granted, which no calendar overflows with.
-const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Tries under way: where in the saga, and what each comes to; nothing when a test killed the runner.
+type Tries<'d> = FuturesUnordered<BoxFuture<'d, (usize, Option<Outcome>)>>;
 
 pub(crate) struct Drive<A> {
     inner: Arc<Inner<A>>,
-    saga: Saga,
-    steps: Vec<StepRow>,
+    pub(crate) saga: Saga,
+    pub(crate) steps: Vec<StepRow>,
+    /// Steps that are not written as they stand, and those of them whose try has come to its end.
+    changed: BTreeSet<usize>,
+    ended: Vec<usize>,
+    under_way: BTreeSet<usize>,
+    /// Which way the tries under way go; the saga may have turned meanwhile.
+    pub(crate) way: Way,
+    /// Nothing was tried since it was claimed.
+    fresh: bool,
     /// Whether a person has it rest.
     paused: bool,
     stop: Shutdown,
@@ -52,315 +63,273 @@ pub(crate) struct Drive<A> {
 
 impl<A: Send + Sync + 'static> Drive<A> {
     pub(crate) fn new(inner: Arc<Inner<A>>, saga: Saga, stop: Shutdown) -> Self {
-        Self { inner, saga, steps: Vec::new(), paused: false, stop }
+        Self {
+            inner,
+            saga,
+            steps: Vec::new(),
+            changed: BTreeSet::new(),
+            ended: Vec::new(),
+            under_way: BTreeSet::new(),
+            way: Way::Forth,
+            fresh: true,
+            paused: false,
+            stop,
+        }
     }
 
     /// Drives until the saga ends, has to wait, or the process stops.
     pub(crate) async fn run(mut self) -> Result<Ended> {
         let inner = Arc::clone(&self.inner);
         let definition = inner.definition(&self.saga)?;
+        self.load(definition).await?;
+        let mut tries = Tries::new();
+        loop {
+            let ended = match self.next_move(definition) {
+                Move::Begin(steps) => self.begin(&inner, definition, &steps, &mut tries).await?,
+                Move::Wait(until) => self.wait(definition, until, &mut tries).await?,
+                Move::Release(pause) => self.let_go(definition, pause).await?,
+                Move::Stop => self.write_changes(definition).await?.or(Some(Ended::Stopped)),
+            };
+            if let Some(ended) = ended {
+                return Ok(ended);
+            }
+        }
+    }
+
+    async fn load(&mut self, definition: &Definition<A>) -> Result<()> {
         let ids = [self.saga.id];
-        self.steps = insist(|| inner.ask(async |c| store::steps_of(c, &ids).await)).await?;
+        self.steps = insist(|| self.inner.ask(async |c| store::steps_of(c, &ids).await)).await?;
+        let named = self.steps.iter().map(|row| row.name.as_str());
+        if !named.eq(definition.steps.iter().map(|step| step.name())) {
+            return Err(Error::internal(format!(
+                "the steps are not as the definition {definition:?} has them"
+            )));
+        }
         if self.saga.status == SagaStatus::Pending {
             self.saga.status = SagaStatus::Running;
             self.saga.started_at = Some(clock::now());
         }
-        loop {
-            if self.stop.has_begun() {
-                return Ok(Ended::Stopped);
-            }
+        Ok(())
+    }
+
+    fn next_move(&mut self, definition: &Definition<A>) -> Move {
+        if self.under_way.is_empty() {
             self.look_for_reasons_to_undo();
-            if self.paused {
-                match self.let_go(None, None).await? {
-                    Turn::Ended(ended) => return Ok(ended),
-                    // To be undone after all.
-                    Turn::On => continue,
-                }
+            self.way = Way::of(&self.saga);
+            if let Some(rest) = self.rest() {
+                return rest;
             }
-            let turn = match self.saga.status {
-                SagaStatus::Undoing => self.undo_next(definition).await?,
-                _ => self.run_next(definition).await?,
-            };
-            if let Turn::Ended(ended) = turn {
-                return Ok(ended);
-            }
+        } else if self.is_to_rest() {
+            return Move::Wait(None);
         }
+        let open = self.open(definition);
+        if open.is_empty() {
+            self.saga.status = self.way.end();
+            return self.over();
+        }
+        let ready = open.iter().filter(|at| {
+            !self.under_way.contains(at)
+                && !open.iter().any(|other| self.way.holds_up(definition, *other, **at))
+        });
+        self.among(ready.copied().collect())
+    }
+
+    /// Begins what is due among the steps that are ready, or waits for the first that is.
+    fn among(&self, ready: Vec<usize>) -> Move {
+        let now = clock::now();
+        let due_at = |at: &usize| self.steps.get(*at).and_then(|row| row.next_attempt_at).unwrap_or(now);
+        let due: Vec<_> = ready.iter().filter(|at| due_at(at) <= now).copied().collect();
+        if !due.is_empty() {
+            return Move::Begin(due);
+        }
+        let Some(first) = ready.into_iter().min_by_key(due_at) else { return Move::Wait(None) };
+        let pause = (due_at(&first) - now).to_std().unwrap_or_default().max(SHORTEST_PAUSE);
+        match self.under_way.is_empty() {
+            // Claimed, it is due: whoever resumes it, or a clock that differs a little, has it so.
+            true if self.fresh => Move::Begin(vec![first]),
+            true => Move::Release(Some(pause)),
+            false => Move::Wait(Some(pause)),
+        }
+    }
+
+    /// The steps that there is something left to do of.
+    fn open(&self, definition: &Definition<A>) -> Vec<usize> {
+        let steps = self.steps.iter().zip(&definition.steps).enumerate();
+        steps.filter(|(_, (row, step))| self.way.is_open(row, step.as_ref())).map(|(at, _)| at).collect()
     }
 
     fn look_for_reasons_to_undo(&mut self) {
         if self.saga.status != SagaStatus::Running {
             return;
         }
-        if let Some(why) = self.saga.undo_asked.clone() {
-            self.turn_back(Cause::Cancelled, why);
-        } else if self.deadline_left().is_some_and(|left| left.is_zero()) {
-            self.turn_back(Cause::Expired, "it was not finished in time".to_owned());
-        }
-    }
-
-    fn turn_back(&mut self, cause: Cause, why: String) {
-        tracing::info!(cause = cause.as_str(), why, "undoing");
-        self.saga.status = SagaStatus::Undoing;
-        self.saga.cause = Some(cause);
-        self.saga.error = Some(why);
-    }
-
-    async fn run_next(&mut self, definition: &Definition<A>) -> Result<Turn> {
-        let done = |step: &StepRow| matches!(step.status, StepStatus::Completed | StepStatus::Skipped);
-        let Some(at) = self.steps.iter().position(|step| !done(step)) else {
-            return self.finish(SagaStatus::Completed).await;
+        let (cause, why) = match self.saga.undo_asked.clone() {
+            Some(why) => (Cause::Cancelled, why),
+            None if self.is_late() => (Cause::Expired, "it was not finished in time".to_owned()),
+            None => return,
         };
-        let (step, mut row) = self.step(definition, at)?;
-        if let Verdict::Die = self.meet(step, false, Point::BeforeIntent) {
-            return Ok(Turn::Ended(Ended::Died));
-        }
-        // Asking again what is waited for is no new try.
-        row.attempts += i32::from(row.waiting_for.is_none());
-        row.status = StepStatus::InProgress;
-        row.started_at = row.started_at.or_else(|| Some(clock::now()));
-        row.next_attempt_at = None;
-        if self.put(at, row.clone()).await?.is_none() {
-            return Ok(Turn::Ended(Ended::LeaseLost));
-        }
-        let cx = self.cx(step, row.attempts);
-        let Some(outcome) = self.attempt(step, false, || step.run(&self.inner.app, &cx)).await else {
-            return Ok(Turn::Ended(Ended::Died));
-        };
-        let turn = self.record(definition, at, row, outcome).await?;
-        match self.meet(step, false, Point::AfterRecord) {
-            Verdict::Die => Ok(Turn::Ended(Ended::Died)),
-            _ => Ok(turn),
+        turn_back(&mut self.saga, cause, why);
+        for row in self.steps.iter_mut().filter(|row| row.is_given_up()) {
+            row.waiting_for = None;
         }
     }
 
-    async fn record(
+    fn is_late(&self) -> bool {
+        deadline_left(&self.saga).is_some_and(|left| left.is_zero())
+    }
+
+    /// Whether nothing more is to be begun, however much is under way.
+    fn is_to_rest(&self) -> bool {
+        let turns = self.way != Way::of(&self.saga)
+            || (self.way == Way::Forth && (self.saga.undo_asked.is_some() || self.is_late()));
+        turns || self.paused || self.given_up().is_some() || self.stop.has_begun()
+    }
+
+    /// Why nothing is done, when nothing is under way.
+    fn rest(&mut self) -> Option<Move> {
+        if self.stop.has_begun() {
+            return Some(Move::Stop);
+        }
+        if self.paused {
+            return Some(Move::Release(None));
+        }
+        let why = self.given_up()?.why();
+        self.saga.error = self.saga.error.take().or(Some(why));
+        self.saga.status = SagaStatus::Stuck;
+        Some(self.over())
+    }
+
+    fn over(&mut self) -> Move {
+        self.saga.finished_at = Some(clock::now());
+        Move::Release(None)
+    }
+
+    /// The step that only a person can have tried again.
+    fn given_up(&self) -> Option<&StepRow> {
+        self.steps.iter().find(|row| row.is_given_up())
+    }
+
+    async fn begin<'d>(
+        &mut self,
+        inner: &'d Inner<A>,
+        definition: &'d Definition<A>,
+        steps: &[usize],
+        tries: &mut Tries<'d>,
+    ) -> Result<Option<Ended>> {
+        let before = self.steps.clone();
+        for at in steps {
+            if self.dies(definition, *at, Point::BeforeIntent) {
+                return Ok(Some(Ended::Died));
+            }
+            if let Some(row) = self.steps.get_mut(*at) {
+                self.way.begin(row);
+            }
+        }
+        self.changed.extend(steps);
+        if let Some(ended) = self.write_changes(definition).await? {
+            return Ok(Some(ended));
+        }
+        self.fresh = false;
+        if self.is_to_rest() {
+            // So someone asked meanwhile. Nothing was done of it yet.
+            self.steps = before;
+            self.changed.extend(steps);
+            return Ok(None);
+        }
+        for &at in steps {
+            if let (Some(step), Some(row)) = (definition.steps.get(at), self.steps.get(at)) {
+                let one = Try { inner, step: step.as_ref(), cx: self.cx(step.as_ref(), row), way: self.way };
+                tries.push(one.run().map(move |outcome| (at, outcome)).boxed());
+            }
+        }
+        self.under_way.extend(steps);
+        Ok(None)
+    }
+
+    async fn wait(
         &mut self,
         definition: &Definition<A>,
-        at: usize,
-        mut row: StepRow,
-        outcome: Result<Progress>,
-    ) -> Result<Turn> {
-        let (step, _) = self.step(definition, at)?;
-        let policy = step.policy();
-        match outcome.and_then(storable_output) {
-            Ok(Progress::Waiting { on, ask_again }) => {
-                row.waiting_for = Some(storable(&on));
-                row.error = None;
-                self.pause(at, row, ask_again).await
-            }
-            Ok(Progress::Done(output)) => {
-                row.output = Some(output);
-                self.passed(at, row, StepStatus::Completed).await
-            }
-            Ok(Progress::Skipped) => self.passed(at, row, StepStatus::Skipped).await,
-            Err(error) => {
-                let context = error.log_context();
-                tracing::warn!(
-                    step = step.name(),
-                    attempt = row.attempts,
-                    error = error.message(),
-                    context,
-                    "step failed"
-                );
-                row.error = Some(told(&error));
-                row.waiting_for = None;
-                row.outages += i32::from(is_outage(&error));
-                let left = policy.attempts - (row.attempts - row.outages);
-                if is_outage(&error) || (error.kind().is_transient() && left > 0) {
-                    let wait = pause_after(policy, row.attempts, &error);
-                    return self.pause(at, row, wait).await;
-                }
-                row.status = StepStatus::Failed;
-                self.failed(definition.on_failure, at, row, &error).await
-            }
+        until: Option<Duration>,
+        tries: &mut Tries<'_>,
+    ) -> Result<Option<Ended>> {
+        if let Some(ended) = self.write_changes(definition).await? {
+            return Ok(Some(ended));
         }
-    }
-
-    async fn passed(&mut self, at: usize, mut row: StepRow, status: StepStatus) -> Result<Turn> {
-        row.status = status;
-        row.completed_at = Some(clock::now());
-        (row.error, row.waiting_for) = (None, None);
-        self.hold_on(at, row).await
-    }
-
-    async fn failed(&mut self, then: OnFailure, at: usize, row: StepRow, error: &Error) -> Result<Turn> {
-        let why = format!("{}: {}", row.name, told(error));
-        match then {
-            OnFailure::Undo => {
-                self.turn_back(Cause::Failed, why);
-                self.hold_on(at, row).await
-            }
-            OnFailure::Stop => {
-                self.saga.error = Some(why);
-                self.stuck(at, row).await
-            }
-        }
-    }
-
-    async fn undo_next(&mut self, definition: &Definition<A>) -> Result<Turn> {
-        let mut steps = self.steps.iter().zip(&definition.steps);
-        let Some(at) = steps.rposition(|(row, step)| {
-            row.may_have_effect() || (row.status == StepStatus::Pending && step.undo_unbegun())
-        }) else {
-            return self.finish(SagaStatus::Undone).await;
+        let tried = match until {
+            Some(time) => tokio::time::timeout(time, tries.next()).await.unwrap_or_default(),
+            None => tries.next().await,
         };
-        let (step, mut row) = self.step(definition, at)?;
-        if let Verdict::Die = self.meet(step, true, Point::BeforeIntent) {
-            return Ok(Turn::Ended(Ended::Died));
+        let Some((at, outcome)) = tried else { return Ok(None) };
+        let Some(outcome) = outcome else { return Ok(Some(Ended::Died)) };
+        self.under_way.remove(&at);
+        if let Some(step) = definition.steps.get(at) {
+            self.record(definition.on_failure, step.as_ref(), at, outcome);
         }
-        row.undo_attempts += 1;
-        row.next_attempt_at = None;
-        row.waiting_for = None;
-        if self.put(at, row.clone()).await?.is_none() {
-            return Ok(Turn::Ended(Ended::LeaseLost));
-        }
-        let cx = self.cx(step, row.undo_attempts);
-        let Some(outcome) = self.attempt(step, true, || step.undo(&self.inner.app, &cx)).await else {
-            return Ok(Turn::Ended(Ended::Died));
-        };
-        let turn = self.record_undo(step, at, row, outcome).await?;
-        match self.meet(step, true, Point::AfterRecord) {
-            Verdict::Die => Ok(Turn::Ended(Ended::Died)),
-            _ => Ok(turn),
-        }
+        self.changed.insert(at);
+        self.ended.push(at);
+        Ok(None)
     }
 
-    async fn record_undo(
-        &mut self,
-        step: &dyn Step<A>,
-        at: usize,
-        mut row: StepRow,
-        outcome: Result<()>,
-    ) -> Result<Turn> {
-        let Err(error) = outcome else {
-            // What is left of a step that had not failed is the error of an earlier try to undo it.
-            row.error = row.error.filter(|_| row.status != StepStatus::Completed);
-            row.status = StepStatus::Compensated;
-            return self.hold_on(at, row).await;
-        };
-        let (attempt, context) = (row.undo_attempts, error.log_context());
-        tracing::warn!(step = step.name(), attempt, error = error.message(), context, "undoing failed");
-        row.error = Some(told(&error));
-        row.undo_outages += i32::from(is_outage(&error));
-        let left = step.policy().undo_attempts - (row.undo_attempts - row.undo_outages);
-        if left <= 0 && !is_outage(&error) {
-            return self.stuck(at, row).await;
+    /// Writes what changed, if anything did, and holds the saga.
+    async fn write_changes(&mut self, definition: &Definition<A>) -> Result<Option<Ended>> {
+        if self.changed.is_empty() {
+            return Ok(None);
         }
-        let wait = pause_after(step.policy(), row.undo_attempts, &error);
-        self.pause(at, row, wait).await
+        self.hold_on(definition).await
     }
 
-    /// One try, with what a test makes of it; nothing when the test killed the runner.
-    async fn attempt<'c, T>(
-        &self,
-        step: &dyn Step<A>,
-        undo: bool,
-        work: impl Fn() -> BoxFuture<'c, Result<T>>,
-    ) -> Option<Result<T>> {
-        let timeout = step.policy().timeout;
-        let outcome = match self.meet(step, undo, Point::AfterIntent) {
-            Verdict::Die => return None,
-            Verdict::Fail(error) => Err(error),
-            Verdict::Go => within(timeout, work()).await,
-            Verdict::Twice => {
-                let _first = within(timeout, work()).await;
-                within(timeout, work()).await
-            }
-        };
-        match self.meet(step, undo, Point::AfterEffect) {
-            Verdict::Die => None,
-            Verdict::Fail(error) => Some(Err(error)),
-            Verdict::Go | Verdict::Twice => Some(outcome),
-        }
-    }
-
-    async fn stuck(&mut self, at: usize, mut row: StepRow) -> Result<Turn> {
-        row.waiting_for = Some("a person: its tries are used up".to_owned());
-        let (step, error) = (row.name.clone(), row.error.clone());
-        self.saga.status = SagaStatus::Stuck;
-        self.saga.finished_at = Some(clock::now());
-        let turn = self.let_go(Some((at, row)), None).await?;
-        if let Turn::Ended(Ended::Released(_)) = turn {
-            tracing::error!(step, error, "the saga is stuck and needs a person");
-        }
-        Ok(turn)
-    }
-
-    async fn finish(&mut self, status: SagaStatus) -> Result<Turn> {
-        self.saga.status = status;
-        self.saga.finished_at = Some(clock::now());
-        let turn = self.let_go(None, None).await?;
-        if let Turn::Ended(Ended::Released(_)) = turn {
-            tracing::info!(status = status.as_str(), "the saga has ended");
-        }
-        Ok(turn)
-    }
-
-    /// Has the step tried again after a pause, or at the deadline, which is a reason to act.
-    async fn pause(&mut self, at: usize, mut row: StepRow, pause: Duration) -> Result<Turn> {
-        let left = self.deadline_left().filter(|_| self.saga.status == SagaStatus::Running);
-        let pause = pause.min(left.unwrap_or(LONGEST_PAUSE)).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-        row.next_attempt_at = Some(clock::now() + pause);
-        self.let_go(Some((at, row)), Some(pause)).await
-    }
-
-    fn deadline_left(&self) -> Option<Duration> {
-        let left = |deadline: DateTime<Utc>| (deadline - clock::now()).to_std().unwrap_or_default();
-        self.saga.deadline.map(left)
-    }
-
-    /// Writes, and goes on with the next step.
-    async fn hold_on(&mut self, at: usize, row: StepRow) -> Result<Turn> {
-        Ok(self.put(at, row).await?.map_or(Turn::Ended(Ended::LeaseLost), |_| Turn::On))
+    /// Writes, and holds the saga.
+    async fn hold_on(&mut self, definition: &Definition<A>) -> Result<Option<Ended>> {
+        let Some(saved) = self.save(Next::Hold).await? else { return Ok(Some(Ended::LeaseLost)) };
+        (self.saga.undo_asked, self.paused) = (saved.undo_asked, saved.paused);
+        Ok(self.written(definition))
     }
 
     /// Writes, and lets go of the saga: for a pause, or because there is nothing more to do. A wish to have it undone
     /// comes first: then it goes on, and turns back.
-    async fn let_go(&mut self, step: Option<(usize, StepRow)>, pause: Option<Duration>) -> Result<Turn> {
-        let next = Next::Release(pause.unwrap_or_default());
-        if self.save(step.as_ref().map(|(_, row)| row), next).await?.is_some() {
-            return Ok(Turn::Ended(Ended::Released(pause)));
+    async fn let_go(&mut self, definition: &Definition<A>, pause: Option<Duration>) -> Result<Option<Ended>> {
+        if self.save(Next::Release(pause.unwrap_or_default())).await?.is_some() {
+            self.tell_end();
+            return Ok(self.written(definition).or(Some(Ended::Released(pause))));
         }
         if self.saga.cause.is_none() {
             self.saga.status = SagaStatus::Running;
             self.saga.finished_at = None;
         }
-        let saved = match step {
-            Some((at, row)) => self.put(at, row).await?,
-            None => self.save(None, Next::Hold).await?,
-        };
-        let Some(saved) = saved else { return Ok(Turn::Ended(Ended::LeaseLost)) };
-        (self.saga.undo_asked, self.paused) = (saved.undo_asked, saved.paused);
-        Ok(Turn::On)
+        self.hold_on(definition).await
     }
 
-    /// Writes the saga and one step, and holds it; nothing when another runner has it by now.
-    async fn put(&mut self, at: usize, row: StepRow) -> Result<Option<Saved>> {
-        let saved = self.save(Some(&row), Next::Hold).await?;
-        if let Some(slot) = self.steps.get_mut(at) {
-            *slot = row;
-        }
-        if let Some(saved) = &saved {
-            self.saga.undo_asked.clone_from(&saved.undo_asked);
-            self.paused = saved.paused;
-        }
-        Ok(saved)
-    }
-
-    async fn save(&self, step: Option<&StepRow>, next: Next) -> Result<Option<Saved>> {
-        insist(|| self.inner.ask(async |c| lease::save(c, &self.saga, step, next).await)).await
-    }
-
-    fn step<'d>(&self, definition: &'d Definition<A>, at: usize) -> Result<(&'d dyn Step<A>, StepRow)> {
-        match (definition.steps.get(at), self.steps.get(at)) {
-            (Some(step), Some(row)) if step.name() == row.name => Ok((step.as_ref(), row.clone())),
-            _ => Err(Error::internal(format!("step {at} is not as the definition {definition:?} has it"))),
+    fn tell_end(&self) {
+        let status = self.saga.status.as_str();
+        match self.given_up() {
+            Some(StepRow { name, error, .. }) if self.saga.status == SagaStatus::Stuck => {
+                tracing::error!(step = name, error, "the saga is stuck and needs a person");
+            }
+            _ if !self.saga.status.is_live() => tracing::info!(status, "the saga has ended"),
+            _ => {}
         }
     }
 
-    fn cx(&self, step: &dyn Step<A>, attempt: i32) -> StepCx {
-        let outputs =
-            self.steps.iter().filter_map(|row| Some((row.name.clone(), row.output.clone()?))).collect();
+    async fn save(&self, next: Next) -> Result<Option<Saved>> {
+        let changed: Vec<_> = self.changed.iter().filter_map(|at| self.steps.get(*at)).collect();
+        insist(|| self.inner.ask(async |c| lease::save(c, &self.saga, &changed, next).await)).await
+    }
+
+    /// All that changed is written.
+    fn written(&mut self, definition: &Definition<A>) -> Option<Ended> {
+        self.changed.clear();
+        let ended = std::mem::take(&mut self.ended);
+        let died = ended.into_iter().any(|at| self.dies(definition, at, Point::AfterRecord));
+        died.then_some(Ended::Died)
+    }
+
+    fn dies(&self, definition: &Definition<A>, at: usize, point: Point) -> bool {
+        let step = definition.steps.get(at);
+        let met = step.map(|step| self.inner.meet(step.as_ref(), self.way == Way::Back, point));
+        matches!(met, Some(Verdict::Die))
+    }
+
+    fn cx(&self, step: &dyn Step<A>, row: &StepRow) -> StepCx {
+        let output = |row: &StepRow| Some((row.name.clone(), row.output.clone()?));
         let ctx = Ctx {
             caller: Caller::this_service(self.inner.db.service()),
             request_id: self.saga.request_id.as_str().into(),
@@ -372,15 +341,12 @@ impl<A: Send + Sync + 'static> Drive<A> {
             saga_id: self.saga.id,
             subject: self.saga.subject.clone(),
             ctx,
-            attempt,
+            attempt: if self.way == Way::Back { row.undo_attempts } else { row.attempts },
             error: self.saga.error.clone(),
             step: step.name(),
+            tries: row.tries(),
             input: self.saga.input.clone(),
-            outputs,
+            outputs: self.steps.iter().filter_map(output).collect(),
         }
-    }
-
-    fn meet(&self, step: &dyn Step<A>, undo: bool, point: Point) -> Verdict {
-        self.inner.interpose.as_ref().map_or(Verdict::Go, |interpose| interpose(step.name(), undo, point))
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::{SagaStatus, StepRow, StepStatus, Told};
+use crate::{SagaStatus, StepRow, Told};
 
 impl Told {
     /// How it stands at `now`, in one sentence: what holds it up, and until when, as far as that is known.
@@ -24,9 +24,8 @@ impl Told {
     }
 
     /// The step that is under way or comes next, if it goes forth.
-    pub fn current_step(&self) -> Option<&StepRow> {
-        let done = |step: &&StepRow| matches!(step.status, StepStatus::Completed | StepStatus::Skipped);
-        self.steps.iter().find(|step| !done(step))
+    fn current_step(&self) -> Option<&StepRow> {
+        self.steps.iter().find(|step| !step.is_done())
     }
 
     fn to_undo(&self) -> Option<&StepRow> {

@@ -127,24 +127,17 @@ pub(crate) struct Saved {
     pub(crate) paused: bool,
 }
 
-/// Writes a saga and, if one changed, a step: in one statement, under the fence, in absolute values, so that a write
-/// of which it is not known whether it was taken may be sent again.
+/// Writes a saga and the steps that changed: in one statement, under the fence, in absolute values, so that a write of
+/// which it is not known whether it was taken may be sent again.
 ///
 /// # Errors
 /// `None` inside when it was refused: another runner holds the saga by now; or the saga was to be let go of, and
 /// someone has asked for it to be undone, which must not wait and must not be forgotten.
-pub(crate) async fn save(
-    c: &mut Conn,
-    saga: &Saga,
-    step: Option<&StepRow>,
-    next: Next,
-) -> Result<Option<Saved>> {
+pub(crate) async fn save(c: &mut Conn, saga: &Saga, steps: &[&StepRow], next: Next) -> Result<Option<Saved>> {
     let pause = match next {
         Next::Hold => None,
         Next::Release(pause) => Some(millis(pause)),
     };
-    let none = StepRow::nowhere();
-    let step = step.unwrap_or(&none);
     let saved = sql_query(
         "WITH held AS (UPDATE sagas SET status = $3, error = $4, cause = $5, started_at = $6, finished_at = $7, \
              updated_at = $8, revision = revision + 1, \
@@ -156,12 +149,16 @@ pub(crate) async fn save(
              WHERE id = $1 AND fence = $2 \
                  AND ($9::bigint IS NULL OR undo_asked IS NULL OR $5::text IS NOT NULL) \
              RETURNING id, status, undo_asked, paused_at IS NOT NULL AS paused), \
-         step AS (UPDATE saga_steps SET status = $11, attempts = $12, undo_attempts = $13, output = $14, error = $15, \
-             waiting_for = $16, started_at = $17, completed_at = $18, next_attempt_at = $19, outages = $20, \
-             undo_outages = $21 \
-             FROM held WHERE saga_id = held.id AND position = $10), \
+         changed AS (UPDATE saga_steps SET status = new.status, attempts = new.attempts, \
+             undo_attempts = new.undo_attempts, output = new.output, error = new.error, \
+             waiting_for = new.waiting_for, started_at = new.started_at, completed_at = new.completed_at, \
+             next_attempt_at = new.next_attempt_at, outages = new.outages, undo_outages = new.undo_outages \
+             FROM held, unnest($10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) AS new (position, status, \
+                 attempts, undo_attempts, output, error, waiting_for, started_at, completed_at, next_attempt_at, \
+                 outages, undo_outages) \
+             WHERE saga_id = held.id AND saga_steps.position = new.position), \
          never AS (UPDATE saga_steps SET status = 'skipped' \
-             FROM held WHERE held.status = 'undone' AND saga_id = held.id AND position <> $10 \
+             FROM held WHERE held.status = 'undone' AND saga_id = held.id AND position <> ALL ($10) \
                  AND saga_steps.status = 'pending') \
          SELECT undo_asked, paused FROM held",
     )
@@ -174,22 +171,27 @@ pub(crate) async fn save(
     .bind::<t::Nullable<t::Timestamptz>, _>(saga.finished_at)
     .bind::<t::Timestamptz, _>(clock::now())
     .bind::<t::Nullable<t::BigInt>, _>(pause)
-    .bind::<t::SmallInt, _>(step.position)
-    .bind::<t::Text, _>(step.status)
-    .bind::<t::Integer, _>(step.attempts)
-    .bind::<t::Integer, _>(step.undo_attempts)
-    .bind::<t::Nullable<t::Jsonb>, _>(&step.output)
-    .bind::<t::Nullable<t::Text>, _>(&step.error)
-    .bind::<t::Nullable<t::Text>, _>(&step.waiting_for)
-    .bind::<t::Nullable<t::Timestamptz>, _>(step.started_at)
-    .bind::<t::Nullable<t::Timestamptz>, _>(step.completed_at)
-    .bind::<t::Nullable<t::Timestamptz>, _>(step.next_attempt_at)
-    .bind::<t::Integer, _>(step.outages)
-    .bind::<t::Integer, _>(step.undo_outages)
+    .bind::<t::Array<t::SmallInt>, _>(column(steps, |step| step.position))
+    .bind::<t::Array<t::Text>, _>(column(steps, |step| step.status))
+    .bind::<t::Array<t::Integer>, _>(column(steps, |step| step.attempts))
+    .bind::<t::Array<t::Integer>, _>(column(steps, |step| step.undo_attempts))
+    .bind::<t::Array<t::Nullable<t::Jsonb>>, _>(column(steps, |step| step.output.as_ref()))
+    .bind::<t::Array<t::Nullable<t::Text>>, _>(column(steps, |step| step.error.as_deref()))
+    .bind::<t::Array<t::Nullable<t::Text>>, _>(column(steps, |step| step.waiting_for.as_deref()))
+    .bind::<t::Array<t::Nullable<t::Timestamptz>>, _>(column(steps, |step| step.started_at))
+    .bind::<t::Array<t::Nullable<t::Timestamptz>>, _>(column(steps, |step| step.completed_at))
+    .bind::<t::Array<t::Nullable<t::Timestamptz>>, _>(column(steps, |step| step.next_attempt_at))
+    .bind::<t::Array<t::Integer>, _>(column(steps, |step| step.outages))
+    .bind::<t::Array<t::Integer>, _>(column(steps, |step| step.undo_outages))
     .get_result(c)
     .await
     .optional()?;
     Ok(saved)
+}
+
+/// One field of the steps, as a statement takes it.
+fn column<'s, T>(steps: &[&'s StepRow], field: impl Fn(&'s StepRow) -> T) -> Vec<T> {
+    steps.iter().map(|step| field(step)).collect()
 }
 
 fn millis(time: Duration) -> i64 {

@@ -18,6 +18,7 @@ mod explain;
 mod follow;
 mod lease;
 mod model;
+mod outcome;
 mod runner;
 pub mod schema;
 mod store;

@@ -145,9 +145,9 @@ impl StepRow {
         }
     }
 
-    /// A row that no saga has.
-    pub(crate) fn nowhere() -> Self {
-        Self::new(Uuid::nil(), -1, "")
+    /// Whether there is nothing left to do of it, going forth.
+    pub fn is_done(&self) -> bool {
+        matches!(self.status, StepStatus::Completed | StepStatus::Skipped)
     }
 
     /// Whether the step may have had an effect that is not undone.

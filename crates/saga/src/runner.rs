@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Definition, Saga, connection,
+    Definition, Saga, Step, connection,
     drive::{Drive, Ended},
     due::Due,
     lease::{self, Extended},
@@ -96,6 +96,10 @@ impl<A> Inner<A> {
         self.definitions.get(&known).ok_or_else(|| Error::internal(format!("no definition of {known}")))
     }
 
+    pub(crate) fn meet(&self, step: &dyn Step<A>, undo: bool, point: Point) -> Verdict {
+        self.interpose.as_ref().map_or(Verdict::Go, |interpose| interpose(step.name(), undo, point))
+    }
+
     /// Runs a statement, which is given up when a lease could have run out meanwhile.
     pub(crate) async fn ask<T, F>(&self, statement: F) -> Result<T>
     where
@@ -156,6 +160,10 @@ impl<A: Send + Sync + 'static> Engine<A> {
         let definitions: HashMap<_, _> =
             definitions.into_iter().map(|one| (lease::known(one.kind, one.version), one)).collect();
         let known = definitions.keys().cloned().collect();
+        debug_assert!(
+            definitions.values().all(|one| one.missing().is_empty()),
+            "steps need what is not there"
+        );
         let settings = EngineSettings {
             concurrency: settings.concurrency.clamp(1, Semaphore::MAX_PERMITS),
             lease: settings.lease.clamp(LEASE.0, LEASE.1),
