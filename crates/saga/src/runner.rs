@@ -68,10 +68,24 @@ pub enum Verdict {
     Die,
     /// The effect fails with this.
     Fail(domain::Error),
+    /// The effect is cut off after this long, and no answer comes of it even if it was done by then.
+    TimeOut(Duration),
 }
 
-/// Interferes, in tests: with the step's name, whether it is undone, and the point.
-pub type Interpose = Arc<dyn Fn(&str, bool, Point) -> Verdict + Send + Sync>;
+/// When a test may interfere.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'m> {
+    /// The saga as its runner has it.
+    pub saga: &'m Saga,
+    /// The step's name.
+    pub step: &'m str,
+    /// Whether the step is being undone.
+    pub undo: bool,
+    pub point: Point,
+}
+
+/// Interferes, in tests.
+pub type Interpose = Arc<dyn Fn(Moment<'_>) -> Verdict + Send + Sync>;
 
 /// Runs the sagas of one service.
 pub struct Engine<A> {

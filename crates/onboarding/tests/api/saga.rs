@@ -21,15 +21,15 @@ const JOB_STEPS: [&str; 4] = ["auth_database", "auth_worker", "auth_secret", "dn
 
 fn at(point: Point, step: &'static str, verdict: fn() -> Verdict) -> Interpose {
     Arc::new(
-        move |name, undo, now| if !undo && now == point && name == step { verdict() } else { Verdict::Go },
+        move |now| if !now.undo && (now.point, now.step) == (point, step) { verdict() } else { Verdict::Go },
     )
 }
 
 /// The same, but only the first time that the point is passed.
 fn once(point: Point, undo: bool, step: &'static str, verdict: fn() -> Verdict) -> Interpose {
     let met = AtomicBool::new(false);
-    Arc::new(move |name, undoing, now| {
-        let here = undoing == undo && now == point && name == step;
+    Arc::new(move |now| {
+        let here = (now.undo, now.point, now.step) == (undo, point, step);
         if here && !met.swap(true, Ordering::SeqCst) { verdict() } else { Verdict::Go }
     })
 }
@@ -45,7 +45,7 @@ fn passing() -> Verdict {
 #[tokio::test]
 async fn every_step_twice_leaves_one_of_everything() {
     let twice: Interpose =
-        Arc::new(|_, _, point| if point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
+        Arc::new(|now| if now.point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
     let system = System::start_interposed(Some(Arc::clone(&twice)), Some(twice)).await;
     let id = system.onboard("twice").await;
     let session = system.ended(&id).await;
@@ -107,11 +107,11 @@ async fn a_runner_that_dies_is_succeeded(
 #[tokio::test]
 async fn undone_twice_and_by_a_runner_that_dies(#[values(0, 1, 2, 3, 4)] step: usize) {
     let died = Mutex::new(false);
-    let interpose: Interpose = Arc::new(move |name, undo, point| match (undo, point) {
-        (false, Point::AfterEffect) if name == "verify" => broken(),
+    let interpose: Interpose = Arc::new(move |now| match (now.undo, now.point) {
+        (false, Point::AfterEffect) if now.step == "verify" => broken(),
         (true, Point::AfterIntent) => Verdict::Twice,
         (true, Point::AfterEffect)
-            if name == STEPS[step] && !std::mem::replace(&mut *died.lock().unwrap(), true) =>
+            if now.step == STEPS[step] && !std::mem::replace(&mut *died.lock().unwrap(), true) =>
         {
             Verdict::Die
         }
@@ -129,9 +129,9 @@ async fn undone_twice_and_by_a_runner_that_dies(#[values(0, 1, 2, 3, 4)] step: u
 async fn one_that_cannot_be_undone_is_tried_anew_when_someone_asks() {
     let away = Arc::new(AtomicBool::new(true));
     let still = Arc::clone(&away);
-    let interpose: Interpose = Arc::new(move |name, undo, point| match (undo, point) {
-        (false, Point::AfterEffect) if name == "verify" => broken(),
-        (true, Point::AfterIntent) if name == "create_platform" && still.load(Ordering::SeqCst) => {
+    let interpose: Interpose = Arc::new(move |now| match (now.undo, now.point) {
+        (false, Point::AfterEffect) if now.step == "verify" => broken(),
+        (true, Point::AfterIntent) if now.step == "create_platform" && still.load(Ordering::SeqCst) => {
             Verdict::Fail(Error::new(Kind::Upstream, "not today"))
         }
         _ => Verdict::Go,

@@ -29,8 +29,8 @@ async fn onboard(system: &System, slug: &str) -> Value {
 }
 
 fn broken_at(at: &'static str) -> Interpose {
-    Arc::new(move |step, undo, point| {
-        if step == at && !undo && point == Point::AfterEffect {
+    Arc::new(move |now| {
+        if now.step == at && !now.undo && now.point == Point::AfterEffect {
             return Verdict::Fail(Error::new(Kind::Unprocessable, "broken on purpose"));
         }
         Verdict::Go
@@ -72,11 +72,11 @@ async fn a_stack_that_fails_undoes_it(#[values("shared", "databases")] step: &'s
 async fn what_fails_after_it_takes_the_stack_down(#[values(false, true)] dies: bool) {
     let died = AtomicBool::new(!dies);
     let fails = broken_at("verify");
-    let interpose: Interpose = Arc::new(move |step, undo, point| match (undo, point) {
-        (true, Point::AfterEffect) if step == "deploy_services" && !died.swap(true, Ordering::SeqCst) => {
+    let interpose: Interpose = Arc::new(move |now| match (now.undo, now.point) {
+        (true, Point::AfterEffect) if now.step == "deploy_services" && !died.swap(true, Ordering::SeqCst) => {
             Verdict::Die
         }
-        _ => fails(step, undo, point),
+        _ => fails(now),
     });
     let system = System::start_interposed(Some(interpose), None).await;
     publish(&system).await;

@@ -76,7 +76,7 @@ async fn an_upgrade_that_fails_leaves_what_ran() {
 #[tokio::test]
 async fn every_step_twice_leaves_one_of_everything() {
     let twice: Interpose =
-        Arc::new(|_, _, point| if point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
+        Arc::new(|now| if now.point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
     let system = Registered::start().await.provision(Some(twice)).await;
     let shop = Shop::new(&system, "twice").await;
     shop.activate("1.0.0").await;

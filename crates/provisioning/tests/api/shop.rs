@@ -21,10 +21,10 @@ pub(crate) type Trouble = Arc<Mutex<Option<(&'static str, bool, Point, fn() -> V
 pub(crate) fn troubled() -> (Trouble, Interpose) {
     let trouble = Trouble::default();
     let now = Arc::clone(&trouble);
-    let interpose: Interpose = Arc::new(move |step, undo, point| {
+    let interpose: Interpose = Arc::new(move |met| {
         let mut now = now.lock().unwrap();
         match *now {
-            Some((at, undoing, when, verdict)) if (at, undoing, when) == (step, undo, point) => {
+            Some((at, undoing, when, verdict)) if (at, undoing, when) == (met.step, met.undo, met.point) => {
                 // Who dies once is succeeded by one who lives.
                 if matches!(verdict(), Verdict::Die) {
                     *now = None;

@@ -67,7 +67,7 @@ async fn an_upgrade_that_fails_leaves_what_ran() {
 #[tokio::test]
 async fn every_step_twice_leaves_one_of_everything() {
     let twice: Interpose =
-        Arc::new(|_, _, point| if point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
+        Arc::new(|now| if now.point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
     let mall = Mall::start(Some(twice)).await;
     let stack = mall.stack("twice").await;
     stack.active("1.0.0").await;

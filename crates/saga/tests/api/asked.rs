@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use domain::Kind;
 use kit::WriteCtx;
-use saga::{Cause, Interpose, Point, Progress, SagaStatus, Step, StepCx, StepStatus, Verdict};
+use saga::{Cause, Interpose, Moment, Point, Progress, SagaStatus, Step, StepCx, StepStatus, Verdict};
 use uuid::Uuid;
 
 use crate::{
@@ -134,7 +134,7 @@ async fn while_it_is_undone_already() {
 /// Asks when the saga meets the point, and goes on when that is committed.
 fn ask_at(world: &World, id: Uuid, at: (&'static str, Point)) -> Interpose {
     let url = world.db.app_url.clone();
-    Arc::new(move |step, undo, point| {
+    Arc::new(move |Moment { step, undo, point, .. }| {
         if !undo && (step, point) == at {
             let url = url.clone();
             // The interposed function is not async: a thread of its own is.

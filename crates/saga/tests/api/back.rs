@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::Kind;
-use saga::{Cause, SagaStatus, StepStatus, Verdict};
+use saga::{Cause, Moment, SagaStatus, StepStatus, Verdict};
 
 use crate::{
     steps::{Act, POLICY, STEPS},
@@ -13,7 +13,7 @@ use crate::{
 #[tokio::test]
 async fn every_undoing_twice_leaves_nothing_and_fails_nothing() {
     let world = World::new().await;
-    let twice = |_: &str, undo: bool, _| if undo { Verdict::Twice } else { Verdict::Go };
+    let twice = |now: Moment<'_>| if now.undo { Verdict::Twice } else { Verdict::Go };
     let engine = world.engine(|setup| setup.interpose = Some(Arc::new(twice)));
     let id = world.begin(UNDO).await;
     world.script.next(id, "c", false, [Act::FailAfter(Kind::Unprocessable)]);

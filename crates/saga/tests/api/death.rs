@@ -11,7 +11,7 @@ use std::{
 use domain::Kind;
 use futures_util::future::join_all;
 use kit::shutdown::Shutdown;
-use saga::{Cause, Interpose, OnFailure, Point, Verdict};
+use saga::{Cause, Interpose, Moment, OnFailure, Point, Verdict};
 use tokio::time::Instant;
 
 use crate::{
@@ -27,8 +27,8 @@ const LEASE: Duration = Duration::from_secs(1);
 fn die(at: &'static str, undo: bool, point: Point) -> (Interpose, Arc<AtomicBool>) {
     let died = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&died);
-    let interpose = move |step: &str, undoing: bool, met: Point| {
-        let here = (step, undoing, met) == (at, undo, point) && !seen.swap(true, Ordering::SeqCst);
+    let interpose = move |met: Moment<'_>| {
+        let here = (met.step, met.undo, met.point) == (at, undo, point) && !seen.swap(true, Ordering::SeqCst);
         if here { Verdict::Die } else { Verdict::Go }
     };
     (Arc::new(interpose), died)

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::Kind;
-use saga::{Cause, OnFailure, Point, Policy, SagaStatus, StepStatus, Verdict};
+use saga::{Cause, Moment, OnFailure, Point, Policy, SagaStatus, StepStatus, Verdict};
 
 use crate::{
     steps::{Act, Output, POLICY, STEPS, definition},
@@ -33,7 +33,7 @@ async fn every_step_runs_once_in_order() {
 #[tokio::test]
 async fn every_step_twice_leaves_single_effects() {
     let world = World::new().await;
-    let twice = |setup: &mut crate::world::Setup| setup.interpose = Some(Arc::new(|_, _, _| Verdict::Twice));
+    let twice = |setup: &mut crate::world::Setup| setup.interpose = Some(Arc::new(|_| Verdict::Twice));
     let engine = world.engine(twice);
     let id = world.begin(UNDO).await;
     let told = world.settle(&engine, id).await;
@@ -218,7 +218,7 @@ async fn one_that_stops_on_failure_is_stuck_until_it_is_retried() {
 #[tokio::test]
 async fn a_failure_that_a_test_interposes_counts_as_the_steps_own() {
     let world = World::new().await;
-    let interpose = |step: &str, _: bool, point| match (step, point) {
+    let interpose = |now: Moment<'_>| match (now.step, now.point) {
         ("b", Point::AfterEffect) => Verdict::Fail(domain::Error::new(Kind::Unprocessable, "interposed")),
         _ => Verdict::Go,
     };

@@ -49,7 +49,7 @@ fn cases() -> impl Strategy<Value = Case> {
 
 fn interpose(case: &Case) -> Interpose {
     let script = Mutex::new(VecDeque::from(case.verdicts.clone()));
-    Arc::new(move |_, _, _| match script.lock().unwrap().pop_front() {
+    Arc::new(move |_| match script.lock().unwrap().pop_front() {
         None | Some(Happening::Nothing) => Verdict::Go,
         Some(Happening::Twice) => Verdict::Twice,
         Some(Happening::Death) => Verdict::Die,
