@@ -7,7 +7,10 @@ use futures_util::FutureExt;
 use rand::Rng;
 use serde_json::Value;
 
-use crate::{Point, Policy, Progress, Step, StepCx, Verdict, outcome::Way, runner::Inner, store::storable};
+use crate::{
+    Moment, Point, Policy, Progress, Saga, Step, StepCx, Tried, Verdict, outcome::Way, runner::Inner,
+    store::storable,
+};
 
 /// What a try gave: progress, or that the step is undone.
 pub(crate) type Outcome = Result<Option<Progress>>;
@@ -18,40 +21,49 @@ pub(crate) struct Try<'d, A> {
     pub(crate) step: &'d dyn Step<A>,
     pub(crate) cx: StepCx,
     pub(crate) way: Way,
+    /// For the test that interferes, if one does.
+    pub(crate) saga: Option<Saga>,
 }
 
 impl<A: Send + Sync + 'static> Try<'_, A> {
     /// Tries, with what a test makes of it; nothing when the test killed the runner.
     pub(crate) async fn run(self) -> Option<Outcome> {
-        let outcome = match self.meet(Point::AfterIntent) {
+        let timeout = self.step.policy().timeout;
+        let outcome = match self.meet(Point::AfterIntent, None) {
             Verdict::Die => return None,
             Verdict::Fail(error) => Err(error),
-            Verdict::Go => self.once().await,
+            Verdict::Go => self.once(timeout).await,
             Verdict::Twice => {
-                let _first = self.once().await;
-                self.once().await
+                let _first = self.once(timeout).await;
+                self.once(timeout).await
+            }
+            Verdict::TimeOut(after) => {
+                let _late = self.once(after).await;
+                within(Duration::ZERO, std::future::pending()).await
             }
         };
-        match self.meet(Point::AfterEffect) {
+        match self.meet(Point::AfterEffect, Some(Tried::of(&outcome))) {
             Verdict::Die => None,
             Verdict::Fail(error) => Some(Err(error)),
-            Verdict::Go | Verdict::Twice => Some(outcome),
+            Verdict::Go | Verdict::Twice | Verdict::TimeOut(_) => Some(outcome),
         }
     }
 
-    async fn once(&self) -> Outcome {
-        let Self { inner: Inner { app, .. }, step, cx, way } = self;
+    async fn once(&self, timeout: Duration) -> Outcome {
+        let Self { inner: Inner { app, .. }, step, cx, way, .. } = self;
         let work = async {
             match way {
                 Way::Forth => step.run(app, cx).await.map(Some),
                 Way::Back => step.undo(app, cx).await.map(|()| None),
             }
         };
-        within(step.policy().timeout, work).await
+        within(timeout, work).await
     }
 
-    fn meet(&self, point: Point) -> Verdict {
-        self.inner.meet(self.step, self.way == Way::Back, point)
+    fn meet(&self, point: Point, tried: Option<Tried>) -> Verdict {
+        let Some(saga) = &self.saga else { return Verdict::Go };
+        let (step, undo) = (self.step.name(), self.way == Way::Back);
+        self.inner.meet(Moment { saga, step, undo, point, tried })
     }
 }
 

@@ -7,7 +7,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnord
 use kit::{Caller, Ctx, clock, shutdown::Shutdown};
 
 use crate::{
-    Cause, Point, Saga, SagaStatus, Step, StepCx, StepRow, Verdict,
+    Cause, Moment, Point, Saga, SagaStatus, Step, StepCx, StepRow, Tried, Verdict,
     attempt::{Outcome, Try},
     connection::insist,
     definition::Definition,
@@ -50,7 +50,7 @@ pub(crate) struct Drive<A> {
     pub(crate) steps: Vec<StepRow>,
     /// Steps that are not written as they stand, and those of them whose try has come to its end.
     changed: BTreeSet<usize>,
-    ended: Vec<usize>,
+    ended: Vec<(usize, Tried)>,
     under_way: BTreeSet<usize>,
     /// Which way the tries under way go; the saga may have turned meanwhile.
     pub(crate) way: Way,
@@ -217,7 +217,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
     ) -> Result<Option<Ended>> {
         let before = self.steps.clone();
         for at in steps {
-            if self.dies(definition, *at, Point::BeforeIntent) {
+            if self.dies(definition, *at, Point::BeforeIntent, None) {
                 return Ok(Some(Ended::Died));
             }
             if let Some(row) = self.steps.get_mut(*at) {
@@ -237,7 +237,9 @@ impl<A: Send + Sync + 'static> Drive<A> {
         }
         for &at in steps {
             if let (Some(step), Some(row)) = (definition.steps.get(at), self.steps.get(at)) {
-                let one = Try { inner, step: step.as_ref(), cx: self.cx(step.as_ref(), row), way: self.way };
+                let step = step.as_ref();
+                let saga = inner.interpose.is_some().then(|| self.saga.clone());
+                let one = Try { inner, step, cx: self.cx(step, row), way: self.way, saga };
                 tries.push(one.run().map(move |outcome| (at, outcome)).boxed());
             }
         }
@@ -260,12 +262,13 @@ impl<A: Send + Sync + 'static> Drive<A> {
         };
         let Some((at, outcome)) = tried else { return Ok(None) };
         let Some(outcome) = outcome else { return Ok(Some(Ended::Died)) };
+        let tried = Tried::of(&outcome);
         self.under_way.remove(&at);
         if let Some(step) = definition.steps.get(at) {
             self.record(definition.on_failure, step.as_ref(), at, outcome);
         }
         self.changed.insert(at);
-        self.ended.push(at);
+        self.ended.push((at, tried));
         Ok(None)
     }
 
@@ -318,14 +321,16 @@ impl<A: Send + Sync + 'static> Drive<A> {
     fn written(&mut self, definition: &Definition<A>) -> Option<Ended> {
         self.changed.clear();
         let ended = std::mem::take(&mut self.ended);
-        let died = ended.into_iter().any(|at| self.dies(definition, at, Point::AfterRecord));
+        let died = |(at, tried)| self.dies(definition, at, Point::AfterRecord, Some(tried));
+        let died = ended.into_iter().any(died);
         died.then_some(Ended::Died)
     }
 
-    fn dies(&self, definition: &Definition<A>, at: usize, point: Point) -> bool {
-        let step = definition.steps.get(at);
-        let met = step.map(|step| self.inner.meet(step.as_ref(), self.way == Way::Back, point));
-        matches!(met, Some(Verdict::Die))
+    fn dies(&self, definition: &Definition<A>, at: usize, point: Point, tried: Option<Tried>) -> bool {
+        let Some(step) = definition.steps.get(at) else { return false };
+        let (saga, undo) = (&self.saga, self.way == Way::Back);
+        let met = self.inner.meet(Moment { saga, step: step.name(), undo, point, tried });
+        matches!(met, Verdict::Die)
     }
 
     fn cx(&self, step: &dyn Step<A>, row: &StepRow) -> StepCx {

@@ -29,7 +29,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 pub use definition::{Definition, OnFailure, Policy, Progress, Step, StepCx};
 pub use follow::Followers;
 pub use model::{Cause, NewSaga, Saga, SagaStatus, StepRow, StepStatus};
-pub use runner::{Engine, EngineSettings, Interpose, Moment, Point, Verdict};
+pub use runner::{Engine, EngineSettings, Interpose, Moment, Point, Tried, Verdict};
 pub use store::{
     Filter, ID_TAKEN, Told, ask_undo, by_id, count, discard, insert, insert_steps, page, pause, resume,
     retry, steps_of, tombstone, touch,

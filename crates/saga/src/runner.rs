@@ -18,7 +18,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Definition, Saga, Step, connection,
+    Definition, Progress, Saga,
+    attempt::Outcome,
+    connection,
     drive::{Drive, Ended},
     due::Due,
     lease::{self, Extended},
@@ -82,6 +84,26 @@ pub struct Moment<'m> {
     /// Whether the step is being undone.
     pub undo: bool,
     pub point: Point,
+    /// What came of the try, at the points after it.
+    pub tried: Option<Tried>,
+}
+
+/// What came of a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tried {
+    Done,
+    Waits,
+    Failed,
+}
+
+impl Tried {
+    pub(crate) const fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Ok(Some(Progress::Done(_) | Progress::Skipped) | None) => Self::Done,
+            Ok(Some(Progress::Waiting { .. })) => Self::Waits,
+            Err(_) => Self::Failed,
+        }
+    }
 }
 
 /// Interferes, in tests.
@@ -110,8 +132,9 @@ impl<A> Inner<A> {
         self.definitions.get(&known).ok_or_else(|| Error::internal(format!("no definition of {known}")))
     }
 
-    pub(crate) fn meet(&self, step: &dyn Step<A>, undo: bool, point: Point) -> Verdict {
-        self.interpose.as_ref().map_or(Verdict::Go, |interpose| interpose(step.name(), undo, point))
+    /// What a test makes of a moment.
+    pub(crate) fn meet(&self, moment: Moment<'_>) -> Verdict {
+        self.interpose.as_ref().map_or(Verdict::Go, |interpose| interpose(moment))
     }
 
     /// Runs a statement, which is given up when a lease could have run out meanwhile.

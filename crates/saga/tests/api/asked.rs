@@ -157,7 +157,7 @@ async fn right_before_the_last_write() {
     let world = World::new().await;
     let wait = || Act::Wait(Duration::from_secs(600));
     let cases = [
-        ("c", Point::AfterRecord, UNDO, None, "completes"),
+        ("c", Point::AfterEffect, UNDO, None, "completes"),
         ("b", Point::AfterEffect, UNDO, Some(wait()), "waits"),
         ("b", Point::AfterIntent, UNDO, Some(wait()), "waits, and was told at its write before"),
         ("b", Point::AfterEffect, UNDO, Some(Act::Fail(Kind::Upstream)), "is tried again later"),

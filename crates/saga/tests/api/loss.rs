@@ -277,7 +277,7 @@ async fn a_saga_that_cannot_be_driven_is_put_off() {
         .await;
     assert!(engine.turn().await.unwrap());
     let saga = world.told(id).await.saga;
-    assert_eq!((saga.status, &saga.lease_owner, saga.lease_until), (SagaStatus::Running, &None, None));
+    assert_eq!((saga.status, &saga.lease_owner, saga.lease_until), (SagaStatus::Pending, &None, None));
     assert!(!engine.turn().await.unwrap(), "it is not run again at once");
     let fence = format!("SELECT fence AS number FROM sagas WHERE id = '{id}'");
     assert_eq!(world.number(&fence).await, 2, "claimed, and let go");
