@@ -207,3 +207,55 @@ impl StepCx {
         format!("{}:{}:{call}", self.saga_id, self.step)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OnFailure;
+
+    struct Named(&'static str, Option<&'static [&'static str]>);
+
+    #[async_trait]
+    impl Step<()> for Named {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+
+        async fn run(&self, (): &(), _: &StepCx) -> Result<Progress> {
+            Ok(Progress::Skipped)
+        }
+
+        async fn undo(&self, (): &(), _: &StepCx) -> Result<()> {
+            Ok(())
+        }
+
+        fn needs(&self) -> Option<&'static [&'static str]> {
+            self.1
+        }
+    }
+
+    fn definition(steps: &[(&'static str, Option<&'static [&'static str]>)]) -> Definition<()> {
+        let steps = steps.iter().map(|(name, needs)| Box::new(Named(name, *needs)) as Box<dyn Step<()>>);
+        Definition { kind: "kind", version: 1, steps: steps.collect(), on_failure: OnFailure::Undo }
+    }
+
+    #[test]
+    fn a_step_needs_what_its_needs_need() {
+        let all = definition(&[
+            ("a", None),
+            ("b", Some(&[])),
+            ("c", Some(&["a"])),
+            ("d", Some(&["c"])),
+            ("e", None),
+        ]);
+        let needed = |at: usize| (0..5).filter(|other| all.needs(at, *other)).collect::<Vec<_>>();
+        assert_eq!([0, 1, 2, 3, 4].map(needed), [vec![], vec![], vec![0], vec![0, 2], vec![0, 1, 2, 3]]);
+        assert!(all.missing().is_empty());
+    }
+
+    #[test]
+    fn what_is_needed_comes_earlier() {
+        let wrong = definition(&[("a", Some(&["b"])), ("b", Some(&["a", "typo"]))]);
+        assert_eq!(wrong.missing(), ["b", "typo"]);
+    }
+}

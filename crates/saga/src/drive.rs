@@ -50,7 +50,7 @@ pub(crate) struct Drive<A> {
     pub(crate) steps: Vec<StepRow>,
     /// Steps that are not written as they stand, and those of them whose try has come to its end.
     changed: BTreeSet<usize>,
-    ended: Vec<(usize, Tried)>,
+    ended: Vec<(usize, Way, Tried)>,
     under_way: BTreeSet<usize>,
     /// Which way the tries under way go; the saga may have turned meanwhile.
     pub(crate) way: Way,
@@ -137,7 +137,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
     /// Begins what is due among the steps that are ready, or waits for the first that is.
     fn among(&self, ready: Vec<usize>) -> Move {
         let now = clock::now();
-        let due_at = |at: &usize| self.steps.get(*at).and_then(|row| row.next_attempt_at).unwrap_or(now);
+        let due_at = |at: &usize| self.steps.get(*at).and_then(|row| self.way.not_before(row)).unwrap_or(now);
         let due: Vec<_> = ready.iter().filter(|at| due_at(at) <= now).copied().collect();
         if !due.is_empty() {
             return Move::Begin(due);
@@ -217,7 +217,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
     ) -> Result<Option<Ended>> {
         let before = self.steps.clone();
         for at in steps {
-            if self.dies(definition, *at, Point::BeforeIntent, None) {
+            if self.dies(definition, *at, self.way, Point::BeforeIntent, None) {
                 return Ok(Some(Ended::Died));
             }
             if let Some(row) = self.steps.get_mut(*at) {
@@ -268,7 +268,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
             self.record(definition.on_failure, step.as_ref(), at, outcome);
         }
         self.changed.insert(at);
-        self.ended.push((at, tried));
+        self.ended.push((at, self.way, tried));
         Ok(None)
     }
 
@@ -321,14 +321,21 @@ impl<A: Send + Sync + 'static> Drive<A> {
     fn written(&mut self, definition: &Definition<A>) -> Option<Ended> {
         self.changed.clear();
         let ended = std::mem::take(&mut self.ended);
-        let died = |(at, tried)| self.dies(definition, at, Point::AfterRecord, Some(tried));
+        let died = |(at, way, tried)| self.dies(definition, at, way, Point::AfterRecord, Some(tried));
         let died = ended.into_iter().any(died);
         died.then_some(Ended::Died)
     }
 
-    fn dies(&self, definition: &Definition<A>, at: usize, point: Point, tried: Option<Tried>) -> bool {
+    fn dies(
+        &self,
+        definition: &Definition<A>,
+        at: usize,
+        way: Way,
+        point: Point,
+        tried: Option<Tried>,
+    ) -> bool {
         let Some(step) = definition.steps.get(at) else { return false };
-        let (saga, undo) = (&self.saga, self.way == Way::Back);
+        let (saga, undo) = (&self.saga, way == Way::Back);
         let met = self.inner.meet(Moment { saga, step: step.name(), undo, point, tried });
         matches!(met, Verdict::Die)
     }

@@ -56,6 +56,12 @@ impl Way {
         }
     }
 
+    /// The end of the pause before the next try, if it was tried.
+    pub(crate) fn not_before(self, row: &StepRow) -> Option<DateTime<Utc>> {
+        // What was waited for going forth is not when going back.
+        row.next_attempt_at.filter(|_| self == Self::Forth || row.undo_attempts > 0)
+    }
+
     /// One more try.
     pub(crate) fn begin(self, row: &mut StepRow) {
         row.next_attempt_at = None;

@@ -6,6 +6,8 @@ mod asked;
 #[cfg(test)]
 mod back;
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod death;
 #[cfg(test)]
 mod forth;

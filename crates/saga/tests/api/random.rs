@@ -13,13 +13,15 @@ use proptest::{
 use saga::{Cause, Engine, Interpose, OnFailure, Policy, SagaStatus, Verdict};
 
 use crate::{
-    steps::{App, POLICY, definition},
+    steps::{App, POLICY, definition, fan_out},
     world::{World, kind},
 };
 
 /// What happens to one saga.
 #[derive(Debug, Clone)]
 struct Case {
+    /// Whether two of its steps run side by side.
+    fan_out: bool,
     /// At each point in turn; nothing happens at those after the last.
     verdicts: Vec<Happening>,
     /// Someone asks for it to be undone after so many turns of an engine.
@@ -44,7 +46,8 @@ fn cases() -> impl Strategy<Value = Case> {
         1 => Just(Happening::Lasting),
     ];
     let asked = prop_oneof![3 => Just(None), 1 => (0usize..8).prop_map(Some)];
-    (prop::collection::vec(happening, 0..40), asked).prop_map(|(verdicts, asked)| Case { verdicts, asked })
+    let case = (any::<bool>(), prop::collection::vec(happening, 0..40), asked);
+    case.prop_map(|(fan_out, verdicts, asked)| Case { fan_out, verdicts, asked })
 }
 
 fn interpose(case: &Case) -> Interpose {
@@ -73,7 +76,8 @@ async fn ends_well(world: &World, case: &Case) -> Result<(), TestCaseError> {
     let engine = |name_of_process: &'static str| -> Engine<App> {
         world.engine(|setup| {
             setup.name = name_of_process;
-            setup.definitions = vec![definition(name, OnFailure::Undo, policy)];
+            let define = if case.fan_out { fan_out } else { definition };
+            setup.definitions = vec![define(name, OnFailure::Undo, policy)];
             setup.interpose = Some(Arc::clone(&happens));
         })
     };
@@ -105,7 +109,7 @@ async fn ends_well(world: &World, case: &Case) -> Result<(), TestCaseError> {
 fn it_ends_well() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let world = runtime.block_on(World::new());
-    let mut runner = TestRunner::new(Config { cases: 80, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 120, failure_persistence: None, ..Config::default() });
     runner.run(&cases(), |case| runtime.block_on(ends_well(&world, &case))).unwrap();
     // Both ends were met, or the cases show nothing.
     for status in ["completed", "undone"] {

@@ -158,6 +158,7 @@ pub(crate) struct Output {
 pub(crate) struct TestStep {
     name: &'static str,
     policy: Policy,
+    needs: Option<&'static [&'static str]>,
 }
 
 #[async_trait]
@@ -195,6 +196,10 @@ impl Step<App> for TestStep {
             }
             _ => app.unmake(cx.saga_id, self.name).await,
         }
+    }
+
+    fn needs(&self) -> Option<&'static [&'static str]> {
+        self.needs
     }
 
     fn policy(&self) -> Policy {
@@ -254,6 +259,20 @@ pub(crate) const POLICY: Policy = Policy {
 
 /// A saga of steps a, b and c.
 pub(crate) fn definition(kind: &'static str, on_failure: OnFailure, policy: Policy) -> Definition<App> {
-    let steps = STEPS.map(|name| Box::new(TestStep { name, policy }) as Box<dyn Step<App>>);
-    Definition { kind, version: 1, steps: steps.into(), on_failure }
+    of_steps(kind, on_failure, policy, |_| None)
+}
+
+/// The same, but c does not need b.
+pub(crate) fn fan_out(kind: &'static str, on_failure: OnFailure, policy: Policy) -> Definition<App> {
+    of_steps(kind, on_failure, policy, |step| (step == "c").then_some(&["a"]))
+}
+
+fn of_steps(
+    kind: &'static str,
+    on_failure: OnFailure,
+    policy: Policy,
+    needs: impl Fn(&str) -> Option<&'static [&'static str]>,
+) -> Definition<App> {
+    let step = |name| Box::new(TestStep { name, policy, needs: needs(name) }) as Box<dyn Step<App>>;
+    Definition { kind, version: 1, steps: STEPS.map(step).into(), on_failure }
 }

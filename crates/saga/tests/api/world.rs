@@ -150,6 +150,12 @@ impl World {
         saga::retry(&mut self.pool.conn().await.unwrap(), id).await.unwrap()
     }
 
+    /// Has a saga be due that waits.
+    pub(crate) async fn resume_now(&self, id: Uuid) -> bool {
+        let due = sql_query("UPDATE sagas SET next_run_at = now() WHERE id = $1").bind::<t::Uuid, _>(id);
+        due.execute(&mut *self.pool.conn().await.unwrap()).await.unwrap() == 1
+    }
+
     /// Has the engine run until the saga is at rest.
     pub(crate) async fn settle(&self, engine: &Engine<App>, id: Uuid) -> Told {
         let patience = Instant::now() + PATIENCE;
