@@ -17,6 +17,13 @@ text_enum! {
     }
 }
 
+impl ResourceType {
+    /// Whether it runs code; the others keep data.
+    pub const fn runs_code(self) -> bool {
+        matches!(self, Self::Worker | Self::Pages)
+    }
+}
+
 text_enum! {
     /// Where a resource is in its life; `deleted` is final.
     pub enum ResourceStatus {

@@ -18,7 +18,7 @@ pub(crate) struct CreatePlatform;
 #[async_trait]
 impl Step<App> for CreatePlatform {
     fn name(&self) -> &'static str {
-        "create_platform"
+        super::CREATE_PLATFORM
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {

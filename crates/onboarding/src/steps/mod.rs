@@ -15,6 +15,8 @@ use saga::{Definition, OnFailure, StepCx};
 
 use crate::App;
 
+/// The step that all others need.
+pub(crate) const CREATE_PLATFORM: &str = "create_platform";
 /// The step that waits for a job of provisioning.
 pub(crate) const PROVISION_INFRA: &str = "provision_infra";
 

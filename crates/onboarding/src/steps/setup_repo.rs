@@ -12,7 +12,7 @@ use rpc::{
 use saga::{Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};
 
-use crate::{App, sessions::model::Input};
+use crate::{App, sessions::model::Input, steps};
 
 pub(crate) struct SetupRepo;
 
@@ -28,6 +28,10 @@ pub(crate) struct Repository {
 impl Step<App> for SetupRepo {
     fn name(&self) -> &'static str {
         "setup_repo"
+    }
+
+    fn needs(&self) -> Option<&'static [&'static str]> {
+        Some(&[steps::CREATE_PLATFORM])
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {

@@ -2,17 +2,13 @@
 //! for someone to retry.
 
 use async_trait::async_trait;
-use domain::{Error, PlatformId, Result, job::JobType, resource::ResourceType};
+use domain::{Error, PlatformId, Result, job::JobType};
 use kit::grpc::PeerCall;
 use rpc::registry::{ClearPlatformRequest, registry_client::RegistryClient};
 use saga::{Definition, OnFailure, Progress, Step, StepCx};
 
-use super::{fault, made};
-use crate::{
-    App,
-    providers::{ResourceKind, Target},
-    repository,
-};
+use super::{made, no_way_back};
+use crate::{App, repository};
 
 pub(crate) fn definition() -> Definition<App> {
     Definition {
@@ -36,11 +32,6 @@ fn platform(cx: &StepCx) -> Result<PlatformId> {
     cx.subject.parse().map_err(Error::internal)
 }
 
-/// Nothing that was taken down comes back.
-fn no_way_back() -> Result<()> {
-    Ok(())
-}
-
 struct DnsRecords;
 
 #[async_trait]
@@ -52,12 +43,11 @@ impl Step<App> for DnsRecords {
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
         let platform = platform(cx)?;
         let records = made::platform_things(app, cx, &platform).await?.dns_records;
-        for record in &records {
-            let target = Target::plain(ResourceKind::DnsRecord, record.hostname.as_str()).map_err(fault)?;
-            app.provider.destroy(&target).await.map_err(fault)?;
-            made::unregister_dns(app, cx, &platform, record.id.clone()).await?;
+        let removed = records.len();
+        for record in records {
+            made::remove_host(app, cx, &platform, record).await?;
         }
-        Progress::done(records.len())
+        Progress::done(removed)
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
@@ -77,15 +67,12 @@ impl Step<App> for Resources {
         let platform = platform(cx)?;
         let mut resources = made::platform_things(app, cx, &platform).await?.resources;
         // Code first, then the data that it uses.
-        let runs = |kind: &str| kind == ResourceType::Worker.as_str() || kind == ResourceType::Pages.as_str();
-        resources.sort_by_key(|resource| !runs(&resource.resource_type));
-        for resource in &resources {
-            let kind: ResourceType = rpc::parse("resource_type", &resource.resource_type)?;
-            let target = Target::plain(made::kind_of(kind), resource.cf_name.as_str()).map_err(fault)?;
-            app.provider.destroy(&target).await.map_err(fault)?;
-            made::unregister(app, cx, &platform, resource.id.clone()).await?;
+        resources.sort_by_key(|one| made::type_of(one).is_ok_and(|kind| !kind.runs_code()));
+        let removed = resources.len();
+        for resource in resources {
+            made::remove(app, cx, &platform, resource).await?;
         }
-        Progress::done(resources.len())
+        Progress::done(removed)
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
@@ -99,6 +86,10 @@ struct Repository;
 impl Step<App> for Repository {
     fn name(&self) -> &'static str {
         "repository"
+    }
+
+    fn needs(&self) -> Option<&'static [&'static str]> {
+        Some(&[])
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {

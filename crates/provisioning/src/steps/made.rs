@@ -108,6 +108,35 @@ pub(crate) async fn destroy(app: &App, cx: &StepCx, platform: &PlatformId, targe
     }
 }
 
+/// Removes a resource that is registered.
+pub(crate) async fn remove(
+    app: &App,
+    cx: &StepCx,
+    platform: &PlatformId,
+    registered: Resource,
+) -> Result<()> {
+    let kind = kind_of(type_of(&registered)?);
+    let target = Target::plain(kind, registered.cf_name).map_err(fault)?;
+    app.provider.destroy(&target).await.map_err(fault)?;
+    unregister(app, cx, platform, registered.id).await
+}
+
+/// Removes a host name that is registered.
+pub(crate) async fn remove_host(
+    app: &App,
+    cx: &StepCx,
+    platform: &PlatformId,
+    registered: DnsRecord,
+) -> Result<()> {
+    let target = Target::plain(ResourceKind::DnsRecord, registered.hostname).map_err(fault)?;
+    app.provider.destroy(&target).await.map_err(fault)?;
+    unregister_dns(app, cx, platform, registered.id).await
+}
+
+pub(crate) fn type_of(registered: &Resource) -> Result<ResourceType> {
+    rpc::parse("resource_type", &registered.resource_type)
+}
+
 /// Makes the host name lead to its worker, and registers it.
 pub(crate) async fn ensure_host(app: &App, cx: &StepCx, host: &Host) -> Result<()> {
     let target = Target::dns(host.name.as_str(), host.worker.name.as_str()).map_err(fault)?;
@@ -159,12 +188,7 @@ pub(crate) async fn platform_things(
 }
 
 /// Takes a resource out of the registry.
-pub(crate) async fn unregister(
-    app: &App,
-    cx: &StepCx,
-    platform: &PlatformId,
-    resource_id: String,
-) -> Result<()> {
+async fn unregister(app: &App, cx: &StepCx, platform: &PlatformId, resource_id: String) -> Result<()> {
     let message = DeleteResourceRequest { platform_id: platform.to_string(), resource_id };
     let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
     app.registry.answer(RegistryClient::new(app.registry.channel()).delete_resource(request).await)?;
@@ -172,12 +196,7 @@ pub(crate) async fn unregister(
 }
 
 /// Takes a DNS record out of the registry.
-pub(crate) async fn unregister_dns(
-    app: &App,
-    cx: &StepCx,
-    platform: &PlatformId,
-    dns_record_id: String,
-) -> Result<()> {
+async fn unregister_dns(app: &App, cx: &StepCx, platform: &PlatformId, dns_record_id: String) -> Result<()> {
     let message = rpc::registry::DeleteDnsRecordRequest { platform_id: platform.to_string(), dns_record_id };
     let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
     app.registry.answer(RegistryClient::new(app.registry.channel()).delete_dns_record(request).await)?;

@@ -71,6 +71,16 @@ pub(crate) async fn give_up(app: &App, ctx: &Ctx, job: &Job, why: &str) -> Resul
     }
 }
 
+/// Nothing that was taken down comes back.
+fn no_way_back() -> Result<()> {
+    Ok(())
+}
+
+/// What a job fails with that another has been asked for instead of.
+fn superseded() -> Error {
+    Error::new(Kind::InvalidTransition, "a newer request has taken the place of this one")
+}
+
 /// A provider's failure as ours, in the provider's own words.
 pub(crate) fn fault(error: ProviderError) -> Error {
     match error.kind {

@@ -35,9 +35,10 @@ pub(crate) struct Input {
 }
 
 const SERVICE: &str = "auth";
+const WORKER: &str = "auth_worker";
 const SECRET: &str = "AUTH_SECRET";
 const ENTRY: &str = "index.js";
-const WORKER: &[u8] = include_bytes!("../../auth-worker/index.js");
+const CODE: &[u8] = include_bytes!("../../auth-worker/index.js");
 
 pub(crate) fn definition() -> Definition<App> {
     Definition {
@@ -134,13 +135,13 @@ struct Worker;
 #[async_trait]
 impl Step<App> for Worker {
     fn name(&self) -> &'static str {
-        "auth_worker"
+        WORKER
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
         let about = About::of(cx)?;
         let database = ResourceName::try_from(about.name(ResourceType::D1)?).map_err(fault)?;
-        let files = BTreeMap::from([(ENTRY.to_owned(), WORKER.to_vec())]);
+        let files = BTreeMap::from([(ENTRY.to_owned(), CODE.to_vec())]);
         let bundle = Bundle::new(ENTRY, files).map_err(fault)?.bind("DB", ResourceKind::D1, database);
         let wanted = about.wanted(ResourceType::Worker, Spec::Bundle(bundle))?;
         Progress::done(made::ensure(app, cx, &wanted).await?)
@@ -161,7 +162,7 @@ impl Step<App> for Secret {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let worker: Made = cx.output("auth_worker")?;
+        let worker: Made = cx.output(WORKER)?;
         // No one needs to know the value, so no one ever does: the provider draws it.
         let target = Target::secret(worker.name, SECRET, None).map_err(fault)?;
         app.provider.ensure(&target).await.map_err(fault)?;
@@ -192,8 +193,12 @@ impl Step<App> for Dns {
         "dns"
     }
 
+    fn needs(&self) -> Option<&'static [&'static str]> {
+        Some(&[WORKER])
+    }
+
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let (about, worker) = (About::of(cx)?, cx.output::<Made>("auth_worker")?);
+        let (about, worker) = (About::of(cx)?, cx.output::<Made>(WORKER)?);
         let mut records = Vec::new();
         for (environment, name) in about.hosts(&app.base_domain)? {
             records.push(name.to_string());

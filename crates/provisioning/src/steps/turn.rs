@@ -6,7 +6,7 @@ use diesel::{OptionalExtension, QueryableByName, sql_query, sql_types as t};
 use diesel_async::RunQueryDsl;
 use domain::Result;
 use kit::{WriteCtx, clock};
-use saga::StepCx;
+use saga::{Progress, StepCx};
 use uuid::Uuid;
 
 use crate::App;
@@ -57,8 +57,13 @@ pub(crate) async fn is_ours(app: &App, cx: &StepCx, thing: &str) -> Result<bool>
     Ok(turn.is_some_and(|turn| turn.job_id == cx.saga_id))
 }
 
+/// What a step comes to whose turn it is not.
+pub(crate) fn wait_for(whom: &str, cx: &StepCx) -> Progress {
+    Progress::Waiting { on: whom.to_owned(), ask_again: patience(cx) }
+}
+
 /// The longer a job has waited, the less often it asks: however many wait, few ask at a time.
-pub(crate) fn patience(cx: &StepCx) -> Duration {
+fn patience(cx: &StepCx) -> Duration {
     let asked = cx.saga_id.get_timestamp().map(|at| at.to_unix().0).unwrap_or_default();
     let age = clock::now().timestamp().saturating_sub(i64::try_from(asked).unwrap_or_default());
     let quarter = Duration::from_secs(u64::try_from(age).unwrap_or_default()) / 4;

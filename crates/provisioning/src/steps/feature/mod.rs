@@ -9,7 +9,7 @@ mod service;
 
 use async_trait::async_trait;
 use domain::{
-    EntityId, Error, Kind, PlatformId, Result, Slug, StackId, Version,
+    EntityId, Error, PlatformId, Result, Slug, StackId, Version,
     job::JobType,
     resource::{Environment, ResourceType},
 };
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::turn;
+use super::{superseded, turn};
 use crate::{App, jobs::model::Job};
 
 /// What a job that activates is told.
@@ -143,18 +143,14 @@ impl Step<App> for Begin {
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
         let asked: Asked = cx.input()?;
         if !turn::take(app, cx, &asked.thing(cx)).await? {
-            let on = "another job for the same feature".to_owned();
-            return Ok(Progress::Waiting { on, ask_again: turn::patience(cx) });
+            return Ok(turn::wait_for("another job for the same feature", cx));
         }
         let message = BeginFeatureJobRequest { job: Some(asked.job(&cx.subject, cx.saga_id, self.0)) };
         let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
         let answer = RegistryClient::new(app.registry.channel()).begin_feature_job(request).await;
         let said = app.registry.answer(answer)?;
         if said.superseded {
-            return Err(Error::new(
-                Kind::InvalidTransition,
-                "a newer request has taken the place of this one",
-            ));
+            return Err(superseded());
         }
         Progress::done(Plan::try_from(said)?)
     }

@@ -2,15 +2,14 @@
 
 use std::ops::Deref;
 
-use domain::{Result, resource::ResourceType};
+use domain::Result;
 use saga::StepCx;
 
 use super::{Asked, BEGIN, Plan, platform};
 use crate::{
     App,
-    providers::Target,
     steps::{
-        fault, made,
+        made,
         service::{Service as Any, Site},
         turn,
     },
@@ -77,15 +76,11 @@ impl Service<'_> {
         self.destroy_database().await?;
         let (app, cx, site) = (self.app, self.cx, self.site);
         for resource in made::platform_things(app, cx, &site.platform).await?.resources {
-            let kind: ResourceType = rpc::parse("resource_type", &resource.resource_type)?;
-            let runs = matches!(kind, ResourceType::Worker | ResourceType::Pages);
             let ours = resource.service_name == self.feature.as_str()
                 && resource.stack_id == site.stack.as_str()
                 && resource.environment == site.environment.as_str();
-            if ours && !runs {
-                let target = Target::plain(made::kind_of(kind), resource.cf_name).map_err(fault)?;
-                app.provider.destroy(&target).await.map_err(fault)?;
-                made::unregister(app, cx, &site.platform, resource.id).await?;
+            if ours && !made::type_of(&resource)?.runs_code() {
+                made::remove(app, cx, &site.platform, resource).await?;
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ use saga::{Definition, OnFailure, Progress, Step, StepCx};
 use super::{Work, begin, end, take_turns};
 use crate::{App, steps::made::Made};
 
+const TURNS: &str = "turns";
 const KIND: JobType = JobType::ActivateStack;
 
 pub(crate) fn definition() -> Definition<App> {
@@ -62,7 +63,7 @@ struct Turns;
 #[async_trait]
 impl Step<App> for Turns {
     fn name(&self) -> &'static str {
-        "turns"
+        TURNS
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
@@ -114,6 +115,10 @@ struct Databases;
 impl Step<App> for Databases {
     fn name(&self) -> &'static str {
         "databases"
+    }
+
+    fn needs(&self) -> Option<&'static [&'static str]> {
+        Some(&[TURNS])
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
@@ -252,11 +257,7 @@ impl Step<App> for Cleanup {
                 .unwrap_or_else(|late| Err(Error::new(Kind::Upstream, "The provider hangs").context(late)))
             {
                 Ok(()) => {}
-                // An outage costs no tries.
-                Err(error) if error.kind() == Kind::ServiceUnavailable => return Err(error),
-                Err(error) if error.kind().is_transient() && cx.attempt < self.policy().attempts => {
-                    return Err(error);
-                }
+                Err(error) if cx.is_tried_again(&error, self.policy()) => return Err(error),
                 Err(error) => {
                     tracing::warn!(feature = one.feature.as_str(), error = error.message(), "left over");
                     left.push(service.name(ResourceType::Worker)?);

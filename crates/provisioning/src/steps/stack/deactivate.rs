@@ -4,15 +4,14 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use domain::{Result, job::JobType, resource::ResourceType};
+use domain::{Result, job::JobType};
 use rpc::registry::Resource;
 use saga::{Definition, OnFailure, Progress, Step, StepCx};
 
 use super::{Asked, begin, take_turns};
 use crate::{
     App,
-    providers::{ResourceKind, Target},
-    steps::{fault, feature, made},
+    steps::{feature, made, no_way_back},
 };
 
 const KIND: JobType = JobType::DeactivateStack;
@@ -27,14 +26,12 @@ pub(crate) fn definition() -> Definition<App> {
 }
 
 /// The resources of the stack, those that run or those that keep data.
-async fn resources(app: &App, cx: &StepCx, that_run: bool) -> Result<Vec<(ResourceType, Resource)>> {
+async fn resources(app: &App, cx: &StepCx, that_run: bool) -> Result<Vec<Resource>> {
     let stack = Asked::of(cx)?.stack_id;
     let mut found = Vec::new();
     for one in made::platform_things(app, cx, &feature::platform(cx)?).await?.resources {
-        let kind: ResourceType = rpc::parse("resource_type", &one.resource_type)?;
-        let runs = matches!(kind, ResourceType::Worker | ResourceType::Pages);
-        if one.stack_id == stack.as_str() && runs == that_run {
-            found.push((kind, one));
+        if one.stack_id == stack.as_str() && made::type_of(&one)?.runs_code() == that_run {
+            found.push(one);
         }
     }
     Ok(found)
@@ -43,18 +40,11 @@ async fn resources(app: &App, cx: &StepCx, that_run: bool) -> Result<Vec<(Resour
 async fn take_down(app: &App, cx: &StepCx, that_run: bool) -> Result<Progress> {
     let platform = feature::platform(cx)?;
     let mut names = Vec::new();
-    for (kind, one) in resources(app, cx, that_run).await? {
-        let target = Target::plain(made::kind_of(kind), one.cf_name.as_str()).map_err(fault)?;
-        app.provider.destroy(&target).await.map_err(fault)?;
-        made::unregister(app, cx, &platform, one.id).await?;
-        names.push(one.cf_name);
+    for one in resources(app, cx, that_run).await? {
+        names.push(one.cf_name.clone());
+        made::remove(app, cx, &platform, one).await?;
     }
     Progress::done(names)
-}
-
-/// Nothing that was taken down comes back.
-fn no_way_back() -> Result<()> {
-    Ok(())
 }
 
 struct Begin;
@@ -84,7 +74,7 @@ impl Step<App> for Turns {
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
         let running = resources(app, cx, true).await?;
-        let features: BTreeSet<_> = running.into_iter().map(|(_, one)| one.service_name).collect();
+        let features: BTreeSet<_> = running.into_iter().map(|one| one.service_name).collect();
         take_turns(app, cx, &features).await
     }
 
@@ -106,11 +96,8 @@ impl Step<App> for Dns {
         let mut names = Vec::new();
         for record in made::platform_things(app, cx, &platform).await?.dns_records {
             if record.stack_id == stack.as_str() {
-                let target =
-                    Target::plain(ResourceKind::DnsRecord, record.hostname.as_str()).map_err(fault)?;
-                app.provider.destroy(&target).await.map_err(fault)?;
-                made::unregister_dns(app, cx, &platform, record.id).await?;
-                names.push(record.hostname);
+                names.push(record.hostname.clone());
+                made::remove_host(app, cx, &platform, record).await?;
             }
         }
         Progress::done(names)

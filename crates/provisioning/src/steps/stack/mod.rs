@@ -10,7 +10,7 @@ pub(crate) mod deactivate;
 use std::collections::BTreeSet;
 
 use domain::{
-    Error, Kind, Result, Slug, StackId, Version,
+    Error, Result, Slug, StackId, Version,
     job::JobType,
     resource::{Environment, ResourceType},
 };
@@ -27,7 +27,7 @@ use uuid::Uuid;
 use super::{
     feature, made,
     service::{Service, Site},
-    turn,
+    superseded, turn,
 };
 use crate::{App, jobs::model::Job};
 
@@ -115,15 +115,14 @@ impl TryFrom<StackService> for Served {
 async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress> {
     let asked = Asked::of(cx)?;
     if !turn::take(app, cx, &asked.thing(cx)).await? {
-        let on = "another job for the same stack".to_owned();
-        return Ok(Progress::Waiting { on, ask_again: turn::patience(cx) });
+        return Ok(turn::wait_for("another job for the same stack", cx));
     }
     let message = BeginStackJobRequest { job: Some(asked.job(&cx.subject, cx.saga_id, kind)) };
     let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
     let answer = RegistryClient::new(app.registry.channel()).begin_stack_job(request).await;
     let said: BeginStackJobResponse = app.registry.answer(answer)?;
     if said.superseded {
-        return Err(Error::new(Kind::InvalidTransition, "a newer request has taken the place of this one"));
+        return Err(superseded());
     }
     let things = made::platform_things(app, cx, &feature::platform(cx)?).await?;
     let own = things.resources.into_iter().filter(|one| one.stack_id == asked.stack_id.as_str());
@@ -140,8 +139,7 @@ async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress> {
 async fn take_turns(app: &App, cx: &StepCx, features: &BTreeSet<String>) -> Result<Progress> {
     for feature in features {
         if !turn::take(app, cx, &feature::thing(&cx.subject, feature, ENVIRONMENT)).await? {
-            let on = format!("a job for the feature {feature}");
-            return Ok(Progress::Waiting { on, ask_again: turn::patience(cx) });
+            return Ok(turn::wait_for(&format!("a job for the feature {feature}"), cx));
         }
     }
     Progress::done(features)
