@@ -26,7 +26,7 @@ use utoipa::{
 use crate::{
     domains::{self, DomainSettings},
     grpc, jobs,
-    providers::{Clock, Provider, fake::FakeProvider, local},
+    providers::{Clock, Paced, Provider, fake::FakeProvider, local},
     steps,
 };
 
@@ -87,13 +87,14 @@ fn routes(config: &mut ServiceConfig) {
 async fn open(own: &Own) -> Result<Arc<dyn Provider>> {
     let clock = Clock::from_fn(|| clock::now().timestamp_millis());
     let cannot = || format!("cannot use the provider's folder {}", own.data_dir.display());
-    Ok(match own.provider {
+    let provider: Arc<dyn Provider> = match own.provider {
         ProviderName::Local => {
             let settings = local::LocalSettings::new(&own.data_dir);
             Arc::new(local::LocalProvider::open(settings, clock).await.with_context(cannot)?)
         }
         ProviderName::Fake => Arc::new(FakeProvider::open(&own.data_dir, None, clock).with_context(cannot)?),
-    })
+    };
+    Ok(Arc::new(Paced::new(provider)))
 }
 
 impl Service for Provisioning {

@@ -19,7 +19,10 @@ use uuid::Uuid;
 
 use crate::{
     App,
-    jobs::{model::Job, ops},
+    jobs::{
+        model::Job,
+        ops::{self, NewJob},
+    },
     repository,
 };
 
@@ -44,7 +47,9 @@ impl App {
             serde_json::from_str(&asked.input).map_err(|why| Error::invalid("input", why.to_string()))?;
         let kind: JobType = parse("type", &asked.r#type)?;
         let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
-        let done = ops::enqueue(self, &ctx, id(&asked.job_id)?, kind, &platform, input).await?;
+        let flow = if asked.flow.is_empty() { platform.as_str() } else { &asked.flow };
+        let new = NewJob { id: id(&asked.job_id)?, kind, platform: &platform, input, flow };
+        let done = ops::enqueue(self, &ctx, new).await?;
         Ok(EnqueueJobResponse { job: Some(done.value.into()) })
     }
 

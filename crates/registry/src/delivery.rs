@@ -41,6 +41,7 @@ impl Deliver for ToProvisioning {
             r#type: job.r#type,
             platform_id: job.platform_id,
             input: job.input.to_string(),
+            flow: String::new(),
         };
         let request = self.0.request(ctx, PeerCall::default(), message)?;
         self.0.answer(ProvisioningClient::new(self.0.channel()).enqueue_job(request).await)?;

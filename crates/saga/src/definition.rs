@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use domain::{Error, Result};
-use kit::Ctx;
+use kit::{Ctx, clock};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
@@ -148,6 +148,8 @@ pub struct StepCx {
     pub saga_id: Uuid,
     /// What the saga is about.
     pub subject: String,
+    /// Whose the saga is.
+    pub flow: String,
     /// What calls of the step travel with.
     pub ctx: Ctx,
     /// How often the step was tried, or its undoing while it is undone, this time included.
@@ -200,6 +202,15 @@ impl StepCx {
     /// Whether the step would be tried again if it failed with `error`.
     pub fn is_tried_again(&self, error: &Error, policy: Policy) -> bool {
         attempt::is_tried_again(error, self.tries, policy)
+    }
+
+    /// When to ask again: the longer a saga has waited, the less often it asks, so that however many wait, few ask at a
+    /// time.
+    pub fn patience(&self) -> Duration {
+        let begun = self.saga_id.get_timestamp().map(|at| at.to_unix().0).unwrap_or_default();
+        let age = clock::now().timestamp().saturating_sub(i64::try_from(begun).unwrap_or_default());
+        let quarter = Duration::from_secs(u64::try_from(age).unwrap_or_default()) / 4;
+        quarter.clamp(Duration::from_millis(100), Duration::from_secs(5))
     }
 
     /// An idempotency key for one of the step's calls: the same whenever the step is tried.

@@ -352,6 +352,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
         StepCx {
             saga_id: self.saga.id,
             subject: self.saga.subject.clone(),
+            flow: self.saga.flow.clone(),
             ctx,
             attempt: if self.way == Way::Back { row.undo_attempts } else { row.attempts },
             error: self.saga.error.clone(),

@@ -18,31 +18,49 @@ pub(crate) fn known(kind: &str, version: i32) -> String {
     format!("{kind}/{version}")
 }
 
-/// Takes sagas that are due, that no one holds and that are of a known kind and version: at most `most` of them,
-/// the longest due first.
+/// What can be claimed: due, held by no one, of a known kind and version ($3).
+macro_rules! due {
+    () => {
+        "status IN ('pending', 'running', 'undoing') AND paused_at IS NULL AND next_run_at <= now() \
+         AND (lease_until IS NULL OR lease_until < now()) AND kind || '/' || version = ANY ($3)"
+    };
+}
+
+/// Takes sagas that are due, that no one holds and that are of a known kind and version: at most `most` of them. The
+/// flows after `after` come first, in their order; of each the longest due, and a second of one only after the first of
+/// all others.
 pub(crate) async fn claim(
     c: &mut Conn,
     owner: &str,
     lease: Duration,
     known: &[String],
+    after: &str,
     most: usize,
 ) -> Result<Vec<Saga>> {
-    // The ids in an array: a join would leave it to the planner to read the whole table.
-    let mut claimed: Vec<Saga> = sql_query(
-        "UPDATE sagas SET lease_owner = $1, lease_until = now() + $2 * interval '1 millisecond', fence = fence + 1 \
+    // From flow to flow through the index, no further than there is room for. The ids in arrays: a join would leave it to
+    // the planner to read the whole table.
+    let mut claimed: Vec<Saga> = sql_query(concat!(
+        "WITH RECURSIVE flows AS ((SELECT flow, 1 AS place FROM sagas WHERE ", due!(), " AND flow > $5 \
+                 ORDER BY flow LIMIT 1) \
+             UNION ALL SELECT next.flow, place + 1 FROM flows, LATERAL (SELECT flow FROM sagas WHERE ", due!(), " \
+                 AND flow > flows.flow ORDER BY flow LIMIT 1) AS next WHERE place < $4), \
+         first AS (SELECT one.id, place, row_number() OVER (PARTITION BY flow ORDER BY one.next_run_at) AS turn \
+             FROM flows, LATERAL (SELECT id, next_run_at FROM sagas WHERE ", due!(), " AND flow = flows.flow \
+                 ORDER BY next_run_at LIMIT $4) AS one) \
+         UPDATE sagas SET lease_owner = $1, lease_until = now() + $2 * interval '1 millisecond', fence = fence + 1 \
          WHERE id = ANY (ARRAY(SELECT id FROM sagas \
-             WHERE status IN ('pending', 'running', 'undoing') AND paused_at IS NULL AND next_run_at <= now() \
-             AND (lease_until IS NULL OR lease_until < now()) AND kind || '/' || version = ANY ($3) \
-             ORDER BY next_run_at LIMIT $4 FOR UPDATE SKIP LOCKED)) \
+             WHERE id = ANY (ARRAY(SELECT id FROM first ORDER BY turn, place LIMIT $4)) AND ", due!(), " \
+             FOR UPDATE SKIP LOCKED)) \
          RETURNING *",
-    )
+    ))
     .bind::<t::Text, _>(owner)
     .bind::<t::BigInt, _>(millis(lease))
     .bind::<t::Array<t::Text>, _>(known)
     .bind::<t::BigInt, _>(i64::try_from(most).unwrap_or(i64::MAX))
+    .bind::<t::Text, _>(after)
     .load(c)
     .await?;
-    claimed.sort_by_key(|saga| saga.next_run_at);
+    claimed.sort_by(|one, other| (&one.flow, one.next_run_at).cmp(&(&other.flow, other.next_run_at)));
     Ok(claimed)
 }
 

@@ -41,6 +41,8 @@ pub struct Saga {
     pub paused_at: Option<DateTime<Utc>>,
     /// Grows with every change that a person can see.
     pub revision: i64,
+    /// Whose it is, when there is more to do than can be done: flows take turns.
+    pub flow: String,
 }
 
 /// One step of a saga.
@@ -71,6 +73,8 @@ pub struct NewSaga {
     pub subject: String,
     pub input: Value,
     pub deadline: Option<DateTime<Utc>>,
+    /// Whose it is, such as a caller or a platform; not empty.
+    pub flow: String,
 }
 
 impl NewSaga {
@@ -100,6 +104,7 @@ impl NewSaga {
             finished_at: None,
             paused_at: None,
             revision: 0,
+            flow: self.flow,
         };
         let steps = definition
             .steps

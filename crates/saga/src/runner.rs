@@ -1,6 +1,11 @@
 //! Finds sagas that are due, holds them under a lease, and has them driven.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use domain::{Error, Result};
 use kit::{
@@ -30,7 +35,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EngineSettings {
-    /// Sagas that run side by side in this process.
+    /// Sagas that run side by side in this process; those that wait for others for long do not count.
     #[schema(minimum = 1, maximum = 1024)]
     pub concurrency: usize,
     /// How long a saga is held without a sign of life; a dead process is succeeded after this.
@@ -124,6 +129,10 @@ pub(crate) struct Inner<A> {
     owner: String,
     wake: Arc<Notify>,
     due: Due,
+    /// The flow that had the last turn.
+    last_flow: Mutex<String>,
+    /// Room for those that are held for long.
+    slow: Arc<Semaphore>,
 }
 
 impl<A> Inner<A> {
@@ -162,6 +171,10 @@ impl<A> std::fmt::Debug for Engine<A> {
 const GRACE: Duration = Duration::from_secs(5);
 /// Most sagas claimed at once, so that what is due is shared with other processes.
 const BATCH: usize = 16;
+/// A saga that is held for longer gives its slot to another, which is to say that it mostly waits for others. So many
+/// times as many as there are slots may do so.
+const SLOW: Duration = Duration::from_secs(2);
+const SLOW_SHARE: usize = 16;
 /// A statement is waited for at least this long, however short the lease.
 const SHORTEST_ANSWER: Duration = Duration::from_secs(1);
 /// The pause after a fault of the engine's own.
@@ -208,8 +221,25 @@ impl<A: Send + Sync + 'static> Engine<A> {
             alone: settings.alone,
         };
         let owner = format!("{}-{}", db.service(), domain::id::uuid_v7().simple());
-        let due = Due::default();
-        Self { inner: Arc::new(Inner { db, app, interpose, definitions, known, settings, owner, wake, due }) }
+        let (due, last_flow) = (Due::default(), Mutex::default());
+        let slow = Arc::new(Semaphore::new(
+            settings.concurrency.saturating_mul(SLOW_SHARE).min(Semaphore::MAX_PERMITS),
+        ));
+        Self {
+            inner: Arc::new(Inner {
+                db,
+                app,
+                interpose,
+                definitions,
+                known,
+                settings,
+                owner,
+                wake,
+                due,
+                last_flow,
+                slow,
+            }),
+        }
     }
 
     /// Runs sagas until the process stops.
@@ -298,11 +328,20 @@ impl<A: Send + Sync + 'static> Engine<A> {
 
     /// Sagas, and since when they are surely held.
     async fn claim(&self, most: usize) -> Result<(Vec<Saga>, Instant)> {
-        let Inner { owner, settings, known, due, .. } = &*self.inner;
+        let Inner { owner, settings, known, due, last_flow, .. } = &*self.inner;
         due.forget_past();
         let since = Instant::now();
-        let claimed =
-            self.inner.ask(async |c| lease::claim(c, owner, settings.lease, known, most).await).await?;
+        let after = last_flow.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let claim = async |after: &str| {
+            self.inner.ask(async |c| lease::claim(c, owner, settings.lease, known, after, most).await).await
+        };
+        let mut claimed = claim(&after).await?;
+        if claimed.is_empty() && !after.is_empty() {
+            // Past the last flow comes the first.
+            claimed = claim("").await?;
+        }
+        let last = claimed.last().map(|saga| saga.flow.clone());
+        *last_flow.lock().unwrap_or_else(PoisonError::into_inner) = last.unwrap_or_default();
         Ok((claimed, since))
     }
 
@@ -322,8 +361,15 @@ impl<A: Send + Sync + 'static> Engine<A> {
         );
         kit::telemetry::continue_trace(&span, saga.traceparent.as_deref());
         let work = async move {
-            engine.hold(saga, since, &stop).await;
-            drop(slot);
+            let mut held = pin!(engine.hold(saga, since, &stop));
+            if tokio::time::timeout(SLOW, &mut held).await.is_ok() {
+                return;
+            }
+            // What others take long for keeps nobody from what can be done meanwhile.
+            // If there is no more room, the slot is kept after all.
+            let room = Arc::clone(&engine.inner.slow).try_acquire_owned().unwrap_or(slot);
+            held.await;
+            drop(room);
         };
         shutdown.spawn(async move { work.instrument(span).await });
     }

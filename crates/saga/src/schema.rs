@@ -24,6 +24,7 @@ diesel::table! {
         finished_at -> Nullable<Timestamptz>,
         paused_at -> Nullable<Timestamptz>,
         revision -> BigInt,
+        flow -> Text,
     }
 }
 

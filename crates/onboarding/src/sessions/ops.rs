@@ -45,6 +45,7 @@ pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<
                 subject: row.platform_id.to_string(),
                 input,
                 deadline: Some(row.expires_at),
+                flow: ctx.ctx.caller.id.clone(),
             };
             let (saga, steps) = new.rows(&definition, &ctx.ctx);
             let started = Started {

@@ -38,6 +38,7 @@ impl Step<App> for ProvisionInfra {
             r#type: JobType::ProvisionPlatform.to_string(),
             platform_id: cx.subject.clone(),
             input: json!({ "environment": "prod", "entityId": null, "planTier": input.tier, "billingEmail": null }).to_string(),
+            flow: cx.flow.clone(),
         };
         let request = app.provisioning.request(&cx.ctx, PeerCall::default(), message)?;
         // The job's id is ours: asked again, it is the same job, as it stands now.
@@ -49,7 +50,7 @@ impl Step<App> for ProvisionInfra {
             JobStatus::Pending | JobStatus::Running => {
                 let why = job.error.or(job.waiting_for).map(|why| format!(" ({why})")).unwrap_or_default();
                 let on = format!("provisioning job {}: {step}{why}", job.id);
-                Ok(Progress::Waiting { on, ask_again: ASK_AGAIN })
+                Ok(Progress::Waiting { on, ask_again: cx.patience() })
             }
             ended => {
                 let why = job.error.unwrap_or_else(|| ended.to_string());

@@ -1,7 +1,5 @@
 //! The stack and every resource are active: the platform goes to active, and its first build has succeeded.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use domain::{Error, Kind, Result, platform::PlatformEvent, resource::ResourceStatus, stack::StackStatus};
 use kit::grpc::PeerCall;
@@ -16,8 +14,6 @@ use crate::App;
 
 pub(crate) struct Verify;
 
-const ASK_AGAIN: Duration = Duration::from_millis(500);
-
 #[async_trait]
 impl Step<App> for Verify {
     fn name(&self) -> &'static str {
@@ -29,7 +25,7 @@ impl Step<App> for Verify {
         if let Some(stack) = &deployed.stack_id
             && let Some(on) = stack_waits(app, cx, stack).await?
         {
-            return Ok(Progress::Waiting { on, ask_again: ASK_AGAIN });
+            return Ok(Progress::Waiting { on, ask_again: cx.patience() });
         }
         let message = ListResourcesRequest { platform_id: cx.subject.clone() };
         let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
@@ -49,7 +45,7 @@ impl Step<App> for Verify {
         if !waited.is_empty() {
             return Ok(Progress::Waiting {
                 on: format!("resources {}", waited.join(", ")),
-                ask_again: ASK_AGAIN,
+                ask_again: cx.patience(),
             });
         }
         finish_build(app, cx, &deployed.build_id, "success").await?;

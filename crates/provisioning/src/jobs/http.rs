@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     model::{Job, Queued},
-    ops,
+    ops::{self, NewJob},
 };
 use crate::{
     App,
@@ -188,7 +188,8 @@ async fn queue(
     input: &impl Serialize,
 ) -> HttpResult {
     let input = serde_json::to_value(input).map_err(domain::Error::internal)?;
-    let done = ops::enqueue(app, ctx, domain::id::uuid_v7(), kind, platform, input).await?;
+    let new = NewJob { id: domain::id::uuid_v7(), kind, platform, input, flow: platform.as_str() };
+    let done = ops::enqueue(app, ctx, new).await?;
     done.map(|job| Queued::of(&job)).told(StatusCode::ACCEPTED)
 }
 

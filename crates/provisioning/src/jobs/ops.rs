@@ -13,15 +13,20 @@ use uuid::Uuid;
 use super::model::Job;
 use crate::{App, steps};
 
+/// A job that is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct NewJob<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) kind: JobType,
+    pub(crate) platform: &'a PlatformId,
+    pub(crate) input: Value,
+    /// Whose it is: when there are more jobs than can run, flows take turns.
+    pub(crate) flow: &'a str,
+}
+
 /// Records a job under an id that the caller chose; one that is there already is given.
-pub(crate) async fn enqueue(
-    app: &App,
-    ctx: &WriteCtx,
-    id: Uuid,
-    kind: JobType,
-    platform: &PlatformId,
-    input: Value,
-) -> Result<Done<Job>> {
+pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Result<Done<Job>> {
+    let NewJob { id, kind, platform, input, flow } = new;
     ctx.ctx.caller.require_operator()?;
     // Asked again, which is how a service waits for a job, it costs a read.
     match get(app, id).await {
@@ -34,7 +39,13 @@ pub(crate) async fn enqueue(
     let done = app
         .db
         .tx("job.enqueue", ctx, async |tx| {
-            let new = NewSaga { id, subject: platform.to_string(), input: input.clone(), deadline: None };
+            let new = NewSaga {
+                id,
+                subject: platform.to_string(),
+                input: input.clone(),
+                deadline: None,
+                flow: flow.to_owned(),
+            };
             let (saga, rows) = new.rows(&definition, &ctx.ctx);
             let job = Job::of(saga.clone(), &rows)?;
             let record = Record::change("job.queued", "job", id).of(platform).after(&job).count(COUNTER, 1);

@@ -10,6 +10,7 @@ pub mod fake;
 mod fault;
 pub mod local;
 mod names;
+mod paced;
 pub mod starter;
 mod target;
 
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use bundle::{Binding, Bundle, MAX_BUNDLE_BYTES};
 pub use clock::Clock;
 pub use names::{Hostname, ResourceName, SecretName};
+pub(crate) use paced::Paced;
 pub use target::{ResourceKind, Spec, Target};
 
 /// Makes, removes and looks at the targets of one provider.

@@ -1,11 +1,9 @@
 //! One job at a time: whose turn it is on a thing. Table `turns`.
 
-use std::time::Duration;
-
 use diesel::{OptionalExtension, QueryableByName, sql_query, sql_types as t};
 use diesel_async::RunQueryDsl;
 use domain::Result;
-use kit::{WriteCtx, clock};
+use kit::WriteCtx;
 use saga::{Progress, StepCx};
 use uuid::Uuid;
 
@@ -59,13 +57,5 @@ pub(crate) async fn is_ours(app: &App, cx: &StepCx, thing: &str) -> Result<bool>
 
 /// What a step comes to whose turn it is not.
 pub(crate) fn wait_for(whom: &str, cx: &StepCx) -> Progress {
-    Progress::Waiting { on: whom.to_owned(), ask_again: patience(cx) }
-}
-
-/// The longer a job has waited, the less often it asks: however many wait, few ask at a time.
-fn patience(cx: &StepCx) -> Duration {
-    let asked = cx.saga_id.get_timestamp().map(|at| at.to_unix().0).unwrap_or_default();
-    let age = clock::now().timestamp().saturating_sub(i64::try_from(asked).unwrap_or_default());
-    let quarter = Duration::from_secs(u64::try_from(age).unwrap_or_default()) / 4;
-    quarter.clamp(Duration::from_millis(100), Duration::from_secs(5))
+    Progress::Waiting { on: whom.to_owned(), ask_again: cx.patience() }
 }

@@ -196,7 +196,7 @@ async fn before_it_was_made() {
     assert_eq!(told.saga.error.as_deref(), Some("no longer \u{fffd} wanted"));
     assert!(told.steps.is_empty());
 
-    let late = world.try_begin(UNDO, id, None).await.unwrap_err();
+    let late = world.try_begin(UNDO, id, None, "flow").await.unwrap_err();
     assert_eq!(late.kind(), Kind::AlreadyExists, "the constraint has the name that callers expect");
     assert!(!engine.turn().await.unwrap(), "it never begins");
 

@@ -136,9 +136,10 @@ async fn what_is_due_is_found_through_its_index() {
     let after = read_of(&world, "sagas_due").await;
     assert_eq!(world.told(due).await.saga.status, SagaStatus::Completed);
     assert_eq!(after.whole, before.whole, "no statement of the engine read the whole table");
-    assert_eq!(after.scans - before.scans, 2);
+    // From flow to flow, and back to the first: no more for how many sagas there are.
+    assert!(after.scans - before.scans <= 6, "{before:?} {after:?}");
     // The 100 that wait are live, and not read.
-    assert!(after.entries - before.entries <= 3, "{before:?} {after:?}");
+    assert!(after.entries - before.entries <= 8, "{before:?} {after:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
 use kit::shutdown::Shutdown;
 
 use crate::{
-    steps::Act,
+    steps::{Act, Gate},
     world::{UNDO, World},
 };
 
@@ -111,6 +111,65 @@ async fn those_that_wait_hold_up_no_other() {
     Arc::clone(&world.wake).notify_one();
     let told = world.at_rest(id).await;
     world.assert_completed(&told).await;
+    stop.begin();
+    stop.drained().await;
+}
+
+/// Who asks for much has the others wait for one saga of theirs, not for all.
+#[tokio::test]
+async fn flows_take_turns() {
+    let world = World::new().await;
+    let engine = world.engine(|_| {});
+    let mut ids = Vec::new();
+    for flow in ["b", "b", "b", "b", "c", "a", "c"] {
+        ids.push((flow, world.begin_of(UNDO, flow).await));
+    }
+    while engine.turn().await.unwrap() {}
+    let order = "SELECT saga_id::text AS text FROM calls WHERE call = 'run' AND step = 'a' ORDER BY seq";
+    let flow_of = |id: &String| ids.iter().find(|(_, one)| one.to_string() == *id).unwrap().0;
+    let order: Vec<_> = world.texts(order).await.iter().map(flow_of).collect();
+    assert_eq!(order, ["a", "b", "c", "b", "c", "b", "b"]);
+}
+
+/// The same of those that are claimed at once.
+#[tokio::test]
+async fn flows_share_what_is_claimed_at_once() {
+    let world = World::new().await;
+    let engine = world.engine(|setup| setup.settings.concurrency = 4);
+    for _ in 0..30 {
+        world.begin_of(UNDO, "busy").await;
+    }
+    let quiet = [world.begin_of(UNDO, "quiet").await, world.begin_of(UNDO, "rare").await];
+    let stop = Shutdown::new();
+    engine.start(&stop);
+    for id in quiet {
+        world.at_rest(id).await;
+    }
+    let begun = world
+        .number("SELECT count(*) AS number FROM sagas WHERE flow = 'busy' AND status <> 'pending'")
+        .await;
+    assert!(begun < 20, "{begun} of the busy one had to come first");
+    stop.begin();
+    stop.drained().await;
+}
+
+/// A saga whose step takes long keeps none of the others from theirs.
+#[tokio::test]
+async fn one_that_is_slow_gives_its_slot_away() {
+    let world = World::new().await;
+    let engine = world.engine(|setup| setup.settings.concurrency = 1);
+    let (slow, quick) = (world.begin(UNDO).await, world.begin(UNDO).await);
+    let gate = Arc::new(Gate::default());
+    world.script.next(slow, "a", false, [Act::Gate(Arc::clone(&gate))]);
+    let stop = Shutdown::new();
+    engine.start(&stop);
+    let told = world.at_rest(quick).await;
+    world.assert_completed(&told).await;
+    assert!(world.told(slow).await.saga.status.is_live());
+    gate.open.notify_one();
+    let told = world.at_rest(slow).await;
+    world.assert_completed(&told).await;
+    assert_eq!(world.calls(slow).await.len(), 3, "it was not begun again");
     stop.begin();
     stop.drained().await;
 }

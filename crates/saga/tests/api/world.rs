@@ -109,13 +109,19 @@ impl World {
     /// Records a saga; no one is told.
     pub(crate) async fn begin(&self, kind: &'static str) -> Uuid {
         let id = domain::id::uuid_v7();
-        self.try_begin(kind, id, None).await.unwrap();
+        self.try_begin(kind, id, None, "flow").await.unwrap();
+        id
+    }
+
+    pub(crate) async fn begin_of(&self, kind: &'static str, flow: &str) -> Uuid {
+        let id = domain::id::uuid_v7();
+        self.try_begin(kind, id, None, flow).await.unwrap();
         id
     }
 
     pub(crate) async fn begin_until(&self, kind: &'static str, deadline: DateTime<Utc>) -> Uuid {
         let id = domain::id::uuid_v7();
-        self.try_begin(kind, id, Some(deadline)).await.unwrap();
+        self.try_begin(kind, id, Some(deadline), "flow").await.unwrap();
         id
     }
 
@@ -125,11 +131,18 @@ impl World {
         kind: &'static str,
         id: Uuid,
         deadline: Option<DateTime<Utc>>,
+        flow: &str,
     ) -> Result<()> {
         let ctx = WriteCtx::of_service("sagas", "request");
         let definition = definition(kind, OnFailure::Undo, POLICY);
         let done = self.pool.tx("saga.begin", &ctx, async |tx| {
-            let new = NewSaga { id, subject: "subject".to_owned(), input: serde_json::json!({}), deadline };
+            let new = NewSaga {
+                id,
+                subject: "subject".to_owned(),
+                input: serde_json::json!({}),
+                deadline,
+                flow: flow.to_owned(),
+            };
             let (saga, steps) = new.rows(&definition, &ctx.ctx);
             let taken =
                 |name: &str| (name == saga::ID_TAKEN).then(|| Error::new(Kind::AlreadyExists, "taken"));
