@@ -3,6 +3,7 @@
 //! Everything runs on this machine, one after the other in one run, so that only ratios are told of: absolute figures
 //! are those of the machine. See `bench/README.md`.
 
+mod onboarding;
 mod process;
 mod report;
 mod requests;
@@ -42,11 +43,17 @@ struct Args {
     /// Connections that send requests, each waiting for its answer
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=64))]
     connections: u32,
+    /// Measure onboardings instead, these many of them against a provider that lets 100 calls through in a second
+    #[arg(long, value_name = "MANY", num_args = 0..=1, default_missing_value = "1000")]
+    onboarding: Option<usize>,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(capped) = args.onboarding {
+        return onboarding::measure(capped).await;
+    }
     let load = Load { seconds: Duration::from_secs(args.seconds), connections: args.connections };
     let mut first = None;
     for rows in &args.rows {
@@ -68,7 +75,7 @@ async fn measure(rows: u32, repeat: u32, load: Load) -> Result<Report> {
     for _ in 0..repeat {
         let mut get_alone = None;
         for (operation, pair) in OPERATIONS {
-            let alone = tools::pgbench(&site, operation, rows, load).await?;
+            let alone = tools::pgbench(&site.dir, &site.database, operation, rows, load).await?;
             let service = tools::wrk(&site.registry, &site.token()?, requests.file(operation), load).await?;
             report.add(pair, alone, service);
             get_alone.get_or_insert(alone);

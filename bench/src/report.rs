@@ -101,6 +101,6 @@ fn cells(figure: Figure) -> String {
 }
 
 #[expect(clippy::print_stdout, reason = "what the command was asked for")]
-fn line(text: std::fmt::Arguments<'_>) {
+pub(crate) fn line(text: std::fmt::Arguments<'_>) {
     println!("{text}");
 }

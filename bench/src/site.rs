@@ -40,26 +40,18 @@ impl Site {
         // PostgreSQL's user passes through, and so do nginx's workers.
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
         let keys = dir.join("keys");
-        for name in ["gateway", "registry"] {
-            KeyPair::ensure(&keys, name)?;
-        }
-        let signer = Signer::new("gateway", &KeyPair::read(&keys, "gateway")?)?;
-        let (cluster, service) = database(&dir).await?;
+        let signer = signer(&keys, &["gateway", "registry"])?;
+        let cluster = cluster(&dir).await?;
+        let service = database(&cluster, "registry").await?;
         let database = cluster.url(&service.app, &service.app_password, &service.name);
-        let owner = cluster.url(&service.owner, &service.owner_password, &service.name);
-
         let address = free_address()?;
         let mut registry = program("registry", &keys)?;
         registry
-            .env("NNO__DATABASE__URL", database.expose_secret())
-            .env("NNO__DATABASE__OWNER_URL", owner.expose_secret())
             .env("NNO__HTTP__BIND", address.to_string())
             .env("NNO__GRPC__BIND", free_address()?.to_string());
-        let migrated = registry.arg("migrate").status().await?;
-        anyhow::ensure!(migrated.success(), "the registry did not migrate: {migrated}");
+        migrate(&mut registry, &cluster, &service).await?;
         load(&cluster.superuser_url(&service.name), rows).await?;
-        let mut serve = again(&registry);
-        let registry = Process::start(serve.arg("serve"), address, &dir.join("registry.log")).await?;
+        let registry = Process::start(registry.arg("serve"), address, &dir.join("registry.log")).await?;
 
         let at = free_address()?;
         let mut gateway = program("gateway", &keys)?;
@@ -98,8 +90,16 @@ impl Site {
     }
 }
 
+/// Keys of all these processes, and what signs as the gateway does.
+pub(crate) fn signer(keys: &Path, names: &[&str]) -> Result<Signer> {
+    for name in names {
+        KeyPair::ensure(keys, name)?;
+    }
+    Signer::new("gateway", &KeyPair::read(keys, "gateway")?)
+}
+
 /// The program beside this one, told where its keys are.
-fn program(name: &str, keys: &Path) -> Result<Command> {
+pub(crate) fn program(name: &str, keys: &Path) -> Result<Command> {
     let here = env::current_exe()?;
     let path = here.parent().context("no folder")?.join(name);
     let mut command = Command::new(path);
@@ -107,15 +107,36 @@ fn program(name: &str, keys: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// The same program with the same environment, and no arguments.
-fn again(command: &Command) -> Command {
-    let mut again = Command::new(command.as_std().get_program());
-    again.envs(command.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
-    again
+/// Tells a service where its database is, and makes its tables.
+pub(crate) async fn migrate(
+    service: &mut Command,
+    cluster: &Cluster,
+    database: &ServiceDatabase,
+) -> Result<()> {
+    let app = cluster.url(&database.app, &database.app_password, &database.name);
+    let owner = cluster.url(&database.owner, &database.owner_password, &database.name);
+    service
+        .env("NNO__DATABASE__URL", app.expose_secret())
+        .env("NNO__DATABASE__OWNER_URL", owner.expose_secret());
+    let mut command = Command::new(service.as_std().get_program());
+    command.envs(service.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let migrated = command.arg("migrate").status().await?;
+    anyhow::ensure!(migrated.success(), "{} did not migrate: {migrated}", database.name);
+    Ok(())
 }
 
-async fn database(dir: &Path) -> Result<(Cluster, ServiceDatabase)> {
-    let secret = || SecretString::from("bench");
+fn secret() -> SecretString {
+    SecretString::from("bench")
+}
+
+/// The database of a service, made.
+pub(crate) async fn database(cluster: &Cluster, service: &str) -> Result<ServiceDatabase> {
+    let database = ServiceDatabase::of_service(service, secret(), secret());
+    cluster.ensure_service_database(&database).await?;
+    Ok(database)
+}
+
+pub(crate) async fn cluster(dir: &Path) -> Result<Cluster> {
     let settings = Settings {
         data_dir: dir.to_owned(),
         binaries_dir: None,
@@ -124,10 +145,7 @@ async fn database(dir: &Path) -> Result<(Cluster, ServiceDatabase)> {
         max_connections: 200,
         superuser_password: secret(),
     };
-    let cluster = Cluster::start(settings).await?;
-    let service = ServiceDatabase::of_service("registry", secret(), secret());
-    cluster.ensure_service_database(&service).await?;
-    Ok((cluster, service))
+    Ok(Cluster::start(settings).await?)
 }
 
 async fn load(superuser: &SecretString, rows: u32) -> Result<()> {

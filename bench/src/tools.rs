@@ -7,10 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::process::Command;
 
-use crate::{process::Process, report::Figure, site::Site};
+use crate::{process::Process, report::Figure};
 
 /// How much load, for how long.
 #[derive(Debug, Clone, Copy)]
@@ -32,9 +32,15 @@ async fn said(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Has the database do what an operation needs of it, and nothing else.
-pub(crate) async fn pgbench(site: &Site, operation: &str, rows: u32, load: Load) -> Result<Figure> {
-    let log = site.dir.join("pgbench");
+/// Has the database do what an operation needs of it, and nothing else. The folder is for what it logs.
+pub(crate) async fn pgbench(
+    dir: &Path,
+    database: &SecretString,
+    operation: &str,
+    rows: u32,
+    load: Load,
+) -> Result<Figure> {
+    let log = dir.join("pgbench");
     let text = said(
         Command::new("pgbench")
             .args(["--no-vacuum", "--protocol=prepared", "--jobs=1", "--log", "--sampling-rate=0.1"])
@@ -44,7 +50,7 @@ pub(crate) async fn pgbench(site: &Site, operation: &str, rows: u32, load: Load)
             .arg(format!("--log-prefix={}", log.display()))
             .arg("--file")
             .arg(file(&format!("sql/{operation}.sql")))
-            .arg(site.database.expose_secret()),
+            .arg(database.expose_secret()),
     )
     .await?;
     let rate = text
@@ -52,7 +58,7 @@ pub(crate) async fn pgbench(site: &Site, operation: &str, rows: u32, load: Load)
         .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok())
         .with_context(|| format!("pgbench told no rate: {text}"))?;
     let mut took = Vec::new();
-    for entry in fs::read_dir(&site.dir)? {
+    for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pgbench.")) {
             let log = fs::read_to_string(&path)?;
