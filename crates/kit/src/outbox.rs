@@ -17,11 +17,14 @@ use serde_json::Value;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::{Ctx, Db, clock, shutdown::Shutdown, telemetry, worker};
+use crate::{Ctx, Db, clock, http::Probe, shutdown::Shutdown, telemetry, worker};
 
 const BATCH: i64 = 32;
 const HIDDEN: TimeDelta = TimeDelta::seconds(15);
 const MAX_PAUSE: TimeDelta = TimeDelta::seconds(10);
+/// How long an event may wait before that is told, and how many are counted at most.
+const LATE: TimeDelta = TimeDelta::seconds(30);
+const MOST_COUNTED: i64 = 1000;
 const POLL: Duration = Duration::from_millis(500);
 const KEPT: TimeDelta = TimeDelta::days(7);
 const SWEPT: i64 = 1000;
@@ -92,6 +95,21 @@ impl Relay {
         });
     }
 
+    /// Tells of events that wait for long. The service does its work without them, for a while.
+    pub fn probe(&self) -> Probe {
+        let relay = self.clone();
+        Probe::told("outbox", move || {
+            let relay = relay.clone();
+            Box::pin(async move {
+                match relay.db.read(async |c| late(c).await).await {
+                    Ok(None) => Ok(()),
+                    Ok(Some(late)) => Err(late.to_string()),
+                    Err(error) => Err(error.message().to_owned()),
+                }
+            })
+        })
+    }
+
     /// Delivers what is due now; answers how many events were tried.
     ///
     /// # Errors
@@ -153,6 +171,39 @@ async fn take(connection: &mut AsyncPgConnection) -> Result<Vec<Event>> {
     .load(connection)
     .await?;
     Ok(taken)
+}
+
+/// Events that should have been delivered by now.
+#[derive(Debug, QueryableByName)]
+struct Late {
+    #[diesel(sql_type = t::BigInt)]
+    count: i64,
+    #[diesel(sql_type = t::Nullable<t::Timestamptz>)]
+    oldest: Option<DateTime<Utc>>,
+    #[diesel(sql_type = t::Nullable<t::Text>)]
+    error: Option<String>,
+}
+
+impl std::fmt::Display for Late {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let age = self.oldest.map_or(0, |oldest| (clock::now() - oldest).num_seconds());
+        let most = if self.count == MOST_COUNTED { "at least " } else { "" };
+        write!(f, "{most}{} waiting to be delivered, the oldest for {age} s", self.count)?;
+        self.error.as_ref().map_or(Ok(()), |error| write!(f, ": {error}"))
+    }
+}
+
+async fn late(connection: &mut AsyncPgConnection) -> Result<Option<Late>> {
+    let late: Late = sql_query(
+        "SELECT count(*) AS count, min(time) AS oldest, (array_agg(last_error ORDER BY time))[1] AS error \
+         FROM (SELECT time, last_error FROM outbox WHERE destination IS NOT NULL AND delivered_at IS NULL \
+             ORDER BY next_attempt_at LIMIT $2) AS waiting WHERE time < $1",
+    )
+    .bind::<t::Timestamptz, _>(clock::now() - LATE)
+    .bind::<t::BigInt, _>(MOST_COUNTED)
+    .get_result(connection)
+    .await?;
+    Ok(Some(late).filter(|late| late.count > 0))
 }
 
 async fn delivered(connection: &mut AsyncPgConnection, seq: i64) -> Result<()> {

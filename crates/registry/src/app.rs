@@ -107,8 +107,10 @@ impl Service for Registry {
         let app = state(parts.background.clone())?;
         platforms::start_workers(&app, &parts.shutdown);
         let provisioning = Peer::new("provisioning", &app.own.provisioning, parts.signer.clone())?;
-        parts.probes = vec![app.stack_registry.probe(), provisioning.probe()];
-        Relay::new(app.db.clone(), [ToProvisioning::destination(provisioning)]).start(&parts.shutdown);
+        let called = [app.stack_registry.probe(), provisioning.probe()];
+        let relay = Relay::new(app.db.clone(), [ToProvisioning::destination(provisioning)]);
+        parts.probes = called.into_iter().chain([relay.probe()]).collect();
+        relay.start(&parts.shutdown);
         let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
         let served = tonic::service::Routes::new(RegistryServer::new(grpc::Server(app)))
             .add_service(rpc::reflection()?);

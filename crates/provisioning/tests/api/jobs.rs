@@ -5,7 +5,7 @@ use std::time::Duration;
 use kit::grpc::PeerCall;
 use provisioning::providers::{
     ResourceKind,
-    fake::{Action, Fault, Operation, Rule},
+    fake::{Action, Fault, Operation, Rule, Stage},
 };
 use rpc::provisioning::provisioning_client::ProvisioningClient;
 use serde_json::json;
@@ -47,6 +47,34 @@ async fn a_platform_is_provisioned_and_deprovisioned() {
     }
     let live = system.provider.live().await.unwrap();
     assert!(live.is_empty(), "{live:?}");
+}
+
+/// More jobs wait for a part of the provider that hangs than can run side by side: what does not need it goes on.
+#[tokio::test]
+async fn a_provider_that_hangs_holds_up_nobody_who_does_not_need_it() {
+    let system = System::start_with(json!({ "engine": { "concurrency": 2 } })).await;
+    let needless = system.platform("needless").await;
+    system.job_in(&system.provision(&needless).await, "COMPLETED").await;
+    let hangs = Rule::new(Action::Hang { stage: Stage::BeforeEffect, duration: None });
+    system.provider.follow([hangs.on(Operation::Ensure).kind(ResourceKind::D1)]).await.unwrap();
+    let mut stalled = Vec::new();
+    for n in 0..6 {
+        stalled.push(system.provision(&system.platform(&format!("stalled-{n}")).await).await);
+    }
+    for id in &stalled[..2] {
+        system.job_in(id, "RUNNING").await;
+    }
+    let path = "/api/v1/provision/platform/deprovision";
+    let queued = system.provisioning.post(path, json!({ "platformId": needless })).await.expect(202);
+    system.job_in(queued["jobId"].as_str().unwrap(), "COMPLETED").await;
+    for id in &stalled {
+        assert_eq!(system.job(id).await["status"], "RUNNING");
+    }
+    system.provider.follow([]).await.unwrap();
+    for id in &stalled {
+        system.job_in(id, "COMPLETED").await;
+    }
+    assert_eq!(system.provider.doubles().await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]

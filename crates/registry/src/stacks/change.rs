@@ -2,7 +2,7 @@
 
 use domain::{
     Error, Kind, PlatformId, Result, StackId, Version,
-    feature::{FeatureEvent, FeatureStatus},
+    feature::FeatureStatus,
     job::JobType,
     stack::{StackEvent, StackStatus},
 };
@@ -284,8 +284,7 @@ impl Activation {
     pub(super) fn ended(&self, job: Uuid) -> Result<Self> {
         let mut after = self.clone();
         if self.status == FeatureStatus::Active {
-            after = self.given_up(job)?.stepped(FeatureEvent::Remove)?;
-            after.deactivated_at = Some(after.updated_at);
+            after = self.taken_out(job)?;
         }
         after.has_data = false;
         Ok(after)

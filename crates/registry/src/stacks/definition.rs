@@ -62,7 +62,7 @@ impl Known {
     }
 
     /// What all features of the stack share, in the order in which it is made.
-    pub(crate) fn shared(&self) -> Vec<ResourceType> {
+    pub(crate) fn shared(&self) -> Vec<String> {
         let resources = self.definition.resources();
         let wanted = |kind: &ResourceType| match kind {
             ResourceType::D1 => resources.d1,
@@ -71,7 +71,7 @@ impl Known {
             ResourceType::Queue => resources.queue,
             ResourceType::Worker | ResourceType::Pages => false,
         };
-        stack::SHARABLE.into_iter().filter(wanted).collect()
+        stack::SHARABLE.into_iter().filter(wanted).map(|kind| kind.to_string()).collect()
     }
 
     /// Refuses what was filled in when the version does not take it.

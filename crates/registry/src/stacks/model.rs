@@ -280,7 +280,7 @@ impl Stack {
         };
         after.template_version = Some(wanted.edition.version);
         after.inputs = Some(Value::Object(wanted.edition.inputs));
-        after.shared = known.shared().iter().map(ToString::to_string).collect();
+        after.shared = known.shared();
         (after.is_live, after.error, after.wanted) = (true, None, None);
         Ok(after)
     }

@@ -1,7 +1,5 @@
 //! What bringing a stack to a version adds to it, changes of it and removes from it.
 
-use std::fmt::Write;
-
 use domain::{
     Error, Kind, Result, Slug, StackId, Version, feature::check_names, resource::Environment, stack,
 };
@@ -150,7 +148,7 @@ impl Plan {
                 plan.removed.push(feature(&part.feature, Some(&part.version), None));
             }
         }
-        let shared: Vec<String> = known.shared().iter().map(ToString::to_string).collect();
+        let shared = known.shared();
         plan.added
             .extend(shared.iter().filter(|kind| !stack.shared.contains(kind)).map(|kind| resource(kind)));
         plan.removed
@@ -164,11 +162,7 @@ impl Plan {
     /// When it cannot be written as JSON.
     pub(super) fn hash(&self, stack: &StackId) -> Result<String> {
         let text = serde_json::to_vec(&(stack, self)).map_err(Error::internal)?;
-        Ok(Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
-            // A String takes whatever is written to it.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        }))
+        Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 

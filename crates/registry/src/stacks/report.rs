@@ -147,7 +147,7 @@ async fn begun(tx: &mut Tx, scope: &PlatformScope, stack: &Stack) -> Result<Begu
         superseded: false,
         owner: stack.tenant_id.to_string(),
         services: services.into_values().collect(),
-        shared: known.shared().iter().map(ToString::to_string).collect(),
+        shared: known.shared(),
         shared_before: stack.shared.clone(),
     })
 }
@@ -336,7 +336,7 @@ impl Activation {
     }
 
     /// The activation once its stack runs without it; its data stays.
-    fn taken_out(&self, job: Uuid) -> Result<Self> {
+    pub(super) fn taken_out(&self, job: Uuid) -> Result<Self> {
         let mut after = self.given_up(job)?.stepped(FeatureEvent::Remove)?;
         after.deactivated_at = Some(after.updated_at);
         Ok(after)

@@ -170,9 +170,8 @@ pub(super) async fn others(mut c: &Conn, scope: &PlatformScope, than: &StackId) 
         .select(Stack::as_select())
         .load(&mut c)
         .await?;
-    let on_the_way = |row: &Stack| matches!(row.status, StackStatus::Pending | StackStatus::Provisioning);
-    let rows: Vec<Stack> =
-        rows.into_iter().filter(|row| row.id != *than && (row.is_live || on_the_way(row))).collect();
+    let runs = |row: &Stack| row.id != *than && (row.is_live || row.status.is_on_its_way());
+    let rows: Vec<Stack> = rows.into_iter().filter(runs).collect();
     let editions: HashSet<(&str, &str)> = rows.iter().filter_map(Stack::runs).collect();
     let known = known_all(c, scope, editions.into_iter().unzip()).await?;
     let other = |row: Stack| {

@@ -104,6 +104,21 @@ async fn deleting_with_the_infrastructure_leaves_a_job_for_provisioning() {
     assert_eq!((world.number(&jobs(&gone)).await, world.number(&jobs(&kept)).await), (1, 0));
 }
 
+/// Provisioning is not there. What it is owed is told only after a while.
+#[tokio::test]
+async fn what_is_owed_for_long_is_told() {
+    let world = World::start().await;
+    let id = world.platform("gone").await;
+    for verb in ["suspend", "delete"] {
+        world.post(&format!("/api/v1/platforms/{id}/{verb}"), json!({})).await.expect(200);
+    }
+    assert_eq!(world.get("/ready").await.expect(200)["checks"]["outbox"], "ok");
+    world.sql("UPDATE outbox SET time = time - interval '1 min'").await;
+    let ready = world.get("/ready").await.expect(200);
+    let told = ready["checks"]["outbox"].as_str().unwrap();
+    assert!(told.starts_with("1 waiting to be delivered, the oldest for 6"), "{told}");
+}
+
 #[tokio::test]
 async fn a_cancelled_one_ends_with_its_period() {
     let world = World::start_with(json!({ "service": { "cancellation_period": "1ms" } })).await;
