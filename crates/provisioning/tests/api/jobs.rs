@@ -68,7 +68,8 @@ async fn a_provider_that_hangs_holds_up_nobody_who_does_not_need_it() {
     let queued = system.provisioning.post(path, json!({ "platformId": needless })).await.expect(202);
     system.job_in(queued["jobId"].as_str().unwrap(), "COMPLETED").await;
     for id in &stalled {
-        assert_eq!(system.job(id).await["status"], "RUNNING");
+        let job = system.job(id).await;
+        assert!(job["status"] == "RUNNING" || job["status"] == "PENDING", "{job}");
     }
     system.provider.follow([]).await.unwrap();
     for id in &stalled {
