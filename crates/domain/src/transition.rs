@@ -28,3 +28,40 @@ where
 pub(crate) fn allowed<S: Copy + PartialEq, E: Copy>(table: &[(S, E, S)], from: S) -> Vec<E> {
     table.iter().filter(|(status, _, _)| *status == from).map(|(_, event, _)| *event).collect()
 }
+
+/// Holds a table of transitions to the same table written a second time, as texts: for every status and event.
+#[cfg(test)]
+pub(crate) fn check<S: Copy + Display, E: Copy + Display>(
+    statuses: &[S],
+    events: &[E],
+    after: impl Fn(S, E) -> Result<S>,
+    expected: impl Fn(&str, &str) -> Option<&'static str>,
+) {
+    for (from, event) in statuses.iter().flat_map(|from| events.iter().map(move |event| (*from, *event))) {
+        let got = after(from, event).map(|to| to.to_string());
+        let (from, event) = (from.to_string(), event.to_string());
+        match (expected(&from, &event), got) {
+            (Some(to), got) => assert_eq!(got.unwrap(), to, "{from} {event}"),
+            (None, got) => {
+                let error = got.unwrap_err();
+                assert_eq!(error.kind(), crate::Kind::InvalidTransition);
+                assert_eq!(
+                    (&error.details()["from"], &error.details()["event"]),
+                    (&from.clone().into(), &event.into())
+                );
+                let allowed: Vec<_> = error.details()["allowed"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|one| one.as_str().unwrap())
+                    .collect();
+                let expected: Vec<_> = events
+                    .iter()
+                    .map(E::to_string)
+                    .filter(|event| expected(&from, event).is_some())
+                    .collect();
+                assert_eq!(allowed, expected, "{from}");
+            }
+        }
+    }
+}
