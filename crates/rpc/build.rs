@@ -4,7 +4,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 3] = [
+/// What the others import: it is a module of its own, that theirs know.
+const COMMON: &str = "nno/common/v1/explanation.proto";
+
+const FILES: [&str; 4] = [
+    "nno/onboarding/v1/onboarding.proto",
     "nno/registry/v1/registry.proto",
     "nno/stack_registry/v1/stack_registry.proto",
     "nno/provisioning/v1/provisioning.proto",
@@ -16,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={}", root.display());
     let descriptors = protox::compile(FILES, [&root])?;
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure().compile_fds(protox::compile([COMMON], [&root])?)?;
+    tonic_prost_build::configure().extern_path(".nno.common.v1", "crate::common").compile_fds(descriptors)?;
     Ok(())
 }

@@ -13,6 +13,8 @@ pub struct Limit(u8);
 
 impl Limit {
     const MAX: u64 = 100;
+    /// The first thing alone.
+    pub const ONE: Self = Self(1);
 
     /// Reads `?limit=`: absent is 50, above 100 is cut to 100.
     ///

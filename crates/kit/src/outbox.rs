@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{QueryableByName, sql_query, sql_types as t};
+use diesel::{OptionalExtension, QueryableByName, sql_query, sql_types as t};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use domain::{Error, Result};
 use opentelemetry::KeyValue;
@@ -224,6 +224,46 @@ async fn put_off(connection: &mut AsyncPgConnection, event: &Event, error: &Erro
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// What an event that is not delivered yet waits for.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct Undelivered {
+    /// The first event of its subject that is not delivered: itself, or one before it.
+    #[diesel(sql_type = t::Uuid)]
+    pub first: Uuid,
+    /// How often that one was tried, this time included.
+    #[diesel(sql_type = t::Integer)]
+    pub attempts: i32,
+    /// When it is tried next.
+    #[diesel(sql_type = t::Timestamptz)]
+    pub next_attempt_at: DateTime<Utc>,
+    /// Why the last try failed: the kind of the error, and what it says.
+    #[diesel(sql_type = t::Nullable<t::Text>)]
+    pub last_error: Option<String>,
+}
+
+/// What holds up the event `id` of a subject; nothing when it is delivered.
+///
+/// # Errors
+/// Those of the database.
+pub async fn undelivered(
+    connection: &mut AsyncPgConnection,
+    subject: &str,
+    id: Uuid,
+) -> Result<Option<Undelivered>> {
+    let found = sql_query(
+        "SELECT head.id AS first, head.attempts, head.next_attempt_at, head.last_error FROM outbox head \
+         WHERE head.subject = $1 AND head.destination IS NOT NULL AND head.delivered_at IS NULL \
+             AND head.seq <= (SELECT own.seq FROM outbox own WHERE own.subject = $1 AND own.id = $2 \
+                 AND own.destination IS NOT NULL AND own.delivered_at IS NULL) \
+         ORDER BY head.seq LIMIT 1",
+    )
+    .bind::<t::Text, _>(subject)
+    .bind::<t::Uuid, _>(id)
+    .get_result(connection)
+    .await;
+    Ok(found.optional()?)
 }
 
 /// Deletes some of what was delivered, or told only as a fact, long ago; answers how many.

@@ -13,6 +13,7 @@ use kit::{
     service::{Application, Parts, Service, Settings},
     shutdown::Shutdown,
 };
+use rpc::onboarding::onboarding_server::OnboardingServer;
 use saga::{Engine, EngineSettings, Followers, Interpose};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -21,7 +22,7 @@ use utoipa::{
     openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
 };
 
-use crate::{sessions, steps};
+use crate::{grpc, sessions, steps};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -121,9 +122,8 @@ impl Onboarding {
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
         Engine::interposed(db, app.clone(), engine, wake, vec![steps::definition()], interpose)
             .start(&parts.shutdown);
-        // No service asks anything of onboarding over gRPC: what is served there is health alone.
-        let access = Access::new(parts.verifier.clone(), "nno.onboarding.v1.Onboarding", &[]);
-        let served = tonic::service::Routes::new(rpc::reflection()?);
+        let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
+        let served = tonic::service::Routes::new(OnboardingServer::new(app)).add_service(rpc::reflection()?);
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
     }
 }

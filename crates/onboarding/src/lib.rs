@@ -3,6 +3,7 @@
 //! A session is a saga (crate `saga`). `sessions` is how it is asked for and looked at, `steps` what it does.
 
 mod app;
+mod grpc;
 pub mod schema;
 mod sessions;
 mod steps;

@@ -75,11 +75,12 @@ async fn claim(app: &App, ctx: &Ctx, settings: DomainSettings) -> Result<ClaimDo
 async fn check(app: &App, ctx: &Ctx, domain: Domain) {
     let began = clock::now();
     let verdict = tokio::time::timeout(PATIENCE, verify(app, &domain)).await;
+    let hostname = &domain.hostname;
     let (outcome, reason) = match verdict {
         Ok(Ok(Verdict::Verified)) => ("verified", None),
         Ok(Ok(Verdict::NotYet(why))) => ("not_yet", Some(why)),
-        Ok(Err(error)) => ("failed", Some(format!("it could not be found out: {error}"))),
-        Err(_) => ("failed", Some("it could not be found out in time".to_owned())),
+        Ok(Err(error)) => ("failed", Some(format!("where {hostname} leads could not be found out: {error}"))),
+        Err(_) => ("failed", Some(format!("where {hostname} leads could not be found out in time"))),
     };
     let took = (clock::now() - began).to_std().unwrap_or_default();
     telemetry::measure("nno.domain.check.duration", &[KeyValue::new("outcome", outcome)], took);

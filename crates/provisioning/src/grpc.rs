@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::{
     App,
     jobs::{
+        explain,
         model::Job,
         ops::{self, NewJob},
     },
@@ -61,7 +62,8 @@ impl App {
 
     async fn answer_explain(&self, request: Request<ExplainJobRequest>) -> Result<ExplainJobResponse> {
         read_ctx(&request)?.caller.require_operator()?;
-        Ok(ops::explain(self, id(&request.get_ref().job_id)?).await?.into())
+        let explanation = explain::of(self, id(&request.get_ref().job_id)?).await?;
+        Ok(ExplainJobResponse { explanation: Some(explanation.into()) })
     }
 
     async fn answer_cancel(&self, request: Request<CancelJobRequest>) -> Result<CancelJobResponse> {

@@ -42,6 +42,7 @@ pub struct Own {
     pub cancellation_period: Duration,
     pub stack_registry: PeerSettings,
     pub provisioning: PeerSettings,
+    pub onboarding: PeerSettings,
 }
 
 /// What handlers work with. One per HTTP worker thread, one for gRPC and the workers.
@@ -50,6 +51,8 @@ pub struct App {
     pub(crate) db: Db,
     pub(crate) own: Arc<Own>,
     pub(crate) stack_registry: Peer,
+    pub(crate) provisioning: Peer,
+    pub(crate) onboarding: Peer,
 }
 
 /// The registry as a service.
@@ -102,13 +105,14 @@ impl Service for Registry {
         let (database, signer) = (parts.database.clone(), parts.signer.clone());
         let state = move |db: Db| {
             let stack_registry = Peer::new("stack-registry", &own.stack_registry, signer.clone())?;
-            anyhow::Ok(App { db, own: Arc::clone(&own), stack_registry })
+            let provisioning = Peer::new("provisioning", &own.provisioning, signer.clone())?;
+            let onboarding = Peer::new("onboarding", &own.onboarding, signer.clone())?;
+            anyhow::Ok(App { db, own: Arc::clone(&own), stack_registry, provisioning, onboarding })
         };
         let app = state(parts.background.clone())?;
         platforms::start_workers(&app, &parts.shutdown);
-        let provisioning = Peer::new("provisioning", &app.own.provisioning, parts.signer.clone())?;
-        let called = [app.stack_registry.probe(), provisioning.probe()];
-        let relay = Relay::new(app.db.clone(), [ToProvisioning::destination(provisioning)]);
+        let relay = Relay::new(app.db.clone(), [ToProvisioning::destination(app.provisioning.clone())]);
+        let called = [&app.stack_registry, &app.provisioning, &app.onboarding].map(Peer::probe);
         parts.probes = called.into_iter().chain([relay.probe()]).collect();
         relay.start(&parts.shutdown);
         let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);

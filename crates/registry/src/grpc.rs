@@ -36,6 +36,7 @@ pub(crate) const CALLERS: &[(&str, &[&str])] = &[
     ("BeginStackJob", &["provisioning"]),
     ("EndStackJob", &["provisioning"]),
     ("GetStack", &["onboarding"]),
+    ("ExplainStack", &["onboarding"]),
     ("RemoveStacks", &["onboarding"]),
     ("ClearPlatform", &["provisioning"]),
 ];
@@ -195,6 +196,13 @@ impl r::registry_server::Registry for Server {
 
     async fn get_stack(&self, request: Request<r::GetStackRequest>) -> Answer<r::GetStackResponse> {
         answer(stacks::grpc::get_stack(&self.0, request).await)
+    }
+
+    async fn explain_stack(
+        &self,
+        request: Request<r::ExplainStackRequest>,
+    ) -> Answer<r::ExplainStackResponse> {
+        answer(stacks::grpc::explain_stack(&self.0, request).await)
     }
 
     async fn clear_platform(

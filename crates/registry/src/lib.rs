@@ -11,6 +11,7 @@ mod delivery;
 mod dns;
 mod domains;
 mod entities;
+mod explain;
 mod features;
 mod grpc;
 mod manifest;

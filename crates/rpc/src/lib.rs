@@ -4,6 +4,8 @@
 //! `kit::grpc::Peer`'s channel and sends what `Peer::request` made, so every call has a deadline, an identity, a
 //! request id and a trace.
 
+pub mod explain;
+
 use domain::{
     Error, Result,
     explain::{Explanation, Link},
@@ -53,10 +55,10 @@ pub fn reflection() -> std::result::Result<
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 macro_rules! generated {
-    ($name:ident, $package:literal, $doc:literal) => {
+    ($name:ident, $package:literal, $doc:literal $(, $lint:path)?) => {
         #[doc = $doc]
         #[expect(
-            clippy::too_many_lines,
+            $($lint,)?
             clippy::allow_attributes,
             clippy::allow_attributes_without_reason,
             unused_qualifications,
@@ -68,23 +70,37 @@ macro_rules! generated {
     };
 }
 
-generated!(registry, "nno.registry.v1", "What other services ask of the registry.");
-generated!(stack_registry, "nno.stack_registry.v1", "What other services ask of the stack registry.");
-generated!(provisioning, "nno.provisioning.v1", "What other services ask of provisioning.");
+/// What all services say to each other.
+pub mod common {
+    tonic::include_proto!("nno.common.v1");
+}
 
-impl From<provisioning::ExplainJobResponse> for Explanation {
-    fn from(told: provisioning::ExplainJobResponse) -> Self {
-        let link =
-            |provisioning::ExplainedThing { thing, id, status, says }| Link { thing, id, status, says };
+generated!(onboarding, "nno.onboarding.v1", "What other services ask of onboarding.");
+generated!(registry, "nno.registry.v1", "What other services ask of the registry.", clippy::too_many_lines);
+generated!(
+    stack_registry,
+    "nno.stack_registry.v1",
+    "What other services ask of the stack registry.",
+    clippy::too_many_lines
+);
+generated!(
+    provisioning,
+    "nno.provisioning.v1",
+    "What other services ask of provisioning.",
+    clippy::too_many_lines
+);
+
+impl From<common::Explanation> for Explanation {
+    fn from(told: common::Explanation) -> Self {
+        let link = |common::ExplainedThing { thing, id, status, says }| Link { thing, id, status, says };
         let chain = told.chain.into_iter().map(link).collect();
         Self { ready: told.ready, because: told.because, chain }
     }
 }
 
-impl From<Explanation> for provisioning::ExplainJobResponse {
+impl From<Explanation> for common::Explanation {
     fn from(told: Explanation) -> Self {
-        let thing =
-            |Link { thing, id, status, says }| provisioning::ExplainedThing { thing, id, status, says };
+        let thing = |Link { thing, id, status, says }| common::ExplainedThing { thing, id, status, says };
         let chain = told.chain.into_iter().map(thing).collect();
         Self { ready: told.ready, because: told.because, chain }
     }

@@ -131,7 +131,7 @@ impl Saga {
 }
 
 impl StepRow {
-    fn new(saga_id: Uuid, position: i16, name: &str) -> Self {
+    pub(crate) fn new(saga_id: Uuid, position: i16, name: &str) -> Self {
         Self {
             saga_id,
             position,

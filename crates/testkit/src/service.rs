@@ -60,6 +60,8 @@ pub struct TestService {
     name: &'static str,
     client: reqwest::Client,
     shutdown: Shutdown,
+    /// Drained when the service has ended.
+    running: Shutdown,
 }
 
 impl TestService {
@@ -100,14 +102,15 @@ impl TestService {
         let shutdown = Shutdown::new();
         let application = build(settings, shutdown.clone()).await.expect("the service starts");
         let (http, grpc) = (application.http, application.grpc);
-        tokio::spawn(application.run());
-        Self { http, grpc, keys, db, name: S::NAME, client: reqwest::Client::new(), shutdown }
+        let running = Shutdown::new();
+        running.spawn(async { application.run().await.expect("the service ends in order") });
+        Self { http, grpc, keys, db, name: S::NAME, client: reqwest::Client::new(), shutdown, running }
     }
 
-    /// Stops the service and waits until it has ended.
+    /// Stops the service and waits until it has ended: from then on nobody listens at its addresses.
     pub async fn stop(&self) {
         self.shutdown.begin();
-        self.shutdown.drained().await;
+        self.running.drained().await;
     }
 
     /// A request without an identity.

@@ -60,14 +60,28 @@ impl Peer {
 
     /// Tells at `/ready` whether the peer answers. Its absence is told and no more: what needs it waits or says 503.
     pub fn probe(&self) -> Probe {
-        let channel = self.channel();
+        let peer = self.clone();
         Probe::told(self.name, move || {
-            let mut health = HealthClient::new(channel.clone());
+            let peer = peer.clone();
             Box::pin(async move {
-                let asked = health.check(HealthCheckRequest { service: String::new() }).await;
-                asked.map(drop).map_err(|status| format!("does not answer ({:?})", status.code()))
+                let asked = peer.health().await;
+                asked.map_err(|status| format!("does not answer ({:?})", status.code()))
             })
         })
+    }
+
+    /// Asks whether it is there at all.
+    ///
+    /// # Errors
+    /// That it cannot be reached or did not answer in time.
+    pub async fn ping(&self) -> Result<()> {
+        self.health().await.map_err(|status| error::from_status(self.name, &status))
+    }
+
+    async fn health(&self) -> std::result::Result<(), Status> {
+        let mut request = Request::new(HealthCheckRequest { service: String::new() });
+        request.set_timeout(CONNECT);
+        HealthClient::new(self.channel()).check(request).await.map(drop)
     }
 
     /// A request of this service itself, with what travels along.

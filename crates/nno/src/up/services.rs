@@ -62,7 +62,9 @@ pub(crate) fn plan(site: &Site) -> Result<Vec<Plan>> {
     // The data folder is ours alone, so what an earlier process held at its death goes on at once.
     let alone = json!({ "alone": true });
     let of_stack_registry = json!({ "registry": peer(&registry) });
-    let of_registry = json!({ "stack_registry": peer(&stack_registry), "provisioning": peer(&provisioning) });
+    let of_registry = json!({
+        "stack_registry": peer(&stack_registry), "provisioning": peer(&provisioning), "onboarding": peer(&onboarding),
+    });
     let of_provisioning = json!({ "registry": peer(&registry), "data_dir": site.provider, "engine": alone });
     let of_onboarding =
         json!({ "registry": peer(&registry), "provisioning": peer(&provisioning), "engine": alone });

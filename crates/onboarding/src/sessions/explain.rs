@@ -1,52 +1,76 @@
 //! Why an onboarding is not done.
 
 use domain::{
-    Kind, Result,
+    Error, PlatformId, Result,
     explain::{Explanation, Link},
+    job::JobStatus,
     onboarding::SessionStatus,
 };
-use kit::{Ctx, clock, grpc::PeerCall};
-use rpc::provisioning::{ExplainJobRequest, provisioning_client::ProvisioningClient};
+use kit::{Ctx, clock};
+use saga::{SagaStatus, Told};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::{model::Session, ops, store};
+use super::{
+    model::{Session, SessionRow},
+    ops, store,
+};
 use crate::{App, steps};
 
-/// For its owner or an operator: what it waits for, over the border to provisioning.
+/// For its owner or an operator: what it waits for, over the borders to the registry and provisioning.
 pub(super) async fn of(app: &App, ctx: &Ctx, id: Uuid) -> Result<Explanation> {
     let scope = &ctx.caller.scope;
     let (row, told) = app.db.read(async |c| store::get(c, scope, id).await).await?;
     ops::may_see(ctx, &row)?;
-    let (says, job) = (told.says(clock::now()), row.provision_job_id);
+    Ok(explained(app, ctx, row, told).await)
+}
+
+/// The same of the newest onboarding that was to make a platform.
+pub(crate) async fn of_platform(app: &App, ctx: &Ctx, platform: &PlatformId) -> Result<Explanation> {
+    ctx.caller.require_operator()?;
+    let scope = &ctx.caller.scope;
+    let (row, told) = app
+        .db
+        .read(async |c| {
+            let id = store::newest_of(c, scope, platform).await?;
+            store::get(c, scope, id.ok_or_else(|| Error::not_found("onboarding of", platform))?).await
+        })
+        .await?;
+    Ok(explained(app, ctx, row, told).await)
+}
+
+async fn explained(app: &App, ctx: &Ctx, row: SessionRow, told: Told) -> Explanation {
+    let says = told.says(clock::now());
+    let deeper = deeper(app, ctx, &row, &told).await;
     let session = Session::of(row, &told.saga, &told.steps);
-    let waits = session.status == SessionStatus::InProgress
-        && session.paused_at.is_none()
-        && session.current_step.as_deref() == Some(steps::PROVISION_INFRA);
-    let link = Link {
-        thing: "onboarding".to_owned(),
-        id: session.id.to_string(),
-        status: session.status.to_string(),
-        says,
-    };
-    let whole = Explanation::of(session.status == SessionStatus::Completed, link);
-    if !waits {
-        return Ok(whole);
+    let link = Link::new("onboarding", session.id, session.status, says);
+    Explanation::of(session.status == SessionStatus::Completed, link).under(deeper)
+}
+
+/// What the step that holds it up waits for in another service, if that is not done.
+async fn deeper(app: &App, ctx: &Ctx, row: &SessionRow, told: &Told) -> Option<Explanation> {
+    if told.saga.paused_at.is_some() {
+        return None;
     }
-    match job_explained(app, ctx, job).await {
-        Ok(job) if job.ready => Ok(whole),
-        Ok(job) => Ok(whole.under(job)),
-        // Not asked for yet: what the onboarding says of itself is all there is.
-        Err(error) if error.kind() == Kind::NotFound => Ok(whole),
-        Err(error) if error.kind().is_transient() => {
-            Ok(whole.under(Explanation::unreachable("provisioning")))
+    let back = !matches!(told.saga.status, SagaStatus::Pending | SagaStatus::Running);
+    match told.step()?.name.as_str() {
+        steps::PROVISION_INFRA => {
+            let job = rpc::explain::job(&app.provisioning, ctx, &row.provision_job_id.to_string()).await?;
+            let undone = job.chain.first().is_some_and(|link| link.status == JobStatus::RolledBack.as_str());
+            // Gone back, it waits for the job to be undone.
+            let done = job.ready || (back && undone);
+            (!done).then_some(job)
         }
-        Err(error) => Err(error),
+        steps::DEPLOY_SERVICES if back => stack(app, ctx, told).await,
+        steps::VERIFY if !back => stack(app, ctx, told).await,
+        _ => None,
     }
 }
 
-async fn job_explained(app: &App, ctx: &Ctx, job: Uuid) -> Result<Explanation> {
-    let message = ExplainJobRequest { job_id: job.to_string() };
-    let request = app.provisioning.request(ctx, PeerCall::default(), message)?;
-    let answer = ProvisioningClient::new(app.provisioning.channel()).explain_job(request).await;
-    app.provisioning.answer(answer).map(Explanation::from)
+/// The stack that was asked for, if it is not there yet, or not gone yet.
+async fn stack(app: &App, ctx: &Ctx, told: &Told) -> Option<Explanation> {
+    let deployed = told.steps.iter().find(|step| step.name == steps::DEPLOY_SERVICES)?;
+    let id = deployed.output.as_ref()?.get("stackId").and_then(Value::as_str)?;
+    let stack = rpc::explain::stack(&app.registry, ctx, &told.saga.subject, id).await?;
+    (!stack.ready).then_some(stack)
 }

@@ -1,6 +1,6 @@
 //! Onboarding sessions. Table `sessions`, and the saga of the same id. Counter `sessions`.
 
-mod explain;
+pub(crate) mod explain;
 mod http;
 pub(crate) mod model;
 mod ops;

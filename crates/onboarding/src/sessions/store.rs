@@ -8,7 +8,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{
-    Cursor, Error, Limit, Result, Total,
+    Cursor, Error, Limit, PlatformId, Result, Total,
     onboarding::SessionStatus,
     saga::{Cause, SagaStatus},
 };
@@ -32,6 +32,13 @@ pub(crate) async fn get(c: &Conn, _: &Scope, id: Uuid) -> Result<(SessionRow, To
         saga::by_id(c, "onboarding", id)
     )?;
     Ok((row.ok_or_else(|| Error::not_found("onboarding", id))?, told))
+}
+
+/// The newest session that was to make a platform.
+pub(crate) async fn newest_of(c: &mut Conn, scope: &Scope, platform: &PlatformId) -> Result<Option<Uuid>> {
+    let filter = Filter { statuses: &[], causes: &[], subject: Some(platform.as_str()) };
+    let newest = saga::page(c, scope, &filter, Limit::ONE, &Cursor::start()).await?;
+    Ok(newest.into_iter().next().map(|saga| saga.id))
 }
 
 /// A page of sessions with their sagas, newest first. Every saga of this database is an onboarding.

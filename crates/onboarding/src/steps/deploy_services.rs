@@ -32,7 +32,7 @@ pub(crate) struct Deployed {
 #[async_trait]
 impl Step<App> for DeployServices {
     fn name(&self) -> &'static str {
-        "deploy_services"
+        super::DEPLOY_SERVICES
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {

@@ -19,6 +19,10 @@ use crate::App;
 pub(crate) const CREATE_PLATFORM: &str = "create_platform";
 /// The step that waits for a job of provisioning.
 pub(crate) const PROVISION_INFRA: &str = "provision_infra";
+/// The step that makes a stack, and undone waits until it is taken down.
+pub(crate) const DEPLOY_SERVICES: &str = "deploy_services";
+/// The step that waits for the stack to run.
+pub(crate) const VERIFY: &str = "verify";
 
 /// The saga of an onboarding.
 pub(crate) fn definition() -> Definition<App> {

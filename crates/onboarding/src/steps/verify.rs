@@ -17,11 +17,11 @@ pub(crate) struct Verify;
 #[async_trait]
 impl Step<App> for Verify {
     fn name(&self) -> &'static str {
-        "verify"
+        super::VERIFY
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let deployed: Deployed = cx.output("deploy_services")?;
+        let deployed: Deployed = cx.output(super::DEPLOY_SERVICES)?;
         if let Some(stack) = &deployed.stack_id
             && let Some(on) = stack_waits(app, cx, stack).await?
         {

@@ -2,6 +2,8 @@
 //! provider that remembers all it was asked.
 
 #[cfg(test)]
+mod causes;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod explained;

@@ -22,7 +22,7 @@ pub(crate) struct System {
     pub(crate) onboarding: TestService,
     /// What the provider made, and what it was asked.
     pub(crate) provider: FakeProvider,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
     _held: Vec<TcpSocket>,
 }
 
@@ -51,8 +51,8 @@ impl System {
     ) -> Self {
         let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
-        let (ports, held): (Vec<_>, Vec<_>) = (0..3).map(|_| held_port()).unzip();
-        let [grpc_registry, grpc_stacks, grpc_provisioning] = [ports[0], ports[1], ports[2]];
+        let (ports, held): (Vec<_>, Vec<_>) = (0..4).map(|_| held_port()).unzip();
+        let [grpc_registry, grpc_stacks, grpc_provisioning, grpc_onboarding] = ports[..] else { panic!() };
         let url = |port: u16| json!({ "url": format!("http://127.0.0.1:{port}") });
         let bind = |port: u16| json!({ "bind": format!("127.0.0.1:{port}") });
 
@@ -60,12 +60,16 @@ impl System {
         let stacks =
             TestService::start_on::<StackRegistry>(TestDb::of::<StackRegistry>().await, keys.clone(), set)
                 .await;
-        let peers = json!({ "stack_registry": url(grpc_stacks), "provisioning": url(grpc_provisioning) });
+        let peers = json!({
+            "stack_registry": url(grpc_stacks), "provisioning": url(grpc_provisioning),
+            "onboarding": url(grpc_onboarding),
+        });
         let set = json!({ "grpc": bind(grpc_registry), "service": peers });
         let registry =
             TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
         let set = json!({ "grpc": bind(grpc_provisioning), "service": {
             "provider": "fake", "data_dir": folder.path(), "registry": url(grpc_registry), "engine": quick_engine(),
+            "domains": { "check_every": "300ms" },
         }});
         let db = TestDb::of::<Provisioning>().await;
         let provisioning =
@@ -73,7 +77,7 @@ impl System {
                 Provisioning::build_interposed(settings, shutdown, provisioning)
             })
             .await;
-        let set = json!({ "service": {
+        let set = json!({ "grpc": bind(grpc_onboarding), "service": {
             "registry": url(grpc_registry), "provisioning": url(grpc_provisioning), "engine": quick_engine(),
         }});
         let db = TestDb::of::<Onboarding>().await;
@@ -81,7 +85,7 @@ impl System {
             Onboarding::build_interposed(settings, shutdown, onboarding)
         })
         .await;
-        Self { registry, stacks, provisioning, onboarding, provider, _folder: folder, _held: held }
+        Self { registry, stacks, provisioning, onboarding, provider, folder, _held: held }
     }
 
     /// Starts an onboarding and gives its id.

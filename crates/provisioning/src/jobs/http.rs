@@ -18,6 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
+    explain,
     model::{Job, Queued},
     ops::{self, NewJob},
 };
@@ -294,7 +295,7 @@ pub(crate) async fn follow(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: 
 /// Why a job is not done, in one sentence.
 #[utoipa::path(operation_id = "explainJob", responses((status = 200, body = Explanation)))]
 #[get("/jobs/{jobId}/explain")]
-pub(crate) async fn explain(app: Data<App>, ctx: Ctx, path: Path<Uuid>) -> HttpResult {
+pub(crate) async fn explained(app: Data<App>, ctx: Ctx, path: Path<Uuid>) -> HttpResult {
     ctx.caller.require_operator()?;
-    Ok(HttpResponse::Ok().json(ops::explain(&app, path.0).await?))
+    Ok(HttpResponse::Ok().json(explain::of(&app, path.0).await?))
 }

@@ -1,5 +1,6 @@
 //! Jobs: what is asked of provisioning, and how it stands. Tables `sagas` and `saga_steps`.
 
+pub(crate) mod explain;
 mod http;
 pub(crate) mod model;
 pub(crate) mod ops;
@@ -22,5 +23,5 @@ pub(crate) fn http(config: &mut ServiceConfig) {
         .service(http::resume)
         .service(http::discard)
         .service(http::follow)
-        .service(http::explain);
+        .service(http::explained);
 }

@@ -2,10 +2,9 @@
 
 use domain::{
     Error, Kind, PlatformId, Result,
-    explain::{Explanation, Link},
     job::{JobStatus, JobType},
 };
-use kit::{Done, Record, WriteCtx, clock, http::events::Snapshot};
+use kit::{Done, Record, WriteCtx, http::events::Snapshot};
 use saga::NewSaga;
 use serde_json::Value;
 use uuid::Uuid;
@@ -119,15 +118,6 @@ pub(crate) async fn snapshot(app: &App, id: Uuid) -> Result<Snapshot<Job>> {
     let told = app.db.read(async |c| saga::by_id(c, "job", id).await).await?;
     let saga = told.saga.clone();
     Ok(saga.snapshot(told.try_into()?))
-}
-
-/// Why a job is not done.
-pub(crate) async fn explain(app: &App, id: Uuid) -> Result<Explanation> {
-    let told = app.db.read(async |c| saga::by_id(c, "job", id).await).await?;
-    let says = told.says(clock::now());
-    let job = Job::try_from(told)?;
-    let link = Link { thing: "job".to_owned(), id: job.id.to_string(), status: job.status.to_string(), says };
-    Ok(Explanation::of(job.status == JobStatus::Completed, link))
 }
 
 /// Asks for a job to be undone.

@@ -6,7 +6,7 @@ mod made;
 pub(crate) mod platform;
 mod service;
 pub(crate) mod stack;
-mod turn;
+pub(crate) mod turn;
 
 use domain::{Error, Kind, Result, job::JobType};
 use kit::Ctx;

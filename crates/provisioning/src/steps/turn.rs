@@ -3,7 +3,7 @@
 use diesel::{OptionalExtension, QueryableByName, sql_query, sql_types as t};
 use diesel_async::RunQueryDsl;
 use domain::Result;
-use kit::WriteCtx;
+use kit::{WriteCtx, db::Conn};
 use saga::{Progress, StepCx};
 use uuid::Uuid;
 
@@ -15,8 +15,9 @@ struct Turn {
     job_id: Uuid,
 }
 
-/// Takes the turn on `thing`, unless a job that has it still works. Taken again by the same job, it is taken.
-pub(crate) async fn take(app: &App, cx: &StepCx, thing: &str) -> Result<bool> {
+/// Takes the turn on `thing`, unless a job that has it still works: that one is answered. Taken again by the same job, it
+/// is taken.
+pub(crate) async fn take(app: &App, cx: &StepCx, thing: &str) -> Result<Option<Uuid>> {
     let ctx = WriteCtx::of(cx.ctx.clone());
     let done = app
         .db
@@ -37,25 +38,30 @@ pub(crate) async fn take(app: &App, cx: &StepCx, thing: &str) -> Result<bool> {
             .bind::<t::Uuid, _>(cx.saga_id)
             .execute(c)
             .await?;
-            Ok(taken > 0)
+            if taken > 0 { Ok(None) } else { holder(c, thing).await }
         })
         .await?;
     Ok(done.value)
 }
 
-/// Whether no other job has worked on `thing` since this one: what it made is still its own to undo.
-pub(crate) async fn is_ours(app: &App, cx: &StepCx, thing: &str) -> Result<bool> {
-    let turn: Option<Turn> = app
-        .db
-        .read(async |c| {
-            let found = sql_query("SELECT job_id FROM turns WHERE thing = $1").bind::<t::Text, _>(thing);
-            Ok(found.get_result(c).await.optional()?)
-        })
-        .await?;
-    Ok(turn.is_some_and(|turn| turn.job_id == cx.saga_id))
+async fn holder(c: &mut Conn, thing: &str) -> Result<Option<Uuid>> {
+    let found = sql_query("SELECT job_id FROM turns WHERE thing = $1").bind::<t::Text, _>(thing);
+    Ok(found.get_result::<Turn>(c).await.optional()?.map(|turn| turn.job_id))
 }
 
-/// What a step comes to whose turn it is not.
-pub(crate) fn wait_for(whom: &str, cx: &StepCx) -> Progress {
-    Progress::Waiting { on: whom.to_owned(), ask_again: cx.patience() }
+/// Whether no other job has worked on `thing` since this one: what it made is still its own to undo.
+pub(crate) async fn is_ours(app: &App, cx: &StepCx, thing: &str) -> Result<bool> {
+    let holder = app.db.read(async |c| holder(c, thing).await).await?;
+    Ok(holder == Some(cx.saga_id))
+}
+
+/// What a step comes to that waits until `job` has had its turn on `thing`.
+pub(crate) fn wait_for(job: Uuid, thing: &str, cx: &StepCx) -> Progress {
+    Progress::Waiting { on: format!("job {job}, which works on {thing}"), ask_again: cx.patience() }
+}
+
+/// The job that a step says it [waits for](wait_for).
+pub(crate) fn waited_for(says: &str) -> Option<Uuid> {
+    let (id, _) = says.strip_prefix("job ")?.split_once(',')?;
+    Uuid::parse_str(id).ok()
 }

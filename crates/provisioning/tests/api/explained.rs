@@ -1,11 +1,9 @@
 //! Why a job is not done: the root cause, in one sentence.
 
-use kit::grpc::PeerCall;
 use provisioning::providers::{
     ResourceKind,
     fake::{Action, Fault, Operation, Rule, Stage},
 };
-use rpc::provisioning::{ExplainJobRequest, provisioning_client::ProvisioningClient};
 use serde_json::{Value, json};
 
 use crate::{jobs::refuse, system::System};
@@ -94,15 +92,8 @@ async fn services_are_told_the_same() {
     let platform = system.platform("asked").await;
     let job = system.provision(&platform).await;
     system.job_in(&job, "COMPLETED").await;
-    let ask = async |id: &str| {
-        let peer = system.provisioning.peer("onboarding");
-        let ctx = system.provisioning.ctx("onboarding");
-        let message = ExplainJobRequest { job_id: id.to_owned() };
-        let request = peer.request(&ctx, PeerCall::default(), message).unwrap();
-        peer.answer(ProvisioningClient::new(peer.channel()).explain_job(request).await)
-    };
-    let told = domain::explain::Explanation::from(ask(&job).await.unwrap());
+    let (peer, ctx) = (system.provisioning.peer("onboarding"), system.provisioning.ctx("onboarding"));
+    let told = rpc::explain::job(&peer, &ctx, &job).await;
     assert_eq!(serde_json::to_value(told).unwrap(), system.explained(&job).await);
-    let unknown = ask("01a1fdf5-8a12-72d5-b300-abb398c783da").await.unwrap_err();
-    assert_eq!(unknown.kind(), domain::Kind::NotFound);
+    assert_eq!(rpc::explain::job(&peer, &ctx, "01a1fdf5-8a12-72d5-b300-abb398c783da").await, None);
 }

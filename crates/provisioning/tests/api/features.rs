@@ -69,7 +69,8 @@ async fn a_newer_request_waits_for_the_older_and_wins() {
     let waiting = async {
         for _ in 0..500 {
             let job = system.provisioning.get(&format!("/api/v1/provision/jobs/{new}")).await;
-            if job.status == 200 && job.body["steps"][0]["waitingFor"] == "another job for the same feature" {
+            let waits = format!("job {old}, which works on the same feature");
+            if job.status == 200 && job.body["steps"][0]["waitingFor"] == waits {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,7 +1,7 @@
 //! Custom domains over HTTP.
 
 use actix_web::{HttpResponse, delete, get, patch, post, web::Data};
-use domain::{HostName, Name, Patch, PlatformId, UnixMillis, resource::DomainStatus};
+use domain::{HostName, Name, Patch, PlatformId, UnixMillis, explain::Explanation, resource::DomainStatus};
 use kit::{
     Ctx,
     http::{Answer, Command, HttpResult, ListQuery, NoBody, Path, Query},
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
+    explain,
     model::{Change, CustomDomain, NewDomain, PendingDomain},
     ops, store,
 };
@@ -112,6 +113,14 @@ pub(crate) async fn create(
     let cf_hostname_id = cf_hostname_id.map(|id| id.to_string());
     let new = NewDomain { dns_record_id, hostname, target_dns, cf_hostname_id };
     ops::create(&app, &command.ctx, &path.0, new).await?.created()
+}
+
+/// Why a custom domain is not active, in one sentence, and the chain that leads there.
+#[utoipa::path(operation_id = "explainDomain", responses((status = 200, body = Explanation)))]
+#[get("/platforms/{platformId}/domains/{domainId}/explain")]
+pub(crate) async fn explained(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, Uuid)>) -> HttpResult {
+    let (platform, id) = path.0;
+    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &platform, id).await?))
 }
 
 /// Update a custom domain.

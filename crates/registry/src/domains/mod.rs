@@ -4,6 +4,7 @@
 //! whether it leads to its target, and reports. A domain that is deleted is gone, and its host name free. The list has
 //! no total, so there is no counter.
 
+mod explain;
 pub(crate) mod grpc;
 mod http;
 pub(crate) mod model;
@@ -17,6 +18,7 @@ pub(crate) fn http(config: &mut ServiceConfig) {
         .service(http::pending)
         .service(http::list)
         .service(http::create)
+        .service(http::explained)
         .service(http::update)
         .service(http::delete);
 }

@@ -28,6 +28,18 @@ fn not_found(id: Uuid) -> Error {
     Error::not_found("custom domain", id)
 }
 
+/// A domain.
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<CustomDomain> {
+    d::custom_domains
+        .filter(d::platform_id.eq(scope.id()))
+        .filter(d::id.eq(id))
+        .select(CustomDomain::as_select())
+        .first(&mut c)
+        .await
+        .optional()?
+        .ok_or_else(|| not_found(id))
+}
+
 /// A domain, held until the transaction ends.
 pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<CustomDomain> {
     d::custom_domains

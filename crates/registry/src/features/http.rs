@@ -1,7 +1,7 @@
 //! Features over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
-use domain::{EntityId, PlatformId, Result, Slug, Version, resource::Environment};
+use domain::{EntityId, PlatformId, Result, Slug, Version, explain::Explanation, resource::Environment};
 use kit::{
     Ctx, PlatformScope,
     db::Conn,
@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
+    explain,
     model::{Activation, Place},
     ops::{self, Activated, Deactivated},
     store,
@@ -125,12 +126,32 @@ pub(crate) async fn get(
     query: Query<EnvironmentQuery>,
     request: HttpRequest,
 ) -> HttpResult {
-    let (platform, entity, feature) = path.0;
+    http::read(&request, &read(&app, &ctx, path.0, query.0).await?)
+}
+
+/// Why a feature is not active, in one sentence, and the chain that leads there.
+#[utoipa::path(operation_id = "explainFeature", params(EnvironmentQuery), responses((status = 200, body = Explanation)))]
+#[get("/platforms/{platformId}/entities/{entityId}/features/{featureId}/explain")]
+pub(crate) async fn explained(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<(PlatformId, EntityId, Slug)>,
+    query: Query<EnvironmentQuery>,
+) -> HttpResult {
+    let activation = read(&app, &ctx, path.0, query.0).await?;
+    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, activation).await?))
+}
+
+async fn read(
+    app: &App,
+    ctx: &Ctx,
+    (platform, entity, feature): (PlatformId, EntityId, Slug),
+    query: EnvironmentQuery,
+) -> Result<Activation> {
     let scope = ctx.caller.scope.platform(&platform)?;
-    let environment = query.0.env.unwrap_or(Environment::Prod);
+    let environment = query.env.unwrap_or(Environment::Prod);
     let id = Uuid::parse_str(feature.as_str()).ok();
-    let activation = app
-        .db
+    app.db
         .read(async |c| {
             let c = &*c;
             let found = async {
@@ -141,6 +162,5 @@ pub(crate) async fn get(
             };
             tokio::try_join!(owner_is_live(c, &scope, &entity), found).map(|((), found)| found)
         })
-        .await?;
-    http::read(&request, &activation)
+        .await
 }

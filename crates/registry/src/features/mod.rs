@@ -4,6 +4,7 @@
 //! activations an entity has. Provisioning does the work and reports it: see `report`. What a console reads is the
 //! slice `manifest`.
 
+mod explain;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod model;
@@ -14,5 +15,10 @@ pub(crate) mod store;
 use kit::http::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
-    config.service(http::list).service(http::activate).service(http::deactivate).service(http::get);
+    config
+        .service(http::list)
+        .service(http::activate)
+        .service(http::deactivate)
+        .service(http::get)
+        .service(http::explained);
 }

@@ -155,10 +155,14 @@ fn input(after: &Activation, kind: JobType, mut more: Value) -> Value {
     json!({ "type": kind, "platformId": after.platform_id, "input": more })
 }
 
+/// What the requests for its jobs are about. Those for one service are delivered in the order they were asked for; those
+/// for others do not wait for them.
+pub(super) fn subject(row: &Activation) -> String {
+    format!("{}/{}/{}", row.platform_id, row.feature_id, row.environment)
+}
+
 fn with_command(record: Record, after: &Activation, input: Value) -> Record {
-    // Jobs for one service are delivered in the order they were asked for; those for others do not wait for them.
-    let subject = format!("{}/{}/{}", after.platform_id, after.feature_id, after.environment);
-    record.command("provisioning", "provisioning.job", after.provision_job_id, subject, input)
+    record.command("provisioning", "provisioning.job", after.provision_job_id, subject(after), input)
 }
 
 /// The record of a change of an activation.

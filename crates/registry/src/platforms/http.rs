@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, patch, post, web::Data};
 use domain::{
     Name, Patch, PlatformId, Slug,
+    explain::Explanation,
     platform::{PlatformEvent, PlatformStatus, Tier},
 };
 use kit::{
@@ -13,7 +14,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    lifecycle as events,
+    explain, lifecycle as events,
     model::{LifecycleEvent, NewPlatform, Platform},
     ops, store,
 };
@@ -133,6 +134,19 @@ pub(crate) async fn get(
     let deleted = query.0.include_deleted.unwrap_or_default() && ctx.caller.is_operator();
     let platform = app.db.read(async |c| store::get(c, &scope, deleted).await).await?;
     http::read(&request, &platform)
+}
+
+/// Why a platform is not active, in one sentence, and the chain that leads there.
+#[utoipa::path(operation_id = "explainPlatform", params(GetQuery), responses((status = 200, body = Explanation)))]
+#[get("/platforms/{platformId}/explain")]
+pub(crate) async fn explained(
+    app: Data<App>,
+    ctx: Ctx,
+    path: Path<PlatformId>,
+    query: Query<GetQuery>,
+) -> HttpResult {
+    let deleted = query.0.include_deleted.unwrap_or_default() && ctx.caller.is_operator();
+    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &path.0, deleted).await?))
 }
 
 /// Update a platform.

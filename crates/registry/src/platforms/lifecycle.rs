@@ -1,7 +1,7 @@
 //! The statements of lifecycle events.
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper,
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
@@ -40,6 +40,17 @@ pub(crate) async fn page(
     let (rows, total) =
         tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, counter_total(c, &key))?;
     Ok(Page::new(rows, limit, total, &key, LifecycleEvent::place))
+}
+
+/// What happened to a platform last.
+pub(crate) async fn newest(mut c: &Conn, scope: &PlatformScope) -> Result<Option<LifecycleEvent>> {
+    Ok(e::lifecycle_events
+        .filter(e::platform_id.eq(scope.id()))
+        .select(LifecycleEvent::as_select())
+        .order((e::created_at.desc(), e::id.desc()))
+        .first(&mut c)
+        .await
+        .optional()?)
 }
 
 /// The insert of an event.

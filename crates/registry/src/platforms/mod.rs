@@ -3,6 +3,7 @@
 //! Tables `platforms` and `lifecycle_events`. A list counter `platforms` holds how many are not deleted, and
 //! `lifecycle:{id}` how many events one has.
 
+mod explain;
 pub(crate) mod grpc;
 mod http;
 pub(crate) mod lifecycle;
@@ -23,6 +24,7 @@ pub(crate) fn http(config: &mut ServiceConfig) {
         .service(http::list)
         .service(http::create)
         .service(http::get)
+        .service(http::explained)
         .service(http::update)
         .service(http::delete)
         .service(http::suspend)

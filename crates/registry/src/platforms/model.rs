@@ -89,6 +89,9 @@ pub(crate) struct LifecycleEvent {
     pub(crate) created_at: DateTime<Utc>,
 }
 
+/// Where an event's metadata names the job in provisioning.
+const PROVISION_JOB: &str = "provisionJobId";
+
 /// What a new platform is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct NewPlatform {
@@ -197,6 +200,19 @@ impl LifecycleEvent {
             metadata: json!({ "requestId": &*ctx.request_id }),
             created_at: now.updated_at,
         }
+    }
+
+    /// The event with the job that was asked for with it.
+    pub(crate) fn with_job(mut self, job: Uuid) -> Self {
+        if let Some(metadata) = self.metadata.as_object_mut() {
+            metadata.insert(PROVISION_JOB.to_owned(), json!(job));
+        }
+        self
+    }
+
+    /// The job that was asked for with it, if one was.
+    pub(crate) fn job(&self) -> Option<Uuid> {
+        self.metadata.get(PROVISION_JOB)?.as_str()?.parse().ok()
     }
 
     /// Where it stands in the list.

@@ -167,7 +167,8 @@ pub(crate) async fn delete_and_deprovision(
                 id,
                 input,
             );
-            write(tx, ctx, record, &before, after, reason).await
+            let event = LifecycleEvent::of(&ctx.ctx, Some(before.status), &after, reason).with_job(job);
+            write_event(tx, record, &before, after, event).await
         })
         .await
 }
@@ -235,15 +236,27 @@ async fn write(
     after: Platform,
     reason: Option<&str>,
 ) -> Result<Platform> {
-    let mut record = record.of(&before.id).before(before).after(&after);
     if after.status == before.status {
+        let record = record.of(&before.id).before(before).after(&after);
         return tx.finish((store::update(after.clone()),), record, after, |_| None).await;
     }
-    record = record.count(lifecycle::counter(&before.id), 1);
+    let event = LifecycleEvent::of(&ctx.ctx, Some(before.status), &after, reason);
+    write_event(tx, record, before, after, event).await
+}
+
+/// The end of every change of a status.
+async fn write_event(
+    tx: &mut Tx,
+    record: Record,
+    before: &Platform,
+    after: Platform,
+    event: LifecycleEvent,
+) -> Result<Platform> {
+    let record = record.of(&before.id).before(before).after(&after);
+    let mut record = record.count(lifecycle::counter(&before.id), 1);
     if after.status == PlatformStatus::Deleted {
         record = record.count(store::COUNTER, -1);
     }
-    let event = LifecycleEvent::of(&ctx.ctx, Some(before.status), &after, reason);
     tx.finish((store::update(after.clone()), lifecycle::insert(event)), record, after, |_| None).await
 }
 

@@ -94,7 +94,7 @@ impl Known {
     /// # Errors
     /// [`Kind::Unprocessable`], whose details name what is missing.
     pub(super) fn check_dependencies(&self, running: &[(String, Version)]) -> Result<()> {
-        let missing: Vec<Value> = self
+        let missing: Vec<_> = self
             .definition
             .depends_on()
             .iter()
@@ -102,12 +102,19 @@ impl Known {
                 let (name, range) = (one.template().as_str(), one.version_range());
                 !running.iter().any(|(template, version)| template == name && range.matches(version))
             })
-            .map(|one| json!({ "template": one.template(), "versionRange": one.version_range() }))
+            .map(|one| (one.template(), one.version_range()))
             .collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let message = "The platform has no active stacks of what the version depends on";
+        let names: Vec<String> =
+            missing.iter().map(|(template, range)| format!("{template} {}", range.as_str())).collect();
+        let message =
+            format!("The version depends on {}, of which the platform runs no stack", names.join(", "));
+        let missing: Vec<Value> = missing
+            .into_iter()
+            .map(|(template, range)| json!({ "template": template, "versionRange": range }))
+            .collect();
         Err(Error::new(Kind::Unprocessable, message).with("missing", missing))
     }
 }

@@ -6,16 +6,17 @@ use rpc::{
     parse, parse_optional,
     registry::{
         BeginStackJobRequest, BeginStackJobResponse, ClearPlatformRequest, ClearPlatformResponse,
-        EndStackJobRequest, EndStackJobResponse, EnsureStackRequest, EnsureStackResponse, GetStackRequest,
-        GetStackResponse, RemoveStacksRequest, RemoveStacksResponse, StackJob, StackService,
-        TemplateUsageRequest, TemplateUsageResponse, VersionUsage,
+        EndStackJobRequest, EndStackJobResponse, EnsureStackRequest, EnsureStackResponse,
+        ExplainStackRequest, ExplainStackResponse, GetStackRequest, GetStackResponse, RemoveStacksRequest,
+        RemoveStacksResponse, StackJob, StackService, TemplateUsageRequest, TemplateUsageResponse,
+        VersionUsage,
     },
     required,
 };
 use tonic::Request;
 
 use super::{
-    change, clear,
+    change, clear, explain,
     model::{NewStack, Usage},
     ops,
     report::{self, Job, Outcome, Service},
@@ -105,6 +106,17 @@ pub(crate) async fn get_stack(app: &App, request: Request<GetStackRequest>) -> R
         error: stack.error,
         provision_job_id: stack.provision_job_id.map(|job| job.to_string()),
     })
+}
+
+pub(crate) async fn explain_stack(
+    app: &App,
+    request: Request<ExplainStackRequest>,
+) -> Result<ExplainStackResponse> {
+    let ctx = read_ctx(&request)?;
+    let asked = request.into_inner();
+    let (platform, id) = (parse("platform_id", &asked.platform_id)?, parse("stack_id", &asked.stack_id)?);
+    let explanation = explain::of_any(app, &ctx, &platform, &id).await?;
+    Ok(ExplainStackResponse { explanation: Some(explanation.into()) })
 }
 
 pub(crate) async fn clear_platform(

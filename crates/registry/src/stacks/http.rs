@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use chrono::{DateTime, Utc};
-use domain::{EntityId, Name, PlatformId, StackId, Version, stack::StackStatus};
+use domain::{EntityId, Name, PlatformId, StackId, Version, explain::Explanation, stack::StackStatus};
 use kit::{
     Ctx, clock,
     http::{self, Answer, Command, HttpResult, ListQuery, Path, Query},
@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     change::{self, Changing, Removed, Upgrade},
+    explain,
     model::{Inputs, NewStack, Stack},
     ops, store,
 };
@@ -170,6 +171,14 @@ pub(crate) async fn get(
         })
         .await?;
     http::read(&request, &stack)
+}
+
+/// Why a workspace stack is not active, in one sentence, and the chain that leads there.
+#[utoipa::path(operation_id = "explainStack", responses((status = 200, body = Explanation)))]
+#[get("/platforms/{platformId}/stacks/{stackId}/explain")]
+pub(crate) async fn explained(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, StackId)>) -> HttpResult {
+    let (platform, id) = path.0;
+    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &platform, &id).await?))
 }
 
 /// Bring a workspace stack to a version of its template.

@@ -7,6 +7,7 @@ mod change;
 mod clear;
 pub(crate) mod definition;
 mod dependents;
+mod explain;
 pub(crate) mod grpc;
 mod http;
 pub(crate) mod model;
@@ -23,6 +24,7 @@ pub(crate) fn http(config: &mut ServiceConfig) {
         .service(http::list)
         .service(http::create)
         .service(http::get)
+        .service(http::explained)
         .service(http::upgrade)
         .service(http::rollback)
         .service(http::remove);

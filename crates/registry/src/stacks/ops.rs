@@ -147,6 +147,11 @@ pub(super) fn named(known: &Known, stack: &Stack) -> Vec<StackFeature> {
     known.definition.features().iter().map(row).collect()
 }
 
+/// What the requests for its jobs are about: they are delivered in the order they were asked for.
+pub(super) fn subject(stack: &Stack) -> String {
+    format!("{}/{}", stack.platform_id, stack.id)
+}
+
 /// Has provisioning do what was asked of a stack.
 pub(super) fn with_command(record: Record, stack: &Stack, kind: JobType, mut more: Value) -> Record {
     let Some(job) = stack.provision_job_id else { return record };
@@ -154,7 +159,5 @@ pub(super) fn with_command(record: Record, stack: &Stack, kind: JobType, mut mor
         more.insert("stackId".to_owned(), json!(stack.id));
     }
     let input = json!({ "type": kind, "platformId": stack.platform_id, "input": more });
-    // Jobs for one stack are delivered in the order they were asked for.
-    let subject = format!("{}/{}", stack.platform_id, stack.id);
-    record.command("provisioning", "provisioning.job", job, subject, input)
+    record.command("provisioning", "provisioning.job", job, subject(stack), input)
 }

@@ -48,6 +48,18 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Re
         .ok_or_else(|| not_found(id))
 }
 
+/// A stack, deleted or not.
+pub(super) async fn any(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
+    s::stacks
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::id.eq(id))
+        .select(Stack::as_select())
+        .first(&mut c)
+        .await
+        .optional()?
+        .ok_or_else(|| not_found(id))
+}
+
 /// A stack, deleted or not, held until the transaction ends, also against whoever [`hold`]s it.
 pub(super) async fn lock(c: &mut Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
     s::stacks

@@ -67,7 +67,9 @@ impl Fixture {
         let on = Feature::new(&p, &e, "on", "prod");
         let job = on.activate(&fixture.world, "1.0.0").await;
         on.complete(&fixture.world, &job, "1.0.0").await;
-        let mut parts = vec![("{s}", s)];
+        let w = fixture.world.tenant(&p, "w").await;
+        Feature::new(&p, &w, "slow", "prod").activate(&fixture.world, "1.0.0").await;
+        let mut parts = vec![("{s}", s), ("{w}", w)];
         for name in ["{up}", "{back}", "{gone}"] {
             let stack = Stack::active(&fixture.world, &p, name.trim_matches(['{', '}'])).await;
             if name == "{back}" {
@@ -155,6 +157,13 @@ fn reads() -> Vec<Operation> {
         ),
         get("/platforms/{platformId}/dns/{dnsId}", "/platforms/{p}/dns/{dns}"),
         get("/platforms/{platformId}/domains", "/platforms/{p}/domains"),
+        get("/platforms/{platformId}/domains/{domainId}/explain", "/platforms/{p}/domains/{domain}/explain"),
+        get("/platforms/{platformId}/explain", "/platforms/{p}/explain"),
+        get("/platforms/{platformId}/stacks/{stackId}/explain", "/platforms/{p}/stacks/{s}/explain"),
+        get(
+            "/platforms/{platformId}/entities/{entityId}/features/{featureId}/explain",
+            "/platforms/{p}/entities/{w}/features/slow/explain",
+        ),
         Operation(Method::GET, "/domains/pending", "/domains/pending", Value::Null, true),
     ]
 }

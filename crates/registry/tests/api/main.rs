@@ -20,6 +20,8 @@ mod entities;
 #[cfg(test)]
 mod every_operation;
 #[cfg(test)]
+mod explained;
+#[cfg(test)]
 mod feature;
 #[cfg(test)]
 mod feature_jobs;

@@ -155,8 +155,8 @@ fn peers_are_where_they_listen() {
         }
     }
     assert_eq!(
-        checked, 10,
-        "four of the gateway, two of the registry, two of onboarding, one of provisioning and of the stack registry"
+        checked, 11,
+        "four of the gateway, three of the registry, two of onboarding, one of provisioning and of the stack registry"
     );
 }
 

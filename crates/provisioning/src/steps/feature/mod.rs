@@ -142,8 +142,8 @@ impl Step<App> for Begin {
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
         let asked: Asked = cx.input()?;
-        if !turn::take(app, cx, &asked.thing(cx)).await? {
-            return Ok(turn::wait_for("another job for the same feature", cx));
+        if let Some(job) = turn::take(app, cx, &asked.thing(cx)).await? {
+            return Ok(turn::wait_for(job, "the same feature", cx));
         }
         let message = BeginFeatureJobRequest { job: Some(asked.job(&cx.subject, cx.saga_id, self.0)) };
         let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;

@@ -114,8 +114,8 @@ impl TryFrom<StackService> for Served {
 /// The first step of both: waits for its turn, and tells the registry.
 async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress> {
     let asked = Asked::of(cx)?;
-    if !turn::take(app, cx, &asked.thing(cx)).await? {
-        return Ok(turn::wait_for("another job for the same stack", cx));
+    if let Some(job) = turn::take(app, cx, &asked.thing(cx)).await? {
+        return Ok(turn::wait_for(job, "the same stack", cx));
     }
     let message = BeginStackJobRequest { job: Some(asked.job(&cx.subject, cx.saga_id, kind)) };
     let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
@@ -138,8 +138,8 @@ async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress> {
 /// Takes the turns of features, always in the same order, so that no two jobs wait for each other.
 async fn take_turns(app: &App, cx: &StepCx, features: &BTreeSet<String>) -> Result<Progress> {
     for feature in features {
-        if !turn::take(app, cx, &feature::thing(&cx.subject, feature, ENVIRONMENT)).await? {
-            return Ok(turn::wait_for(&format!("a job for the feature {feature}"), cx));
+        if let Some(job) = turn::take(app, cx, &feature::thing(&cx.subject, feature, ENVIRONMENT)).await? {
+            return Ok(turn::wait_for(job, &format!("the feature {feature}"), cx));
         }
     }
     Progress::done(features)

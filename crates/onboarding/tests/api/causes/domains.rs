@@ -1,0 +1,107 @@
+//! What keeps a custom domain from being active.
+
+use provisioning::providers::{Provider as _, ResourceKind as Kind, Target, fake::Operation};
+use serde_json::json;
+
+use super::{
+    people::active,
+    scene::{Cause, Later, Process, Scene, Thing, calm, later, text},
+    services::start_provisioning,
+};
+
+const TARGET: &str = "auth.svc.nno.example";
+
+pub(super) fn causes() -> Vec<Cause> {
+    vec![
+        Cause::of("no DNS record is set", domain)
+            .tells(
+                &["custom_domain"],
+                &[
+                    "leads nowhere",
+                    "needs a DNS record that leads to auth.svc.nno.example",
+                    "is checked again at",
+                ],
+            )
+            .lift(set_record),
+        Cause::of("the DNS record leads elsewhere", domain)
+            .inject(set_wrong_record)
+            .tells(
+                &["custom_domain"],
+                &["leads to old.example, not to auth.svc.nno.example; ", "is checked again at"],
+            )
+            .lift(set_record),
+        Cause::of("the resolver is away", domain)
+            .rules([later(Operation::Observe, Kind::DnsRecord, "SERVFAIL")])
+            .tells(&["custom_domain"], &["leads could not be found out: SERVFAIL"])
+            .lift(set_record),
+        Cause::of("someone has ended the checks", domain)
+            .inject(end_checks)
+            .tells(&["custom_domain"], &["someone has ended its checks"])
+            .lift(check_again),
+        Cause::of("nobody is there to check it", domain)
+            .away(Process::Provisioning)
+            .tells(&["custom_domain", "service"], &["the service provisioning cannot be reached"])
+            .lift(set_record_and_start),
+    ]
+}
+
+/// A custom domain of a platform.
+fn domain(scene: &mut Scene) -> Later<'_, Thing> {
+    Box::pin(async move {
+        let thing = active(scene).await;
+        let (slug, own) = (scene.slug(), format!("/api/v1/platforms/{}", thing.platform));
+        let body = json!({ "stackId": "default", "resourceType": "worker", "serviceName": "auth",
+            "environment": "prod", "cfName": format!("{slug}-auth") });
+        let resources = format!("{own}/entities/{}/resources", thing.platform);
+        let resource = scene.post(Process::Registry, &resources, body).await;
+        let body = json!({ "hostname": format!("{slug}.svc.nno.example"), "targetType": "worker",
+            "resourceId": resource["id"], "environment": "prod" });
+        let record = scene.post(Process::Registry, &format!("{own}/stacks/default/dns"), body).await;
+        let body = json!({ "dnsRecordId": record["id"], "hostname": hostname(&slug), "targetDns": TARGET });
+        let made = scene.post(Process::Registry, &format!("{own}/domains"), body).await;
+        Thing { path: format!("{own}/domains/{}/explain", text(&made, "id")), ..thing }
+    })
+}
+
+fn hostname(slug: &str) -> String {
+    format!("{slug}.acme.example")
+}
+
+async fn set(scene: &Scene, target: &str) {
+    let record = Target::dns(hostname(&scene.slug()), target).unwrap();
+    scene.system.provider.ensure(&record).await.unwrap();
+}
+
+fn set_record<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+    Box::pin(async move {
+        calm(scene, thing).await;
+        set(scene, TARGET).await;
+    })
+}
+
+fn set_wrong_record<'s>(scene: &'s mut Scene, _: &'s Thing) -> Later<'s, ()> {
+    Box::pin(async move { set(scene, "old.example").await })
+}
+
+fn set_record_and_start<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+    Box::pin(async move {
+        set(scene, TARGET).await;
+        start_provisioning(scene, thing).await;
+    })
+}
+
+async fn patch(scene: &Scene, thing: &Thing, status: &str) {
+    let path = thing.path.replace("/explain", "");
+    scene.system.registry.patch(&path, json!({ "status": status })).await.expect(200);
+}
+
+fn end_checks<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+    Box::pin(async move { patch(scene, thing, "failed").await })
+}
+
+fn check_again<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+    Box::pin(async move {
+        set(scene, TARGET).await;
+        patch(scene, thing, "pending").await;
+    })
+}

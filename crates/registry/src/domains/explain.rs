@@ -1,0 +1,58 @@
+//! Why a custom domain is not active.
+
+use domain::{
+    PlatformId, Result,
+    explain::{Explanation, Link},
+    resource::DomainStatus,
+};
+use kit::{Ctx, clock};
+use uuid::Uuid;
+
+use super::{model::CustomDomain, store};
+use crate::{App, explain::at, platforms};
+
+/// Over the border to provisioning, which checks it.
+pub(super) async fn of(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) -> Result<Explanation> {
+    let scope = ctx.caller.scope.platform(platform)?;
+    let domain = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
+            found.map(|((), domain)| domain)
+        })
+        .await?;
+    let link = Link::new("custom_domain", id, domain.status, domain.says());
+    let whole = Explanation::of(domain.status == DomainStatus::Active, link);
+    // Whoever is to check it takes it up as soon as it is due.
+    if domain.due_at.is_some_and(|due| due <= clock::now())
+        && let Err(error) = app.provisioning.ping().await
+    {
+        return Ok(whole.under(Explanation::unanswered(app.provisioning.name(), &error)));
+    }
+    Ok(whole)
+}
+
+impl CustomDomain {
+    /// How it stands, in one sentence.
+    fn says(&self) -> String {
+        let Self { hostname, target_dns, .. } = self;
+        let due = self.due_at.map(at).unwrap_or_default();
+        match (self.status, &self.check_error) {
+            (DomainStatus::Active, _) => {
+                let seen = self.verified_at.map(at).unwrap_or_default();
+                format!("it is active: {hostname} was seen to lead to {target_dns} at {seen}")
+            }
+            (DomainStatus::Failed, None) => "someone has ended its checks".to_owned(),
+            (DomainStatus::Failed, Some(why)) => {
+                format!("someone has ended its checks, of which the last found: {why}")
+            }
+            (DomainStatus::Pending, None) => {
+                format!("it was not checked yet; its next check is due at {due}")
+            }
+            (DomainStatus::Pending, Some(why)) => format!(
+                "{why}; it needs a DNS record that leads to {target_dns}, and is checked again at {due}"
+            ),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Why a platform is not active.
+
+use domain::{
+    PlatformId, Result,
+    explain::{Explanation, Link},
+    platform::PlatformStatus,
+};
+use kit::Ctx;
+use uuid::Uuid;
+
+use super::{lifecycle, model::Platform, store};
+use crate::{
+    App,
+    explain::{self, at},
+};
+
+/// Over the borders to onboarding, which makes a platform, and to provisioning, which takes one down.
+pub(super) async fn of(app: &App, ctx: &Ctx, id: &PlatformId, deleted: bool) -> Result<Explanation> {
+    let scope = ctx.caller.scope.platform(id)?;
+    let (platform, last) = app
+        .db
+        .read(async |c| {
+            let platform = store::get(c, &scope, deleted).await?;
+            let last = match platform.status {
+                PlatformStatus::Deleted => lifecycle::newest(c, &scope).await?,
+                _ => None,
+            };
+            Ok((platform, last))
+        })
+        .await?;
+    let job = last.and_then(|event| event.job());
+    let deeper = match (platform.status, job) {
+        (PlatformStatus::Pending | PlatformStatus::Provisioning, _) => {
+            let told = rpc::explain::platform(&app.onboarding, ctx, id.as_str()).await;
+            Some(told.unwrap_or_else(|| unknown(id))).filter(|told| !told.ready)
+        }
+        (PlatformStatus::Deleted, Some(job)) => explain::job(app, ctx, id.as_str(), job).await?,
+        _ => None,
+    };
+    let ready = match platform.status {
+        PlatformStatus::Active => true,
+        // What was asked for is done.
+        PlatformStatus::Deleted => deeper.is_none(),
+        _ => false,
+    };
+    let link = Link::new("platform", id, platform.status, platform.says(job));
+    Ok(Explanation::of(ready, link).under(deeper))
+}
+
+fn unknown(id: &PlatformId) -> Explanation {
+    let says = format!("onboarding knows of no onboarding of the platform {id}");
+    Explanation::of(false, Link::new("onboarding", id, "unknown", says))
+}
+
+impl Platform {
+    /// How it stands, in one sentence; `job` takes it down.
+    fn says(&self, job: Option<Uuid>) -> String {
+        let because =
+            |reason: &Option<String>| reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let since = |time| at(Option::unwrap_or(time, self.updated_at));
+        match self.status {
+            PlatformStatus::Active => "it is active".to_owned(),
+            PlatformStatus::Pending | PlatformStatus::Provisioning => {
+                "it waits for its onboarding".to_owned()
+            }
+            PlatformStatus::Suspended => {
+                let reason = because(&self.suspension_reason);
+                format!("it is suspended since {}, until it is restored{reason}", since(self.suspended_at))
+            }
+            PlatformStatus::PendingCancellation => {
+                let reason = because(&self.cancellation_reason);
+                format!("it is cancelled, and ends at {}{reason}", since(self.period_ends_at))
+            }
+            PlatformStatus::Cancelled => {
+                let reason = because(&self.cancellation_reason);
+                format!("it was cancelled, and has ended at {}{reason}", since(self.period_ends_at))
+            }
+            PlatformStatus::Deleted => {
+                let down = job.map(|job| format!(", and job {job} takes its infrastructure down"));
+                format!("it is deleted since {}{}", since(self.deleted_at), down.unwrap_or_default())
+            }
+        }
+    }
+}

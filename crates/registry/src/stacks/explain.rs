@@ -1,0 +1,67 @@
+//! Why a stack is not active.
+
+use domain::{
+    PlatformId, Result, StackId,
+    explain::{Explanation, Link},
+    stack::StackStatus,
+};
+use kit::Ctx;
+
+use super::{model::Stack, ops::subject, store};
+use crate::{
+    App,
+    explain::{self, at},
+    platforms,
+};
+
+/// Over the border to provisioning, whose job brings it to what is wanted.
+pub(super) async fn of(app: &App, ctx: &Ctx, platform: &PlatformId, id: &StackId) -> Result<Explanation> {
+    let scope = ctx.caller.scope.platform(platform)?;
+    let stack = app
+        .db
+        .read(async |c| {
+            let c = &*c;
+            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
+            found.map(|((), stack)| stack)
+        })
+        .await?;
+    explained(app, ctx, stack).await
+}
+
+/// For services: also of a stack that is deleted, whether or not its platform is. What they wait for then is that it
+/// is taken down.
+pub(super) async fn of_any(app: &App, ctx: &Ctx, platform: &PlatformId, id: &StackId) -> Result<Explanation> {
+    let scope = ctx.caller.scope.platform(platform)?;
+    let stack = app.db.read(async |c| store::any(c, &scope, id).await).await?;
+    explained(app, ctx, stack).await
+}
+
+async fn explained(app: &App, ctx: &Ctx, stack: Stack) -> Result<Explanation> {
+    let gone = stack.deleted_at.is_some();
+    let job = stack.provision_job_id.filter(|_| gone || stack.status.is_on_its_way());
+    let deeper = match job {
+        Some(job) => explain::job(app, ctx, &subject(&stack), job).await?,
+        None => None,
+    };
+    let ready = if gone { deeper.is_none() } else { stack.status == StackStatus::Active };
+    let status = if gone { "deleted" } else { stack.status.as_str() };
+    let whole = Explanation::of(ready, Link::new("stack", &stack.id, status, stack.says()));
+    Ok(whole.under(deeper))
+}
+
+impl Stack {
+    /// How it stands, in one sentence.
+    fn says(&self) -> String {
+        let job = self.provision_job_id.map(|job| format!("job {job}")).unwrap_or_default();
+        if let Some(time) = self.deleted_at {
+            return format!("it is deleted since {}, and {job} takes it down", at(time));
+        }
+        match (self.status, &self.error) {
+            (StackStatus::Active, None) => "it is active".to_owned(),
+            (StackStatus::Active, Some(why)) => format!("it is active, but its last change failed: {why}"),
+            (StackStatus::Failed, why) => format!("it failed: {}", why.as_deref().unwrap_or_default()),
+            (StackStatus::Pending, _) => format!("it waits for {job}, which has not begun"),
+            (StackStatus::Provisioning, _) => format!("it waits for {job}"),
+        }
+    }
+}
