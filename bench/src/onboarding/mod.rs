@@ -55,11 +55,12 @@ async fn against_a_cap(system: &System, all: usize) -> Result<()> {
     let mut shares = vec![("busy", all - 9 * few)];
     shares.extend(names.iter().map(|name| (name.as_str(), few)));
     let times = callers::at_once(system, &shares).await?;
-    let calls = system.calls().await? - before;
+    let after = system.calls().await?;
+    let (calls, refused) = (after.0 - before.0, after.1 - before.1);
     let bound = f64::from(CAP) * times.took.as_secs_f64();
     line(format_args!(
-        "\n{all} at once against a provider that lets {CAP} calls through in a second: {:.1} s, {calls} calls, {:.0} % of what \
-         it lets through; {} have failed. The median of the busy caller's {} is {:.1} s, of the {} of the nine others {:.1} s.",
+        "\n{all} at once against a provider that lets {CAP} calls through in a second: {:.1} s, {calls} calls and {refused} that were refused, \
+         {:.0} % of what it lets through; {} have failed. The median of the busy caller's {} is {:.1} s, of the {} of the nine others {:.1} s.",
         times.took.as_secs_f64(),
         calls as f64 / bound * 100.0,
         times.failed,

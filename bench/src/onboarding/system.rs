@@ -7,7 +7,7 @@ use embedded_postgres::Cluster;
 use kit::identity::{Caller, Signer};
 use provisioning::providers::{
     Clock,
-    fake::{FakeProvider, Script},
+    fake::{FakeProvider, Outcome, Script},
 };
 use secrecy::SecretString;
 use tempfile::TempDir;
@@ -84,13 +84,11 @@ impl System {
         Ok(client)
     }
 
-    /// How often the provider was called and let it through.
-    pub(super) async fn calls(&self) -> Result<usize> {
-        let refused = |outcome: &provisioning::providers::fake::Outcome| {
-            matches!(outcome, provisioning::providers::fake::Outcome::Failed(_))
-        };
+    /// How many calls the provider let through, and how many it refused.
+    pub(super) async fn calls(&self) -> Result<(usize, usize)> {
         let calls = self.provider.calls().await?;
-        Ok(calls.iter().filter(|call| !call.outcome.as_ref().is_some_and(refused)).count())
+        let passed = calls.iter().filter(|call| call.outcome == Some(Outcome::Ok)).count();
+        Ok((passed, calls.len() - passed))
     }
 
     /// Resident memory of each process now, in MiB.

@@ -1,67 +1,110 @@
 //! A provider that is left alone when it asks to be.
 //!
 //! A provider lets so many calls through in a time, and says of those beyond when to come back. Were each caller to find
-//! that out for itself, most calls would be refusals, and after the pause all would come at once. So the first that is
-//! refused has all others wait, in one line, and call when there is room again.
+//! that out for itself, most calls would be refusals, and after the pause all would come at once. So a refusal tells the
+//! whole process how fast to call: as many as were let through in the last second, each in its turn, and from there on a
+//! little faster until the next refusal.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::time::Instant;
 
 use super::{ErrorKind, Hostname, Observed, Provider, ProviderError, Target, Verdict};
 
-/// How long a call waits in line, and is made again, before its refusal is told: less than a step may take, so that a
-/// longer pause is the saga's, which holds on to nothing.
+/// How long a call waits for its turn, and is made again, before its refusal is told: less than a step may take, so that
+/// a longer pause is the saga's, which holds on to nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What is let through is counted over this time.
+const SECOND: Duration = Duration::from_secs(1);
+/// By how much faster each call that is let through has the next ones come: at a hundred calls in a second, a tenth in
+/// every second.
+const FASTER: f64 = 1.001;
 
 /// Another provider, called at its own pace.
 pub(crate) struct Paced {
     provider: Arc<dyn Provider>,
-    /// Who waits does so in the order of coming; when the first may call.
-    line: Mutex<Instant>,
+    pace: Mutex<Pace>,
+}
+
+/// How fast calls may come.
+#[derive(Debug)]
+struct Pace {
+    /// The turn of the next call.
+    next: Instant,
+    /// Calls in a second; as many as come, as long as none was refused.
+    rate: Option<f64>,
+    /// When calls were made during the last second that were not refused, or not yet.
+    made: VecDeque<Instant>,
+}
+
+impl Pace {
+    /// Takes the next turn, unless it is later than `latest`: then it tells how much time is until it.
+    fn turn(&mut self, now: Instant, latest: Instant) -> Result<Instant, Duration> {
+        let turn = self.next.max(now);
+        if turn > latest {
+            return Err(turn - now);
+        }
+        let pause = self.rate.map_or(0.0, f64::recip);
+        self.next = turn + Duration::from_secs_f64(pause);
+        Ok(turn)
+    }
+
+    fn made(&mut self, now: Instant) {
+        while self.made.front().is_some_and(|at| now.duration_since(*at) >= SECOND) {
+            self.made.pop_front();
+        }
+        self.made.push_back(now);
+    }
+
+    fn passed(&mut self) {
+        self.rate = self.rate.map(|rate| rate * FASTER);
+    }
+
+    fn refused(&mut self, now: Instant, retry_after: Duration) {
+        self.made.pop_back();
+        let passed = u32::try_from(self.made.len()).unwrap_or(u32::MAX);
+        self.rate = Some(f64::from(passed.max(1)));
+        self.next = self.next.max(now + retry_after);
+    }
 }
 
 impl Paced {
     pub(crate) fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider, line: Mutex::new(Instant::now()) }
+        let pace = Pace { next: Instant::now(), rate: None, made: VecDeque::new() };
+        Self { provider, pace: Mutex::new(pace) }
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn call<T, F>(&self, call: impl Fn() -> F) -> Result<T, ProviderError>
     where
         F: Future<Output = Result<T, ProviderError>> + Send,
     {
-        let patience = Instant::now() + PATIENCE;
+        let latest = Instant::now() + PATIENCE;
         loop {
-            self.wait(patience).await?;
+            let turn = self.pace().turn(Instant::now(), latest).map_err(|pause| {
+                ProviderError::rate_limited(pause, "the provider lets no more calls through")
+            })?;
+            tokio::time::sleep_until(turn).await;
+            self.pace().made(Instant::now());
             let answer = call().await;
             let Err(ProviderError { kind: ErrorKind::RateLimited { retry_after }, .. }) = &answer else {
+                self.pace().passed();
                 return answer;
             };
-            let room = Instant::now() + *retry_after;
-            {
-                let mut first = self.line.lock().await;
-                *first = room.max(*first);
-            }
-            if room > patience {
+            let now = Instant::now();
+            self.pace().refused(now, *retry_after);
+            if now + *retry_after > latest {
                 return answer;
             }
         }
-    }
-
-    /// Ends when the provider may be called.
-    async fn wait(&self, patience: Instant) -> Result<(), ProviderError> {
-        let late = || {
-            let again = Duration::from_secs(1);
-            ProviderError::rate_limited(again, "the provider has more to do than it lets through")
-        };
-        let first = tokio::time::timeout_at(patience, self.line.lock()).await.map_err(|_elapsed| late())?;
-        if *first > patience {
-            let pause = first.saturating_duration_since(Instant::now());
-            return Err(ProviderError { kind: ErrorKind::RateLimited { retry_after: pause }, ..late() });
-        }
-        tokio::time::sleep_until(*first).await;
-        Ok(())
     }
 }
 
@@ -96,6 +139,28 @@ mod tests {
         Target::plain(ResourceKind::Kv, name).unwrap()
     }
 
+    #[test]
+    fn a_refusal_sets_the_pace_to_what_was_let_through() {
+        let (start, far) = (Instant::now(), Duration::from_secs(100));
+        let mut pace = Pace { next: start, rate: None, made: VecDeque::new() };
+        for _ in 0..50 {
+            assert_eq!(pace.turn(start, start + far), Ok(start), "no pause is made up");
+            pace.made(start);
+            pace.passed();
+        }
+        pace.made(start);
+        pace.refused(start, Duration::from_millis(300));
+        let first = pace.turn(start, start + far).unwrap();
+        let second = pace.turn(start, start + far).unwrap();
+        assert_eq!((first - start, second - first), (Duration::from_millis(300), Duration::from_millis(20)));
+        assert_eq!(pace.turn(start, start), Err(Duration::from_millis(340)), "a turn that is not taken");
+        assert_eq!(
+            pace.turn(start, start + far).unwrap() - start,
+            Duration::from_millis(340),
+            "is the next one's"
+        );
+    }
+
     #[tokio::test]
     async fn all_get_through_and_few_are_refused() {
         let script = Script { calls_per_second: 20.try_into().ok(), ..Script::default() };
@@ -105,6 +170,9 @@ mod tests {
         let made = futures_util::future::join_all(names.iter().map(|name| paced.ensure(name))).await;
         assert!(made.iter().all(Result::is_ok), "{made:?}");
         assert_eq!(fake.live().await.unwrap().len(), 60);
+        // The first second's come all at once, before any is refused.
+        let calls = fake.calls().await.unwrap().len();
+        assert!(calls < 160, "{calls} calls for 60 things");
     }
 
     #[tokio::test]
