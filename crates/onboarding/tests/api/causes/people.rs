@@ -132,11 +132,16 @@ fn resume_onboarding<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()
     })
 }
 
+/// Waits until the provider hangs.
+async fn under_way(scene: &Scene, thing: &Thing) {
+    let hangs = format!("saga_steps WHERE saga_id = '{}' AND status = 'in_progress'", thing.job);
+    scene.until(Process::Provisioning, &hangs).await;
+}
+
 /// Has the job rest between two steps, with a provider that does as it should.
 fn rest<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
     Box::pin(async move {
-        let hangs = format!("saga_steps WHERE saga_id = '{}' AND status = 'in_progress'", thing.job);
-        scene.until(Process::Provisioning, &hangs).await;
+        under_way(scene, thing).await;
         of_job(scene, thing, "pause").await;
         calm(scene, thing).await;
         let rests = format!("sagas WHERE id = '{}' AND lease_until IS NULL", thing.job);
@@ -185,7 +190,10 @@ fn of_this_version<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> 
 }
 
 fn cancel_job<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
-    of_job(scene, thing, "cancel")
+    Box::pin(async move {
+        under_way(scene, thing).await;
+        of_job(scene, thing, "cancel").await;
+    })
 }
 
 fn cancel_onboarding<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
@@ -203,9 +211,11 @@ fn expire<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
 
 /// Twenty tries take minutes: of what is being undone, the next try is made the last.
 fn use_up_tries<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+    // Of a job that no process holds, nor takes meanwhile.
     let last = format!(
-        "UPDATE saga_steps SET undo_attempts = 19 FROM sagas \
-         WHERE id = saga_id AND id = '{}' AND lease_until IS NULL AND undo_attempts > 0 AND saga_steps.error IS NOT NULL",
+        "WITH held AS (SELECT id FROM sagas WHERE id = '{}' AND lease_until IS NULL FOR UPDATE) \
+         UPDATE saga_steps SET undo_attempts = 19 FROM held \
+         WHERE saga_id = held.id AND undo_attempts > 0 AND error IS NOT NULL",
         thing.job
     );
     Box::pin(async move { scene.sql(Process::Provisioning, &last).await })
