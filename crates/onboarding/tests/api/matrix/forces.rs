@@ -1,0 +1,111 @@
+//! What strikes, for real: connections are ended by the database, and the provider's calls fail.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock, Weak},
+    time::Duration,
+};
+
+use ::saga::Saga;
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+use provisioning::providers::fake::{Action, Fault, Rule, Stage};
+use testkit::TestService;
+use tokio::{runtime::Handle, task::block_in_place};
+
+use super::ONBOARDING;
+use crate::system::System;
+
+/// Longer than any try here is left.
+const HANGS: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+pub(crate) struct Forces {
+    system: OnceLock<Weak<System>>,
+    /// What the provider does wrong, by platform.
+    cuts: Mutex<BTreeMap<String, Action>>,
+}
+
+/// An action of the provider's that passes.
+pub(crate) fn away() -> Action {
+    Action::Fail(Fault::Retryable("the provider is not there".to_owned()))
+}
+
+/// It does what it is asked, and its answer is lost.
+pub(crate) fn unheard() -> Action {
+    Action::FailAfterEffect(Fault::Retryable("the answer was lost".to_owned()))
+}
+
+/// The same, and nobody is told that it is lost.
+pub(crate) fn silent() -> Action {
+    Action::Hang { stage: Stage::AfterEffect, duration: Some(HANGS) }
+}
+
+/// What interferes is not async: this worker waits, and another takes its place.
+fn now<T>(work: impl Future<Output = T>) -> T {
+    block_in_place(|| Handle::current().block_on(work))
+}
+
+impl Forces {
+    /// They need a system, which needs what interferes with it first.
+    pub(crate) fn unleash_on(&self, system: &Arc<System>) {
+        assert!(self.system.set(Arc::downgrade(system)).is_ok(), "one system");
+    }
+
+    fn system(&self) -> Arc<System> {
+        self.system.get().and_then(Weak::upgrade).expect("a system")
+    }
+
+    /// Ends all connections to the database of the saga's service, of whatever saga or request they are.
+    pub(crate) fn drop_connections(&self, saga: &Saga) {
+        let system = self.system();
+        now(service(&system, saga).db.cut_connections());
+    }
+
+    /// Has the provider do this wrong, for the saga's platform, until that is lifted.
+    pub(crate) fn cut(&self, saga: &Saga, action: Action) {
+        self.set(|cuts| drop(cuts.insert(saga.subject.clone(), action)));
+    }
+
+    pub(crate) fn lift(&self, platform: &str) {
+        self.set(|cuts| drop(cuts.remove(platform)));
+    }
+
+    fn set(&self, change: impl FnOnce(&mut BTreeMap<String, Action>)) {
+        let provider = self.system().provider.clone();
+        block_in_place(|| {
+            // Held until the script is set, so that the scripts come in order.
+            let mut cuts = self.cuts.lock().unwrap();
+            change(&mut cuts);
+            let rules = cuts.iter().map(|(platform, action)| Rule::new(action.clone()).about(platform));
+            now(provider.follow(rules.collect::<Vec<_>>())).unwrap();
+        });
+    }
+
+    /// Cancels the saga.
+    pub(crate) fn ask_undo(&self, saga: &Saga) {
+        let system = self.system();
+        let service = service(&system, saga);
+        let asked = now(async {
+            loop {
+                let mut connection = connection(service).await;
+                if let Ok(asked) = ::saga::ask_undo(&mut connection, saga.id, "cancelled on purpose").await {
+                    return asked;
+                }
+            }
+        });
+        assert!(asked, "it can be undone");
+    }
+}
+
+/// A connection to the database of a service. It is dropped like any other, also while it is made.
+pub(crate) async fn connection(service: &TestService) -> AsyncPgConnection {
+    loop {
+        if let Ok(connection) = AsyncPgConnection::establish(&service.db.app_url).await {
+            return connection;
+        }
+    }
+}
+
+fn service<'s>(system: &'s System, saga: &Saga) -> &'s TestService {
+    if saga.kind == ONBOARDING { &system.onboarding } else { &system.provisioning }
+}
