@@ -30,7 +30,7 @@ pub(crate) const ONBOARDING: &str = "onboarding";
 /// The sagas that go on side by side; more wait for a death to be noticed than work.
 const SIDE_BY_SIDE: usize = 45;
 /// The longest that one of them takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Of the sagas that fail, so many have each of their cells tried by itself.
 const TRIED_ALONE: usize = 3;

@@ -57,8 +57,9 @@ pub(crate) async fn deprovision(stage: &Stage, run: &Arc<Run>, slug: &str) {
     let platform = stage.onboarded(session).await;
     assert_eq!(stage.kinds(&platform).await, ONBOARDED);
     stage.matrix.arm(run, &platform);
-    let newest = provisioning::outlines().iter().rposition(|one| *one == run.plan.outline)
-        == provisioning::outlines().iter().rposition(|one| one.kind == run.plan.outline.kind);
+    let outlines = provisioning::outlines();
+    let of_kind = outlines.iter().filter(|one| one.kind == run.plan.outline.kind);
+    let newest = of_kind.max_by_key(|one| one.version) == Some(&run.plan.outline);
     if newest {
         stage.ask_job("platform/deprovision", json!({ "platformId": platform })).await;
     } else {
@@ -73,15 +74,21 @@ pub(crate) async fn deprovision(stage: &Stage, run: &Arc<Run>, slug: &str) {
 /// The rows as a binary left them that knew no newer version.
 async fn begun_by_an_older_version(stage: &Stage, run: &Run, platform: &str) {
     let (id, outline) = (Uuid::now_v7(), &run.plan.outline);
-    let steps: Vec<_> =
-        outline.steps.iter().zip(0..).map(|(step, n)| format!("('{id}', {n}, '{step}')")).collect();
+    let row = |(step, n): (&&str, i32)| format!("('{id}', {n}, '{step}', 'pending', 0, 0)");
+    let steps: Vec<_> = outline.steps.iter().zip(0..).map(row).collect();
     let sql = format!(
-        "INSERT INTO sagas (id, kind, version, subject, status, input, next_run_at, request_id, created_at, updated_at) \
-         VALUES ('{id}', '{}', {}, '{platform}', 'pending', '{{}}', now(), 'matrix', now(), now()); \
-         INSERT INTO saga_steps (saga_id, position, name) VALUES {}",
+        "INSERT INTO sagas (id, kind, version, subject, status, input, next_run_at, fence, request_id, created_at, updated_at) \
+         VALUES ('{id}', '{}', {}, '{platform}', 'pending', '{{}}', now(), 0, 'matrix', now(), now()) ON CONFLICT DO NOTHING; \
+         INSERT INTO saga_steps (saga_id, position, name, status, attempts, undo_attempts) VALUES {} ON CONFLICT DO NOTHING",
         outline.kind,
         outline.version,
         steps.join(", ")
     );
-    while connection(&stage.system.provisioning).await.batch_execute(&sql).await.is_err() {}
+    // The connection may be dropped meanwhile.
+    for _ in 0..50 {
+        if connection(&stage.system.provisioning).await.batch_execute(&sql).await.is_ok() {
+            return;
+        }
+    }
+    panic!("cannot insert: {sql}");
 }
