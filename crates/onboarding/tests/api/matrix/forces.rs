@@ -2,15 +2,22 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock, Weak},
+    sync::{
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use ::saga::Saga;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use provisioning::providers::fake::{Action, Fault, Rule, Stage};
-use testkit::TestService;
-use tokio::{runtime::Handle, task::block_in_place};
+use testkit::{TestDb, TestService};
+use tokio::{
+    runtime::Handle,
+    task::block_in_place,
+    time::{Instant, sleep_until},
+};
 
 use super::ONBOARDING;
 use crate::system::System;
@@ -18,11 +25,40 @@ use crate::system::System;
 /// Longer than any try here is left.
 const HANGS: Duration = Duration::from_secs(5);
 
+/// Connections are made anew at a price: sagas that are to lose theirs within this time lose them together.
+const TOGETHER: Duration = Duration::from_millis(300);
+
 #[derive(Default)]
 pub(crate) struct Forces {
     system: OnceLock<Weak<System>>,
+    onboarding: Drops,
+    provisioning: Drops,
     /// What the provider does wrong, by platform.
     cuts: Mutex<BTreeMap<String, Action>>,
+}
+
+/// How often all connections to a database were dropped, and when last.
+#[derive(Default)]
+struct Drops {
+    begun: AtomicUsize,
+    last: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl Drops {
+    /// Ends when they were dropped, from now on, by whoever.
+    async fn next(&self, db: &TestDb) {
+        let before = self.begun.load(Ordering::SeqCst);
+        let mut last = self.last.lock().await;
+        if self.begun.load(Ordering::SeqCst) > before {
+            return;
+        }
+        if let Some(last) = *last {
+            sleep_until(last + TOGETHER).await;
+        }
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        db.cut_connections().await;
+        *last = Some(Instant::now());
+    }
 }
 
 /// An action of the provider's that passes.
@@ -58,7 +94,8 @@ impl Forces {
     /// Ends all connections to the database of the saga's service, of whatever saga or request they are.
     pub(crate) fn drop_connections(&self, saga: &Saga) {
         let system = self.system();
-        now(service(&system, saga).db.cut_connections());
+        let drops = if saga.kind == ONBOARDING { &self.onboarding } else { &self.provisioning };
+        now(drops.next(&service(&system, saga).db));
     }
 
     /// Has the provider do this wrong, for the saga's platform, until that is lifted.

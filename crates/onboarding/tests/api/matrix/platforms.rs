@@ -6,7 +6,11 @@ use diesel_async::SimpleAsyncConnection;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{forces::connection, run::Run, stage::Stage};
+use super::{
+    forces::connection,
+    run::Run,
+    stage::{Stage, infrastructure},
+};
 
 const PROVISIONED: [&str; 5] = ["d1", "dns_record", "dns_record", "secret", "worker"];
 const ONBOARDED: [&str; 6] = ["d1", "dns_record", "dns_record", "git_repository", "secret", "worker"];
@@ -40,8 +44,7 @@ pub(crate) async fn onboard(stage: &Stage, run: &Arc<Run>, slug: &str) {
 pub(crate) async fn provision(stage: &Stage, run: &Arc<Run>, slug: &str) {
     let platform = stage.platform(slug).await;
     stage.matrix.arm(run, &platform);
-    let body = json!({ "platformId": platform, "planTier": "starter", "billingEmail": "pay@acme.example" });
-    stage.ask_job("platform", body).await;
+    stage.ask_job("platform", infrastructure(&platform)).await;
     stage.settled(run).await;
     stage.matrix.forces.lift(&platform);
     if run.is_undone() {
@@ -52,9 +55,7 @@ pub(crate) async fn provision(stage: &Stage, run: &Arc<Run>, slug: &str) {
 }
 
 pub(crate) async fn deprovision(stage: &Stage, run: &Arc<Run>, slug: &str) {
-    let session = stage.ask_onboarding(slug).await;
-    stage.completed(session).await;
-    let platform = stage.onboarded(session).await;
+    let platform = stage.provisioned(slug).await;
     assert_eq!(stage.kinds(&platform).await, ONBOARDED);
     stage.matrix.arm(run, &platform);
     let outlines = provisioning::outlines();

@@ -9,8 +9,10 @@ use std::{
 use ::saga::{SagaStatus, schema::sagas};
 use diesel::{QueryDsl, QueryableByName, sql_query, sql_types::Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use kit::grpc::PeerCall;
 use provisioning::providers::{Provider, ResourceKind, Target};
 use reqwest::Method;
+use rpc::provisioning::{EnsureRepositoryRequest, provisioning_client::ProvisioningClient};
 use serde_json::{Value, json};
 use testkit::{Response, TestService};
 use tokio::{
@@ -23,6 +25,11 @@ use super::{Matrix, ONBOARDING, forces::connection, run::Run};
 use crate::system::System;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A lease that is kept also where the machine is busy.
+fn engine() -> Value {
+    json!({ "concurrency": 32, "lease": "2s", "poll": "50ms" })
+}
 
 type Statuses = HashMap<Uuid, SagaStatus>;
 
@@ -44,7 +51,7 @@ impl Stage {
     pub(crate) async fn new() -> Self {
         let matrix = Arc::<Matrix>::default();
         let interpose = || Some(matrix.interpose());
-        let system = Arc::new(System::start_interposed(interpose(), interpose()).await);
+        let system = Arc::new(System::start_with(interpose(), interpose(), engine()).await);
         matrix.forces.unleash_on(&system);
         let (tell, statuses) = watch::channel(Statuses::new());
         tokio::spawn(look_on(Arc::downgrade(&system), tell));
@@ -71,6 +78,26 @@ impl Stage {
         let body = json!({ "platformName": "Acme", "slug": slug, "tier": "starter" });
         let begun = self.insist(&self.system.onboarding, Method::POST, "/api/v1/onboarding", body).await;
         begun.expect(201)["onboardingId"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// A platform with its infrastructure and its repository, as an onboarding leaves it.
+    pub(crate) async fn provisioned(&self, slug: &str) -> String {
+        let platform = self.platform(slug).await;
+        let job = self.ask_job("platform", infrastructure(&platform)).await;
+        self.completed(job).await;
+        let peer = self.system.provisioning.peer("onboarding");
+        let ctx = self.system.provisioning.ctx("onboarding");
+        loop {
+            let message = EnsureRepositoryRequest {
+                platform_id: platform.clone(),
+                platform_name: "Acme".to_owned(),
+                platform_slug: slug.to_owned(),
+            };
+            let request = peer.request(&ctx, PeerCall::default(), message).unwrap();
+            if ProvisioningClient::new(peer.channel()).ensure_repository(request).await.is_ok() {
+                return platform;
+            }
+        }
     }
 
     /// The platform of an onboarding that has begun.
@@ -201,15 +228,27 @@ impl Stage {
     }
 }
 
+/// What a job is told that provisions a platform.
+pub(crate) fn infrastructure(platform: &str) -> Value {
+    json!({ "platformId": platform, "planTier": "starter", "billingEmail": "pay@acme.example" })
+}
+
 /// Looks at all sagas again and again: asked by each run, services would do little else.
 async fn look_on(system: Weak<System>, tell: watch::Sender<Statuses>) {
+    let mut kept = [None, None];
     while let Some(system) = system.upgrade() {
-        for service in [&system.onboarding, &system.provisioning] {
-            let mut connection = connection(service).await;
+        for (service, kept) in [&system.onboarding, &system.provisioning].into_iter().zip(&mut kept) {
+            let mut own = match kept.take() {
+                Some(own) => own,
+                None => connection(service).await,
+            };
             let rows: Result<Vec<(Uuid, SagaStatus)>, _> =
-                sagas::table.select((sagas::id, sagas::status)).load(&mut connection).await;
-            let rows = rows.unwrap_or_default();
-            tell.send_modify(|all| all.extend(rows));
+                sagas::table.select((sagas::id, sagas::status)).load(&mut own).await;
+            // This connection is dropped like any other.
+            if let Ok(rows) = rows {
+                *kept = Some(own);
+                tell.send_modify(|all| all.extend(rows));
+            }
         }
         drop(system);
         sleep(LOOK_AGAIN).await;
