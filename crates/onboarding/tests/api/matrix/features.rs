@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{run::Run, stage::Stage};
@@ -24,15 +25,13 @@ impl<'s> Shop<'s> {
 
     async fn activate(&self) -> Value {
         let body = json!({ "featureId": "billing", "version": "1.0.0", "environment": "prod" });
-        let registry = &self.stage.system.registry;
-        registry.post(&format!("{}/features/activate", self.path), body).await.expect(202)
+        self.stage.ask(Method::POST, &format!("{}/features/activate", self.path), body).await.expect(202)
     }
 
     async fn assert_is(&self, run: &Run, status: &str) {
-        let registry = &self.stage.system.registry;
-        let now = registry.get(&format!("{}/features/billing", self.path)).await.expect(200);
+        let now = self.stage.get(&format!("{}/features/billing", self.path)).await.expect(200);
         assert_eq!(now["status"], status, "{now}");
-        let shown = registry.get(&format!("{}/manifest", self.path)).await.expect(200);
+        let shown = self.stage.get(&format!("{}/manifest", self.path)).await.expect(200);
         let shown = shown["features"].as_array().unwrap().len();
         if status == "active" {
             assert_eq!(
@@ -62,7 +61,7 @@ pub(crate) async fn deactivate(stage: &Stage, run: &Arc<Run>, slug: &str) {
     stage.completed(job["provisionJobId"].as_str().unwrap().parse().unwrap()).await;
     stage.matrix.arm(run, &shop.platform);
     let body = json!({ "featureId": "billing", "environment": "prod", "deleteData": true });
-    stage.system.registry.post(&format!("{}/features/deactivate", shop.path), body).await.expect(200);
+    stage.ask(Method::POST, &format!("{}/features/deactivate", shop.path), body).await.expect(200);
     stage.settled(run).await;
     stage.matrix.forces.lift(&shop.platform);
     shop.assert_is(run, if run.is_undone() { "active" } else { "deactivated" }).await;

@@ -26,7 +26,7 @@ use crate::system::System;
 const HANGS: Duration = Duration::from_secs(5);
 
 /// Connections are made anew at a price: sagas that are to lose theirs within this time lose them together.
-const TOGETHER: Duration = Duration::from_millis(300);
+const TOGETHER: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(crate) struct Forces {

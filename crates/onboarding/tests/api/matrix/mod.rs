@@ -28,9 +28,9 @@ use self::{cells::Plan, forces::Forces, run::Run, stage::Stage};
 pub(crate) const ONBOARDING: &str = "onboarding";
 
 /// The sagas that go on side by side; more wait for a death to be noticed than work.
-const SIDE_BY_SIDE: usize = 45;
+const SIDE_BY_SIDE: usize = 32;
 /// The longest that one of them takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Of the sagas that fail, so many have each of their cells tried by itself.
 const TRIED_ALONE: usize = 3;

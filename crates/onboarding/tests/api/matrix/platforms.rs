@@ -21,22 +21,21 @@ pub(crate) async fn onboard(stage: &Stage, run: &Arc<Run>, slug: &str) {
     stage.settled(run).await;
     let platform = stage.onboarded(session).await;
     stage.matrix.forces.lift(&platform);
-    let registry = &stage.system.registry;
     let path = format!("/api/v1/platforms/{platform}");
     if run.is_undone() {
         stage.assert_nothing_left(&platform).await;
-        registry.get(&path).await.expect_error(404, "NOT_FOUND");
+        stage.get(&path).await.expect_error(404, "NOT_FOUND");
         // The slug is free again.
         stage.platform(slug).await;
         return;
     }
-    assert_eq!(registry.get(&path).await.expect(200)["status"], "active");
+    assert_eq!(stage.get(&path).await.expect(200)["status"], "active");
     assert_eq!(stage.kinds(&platform).await, ONBOARDED);
     stage.assert_agreed(run, &platform).await;
-    let builds = registry.get(&format!("{path}/builds")).await.expect(200);
+    let builds = stage.get(&format!("{path}/builds")).await.expect(200);
     let builds: Vec<_> = builds["data"].as_array().unwrap().iter().map(|one| &one["buildStatus"]).collect();
     assert_eq!(builds, ["success"]);
-    let events = registry.get(&format!("{path}/lifecycle")).await.expect(200);
+    let events = stage.get(&format!("{path}/lifecycle")).await.expect(200);
     let events: Vec<_> = events["data"].as_array().unwrap().iter().map(|one| &one["toStatus"]).collect();
     assert_eq!(events, ["active", "provisioning", "pending"], "each happened once, in order");
 }

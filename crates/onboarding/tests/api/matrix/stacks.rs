@@ -55,7 +55,7 @@ impl<'s> Stack<'s> {
     }
 
     async fn get(&self) -> Value {
-        self.stage.system.registry.get(&self.path).await.expect(200)
+        self.stage.get(&self.path).await.expect(200)
     }
 
     /// It is whole: what the registry says of it, what the manifest shows, and what there is.
@@ -63,7 +63,7 @@ impl<'s> Stack<'s> {
         let now = self.get().await;
         assert_eq!((&now["status"], &now["templateVersion"]), (&json!("active"), &json!(version)), "{now}");
         let manifest = format!("/api/v1/platforms/{}/entities/{}/manifest", self.platform, self.tenant);
-        let shown = self.stage.system.registry.get(&manifest).await.expect(200);
+        let shown = self.stage.get(&manifest).await.expect(200);
         let shown: Vec<_> =
             shown["features"].as_array().unwrap().iter().map(|one| (&one["id"], &one["version"])).collect();
         let expected = features.map(|(id, version)| (json!(id), json!(version)));
@@ -80,7 +80,7 @@ pub(crate) async fn upgrade(stage: &Stage, run: &Arc<Run>, slug: &str) {
     let before = (stage.live(&stack.platform).await, stage.deployments(&stack.platform).await);
     stage.matrix.arm(run, &stack.platform);
     let asked =
-        stage.system.registry.post(&format!("{}/upgrade", stack.path), json!({ "version": new.0 })).await;
+        stage.ask(Method::POST, &format!("{}/upgrade", stack.path), json!({ "version": new.0 })).await;
     asked.expect(202);
     stage.settled(run).await;
     stage.matrix.forces.lift(&stack.platform);
@@ -100,10 +100,10 @@ pub(crate) async fn delete(stage: &Stage, run: &Arc<Run>, slug: &str) {
     let stack = Stack::active(stage, slug).await;
     stage.matrix.arm(run, &stack.platform);
     let body = json!({ "deleteData": true });
-    stage.system.registry.send(Method::DELETE, &stack.path, &body, &[]).await.expect(202);
+    stage.ask(Method::DELETE, &stack.path, body).await.expect(202);
     stage.settled(run).await;
     stage.matrix.forces.lift(&stack.platform);
     stage.assert_nothing_left(&stack.platform).await;
     stage.assert_agreed(run, &stack.platform).await;
-    stage.system.registry.get(&stack.path).await.expect_error(404, "NOT_FOUND");
+    stage.get(&stack.path).await.expect_error(404, "NOT_FOUND");
 }

@@ -60,17 +60,31 @@ impl Stage {
         Self { system, matrix, statuses, registry }
     }
 
-    /// Asks a service whose connections are dropped now and then until it answers.
+    /// Asks a service until it answers: its connections are dropped now and then, and so may be the one to it that has
+    /// long been idle.
     async fn insist(&self, service: &TestService, method: Method, path: &str, body: Value) -> Response {
         let key = Uuid::new_v4().to_string();
-        let headers: &[_] = if method == Method::GET { &[] } else { &[("Idempotency-Key", key.as_str())] };
         loop {
-            let answer = service.send(method.clone(), path, &body, headers).await;
-            if !answer.status.is_server_error() {
-                return answer;
+            let mut request = service.request(method.clone(), path);
+            if method != Method::GET {
+                request = request.header("Idempotency-Key", &key).json(&body);
+            }
+            if let Ok(answer) = request.send().await
+                && !answer.status().is_server_error()
+            {
+                return Response::read(answer).await;
             }
             sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Asks the registry.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Value) -> Response {
+        self.insist(&self.system.registry, method, path, body).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        self.ask(Method::GET, path, Value::Null).await
     }
 
     /// Begins an onboarding; gives its id.
@@ -115,7 +129,7 @@ impl Stage {
     }
 
     pub(crate) async fn make(&self, path: &str, body: Value) -> String {
-        let made = self.system.registry.post(path, body).await.expect(201);
+        let made = self.ask(Method::POST, path, body).await.expect(201);
         made["id"].as_str().unwrap().to_owned()
     }
 
