@@ -19,6 +19,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use uuid::Uuid;
+
 use super::ONBOARDING;
 use crate::system::System;
 
@@ -76,9 +78,9 @@ pub(crate) fn silent() -> Action {
     Action::Hang { stage: Stage::AfterEffect, duration: Some(HANGS) }
 }
 
-/// What interferes is not async: this worker waits, and another takes its place.
+/// What interferes is not async: it waits.
 fn now<T>(work: impl Future<Output = T>) -> T {
-    block_in_place(|| Handle::current().block_on(work))
+    Handle::current().block_on(work)
 }
 
 impl Forces {
@@ -95,7 +97,7 @@ impl Forces {
     pub(crate) fn drop_connections(&self, saga: &Saga) {
         let system = self.system();
         let drops = if saga.kind == ONBOARDING { &self.onboarding } else { &self.provisioning };
-        now(drops.next(&service(&system, saga).db));
+        now(drops.next(&service(&system, &saga.kind).db));
     }
 
     /// Has the provider do this wrong, for the saga's platform, until that is lifted.
@@ -117,21 +119,11 @@ impl Forces {
             now(provider.follow(rules.collect::<Vec<_>>())).unwrap();
         });
     }
+}
 
-    /// Cancels the saga.
-    pub(crate) fn ask_undo(&self, saga: &Saga) {
-        let system = self.system();
-        let service = service(&system, saga);
-        let asked = now(async {
-            loop {
-                let mut connection = connection(service).await;
-                if let Ok(asked) = ::saga::ask_undo(&mut connection, saga.id, "cancelled on purpose").await {
-                    return asked;
-                }
-            }
-        });
-        assert!(asked, "it can be undone");
-    }
+/// Cancels a saga that has completed.
+pub(crate) async fn cancel(service: &TestService, saga: Uuid) {
+    while ::saga::ask_undo(&mut connection(service).await, saga, "cancelled on purpose").await.is_err() {}
 }
 
 /// A connection to the database of a service. It is dropped like any other, also while it is made.
@@ -143,6 +135,7 @@ pub(crate) async fn connection(service: &TestService) -> AsyncPgConnection {
     }
 }
 
-fn service<'s>(system: &'s System, saga: &Saga) -> &'s TestService {
-    if saga.kind == ONBOARDING { &system.onboarding } else { &system.provisioning }
+/// The service whose sagas are of this kind.
+pub(crate) fn service<'s>(system: &'s System, kind: &str) -> &'s TestService {
+    if kind == ONBOARDING { &system.onboarding } else { &system.provisioning }
 }

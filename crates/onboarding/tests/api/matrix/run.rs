@@ -18,6 +18,7 @@ use super::{
 /// What a try is given that takes too long: its effect may be there by then, or not.
 const SHORT: Duration = Duration::from_millis(60);
 
+#[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) plan: Plan,
     /// The saga, once it was met.
@@ -25,6 +26,7 @@ pub(crate) struct Run {
     state: Mutex<State>,
 }
 
+#[derive(Debug)]
 struct State {
     steps: Vec<Track>,
     cut: Option<Cut>,
@@ -46,6 +48,7 @@ struct Track {
 }
 
 /// The provider is cut off until a try has met that: of this step, or of any.
+#[derive(Debug)]
 struct Cut {
     step: Option<usize>,
     tries: usize,
@@ -70,16 +73,15 @@ impl Run {
     }
 
     /// The cells that were not met as they were planned.
-    pub(crate) fn unmet(&self) -> Vec<String> {
+    pub(crate) fn unmet(&self) -> Vec<Plan> {
         let state = self.state();
-        let cells = self.plan.blows.iter().zip(&state.steps).zip(&self.plan.outline.steps);
         let met = |track: &Track| match self.plan.aftermath {
             Aftermath::RunTwice => track.struck && track.doubled,
             _ if self.plan.stops() => track.struck && track.doubled && track.stops == self.stops(),
             _ => track.struck && track.undone,
         };
-        let unmet = cells.filter(|((blow, track), _)| blow.is_some() && !met(track));
-        unmet.map(|((_, track), step)| format!("{step} is {track:?}")).collect()
+        let cells = self.plan.each().into_iter().zip(&state.steps);
+        cells.filter(|(alone, track)| alone.cells() > 0 && !met(track)).map(|(alone, _)| alone).collect()
     }
 
     /// How often each step stops before it passes.
@@ -176,7 +178,8 @@ impl Run {
         if self.ends_here(state, at, now) { for_good() } else { Verdict::Go }
     }
 
-    /// Whether this is the last step to be done, of a saga that is to be undone: it fails.
+    /// Whether this is the last step to be done, of a saga that is to be undone: it fails. One that is done before it could
+    /// fail is cancelled when the saga has completed.
     fn ends_here(&self, state: &State, at: usize, now: Moment<'_>) -> bool {
         let struck = self.plan.blows[at].is_none_or(|_| state.steps[at].struck);
         let others = state.steps.iter().enumerate().all(|(other, track)| other == at || track.recorded);
@@ -199,10 +202,6 @@ impl Run {
             return Verdict::Go;
         }
         state.steps[at].recorded = true;
-        // What is done already cannot fail any more: it is cancelled.
-        if self.is_undone() && state.steps.iter().all(|track| track.recorded) {
-            forces.ask_undo(now.saga);
-        }
         match blow {
             Some(blow) if blow.when == When::Unacknowledged && !state.steps[at].struck => {
                 strike(state, at, blow, None, now, forces)

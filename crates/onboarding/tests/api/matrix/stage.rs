@@ -21,7 +21,11 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Matrix, ONBOARDING, forces::connection, run::Run};
+use super::{
+    Matrix, ONBOARDING,
+    forces::{cancel, connection, service},
+    run::Run,
+};
 use crate::system::System;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -155,7 +159,8 @@ impl Stage {
         self.status(job, &[SagaStatus::Completed]).await;
     }
 
-    /// Waits until the run's saga has come to the end that was planned; one that stops is retried.
+    /// Waits until the run's saga has come to the end that was planned; one that stops is retried, one
+    /// that completes and is to be undone is cancelled.
     pub(crate) async fn settled(&self, run: &Run) {
         let id = loop {
             match run.saga.get() {
@@ -164,20 +169,29 @@ impl Stage {
             }
         };
         let end = if run.is_undone() { SagaStatus::Undone } else { SagaStatus::Completed };
-        while self.status(id, &[end, SagaStatus::Stuck]).await != end {
-            let path = format!("/api/v1/provision/jobs/{id}/retry");
-            self.insist(&self.system.provisioning, Method::POST, &path, json!({})).await;
-            sleep(Duration::from_millis(100)).await;
+        loop {
+            match self.status(id, &[end, SagaStatus::Completed, SagaStatus::Stuck]).await {
+                status if status == end => return,
+                SagaStatus::Stuck => {
+                    let path = format!("/api/v1/provision/jobs/{id}/retry");
+                    self.insist(&self.system.provisioning, Method::POST, &path, json!({})).await;
+                }
+                _ => cancel(self.service(run), id).await,
+            }
+            sleep(2 * LOOK_AGAIN).await;
         }
     }
 
     /// What a person would look at.
     pub(crate) async fn told(&self, run: &Run) -> Value {
         let Some(id) = run.saga.get() else { return json!("it was not begun") };
-        if run.plan.outline.kind == ONBOARDING {
-            return self.system.onboarding.get(&format!("/api/v1/onboarding/{id}")).await.body;
-        }
-        self.system.provisioning.get(&format!("/api/v1/provision/jobs/{id}")).await.body
+        let path = if run.plan.outline.kind == ONBOARDING { "onboarding" } else { "provision/jobs" };
+        self.service(run).get(&format!("/api/v1/{path}/{id}")).await.body
+    }
+
+    /// The service whose saga it is.
+    fn service(&self, run: &Run) -> &TestService {
+        service(&self.system, run.plan.outline.kind)
     }
 
     /// What the provider has of a platform: kind and name.
