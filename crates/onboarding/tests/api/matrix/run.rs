@@ -54,6 +54,14 @@ struct Cut {
     tries: usize,
 }
 
+/// A moment of a step, and what strikes.
+#[derive(Clone, Copy)]
+struct Met<'m> {
+    at: usize,
+    now: Moment<'m>,
+    forces: &'m Forces,
+}
+
 fn passing() -> Verdict {
     Verdict::Fail(Error::new(Kind::Upstream, "not now, on purpose"))
 }
@@ -84,148 +92,112 @@ impl Run {
         cells.filter(|(alone, track)| alone.cells() > 0 && !met(track)).map(|(alone, _)| alone).collect()
     }
 
+    /// Whether the saga is to be undone in the end.
+    pub(crate) fn is_undone(&self) -> bool {
+        self.plan.aftermath != Aftermath::RunTwice && !self.plan.stops()
+    }
+
     /// How often each step stops before it passes.
     fn stops(&self) -> usize {
         match self.plan.aftermath {
-            _ if !self.plan.stops() => 0,
-            Aftermath::RunTwice => 0,
-            Aftermath::UndoTwice => 1,
-            Aftermath::UndoFails => 2,
+            Aftermath::UndoTwice if self.plan.stops() => 1,
+            Aftermath::UndoFails if self.plan.stops() => 2,
+            _ => 0,
         }
     }
 
     pub(crate) fn meet(&self, now: Moment<'_>, forces: &Forces) -> Verdict {
         let _first = self.saga.set(now.saga.id);
         let at = self.plan.outline.steps.iter().position(|step| *step == now.step).expect("a step");
-        let mut state = self.state();
+        let (mut state, met) = (self.state(), Met { at, now, forces });
         if now.point == Point::AfterEffect {
-            lift(&mut state, at, now, forces);
+            state.lift(met);
         }
-        let Some(blow) = self.plan.blows[at] else { return self.pass(&mut state, at, now, forces) };
-        match (now.undo, now.point) {
-            (true, _) => self.back(&mut state.steps[at], blow, now, forces),
-            (false, Point::BeforeIntent) => self.before(&mut state, at, blow, now, forces),
-            (false, Point::AfterIntent) => self.begun(&mut state, at, blow, now, forces),
-            (false, Point::AfterEffect) => self.tried(&mut state, at, blow, now, forces),
-            (false, Point::AfterRecord) => self.recorded(&mut state, at, Some(blow), now, forces),
-        }
-    }
-
-    /// A step without a blow, of a saga that meets one cell alone.
-    fn pass(&self, state: &mut State, at: usize, now: Moment<'_>, forces: &Forces) -> Verdict {
-        match (now.undo, now.point) {
-            (false, Point::AfterEffect) if self.ends_here(state, at, now) => for_good(),
-            (false, Point::AfterRecord) => self.recorded(state, at, None, now, forces),
-            _ => Verdict::Go,
+        match (self.plan.blows[at], now.undo, now.point) {
+            // A saga that meets one cell alone.
+            (None, false, Point::AfterEffect) if self.ends_here(&state, met) => for_good(),
+            (blow, false, Point::AfterRecord) => state.recorded(blow, met),
+            (None, ..) => Verdict::Go,
+            (Some(blow), true, _) => self.back(&mut state.steps[at], blow, met),
+            (Some(blow), false, Point::BeforeIntent) => state.before(blow, met),
+            (Some(blow), false, Point::AfterIntent) => self.begun(&mut state, blow, met),
+            (Some(blow), false, Point::AfterEffect) => self.tried(&mut state, blow, met),
         }
     }
 
-    fn before(&self, state: &mut State, at: usize, blow: Blow, now: Moment<'_>, forces: &Forces) -> Verdict {
-        if blow.when == When::BeforeIntent && !state.steps[at].struck {
-            return strike(state, at, blow, Some(at), now, forces);
+    fn begun(&self, state: &mut State, blow: Blow, met: Met<'_>) -> Verdict {
+        let (twice, track) = (self.plan.aftermath == Aftermath::RunTwice, &mut state.steps[met.at]);
+        track.doubling = (twice || self.plan.stops()) && track.stops == self.stops();
+        let go = if track.doubling { Verdict::Twice } else { Verdict::Go };
+        if track.struck {
+            return go;
         }
-        Verdict::Go
-    }
-
-    fn begun(&self, state: &mut State, at: usize, blow: Blow, now: Moment<'_>, forces: &Forces) -> Verdict {
-        let track = &mut state.steps[at];
-        let stopped = track.stops == self.stops();
-        track.doubling = (self.plan.aftermath == Aftermath::RunTwice || self.plan.stops()) && stopped;
-        let doubling = track.doubling;
-        if !track.struck {
-            match (blow.when, blow.force) {
-                (When::AfterIntent, _) => match strike(state, at, blow, Some(at), now, forces) {
-                    Verdict::Go => {}
-                    dies => return dies,
-                },
-                (When::TimedOut, force) => {
-                    track.striking = true;
-                    if force == Force::ProviderCut {
-                        cut(state, Some(at), silent(), now, forces);
-                    }
-                    return Verdict::TimeOut(SHORT);
+        match (blow.when, blow.force) {
+            (When::AfterIntent, _) => match state.strike(blow, Some(met.at), met) {
+                Verdict::Go => go,
+                dies => dies,
+            },
+            (When::TimedOut, force) => {
+                track.striking = true;
+                if force == Force::ProviderCut {
+                    state.cut(Some(met.at), silent(), met);
                 }
-                (When::Unrecorded, Force::ProviderCut) => {
-                    track.striking = true;
-                    cut(state, Some(at), unheard(), now, forces);
-                }
-                _ => {}
+                Verdict::TimeOut(SHORT)
             }
+            (When::Unrecorded, Force::ProviderCut) => {
+                track.striking = true;
+                state.cut(Some(met.at), unheard(), met);
+                go
+            }
+            _ => go,
         }
-        if doubling { Verdict::Twice } else { Verdict::Go }
     }
 
-    fn tried(&self, state: &mut State, at: usize, blow: Blow, now: Moment<'_>, forces: &Forces) -> Verdict {
-        let done = now.tried == Some(Tried::Done);
-        let track = &mut state.steps[at];
+    fn tried(&self, state: &mut State, blow: Blow, met: Met<'_>) -> Verdict {
+        let (done, track) = (met.now.tried == Some(Tried::Done), &mut state.steps[met.at]);
         track.doubled |= track.doubling && done;
         if std::mem::take(&mut track.striking) {
             track.struck = true;
-            return match (blow.when, blow.force) {
+            return match blow.force {
                 // It has failed by now, unless it needs no provider: then it is its own answer that is lost.
-                (_, Force::ProviderCut) => passing(),
-                _ => strike(state, at, blow, Some(at), now, forces),
+                Force::ProviderCut => passing(),
+                _ => state.strike(blow, Some(met.at), met),
             };
         }
-        let stops = done && track.stops < self.stops() && (track.struck || blow.leaves_it_done());
-        if stops {
+        if done && track.stops < self.stops() && (track.struck || blow.leaves_it_done()) {
             track.stops += 1;
             return for_good();
         }
         if done && !track.struck && blow.when == When::Unrecorded {
-            return strike(state, at, blow, Some(at), now, forces);
+            return state.strike(blow, Some(met.at), met);
         }
-        if self.ends_here(state, at, now) { for_good() } else { Verdict::Go }
+        if self.ends_here(state, met) { for_good() } else { Verdict::Go }
     }
 
     /// Whether this is the last step to be done, of a saga that is to be undone: it fails. One that is done before it could
     /// fail is cancelled when the saga has completed.
-    fn ends_here(&self, state: &State, at: usize, now: Moment<'_>) -> bool {
-        let struck = self.plan.blows[at].is_none_or(|_| state.steps[at].struck);
-        let others = state.steps.iter().enumerate().all(|(other, track)| other == at || track.recorded);
-        self.is_undone() && now.tried == Some(Tried::Done) && struck && others
+    fn ends_here(&self, state: &State, met: Met<'_>) -> bool {
+        let struck = self.plan.blows[met.at].is_none() || state.steps[met.at].struck;
+        let others = state.steps.iter().enumerate().all(|(other, track)| other == met.at || track.recorded);
+        self.is_undone() && met.now.tried == Some(Tried::Done) && struck && others
     }
 
-    pub(crate) fn is_undone(&self) -> bool {
-        self.plan.aftermath != Aftermath::RunTwice && !self.plan.stops()
-    }
-
-    fn recorded(
-        &self,
-        state: &mut State,
-        at: usize,
-        blow: Option<Blow>,
-        now: Moment<'_>,
-        forces: &Forces,
-    ) -> Verdict {
-        if now.tried != Some(Tried::Done) {
-            return Verdict::Go;
-        }
-        state.steps[at].recorded = true;
-        match blow {
-            Some(blow) if blow.when == When::Unacknowledged && !state.steps[at].struck => {
-                strike(state, at, blow, None, now, forces)
-            }
-            _ => Verdict::Go,
-        }
-    }
-
-    fn back(&self, track: &mut Track, blow: Blow, now: Moment<'_>, forces: &Forces) -> Verdict {
+    fn back(&self, track: &mut Track, blow: Blow, met: Met<'_>) -> Verdict {
         let fails = self.plan.aftermath == Aftermath::UndoFails;
-        track.undo_tries += usize::from(now.point == Point::AfterIntent);
-        match now.point {
+        track.undo_tries += usize::from(met.now.point == Point::AfterIntent);
+        match met.now.point {
             Point::AfterIntent if fails && track.undo_tries == 1 => passing(),
             Point::AfterIntent if !fails => Verdict::Twice,
             Point::AfterEffect if fails && track.undo_tries == 2 => match blow.force {
                 Force::ProcessKilled => Verdict::Die,
                 Force::DatabaseDropped => {
-                    forces.drop_connections(now.saga);
+                    met.forces.drop_connections(met.now.saga);
                     passing()
                 }
                 Force::ProviderCut => passing(),
             },
             Point::AfterEffect => {
-                track.undone |= now.tried == Some(Tried::Done) && (!fails || track.undo_tries > 2);
+                track.undone |= met.now.tried == Some(Tried::Done) && (!fails || track.undo_tries > 2);
                 Verdict::Go
             }
             _ => Verdict::Go,
@@ -233,35 +205,50 @@ impl Run {
     }
 }
 
-/// The provider comes back when someone has met that it was away. A try that only waits may not have.
-fn lift(state: &mut State, at: usize, now: Moment<'_>, forces: &Forces) {
-    let Some(cut) = state.cut.as_mut().filter(|cut| cut.step.is_none_or(|step| step == at)) else { return };
-    cut.tries += 1;
-    if now.tried != Some(Tried::Waits) || cut.tries > 1 {
-        state.cut = None;
-        forces.lift(&now.saga.subject);
+impl State {
+    fn before(&mut self, blow: Blow, met: Met<'_>) -> Verdict {
+        if blow.when == When::BeforeIntent && !self.steps[met.at].struck {
+            return self.strike(blow, Some(met.at), met);
+        }
+        Verdict::Go
     }
-}
 
-fn cut(state: &mut State, step: Option<usize>, action: Action, now: Moment<'_>, forces: &Forces) {
-    state.cut = Some(Cut { step, tries: 0 });
-    forces.cut(now.saga, action);
-}
-
-/// The force strikes; a cut of the provider is for the next try of `step`, or of any.
-fn strike(
-    state: &mut State,
-    at: usize,
-    blow: Blow,
-    step: Option<usize>,
-    now: Moment<'_>,
-    forces: &Forces,
-) -> Verdict {
-    state.steps[at].struck = true;
-    match blow.force {
-        Force::ProcessKilled => return Verdict::Die,
-        Force::DatabaseDropped => forces.drop_connections(now.saga),
-        Force::ProviderCut => cut(state, step, away(), now, forces),
+    fn recorded(&mut self, blow: Option<Blow>, met: Met<'_>) -> Verdict {
+        if met.now.tried != Some(Tried::Done) {
+            return Verdict::Go;
+        }
+        let track = &mut self.steps[met.at];
+        track.recorded = true;
+        match blow.filter(|blow| blow.when == When::Unacknowledged && !track.struck) {
+            Some(blow) => self.strike(blow, None, met),
+            None => Verdict::Go,
+        }
     }
-    Verdict::Go
+
+    /// The force strikes; a cut of the provider is for the next try of `step`, or of any.
+    fn strike(&mut self, blow: Blow, step: Option<usize>, met: Met<'_>) -> Verdict {
+        self.steps[met.at].struck = true;
+        match blow.force {
+            Force::ProcessKilled => return Verdict::Die,
+            Force::DatabaseDropped => met.forces.drop_connections(met.now.saga),
+            Force::ProviderCut => self.cut(step, away(), met),
+        }
+        Verdict::Go
+    }
+
+    fn cut(&mut self, step: Option<usize>, action: Action, met: Met<'_>) {
+        self.cut = Some(Cut { step, tries: 0 });
+        met.forces.cut(met.now.saga, action);
+    }
+
+    /// The provider comes back when someone has met that it was away. A try that only waits may not have.
+    fn lift(&mut self, met: Met<'_>) {
+        let ours = |cut: &&mut Cut| cut.step.is_none_or(|step| step == met.at);
+        let Some(cut) = self.cut.as_mut().filter(ours) else { return };
+        cut.tries += 1;
+        if met.now.tried != Some(Tried::Waits) || cut.tries > 1 {
+            self.cut = None;
+            met.forces.lift(&met.now.saga.subject);
+        }
+    }
 }
