@@ -15,7 +15,6 @@ use provisioning::providers::fake::{Action, Fault, Rule, Stage};
 use testkit::{TestDb, TestService};
 use tokio::{
     runtime::Handle,
-    task::block_in_place,
     time::{Instant, sleep_until},
 };
 
@@ -78,7 +77,12 @@ pub(crate) fn silent() -> Action {
     Action::Hang { stage: Stage::AfterEffect, duration: Some(HANGS) }
 }
 
-/// What interferes is not async: it waits.
+/// What interferes is not async. It may have to wait, and another takes the place of its worker.
+#[expect(clippy::disallowed_methods, reason = "the runtime has many threads here")]
+pub(crate) fn waiting<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
 fn now<T>(work: impl Future<Output = T>) -> T {
     Handle::current().block_on(work)
 }
@@ -111,7 +115,7 @@ impl Forces {
 
     fn set(&self, change: impl FnOnce(&mut BTreeMap<String, Action>)) {
         let provider = self.system().provider.clone();
-        block_in_place(|| {
+        waiting(|| {
             // Held until the script is set, so that the scripts come in order.
             let mut cuts = self.cuts.lock().unwrap();
             change(&mut cuts);

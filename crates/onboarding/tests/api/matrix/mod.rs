@@ -21,20 +21,21 @@ use std::{
 use ::saga::{Interpose, Moment, Outline, Verdict};
 use domain::job::JobType;
 use rstest::rstest;
-use tokio::{
-    sync::Semaphore,
-    task::{JoinSet, block_in_place},
-    time::timeout,
-};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
-use self::{cells::Plan, forces::Forces, run::Run, stage::Stage};
+use self::{
+    cells::Plan,
+    forces::{Forces, waiting},
+    run::Run,
+    stage::Stage,
+};
 
 pub(crate) const ONBOARDING: &str = "onboarding";
 
 /// The sagas that go on side by side; more wait for a death to be noticed than work.
 const SIDE_BY_SIDE: usize = 32;
 /// The longest that one of them takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Of the sagas that fail, so many have each of their cells tried by itself.
 const TRIED_ALONE: usize = 3;
@@ -97,8 +98,8 @@ impl Matrix {
     fn meet(&self, now: Moment<'_>) -> Verdict {
         let subject = now.saga.input["slug"].as_str().unwrap_or(&now.saga.subject);
         let run = self.runs.lock().unwrap().get(&(now.saga.kind.clone(), subject.to_owned())).cloned();
-        // It may wait: for the force, and for another runner that has the same saga by mistake.
-        run.map_or(Verdict::Go, |run| block_in_place(|| run.meet(now, &self.forces)))
+        // For the force, and for another runner that has the same saga by mistake.
+        run.map_or(Verdict::Go, |run| waiting(|| run.meet(now, &self.forces)))
     }
 
     fn interpose(self: &Arc<Self>) -> Interpose {
