@@ -120,7 +120,7 @@ impl Onboarding {
         let app = state(parts.background.clone())?;
         parts.probes = vec![app.registry.probe(), app.provisioning.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
-        Engine::interposed(db, app.clone(), engine, wake, vec![steps::definition()], interpose)
+        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose)
             .start(&parts.shutdown);
         let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
         let served = tonic::service::Routes::new(OnboardingServer::new(app)).add_service(rpc::reflection()?);

@@ -9,3 +9,4 @@ mod sessions;
 mod steps;
 
 pub use app::{App, Onboarding, Own};
+pub use steps::outlines;

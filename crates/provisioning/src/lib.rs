@@ -14,3 +14,4 @@ mod steps;
 
 pub use app::{App, Own, Provisioning};
 pub use domains::DomainSettings;
+pub use steps::outlines;

@@ -141,6 +141,23 @@ impl<A> std::fmt::Debug for Definition<A> {
     }
 }
 
+/// What a kind of saga consists of, without what it does: for who tests that nothing is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    pub kind: &'static str,
+    pub version: i32,
+    pub steps: Vec<&'static str>,
+    pub on_failure: OnFailure,
+}
+
+impl<A> Definition<A> {
+    /// Its outline.
+    pub fn outline(&self) -> Outline {
+        let steps = self.steps.iter().map(|step| step.name()).collect();
+        Outline { kind: self.kind, version: self.version, steps, on_failure: self.on_failure }
+    }
+}
+
 /// What a step knows.
 #[derive(Debug, Clone)]
 pub struct StepCx {

@@ -26,7 +26,7 @@ mod view;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
-pub use definition::{Definition, OnFailure, Policy, Progress, Step, StepCx};
+pub use definition::{Definition, OnFailure, Outline, Policy, Progress, Step, StepCx};
 pub use follow::Followers;
 pub use model::{Cause, NewSaga, Saga, SagaStatus, StepRow, StepStatus};
 pub use runner::{Engine, EngineSettings, Interpose, Moment, Point, Tried, Verdict};

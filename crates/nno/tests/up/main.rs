@@ -8,8 +8,6 @@ mod keys;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
-mod kill_stack;
-#[cfg(test)]
 mod refusal;
 #[cfg(test)]
 mod stack;

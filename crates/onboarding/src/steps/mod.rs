@@ -11,7 +11,7 @@ use kit::grpc::PeerCall;
 use rpc::registry::{
     GetPlatformRequest, Platform, TransitionPlatformRequest, registry_client::RegistryClient,
 };
-use saga::{Definition, OnFailure, StepCx};
+use saga::{Definition, OnFailure, Outline, StepCx};
 
 use crate::App;
 
@@ -23,6 +23,16 @@ pub(crate) const PROVISION_INFRA: &str = "provision_infra";
 pub(crate) const DEPLOY_SERVICES: &str = "deploy_services";
 /// The step that waits for the stack to run.
 pub(crate) const VERIFY: &str = "verify";
+
+/// The outlines of all sagas of this service.
+pub fn outlines() -> Vec<Outline> {
+    definitions().iter().map(Definition::outline).collect()
+}
+
+/// The definitions of every version that may still run.
+pub(crate) fn definitions() -> Vec<Definition<App>> {
+    vec![definition()]
+}
 
 /// The saga of an onboarding.
 pub(crate) fn definition() -> Definition<App> {

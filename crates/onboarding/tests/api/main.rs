@@ -10,6 +10,8 @@ mod explained;
 #[cfg(test)]
 mod features;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod saga;
 #[cfg(test)]
 mod sessions;

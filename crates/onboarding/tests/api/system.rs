@@ -49,6 +49,15 @@ impl System {
         onboarding: Option<Interpose>,
         provisioning: Option<Interpose>,
     ) -> Self {
+        Self::start_with(onboarding, provisioning, quick_engine()).await
+    }
+
+    /// The same with other engines.
+    pub(crate) async fn start_with(
+        onboarding: Option<Interpose>,
+        provisioning: Option<Interpose>,
+        engine: Value,
+    ) -> Self {
         let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
         let (ports, held): (Vec<_>, Vec<_>) = (0..4).map(|_| held_port()).unzip();
@@ -68,7 +77,7 @@ impl System {
         let registry =
             TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
         let set = json!({ "grpc": bind(grpc_provisioning), "service": {
-            "provider": "fake", "data_dir": folder.path(), "registry": url(grpc_registry), "engine": quick_engine(),
+            "provider": "fake", "data_dir": folder.path(), "registry": url(grpc_registry), "engine": engine,
             "domains": { "check_every": "300ms" },
         }});
         let db = TestDb::of::<Provisioning>().await;
@@ -78,7 +87,7 @@ impl System {
             })
             .await;
         let set = json!({ "grpc": bind(grpc_onboarding), "service": {
-            "registry": url(grpc_registry), "provisioning": url(grpc_provisioning), "engine": quick_engine(),
+            "registry": url(grpc_registry), "provisioning": url(grpc_provisioning), "engine": engine,
         }});
         let db = TestDb::of::<Onboarding>().await;
         let onboarding = TestService::start_built::<Onboarding, _>(db, keys, set, |settings, shutdown| {

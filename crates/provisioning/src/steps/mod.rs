@@ -10,7 +10,7 @@ pub(crate) mod turn;
 
 use domain::{Error, Kind, Result, job::JobType};
 use kit::Ctx;
-use saga::Definition;
+use saga::{Definition, Outline};
 use serde_json::Value;
 
 use crate::{
@@ -30,6 +30,11 @@ pub(crate) fn definitions() -> Vec<Definition<App>> {
         stack::activate::definition(),
         stack::deactivate::definition(),
     ]
+}
+
+/// The outlines of all types of jobs, of every version that may still run.
+pub fn outlines() -> Vec<Outline> {
+    definitions().iter().map(Definition::outline).collect()
 }
 
 /// The newest definition of a type of job.

@@ -12,6 +12,8 @@ mod feature_failures;
 #[cfg(test)]
 mod features;
 #[cfg(test)]
+mod frozen;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod providers;

@@ -1,6 +1,12 @@
 //! Going on: step after step, with failures that pass and failures that do not.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use domain::Kind;
 use saga::{Cause, Moment, OnFailure, Point, Policy, SagaStatus, StepStatus, Verdict};
@@ -226,4 +232,22 @@ async fn a_failure_that_a_test_interposes_counts_as_the_steps_own() {
     let id = world.begin(STOP).await;
     let told = world.settle(&engine, id).await;
     assert_eq!((told.saga.status, world.effects(id).await.len()), (SagaStatus::Stuck, 2));
+}
+
+#[tokio::test]
+async fn a_try_that_a_test_has_time_out_is_tried_again_whatever_came_of_it() {
+    let world = World::new().await;
+    let late = AtomicBool::new(false);
+    let interpose = move |now: Moment<'_>| match (now.step, now.point) {
+        ("b", Point::AfterIntent) if !late.swap(true, Ordering::SeqCst) => {
+            Verdict::TimeOut(Duration::from_secs(1))
+        }
+        _ => Verdict::Go,
+    };
+    let engine = world.engine(|setup| setup.interpose = Some(Arc::new(interpose)));
+    let id = world.begin(UNDO).await;
+    let told = world.settle(&engine, id).await;
+    world.assert_completed(&told).await;
+    assert_eq!(attempts(&told), [1, 2, 1]);
+    assert_eq!(world.calls(id).await, ["run a", "run b", "run b", "run c"]);
 }

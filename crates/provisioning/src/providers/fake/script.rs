@@ -33,6 +33,9 @@ pub struct Rule {
     /// Only targets of this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Only targets with this in their name, as the id of the platform that they belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// Which of those calls, counted since the script was set.
     #[serde(default)]
     pub calls: Calls,
@@ -123,7 +126,7 @@ impl From<Fault> for ProviderError {
 impl Rule {
     /// A rule about every call of every operation on everything; narrow it by its fields.
     pub fn new(action: Action) -> Self {
-        Self { operation: None, kind: None, name: None, calls: Calls::Every, action }
+        Self { operation: None, kind: None, name: None, part: None, calls: Calls::Every, action }
     }
 
     /// Only calls of `operation`.
@@ -137,6 +140,13 @@ impl Rule {
     #[must_use]
     pub fn kind(mut self, kind: ResourceKind) -> Self {
         self.kind = Some(kind);
+        self
+    }
+
+    /// Only targets with `part` in their name.
+    #[must_use]
+    pub fn about(mut self, part: impl Into<String>) -> Self {
+        self.part = Some(part.into());
         self
     }
 

@@ -202,15 +202,23 @@ fn action_for(
     for rule in rules {
         let fits = rule.operation.is_none_or(|wanted| wanted == operation)
             && rule.kind.is_none_or(|wanted| wanted == target.kind())
-            && rule.name.as_ref().is_none_or(|wanted| wanted == target.name());
+            && rule.name.as_ref().is_none_or(|wanted| wanted == target.name())
+            && rule.part.as_ref().is_none_or(|part| target.name().contains(part));
         if !fits {
             continue;
         }
         let number = sql(tx.query_row(
             "SELECT count(*) FROM calls
              WHERE seq > ?1 AND NOT capped
-               AND (?2 IS NULL OR operation = ?2) AND (?3 IS NULL OR kind = ?3) AND (?4 IS NULL OR name = ?4)",
-            (since, rule.operation.map(Operation::as_str), rule.kind.map(ResourceKind::as_str), rule.name),
+               AND (?2 IS NULL OR operation = ?2) AND (?3 IS NULL OR kind = ?3) AND (?4 IS NULL OR name = ?4)
+               AND (?5 IS NULL OR instr(name, ?5) > 0)",
+            (
+                since,
+                rule.operation.map(Operation::as_str),
+                rule.kind.map(ResourceKind::as_str),
+                rule.name,
+                rule.part,
+            ),
             |row| row.get(0),
         ))?;
         if rule.calls.include(number) {

@@ -52,6 +52,18 @@ async fn rules_pick_their_calls() {
 }
 
 #[tokio::test]
+async fn a_rule_may_be_about_all_that_has_something_in_its_name() {
+    let fake = provider();
+    fake.follow([Rule::new(retryable()).about("acme").calls(Calls::Nth(2))]).await.unwrap();
+    for name in ["acme-db", "other-db"] {
+        fake.ensure(&d1(name)).await.unwrap();
+    }
+    let host = Target::dns("shop.acme.example", "acme-shop").unwrap();
+    assert_eq!(fake.ensure(&host).await.unwrap_err(), ProviderError::retryable("try again"));
+    fake.ensure(&host).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_failure_has_no_effect_or_an_unrecorded_one() {
     let fake = provider();
     fake.follow([Rule::new(retryable()).calls(Calls::First(1))]).await.unwrap();

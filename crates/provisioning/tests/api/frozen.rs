@@ -1,0 +1,273 @@
+//! Two replicas as processes on one database. One is frozen in the middle of a step, past its lease, and woken.
+
+use std::{
+    fs::File,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use diesel::{QueryableByName, sql_query, sql_types::Text};
+use diesel_async::RunQueryDsl;
+use kit::Caller;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use provisioning::{
+    Provisioning,
+    providers::{
+        Clock, ResourceKind,
+        fake::{Action, Calls, FakeProvider, Operation, Rule, Stage},
+    },
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::{Response, TestDb};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy},
+    net::{TcpListener, TcpSocket, TcpStream},
+    process::{Child, Command},
+    sync::watch,
+    time::{Instant, sleep},
+};
+use url::Url;
+
+use crate::system::Registered;
+
+/// What a dead or frozen replica may cost.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(15);
+
+/// The line from a replica to the database, on which what it sends can be held up.
+struct Line {
+    url: String,
+    held: watch::Sender<bool>,
+    /// What was sent since.
+    late: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Line {
+    async fn to(url: &str) -> Self {
+        let mut url = Url::parse(url).unwrap();
+        let database = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
+        let line = Self { url: url.into(), held: watch::Sender::new(false), late: Arc::default() };
+        let (held, late) = (line.held.clone(), Arc::clone(&line.late));
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(&database).await.unwrap();
+                tokio::spawn(pass(client, server, held.subscribe(), Arc::clone(&late)));
+            }
+        });
+        line
+    }
+
+    fn has_late(&self, text: &str) -> bool {
+        self.late.lock().unwrap().windows(text.len()).any(|part| part == text.as_bytes())
+    }
+}
+
+async fn pass(
+    client: TcpStream,
+    server: TcpStream,
+    mut held: watch::Receiver<bool>,
+    late: Arc<Mutex<Vec<u8>>>,
+) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let forth = async {
+        let mut chunk = vec![0; 64 * 1024];
+        while let Ok(read @ 1..) = from_client.read(&mut chunk).await {
+            if *held.borrow() {
+                late.lock().unwrap().extend_from_slice(&chunk[..read]);
+            }
+            let _ = held.wait_for(|held| !held).await;
+            if to_server.write_all(&chunk[..read]).await.is_err() {
+                break;
+            }
+        }
+        let _ = to_server.shutdown().await;
+    };
+    let back = async {
+        let _ = copy(&mut from_server, &mut to_client).await;
+        let _ = to_client.shutdown().await;
+    };
+    tokio::join!(forth, back);
+}
+
+struct Replica {
+    child: Child,
+    http: u16,
+    _held: TcpSocket,
+}
+
+impl Replica {
+    fn send(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), signal).unwrap();
+    }
+}
+
+/// A registry, and the database and provider that replicas share.
+struct Shared {
+    registered: Registered,
+    db: TestDb,
+    provider: FakeProvider,
+    folder: TempDir,
+    client: reqwest::Client,
+}
+
+impl Shared {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
+        let (registered, db) = (Registered::start().await, TestDb::of::<Provisioning>().await);
+        Self { registered, db, provider, folder, client: reqwest::Client::new() }
+    }
+
+    /// Starts a replica with the settings that it comes with, but for one job at a time.
+    async fn replica(&self, name: &str, database: &str) -> Replica {
+        // Known before it is listened on, and held so that nobody else gets it meanwhile.
+        let held = TcpSocket::new_v4().unwrap();
+        held.set_reuseaddr(true).unwrap();
+        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let http = held.local_addr().unwrap().port();
+        let log = File::create(self.folder.path().join(name)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_provisioning"));
+        command
+            .arg("serve")
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+            .env("NNO__HTTP__BIND", format!("127.0.0.1:{http}"))
+            .env("NNO__HTTP__WORKERS", "1")
+            .env("NNO__GRPC__BIND", "127.0.0.1:0")
+            .env("NNO__DATABASE__URL", database)
+            .env("NNO__IDENTITY__KEYS_DIR", self.registered.registry.keys.dir())
+            .env("NNO__SERVICE__PROVIDER", "fake")
+            .env("NNO__SERVICE__DATA_DIR", self.folder.path())
+            .env("NNO__SERVICE__REGISTRY__URL", format!("http://{}", self.registered.registry.grpc))
+            .env("NNO__SERVICE__ENGINE__CONCURRENCY", "1");
+        let replica = Replica { child: command.spawn().unwrap(), http, _held: held };
+        eventually(&format!("{name} is ready"), async || {
+            kit::service::ask_ready("127.0.0.1", replica.http).await.is_ok()
+        })
+        .await;
+        replica
+    }
+
+    fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    async fn ask(&self, replica: &Replica, method: Method, path: &str, body: &Value) -> Response {
+        let signer = self.registered.registry.keys.signer("gateway");
+        let token = signer.sign("provisioning", &Caller::operator()).unwrap();
+        let url = format!("http://127.0.0.1:{}/api/v1/provision/{path}", replica.http);
+        let request = self.client.request(method, url).bearer_auth(token).json(body);
+        Response::read(request.send().await.unwrap()).await
+    }
+
+    /// Has a new platform provisioned; gives the job.
+    async fn provision(&self, replica: &Replica, slug: &str) -> String {
+        let body = json!({ "name": "Acme", "slug": slug });
+        let made = self.registered.registry.post("/api/v1/platforms", body).await.expect(201);
+        let body =
+            json!({ "platformId": made["id"], "planTier": "starter", "billingEmail": "pay@acme.example" });
+        let queued = self.ask(replica, Method::POST, "platform", &body).await.expect(202);
+        queued["jobId"].as_str().unwrap().to_owned()
+    }
+
+    async fn completed(&self, replica: &Replica, job: &str) {
+        eventually(&format!("{job} is done"), async || {
+            let told = self.ask(replica, Method::GET, &format!("jobs/{job}"), &Value::Null).await;
+            told.expect(200)["status"] == "COMPLETED"
+        })
+        .await;
+    }
+
+    /// All that is written of jobs.
+    async fn rows(&self) -> Vec<String> {
+        self.texts("SELECT to_jsonb(sagas)::text AS text FROM sagas UNION ALL SELECT to_jsonb(saga_steps)::text FROM saga_steps ORDER BY text").await
+    }
+
+    async fn texts(&self, sql: &str) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Text)]
+            text: String,
+        }
+        let rows: Vec<Row> = sql_query(sql).load(&mut self.db.connect().await).await.unwrap();
+        rows.into_iter().map(|row| row.text).collect()
+    }
+}
+
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn hangs() -> Rule {
+    let hangs = Action::Hang { stage: Stage::BeforeEffect, duration: None };
+    Rule::new(hangs).on(Operation::Ensure).kind(ResourceKind::D1)
+}
+
+#[tokio::test]
+async fn one_that_waits_for_the_provider() {
+    is_succeeded_and_writes_nothing_more(false).await;
+}
+
+/// Its write of the outcome is on its way to the database.
+#[tokio::test]
+async fn one_that_has_written() {
+    is_succeeded_and_writes_nothing_more(true).await;
+}
+
+async fn is_succeeded_and_writes_nothing_more(it_has_written: bool) {
+    let shared = Shared::new().await;
+    let line = Line::to(&shared.db.app_url).await;
+    let first = shared.replica("first", &line.url).await;
+    shared.provider.follow([hangs().calls(Calls::First(1))]).await.unwrap();
+    let job = shared.provision(&first, "acme").await;
+    eventually("the first is at work", async || !shared.provider.calls().await.unwrap().is_empty()).await;
+    if it_has_written {
+        line.held.send_replace(true);
+        shared.provider.follow([]).await.unwrap();
+        eventually("the outcome is on its way", async || line.has_late("completed")).await;
+    }
+    first.send(Signal::SIGSTOP);
+    let frozen = Instant::now();
+    let second = shared.replica("second", &shared.db.app_url).await;
+    shared.completed(&second, &job).await;
+    assert!(frozen.elapsed() < TAKEN_OVER_WITHIN, "{:?}", frozen.elapsed());
+
+    let written = shared.rows().await;
+    line.held.send_replace(false);
+    shared.provider.follow([]).await.unwrap();
+    first.send(Signal::SIGCONT);
+    eventually("the first knows", async || shared.log("first").contains("the lease of the saga was lost"))
+        .await;
+    assert_eq!(shared.rows().await, written, "what it wrote late was refused");
+    assert_eq!(shared.provider.live().await.unwrap().len(), 5);
+    assert_eq!(shared.provider.made_again().await.unwrap(), [""; 0]);
+
+    // Both go on working, side by side.
+    shared.provider.follow([hangs()]).await.unwrap();
+    let jobs = [shared.provision(&first, "next").await, shared.provision(&second, "other").await];
+    eventually("both have one", async || {
+        let sql = "SELECT DISTINCT lease_owner AS text FROM sagas WHERE lease_owner IS NOT NULL";
+        shared.texts(sql).await.len() == 2
+    })
+    .await;
+    shared.provider.follow([]).await.unwrap();
+    for job in &jobs {
+        shared.completed(&first, job).await;
+    }
+    assert_eq!(shared.provider.made_again().await.unwrap(), [""; 0]);
+}
