@@ -73,14 +73,7 @@ pub(crate) async fn upgrade(
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok(done);
     }
-    let found = app
-        .db
-        .read(async |c| {
-            let c = &*c;
-            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
-            found.map(|((), stack)| stack)
-        })
-        .await?;
+    let found = app.db.read(async |c| store::of_live(c, &scope, id).await).await?;
     let known = template::version(app, &ctx.ctx, template_of(&found)?, &asked.version).await?;
     app.db
         .tx("stack.upgrade", ctx, async |tx| {

@@ -11,20 +11,12 @@ use super::{model::Stack, ops::subject, store};
 use crate::{
     App,
     explain::{self, at},
-    platforms,
 };
 
 /// Over the border to provisioning, whose job brings it to what is wanted.
 pub(super) async fn of(app: &App, ctx: &Ctx, platform: &PlatformId, id: &StackId) -> Result<Explanation> {
     let scope = ctx.caller.scope.platform(platform)?;
-    let stack = app
-        .db
-        .read(async |c| {
-            let c = &*c;
-            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
-            found.map(|((), stack)| stack)
-        })
-        .await?;
+    let stack = app.db.read(async |c| store::of_live(c, &scope, id).await).await?;
     explained(app, ctx, stack).await
 }
 

@@ -162,14 +162,7 @@ pub(crate) async fn get(
 ) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0.0)?;
     let id = &path.0.1;
-    let stack = app
-        .db
-        .read(async |c| {
-            let c = &*c;
-            tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id))
-                .map(|(_, stack)| stack)
-        })
-        .await?;
+    let stack = app.db.read(async |c| store::of_live(c, &scope, id).await).await?;
     http::read(&request, &stack)
 }
 

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     features::model::StackFeature,
+    platforms,
     schema::{stack_features::dsl as f, stacks::dsl as s, template_versions::dsl as v},
 };
 
@@ -58,6 +59,11 @@ pub(super) async fn any(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Re
         .await
         .optional()?
         .ok_or_else(|| not_found(id))
+}
+
+/// A stack that is not deleted, of a platform that is not either: one round trip.
+pub(super) async fn of_live(c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
+    tokio::try_join!(platforms::store::live(c, scope), get(c, scope, id)).map(|((), stack)| stack)
 }
 
 /// A stack, deleted or not, held until the transaction ends, also against whoever [`hold`]s it.
