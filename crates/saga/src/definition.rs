@@ -3,6 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
+use chrono::DateTime;
 use domain::{Error, Result};
 use kit::{Ctx, clock};
 use serde::{Serialize, de::DeserializeOwned};
@@ -224,10 +225,9 @@ impl StepCx {
     /// When to ask again: the longer a saga has waited, the less often it asks, so that however many wait, few ask at a
     /// time.
     pub fn patience(&self) -> Duration {
-        let begun = self.saga_id.get_timestamp().map(|at| at.to_unix().0).unwrap_or_default();
-        let age = clock::now().timestamp().saturating_sub(i64::try_from(begun).unwrap_or_default());
-        let quarter = Duration::from_secs(u64::try_from(age).unwrap_or_default()) / 4;
-        quarter.clamp(Duration::from_millis(100), Duration::from_secs(5))
+        let begun = self.saga_id.get_timestamp().map_or((0, 0), |at| at.to_unix());
+        let age = clock::now() - DateTime::from_timestamp(begun.0.cast_signed(), begun.1).unwrap_or_default();
+        (age.to_std().unwrap_or_default() / 4).clamp(Duration::from_millis(20), Duration::from_secs(5))
     }
 
     /// An idempotency key for one of the step's calls: the same whenever the step is tried.
