@@ -60,6 +60,8 @@ pub(crate) struct Plan {
     pub(crate) aftermath: Aftermath,
     /// By the place of the step.
     pub(crate) blows: Vec<Option<Blow>>,
+    /// Whether it is cancelled as it is struck: what it may have done at that step is undone unrecorded.
+    pub(crate) turns: bool,
 }
 
 impl Blow {
@@ -81,10 +83,23 @@ impl Plan {
                     force: FORCES[(saga + step) % FORCES.len()],
                 };
                 let blows = (0..outline.steps.len()).map(|step| Some(blow(step))).collect();
-                Self { outline: outline.clone(), aftermath, blows }
+                Self { outline: outline.clone(), aftermath, blows, turns: false }
             })
         };
         AFTERMATHS.into_iter().flat_map(sagas).collect()
+    }
+
+    /// Sagas that go no further than the step that they are struck at, where its effect may be there: in those above a step
+    /// is done before it is undone. What is never undone is left out.
+    pub(crate) fn turning(outline: &Outline) -> Vec<Self> {
+        let steps = if outline.on_failure == OnFailure::Undo { outline.steps.len() } else { 0 };
+        let turning = |step: usize, when| {
+            let mut blows = vec![None; steps];
+            blows[step] = Some(Blow { when, force: Force::ProcessKilled });
+            Self { outline: outline.clone(), aftermath: Aftermath::UndoTwice, blows, turns: true }
+        };
+        let moments = [When::AfterIntent, When::TimedOut, When::Unrecorded];
+        (0..steps).flat_map(|step| moments.map(|when| turning(step, when))).collect()
     }
 
     /// The same cells, one to a saga: to find the one that fails.
@@ -110,6 +125,9 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} v{}, {:?}:", self.outline.kind, self.outline.version, self.aftermath)?;
+        if self.turns {
+            write!(f, " cancelled at")?;
+        }
         for (step, blow) in self.outline.steps.iter().zip(&self.blows) {
             if let Some(Blow { when, force }) = blow {
                 write!(f, " {step} {when:?} {force:?};")?;

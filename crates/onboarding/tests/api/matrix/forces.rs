@@ -104,6 +104,12 @@ impl Forces {
         now(drops.next(&service(&system, &saga.kind).db));
     }
 
+    /// Cancels the saga.
+    pub(crate) fn cancel(&self, saga: &Saga) {
+        let system = self.system();
+        now(cancel(service(&system, &saga.kind), saga.id));
+    }
+
     /// Has the provider do this wrong, for the saga's platform, until that is lifted.
     pub(crate) fn cut(&self, saga: &Saga, action: Action) {
         self.set(|cuts| drop(cuts.insert(saga.subject.clone(), action)));
@@ -125,7 +131,7 @@ impl Forces {
     }
 }
 
-/// Cancels a saga that has completed.
+/// Cancels a saga, which may have completed.
 pub(crate) async fn cancel(service: &TestService, saga: Uuid) {
     while ::saga::ask_undo(&mut connection(service).await, saga, "cancelled on purpose").await.is_err() {}
 }

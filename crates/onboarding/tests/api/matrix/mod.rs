@@ -167,8 +167,12 @@ async fn all(stage: &Stage, plans: Vec<Plan>, name: &str) -> Came {
 async fn every_cell_ends_well(
     #[values(Part::Onboarding, Part::Platforms, Part::Features, Part::Stacks)] part: Part,
 ) {
-    let plans: Vec<_> = outlines().iter().filter(|one| Part::of(one) == part).flat_map(Plan::all).collect();
-    let (sagas, cells) = (plans.len(), plans.iter().map(Plan::cells).sum::<usize>());
+    let outlines = outlines().into_iter().filter(|one| Part::of(one) == part);
+    let (all_cells, turning): (Vec<_>, Vec<_>) =
+        outlines.map(|one| (Plan::all(&one), Plan::turning(&one))).unzip();
+    let cells = all_cells.iter().flatten().map(Plan::cells).sum::<usize>();
+    let plans = [all_cells.concat(), turning.concat()].concat();
+    let sagas = plans.len();
     let stage = Stage::new().await;
     let came = all(&stage, plans, "run").await;
     // A saga may be kept from a cell by what strikes others. Then the cell is met by itself, as are those that failed.

@@ -60,6 +60,8 @@ struct Met<'m> {
     at: usize,
     now: Moment<'m>,
     forces: &'m Forces,
+    /// Whether the saga is cancelled as it is struck.
+    turns: bool,
 }
 
 fn passing() -> Verdict {
@@ -109,7 +111,7 @@ impl Run {
     pub(crate) fn meet(&self, now: Moment<'_>, forces: &Forces) -> Verdict {
         let _first = self.saga.set(now.saga.id);
         let at = self.plan.outline.steps.iter().position(|step| *step == now.step).expect("a step");
-        let (mut state, met) = (self.state(), Met { at, now, forces });
+        let (mut state, met) = (self.state(), Met { at, now, forces, turns: self.plan.turns });
         if now.point == Point::AfterEffect {
             state.lift(met);
         }
@@ -228,6 +230,9 @@ impl State {
     /// The force strikes; a cut of the provider is for the next try of `step`, or of any.
     fn strike(&mut self, blow: Blow, step: Option<usize>, met: Met<'_>) -> Verdict {
         self.steps[met.at].struck = true;
+        if met.turns {
+            met.forces.cancel(met.now.saga);
+        }
         match blow.force {
             Force::ProcessKilled => return Verdict::Die,
             Force::DatabaseDropped => met.forces.drop_connections(met.now.saga),
