@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     cells::{Aftermath, Blow, Force, Plan, When},
-    forces::{Forces, away, silent, unheard},
+    forces::{Forces, away, silent, unheard, waiting},
 };
 
 /// What a try is given that takes too long: its effect may be there by then, or not.
@@ -78,8 +78,9 @@ impl Run {
         Self { plan, saga: OnceLock::new(), state: Mutex::new(State { steps, cut: None }) }
     }
 
+    /// Held for as long as a force takes to strike.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        waiting(|| self.state.lock().unwrap())
     }
 
     /// The cells that were not met as they were planned.
