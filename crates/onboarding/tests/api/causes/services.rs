@@ -173,13 +173,18 @@ fn deliver_again<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
     })
 }
 
+/// It rests meanwhile, or it would go on for another platform.
 fn lose_onboarding<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
-    let lost = format!("UPDATE sagas SET subject = 'lost' WHERE subject = '{}'", thing.platform);
+    let lost =
+        format!("UPDATE sagas SET subject = 'lost', paused_at = now() WHERE subject = '{}'", thing.platform);
     Box::pin(async move { scene.sql(Process::Onboarding, &lost).await })
 }
 
 fn find_onboarding<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
-    let found = format!("UPDATE sagas SET subject = '{}' WHERE subject = 'lost'", thing.platform);
+    let found = format!(
+        "UPDATE sagas SET subject = '{}', paused_at = NULL, next_run_at = now() WHERE subject = 'lost'",
+        thing.platform
+    );
     Box::pin(async move {
         scene.sql(Process::Onboarding, &found).await;
         calm(scene, thing).await;
