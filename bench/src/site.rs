@@ -12,6 +12,7 @@ use kit::identity::{Caller, KeyPair, Signer};
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio_postgres::{Client, NoTls};
 
 use crate::{
     process::{Process, free_address},
@@ -35,10 +36,8 @@ pub(crate) struct Site {
 impl Site {
     /// Starts everything, with so many platforms in the registry.
     pub(crate) async fn start(rows: u32) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let folder = folder()?;
         let dir = folder.path().to_owned();
-        // PostgreSQL's user passes through, and so do nginx's workers.
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
         let keys = dir.join("keys");
         let signer = signer(&keys, &["gateway", "registry"])?;
         let cluster = cluster(&dir).await?;
@@ -88,6 +87,13 @@ impl Site {
         self.registry.stop().await?;
         Ok(self.cluster.stop().await?)
     }
+}
+
+/// A folder that PostgreSQL's user passes through, and nginx's workers.
+pub(crate) fn folder() -> Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+    Ok(folder)
 }
 
 /// Keys of all these processes, and what signs as the gateway does.
@@ -148,15 +154,19 @@ pub(crate) async fn cluster(dir: &Path) -> Result<Cluster> {
     Ok(Cluster::start(settings).await?)
 }
 
+/// A connection; it ends with its client.
+pub(crate) async fn connect(url: &SecretString) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url.expose_secret(), NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
 async fn load(superuser: &SecretString, rows: u32) -> Result<()> {
-    let (client, connection) =
-        tokio_postgres::connect(superuser.expose_secret(), tokio_postgres::NoTls).await?;
-    let ends = tokio::spawn(connection);
+    let client = connect(superuser).await?;
     let sql = fs::read_to_string(file("sql/load.sql"))?.replace("$rows", &rows.to_string());
     // One after the other: some may not be in a transaction.
     for statement in sql.split(";\n").filter(|statement| !statement.trim().is_empty()) {
         client.batch_execute(statement).await.with_context(|| statement.to_owned())?;
     }
-    drop(client);
-    Ok(ends.await??)
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The services that an onboarding needs, with a database each.
 
-use std::{collections::HashMap, fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{collections::HashMap, path::PathBuf};
 
 use anyhow::{Context, Result};
 use embedded_postgres::Cluster;
@@ -9,9 +9,8 @@ use provisioning::providers::{
     Clock,
     fake::{FakeProvider, Outcome, Script},
 };
-use secrecy::SecretString;
 use tempfile::TempDir;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use crate::{
     process::{Process, free_address},
@@ -33,9 +32,8 @@ pub(crate) struct System {
 
 impl System {
     pub(super) async fn start() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let folder = site::folder()?;
         let dir = folder.path().to_owned();
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))?;
         let keys = dir.join("keys");
         let signer = site::signer(&keys, &["gateway", "registry", "provisioning", "onboarding"])?;
         let made = dir.join("provider");
@@ -77,11 +75,7 @@ impl System {
 
     /// A connection as superuser to the database of a service.
     pub(super) async fn database(&self, service: &str) -> Result<Client> {
-        use secrecy::ExposeSecret;
-        let url: SecretString = self.cluster.superuser_url(&format!("nno_{service}"));
-        let (client, connection) = tokio_postgres::connect(url.expose_secret(), NoTls).await?;
-        tokio::spawn(connection);
-        Ok(client)
+        site::connect(&self.cluster.superuser_url(&format!("nno_{service}"))).await
     }
 
     /// How many calls the provider let through, and how many it refused.

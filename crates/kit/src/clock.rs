@@ -1,11 +1,16 @@
 //! The time, as the API tells it.
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 
 /// The time now, cut to the milliseconds that the API answers, so that what is stored is what was answered.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
 pub fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(3)
+}
+
+/// A time as sentences have it: RFC 3339 in UTC, to the second.
+pub fn in_words(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// RFC 3339 in UTC with milliseconds: `#[serde(with = "kit::clock::rfc3339")]`, also for an `Option`.

@@ -1,22 +1,17 @@
 //! What a thing waits for that provisioning does: the request for its job, then the job.
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use domain::{
     Result,
     explain::{Explanation, Link},
 };
 use kit::{
     Ctx,
+    clock::in_words as at,
     outbox::{self, Undelivered},
 };
 use uuid::Uuid;
 
 use crate::App;
-
-/// A time as sentences have it.
-pub(crate) fn at(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
 
 /// What there is to say of the job that was asked for under this subject of the outbox; nothing when it is done.
 pub(crate) async fn job(app: &App, ctx: &Ctx, subject: &str, id: Uuid) -> Result<Option<Explanation>> {

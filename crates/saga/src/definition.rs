@@ -115,6 +115,12 @@ pub struct Definition<A> {
 }
 
 impl<A> Definition<A> {
+    /// Its outline.
+    pub fn outline(&self) -> Outline {
+        let steps = self.steps.iter().map(|step| step.name()).collect();
+        Outline { kind: self.kind, version: self.version, steps, on_failure: self.on_failure }
+    }
+
     /// Whether step `at` needs the step `other`, be it by another.
     pub(crate) fn needs(&self, at: usize, other: usize) -> bool {
         let Some(step) = self.steps.get(at).filter(|_| other < at) else { return false };
@@ -149,14 +155,6 @@ pub struct Outline {
     pub version: i32,
     pub steps: Vec<&'static str>,
     pub on_failure: OnFailure,
-}
-
-impl<A> Definition<A> {
-    /// Its outline.
-    pub fn outline(&self) -> Outline {
-        let steps = self.steps.iter().map(|step| step.name()).collect();
-        Outline { kind: self.kind, version: self.version, steps, on_failure: self.on_failure }
-    }
 }
 
 /// What a step knows.

@@ -215,7 +215,8 @@ impl<A: Send + Sync + 'static> Drive<A> {
         steps: &[usize],
         tries: &mut Tries<'d>,
     ) -> Result<Option<Ended>> {
-        let before = self.steps.clone();
+        let row = |at: &usize| Some((*at, self.steps.get(*at)?.clone()));
+        let before: Vec<_> = steps.iter().filter_map(row).collect();
         for at in steps {
             if self.dies(definition, *at, self.way, Point::BeforeIntent, None) {
                 return Ok(Some(Ended::Died));
@@ -231,7 +232,9 @@ impl<A: Send + Sync + 'static> Drive<A> {
         self.fresh = false;
         if self.is_to_rest() {
             // So someone asked meanwhile. Nothing was done of it yet.
-            self.steps = before;
+            for (at, row) in before {
+                self.steps.get_mut(at).into_iter().for_each(|now| now.clone_from(&row));
+            }
             self.changed.extend(steps);
             return Ok(None);
         }
@@ -354,7 +357,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
             subject: self.saga.subject.clone(),
             flow: self.saga.flow.clone(),
             ctx,
-            attempt: if self.way == Way::Back { row.undo_attempts } else { row.attempts },
+            attempt: row.attempts(self.way),
             error: self.saga.error.clone(),
             step: step.name(),
             tries: row.tries(),

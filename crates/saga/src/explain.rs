@@ -1,8 +1,9 @@
 //! What a saga says of why it is not done, in one sentence.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use kit::clock::in_words as at;
 
-use crate::{SagaStatus, StepRow, StepStatus, Told};
+use crate::{SagaStatus, StepRow, StepStatus, Told, outcome::Way};
 
 /// What is due for so long, nobody is going to take up soon.
 const OVERDUE: TimeDelta = TimeDelta::minutes(1);
@@ -20,10 +21,10 @@ impl Told {
                 let since = at(saga.paused_at.unwrap_or(now));
                 format!("a person has it rest since {since}, until a person resumes it")
             }
-            SagaStatus::Undoing => format!("it is being undone ({why}): {}", self.held_up(true, now)),
+            SagaStatus::Undoing => format!("it is being undone ({why}): {}", self.held_up(now)),
             SagaStatus::Pending | SagaStatus::Running => match &saga.undo_asked {
-                Some(why) => format!("it is to be undone ({why}), but first: {}", self.held_up(false, now)),
-                None => self.held_up(false, now),
+                Some(why) => format!("it is to be undone ({why}), but first: {}", self.held_up(now)),
+                None => self.held_up(now),
             },
         }
     }
@@ -35,7 +36,7 @@ impl Told {
             SagaStatus::Stuck => self.steps.iter().find(|step| step.is_given_up()).or_else(|| self.to_undo()),
             SagaStatus::Undoing => self.to_undo(),
             SagaStatus::Pending | SagaStatus::Running => {
-                let held_up = |step: &&StepRow| step.waiting_for.is_some() || step.failures(false) > 0;
+                let held_up = |step: &&StepRow| step.waiting_for.is_some() || step.failures(Way::Forth) > 0;
                 let mut left = self.steps.iter().filter(|step| !step.is_done());
                 left.clone().find(held_up).or_else(|| left.next())
             }
@@ -44,7 +45,7 @@ impl Told {
 
     fn to_undo(&self) -> Option<&StepRow> {
         let mut left = self.steps.iter().rev().filter(|step| step.may_have_effect());
-        left.clone().find(|step| step.failures(true) > 0).or_else(|| left.next())
+        left.clone().find(|step| step.failures(Way::Back) > 0).or_else(|| left.next())
     }
 
     fn stuck(&self) -> String {
@@ -56,10 +57,11 @@ impl Told {
         )
     }
 
-    fn held_up(&self, back: bool, now: DateTime<Utc>) -> String {
+    fn held_up(&self, now: DateTime<Utc>) -> String {
         let saga = &self.saga;
+        let (way, back) = (Way::of(saga), Way::of(saga) == Way::Back);
         let Some(step) = self.step() else { return "its last step is done".to_owned() };
-        let (name, way) = (&step.name, if back { "undoing step" } else { "step" });
+        let (name, what) = (&step.name, if back { "undoing step" } else { "step" });
         let owner = saga.lease_owner.as_deref().unwrap_or("of another");
         let begun = step.status == StepStatus::InProgress || (back && step.undo_attempts > 0);
         let taken_up = || format!("no process has taken it up since {}", at(saga.next_run_at));
@@ -69,20 +71,20 @@ impl Told {
                 format!("the process that ran step {name} is gone since {}; another takes over", at(until))
             }
             (_, Some(waiting), _) => format!("step {name} waits for {waiting}"),
-            (_, None, Some(error)) if step.failures(back) > 0 => {
+            (_, None, Some(error)) if step.failures(way) > 0 => {
                 let again = step.next_attempt_at.map_or_else(
                     || "is being tried again".to_owned(),
                     |time| format!("is tried again at {}", at(time)),
                 );
-                format!("{way} {name} has failed {}, {again}: {error}", times(step.failures(back)))
+                format!("{what} {name} has failed {}, {again}: {error}", times(step.failures(way)))
             }
             (Some(_), ..) if begun => {
                 let since = step.started_at.filter(|_| !back);
                 let since = since.map(|time| format!(" since {}", at(time))).unwrap_or_default();
-                format!("{way} {name} is under way{since}, in the process {owner}")
+                format!("{what} {name} is under way{since}, in the process {owner}")
             }
             (Some(until), ..) => {
-                format!("the process {owner} holds it until {}, and has not begun {way} {name}", at(until))
+                format!("the process {owner} holds it until {}, and has not begun {what} {name}", at(until))
             }
             (None, ..) => taken_up(),
         }
@@ -91,21 +93,16 @@ impl Told {
 
 impl StepRow {
     /// How often it has failed: a try that is under way, or that a retry has forgotten, is not among them.
-    fn failures(&self, back: bool) -> i32 {
-        let tries = if back { self.undo_attempts } else { self.attempts };
+    fn failures(&self, way: Way) -> i32 {
         if self.error.is_none() {
             return 0;
         }
-        tries - i32::from(self.next_attempt_at.is_none())
+        self.attempts(way) - i32::from(self.next_attempt_at.is_none())
     }
 }
 
 fn times(failures: i32) -> String {
     if failures == 1 { "once".to_owned() } else { format!("{failures} times") }
-}
-
-fn at(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]

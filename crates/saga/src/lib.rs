@@ -16,6 +16,7 @@ mod drive;
 mod due;
 mod explain;
 mod follow;
+mod interpose;
 mod lease;
 mod model;
 mod outcome;
@@ -28,8 +29,9 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 pub use definition::{Definition, OnFailure, Outline, Policy, Progress, Step, StepCx};
 pub use follow::Followers;
+pub use interpose::{Interpose, Moment, Point, Tried, Verdict};
 pub use model::{Cause, NewSaga, Saga, SagaStatus, StepRow, StepStatus};
-pub use runner::{Engine, EngineSettings, Interpose, Moment, Point, Tried, Verdict};
+pub use runner::{Engine, EngineSettings};
 pub use store::{
     Filter, ID_TAKEN, Told, ask_undo, by_id, count, discard, insert, insert_steps, page, pause, resume,
     retry, steps_of, tombstone, touch,

@@ -104,13 +104,21 @@ impl StepRow {
         self.attempts - self.outages
     }
 
+    /// How often it was tried to go this way.
+    pub(crate) fn attempts(&self, way: Way) -> i32 {
+        match way {
+            Way::Forth => self.attempts,
+            Way::Back => self.undo_attempts,
+        }
+    }
+
     fn failed(&mut self, error: &Error, way: Way) {
-        let (attempt, outages) = match way {
-            Way::Forth => (self.attempts, &mut self.outages),
-            Way::Back => (self.undo_attempts, &mut self.undo_outages),
+        let outages = match way {
+            Way::Forth => &mut self.outages,
+            Way::Back => &mut self.undo_outages,
         };
         *outages += i32::from(is_outage(error));
-        let (step, context) = (self.name.as_str(), error.log_context());
+        let (step, attempt, context) = (self.name.as_str(), self.attempts(way), error.log_context());
         tracing::warn!(step, ?way, attempt, error = error.message(), context, "step failed");
         self.error = Some(told(error));
         self.waiting_for = None;

@@ -72,8 +72,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<PlatformId>) -> Ht
         .db
         .read(async |c| {
             let c = &*c;
-            tokio::try_join!(platforms::store::live(c, &scope), store::newest(c, &scope))
-                .map(|((), builds)| builds)
+            platforms::store::of_live(c, &scope, store::newest(c, &scope)).await
         })
         .await?;
     Ok(HttpResponse::Ok().json(BuildList { data }))
@@ -95,9 +94,7 @@ pub(crate) async fn latest(
         .db
         .read(async |c| {
             let c = &*c;
-            let found =
-                tokio::try_join!(platforms::store::live(c, &scope), store::latest(c, &scope, environment));
-            found.map(|((), build)| build)
+            platforms::store::of_live(c, &scope, store::latest(c, &scope, environment)).await
         })
         .await?;
     http::read(&request, &build)

@@ -128,8 +128,7 @@ async fn find(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) -> Result<D
     app.db
         .read(async |c| {
             let c = &*c;
-            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
-            found.map(|((), record)| record)
+            platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await
         })
         .await
 }

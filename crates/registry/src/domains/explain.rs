@@ -5,11 +5,14 @@ use domain::{
     explain::{Explanation, Link},
     resource::DomainStatus,
 };
-use kit::{Ctx, clock};
+use kit::{
+    Ctx,
+    clock::{self, in_words as at},
+};
 use uuid::Uuid;
 
 use super::{model::CustomDomain, store};
-use crate::{App, explain::at, platforms};
+use crate::{App, platforms};
 
 /// Over the border to provisioning, which checks it.
 pub(super) async fn of(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) -> Result<Explanation> {
@@ -18,8 +21,7 @@ pub(super) async fn of(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) ->
         .db
         .read(async |c| {
             let c = &*c;
-            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
-            found.map(|((), domain)| domain)
+            platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await
         })
         .await?;
     let link = Link::new("custom_domain", id, domain.status, domain.says());

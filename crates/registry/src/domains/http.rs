@@ -93,7 +93,7 @@ pub(crate) async fn list(
         .read(async |c| {
             let c = &*c;
             let page = store::page(c, &scope, limit, &after);
-            tokio::try_join!(platforms::store::live(c, &scope), page).map(|((), page)| page)
+            platforms::store::of_live(c, &scope, page).await
         })
         .await?;
     Ok(HttpResponse::Ok().json(CustomDomainPage { data: page.items, cursor: page.next }))

@@ -73,11 +73,7 @@ pub(crate) async fn list(
         .db
         .read(async |c| {
             let c = &*c;
-            let found = tokio::try_join!(
-                platforms::store::live(c, &scope),
-                store::page(c, &scope, kind, limit, &after)
-            );
-            found.map(|(_, page)| page)
+            platforms::store::of_live(c, &scope, store::page(c, &scope, kind, limit, &after)).await
         })
         .await?;
     Ok(HttpResponse::Ok().json(Paged::from(page)))
@@ -113,8 +109,7 @@ pub(crate) async fn get(
         .db
         .read(async |c| {
             let c = &*c;
-            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
-            found.map(|(_, entity)| entity)
+            platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await
         })
         .await?;
     http::read(&request, &entity)

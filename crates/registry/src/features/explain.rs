@@ -5,13 +5,10 @@ use domain::{
     explain::{Explanation, Link},
     feature::FeatureStatus,
 };
-use kit::Ctx;
+use kit::{Ctx, clock::in_words as at};
 
 use super::{model::Activation, ops::subject};
-use crate::{
-    App,
-    explain::{self, at},
-};
+use crate::{App, explain};
 
 /// Over the border to provisioning, whose job brings it to what is wanted.
 pub(super) async fn of(app: &App, ctx: &Ctx, activation: Activation) -> Result<Explanation> {

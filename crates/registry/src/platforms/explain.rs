@@ -5,14 +5,11 @@ use domain::{
     explain::{Explanation, Link},
     platform::PlatformStatus,
 };
-use kit::Ctx;
+use kit::{Ctx, clock::in_words as at};
 use uuid::Uuid;
 
 use super::{lifecycle, model::Platform, store};
-use crate::{
-    App,
-    explain::{self, at},
-};
+use crate::{App, explain};
 
 /// Over the borders to onboarding, which makes a platform, and to provisioning, which takes one down.
 pub(super) async fn of(app: &App, ctx: &Ctx, id: &PlatformId, deleted: bool) -> Result<Explanation> {

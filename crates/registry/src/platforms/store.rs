@@ -32,6 +32,15 @@ pub(crate) async fn get(c: &mut Conn, scope: &PlatformScope, deleted: bool) -> R
         .ok_or_else(|| Error::not_found("platform", scope.id()))
 }
 
+/// What belongs to a platform that is not deleted: one round trip.
+pub(crate) async fn of_live<T>(
+    c: &Conn,
+    scope: &PlatformScope,
+    found: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::try_join!(live(c, scope), found).map(|((), found)| found)
+}
+
 /// Finds out whether a platform exists and is not deleted. Sent together with the statement whose answer depends on
 /// it, it costs no round trip.
 pub(crate) async fn live(mut c: &Conn, scope: &PlatformScope) -> Result<()> {

@@ -184,8 +184,7 @@ pub(crate) async fn get(
         .db
         .read(async |c| {
             let c = &*c;
-            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
-            found.map(|((), resource)| resource)
+            platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await
         })
         .await?;
     http::read(&request, &resource)

@@ -129,7 +129,7 @@ pub(crate) async fn list(
         .read(async |c| {
             let c = &*c;
             let page = store::page(c, &scope, tenant, limit, &after);
-            tokio::try_join!(platforms::store::live(c, &scope), page).map(|(_, page)| page)
+            platforms::store::of_live(c, &scope, page).await
         })
         .await?;
     Ok(HttpResponse::Ok().json(StackPage { data: page.items, cursor: page.next }))

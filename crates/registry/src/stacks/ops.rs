@@ -52,7 +52,7 @@ pub(crate) async fn ensure(
         .read(async |c| {
             let c = &*c;
             let stack = store::by_name(c, &scope, &new.tenant_id, &new.name);
-            tokio::try_join!(platforms::store::live(c, &scope), stack).map(|(_, stack)| stack)
+            platforms::store::of_live(c, &scope, stack).await
         })
         .await?;
     if let Some(stack) = found {

@@ -63,7 +63,7 @@ pub(super) async fn any(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Re
 
 /// A stack that is not deleted, of a platform that is not either: one round trip.
 pub(super) async fn of_live(c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
-    tokio::try_join!(platforms::store::live(c, scope), get(c, scope, id)).map(|((), stack)| stack)
+    platforms::store::of_live(c, scope, get(c, scope, id)).await
 }
 
 /// A stack, deleted or not, held until the transaction ends, also against whoever [`hold`]s it.

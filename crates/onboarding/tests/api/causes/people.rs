@@ -158,12 +158,16 @@ fn set_job<'s>(scene: &'s Scene, thing: &Thing, set: &str) -> Later<'s, ()> {
     Box::pin(async move { scene.sql(Process::Provisioning, &sql).await })
 }
 
-fn hold<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+/// The same of a job that nobody has at that moment.
+fn set_resting_job<'s>(scene: &'s mut Scene, thing: &'s Thing, set: &'static str) -> Later<'s, ()> {
     Box::pin(async move {
         rest(scene, thing).await;
-        let set = "paused_at = NULL, lease_owner = 'elsewhere', lease_until = now() + interval '1 hour'";
-        set_job(scene, thing, set).await;
+        set_job(scene, thing, &format!("paused_at = NULL, {set}")).await;
     })
+}
+
+fn hold<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+    set_resting_job(scene, thing, "lease_owner = 'elsewhere', lease_until = now() + interval '1 hour'")
 }
 
 fn let_go<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
@@ -171,18 +175,12 @@ fn let_go<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
 }
 
 fn of_another_version<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
-    Box::pin(async move {
-        rest(scene, thing).await;
-        set_job(scene, thing, "paused_at = NULL, version = version + 100").await;
-    })
+    set_resting_job(scene, thing, "version = version + 100")
 }
 
 fn gone<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
-    Box::pin(async move {
-        rest(scene, thing).await;
-        let set = "paused_at = NULL, lease_owner = 'elsewhere', lease_until = now(), version = version + 100";
-        set_job(scene, thing, set).await;
-    })
+    let set = "lease_owner = 'elsewhere', lease_until = now(), version = version + 100";
+    set_resting_job(scene, thing, set)
 }
 
 fn of_this_version<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
