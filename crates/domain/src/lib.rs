@@ -9,6 +9,7 @@ mod text;
 
 mod transition;
 
+pub mod access;
 pub mod build;
 pub mod entity;
 pub mod error;
@@ -29,6 +30,7 @@ pub mod template;
 pub mod time;
 
 pub use self::semver::Version;
+pub use access::{Grant, Reach, Role};
 pub use error::{Error, Fault, Kind, Result};
 pub use id::{EntityId, PlatformId, StackId};
 pub use name::{HostName, HttpUrl, Name, ResourceName, SecretName, Slug};

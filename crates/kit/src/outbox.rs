@@ -101,7 +101,7 @@ impl Relay {
         Probe::told("outbox", move || {
             let relay = relay.clone();
             Box::pin(async move {
-                match relay.db.read(async |c| late(c).await).await {
+                match relay.db.own_read(async |c| late(c).await).await {
                     Ok(None) => Ok(()),
                     Ok(Some(late)) => Err(late.to_string()),
                     Err(error) => Err(error.message().to_owned()),
@@ -115,7 +115,7 @@ impl Relay {
     /// # Errors
     /// Those of the database; a failed delivery is none.
     pub async fn turn(&self) -> Result<usize> {
-        let due = take(&mut *self.db.conn().await?).await?;
+        let due = take(&mut **self.db.own_conn().await?).await?;
         let tried = due.len();
         // Different subjects do not wait for each other.
         futures_util::future::try_join_all(due.into_iter().map(|event| self.hand_over(event))).await?;
@@ -139,7 +139,7 @@ impl Relay {
             let outcome = if result.is_ok() { "delivered" } else { "failed" };
             let lag = (clock::now() - event.time).to_std().unwrap_or_default();
             telemetry::measure("nno.outbox.lag", &[KeyValue::new("outcome", outcome)], lag);
-            let mut connection = self.db.conn().await?;
+            let mut connection = self.db.own_conn().await?;
             match result {
                 Ok(()) => delivered(&mut connection, event.seq).await,
                 Err(error) => {
@@ -193,7 +193,7 @@ impl std::fmt::Display for Late {
     }
 }
 
-async fn late(connection: &mut AsyncPgConnection) -> Result<Option<Late>> {
+async fn late(mut connection: &AsyncPgConnection) -> Result<Option<Late>> {
     let late: Late = sql_query(
         "SELECT count(*) AS count, min(time) AS oldest, (array_agg(last_error ORDER BY time))[1] AS error \
          FROM (SELECT time, last_error FROM outbox WHERE destination IS NOT NULL AND delivered_at IS NULL \
@@ -201,7 +201,7 @@ async fn late(connection: &mut AsyncPgConnection) -> Result<Option<Late>> {
     )
     .bind::<t::Timestamptz, _>(clock::now() - LATE)
     .bind::<t::BigInt, _>(MOST_COUNTED)
-    .get_result(connection)
+    .get_result(&mut connection)
     .await?;
     Ok(Some(late).filter(|late| late.count > 0))
 }
@@ -248,7 +248,7 @@ pub struct Undelivered {
 /// # Errors
 /// Those of the database.
 pub async fn undelivered(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     subject: &str,
     id: Uuid,
 ) -> Result<Option<Undelivered>> {
@@ -261,7 +261,7 @@ pub async fn undelivered(
     )
     .bind::<t::Text, _>(subject)
     .bind::<t::Uuid, _>(id)
-    .get_result(connection)
+    .get_result(&mut connection)
     .await;
     Ok(found.optional()?)
 }

@@ -126,7 +126,7 @@ impl Parts {
         };
         let mut connection = parts
             .background
-            .conn()
+            .own_conn()
             .await
             .map_err(|error| anyhow::anyhow!("{}: {}", error.message(), error.log_context()))?;
         migrate::check(&mut connection, &S::migrations()).await?;
@@ -177,7 +177,7 @@ impl Parts {
         Probe::needed("database", move || {
             let db = db.clone();
             Box::pin(async move {
-                let mut connection = db.conn().await.map_err(|error| error.message().to_owned())?;
+                let mut connection = db.own_conn().await.map_err(|error| error.message().to_owned())?;
                 // The cause is in the log; a probe's answer is public.
                 migrate::check(&mut connection, &migrations()).await.map_err(|error| {
                     tracing::warn!(%error, "not ready");

@@ -65,7 +65,7 @@ pub fn housekeeping(shutdown: &Shutdown, db: Db) {
     run(shutdown, "housekeeping", SWEEP_EVERY, Arc::default(), move || {
         let db = db.clone();
         async move {
-            let mut connection = db.conn().await?;
+            let mut connection = db.own_conn().await?;
             let keys = db::sweep_idempotency_keys(&mut connection).await?;
             let events = crate::outbox::sweep(&mut connection).await?;
             Ok(keys + events > 0)

@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use diesel_async::pooled_connection::deadpool::Object;
 use domain::{Error, Result};
 use kit::{
     Db,
-    db::{Conn, Read},
+    db::{Conn, Lease, Read},
 };
 
 /// How often a statement is sent when the database does not take it.
@@ -18,12 +17,12 @@ const SENDS: u32 = 7;
 const SEND_AGAIN: Duration = Duration::from_millis(20);
 
 /// Ends a connection that is not given back.
-struct Lent(Option<Object<Conn>>);
+struct Lent(Option<Lease>);
 
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
-            drop(Object::take(connection));
+            drop(Lease::take(connection));
         }
     }
 }
@@ -34,10 +33,10 @@ impl Drop for Lent {
 /// Those of `statement`; [`domain::Kind::ServiceUnavailable`] when there is no connection, or no answer in time.
 pub(crate) async fn ask<T, F>(db: &Db, patience: Duration, statement: F) -> Result<T>
 where
-    F: for<'r> Read<'r, T> + AsyncFn(&mut Conn) -> Result<T> + Send + Sync,
+    F: for<'r> Read<'r, T> + AsyncFn(&Conn) -> Result<T> + Send + Sync,
 {
     let mut lent = Lent(None);
-    let connection = lent.0.insert(db.conn().await?);
+    let connection = lent.0.insert(db.own_conn().await?);
     let answer = tokio::time::timeout(patience, statement(connection)).await;
     let answer = answer.map_err(|late| Error::unavailable("The database", late))?;
     drop(lent.0.take());

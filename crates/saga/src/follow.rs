@@ -73,7 +73,7 @@ impl Followers {
                 }
                 continue;
             }
-            match db.read(async |c| store::revisions(c, &ids).await).await {
+            match db.own_read(async |c| store::revisions(c, &ids).await).await {
                 Ok(revisions) => self.tell(&revisions),
                 Err(error) => {
                     tracing::debug!(context = error.log_context(), "cannot look at what is followed")

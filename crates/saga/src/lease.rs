@@ -30,7 +30,7 @@ macro_rules! due {
 /// flows after `after` come first, in their order; of each the longest due, and a second of one only after the first of
 /// all others.
 pub(crate) async fn claim(
-    c: &mut Conn,
+    mut c: &Conn,
     owner: &str,
     lease: Duration,
     known: &[String],
@@ -58,7 +58,7 @@ pub(crate) async fn claim(
     .bind::<t::Array<t::Text>, _>(known)
     .bind::<t::BigInt, _>(i64::try_from(most).unwrap_or(i64::MAX))
     .bind::<t::Text, _>(after)
-    .load(c)
+    .load(&mut c)
     .await?;
     claimed.sort_by(|one, other| (&one.flow, one.next_run_at).cmp(&(&other.flow, other.next_run_at)));
     Ok(claimed)
@@ -76,14 +76,14 @@ pub(crate) struct Unknown {
 }
 
 /// Counts what [`claim`] passes by.
-pub(crate) async fn unknown(c: &mut Conn, known: &[String]) -> Result<Vec<Unknown>> {
+pub(crate) async fn unknown(mut c: &Conn, known: &[String]) -> Result<Vec<Unknown>> {
     Ok(sql_query(
         "SELECT kind, version, count(*) AS count FROM sagas \
          WHERE status IN ('pending', 'running', 'undoing') AND paused_at IS NULL AND next_run_at <= now() \
          AND kind || '/' || version <> ALL ($1) GROUP BY kind, version",
     )
     .bind::<t::Array<t::Text>, _>(known)
-    .load(c)
+    .load(&mut c)
     .await?)
 }
 
@@ -99,7 +99,7 @@ pub(crate) struct Extended {
 }
 
 /// Holds a saga for longer, unless its row is locked: waiting for that would keep a connection from all others.
-pub(crate) async fn extend(c: &mut Conn, id: Uuid, fence: i64, lease: Duration) -> Result<Extended> {
+pub(crate) async fn extend(mut c: &Conn, id: Uuid, fence: i64, lease: Duration) -> Result<Extended> {
     let extended = sql_query(
         "WITH free AS (SELECT id FROM sagas WHERE id = $1 AND fence = $2 FOR NO KEY UPDATE SKIP LOCKED), \
          longer AS (UPDATE sagas SET lease_until = now() + $3 * interval '1 millisecond' \
@@ -109,13 +109,13 @@ pub(crate) async fn extend(c: &mut Conn, id: Uuid, fence: i64, lease: Duration) 
     .bind::<t::Uuid, _>(id)
     .bind::<t::BigInt, _>(fence)
     .bind::<t::BigInt, _>(millis(lease))
-    .get_result(c)
+    .get_result(&mut c)
     .await?;
     Ok(extended)
 }
 
 /// Lets go of a saga as it stands in its row; it is due after `pause`.
-pub(crate) async fn release(c: &mut Conn, id: Uuid, fence: i64, pause: Duration) -> Result<()> {
+pub(crate) async fn release(mut c: &Conn, id: Uuid, fence: i64, pause: Duration) -> Result<()> {
     sql_query(
         "UPDATE sagas SET lease_until = NULL, lease_owner = NULL, fence = fence + 1, \
              next_run_at = now() + $3 * interval '1 millisecond' WHERE id = $1 AND fence = $2",
@@ -123,7 +123,7 @@ pub(crate) async fn release(c: &mut Conn, id: Uuid, fence: i64, pause: Duration)
     .bind::<t::Uuid, _>(id)
     .bind::<t::BigInt, _>(fence)
     .bind::<t::BigInt, _>(millis(pause))
-    .execute(c)
+    .execute(&mut c)
     .await?;
     Ok(())
 }
@@ -151,7 +151,7 @@ pub(crate) struct Saved {
 /// # Errors
 /// `None` inside when it was refused: another runner holds the saga by now; or the saga was to be let go of, and
 /// someone has asked for it to be undone, which must not wait and must not be forgotten.
-pub(crate) async fn save(c: &mut Conn, saga: &Saga, steps: &[&StepRow], next: Next) -> Result<Option<Saved>> {
+pub(crate) async fn save(mut c: &Conn, saga: &Saga, steps: &[&StepRow], next: Next) -> Result<Option<Saved>> {
     let pause = match next {
         Next::Hold => None,
         Next::Release(pause) => Some(millis(pause)),
@@ -201,7 +201,7 @@ pub(crate) async fn save(c: &mut Conn, saga: &Saga, steps: &[&StepRow], next: Ne
     .bind::<t::Array<t::Nullable<t::Timestamptz>>, _>(column(steps, |step| step.next_attempt_at))
     .bind::<t::Array<t::Integer>, _>(column(steps, |step| step.outages))
     .bind::<t::Array<t::Integer>, _>(column(steps, |step| step.undo_outages))
-    .get_result(c)
+    .get_result(&mut c)
     .await
     .optional()?;
     Ok(saved)
@@ -220,10 +220,10 @@ fn millis(time: Duration) -> i64 {
 ///
 /// # Errors
 /// Those of the database.
-pub(crate) async fn end_all(c: &mut Conn) -> Result<usize> {
+pub(crate) async fn end_all(mut c: &Conn) -> Result<usize> {
     let ended = sql_query(
         "UPDATE sagas SET lease_until = NULL, lease_owner = NULL, fence = fence + 1 \
          WHERE status IN ('pending', 'running', 'undoing') AND lease_until IS NOT NULL",
     );
-    Ok(ended.execute(c).await?)
+    Ok(ended.execute(&mut c).await?)
 }

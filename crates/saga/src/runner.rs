@@ -85,7 +85,7 @@ impl<A> Inner<A> {
     /// Runs a statement, which is given up when a lease could have run out meanwhile.
     pub(crate) async fn ask<T, F>(&self, statement: F) -> Result<T>
     where
-        F: for<'r> Read<'r, T> + AsyncFn(&mut Conn) -> Result<T> + Send + Sync,
+        F: for<'r> Read<'r, T> + AsyncFn(&Conn) -> Result<T> + Send + Sync,
     {
         connection::ask(&self.db, self.settings.lease.max(SHORTEST_ANSWER), statement).await
     }

@@ -59,12 +59,12 @@ pub async fn by_id(c: &Conn, thing: &str, id: Uuid) -> Result<Told> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn steps_of(c: &mut Conn, ids: &[Uuid]) -> Result<Vec<StepRow>> {
+pub async fn steps_of(mut c: &Conn, ids: &[Uuid]) -> Result<Vec<StepRow>> {
     Ok(saga_steps::table
         .filter(saga_steps::saga_id.eq_any(ids))
         .order((saga_steps::saga_id, saga_steps::position))
         .select(StepRow::as_select())
-        .load(c)
+        .load(&mut c)
         .await?)
 }
 
@@ -91,7 +91,7 @@ impl Filter<'_> {
 /// # Errors
 /// Those of the database.
 pub async fn page(
-    c: &mut Conn,
+    mut c: &Conn,
     _: &Scope,
     filter: &Filter<'_>,
     limit: Limit,
@@ -125,7 +125,7 @@ pub async fn page(
         .bind::<t::Nullable<t::Text>, _>(filter.subject)
         .bind::<t::Array<t::Text>, _>(statuses)
         .bind::<t::Array<t::Text>, _>(causes)
-        .load(c)
+        .load(&mut c)
         .await?)
 }
 
@@ -157,7 +157,7 @@ pub async fn count(c: &Conn, _: &Scope, filter: &Filter<'_>) -> Result<Total> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn ask_undo(c: &mut Conn, id: Uuid, why: &str) -> Result<bool> {
+pub async fn ask_undo(mut c: &Conn, id: Uuid, why: &str) -> Result<bool> {
     // One that is being undone already keeps its pauses.
     let asked = sql_query(
         "UPDATE sagas SET undo_asked = coalesce(undo_asked, $2), updated_at = $3, finished_at = NULL, \
@@ -171,7 +171,7 @@ pub async fn ask_undo(c: &mut Conn, id: Uuid, why: &str) -> Result<bool> {
     .bind::<t::Uuid, _>(id)
     .bind::<t::Text, _>(storable(why))
     .bind::<t::Timestamptz, _>(clock::now())
-    .execute(c)
+    .execute(&mut c)
     .await?;
     Ok(asked > 0)
 }
@@ -181,7 +181,7 @@ pub async fn ask_undo(c: &mut Conn, id: Uuid, why: &str) -> Result<bool> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn retry(c: &mut Conn, id: Uuid) -> Result<bool> {
+pub async fn retry(mut c: &Conn, id: Uuid) -> Result<bool> {
     // A failed step of a saga that goes on is tried anew; of one that goes back, it is still to be undone.
     let again = sql_query(
         "WITH again AS (UPDATE sagas SET status = CASE WHEN cause IS NULL THEN 'running' ELSE 'undoing' END, \
@@ -196,7 +196,7 @@ pub async fn retry(c: &mut Conn, id: Uuid) -> Result<bool> {
     )
     .bind::<t::Uuid, _>(id)
     .bind::<t::Timestamptz, _>(clock::now())
-    .get_result::<Count>(c)
+    .get_result::<Count>(&mut c)
     .await?;
     Ok(again.n > 0)
 }
@@ -211,12 +211,13 @@ struct Count {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn pause(c: &mut Conn, id: Uuid) -> Result<bool> {
+pub async fn pause(mut c: &Conn, id: Uuid) -> Result<bool> {
     let paused = sql_query(
         "UPDATE sagas SET paused_at = $2, updated_at = $2, revision = revision + 1 \
          WHERE id = $1 AND paused_at IS NULL AND status IN ('pending', 'running', 'undoing')",
     );
-    let paused = paused.bind::<t::Uuid, _>(id).bind::<t::Timestamptz, _>(clock::now()).execute(c).await?;
+    let paused =
+        paused.bind::<t::Uuid, _>(id).bind::<t::Timestamptz, _>(clock::now()).execute(&mut c).await?;
     Ok(paused > 0)
 }
 
@@ -225,12 +226,13 @@ pub async fn pause(c: &mut Conn, id: Uuid) -> Result<bool> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn resume(c: &mut Conn, id: Uuid) -> Result<bool> {
+pub async fn resume(mut c: &Conn, id: Uuid) -> Result<bool> {
     let resumed = sql_query(
         "UPDATE sagas SET paused_at = NULL, next_run_at = now(), updated_at = $2, revision = revision + 1 \
          WHERE id = $1 AND paused_at IS NOT NULL",
     );
-    let resumed = resumed.bind::<t::Uuid, _>(id).bind::<t::Timestamptz, _>(clock::now()).execute(c).await?;
+    let resumed =
+        resumed.bind::<t::Uuid, _>(id).bind::<t::Timestamptz, _>(clock::now()).execute(&mut c).await?;
     Ok(resumed > 0)
 }
 
@@ -238,7 +240,7 @@ pub async fn resume(c: &mut Conn, id: Uuid) -> Result<bool> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn discard(c: &mut Conn, id: Uuid, why: &str) -> Result<bool> {
+pub async fn discard(mut c: &Conn, id: Uuid, why: &str) -> Result<bool> {
     let discarded = sql_query(
         "UPDATE sagas SET status = 'undone', cause = 'discarded', error = concat_ws('; it was stuck: ', $2, error), \
              updated_at = $3, finished_at = $3, revision = revision + 1 \
@@ -247,7 +249,7 @@ pub async fn discard(c: &mut Conn, id: Uuid, why: &str) -> Result<bool> {
     .bind::<t::Uuid, _>(id)
     .bind::<t::Text, _>(storable(why))
     .bind::<t::Timestamptz, _>(clock::now())
-    .execute(c)
+    .execute(&mut c)
     .await?;
     Ok(discarded > 0)
 }
@@ -258,8 +260,8 @@ pub fn touch(id: Uuid) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 
 }
 
 /// Which of these sagas there are, and what each has come to.
-pub(crate) async fn revisions(c: &mut Conn, ids: &[Uuid]) -> Result<Vec<(Uuid, i64)>> {
-    Ok(sagas::table.filter(sagas::id.eq_any(ids)).select((sagas::id, sagas::revision)).load(c).await?)
+pub(crate) async fn revisions(mut c: &Conn, ids: &[Uuid]) -> Result<Vec<(Uuid, i64)>> {
+    Ok(sagas::table.filter(sagas::id.eq_any(ids)).select((sagas::id, sagas::revision)).load(&mut c).await?)
 }
 
 /// Keeps the id of a saga that is never to begin: a request for it that comes late meets [`ID_TAKEN`] and finds it
@@ -269,7 +271,7 @@ pub(crate) async fn revisions(c: &mut Conn, ids: &[Uuid]) -> Result<Vec<(Uuid, i
 /// # Errors
 /// Those of the database.
 pub async fn tombstone(
-    c: &mut Conn,
+    mut c: &Conn,
     ctx: &Ctx,
     id: Uuid,
     kind: &str,
@@ -287,7 +289,7 @@ pub async fn tombstone(
     .bind::<t::Text, _>(storable(why))
     .bind::<t::Timestamptz, _>(clock::now())
     .bind::<t::Text, _>(&*ctx.request_id)
-    .execute(c)
+    .execute(&mut c)
     .await?;
     Ok(kept > 0)
 }

@@ -39,7 +39,7 @@ impl StackRegistry for Methods {
         request: Request<GetTemplateRequest>,
     ) -> Result<Response<GetTemplateResponse>, Status> {
         let asked = &request.get_ref().template;
-        let found = self.0.db.read(async |c| by_id_or_name(c, asked).await).await;
+        let found = self.0.db.own_read(async |c| by_id_or_name(c, asked).await).await;
         found.map(|detail| Response::new(detail.into())).map_err(|error| to_status(&error))
     }
 
@@ -48,7 +48,7 @@ impl StackRegistry for Methods {
         request: Request<GetVersionRequest>,
     ) -> Result<Response<GetVersionResponse>, Status> {
         let GetVersionRequest { name, version } = request.get_ref();
-        let found = self.0.db.read(async |c| by_name_and_version(c, name, version).await).await;
+        let found = self.0.db.own_read(async |c| by_name_and_version(c, name, version).await).await;
         found
             .map(|version| Response::new(GetVersionResponse { version: Some(version.into()) }))
             .map_err(|error| to_status(&error))
@@ -56,7 +56,7 @@ impl StackRegistry for Methods {
 }
 
 /// A name may look like an id, so an id is looked for first: it is what machines ask by.
-async fn by_id_or_name(c: &mut Conn, asked: &str) -> Result<TemplateDetail> {
+async fn by_id_or_name(c: &Conn, asked: &str) -> Result<TemplateDetail> {
     let named = match Uuid::parse_str(asked) {
         Ok(id) => templates::store::name_of(c, id).await?,
         Err(_not_an_id) => None,
@@ -67,7 +67,7 @@ async fn by_id_or_name(c: &mut Conn, asked: &str) -> Result<TemplateDetail> {
         .await
 }
 
-async fn by_name_and_version(c: &mut Conn, name: &str, version: &str) -> Result<StackVersion> {
+async fn by_name_and_version(c: &Conn, name: &str, version: &str) -> Result<StackVersion> {
     let none = |why: String| Error::not_found("stack version", format_args!("{name}@{version}")).context(why);
     let (name, version) = (Slug::parse(name).map_err(none)?, Version::parse(version).map_err(none)?);
     versions::store::get(c, &name, &version).await

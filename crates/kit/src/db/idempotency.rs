@@ -29,7 +29,7 @@ struct Stored {
 /// # Errors
 /// [`Kind::IdempotencyMismatch`] when the key was used for another request.
 pub(super) async fn replay<T: DeserializeOwned>(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     caller: &str,
     asked: &Idempotency,
 ) -> Result<Option<T>> {
@@ -38,7 +38,7 @@ pub(super) async fn replay<T: DeserializeOwned>(
     )
     .bind::<sql_types::Text, _>(caller)
     .bind::<sql_types::Text, _>(&asked.key)
-    .get_result::<Stored>(connection)
+    .get_result::<Stored>(&mut connection)
     .await
     .optional()?;
     let Some(stored) = stored else { return Ok(None) };
@@ -53,12 +53,12 @@ pub(super) async fn replay<T: DeserializeOwned>(
     serde_json::from_value(stored.answer).map(Some).map_err(Error::internal)
 }
 
-async fn forget(connection: &mut AsyncPgConnection, caller: &str, asked: &Idempotency) -> Result<()> {
+async fn forget(mut connection: &AsyncPgConnection, caller: &str, asked: &Idempotency) -> Result<()> {
     sql_query("DELETE FROM idempotency_keys WHERE caller = $1 AND key = $2 AND created_at < $3")
         .bind::<sql_types::Text, _>(caller)
         .bind::<sql_types::Text, _>(&asked.key)
         .bind::<sql_types::Timestamptz, _>(clock::now() - KEPT)
-        .execute(connection)
+        .execute(&mut connection)
         .await?;
     Ok(())
 }

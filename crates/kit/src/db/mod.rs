@@ -6,6 +6,7 @@ pub mod migrate;
 mod pool;
 mod record;
 mod recount;
+mod sighted;
 mod total;
 mod tx;
 
@@ -15,6 +16,7 @@ pub use migrate::Migrations;
 pub use pool::{Database, DatabaseSettings, Db};
 pub use record::{Audit, Effect, NoEffect, Record, audit_counter, counter_total, tables};
 pub use recount::{Drift, Recount, Tally};
+pub use sighted::Lease;
 pub use total::total;
 pub use tx::{Done, Read, Tx, Work};
 

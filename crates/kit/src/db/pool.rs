@@ -2,19 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
+use deadpool::managed::Pool;
 use diesel_async::{
     AsyncPgConnection,
-    pooled_connection::{
-        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Object, Pool},
-    },
+    pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod},
 };
 use domain::{Error, Result};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use utoipa::ToSchema;
 
-use crate::config::Secret;
+use super::sighted::{Lease, Manager};
+use crate::{Caller, config::Secret, identity::Sight};
 
 /// The database of a service.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -59,8 +58,10 @@ pub struct Database {
 /// A pool of connections. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
-    pool: Pool<AsyncPgConnection>,
+    pool: Pool<Manager>,
     service: Arc<str>,
+    /// What the service itself sees: all.
+    own_sight: Arc<Sight>,
     wake: Arc<Notify>,
 }
 
@@ -99,13 +100,14 @@ impl Database {
         manager.recycling_method = RecyclingMethod::Fast;
         let url = with_options(&self.service, &self.settings)?;
         let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, manager);
-        let pool = Pool::builder(manager)
+        let pool = Pool::builder(Manager(manager))
             .max_size(size)
             .wait_timeout(Some(self.settings.acquire_timeout))
             .create_timeout(Some(self.settings.acquire_timeout))
             .runtime(deadpool::Runtime::Tokio1)
             .build()?;
-        Ok(Db { pool, service: Arc::clone(&self.service), wake: Arc::clone(&self.wake) })
+        let own_sight = Arc::clone(Caller::this_service(&self.service).scope.sight());
+        Ok(Db { pool, service: Arc::clone(&self.service), own_sight, wake: Arc::clone(&self.wake) })
     }
 }
 
@@ -113,6 +115,11 @@ impl Db {
     /// The service whose database it is.
     pub fn service(&self) -> &str {
         &self.service
+    }
+
+    /// What the service itself sees.
+    pub(super) fn own_sight(&self) -> &Arc<Sight> {
+        &self.own_sight
     }
 
     /// Tells the relay of this process that there is something to deliver.
@@ -125,11 +132,18 @@ impl Db {
         Arc::clone(&self.wake)
     }
 
-    /// A connection. Never hold one across a call to another service.
+    /// A connection for the service's own work, which sees all rows. Never hold one across a call to another service.
     ///
     /// # Errors
     /// [`domain::Kind::ServiceUnavailable`] when none is to be had in time.
-    pub async fn conn(&self) -> Result<Object<AsyncPgConnection>> {
+    pub async fn own_conn(&self) -> Result<Lease> {
+        let connection = self.lease().await?;
+        connection.tell(&self.own_sight).await?;
+        Ok(connection)
+    }
+
+    /// A connection that sees whatever it was told to see last.
+    pub(super) async fn lease(&self) -> Result<Lease> {
         self.pool.get().await.map_err(|error| Error::unavailable("The database", error))
     }
 }

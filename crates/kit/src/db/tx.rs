@@ -4,13 +4,15 @@
 //! runs as that single statement. It is run again, a few times, when two writers met. A dry run is the same code
 //! rolled back. A request that carries an idempotency key is answered from what its first run stored.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use diesel::result::QueryResult;
-use diesel_async::{
-    AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager, pooled_connection::deadpool::Object,
-};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use domain::{Error, Kind, Result};
+use futures_util::future::try_join;
 use opentelemetry::KeyValue;
 use rand::Rng;
 use serde::{Serialize, de::DeserializeOwned};
@@ -18,13 +20,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     Db, NoEffect, OnConstraint, idempotency,
     record::{Effect, Record, Written},
+    sighted::Lease,
 };
-use crate::{WriteCtx, telemetry};
+use crate::{Ctx, PlatformScope, WriteCtx, identity::Sight, telemetry};
 
 const MAX_RUNS: u32 = 5;
 const KEY_TAKEN: &str = "idempotency_keys_taken";
-
-type Manager = <AsyncPgConnection as AsyncConnection>::TransactionManager;
 
 /// What a transaction left, and how.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ impl<T> Done<T> {
 
 /// A transaction under way.
 pub struct Tx {
-    connection: Object<AsyncPgConnection>,
+    connection: Lease,
     ctx: WriteCtx,
     begun: bool,
     finished: bool,
@@ -68,14 +69,14 @@ where
 }
 
 /// The body of a read: an async closure that may be called again.
-pub trait Read<'r, T>: Fn(&'r mut AsyncPgConnection) -> Self::Fut {
+pub trait Read<'r, T>: Fn(&'r AsyncPgConnection) -> Self::Fut {
     /// What the closure gives.
     type Fut: Future<Output = Result<T>> + Send;
 }
 
 impl<'r, T, F, Fut> Read<'r, T> for F
 where
-    F: Fn(&'r mut AsyncPgConnection) -> Fut,
+    F: Fn(&'r AsyncPgConnection) -> Fut,
     Fut: Future<Output = Result<T>> + Send,
 {
     type Fut = Fut;
@@ -88,10 +89,29 @@ impl Tx {
     /// When the transaction cannot begin.
     pub async fn conn(&mut self) -> Result<&mut AsyncPgConnection> {
         if !self.begun {
-            Manager::begin_transaction(&mut *self.connection).await?;
+            let sight = Arc::clone(self.sight());
+            self.connection.begin(&sight).await?;
             self.begun = true;
         }
         Ok(&mut self.connection)
+    }
+
+    fn sight(&self) -> &Arc<Sight> {
+        self.ctx.ctx.caller.scope.sight()
+    }
+
+    /// Has the statements from here on see a platform whole, where the caller sees but an entity of it: whether a thing
+    /// may be changed can depend on things that are none of the caller's. To be called when it is known that the thing
+    /// itself is theirs.
+    ///
+    /// # Errors
+    /// When the transaction cannot begin.
+    pub async fn see_platform(&mut self, scope: &PlatformScope) -> Result<&mut AsyncPgConnection> {
+        let c = self.conn().await?;
+        if scope.roots().is_some() {
+            c.batch_execute(&format!("SET LOCAL nno.platforms TO '{}'", scope.id())).await?;
+        }
+        Ok(c)
     }
 
     /// The last statement: the change and its record, together. `answer` is what the caller and its repetitions
@@ -111,11 +131,22 @@ impl Tx {
         if self.ctx.dry_run {
             self.conn().await?;
         }
-        let result: QueryResult<usize> = written.execute(&mut *self.connection).await;
+        let result = self.send(written).await;
         result
             .on_constraint(|name| if name == KEY_TAKEN { Some(key_taken()) } else { on_constraint(name) })?;
         self.finished = true;
         Ok(answer)
+    }
+
+    /// Sends the statement, in the transaction if one has begun, else as one by itself.
+    async fn send<E: Effect + 'static>(&mut self, written: Written<E>) -> QueryResult<usize> {
+        if self.begun {
+            return written.execute(&mut **self.connection).await;
+        }
+        let mut connection = &**self.connection;
+        let told = self.connection.tell(self.sight());
+        let ((), rows) = try_join(told, written.execute(&mut connection)).await?;
+        Ok(rows)
     }
 
     async fn commit<T: Serialize>(&mut self, answer: &T) -> Result<()> {
@@ -124,18 +155,17 @@ impl Tx {
         }
         if !self.finished && self.ctx.idempotency.is_some() {
             let written = Written::new(NoEffect, Record::default(), &self.ctx, answer)?;
-            let result: QueryResult<usize> = written.execute(&mut *self.connection).await;
-            result.on_constraint(|name| (name == KEY_TAKEN).then(key_taken))?;
+            self.send(written).await.on_constraint(|name| (name == KEY_TAKEN).then(key_taken))?;
         }
         if self.begun {
-            Manager::commit_transaction(&mut *self.connection).await?;
+            self.connection.commit().await?;
         }
         Ok(())
     }
 
     async fn roll_back(&mut self) -> Result<()> {
         if std::mem::take(&mut self.begun) {
-            Manager::rollback_transaction(&mut *self.connection).await?;
+            self.connection.roll_back().await?;
         }
         Ok(())
     }
@@ -181,7 +211,7 @@ impl Db {
         T: Serialize + DeserializeOwned + Send,
         F: for<'r> Work<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync,
     {
-        let connection = self.conn().await?;
+        let connection = self.lease().await?;
         let mut tx = Tx { connection, ctx: ctx.clone(), begun: false, finished: false, wake: false };
         let result = match work(&mut tx).await {
             Ok(value) => tx.commit(&value).await.map(|()| value),
@@ -198,13 +228,10 @@ impl Db {
                 // A connection that cannot roll back is marked broken and leaves the pool.
                 let _ = tx.roll_back().await;
                 // A repetition meets what its first run did: its error is answered with the first run's answer.
-                if let Some(asked) = ctx.idempotency.as_ref().filter(|_| !error.may_rerun())
-                    && let Some(value) =
-                        idempotency::replay(&mut tx.connection, &ctx.ctx.caller.id, asked).await?
-                {
-                    return Ok(Done { value, replayed: true, dry_run: false });
+                if error.may_rerun() {
+                    return Err(error);
                 }
-                Err(error)
+                stored(&tx.connection, ctx).await?.ok_or(error)
             }
         }
     }
@@ -215,27 +242,54 @@ impl Db {
     /// # Errors
     /// [`Kind::IdempotencyMismatch`] when the key was used for another request.
     pub async fn replay<T: DeserializeOwned>(&self, ctx: &WriteCtx) -> Result<Option<Done<T>>> {
-        let Some(asked) = &ctx.idempotency else { return Ok(None) };
-        let mut connection = self.conn().await?;
-        let found = idempotency::replay(&mut connection, &ctx.ctx.caller.id, asked).await?;
-        Ok(found.map(|value| Done { value, replayed: true, dry_run: false }))
+        if ctx.idempotency.is_none() {
+            return Ok(None);
+        }
+        stored(&self.lease().await?, ctx).await
     }
 
-    /// Runs a read, once more if its connection turns out to be dead.
+    /// Runs a read that sees what the caller may see, once more if its connection turns out to be dead.
     ///
     /// # Errors
     /// Those of `work`.
-    pub async fn read<T, F>(&self, work: F) -> Result<T>
+    pub async fn read<T, F>(&self, ctx: &Ctx, work: F) -> Result<T>
     where
-        F: for<'r> Read<'r, T> + AsyncFn(&mut AsyncPgConnection) -> Result<T> + Send + Sync,
+        F: for<'r> Read<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync,
     {
-        let mut connection = self.conn().await?;
-        match work(&mut connection).await {
-            Err(error) if error.kind() == Kind::ServiceUnavailable => {
-                drop(connection);
-                work(&mut *self.conn().await?).await
-            }
+        self.read_seeing(ctx.caller.scope.sight(), work).await
+    }
+
+    /// Runs a read of the service's own, which sees all rows.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn own_read<T, F>(&self, work: F) -> Result<T>
+    where
+        F: for<'r> Read<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync,
+    {
+        self.read_seeing(self.own_sight(), work).await
+    }
+
+    async fn read_seeing<T, F>(&self, sight: &Arc<Sight>, work: F) -> Result<T>
+    where
+        F: for<'r> Read<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync,
+    {
+        let once = async || {
+            let connection = self.lease().await?;
+            let told = async { Ok(connection.tell(sight).await?) };
+            try_join(told, work(&connection)).await.map(|((), found)| found)
+        };
+        match once().await {
+            Err(error) if error.kind() == Kind::ServiceUnavailable => once().await,
             result => result,
         }
     }
+}
+
+/// The answer that was stored under the request's idempotency key, if there is one.
+async fn stored<T: DeserializeOwned>(connection: &Lease, ctx: &WriteCtx) -> Result<Option<Done<T>>> {
+    let Some(asked) = &ctx.idempotency else { return Ok(None) };
+    let told = async { Ok(connection.tell(ctx.ctx.caller.scope.sight()).await?) };
+    let found = try_join(told, idempotency::replay(connection, &ctx.ctx.caller.id, asked)).await?.1;
+    Ok(found.map(|value| Done { value, replayed: true, dry_run: false }))
 }

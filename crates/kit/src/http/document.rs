@@ -3,6 +3,7 @@
 mod answers;
 mod errors;
 mod parameters;
+mod security;
 
 use actix_web::App;
 use utoipa::openapi::{Components, Content, OpenApi, PathItem, RefOr, Required, Schema, path::Operation};
@@ -46,10 +47,12 @@ pub fn document(routes: Routes, base: OpenApi) -> OpenApi {
             answers::describe(operation, shape);
             errors::add(operation, shape);
             require_body(components, operation);
+            security::add(operation);
         }
     }
     parameters::add_components(components);
     errors::add_components(components);
+    security::add_components(components);
     document
 }
 

@@ -16,8 +16,13 @@ use futures_util::{StreamExt, future::LocalBoxFuture};
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{HttpError, HttpSettings, request_id};
-use crate::{Ctx, WriteCtx, check, context::Idempotency, identity::Verifier, telemetry};
+use super::{HttpError, HttpSettings, operations::Operations, request_id};
+use crate::{
+    Ctx, WriteCtx, check,
+    context::Idempotency,
+    identity::{ActorType, Verifier},
+    telemetry,
+};
 
 impl FromRequest for Ctx {
     type Error = HttpError;
@@ -30,9 +35,16 @@ impl FromRequest for Ctx {
 
 fn ctx(request: &HttpRequest) -> Result<Ctx> {
     let verifier = request.app_data::<web::Data<Verifier>>().ok_or_else(|| Error::internal("no verifier"))?;
+    let operations =
+        request.app_data::<web::Data<Operations>>().ok_or_else(|| Error::internal("no operations"))?;
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let caller = verifier.verify(authorization)?;
+    // Services have gRPC, where each method says which of them may call it.
+    if caller.actor_type == ActorType::Service {
+        return Err(Error::new(Kind::Forbidden, "Services call each other over gRPC"));
+    }
     Ok(Ctx {
-        caller: verifier.verify(authorization)?,
+        caller: caller.doing(operations.asked(request)?)?,
         request_id: request_id(request),
         traceparent: telemetry::traceparent().map(Arc::from),
     })

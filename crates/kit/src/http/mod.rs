@@ -7,6 +7,7 @@ pub mod etag;
 pub mod events;
 mod extract;
 mod health;
+mod operations;
 mod paths;
 mod server;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_actix_web::AppExt;
 
-use super::{HttpError, HttpResult, Paths, Probe, document, entry, health};
+use super::{HttpError, HttpResult, Paths, Probe, document, entry, health, operations::Operations};
 use crate::{identity::Verifier, shutdown::Shutdown};
 
 pub use utoipa_actix_web::service_config::ServiceConfig;
@@ -69,7 +69,9 @@ pub fn serve<S: 'static>(
     routes: Routes,
     state: impl Fn() -> anyhow::Result<S> + Send + Clone + 'static,
 ) -> anyhow::Result<Server> {
-    let paths = web::Data::new(Paths::of(document(routes, OpenApi::default())));
+    let document = document(routes, OpenApi::default());
+    let operations = web::Data::new(Operations::of(document.clone())?);
+    let paths = web::Data::new(Paths::of(document));
     let settings = shared.settings.clone();
     // A state that cannot be made is found here, not in a worker thread.
     drop(state()?);
@@ -81,6 +83,7 @@ pub fn serve<S: 'static>(
             .app_data(web::Data::new(shared.verifier.clone()))
             .app_data(web::Data::new(shared.probes.clone()))
             .app_data(paths.clone())
+            .app_data(operations.clone())
             .configure(|config| {
                 if let Ok(state) = state {
                     config.app_data(state);

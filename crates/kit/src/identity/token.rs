@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{Error, Kind, Result};
+use domain::{Error, Grant, Kind, Result};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
-use super::{ActorType, Caller, Reach, Role, Scope, keys, keys::KeyPair};
+use super::{ActorType, Caller, keys, keys::KeyPair};
 
 /// How long a token is good for. Revocation works at the gateway; this is how long a stolen one lasts.
 pub const LIFETIME: Duration = Duration::from_secs(60);
@@ -27,8 +27,7 @@ struct Claims {
     sub: String,
     exp: u64,
     actor: ActorType,
-    role: Role,
-    scope: Reach,
+    grants: Vec<Grant>,
 }
 
 /// Signs callers on behalf of this process.
@@ -68,7 +67,7 @@ impl Signer {
     /// # Errors
     /// [`Kind::Internal`] when the key cannot sign.
     pub fn sign(&self, audience: &str, caller: &Caller) -> Result<String> {
-        let slot = (audience.to_owned(), format!("{}\n{:?}\n{:?}", caller.id, caller.role, caller.scope));
+        let slot = (audience.to_owned(), format!("{}\n{:?}", caller.id, caller.grants()));
         if let Some((token, until)) = self.0.signed.get(&slot)
             && until > Instant::now()
         {
@@ -80,8 +79,7 @@ impl Signer {
             sub: caller.id.clone(),
             exp: jsonwebtoken::get_current_timestamp() + LIFETIME.as_secs(),
             actor: caller.actor_type,
-            role: caller.role,
-            scope: caller.scope.0.clone(),
+            grants: caller.grants().to_vec(),
         };
         let header = Header::new(Algorithm::EdDSA);
         let token = jsonwebtoken::encode(&header, &claims, &self.0.key).map_err(Error::internal)?;
@@ -169,13 +167,7 @@ impl Verifier {
         if issuer != "gateway" && claims.sub != format!("service:{issuer}") {
             return Err(format!("'{issuer}' may not speak for '{}'", claims.sub));
         }
-        let caller = Caller {
-            issuer: claims.iss,
-            id: claims.sub,
-            actor_type: claims.actor,
-            role: claims.role,
-            scope: Scope(claims.scope),
-        };
+        let caller = Caller::signed(claims.iss, claims.sub, claims.actor, claims.grants);
         self.0.known.insert(token.to_owned(), (caller.clone(), claims.exp));
         Ok(caller)
     }
@@ -209,7 +201,7 @@ mod tests {
         let token = signer.sign("registry", &Caller::operator()).unwrap();
         for _ in 0..2 {
             let caller = verifier.verify(Some(&bearer(&token))).unwrap();
-            assert_eq!((caller.id.as_str(), caller.role), ("operator", Role::Operator));
+            assert_eq!((caller.id.as_str(), caller.is_operator()), ("operator", true));
             assert!(caller.scope.is_all());
         }
         assert_eq!(token, signer.sign("registry", &Caller::operator()).unwrap(), "a signature is used again");

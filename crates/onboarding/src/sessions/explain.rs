@@ -20,7 +20,7 @@ use crate::{App, steps};
 /// For its owner or an operator: what it waits for, over the borders to the registry and provisioning.
 pub(super) async fn of(app: &App, ctx: &Ctx, id: Uuid) -> Result<Explanation> {
     let scope = &ctx.caller.scope;
-    let (row, told) = app.db.read(async |c| store::get(c, scope, id).await).await?;
+    let (row, told) = app.db.read(ctx, async |c| store::get(c, scope, id).await).await?;
     ops::may_see(ctx, &row)?;
     Ok(explained(app, ctx, row, told).await)
 }
@@ -31,7 +31,7 @@ pub(crate) async fn of_platform(app: &App, ctx: &Ctx, platform: &PlatformId) -> 
     let scope = &ctx.caller.scope;
     let (row, told) = app
         .db
-        .read(async |c| {
+        .read(ctx, async |c| {
             let id = store::newest_of(c, scope, platform).await?;
             store::get(c, scope, id.ok_or_else(|| Error::not_found("onboarding of", platform))?).await
         })

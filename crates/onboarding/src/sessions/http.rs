@@ -96,7 +96,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<SessionsQuery>) 
     let (limit, after) = ListQuery { limit: query.0.limit, cursor: query.0.cursor }.parse(&key)?;
     let (rows, steps, total) = app
         .db
-        .read(async |c| {
+        .read(&ctx, async |c| {
             let rows = store::page(c, scope, status, limit, &after).await?;
             let ids: Vec<Uuid> = rows.iter().map(|(row, _)| row.id).collect();
             let steps = saga::steps_of(c, &ids).await?;

@@ -121,7 +121,7 @@ fn input(row: &SessionRow) -> Input {
 /// An onboarding, for its owner or an operator.
 pub(crate) async fn get(app: &App, ctx: &Ctx, id: Uuid) -> Result<Session> {
     let scope = &ctx.caller.scope;
-    let (row, told) = app.db.read(async |c| store::get(c, scope, id).await).await?;
+    let (row, told) = app.db.read(ctx, async |c| store::get(c, scope, id).await).await?;
     may_see(ctx, &row)?;
     Ok(Session::of(row, &told.saga, &told.steps))
 }
@@ -136,7 +136,7 @@ pub(super) fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
 /// An onboarding as it stands, for who follows it.
 pub(crate) async fn snapshot(app: &App, ctx: &Ctx, id: Uuid) -> Result<Snapshot<Session>> {
     let scope = &ctx.caller.scope;
-    let (row, told) = app.db.read(async |c| store::get(c, scope, id).await).await?;
+    let (row, told) = app.db.read(ctx, async |c| store::get(c, scope, id).await).await?;
     may_see(ctx, &row)?;
     Ok(told.saga.snapshot(Session::of(row, &told.saga, &told.steps)))
 }
@@ -170,7 +170,7 @@ async fn steer<F>(
     ask: F,
 ) -> Result<Done<Session>>
 where
-    F: for<'r> kit::db::Read<'r, bool> + AsyncFn(&mut Conn) -> Result<bool> + Send + Sync,
+    F: for<'r> kit::db::Read<'r, bool> + AsyncFn(&Conn) -> Result<bool> + Send + Sync,
 {
     ctx.ctx.caller.require_operator()?;
     let done = app
@@ -242,7 +242,7 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
 }
 
 /// Has everything undone. One whose undoing has used up its tries gets new ones: it is cancelled already.
-async fn ask_undo(c: &mut Conn, ctx: &WriteCtx, saga: &Saga) -> Result<()> {
+async fn ask_undo(c: &Conn, ctx: &WriteCtx, saga: &Saga) -> Result<()> {
     let asked = match saga.status {
         SagaStatus::Stuck => saga::retry(c, saga.id).await?,
         _ => saga::ask_undo(c, saga.id, &format!("cancelled by {}", ctx.ctx.caller.id)).await?,

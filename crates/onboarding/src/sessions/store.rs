@@ -35,7 +35,7 @@ pub(crate) async fn get(c: &Conn, _: &Scope, id: Uuid) -> Result<(SessionRow, To
 }
 
 /// The newest session that was to make a platform.
-pub(crate) async fn newest_of(c: &mut Conn, scope: &Scope, platform: &PlatformId) -> Result<Option<Uuid>> {
+pub(crate) async fn newest_of(c: &Conn, scope: &Scope, platform: &PlatformId) -> Result<Option<Uuid>> {
     let filter = Filter { statuses: &[], causes: &[], subject: Some(platform.as_str()) };
     let newest = saga::page(c, scope, &filter, Limit::ONE, &Cursor::start()).await?;
     Ok(newest.into_iter().next().map(|saga| saga.id))
@@ -43,7 +43,7 @@ pub(crate) async fn newest_of(c: &mut Conn, scope: &Scope, platform: &PlatformId
 
 /// A page of sessions with their sagas, newest first. Every saga of this database is an onboarding.
 pub(crate) async fn page(
-    c: &mut Conn,
+    mut c: &Conn,
     scope: &Scope,
     status: Option<SessionStatus>,
     limit: Limit,
@@ -53,7 +53,7 @@ pub(crate) async fn page(
     let sagas = saga::page(c, scope, &filter(statuses, causes), limit, after).await?;
     let ids: Vec<Uuid> = sagas.iter().map(|saga| saga.id).collect();
     let rows: Vec<SessionRow> =
-        s::sessions.filter(s::id.eq_any(ids)).select(SessionRow::as_select()).load(c).await?;
+        s::sessions.filter(s::id.eq_any(ids)).select(SessionRow::as_select()).load(&mut c).await?;
     let mut rows: HashMap<Uuid, SessionRow> = rows.into_iter().map(|row| (row.id, row)).collect();
     Ok(sagas.into_iter().filter_map(|saga| Some((rows.remove(&saga.id)?, saga))).collect())
 }

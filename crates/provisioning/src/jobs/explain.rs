@@ -35,7 +35,7 @@ pub(crate) async fn of(app: &App, id: Uuid) -> Result<Explanation> {
 }
 
 async fn read(app: &App, id: Uuid) -> Result<Told> {
-    app.db.read(async |c| saga::by_id(c, "job", id).await).await
+    app.db.own_read(async |c| saga::by_id(c, "job", id).await).await
 }
 
 fn explained(told: &Told) -> Explanation {

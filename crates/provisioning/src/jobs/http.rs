@@ -208,7 +208,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<JobsQuery>) -> H
     let filter = Filter { statuses: &statuses, subject, ..Filter::default() };
     let (sagas, steps, total) = app
         .db
-        .read(async |c| {
+        .read(&ctx, async |c| {
             let sagas = saga::page(c, &ctx.caller.scope, &filter, limit, &after).await?;
             let ids: Vec<Uuid> = sagas.iter().map(|saga| saga.id).collect();
             let steps = saga::steps_of(c, &ids).await?;

@@ -78,7 +78,7 @@ fn there(id: Uuid) -> Error {
 
 /// A job with its steps.
 pub(crate) async fn get(app: &App, id: Uuid) -> Result<Job> {
-    app.db.read(async |c| saga::by_id(c, "job", id).await).await?.try_into()
+    app.db.own_read(async |c| saga::by_id(c, "job", id).await).await?.try_into()
 }
 
 /// Has a job that stopped go on where it stopped.
@@ -115,7 +115,7 @@ pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid, why: &str) -> R
 
 /// A job as it stands, for who follows it.
 pub(crate) async fn snapshot(app: &App, id: Uuid) -> Result<Snapshot<Job>> {
-    let told = app.db.read(async |c| saga::by_id(c, "job", id).await).await?;
+    let told = app.db.own_read(async |c| saga::by_id(c, "job", id).await).await?;
     let saga = told.saga.clone();
     Ok(saga.snapshot(told.try_into()?))
 }
@@ -159,7 +159,7 @@ async fn change<F>(
     ask: F,
 ) -> Result<Done<Job>>
 where
-    F: for<'r> kit::db::Read<'r, bool> + AsyncFn(&mut kit::db::Conn) -> Result<bool> + Send + Sync,
+    F: for<'r> kit::db::Read<'r, bool> + AsyncFn(&kit::db::Conn) -> Result<bool> + Send + Sync,
 {
     ctx.ctx.caller.require_operator()?;
     let done = app

@@ -44,14 +44,14 @@ pub(crate) async fn take(app: &App, cx: &StepCx, thing: &str) -> Result<Option<U
     Ok(done.value)
 }
 
-async fn holder(c: &mut Conn, thing: &str) -> Result<Option<Uuid>> {
+async fn holder(mut c: &Conn, thing: &str) -> Result<Option<Uuid>> {
     let found = sql_query("SELECT job_id FROM turns WHERE thing = $1").bind::<t::Text, _>(thing);
-    Ok(found.get_result::<Turn>(c).await.optional()?.map(|turn| turn.job_id))
+    Ok(found.get_result::<Turn>(&mut c).await.optional()?.map(|turn| turn.job_id))
 }
 
 /// Whether no other job has worked on `thing` since this one: what it made is still its own to undo.
 pub(crate) async fn is_ours(app: &App, cx: &StepCx, thing: &str) -> Result<bool> {
-    let holder = app.db.read(async |c| holder(c, thing).await).await?;
+    let holder = app.db.own_read(async |c| holder(c, thing).await).await?;
     Ok(holder == Some(cx.saga_id))
 }
 

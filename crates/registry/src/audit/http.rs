@@ -57,7 +57,7 @@ pub(crate) async fn of_platform(
     let PlatformAuditFilter { action, entity } = filter.0;
     let filter = Filter { platform: Some(path.0), action, thing: entity, ..Filter::default() };
     filter.check("action")?;
-    app.db.read(async |c| platforms::store::live(c, &scope).await).await?;
+    app.db.read(&ctx, async |c| platforms::store::live(c, &scope).await).await?;
     page(&app, &ctx, &filter, &query.0).await
 }
 
@@ -87,6 +87,6 @@ pub(crate) async fn list(
 async fn page(app: &App, ctx: &Ctx, filter: &Filter, query: &ListQuery) -> HttpResult {
     let (limit, after) = query.parse(&filter.list())?;
     let scope = &ctx.caller.scope;
-    let found = app.db.read(async |c| store::page(c, scope, filter, limit, &after).await).await?;
+    let found = app.db.read(ctx, async |c| store::page(c, scope, filter, limit, &after).await).await?;
     Ok(HttpResponse::Ok().json(Paged::from(found)))
 }

@@ -20,7 +20,7 @@ use audit_log::dsl as a;
 
 /// A page of the entries that match, newest first, and how many match.
 pub(crate) async fn page(
-    c: &mut Conn,
+    c: &Conn,
     scope: &Scope,
     filter: &Filter,
     limit: Limit,
@@ -44,8 +44,11 @@ pub(crate) async fn page(
 /// The entries that match, yet to be ordered and selected.
 fn matching<'a>(scope: &'a Scope, filter: &'a Filter) -> IntoBoxed<'a, audit_log::table, Pg> {
     let mut rows = audit_log::table.into_boxed();
-    // The caller's own platform in any case, whatever the filter says.
-    for platform in scope.only_platform().into_iter().chain(&filter.platform) {
+    // The caller's own platforms in any case, whatever the filter says.
+    if let Some(own) = scope.only_platforms() {
+        rows = rows.filter(a::platform_id.eq_any(own));
+    }
+    if let Some(platform) = &filter.platform {
         rows = rows.filter(a::platform_id.eq(platform));
     }
     if let Some(actor) = &filter.actor {
@@ -71,7 +74,7 @@ fn matching<'a>(scope: &'a Scope, filter: &'a Filter) -> IntoBoxed<'a, audit_log
 /// How many entries match: from the counters where they know.
 async fn count(c: &Conn, scope: &Scope, filter: &Filter) -> Result<Total> {
     if filter.is_plain() {
-        let key = audit_counter(filter.platform.as_ref().or(scope.only_platform()));
+        let key = audit_counter(filter.platform.as_ref());
         return counter_total(c, &key).await.map(Total::from);
     }
     total(c, || matching(scope, filter).select(sql::<Integer>("1"))).await

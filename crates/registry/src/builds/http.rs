@@ -70,10 +70,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<PlatformId>) -> Ht
     let scope = ctx.caller.scope.platform(&path.0)?;
     let data = app
         .db
-        .read(async |c| {
-            let c = &*c;
-            platforms::store::of_live(c, &scope, store::newest(c, &scope)).await
-        })
+        .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::newest(c, &scope)).await)
         .await?;
     Ok(HttpResponse::Ok().json(BuildList { data }))
 }
@@ -92,8 +89,7 @@ pub(crate) async fn latest(
     let environment = filter.0.env.unwrap_or(Environment::Prod);
     let build = app
         .db
-        .read(async |c| {
-            let c = &*c;
+        .read(&ctx, async |c| {
             platforms::store::of_live(c, &scope, store::latest(c, &scope, environment)).await
         })
         .await?;

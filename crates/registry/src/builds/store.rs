@@ -41,18 +41,18 @@ pub(crate) async fn latest(mut c: &Conn, scope: &PlatformScope, environment: Env
 }
 
 /// A build, held until the transaction ends.
-pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<Build> {
+pub(crate) async fn lock(c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Build> {
     find(c, scope, id).await?.ok_or_else(|| Error::not_found("build", id))
 }
 
 /// A build if it was begun, held until the transaction ends.
-pub(crate) async fn find(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Build>> {
+pub(crate) async fn find(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Build>> {
     Ok(b::builds
         .filter(b::platform_id.eq(scope.id()))
         .filter(b::id.eq(id))
         .select(Build::as_select())
         .for_no_key_update()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?)
 }

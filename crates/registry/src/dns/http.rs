@@ -59,8 +59,7 @@ pub(crate) async fn list(
     let (limit, after) = query.0.parse(&store::list(&platform, &stack))?;
     let page = app
         .db
-        .read(async |c| {
-            let c = &*c;
+        .read(&ctx, async |c| {
             let page = store::page(c, &scope, &stack, limit, &after);
             tokio::try_join!(stack_is_there(c, &scope, &stack), page).map(|((), page)| page)
         })
@@ -125,12 +124,7 @@ pub(crate) async fn get(
 
 async fn find(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) -> Result<DnsRecord> {
     let scope = ctx.caller.scope.platform(platform)?;
-    app.db
-        .read(async |c| {
-            let c = &*c;
-            platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await
-        })
-        .await
+    app.db.read(ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await).await
 }
 
 /// Delete a DNS record.

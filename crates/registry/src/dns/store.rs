@@ -34,37 +34,37 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result
 }
 
 /// A record, held until the transaction ends.
-pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<DnsRecord> {
+pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<DnsRecord> {
     d::dns_records
         .filter(d::platform_id.eq(scope.id()))
         .filter(d::id.eq(id))
         .select(DnsRecord::as_select())
         .for_update()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?
         .ok_or_else(|| not_found(id))
 }
 
 /// Holds a record against deletion until the transaction ends; `None` when there is none.
-pub(crate) async fn hold(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Uuid>> {
+pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Uuid>> {
     Ok(d::dns_records
         .filter(d::platform_id.eq(scope.id()))
         .filter(d::id.eq(id))
         .select(d::id)
         .for_key_share()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?)
 }
 
 /// The record of a host name, of whatever platform, held until the transaction ends.
-pub(crate) async fn lock_named(c: &mut Conn, _: &Scope, hostname: &HostName) -> Result<Option<DnsRecord>> {
+pub(crate) async fn lock_named(mut c: &Conn, _: &Scope, hostname: &HostName) -> Result<Option<DnsRecord>> {
     Ok(d::dns_records
         .filter(d::hostname.eq(hostname))
         .select(DnsRecord::as_select())
         .for_update()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?)
 }

@@ -19,10 +19,7 @@ pub(super) async fn of(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) ->
     let scope = ctx.caller.scope.platform(platform)?;
     let domain = app
         .db
-        .read(async |c| {
-            let c = &*c;
-            platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await
-        })
+        .read(ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await)
         .await?;
     let link = Link::new("custom_domain", id, domain.status, domain.says());
     let whole = Explanation::of(domain.status == DomainStatus::Active, link);

@@ -73,7 +73,7 @@ pub(crate) struct PendingDomains {
 pub(crate) async fn pending(app: Data<App>, ctx: Ctx) -> HttpResult {
     ctx.caller.require_operator()?;
     let scope = &ctx.caller.scope;
-    let data = app.db.read(async |c| store::pending(c, scope).await).await?;
+    let data = app.db.read(&ctx, async |c| store::pending(c, scope).await).await?;
     Ok(HttpResponse::Ok().json(PendingDomains { data }))
 }
 
@@ -90,8 +90,7 @@ pub(crate) async fn list(
     let (limit, after) = query.0.parse(&store::list(&path.0))?;
     let page = app
         .db
-        .read(async |c| {
-            let c = &*c;
+        .read(&ctx, async |c| {
             let page = store::page(c, &scope, limit, &after);
             platforms::store::of_live(c, &scope, page).await
         })

@@ -41,27 +41,27 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result
 }
 
 /// A domain, held until the transaction ends.
-pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<CustomDomain> {
+pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<CustomDomain> {
     d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
         .filter(d::id.eq(id))
         .select(CustomDomain::as_select())
         .for_update()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?
         .ok_or_else(|| not_found(id))
 }
 
 /// The domains that hang on a DNS record, held until the transaction ends.
-pub(crate) async fn lock_of(c: &mut Conn, scope: &PlatformScope, record: Uuid) -> Result<Vec<CustomDomain>> {
+pub(crate) async fn lock_of(mut c: &Conn, scope: &PlatformScope, record: Uuid) -> Result<Vec<CustomDomain>> {
     Ok(d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
         .filter(d::dns_record_id.eq(record))
         .select(CustomDomain::as_select())
         .order(d::id)
         .for_update()
-        .load(c)
+        .load(&mut c)
         .await?)
 }
 
@@ -88,7 +88,7 @@ pub(crate) async fn page(
 }
 
 /// The domains that wait to be seen leading to their target, longest due first.
-pub(crate) async fn pending(c: &mut Conn, _: &Scope) -> Result<Vec<PendingDomain>> {
+pub(crate) async fn pending(mut c: &Conn, _: &Scope) -> Result<Vec<PendingDomain>> {
     Ok(d::custom_domains
         .inner_join(p::platforms.on(p::id.eq(d::platform_id)))
         .filter(p::deleted_at.is_null())
@@ -97,7 +97,7 @@ pub(crate) async fn pending(c: &mut Conn, _: &Scope) -> Result<Vec<PendingDomain
         .select(PendingDomain::as_select())
         .order((d::due_at, d::id))
         .limit(LISTED)
-        .load(c)
+        .load(&mut c)
         .await?)
 }
 
@@ -113,7 +113,7 @@ pub(crate) struct Due {
 /// Domains that are due at `now`, longest due first; each is due again after `pause`. One that another claims at the
 /// same time is passed.
 pub(crate) async fn claim(
-    c: &mut Conn,
+    mut c: &Conn,
     _: &Scope,
     limit: i64,
     now: DateTime<Utc>,
@@ -129,7 +129,7 @@ pub(crate) async fn claim(
     .bind::<t::Timestamptz, _>(now + pause)
     .bind::<t::Timestamptz, _>(now)
     .bind::<t::BigInt, _>(limit)
-    .load(c)
+    .load(&mut c)
     .await?)
 }
 

@@ -71,8 +71,7 @@ pub(crate) async fn list(
     let (limit, after) = query.0.parse(&store::counter(&path.0, kind))?;
     let page = app
         .db
-        .read(async |c| {
-            let c = &*c;
+        .read(&ctx, async |c| {
             platforms::store::of_live(c, &scope, store::page(c, &scope, kind, limit, &after)).await
         })
         .await?;
@@ -107,10 +106,7 @@ pub(crate) async fn get(
     let id = &path.0.1;
     let entity = app
         .db
-        .read(async |c| {
-            let c = &*c;
-            platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await
-        })
+        .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await)
         .await?;
     http::read(&request, &entity)
 }
@@ -148,7 +144,7 @@ pub(crate) async fn ancestors(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, 
     let id = &path.0.1;
     let data = app
         .db
-        .read(async |c| {
+        .read(&ctx, async |c| {
             let (_, entity) = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id))?;
             store::ancestors(c, &scope, &entity).await
         })
@@ -164,8 +160,7 @@ pub(crate) async fn descendants(app: Data<App>, ctx: Ctx, path: Path<(PlatformId
     let id = &path.0.1;
     let data = app
         .db
-        .read(async |c| {
-            let c = &*c;
+        .read(&ctx, async |c| {
             let found = tokio::try_join!(
                 platforms::store::live(c, &scope),
                 store::get(c, &scope, id),

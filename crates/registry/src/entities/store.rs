@@ -42,39 +42,39 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> R
 }
 
 /// The live entity with a slug.
-pub(crate) async fn by_slug(c: &mut Conn, scope: &PlatformScope, slug: &Slug) -> Result<Option<Entity>> {
+pub(crate) async fn by_slug(mut c: &Conn, scope: &PlatformScope, slug: &Slug) -> Result<Option<Entity>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
         .filter(e::slug.eq(slug))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?)
 }
 
 /// A live entity, held against deletion until the transaction ends.
-pub(crate) async fn hold(c: &mut Conn, scope: &PlatformScope, id: &EntityId) -> Result<Option<Entity>> {
+pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Option<Entity>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())
         .for_key_share()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?)
 }
 
 /// A live entity, held until the transaction ends, also against whoever [`hold`]s it.
-pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope, id: &EntityId) -> Result<Entity> {
+pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Entity> {
     e::entities
         .filter(e::platform_id.eq(scope.id()))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())
         .for_update()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?
         .ok_or_else(|| not_found(id))
@@ -110,13 +110,13 @@ pub(crate) async fn page(
 }
 
 /// The ancestors of an entity, nearest first.
-pub(crate) async fn ancestors(c: &mut Conn, scope: &PlatformScope, entity: &Entity) -> Result<Vec<Entity>> {
+pub(crate) async fn ancestors(mut c: &Conn, scope: &PlatformScope, entity: &Entity) -> Result<Vec<Entity>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
         .filter(e::id.eq_any(&entity.path))
         .select(Entity::as_select())
         .order(e::depth.desc())
-        .load(c)
+        .load(&mut c)
         .await?)
 }
 
@@ -143,7 +143,7 @@ pub(crate) struct Dependents {
 }
 
 /// How many live things hang on an entity.
-pub(crate) async fn dependents(c: &mut Conn, scope: &PlatformScope, id: &EntityId) -> Result<Dependents> {
+pub(crate) async fn dependents(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Dependents> {
     let children = e::entities
         .filter(e::platform_id.eq(scope.id()))
         .filter(e::parent_id.eq(id))
@@ -169,7 +169,7 @@ pub(crate) async fn dependents(c: &mut Conn, scope: &PlatformScope, id: &EntityI
         .count()
         .single_value();
     let counted: (Option<i64>, Option<i64>, Option<i64>, Option<i64>) =
-        diesel::select((children, stacks, resources, features)).get_result(c).await?;
+        diesel::select((children, stacks, resources, features)).get_result(&mut c).await?;
     let (entities, stacks, resources, features) = counted;
     Ok(Dependents {
         entities: entities.unwrap_or_default(),

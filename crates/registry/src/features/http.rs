@@ -64,8 +64,7 @@ pub(crate) async fn list(
     let (limit, after) = query.0.parse(&store::counter(&entity))?;
     let page = app
         .db
-        .read(async |c| {
-            let c = &*c;
+        .read(&ctx, async |c| {
             let page = store::page(c, &scope, &entity, limit, &after);
             tokio::try_join!(owner_is_live(c, &scope, &entity), page).map(|((), page)| page)
         })
@@ -152,8 +151,7 @@ async fn read(
     let environment = query.env.unwrap_or(Environment::Prod);
     let id = Uuid::parse_str(feature.as_str()).ok();
     app.db
-        .read(async |c| {
-            let c = &*c;
+        .read(ctx, async |c| {
             let found = async {
                 match id {
                     Some(id) => store::by_id(c, &scope, &entity, id).await,

@@ -77,7 +77,8 @@ pub(crate) async fn get(
     let scope = ctx.caller.scope.platform(&platform_id)?;
     let environment = query.0.env.unwrap_or(Environment::Prod);
     let seen = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let lines = app.db.read(async |c| store::lines(c, &scope, &entity_id, environment, seen).await).await?;
+    let lines =
+        app.db.read(&ctx, async |c| store::lines(c, &scope, &entity_id, environment, seen).await).await?;
     let first = lines.first().ok_or_else(|| Error::not_found("entity", &entity_id))?;
     let etag = first.etag.clone().unwrap_or_else(|| EMPTY.to_owned());
     let known = seen.trim() == "*" || seen.contains(&etag);

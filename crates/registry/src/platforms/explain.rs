@@ -16,7 +16,7 @@ pub(super) async fn of(app: &App, ctx: &Ctx, id: &PlatformId, deleted: bool) -> 
     let scope = ctx.caller.scope.platform(id)?;
     let (platform, last) = app
         .db
-        .read(async |c| {
+        .read(ctx, async |c| {
             let platform = store::get(c, &scope, deleted).await?;
             let last = match platform.status {
                 PlatformStatus::Deleted => lifecycle::newest(c, &scope).await?,

@@ -37,7 +37,7 @@ impl From<Platform> for Said {
 
 pub(crate) async fn check_slug(app: &App, request: Request<CheckSlugRequest>) -> Result<CheckSlugResponse> {
     let slug = parse("slug", &request.get_ref().slug)?;
-    let taken = app.db.read(async |c| store::slug_taken(c, &slug).await).await?;
+    let taken = app.db.own_read(async |c| store::slug_taken(c, &slug).await).await?;
     Ok(CheckSlugResponse { taken })
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn get_platform(
 ) -> Result<GetPlatformResponse> {
     let ctx = read_ctx(&request)?;
     let scope = ctx.caller.scope.platform(&parse("platform_id", &request.get_ref().platform_id)?)?;
-    let platform = app.db.read(async |c| store::get(c, &scope, true).await).await?;
+    let platform = app.db.read(&ctx, async |c| store::get(c, &scope, true).await).await?;
     Ok(GetPlatformResponse { platform: Some(platform.into()) })
 }
 

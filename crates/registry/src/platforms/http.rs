@@ -98,7 +98,7 @@ pub(crate) struct GetQuery {
 pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<ListQuery>) -> HttpResult {
     let (limit, after) = query.0.parse(store::COUNTER)?;
     let scope = &ctx.caller.scope;
-    let page = app.db.read(async |c| store::page(c, scope, limit, &after).await).await?;
+    let page = app.db.read(&ctx, async |c| store::page(c, scope, limit, &after).await).await?;
     Ok(HttpResponse::Ok().json(Paged::from(page)))
 }
 
@@ -132,7 +132,7 @@ pub(crate) async fn get(
 ) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0)?;
     let deleted = query.0.include_deleted.unwrap_or_default() && ctx.caller.is_operator();
-    let platform = app.db.read(async |c| store::get(c, &scope, deleted).await).await?;
+    let platform = app.db.read(&ctx, async |c| store::get(c, &scope, deleted).await).await?;
     http::read(&request, &platform)
 }
 
@@ -231,7 +231,7 @@ pub(crate) async fn lifecycle(
     let (limit, after) = query.0.parse(&key)?;
     let page = app
         .db
-        .read(async |c| {
+        .read(&ctx, async |c| {
             store::get(c, &scope, false).await?;
             events::page(c, &scope, limit, &after).await
         })

@@ -50,7 +50,7 @@ pub(crate) async fn create_once(
     match create(app, ctx, NewPlatform { id: Some(id.clone()), ..new }).await {
         Err(error) => {
             let scope = ctx.ctx.caller.scope.platform(id)?;
-            match app.db.read(async |c| store::get(c, &scope, true).await).await {
+            match app.db.read(&ctx.ctx, async |c| store::get(c, &scope, true).await).await {
                 Ok(there) if there.slug == slug => Ok(Done { value: there, replayed: true, dry_run: false }),
                 _ => Err(error),
             }
@@ -64,7 +64,7 @@ fn taken(new: &NewPlatform) -> Error {
 }
 
 /// Holds a platform against deletion while something that it owns is written.
-pub(crate) async fn hold(c: &mut Conn, ctx: &WriteCtx, scope: &PlatformScope) -> Result<()> {
+pub(crate) async fn hold(c: &Conn, ctx: &WriteCtx, scope: &PlatformScope) -> Result<()> {
     refuse_suspended(ctx, store::hold(c, scope).await?)
 }
 
@@ -117,7 +117,7 @@ pub(crate) async fn transition_once(
     match transition(app, ctx, id, event, reason).await {
         Err(error) if error.kind() == Kind::InvalidTransition || error.kind() == Kind::NotFound => {
             let scope = ctx.ctx.caller.scope.platform(id)?;
-            let now = app.db.read(async |c| store::get(c, &scope, true).await).await?;
+            let now = app.db.read(&ctx.ctx, async |c| store::get(c, &scope, true).await).await?;
             if leads_to(event) == Some(now.status) {
                 Ok(Done { value: now, replayed: true, dry_run: false })
             } else {

@@ -21,12 +21,12 @@ use crate::schema::platforms::dsl as p;
 pub(crate) const COUNTER: &str = "platforms";
 
 /// A platform; one that is deleted only where `deleted` says so.
-pub(crate) async fn get(c: &mut Conn, scope: &PlatformScope, deleted: bool) -> Result<Platform> {
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, deleted: bool) -> Result<Platform> {
     p::platforms
         .filter(p::id.eq(scope.id()))
         .filter(p::deleted_at.is_null().or(deleted.into_sql::<Bool>()))
         .select(Platform::as_select())
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?
         .ok_or_else(|| Error::not_found("platform", scope.id()))
@@ -56,35 +56,35 @@ pub(crate) async fn live(mut c: &Conn, scope: &PlatformScope) -> Result<()> {
 }
 
 /// A platform that is not deleted, held until the transaction ends, also against whoever [`hold`]s it.
-pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope) -> Result<Platform> {
+pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope) -> Result<Platform> {
     p::platforms
         .filter(p::id.eq(scope.id()))
         .filter(p::deleted_at.is_null())
         .select(Platform::as_select())
         .for_update()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?
         .ok_or_else(|| Error::not_found("platform", scope.id()))
 }
 
 /// Holds a platform against deletion until the transaction ends; it must exist and not be deleted.
-pub(crate) async fn hold(c: &mut Conn, scope: &PlatformScope) -> Result<PlatformStatus> {
+pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope) -> Result<PlatformStatus> {
     p::platforms
         .filter(p::id.eq(scope.id()))
         .filter(p::deleted_at.is_null())
         .select(p::status)
         .for_key_share()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?
         .ok_or_else(|| Error::not_found("platform", scope.id()))
 }
 
 /// Whether a platform that is not deleted has the slug.
-pub(crate) async fn slug_taken(c: &mut Conn, slug: &Slug) -> Result<bool> {
+pub(crate) async fn slug_taken(mut c: &Conn, slug: &Slug) -> Result<bool> {
     let query = p::platforms.filter(p::slug.eq(slug)).filter(p::deleted_at.is_null());
-    Ok(diesel::select(diesel::dsl::exists(query)).get_result(c).await?)
+    Ok(diesel::select(diesel::dsl::exists(query)).get_result(&mut c).await?)
 }
 
 /// A page of the platforms in the caller's scope, newest first.
@@ -97,24 +97,26 @@ pub(crate) async fn page(c: &Conn, scope: &Scope, limit: Limit, after: &Cursor) 
         .select(Platform::as_select())
         .order((p::created_at.desc(), p::id.desc()))
         .limit(limit.rows());
-    let (rows, total) = match scope.only_platform() {
+    let (rows, total) = match scope.only_platforms() {
         // Both statements are sent before the first is answered: one round trip.
         None => {
             let mut pipeline = c;
             tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, counter_total(c, COUNTER))?
         }
+        // As many as someone was granted one by one: they are counted.
         Some(own) => {
-            let mut pipeline = c;
-            let own: Vec<Platform> = rows.filter(p::id.eq(own)).load(&mut pipeline).await?;
-            let total = i64::try_from(own.len()).unwrap_or(i64::MAX);
-            (own, total)
+            let (mut pipeline, mut other) = (c, c);
+            let own_live = p::platforms.filter(p::id.eq_any(own.clone())).filter(p::deleted_at.is_null());
+            let total = async { Ok::<i64, Error>(own_live.count().get_result(&mut other).await?) };
+            let rows = async { Ok(rows.filter(p::id.eq_any(own)).load(&mut pipeline).await?) };
+            tokio::try_join!(rows, total)?
         }
     };
     Ok(Page::new(rows, limit, total, COUNTER, Platform::place))
 }
 
 /// A platform whose paid period is over, held until the transaction ends; one that another replica holds is passed.
-pub(crate) async fn lock_one_to_end(c: &mut Conn, _: &Scope, now: DateTime<Utc>) -> Result<Option<Platform>> {
+pub(crate) async fn lock_one_to_end(mut c: &Conn, _: &Scope, now: DateTime<Utc>) -> Result<Option<Platform>> {
     Ok(p::platforms
         // Literally, as the index has it: of a value that is yet to come the planner cannot know it.
         .filter(sql::<Bool>("status = 'pending_cancellation'"))
@@ -123,7 +125,7 @@ pub(crate) async fn lock_one_to_end(c: &mut Conn, _: &Scope, now: DateTime<Utc>)
         .select(Platform::as_select())
         .for_no_key_update()
         .skip_locked()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?)
 }

@@ -88,7 +88,7 @@ pub(crate) async fn list_resources(
     let scope = ctx.caller.scope.platform(&parse("platform_id", &request.into_inner().platform_id)?)?;
     let (resources, records) = app
         .db
-        .read(async |c| {
+        .read(&ctx, async |c| {
             platforms::store::get(c, &scope, true).await?;
             let c = &*c;
             tokio::try_join!(store::all(c, &scope), dns::store::all(c, &scope))

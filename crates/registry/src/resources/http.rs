@@ -87,7 +87,7 @@ pub(crate) async fn lookup(
 ) -> HttpResult {
     let name = query.0.cf_name.ok_or_else(|| Error::invalid("cfName", "is required"))?;
     let scope = &ctx.caller.scope;
-    let found = app.db.read(async |c| store::lookup(c, scope, &name).await).await?;
+    let found = app.db.read(&ctx, async |c| store::lookup(c, scope, &name).await).await?;
     http::read(&request, &found.ok_or_else(|| Error::not_found("resource", &name))?)
 }
 
@@ -123,8 +123,7 @@ async fn page(app: &App, scope: &PlatformScope, entity: Option<&EntityId>, query
     let (limit, after) = query.parse(&store::counter(scope.id(), entity))?;
     let page = app
         .db
-        .read(async |c| {
-            let c = &*c;
+        .own_read(async |c| {
             let page = store::page(c, scope, entity, limit, &after);
             tokio::try_join!(owner_is_live(c, scope, entity), page).map(|((), page)| page)
         })
@@ -182,10 +181,7 @@ pub(crate) async fn get(
     let scope = ctx.caller.scope.platform(&platform)?;
     let resource = app
         .db
-        .read(async |c| {
-            let c = &*c;
-            platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await
-        })
+        .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await)
         .await?;
     http::read(&request, &resource)
 }

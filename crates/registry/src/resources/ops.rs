@@ -164,7 +164,7 @@ async fn replace(
 }
 
 /// Holds the entity that a resource is to belong to.
-async fn hold_owner(c: &mut Conn, scope: &PlatformScope, entity: &EntityId) -> Result<()> {
+async fn hold_owner(c: &Conn, scope: &PlatformScope, entity: &EntityId) -> Result<()> {
     if is_platform(scope, entity) || entities::store::hold(c, scope, entity).await?.is_some() {
         return Ok(());
     }

@@ -39,52 +39,52 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result
 }
 
 /// The live resource with a name, of whatever platform in the caller's scope that is not deleted.
-pub(crate) async fn lookup(c: &mut Conn, scope: &Scope, name: &Name) -> Result<Option<Resource>> {
+pub(crate) async fn lookup(mut c: &Conn, scope: &Scope, name: &Name) -> Result<Option<Resource>> {
     let named = r::resources
         .filter(r::cf_name.eq(name))
         .filter(r::deleted_at.is_null())
         .filter(exists(p::platforms.filter(p::id.eq(r::platform_id)).filter(p::deleted_at.is_null())))
         .select(Resource::as_select());
-    Ok(match scope.only_platform() {
-        None => named.first(c).await.optional()?,
-        Some(own) => named.filter(r::platform_id.eq(own)).first(c).await.optional()?,
+    Ok(match scope.only_platforms() {
+        None => named.first(&mut c).await.optional()?,
+        Some(own) => named.filter(r::platform_id.eq_any(own)).first(&mut c).await.optional()?,
     })
 }
 
 /// The live resource with a name, of whatever platform, held until the transaction ends.
-pub(crate) async fn lock_named(c: &mut Conn, _: &Scope, name: &Name) -> Result<Option<Resource>> {
+pub(crate) async fn lock_named(mut c: &Conn, _: &Scope, name: &Name) -> Result<Option<Resource>> {
     Ok(r::resources
         .filter(r::cf_name.eq(name))
         .filter(r::deleted_at.is_null())
         .select(Resource::as_select())
         .for_update()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?)
 }
 
 /// A live resource, held against deletion until the transaction ends.
-pub(crate) async fn hold(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Uuid>> {
+pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Uuid>> {
     Ok(r::resources
         .filter(r::platform_id.eq(scope.id()))
         .filter(r::id.eq(id))
         .filter(r::deleted_at.is_null())
         .select(r::id)
         .for_key_share()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?)
 }
 
 /// A live resource, held until the transaction ends, also against whoever [`hold`]s it.
-pub(crate) async fn lock(c: &mut Conn, scope: &PlatformScope, id: Uuid) -> Result<Resource> {
+pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Resource> {
     r::resources
         .filter(r::platform_id.eq(scope.id()))
         .filter(r::id.eq(id))
         .filter(r::deleted_at.is_null())
         .select(Resource::as_select())
         .for_update()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?
         .ok_or_else(|| not_found(id))

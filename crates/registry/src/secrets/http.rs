@@ -35,8 +35,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, Uuid)
     let scope = ctx.caller.scope.platform(&platform)?;
     let data = app
         .db
-        .read(async |c| {
-            let c = &*c;
+        .read(&ctx, async |c| {
             let found = tokio::try_join!(
                 platforms::store::live(c, &scope),
                 resources::store::get(c, &scope, resource),

@@ -25,7 +25,7 @@ pub(crate) async fn of_resource(mut c: &Conn, scope: &PlatformScope, resource: U
 
 /// A secret, held until the transaction ends.
 pub(crate) async fn lock(
-    c: &mut Conn,
+    mut c: &Conn,
     scope: &PlatformScope,
     resource: Uuid,
     name: &SecretName,
@@ -36,7 +36,7 @@ pub(crate) async fn lock(
         .filter(s::secret_name.eq(name))
         .select(Secret::as_select())
         .for_no_key_update()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?)
 }

@@ -73,7 +73,7 @@ pub(crate) async fn upgrade(
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok(done);
     }
-    let found = app.db.read(async |c| store::of_live(c, &scope, id).await).await?;
+    let found = app.db.read(&ctx.ctx, async |c| store::of_live(c, &scope, id).await).await?;
     let known = template::version(app, &ctx.ctx, template_of(&found)?, &asked.version).await?;
     app.db
         .tx("stack.upgrade", ctx, async |tx| {
@@ -287,11 +287,11 @@ impl Activation {
 /// Takes all stacks of a platform down, with their data; names the jobs, also of those that are deleted already.
 pub(crate) async fn remove_all(app: &App, ctx: &WriteCtx, platform: &PlatformId) -> Result<Vec<Uuid>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
-    for id in app.db.read(async |c| store::ids(c, &scope).await).await? {
+    for id in app.db.read(&ctx.ctx, async |c| store::ids(c, &scope).await).await? {
         match take_down(app, ctx, platform, &id, true, false).await {
             Err(error) if error.kind() == Kind::NotFound => {}
             done => drop(done?),
         }
     }
-    app.db.read(async |c| store::removals(c, &scope).await).await
+    app.db.read(&ctx.ctx, async |c| store::removals(c, &scope).await).await
 }

@@ -100,7 +100,7 @@ pub(crate) async fn get_stack(app: &App, request: Request<GetStackRequest>) -> R
     let asked = request.into_inner();
     let scope = ctx.caller.scope.platform(&parse("platform_id", &asked.platform_id)?)?;
     let id = parse("stack_id", &asked.stack_id)?;
-    let stack = app.db.read(async |c| store::get(c, &scope, &id).await).await?;
+    let stack = app.db.read(&ctx, async |c| store::get(c, &scope, &id).await).await?;
     Ok(GetStackResponse {
         status: stack.status.to_string(),
         error: stack.error,
@@ -146,7 +146,7 @@ pub(crate) async fn template_usage(
 ) -> Result<TemplateUsageResponse> {
     let scope = read_ctx(&request)?.caller.scope;
     let template: Name = parse("template_id", &request.get_ref().template_id)?;
-    let rows = app.db.read(async |c| store::usage(c, &scope, &template).await).await?;
+    let rows = app.db.own_read(async |c| store::usage(c, &scope, &template).await).await?;
     let mut answer = TemplateUsageResponse::default();
     for Usage { template_version, stacks, platforms } in rows {
         let (stacks, platforms) = (stacks.unsigned_abs(), platforms.unsigned_abs());

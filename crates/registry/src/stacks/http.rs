@@ -126,8 +126,7 @@ pub(crate) async fn list(
     let (limit, after) = query.0.parse(&store::list(&path.0, tenant))?;
     let page = app
         .db
-        .read(async |c| {
-            let c = &*c;
+        .read(&ctx, async |c| {
             let page = store::page(c, &scope, tenant, limit, &after);
             platforms::store::of_live(c, &scope, page).await
         })
@@ -162,7 +161,7 @@ pub(crate) async fn get(
 ) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0.0)?;
     let id = &path.0.1;
-    let stack = app.db.read(async |c| store::of_live(c, &scope, id).await).await?;
+    let stack = app.db.read(&ctx, async |c| store::of_live(c, &scope, id).await).await?;
     http::read(&request, &stack)
 }
 

@@ -49,8 +49,7 @@ pub(crate) async fn ensure(
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     let found = app
         .db
-        .read(async |c| {
-            let c = &*c;
+        .read(&ctx.ctx, async |c| {
             let stack = store::by_name(c, &scope, &new.tenant_id, &new.name);
             platforms::store::of_live(c, &scope, stack).await
         })

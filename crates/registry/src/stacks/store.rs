@@ -67,27 +67,27 @@ pub(super) async fn of_live(c: &Conn, scope: &PlatformScope, id: &StackId) -> Re
 }
 
 /// A stack, deleted or not, held until the transaction ends, also against whoever [`hold`]s it.
-pub(super) async fn lock(c: &mut Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
+pub(super) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::id.eq(id))
         .select(Stack::as_select())
         .for_no_key_update()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?
         .ok_or_else(|| not_found(id))
 }
 
 /// How a stack that is not deleted stands, held so until the transaction ends.
-pub(crate) async fn hold(c: &mut Conn, scope: &PlatformScope, id: &StackId) -> Result<StackStatus> {
+pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackStatus> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::id.eq(id))
         .filter(s::deleted_at.is_null())
         .select(s::status)
         .for_share()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?
         .ok_or_else(|| not_found(id))
@@ -297,14 +297,14 @@ pub(super) async fn sharers(mut c: &Conn, scope: &PlatformScope, stack: &Stack) 
 }
 
 /// How many stacks of how many platforms run each version of a template, and any of them.
-pub(crate) async fn usage(c: &mut Conn, _: &Scope, template: &Name) -> Result<Vec<Usage>> {
+pub(crate) async fn usage(mut c: &Conn, _: &Scope, template: &Name) -> Result<Vec<Usage>> {
     Ok(sql_query(
         "SELECT s.template_version, count(*) AS stacks, count(DISTINCT s.platform_id) AS platforms \
          FROM stacks s JOIN platforms p ON p.id = s.platform_id AND p.deleted_at IS NULL \
          WHERE s.template_id = $1 AND s.deleted_at IS NULL GROUP BY GROUPING SETS ((s.template_version), ())",
     )
     .bind::<t::Text, _>(template)
-    .load(c)
+    .load(&mut c)
     .await?)
 }
 

@@ -60,7 +60,7 @@ pub(super) async fn version(app: &App, ctx: &Ctx, name: &str, version: &Version)
         }
         // Whether it is deprecated by now is not known, and what it is made of never changes.
         Err(error) if error.kind() == Kind::ServiceUnavailable => {
-            app.db.read(async |c| store::known(c, name, version).await).await?.ok_or(error)
+            app.db.read(ctx, async |c| store::known(c, name, version).await).await?.ok_or(error)
         }
         Err(error) => Err(error),
     }
@@ -76,7 +76,7 @@ async fn read(app: &App, peer: &Peer, name: &str, told: Told) -> Result<Known> {
         template_id: told.template_id,
         definition: told.stack_definition,
     };
-    let kept = app.db.read(async |c| store::known(c, name, &told.version).await).await?;
+    let kept = app.db.own_read(async |c| store::known(c, name, &told.version).await).await?;
     match kept {
         Some(kept) => {
             if kept.row().definition != told.definition {

@@ -63,7 +63,7 @@ impl From<UpdateTemplate> for ops::Change {
 #[get("/stacks")]
 pub(crate) async fn list(app: Data<App>, _: Ctx, query: Query<TemplateQuery>) -> HttpResult {
     let filter = query.0.parse()?;
-    let templates = app.db.read(async |c| store::active(c, &filter).await).await?;
+    let templates = app.db.own_read(async |c| store::active(c, &filter).await).await?;
     Ok(HttpResponse::Ok().json(Listed::from(templates)))
 }
 
@@ -90,7 +90,7 @@ pub(crate) async fn create(app: Data<App>, command: Command<CreateTemplate>) -> 
 ))]
 #[get("/stacks/{name}")]
 pub(crate) async fn get(app: Data<App>, _: Ctx, path: Path<Slug>, request: HttpRequest) -> HttpResult {
-    let detail = app.db.read(async |c| store::detail(c, &path.0).await).await?;
+    let detail = app.db.own_read(async |c| store::detail(c, &path.0).await).await?;
     http::read(&request, &detail)
 }
 

@@ -27,7 +27,7 @@ fn not_found(name: &str) -> Error {
 }
 
 /// The active templates that a filter leaves, newest first.
-pub(crate) async fn active(c: &mut Conn, filter: &Filter) -> Result<Vec<Template>> {
+pub(crate) async fn active(mut c: &Conn, filter: &Filter) -> Result<Vec<Template>> {
     // As text: the indexes are of the active ones, and a parameter could be anything to a plan that is kept.
     let mut rows = t::stack_templates
         .filter(sql::<Bool>("stack_templates.status = 'active'"))
@@ -51,17 +51,17 @@ pub(crate) async fn active(c: &mut Conn, filter: &Filter) -> Result<Vec<Template
         }
         None => rows,
     };
-    Ok(rows.load(c).await?)
+    Ok(rows.load(&mut c).await?)
 }
 
 /// A template, whatever its status, with its newest active version.
-pub(crate) async fn detail(c: &mut Conn, name: &Slug) -> Result<TemplateDetail> {
+pub(crate) async fn detail(mut c: &Conn, name: &Slug) -> Result<TemplateDetail> {
     let newest = v::template_id.eq(t::id).and(v::version.nullable().eq(t::latest_version));
     let (template, latest_version) = t::stack_templates
         .left_join(v::stack_versions.on(newest))
         .filter(t::name.eq(name))
         .select((Template::as_select(), Option::<StackVersion>::as_select()))
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?
         .ok_or_else(|| not_found(name.as_str()))?;
@@ -69,23 +69,23 @@ pub(crate) async fn detail(c: &mut Conn, name: &Slug) -> Result<TemplateDetail> 
 }
 
 /// The id of the template with this name.
-pub(crate) async fn id_of(c: &mut Conn, name: &Slug) -> Result<Uuid> {
-    let id = t::stack_templates.filter(t::name.eq(name)).select(t::id).first(c).await.optional()?;
+pub(crate) async fn id_of(mut c: &Conn, name: &Slug) -> Result<Uuid> {
+    let id = t::stack_templates.filter(t::name.eq(name)).select(t::id).first(&mut c).await.optional()?;
     id.ok_or_else(|| not_found(name.as_str()))
 }
 
 /// The name of the template with this id.
-pub(crate) async fn name_of(c: &mut Conn, id: Uuid) -> Result<Option<Slug>> {
-    Ok(t::stack_templates.filter(t::id.eq(id)).select(t::name).first(c).await.optional()?)
+pub(crate) async fn name_of(mut c: &Conn, id: Uuid) -> Result<Option<Slug>> {
+    Ok(t::stack_templates.filter(t::id.eq(id)).select(t::name).first(&mut c).await.optional()?)
 }
 
 /// A template, held until the transaction ends: whoever changes it or its versions waits.
-pub(crate) async fn lock(c: &mut Conn, name: &Slug) -> Result<Template> {
+pub(crate) async fn lock(mut c: &Conn, name: &Slug) -> Result<Template> {
     t::stack_templates
         .filter(t::name.eq(name))
         .select(Template::as_select())
         .for_no_key_update()
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?
         .ok_or_else(|| not_found(name.as_str()))

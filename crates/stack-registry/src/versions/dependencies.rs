@@ -24,13 +24,13 @@ struct Circle {
 
 /// Holds the graph until the transaction ends. To be taken before any template, so that two publishers cannot wait
 /// for each other.
-pub(super) async fn hold(c: &mut Conn) -> Result<()> {
-    sql_query("SELECT pg_advisory_xact_lock($1)").bind::<sql_types::BigInt, _>(LOCK).execute(c).await?;
+pub(super) async fn hold(mut c: &Conn) -> Result<()> {
+    sql_query("SELECT pg_advisory_xact_lock($1)").bind::<sql_types::BigInt, _>(LOCK).execute(&mut c).await?;
     Ok(())
 }
 
 /// A fault for each dependency that leads back to the version's own template, or to no active version of another.
-pub(super) async fn faults(c: &mut Conn, template: &Slug, new: &PublishVersion) -> Result<Vec<Fault>> {
+pub(super) async fn faults(c: &Conn, template: &Slug, new: &PublishVersion) -> Result<Vec<Fault>> {
     let names: Vec<&str> = new.depends_on().iter().map(|one| one.template().as_str()).collect();
     let circles = circles(c, template, &names).await?;
     let mut known: HashMap<Slug, (TemplateStatus, Vec<Version>)> = HashMap::new();
@@ -69,7 +69,7 @@ fn unresolved(
 }
 
 /// Which of the names lead back to the template, by their places.
-async fn circles(c: &mut Conn, template: &Slug, names: &[&str]) -> Result<HashSet<usize>> {
+async fn circles(mut c: &Conn, template: &Slug, names: &[&str]) -> Result<HashSet<usize>> {
     let circles: Vec<Circle> = sql_query(
         "WITH RECURSIVE reached (place, name) AS ( \
              SELECT place, name FROM unnest($1) WITH ORDINALITY AS own (name, place) \
@@ -83,7 +83,7 @@ async fn circles(c: &mut Conn, template: &Slug, names: &[&str]) -> Result<HashSe
     )
     .bind::<sql_types::Array<sql_types::Text>, _>(names)
     .bind::<sql_types::Text, _>(template)
-    .load(c)
+    .load(&mut c)
     .await?;
     // Postgres counts from one.
     Ok(circles.into_iter().filter_map(|circle| usize::try_from(circle.place - 1).ok()).collect())

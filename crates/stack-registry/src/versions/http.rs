@@ -26,7 +26,7 @@ use crate::{
 ))]
 #[get("/stacks/{name}/versions")]
 pub(crate) async fn list(app: Data<App>, _: Ctx, path: Path<Slug>) -> HttpResult {
-    let versions = app.db.read(async |c| store::all(c, &path.0).await).await?;
+    let versions = app.db.own_read(async |c| store::all(c, &path.0).await).await?;
     Ok(HttpResponse::Ok().json(Listed::from(versions)))
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn publish(app: Data<App>, path: Path<Slug>, command: Command<V
 #[get("/stacks/{name}/usage")]
 pub(crate) async fn usage(app: Data<App>, ctx: Ctx, path: Path<Slug>) -> HttpResult {
     ctx.caller.require_operator()?;
-    let template = app.db.read(async |c| templates::store::id_of(c, &path.0).await).await?;
+    let template = app.db.read(&ctx, async |c| templates::store::id_of(c, &path.0).await).await?;
     Ok(HttpResponse::Ok().json(in_use::ask(&app.registry, &ctx, template).await?))
 }
 
@@ -74,7 +74,7 @@ pub(crate) async fn get(
     request: HttpRequest,
 ) -> HttpResult {
     let (name, version) = path.0;
-    let version = app.db.read(async |c| store::get(c, &name, &version).await).await?;
+    let version = app.db.own_read(async |c| store::get(c, &name, &version).await).await?;
     http::read(&request, &version)
 }
 

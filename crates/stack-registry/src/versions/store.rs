@@ -17,26 +17,26 @@ use super::model::{NewVersion, StackVersion};
 use crate::schema::{stack_templates::dsl as t, stack_versions::dsl as v};
 
 /// One version of a template, whatever the status of either.
-pub(crate) async fn get(c: &mut Conn, name: &Slug, version: &Version) -> Result<StackVersion> {
+pub(crate) async fn get(mut c: &Conn, name: &Slug, version: &Version) -> Result<StackVersion> {
     v::stack_versions
         .inner_join(t::stack_templates.on(t::id.eq(v::template_id)))
         .filter(t::name.eq(name))
         .filter(v::version.eq(version))
         .select(StackVersion::as_select())
-        .first(c)
+        .first(&mut c)
         .await
         .optional()?
         .ok_or_else(|| Error::not_found("stack version", format_args!("{name}@{version}")))
 }
 
 /// The versions of a template by precedence, highest first.
-pub(crate) async fn all(c: &mut Conn, name: &Slug) -> Result<Vec<StackVersion>> {
+pub(crate) async fn all(mut c: &Conn, name: &Slug) -> Result<Vec<StackVersion>> {
     let rows: Vec<Option<StackVersion>> = t::stack_templates
         .left_join(v::stack_versions.on(v::template_id.eq(t::id)))
         .filter(t::name.eq(name))
         .order(v::sort_key.desc())
         .select(Option::<StackVersion>::as_select())
-        .load(c)
+        .load(&mut c)
         .await?;
     // A template without versions is a row of nothing.
     if rows.is_empty() {
@@ -47,15 +47,15 @@ pub(crate) async fn all(c: &mut Conn, name: &Slug) -> Result<Vec<StackVersion>> 
 }
 
 /// Adds a version. The caller holds its template and tells what a taken version means.
-pub(crate) async fn insert(c: &mut Conn, row: &NewVersion) -> QueryResult<usize> {
-    diesel::insert_into(v::stack_versions).values(row).execute(c).await
+pub(crate) async fn insert(mut c: &Conn, row: &NewVersion) -> QueryResult<usize> {
+    diesel::insert_into(v::stack_versions).values(row).execute(&mut c).await
 }
 
 /// Deprecates a version. The caller holds its template.
-pub(crate) async fn deprecate(c: &mut Conn, id: Uuid) -> Result<()> {
+pub(crate) async fn deprecate(mut c: &Conn, id: Uuid) -> Result<()> {
     diesel::update(v::stack_versions.filter(v::id.eq(id)))
         .set(v::status.eq(TemplateStatus::Deprecated))
-        .execute(c)
+        .execute(&mut c)
         .await?;
     Ok(())
 }
@@ -84,7 +84,7 @@ pub(crate) fn refresh_latest(
 /// The active versions of the templates that have these names: of each template its status and a row for each version,
 /// or one without.
 pub(crate) async fn active_of(
-    c: &mut Conn,
+    mut c: &Conn,
     names: &[&str],
 ) -> Result<Vec<(Slug, TemplateStatus, Option<Version>)>> {
     let active = v::template_id.eq(t::id).and(sql::<Bool>("stack_versions.status = 'active'"));
@@ -92,6 +92,6 @@ pub(crate) async fn active_of(
         .left_join(v::stack_versions.on(active))
         .filter(t::name.eq_any(names))
         .select((t::name, t::status, v::version.nullable()))
-        .load(c)
+        .load(&mut c)
         .await?)
 }

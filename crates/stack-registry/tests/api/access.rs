@@ -1,9 +1,7 @@
 //! Who may do what.
 
-use kit::{
-    Caller,
-    identity::{ActorType, Role},
-};
+use domain::{Grant, Reach, Role};
+use kit::{Caller, identity::ActorType};
 use reqwest::Method;
 use serde_json::{Value, json};
 use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH};
@@ -57,8 +55,7 @@ async fn without_an_identity_nothing_is_told_or_done() {
 async fn whoever_is_known_reads_and_operators_write() {
     let catalogue = start().await;
     for role in [Role::PlatformAdmin, Role::Developer, Role::Viewer] {
-        let caller =
-            Caller { id: "someone".to_owned(), actor_type: ActorType::User, role, ..Caller::operator() };
+        let caller = Caller::known("someone", ActorType::User, vec![Grant { role, reach: Reach::All }]);
         for (method, path, body) in operations() {
             let mut request = catalogue.request_as(&caller, method.clone(), path);
             if !body.is_null() {
