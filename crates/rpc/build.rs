@@ -7,7 +7,8 @@ use prost::Message;
 /// What the others import: it is a module of its own, that theirs know.
 const COMMON: &str = "nno/common/v1/explanation.proto";
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
+    "nno/iam/v1/iam.proto",
     "nno/onboarding/v1/onboarding.proto",
     "nno/registry/v1/registry.proto",
     "nno/stack_registry/v1/stack_registry.proto",

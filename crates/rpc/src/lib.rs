@@ -7,7 +7,7 @@
 pub mod explain;
 
 use domain::{
-    Error, Result,
+    Error, Reach, Result,
     explain::{Explanation, Link},
 };
 
@@ -75,6 +75,7 @@ pub mod common {
     tonic::include_proto!("nno.common.v1");
 }
 
+generated!(iam, "nno.iam.v1", "What other processes ask of iam.");
 generated!(onboarding, "nno.onboarding.v1", "What other services ask of onboarding.");
 generated!(registry, "nno.registry.v1", "What other services ask of the registry.", clippy::too_many_lines);
 generated!(
@@ -89,6 +90,26 @@ generated!(
     "What other services ask of provisioning.",
     clippy::too_many_lines
 );
+
+impl From<domain::Grant> for iam::Grant {
+    fn from(grant: domain::Grant) -> Self {
+        Self {
+            role: grant.role.to_string(),
+            platform_id: grant.reach.platform().map(ToString::to_string),
+            entity_id: grant.reach.entity().map(ToString::to_string),
+        }
+    }
+}
+
+impl TryFrom<iam::Grant> for domain::Grant {
+    type Error = Error;
+
+    fn try_from(told: iam::Grant) -> Result<Self> {
+        let platform = parse_optional("platform_id", told.platform_id.as_deref())?;
+        let entity = parse_optional("entity_id", told.entity_id.as_deref())?;
+        Self::new(parse("role", &told.role)?, Reach::of(platform, entity)?)
+    }
+}
 
 impl From<common::Explanation> for Explanation {
     fn from(told: common::Explanation) -> Self {

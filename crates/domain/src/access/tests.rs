@@ -91,15 +91,14 @@ fn a_role_where_it_holds_and_where_not() {
     let (id, other) = (PlatformId::parse("aaaaaaaaaa").unwrap(), PlatformId::parse("bbbbbbbbbb").unwrap());
     let (root, child) = (EntityId::parse("entity0001").unwrap(), EntityId::parse("entity0002").unwrap());
     let held = [Grant { role: Role::Developer, reach: Reach::Entity(id.clone(), root.clone()) }];
-    let verdict = |operation: &str, target| Operation::find(operation).unwrap().verdict(&held, &target);
-    assert_eq!(verdict("updateEntity", Target::Entity(&id, &[root.clone()])), Verdict::Allowed);
-    assert_eq!(
-        verdict("updateEntity", Target::Entity(&id, &[child.clone(), root.clone()])),
-        Verdict::Allowed
-    );
-    assert_eq!(verdict("updateEntity", Target::Entity(&id, &[child])), Verdict::Outside, "a sibling");
-    assert_eq!(verdict("updateEntity", Target::Entity(&other, &[root])), Verdict::Outside);
-    assert_eq!(verdict("getPlatform", Target::Platform(&id)), Verdict::Outside, "what it is under");
-    assert_eq!(verdict("listAudit", Target::Everything), Verdict::Forbidden);
-    assert_eq!(verdict("listPlatforms", Target::Everything), Verdict::Allowed);
+    let verdict =
+        |operation: &str, target: &Target<'_>| Operation::find(operation).unwrap().verdict(&held, target);
+    let (own, under, sibling) = ([root.clone()], [child.clone(), root], [child]);
+    assert_eq!(verdict("updateEntity", &Target::Entity(&id, &own)), Verdict::Allowed);
+    assert_eq!(verdict("updateEntity", &Target::Entity(&id, &under)), Verdict::Allowed);
+    assert_eq!(verdict("updateEntity", &Target::Entity(&id, &sibling)), Verdict::Outside);
+    assert_eq!(verdict("updateEntity", &Target::Entity(&other, &own)), Verdict::Outside);
+    assert_eq!(verdict("getPlatform", &Target::Platform(&id)), Verdict::Outside, "what it is under");
+    assert_eq!(verdict("listAudit", &Target::Everything), Verdict::Forbidden);
+    assert_eq!(verdict("listPlatforms", &Target::Everything), Verdict::Allowed);
 }
