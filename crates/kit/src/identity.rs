@@ -101,7 +101,9 @@ impl Scope {
     /// [`domain::Kind::Forbidden`] when the caller's role there is too low.
     pub fn platform(&self, id: &PlatformId) -> Result<PlatformScope> {
         if cfg!(feature = "first-wall-down") {
-            return Ok(PlatformScope { platform: id.clone(), roots: None });
+            let roots = self.only_entities().into_iter().cloned().collect();
+            let whole = self.grants().iter().any(|grant| grant.reach.entity().is_none());
+            return Ok(PlatformScope { platform: id.clone(), roots: (!whole).then_some(roots) });
         }
         let whole = match self.operation {
             Some(operation) => match operation.verdict(self.grants(), &Target::Platform(id)) {

@@ -15,7 +15,7 @@ use crate::App;
 
 /// What there is to say of the job that was asked for under this subject of the outbox; nothing when it is done.
 pub(crate) async fn job(app: &App, ctx: &Ctx, subject: &str, id: Uuid) -> Result<Option<Explanation>> {
-    let held_up = app.db.read(ctx, async |c| outbox::undelivered(c, subject, id).await).await?;
+    let held_up = app.db.own_read(async |c| outbox::undelivered(c, subject, id).await).await?;
     if let Some(held_up) = held_up {
         return Ok(Some(Explanation::of(false, request(id, &held_up))));
     }

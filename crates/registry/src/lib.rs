@@ -16,6 +16,7 @@ mod features;
 mod grpc;
 mod manifest;
 mod platforms;
+mod reach;
 mod resources;
 pub mod schema;
 mod secrets;

@@ -40,8 +40,8 @@ pub(crate) const ALL: [Tally; 6] = [
     },
     Tally {
         name: "features",
-        sql: "SELECT e.id AS parent, 'features:' || e.id AS key, \
+        sql: "SELECT e.id AS parent, 'features:' || e.platform_id || ':' || e.id AS key, \
                   (SELECT count(*) FROM feature_activations a WHERE a.entity_id = e.id) AS found \
-              FROM (SELECT id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
+              FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
     },
 ];

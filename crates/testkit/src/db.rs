@@ -57,8 +57,15 @@ impl TestDb {
         }
     }
 
-    /// A connection of the role that serves.
+    /// A connection of the role that serves, which sees all rows.
     pub async fn connect(&self) -> AsyncPgConnection {
+        let mut connection = self.connect_unseeing().await;
+        connection.batch_execute("SET nno.platforms TO '*'").await.expect("see all");
+        connection
+    }
+
+    /// The same, told nothing of who sees what: so it sees nothing.
+    pub async fn connect_unseeing(&self) -> AsyncPgConnection {
         AsyncPgConnection::establish(&self.app_url).await.expect("connect as the serving role")
     }
 

@@ -10,7 +10,7 @@ use kit::{PlatformScope, Scope, db::Conn};
 use uuid::Uuid;
 
 use super::model::DnsRecord;
-use crate::schema::dns_records::dsl as d;
+use crate::{reach, schema::dns_records::dsl as d};
 
 /// Names the list of a stack's records.
 pub(crate) fn list(platform: &PlatformId, stack: &StackId) -> String {
@@ -25,6 +25,7 @@ fn not_found(id: Uuid) -> Error {
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<DnsRecord> {
     d::dns_records
         .filter(d::platform_id.eq(scope.id()))
+        .filter(reach::by_resource(scope, d::resource_id))
         .filter(d::id.eq(id))
         .select(DnsRecord::as_select())
         .first(&mut c)
@@ -37,6 +38,7 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result
 pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<DnsRecord> {
     d::dns_records
         .filter(d::platform_id.eq(scope.id()))
+        .filter(reach::by_resource(scope, d::resource_id))
         .filter(d::id.eq(id))
         .select(DnsRecord::as_select())
         .for_update()
@@ -50,6 +52,7 @@ pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Resul
 pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Uuid>> {
     Ok(d::dns_records
         .filter(d::platform_id.eq(scope.id()))
+        .filter(reach::by_resource(scope, d::resource_id))
         .filter(d::id.eq(id))
         .select(d::id)
         .for_key_share()
@@ -91,6 +94,7 @@ pub(crate) async fn page(
     let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
     let rows = d::dns_records
         .filter(d::platform_id.eq(scope.id()))
+        .filter(reach::by_resource(scope, d::resource_id))
         .filter(d::stack_id.eq(stack))
         .filter(d::created_at.le(after.at))
         .filter(before)

@@ -14,7 +14,10 @@ use kit::{PlatformScope, Scope, db::Conn};
 use uuid::Uuid;
 
 use super::model::{CustomDomain, PendingDomain};
-use crate::schema::{custom_domains::dsl as d, platforms::dsl as p};
+use crate::{
+    reach,
+    schema::{custom_domains::dsl as d, platforms::dsl as p},
+};
 
 /// Domains in the list of pending ones; the contract's list has no pages.
 pub(crate) const LISTED: i64 = 1000;
@@ -32,6 +35,7 @@ fn not_found(id: Uuid) -> Error {
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<CustomDomain> {
     d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
+        .filter(reach::by_dns_record(scope, d::dns_record_id))
         .filter(d::id.eq(id))
         .select(CustomDomain::as_select())
         .first(&mut c)
@@ -44,6 +48,7 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result
 pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<CustomDomain> {
     d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
+        .filter(reach::by_dns_record(scope, d::dns_record_id))
         .filter(d::id.eq(id))
         .select(CustomDomain::as_select())
         .for_update()
@@ -76,6 +81,7 @@ pub(crate) async fn page(
     let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
     let rows = d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
+        .filter(reach::by_dns_record(scope, d::dns_record_id))
         .filter(d::created_at.le(after.at))
         .filter(before)
         .select(CustomDomain::as_select())

@@ -57,6 +57,10 @@ pub(crate) async fn ensure_tenant(
 
 async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewEntity) -> Result<Entity> {
     new.check()?;
+    if new.parent_id.is_none() && scope.roots().is_some() {
+        let message = "A tenant is made by who sees the platform whole";
+        return Err(Error::new(Kind::Forbidden, message));
+    }
     let parent = match &new.parent_id {
         Some(id) => {
             let parent = store::hold(tx.conn().await?, scope, id).await?;

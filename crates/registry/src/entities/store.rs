@@ -1,21 +1,21 @@
 //! The statements of entities. Each takes the caller's scope first.
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, OptionalExtension, PgArrayExpressionMethods, QueryDsl,
-    SelectableHelper, TextExpressionMethods,
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    TextExpressionMethods,
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, EntityId, Error, Limit, Page, PlatformId, Result, Slug, entity::EntityType};
+use domain::{Cursor, EntityId, Error, Limit, Page, PlatformId, Result, Slug, Total, entity::EntityType};
 use kit::{
     PlatformScope,
-    db::{Conn, counter_total},
+    db::{Conn, counter_total, total},
 };
 use serde::Serialize;
 
 use super::model::Entity;
 use crate::{
-    features,
+    features, reach,
     schema::{entities::dsl as e, feature_activations::dsl as a, resources::dsl as r, stacks::dsl as s},
 };
 
@@ -32,6 +32,7 @@ fn not_found(id: &EntityId) -> Error {
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Entity> {
     e::entities
         .filter(e::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, e::id))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())
@@ -45,6 +46,7 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> R
 pub(crate) async fn by_slug(mut c: &Conn, scope: &PlatformScope, slug: &Slug) -> Result<Option<Entity>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, e::id))
         .filter(e::slug.eq(slug))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())
@@ -57,6 +59,7 @@ pub(crate) async fn by_slug(mut c: &Conn, scope: &PlatformScope, slug: &Slug) ->
 pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Option<Entity>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, e::id))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())
@@ -70,6 +73,7 @@ pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> 
 pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Entity> {
     e::entities
         .filter(e::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, e::id))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())
@@ -91,6 +95,7 @@ pub(crate) async fn page(
     let before = e::created_at.lt(after.at).or(e::created_at.eq(after.at).and(e::id.lt(&after.id)));
     let rows = e::entities
         .filter(e::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, e::id))
         .filter(e::deleted_at.is_null())
         .filter(e::created_at.le(after.at))
         .filter(before)
@@ -105,14 +110,37 @@ pub(crate) async fn page(
             Some(kind) => Ok(rows.filter(e::kind.eq(kind)).load(&mut pipeline).await?),
         }
     };
-    let (rows, total) = tokio::try_join!(rows, counter_total(c, &key))?;
+    let total = async {
+        match scope.roots() {
+            None => counter_total(c, &key).await.map(Total::from),
+            Some(_) => total(c, || reached(scope, kind)).await,
+        }
+    };
+    let (rows, total) = tokio::try_join!(rows, total)?;
     Ok(Page::new(rows, limit, total, &key, Entity::place))
+}
+
+/// The live entities that the caller sees, to be counted.
+fn reached(
+    scope: &PlatformScope,
+    kind: Option<EntityType>,
+) -> diesel::helper_types::IntoBoxed<'_, e::entities, diesel::pg::Pg> {
+    let rows = e::entities
+        .filter(e::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, e::id))
+        .filter(e::deleted_at.is_null())
+        .into_boxed();
+    match kind {
+        Some(kind) => rows.filter(e::kind.eq(kind)),
+        None => rows,
+    }
 }
 
 /// The ancestors of an entity, nearest first.
 pub(crate) async fn ancestors(mut c: &Conn, scope: &PlatformScope, entity: &Entity) -> Result<Vec<Entity>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, e::id))
         .filter(e::id.eq_any(&entity.path))
         .select(Entity::as_select())
         .order(e::depth.desc())
@@ -125,7 +153,9 @@ pub(crate) async fn descendants(mut c: &Conn, scope: &PlatformScope, id: &Entity
     Ok(e::entities
         // No plain equality: with old statistics the planner would rather read the whole platform than the branch.
         .filter(e::platform_id.concat("").eq(scope.id()))
-        .filter(e::path.contains(vec![id]))
+        .filter(reach::under(e::id, id))
+        .filter(e::id.ne(id))
+        .filter(reach::by_entity(scope, e::id))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())
         .order((e::depth, e::created_at, e::id))

@@ -61,7 +61,7 @@ pub(crate) async fn list(
 ) -> HttpResult {
     let (platform, entity) = path.0;
     let scope = ctx.caller.scope.platform(&platform)?;
-    let (limit, after) = query.0.parse(&store::counter(&entity))?;
+    let (limit, after) = query.0.parse(&store::counter(&platform, &entity))?;
     let page = app
         .db
         .read(&ctx, async |c| {

@@ -73,7 +73,8 @@ pub(crate) async fn activate(
             platforms::ops::hold(c, ctx, &scope).await?;
             let entity = entities::store::hold(c, &scope, &place.entity).await?;
             let entity = entity.ok_or_else(|| Error::not_found("entity", &place.entity))?;
-            let c = &*c;
+            // What the feature is made of is told by a stack of the tenant's, which may be above the caller.
+            let c = &*tx.see_platform(&scope).await?;
             let (before, named, estimate) = tokio::try_join!(
                 store::lock(c, &scope, place),
                 store::named(c, &scope, entity.tenant(), &place.feature),
@@ -114,6 +115,7 @@ pub(crate) async fn deactivate(
             let before = store::lock(c, &scope, place).await?;
             let before = before.ok_or_else(|| Error::not_found("feature", &place.feature))?;
             ctx.check_match(&before)?;
+            tx.see_platform(&scope).await?;
             let after = before.given_up(domain::id::uuid_v7())?;
             hold_stack(tx, &scope, &after).await?;
             let input = input(&after, JobType::DeactivateFeature, json!({ "deleteData": delete_data }));
@@ -170,7 +172,7 @@ pub(crate) fn written(record: Record, before: Option<&Activation>, after: &Activ
     let record = record.of(&after.platform_id).after(after);
     match before {
         Some(before) => record.before(before),
-        None => record.count(store::counter(&after.entity_id), 1),
+        None => record.count(store::counter(&after.platform_id, &after.entity_id), 1),
     }
 }
 

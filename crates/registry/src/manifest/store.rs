@@ -12,6 +12,8 @@ use diesel_async::RunQueryDsl;
 use domain::{EntityId, PlatformId, Result, resource::Environment};
 use kit::{PlatformScope, db::Conn};
 
+use crate::reach::{self, Reached};
+
 /// The entity with the tag of its manifest, once for each of its features; without features, once.
 #[derive(Debug, Queryable)]
 pub(super) struct Line {
@@ -40,6 +42,18 @@ struct Lines<'a> {
     entity: &'a EntityId,
     environment: Environment,
     seen: &'a str,
+    reached: Reached<Column, reach::Entity>,
+}
+
+/// The entity of the statement.
+#[derive(Debug, Clone, Copy, QueryId)]
+struct Column;
+
+impl QueryFragment<Pg> for Column {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("e.id");
+        Ok(())
+    }
 }
 
 impl QueryId for Lines<'_> {
@@ -55,7 +69,7 @@ impl QueryFragment<Pg> for Lines<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "SELECT e.created_at, m.etag, m.changed_at, a.feature_id, a.live_version, a.live_package, a.service_url \
-             FROM platforms p JOIN entities e ON e.platform_id = p.id \
+             FROM entities e LEFT JOIN platforms p ON p.id = e.platform_id \
              LEFT JOIN manifests m ON m.entity_id = e.id AND m.environment = ",
         );
         out.push_bind_param::<Text, _>(&self.environment)?;
@@ -65,10 +79,16 @@ impl QueryFragment<Pg> for Lines<'_> {
         );
         // Whoever has seen this state gets no features.
         out.push_bind_param::<Text, _>(self.seen)?;
-        out.push_sql(", m.etag) = 0 WHERE p.deleted_at IS NULL AND e.deleted_at IS NULL AND p.id = ");
+        // Who sees but the entity does not see the row of its platform, and asks whether it is there.
+        out.push_sql(
+            ", m.etag) = 0 WHERE (p.deleted_at IS NULL AND p.id IS NOT NULL OR home_status(e.platform_id) IS NOT NULL) \
+             AND e.deleted_at IS NULL AND e.platform_id = ",
+        );
         out.push_bind_param::<Text, _>(self.platform)?;
         out.push_sql(" AND e.id = ");
         out.push_bind_param::<Text, _>(self.entity)?;
+        out.push_sql(" AND ");
+        self.reached.walk_ast(out.reborrow())?;
         out.push_sql(" ORDER BY a.feature_id");
         Ok(())
     }
@@ -83,5 +103,7 @@ pub(super) async fn lines(
     environment: Environment,
     seen: &str,
 ) -> Result<Vec<Line>> {
-    Ok(Lines { platform: scope.id(), entity, environment, seen }.load(&mut c).await?)
+    Ok(Lines { platform: scope.id(), entity, environment, seen, reached: reach::by_entity(scope, Column) }
+        .load(&mut c)
+        .await?)
 }

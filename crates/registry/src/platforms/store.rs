@@ -15,10 +15,14 @@ use kit::{
 };
 
 use super::model::Platform;
-use crate::schema::platforms::dsl as p;
+use crate::{reach, schema::platforms::dsl as p};
 
 /// Counter of the platforms that are not deleted.
 pub(crate) const COUNTER: &str = "platforms";
+
+fn not_found(scope: &PlatformScope) -> Error {
+    Error::not_found("platform", scope.id())
+}
 
 /// A platform; one that is deleted only where `deleted` says so.
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, deleted: bool) -> Result<Platform> {
@@ -29,7 +33,7 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, deleted: bool) -> R
         .first(&mut c)
         .await
         .optional()?
-        .ok_or_else(|| Error::not_found("platform", scope.id()))
+        .ok_or_else(|| not_found(scope))
 }
 
 /// What belongs to a platform that is not deleted: one round trip.
@@ -44,6 +48,9 @@ pub(crate) async fn of_live<T>(
 /// Finds out whether a platform exists and is not deleted. Sent together with the statement whose answer depends on
 /// it, it costs no round trip.
 pub(crate) async fn live(mut c: &Conn, scope: &PlatformScope) -> Result<()> {
+    if scope.roots().is_some() {
+        return reach::home(c, scope.id()).await?.map(drop).ok_or_else(|| not_found(scope));
+    }
     p::platforms
         .filter(p::id.eq(scope.id()))
         .filter(p::deleted_at.is_null())
@@ -52,7 +59,7 @@ pub(crate) async fn live(mut c: &Conn, scope: &PlatformScope) -> Result<()> {
         .await
         .optional()?
         .map(drop)
-        .ok_or_else(|| Error::not_found("platform", scope.id()))
+        .ok_or_else(|| not_found(scope))
 }
 
 /// A platform that is not deleted, held until the transaction ends, also against whoever [`hold`]s it.
@@ -65,11 +72,14 @@ pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope) -> Result<Platform
         .first(&mut c)
         .await
         .optional()?
-        .ok_or_else(|| Error::not_found("platform", scope.id()))
+        .ok_or_else(|| not_found(scope))
 }
 
 /// Holds a platform against deletion until the transaction ends; it must exist and not be deleted.
 pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope) -> Result<PlatformStatus> {
+    if scope.roots().is_some() {
+        return reach::held_home(c, scope.id()).await?.ok_or_else(|| not_found(scope));
+    }
     p::platforms
         .filter(p::id.eq(scope.id()))
         .filter(p::deleted_at.is_null())
@@ -78,7 +88,7 @@ pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope) -> Result<Platform
         .first(&mut c)
         .await
         .optional()?
-        .ok_or_else(|| Error::not_found("platform", scope.id()))
+        .ok_or_else(|| not_found(scope))
 }
 
 /// Whether a platform that is not deleted has the slug.

@@ -13,9 +13,10 @@ use super::{
 };
 use crate::{App, entities, platforms, stacks};
 
-/// Whether the id stands for the platform as a whole rather than for one of its entities.
+/// Whether the id stands for the platform as a whole rather than for one of its entities; to who sees but entities of it,
+/// it stands for nothing.
 pub(crate) fn is_platform(scope: &PlatformScope, entity: &EntityId) -> bool {
-    entity.as_str() == scope.id().as_str()
+    scope.roots().is_none() && entity.as_str() == scope.id().as_str()
 }
 
 /// Registers a resource.

@@ -6,15 +6,18 @@ use diesel::{
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result};
+use domain::{Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result, Total};
 use kit::{
     PlatformScope, Scope,
-    db::{Conn, counter_total},
+    db::{Conn, counter_total, total},
 };
 use uuid::Uuid;
 
 use super::model::Resource;
-use crate::schema::{platforms::dsl as p, resources::dsl as r};
+use crate::{
+    reach,
+    schema::{platforms::dsl as p, resources::dsl as r},
+};
 
 /// Counter of the live resources of a platform, all or of one entity.
 pub(crate) fn counter(platform: &PlatformId, entity: Option<&EntityId>) -> String {
@@ -29,6 +32,7 @@ fn not_found(id: Uuid) -> Error {
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Resource> {
     r::resources
         .filter(r::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, r::entity_id))
         .filter(r::id.eq(id))
         .filter(r::deleted_at.is_null())
         .select(Resource::as_select())
@@ -43,12 +47,26 @@ pub(crate) async fn lookup(mut c: &Conn, scope: &Scope, name: &Name) -> Result<O
     let named = r::resources
         .filter(r::cf_name.eq(name))
         .filter(r::deleted_at.is_null())
-        .filter(exists(p::platforms.filter(p::id.eq(r::platform_id)).filter(p::deleted_at.is_null())))
         .select(Resource::as_select());
+    let live = exists(p::platforms.filter(p::id.eq(r::platform_id)).filter(p::deleted_at.is_null()));
     Ok(match scope.only_platforms() {
-        None => named.first(&mut c).await.optional()?,
-        Some(own) => named.filter(r::platform_id.eq_any(own)).first(&mut c).await.optional()?,
+        None => named.filter(live).first(&mut c).await.optional()?,
+        Some(own) => {
+            let entities = scope.only_entities();
+            let seen =
+                r::platform_id.eq_any(own).and(live).or(r::entity_id.eq_any(branch_of(c, &entities).await?));
+            named.filter(seen).first(&mut c).await.optional()?
+        }
     })
+}
+
+/// These entities and what is under them.
+async fn branch_of(mut c: &Conn, roots: &[&EntityId]) -> Result<Vec<EntityId>> {
+    if roots.is_empty() {
+        return Ok(Vec::new());
+    }
+    let roots: Vec<&str> = roots.iter().map(|root| root.as_str()).collect();
+    Ok(diesel::select(reach::branch(roots)).get_result(&mut c).await?)
 }
 
 /// The live resource with a name, of whatever platform, held until the transaction ends.
@@ -67,6 +85,7 @@ pub(crate) async fn lock_named(mut c: &Conn, _: &Scope, name: &Name) -> Result<O
 pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Uuid>> {
     Ok(r::resources
         .filter(r::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, r::entity_id))
         .filter(r::id.eq(id))
         .filter(r::deleted_at.is_null())
         .select(r::id)
@@ -80,6 +99,7 @@ pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Resul
 pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Resource> {
     r::resources
         .filter(r::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, r::entity_id))
         .filter(r::id.eq(id))
         .filter(r::deleted_at.is_null())
         .select(Resource::as_select())
@@ -113,6 +133,7 @@ pub(crate) async fn page(
     let before = r::created_at.lt(after.at).or(r::created_at.eq(after.at).and(r::id.lt(last)));
     let rows = r::resources
         .filter(r::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, r::entity_id))
         .filter(r::deleted_at.is_null())
         .filter(r::created_at.le(after.at))
         .filter(before)
@@ -126,8 +147,23 @@ pub(crate) async fn page(
             Some(entity) => Ok(rows.filter(r::entity_id.eq(entity)).load(&mut pipeline).await?),
         }
     };
-    let (rows, total) = tokio::try_join!(rows, counter_total(c, &key))?;
+    let total = async {
+        match (scope.roots(), entity) {
+            (Some(_), None) => total(c, || reached(scope)).await,
+            _ => counter_total(c, &key).await.map(Total::from),
+        }
+    };
+    let (rows, total) = tokio::try_join!(rows, total)?;
     Ok(Page::new(rows, limit, total, &key, Resource::place))
+}
+
+/// The live resources that the caller sees, to be counted.
+fn reached(scope: &PlatformScope) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + '_ {
+    r::resources
+        .filter(r::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, r::entity_id))
+        .filter(r::deleted_at.is_null())
+        .select(r::id)
 }
 
 /// The insert of a new resource.

@@ -10,12 +10,13 @@ use kit::{PlatformScope, db::Conn};
 use uuid::Uuid;
 
 use super::model::Secret;
-use crate::schema::secrets::dsl as s;
+use crate::{reach, schema::secrets::dsl as s};
 
 /// What is known of a resource's secrets, newest first; a resource has few.
 pub(crate) async fn of_resource(mut c: &Conn, scope: &PlatformScope, resource: Uuid) -> Result<Vec<Secret>> {
     Ok(s::secrets
         .filter(s::platform_id.eq(scope.id()))
+        .filter(reach::by_resource(scope, s::resource_id))
         .filter(s::resource_id.eq(resource))
         .select(Secret::as_select())
         .order((s::created_at.desc(), s::id.desc()))
@@ -32,6 +33,7 @@ pub(crate) async fn lock(
 ) -> Result<Option<Secret>> {
     Ok(s::secrets
         .filter(s::platform_id.eq(scope.id()))
+        .filter(reach::by_resource(scope, s::resource_id))
         .filter(s::resource_id.eq(resource))
         .filter(s::secret_name.eq(name))
         .select(Secret::as_select())

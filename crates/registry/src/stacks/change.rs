@@ -140,6 +140,8 @@ async fn lock(tx: &mut Tx, ctx: &WriteCtx, scope: &PlatformScope, id: &StackId) 
         return Err(Error::not_found("stack", id));
     }
     ctx.check_match(&before)?;
+    // Others may depend on it, or run its features.
+    tx.see_platform(scope).await?;
     Ok(before)
 }
 

@@ -97,6 +97,8 @@ async fn insert(
     if entities::store::hold(c, scope, &new.tenant_id).await?.is_none() {
         return Err(Error::invalid("tenantId", "must be an entity of the platform"));
     }
+    // What the version depends on may be another tenant's.
+    let c = tx.see_platform(scope).await?;
     let row = new.into_row(scope.id(), known)?;
     let mut record = Record::change("stack.created", "stack", &row.id).of(scope.id()).after(&row);
     let mut build = None;

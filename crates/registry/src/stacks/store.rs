@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     features::model::StackFeature,
-    platforms,
+    platforms, reach,
     schema::{stack_features::dsl as f, stacks::dsl as s, template_versions::dsl as v},
 };
 
@@ -40,6 +40,7 @@ fn not_found(id: &StackId) -> Error {
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, s::tenant_id))
         .filter(s::id.eq(id))
         .filter(s::deleted_at.is_null())
         .select(Stack::as_select())
@@ -53,6 +54,7 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Re
 pub(super) async fn any(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, s::tenant_id))
         .filter(s::id.eq(id))
         .select(Stack::as_select())
         .first(&mut c)
@@ -70,6 +72,7 @@ pub(super) async fn of_live(c: &Conn, scope: &PlatformScope, id: &StackId) -> Re
 pub(super) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, s::tenant_id))
         .filter(s::id.eq(id))
         .select(Stack::as_select())
         .for_no_key_update()
@@ -83,6 +86,7 @@ pub(super) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> R
 pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackStatus> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, s::tenant_id))
         .filter(s::id.eq(id))
         .filter(s::deleted_at.is_null())
         .select(s::status)
@@ -247,6 +251,7 @@ pub(crate) async fn page(
     let before = s::created_at.lt(after.at).or(s::created_at.eq(after.at).and(s::id.lt(&after.id)));
     let rows = s::stacks
         .filter(s::platform_id.eq(scope.id()))
+        .filter(reach::by_entity(scope, s::tenant_id))
         .filter(s::deleted_at.is_null())
         .filter(s::created_at.le(after.at))
         .filter(before)

@@ -248,9 +248,10 @@ async fn a_branch_is_found_without_reading_the_tree() {
         .await;
     sql_query("ANALYZE entities").execute(&mut world.db.connect_as_owner().await).await.unwrap();
     let sql = format!(
-        "entities WHERE platform_id = '{platform}' AND path @> ARRAY['t000000007'] AND deleted_at IS NULL ORDER BY depth, created_at, id"
+        "entities WHERE platform_id = '{platform}' AND path && ARRAY['t000000007'] AND deleted_at IS NULL ORDER BY depth, created_at, id"
     );
-    let plan = plan(&mut world.db.connect().await, &sql).await;
+    // As the owner, as whom the branch is found.
+    let plan = plan(&mut world.db.connect_as_owner().await, &sql).await;
     assert!(plan.contains("on entities_descendants "), "{plan}");
     let branch =
         world.get(&format!("/api/v1/platforms/{platform}/entities/t000000007/descendants")).await.expect(200);

@@ -308,7 +308,7 @@ async fn a_branch_of_a_hundred_thousand_entities_is_one_indexed_statement() {
             let above = world.get(&format!("{entities}/t000071605/ancestors")).await.expect(200);
             let chain: Vec<String> = (1..16).rev().map(|level| format!("t00007{level:02}00")).collect();
             assert_eq!(ids(&above), chain);
-            one_indexed(&tap.take(), "ANY", &["entities_pkey", "entities_of_platform"], &about);
+            one_indexed(&tap.take(), "ANY($", &["entities_pkey", "entities_of_platform"], &about);
 
             let below = world.get(&format!("{entities}/t000071200/descendants")).await.expect(200);
             let below = ids(&below);
@@ -316,7 +316,7 @@ async fn a_branch_of_a_hundred_thousand_entities_is_one_indexed_statement() {
                 (below.len(), below[0].as_str(), below[39].as_str()),
                 (40, "t000071300", "t000071609")
             );
-            one_indexed(&tap.take(), "@>", &["entities_descendants"], &about);
+            one_indexed(&tap.take(), " != ", &["entities_pkey"], &about);
             let whole = world.get(&format!("{entities}/t000070100/descendants")).await.expect(200);
             assert_eq!(ids(&whole).len(), 150);
         }

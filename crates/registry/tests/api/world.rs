@@ -1,13 +1,11 @@
 //! A running registry, and what is put into it.
 
-use std::{fs, ops::Deref};
+use std::ops::Deref;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
-use domain::{Error, Result};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use kit::grpc::PeerCall;
+use domain::{Error, Grant, Result, Role};
+use kit::{Caller, grpc::PeerCall, identity::ActorType};
 use registry::Registry;
 use reqwest::Method;
 use rpc::registry::registry_client::RegistryClient;
@@ -106,23 +104,14 @@ impl World {
 
     /// Sends a request of someone whose scope is `scope`, such as `{"platform": id}`; a null body is none.
     pub(crate) async fn send_as(&self, scope: &Value, method: Method, path: &str, body: &Value) -> Response {
-        let mut request = self.anonymous(method, path).bearer_auth(self.token(scope, "platform-admin"));
+        let reach = serde_json::from_value(scope.clone()).unwrap();
+        let grant = Grant { role: Role::PlatformAdmin, reach };
+        let mut request =
+            self.request_as(&Caller::known("user:ada", ActorType::User, vec![grant]), method, path);
         if !body.is_null() {
             request = request.json(body);
         }
         Response::read(request.send().await.unwrap()).await
-    }
-
-    /// What the gateway would sign for someone with this scope; a scope cannot be made but from a token.
-    fn token(&self, scope: &Value, role: &str) -> String {
-        let pem = fs::read_to_string(self.keys.dir().join("private/gateway.pem")).unwrap();
-        let inner: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-        let key = EncodingKey::from_ed_der(&STANDARD.decode(inner).unwrap());
-        let claims = json!({
-            "iss": "gateway", "aud": "registry", "sub": "user:ada", "exp": jsonwebtoken::get_current_timestamp() + 50,
-            "actor": "user", "role": role, "scope": scope,
-        });
-        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &key).unwrap()
     }
 
     /// Runs SQL as the role that serves.

@@ -1,0 +1,15 @@
+DROP POLICY seen ON counters;
+ALTER TABLE counters DISABLE ROW LEVEL SECURITY;
+DROP POLICY own ON idempotency_keys;
+ALTER TABLE idempotency_keys DISABLE ROW LEVEL SECURITY;
+DROP POLICY kept ON outbox;
+DROP POLICY seen ON outbox;
+ALTER TABLE outbox DISABLE ROW LEVEL SECURITY;
+DROP POLICY kept ON audit_log;
+DROP POLICY seen ON audit_log;
+ALTER TABLE audit_log DISABLE ROW LEVEL SECURITY;
+DROP FUNCTION is_writing();
+DROP FUNCTION seeing_caller();
+DROP FUNCTION seen_entities();
+DROP FUNCTION seen_platforms();
+DROP FUNCTION sees_all();

@@ -1,0 +1,94 @@
+-- Row-level security on everything that is a platform's: see kit's migration of the same name.
+
+-- Entities with all that is under them. It reads as the owner: an index on arrays is of no use to who is bound by policies,
+-- and all that it tells are ids.
+CREATE FUNCTION branch(roots text[]) RETURNS text[] LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public
+    RETURN (SELECT coalesce(array_agg(id), '{}') FROM public.entities
+        WHERE (id = ANY (roots) OR path && roots) AND deleted_at IS NULL);
+
+-- How a platform stands, to who sees but entities of it: for the check that it is not deleted, and not suspended.
+CREATE FUNCTION home_status(platform text) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public AS $$
+    SELECT p.status FROM public.platforms p WHERE p.id = platform AND p.deleted_at IS NULL AND EXISTS (
+        SELECT FROM public.entities e WHERE e.id = ANY (public.seen_entities()) AND e.platform_id = p.id)
+$$;
+-- The same, held against deletion until the transaction ends.
+CREATE FUNCTION hold_home(platform text) RETURNS text LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, public AS $$
+    SELECT p.status FROM public.platforms p WHERE p.id = platform AND p.deleted_at IS NULL AND EXISTS (
+        SELECT FROM public.entities e WHERE e.id = ANY (public.seen_entities()) AND e.platform_id = p.id)
+    FOR KEY SHARE OF p
+$$;
+-- How long activations take, in all platforms: a number that tells of none of them.
+CREATE FUNCTION activation_took_ms() RETURNS integer LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public AS $$
+    SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY took_ms) FROM (
+        SELECT took_ms FROM public.feature_activations WHERE took_ms IS NOT NULL
+        ORDER BY activated_at DESC LIMIT 100) newest
+$$;
+
+ALTER TABLE platforms ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON platforms
+    USING ((SELECT sees_all()) OR id = ANY ((SELECT seen_platforms())::text[]));
+
+-- What belongs to a platform as a whole.
+ALTER TABLE lifecycle_events ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON lifecycle_events
+    USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[]));
+ALTER TABLE builds ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON builds
+    USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[]));
+
+-- What belongs to an entity. A new entity is not among its branch yet: its path is looked at.
+ALTER TABLE entities ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON entities
+    USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
+        OR id = ANY ((SELECT branch(seen_entities()))::text[]))
+    WITH CHECK ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
+        OR id = ANY ((SELECT seen_entities())::text[]) OR path && (SELECT seen_entities())::text[]);
+ALTER TABLE stacks ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON stacks
+    USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
+        OR tenant_id = ANY ((SELECT branch(seen_entities()))::text[]));
+ALTER TABLE resources ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON resources
+    USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
+        OR entity_id = ANY ((SELECT branch(seen_entities()))::text[]));
+ALTER TABLE feature_activations ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON feature_activations
+    USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
+        OR entity_id = ANY ((SELECT branch(seen_entities()))::text[]));
+ALTER TABLE manifests ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON manifests
+    USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
+        OR entity_id = ANY ((SELECT branch(seen_entities()))::text[]));
+
+-- What hangs on one of these is seen with it.
+ALTER TABLE secrets ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON secrets
+    USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
+        OR EXISTS (SELECT FROM resources r WHERE r.platform_id = secrets.platform_id AND r.id = secrets.resource_id));
+ALTER TABLE dns_records ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON dns_records
+    USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
+        OR EXISTS (SELECT FROM resources r
+            WHERE r.platform_id = dns_records.platform_id AND r.id = dns_records.resource_id));
+ALTER TABLE custom_domains ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON custom_domains
+    USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
+        OR EXISTS (SELECT FROM dns_records d
+            WHERE d.platform_id = custom_domains.platform_id AND d.id = custom_domains.dns_record_id));
+ALTER TABLE stack_features ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON stack_features
+    USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
+        OR EXISTS (SELECT FROM stacks s
+            WHERE s.platform_id = stack_features.platform_id AND s.id = stack_features.stack_id));
+
+-- The counter of an entity's features names its platform too, as those of all other lists do.
+UPDATE counters SET key = 'features:' || e.platform_id || ':' || e.id
+FROM entities e WHERE counters.key = 'features:' || e.id;
+DROP POLICY seen ON counters;
+CREATE POLICY seen ON counters
+    USING ((SELECT sees_all() OR is_writing()) OR split_part(key, ':', 2) = ANY ((SELECT seen_platforms())::text[])
+        OR split_part(key, ':', 3) = ANY ((SELECT branch(seen_entities()))::text[]));
