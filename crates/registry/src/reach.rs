@@ -39,14 +39,13 @@ impl Lead for Entity {
 }
 
 impl Lead for Resource {
-    const BEFORE: &'static str = " IN (SELECT r.id FROM resources r WHERE r.entity_id = ANY ((SELECT branch(";
-    const BEHIND: &'static str = "))::text[]))";
+    const BEFORE: &'static str = " = ANY ((SELECT branch_resources(";
+    const BEHIND: &'static str = "))::uuid[])";
 }
 
 impl Lead for DnsRecord {
-    const BEFORE: &'static str = " IN (SELECT d.id FROM dns_records d JOIN resources r ON r.id = d.resource_id \
-                                  WHERE r.entity_id = ANY ((SELECT branch(";
-    const BEHIND: &'static str = "))::text[]))";
+    const BEFORE: &'static str = " = ANY ((SELECT branch_dns_records(";
+    const BEHIND: &'static str = "))::uuid[])";
 }
 
 /// Whether a row belongs to what the caller sees.

@@ -16,4 +16,8 @@ END $$;
 DROP FUNCTION activation_took_ms();
 DROP FUNCTION hold_home(text);
 DROP FUNCTION home_status(text);
+DROP FUNCTION branch_stacks(text[]);
+DROP FUNCTION branch_dns_records(text[]);
+DROP FUNCTION branch_resources(text[]);
+DROP INDEX resources_of_entity;
 DROP FUNCTION branch(text[]);

@@ -7,6 +7,22 @@ CREATE FUNCTION branch(roots text[]) RETURNS text[] LANGUAGE sql STABLE SECURITY
     RETURN (SELECT coalesce(array_agg(id), '{}') FROM public.entities
         WHERE (id = ANY (roots) OR path && roots) AND deleted_at IS NULL);
 
+-- What hangs on them. Ids again.
+CREATE INDEX resources_of_entity ON resources (entity_id);
+CREATE FUNCTION branch_resources(roots text[]) RETURNS uuid[] LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public
+    RETURN (SELECT coalesce(array_agg(r.id), '{}') FROM public.resources r
+        WHERE r.entity_id = ANY ((SELECT public.branch(roots))::text[]));
+CREATE FUNCTION branch_dns_records(roots text[]) RETURNS uuid[] LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public
+    RETURN (SELECT coalesce(array_agg(d.id), '{}') FROM public.resources r
+        JOIN public.dns_records d ON d.platform_id = r.platform_id AND d.resource_id = r.id
+        WHERE r.entity_id = ANY ((SELECT public.branch(roots))::text[]));
+CREATE FUNCTION branch_stacks(roots text[]) RETURNS text[] LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public
+    RETURN (SELECT coalesce(array_agg(s.id), '{}') FROM public.stacks s
+        WHERE s.tenant_id = ANY ((SELECT public.branch(roots))::text[]) AND s.deleted_at IS NULL);
+
 -- How a platform stands, to who sees but entities of it: for the check that it is not deleted, and not suspended.
 CREATE FUNCTION home_status(platform text) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public AS $$
@@ -68,22 +84,19 @@ CREATE POLICY seen ON manifests
 ALTER TABLE secrets ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON secrets
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR EXISTS (SELECT FROM resources r WHERE r.platform_id = secrets.platform_id AND r.id = secrets.resource_id));
+        OR resource_id = ANY ((SELECT branch_resources(seen_entities()))::uuid[]));
 ALTER TABLE dns_records ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON dns_records
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR EXISTS (SELECT FROM resources r
-            WHERE r.platform_id = dns_records.platform_id AND r.id = dns_records.resource_id));
+        OR resource_id = ANY ((SELECT branch_resources(seen_entities()))::uuid[]));
 ALTER TABLE custom_domains ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON custom_domains
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR EXISTS (SELECT FROM dns_records d
-            WHERE d.platform_id = custom_domains.platform_id AND d.id = custom_domains.dns_record_id));
+        OR dns_record_id = ANY ((SELECT branch_dns_records(seen_entities()))::uuid[]));
 ALTER TABLE stack_features ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON stack_features
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR EXISTS (SELECT FROM stacks s
-            WHERE s.platform_id = stack_features.platform_id AND s.id = stack_features.stack_id));
+        OR stack_id = ANY ((SELECT branch_stacks(seen_entities()))::text[]));
 
 -- The counter of an entity's features names its platform too, as those of all other lists do.
 UPDATE counters SET key = 'features:' || e.platform_id || ':' || e.id
