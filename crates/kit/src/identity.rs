@@ -11,7 +11,7 @@ mod token;
 use std::sync::Arc;
 
 use domain::{
-    EntityId, Error, Grant, Kind, PlatformId, Reach, Result, Role,
+    EntityId, Error, Grant, PlatformId, Reach, Result, Role,
     access::{About, Operation, Target, Verdict},
 };
 use serde::{Deserialize, Serialize};
@@ -232,18 +232,6 @@ impl Caller {
     /// Whether the caller is an operator or another service of ours.
     pub fn is_operator(&self) -> bool {
         self.grants().contains(&EVERYTHING)
-    }
-
-    /// Lets operators pass.
-    ///
-    /// # Errors
-    /// [`Kind::Forbidden`] for anyone else.
-    pub fn require_operator(&self) -> Result<()> {
-        if self.is_operator() {
-            Ok(())
-        } else {
-            Err(Error::new(Kind::Forbidden, "Only operators may do this"))
-        }
     }
 }
 

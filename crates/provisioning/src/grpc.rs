@@ -55,14 +55,14 @@ impl App {
     }
 
     async fn answer_get(&self, request: Request<GetJobRequest>) -> Result<GetJobResponse> {
-        read_ctx(&request)?.caller.require_operator()?;
-        let job = ops::get(self, id(&request.get_ref().job_id)?).await?;
+        let ctx = read_ctx(&request)?;
+        let job = ops::get(self, &ctx, id(&request.get_ref().job_id)?).await?;
         Ok(GetJobResponse { job: Some(job.into()) })
     }
 
     async fn answer_explain(&self, request: Request<ExplainJobRequest>) -> Result<ExplainJobResponse> {
-        read_ctx(&request)?.caller.require_operator()?;
-        let explanation = explain::of(self, id(&request.get_ref().job_id)?).await?;
+        let ctx = read_ctx(&request)?;
+        let explanation = explain::of(self, &ctx, id(&request.get_ref().job_id)?).await?;
         Ok(ExplainJobResponse { explanation: Some(explanation.into()) })
     }
 

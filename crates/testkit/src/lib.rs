@@ -14,6 +14,7 @@
 pub mod contract;
 mod db;
 pub mod document;
+mod forged;
 mod response;
 mod service;
 pub mod tap;

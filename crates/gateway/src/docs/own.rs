@@ -48,11 +48,6 @@ pub(super) fn document() -> Value {
         "servers": [{ "url": "/", "description": "This gateway" }],
         "security": [{ "bearer": [] }],
         "tags": tags,
-        "components": {
-            "securitySchemes": {
-                "bearer": { "type": "http", "scheme": "bearer", "description": "The operator's key." },
-            },
-        },
         "paths": paths(),
     })
 }

@@ -13,7 +13,13 @@ use tonic::{Request, Status, body::Body, codegen::http};
 use tower::{Layer, Service};
 use tracing::{Instrument, field::Empty};
 
-use crate::{Caller, Ctx, WriteCtx, context::Idempotency, error, identity::Verifier, telemetry};
+use crate::{
+    Caller, Ctx, WriteCtx,
+    context::Idempotency,
+    error,
+    identity::{ActorType, Verifier},
+    telemetry,
+};
 
 /// The methods of a service, each with the processes that may call it.
 #[derive(Debug, Clone)]
@@ -36,7 +42,8 @@ impl Access {
     fn admit(&self, path: &str, authorization: Option<&str>) -> Result<Caller> {
         let caller = self.verifier.verify(authorization)?;
         let listed = self.methods.get(path).is_some_and(|callers| callers.contains(&caller.issuer.as_str()));
-        if listed {
+        // Whom the gateway speaks for comes over HTTP.
+        if listed && caller.actor_type == ActorType::Service {
             return Ok(caller);
         }
         let message = format!("'{}' may not call {path}", caller.issuer);

@@ -1,3 +1,5 @@
+use domain::Kind;
+
 use super::*;
 
 fn id(text: &str) -> PlatformId {

@@ -172,7 +172,6 @@ async fn steer<F>(
 where
     F: for<'r> kit::db::Read<'r, bool> + AsyncFn(&Conn) -> Result<bool> + Send + Sync,
 {
-    ctx.ctx.caller.require_operator()?;
     let done = app
         .db
         .tx("onboarding.steer", ctx, async |tx| {

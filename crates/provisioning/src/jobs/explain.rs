@@ -5,7 +5,7 @@ use domain::{
     explain::{Explanation, Link},
     job::JobStatus,
 };
-use kit::clock;
+use kit::{Ctx, clock};
 use saga::Told;
 use uuid::Uuid;
 
@@ -16,12 +16,12 @@ use crate::{App, steps::turn};
 const MOST: usize = 8;
 
 /// Why a job is not done: what holds it up, or the job that it waits for.
-pub(crate) async fn of(app: &App, id: Uuid) -> Result<Explanation> {
-    let told = read(app, id).await?;
+pub(crate) async fn of(app: &App, ctx: &Ctx, id: Uuid) -> Result<Explanation> {
+    let told = read(app, ctx, id).await?;
     let (mut whole, mut next) = (explained(&told), waits_for(&told));
     for _ in 1..MOST {
         let Some(id) = next else { break };
-        match read(app, id).await {
+        match read(app, ctx, id).await {
             Ok(job) if job.saga.status.is_live() => {
                 (whole, next) = (whole.under(explained(&job)), waits_for(&job));
             }
@@ -34,8 +34,8 @@ pub(crate) async fn of(app: &App, id: Uuid) -> Result<Explanation> {
     Ok(whole)
 }
 
-async fn read(app: &App, id: Uuid) -> Result<Told> {
-    app.db.own_read(async |c| saga::by_id(c, "job", id).await).await
+async fn read(app: &App, ctx: &Ctx, id: Uuid) -> Result<Told> {
+    app.db.read(ctx, async |c| saga::by_id(c, "job", id).await).await
 }
 
 fn explained(told: &Told) -> Explanation {

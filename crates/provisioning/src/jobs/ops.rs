@@ -4,7 +4,7 @@ use domain::{
     Error, Kind, PlatformId, Result,
     job::{JobStatus, JobType},
 };
-use kit::{Done, Record, WriteCtx, http::events::Snapshot};
+use kit::{Ctx, Done, Record, WriteCtx, http::events::Snapshot};
 use saga::NewSaga;
 use serde_json::Value;
 use uuid::Uuid;
@@ -26,9 +26,8 @@ pub(crate) struct NewJob<'a> {
 /// Records a job under an id that the caller chose; one that is there already is given.
 pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Result<Done<Job>> {
     let NewJob { id, kind, platform, input, flow } = new;
-    ctx.ctx.caller.require_operator()?;
     // Asked again, which is how a service waits for a job, it costs a read.
-    match get(app, id).await {
+    match get(app, &ctx.ctx, id).await {
         Ok(job) => return Ok(Done { value: job, replayed: true, dry_run: false }),
         Err(error) if error.kind() == Kind::NotFound => {}
         Err(error) => return Err(error),
@@ -54,7 +53,7 @@ pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Resul
         .await;
     match done {
         Err(error) if error.kind() == Kind::AlreadyExists => {
-            let job = get(app, id).await?;
+            let job = get(app, &ctx.ctx, id).await?;
             Ok(Done { value: job, replayed: true, dry_run: false })
         }
         done => {
@@ -77,8 +76,8 @@ fn there(id: Uuid) -> Error {
 }
 
 /// A job with its steps.
-pub(crate) async fn get(app: &App, id: Uuid) -> Result<Job> {
-    app.db.own_read(async |c| saga::by_id(c, "job", id).await).await?.try_into()
+pub(crate) async fn get(app: &App, ctx: &Ctx, id: Uuid) -> Result<Job> {
+    app.db.read(ctx, async |c| saga::by_id(c, "job", id).await).await?.try_into()
 }
 
 /// Has a job that stopped go on where it stopped.
@@ -103,8 +102,7 @@ pub(crate) async fn resume(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<J
 
 /// Ends a job that stopped, as it stands. The registry is told first: what waits for the job can be asked for again.
 pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid, why: &str) -> Result<Done<Job>> {
-    ctx.ctx.caller.require_operator()?;
-    let job = get(app, id).await?;
+    let job = get(app, &ctx.ctx, id).await?;
     if job.status == JobStatus::Failed && !ctx.dry_run {
         ctx.check_match(&job)?;
         steps::give_up(app, &ctx.ctx, &job, why).await?;
@@ -114,8 +112,8 @@ pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid, why: &str) -> R
 }
 
 /// A job as it stands, for who follows it.
-pub(crate) async fn snapshot(app: &App, id: Uuid) -> Result<Snapshot<Job>> {
-    let told = app.db.own_read(async |c| saga::by_id(c, "job", id).await).await?;
+pub(crate) async fn snapshot(app: &App, ctx: &Ctx, id: Uuid) -> Result<Snapshot<Job>> {
+    let told = app.db.read(ctx, async |c| saga::by_id(c, "job", id).await).await?;
     let saga = told.saga.clone();
     Ok(saga.snapshot(told.try_into()?))
 }
@@ -147,7 +145,7 @@ pub(crate) async fn cancel_once(
         })
         .await?;
     app.wake.notify_one();
-    get(app, id).await
+    get(app, &ctx.ctx, id).await
 }
 
 async fn change<F>(
@@ -161,7 +159,6 @@ async fn change<F>(
 where
     F: for<'r> kit::db::Read<'r, bool> + AsyncFn(&kit::db::Conn) -> Result<bool> + Send + Sync,
 {
-    ctx.ctx.caller.require_operator()?;
     let done = app
         .db
         .tx("job.change", ctx, async |tx| {

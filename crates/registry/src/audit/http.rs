@@ -70,7 +70,6 @@ pub(crate) async fn list(
     query: Query<ListQuery>,
     filter: Query<AuditFilter>,
 ) -> HttpResult {
-    ctx.caller.require_operator()?;
     let AuditFilter { platform_id, actor_id, event_type, from, to } = filter.0;
     let filter = Filter {
         platform: platform_id,

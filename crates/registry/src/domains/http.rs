@@ -71,7 +71,6 @@ pub(crate) struct PendingDomains {
 #[utoipa::path(operation_id = "listPendingDomains", responses((status = 200, body = PendingDomains)))]
 #[get("/domains/pending")]
 pub(crate) async fn pending(app: Data<App>, ctx: Ctx) -> HttpResult {
-    ctx.caller.require_operator()?;
     let scope = &ctx.caller.scope;
     let data = app.db.read(&ctx, async |c| store::pending(c, scope).await).await?;
     Ok(HttpResponse::Ok().json(PendingDomains { data }))

@@ -20,7 +20,6 @@ use crate::App;
 
 /// Makes a platform; one that is not by onboarding is active at once.
 pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewPlatform) -> Result<Done<Platform>> {
-    ctx.ctx.caller.require_operator()?;
     app.db
         .tx("platform.create", ctx, async |tx| {
             let row = new.clone().into_row();
@@ -135,7 +134,6 @@ fn leads_to(event: PlatformEvent) -> Option<PlatformStatus> {
 
 /// Deletes a platform from the catalogue, whatever its state, and leaves its infrastructure alone.
 pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: &PlatformId) -> Result<Done<Platform>> {
-    ctx.ctx.caller.require_operator()?;
     let scope = ctx.ctx.caller.scope.platform(id)?;
     app.db
         .tx("platform.delete", ctx, async |tx| {

@@ -101,7 +101,7 @@ pub(crate) async fn list(
     query: Query<ListQuery>,
 ) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0)?;
-    page(&app, &scope, None, &query.0).await
+    page(&app, &ctx, &scope, None, &query.0).await
 }
 
 /// List resources for an entity, newest first.
@@ -116,14 +116,20 @@ pub(crate) async fn list_of_entity(
     query: Query<ListQuery>,
 ) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0.0)?;
-    page(&app, &scope, Some(&path.0.1), &query.0).await
+    page(&app, &ctx, &scope, Some(&path.0.1), &query.0).await
 }
 
-async fn page(app: &App, scope: &PlatformScope, entity: Option<&EntityId>, query: &ListQuery) -> HttpResult {
+async fn page(
+    app: &App,
+    ctx: &Ctx,
+    scope: &PlatformScope,
+    entity: Option<&EntityId>,
+    query: &ListQuery,
+) -> HttpResult {
     let (limit, after) = query.parse(&store::counter(scope.id(), entity))?;
     let page = app
         .db
-        .own_read(async |c| {
+        .read(ctx, async |c| {
             let page = store::page(c, scope, entity, limit, &after);
             tokio::try_join!(owner_is_live(c, scope, entity), page).map(|((), page)| page)
         })

@@ -44,6 +44,7 @@ mod platforms;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod reach;
 mod recount;
 #[cfg(test)]
 mod resources;

@@ -17,7 +17,6 @@ pub(crate) async fn publish(
     name: &Slug,
     new: PublishVersion,
 ) -> Result<Done<StackVersion>> {
-    ctx.ctx.caller.require_operator()?;
     app.db
         .tx("stack_version.publish", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -64,7 +63,6 @@ pub(crate) async fn deprecate(
     name: &Slug,
     version: &Version,
 ) -> Result<Done<StackVersion>> {
-    ctx.ctx.caller.require_operator()?;
     app.db
         .tx("stack_version.deprecate", ctx, async |tx| {
             let c = tx.conn().await?;
