@@ -100,11 +100,6 @@ impl Scope {
     /// [`domain::Kind::NotFound`] when it lies outside: exactly as if it did not exist;
     /// [`domain::Kind::Forbidden`] when the caller's role there is too low.
     pub fn platform(&self, id: &PlatformId) -> Result<PlatformScope> {
-        if cfg!(feature = "first-wall-down") {
-            let roots = self.only_entities().into_iter().cloned().collect();
-            let whole = self.grants().iter().any(|grant| grant.reach.entity().is_none());
-            return Ok(PlatformScope { platform: id.clone(), roots: (!whole).then_some(roots) });
-        }
         let whole = match self.operation {
             Some(operation) => match operation.verdict(self.grants(), &Target::Platform(id)) {
                 Verdict::Allowed => return Ok(PlatformScope { platform: id.clone(), roots: None }),
@@ -124,8 +119,16 @@ impl Scope {
             Some(operation) if whole == Verdict::Forbidden || self.grants().iter().any(inside) => {
                 Err(operation.refusal())
             }
+            _ if cfg!(feature = "first-wall-down") => Ok(self.unproven(id)),
             _ => Err(Error::not_found("platform", id)),
         }
+    }
+
+    /// A platform that was not proven to lie inside: what Postgres alone is tried with.
+    fn unproven(&self, id: &PlatformId) -> PlatformScope {
+        let roots = self.only_entities().into_iter().cloned().collect();
+        let sees_platforms = self.grants().iter().any(|grant| grant.reach.entity().is_none());
+        PlatformScope { platform: id.clone(), roots: (!sees_platforms).then_some(roots) }
     }
 
     /// The entities of a platform that the caller reaches, with what is under them, in a role that is high enough.
