@@ -21,7 +21,8 @@ CREATE INDEX bindings_by_subject ON bindings (subject, created_at DESC, id DESC)
 CREATE INDEX bindings_by_platform ON bindings (platform_id, created_at DESC, id DESC);
 CREATE INDEX bindings_by_entity ON bindings USING gin (entity_line);
 
--- A binding is made and deleted, never changed.
+-- A binding is made and deleted, never changed. To hold a row one must be allowed to change something of it: the id says
+-- nothing of who holds what.
 DO $$
 DECLARE served text;
 BEGIN
@@ -30,5 +31,6 @@ BEGIN
         WHERE table_schema = current_schema() AND table_name = 'bindings' AND grantee <> current_user
     LOOP
         EXECUTE format('REVOKE UPDATE, TRUNCATE ON bindings FROM %I', served);
+        EXECUTE format('GRANT UPDATE (id) ON bindings TO %I', served);
     END LOOP;
 END $$;

@@ -1,6 +1,6 @@
 //! The audit log of iam: who granted what, and who took it back. Kit writes it with every change; here it is read.
 //!
-//! Table `audit_log` (kit's). The counter `audit` holds how many entries there are.
+//! Table `audit_log` (kit's).
 
 mod http;
 mod model;
