@@ -10,6 +10,7 @@ mod text;
 mod transition;
 
 pub mod access;
+pub mod api_key;
 pub mod build;
 pub mod entity;
 pub mod error;
@@ -31,6 +32,7 @@ pub mod time;
 
 pub use self::semver::Version;
 pub use access::{Grant, Reach, Role};
+pub use api_key::ApiKey;
 pub use error::{Error, Fault, Kind, Result};
 pub use id::{EntityId, PlatformId, StackId};
 pub use name::{HostName, HttpUrl, Name, ResourceName, SecretName, Slug};

@@ -8,12 +8,13 @@ use kit::{identity::KeyPair, service::Service};
 use crate::say;
 
 /// Every process that signs what it sends.
-const PROCESSES: [&str; 5] = [
+const PROCESSES: [&str; 6] = [
     gateway::NAME,
     registry::Registry::NAME,
     stack_registry::StackRegistry::NAME,
     onboarding::Onboarding::NAME,
     provisioning::Provisioning::NAME,
+    iam::Iam::NAME,
 ];
 
 #[derive(Debug, clap::Args)]

@@ -18,6 +18,7 @@ pub(crate) const CALLERS: &[(&str, &[&str])] = &[
     ("GetPlatform", &["onboarding", "provisioning"]),
     ("TransitionPlatform", &["onboarding"]),
     ("SetRepository", &["onboarding"]),
+    ("LocateEntity", &["iam"]),
     ("EnsureTenant", &["onboarding"]),
     ("EnsureStack", &["onboarding"]),
     ("TemplateUsage", &["stack-registry"]),
@@ -88,6 +89,13 @@ impl r::registry_server::Registry for Server {
         request: Request<r::SetRepositoryRequest>,
     ) -> Answer<r::SetRepositoryResponse> {
         answer(platforms::grpc::set_repository(&self.0, request).await)
+    }
+
+    async fn locate_entity(
+        &self,
+        request: Request<r::LocateEntityRequest>,
+    ) -> Answer<r::LocateEntityResponse> {
+        answer(entities::grpc::locate_entity(&self.0, request).await)
     }
 
     async fn ensure_tenant(

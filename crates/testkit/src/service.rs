@@ -17,7 +17,8 @@ use tempfile::TempDir;
 use crate::{Response, TestDb};
 
 /// Every process that may sign.
-pub const PROCESSES: [&str; 5] = ["gateway", "registry", "stack-registry", "onboarding", "provisioning"];
+pub const PROCESSES: [&str; 6] =
+    ["gateway", "iam", "registry", "stack-registry", "onboarding", "provisioning"];
 
 /// Keys of all processes, in a folder of their own. Clones share it.
 #[derive(Debug, Clone)]

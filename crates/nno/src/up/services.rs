@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use futures_util::future::{BoxFuture, FutureExt};
+use iam::Iam;
 use kit::{
     config::{self, Secret},
     db::migrate,
@@ -59,6 +60,7 @@ pub(crate) struct Urls {
 pub(crate) fn plan(site: &Site) -> Result<Vec<Plan>> {
     let port = || Reserved::on_loopback().context("no free port on 127.0.0.1");
     let (stack_registry, registry, provisioning, onboarding) = (port()?, port()?, port()?, port()?);
+    let iam = port()?;
     // The data folder is ours alone, so what an earlier process held at its death goes on at once.
     let alone = json!({ "alone": true });
     let of_stack_registry = json!({ "registry": peer(&registry) });
@@ -68,11 +70,13 @@ pub(crate) fn plan(site: &Site) -> Result<Vec<Plan>> {
     let of_provisioning = json!({ "registry": peer(&registry), "data_dir": site.provider, "engine": alone });
     let of_onboarding =
         json!({ "registry": peer(&registry), "provisioning": peer(&provisioning), "engine": alone });
+    let of_iam = json!({ "registry": peer(&registry) });
     Ok(vec![
         Plan::of::<StackRegistry>(site, stack_registry, of_stack_registry)?,
         Plan::of::<Registry>(site, registry, of_registry)?,
         Plan::of::<Provisioning>(site, provisioning, of_provisioning)?,
         Plan::of::<Onboarding>(site, onboarding, of_onboarding)?,
+        Plan::of::<Iam>(site, iam, of_iam)?,
     ])
 }
 

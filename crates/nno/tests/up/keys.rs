@@ -11,7 +11,7 @@ fn every_process_gets_a_key_and_keeps_it() {
     let dir = tempfile::tempdir().unwrap();
     let said = make(dir.path());
     let mut private = Vec::new();
-    for name in ["gateway", "registry", "stack-registry", "onboarding", "provisioning"] {
+    for name in ["gateway", "registry", "stack-registry", "onboarding", "provisioning", "iam"] {
         assert!(said.contains(name), "{said}");
         let path = dir.path().join(format!("private/{name}.pem"));
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);

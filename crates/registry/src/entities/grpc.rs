@@ -1,15 +1,35 @@
 //! Entities over gRPC.
 
-use domain::Result;
-use kit::grpc::write_ctx;
+use domain::{EntityId, PlatformId, Result};
+use kit::grpc::{read_ctx, write_ctx};
 use rpc::{
-    parse,
-    registry::{EnsureTenantRequest, EnsureTenantResponse},
+    parse, parse_optional,
+    registry::{EnsureTenantRequest, EnsureTenantResponse, LocateEntityRequest, LocateEntityResponse},
 };
 use tonic::Request;
 
-use super::ops;
-use crate::App;
+use super::{ops, store};
+use crate::{App, platforms};
+
+pub(crate) async fn locate_entity(
+    app: &App,
+    request: Request<LocateEntityRequest>,
+) -> Result<LocateEntityResponse> {
+    let (ctx, asked) = (read_ctx(&request)?, request.get_ref());
+    let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
+    let entity: Option<EntityId> = parse_optional("entity_id", asked.entity_id.as_deref())?;
+    let scope = ctx.caller.scope.platform(&platform)?;
+    let Some(id) = entity else {
+        app.db.read(&ctx, async |c| platforms::store::live(c, &scope).await).await?;
+        return Ok(LocateEntityResponse::default());
+    };
+    let found = app
+        .db
+        .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, &id)).await)
+        .await?;
+    let line = std::iter::once(&found.id).chain(found.path.iter().rev());
+    Ok(LocateEntityResponse { ancestors: line.map(ToString::to_string).collect() })
+}
 
 pub(crate) async fn ensure_tenant(
     app: &App,

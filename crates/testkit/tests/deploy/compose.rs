@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 use embedded_postgres::ServiceDatabase;
 use gateway::NAME as GATEWAY;
+use iam::Iam;
 use kit::{
     config::{put_over, with_overrides},
     service::{Service, Settings},
@@ -21,7 +22,8 @@ use stack_registry::StackRegistry;
 
 /// Stands for whatever has no default.
 const GIVEN: &str = "given-from-outside";
-const SERVICES: [&str; 4] = [Registry::NAME, StackRegistry::NAME, Onboarding::NAME, Provisioning::NAME];
+const SERVICES: [&str; 5] =
+    [Registry::NAME, StackRegistry::NAME, Onboarding::NAME, Provisioning::NAME, Iam::NAME];
 
 /// One container: its command and its environment.
 #[derive(Debug, Default)]
@@ -114,6 +116,7 @@ fn effective(program: &str, set: Value) -> Result<Value> {
         StackRegistry::NAME => of::<StackRegistry>(set),
         Onboarding::NAME => of::<Onboarding>(set),
         Provisioning::NAME => of::<Provisioning>(set),
+        Iam::NAME => of::<Iam>(set),
         GATEWAY => Ok(serde_json::to_value(with_overrides::<gateway::Settings>(gateway::DEFAULTS, set)?)?),
         other => bail!("{other} is no program of ours"),
     }
@@ -155,8 +158,8 @@ fn peers_are_where_they_listen() {
         }
     }
     assert_eq!(
-        checked, 11,
-        "four of the gateway, three of the registry, two of onboarding, one of provisioning and of the stack registry"
+        checked, 12,
+        "four of the gateway, three of the registry, two of onboarding, one of provisioning, the stack registry and iam"
     );
 }
 

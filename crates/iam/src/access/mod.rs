@@ -1,0 +1,10 @@
+//! Who the caller is, and what they may do.
+
+mod checks;
+mod http;
+
+use kit::http::ServiceConfig;
+
+pub(crate) fn http(config: &mut ServiceConfig) {
+    config.service(http::whoami).service(http::can);
+}

@@ -1,0 +1,94 @@
+//! What iam is made of. Every slice is one line in [`routes`].
+
+use anyhow::Result;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use kit::{
+    Db,
+    config::PeerSettings,
+    db::Migrations,
+    grpc::{Access, Peer},
+    http::{self, ServiceConfig},
+    service::{Application, Parts, Service, Settings},
+    shutdown::Shutdown,
+};
+use rpc::iam::iam_server::IamServer;
+use serde::{Deserialize, Serialize};
+use utoipa::{
+    ToSchema,
+    openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
+};
+
+use crate::{
+    access, audit, bindings, grpc,
+    keys::{self, Used},
+    revocations::{self, Hub},
+};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// What iam alone can be told.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Own {
+    pub registry: PeerSettings,
+}
+
+/// What handlers work with. One per HTTP worker thread, one for gRPC and the workers; they share `revocations` and
+/// `used`.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub(crate) db: Db,
+    pub(crate) registry: Peer,
+    pub(crate) revocations: Hub,
+    pub(crate) used: Used,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// iam as a service.
+#[derive(Debug)]
+pub struct Iam;
+
+/// The routes of all slices.
+fn routes(config: &mut ServiceConfig) {
+    config.service(
+        utoipa_actix_web::scope("/api/v1/iam")
+            .configure(access::http)
+            .configure(keys::http)
+            .configure(bindings::http)
+            .configure(audit::http),
+    );
+}
+
+impl Service for Iam {
+    const NAME: &'static str = "iam";
+    const DEFAULTS: &'static str = include_str!("../config/default.toml");
+    type Own = Own;
+
+    fn migrations() -> Migrations {
+        Migrations::with_kit([MIGRATIONS])
+    }
+
+    fn openapi() -> OpenApi {
+        let info = InfoBuilder::new().title("NNO Access API").version("1.0.0").build();
+        http::document(routes, OpenApiBuilder::new().info(info).build())
+    }
+
+    async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
+        let mut parts = Parts::new::<Self>(&settings, shutdown.clone()).await?;
+        let (database, signer) = (parts.database.clone(), parts.signer.clone());
+        let (hub, used) = (Hub::default(), Used::default());
+        let state = move |db: Db| {
+            let registry = Peer::new("registry", &settings.service.registry, signer.clone())?;
+            let (revocations, used, shutdown) = (hub.clone(), used.clone(), shutdown.clone());
+            anyhow::Ok(App { db, registry, revocations, used, shutdown })
+        };
+        let app = state(parts.background.clone())?;
+        parts.probes = vec![app.registry.probe()];
+        revocations::start(&app).await?;
+        keys::start_workers(&app);
+        let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
+        let served =
+            tonic::service::Routes::new(IamServer::new(grpc::Server(app))).add_service(rpc::reflection()?);
+        parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
+    }
+}

@@ -1,0 +1,45 @@
+//! The rows of the audit log, which are also what is answered.
+
+use chrono::{DateTime, Utc};
+use diesel::{Queryable, Selectable};
+use domain::{Cursor, PlatformId};
+use kit::{clock, db::tables::audit_log};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// One change, and who made it.
+#[derive(Debug, Serialize, ToSchema, Queryable, Selectable)]
+#[serde(rename_all = "camelCase")]
+#[diesel(table_name = audit_log)]
+pub(crate) struct AuditEntry {
+    pub(crate) id: Uuid,
+    /// Null for what reaches everything.
+    #[schema(value_type = Option<String>, required)]
+    pub(crate) platform_id: Option<PlatformId>,
+    pub(crate) actor_id: String,
+    /// user, apikey, operator, service or system.
+    pub(crate) actor_type: String,
+    /// `<thing>.<verb>`, such as `key.created`.
+    pub(crate) action: String,
+    pub(crate) entity_type: String,
+    pub(crate) entity_id: String,
+    /// What the thing was; null for one that was made.
+    #[schema(required)]
+    pub(crate) before: Option<Value>,
+    /// What the thing is since; null for one that is gone.
+    #[schema(required)]
+    pub(crate) after: Option<Value>,
+    /// `requestId` and `traceId`.
+    pub(crate) metadata: Value,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+impl AuditEntry {
+    /// Where it stands in the list.
+    pub(crate) fn place(&self) -> Cursor {
+        Cursor { at: self.created_at, id: self.id.to_string() }
+    }
+}

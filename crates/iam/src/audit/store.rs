@@ -1,0 +1,32 @@
+//! The statements of the audit log.
+
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper, dsl::sql, sql_types::Integer,
+};
+use diesel_async::RunQueryDsl;
+use domain::{Cursor, Limit, Page, Result};
+use kit::db::{Conn, tables::audit_log::dsl as a, total};
+use uuid::Uuid;
+
+use super::model::AuditEntry;
+
+/// Names the list, so that the cursor of another is refused.
+pub(super) const LIST: &str = "audit";
+
+/// A page of the entries, newest first, and how many there are.
+pub(super) async fn page(c: &Conn, limit: Limit, after: &Cursor) -> Result<Page<AuditEntry>> {
+    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let before = a::created_at.lt(after.at).or(a::created_at.eq(after.at).and(a::id.lt(last)));
+    let rows = a::audit_log
+        .filter(a::created_at.le(after.at))
+        .filter(before)
+        .order((a::created_at.desc(), a::id.desc()))
+        .limit(limit.rows())
+        .select(AuditEntry::as_select());
+    let mut pipeline = c;
+    let rows = async { Ok(rows.load(&mut pipeline).await?) };
+    // Not from the counter, which counts an entry that is of no platform twice.
+    let count = total(c, || a::audit_log.select(sql::<Integer>("1")));
+    let (rows, total) = tokio::try_join!(rows, count)?;
+    Ok(Page::new(rows, limit, total, LIST, AuditEntry::place))
+}

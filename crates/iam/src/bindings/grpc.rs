@@ -1,0 +1,57 @@
+//! Bindings over gRPC.
+
+use domain::{Error, Grant, Name, Reach, Result};
+use kit::grpc::write_ctx;
+use rpc::{
+    iam::{
+        EnsureBindingRequest, EnsureBindingResponse, Grant as Said, RemoveBindingRequest,
+        RemoveBindingResponse, ResolvePersonRequest, ResolvePersonResponse,
+    },
+    parse, required,
+};
+use tonic::Request;
+
+use super::{model::Binding, ops, store};
+use crate::App;
+
+pub(crate) async fn resolve_person(
+    app: &App,
+    request: Request<ResolvePersonRequest>,
+) -> Result<ResolvePersonResponse> {
+    // Who cannot be named in a binding has none.
+    let Ok(subject) = Name::parse(&request.get_ref().subject) else {
+        return Ok(ResolvePersonResponse::default());
+    };
+    let rows = app.db.own_read(async |c| store::of_subject(c, &subject).await).await?;
+    let grants: Vec<Grant> = rows.iter().map(Binding::grant).collect::<Result<_>>()?;
+    Ok(ResolvePersonResponse { grants: grants.into_iter().map(Said::from).collect() })
+}
+
+pub(crate) async fn ensure_binding(
+    app: &App,
+    request: Request<EnsureBindingRequest>,
+) -> Result<EnsureBindingResponse> {
+    let ctx = write_ctx(&request)?;
+    let EnsureBindingRequest { subject, grant } = request.into_inner();
+    ops::ensure(app, &ctx, &parse("subject", &subject)?, &of_platform(grant)?).await?;
+    Ok(EnsureBindingResponse {})
+}
+
+pub(crate) async fn remove_binding(
+    app: &App,
+    request: Request<RemoveBindingRequest>,
+) -> Result<RemoveBindingResponse> {
+    let ctx = write_ctx(&request)?;
+    let RemoveBindingRequest { subject, grant } = request.into_inner();
+    ops::remove(app, &ctx, &parse("subject", &subject)?, &of_platform(grant)?).await?;
+    Ok(RemoveBindingResponse {})
+}
+
+/// A grant of a platform: what services grant is no more than that.
+fn of_platform(told: Option<Said>) -> Result<Grant> {
+    let grant = Grant::try_from(required("grant", told)?)?;
+    match grant.reach {
+        Reach::Platform(_) => Ok(grant),
+        Reach::All | Reach::Entity(..) => Err(Error::invalid("grant", "must be of a platform as a whole")),
+    }
+}

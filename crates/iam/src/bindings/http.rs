@@ -1,0 +1,80 @@
+//! Bindings over HTTP.
+
+use actix_web::{HttpResponse, delete, get, http::StatusCode, post, web::Data};
+use domain::{EntityId, Grant, Name, PlatformId, Reach, Role};
+use kit::{
+    Ctx,
+    http::{Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success},
+};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    model::Binding,
+    ops,
+    store::{self, Filter},
+};
+use crate::{App, grants::Administered};
+
+/// A new binding.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct CreateBinding {
+    /// The person, as their identity provider calls them.
+    #[schema(value_type = String, min_length = 1, max_length = 256)]
+    subject: Name,
+    role: Role,
+    /// Absent for a grant that reaches everything.
+    #[schema(value_type = Option<String>, nullable = false)]
+    platform_id: Option<PlatformId>,
+    /// Needs `platformId`. The grant reaches the entity and what is under it.
+    #[schema(value_type = Option<String>, nullable = false)]
+    entity_id: Option<EntityId>,
+}
+
+/// What the list is narrowed to.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(crate) struct BindingFilter {
+    /// Those of one platform and of its entities.
+    #[param(value_type = Option<String>)]
+    platform_id: Option<PlatformId>,
+    /// Those of one person.
+    #[param(value_type = Option<String>)]
+    subject: Option<Name>,
+}
+
+/// List the bindings within what the caller administers, newest first.
+#[utoipa::path(operation_id = "listBindings", params(ListQuery, BindingFilter), responses((status = 200, body = Paged<Binding>)))]
+#[get("/bindings")]
+pub(crate) async fn list(
+    app: Data<App>,
+    ctx: Ctx,
+    query: Query<ListQuery>,
+    filter: Query<BindingFilter>,
+) -> HttpResult {
+    let BindingFilter { platform_id, subject } = filter.0;
+    let filter = Filter { platform: platform_id, subject };
+    let (limit, after) = query.0.parse(&filter.list())?;
+    let own = Administered::by(ctx.caller.grants());
+    let page = app.db.read(&ctx, async |c| store::page(c, &own, &filter, limit, &after).await).await?;
+    Ok(HttpResponse::Ok().json(Paged::from(page)))
+}
+
+/// Grant something to a person. Nobody grants more than they hold.
+#[utoipa::path(operation_id = "createBinding", request_body(content = CreateBinding), responses((status = 201, body = Binding)))]
+#[post("/bindings")]
+pub(crate) async fn create(app: Data<App>, command: Command<CreateBinding>) -> HttpResult {
+    let CreateBinding { subject, role, platform_id, entity_id } = command.body;
+    let grant = Grant::new(role, Reach::of(platform_id, entity_id)?)?;
+    ops::create(&app, &command.ctx, subject, grant).await?.map(|(binding, _)| binding).created()
+}
+
+/// Take a grant of a person back. It works at once.
+#[utoipa::path(operation_id = "deleteBinding", responses((status = 200, body = Success)))]
+#[delete("/bindings/{bindingId}")]
+pub(crate) async fn delete(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
+    ops::delete(&app, &command.ctx, path.0).await?.map(|_| Success::YES).told(StatusCode::OK)
+}

@@ -1,0 +1,134 @@
+//! What can be done with bindings. Whoever keeps what a person holds is told to forget it, also when it is more now.
+
+use domain::{Error, Grant, Kind, Name, Result, access::may_grant};
+use kit::{Done, Record, WriteCtx, db::Tx};
+use uuid::Uuid;
+
+use super::{model::Binding, store};
+use crate::{
+    App,
+    grants::{self, Placed},
+    revocations::{self, Revocation, What},
+};
+
+/// Grants something to a person.
+pub(crate) async fn create(
+    app: &App,
+    ctx: &WriteCtx,
+    subject: Name,
+    grant: Grant,
+) -> Result<Done<(Binding, Revocation)>> {
+    if let Some(done) = app.db.replay(ctx).await? {
+        return Ok(done);
+    }
+    let placed = grants::permit(app, &ctx.ctx, grant).await?;
+    let row = Binding::new(subject, placed, &ctx.ctx.caller.id);
+    let done = app.db.tx("binding.create", ctx, async |tx| insert(tx, &row).await).await?;
+    if !done.dry_run {
+        app.revocations.spread(&done.value.1).await;
+    }
+    Ok(done)
+}
+
+async fn insert(tx: &mut Tx, row: &Binding) -> Result<(Binding, Revocation)> {
+    let changed = changed(tx, row).await?;
+    let record = record("binding.created", row).after(row);
+    let meaning = |constraint: &str| (constraint == "bindings_once").then(|| taken(row));
+    tx.finish((store::insert(row.clone()),), record, (row.clone(), changed), meaning).await
+}
+
+fn taken(row: &Binding) -> Error {
+    let message = format!("'{}' holds this grant already", row.subject);
+    Error::new(Kind::AlreadyExists, message).with("subject", &row.subject)
+}
+
+/// Takes a grant of a person back. It is not believed any more when this has ended.
+pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Revocation>> {
+    let done = app
+        .db
+        .tx("binding.delete", ctx, async |tx| {
+            let before = store::lock(tx.conn().await?, id).await?;
+            if !may_grant(ctx.ctx.caller.grants(), &before.grant()?, &before.entity_line) {
+                return Err(Error::not_found("binding", id));
+            }
+            ctx.check_match(&before)?;
+            remove_held(tx, &before).await
+        })
+        .await?;
+    if !done.dry_run {
+        app.revocations.spread(&done.value).await;
+    }
+    Ok(done)
+}
+
+async fn remove_held(tx: &mut Tx, before: &Binding) -> Result<Revocation> {
+    let changed = changed(tx, before).await?;
+    let record = record("binding.deleted", before).before(before);
+    tx.finish((store::delete(before.id),), record, changed, |_| None).await
+}
+
+/// Has a person hold a grant that a service vouches for.
+pub(crate) async fn ensure(app: &App, ctx: &WriteCtx, subject: &Name, grant: &Grant) -> Result<()> {
+    let done = app
+        .db
+        .tx("binding.ensure", ctx, async |tx| {
+            if store::lock_same(tx.conn().await?, subject, grant).await?.is_some() {
+                return Ok(None);
+            }
+            let placed = Placed { grant: grant.clone(), line: Vec::new() };
+            let row = Binding::new(subject.clone(), placed, &ctx.ctx.caller.id);
+            let made = insert_beside(tx, &row).await?;
+            Ok(Some(made))
+        })
+        .await?;
+    spread(app, done.value).await;
+    Ok(())
+}
+
+/// One that is made beside this one is found by the next run.
+async fn insert_beside(tx: &mut Tx, row: &Binding) -> Result<Revocation> {
+    let changed = changed(tx, row).await?;
+    let record = record("binding.created", row).after(row);
+    let meaning = |constraint: &str| {
+        (constraint == "bindings_once").then(|| Error::met("the binding was made at the same time"))
+    };
+    // The answer that is kept for repetitions is that of the transaction, whose value this is.
+    tx.finish((store::insert(row.clone()),), record, Some(changed.clone()), meaning).await?;
+    Ok(changed)
+}
+
+/// Has a person not hold a grant.
+pub(crate) async fn remove(app: &App, ctx: &WriteCtx, subject: &Name, grant: &Grant) -> Result<()> {
+    let done = app
+        .db
+        .tx("binding.remove", ctx, async |tx| {
+            let Some(before) = store::lock_same(tx.conn().await?, subject, grant).await? else {
+                return Ok(None);
+            };
+            let changed = changed(tx, &before).await?;
+            let record = record("binding.deleted", &before).before(&before);
+            tx.finish((store::delete(before.id),), record, Some(changed), |_| None).await
+        })
+        .await?;
+    spread(app, done.value).await;
+    Ok(())
+}
+
+async fn spread(app: &App, revocation: Option<Revocation>) {
+    if let Some(revocation) = revocation {
+        app.revocations.spread(&revocation).await;
+    }
+}
+
+/// Notes that what a person holds has changed.
+async fn changed(tx: &mut Tx, row: &Binding) -> Result<Revocation> {
+    revocations::note(tx.conn().await?, What::Subject(row.subject.to_string())).await
+}
+
+fn record(action: &'static str, row: &Binding) -> Record {
+    let record = Record::change(action, "binding", row.id);
+    match &row.platform_id {
+        Some(platform) => record.of(platform),
+        None => record,
+    }
+}

@@ -1,0 +1,118 @@
+//! Who may grant what, and whose grants they may see and take back.
+
+use domain::{
+    EntityId, Error, Grant, Kind, PlatformId, Reach, Result, Role,
+    access::{Target, may_grant},
+};
+use kit::Ctx;
+
+use crate::{App, entities};
+
+/// A grant that may be made, and where its entity stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed {
+    pub(crate) grant: Grant,
+    /// The entity and all that it is under, if the grant is of one.
+    pub(crate) line: Vec<EntityId>,
+}
+
+/// Finds out whether the caller may grant this, and whether what it reaches is there at all.
+///
+/// # Errors
+/// [`Kind::NotFound`] for what is not there or lies outside of what the caller reaches: the two are not told apart;
+/// [`Kind::Forbidden`] for what is more than the caller holds; [`Kind::ServiceUnavailable`] when the registry cannot be
+/// asked.
+pub(crate) async fn permit(app: &App, ctx: &Ctx, grant: Grant) -> Result<Placed> {
+    let own = ctx.caller.grants();
+    let line = match grant.reach.platform() {
+        None => Vec::new(),
+        Some(platform) if !touches(own, platform) => return Err(Error::not_found("platform", platform)),
+        Some(platform) => entities::locate(app, ctx, platform, grant.reach.entity()).await?,
+    };
+    if may_grant(own, &grant, &line) { Ok(Placed { grant, line }) } else { Err(refusal(own, &grant, &line)) }
+}
+
+/// Whether any of the grants reaches something in a platform.
+fn touches(own: &[Grant], platform: &PlatformId) -> bool {
+    own.iter().any(|grant| grant.reach.platform().is_none_or(|reached| reached == platform))
+}
+
+/// Why a grant may not be made.
+fn refusal(own: &[Grant], wanted: &Grant, line: &[EntityId]) -> Error {
+    let target = match &wanted.reach {
+        Reach::All => Target::Everything,
+        Reach::Platform(platform) => Target::Platform(platform),
+        Reach::Entity(platform, _) => Target::Entity(platform, line),
+    };
+    let highest = own.iter().filter(|grant| grant.reach.includes(&target)).map(|grant| grant.role).max();
+    match (highest, wanted.reach.entity()) {
+        (None, Some(entity)) => Error::not_found("entity", entity),
+        (Some(role), _) if !role.covers(Role::PlatformAdmin) => {
+            Error::new(Kind::Forbidden, format!("A {role} here grants nothing: that needs platform-admin"))
+                .with("needs", Role::PlatformAdmin)
+        }
+        _ => Error::new(Kind::Forbidden, "Nobody grants more than they hold"),
+    }
+}
+
+/// What a caller administers: whose grants they see and may take back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Administered {
+    /// Whatever it reaches, what has one of these roles.
+    Everywhere(Vec<Role>),
+    /// What reaches no further than these platforms, and these entities with what is under them.
+    Within { platforms: Vec<PlatformId>, entities: Vec<EntityId> },
+}
+
+impl Administered {
+    /// What follows from a caller's grants.
+    pub(crate) fn by(own: &[Grant]) -> Self {
+        let administers = |grant: &&Grant| grant.role.covers(Role::PlatformAdmin);
+        let everywhere =
+            own.iter().filter(administers).filter(|grant| grant.reach == Reach::All).map(|grant| grant.role);
+        if let Some(highest) = everywhere.max() {
+            let roles = Role::ALL.iter().copied().filter(|role| highest.covers(*role));
+            return Self::Everywhere(roles.collect());
+        }
+        let (mut platforms, mut entities) = (Vec::new(), Vec::new());
+        for grant in own.iter().filter(administers) {
+            match &grant.reach {
+                Reach::All => {}
+                Reach::Platform(platform) => platforms.push(platform.clone()),
+                Reach::Entity(_, entity) => entities.push(entity.clone()),
+            }
+        }
+        Self::Within { platforms, entities }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(role: Role, reach: Reach) -> Grant {
+        Grant { role, reach }
+    }
+
+    #[test]
+    fn what_is_administered_follows_from_what_is_held() {
+        let (platform, entity) = (PlatformId::random(), EntityId::random());
+        let of = |role| {
+            vec![
+                grant(role, Reach::Platform(platform.clone())),
+                grant(role, Reach::Entity(platform.clone(), entity.clone())),
+            ]
+        };
+        let nothing = Administered::Within { platforms: vec![], entities: vec![] };
+        for low in [Role::Viewer, Role::Developer] {
+            assert_eq!(Administered::by(&of(low)), nothing);
+            assert_eq!(Administered::by(&[grant(low, Reach::All)]), nothing);
+        }
+        let both = Administered::Within { platforms: vec![platform.clone()], entities: vec![entity.clone()] };
+        assert_eq!(Administered::by(&of(Role::PlatformAdmin)), both);
+        let operator = [grant(Role::PlatformAdmin, Reach::All), grant(Role::Operator, Reach::All)];
+        assert_eq!(Administered::by(&operator), Administered::Everywhere(Role::ALL.to_vec()));
+        let admin = Administered::by(&operator[..1]);
+        assert_eq!(admin, Administered::Everywhere(vec![Role::Viewer, Role::Developer, Role::PlatformAdmin]));
+    }
+}

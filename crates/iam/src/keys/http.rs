@@ -1,0 +1,98 @@
+//! Keys over HTTP.
+
+use actix_web::{HttpResponse, delete, get, http::StatusCode, post, web::Data};
+use chrono::TimeDelta;
+use domain::{EntityId, Grant, Name, Page, PlatformId, Reach, Result, Role};
+use kit::{
+    Ctx, clock,
+    http::{Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success},
+};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    model::{KeyDetail, MadeKey, NewKey},
+    ops,
+    store::{self, Filter},
+};
+use crate::{App, answer, grants::Administered};
+
+/// A new key.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct CreateKey {
+    /// What people call it.
+    name: Name,
+    role: Role,
+    /// Absent for a key that reaches everything.
+    #[schema(value_type = Option<String>, nullable = false)]
+    platform_id: Option<PlatformId>,
+    /// Needs `platformId`. The key reaches the entity and what is under it.
+    #[schema(value_type = Option<String>, nullable = false)]
+    entity_id: Option<EntityId>,
+    /// Absent for a key that does not expire.
+    #[schema(minimum = 1, maximum = 3650, nullable = false)]
+    expires_in_days: Option<u16>,
+}
+
+impl CreateKey {
+    fn read(self) -> Result<NewKey> {
+        let grant = Grant::new(self.role, Reach::of(self.platform_id, self.entity_id)?)?;
+        let expires_at = self.expires_in_days.map(|days| clock::now() + TimeDelta::days(days.into()));
+        Ok(NewKey { name: self.name, grant, expires_at })
+    }
+}
+
+/// What the list is narrowed to.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(crate) struct KeyFilter {
+    /// Those of one platform and of its entities.
+    #[param(value_type = Option<String>)]
+    platform_id: Option<PlatformId>,
+    /// Whether those that are revoked are told too.
+    include_revoked: Option<bool>,
+}
+
+/// List the keys within what the caller administers, newest first.
+#[utoipa::path(operation_id = "listKeys", params(ListQuery, KeyFilter), responses((status = 200, body = Paged<KeyDetail>)))]
+#[get("/keys")]
+pub(crate) async fn list(
+    app: Data<App>,
+    ctx: Ctx,
+    query: Query<ListQuery>,
+    filter: Query<KeyFilter>,
+) -> HttpResult {
+    let KeyFilter { platform_id, include_revoked } = filter.0;
+    let filter = Filter { platform: platform_id, revoked: include_revoked.unwrap_or_default() };
+    let (limit, after) = query.0.parse(&filter.list())?;
+    let own = Administered::by(ctx.caller.grants());
+    let page = app.db.read(&ctx, async |c| store::page(c, &own, &filter, limit, &after).await).await?;
+    let page = Page {
+        items: page.items.into_iter().map(KeyDetail::from).collect(),
+        next: page.next,
+        total: page.total,
+    };
+    Ok(HttpResponse::Ok().json(Paged::from(page)))
+}
+
+/// Create a key.
+///
+/// The key is in this answer and nowhere else: iam keeps only a digest of its secret. So the answer to a repetition with
+/// the same Idempotency-Key tells the key that was made, but has `key` null; a key that got lost on the way is revoked
+/// and made anew. Nobody makes a key that may do more than they may themselves.
+#[utoipa::path(operation_id = "createKey", request_body(content = CreateKey), responses((status = 201, body = MadeKey)))]
+#[post("/keys")]
+pub(crate) async fn create(app: Data<App>, command: Command<CreateKey>) -> HttpResult {
+    let (done, key) = ops::create(&app, &command.ctx, command.body.read()?).await?;
+    answer::made(done, |row| MadeKey { key: key.map(|key| key.reveal()), detail: row.into() })
+}
+
+/// Revoke a key. It works at once, and stays in the list of those that are revoked.
+#[utoipa::path(operation_id = "revokeKey", responses((status = 200, body = Success)))]
+#[delete("/keys/{keyId}")]
+pub(crate) async fn revoke(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
+    ops::revoke(&app, &command.ctx, path.0).await?.map(|_| Success::YES).told(StatusCode::OK)
+}

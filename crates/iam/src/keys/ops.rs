@@ -1,0 +1,67 @@
+//! What can be done with keys.
+
+use domain::{ApiKey, Error, Result, access::may_grant};
+use kit::{Done, Record, WriteCtx, clock};
+use uuid::Uuid;
+
+use super::{
+    model::{Key, NewKey},
+    store,
+};
+use crate::{
+    App, grants,
+    revocations::{self, Revocation, What},
+};
+
+/// Makes a key. It is given beside the answer that is kept for repetitions, which does not hold it, and only where it
+/// is a key: not for a repetition, and not after a dry run.
+pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewKey) -> Result<(Done<Key>, Option<ApiKey>)> {
+    if let Some(done) = app.db.replay(ctx).await? {
+        return Ok((done, None));
+    }
+    let placed = grants::permit(app, &ctx.ctx, new.grant.clone()).await?;
+    let key = ApiKey::generate();
+    let row = new.into_row(&key, placed, &ctx.ctx.caller.id);
+    let done = app
+        .db
+        .tx("key.create", ctx, async |tx| {
+            let record = record("key.created", &row).after(&row);
+            let insert = store::insert(row.clone(), key.secret_digest());
+            tx.finish((insert,), record, row.clone(), |_| None).await
+        })
+        .await?;
+    let shown = (!done.replayed && !done.dry_run).then_some(key);
+    Ok((done, shown))
+}
+
+/// Revokes a key. It is not believed any more when this has ended.
+pub(crate) async fn revoke(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Revocation>> {
+    let done = app
+        .db
+        .tx("key.revoke", ctx, async |tx| {
+            let c = tx.conn().await?;
+            let before = store::lock(c, id).await?;
+            if !may_grant(ctx.ctx.caller.grants(), &before.grant()?, &before.entity_line) {
+                return Err(Error::not_found("key", id));
+            }
+            ctx.check_match(&before.unused())?;
+            let revocation = revocations::note(c, What::Key(id)).await?;
+            let now = clock::now();
+            let after = Key { revoked_at: Some(now), ..before.clone() };
+            let record = record("key.revoked", &after).before(&before).after(&after);
+            tx.finish((store::revoke(id, now),), record, revocation, |_| None).await
+        })
+        .await?;
+    if !done.dry_run {
+        app.revocations.spread(&done.value).await;
+    }
+    Ok(done)
+}
+
+fn record(action: &'static str, key: &Key) -> Record {
+    let record = Record::change(action, "key", key.id);
+    match &key.platform_id {
+        Some(platform) => record.of(platform),
+        None => record,
+    }
+}

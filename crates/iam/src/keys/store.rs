@@ -1,0 +1,120 @@
+//! The statements of keys.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, PgArrayExpressionMethods, QueryDsl,
+    SelectableHelper,
+    dsl::sql,
+    helper_types::IntoBoxed,
+    pg::Pg,
+    query_builder::{QueryFragment, QueryId},
+    sql_query, sql_types as t,
+};
+use diesel_async::RunQueryDsl;
+use domain::{Cursor, Error, Limit, Page, PlatformId, Result};
+use kit::db::{Conn, total};
+use uuid::Uuid;
+
+use super::model::Key;
+use crate::{
+    grants::Administered,
+    schema::keys::{self, dsl as k},
+};
+
+/// What a list is narrowed to.
+#[derive(Debug, Clone)]
+pub(super) struct Filter {
+    pub(super) platform: Option<PlatformId>,
+    /// Whether those that are revoked are in it.
+    pub(super) revoked: bool,
+}
+
+impl Filter {
+    /// Names the list, so that a cursor of another filter is refused.
+    pub(super) fn list(&self) -> String {
+        format!("keys {self:?}")
+    }
+}
+
+/// A page of the keys within what is administered, newest first, and how many there are.
+pub(super) async fn page(
+    c: &Conn,
+    own: &Administered,
+    filter: &Filter,
+    limit: Limit,
+    after: &Cursor,
+) -> Result<Page<Key>> {
+    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let before = k::created_at.lt(after.at).or(k::created_at.eq(after.at).and(k::id.lt(last)));
+    let rows = matching(own, filter)
+        .filter(k::created_at.le(after.at))
+        .filter(before)
+        .order((k::created_at.desc(), k::id.desc()))
+        .limit(limit.rows())
+        .select(Key::as_select());
+    let mut pipeline = c;
+    let rows = async { Ok(rows.load(&mut pipeline).await?) };
+    let count = total(c, || matching(own, filter).select(sql::<t::Integer>("1")));
+    let (rows, total) = tokio::try_join!(rows, count)?;
+    Ok(Page::new(rows, limit, total, &filter.list(), Key::place))
+}
+
+/// The keys that match, yet to be ordered and selected.
+fn matching<'a>(own: &'a Administered, filter: &'a Filter) -> IntoBoxed<'a, keys::table, Pg> {
+    let mut rows = match own {
+        Administered::Everywhere(roles) => keys::table.filter(k::role.eq_any(roles)).into_boxed(),
+        Administered::Within { platforms, entities } => keys::table
+            .filter(k::platform_id.eq_any(platforms).or(k::entity_line.overlaps_with(entities)))
+            .into_boxed(),
+    };
+    if let Some(platform) = &filter.platform {
+        rows = rows.filter(k::platform_id.eq(platform));
+    }
+    if !filter.revoked {
+        rows = rows.filter(k::revoked_at.is_null());
+    }
+    rows
+}
+
+/// A key that is not revoked, held until the transaction ends.
+pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<Key> {
+    k::keys
+        .filter(k::id.eq(id))
+        .filter(k::revoked_at.is_null())
+        .select(Key::as_select())
+        .for_no_key_update()
+        .first(&mut c)
+        .await
+        .optional()?
+        .ok_or_else(|| Error::not_found("key", id))
+}
+
+/// A key, whatever became of it, and its secret's digest.
+pub(super) async fn with_digest(mut c: &Conn, id: Uuid) -> Result<Option<(Key, Vec<u8>)>> {
+    let found = k::keys.filter(k::id.eq(id)).select((Key::as_select(), k::secret_digest));
+    Ok(found.first(&mut c).await.optional()?)
+}
+
+/// The insert of a new key.
+pub(super) fn insert(row: Key, secret_digest: [u8; 32]) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+    diesel::insert_into(k::keys).values((row, k::secret_digest.eq(secret_digest.to_vec())))
+}
+
+/// The update of a key that the transaction holds.
+pub(super) fn revoke(id: Uuid, at: DateTime<Utc>) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+    diesel::update(k::keys.filter(k::id.eq(id))).set(k::revoked_at.eq(at))
+}
+
+/// Keeps when keys were last used, of each at most once a minute.
+pub(super) async fn mark_used(mut c: &Conn, ids: &[Uuid], times: &[DateTime<Utc>]) -> Result<()> {
+    sql_query(
+        "UPDATE keys SET last_used_at = used.at FROM unnest($1, $2) AS used (id, at) \
+         WHERE keys.id = used.id \
+         AND (keys.last_used_at IS NULL OR keys.last_used_at <= used.at - interval '1 minute')",
+    )
+    .bind::<t::Array<t::Uuid>, _>(ids)
+    .bind::<t::Array<t::Timestamptz>, _>(times)
+    .execute(&mut c)
+    .await?;
+    Ok(())
+}

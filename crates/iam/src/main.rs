@@ -1,0 +1,6 @@
+//! iam as a process of its own.
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    kit::service::main::<iam::Iam>().await
+}

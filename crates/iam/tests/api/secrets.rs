@@ -1,0 +1,66 @@
+//! A secret is in the answer that shows it, and nowhere else.
+
+use diesel::{QueryableByName, sql_query, sql_types::Text};
+use diesel_async::RunQueryDsl;
+use domain::{ApiKey, Role};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{KEYS, World, body, text};
+
+/// Everything in the database, as text.
+async fn dump(world: &World) -> String {
+    #[derive(QueryableByName)]
+    struct Line {
+        #[diesel(sql_type = Text)]
+        line: String,
+    }
+    let mut owner = world.db.connect_as_owner().await;
+    let tables: Vec<Line> =
+        sql_query("SELECT tablename::text AS line FROM pg_tables WHERE schemaname = 'public'")
+            .load(&mut owner)
+            .await
+            .unwrap();
+    assert!(tables.len() >= 7);
+    let mut all = String::new();
+    for table in tables {
+        let rows: Vec<Line> = sql_query(format!("SELECT t::text AS line FROM {} t", table.line))
+            .load(&mut owner)
+            .await
+            .unwrap();
+        all.extend(rows.iter().map(|row| row.line.as_str()));
+    }
+    all
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn neither_the_database_nor_an_answer_holds_it() {
+    let world = World::start().await;
+    let wanted = body(Role::Viewer, &world.all_of_own(), json!({ "name": "ci" }));
+    let once = [("Idempotency-Key", "once")];
+    let made = world.send(Method::POST, KEYS, &wanted, &once).await.expect(201);
+    let key = ApiKey::parse(text(&made, "key")).unwrap();
+    let secret = text(&made, "key").rsplit('_').next().unwrap().to_owned();
+    let digest = hex(&key.secret_digest());
+    crate::world::resolve(&world, text(&made, "key")).await.unwrap();
+    let again = world.send(Method::POST, KEYS, &wanted, &once).await.expect(201);
+    world.delete(&format!("{KEYS}/{}", text(&made, "id"))).await.expect(200);
+    let mut answers: Vec<Value> = vec![again];
+    for path in [KEYS, &format!("{KEYS}?includeRevoked=true"), "/api/v1/iam/audit"] {
+        answers.push(world.get(path).await.expect(200));
+    }
+    for answer in answers {
+        let answer = answer.to_string();
+        assert!(answer.contains(text(&made, "id")) || answer.contains("\"data\":[]"), "{answer}");
+        assert!(!answer.contains(&secret) && !answer.contains(&digest), "{answer}");
+    }
+    let all = dump(&world).await;
+    assert!(all.contains(text(&made, "id")) && all.contains("key.created") && all.contains("once"));
+    assert!(!all.contains(&secret));
+    // The digest is in the one column that is for it.
+    assert_eq!(all.matches(&digest).count(), 1);
+}
