@@ -13,7 +13,6 @@ use crate::App;
 #[utoipa::path(operation_id = "listAccessAudit", params(ListQuery), responses((status = 200, body = Paged<AuditEntry>)))]
 #[get("/audit")]
 pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<ListQuery>) -> HttpResult {
-    ctx.caller.require_operator()?;
     let (limit, after) = query.0.parse(store::LIST)?;
     let page = app.db.read(&ctx, async |c| store::page(c, limit, &after).await).await?;
     Ok(HttpResponse::Ok().json(Paged::from(page)))
