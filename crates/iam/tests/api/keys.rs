@@ -86,6 +86,14 @@ async fn what_a_key_reaches_must_be_there() {
         }
         world.post(KEYS, body).await.expect_error(404, "NOT_FOUND");
     }
+    let gone = Reach::Entity(world.other.clone(), world.others.clone());
+    world.registry.delete(&format!("/api/v1/platforms/{}", world.other)).await.expect(200);
+    for reach in [gone, Reach::Platform(world.other.clone())] {
+        world
+            .post(KEYS, body(Role::Viewer, &reach, json!({ "name": "ci" })))
+            .await
+            .expect_error(404, "NOT_FOUND");
+    }
     world.registry.stop().await;
     let of_platform = body(Role::Viewer, &world.all_of_own(), json!({ "name": "ci" }));
     world.post(KEYS, of_platform).await.expect_error(503, "SERVICE_UNAVAILABLE");
