@@ -39,6 +39,7 @@ pub struct Own {
     pub session_lifetime: Duration,
     pub registry: PeerSettings,
     pub provisioning: PeerSettings,
+    pub iam: PeerSettings,
     pub engine: EngineSettings,
 }
 
@@ -48,6 +49,7 @@ pub struct App {
     pub(crate) db: Db,
     pub(crate) registry: Peer,
     pub(crate) provisioning: Peer,
+    pub(crate) iam: Peer,
     pub(crate) session_lifetime: Duration,
     pub(crate) wake: Arc<Notify>,
     pub(crate) followers: Followers,
@@ -113,12 +115,13 @@ impl Onboarding {
         let state = move |db: Db| {
             let registry = Peer::new("registry", &own.registry, signer.clone())?;
             let provisioning = Peer::new("provisioning", &own.provisioning, signer.clone())?;
+            let iam = Peer::new("iam", &own.iam, signer.clone())?;
             let session_lifetime = own.session_lifetime;
             let (wake, followers) = (Arc::clone(&wake), followers.clone());
-            anyhow::Ok(App { db, registry, provisioning, session_lifetime, wake, followers })
+            anyhow::Ok(App { db, registry, provisioning, iam, session_lifetime, wake, followers })
         };
         let app = state(parts.background.clone())?;
-        parts.probes = vec![app.registry.probe(), app.provisioning.probe()];
+        parts.probes = vec![app.registry.probe(), app.provisioning.probe(), app.iam.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
         Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose)
             .start(&parts.shutdown);

@@ -269,8 +269,10 @@ impl<E: Effect> Written<E> {
         };
         let mut counts = record.counts;
         for audit in record.audits {
-            for key in [None, audit.platform_id.as_ref()].map(audit_counter) {
-                *counts.entry(key).or_default() += 1;
+            // What belongs to no platform is in the one list alone.
+            let lists = [Some(None), audit.platform_id.as_ref().map(Some)];
+            for list in lists.into_iter().flatten() {
+                *counts.entry(audit_counter(list)).or_default() += 1;
             }
             rows.audit(audit);
         }

@@ -68,8 +68,7 @@ pub(crate) fn plan(site: &Site) -> Result<Vec<Plan>> {
         "stack_registry": peer(&stack_registry), "provisioning": peer(&provisioning), "onboarding": peer(&onboarding),
     });
     let of_provisioning = json!({ "registry": peer(&registry), "data_dir": site.provider, "engine": alone });
-    let of_onboarding =
-        json!({ "registry": peer(&registry), "provisioning": peer(&provisioning), "engine": alone });
+    let of_onboarding = json!({ "registry": peer(&registry), "provisioning": peer(&provisioning), "iam": peer(&iam), "engine": alone });
     let of_iam = json!({ "registry": peer(&registry) });
     Ok(vec![
         Plan::of::<StackRegistry>(site, stack_registry, of_stack_registry)?,

@@ -6,6 +6,7 @@ use kit::{
     db::{Conn, NoEffect},
     grpc::PeerCall,
     http::events::Snapshot,
+    identity::ActorType,
 };
 use rpc::registry::{CheckSlugRequest, registry_client::RegistryClient};
 use saga::{NewSaga, Saga, SagaStatus, StepView};
@@ -29,6 +30,11 @@ pub(crate) struct NewSession {
 
 /// Records an onboarding; its steps run from then on, whatever becomes of this process.
 pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<Done<Started>> {
+    let caller = &ctx.ctx.caller;
+    if !caller.is_operator() && caller.actor_type != ActorType::User {
+        let message = "A platform is onboarded by an operator, or by a person who is signed in";
+        return Err(Error::new(Kind::Forbidden, message));
+    }
     // A repetition is answered before the registry is asked: by now it knows the slug.
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok(done);

@@ -1,19 +1,33 @@
-//! A pending platform, owned by who asked. Its id was chosen with the session, so that there is always something to
+//! A pending platform, owned by who asked: a person becomes its administrator. Its id was chosen with the session, so that there is always something to
 //! undo by, whatever became of the call.
 
 use async_trait::async_trait;
 use domain::{
-    Error, Kind, Result,
+    Error, Grant, Kind, Reach, Result, Role,
     platform::{PlatformEvent, PlatformStatus},
 };
 use kit::grpc::PeerCall;
-use rpc::registry::{CreatePlatformRequest, registry_client::RegistryClient};
+use rpc::{
+    iam::{EnsureBindingRequest, RemoveBindingRequest, iam_client::IamClient},
+    registry::{CreatePlatformRequest, registry_client::RegistryClient},
+};
 use saga::{Progress, Step, StepCx};
 
 use super::{platform, transition};
 use crate::{App, sessions::model::Input};
 
+/// How the names of signed-in people begin.
+const PERSON: &str = "user:";
+
 pub(crate) struct CreatePlatform;
+
+/// What the person gets who asked for the platform; operators have it anyway.
+fn administration(cx: &StepCx) -> Result<Option<(String, rpc::iam::Grant)>> {
+    let input: Input = cx.input()?;
+    let is_person = input.user_id.starts_with(PERSON);
+    let grant = Grant::new(Role::PlatformAdmin, Reach::Platform(input.platform_id))?;
+    Ok(is_person.then(|| (input.user_id, grant.into())))
+}
 
 #[async_trait]
 impl Step<App> for CreatePlatform {
@@ -32,11 +46,21 @@ impl Step<App> for CreatePlatform {
         };
         let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
         app.registry.answer(RegistryClient::new(app.registry.channel()).create_platform(request).await)?;
+        if let Some((subject, grant)) = administration(cx)? {
+            let message = EnsureBindingRequest { subject, grant: Some(grant) };
+            let request = app.iam.request(&cx.ctx, PeerCall::default(), message)?;
+            app.iam.answer(IamClient::new(app.iam.channel()).ensure_binding(request).await)?;
+        }
         Progress::done(input.platform_id)
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let input: Input = cx.input()?;
+        if let Some((subject, grant)) = administration(cx)? {
+            let message = RemoveBindingRequest { subject, grant: Some(grant) };
+            let request = app.iam.request(&cx.ctx, PeerCall::default(), message)?;
+            app.iam.answer(IamClient::new(app.iam.channel()).remove_binding(request).await)?;
+        }
         // From wherever the platform got to, event by event, to deleted.
         loop {
             let now = match platform(app, cx).await {
