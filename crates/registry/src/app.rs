@@ -40,6 +40,7 @@ pub struct Own {
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub cancellation_period: Duration,
+    pub quotas: platforms::quota::Quotas,
     pub stack_registry: PeerSettings,
     pub provisioning: PeerSettings,
     pub onboarding: PeerSettings,

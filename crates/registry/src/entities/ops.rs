@@ -23,6 +23,9 @@ pub(crate) async fn create(
     app.db
         .tx("entity.create", ctx, async |tx| {
             platforms::ops::hold(tx.conn().await?, ctx, &scope).await?;
+            if new.kind == EntityType::Tenant && scope.roots().is_none() {
+                platforms::quota::tenant(tx, ctx, &scope, &app.own.quotas).await?;
+            }
             insert(tx, &scope, new.clone()).await
         })
         .await

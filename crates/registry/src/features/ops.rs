@@ -91,6 +91,7 @@ pub(crate) async fn activate(
             check_names(&place.platform, &after.stack_id, &place.feature, place.environment)
                 .map_err(|why| Error::invalid("featureId", why))?;
             hold_stack(tx, &scope, &after).await?;
+            platforms::quota::features(tx, ctx, &scope, &app.own.quotas, &[&place.feature]).await?;
             let input = input(&after, JobType::ActivateFeature, json!({ "featureVersion": version }));
             let record = Record::change("feature.requested", "feature", after.id);
             let record = with_command(written(record, before.as_ref(), &after), &after, input);

@@ -9,6 +9,7 @@ mod http;
 pub(crate) mod lifecycle;
 pub(crate) mod model;
 pub(crate) mod ops;
+pub(crate) mod quota;
 pub(crate) mod store;
 
 use std::{sync::Arc, time::Duration};

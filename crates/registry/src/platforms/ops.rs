@@ -189,6 +189,11 @@ pub(crate) async fn update(
     change: Change,
 ) -> Result<Done<Platform>> {
     let scope = ctx.ctx.caller.scope.platform(id)?;
+    // What a platform is held to is not its own to say.
+    if !ctx.ctx.caller.is_operator() && (change.tier.is_some() || change.cf_account_id != Patch::Keep) {
+        let message = "Only an operator changes the tier and the account of a platform";
+        return Err(Error::new(Kind::Forbidden, message).with("fields", ["tier", "cfAccountId"]));
+    }
     app.db
         .tx("platform.update", ctx, async |tx| {
             let before = lock(tx, ctx, &scope).await?;

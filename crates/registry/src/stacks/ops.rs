@@ -35,7 +35,7 @@ pub(crate) async fn create(
     }
     let known = pin(app, ctx, &new).await?;
     app.db
-        .tx("stack.create", ctx, async |tx| insert(tx, ctx, &scope, new.clone(), known.as_ref()).await)
+        .tx("stack.create", ctx, async |tx| insert(tx, app, ctx, &scope, new.clone(), known.as_ref()).await)
         .await
 }
 
@@ -63,7 +63,7 @@ pub(crate) async fn ensure(
             // One that was made since is given too.
             match store::by_name(tx.conn().await?, &scope, &new.tenant_id, &new.name).await? {
                 Some(stack) => Ok(stack),
-                None => insert(tx, ctx, &scope, new.clone(), known.as_ref()).await.map_err(|error| {
+                None => insert(tx, app, ctx, &scope, new.clone(), known.as_ref()).await.map_err(|error| {
                     let met = error.kind() == Kind::AlreadyExists && error.details().contains_key("name");
                     if met { Error::met("the stack was made at the same time") } else { error }
                 }),
@@ -87,6 +87,7 @@ async fn pin(app: &App, ctx: &WriteCtx, new: &NewStack) -> Result<Option<Known>>
 
 async fn insert(
     tx: &mut Tx,
+    app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
     new: NewStack,
@@ -98,6 +99,10 @@ async fn insert(
         return Err(Error::invalid("tenantId", "must be an entity of the platform"));
     }
     // What the version depends on may be another tenant's.
+    if let Some(known) = known {
+        let named: Vec<_> = known.definition.features().iter().map(Feature::id).collect();
+        platforms::quota::features(tx, ctx, scope, &app.own.quotas, &named).await?;
+    }
     let c = tx.see_platform(scope).await?;
     let row = new.into_row(scope.id(), known)?;
     let mut record = Record::change("stack.created", "stack", &row.id).of(scope.id()).after(&row);

@@ -42,8 +42,9 @@ mod plans;
 #[cfg(test)]
 mod platforms;
 #[cfg(test)]
-mod races;
+mod quota;
 #[cfg(test)]
+mod races;
 mod reach;
 mod recount;
 #[cfg(test)]

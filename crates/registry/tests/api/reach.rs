@@ -40,6 +40,9 @@ struct Someone {
 /// Each role with each reach: all, the platform, another, an entity, one beside it, one of another platform.
 async fn everyone(fixture: &Fixture) -> Vec<Someone> {
     let world = &fixture.world;
+    // What a tier allows is another test's.
+    let path = format!("/api/v1/platforms/{}", fixture.fill("{p}"));
+    world.patch(&path, serde_json::json!({ "tier": "scale" })).await.expect(200);
     let other = world.platform("other").await;
     let foreign = world.tenant(&other, "foreign").await;
     let gone = world.platform("gone").await;

@@ -1,0 +1,136 @@
+//! What a tier allows a platform to have. Operators and services are not held to it.
+
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, sql_query, sql_types as t};
+use diesel_async::RunQueryDsl;
+use domain::{Error, Kind, Result, Slug, platform::Tier};
+use kit::{
+    PlatformScope, WriteCtx,
+    db::{Conn, Tx},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::schema::platforms::dsl as p;
+
+/// What a platform of one tier may have; 0 is no limit.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Tenants that are not deleted.
+    pub tenants: u32,
+    /// Different features that run, or are about to, whatever entity runs them and where.
+    pub features: u32,
+}
+
+/// What each tier allows.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quotas {
+    pub starter: Quota,
+    pub growth: Quota,
+    pub scale: Quota,
+}
+
+impl Quotas {
+    const fn of(&self, tier: Tier) -> Quota {
+        match tier {
+            Tier::Starter => self.starter,
+            Tier::Growth => self.growth,
+            Tier::Scale => self.scale,
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = t::BigInt)]
+    n: i64,
+}
+
+/// Refuses one tenant more than the platform's tier allows.
+///
+/// # Errors
+/// [`Kind::QuotaExceeded`], whose details tell the number.
+pub(crate) async fn tenant(
+    tx: &mut Tx,
+    ctx: &WriteCtx,
+    scope: &PlatformScope,
+    quotas: &Quotas,
+) -> Result<()> {
+    let Some((tier, quota)) = held(tx, ctx, scope, quotas).await? else { return Ok(()) };
+    let limit = i64::from(quota.tenants);
+    if limit == 0 {
+        return Ok(());
+    }
+    let mut c = &*tx.conn().await?;
+    let counted: Count = sql_query(
+        "SELECT count(*) AS n FROM (SELECT FROM entities WHERE platform_id = $1 AND type = 'tenant' \
+         AND deleted_at IS NULL LIMIT $2) found",
+    )
+    .bind::<t::Text, _>(scope.id())
+    .bind::<t::BigInt, _>(limit)
+    .get_result(&mut c)
+    .await?;
+    refuse("tenants", tier, limit, counted.n < limit)
+}
+
+/// Refuses features beyond what the platform's tier allows; those that it has already cost nothing.
+///
+/// # Errors
+/// [`Kind::QuotaExceeded`], whose details tell the number.
+pub(crate) async fn features(
+    tx: &mut Tx,
+    ctx: &WriteCtx,
+    scope: &PlatformScope,
+    quotas: &Quotas,
+    wanted: &[&Slug],
+) -> Result<()> {
+    let Some((tier, quota)) = held(tx, ctx, scope, quotas).await? else { return Ok(()) };
+    let limit = i64::from(quota.features);
+    if limit == 0 {
+        return Ok(());
+    }
+    let mut c = &*tx.see_platform(scope).await?;
+    // A platform that is held to a limit has few.
+    let counted: Count = sql_query(
+        "SELECT count(*) AS n FROM (SELECT feature_id FROM feature_activations WHERE platform_id = $1 \
+             AND status NOT IN ('failed', 'deactivated') UNION SELECT unnest($2::text[]) LIMIT $3) found",
+    )
+    .bind::<t::Text, _>(scope.id())
+    .bind::<t::Array<t::Text>, _>(wanted)
+    .bind::<t::BigInt, _>(limit + 1)
+    .get_result(&mut c)
+    .await?;
+    refuse("features", tier, limit, counted.n <= limit)
+}
+
+/// The platform's tier and what it allows, if the caller is held to it. Whoever asks next waits until the transaction has
+/// ended, so that two at once do not pass together.
+async fn held(
+    tx: &mut Tx,
+    ctx: &WriteCtx,
+    scope: &PlatformScope,
+    quotas: &Quotas,
+) -> Result<Option<(Tier, Quota)>> {
+    if ctx.ctx.caller.scope.is_all() {
+        return Ok(None);
+    }
+    let c: &Conn = tx.see_platform(scope).await?;
+    let mut c = c;
+    let tier: Option<Tier> = p::platforms
+        .filter(p::id.eq(scope.id()))
+        .select(p::tier)
+        .for_no_key_update()
+        .first(&mut c)
+        .await
+        .optional()?;
+    Ok(tier.map(|tier| (tier, quotas.of(tier))))
+}
+
+fn refuse(what: &'static str, tier: Tier, limit: i64, fits: bool) -> Result<()> {
+    if fits {
+        return Ok(());
+    }
+    let message = format!("A platform of tier {tier} has at most {limit} {what}");
+    Err(Error::new(Kind::QuotaExceeded, message).with("quota", what).with("limit", limit).with("tier", tier))
+}
