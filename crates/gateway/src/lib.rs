@@ -2,7 +2,8 @@
 //!
 //! A request passes, in this order: the limits on its head, the credential (`auth`), the table of routes
 //! (`routes`), the limits on its body; then it goes to its service with a token that says who calls, and the answer
-//! comes back. The gateway's own paths are health (`health`) and the API's documents (`docs`). Bodies are streamed both ways. Whatever goes wrong is told as the envelope.
+//! comes back. The gateway's own paths are health (`health`) and the
+//! API's documents (`docs`). Bodies are streamed both ways. Whatever goes wrong is told as the envelope.
 //!
 //! # What the HTTP server does by itself
 //! These answers are given before a request is one, so they have no body, no request id and no security headers:
@@ -22,12 +23,17 @@ mod connection;
 mod docs;
 mod headers;
 mod health;
+mod iam;
+mod keys;
+mod oidc;
 mod proxy;
 mod routes;
 mod server;
 mod settings;
+mod state;
 mod stream;
 
 pub use docs::document;
+pub use oidc::{IssuerSettings, OidcSettings, RoleSettings};
 pub use server::{Gateway, NAME};
-pub use settings::{DEFAULTS, GatewaySettings, Settings, Upstreams};
+pub use settings::{DEFAULTS, GatewaySettings, Settings, Texts, Upstreams};

@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -25,19 +24,17 @@ use awc::{
 use domain::{Error, Kind, Result};
 use kit::{
     error,
-    http::{HttpSettings, RouteName, request_id},
-    identity::Signer,
+    http::{RouteName, request_id},
     telemetry,
 };
 use opentelemetry::KeyValue;
 use tracing::Instrument;
 
 use crate::{
-    auth::Authenticator,
-    docs::Docs,
-    headers,
+    connection, headers,
     routes::{self, Upstream},
     settings::GatewaySettings,
+    state::Shared,
     stream::{ClientBody, Download, Refusal, Upload, Watch},
 };
 
@@ -46,20 +43,11 @@ const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 /// More than any client needs; with ours added it stays under what the services can read.
 const MAX_HEADERS: usize = 64;
 
-/// What all worker threads have in common.
-pub(crate) struct Shared {
-    pub(crate) authenticator: Authenticator,
-    pub(crate) signer: Signer,
-    pub(crate) addresses: HashMap<Upstream, Uri>,
-    pub(crate) docs: Arc<Docs>,
-    pub(crate) http: HttpSettings,
-    pub(crate) settings: GatewaySettings,
-}
-
 /// What a worker thread passes requests on with.
 pub(crate) struct Proxy {
     shared: Arc<Shared>,
-    client: Client,
+    /// With the time that its connections may take to be made.
+    client: RefCell<(Duration, Client)>,
 }
 
 /// The handler of every path that is not the gateway's own.
@@ -89,13 +77,21 @@ fn refuse(request: &HttpRequest, error: &Error, unread: ClientBody) -> HttpRespo
 
 impl Proxy {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let client = crate::connection::client(shared.settings.connect_timeout);
-        Self { shared, client }
+        let within = shared.live().settings.connect_timeout;
+        Self { shared, client: RefCell::new((within, connection::client(within))) }
+    }
+
+    /// The client that keeps to the settings of now; its connections go with it when those change.
+    fn client(&self, within: Duration) -> Client {
+        let mut client = self.client.borrow_mut();
+        if client.0 != within {
+            *client = (within, connection::client(within));
+        }
+        client.1.clone()
     }
 
     /// Refuses a head beyond the limits.
-    fn refuse_oversized(&self, request: &HttpRequest) -> Result<()> {
-        let settings = &self.shared.settings;
+    fn refuse_oversized(request: &HttpRequest, settings: &GatewaySettings) -> Result<()> {
         let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
         if uri > settings.max_uri_bytes {
             let message = format!("Path and query are longer than {} bytes", settings.max_uri_bytes);
@@ -116,10 +112,10 @@ impl Proxy {
     }
 
     async fn pass_on(&self, request: &HttpRequest, body: &ClientBody) -> Result<HttpResponse> {
-        self.refuse_oversized(request)?;
-        let shared = &self.shared;
+        let (shared, live) = (&self.shared, self.shared.live());
+        Self::refuse_oversized(request, &live.settings)?;
         // The caller first: a stranger learns nothing of what is here.
-        let caller = shared.authenticator.caller(request.headers()).await?;
+        let caller = live.authenticator.caller(request.headers()).await?;
         let (path, method) = (request.uri().path(), request.method());
         let refusal = || shared.docs.paths.refusal(path, method.as_str());
         let target = match routes::find(path) {
@@ -133,17 +129,17 @@ impl Proxy {
         let watch = Watch::new();
         let upload = Upload::of(request, body, &shared.http, &watch)?;
         let token = shared.signer.sign(target.upstream.name(), &caller)?;
-        let address = shared
+        let address = live
             .addresses
             .get(&target.upstream)
             .ok_or_else(|| Error::internal("a service without address"))?;
         let call = Call {
-            client: self.client.clone(),
+            client: self.client(live.settings.connect_timeout),
             upstream: target.upstream,
             method: method.clone(),
             uri: uri(address.clone(), &target.path, request.query_string())?,
             headers: headers::to_upstream(request, &token, &request_id(request))?,
-            silence: shared.settings.upstream_timeout,
+            silence: live.settings.upstream_timeout,
         };
         let started = Instant::now();
         let answer = if method.is_safe() {
@@ -155,7 +151,7 @@ impl Proxy {
             rt::spawn(run).await.map_err(Error::internal).flatten()
         };
         measure(target.upstream, &answer, started.elapsed());
-        respond(target.upstream, answer?, method == Method::HEAD, shared.settings.upstream_timeout)
+        respond(target.upstream, answer?, method == Method::HEAD, live.settings.upstream_timeout)
     }
 }
 

@@ -14,18 +14,16 @@ use actix_web::{
 use anyhow::{Context, Result};
 use futures_util::future::BoxFuture;
 use kit::{
-    http::{self, Probe},
-    identity::{KeyPair, Signer},
+    http,
     shutdown::Shutdown,
 };
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 
 use crate::{
-    auth::{Authenticator, OperatorKey},
-    docs::Docs,
     headers, health,
-    proxy::{self, Proxy, Shared},
+    proxy::{self, Proxy},
     settings::Settings,
+    state::Shared,
 };
 
 /// The name of the process: of its key, and of the issuer of its tokens.
@@ -56,9 +54,8 @@ impl Gateway {
     /// # Errors
     /// When a setting is not usable, the key cannot be read or the address is taken.
     pub fn build(settings: Settings, shutdown: Shutdown) -> Result<Self> {
-        let shared = Arc::new(shared(&settings)?);
-        let probes: Vec<Probe> =
-            shared.addresses.iter().map(|(upstream, at)| health::probe(*upstream, at)).collect();
+        let shared = Arc::new(Shared::new(&settings)?);
+        let probes = health::probes(&shared);
         let listener = std::net::TcpListener::bind(settings.http.bind)
             .with_context(|| format!("cannot listen on {}", settings.http.bind))?;
         let http = listener.local_addr()?;
@@ -112,18 +109,6 @@ impl Gateway {
     pub async fn run(self) -> Result<()> {
         self.run.await
     }
-}
-
-fn shared(settings: &Settings) -> Result<Shared> {
-    let key = OperatorKey::new(settings.service.operator_key()?);
-    Ok(Shared {
-        authenticator: Authenticator::new(vec![Box::new(key)]),
-        addresses: settings.service.upstreams.addresses()?,
-        docs: Arc::new(Docs::new().context("the API's document")?),
-        signer: Signer::new(NAME, &KeyPair::read(&settings.identity.keys_dir, NAME)?)?,
-        http: settings.http.clone(),
-        settings: settings.service.clone(),
-    })
 }
 
 async fn harden<B: MessageBody>(

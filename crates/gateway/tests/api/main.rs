@@ -14,7 +14,13 @@ mod health;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod iam;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod lives;
+#[cfg(test)]
+mod oidc;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]

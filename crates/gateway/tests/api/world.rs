@@ -35,9 +35,9 @@ pub(crate) struct World {
 }
 
 /// The settings of a gateway whose services are all at `services`.
-pub(crate) fn settings(keys: &Path, services: [SocketAddr; 4], overrides: Value) -> Settings {
+pub(crate) fn settings(keys: &Path, services: [SocketAddr; 5], overrides: Value) -> Settings {
     let url = |at: SocketAddr| json!({ "url": format!("http://{at}") });
-    let [registry, stack_registry, onboarding, provisioning] = services.map(url);
+    let [registry, stack_registry, onboarding, provisioning, iam] = services.map(url);
     let mut set = json!({
         "http": { "bind": "127.0.0.1:0", "workers": 1 },
         "identity": { "keys_dir": keys },
@@ -45,7 +45,7 @@ pub(crate) fn settings(keys: &Path, services: [SocketAddr; 4], overrides: Value)
             "operator_key": KEY,
             "upstreams": {
                 "registry": registry, "stack_registry": stack_registry,
-                "onboarding": onboarding, "provisioning": provisioning,
+                "onboarding": onboarding, "provisioning": provisioning, "iam": iam,
             },
         },
     });
@@ -70,20 +70,20 @@ fn telemetry() {
 }
 
 impl World {
-    /// A gateway before four services that tell what they got.
+    /// A gateway before five services that tell what they got.
     pub(crate) fn new(overrides: Value) -> Self {
         let keys = keys();
-        let names = ["registry", "stack-registry", "onboarding", "provisioning"];
+        let names = ["registry", "stack-registry", "onboarding", "provisioning", "iam"];
         let services = names.map(|name| telling(name, Verifier::read(name, keys.path()).unwrap()));
         Self::start(keys, services, overrides)
     }
 
     /// A gateway before one service that stands for all.
     pub(crate) fn before(service: SocketAddr, overrides: Value) -> Self {
-        Self::start(keys(), [service; 4], overrides)
+        Self::start(keys(), [service; 5], overrides)
     }
 
-    fn start(keys: TempDir, services: [SocketAddr; 4], overrides: Value) -> Self {
+    fn start(keys: TempDir, services: [SocketAddr; 5], overrides: Value) -> Self {
         telemetry();
         let shutdown = Shutdown::new();
         let gateway = Gateway::build(settings(keys.path(), services, overrides), shutdown.clone()).unwrap();
@@ -106,6 +106,19 @@ impl World {
     /// The answer to the operator's GET.
     pub(crate) async fn get(&self, path: &str) -> Response {
         self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    /// Waits until the gateway hears of revocations, or does not.
+    pub(crate) async fn hears_of_revocations(&self, wanted: bool) {
+        for _ in 0..500 {
+            let answer = self.anonymous(Method::GET, "/ready").send().await.unwrap();
+            let told: Value = answer.json().await.unwrap();
+            if (told["checks"]["revocations"] == "ok") == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not in five seconds: revocations are heard of: {wanted}");
     }
 
     /// What a telling service says it got.
@@ -166,6 +179,7 @@ fn telling(name: &'static str, verifier: Verifier) -> SocketAddr {
                     .collect();
                 HttpResponse::Ok().json(json!({
                     "service": name, "caller": caller.id, "issuer": caller.issuer,
+                    "actor": caller.actor_type, "grants": caller.grants(),
                     "method": request.method().as_str(), "uri": request.uri().to_string(),
                     "headers": headers, "length": length,
                 }))
