@@ -24,6 +24,7 @@ pub(crate) fn probes(shared: &Arc<Shared>) -> Vec<Probe> {
         Upstream::ALL.into_iter().map(|upstream| probe(upstream, Arc::clone(shared))).collect();
     let current = Arc::clone(shared);
     probes.push(iam::probe(move || Arc::clone(&current.live().iam)));
+    probes.push(shared.breakers.probe());
     probes
 }
 

@@ -19,21 +19,29 @@
 //! gone.
 
 mod auth;
+mod breaker;
 mod connection;
+mod cors;
 mod docs;
 mod headers;
 mod health;
 mod iam;
 mod keys;
+mod limits;
+mod load;
 mod oidc;
 mod proxy;
+mod reload;
 mod routes;
 mod server;
 mod settings;
 mod state;
 mod stream;
 
+pub use cors::CorsSettings;
 pub use docs::document;
+pub use limits::LimitSettings;
 pub use oidc::{IssuerSettings, OidcSettings, RoleSettings};
+pub use reload::Reload;
 pub use server::{Gateway, NAME};
 pub use settings::{DEFAULTS, GatewaySettings, Settings, Texts, Upstreams};

@@ -14,9 +14,13 @@ use kit::{
 
 use crate::{
     auth::{Authenticator, OperatorKey, Way},
+    breaker::Breakers,
+    cors::Cors,
     docs::Docs,
     iam::Iam,
     keys::ApiKeys,
+    limits::Limits,
+    load::Load,
     oidc::Oidc,
     routes::Upstream,
     server::NAME,
@@ -28,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) signer: Signer,
     pub(crate) docs: Arc<Docs>,
     pub(crate) http: HttpSettings,
+    pub(crate) load: Load,
+    pub(crate) breakers: Breakers,
     live: RwLock<Arc<Live>>,
 }
 
@@ -37,6 +43,8 @@ pub(crate) struct Live {
     pub(crate) authenticator: Authenticator,
     pub(crate) addresses: HashMap<Upstream, Uri>,
     pub(crate) iam: Arc<Iam>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) cors: Cors,
     oidc: Arc<Oidc>,
 }
 
@@ -49,8 +57,26 @@ impl Shared {
             live: RwLock::new(Arc::new(Live::new(&settings.service, &signer, None)?)),
             docs: Arc::new(Docs::new().context("the API's document")?),
             signer,
+            load: Load::new(),
+            breakers: Breakers::new(),
             http: settings.http.clone(),
         })
+    }
+
+    /// Lets other settings hold from now on. Requests under way keep theirs.
+    ///
+    /// # Errors
+    /// When a setting is not usable. Then nothing changes.
+    pub(crate) fn tell_anew(&self, settings: &GatewaySettings) -> Result<()> {
+        let before = self.live();
+        let live = Arc::new(Live::new(settings, &self.signer, Some(&before))?);
+        for upstream in Upstream::ALL {
+            if before.addresses.get(&upstream) != live.addresses.get(&upstream) {
+                self.breakers.forget(upstream);
+            }
+        }
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
+        Ok(())
     }
 
     /// What holds now.
@@ -73,11 +99,17 @@ impl Live {
         let oidc = Arc::new(Oidc::new(&settings.oidc, &iam, before.map(|before| &*before.oidc))?);
         let ways: Vec<Box<dyn Way>> =
             vec![Box::new(key), Box::new(ApiKeys::new(Arc::clone(&iam))), Box::new(Arc::clone(&oidc))];
+        let limits = match before.filter(|before| before.limits.settings == settings.limits) {
+            Some(before) => Arc::clone(&before.limits),
+            None => Arc::new(Limits::new(&settings.limits)?),
+        };
         Ok(Self {
             authenticator: Authenticator::new(ways),
             addresses: settings.upstreams.addresses()?,
             iam,
             oidc,
+            limits,
+            cors: Cors::new(&settings.cors)?,
             settings: settings.clone(),
         })
     }

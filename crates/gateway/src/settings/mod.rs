@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 pub use texts::Texts;
 
-use crate::{oidc::OidcSettings, routes::Upstream};
+use crate::{cors::CorsSettings, limits::LimitSettings, oidc::OidcSettings, routes::Upstream};
 
 /// The commented defaults of every setting.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -63,6 +63,8 @@ pub struct GatewaySettings {
     /// Where iam serves gRPC.
     pub iam: PeerSettings,
     pub oidc: OidcSettings,
+    pub limits: LimitSettings,
+    pub cors: CorsSettings,
 }
 
 /// Where the services serve HTTP.

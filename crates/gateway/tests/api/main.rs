@@ -4,9 +4,13 @@
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod browsers;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod failures;
+#[cfg(test)]
+mod fairness;
 #[cfg(test)]
 mod forwarding;
 #[cfg(test)]
@@ -23,6 +27,8 @@ mod lives;
 mod oidc;
 #[cfg(test)]
 mod raw;
+#[cfg(test)]
+mod reload;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]

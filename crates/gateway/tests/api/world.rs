@@ -12,7 +12,7 @@ use std::{
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, body::BodyStream, http::header, web};
 use futures_util::{StreamExt, stream};
-use gateway::{DEFAULTS, Gateway, Settings};
+use gateway::{DEFAULTS, Gateway, Reload, Settings};
 use kit::{
     config,
     identity::{KeyPair, Verifier},
@@ -31,7 +31,9 @@ pub(crate) struct World {
     pub(crate) at: SocketAddr,
     pub(crate) shutdown: Shutdown,
     client: reqwest::Client,
-    _keys: TempDir,
+    reload: Reload,
+    services: [SocketAddr; 5],
+    keys: TempDir,
 }
 
 /// The settings of a gateway whose services are all at `services`.
@@ -87,10 +89,15 @@ impl World {
         telemetry();
         let shutdown = Shutdown::new();
         let gateway = Gateway::build(settings(keys.path(), services, overrides), shutdown.clone()).unwrap();
-        let at = gateway.http;
+        let (at, reload) = (gateway.http, gateway.reloader());
         tokio::spawn(gateway.run());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { at, shutdown, client, _keys: keys }
+        Self { at, shutdown, client, reload, services, keys }
+    }
+
+    /// Tells the gateway other settings than at its start.
+    pub(crate) fn reload(&self, overrides: Value) -> anyhow::Result<Vec<&'static str>> {
+        self.reload.apply(&settings(self.keys.path(), self.services, overrides))
     }
 
     /// A request without a credential.

@@ -20,17 +20,22 @@ pub(crate) struct Key {
     pub(crate) id: &'static str,
     pub(crate) algorithm: Algorithm,
     pub(crate) private: EncodingKey,
+    public: Value,
 }
 
 impl Key {
     pub(crate) fn ed(id: &'static str, seed: u8) -> Self {
-        let der = SigningKey::from_bytes(&[seed; 32]).to_pkcs8_der().unwrap();
-        Self { id, algorithm: Algorithm::EdDSA, private: EncodingKey::from_ed_der(der.as_bytes()) }
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let public = json!({
+            "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
+        });
+        let private = EncodingKey::from_ed_der(key.to_pkcs8_der().unwrap().as_bytes());
+        Self { id, algorithm: Algorithm::EdDSA, private, public }
     }
 
     pub(crate) fn ec(id: &'static str, seed: u8) -> Self {
         let der = p256::SecretKey::from_slice(&[seed; 32]).unwrap().to_pkcs8_der().unwrap();
-        Self { id, algorithm: Algorithm::ES256, private: EncodingKey::from_ec_der(der.as_bytes()) }
+        Self::by_library(id, Algorithm::ES256, EncodingKey::from_ec_der(der.as_bytes()))
     }
 
     pub(crate) fn rsa(id: &'static str) -> Self {
@@ -39,13 +44,17 @@ impl Key {
             let key = rsa::RsaPrivateKey::new(&mut OsRng, 2048).unwrap();
             key.to_pkcs1_der().unwrap().as_bytes().to_vec()
         });
-        Self { id, algorithm: Algorithm::RS256, private: EncodingKey::from_rsa_der(der) }
+        Self::by_library(id, Algorithm::RS256, EncodingKey::from_rsa_der(der))
+    }
+
+    fn by_library(id: &'static str, algorithm: Algorithm, private: EncodingKey) -> Self {
+        let public = serde_json::to_value(Jwk::from_encoding_key(&private, algorithm).unwrap()).unwrap();
+        Self { id, algorithm, private, public }
     }
 
     /// The public half, as it is served.
     pub(crate) fn public(&self) -> Value {
-        let mut key =
-            serde_json::to_value(Jwk::from_encoding_key(&self.private, self.algorithm).unwrap()).unwrap();
+        let mut key = self.public.clone();
         key["kid"] = json!(self.id);
         key["use"] = json!("sig");
         key

@@ -24,7 +24,7 @@ async fn with(world: &World, token: &str) -> Response {
 async fn before(issuer: &Issuer) -> (World, Running) {
     let iam = FakeIam::default().serve().await;
     let oidc = json!({ "issuers": { "staff": issuer.settings() } });
-    let world = iam.world(json!({ "oidc": oidc })).await;
+    let world = iam.world(json!({ "oidc": oidc, "limits": { "failures_per_minute": 0 } })).await;
     (world, iam)
 }
 
