@@ -9,10 +9,15 @@ use actix_web::{
 use domain::{Error, Result};
 use kit::telemetry;
 
+use crate::{cors, limits::Origin};
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
+const HTTPS_FOR_A_YEAR: &str = "max-age=31536000";
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What is said between two neighbours and goes no further, besides what `Connection` names.
@@ -49,15 +54,21 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
 ///
 /// # Errors
 /// [`domain::Kind::Internal`] when a value of ours cannot stand in a header.
-pub(crate) fn to_upstream(request: &HttpRequest, token: &str, request_id: &str) -> Result<HeaderMap> {
+pub(crate) fn to_upstream(
+    request: &HttpRequest,
+    origin: Origin,
+    token: &str,
+    request_id: &str,
+) -> Result<HeaderMap> {
     let mut headers = end_to_end(request.headers());
     headers.retain(|name, _| !is_ours_to_say(name));
     let value = |text: &str| HeaderValue::from_str(text).map_err(Error::internal);
     headers.insert(header::AUTHORIZATION, value(&format!("Bearer {token}"))?);
     headers.insert(X_REQUEST_ID, value(request_id)?);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    if let Some(peer) = request.peer_addr() {
-        headers.insert(X_FORWARDED_FOR, value(&peer.ip().to_string())?);
+    let scheme = if origin.is_https { "https" } else { "http" };
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    if let Some(ip) = origin.ip {
+        headers.insert(X_FORWARDED_FOR, value(&ip.to_string())?);
     }
     if let Some(host) = request.headers().get(header::HOST) {
         headers.insert(X_FORWARDED_HOST, host.clone());
@@ -72,12 +83,23 @@ pub(crate) fn to_upstream(request: &HttpRequest, token: &str, request_id: &str) 
 /// The headers with which a client gets a service's answer.
 pub(crate) fn from_upstream(headers: &HeaderMap) -> HeaderMap {
     let mut headers = end_to_end(headers);
-    headers.retain(|name, _| !matches!(*name, header::CONTENT_LENGTH | header::SERVER));
+    headers.retain(|name, _| {
+        !matches!(*name, header::CONTENT_LENGTH | header::SERVER) && !cors::is_ours_to_say(name)
+    });
     headers
 }
 
 /// What every answer carries, ours as well as the services'.
-pub(crate) fn harden(headers: &mut HeaderMap) {
+pub(crate) fn harden(headers: &mut HeaderMap, is_https: bool) {
+    // A page has one of its own; nothing else is to be shown or run at all.
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(NO_PAGE));
+    }
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    if is_https {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_FOR_A_YEAR));
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
@@ -117,8 +139,8 @@ mod tests {
 
     #[test]
     fn a_client_does_not_say_who_it_is_or_where_it_comes_from() {
+        let origin = Origin { ip: "192.0.2.7".parse().ok(), is_https: false };
         let request = TestRequest::default()
-            .peer_addr("192.0.2.7:4000".parse().unwrap())
             .append_header(("Host", "api.example.com"))
             .append_header(("Authorization", "Bearer theirs"))
             .append_header(("X-Request-Id", "not sane\""))
@@ -132,7 +154,7 @@ mod tests {
             .append_header(("Content-Length", "3"))
             .append_header(("Idempotency-Key", "k"))
             .to_http_request();
-        let headers = to_upstream(&request, "ours", "id-1").unwrap();
+        let headers = to_upstream(&request, origin, "ours", "id-1").unwrap();
         let all: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         for expected in [

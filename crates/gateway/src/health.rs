@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::http::Uri;
+use futures_util::future::BoxFuture;
 use kit::{http::Probe, service::ask_ready};
 use tokio::{sync::Mutex, time::timeout};
 
-use crate::routes::Upstream;
+use crate::{iam, routes::Upstream, state::Shared};
 
 /// How long a service may take to answer.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -18,15 +18,26 @@ const FRESH: Duration = Duration::from_secs(1);
 
 type Answer = Result<(), String>;
 
-/// Asks the service at `address`.
-pub(crate) fn probe(upstream: Upstream, address: &Uri) -> Probe {
+/// All that is looked at.
+pub(crate) fn probes(shared: &Arc<Shared>) -> Vec<Probe> {
+    let mut probes: Vec<Probe> =
+        Upstream::ALL.into_iter().map(|upstream| probe(upstream, Arc::clone(shared))).collect();
+    let current = Arc::clone(shared);
+    probes.push(iam::probe(move || Arc::clone(&current.live().iam)));
+    probes.push(shared.breakers.probe());
+    probes
+}
+
+/// Asks a service. Without iam the operator is served as always, so its absence is told and no more.
+fn probe(upstream: Upstream, shared: Arc<Shared>) -> Probe {
     let name = upstream.name();
-    let host: Arc<str> = address.host().unwrap_or_default().trim_matches(['[', ']']).into();
-    let port = address.port_u16().unwrap_or(80);
     let last: Arc<Mutex<Option<(Instant, Answer)>>> = Arc::default();
-    Probe::needed(name, move || {
-        let (host, last) = (Arc::clone(&host), Arc::clone(&last));
+    let look = move || -> BoxFuture<'static, Answer> {
+        let (address, last) = (shared.live().addresses.get(&upstream).cloned(), Arc::clone(&last));
         Box::pin(async move {
+            let address = address.unwrap_or_default();
+            let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
+            let port = address.port_u16().unwrap_or(80);
             // Held while the service is asked, so that it is asked once however many want to know.
             let mut last = last.lock().await;
             if let Some((at, answer)) = &*last
@@ -34,11 +45,12 @@ pub(crate) fn probe(upstream: Upstream, address: &Uri) -> Probe {
             {
                 return answer.clone();
             }
-            let answer = ask(name, &host, port).await;
+            let answer = ask(name, host, port).await;
             *last = Some((Instant::now(), answer.clone()));
             answer
         })
-    })
+    };
+    if upstream == Upstream::Iam { Probe::told(name, look) } else { Probe::needed(name, look) }
 }
 
 /// The cause goes to the log: a probe's answer is public.

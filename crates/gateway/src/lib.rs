@@ -2,7 +2,8 @@
 //!
 //! A request passes, in this order: the limits on its head, the credential (`auth`), the table of routes
 //! (`routes`), the limits on its body; then it goes to its service with a token that says who calls, and the answer
-//! comes back. The gateway's own paths are health (`health`) and the API's documents (`docs`). Bodies are streamed both ways. Whatever goes wrong is told as the envelope.
+//! comes back. The gateway's own paths are health (`health`) and the
+//! API's documents (`docs`). Bodies are streamed both ways. Whatever goes wrong is told as the envelope.
 //!
 //! # What the HTTP server does by itself
 //! These answers are given before a request is one, so they have no body, no request id and no security headers:
@@ -18,16 +19,29 @@
 //! gone.
 
 mod auth;
+mod breaker;
 mod connection;
+mod cors;
 mod docs;
 mod headers;
 mod health;
+mod iam;
+mod keys;
+mod limits;
+mod load;
+mod oidc;
 mod proxy;
+mod reload;
 mod routes;
 mod server;
 mod settings;
+mod state;
 mod stream;
 
+pub use cors::CorsSettings;
 pub use docs::document;
+pub use limits::LimitSettings;
+pub use oidc::{IssuerSettings, OidcSettings, RoleSettings};
+pub use reload::Reload;
 pub use server::{Gateway, NAME};
-pub use settings::{DEFAULTS, GatewaySettings, Settings, Upstreams};
+pub use settings::{DEFAULTS, GatewaySettings, Settings, Texts, Upstreams};

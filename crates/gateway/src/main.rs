@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use gateway::{DEFAULTS, Gateway, NAME, Settings};
+use gateway::{DEFAULTS, Gateway, NAME, Reload, Settings};
 use kit::{config, service, shutdown::Shutdown, telemetry::Telemetry};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -33,23 +34,37 @@ async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let settings = || config::load::<Settings>(DEFAULTS, cli.config.as_deref());
     match cli.command {
-        Command::Serve => serve(settings()?).await,
+        Command::Serve => serve(settings()?, cli.config.clone()).await,
         Command::Config => print(&settings()?),
         Command::Openapi => print(&gateway::document()?),
         Command::Healthcheck => service::healthcheck(settings()?.http.bind).await,
     }
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<()> {
+async fn serve(settings: Settings, file: Option<PathBuf>) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(NAME, &settings.telemetry)?;
     let shutdown = Shutdown::new();
     shutdown.on_signal()?;
     let result = match Gateway::build(settings, shutdown) {
-        Ok(gateway) => gateway.run().await,
+        Ok(gateway) => match reload_on_signal(gateway.reloader(), file) {
+            Ok(()) => gateway.run().await,
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     };
     telemetry.flush();
     result
+}
+
+/// Reads the settings anew at each SIGHUP.
+fn reload_on_signal(reload: Reload, file: Option<PathBuf>) -> anyhow::Result<()> {
+    let mut hung_up = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hung_up.recv().await.is_some() {
+            reload.apply_and_tell(|| config::load::<Settings>(DEFAULTS, file.as_deref()));
+        }
+    });
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "what a command was asked for")]

@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -13,7 +12,7 @@ use actix_web::{
     body::{self, MessageBody},
     http::{
         Method, StatusCode, Uri,
-        header::{self, HeaderMap},
+        header::{self, HeaderMap, HeaderName},
         uri::PathAndQuery,
     },
     rt, web,
@@ -24,42 +23,36 @@ use awc::{
 };
 use domain::{Error, Kind, Result};
 use kit::{
-    error,
-    http::{HttpSettings, RouteName, request_id},
-    identity::Signer,
+    Caller, error,
+    http::{RouteName, request_id},
     telemetry,
 };
 use opentelemetry::KeyValue;
 use tracing::Instrument;
 
 use crate::{
-    auth::Authenticator,
-    docs::Docs,
-    headers,
+    breaker::Passing,
+    connection, headers,
+    limits::{self, Origin, Taken},
+    load::Held,
     routes::{self, Upstream},
     settings::GatewaySettings,
+    state::{Live, Shared},
     stream::{ClientBody, Download, Refusal, Upload, Watch},
 };
 
 /// The methods that are passed on.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// More than any client needs; with ours added it stays under what the services can read.
 const MAX_HEADERS: usize = 64;
-
-/// What all worker threads have in common.
-pub(crate) struct Shared {
-    pub(crate) authenticator: Authenticator,
-    pub(crate) signer: Signer,
-    pub(crate) addresses: HashMap<Upstream, Uri>,
-    pub(crate) docs: Arc<Docs>,
-    pub(crate) http: HttpSettings,
-    pub(crate) settings: GatewaySettings,
-}
 
 /// What a worker thread passes requests on with.
 pub(crate) struct Proxy {
     shared: Arc<Shared>,
-    client: Client,
+    /// With the time that its connections may take to be made.
+    client: RefCell<(Duration, Client)>,
 }
 
 /// The handler of every path that is not the gateway's own.
@@ -69,10 +62,20 @@ pub(crate) async fn forward(
     proxy: web::Data<Proxy>,
 ) -> HttpResponse {
     let body = Rc::new(RefCell::new(body.into_inner()));
-    match proxy.pass_on(&request, &body).await {
+    let mut share = None;
+    let mut answer = match proxy.pass_on(&request, &body, &mut share).await {
         Ok(answer) => answer,
         Err(error) => refuse(&request, &error, body),
+    };
+    if let Some(share) = share {
+        let told = [(RATE_LIMIT_POLICY, share.policy()), (RATE_LIMIT, share.state())];
+        for (name, value) in told {
+            if let Some(value) = value {
+                answer.headers_mut().insert(name, value);
+            }
+        }
     }
+    answer
 }
 
 /// An answer of our own, as the envelope.
@@ -89,13 +92,21 @@ fn refuse(request: &HttpRequest, error: &Error, unread: ClientBody) -> HttpRespo
 
 impl Proxy {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let client = crate::connection::client(shared.settings.connect_timeout);
-        Self { shared, client }
+        let within = shared.live().settings.connect_timeout;
+        Self { shared, client: RefCell::new((within, connection::client(within))) }
+    }
+
+    /// The client that keeps to the settings of now; its connections go with it when those change.
+    fn client(&self, within: Duration) -> Client {
+        let mut client = self.client.borrow_mut();
+        if client.0 != within {
+            *client = (within, connection::client(within));
+        }
+        client.1.clone()
     }
 
     /// Refuses a head beyond the limits.
-    fn refuse_oversized(&self, request: &HttpRequest) -> Result<()> {
-        let settings = &self.shared.settings;
+    fn refuse_oversized(request: &HttpRequest, settings: &GatewaySettings) -> Result<()> {
         let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
         if uri > settings.max_uri_bytes {
             let message = format!("Path and query are longer than {} bytes", settings.max_uri_bytes);
@@ -115,35 +126,76 @@ impl Proxy {
         Ok(())
     }
 
-    async fn pass_on(&self, request: &HttpRequest, body: &ClientBody) -> Result<HttpResponse> {
-        self.refuse_oversized(request)?;
-        let shared = &self.shared;
+    /// What holds now.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.shared.live()
+    }
+
+    /// Who calls, if they may call now. Whose share of requests it came out of is put into `share`.
+    async fn admit(
+        &self,
+        request: &HttpRequest,
+        live: &Live,
+        origin: Origin,
+        share: &mut Option<Taken>,
+    ) -> Result<Caller> {
+        let tried = live.limits.may_try(origin);
+        limits::pass(tried, "Too many credentials from your address were refused")?;
         // The caller first: a stranger learns nothing of what is here.
-        let caller = shared.authenticator.caller(request.headers()).await?;
-        let (path, method) = (request.uri().path(), request.method());
-        let refusal = || shared.docs.paths.refusal(path, method.as_str());
-        let target = match routes::find(path) {
-            Err(_) if routes::OWN.contains(&path) => return Err(refusal()),
+        let caller = match live.authenticator.caller(request.headers()).await {
+            Err(error) if error.kind() == Kind::Unauthorized => {
+                // Who shows nothing guesses nothing.
+                if request.headers().contains_key(header::AUTHORIZATION) {
+                    live.limits.failed(origin);
+                }
+                return Err(error);
+            }
             found => found?,
         };
-        request.extensions_mut().insert(RouteName(target.name));
-        if !METHODS.contains(&method.as_str()) {
-            return Err(refusal());
+        *share = live.limits.of_caller(&caller.id);
+        limits::pass(*share, "You have sent too many requests")?;
+        Ok(caller)
+    }
+
+    async fn pass_on(
+        &self,
+        request: &HttpRequest,
+        body: &ClientBody,
+        share: &mut Option<Taken>,
+    ) -> Result<HttpResponse> {
+        let (shared, live) = (&self.shared, self.live());
+        let limits = &live.limits.settings;
+        let place = shared.load.enter(limits.max_in_flight)?;
+        let origin =
+            live.limits.proxies.origin(request.peer_addr().map(|peer| peer.ip()), request.headers());
+        *share = live.limits.of_address(origin);
+        limits::pass(*share, "Too many requests come from your address")?;
+        *share = None;
+        if let Some(answer) = live.cors.preflight(request) {
+            return Ok(answer);
         }
+        Self::refuse_oversized(request, &live.settings)?;
+        let caller = self.admit(request, &live, origin, share).await?;
+        let target = self.target(request)?;
+        let own = shared.load.of_caller(&caller.id, limits.per_caller_in_flight)?;
+        let there = shared.load.at(target.upstream, limits.max_in_flight_per_upstream)?;
         let watch = Watch::new();
         let upload = Upload::of(request, body, &shared.http, &watch)?;
         let token = shared.signer.sign(target.upstream.name(), &caller)?;
-        let address = shared
+        let address = live
             .addresses
             .get(&target.upstream)
             .ok_or_else(|| Error::internal("a service without address"))?;
+        let method = request.method();
         let call = Call {
-            client: self.client.clone(),
+            client: self.client(live.settings.connect_timeout),
             upstream: target.upstream,
             method: method.clone(),
             uri: uri(address.clone(), &target.path, request.query_string())?,
-            headers: headers::to_upstream(request, &token, &request_id(request))?,
-            silence: shared.settings.upstream_timeout,
+            headers: headers::to_upstream(request, origin, &token, &request_id(request))?,
+            silence: live.settings.upstream_timeout,
+            passing: shared.breakers.pass(target.upstream)?,
+            held: (place, there, own),
         };
         let started = Instant::now();
         let answer = if method.is_safe() {
@@ -155,7 +207,20 @@ impl Proxy {
             rt::spawn(run).await.map_err(Error::internal).flatten()
         };
         measure(target.upstream, &answer, started.elapsed());
-        respond(target.upstream, answer?, method == Method::HEAD, shared.settings.upstream_timeout)
+        let (answer, held) = answer?;
+        respond(target.upstream, answer, held, method == Method::HEAD, live.settings.upstream_timeout)
+    }
+
+    /// Where a request goes.
+    fn target<'a>(&self, request: &'a HttpRequest) -> Result<routes::Target<'a>> {
+        let (path, method) = (request.uri().path(), request.method());
+        let refusal = || self.shared.docs.paths.refusal(path, method.as_str());
+        let target = match routes::find(path) {
+            Err(_) if routes::OWN.contains(&path) => return Err(refusal()),
+            found => found?,
+        };
+        request.extensions_mut().insert(RouteName(target.name));
+        if METHODS.contains(&method.as_str()) { Ok(target) } else { Err(refusal()) }
     }
 }
 
@@ -169,9 +234,9 @@ fn uri(address: Uri, path: &str, query: &str) -> Result<Uri> {
     Uri::from_parts(parts).map_err(Error::internal)
 }
 
-fn measure(upstream: Upstream, answer: &Result<ClientResponse>, took: Duration) {
+fn measure(upstream: Upstream, answer: &Result<Answer>, took: Duration) {
     let outcome = match answer {
-        Ok(answer) => answer.status().as_u16().to_string(),
+        Ok((answer, _)) => answer.status().as_u16().to_string(),
         Err(error) => error.kind().as_str().to_owned(),
     };
     let labels = [KeyValue::new("upstream", upstream.name()), KeyValue::new("outcome", outcome)];
@@ -186,18 +251,36 @@ struct Call {
     uri: Uri,
     headers: HeaderMap,
     silence: Duration,
+    passing: Passing,
+    held: Held,
 }
+
+/// A service's answer, and the places that its request holds.
+type Answer = (ClientResponse, Held);
 
 impl Call {
     /// Sends it and waits for the head of the answer.
-    async fn run(self, upload: Option<Upload>, watch: Rc<Watch>) -> Result<ClientResponse> {
+    async fn run(self, upload: Option<Upload>, watch: Rc<Watch>) -> Result<Answer> {
         let name = self.upstream.name();
-        tokio::select! {
-            answer = self.send(upload) => answer.map_err(|cause| watch.fault().unwrap_or_else(|| failure(name, &cause))),
+        let outcome = tokio::select! {
+            answer = self.send(upload) => answer,
             () = watch.service_is_silent(self.silence) => {
+                self.passing.failed();
                 let message = format!("{name} did not answer in time; whether the request took effect is not known");
-                Err(Error::new(Kind::GatewayTimeout, message))
+                return Err(Error::new(Kind::GatewayTimeout, message));
             }
+        };
+        match outcome {
+            Ok(answer) => {
+                self.passing.answered();
+                Ok((answer, self.held))
+            }
+            Err(cause) => Err(watch.fault().unwrap_or_else(|| {
+                if is_unreachable(&cause) {
+                    self.passing.failed();
+                }
+                failure(name, &cause)
+            })),
         }
     }
 
@@ -207,7 +290,7 @@ impl Call {
             None if !self.method.is_safe() => self.request().send_body(()).await,
             None => match self.request().send_body(body::None::new()).await {
                 // It changes nothing, so it may be asked again: the connection may just have been closed as unused.
-                Err(_) => self.request().send_body(body::None::new()).await,
+                Err(cause) if is_of_connection(&cause) => self.request().send_body(body::None::new()).await,
                 answer => answer,
             },
         }
@@ -217,6 +300,21 @@ impl Call {
         let mut request = self.client.request(self.method.clone(), self.uri.clone());
         *request.headers_mut() = self.headers.clone();
         request
+    }
+}
+
+/// Whether no connection was to be had.
+fn is_unreachable(cause: &SendRequestError) -> bool {
+    matches!(cause, SendRequestError::Connect(cause) if !matches!(cause, ConnectError::Disconnected))
+}
+
+/// Whether it was the connection that failed, and is worth another try. One that was waited for in vain is not.
+fn is_of_connection(cause: &SendRequestError) -> bool {
+    use SendRequestError as E;
+    match cause {
+        E::Connect(cause) => !matches!(cause, ConnectError::Timeout),
+        E::Send(_) | E::Response(_) => true,
+        _ => false,
     }
 }
 
@@ -238,6 +336,7 @@ fn failure(name: &str, cause: &SendRequestError) -> Error {
 fn respond(
     upstream: Upstream,
     mut answer: ClientResponse,
+    held: Held,
     head_only: bool,
     silence: Duration,
 ) -> Result<HttpResponse> {
@@ -249,7 +348,7 @@ fn respond(
         _ if head_only => Download::of_head(answer.headers()),
         _ => Download::of(answer.headers(), payload, silence),
     };
-    let mut response = HttpResponse::with_body(status, body);
+    let mut response = HttpResponse::with_body(status, body.holding(held));
     *response.headers_mut() = headers::from_upstream(answer.headers());
     Ok(response.map_into_boxed_body())
 }

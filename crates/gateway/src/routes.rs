@@ -14,12 +14,13 @@ pub(crate) enum Upstream {
     StackRegistry,
     Onboarding,
     Provisioning,
+    Iam,
 }
 
 impl Upstream {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Registry, Self::StackRegistry, Self::Onboarding, Self::Provisioning];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Registry, Self::StackRegistry, Self::Onboarding, Self::Provisioning, Self::Iam];
 
     /// The name of the process: what it is told of as, and the audience of the tokens that are made for it.
     pub(crate) const fn name(self) -> &'static str {
@@ -28,6 +29,7 @@ impl Upstream {
             Self::StackRegistry => "stack-registry",
             Self::Onboarding => "onboarding",
             Self::Provisioning => "provisioning",
+            Self::Iam => "iam",
         }
     }
 }
@@ -54,6 +56,7 @@ const TABLE: &[Prefix] = &[
     same("/api/v1/domains", Upstream::Registry),
     same("/api/v1/stacks", Upstream::StackRegistry),
     same("/api/v1/onboarding", Upstream::Onboarding),
+    same("/api/v1/iam", Upstream::Iam),
     Prefix { at: "/api/v1/provisioning", upstream: Upstream::Provisioning, there: "/api/v1/provision" },
 ];
 

@@ -7,6 +7,7 @@ use actix_web::{
     body::MessageBody,
     dev::{Extensions, ServiceRequest, ServiceResponse},
     error::InternalError,
+    http::header::HeaderMap,
     middleware::{Next, from_fn},
     rt::net::TcpStream,
     web,
@@ -14,18 +15,17 @@ use actix_web::{
 use anyhow::{Context, Result};
 use futures_util::future::BoxFuture;
 use kit::{
-    http::{self, Probe},
-    identity::{KeyPair, Signer},
+    http,
     shutdown::Shutdown,
 };
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 
 use crate::{
-    auth::{Authenticator, OperatorKey},
-    docs::Docs,
     headers, health,
-    proxy::{self, Proxy, Shared},
+    proxy::{self, Proxy},
+    reload::Reload,
     settings::Settings,
+    state::Shared,
 };
 
 /// The name of the process: of its key, and of the issuer of its tokens.
@@ -41,6 +41,7 @@ const LINGER: Duration = Duration::from_secs(3);
 pub struct Gateway {
     /// Where it serves HTTP.
     pub http: SocketAddr,
+    reload: Reload,
     run: BoxFuture<'static, Result<()>>,
 }
 
@@ -56,13 +57,13 @@ impl Gateway {
     /// # Errors
     /// When a setting is not usable, the key cannot be read or the address is taken.
     pub fn build(settings: Settings, shutdown: Shutdown) -> Result<Self> {
-        let shared = Arc::new(shared(&settings)?);
-        let probes: Vec<Probe> =
-            shared.addresses.iter().map(|(upstream, at)| health::probe(*upstream, at)).collect();
+        let shared = Arc::new(Shared::new(&settings)?);
+        let probes = health::probes(&shared);
         let listener = std::net::TcpListener::bind(settings.http.bind)
             .with_context(|| format!("cannot listen on {}", settings.http.bind))?;
         let http = listener.local_addr()?;
         let limits = settings.http.clone();
+        let (reload, current) = (Reload::new(Arc::clone(&shared), settings), Arc::clone(&shared));
         let mut server = HttpServer::new(move || {
             App::new()
                 .app_data(web::Data::new(shared.http.clone()))
@@ -74,7 +75,7 @@ impl Gateway {
                 .wrap(from_fn(http::enter))
                 .wrap(from_fn(harden))
         })
-        .on_connect(cut_when_stalled(settings.service.stalled_client_timeout))
+        .on_connect(cut_when_stalled(current))
         .client_request_timeout(limits.head_timeout)
         .client_disconnect_timeout(LINGER)
         .keep_alive(KEEP_ALIVE)
@@ -102,7 +103,12 @@ impl Gateway {
             shutdown.drained().await;
             Ok(ended??)
         });
-        Ok(Self { http, run })
+        Ok(Self { http, reload, run })
+    }
+
+    /// What tells it its settings anew while it runs.
+    pub fn reloader(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// Runs until its shutdown has begun and the requests under way have ended.
@@ -114,41 +120,43 @@ impl Gateway {
     }
 }
 
-fn shared(settings: &Settings) -> Result<Shared> {
-    let key = OperatorKey::new(settings.service.operator_key()?);
-    Ok(Shared {
-        authenticator: Authenticator::new(vec![Box::new(key)]),
-        addresses: settings.service.upstreams.addresses()?,
-        docs: Arc::new(Docs::new().context("the API's document")?),
-        signer: Signer::new(NAME, &KeyPair::read(&settings.identity.keys_dir, NAME)?)?,
-        http: settings.http.clone(),
-        settings: settings.service.clone(),
-    })
-}
-
 async fn harden<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, ActixError> {
+    let proxy = request.app_data::<web::Data<Proxy>>().cloned();
+    let asked = (request.peer_addr().map(|peer| peer.ip()), request.headers().clone());
     match next.call(request).await {
         Ok(mut answer) => {
-            headers::harden(answer.headers_mut());
+            finish(&proxy, &asked, answer.headers_mut());
             Ok(answer)
         }
         // It stands for an answer, which is written as it is.
         Err(error) => {
             let mut answer = error.error_response();
-            headers::harden(answer.headers_mut());
+            finish(&proxy, &asked, answer.headers_mut());
             Err(InternalError::from_response(error, answer).into())
         }
     }
 }
 
+/// What every answer gets, by who asked.
+fn finish(
+    proxy: &Option<web::Data<Proxy>>,
+    (peer, asked): &(Option<std::net::IpAddr>, HeaderMap),
+    answer: &mut HeaderMap,
+) {
+    let Some(live) = proxy.as_ref().map(|proxy| proxy.live()) else { return headers::harden(answer, false) };
+    headers::harden(answer, live.limits.proxies.origin(*peer, asked).is_https);
+    live.cors.mark(answer, live.cors.allowed(asked));
+}
+
 /// A client that does not read what it asked for holds a connection to a service as well as its own. The server has
 /// no limit for that, the kernel does.
-fn cut_when_stalled(limit: Duration) -> impl Fn(&dyn Any, &mut Extensions) {
-    let limit = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+fn cut_when_stalled(shared: Arc<Shared>) -> impl Fn(&dyn Any, &mut Extensions) {
     move |io, _| {
+        let limit = shared.live().settings.stalled_client_timeout;
+        let limit = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
         if let Some(Err(error)) =
             io.downcast_ref::<TcpStream>().map(|io| setsockopt(io, TcpUserTimeout, &limit))
         {

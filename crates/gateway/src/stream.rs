@@ -21,6 +21,8 @@ use futures_util::Stream;
 use kit::http::HttpSettings;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use crate::load::Held;
+
 /// The client's body. It is shared so that it can outlive a refusal: see [`Refusal`].
 pub(crate) type ClientBody = Rc<RefCell<Payload>>;
 
@@ -151,6 +153,8 @@ pub(crate) struct Download {
     silence: Duration,
     timer: Pin<Box<Sleep>>,
     waiting: bool,
+    /// The places of the request: they are free again when its answer is gone.
+    _held: Option<Held>,
 }
 
 impl Download {
@@ -176,7 +180,12 @@ impl Download {
     }
 
     fn new(payload: Payload, size: BodySize, silence: Duration) -> Self {
-        Self { payload, size, silence, timer: Box::pin(sleep(silence)), waiting: false }
+        Self { payload, size, silence, timer: Box::pin(sleep(silence)), waiting: false, _held: None }
+    }
+
+    /// The same, holding on to the places of the request.
+    pub(crate) fn holding(self, held: Held) -> Self {
+        Self { _held: Some(held), ..self }
     }
 }
 

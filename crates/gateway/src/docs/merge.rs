@@ -25,6 +25,8 @@ const fn of_service(upstream: Upstream) -> &'static str {
         Upstream::StackRegistry => include_str!("../../../stack-registry/openapi.json"),
         Upstream::Onboarding => include_str!("../../../onboarding/openapi.json"),
         Upstream::Provisioning => include_str!("../../../provisioning/openapi.json"),
+        // No document of iam is committed yet.
+        Upstream::Iam => "{}",
     }
 }
 
@@ -154,6 +156,7 @@ fn group(upstream: Upstream, path: &str) -> &'static str {
         Upstream::StackRegistry => "Stack templates",
         Upstream::Onboarding => "Onboarding",
         Upstream::Provisioning => "Jobs",
+        Upstream::Iam => "Access",
         Upstream::Registry => path.rsplit('/').find_map(named).unwrap_or("Platforms"),
     }
 }

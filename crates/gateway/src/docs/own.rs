@@ -25,6 +25,7 @@ pub(super) const GROUPS: &[(&str, &str)] = &[
     ("Builds", "What was built and deployed"),
     ("DNS", "Host names and where they lead"),
     ("Domains", "Host names of the customers' own"),
+    ("Access", "API keys, bindings of people to roles, and who may do what"),
     ("Audit", "Who changed what"),
     ("Onboarding", "From a name to an active platform"),
     ("Stack templates", "What stacks are made from, and its versions"),

@@ -81,7 +81,7 @@ async fn a_stranger_does_not_reach_a_service() {
 #[tokio::test]
 async fn without_a_good_key_it_does_not_start(#[case] key: &str) {
     let keys = keys();
-    let nowhere = [([127, 0, 0, 1], 9).into(); 4];
+    let nowhere = [([127, 0, 0, 1], 9).into(); 5];
     let settings = settings(keys.path(), nowhere, json!({ "service": { "operator_key": key } }));
     let told = Gateway::build(settings, Shutdown::new()).unwrap_err().to_string();
     assert!(told.contains("operator_key") && told.contains("16"), "{told}");

@@ -4,9 +4,13 @@
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod browsers;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod failures;
+#[cfg(test)]
+mod fairness;
 #[cfg(test)]
 mod forwarding;
 #[cfg(test)]
@@ -14,9 +18,17 @@ mod health;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod iam;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod lives;
 #[cfg(test)]
+mod oidc;
+#[cfg(test)]
 mod raw;
+#[cfg(test)]
+mod reload;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::{
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, body::BodyStream, http::header, web};
 use futures_util::{StreamExt, stream};
-use gateway::{DEFAULTS, Gateway, Settings};
+use gateway::{DEFAULTS, Gateway, Reload, Settings};
 use kit::{
     config,
     identity::{KeyPair, Verifier},
@@ -31,13 +31,15 @@ pub(crate) struct World {
     pub(crate) at: SocketAddr,
     pub(crate) shutdown: Shutdown,
     client: reqwest::Client,
-    _keys: TempDir,
+    reload: Reload,
+    services: [SocketAddr; 5],
+    keys: TempDir,
 }
 
 /// The settings of a gateway whose services are all at `services`.
-pub(crate) fn settings(keys: &Path, services: [SocketAddr; 4], overrides: Value) -> Settings {
+pub(crate) fn settings(keys: &Path, services: [SocketAddr; 5], overrides: Value) -> Settings {
     let url = |at: SocketAddr| json!({ "url": format!("http://{at}") });
-    let [registry, stack_registry, onboarding, provisioning] = services.map(url);
+    let [registry, stack_registry, onboarding, provisioning, iam] = services.map(url);
     let mut set = json!({
         "http": { "bind": "127.0.0.1:0", "workers": 1 },
         "identity": { "keys_dir": keys },
@@ -45,7 +47,7 @@ pub(crate) fn settings(keys: &Path, services: [SocketAddr; 4], overrides: Value)
             "operator_key": KEY,
             "upstreams": {
                 "registry": registry, "stack_registry": stack_registry,
-                "onboarding": onboarding, "provisioning": provisioning,
+                "onboarding": onboarding, "provisioning": provisioning, "iam": iam,
             },
         },
     });
@@ -70,27 +72,32 @@ fn telemetry() {
 }
 
 impl World {
-    /// A gateway before four services that tell what they got.
+    /// A gateway before five services that tell what they got.
     pub(crate) fn new(overrides: Value) -> Self {
         let keys = keys();
-        let names = ["registry", "stack-registry", "onboarding", "provisioning"];
+        let names = ["registry", "stack-registry", "onboarding", "provisioning", "iam"];
         let services = names.map(|name| telling(name, Verifier::read(name, keys.path()).unwrap()));
         Self::start(keys, services, overrides)
     }
 
     /// A gateway before one service that stands for all.
     pub(crate) fn before(service: SocketAddr, overrides: Value) -> Self {
-        Self::start(keys(), [service; 4], overrides)
+        Self::start(keys(), [service; 5], overrides)
     }
 
-    fn start(keys: TempDir, services: [SocketAddr; 4], overrides: Value) -> Self {
+    fn start(keys: TempDir, services: [SocketAddr; 5], overrides: Value) -> Self {
         telemetry();
         let shutdown = Shutdown::new();
         let gateway = Gateway::build(settings(keys.path(), services, overrides), shutdown.clone()).unwrap();
-        let at = gateway.http;
+        let (at, reload) = (gateway.http, gateway.reloader());
         tokio::spawn(gateway.run());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { at, shutdown, client, _keys: keys }
+        Self { at, shutdown, client, reload, services, keys }
+    }
+
+    /// Tells the gateway other settings than at its start.
+    pub(crate) fn reload(&self, overrides: Value) -> anyhow::Result<Vec<&'static str>> {
+        self.reload.apply(&settings(self.keys.path(), self.services, overrides))
     }
 
     /// A request without a credential.
@@ -106,6 +113,19 @@ impl World {
     /// The answer to the operator's GET.
     pub(crate) async fn get(&self, path: &str) -> Response {
         self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    /// Waits until the gateway hears of revocations, or does not.
+    pub(crate) async fn hears_of_revocations(&self, wanted: bool) {
+        for _ in 0..500 {
+            let answer = self.anonymous(Method::GET, "/ready").send().await.unwrap();
+            let told: Value = answer.json().await.unwrap();
+            if (told["checks"]["revocations"] == "ok") == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not in five seconds: revocations are heard of: {wanted}");
     }
 
     /// What a telling service says it got.
@@ -166,6 +186,7 @@ fn telling(name: &'static str, verifier: Verifier) -> SocketAddr {
                     .collect();
                 HttpResponse::Ok().json(json!({
                     "service": name, "caller": caller.id, "issuer": caller.issuer,
+                    "actor": caller.actor_type, "grants": caller.grants(),
                     "method": request.method().as_str(), "uri": request.uri().to_string(),
                     "headers": headers, "length": length,
                 }))

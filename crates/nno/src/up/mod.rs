@@ -223,6 +223,7 @@ impl System<'_> {
             stack_registry: upstream("stack-registry")?,
             onboarding: upstream("onboarding")?,
             provisioning: upstream("provisioning")?,
+            iam: settings.service.upstreams.iam.clone(),
         };
         Ok(settings)
     }

@@ -1,5 +1,7 @@
 //! What the gateway can be told.
 
+mod texts;
+
 use std::{collections::HashMap, time::Duration};
 
 use actix_web::http::{Uri, uri::Scheme};
@@ -13,10 +15,12 @@ use kit::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::routes::Upstream;
+pub use texts::Texts;
+
+use crate::{cors::CorsSettings, limits::LimitSettings, oidc::OidcSettings, routes::Upstream};
 
 /// The commented defaults of every setting.
-pub const DEFAULTS: &str = include_str!("../config/default.toml");
+pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// The shortest operator key that is taken, in characters.
 const SHORTEST_KEY: usize = 16;
@@ -56,6 +60,11 @@ pub struct GatewaySettings {
     #[schema(value_type = String)]
     pub stalled_client_timeout: Duration,
     pub upstreams: Upstreams,
+    /// Where iam serves gRPC.
+    pub iam: PeerSettings,
+    pub oidc: OidcSettings,
+    pub limits: LimitSettings,
+    pub cors: CorsSettings,
 }
 
 /// Where the services serve HTTP.
@@ -66,6 +75,7 @@ pub struct Upstreams {
     pub stack_registry: PeerSettings,
     pub onboarding: PeerSettings,
     pub provisioning: PeerSettings,
+    pub iam: PeerSettings,
 }
 
 impl GatewaySettings {
@@ -103,6 +113,7 @@ impl Upstreams {
             Upstream::StackRegistry => ("stack_registry", &self.stack_registry.url),
             Upstream::Onboarding => ("onboarding", &self.onboarding.url),
             Upstream::Provisioning => ("provisioning", &self.provisioning.url),
+            Upstream::Iam => ("iam", &self.iam.url),
         };
         let wrong = || format!("service.upstreams.{key}.url must look like http://host:port");
         let uri: Uri = url.parse().with_context(wrong)?;

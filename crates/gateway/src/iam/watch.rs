@@ -1,0 +1,77 @@
+//! Hearing of what is revoked.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use domain::{Error, Result, id};
+use kit::{Ctx, grpc::PeerCall};
+use rpc::iam::{Forgotten, iam_client::IamClient, revocation::What};
+use tokio::{sync::mpsc, time::sleep};
+use tokio_stream::wrappers::ReceiverStream;
+use uuid::Uuid;
+
+use super::{Inner, Watched};
+use crate::server::NAME;
+
+/// How long it takes until a lost watch is begun again: at first, and at most.
+const PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A watch has no end of its own.
+const DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// More acknowledgements than this are not on their way at a time.
+const UNDER_WAY: usize = 64;
+
+/// Watches, and begins again whenever a watch is lost.
+pub(super) async fn forever(inner: Arc<Inner>) {
+    let mut pause = PAUSE;
+    loop {
+        let Err(cause) = watch(&inner).await;
+        let had_begun = inner.watched().is_some();
+        inner.set_watched(None);
+        if had_begun {
+            pause = PAUSE;
+            tracing::warn!(cause = cause.log_context(), "iam tells of no revocations: nothing is remembered");
+        } else {
+            tracing::debug!(cause = cause.log_context(), "iam cannot be watched yet");
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// One watch, until it is lost.
+async fn watch(inner: &Inner) -> Result<Infallible> {
+    let (acknowledge, acknowledged) = mpsc::channel(UNDER_WAY);
+    let ctx = Ctx::of_service(NAME, id::uuid_v7().to_string());
+    let call = PeerCall { key: None, deadline: Some(DEADLINE) };
+    let request = inner.peer.request(&ctx, call, ReceiverStream::new(acknowledged))?;
+    let mut client = IamClient::new(inner.peer.channel());
+    let mut told = inner.peer.answer(client.watch_revocations(request).await)?;
+    let lost = |cause: &dyn std::fmt::Display| Error::unavailable("iam", cause);
+    let next = told.message().await.map_err(|status| lost(&status))?;
+    next.ok_or_else(|| lost(&"ended before it began"))?;
+    let watched = Arc::new(Watched::new());
+    inner.set_watched(Some(Arc::clone(&watched)));
+    tracing::info!("iam tells of revocations");
+    loop {
+        let next = told.message().await.map_err(|status| lost(&status))?;
+        let revocation = next.ok_or_else(|| lost(&"ended"))?;
+        forget(&watched, revocation.what);
+        let number = revocation.number;
+        acknowledge.send(Forgotten { number }).await.map_err(|error| lost(&error))?;
+    }
+}
+
+/// Forgets what is not to be believed any more; all of it, if that is not understood.
+fn forget(watched: &Watched, what: Option<What>) {
+    match what {
+        Some(What::KeyId(id)) => match Uuid::try_parse(&id) {
+            Ok(id) => watched.keys.forget(|key| key.id == id),
+            Err(_) => watched.keys.forget(|_| true),
+        },
+        Some(What::Subject(subject)) => watched.people.forget(|person| *person == subject),
+        Some(What::Everything(_)) | None => {
+            watched.keys.forget(|_| true);
+            watched.people.forget(|_| true);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Token buckets: so many requests at once, and so many per second in the long run.
+
+use std::{
+    convert::Infallible,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use actix_web::http::header::HeaderValue;
+use quick_cache::sync::Cache;
+
+/// One bucket: how much was in it, and when.
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+/// Buckets by whom they are of. There are never more than about `most`: those that were not used for longest go, and
+/// who comes back later finds a full one, as they would have had by then.
+#[derive(Debug)]
+pub(crate) struct Buckets<K> {
+    name: &'static str,
+    per_second: f64,
+    burst: f64,
+    buckets: Cache<K, Arc<Mutex<Bucket>>>,
+}
+
+/// What became of a request for a token.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Taken {
+    name: &'static str,
+    burst: f64,
+    per_second: f64,
+    /// What is left.
+    tokens: f64,
+    /// How long until there is one again, if there was none.
+    pub(crate) wait: Option<Duration>,
+}
+
+impl<K: Hash + Eq + Clone> Buckets<K> {
+    /// None if one of the numbers says that there is no limit. A burst is one request at least.
+    pub(crate) fn new(name: &'static str, per_second: f64, burst: u32, most: usize) -> Option<Self> {
+        (per_second > 0.0 && burst > 0).then(|| Self {
+            name,
+            per_second,
+            burst: f64::from(burst),
+            buckets: Cache::new(most),
+        })
+    }
+
+    /// Takes a token, if there is one.
+    pub(crate) fn take(&self, key: &K) -> Taken {
+        self.with(key, 1.0)
+    }
+
+    /// Looks whether there is a token, and leaves it.
+    pub(crate) fn look(&self, key: &K) -> Taken {
+        self.with(key, 0.0)
+    }
+
+    fn with(&self, key: &K, taken: f64) -> Taken {
+        let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(Bucket { tokens: self.burst, at: Instant::now() })));
+        let Ok(bucket) = self.buckets.get_or_insert_with(key, full);
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let grown = now.saturating_duration_since(bucket.at).as_secs_f64() * self.per_second;
+        bucket.tokens = (bucket.tokens + grown).min(self.burst);
+        bucket.at = now;
+        let wait = if bucket.tokens >= 1.0 {
+            bucket.tokens -= taken;
+            None
+        } else {
+            Some(Duration::from_secs_f64((1.0 - bucket.tokens) / self.per_second))
+        };
+        Taken {
+            name: self.name,
+            burst: self.burst,
+            per_second: self.per_second,
+            tokens: bucket.tokens,
+            wait,
+        }
+    }
+}
+
+impl Taken {
+    /// `RateLimit-Policy`: how many requests in how many seconds.
+    pub(crate) fn policy(&self) -> Option<HeaderValue> {
+        let window = (self.burst / self.per_second).ceil().max(1.0);
+        HeaderValue::from_str(&format!("\"{}\";q={};w={window}", self.name, self.burst)).ok()
+    }
+
+    /// `RateLimit`: how many are left, and in how many seconds all of them are there again.
+    pub(crate) fn state(&self) -> Option<HeaderValue> {
+        let (left, full) = (self.tokens.floor(), ((self.burst - self.tokens) / self.per_second).ceil());
+        HeaderValue::from_str(&format!("\"{}\";r={left};t={full}", self.name)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_the_rate() {
+        let buckets = Buckets::new("caller", 20.0, 3, 10).unwrap();
+        let passes = |key: u8| buckets.take(&key).wait.is_none();
+        assert!(passes(1) && passes(1) && passes(1) && !passes(1));
+        assert!(passes(2), "another has a bucket of their own");
+        let wait = buckets.take(&1).wait.unwrap();
+        assert!(wait <= Duration::from_millis(50), "{wait:?}");
+        sleep(Duration::from_millis(60));
+        assert!(buckets.look(&1).wait.is_none() && passes(1) && !passes(1));
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        assert!(Buckets::<u8>::new("caller", 0.0, 3, 10).is_none());
+        assert!(Buckets::<u8>::new("caller", 3.0, 0, 10).is_none());
+    }
+
+    #[test]
+    fn headers_tell_the_policy_and_what_is_left() {
+        let buckets = Buckets::new("caller", 2.0, 5, 10).unwrap();
+        buckets.take(&1);
+        let taken = buckets.take(&1);
+        assert_eq!(taken.policy().unwrap(), "\"caller\";q=5;w=3");
+        assert_eq!(taken.state().unwrap(), "\"caller\";r=3;t=1");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let buckets = Buckets::new("address", 1.0, 1, 100).unwrap();
+        for key in 0..10_000 {
+            buckets.take(&key);
+        }
+        assert!(buckets.buckets.len() <= 200, "{}", buckets.buckets.len());
+    }
+}

@@ -1,0 +1,135 @@
+//! How much is under way, so that what is too much is refused before it waits for anything.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use domain::{Error, Kind, Result};
+
+use crate::routes::Upstream;
+
+type Callers = Arc<Mutex<HashMap<String, usize>>>;
+
+/// What is under way in this process.
+#[derive(Debug)]
+pub(crate) struct Load {
+    all: Arc<AtomicUsize>,
+    upstreams: HashMap<Upstream, Arc<AtomicUsize>>,
+    callers: Callers,
+}
+
+/// One place among what is under way; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One place among those of a caller; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct CallersPlace {
+    callers: Callers,
+    id: String,
+}
+
+impl Drop for CallersPlace {
+    fn drop(&mut self) {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = callers.get_mut(&self.id) {
+            *count -= 1;
+            // Who has nothing under way is not known here.
+            if *count == 0 {
+                callers.remove(&self.id);
+            }
+        }
+    }
+}
+
+/// All places of one request. They are held until the last byte of its answer is gone.
+pub(crate) type Held = (Place, Place, CallersPlace);
+
+impl Load {
+    pub(crate) fn new() -> Self {
+        let upstreams = Upstream::ALL.into_iter().map(|upstream| (upstream, Arc::default())).collect();
+        Self { all: Arc::default(), upstreams, callers: Callers::default() }
+    }
+
+    /// A place in the process.
+    ///
+    /// # Errors
+    /// [`Kind::ServiceUnavailable`] when `most` are under way.
+    pub(crate) fn enter(&self, most: usize) -> Result<Place> {
+        take(&self.all, most).ok_or_else(|| too_much("The gateway"))
+    }
+
+    /// A place at a service.
+    ///
+    /// # Errors
+    /// [`Kind::ServiceUnavailable`] when `most` are under way there.
+    pub(crate) fn at(&self, upstream: Upstream, most: usize) -> Result<Place> {
+        let counter = self.upstreams.get(&upstream).ok_or_else(|| Error::internal("a service not counted"))?;
+        take(counter, most).ok_or_else(|| too_much(upstream.name()))
+    }
+
+    /// A place of a caller's.
+    ///
+    /// # Errors
+    /// [`Kind::RateLimited`] when the caller has `most` under way.
+    pub(crate) fn of_caller(&self, id: &str, most: usize) -> Result<CallersPlace> {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = callers.entry(id.to_owned()).or_default();
+        if most > 0 && *count >= most {
+            let message = format!("More than {most} of your requests are under way at a time");
+            return Err(Error::new(Kind::RateLimited, message).with("retryAfterSeconds", 1));
+        }
+        *count += 1;
+        drop(callers);
+        Ok(CallersPlace { callers: Arc::clone(&self.callers), id: id.to_owned() })
+    }
+}
+
+fn take(counter: &Arc<AtomicUsize>, most: usize) -> Option<Place> {
+    let before = counter.fetch_add(1, Ordering::Relaxed);
+    let place = Place(Arc::clone(counter));
+    (most == 0 || before < most).then_some(place)
+}
+
+fn too_much(what: &str) -> Error {
+    Error::unavailable(what, "too many requests are under way").with("retryAfterSeconds", 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_given_back() {
+        let load = Load::new();
+        let first = load.enter(1).unwrap();
+        assert_eq!(load.enter(1).unwrap_err().kind(), Kind::ServiceUnavailable);
+        let beyond = load.enter(0).unwrap();
+        drop((first, beyond));
+        let again = load.enter(1).unwrap();
+        let one = load.at(Upstream::Registry, 1).unwrap();
+        assert!(load.at(Upstream::Registry, 1).is_err() && load.at(Upstream::Iam, 1).is_ok());
+        drop((one, again));
+        assert!(load.at(Upstream::Registry, 1).is_ok() && load.all.load(Ordering::Relaxed) == 0);
+    }
+
+    #[test]
+    fn a_caller_has_a_share_and_is_forgotten_after() {
+        let load = Load::new();
+        let held = (load.of_caller("a", 2).unwrap(), load.of_caller("a", 2).unwrap());
+        assert_eq!(load.of_caller("a", 2).unwrap_err().kind(), Kind::RateLimited);
+        drop(load.of_caller("b", 2).unwrap());
+        drop(held);
+        assert!(load.callers.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,52 @@
+//! A list of texts, which the environment can give as one text.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema, schema::AnyOfBuilder},
+};
+
+/// Texts: a list of them, or one text with commas between.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Texts(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Given {
+            List(Vec<String>),
+            Text(String),
+        }
+        Ok(Self(match Given::deserialize(deserializer)? {
+            Given::List(list) => list,
+            Given::Text(text) => {
+                text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+            }
+        }))
+    }
+}
+
+impl PartialSchema for Texts {
+    fn schema() -> RefOr<Schema> {
+        AnyOfBuilder::new().item(Vec::<String>::schema()).item(String::schema()).into()
+    }
+}
+
+impl ToSchema for Texts {}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_list_may_be_one_text() {
+        let both = Texts(vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(from_value::<Texts>(json!(["a", "b"])).unwrap(), both);
+        assert_eq!(from_value::<Texts>(json!(" a, b,")).unwrap(), both);
+        assert_eq!(from_value::<Texts>(json!("")).unwrap(), Texts::default());
+        assert!(from_value::<Texts>(json!(1)).is_err());
+    }
+}

@@ -1,0 +1,187 @@
+//! Shares of callers and addresses, and what is refused when there is too much of everything.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    iam::{FakeIam, grant},
+    raw,
+    world::{Count, World, header, refusal},
+};
+
+const PATH: &str = "/api/v1/platforms";
+
+async fn send(request: RequestBuilder) -> Response {
+    request.send().await.unwrap()
+}
+
+fn told<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name).map(|value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_noisy_caller_is_held_back_and_another_is_served() {
+    let iam = FakeIam::default().serve().await;
+    let limits = json!({ "per_caller_per_second": 1, "per_caller_burst": 3 });
+    let world = iam.world(json!({ "limits": limits })).await;
+    let (_, noisy) = iam.iam.key(grant("viewer", None), None);
+    let (_, quiet) = iam.iam.key(grant("viewer", None), None);
+    let with = |key: &str| send(world.anonymous(Method::GET, PATH).bearer_auth(key));
+    for left in ["r=2;t=1", "r=1;t=2", "r=0;t=3"] {
+        let answer = with(&noisy).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(told(&answer, "ratelimit-policy"), Some("\"caller\";q=3;w=3"));
+        assert_eq!(told(&answer, "ratelimit").unwrap(), format!("\"caller\";{left}"));
+    }
+    let answer = with(&noisy).await;
+    assert_eq!(told(&answer, "retry-after"), Some("1"));
+    assert!(told(&answer, "ratelimit").unwrap().starts_with("\"caller\";r=0;"));
+    assert_eq!(refusal(answer).await, (429, "RATE_LIMITED".to_owned()));
+    assert_eq!(with(&quiet).await.status(), 200);
+    assert_eq!(world.get(PATH).await.status(), 200);
+    sleep(Duration::from_millis(1100)).await;
+    assert_eq!(with(&noisy).await.status(), 200, "after a pause it goes on");
+}
+
+#[tokio::test]
+async fn an_address_is_counted_before_anything_is_looked_at() {
+    let limits = json!({ "per_address_per_second": 1, "per_address_burst": 2, "trusted_proxies": "127.0.0.0/8" });
+    let world = World::new(json!({ "service": { "limits": limits } }));
+    let from = |ip: &str| world.request(Method::GET, PATH).header("X-Forwarded-For", ip);
+    assert_eq!(send(from("198.51.100.1")).await.status(), 200);
+    assert_eq!(send(from("6.6.6.6, 198.51.100.1")).await.status(), 200);
+    let answer = send(from("7.7.7.7, 198.51.100.1")).await;
+    assert_eq!(told(&answer, "ratelimit-policy"), Some("\"address\";q=2;w=2"));
+    assert_eq!(refusal(answer).await, (429, "RATE_LIMITED".to_owned()));
+    let got = world.told(from("198.51.100.2")).await;
+    assert_eq!(header(&got, "x-forwarded-for"), Some("198.51.100.2"));
+    for (ip, status) in [("2001:db8::1", 200), ("2001:db8::2", 200), ("2001:db8::3", 429)] {
+        assert_eq!(send(from(ip)).await.status(), status, "{ip}: a network is one address");
+    }
+}
+
+#[tokio::test]
+async fn guessing_is_slow() {
+    let world = World::new(json!({ "service": { "limits": { "failures_per_minute": 3 } } }));
+    for _ in 0..5 {
+        assert_eq!(send(world.anonymous(Method::GET, PATH)).await.status(), 401, "nothing was guessed");
+    }
+    let guess = |n: u32| send(world.anonymous(Method::GET, PATH).bearer_auth(format!("guess-number-{n}")));
+    for n in 0..3 {
+        assert_eq!(guess(n).await.status(), 401);
+    }
+    let answer = guess(3).await;
+    assert!(told(&answer, "retry-after").unwrap().parse::<u64>().unwrap() >= 10);
+    assert_eq!(refusal(answer).await, (429, "RATE_LIMITED".to_owned()));
+    assert_eq!(world.get(PATH).await.status(), 429, "nor would a right one be told from there");
+}
+
+/// A service that answers each request after a while, and counts them.
+async fn slow(after: Duration) -> (std::net::SocketAddr, Count) {
+    let reached = Count::default();
+    let count = reached.clone();
+    let at = raw::service(move |mut stream| {
+        let count = count.clone();
+        async move {
+            while !raw::head(&mut stream).await.is_empty() {
+                count.add(1);
+                sleep(after).await;
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                if tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    (at, reached)
+}
+
+#[tokio::test]
+async fn a_slow_service_sheds_and_the_others_do_not() {
+    let (at, reached) = slow(Duration::from_millis(700)).await;
+    let upstreams = json!({ "onboarding": { "url": format!("http://{at}") } });
+    let limits = json!({ "max_in_flight_per_upstream": 3 });
+    let world = World::new(json!({ "service": { "upstreams": upstreams, "limits": limits } }));
+    let ask = || send(world.request(Method::GET, "/api/v1/onboarding"));
+    let held = async { join_all((0..3).map(|_| ask())).await };
+    let shed = async {
+        reached.reaches(3).await;
+        let started = Instant::now();
+        let answer = ask().await;
+        assert_eq!(told(&answer, "retry-after"), Some("1"));
+        assert_eq!(refusal(answer).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+        assert!(started.elapsed() < Duration::from_millis(300), "at once");
+        assert_eq!(world.get(PATH).await.status(), 200, "another service is not concerned");
+    };
+    let (held, ()) = tokio::join!(held, shed);
+    assert!(held.iter().all(|answer| answer.status() == 200));
+    drop(held);
+    assert_eq!(ask().await.status(), 200, "there is room again");
+    assert_eq!(reached.get(), 4, "what was shed did not get there");
+}
+
+#[tokio::test]
+async fn the_process_and_each_caller_have_a_limit() {
+    let (at, reached) = slow(Duration::from_millis(700)).await;
+    for (limits, status, code) in [
+        (json!({ "max_in_flight": 2 }), 503, "SERVICE_UNAVAILABLE"),
+        (json!({ "per_caller_in_flight": 2 }), 429, "RATE_LIMITED"),
+    ] {
+        let before = reached.get();
+        let world = World::before(at, json!({ "service": { "limits": limits } }));
+        let held = async { join_all((0..2).map(|_| world.get(PATH))).await };
+        let refused = async {
+            reached.reaches(before + 2).await;
+            let answer = world.get(PATH).await;
+            assert_eq!(told(&answer, "retry-after"), Some("1"));
+            assert_eq!(refusal(answer).await, (status, code.to_owned()));
+            assert_eq!(send(world.anonymous(Method::GET, "/health")).await.status(), 200);
+        };
+        let (held, ()) = tokio::join!(held, refused);
+        assert!(held.iter().all(|answer| answer.status() == 200));
+        assert_eq!(world.get(PATH).await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn the_circuit_of_a_service_that_is_gone_opens_and_closes() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    drop(listener);
+    let upstreams = json!({ "onboarding": { "url": format!("http://{at}") } });
+    let world = World::new(json!({ "service": { "upstreams": upstreams } }));
+    let circuits = async || {
+        let told: Value =
+            send(world.anonymous(Method::GET, "/ready")).await.json().await.unwrap();
+        told["checks"]["circuits"].clone()
+    };
+    assert_eq!(circuits().await, "ok");
+    for _ in 0..5 {
+        let answer = world.get("/api/v1/onboarding").await;
+        assert_eq!(told(&answer, "retry-after"), None);
+        assert_eq!(refusal(answer).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+    }
+    let answer = world.get("/api/v1/onboarding").await;
+    assert_eq!(told(&answer, "retry-after"), Some("1"), "it is not even tried");
+    assert_eq!(circuits().await, "open: onboarding");
+    assert_eq!(world.get(PATH).await.status(), 200);
+    let listener = tokio::net::TcpListener::bind(at).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                while !raw::head(&mut stream).await.is_empty() {
+                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                    tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
+                }
+            });
+        }
+    });
+    sleep(Duration::from_millis(1100)).await;
+    assert_eq!(world.get("/api/v1/onboarding").await.status(), 200);
+    assert_eq!(circuits().await, "ok");
+}

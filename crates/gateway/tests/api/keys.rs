@@ -1,0 +1,138 @@
+//! Callers with an API key.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use kit::clock;
+use reqwest::Method;
+use rpc::iam::revocation::What;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::{
+    iam::{FakeIam, grant},
+    world::{World, refusal},
+};
+
+async fn with(world: &World, key: &str) -> reqwest::Response {
+    world.anonymous(Method::GET, "/api/v1/platforms").bearer_auth(key).send().await.unwrap()
+}
+
+async fn is_refused(world: &World, key: &str) -> bool {
+    let response = with(world, key).await;
+    response.status() == 401 && refusal(response).await.1 == "UNAUTHORIZED"
+}
+
+#[tokio::test]
+async fn a_key_is_known_by_its_id_and_its_grant_and_is_asked_for_once() {
+    let iam = FakeIam::default().serve().await;
+    let world = iam.world(json!({})).await;
+    let (id, key) = iam.iam.key(grant("developer", Some("k3m9p2xw7q")), None);
+    for _ in 0..5 {
+        let told: Value = with(&world, &key).await.json().await.unwrap();
+        assert_eq!(told["caller"], format!("apikey:{id}"));
+        assert_eq!(told["grants"], json!([{ "role": "developer", "reach": { "platform": "k3m9p2xw7q" } }]));
+        assert!(!told.to_string().contains(&key), "{told}");
+    }
+    assert_eq!(iam.iam.asked.get(), 1);
+}
+
+#[tokio::test]
+async fn strange_keys_are_refused_and_lawless_ones_are_not_asked_about() {
+    let iam = FakeIam::default().serve().await;
+    let world = iam.world(json!({})).await;
+    let (id, key) = iam.iam.key(grant("viewer", None), None);
+    let other_secret = format!("nno_{}_{}", id.simple(), "t".repeat(43));
+    let other_id = key.replace(&id.simple().to_string(), &Uuid::now_v7().simple().to_string());
+    assert!(is_refused(&world, &other_secret).await && is_refused(&world, &other_id).await);
+    assert!(is_refused(&world, &other_secret).await, "told again for a moment");
+    assert_eq!(iam.iam.asked.get(), 2);
+    for lawless in ["nno_", "nno_x_y", &key.to_uppercase(), &format!("{key}_x"), &format!("x{key}")] {
+        assert!(is_refused(&world, lawless).await, "{lawless}");
+    }
+    assert_eq!(iam.iam.asked.get(), 2);
+    assert_eq!(with(&world, &key).await.status(), 200, "the right one still is");
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_at_once() {
+    let iam = FakeIam::default().serve().await;
+    let world = iam.world(json!({})).await;
+    let (id, key) = iam.iam.key(grant("viewer", None), None);
+    let (_, other) = iam.iam.key(grant("viewer", None), None);
+    for key in [&key, &other] {
+        assert_eq!(with(&world, key).await.status(), 200);
+    }
+    iam.iam.remove_key(id);
+    assert_eq!(with(&world, &key).await.status(), 200, "it is remembered while nothing is told");
+    iam.iam.tell(What::KeyId(id.to_string())).await;
+    assert!(is_refused(&world, &key).await);
+    let asked = iam.iam.asked.get();
+    assert_eq!(with(&world, &other).await.status(), 200);
+    assert_eq!(iam.iam.asked.get(), asked, "no other key is forgotten");
+    iam.iam.tell(What::Everything(true)).await;
+    assert_eq!(with(&world, &other).await.status(), 200);
+    assert_eq!(iam.iam.asked.get(), asked + 1);
+}
+
+#[tokio::test]
+async fn a_key_expires_while_it_is_remembered() {
+    let iam = FakeIam::default().serve().await;
+    let world = iam.world(json!({})).await;
+    let soon = clock::now().timestamp_millis() + 700;
+    let (_, key) = iam.iam.key(grant("viewer", None), Some(soon));
+    assert_eq!(with(&world, &key).await.status(), 200);
+    sleep(Duration::from_millis(800)).await;
+    assert!(is_refused(&world, &key).await);
+    assert_eq!(iam.iam.asked.get(), 1);
+}
+
+#[tokio::test]
+async fn many_first_uses_are_one_question() {
+    let iam = FakeIam::slow(Duration::from_millis(200)).serve().await;
+    let world = iam.world(json!({})).await;
+    let (_, key) = iam.iam.key(grant("viewer", None), None);
+    let answers = join_all((0..40).map(|_| with(&world, &key))).await;
+    assert!(answers.iter().all(|answer| answer.status() == 200));
+    assert_eq!(iam.iam.asked.get(), 1);
+}
+
+#[tokio::test]
+async fn without_the_watch_nothing_is_remembered() {
+    let iam = FakeIam::default().serve().await;
+    let world = iam.world(json!({})).await;
+    let (id, key) = iam.iam.key(grant("viewer", None), None);
+    assert_eq!(with(&world, &key).await.status(), 200);
+    iam.iam.remove_key(id);
+    iam.drop_watch();
+    // It comes back by itself; what was remembered before does not.
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while !is_refused(&world, &key).await {
+        assert!(Instant::now() < deadline, "the loss of the watch is noticed long before the memory would end");
+        sleep(Duration::from_millis(5)).await;
+    }
+    iam.iam.is_watched().await;
+    world.hears_of_revocations(true).await;
+    let (_, key) = iam.iam.key(grant("viewer", None), None);
+    let asked = iam.iam.asked.get();
+    for _ in 0..3 {
+        assert_eq!(with(&world, &key).await.status(), 200);
+    }
+    assert_eq!(iam.iam.asked.get(), asked + 1, "it is remembered again");
+}
+
+#[tokio::test]
+async fn without_iam_keys_wait_and_the_operator_does_not() {
+    let iam = FakeIam::default().serve().await;
+    let world = iam.world(json!({})).await;
+    let (_, key) = iam.iam.key(grant("viewer", None), None);
+    assert_eq!(with(&world, &key).await.status(), 200);
+    iam.stop();
+    world.hears_of_revocations(false).await;
+    let response = with(&world, &key).await;
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(refusal(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+    assert_eq!(world.get("/api/v1/platforms").await.status(), 200);
+    assert!(is_refused(&world, "no-key-at-all-but-long-enough").await, "what cannot be a key is refused as ever");
+}

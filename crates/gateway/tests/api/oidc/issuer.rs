@@ -1,0 +1,168 @@
+//! An issuer that really serves its keys, and signs what it is told to.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use actix_web::{HttpResponse, web};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey as _};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, get_current_timestamp, jwk::Jwk};
+use rsa::{pkcs1::EncodeRsaPrivateKey as _, rand_core::OsRng};
+use serde_json::{Value, json};
+
+use crate::world::{Count, serve};
+
+/// A key of an issuer.
+#[derive(Clone)]
+pub(crate) struct Key {
+    pub(crate) id: &'static str,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) private: EncodingKey,
+    public: Value,
+}
+
+impl Key {
+    pub(crate) fn ed(id: &'static str, seed: u8) -> Self {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let public = json!({
+            "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
+        });
+        let private = EncodingKey::from_ed_der(key.to_pkcs8_der().unwrap().as_bytes());
+        Self { id, algorithm: Algorithm::EdDSA, private, public }
+    }
+
+    pub(crate) fn ec(id: &'static str, seed: u8) -> Self {
+        let der = p256::SecretKey::from_slice(&[seed; 32]).unwrap().to_pkcs8_der().unwrap();
+        Self::by_library(id, Algorithm::ES256, EncodingKey::from_ec_der(der.as_bytes()))
+    }
+
+    pub(crate) fn rsa(id: &'static str) -> Self {
+        static MADE: OnceLock<Vec<u8>> = OnceLock::new();
+        let der = MADE.get_or_init(|| {
+            let key = rsa::RsaPrivateKey::new(&mut OsRng, 2048).unwrap();
+            key.to_pkcs1_der().unwrap().as_bytes().to_vec()
+        });
+        Self::by_library(id, Algorithm::RS256, EncodingKey::from_rsa_der(der))
+    }
+
+    fn by_library(id: &'static str, algorithm: Algorithm, private: EncodingKey) -> Self {
+        let public = serde_json::to_value(Jwk::from_encoding_key(&private, algorithm).unwrap()).unwrap();
+        Self { id, algorithm, private, public }
+    }
+
+    /// The public half, as it is served.
+    pub(crate) fn public(&self) -> Value {
+        let mut key = self.public.clone();
+        key["kid"] = json!(self.id);
+        key["use"] = json!("sig");
+        key
+    }
+
+    /// A token with these claims.
+    pub(crate) fn sign(&self, claims: &Value) -> String {
+        let header = Header { kid: Some(self.id.to_owned()), ..Header::new(self.algorithm) };
+        jsonwebtoken::encode(&header, claims, &self.private).unwrap()
+    }
+
+    /// A token whose header is another than the one the key would make; its signature is good.
+    pub(crate) fn sign_as(&self, header: &Value, claims: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(header), part(claims));
+        let signature =
+            jsonwebtoken::crypto::sign(message.as_bytes(), &self.private, self.algorithm).unwrap();
+        format!("{message}.{signature}")
+    }
+}
+
+struct State {
+    keys: Vec<Value>,
+    calls_itself: Option<String>,
+    is_away: bool,
+}
+
+/// An issuer that runs.
+#[derive(Clone)]
+pub(crate) struct Issuer {
+    pub(crate) at: SocketAddr,
+    state: Arc<Mutex<State>>,
+    /// How often its keys were fetched.
+    pub(crate) fetched: Count,
+}
+
+impl Issuer {
+    pub(crate) fn with(keys: &[&Key]) -> Self {
+        let keys = keys.iter().map(|key| key.public()).collect();
+        let state = Arc::new(Mutex::new(State { keys, calls_itself: None, is_away: false }));
+        let fetched = Count::default();
+        let (told, count) = (Arc::clone(&state), fetched.clone());
+        let at = serve(move |config| {
+            let (named, keys, counted) = (Arc::clone(&told), Arc::clone(&told), count.clone());
+            let discovery = move |request: actix_web::HttpRequest| {
+                let itself = format!("http://{}", request.connection_info().host());
+                let told = named.lock().unwrap().calls_itself.clone().unwrap_or_else(|| itself.clone());
+                let document = json!({ "issuer": told, "jwks_uri": format!("{itself}/keys") });
+                async move { HttpResponse::Ok().json(document) }
+            };
+            config.route("/.well-known/openid-configuration", web::get().to(discovery));
+            let keys = move || {
+                counted.add(1);
+                let state = keys.lock().unwrap();
+                let answer = if state.is_away {
+                    HttpResponse::ServiceUnavailable().finish()
+                } else {
+                    HttpResponse::Ok().json(json!({ "keys": state.keys }))
+                };
+                async move { answer }
+            };
+            config.route("/keys", web::get().to(keys));
+        });
+        Self { at, state, fetched }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("http://{}", self.at)
+    }
+
+    pub(crate) fn has(&self, keys: &[Value]) {
+        self.state.lock().unwrap().keys = keys.to_vec();
+    }
+
+    pub(crate) fn calls_itself(&self, name: &str) {
+        self.state.lock().unwrap().calls_itself = Some(name.to_owned());
+    }
+
+    pub(crate) fn goes_away(&self) {
+        self.state.lock().unwrap().is_away = true;
+    }
+
+    /// What a gateway is told of it.
+    pub(crate) fn settings(&self) -> Value {
+        json!({
+            "issuer": self.name(), "audiences": ["nno", "nno-cli"], "subject_prefix": "staff:",
+            "roles": {
+                "admins": { "role": "operator" },
+                "acme": { "role": "developer", "platform": "k3m9p2xw7q" },
+            },
+        })
+    }
+
+    /// Claims that are taken.
+    pub(crate) fn claims(&self) -> Value {
+        let now = get_current_timestamp();
+        json!({
+            "iss": self.name(), "aud": "nno", "sub": "alice", "roles": ["acme"],
+            "iat": now, "nbf": now, "exp": now + 300,
+        })
+    }
+
+    /// The same with something else in them.
+    pub(crate) fn claims_with(&self, over: Value) -> Value {
+        let mut claims = self.claims();
+        for (name, value) in over.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        claims
+    }
+}

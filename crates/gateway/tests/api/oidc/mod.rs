@@ -1,0 +1,98 @@
+//! Callers with a token of an OpenID Connect issuer.
+
+mod attacks;
+mod issuer;
+mod rotation;
+
+use kit::shutdown::Shutdown;
+use reqwest::{Method, Response};
+use rpc::iam::revocation::What;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use self::issuer::{Issuer, Key};
+use crate::{
+    iam::{FakeIam, Running, grant},
+    world::{World, keys, refusal, settings},
+};
+
+async fn with(world: &World, token: &str) -> Response {
+    world.anonymous(Method::GET, "/api/v1/platforms").bearer_auth(token).send().await.unwrap()
+}
+
+/// A gateway that believes an issuer, and the iam behind it.
+async fn before(issuer: &Issuer) -> (World, Running) {
+    let iam = FakeIam::default().serve().await;
+    let oidc = json!({ "issuers": { "staff": issuer.settings() } });
+    let world = iam.world(json!({ "oidc": oidc, "limits": { "failures_per_minute": 0 } })).await;
+    (world, iam)
+}
+
+async fn is_refused(world: &World, token: &str) -> bool {
+    let response = with(world, token).await;
+    response.status() == 401 && refusal(response).await.1 == "UNAUTHORIZED"
+}
+
+#[rstest]
+#[case::ed25519(Key::ed("k", 1))]
+#[case::p256(Key::ec("k", 1))]
+#[case::rsa(Key::rsa("k"))]
+#[tokio::test]
+async fn a_person_is_known_by_their_token(#[case] key: Key) {
+    let issuer = Issuer::with(&[&key]);
+    let (world, iam) = before(&issuer).await;
+    let own = json!({ "role": "developer", "reach": { "platform": "k3m9p2xw7q" } });
+    let bound = json!({ "role": "viewer", "reach": "all" });
+    iam.iam.bind("staff:alice", grant("viewer", None));
+    let told: Value = with(&world, &key.sign(&issuer.claims())).await.json().await.unwrap();
+    assert_eq!((&told["caller"], &told["actor"]), (&json!("user:staff:alice"), &json!("user")));
+    assert_eq!(told["grants"], json!([own, bound]));
+    let many = issuer.claims_with(json!({ "aud": ["other", "nno-cli"], "roles": "admins", "sub": "bob" }));
+    let told: Value = with(&world, &key.sign(&many)).await.json().await.unwrap();
+    assert_eq!(told["grants"], json!([{ "role": "operator", "reach": "all" }]));
+    let nobody = issuer.claims_with(json!({ "roles": ["king"], "sub": "carol" }));
+    let told: Value = with(&world, &key.sign(&nobody)).await.json().await.unwrap();
+    assert_eq!((&told["caller"], &told["grants"]), (&json!("user:staff:carol"), &json!([])));
+}
+
+#[tokio::test]
+async fn what_is_unbound_is_gone_at_once() {
+    let key = Key::ed("k", 1);
+    let issuer = Issuer::with(&[&key]);
+    let (world, iam) = before(&issuer).await;
+    iam.iam.bind("staff:alice", grant("platform-admin", Some("k3m9p2xw7q")));
+    let token = key.sign(&issuer.claims_with(json!({ "roles": [] })));
+    let count = async || {
+        let told: Value = with(&world, &token).await.json().await.unwrap();
+        told["grants"].as_array().unwrap().len()
+    };
+    assert_eq!((count().await, count().await), (1, 1));
+    assert_eq!(iam.iam.asked.get(), 1, "remembered");
+    iam.iam.unbind("staff:alice");
+    iam.iam.tell(What::Subject("staff:alice".to_owned())).await;
+    assert_eq!(count().await, 0);
+    iam.stop();
+    world.hears_of_revocations(false).await;
+    assert_eq!(refusal(with(&world, &token).await).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+}
+
+#[tokio::test]
+async fn two_issuers_are_told_apart() {
+    let (one, other) = (Key::ed("k", 1), Key::ed("k", 2));
+    let (first, second) = (Issuer::with(&[&one]), Issuer::with(&[&other]));
+    let mut of_second = second.settings();
+    of_second["subject_prefix"] = json!("");
+    let iam = FakeIam::default().serve().await;
+    let issuers = json!({ "staff": first.settings(), "guests": of_second });
+    let world = iam.world(json!({ "oidc": { "issuers": issuers } })).await;
+    let told: Value = with(&world, &other.sign(&second.claims())).await.json().await.unwrap();
+    assert_eq!(told["caller"], "user:alice");
+    assert_eq!(with(&world, &one.sign(&first.claims())).await.status(), 200);
+    assert!(is_refused(&world, &one.sign(&second.claims())).await, "signed by the other issuer");
+    let same = json!({ "a": first.settings(), "b": first.settings() });
+    let dir = keys();
+    let nowhere = [([127, 0, 0, 1], 9).into(); 5];
+    let settings = settings(dir.path(), nowhere, json!({ "service": { "oidc": { "issuers": same } } }));
+    let told = format!("{:#}", gateway::Gateway::build(settings, Shutdown::new()).unwrap_err());
+    assert!(told.contains("same issuer"), "{told}");
+}

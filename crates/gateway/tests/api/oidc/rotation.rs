@@ -1,0 +1,86 @@
+//! Keys that change, and issuers that are not there.
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::{
+    before, is_refused,
+    issuer::{Issuer, Key},
+    with,
+};
+use crate::world::refusal;
+
+#[tokio::test]
+async fn a_new_key_is_fetched_when_it_is_first_seen() {
+    let (old, new) = (Key::ed("old", 1), Key::ed("new", 2));
+    let issuer = Issuer::with(&[&old]);
+    let (world, _iam) = before(&issuer).await;
+    assert_eq!(with(&world, &old.sign(&issuer.claims())).await.status(), 200);
+    assert_eq!(issuer.fetched.get(), 1);
+    issuer.has(&[new.public()]);
+    assert_eq!(with(&world, &new.sign(&issuer.claims())).await.status(), 200);
+    assert_eq!(issuer.fetched.get(), 2);
+    assert!(is_refused(&world, &old.sign(&issuer.claims())).await, "what is withdrawn is not believed");
+}
+
+#[tokio::test]
+async fn made_up_key_ids_cause_one_fetch() {
+    let (good, bad) = (Key::ed("good", 1), Key::ed("bad", 2));
+    let issuer = Issuer::with(&[&good]);
+    let (world, _iam) = before(&issuer).await;
+    assert_eq!(with(&world, &good.sign(&issuer.claims())).await.status(), 200);
+    let before = issuer.fetched.get();
+    let tokens: Vec<String> = (0..60)
+        .map(|n| bad.sign_as(&json!({ "alg": "EdDSA", "kid": format!("bad-{n}") }), &issuer.claims()))
+        .collect();
+    let refused = join_all(tokens.iter().map(|token| is_refused(&world, token))).await;
+    assert!(refused.into_iter().all(|refused| refused));
+    assert_eq!(issuer.fetched.get() - before, 1);
+    assert_eq!(with(&world, &good.sign(&issuer.claims())).await.status(), 200);
+}
+
+#[tokio::test]
+async fn the_last_good_keys_are_kept() {
+    let (good, bad) = (Key::ed("good", 1), Key::ed("bad", 2));
+    let issuer = Issuer::with(&[&good]);
+    let (world, _iam) = before(&issuer).await;
+    assert_eq!(with(&world, &good.sign(&issuer.claims())).await.status(), 200);
+    issuer.goes_away();
+    let before = issuer.fetched.get();
+    assert!(is_refused(&world, &bad.sign(&issuer.claims())).await);
+    assert_eq!(issuer.fetched.get() - before, 1, "it was asked and had nothing to say");
+    assert_eq!(with(&world, &good.sign(&issuer.claims())).await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_issuer_that_never_was_there_is_503() {
+    let key = Key::ed("k", 1);
+    let (away, liar) = (Issuer::with(&[&key]), Issuer::with(&[&key]));
+    away.goes_away();
+    liar.calls_itself("https://login.example.com");
+    for issuer in [away, liar] {
+        let (world, _iam) = before(&issuer).await;
+        let response = with(&world, &key.sign(&issuer.claims())).await;
+        assert_eq!(refusal(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+        assert_eq!(world.get("/api/v1/platforms").await.status(), 200, "the operator is not concerned");
+    }
+}
+
+#[tokio::test]
+async fn a_token_names_its_key_unless_there_is_but_one() {
+    let (one, two) = (Key::ed("one", 1), Key::ed("two", 2));
+    let issuer = Issuer::with(&[&one]);
+    let (world, _iam) = before(&issuer).await;
+    let nameless = one.sign_as(&json!({ "alg": "EdDSA" }), &issuer.claims());
+    assert_eq!(with(&world, &nameless).await.status(), 200);
+    let issuer = Issuer::with(&[&one, &two]);
+    let (world, _iam) = before(&issuer).await;
+    let nameless = one.sign_as(&json!({ "alg": "EdDSA" }), &issuer.claims());
+    assert!(is_refused(&world, &nameless).await);
+    assert_eq!(with(&world, &one.sign(&issuer.claims())).await.status(), 200);
+    let mut for_encryption = one.public();
+    for_encryption["use"] = json!("enc");
+    issuer.has(&[for_encryption, two.public()]);
+    assert!(is_refused(&world, &Key::ed("gone", 3).sign(&issuer.claims())).await, "and so they are fetched");
+    assert!(is_refused(&world, &one.sign(&issuer.claims())).await, "a key for encryption signs nothing");
+}
