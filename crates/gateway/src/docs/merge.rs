@@ -25,8 +25,7 @@ const fn of_service(upstream: Upstream) -> &'static str {
         Upstream::StackRegistry => include_str!("../../../stack-registry/openapi.json"),
         Upstream::Onboarding => include_str!("../../../onboarding/openapi.json"),
         Upstream::Provisioning => include_str!("../../../provisioning/openapi.json"),
-        // No document of iam is committed yet.
-        Upstream::Iam => "{}",
+        Upstream::Iam => include_str!("../../../iam/openapi.json"),
     }
 }
 

@@ -22,9 +22,10 @@ use anyhow::{Context, Result, ensure};
 use clap::builder::FalseyValueParser;
 use embedded_postgres::Cluster;
 use gateway::{Gateway, Upstreams};
+use iam::Iam;
 use kit::{
     config::{self, PeerSettings, Secret},
-    service::healthcheck,
+    service::{Service, healthcheck},
     shutdown::Shutdown,
     telemetry::{Telemetry, TelemetrySettings},
 };
@@ -184,7 +185,7 @@ struct System<'a> {
 impl System<'_> {
     /// Starts everything, says when it is ready, and watches it until `stop` begins.
     async fn serve(&self, plans: Vec<Plan>, cluster: &mut Cluster, running: &mut Running) -> Result<()> {
-        let mut addresses = Vec::new();
+        let (mut addresses, mut iam) = (Vec::new(), None);
         for plan in plans {
             if self.stop.has_begun() {
                 return Ok(());
@@ -192,9 +193,10 @@ impl System<'_> {
             let (name, urls) = (plan.name, postgres::database(cluster, self.folder, plan.name).await?);
             let application = plan.start(urls, running.announce(name)).await?;
             addresses.push((name, application.http));
+            iam = iam.or((name == Iam::NAME).then_some(application.grpc));
             running.run(name, application.run());
         }
-        let gateway = Gateway::build(self.gateway(&addresses)?, running.announce(gateway::NAME))?;
+        let gateway = Gateway::build(self.gateway(&addresses, iam)?, running.announce(gateway::NAME))?;
         addresses.push((gateway::NAME, gateway.http));
         running.run(gateway::NAME, gateway.run());
         tokio::select! {
@@ -204,7 +206,12 @@ impl System<'_> {
         }
     }
 
-    fn gateway(&self, addresses: &[(&str, SocketAddr)]) -> Result<gateway::Settings> {
+    /// What the gateway is told; `iam` is where iam serves gRPC.
+    fn gateway(
+        &self,
+        addresses: &[(&str, SocketAddr)],
+        iam: Option<SocketAddr>,
+    ) -> Result<gateway::Settings> {
         let url = |name: &str| {
             addresses.iter().find(|(of, _)| *of == name).map(|(_, http)| format!("http://{http}"))
         };
@@ -223,8 +230,10 @@ impl System<'_> {
             stack_registry: upstream("stack-registry")?,
             onboarding: upstream("onboarding")?,
             provisioning: upstream("provisioning")?,
-            iam: settings.service.upstreams.iam.clone(),
+            iam: upstream("iam")?,
         };
+        let iam = iam.context("iam does not run")?;
+        settings.service.iam = PeerSettings { url: format!("http://{iam}") };
         Ok(settings)
     }
 
