@@ -163,8 +163,7 @@ impl Breakers {
         Probe::told("circuits", move || {
             let open: Vec<&str> =
                 Upstream::ALL.into_iter().filter(|of| breakers.is_open(*of)).map(Upstream::name).collect();
-            let told =
-                if open.is_empty() { Ok(()) } else { Err(format!("open: {}", open.join(", "))) };
+            let told = if open.is_empty() { Ok(()) } else { Err(format!("open: {}", open.join(", "))) };
             Box::pin(async move { told })
         })
     }

@@ -74,7 +74,8 @@ impl Load {
     /// # Errors
     /// [`Kind::ServiceUnavailable`] when `most` are under way there.
     pub(crate) fn at(&self, upstream: Upstream, most: usize) -> Result<Place> {
-        let counter = self.upstreams.get(&upstream).ok_or_else(|| Error::internal("a service not counted"))?;
+        let counter =
+            self.upstreams.get(&upstream).ok_or_else(|| Error::internal("a service not counted"))?;
         take(counter, most).ok_or_else(|| too_much(upstream.name()))
     }
 

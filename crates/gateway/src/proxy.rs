@@ -166,8 +166,7 @@ impl Proxy {
         let (shared, live) = (&self.shared, self.live());
         let limits = &live.limits.settings;
         let place = shared.load.enter(limits.max_in_flight)?;
-        let origin =
-            live.limits.proxies.origin(request.peer_addr().map(|peer| peer.ip()), request.headers());
+        let origin = live.limits.proxies.origin(request.peer_addr().map(|peer| peer.ip()), request.headers());
         *share = live.limits.of_address(origin);
         limits::pass(*share, "Too many requests come from your address")?;
         *share = None;

@@ -14,10 +14,7 @@ use actix_web::{
 };
 use anyhow::{Context, Result};
 use futures_util::future::BoxFuture;
-use kit::{
-    http,
-    shutdown::Shutdown,
-};
+use kit::{http, shutdown::Shutdown};
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 
 use crate::{

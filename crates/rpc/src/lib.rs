@@ -75,7 +75,7 @@ pub mod common {
     tonic::include_proto!("nno.common.v1");
 }
 
-generated!(iam, "nno.iam.v1", "What other processes ask of iam.");
+generated!(iam, "nno.iam.v1", "What other processes ask of iam.", clippy::too_many_lines);
 generated!(onboarding, "nno.onboarding.v1", "What other services ask of onboarding.");
 generated!(registry, "nno.registry.v1", "What other services ask of the registry.", clippy::too_many_lines);
 generated!(

@@ -106,7 +106,11 @@ mod tests {
             (ours, "10.0.0.1", &["nonsense, 10.0.0.7"], "", "10.0.0.7", false),
             (ours, "10.0.0.1", &[], "https, http", "10.0.0.1", false),
         ] {
-            assert_eq!(origin(proxies, peer, lists, proto), (client.to_owned(), is_https), "{peer} {lists:?}");
+            assert_eq!(
+                origin(proxies, peer, lists, proto),
+                (client.to_owned(), is_https),
+                "{peer} {lists:?}"
+            );
         }
     }
 

@@ -61,7 +61,8 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 
     fn with(&self, key: &K, taken: f64) -> Taken {
-        let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(Bucket { tokens: self.burst, at: Instant::now() })));
+        let full =
+            || Ok::<_, Infallible>(Arc::new(Mutex::new(Bucket { tokens: self.burst, at: Instant::now() })));
         let Ok(bucket) = self.buckets.get_or_insert_with(key, full);
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -74,13 +75,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         } else {
             Some(Duration::from_secs_f64((1.0 - bucket.tokens) / self.per_second))
         };
-        Taken {
-            name: self.name,
-            burst: self.burst,
-            per_second: self.per_second,
-            tokens: bucket.tokens,
-            wait,
-        }
+        Taken { name: self.name, burst: self.burst, per_second: self.per_second, tokens: bucket.tokens, wait }
     }
 }
 

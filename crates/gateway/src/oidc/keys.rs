@@ -56,9 +56,8 @@ impl KeySet {
 
     /// The keys that may have signed a token with this header. Without a key id there must be but one.
     pub(super) fn that_fit(&self, algorithm: &str, id: Option<&str>) -> Vec<&Key> {
-        let is_it = |key: &&Key| {
-            name(key.algorithm) == algorithm && (id.is_none() || key.id.as_deref() == id)
-        };
+        let is_it =
+            |key: &&Key| name(key.algorithm) == algorithm && (id.is_none() || key.id.as_deref() == id);
         let found: Vec<&Key> = self.0.iter().filter(is_it).collect();
         if id.is_none() && found.len() > 1 { Vec::new() } else { found }
     }

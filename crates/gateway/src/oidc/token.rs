@@ -99,7 +99,10 @@ impl Rules {
             return None;
         }
         if let Some(issued) = claims.get("iat") {
-            #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far from where it matters")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "seconds since 1970 are far from where it matters"
+            )]
             let latest = (get_current_timestamp() + skew) as f64;
             issued.as_f64().filter(|issued| *issued <= latest)?;
         }

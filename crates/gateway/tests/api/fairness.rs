@@ -49,7 +49,8 @@ async fn a_noisy_caller_is_held_back_and_another_is_served() {
 
 #[tokio::test]
 async fn an_address_is_counted_before_anything_is_looked_at() {
-    let limits = json!({ "per_address_per_second": 1, "per_address_burst": 2, "trusted_proxies": "127.0.0.0/8" });
+    let limits =
+        json!({ "per_address_per_second": 1, "per_address_burst": 2, "trusted_proxies": "127.0.0.0/8" });
     let world = World::new(json!({ "service": { "limits": limits } }));
     let from = |ip: &str| world.request(Method::GET, PATH).header("X-Forwarded-For", ip);
     assert_eq!(send(from("198.51.100.1")).await.status(), 200);
@@ -156,8 +157,7 @@ async fn the_circuit_of_a_service_that_is_gone_opens_and_closes() {
     let upstreams = json!({ "onboarding": { "url": format!("http://{at}") } });
     let world = World::new(json!({ "service": { "upstreams": upstreams } }));
     let circuits = async || {
-        let told: Value =
-            send(world.anonymous(Method::GET, "/ready")).await.json().await.unwrap();
+        let told: Value = send(world.anonymous(Method::GET, "/ready")).await.json().await.unwrap();
         told["checks"]["circuits"].clone()
     };
     assert_eq!(circuits().await, "ok");

@@ -109,7 +109,10 @@ async fn without_the_watch_nothing_is_remembered() {
     // It comes back by itself; what was remembered before does not.
     let deadline = Instant::now() + Duration::from_secs(3);
     while !is_refused(&world, &key).await {
-        assert!(Instant::now() < deadline, "the loss of the watch is noticed long before the memory would end");
+        assert!(
+            Instant::now() < deadline,
+            "the loss of the watch is noticed long before the memory would end"
+        );
         sleep(Duration::from_millis(5)).await;
     }
     iam.iam.is_watched().await;
@@ -134,5 +137,8 @@ async fn without_iam_keys_wait_and_the_operator_does_not() {
     assert_eq!(response.headers()["retry-after"], "1");
     assert_eq!(refusal(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
     assert_eq!(world.get("/api/v1/platforms").await.status(), 200);
-    assert!(is_refused(&world, "no-key-at-all-but-long-enough").await, "what cannot be a key is refused as ever");
+    assert!(
+        is_refused(&world, "no-key-at-all-but-long-enough").await,
+        "what cannot be a key is refused as ever"
+    );
 }

@@ -16,11 +16,11 @@ mod forwarding;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
-mod limits;
-#[cfg(test)]
 mod iam;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod lives;
 #[cfg(test)]

@@ -126,8 +126,7 @@ async fn what_was_tampered_with_is_refused() {
     let token = key.sign(&issuer.claims());
     assert_eq!(with(&world, &token).await.status(), 200);
     let parts: Vec<&str> = token.split('.').collect();
-    let mut claims: Value =
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
+    let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
     claims["roles"] = json!(["admins"]);
     let forged = URL_SAFE_NO_PAD.encode(claims.to_string());
     let other = key.sign(&issuer.claims_with(json!({ "sub": "bob" })));
