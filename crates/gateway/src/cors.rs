@@ -51,7 +51,9 @@ impl Cors {
         let read = |origin: &String| {
             let wrong = || format!("service.cors.origins: '{origin}' must look like https://app.example.com");
             let url = Url::parse(origin).with_context(wrong)?;
-            let is_exact = url.origin().is_tuple() && url.origin().ascii_serialization() == *origin;
+            let is_exact = !origin.contains('*')
+                && url.origin().is_tuple()
+                && url.origin().ascii_serialization() == *origin;
             ensure!(is_exact && matches!(url.scheme(), "http" | "https"), wrong());
             HeaderValue::from_str(origin).with_context(wrong)
         };

@@ -1,9 +1,12 @@
 //! The gateway: the one way in.
 //!
-//! A request passes, in this order: the limits on its head, the credential (`auth`), the table of routes
-//! (`routes`), the limits on its body; then it goes to its service with a token that says who calls, and the answer
-//! comes back. The gateway's own paths are health (`health`) and the
-//! API's documents (`docs`). Bodies are streamed both ways. Whatever goes wrong is told as the envelope.
+//! A request passes, in this order: the number of those under way (`load`), the share of its address (`limits`), the
+//! limits on its head, the credential (`auth`: the operator's key, `keys`, `oidc`), the caller's share, the table of
+//! routes (`routes`), the limits on its body, the service's circuit breaker (`breaker`). Then it goes to its service
+//! with a token that says who calls (`call`), and the answer comes back. The gateway's own paths are health (`health`)
+//! and the API's documents (`docs`). Bodies are streamed both ways. Whatever goes wrong is told as the envelope.
+//!
+//! All of it follows settings that may change while it runs (`state`, `reload`).
 //!
 //! # What the HTTP server does by itself
 //! These answers are given before a request is one, so they have no body, no request id and no security headers:
@@ -20,6 +23,7 @@
 
 mod auth;
 mod breaker;
+mod call;
 mod connection;
 mod cors;
 mod docs;

@@ -9,18 +9,15 @@ use std::{
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
-    body::{self, MessageBody},
+    body::MessageBody,
     http::{
         Method, StatusCode, Uri,
-        header::{self, HeaderMap, HeaderName},
+        header::{self, HeaderName},
         uri::PathAndQuery,
     },
     rt, web,
 };
-use awc::{
-    Client, ClientRequest, ClientResponse,
-    error::{ConnectError, SendRequestError},
-};
+use awc::{Client, ClientResponse};
 use domain::{Error, Kind, Result};
 use kit::{
     Caller, error,
@@ -31,7 +28,7 @@ use opentelemetry::KeyValue;
 use tracing::Instrument;
 
 use crate::{
-    breaker::Passing,
+    call::{Answer, Call},
     connection, headers,
     limits::{self, Origin, Taken},
     load::Held,
@@ -240,95 +237,6 @@ fn measure(upstream: Upstream, answer: &Result<Answer>, took: Duration) {
     };
     let labels = [KeyValue::new("upstream", upstream.name()), KeyValue::new("outcome", outcome)];
     telemetry::measure("gateway.upstream.duration", &labels, took);
-}
-
-/// A request as a service gets it.
-struct Call {
-    client: Client,
-    upstream: Upstream,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    silence: Duration,
-    passing: Passing,
-    held: Held,
-}
-
-/// A service's answer, and the places that its request holds.
-type Answer = (ClientResponse, Held);
-
-impl Call {
-    /// Sends it and waits for the head of the answer.
-    async fn run(self, upload: Option<Upload>, watch: Rc<Watch>) -> Result<Answer> {
-        let name = self.upstream.name();
-        let outcome = tokio::select! {
-            answer = self.send(upload) => answer,
-            () = watch.service_is_silent(self.silence) => {
-                self.passing.failed();
-                let message = format!("{name} did not answer in time; whether the request took effect is not known");
-                return Err(Error::new(Kind::GatewayTimeout, message));
-            }
-        };
-        match outcome {
-            Ok(answer) => {
-                self.passing.answered();
-                Ok((answer, self.held))
-            }
-            Err(cause) => Err(watch.fault().unwrap_or_else(|| {
-                if is_unreachable(&cause) {
-                    self.passing.failed();
-                }
-                failure(name, &cause)
-            })),
-        }
-    }
-
-    async fn send(&self, upload: Option<Upload>) -> Result<ClientResponse, SendRequestError> {
-        match upload {
-            Some(body) => self.request().send_body(body).await,
-            None if !self.method.is_safe() => self.request().send_body(()).await,
-            None => match self.request().send_body(body::None::new()).await {
-                // It changes nothing, so it may be asked again: the connection may just have been closed as unused.
-                Err(cause) if is_of_connection(&cause) => self.request().send_body(body::None::new()).await,
-                answer => answer,
-            },
-        }
-    }
-
-    fn request(&self) -> ClientRequest {
-        let mut request = self.client.request(self.method.clone(), self.uri.clone());
-        *request.headers_mut() = self.headers.clone();
-        request
-    }
-}
-
-/// Whether no connection was to be had.
-fn is_unreachable(cause: &SendRequestError) -> bool {
-    matches!(cause, SendRequestError::Connect(cause) if !matches!(cause, ConnectError::Disconnected))
-}
-
-/// Whether it was the connection that failed, and is worth another try. One that was waited for in vain is not.
-fn is_of_connection(cause: &SendRequestError) -> bool {
-    use SendRequestError as E;
-    match cause {
-        E::Connect(cause) => !matches!(cause, ConnectError::Timeout),
-        E::Send(_) | E::Response(_) => true,
-        _ => false,
-    }
-}
-
-/// What it means when a service gave no answer.
-fn failure(name: &str, cause: &SendRequestError) -> Error {
-    use SendRequestError as E;
-    match cause {
-        E::Connect(ConnectError::Disconnected) | E::Send(_) | E::Response(_) => {
-            let message =
-                format!("{name} broke off before it answered; whether the request took effect is not known");
-            Error::new(Kind::Upstream, message).context(format!("{cause:?}"))
-        }
-        E::Connect(_) => Error::unavailable(name, format!("{cause:?}")),
-        _ => Error::internal(format!("{name}: {cause:?}")),
-    }
 }
 
 /// A service's answer as the client gets it.

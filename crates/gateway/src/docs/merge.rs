@@ -16,8 +16,13 @@ use super::own;
 use crate::routes::{self, Upstream};
 
 /// What the gateway itself may answer in a service's place.
-const OURS: [StatusCode; 3] =
-    [StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, StatusCode::BAD_GATEWAY];
+const OURS: [StatusCode; 5] = [
+    StatusCode::URI_TOO_LONG,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+];
 
 const fn of_service(upstream: Upstream) -> &'static str {
     match upstream {

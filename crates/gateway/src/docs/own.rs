@@ -7,7 +7,7 @@ use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH};
 const ABOUT: &str = "\
 Every operation of the control plane, under the path that clients call.
 
-* **Who:** `Authorization: Bearer <key>`. What lies outside of the caller's scope is 404.
+* **Who:** `Authorization: Bearer <key or token>`. What lies outside of the caller's scope is 404.
 * **Errors:** one envelope, `{\"error\": {code, message, requestId, details}}`. Programs go by `code`.
 * **Lists:** `limit` and `cursor`, newest first. The cursor of the next page comes with each page.
 * **Once:** a write with an `Idempotency-Key` is done once, however often it is sent.

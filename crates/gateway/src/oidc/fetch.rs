@@ -17,6 +17,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// The longest answer that is read.
 const MOST_BYTES: usize = 256 * 1024;
 
+/// Whether this program can fetch over TLS: the workspace has no TLS yet.
+const SPEAKS_TLS: bool = false;
+
 /// Where the keys of an issuer come from.
 pub(super) struct Source {
     client: Client,
@@ -36,8 +39,14 @@ impl Source {
     /// When there is no client to be had.
     pub(super) fn new(settings: &IssuerSettings) -> Result<Self> {
         let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(DEADLINE).build()?;
+        let first = settings.first_url()?;
+        ensure!(
+            SPEAKS_TLS || first.scheme() == "http",
+            "this gateway cannot fetch over TLS: set jwks_url to a proxy on this machine, such as \
+             http://127.0.0.1:8443/keys"
+        );
         let discovered = settings.jwks_url.is_none().then(|| settings.issuer.clone());
-        Ok(Self { client, first: settings.first_url()?, discovered })
+        Ok(Self { client, first, discovered })
     }
 
     /// Asks for the keys of now.

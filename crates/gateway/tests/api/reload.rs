@@ -1,9 +1,21 @@
 //! Settings that change while the gateway runs.
 
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
-use crate::world::{KEY, World, refusal};
+use crate::world::{KEY, World, keys, refusal};
 
 const PATH: &str = "/api/v1/platforms";
 const OTHER: &str = "another-key-of-the-operator";
@@ -62,4 +74,77 @@ async fn what_needs_a_restart_is_told() {
     assert!(world.reload(json!({})).unwrap().is_empty());
     let other = json!({ "http": { "workers": 7 }, "telemetry": { "log": "debug" } });
     assert_eq!(world.reload(other).unwrap(), ["http", "telemetry"]);
+}
+
+/// A gateway that is a process; it ends with its test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Process {
+    fn start(file: &Path, log: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+        command.arg("--config").arg(file).arg("serve");
+        let log = fs::File::create(log).unwrap();
+        Self(command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    fn hang_up(&self) {
+        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), Signal::SIGHUP).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_process_reads_its_file_anew_when_it_is_hung_up_on() {
+    let keys = keys();
+    let (file, log) = (keys.path().join("gateway.toml"), keys.path().join("gateway.log"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    drop(listener);
+    let write = |service: &str| {
+        let text = format!(
+            "[http]\nbind = \"{at}\"\nworkers = 1\n[identity]\nkeys_dir = \"{}\"\n[service]\n{service}\n\
+             [service.upstreams.registry]\nurl = \"http://127.0.0.1:9\"\n",
+            keys.path().display()
+        );
+        fs::write(&file, text).unwrap();
+    };
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |key: &str| {
+        let answer = client.get(format!("http://{at}{PATH}")).bearer_auth(key).send().await;
+        answer.map_or(0, |answer| answer.status().as_u16())
+    };
+    let becomes = async |key: &str, status: u16| {
+        for _ in 0..500 {
+            if ask(key).await == status {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        panic!("not {status} in ten seconds: {}", fs::read_to_string(&log).unwrap());
+    };
+    write(&format!("operator_key = \"{KEY}\""));
+    let process = Process::start(&file, &log);
+    becomes(KEY, 503).await;
+    write(&format!("operator_key = \"{OTHER}\""));
+    process.hang_up();
+    becomes(OTHER, 503).await;
+    assert_eq!(ask(KEY).await, 401);
+    write("operator_key = \"too-short-a-key\"\nmax_uri_byte = 3");
+    process.hang_up();
+    for _ in 0..500 {
+        if fs::read_to_string(&log).unwrap().contains("the ones before still hold") {
+            break;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    let told = fs::read_to_string(&log).unwrap();
+    assert!(told.contains("max_uri_byte"), "{told}");
+    assert!(![KEY, OTHER, "too-short-a-key"].iter().any(|key| told.contains(key)), "no key is logged");
+    assert_eq!((ask(OTHER).await, ask(KEY).await), (503, 401));
 }

@@ -26,8 +26,10 @@ async fn look_at_fresh(place: &Place, up: &Up) {
         assert!(files.len() >= 5 && files.iter().all(|file| mode(&file.path()) == 0o600), "{files:?}");
     }
     let ready = up.get("/ready").await;
-    let checks =
-        json!({ "onboarding": "ok", "provisioning": "ok", "registry": "ok", "stack-registry": "ok" });
+    let checks = json!({
+        "circuits": "ok", "iam": "ok", "onboarding": "ok", "provisioning": "ok", "registry": "ok", "revocations": "ok",
+        "stack-registry": "ok",
+    });
     assert_eq!(ready, json!({ "status": "ready", "checks": checks }));
     let stranger = reqwest::get(format!("{}/api/v1/platforms", up.url)).await.unwrap();
     assert_eq!(stranger.status(), 401);

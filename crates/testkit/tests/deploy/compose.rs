@@ -145,11 +145,13 @@ fn peers_are_where_they_listen() {
     let containers = containers();
     let mut checked = 0;
     for (name, container) in &containers {
-        let bind = if name == GATEWAY { "NNO__HTTP__BIND" } else { "NNO__GRPC__BIND" };
         for (variable, url) in &container.environment {
             let Some((host, port)) = url.strip_prefix("http://").and_then(|rest| rest.split_once(':')) else {
                 continue;
             };
+            // The gateway passes requests on over HTTP, and asks iam over gRPC.
+            let is_upstream = variable.contains("__UPSTREAMS__");
+            let bind = if is_upstream { "NNO__HTTP__BIND" } else { "NNO__GRPC__BIND" };
             let peer = containers.get(host).unwrap_or_else(|| panic!("{name}: {variable}: no such host"));
             assert_eq!(peer.environment[bind], format!("0.0.0.0:{port}"), "{name}: {variable}");
             let named = variable.trim_end_matches("__URL").rsplit("__").next().unwrap();
@@ -158,8 +160,8 @@ fn peers_are_where_they_listen() {
         }
     }
     assert_eq!(
-        checked, 12,
-        "four of the gateway, three of the registry, two of onboarding, one of provisioning, the stack registry and iam"
+        checked, 15,
+        "six of the gateway, three of the registry, three of onboarding, one of provisioning, the stack registry and iam"
     );
 }
 
