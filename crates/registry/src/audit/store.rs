@@ -34,10 +34,9 @@ pub(crate) async fn page(
         .order((a::created_at.desc(), a::id.desc()))
         .limit(limit.rows())
         .select(AuditEntry::as_select());
-    let pipelined = &*c;
-    let mut pipeline = pipelined;
+    let mut pipeline = c;
     let rows = async { Ok(rows.load(&mut pipeline).await?) };
-    let (rows, total) = tokio::try_join!(rows, count(pipelined, scope, filter))?;
+    let (rows, total) = tokio::try_join!(rows, count(c, scope, filter))?;
     Ok(Page::new(rows, limit, total, &filter.list(), AuditEntry::place))
 }
 

@@ -90,7 +90,6 @@ pub(crate) async fn list_resources(
         .db
         .read(&ctx, async |c| {
             platforms::store::get(c, &scope, true).await?;
-            let c = &*c;
             tokio::try_join!(store::all(c, &scope), dns::store::all(c, &scope))
         })
         .await?;
