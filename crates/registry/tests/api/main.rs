@@ -45,7 +45,9 @@ mod platforms;
 mod quota;
 #[cfg(test)]
 mod races;
+#[cfg(test)]
 mod reach;
+#[cfg(test)]
 mod recount;
 #[cfg(test)]
 mod resources;

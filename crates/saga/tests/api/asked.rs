@@ -141,8 +141,8 @@ fn ask_at(world: &World, id: Uuid, at: (&'static str, Point)) -> Interpose {
             let asked = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async {
-                    let mut connection = AsyncPgConnection::establish(&url).await.unwrap();
-                    saga::ask_undo(&mut connection, id, "at the worst time").await.unwrap()
+                    let connection = AsyncPgConnection::establish(&url).await.unwrap();
+                    saga::ask_undo(&connection, id, "at the worst time").await.unwrap()
                 })
             });
             assert!(asked.join().unwrap());
@@ -201,8 +201,8 @@ async fn before_it_was_made() {
     assert!(!engine.turn().await.unwrap(), "it never begins");
 
     let there = world.begin(UNDO).await;
-    let mut connection = world.db.connect().await;
-    saga::tombstone(&mut connection, &world.ctx(), there, UNDO, "subject", "too late").await.unwrap();
+    let connection = world.db.connect().await;
+    saga::tombstone(&connection, &world.ctx(), there, UNDO, "subject", "too late").await.unwrap();
     assert_eq!(
         world.told(there).await.saga.status,
         SagaStatus::Pending,

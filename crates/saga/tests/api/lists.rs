@@ -25,10 +25,10 @@ async fn fill(world: &World) {
 async fn walk(world: &World, filter: &Filter<'_>, limit: &str) -> Vec<Saga> {
     let limit = Limit::parse(Some(limit)).unwrap();
     let scope = world.ctx().caller.scope;
-    let mut connection = world.pool.own_conn().await.unwrap();
+    let connection = world.pool.own_conn().await.unwrap();
     let (mut all, mut after) = (Vec::new(), Cursor::start());
     loop {
-        let mut rows = saga::page(&mut connection, &scope, filter, limit, &after).await.unwrap();
+        let mut rows = saga::page(&connection, &scope, filter, limit, &after).await.unwrap();
         let more = rows.len() > limit.get();
         rows.truncate(limit.get());
         all.extend(rows);
@@ -90,7 +90,7 @@ async fn more_than_ten_thousand_are_estimated() {
 async fn steps_of_a_page_are_one_statement() {
     let world = World::new().await;
     let (one, two, _) = (world.begin(UNDO).await, world.begin(UNDO).await, world.begin(UNDO).await);
-    let steps = saga::steps_of(&mut world.pool.own_conn().await.unwrap(), &[two, one]).await.unwrap();
+    let steps = saga::steps_of(&world.pool.own_conn().await.unwrap(), &[two, one]).await.unwrap();
     let told: Vec<_> = steps.iter().map(|step| (step.saga_id, step.name.as_str())).collect();
     let (first, second) = (one.min(two), one.max(two));
     let expected = [first, second].into_iter().flat_map(|id| ["a", "b", "c"].map(|name| (id, name)));
@@ -157,10 +157,10 @@ async fn pages_are_found_through_their_indexes() {
     for (index, filter, most) in cases {
         world.all_gone().await;
         let before = read_of(&world, index).await;
-        let mut connection = world.db.connect().await;
+        let connection = world.db.connect().await;
         let middle = Cursor { at: kit::clock::now() - chrono::TimeDelta::seconds(100), id: "~".to_owned() };
         for after in [Cursor::start(), middle] {
-            saga::page(&mut connection, &scope, &filter, Limit::default(), &after).await.unwrap();
+            saga::page(&connection, &scope, &filter, Limit::default(), &after).await.unwrap();
         }
         drop(connection);
         world.all_gone().await;

@@ -156,13 +156,11 @@ impl World {
     }
 
     pub(crate) async fn ask_undo(&self, id: Uuid) -> bool {
-        saga::ask_undo(&mut self.pool.own_conn().await.unwrap(), id, "someone changed their mind")
-            .await
-            .unwrap()
+        saga::ask_undo(&self.pool.own_conn().await.unwrap(), id, "someone changed their mind").await.unwrap()
     }
 
     pub(crate) async fn retry(&self, id: Uuid) -> bool {
-        saga::retry(&mut self.pool.own_conn().await.unwrap(), id).await.unwrap()
+        saga::retry(&self.pool.own_conn().await.unwrap(), id).await.unwrap()
     }
 
     /// Has a saga be due that waits.
