@@ -136,19 +136,17 @@ impl Proxy {
         origin: Origin,
         share: &mut Option<Taken>,
     ) -> Result<Caller> {
-        let tried = live.limits.may_try(origin);
-        limits::pass(tried, "Too many credentials from your address were refused")?;
+        let attempt = live.limits.attempt(origin, request.headers());
+        limits::pass(live.limits.may_try(attempt), "Too many credentials from your address were refused")?;
         // The caller first: a stranger learns nothing of what is here.
-        let caller = match live.authenticator.caller(request.headers()).await {
-            Err(error) if error.kind() == Kind::Unauthorized => {
-                // Who shows nothing guesses nothing.
-                if request.headers().contains_key(header::AUTHORIZATION) {
-                    live.limits.failed(origin);
-                }
-                return Err(error);
-            }
-            found => found?,
-        };
+        let found = live.authenticator.caller(request.headers()).await;
+        match &found {
+            Ok(_) => live.limits.tried(attempt, true),
+            Err(error) if error.kind() == Kind::Unauthorized => live.limits.tried(attempt, false),
+            // That it cannot be found out now says nothing of it.
+            Err(_) => {}
+        }
+        let caller = found?;
         *share = live.limits.of_caller(&caller.id);
         limits::pass(*share, "You have sent too many requests")?;
         Ok(caller)

@@ -6,10 +6,16 @@ mod address;
 mod bucket;
 mod settings;
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use anyhow::{Context, Result};
 use domain::{Error, Kind};
+use quick_cache::sync::Cache;
+use sha2::{Digest, Sha256};
 
 pub(crate) use address::{Origin, Proxies};
 pub(crate) use bucket::Taken;
@@ -21,6 +27,8 @@ use self::{address::counted_as, bucket::Buckets};
 const MOST_CALLERS: usize = 20_000;
 const MOST_ADDRESSES: usize = 50_000;
 const MINUTE: f64 = 60.0;
+/// How long a credential that was good is known as such. It is checked each time all the same.
+const GOOD_FOR: Duration = Duration::from_secs(600);
 
 /// The buckets of everyone.
 #[derive(Debug)]
@@ -30,7 +38,17 @@ pub(crate) struct Limits {
     callers: Option<Buckets<String>>,
     addresses: Option<Buckets<IpAddr>>,
     failures: Option<Buckets<IpAddr>>,
+    /// Credentials that were good, by where they came from: they are not held back by the guesses of their neighbours
+    /// behind one address. From elsewhere each is a guess like any other.
+    good: Cache<(IpAddr, Credential), Instant>,
 }
+
+/// SHA-256 of a credential.
+type Credential = [u8; 32];
+
+/// What is known of a credential before it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt(Option<(IpAddr, Credential)>);
 
 impl Limits {
     /// # Errors
@@ -53,6 +71,7 @@ impl Limits {
                 failures_per_minute,
                 MOST_ADDRESSES,
             ),
+            good: Cache::new(MOST_CALLERS),
             proxies,
             settings: settings.clone(),
         })
@@ -64,16 +83,33 @@ impl Limits {
         Some(buckets.take(&counted_as(ip)))
     }
 
-    /// Whether an address may try another credential.
-    pub(crate) fn may_try(&self, origin: Origin) -> Option<Taken> {
-        let (buckets, ip) = (self.failures.as_ref()?, origin.ip?);
-        Some(buckets.look(&counted_as(ip)))
+    /// An attempt to get in. Who shows nothing guesses nothing.
+    pub(crate) fn attempt(&self, origin: Origin, headers: &HeaderMap) -> Attempt {
+        let shown = headers.get(AUTHORIZATION).map(|value| Sha256::digest(value.as_bytes()).into());
+        Attempt(self.failures.as_ref().and(origin.ip.map(counted_as)).zip(shown))
     }
 
-    /// A credential from an address was refused.
-    pub(crate) fn failed(&self, origin: Origin) {
-        if let (Some(buckets), Some(ip)) = (&self.failures, origin.ip) {
-            buckets.take(&counted_as(ip));
+    /// Whether its credential may be looked at: too many others from there may have been refused.
+    pub(crate) fn may_try(&self, attempt: Attempt) -> Option<Taken> {
+        let (ip, credential) = attempt.0?;
+        let known = self.good.get(&(ip, credential));
+        if known.is_some_and(|since| since.elapsed() < GOOD_FOR) {
+            return None;
+        }
+        Some(self.failures.as_ref()?.look(&ip))
+    }
+
+    /// What became of an attempt.
+    pub(crate) fn tried(&self, attempt: Attempt, is_good: bool) {
+        let Some((ip, credential)) = attempt.0 else { return };
+        let key = (ip, credential);
+        if !is_good {
+            self.good.remove(&key);
+            if let Some(failures) = &self.failures {
+                failures.take(&ip);
+            }
+        } else if self.good.get(&key).is_none_or(|since| since.elapsed() > GOOD_FOR / 2) {
+            self.good.insert(key, Instant::now());
         }
     }
 

@@ -67,7 +67,11 @@ async fn an_address_is_counted_before_anything_is_looked_at() {
 
 #[tokio::test]
 async fn guessing_is_slow() {
-    let world = World::new(json!({ "service": { "limits": { "failures_per_minute": 3 } } }));
+    let iam = FakeIam::default().serve().await;
+    let world = iam.world(json!({ "limits": { "failures_per_minute": 3 } })).await;
+    let (_, key) = iam.iam.key(grant("viewer", None), None);
+    let known = || send(world.anonymous(Method::GET, PATH).bearer_auth(&key));
+    assert_eq!(known().await.status(), 200);
     for _ in 0..5 {
         assert_eq!(send(world.anonymous(Method::GET, PATH)).await.status(), 401, "nothing was guessed");
     }
@@ -79,6 +83,7 @@ async fn guessing_is_slow() {
     assert!(told(&answer, "retry-after").unwrap().parse::<u64>().unwrap() >= 10);
     assert_eq!(refusal(answer).await, (429, "RATE_LIMITED".to_owned()));
     assert_eq!(world.get(PATH).await.status(), 429, "nor would a right one be told from there");
+    assert_eq!(known().await.status(), 200, "who was known from there before is no guess");
 }
 
 /// A service that answers each request after a while, and counts them.
