@@ -57,6 +57,9 @@ impl Site {
         gateway
             .env("NNO__HTTP__BIND", at.to_string())
             .env("NNO__SERVICE__OPERATOR_KEY", OPERATOR_KEY)
+            // What it can do, not what it lets one address do.
+            .env("NNO__SERVICE__LIMITS__PER_ADDRESS_PER_SECOND", "0")
+            .env("NNO__SERVICE__LIMITS__PER_CALLER_IN_FLIGHT", "0")
             .env("NNO__SERVICE__UPSTREAMS__REGISTRY__URL", &registry.url);
         let gateway = Process::start(gateway.arg("serve"), at, &dir.join("gateway.log")).await?;
 

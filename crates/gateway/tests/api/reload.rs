@@ -33,7 +33,7 @@ async fn what_is_told_anew_holds_at_once() {
         .reload(json!({ "service": {
             "operator_key": OTHER,
             "cors": { "origins": origin },
-            "limits": { "per_caller_per_second": 1, "per_caller_burst": 2 },
+            "limits": { "per_address_per_second": 1, "per_address_burst": 3 },
             "upstreams": { "onboarding": { "url": "http://127.0.0.1:9" } },
         }}))
         .unwrap();

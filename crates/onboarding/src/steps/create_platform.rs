@@ -24,9 +24,10 @@ pub(crate) struct CreatePlatform;
 /// What the person gets who asked for the platform; operators have it anyway.
 fn administration(cx: &StepCx) -> Result<Option<(String, rpc::iam::Grant)>> {
     let input: Input = cx.input()?;
-    let is_person = input.user_id.starts_with(PERSON);
+    // Bindings name people as their issuers do.
+    let Some(subject) = input.user_id.strip_prefix(PERSON) else { return Ok(None) };
     let grant = Grant::new(Role::PlatformAdmin, Reach::Platform(input.platform_id))?;
-    Ok(is_person.then(|| (input.user_id, grant.into())))
+    Ok(Some((subject.to_owned(), grant.into())))
 }
 
 #[async_trait]

@@ -2,6 +2,8 @@
 //! ignored, and run by `scripts/check-docs`.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod examples;
