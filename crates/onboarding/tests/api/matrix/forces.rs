@@ -10,7 +10,7 @@ use std::{
 };
 
 use ::saga::Saga;
-use diesel_async::{AsyncConnection, AsyncPgConnection};
+use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
 use provisioning::providers::fake::{Action, Fault, Rule, Stage};
 use testkit::{TestDb, TestService};
 use tokio::{
@@ -139,7 +139,9 @@ pub(crate) async fn cancel(service: &TestService, saga: Uuid) {
 /// A connection to the database of a service. It is dropped like any other, also while it is made.
 pub(crate) async fn connection(service: &TestService) -> AsyncPgConnection {
     loop {
-        if let Ok(connection) = AsyncPgConnection::establish(&service.db.app_url).await {
+        if let Ok(mut connection) = AsyncPgConnection::establish(&service.db.app_url).await
+            && connection.batch_execute("SET nno.platforms TO '*'").await.is_ok()
+        {
             return connection;
         }
     }
