@@ -1,6 +1,6 @@
 //! A database per test, cloned from a template.
 
-use std::{fs, path::Path, time::Duration};
+use std::{cell::RefCell, fs, path::Path, thread::JoinHandle, time::Duration};
 
 use diesel::{QueryableByName, sql_query, sql_types::Bool};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
@@ -102,9 +102,28 @@ impl Drop for TestDb {
         let dropped = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(execute(&superuser, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")))
+            let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+            // It is gone with the cluster in any case.
+            let _ = runtime.block_on(execute(&superuser, &sql));
         });
-        let _ = dropped.join();
+        BEING_DROPPED.with_borrow_mut(|all| all.0.push(dropped));
+    }
+}
+
+thread_local! {
+    static BEING_DROPPED: RefCell<BeingDropped> = const { RefCell::new(BeingDropped(Vec::new())) };
+}
+
+/// Databases that are being dropped: the test's thread waits for them when it ends, its runtime gone before. Postgres
+/// drops nothing as long as somebody is about to log in, and who is, in the test's own runtime, would be kept from it
+/// by the waiting: a minute long, when logging in times out.
+struct BeingDropped(Vec<JoinHandle<()>>);
+
+impl Drop for BeingDropped {
+    fn drop(&mut self) {
+        for dropped in self.0.drain(..) {
+            let _ = dropped.join();
+        }
     }
 }
 

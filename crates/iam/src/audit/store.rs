@@ -1,11 +1,9 @@
 //! The statements of the audit log.
 
-use diesel::{
-    BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper, dsl::sql, sql_types::Integer,
-};
+use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper};
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Limit, Page, Result};
-use kit::db::{Conn, tables::audit_log::dsl as a, total};
+use kit::db::{Conn, audit_counter, counter_total, tables::audit_log::dsl as a};
 use uuid::Uuid;
 
 use super::model::AuditEntry;
@@ -25,8 +23,7 @@ pub(super) async fn page(c: &Conn, limit: Limit, after: &Cursor) -> Result<Page<
         .select(AuditEntry::as_select());
     let mut pipeline = c;
     let rows = async { Ok(rows.load(&mut pipeline).await?) };
-    // Not from the counter, which counts an entry that is of no platform twice.
-    let count = total(c, || a::audit_log.select(sql::<Integer>("1")));
-    let (rows, total) = tokio::try_join!(rows, count)?;
+    let all = audit_counter(None);
+    let (rows, total) = tokio::try_join!(rows, counter_total(c, &all))?;
     Ok(Page::new(rows, limit, total, LIST, AuditEntry::place))
 }

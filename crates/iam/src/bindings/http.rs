@@ -64,7 +64,7 @@ pub(crate) async fn list(
 }
 
 /// Grant something to a person. Nobody grants more than they hold.
-#[utoipa::path(operation_id = "createBinding", request_body(content = CreateBinding), responses((status = 201, body = Binding)))]
+#[utoipa::path(operation_id = "createBinding", request_body(content = CreateBinding), responses((status = 201, body = Binding), (status = 404)))]
 #[post("/bindings")]
 pub(crate) async fn create(app: Data<App>, command: Command<CreateBinding>) -> HttpResult {
     let CreateBinding { subject, role, platform_id, entity_id } = command.body;

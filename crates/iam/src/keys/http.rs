@@ -83,7 +83,7 @@ pub(crate) async fn list(
 /// The key is in this answer and nowhere else: iam keeps only a digest of its secret. So the answer to a repetition with
 /// the same Idempotency-Key tells the key that was made, but has `key` null; a key that got lost on the way is revoked
 /// and made anew. Nobody makes a key that may do more than they may themselves.
-#[utoipa::path(operation_id = "createKey", request_body(content = CreateKey), responses((status = 201, body = MadeKey)))]
+#[utoipa::path(operation_id = "createKey", request_body(content = CreateKey), responses((status = 201, body = MadeKey), (status = 404)))]
 #[post("/keys")]
 pub(crate) async fn create(app: Data<App>, command: Command<CreateKey>) -> HttpResult {
     let (done, key) = ops::create(&app, &command.ctx, command.body.read()?).await?;
