@@ -57,7 +57,8 @@ impl System {
             let log = dir.join(format!("{name}.log"));
             processes.push((name, Process::start(service.arg("serve"), at, &log).await?));
         }
-        let http = reqwest::Client::builder().no_proxy().build()?;
+        let tls = kit::tls::web_client(None)?;
+        let http = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build()?;
         Ok(Self { dir, cluster, provider, http, processes, signer, _folder: folder })
     }
 

@@ -14,7 +14,9 @@ use actix_web::{
     rt::net::{ActixStream, TcpStream},
 };
 use awc::{Client, Connector};
+use kit::tls::{HTTP1, Tls};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio_rustls::client::TlsStream;
 
 /// How long an unused connection is kept: less than the five seconds after which the services close theirs, because
 /// a request that meets a closing connection is lost.
@@ -24,9 +26,9 @@ const LIFETIME: Duration = Duration::from_secs(300);
 
 /// A client for one worker thread. It follows no redirect, unpacks nothing and has no timeout but that of making a
 /// connection.
-pub(crate) fn client(connect_timeout: Duration) -> Client {
+pub(crate) fn client(connect_timeout: Duration, tls: Option<Tls>) -> Client {
     let connector = Connector::new()
-        .connector(fn_service(connect))
+        .connector(fn_service(move |info| connect(info, tls.clone())))
         .timeout(connect_timeout)
         .conn_keep_alive(IDLE)
         .conn_lifetime(LIFETIME)
@@ -36,19 +38,57 @@ pub(crate) fn client(connect_timeout: Duration) -> Client {
     Client::builder().connector(connector).disable_timeout().disable_redirects().no_default_headers().finish()
 }
 
-async fn connect(info: ConnectInfo<Uri>) -> Result<Connection<Uri, Whole>, ConnectError> {
-    // An IPv6 address stands in brackets in a URI, and without in an address.
-    let host = info.hostname().trim_start_matches('[').trim_end_matches(']').to_owned();
-    let stream = TcpStream::connect((host, info.port())).await.map_err(ConnectError::Io)?;
-    // A body goes out piece by piece; each must not wait for the acknowledgement of the one before.
-    stream.set_nodelay(true).map_err(ConnectError::Io)?;
-    Ok(Connection::new(info.request().clone(), Whole(stream)))
+async fn connect(info: ConnectInfo<Uri>, tls: Option<Tls>) -> Result<Connection<Uri, Whole>, ConnectError> {
+    let stream = match tls {
+        None => open(info.hostname(), info.port()).await.map(Stream::Open),
+        Some(tls) => tls
+            .connect(info.hostname(), info.port(), HTTP1)
+            .await
+            .map(|stream| Stream::Encrypted(Box::new(stream))),
+    };
+    Ok(Connection::new(info.request().clone(), Whole(stream.map_err(ConnectError::Io)?)))
 }
+
+async fn open(host: &str, port: u16) -> io::Result<TcpStream> {
+    // An IPv6 address stands in brackets in a URI, and without in an address.
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, port)).await?;
+    // A body goes out piece by piece; each must not wait for the acknowledgement of the one before.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+#[derive(Debug)]
+enum Stream {
+    Open(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// As what it reads and writes.
+    fn io(&mut self) -> Pin<&mut dyn Io> {
+        match self {
+            Self::Open(stream) => Pin::new(stream),
+            Self::Encrypted(stream) => Pin::new(&mut **stream),
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Open(stream) => stream,
+            Self::Encrypted(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+trait Io: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
 /// A connection on which the peer's end of stream is an error. `awc` takes it for the end of a chunked body, so a
 /// service that died in the middle of an answer would have its half passed on as the whole.
 #[derive(Debug)]
-struct Whole(TcpStream);
+struct Whole(Stream);
 
 impl AsyncRead for Whole {
     fn poll_read(
@@ -57,7 +97,7 @@ impl AsyncRead for Whole {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let (had, room) = (buf.filled().len(), buf.remaining() > 0);
-        ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
+        ready!(self.0.io().poll_read(cx, buf))?;
         let ended = room && buf.filled().len() == had;
         Poll::Ready(if ended { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) })
     }
@@ -65,24 +105,24 @@ impl AsyncRead for Whole {
 
 impl AsyncWrite for Whole {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        self.0.io().poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        self.0.io().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        self.0.io().poll_shutdown(cx)
     }
 }
 
 impl ActixStream for Whole {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        std::pin::pin!(self.0.ready(Interest::READABLE)).poll(cx)
+        std::pin::pin!(self.0.socket().ready(Interest::READABLE)).poll(cx)
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        std::pin::pin!(self.0.ready(Interest::WRITABLE)).poll(cx)
+        std::pin::pin!(self.0.socket().ready(Interest::WRITABLE)).poll(cx)
     }
 }

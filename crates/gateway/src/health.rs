@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use kit::{http::Probe, service::ask_ready};
+use kit::{http::Probe, service::ask_ready, tls::Tls};
 use tokio::{sync::Mutex, time::timeout};
 
 use crate::{iam, routes::Upstream, state::Shared};
@@ -34,6 +34,7 @@ fn probe(upstream: Upstream, shared: Arc<Shared>) -> Probe {
     let last: Arc<Mutex<Option<(Instant, Answer)>>> = Arc::default();
     let look = move || -> BoxFuture<'static, Answer> {
         let (address, last) = (shared.live().addresses.get(&upstream).cloned(), Arc::clone(&last));
+        let tls = shared.peers.tls.clone();
         Box::pin(async move {
             let address = address.unwrap_or_default();
             let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
@@ -45,7 +46,7 @@ fn probe(upstream: Upstream, shared: Arc<Shared>) -> Probe {
             {
                 return answer.clone();
             }
-            let answer = ask(name, host, port).await;
+            let answer = ask(name, host, port, tls.as_ref()).await;
             *last = Some((Instant::now(), answer.clone()));
             answer
         })
@@ -54,8 +55,8 @@ fn probe(upstream: Upstream, shared: Arc<Shared>) -> Probe {
 }
 
 /// The cause goes to the log: a probe's answer is public.
-async fn ask(name: &str, host: &str, port: u16) -> Answer {
-    let cause = match timeout(DEADLINE, ask_ready(host, port)).await {
+async fn ask(name: &str, host: &str, port: u16, tls: Option<&Tls>) -> Answer {
+    let cause = match timeout(DEADLINE, ask_ready(host, port, tls)).await {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => format!("{error:#}"),
         Err(_elapsed) => "no answer in time".to_owned(),

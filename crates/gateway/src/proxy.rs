@@ -90,14 +90,15 @@ fn refuse(request: &HttpRequest, error: &Error, unread: ClientBody) -> HttpRespo
 impl Proxy {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let within = shared.live().settings.connect_timeout;
-        Self { shared, client: RefCell::new((within, connection::client(within))) }
+        let client = connection::client(within, shared.peers.tls.clone());
+        Self { shared, client: RefCell::new((within, client)) }
     }
 
     /// The client that keeps to the settings of now; its connections go with it when those change.
     fn client(&self, within: Duration) -> Client {
         let mut client = self.client.borrow_mut();
         if client.0 != within {
-            *client = (within, connection::client(within));
+            *client = (within, connection::client(within, self.shared.peers.tls.clone()));
         }
         client.1.clone()
     }
@@ -178,7 +179,7 @@ impl Proxy {
         let there = shared.load.at(target.upstream, limits.max_in_flight_per_upstream)?;
         let watch = Watch::new();
         let upload = Upload::of(request, body, &shared.http, &watch)?;
-        let token = shared.signer.sign(target.upstream.name(), &caller)?;
+        let token = shared.peers.signer.sign(target.upstream.name(), &caller)?;
         let address = live
             .addresses
             .get(&target.upstream)

@@ -37,6 +37,7 @@ impl Reload {
             ("http", is_other(&before.http, &settings.http)),
             ("identity", is_other(&before.identity, &settings.identity)),
             ("telemetry", is_other(&before.telemetry, &settings.telemetry)),
+            ("tls", is_other(&before.tls, &settings.tls)),
         ];
         Ok(sections.into_iter().filter(|(_, other)| *other).map(|(name, _)| name).collect())
     }

@@ -55,6 +55,9 @@ impl Gateway {
     /// When a setting is not usable, the key cannot be read or the address is taken.
     pub fn build(settings: Settings, shutdown: Shutdown) -> Result<Self> {
         let shared = Arc::new(Shared::new(&settings)?);
+        if let Some(tls) = &shared.peers.tls {
+            tls.keep_current(&shutdown);
+        }
         let probes = health::probes(&shared);
         let listener = std::net::TcpListener::bind(settings.http.bind)
             .with_context(|| format!("cannot listen on {}", settings.http.bind))?;

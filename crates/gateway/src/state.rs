@@ -8,8 +8,10 @@ use std::{
 use actix_web::http::Uri;
 use anyhow::{Context, Result};
 use kit::{
+    grpc::Peers,
     http::HttpSettings,
     identity::{KeyPair, Signer},
+    tls::Tls,
 };
 
 use crate::{
@@ -29,7 +31,7 @@ use crate::{
 
 /// What all worker threads have in common.
 pub(crate) struct Shared {
-    pub(crate) signer: Signer,
+    pub(crate) peers: Peers,
     pub(crate) docs: Arc<Docs>,
     pub(crate) http: HttpSettings,
     pub(crate) load: Load,
@@ -53,10 +55,11 @@ impl Shared {
     /// When a setting is not usable, or the key cannot be read.
     pub(crate) fn new(settings: &Settings) -> Result<Self> {
         let signer = Signer::new(NAME, &KeyPair::read(&settings.identity.keys_dir, NAME)?)?;
+        let peers = Peers { signer, tls: Tls::read(&settings.tls)? };
         Ok(Self {
-            live: RwLock::new(Arc::new(Live::new(&settings.service, &signer, None)?)),
+            live: RwLock::new(Arc::new(Live::new(&settings.service, &peers, None)?)),
             docs: Arc::new(Docs::new().context("the API's document")?),
-            signer,
+            peers,
             load: Load::new(),
             breakers: Breakers::new(),
             http: settings.http.clone(),
@@ -69,7 +72,7 @@ impl Shared {
     /// When a setting is not usable. Then nothing changes.
     pub(crate) fn tell_anew(&self, settings: &GatewaySettings) -> Result<()> {
         let before = self.live();
-        let live = Arc::new(Live::new(settings, &self.signer, Some(&before))?);
+        let live = Arc::new(Live::new(settings, &self.peers, Some(&before))?);
         for upstream in Upstream::ALL {
             if before.addresses.get(&upstream) != live.addresses.get(&upstream) {
                 self.breakers.forget(upstream);
@@ -90,11 +93,11 @@ impl Live {
     ///
     /// # Errors
     /// When a setting is not usable.
-    fn new(settings: &GatewaySettings, signer: &Signer, before: Option<&Self>) -> Result<Self> {
+    fn new(settings: &GatewaySettings, peers: &Peers, before: Option<&Self>) -> Result<Self> {
         let key = OperatorKey::new(settings.operator_key()?);
         let iam = match before.filter(|before| before.settings.iam.url == settings.iam.url) {
             Some(before) => Arc::clone(&before.iam),
-            None => Arc::new(Iam::new(&settings.iam, signer.clone()).context("service.iam.url")?),
+            None => Arc::new(Iam::new(&settings.iam, peers).context("service.iam.url")?),
         };
         let oidc = Arc::new(Oidc::new(&settings.oidc, &iam, before.map(|before| &*before.oidc))?);
         let ways: Vec<Box<dyn Way>> =
@@ -105,7 +108,7 @@ impl Live {
         };
         Ok(Self {
             authenticator: Authenticator::new(ways),
-            addresses: settings.upstreams.addresses()?,
+            addresses: settings.upstreams.addresses(peers.tls.as_ref())?,
             iam,
             oidc,
             limits,

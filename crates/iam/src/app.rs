@@ -75,10 +75,10 @@ impl Service for Iam {
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
         let mut parts = Parts::new::<Self>(&settings, shutdown.clone()).await?;
-        let (database, signer) = (parts.database.clone(), parts.signer.clone());
+        let (database, peers) = (parts.database.clone(), parts.peers.clone());
         let (hub, used) = (Hub::default(), Used::default());
         let state = move |db: Db| {
-            let registry = Peer::new("registry", &settings.service.registry, signer.clone())?;
+            let registry = peers.to("registry", &settings.service.registry)?;
             let (revocations, used, shutdown) = (hub.clone(), used.clone(), shutdown.clone());
             anyhow::Ok(App { db, registry, revocations, used, shutdown })
         };

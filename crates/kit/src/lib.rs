@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod service;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod worker;
 
 pub use context::{Ctx, WriteCtx};

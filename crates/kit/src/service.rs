@@ -1,21 +1,26 @@
 //! A service as a process: its settings, its subcommands, its start and its end.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+};
 use utoipa::{ToSchema, openapi::OpenApi};
 
 use crate::{
     config,
     db::{Database, DatabaseSettings, Db, Migrations, Recount, Tally, migrate},
-    grpc::{self, Access, GrpcSettings},
+    grpc::{self, Access, GrpcSettings, Peers},
     http::{self, HttpSettings, Probe, Routes},
     identity::{IdentitySettings, KeyPair, Signer, Verifier},
     shutdown::Shutdown,
     telemetry::{Telemetry, TelemetrySettings},
+    tls::{HTTP1, Tls, TlsSettings},
     worker,
 };
 
@@ -28,6 +33,7 @@ pub struct Settings<Own> {
     pub database: DatabaseSettings,
     pub identity: IdentitySettings,
     pub telemetry: TelemetrySettings,
+    pub tls: TlsSettings,
     #[schema(inline)]
     pub service: Own,
 }
@@ -67,7 +73,7 @@ pub struct Parts {
     /// The pool of gRPC and of the background workers.
     pub background: Db,
     pub verifier: Verifier,
-    pub signer: Signer,
+    pub peers: Peers,
     pub shutdown: Shutdown,
     /// What `/ready` tells beside the database.
     pub probes: Vec<Probe>,
@@ -111,6 +117,10 @@ impl Parts {
         let database = Database::new(S::NAME, &settings.database);
         let background = database.background()?;
         let keys = &settings.identity.keys_dir;
+        let tls = Tls::read(&settings.tls)?;
+        if let Some(tls) = &tls {
+            tls.keep_current(&shutdown);
+        }
         let parts = Self {
             name: S::NAME,
             database,
@@ -118,7 +128,7 @@ impl Parts {
             recount_every: settings.database.recount_every,
             background,
             verifier: Verifier::read(S::NAME, keys)?,
-            signer: Signer::new(S::NAME, &KeyPair::read(keys, S::NAME)?)?,
+            peers: Peers { signer: Signer::new(S::NAME, &KeyPair::read(keys, S::NAME)?)?, tls },
             shutdown,
             probes: Vec::new(),
             http: settings.http.clone(),
@@ -155,8 +165,9 @@ impl Parts {
         self.recount.clone().start(self.recount_every, &self.shutdown);
         let probes = std::iter::once(self.database_probe(migrations)).chain(self.probes).collect();
         let shared = http::Shared { settings: self.http, verifier: self.verifier, probes };
-        let http = http::serve(http_listener, shared, self.shutdown.clone(), routes, state)?;
-        let grpc = tokio::spawn(grpc::serve(grpc_listener, grpc_routes, access, self.shutdown.clone()));
+        let tls = self.peers.tls;
+        let http = http::serve(http_listener, tls.as_ref(), shared, self.shutdown.clone(), routes, state)?;
+        let grpc = tokio::spawn(grpc::serve(grpc_listener, tls, grpc_routes, access, self.shutdown.clone()));
         let http = tokio::spawn(http);
         tracing::info!(service = self.name, http = %http_addr, grpc = %grpc_addr, "serving");
         let shutdown = self.shutdown;
@@ -236,7 +247,10 @@ pub async fn main<S: Service>() -> Result<()> {
             say(&serde_json::to_string_pretty(&settings()?)?);
             Ok(())
         }
-        Command::Healthcheck => healthcheck(settings()?.http.bind).await,
+        Command::Healthcheck => {
+            let settings = settings()?;
+            healthcheck(settings.http.bind, Tls::read(&settings.tls)?).await
+        }
     }
 }
 
@@ -261,27 +275,32 @@ async fn serve<S: Service>(settings: Settings<S::Own>) -> Result<()> {
 ///
 /// # Errors
 /// When it does not answer 200.
-pub async fn healthcheck(bind: SocketAddr) -> Result<()> {
+pub async fn healthcheck(bind: SocketAddr, tls: Option<Tls>) -> Result<()> {
     let host = if bind.ip().is_unspecified() { "127.0.0.1".to_owned() } else { bind.ip().to_string() };
-    ask_ready(&host, bind.port()).await
+    ask_ready(&host, bind.port(), tls.map(Tls::of_any_name).as_ref()).await
 }
 
 /// Asks `/ready` of the process at `host` and `port`, for at most five seconds.
 ///
 /// # Errors
 /// When it does not answer 200.
-pub async fn ask_ready(host: &str, port: u16) -> Result<()> {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+pub async fn ask_ready(host: &str, port: u16, tls: Option<&Tls>) -> Result<()> {
     let ask = async {
-        let mut stream = tokio::net::TcpStream::connect((host, port)).await?;
-        stream.write_all(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
+        match tls {
+            None => ask_on(TcpStream::connect((host, port)).await?).await,
+            Some(tls) => ask_on(tls.connect(host, port, HTTP1).await?).await,
+        }
     };
     let answer =
         tokio::time::timeout(std::time::Duration::from_secs(5), ask).await.context("no answer in time")??;
     let line = answer.lines().next().unwrap_or_default();
     anyhow::ensure!(line.contains(" 200 "), "not ready: {line}");
     Ok(())
+}
+
+async fn ask_on(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<String> {
+    stream.write_all(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }

@@ -108,14 +108,13 @@ impl Onboarding {
     ) -> Result<Application> {
         let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
         let own = settings.service;
-        let (database, signer, wake) =
-            (parts.database.clone(), parts.signer.clone(), Arc::new(Notify::new()));
+        let (database, peers, wake) = (parts.database.clone(), parts.peers.clone(), Arc::new(Notify::new()));
         let followers = Followers::start(parts.background.clone(), &parts.shutdown);
         let engine = own.engine;
         let state = move |db: Db| {
-            let registry = Peer::new("registry", &own.registry, signer.clone())?;
-            let provisioning = Peer::new("provisioning", &own.provisioning, signer.clone())?;
-            let iam = Peer::new("iam", &own.iam, signer.clone())?;
+            let registry = peers.to("registry", &own.registry)?;
+            let provisioning = peers.to("provisioning", &own.provisioning)?;
+            let iam = peers.to("iam", &own.iam)?;
             let session_lifetime = own.session_lifetime;
             let (wake, followers) = (Arc::clone(&wake), followers.clone());
             anyhow::Ok(App { db, registry, provisioning, iam, session_lifetime, wake, followers })

@@ -133,12 +133,11 @@ impl Provisioning {
         let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
         let own = settings.service;
         let provider = open(&own).await?;
-        let (database, signer, wake) =
-            (parts.database.clone(), parts.signer.clone(), Arc::new(Notify::new()));
+        let (database, peers, wake) = (parts.database.clone(), parts.peers.clone(), Arc::new(Notify::new()));
         let followers = Followers::start(parts.background.clone(), &parts.shutdown);
         let (engine, domain_checks) = (own.engine, own.domains);
         let state = move |db: Db| {
-            let registry = Peer::new("registry", &own.registry, signer.clone())?;
+            let registry = peers.to("registry", &own.registry)?;
             let (provider, wake, followers) = (Arc::clone(&provider), Arc::clone(&wake), followers.clone());
             anyhow::Ok(App { db, registry, provider, base_domain: own.base_domain.clone(), wake, followers })
         };

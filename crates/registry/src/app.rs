@@ -103,11 +103,11 @@ impl Service for Registry {
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
         let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
         let own = Arc::new(settings.service);
-        let (database, signer) = (parts.database.clone(), parts.signer.clone());
+        let (database, peers) = (parts.database.clone(), parts.peers.clone());
         let state = move |db: Db| {
-            let stack_registry = Peer::new("stack-registry", &own.stack_registry, signer.clone())?;
-            let provisioning = Peer::new("provisioning", &own.provisioning, signer.clone())?;
-            let onboarding = Peer::new("onboarding", &own.onboarding, signer.clone())?;
+            let stack_registry = peers.to("stack-registry", &own.stack_registry)?;
+            let provisioning = peers.to("provisioning", &own.provisioning)?;
+            let onboarding = peers.to("onboarding", &own.onboarding)?;
             anyhow::Ok(App { db, own: Arc::clone(&own), stack_registry, provisioning, onboarding })
         };
         let app = state(parts.background.clone())?;

@@ -62,9 +62,9 @@ impl Service for StackRegistry {
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
         let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
-        let (database, signer) = (parts.database.clone(), parts.signer.clone());
+        let (database, peers) = (parts.database.clone(), parts.peers.clone());
         let state = move |db: Db| {
-            let registry = Peer::new("registry", &settings.service.registry, signer.clone())?;
+            let registry = peers.to("registry", &settings.service.registry)?;
             anyhow::Ok(App { db, registry })
         };
         let app = state(parts.background.clone())?;

@@ -11,6 +11,8 @@
     reason = "a test that cannot be set up must fail"
 )]
 
+mod certificates;
+mod client;
 pub mod contract;
 mod db;
 pub mod document;
@@ -19,6 +21,8 @@ mod response;
 mod service;
 pub mod tap;
 
+pub use certificates::Authority;
+pub use client::{believing, client};
 pub use db::TestDb;
 pub use response::Response;
 pub use service::{Keys, PROCESSES, TestService};

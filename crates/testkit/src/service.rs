@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 use kit::{
     Caller, Ctx,
     config::{self, PeerSettings},
-    grpc::Peer,
+    grpc::{Peer, Peers},
     identity::{KeyPair, Signer},
     service::{Application, Service, Settings},
     shutdown::Shutdown,
@@ -14,7 +14,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Response, TestDb};
+use crate::{Response, TestDb, client};
 
 /// Every process that may sign.
 pub const PROCESSES: [&str; 6] =
@@ -105,7 +105,7 @@ impl TestService {
         let (http, grpc) = (application.http, application.grpc);
         let running = Shutdown::new();
         running.spawn(async { application.run().await.expect("the service ends in order") });
-        Self { http, grpc, keys, db, name: S::NAME, client: reqwest::Client::new(), shutdown, running }
+        Self { http, grpc, keys, db, name: S::NAME, client: client(), shutdown, running }
     }
 
     /// Stops the service and waits until it has ended: from then on nobody listens at its addresses.
@@ -162,10 +162,15 @@ impl TestService {
         self.send(Method::DELETE, path, &Value::Null, &[]).await
     }
 
+    /// What `process` calls others with.
+    pub fn peers(&self, process: &str) -> Peers {
+        Peers { signer: self.keys.signer(process), tls: None }
+    }
+
     /// The service as `process` calls it over gRPC.
     pub fn peer(&self, process: &str) -> Peer {
         let settings = PeerSettings { url: format!("http://{}", self.grpc) };
-        Peer::new(self.name, &settings, self.keys.signer(process)).expect("a peer")
+        self.peers(process).to(self.name, &settings).expect("a peer")
     }
 
     /// What a call of `process` travels with.

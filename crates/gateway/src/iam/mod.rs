@@ -15,9 +15,8 @@ use domain::{Error, Grant, Reach, Result, Role, id};
 use kit::{
     Ctx,
     config::PeerSettings,
-    grpc::{Peer, PeerCall},
+    grpc::{Peer, PeerCall, Peers},
     http::Probe,
-    identity::Signer,
 };
 use rpc::iam::{self as messages, ResolveKeyRequest, ResolvePersonRequest, iam_client::IamClient};
 use tokio::task::JoinHandle;
@@ -81,8 +80,8 @@ impl Iam {
     ///
     /// # Errors
     /// When the address is no URL.
-    pub(crate) fn new(settings: &PeerSettings, signer: Signer) -> anyhow::Result<Self> {
-        let peer = Peer::new("iam", settings, signer)?;
+    pub(crate) fn new(settings: &PeerSettings, peers: &Peers) -> anyhow::Result<Self> {
+        let peer = peers.to("iam", settings)?;
         let inner = Arc::new(Inner { peer, watched: RwLock::default() });
         let watching = tokio::spawn(watch::forever(Arc::clone(&inner)));
         Ok(Self { inner, watching })

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use kit::tls::web_client;
 use reqwest::{Client, StatusCode, redirect::Policy};
 use serde::Deserialize;
 use url::Url;
@@ -16,9 +17,6 @@ use super::{
 const DEADLINE: Duration = Duration::from_secs(5);
 /// The longest answer that is read.
 const MOST_BYTES: usize = 256 * 1024;
-
-/// Whether this program can fetch over TLS: the workspace has no TLS yet.
-const SPEAKS_TLS: bool = false;
 
 /// Where the keys of an issuer come from.
 pub(super) struct Source {
@@ -36,15 +34,12 @@ struct Discovery {
 
 impl Source {
     /// # Errors
-    /// When there is no client to be had.
+    /// When an authority is set that cannot be read.
     pub(super) fn new(settings: &IssuerSettings) -> Result<Self> {
-        let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(DEADLINE).build()?;
+        let tls = web_client(settings.authority.as_deref()).context("authority")?;
+        let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(DEADLINE);
+        let client = client.tls_backend_preconfigured(tls).build()?;
         let first = settings.first_url()?;
-        ensure!(
-            SPEAKS_TLS || first.scheme() == "http",
-            "this gateway cannot fetch over TLS: set jwks_url to a proxy on this machine, such as \
-             http://127.0.0.1:8443/keys"
-        );
         let discovered = settings.jwks_url.is_none().then(|| settings.issuer.clone());
         Ok(Self { client, first, discovered })
     }

@@ -1,6 +1,6 @@
 //! Which issuers are believed, and what their tokens grant.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use domain::{Grant, Reach, Role};
@@ -33,6 +33,10 @@ pub struct IssuerSettings {
     /// Where its keys are; without it the issuer is asked.
     #[serde(default)]
     pub jwks_url: Option<String>,
+    /// A PEM file with the authority of its certificate, if it is none that this machine believes.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub authority: Option<PathBuf>,
     /// The claim with the roles.
     #[serde(default = "roles_claim")]
     pub roles_claim: String,

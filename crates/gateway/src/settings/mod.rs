@@ -11,6 +11,7 @@ use kit::{
     http::HttpSettings,
     identity::IdentitySettings,
     telemetry::TelemetrySettings,
+    tls::{Tls, TlsSettings},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub http: HttpSettings,
     pub identity: IdentitySettings,
     pub telemetry: TelemetrySettings,
+    /// What the gateway shows the services, and whom it believes.
+    pub tls: TlsSettings,
     pub service: GatewaySettings,
 }
 
@@ -99,15 +102,16 @@ impl Upstreams {
     ///
     /// # Errors
     /// When one is not an address.
-    pub(crate) fn addresses(&self) -> Result<HashMap<Upstream, Uri>> {
-        Upstream::ALL.into_iter().map(|upstream| Ok((upstream, self.address(upstream)?))).collect()
+    pub(crate) fn addresses(&self, tls: Option<&Tls>) -> Result<HashMap<Upstream, Uri>> {
+        Upstream::ALL.into_iter().map(|upstream| Ok((upstream, self.address(upstream, tls)?))).collect()
     }
 
-    /// The address of a service: scheme, host and port alone.
+    /// The address of a service: host and port. Its scheme is always that of requests in the open: whether a connection
+    /// is encrypted is for the connection to know.
     ///
     /// # Errors
     /// When it is not one.
-    fn address(&self, upstream: Upstream) -> Result<Uri> {
+    fn address(&self, upstream: Upstream, tls: Option<&Tls>) -> Result<Uri> {
         let (key, url) = match upstream {
             Upstream::Registry => ("registry", &self.registry.url),
             Upstream::StackRegistry => ("stack_registry", &self.stack_registry.url),
@@ -117,9 +121,13 @@ impl Upstreams {
         };
         let wrong = || format!("service.upstreams.{key}.url must look like http://host:port");
         let uri: Uri = url.parse().with_context(wrong)?;
-        let plain = uri.scheme() == Some(&Scheme::HTTP) && uri.path() == "/" && uri.query().is_none();
-        ensure!(plain && uri.host().is_some_and(|host| !host.is_empty()), wrong());
-        Ok(uri)
+        ensure!(uri.path() == "/" && uri.query().is_none() && uri.scheme().is_some(), wrong());
+        let host = uri.host().filter(|host| !host.is_empty()).with_context(wrong)?;
+        Tls::ensure_scheme(tls, uri.scheme_str()).with_context(|| format!("service.upstreams.{key}.url"))?;
+        let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+        let address =
+            Uri::builder().scheme(Scheme::HTTP).authority(format!("{host}:{port}")).path_and_query("/");
+        address.build().with_context(wrong)
     }
 }
 
@@ -138,7 +146,7 @@ mod tests {
         let settings = with(json!({}));
         assert!(settings.operator_key().unwrap_err().to_string().contains("NNO__SERVICE__OPERATOR_KEY"));
         for upstream in Upstream::ALL {
-            settings.upstreams.address(upstream).unwrap();
+            settings.upstreams.address(upstream, None).unwrap();
         }
     }
 
@@ -159,7 +167,7 @@ mod tests {
             ["", "registry:9001", "https://registry:9001", "http://registry/base", "http://r/?a=b", "/x"]
         {
             let settings = with(json!({ "upstreams": { "registry": { "url": url } } }));
-            let told = settings.upstreams.address(Upstream::Registry).unwrap_err().to_string();
+            let told = settings.upstreams.address(Upstream::Registry, None).unwrap_err().to_string();
             assert!(told.contains("service.upstreams.registry.url"), "{told}");
         }
     }

@@ -114,7 +114,7 @@ async fn a_process_reads_its_file_anew_when_it_is_hung_up_on() {
         );
         fs::write(&file, text).unwrap();
     };
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = testkit::client();
     let ask = async |key: &str| {
         let answer = client.get(format!("http://{at}{PATH}")).bearer_auth(key).send().await;
         answer.map_or(0, |answer| answer.status().as_u16())

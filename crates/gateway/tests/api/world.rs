@@ -20,6 +20,7 @@ use kit::{
     telemetry::{Telemetry, TelemetrySettings},
 };
 use reqwest::{Method, RequestBuilder, Response};
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -91,7 +92,7 @@ impl World {
         let gateway = Gateway::build(settings(keys.path(), services, overrides), shutdown.clone()).unwrap();
         let (at, reload) = (gateway.http, gateway.reloader());
         tokio::spawn(gateway.run());
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = testkit::client();
         Self { at, shutdown, client, reload, services, keys }
     }
 
@@ -156,10 +157,22 @@ pub(crate) async fn refusal(response: Response) -> (u16, String) {
 
 /// Serves what `config` adds, on a thread of its own.
 pub(crate) fn serve(config: impl FnOnce(&mut web::ServiceConfig) + Clone + Send + 'static) -> SocketAddr {
-    let server = HttpServer::new(move || App::new().configure(config.clone()));
+    serve_under(None, config)
+}
+
+/// The same with encrypted connections, if there is a certificate to show.
+pub(crate) fn serve_under(
+    tls: Option<ServerConfig>,
+    config: impl FnOnce(&mut web::ServiceConfig) + Clone + Send + 'static,
+) -> SocketAddr {
+    let server = HttpServer::new(move || App::new().configure(config.clone())).workers(1).disable_signals();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
-    tokio::spawn(server.workers(1).disable_signals().listen(listener).unwrap().run());
+    let server = match tls {
+        None => server.listen(listener),
+        Some(tls) => server.listen_rustls_0_23(listener, tls),
+    };
+    tokio::spawn(server.unwrap().run());
     at
 }
 

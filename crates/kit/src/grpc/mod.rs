@@ -5,5 +5,5 @@ mod peer;
 mod server;
 
 pub use access::{Access, read_ctx, write_ctx};
-pub use peer::{Peer, PeerCall};
+pub use peer::{Peer, PeerCall, Peers};
 pub use server::{GrpcSettings, serve};

@@ -1,21 +1,70 @@
 //! Another service, as this one calls it.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
+use anyhow::Context;
 use domain::{Error, Result};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tonic::{
     Request, Response, Status,
     metadata::MetadataValue,
-    transport::{Channel, Endpoint},
+    transport::{Channel, Endpoint, Uri},
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::{Caller, Ctx, config::PeerSettings, error, http::Probe, identity::Signer};
+use crate::{
+    Caller, Ctx,
+    config::PeerSettings,
+    error,
+    http::Probe,
+    identity::Signer,
+    tls::{HTTP2, Tls},
+};
 
 const CONNECT: Duration = Duration::from_secs(2);
 const ALIVE: Duration = Duration::from_secs(10);
 /// How long a call may take when nothing else is said.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a process calls others with: what it signs with, and what it shows where connections are under TLS.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    pub signer: Signer,
+    pub tls: Option<Tls>,
+}
+
+impl Peers {
+    /// The service `name` at its address.
+    ///
+    /// # Errors
+    /// When the address is no URL, or one of other connections than this process makes: https is for those who show
+    /// certificates, http for those who do not.
+    pub fn to(&self, name: &'static str, settings: &PeerSettings) -> anyhow::Result<Peer> {
+        let wrong = || format!("the address of {name}");
+        let endpoint = Endpoint::from_shared(settings.url.clone())
+            .with_context(wrong)?
+            .connect_timeout(CONNECT)
+            .http2_keep_alive_interval(ALIVE)
+            .keep_alive_timeout(ALIVE)
+            .tcp_nodelay(true);
+        Tls::ensure_scheme(self.tls.as_ref(), endpoint.uri().scheme_str()).with_context(wrong)?;
+        let channel = match self.tls.clone() {
+            None => endpoint.connect_lazy(),
+            Some(tls) => {
+                let connect = move |uri| connect(tls.clone(), uri);
+                endpoint.connect_with_connector_lazy(tower::service_fn(connect))
+            }
+        };
+        Ok(Peer { name, channel, signer: self.signer.clone() })
+    }
+}
+
+async fn connect(tls: Tls, uri: Uri) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
+    let port = uri.port_u16().unwrap_or(443);
+    tls.connect(uri.host().unwrap_or_default(), port, HTTP2).await.map(TokioIo::new)
+}
 
 /// A connection to another service, made when first needed and again when lost.
 #[derive(Debug, Clone)]
@@ -35,19 +84,6 @@ pub struct PeerCall<'a> {
 }
 
 impl Peer {
-    /// The service `name` at its address. `signer` signs as this process.
-    ///
-    /// # Errors
-    /// When the address is no URL.
-    pub fn new(name: &'static str, settings: &PeerSettings, signer: Signer) -> anyhow::Result<Self> {
-        let endpoint = Endpoint::from_shared(settings.url.clone())?
-            .connect_timeout(CONNECT)
-            .http2_keep_alive_interval(ALIVE)
-            .keep_alive_timeout(ALIVE)
-            .tcp_nodelay(true);
-        Ok(Self { name, channel: endpoint.connect_lazy(), signer })
-    }
-
     /// The service's name.
     pub fn name(&self) -> &'static str {
         self.name

@@ -7,7 +7,10 @@ use tonic::{service::Routes, transport::Server};
 use utoipa::ToSchema;
 
 use super::Access;
-use crate::shutdown::Shutdown;
+use crate::{
+    shutdown::Shutdown,
+    tls::{HTTP2, MOST_AGE, Tls},
+};
 
 /// Where a service serves gRPC.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -24,15 +27,25 @@ pub struct GrpcSettings {
 /// When the server ends by itself.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     routes: Routes,
     access: Access,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let (_, health) = tonic_health::server::health_reporter();
-    Server::builder()
-        .layer(access)
-        .add_routes(routes.add_service(health))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move { shutdown.begun().await })
-        .await?;
+    let routes = routes.add_service(health);
+    let stop = async move { shutdown.begun().await };
+    let server = Server::builder();
+    match tls {
+        None => {
+            let incoming = TcpListenerStream::new(listener);
+            server.layer(access).add_routes(routes).serve_with_incoming_shutdown(incoming, stop).await?;
+        }
+        Some(tls) => {
+            let incoming = tls.incoming(listener, HTTP2);
+            let server = server.max_connection_age(MOST_AGE).layer(access).add_routes(routes);
+            server.serve_with_incoming_shutdown(incoming, stop).await?;
+        }
+    }
     Ok(())
 }

@@ -8,7 +8,11 @@ use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_actix_web::AppExt;
 
 use super::{HttpError, HttpResult, Paths, Probe, document, entry, health, operations::Operations};
-use crate::{identity::Verifier, shutdown::Shutdown};
+use crate::{
+    identity::Verifier,
+    shutdown::Shutdown,
+    tls::{HTTP1, Tls},
+};
 
 pub use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -64,6 +68,7 @@ pub struct Shared {
 /// When the server cannot start.
 pub fn serve<S: 'static>(
     listener: TcpListener,
+    tls: Option<&Tls>,
     shared: Shared,
     shutdown: Shutdown,
     routes: Routes,
@@ -101,7 +106,11 @@ pub fn serve<S: 'static>(
     if settings.workers > 0 {
         server = server.workers(settings.workers);
     }
-    let server = server.listen(listener)?.run();
+    let server = match tls {
+        None => server.listen(listener)?,
+        Some(tls) => server.listen_rustls_0_23(listener, tls.server_config(&[HTTP1]))?,
+    };
+    let server = server.run();
     let handle = server.handle();
     shutdown.clone().spawn(async move {
         shutdown.begun().await;

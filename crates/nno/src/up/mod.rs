@@ -241,7 +241,7 @@ impl System<'_> {
     async fn tell_when_ready(&self, addresses: &[(&str, SocketAddr)]) -> anyhow::Error {
         let deadline = Instant::now() + READY;
         for (name, http) in addresses {
-            while let Err(error) = healthcheck(*http).await {
+            while let Err(error) = healthcheck(*http, None).await {
                 if Instant::now() >= deadline {
                     return error.context(format!("{name} did not become ready in {} s", READY.as_secs()));
                 }

@@ -123,7 +123,7 @@ impl Shared {
         let folder = tempfile::tempdir().unwrap();
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
         let (registered, db) = (Registered::start().await, TestDb::of::<Provisioning>().await);
-        Self { registered, db, provider, folder, client: reqwest::Client::new() }
+        Self { registered, db, provider, folder, client: testkit::client() }
     }
 
     /// Starts a replica with the settings that it comes with, but for one job at a time.
@@ -153,7 +153,7 @@ impl Shared {
             .env("NNO__SERVICE__ENGINE__CONCURRENCY", "1");
         let replica = Replica { child: command.spawn().unwrap(), http, _held: held };
         eventually(&format!("{name} is ready"), async || {
-            kit::service::ask_ready("127.0.0.1", replica.http).await.is_ok()
+            kit::service::ask_ready("127.0.0.1", replica.http, None).await.is_ok()
         })
         .await;
         replica

@@ -5,3 +5,5 @@
 mod compose;
 #[cfg(test)]
 mod image;
+#[cfg(test)]
+mod tls;

@@ -10,9 +10,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey as _};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, get_current_timestamp, jwk::Jwk};
 use rsa::{pkcs1::EncodeRsaPrivateKey as _, rand_core::OsRng};
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 
-use crate::world::{Count, serve};
+use crate::world::{Count, serve_under};
 
 /// A key of an issuer.
 #[derive(Clone)]
@@ -86,6 +87,7 @@ struct State {
 #[derive(Clone)]
 pub(crate) struct Issuer {
     pub(crate) at: SocketAddr,
+    scheme: &'static str,
     state: Arc<Mutex<State>>,
     /// How often its keys were fetched.
     pub(crate) fetched: Count,
@@ -93,14 +95,20 @@ pub(crate) struct Issuer {
 
 impl Issuer {
     pub(crate) fn with(keys: &[&Key]) -> Self {
+        Self::under(None, keys)
+    }
+
+    /// One whose connections are encrypted, if there is a certificate to show.
+    pub(crate) fn under(tls: Option<ServerConfig>, keys: &[&Key]) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let keys = keys.iter().map(|key| key.public()).collect();
         let state = Arc::new(Mutex::new(State { keys, calls_itself: None, is_away: false }));
         let fetched = Count::default();
         let (told, count) = (Arc::clone(&state), fetched.clone());
-        let at = serve(move |config| {
+        let at = serve_under(tls, move |config| {
             let (named, keys, counted) = (Arc::clone(&told), Arc::clone(&told), count.clone());
             let discovery = move |request: actix_web::HttpRequest| {
-                let itself = format!("http://{}", request.connection_info().host());
+                let itself = format!("{scheme}://{}", request.connection_info().host());
                 let told = named.lock().unwrap().calls_itself.clone().unwrap_or_else(|| itself.clone());
                 let document = json!({ "issuer": told, "jwks_uri": format!("{itself}/keys") });
                 async move { HttpResponse::Ok().json(document) }
@@ -118,11 +126,11 @@ impl Issuer {
             };
             config.route("/keys", web::get().to(keys));
         });
-        Self { at, state, fetched }
+        Self { at, scheme, state, fetched }
     }
 
     pub(crate) fn name(&self) -> String {
-        format!("http://{}", self.at)
+        format!("{}://{}", self.scheme, self.at)
     }
 
     pub(crate) fn has(&self, keys: &[Value]) {

@@ -4,7 +4,7 @@ mod attacks;
 mod issuer;
 mod rotation;
 
-use kit::shutdown::Shutdown;
+use kit::{config, shutdown::Shutdown};
 use reqwest::{Method, Response};
 use rpc::iam::revocation::What;
 use rstest::rstest;
@@ -22,8 +22,15 @@ async fn with(world: &World, token: &str) -> Response {
 
 /// A gateway that believes an issuer, and the iam behind it.
 async fn before(issuer: &Issuer) -> (World, Running) {
+    before_with(issuer, json!({})).await
+}
+
+/// The same with something else in what the gateway is told of the issuer.
+async fn before_with(issuer: &Issuer, over: Value) -> (World, Running) {
     let iam = FakeIam::default().serve().await;
-    let oidc = json!({ "issuers": { "staff": issuer.settings() } });
+    let mut told = issuer.settings();
+    config::put_over(&mut told, over);
+    let oidc = json!({ "issuers": { "staff": told } });
     let world = iam.world(json!({ "oidc": oidc, "limits": { "failures_per_minute": 0 } })).await;
     (world, iam)
 }

@@ -2,9 +2,10 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
+use testkit::Authority;
 
 use super::{
-    before, is_refused,
+    before, before_with, is_refused,
     issuer::{Issuer, Key},
     with,
 };
@@ -85,4 +86,26 @@ async fn a_token_names_its_key_unless_there_is_but_one() {
     let (world, _iam) = before(&issuer).await;
     assert_eq!(with(&world, &two.sign(&issuer.claims())).await.status(), 200);
     assert!(is_refused(&world, &one.sign(&issuer.claims())).await, "a key for encryption signs nothing");
+}
+
+#[tokio::test]
+async fn keys_are_fetched_from_who_shows_a_certificate_that_is_believed() {
+    let (key, authority, folder) = (Key::ed("k", 1), Authority::new(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("ca.crt");
+    std::fs::write(&file, &authority.pem).unwrap();
+    let issuer = Issuer::under(Some(authority.server("127.0.0.1")), &[&key]);
+    let (world, _iam) = before_with(&issuer, json!({ "authority": file })).await;
+    assert_eq!(with(&world, &key.sign(&issuer.claims())).await.status(), 200);
+    // It is somebody else's, or of no authority that this machine knows.
+    let elsewhere = Issuer::under(Some(authority.server("login.example.com")), &[&key]);
+    let unknown = Issuer::under(Some(Authority::new().server("127.0.0.1")), &[&key]);
+    for (issuer, over) in [
+        (&elsewhere, json!({ "authority": file })),
+        (&unknown, json!({ "authority": file })),
+        (&issuer, json!({})),
+    ] {
+        let (world, _iam) = before_with(issuer, over).await;
+        let response = with(&world, &key.sign(&issuer.claims())).await;
+        assert_eq!(refusal(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+    }
 }

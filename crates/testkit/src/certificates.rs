@@ -1,0 +1,81 @@
+//! Certificates of an authority that tests make up.
+
+use std::{fs, path::Path};
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use serde_json::{Value, json};
+
+/// Who vouches.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its own certificate, as PEM.
+    pub pem: String,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Authority {
+    /// A new one, which nobody believes yet.
+    pub fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "an authority of tests");
+        let key = KeyPair::generate().expect("a key");
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// Writes the three files of a process that is reached as `name`, and gives the section of its settings.
+    pub fn files(&self, at: &Path, name: &str) -> Value {
+        self.files_until(at, name, 2999)
+    }
+
+    /// The same, with a certificate that ended with a year.
+    pub fn files_until(&self, at: &Path, name: &str, year: i32) -> Value {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = self.certificate(name, year, &key);
+        fs::create_dir_all(at).expect("a folder");
+        let write = |file: &str, pem: String| {
+            let path = at.join(file);
+            fs::write(&path, pem).expect("write");
+            path
+        };
+        json!({
+            "certificate": write("tls.crt", certificate.pem()),
+            "private_key": write("tls.key", key.serialize_pem()),
+            "authority": write("ca.crt", self.pem.clone()),
+            "reread_every": "50ms",
+        })
+    }
+
+    fn certificate(&self, name: &str, year: i32, key: &KeyPair) -> Certificate {
+        let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+        params.not_after = date_time_ymd(year, 12, 31);
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.signed_by(key, &self.issuer).expect("a certificate")
+    }
+
+    /// For a server that is called `name` and asks its clients for nothing.
+    pub fn server(&self, name: &str) -> ServerConfig {
+        let key = KeyPair::generate().expect("a key");
+        let chain = vec![self.certificate(name, 2999, &key).der().clone()];
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(ring::default_provider().into());
+        let config = config.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
+        config.with_single_cert(chain, key).expect("a certificate and its key")
+    }
+}
