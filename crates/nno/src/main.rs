@@ -1,6 +1,6 @@
 //! `nno`: the command people type.
 
-mod keys;
+mod process_keys;
 mod say;
 mod stack;
 mod up;
@@ -22,7 +22,7 @@ enum Command {
     /// Run the whole system on this machine, until SIGTERM or Ctrl-C.
     Up(up::Args),
     /// Make the keys that the processes of the system know each other by, where they run one by one.
-    Keys(keys::Args),
+    ProcessKeys(process_keys::Args),
     /// Check and publish stack templates.
     Stack(stack::Args),
 }
@@ -37,8 +37,8 @@ fn main() -> ExitCode {
     let code = match cli.command {
         Command::Up(args) => runtime.block_on(up::run(args)),
         Command::Stack(args) => runtime.block_on(stack::run(args)),
-        Command::Keys(args) => {
-            keys::run(&args).map_or_else(|error| say::failed(&error), |()| ExitCode::SUCCESS)
+        Command::ProcessKeys(args) => {
+            process_keys::run(&args).map_or_else(|error| say::failed(&error), |()| ExitCode::SUCCESS)
         }
     };
     runtime.shutdown_background();

@@ -4,9 +4,9 @@
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
-mod keys;
-#[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod process_keys;
 #[cfg(test)]
 mod refusal;
 #[cfg(test)]

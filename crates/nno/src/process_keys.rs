@@ -1,4 +1,4 @@
-//! `nno keys`: the keys of all processes, for deployments that run them one by one.
+//! `nno process-keys`: the keys of all processes, for deployments that run them one by one.
 
 use std::path::{Path, PathBuf};
 
