@@ -1,5 +1,7 @@
 //! `nno`: the command people type.
 
+mod access;
+mod api;
 mod process_keys;
 mod say;
 mod stack;
@@ -25,6 +27,16 @@ enum Command {
     ProcessKeys(process_keys::Args),
     /// Check and publish stack templates.
     Stack(stack::Args),
+    /// Check a key, and keep it for later commands; without options it is asked for on the terminal.
+    Login(access::LoginArgs),
+    /// Forget the key that is kept; it goes on to work until it is revoked.
+    Logout(access::LogoutArgs),
+    /// Who you are to the server, and what you hold.
+    Whoami(access::WhoamiArgs),
+    /// Make, list and revoke API keys.
+    Keys(access::KeysArgs),
+    /// Whether you may do something, and why. Ends with 0 for yes, 1 for no, 2 when it cannot be found out.
+    Can(access::CanArgs),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +49,11 @@ fn main() -> ExitCode {
     let code = match cli.command {
         Command::Up(args) => runtime.block_on(up::run(args)),
         Command::Stack(args) => runtime.block_on(stack::run(args)),
+        Command::Login(args) => runtime.block_on(access::login(args)),
+        Command::Logout(args) => access::logout(&args),
+        Command::Whoami(args) => runtime.block_on(access::whoami(args)),
+        Command::Keys(args) => runtime.block_on(access::keys(args)),
+        Command::Can(args) => runtime.block_on(access::can(args)),
         Command::ProcessKeys(args) => {
             process_keys::run(&args).map_or_else(|error| say::failed(&error), |()| ExitCode::SUCCESS)
         }
