@@ -8,6 +8,8 @@ mod crash;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod person;
 #[cfg(test)]
 mod process_keys;

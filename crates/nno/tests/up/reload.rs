@@ -13,7 +13,10 @@ use nix::{
 };
 use reqwest::Method;
 
-use crate::system::{Place, Up, eventually};
+use crate::{
+    page::{blocks, documentation},
+    system::{Place, Up, eventually},
+};
 
 const READ: &str = "the settings are read anew";
 
@@ -41,10 +44,11 @@ async fn hang_up(up: &Up, told: &str) {
     eventually(told, async || up.log().matches(told).count() > before).await;
 }
 
-async fn tenants(up: &Up, platform: &str) -> Vec<u16> {
+/// What comes of making `count` tenants.
+async fn tenants(up: &Up, platform: &str, count: usize) -> Vec<u16> {
     let path = format!("/api/v1/platforms/{platform}/entities");
     let mut statuses = Vec::new();
-    for n in 0..2 {
+    for n in 0..count {
         let body = serde_json::json!({ "type": "tenant", "name": "T", "slug": format!("t-{n}") });
         statuses.push(up.ask(Method::POST, &path, Some(body)).await.unwrap().0);
     }
@@ -101,13 +105,18 @@ async fn a_hang_up_has_settings_and_the_operator_s_key_read_anew() {
 #[tokio::test]
 async fn every_process_is_told_its_settings() {
     let place = Place::new();
-    let file = write(&place, "[registry.service]\nquotas.starter.tenants = 1\n");
+    let page = documentation("docs/operations.md");
+    let settings = blocks(&page).into_iter().find(|block| block.info == "toml nno-up").unwrap().text;
+    assert!(settings.contains("tenants = 5"), "{settings}");
+    let file = write(&place, &settings);
     let mut up = place.up_with(command(&place, &file)).await;
     let platform = up.make_platform("acme").await;
     let admin = serde_json::json!({ "name": "admin", "role": "platform-admin", "platformId": platform });
     let (_, made) = up.ask(Method::POST, "/api/v1/iam/keys", Some(admin)).await.unwrap();
     up.key = Some(made["key"].as_str().unwrap().to_owned());
-    assert_eq!(tenants(&up, &platform).await, [201, 429], "operators are not held to it");
+    assert_eq!(tenants(&up, &platform, 6).await, [201, 201, 201, 201, 201, 429]);
+    let policy = up.header("/api/v1/iam/whoami", "ratelimit-policy").await;
+    assert!(policy.starts_with("\"caller\";q=1000;w=10"), "{policy}");
     up.stop().await;
 }
 

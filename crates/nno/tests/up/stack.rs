@@ -10,7 +10,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::system::{Place, Up};
+use crate::{
+    page::{blocks, documentation},
+    system::{Place, Up},
+};
 
 /// `nno stack` in a folder, with nothing set from outside.
 fn nno(folder: &Path, args: &[&str], set: &[(&str, &str)]) -> Output {
@@ -61,10 +64,9 @@ fn the_catalogue_is_valid() {
 
 #[test]
 fn the_manifest_of_the_documentation_is_valid() {
-    let page = fs::read_to_string(repository().join("docs/stacks.md")).unwrap();
-    let (_, block) = page.split_once("```yaml manifest\n").unwrap();
-    let (manifest, _) = block.split_once("```").unwrap();
-    let dir = folder_with(&[("stack.yaml", manifest)]);
+    let page = documentation("docs/stacks.md");
+    let manifest = blocks(&page).into_iter().find(|block| block.info == "yaml manifest").unwrap();
+    let dir = folder_with(&[("stack.yaml", &manifest.text)]);
     let (code, out) = said(&nno(dir.path(), &["validate", "stack.yaml"], &[]));
     assert_eq!((code, out.as_str()), (0, "stack.yaml: notes 1.0.0: valid\n"));
 }

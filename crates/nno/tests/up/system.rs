@@ -18,7 +18,7 @@ use nix::{
     },
     unistd::Pid,
 };
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -232,6 +232,18 @@ impl Up {
         fs::read_to_string(self.data.join("operator-key")).unwrap().trim().to_owned()
     }
 
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let key = self.key.clone().unwrap_or_else(|| self.operator_key());
+        let request = reqwest::Client::new().request(method, format!("{}{path}", self.url));
+        request.bearer_auth(key).timeout(Duration::from_secs(10))
+    }
+
+    /// A header of an answer.
+    pub(crate) async fn header(&self, path: &str, name: &str) -> String {
+        let answer = self.request(Method::GET, path).send().await.unwrap();
+        answer.headers()[name].to_str().unwrap().to_owned()
+    }
+
     /// The status and body that is answered; an error if nothing answers.
     pub(crate) async fn ask(
         &self,
@@ -239,10 +251,7 @@ impl Up {
         path: &str,
         body: Option<Value>,
     ) -> Result<(u16, Value), String> {
-        let request = reqwest::Client::new().request(method, format!("{}{path}", self.url));
-        let request = request
-            .bearer_auth(self.key.clone().unwrap_or_else(|| self.operator_key()))
-            .timeout(Duration::from_secs(10));
+        let request = self.request(method, path);
         let request = body.iter().fold(request, |request, body| request.json(body));
         let answer = request.send().await.map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
