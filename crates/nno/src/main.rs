@@ -23,10 +23,6 @@ struct Cli {
 enum Command {
     /// Run the whole system on this machine, until SIGTERM or Ctrl-C.
     Up(up::Args),
-    /// Make the keys that the processes of the system know each other by, where they run one by one.
-    ProcessKeys(process_keys::Args),
-    /// Check and publish stack templates.
-    Stack(stack::Args),
     /// Check a key, and keep it for later commands; without options it is asked for on the terminal.
     Login(access::LoginArgs),
     /// Forget the key that is kept; it goes on to work until it is revoked.
@@ -37,6 +33,10 @@ enum Command {
     Keys(access::KeysArgs),
     /// Whether you may do something, and why. Ends with 0 for yes, 1 for no, 2 when it cannot be found out.
     Can(access::CanArgs),
+    /// Check and publish stack templates.
+    Stack(stack::Args),
+    /// Make the keys that the processes of the system know each other by, where they run one by one.
+    ProcessKeys(process_keys::Args),
 }
 
 fn main() -> ExitCode {

@@ -17,8 +17,16 @@ pub(crate) enum Output {
 
 /// One line for whoever typed the command. Nobody may be reading any more, and that must not end us: so no `println!`.
 pub(crate) fn line(text: impl Display) {
+    let _ = once(text);
+}
+
+/// One line that is said this once.
+///
+/// # Errors
+/// When it did not arrive.
+pub(crate) fn once(text: impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    writeln!(out, "{text}").and_then(|()| out.flush())
 }
 
 /// What is said beside the answer.

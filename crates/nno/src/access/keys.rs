@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use domain::{Fault, Role};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -105,11 +106,15 @@ async fn make(args: &Create) -> Result<(), Trouble> {
     let Some(key) = text(&made, "key") else {
         return Err(Trouble::Refused(format!("{} did not tell the key", connection.address)));
     };
-    match args.output {
-        Output::Json => say::line(&made),
-        Output::Text => say::line(key),
-    }
-    let (id, role) = (text(&made, "id").unwrap_or_default(), text(&made, "role").unwrap_or_default());
+    let id = text(&made, "id").unwrap_or_default();
+    let told = match args.output {
+        Output::Json => say::once(&made),
+        Output::Text => say::once(key),
+    };
+    told.with_context(|| {
+        format!("the key is lost, have it revoked (`nno keys revoke {id}`): cannot write it")
+    })?;
+    let role = text(&made, "role").unwrap_or_default();
     let until = text(&made, "expiresAt").map_or_else(String::new, |at| format!(", until {at}"));
     say::note(format_args!(
         "key {id} is {role} of {}{until}. It is not shown again: keep it now",

@@ -153,6 +153,15 @@ fn keys_are_made_listed_and_revoked(up: &Up, operator: &Person, platform: &str) 
         assert_eq!(operator.nno(&["keys", "revoke", id]).code, 2, "{id}");
     }
     pages_are_followed(operator);
+
+    // A key that did not arrive is not taken for one that did.
+    let mut command = operator.command("nno");
+    command
+        .args(["keys", "create", "lost", "--role", "viewer"])
+        .stdout(fs::File::create("/dev/full").unwrap());
+    let lost = Said::from(command.output().unwrap());
+    assert_eq!(lost.code, 2);
+    assert!(lost.err.contains("the key is lost") && lost.err.contains("nno keys revoke "), "{lost:?}");
 }
 
 fn pages_are_followed(operator: &Person) {

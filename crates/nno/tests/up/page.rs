@@ -69,9 +69,6 @@ async fn the_commands_of_the_page_about_access_do_what_it_says() {
     let platform = up.make_platform("acme").await;
     let mut person = Person::new().with("NNO_URL", &up.url).with("PLATFORM", &platform);
     symlink(place.data(), person.home().join(".nno")).unwrap();
-    let programs = Path::new(env!("CARGO_BIN_EXE_nno")).parent().unwrap().display().to_string();
-    person.set("PATH", &format!("{programs}:{}", std::env::var("PATH").unwrap()));
-
     let page = documentation("docs/access.md");
     let blocks = blocks(&page);
     let mut seen = HashMap::new();

@@ -72,11 +72,14 @@ impl Person {
         fs::set_permissions(self.credentials(), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// The command, which is not run yet.
+    /// A command, which is not run yet. It finds `nno`.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", self.home()).current_dir(self.home());
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let own = Path::new(env!("CARGO_BIN_EXE_nno")).parent().unwrap().to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&path))).unwrap();
+        command.env("PATH", path);
         command.envs(self.set.iter().map(|(name, value)| (name, value)));
         command
     }
