@@ -1,19 +1,15 @@
 //! `nno login`, `logout`, `whoami`, `keys` and `can`.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
 use crate::{
-    person::{Person, Said},
+    person::{Person, Said, mode},
     system::{Place, Up},
 };
 
 const NOBODY_THERE: &str = "http://127.0.0.1:9";
-
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
 
 /// Makes a key as the operator does; answers its id and the key.
 fn make_key(operator: &Person, args: &[&str]) -> (String, String) {
@@ -66,7 +62,7 @@ fn what_is_kept(up: &Up, operator: &Person) {
         }
         let refused = operator.nno_given(&["login", "--url", url, "--key-stdin"], &key);
         assert!(refused.code == 2 && refused.err.contains("chmod 600"), "{refused:?}");
-        assert_eq!(mode_of(operator), mode, "it was left as it is");
+        assert_eq!(self::mode(&operator.credentials()), mode, "it was left as it is");
     }
     operator.let_others_read(0o600);
     assert_eq!(operator.nno(&["whoami"]).code, 0);
@@ -82,10 +78,6 @@ fn what_is_kept(up: &Up, operator: &Person) {
         assert!(refused.code == 2 && refused.err.contains(why), "{refused:?}");
     }
     assert_eq!(operator.kept(), before);
-}
-
-fn mode_of(person: &Person) -> u32 {
-    mode(&person.credentials())
 }
 
 fn keys_are_made_listed_and_revoked(up: &Up, operator: &Person, platform: &str) {

@@ -1,9 +1,9 @@
 //! Pages of the documentation, and the commands that they show.
 
-use std::{collections::HashMap, fs, os::unix::fs::symlink, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path};
 
 use crate::{
-    person::{Person, Said},
+    person::{Person, Said, mode},
     system::Place,
 };
 
@@ -71,7 +71,7 @@ async fn the_commands_of_the_page_about_access_do_what_it_says() {
     symlink(place.data(), person.home().join(".nno")).unwrap();
     let page = documentation("docs/access.md");
     let blocks = blocks(&page);
-    let mut seen = HashMap::new();
+    let mut seen = BTreeSet::new();
     for pair in blocks.windows(2).filter(|pair| pair[0].info == "sh cli") {
         let [call, shown] = pair else { unreachable!() };
         assert_eq!(shown.info, "text told", "{}", call.text);
@@ -83,8 +83,11 @@ async fn the_commands_of_the_page_about_access_do_what_it_says() {
         if let Some(id) = came.split_whitespace().find(|word| words(word) == [["an id"]]) {
             person.set("ID", id);
         }
-        *seen.entry(call.text.split_whitespace().nth(1).unwrap().to_owned()).or_insert(0) += 1;
+        let commands = call.text.lines().filter_map(|line| line.strip_prefix("nno ")?.split(' ').next());
+        seen.extend(commands.map(str::to_owned));
     }
-    assert_eq!(seen.len(), 4, "{seen:?}");
+    let all = ["can", "keys", "login", "logout", "whoami"];
+    assert!(seen.iter().eq(all.iter()), "{seen:?}");
+    assert_eq!(mode(&person.home().join("ci.key")), 0o600);
     up.stop().await;
 }

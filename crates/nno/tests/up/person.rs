@@ -116,6 +116,11 @@ impl Person {
     }
 }
 
+/// Who may do what with a file or folder.
+pub(crate) fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
 /// All that is still to be read.
 pub(crate) fn rest(mut from: impl Read) -> String {
     let mut text = String::new();

@@ -156,6 +156,8 @@ async fn a_closed_terminal_ends_it_in_order_and_a_hang_up_on_an_open_one_does_no
     hang_up(&up, READ).await;
     assert_eq!(up.get("/ready").await["status"], "ready");
     drop(terminal);
+    // As the shell does beside the system.
+    up.send(Signal::SIGHUP);
     assert_eq!(up.ended().await.code(), Some(0), "{}", up.log());
     assert!(up.log().contains("\"signal\":\"SIGHUP\""), "{}", up.log());
     assert_eq!(place.processes(), [""; 0]);
@@ -185,6 +187,7 @@ async fn a_file_that_cannot_be_used_is_told_before_anything_is_started() {
         ("[gateway.service]\noperator_key = \"a-key-in-the-file\"", "gateway.service.operator_key"),
         ("[iam.telemetry]\nlog = \"debug\"", "iam.telemetry.log"),
         ("[gateway.service]\nmax_uri_byte = 1", "max_uri_byte: is not a known field"),
+        ("[stack-registry.grcp]", "grcp: is not a known field"),
         ("[provisioning.service.domains]\ncheck_every = 3", "provisioning: "),
     ] {
         let file = write(&place, settings);

@@ -1,4 +1,4 @@
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{net::TcpListener, process::Command};
 
 use nix::{
     sys::resource::{Resource, getrlimit},
@@ -7,11 +7,10 @@ use nix::{
 use reqwest::Method;
 use serde_json::json;
 
-use crate::system::{Place, Up};
-
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
+use crate::{
+    person::mode,
+    system::{Place, Up},
+};
 
 /// What a fresh system must be like, whoever runs it.
 async fn look_at_fresh(place: &Place, up: &Up) {
