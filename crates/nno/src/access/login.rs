@@ -48,7 +48,7 @@ async fn log_in(args: &LoginArgs) -> Result<(), Trouble> {
     let store = store()?;
     let address = api::address(args.server.url.as_deref(), &store.read()?)?;
     let (source, key) = key(args, &address).await?;
-    let connection = Connection::of(address, source, key);
+    let connection = Connection { address, source, key };
     // Only what works is kept.
     let me = whoami::ask(&connection).await?;
     let Connection { address, key, .. } = connection;

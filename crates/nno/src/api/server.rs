@@ -91,15 +91,22 @@ impl Server {
         let address = address(self.url.as_deref(), &kept)?;
         let (source, key) = given
             .or_else(|| Some((Source::Kept, kept.key(&address)?.clone())))
-            .ok_or_else(|| not_logged_in(&address))?;
+            .ok_or_else(|| not_logged_in(&address, &kept))?;
         Ok(Connection { address, source, key })
     }
 }
 
-fn not_logged_in(address: &Address) -> anyhow::Error {
+fn not_logged_in(address: &Address, kept: &Kept) -> anyhow::Error {
+    let others = kept.addresses();
+    let others = if others.is_empty() {
+        String::new()
+    } else {
+        let others = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        format!(". Keys are kept for {others}: choose with --url")
+    };
     anyhow!(
         "no key for {address}: `nno login --url {address}` asks for one and keeps it; or set {KEY}, or name a file that \
-         has it with --key-file"
+         has it with --key-file{others}"
     )
 }
 
@@ -109,11 +116,6 @@ pub(crate) fn environment_has_key() -> bool {
 }
 
 impl Connection {
-    /// With a key that the server is to be tried with.
-    pub(crate) const fn of(address: Address, source: Source, key: Secret) -> Self {
-        Self { address, source, key }
-    }
-
     /// The API there.
     ///
     /// # Errors

@@ -272,6 +272,7 @@ fn several_servers(up: &Up) {
     let nobody = person.nno(&["whoami"]);
     assert_eq!(nobody.code, 2);
     assert!(nobody.err.contains("no key for http://127.0.0.1:8080: `nno login --url"), "{nobody:?}");
+    assert!(!nobody.err.contains("Keys are kept"), "{nobody:?}");
     assert_eq!(person.told(&["logout"]), "Not logged in to http://127.0.0.1:8080.\n");
     assert_eq!(person.told(&["logout", "--all"]), "Not logged in anywhere.\n");
     assert!(!config.path().join("nno").exists(), "nothing is made where nothing is kept");
@@ -284,6 +285,8 @@ fn several_servers(up: &Up) {
     assert_eq!(person.told(&["logout"]), format!("Logged out of {other}.\n"));
     assert_eq!(person.told(&["logout", "--url", &other]), format!("Not logged in to {other}.\n"));
     assert_eq!(person.nno(&["whoami", "--url", &other]).code, 2);
+    let elsewhere = person.nno(&["whoami"]);
+    assert!(elsewhere.err.contains(&format!("Keys are kept for {}: choose", up.url)), "{elsewhere:?}");
     assert_eq!(person.nno(&["whoami", "--url", &up.url]).code, 0, "the other is kept");
     person.log_in(&other, &key);
     let mut lines: Vec<String> = person.told(&["logout", "--all"]).lines().map(str::to_owned).collect();
