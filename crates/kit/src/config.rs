@@ -31,6 +31,14 @@ pub fn load<T: DeserializeOwned + ToSchema + 'static>(defaults: &str, file: Opti
     read(merged)
 }
 
+/// The values of a TOML file, of whatever type they are.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn file(path: &Path) -> Result<Value> {
+    values(Config::builder().add_source(File::from(path).format(FileFormat::Toml)))
+}
+
 fn values(sources: ConfigBuilder<DefaultState>) -> Result<Value> {
     let cannot = "cannot read the configuration";
     sources.build().context(cannot)?.try_deserialize().context(cannot)

@@ -1,6 +1,8 @@
 //! `nno`: the command people type.
 
-mod keys;
+mod access;
+mod api;
+mod process_keys;
 mod say;
 mod stack;
 mod up;
@@ -21,10 +23,20 @@ struct Cli {
 enum Command {
     /// Run the whole system on this machine, until SIGTERM or Ctrl-C.
     Up(up::Args),
-    /// Make the keys that the processes of the system know each other by, where they run one by one.
-    Keys(keys::Args),
+    /// Check a key, and keep it for later commands; without options it is asked for on the terminal.
+    Login(access::LoginArgs),
+    /// Forget the key that is kept; it goes on to work until it is revoked.
+    Logout(access::LogoutArgs),
+    /// Who you are to the server, and what you hold.
+    Whoami(access::WhoamiArgs),
+    /// Make, list and revoke API keys.
+    Keys(access::KeysArgs),
+    /// Whether you may do something, and why. Ends with 0 for yes, 1 for no, 2 when it cannot be found out.
+    Can(access::CanArgs),
     /// Check and publish stack templates.
     Stack(stack::Args),
+    /// Make the keys that the processes of the system know each other by, where they run one by one.
+    ProcessKeys(process_keys::Args),
 }
 
 fn main() -> ExitCode {
@@ -37,8 +49,13 @@ fn main() -> ExitCode {
     let code = match cli.command {
         Command::Up(args) => runtime.block_on(up::run(args)),
         Command::Stack(args) => runtime.block_on(stack::run(args)),
-        Command::Keys(args) => {
-            keys::run(&args).map_or_else(|error| say::failed(&error), |()| ExitCode::SUCCESS)
+        Command::Login(args) => runtime.block_on(access::login(args)),
+        Command::Logout(args) => access::logout(&args),
+        Command::Whoami(args) => runtime.block_on(access::whoami(args)),
+        Command::Keys(args) => runtime.block_on(access::keys(args)),
+        Command::Can(args) => runtime.block_on(access::can(args)),
+        Command::ProcessKeys(args) => {
+            process_keys::run(&args).map_or_else(|error| say::failed(&error), |()| ExitCode::SUCCESS)
         }
     };
     runtime.shutdown_background();

@@ -1,4 +1,4 @@
-//! What people read: answers on stdout, the one line about what went wrong on stderr.
+//! What people read: answers on stdout, what went wrong or is only said beside on stderr.
 
 use std::{
     fmt::Display,
@@ -6,10 +6,32 @@ use std::{
     process::ExitCode,
 };
 
+/// How an outcome is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
 /// One line for whoever typed the command. Nobody may be reading any more, and that must not end us: so no `println!`.
 pub(crate) fn line(text: impl Display) {
+    let _ = once(text);
+}
+
+/// One line that is said this once.
+///
+/// # Errors
+/// When it did not arrive.
+pub(crate) fn once(text: impl Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    writeln!(out, "{text}").and_then(|()| out.flush())
+}
+
+/// What is said beside the answer.
+pub(crate) fn note(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "nno: {text}");
 }
 
 /// Why it ended, and the code for it.
@@ -19,6 +41,6 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
 
 /// The same with a code of its own.
 pub(crate) fn failed_with(error: &anyhow::Error, code: u8) -> ExitCode {
-    let _ = writeln!(io::stderr().lock(), "nno: {error:#}");
+    note(format_args!("{error:#}"));
     ExitCode::from(code)
 }

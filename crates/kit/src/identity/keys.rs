@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdentitySettings {
-    /// Folder with this process's `private/<name>.pem` and everyone's `public/<name>.pem`; `nno keys` makes it.
+    /// Folder with this process's `private/<name>.pem` and everyone's `public/<name>.pem`; `nno process-keys` makes it.
     #[schema(value_type = String)]
     pub keys_dir: PathBuf,
 }
@@ -97,7 +97,7 @@ impl KeyPair {
 pub(super) fn public_keys(dir: &Path) -> Result<Vec<(String, DecodingKey)>> {
     let folder = dir.join("public");
     let entries = fs::read_dir(&folder)
-        .with_context(|| format!("cannot read {} (make keys with `nno keys`)", folder.display()))?;
+        .with_context(|| format!("cannot read {} (make keys with `nno process-keys`)", folder.display()))?;
     let mut keys = Vec::new();
     for entry in entries {
         let path = entry?.path();
@@ -133,6 +133,7 @@ fn public_path(dir: &Path, name: &str) -> PathBuf {
 }
 
 fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path)
-        .with_context(|| format!("cannot read the key {} (make keys with `nno keys`)", path.display()))
+    fs::read_to_string(path).with_context(|| {
+        format!("cannot read the key {} (make keys with `nno process-keys`)", path.display())
+    })
 }

@@ -4,10 +4,8 @@ use anyhow::{Result, anyhow};
 use kit::config::Secret;
 use stack_definition::Manifest;
 
-use super::{
-    client::{Api, Failure},
-    files, publish,
-};
+use super::{files, publish};
+use crate::api::{Address, Api, Failure};
 
 const CATALOGUE: [(&str, &str); 3] = [
     ("identity", include_str!("../../../../catalogue/identity/stack.yaml")),
@@ -20,7 +18,7 @@ const CATALOGUE: [(&str, &str); 3] = [
 /// # Errors
 /// What the server refuses, or that it cannot be asked.
 pub(crate) async fn publish(url: &str, key: Secret) -> Result<(usize, usize)> {
-    let api = Api::new(url, key, false)?;
+    let api = Api::new(Address::parse(url)?, key, false)?;
     let manifests = catalogue()?;
     let all: Vec<&Manifest> = manifests.iter().collect();
     let mut changed = 0;

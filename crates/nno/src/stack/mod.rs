@@ -3,7 +3,6 @@
 //! It ends with 0 when all is well, 1 when a manifest has faults, 2 when it cannot begin (usage, files), and 3 when the
 //! server refuses or cannot be reached.
 
-mod client;
 mod demo;
 mod files;
 mod publish;
@@ -11,17 +10,15 @@ mod report;
 
 use std::{collections::HashMap, path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use domain::Fault;
-use kit::config::Secret;
 use stack_definition::Manifest;
 
-use self::{
-    client::Api,
-    files::Source,
-    report::{FileReport, Output},
+use self::{files::Source, report::FileReport};
+use crate::{
+    api::Server,
+    say::{self, Output},
 };
-use crate::say;
 
 pub(crate) use self::demo::publish as publish_demo;
 
@@ -60,14 +57,8 @@ struct Files {
 struct Publish {
     #[command(flatten)]
     files: Files,
-    /// Where the API is
-    #[arg(long, env = "NNO_URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// A file with the key; without one, NNO_KEY has it
-    #[arg(long)]
-    key_file: Option<PathBuf>,
-    #[arg(long, hide = true, env = "NNO_KEY", hide_env_values = true, value_parser = crate::up::unseen)]
-    key: Option<Secret>,
+    #[command(flatten)]
+    server: Server,
     /// Have the server check everything and keep nothing
     #[arg(long)]
     dry_run: bool,
@@ -84,12 +75,12 @@ pub(crate) async fn run(args: Args) -> ExitCode {
 fn validate(files: &Files) -> Result<ExitCode> {
     let checked = check(&files.files)?;
     let reports: Vec<FileReport> = checked.iter().map(Checked::report).collect();
-    files.output.tell(&reports);
+    report::tell(files.output, &reports);
     Ok(code(&reports))
 }
 
 async fn send(args: &Publish) -> Result<ExitCode> {
-    let api = Api::new(&args.url, key(args)?, args.dry_run)?;
+    let api = args.server.connect()?.api(args.dry_run)?;
     let checked = check(&args.files.files)?;
     // Before anything is sent, all of it is right.
     let mut reports: Vec<FileReport> = checked.iter().map(Checked::report).collect();
@@ -101,20 +92,8 @@ async fn send(args: &Publish) -> Result<ExitCode> {
             }
         }
     }
-    args.files.output.tell(&reports);
+    report::tell(args.files.output, &reports);
     Ok(code(&reports))
-}
-
-fn key(args: &Publish) -> Result<Secret> {
-    if let Some(path) = &args.key_file {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        return Ok(Secret::new(text.trim()));
-    }
-    match &args.key {
-        Some(key) => Ok(key.clone()),
-        None => bail!("no key: set NNO_KEY, or name a file that has it with --key-file"),
-    }
 }
 
 /// A file, and the manifest that it holds.

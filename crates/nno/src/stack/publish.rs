@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use stack_definition::{Manifest, StackDefinition};
 
-use super::client::{Api, Failure};
+use crate::api::{Api, Failure};
 
 /// What became of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -155,12 +155,13 @@ fn compare(manifest: &Manifest, found: &Value, notes: &mut Vec<String>) -> Resul
             different.join(" and ")
         ),
         faults: Vec::new(),
+        request_id: None,
     })
 }
 
 /// What the server calls the parts of a manifest, by the names that its author gave them.
 fn in_file(failure: Failure) -> Failure {
-    let Failure::Refused { status, code, message, mut faults } = failure else { return failure };
+    let Failure::Refused { status, code, message, mut faults, request_id } = failure else { return failure };
     for fault in &mut faults {
         fault.path = match fault.path.strip_prefix("/stackDefinition") {
             Some(rest) => format!("/definition{rest}"),
@@ -168,7 +169,7 @@ fn in_file(failure: Failure) -> Failure {
             None => format!("/{}", fault.path),
         };
     }
-    Failure::Refused { status, code, message, faults }
+    Failure::Refused { status, code, message, faults, request_id }
 }
 
 #[cfg(test)]

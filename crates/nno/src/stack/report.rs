@@ -5,20 +5,11 @@ use serde::Serialize;
 use serde_json::json;
 use stack_definition::Manifest;
 
-use super::{
-    client::Failure,
-    publish::{Done, Step},
+use super::publish::{Done, Step};
+use crate::{
+    api::Failure,
+    say::{self, Output},
 };
-use crate::say;
-
-/// How the outcome is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Output {
-    /// A line for each file and each fault: file, JSON pointer, message.
-    Text,
-    /// One JSON object.
-    Json,
-}
 
 /// What became of a file.
 #[derive(Debug, Serialize)]
@@ -56,6 +47,8 @@ struct ServerError {
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
 }
 
 impl FileReport {
@@ -83,14 +76,15 @@ impl FileReport {
                 self.outcome = if done.is_change() { Outcome::Published } else { Outcome::Unchanged };
                 self.done = Some(Done { dry_run, ..done });
             }
-            Err(Failure::Refused { status, code, message, faults }) => {
+            Err(Failure::Refused { status, code, message, faults, request_id }) => {
                 self.outcome = Outcome::Refused;
                 self.faults = faults;
-                self.error = Some(ServerError { status: Some(status), code: Some(code), message });
+                self.error =
+                    Some(ServerError { status: Some(status), code: Some(code), message, request_id });
             }
             Err(Failure::Unreachable(message)) => {
                 self.outcome = Outcome::Unreachable;
-                self.error = Some(ServerError { status: None, code: None, message });
+                self.error = Some(ServerError { status: None, code: None, message, request_id: None });
             }
         }
     }
@@ -119,10 +113,11 @@ impl FileReport {
         if let Some(done) = done {
             lines.push(format!("{file}: {}: {}", name(), told(done)));
             lines.extend(done.notes.iter().map(|note| format!("{file}: {note}")));
-        } else if let Some(ServerError { status, code, message }) = error {
+        } else if let Some(ServerError { status, code, message, request_id }) = error {
             let status = status.map(|status| format!("{status} ")).unwrap_or_default();
             let code = code.as_ref().map(|code| format!("{code}: ")).unwrap_or_default();
-            lines.push(format!("{file}: {}: {status}{code}{message}", name()));
+            let request = request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default();
+            lines.push(format!("{file}: {}: {status}{code}{message}{request}", name()));
         } else if self.outcome == Outcome::Valid {
             lines.push(format!("{file}: {}: valid", name()));
         }
@@ -144,12 +139,10 @@ fn told(done: &Done) -> String {
     template + &version
 }
 
-impl Output {
-    /// Tells it on stdout.
-    pub(crate) fn tell(self, reports: &[FileReport]) {
-        match self {
-            Self::Text => reports.iter().flat_map(FileReport::lines).for_each(say::line),
-            Self::Json => say::line(json!({ "files": reports })),
-        }
+/// Tells it on stdout: in text a line for each file and each fault (file, JSON pointer, message).
+pub(crate) fn tell(output: Output, reports: &[FileReport]) {
+    match output {
+        Output::Text => reports.iter().flat_map(FileReport::lines).for_each(say::line),
+        Output::Json => say::line(json!({ "files": reports })),
     }
 }

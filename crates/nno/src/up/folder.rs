@@ -22,7 +22,7 @@ use nix::unistd::geteuid;
 use secrecy::SecretString;
 
 use super::secret::{self, Kept};
-use crate::keys;
+use crate::process_keys;
 
 const MARKER: &str = "nno-data";
 const MARKER_TEXT: &str = "This folder is kept by `nno up`. Layout 1.\n";
@@ -90,7 +90,7 @@ impl DataFolder {
         let dir = self.path.join("keys");
         if dir.is_dir() {
             // Those of services that are new.
-            keys::ensure(&dir)?;
+            process_keys::ensure(&dir)?;
             return Ok(dir);
         }
         // Under another name until it is whole.
@@ -99,7 +99,7 @@ impl DataFolder {
             .permissions(Permissions::from_mode(0o700))
             .tempdir_in(&self.path)
             .with_context(|| format!("cannot make a folder in {}", self.path.display()))?;
-        keys::ensure(making.path())?;
+        process_keys::ensure(making.path())?;
         fs::rename(making.keep(), &dir).with_context(|| format!("cannot make {}", dir.display()))?;
         Ok(dir)
     }

@@ -1,31 +1,29 @@
 //! `nno up`: the whole system on one machine, in one process beside its PostgreSQL.
 
 mod folder;
+mod operator;
 mod place;
 mod port;
 mod postgres;
 mod running;
 mod secret;
 mod services;
+mod settings;
 mod signal;
+mod system;
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
     thread::available_parallelism,
-    time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::builder::FalseyValueParser;
-use embedded_postgres::Cluster;
-use gateway::{Gateway, Upstreams};
-use iam::Iam;
 use kit::{
-    config::{self, PeerSettings, Secret},
-    service::{Service, healthcheck},
+    config::Secret,
     shutdown::Shutdown,
     telemetry::{Telemetry, TelemetrySettings},
 };
@@ -33,24 +31,20 @@ use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
     signal::Signal,
 };
-use secrecy::ExposeSecret;
-use serde_json::json;
-use tokio::time::{Instant, sleep};
 
 use self::{
     folder::DataFolder,
     port::Reserved,
     running::Running,
-    services::{Plan, Site},
+    services::Site,
+    settings::SettingsFile,
+    signal::HangUps,
+    system::{Places, System},
 };
-use crate::{say, stack};
+use crate::say;
 
 /// More would only cost: each worker of each service holds connections to PostgreSQL.
 const MOST_WORKERS: usize = 8;
-/// How long all of it may take to become ready once it runs.
-const READY: Duration = Duration::from_secs(60);
-const READY_POLL: Duration = Duration::from_millis(50);
-const SHORTEST_KEY: usize = 16;
 /// Files that may be open at a time, if the system lets us: more than all connections that the gateway takes.
 const OPEN_FILES: u64 = 65_536;
 
@@ -77,13 +71,16 @@ pub(crate) struct Args {
     /// Where traces and metrics go: OTLP over gRPC, such as http://127.0.0.1:4317 [default: nowhere]
     #[arg(long, env = "NNO_OTLP_ENDPOINT", default_value = "", hide_default_value = true)]
     otlp_endpoint: String,
+    /// A TOML file with settings: a table for each process, such as [gateway.service.limits] [default: none]
+    #[arg(long, env = "NNO_CONFIG_FILE")]
+    config: Option<PathBuf>,
     /// Publish the templates to start with, unless they are there
     #[arg(long, env = "NNO_DEMO", value_parser = FalseyValueParser::new())]
     demo: bool,
 }
 
 /// Whatever it is: what is refused while the arguments are read is also repeated.
-pub(crate) fn unseen(text: &str) -> Result<Secret, Infallible> {
+fn unseen(text: &str) -> Result<Secret, Infallible> {
     Ok(Secret::new(text))
 }
 
@@ -91,12 +88,12 @@ pub(crate) fn unseen(text: &str) -> Result<Secret, Infallible> {
 pub(crate) async fn run(args: Args) -> ExitCode {
     let stop = Shutdown::new();
     // Before there is anything that must not be left behind.
-    let second_signal = match signal::listen(&stop) {
-        Ok(second_signal) => second_signal,
+    let (second_signal, hang_ups) = match signal::listen(&stop) {
+        Ok(heeded) => heeded,
         Err(error) => return say::failed(&error.into()),
     };
     tokio::select! {
-        outcome = Box::pin(up(args, stop)) => match outcome {
+        outcome = Box::pin(up(args, stop, hang_ups)) => match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => say::failed(&error),
         },
@@ -111,7 +108,9 @@ fn cut_short(signal: Signal) -> ExitCode {
     ExitCode::from(u8::try_from(128 + signal as i32).unwrap_or(u8::MAX))
 }
 
-async fn up(args: Args, stop: Shutdown) -> Result<()> {
+async fn up(args: Args, stop: Shutdown, hang_ups: HangUps) -> Result<()> {
+    let file = SettingsFile(args.config.clone());
+    let told = file.read()?;
     let folder = DataFolder::open(&place::choose(args.data_dir.clone())?)?;
     let front = SocketAddr::new(args.bind, args.port);
     // Now, and not when all the rest is up.
@@ -123,7 +122,19 @@ async fn up(args: Args, stop: Shutdown) -> Result<()> {
     if let Err(error) = raise_open_files() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let outcome = beside_postgres(&args, &folder, &front, &stop).await;
+    let workers = available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
+    let site = Site { keys: folder.keys()?, provider: folder.provider(), workers, telemetry: settings, told };
+    let system = System {
+        folder: &folder,
+        site: &site,
+        front: front.address,
+        operator_key: args.operator_key,
+        file,
+        demo: args.demo,
+        stop: &stop,
+        hang_ups,
+    };
+    let outcome = beside_postgres(&system, args.postgres_bin).await;
     telemetry.flush();
     outcome
 }
@@ -135,138 +146,19 @@ fn raise_open_files() -> nix::Result<()> {
     if soft < wanted { setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) } else { Ok(()) }
 }
 
-async fn beside_postgres(args: &Args, folder: &DataFolder, front: &Reserved, stop: &Shutdown) -> Result<()> {
-    let workers = available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
-    let site = Site { keys: folder.keys()?, provider: folder.provider(), workers };
-    let plans = services::plan(&site)?;
+async fn beside_postgres(system: &System<'_>, postgres_bin: Option<PathBuf>) -> Result<()> {
+    let folder = system.folder;
+    let plans = services::plan(system.site)?;
     say::line(format_args!("data folder: {}", folder.path().display()));
-    let operator_key = operator_key(args, folder)?;
-    let mut cluster = postgres::start(folder, args.postgres_bin.clone(), &plans).await?;
+    if system.operator_key.is_none() && folder.operator_key_path().exists() {
+        say::line(format_args!("operator key: in {}", folder.operator_key_path().display()));
+    }
+    // What is wrong with it is told before anything is started in vain.
+    system.gateway(&system.site.told, &Places::unknown())?;
+    let mut cluster = postgres::start(folder, postgres_bin, &plans).await?;
     let mut running = Running::default();
-    let system = System { folder, site: &site, front: front.address, operator_key, demo: args.demo, stop };
     let outcome = system.serve(plans, &mut cluster, &mut running).await;
     running.stop().await;
     // What kept the system from running is what people want to know first.
     outcome.and(cluster.stop().await.context("cannot stop PostgreSQL"))
-}
-
-/// The operator's key, told where it was not known before.
-fn operator_key(args: &Args, folder: &DataFolder) -> Result<Secret> {
-    if let Some(given) = &args.operator_key {
-        let key = given.expose();
-        ensure!(
-            key.len() >= SHORTEST_KEY && key.bytes().all(|c| c.is_ascii_graphic()),
-            "the operator's key (NNO_OPERATOR_KEY) must be {SHORTEST_KEY} or more printable ASCII characters without \
-             spaces"
-        );
-        return Ok(given.clone());
-    }
-    let kept = folder.operator_key()?;
-    let key = kept.value.expose_secret();
-    let path = folder.operator_key_path();
-    if kept.new {
-        say::line(format_args!("operator key: {key} (made now, and kept in {})", path.display()));
-    } else {
-        say::line(format_args!("operator key: in {}", path.display()));
-    }
-    Ok(Secret::new(key))
-}
-
-/// All that the services and the gateway are started with.
-struct System<'a> {
-    folder: &'a DataFolder,
-    site: &'a Site,
-    front: SocketAddr,
-    operator_key: Secret,
-    demo: bool,
-    stop: &'a Shutdown,
-}
-
-impl System<'_> {
-    /// Starts everything, says when it is ready, and watches it until `stop` begins.
-    async fn serve(&self, plans: Vec<Plan>, cluster: &mut Cluster, running: &mut Running) -> Result<()> {
-        let (mut addresses, mut iam) = (Vec::new(), None);
-        for plan in plans {
-            if self.stop.has_begun() {
-                return Ok(());
-            }
-            let (name, urls) = (plan.name, postgres::database(cluster, self.folder, plan.name).await?);
-            let application = plan.start(urls, running.announce(name)).await?;
-            addresses.push((name, application.http));
-            iam = iam.or((name == Iam::NAME).then_some(application.grpc));
-            running.run(name, application.run());
-        }
-        let gateway = Gateway::build(self.gateway(&addresses, iam)?, running.announce(gateway::NAME))?;
-        addresses.push((gateway::NAME, gateway.http));
-        running.run(gateway::NAME, gateway.run());
-        tokio::select! {
-            outcome = postgres::keep_up(cluster, self.stop) => outcome,
-            error = running.ended() => Err(error),
-            error = self.tell_when_ready(&addresses) => Err(error),
-        }
-    }
-
-    /// What the gateway is told; `iam` is where iam serves gRPC.
-    fn gateway(
-        &self,
-        addresses: &[(&str, SocketAddr)],
-        iam: Option<SocketAddr>,
-    ) -> Result<gateway::Settings> {
-        let url = |name: &str| {
-            addresses.iter().find(|(of, _)| *of == name).map(|(_, http)| format!("http://{http}"))
-        };
-        let upstream =
-            |name| url(name).map(|url| PeerSettings { url }).with_context(|| format!("{name} does not run"));
-        let mut settings: gateway::Settings = config::with_overrides(
-            gateway::DEFAULTS,
-            json!({
-                "http": { "bind": self.front, "workers": self.site.workers },
-                "identity": { "keys_dir": self.site.keys },
-            }),
-        )?;
-        settings.service.operator_key = self.operator_key.clone();
-        settings.service.upstreams = Upstreams {
-            registry: upstream("registry")?,
-            stack_registry: upstream("stack-registry")?,
-            onboarding: upstream("onboarding")?,
-            provisioning: upstream("provisioning")?,
-            iam: upstream("iam")?,
-        };
-        let iam = iam.context("iam does not run")?;
-        settings.service.iam = PeerSettings { url: format!("http://{iam}") };
-        Ok(settings)
-    }
-
-    /// Ends only if something does not become ready in time.
-    async fn tell_when_ready(&self, addresses: &[(&str, SocketAddr)]) -> anyhow::Error {
-        let deadline = Instant::now() + READY;
-        for (name, http) in addresses {
-            while let Err(error) = healthcheck(*http, None).await {
-                if Instant::now() >= deadline {
-                    return error.context(format!("{name} did not become ready in {} s", READY.as_secs()));
-                }
-                sleep(READY_POLL).await;
-            }
-        }
-        if self.demo {
-            self.publish_demo().await;
-        }
-        say::line(format_args!("nno is ready: http://{}", self.front));
-        std::future::pending().await
-    }
-
-    /// Publishes the templates to start with, as a client would. The system is ready without them.
-    async fn publish_demo(&self) {
-        let mut front = self.front;
-        if front.ip().is_unspecified() {
-            front.set_ip(Ipv4Addr::LOCALHOST.into());
-        }
-        match stack::publish_demo(&format!("http://{front}"), self.operator_key.clone()).await {
-            Ok((changed, all)) => say::line(format_args!("demo templates: {changed} of {all} published now")),
-            Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "the demo templates are not published");
-                say::line(format_args!("demo templates: not published: {error:#}"));
-            }
-        }
-    }
 }

@@ -1,6 +1,9 @@
 //! The services of the system, and how they find each other.
 
-use std::path::PathBuf;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result};
 use futures_util::future::{BoxFuture, FutureExt};
@@ -10,6 +13,7 @@ use kit::{
     db::migrate,
     service::{Application, Service, Settings},
     shutdown::Shutdown,
+    telemetry::TelemetrySettings,
 };
 use onboarding::Onboarding;
 use provisioning::Provisioning;
@@ -18,7 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use stack_registry::StackRegistry;
 
-use super::port::Reserved;
+use super::{port::Reserved, settings::Told};
 
 /// What all services are told.
 #[derive(Debug)]
@@ -29,6 +33,20 @@ pub(crate) struct Site {
     pub(crate) provider: PathBuf,
     /// HTTP worker threads of each.
     pub(crate) workers: usize,
+    pub(crate) telemetry: TelemetrySettings,
+    /// What the settings file says.
+    pub(crate) told: Told,
+}
+
+impl Site {
+    /// What every process is told of it.
+    pub(crate) fn decided(&self, bind: SocketAddr) -> Value {
+        json!({
+            "http": { "bind": bind, "workers": self.workers },
+            "identity": { "keys_dir": self.keys },
+            "telemetry": self.telemetry,
+        })
+    }
 }
 
 /// A service that could be started.
@@ -85,14 +103,16 @@ fn peer(grpc: &Reserved) -> Value {
 
 impl Plan {
     fn of<S: Service>(site: &Site, grpc: Reserved, own: Value) -> Result<Self> {
-        let overrides = json!({
-            "http": { "bind": "127.0.0.1:0", "workers": site.workers },
+        let mut decided = site.decided((Ipv4Addr::LOCALHOST, 0).into());
+        let addresses = json!({
             "grpc": { "bind": grpc.address },
-            "identity": { "keys_dir": site.keys },
+            // They are known when PostgreSQL runs.
+            "database": { "url": "", "owner_url": "" },
             "service": own,
         });
-        let mut settings: Settings<S::Own> =
-            config::with_overrides(S::DEFAULTS, overrides).context(S::NAME)?;
+        config::put_over(&mut decided, addresses);
+        let over = site.told.over_defaults(S::NAME, decided)?;
+        let mut settings: Settings<S::Own> = config::with_overrides(S::DEFAULTS, over).context(S::NAME)?;
         let database = &settings.database;
         let connections = site.workers * database.pool_per_worker + database.pool_background;
         let start = move |urls: Urls, shutdown| {

@@ -1,33 +1,46 @@
-//! SIGTERM, Ctrl-C and a closed terminal: the first stops in order, the second at once.
+//! SIGTERM, Ctrl-C and a closed terminal stop in order, a second signal at once. SIGHUP alone has settings read anew.
 
-use std::{fs, io};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use kit::shutdown::Shutdown;
-use nix::sys::signal::Signal;
+use nix::{fcntl::OFlag, sys::signal::Signal};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{
+        Notify,
+        mpsc::{self, UnboundedSender},
+    },
+    time::sleep,
 };
+
+/// How long after the signal a terminal may be there that is being closed: a session whose leader ends is told first.
+const CLOSING: Duration = Duration::from_millis(200);
+
+/// Told each time that settings are to be read anew; several that nobody waited for are one.
+pub(crate) type HangUps = Arc<Notify>;
 
 /// Begins `stop` at the first signal; what is returned ends at the second, with its name.
 ///
 /// # Errors
 /// When signals cannot be listened to.
-pub(crate) fn listen(stop: &Shutdown) -> io::Result<impl Future<Output = Signal> + use<>> {
+pub(crate) fn listen(stop: &Shutdown) -> io::Result<(impl Future<Output = Signal> + use<>, HangUps)> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    let mut kinds =
-        vec![(SignalKind::terminate(), Signal::SIGTERM), (SignalKind::interrupt(), Signal::SIGINT)];
-    // `nohup` means that we are to outlive the terminal.
-    if !is_ignored(Signal::SIGHUP) {
-        kinds.push((SignalKind::hangup(), Signal::SIGHUP));
-    }
-    for (kind, name) in kinds {
+    for (kind, name) in
+        [(SignalKind::terminate(), Signal::SIGTERM), (SignalKind::interrupt(), Signal::SIGINT)]
+    {
         let (mut stream, sender) = (signal(kind)?, sender.clone());
         tokio::spawn(async move { while stream.recv().await.is_some() && sender.send(name).is_ok() {} });
     }
+    let hang_ups = hang_ups(sender)?;
     let stop = stop.clone();
-    Ok(async move {
+    let second = async move {
         if let Some(first) = receiver.recv().await {
             tracing::info!(signal = first.as_str(), "stopping; a second signal stops at once");
             stop.begin();
@@ -36,8 +49,40 @@ pub(crate) fn listen(stop: &Shutdown) -> io::Result<impl Future<Output = Signal>
             Some(second) => second,
             None => std::future::pending().await,
         }
+    };
+    Ok((second.fuse(), hang_ups))
+}
+
+/// SIGHUP has two meanings: people send it to have settings read anew, and the system when the terminal is closed.
+fn hang_ups(stop: UnboundedSender<Signal>) -> io::Result<HangUps> {
+    let told = HangUps::default();
+    // `nohup` means that we are to outlive the terminal.
+    let bound = has_terminal() && !is_ignored(Signal::SIGHUP);
+    let (mut stream, tell) = (signal(SignalKind::hangup())?, Arc::clone(&told));
+    tokio::spawn(async move {
+        while stream.recv().await.is_some() {
+            if bound && is_closed().await {
+                // Once: the shell and the system may both tell it, and that is no haste.
+                let _ = stop.send(Signal::SIGHUP);
+                return;
+            }
+            tell.notify_one();
+        }
+    });
+    Ok(told)
+}
+
+async fn is_closed() -> bool {
+    if has_terminal() {
+        sleep(CLOSING).await;
     }
-    .fuse())
+    !has_terminal()
+}
+
+/// Whether there is a terminal that the process belongs to. It opens as long as it is not closed.
+fn has_terminal() -> bool {
+    let without_waiting = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    File::options().read(true).custom_flags(without_waiting).open("/dev/tty").is_ok()
 }
 
 /// Whether whoever started us had the signal ignored.

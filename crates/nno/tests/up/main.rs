@@ -2,13 +2,25 @@
 //! user) and as an ordinary user alike.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
-mod keys;
+mod encrypted;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
+mod person;
+#[cfg(test)]
+mod process_keys;
+#[cfg(test)]
+mod prompt;
+#[cfg(test)]
 mod refusal;
+#[cfg(test)]
+mod reload;
 #[cfg(test)]
 mod stack;
 #[cfg(test)]

@@ -10,7 +10,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::system::{Place, Up};
+use crate::{
+    page::{blocks, documentation},
+    system::{Place, Up},
+};
 
 /// `nno stack` in a folder, with nothing set from outside.
 fn nno(folder: &Path, args: &[&str], set: &[(&str, &str)]) -> Output {
@@ -61,10 +64,9 @@ fn the_catalogue_is_valid() {
 
 #[test]
 fn the_manifest_of_the_documentation_is_valid() {
-    let page = fs::read_to_string(repository().join("docs/stacks.md")).unwrap();
-    let (_, block) = page.split_once("```yaml manifest\n").unwrap();
-    let (manifest, _) = block.split_once("```").unwrap();
-    let dir = folder_with(&[("stack.yaml", manifest)]);
+    let page = documentation("docs/stacks.md");
+    let manifest = blocks(&page).into_iter().find(|block| block.info == "yaml manifest").unwrap();
+    let dir = folder_with(&[("stack.yaml", &manifest.text)]);
     let (code, out) = said(&nno(dir.path(), &["validate", "stack.yaml"], &[]));
     assert_eq!((code, out.as_str()), (0, "stack.yaml: notes 1.0.0: valid\n"));
 }
@@ -112,7 +114,7 @@ fn what_cannot_begin_ends_with_two() {
         (&["validate", "empty"], &[], "empty has no stack.json"),
         (&["publish", "."], &[], "NNO_KEY"),
         (&["publish", ".", "--key-file", "gone"], &[], "cannot read gone"),
-        (&["publish", ".", "--url", "https://nno.example"], &keyed, "TLS"),
+        (&["publish", ".", "--url", "ftp://nno.example"], &keyed, "must look like http://"),
         (&["publish", ".", "--url", "nno"], &keyed, "not a URL"),
     ] {
         let output = nno(dir.path(), args, set);
@@ -249,7 +251,11 @@ async fn the_templates_to_start_with_are_published_once() {
     assert!(up.said.contains(&"demo templates: 0 of 3 published now".to_owned()), "{:?}", up.said);
     assert_eq!(everything(&up).await, before);
     an_author_s_day(&up).await;
-    let schema = reqwest::get(format!("{}/api/v1/stack-definition.schema.json", up.url)).await.unwrap();
+    let schema = testkit::client()
+        .get(format!("{}/api/v1/stack-definition.schema.json", up.url))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(schema.json::<Value>().await.unwrap()["title"], "Stack definition");
     let (status, _) = up.ask(Method::DELETE, "/api/v1/stacks/shop/1.1.0", None).await.unwrap();
     assert_eq!(status, 200);

@@ -1,4 +1,4 @@
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{net::TcpListener, process::Command};
 
 use nix::{
     sys::resource::{Resource, getrlimit},
@@ -7,11 +7,10 @@ use nix::{
 use reqwest::Method;
 use serde_json::json;
 
-use crate::system::{Place, Up};
-
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
+use crate::{
+    person::mode,
+    system::{Place, Up},
+};
 
 /// What a fresh system must be like, whoever runs it.
 async fn look_at_fresh(place: &Place, up: &Up) {
@@ -31,7 +30,7 @@ async fn look_at_fresh(place: &Place, up: &Up) {
         "stack-registry": "ok",
     });
     assert_eq!(ready, json!({ "status": "ready", "checks": checks }));
-    let stranger = reqwest::get(format!("{}/api/v1/platforms", up.url)).await.unwrap();
+    let stranger = testkit::client().get(format!("{}/api/v1/platforms", up.url)).send().await.unwrap();
     assert_eq!(stranger.status(), 401);
     let id = up.make_platform("acme").await;
     assert_eq!(up.get(&format!("/api/v1/platforms/{id}")).await["slug"], "acme");
@@ -92,7 +91,7 @@ async fn a_key_that_was_given_is_not_written_down() {
     let mut command = place.command();
     command.env("NNO_OPERATOR_KEY", key).env("NNO_LOG", "debug");
     let up = place.up_with(command).await;
-    let request = reqwest::Client::new().get(format!("{}/api/v1/platforms", up.url)).bearer_auth(key);
+    let request = testkit::client().get(format!("{}/api/v1/platforms", up.url)).bearer_auth(key);
     assert_eq!(request.send().await.unwrap().status(), 200);
     assert!(!place.data().join("operator-key").exists());
     assert!(!up.said.join("\n").contains(key) && !up.log().contains(key));

@@ -28,8 +28,10 @@ async fn begin_write(up: &Up) -> TcpStream {
 
 async fn is_stopping(up: &Up) {
     eventually("it says so", async || up.log().contains("stopping; a second signal stops at once")).await;
-    eventually("nothing new is let in", async || reqwest::get(format!("{}/ready", up.url)).await.is_err())
-        .await;
+    eventually("nothing new is let in", async || {
+        testkit::client().get(format!("{}/ready", up.url)).send().await.is_err()
+    })
+    .await;
 }
 
 #[tokio::test]

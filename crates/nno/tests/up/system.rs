@@ -18,7 +18,7 @@ use nix::{
     },
     unistd::Pid,
 };
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -96,13 +96,17 @@ impl Place {
     }
 
     /// Starts it, without waiting for anything.
-    pub(crate) fn spawn(&self, mut command: Command) -> Up {
+    pub(crate) fn spawn(&self, command: Command) -> Up {
+        self.spawn_with(command, Stdio::null())
+    }
+
+    pub(crate) fn spawn_with(&self, mut command: Command, stdin: Stdio) -> Up {
         let log = self.path().join("log");
         let stderr = File::options().create(true).append(true).open(&log).unwrap();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(stderr);
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap()).lines();
-        Up { child, out, said: Vec::new(), url: String::new(), log, data: self.data() }
+        Up { child, out, said: Vec::new(), url: String::new(), key: None, log, data: self.data() }
     }
 
     /// Starts it and waits until it says that it is ready.
@@ -164,12 +168,14 @@ pub(crate) struct Up {
     pub(crate) said: Vec<String>,
     /// Where the gateway is.
     pub(crate) url: String,
+    /// Whose key asks, unless it is the operator's.
+    pub(crate) key: Option<String>,
     log: PathBuf,
     data: PathBuf,
 }
 
 impl Up {
-    async fn wait_until_ready(&mut self) {
+    pub(crate) async fn wait_until_ready(&mut self) {
         let ready = async {
             while let Some(line) = self.out.next_line().await.unwrap() {
                 let url = line.strip_prefix("nno is ready: ").map(str::to_owned);
@@ -226,15 +232,26 @@ impl Up {
         fs::read_to_string(self.data.join("operator-key")).unwrap().trim().to_owned()
     }
 
-    /// The status and body that the operator is answered; an error if nothing answers.
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let key = self.key.clone().unwrap_or_else(|| self.operator_key());
+        let request = testkit::client().request(method, format!("{}{path}", self.url));
+        request.bearer_auth(key).timeout(Duration::from_secs(10))
+    }
+
+    /// A header of an answer.
+    pub(crate) async fn header(&self, path: &str, name: &str) -> String {
+        let answer = self.request(Method::GET, path).send().await.unwrap();
+        answer.headers()[name].to_str().unwrap().to_owned()
+    }
+
+    /// The status and body that is answered; an error if nothing answers.
     pub(crate) async fn ask(
         &self,
         method: Method,
         path: &str,
         body: Option<Value>,
     ) -> Result<(u16, Value), String> {
-        let request = reqwest::Client::new().request(method, format!("{}{path}", self.url));
-        let request = request.bearer_auth(self.operator_key()).timeout(Duration::from_secs(10));
+        let request = self.request(method, path);
         let request = body.iter().fold(request, |request, body| request.json(body));
         let answer = request.send().await.map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();

@@ -1,4 +1,4 @@
-//! `nno keys`: the keys of all processes, for deployments that run them one by one.
+//! `nno process-keys`: the keys of all processes, for deployments that run them one by one.
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +7,8 @@ use kit::{identity::KeyPair, service::Service};
 
 use crate::say;
 
-/// Every process that signs what it sends.
-const PROCESSES: [&str; 6] = [
+/// Every process of the system. Each signs what it sends.
+pub(crate) const PROCESSES: [&str; 6] = [
     gateway::NAME,
     registry::Registry::NAME,
     stack_registry::StackRegistry::NAME,

@@ -1,7 +1,8 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 fn make(dir: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_nno")).args(["keys", "--dir"]).arg(dir).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_nno")).args(["process-keys", "--dir"]).arg(dir).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -37,7 +38,8 @@ fn a_folder_that_cannot_be_made_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_nno")).args(["keys", "--dir"]).arg(&file).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_nno")).args(["process-keys", "--dir"]).arg(&file).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.starts_with("nno: ") && told.contains(file.to_str().unwrap()), "{told}");
