@@ -156,10 +156,10 @@ async fn a_closed_terminal_ends_it_in_order_and_a_hang_up_on_an_open_one_does_no
     hang_up(&up, READ).await;
     assert_eq!(up.get("/ready").await["status"], "ready");
     drop(terminal);
+    eventually("it is stopping", async || up.log().contains("\"signal\":\"SIGHUP\"")).await;
     // As the shell does beside the system.
     up.send(Signal::SIGHUP);
     assert_eq!(up.ended().await.code(), Some(0), "{}", up.log());
-    assert!(up.log().contains("\"signal\":\"SIGHUP\""), "{}", up.log());
     assert_eq!(place.processes(), [""; 0]);
     place.up().await.stop().await;
 }
