@@ -88,7 +88,12 @@ def world(number):
     call("POST", "/api/v1/stacks", {"name": slug, "displayName": slug, "description": "Made to be tried"})
     version = {"version": "1.0.0", "nnoSdkVersion": "1.0.0", "stackDefinition": DEFINITION}
     call("POST", f"/api/v1/stacks/{slug}/versions", version)
+    granted = {"role": "viewer", "platformId": platform}
+    binding = call("POST", "/api/v1/iam/bindings", {"subject": f"person-{number}", **granted})["id"]
+    key = call("POST", "/api/v1/iam/keys", {"name": slug, **granted})["id"]
     return {
+        "bindingId": binding,
+        "keyId": key,
         "platformId": platform,
         "entityId": tenant,
         "tenantId": tenant,
@@ -139,6 +144,9 @@ def before_call(context, case, kwargs):
     # One in eight keeps what was made up for it, ids that name nothing among them.
     if number % 8 == 0:
         return
+    # Of an action, whether it is about a platform or an entity follows: the schema cannot say so.
+    if case.path.endswith("/can") and isinstance(case.body, dict) and number % 3:
+        case.body["checks"] = [{"action": "getPlatform", "platformId": chosen["platformId"]}]
     for place in (case.path_parameters, case.query, case.body):
         if isinstance(place, dict):
             # A new template has a name of its own.
