@@ -4,6 +4,7 @@
 //! are those of the machine. See `bench/README.md`.
 
 mod onboarding;
+mod policies;
 mod process;
 mod report;
 mod requests;
@@ -18,7 +19,7 @@ use clap::Parser;
 use report::Report;
 use requests::Requests;
 use site::Site;
-use tools::Load;
+use tools::{Asked, Load};
 
 /// What is measured at the service itself, against the statements that it sends.
 const OPERATIONS: [(&str, &str); 4] = [
@@ -27,6 +28,16 @@ const OPERATIONS: [(&str, &str); 4] = [
     ("manifest", "manifest: pgbench, registry"),
     ("create", "create: pgbench, registry"),
 ];
+
+/// What row-level security costs, in the database alone: without it, and with it for someone who sees all.
+const POLICIES: [(&str, &str); 4] = [
+    ("get", "get: no policies, policies"),
+    ("page", "page: no policies, policies"),
+    ("manifest", "manifest: no policies, policies"),
+    ("create", "create: no policies, policies"),
+];
+/// For someone who sees these many platforms, and no others.
+const FEW: u32 = 10;
 
 #[derive(Parser)]
 #[command(about = "Measure the registry and the gateway against pgbench and nginx; prints ratios")]
@@ -75,7 +86,8 @@ async fn measure(rows: u32, repeat: u32, load: Load) -> Result<Report> {
     for _ in 0..repeat {
         let mut get_alone = None;
         for (operation, pair) in OPERATIONS {
-            let alone = tools::pgbench(&site.dir, &site.database, operation, rows, load).await?;
+            let asked = Asked { operation, rows, seen: "*" };
+            let alone = tools::pgbench(&site.dir, &site.database, asked, load).await?;
             let service = tools::wrk(&site.registry, &site.token()?, requests.file(operation), load).await?;
             report.add(pair, alone, service);
             get_alone.get_or_insert(alone);
@@ -87,8 +99,53 @@ async fn measure(rows: u32, repeat: u32, load: Load) -> Result<Report> {
         if let Some(get) = get_alone {
             report.add("get by pgbench, manifest by gateway", get, manifest);
         }
+        second_wall(&site, &requests, rows, load, &mut report).await?;
+        front(&site, &requests, load, &mut report).await?;
     }
     report.memory = vec![("registry", site.registry.memory()?), ("gateway", site.gateway.memory()?)];
     site.stop().await?;
     Ok(report)
+}
+
+/// The same without row-level security and with it: in the database alone, and at the registry.
+async fn second_wall(
+    site: &Site,
+    requests: &Requests,
+    rows: u32,
+    load: Load,
+    report: &mut Report,
+) -> Result<()> {
+    let few = (0..FEW).map(|n| (requests::FIRST + n).to_string()).collect::<Vec<_>>().join(",");
+    let all = POLICIES.map(|(operation, pair)| (Asked { operation, rows, seen: "*" }, pair));
+    let of_few = [
+        (Asked { operation: "get", rows: FEW, seen: &few }, "get of ten: no policies, policies"),
+        (Asked { operation: "manifest", rows: FEW, seen: &few }, "manifest of ten: no policies, policies"),
+    ];
+    for (asked, pair) in all.into_iter().chain(of_few) {
+        site.policies(false).await?;
+        let without = tools::pgbench(&site.dir, &site.database, asked, load).await?;
+        site.policies(true).await?;
+        report.add(pair, without, tools::pgbench(&site.dir, &site.database, asked, load).await?);
+    }
+    let own = requests.file("own");
+    site.policies(false).await?;
+    let without = tools::wrk(&site.registry, &site.token_of_one()?, own.clone(), load).await?;
+    site.policies(true).await?;
+    let with = tools::wrk(&site.registry, &site.token_of_one()?, own, load).await?;
+    report.add("get of one by registry: no policies, policies", without, with);
+    Ok(())
+}
+
+/// What stands before the registry adds to a request, one at a time: nginx, which only passes on, and the gateway, which
+/// knows a key, counts what its caller does and signs for them.
+async fn front(site: &Site, requests: &Requests, load: Load, report: &mut Report) -> Result<()> {
+    let (one, get, key) = (Load { connections: 1, ..load }, requests.file("get"), site.key().await?);
+    let direct = tools::wrk(&site.registry, &site.token()?, get.clone(), one).await?;
+    let nginx = tools::wrk(&site.nginx, &site.token()?, get.clone(), one).await?;
+    let gateway = tools::wrk(&site.gateway, &key, get.clone(), one).await?;
+    report.added.push((nginx.p50.saturating_sub(direct.p50), gateway.p50.saturating_sub(direct.p50)));
+    let nginx = tools::wrk(&site.nginx, &site.token()?, get.clone(), load).await?;
+    let gateway = tools::wrk(&site.gateway, &key, get, load).await?;
+    report.add("get with a key: nginx, gateway", nginx, gateway);
+    Ok(())
 }

@@ -34,6 +34,8 @@ impl Series {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     series: Vec<Series>,
+    /// What nginx and the gateway each add to the time of a request, in microseconds.
+    pub(crate) added: Vec<(u64, u64)>,
     /// Resident memory at the end, in MiB.
     pub(crate) memory: Vec<(&'static str, u64)>,
 }
@@ -65,6 +67,14 @@ impl Report {
                 cells(us),
                 us.cpu.unwrap_or_default(),
                 series.ratio()
+            ));
+        }
+        let mut added = self.added.clone();
+        added.sort_by(|(nginx, gateway), (other_nginx, other)| (gateway * other_nginx).cmp(&(other * nginx)));
+        if let Some((nginx, gateway)) = added.get(added.len() / 2) {
+            let ratio = *gateway as f64 / *nginx as f64;
+            line(format_args!(
+                "\nadded to a get, one at a time: nginx {nginx} us, gateway {gateway} us, ratio {ratio:.2}"
             ));
         }
         for (process, mib) in &self.memory {

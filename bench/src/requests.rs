@@ -11,7 +11,7 @@ use domain::Cursor;
 use rand::Rng;
 
 /// The first of the ids that were loaded, and the time of its making in Unix seconds: see `sql/load.sql`.
-const FIRST: u32 = 1_000_000_000;
+pub(crate) const FIRST: u32 = 1_000_000_000;
 /// How many different requests there are of an operation.
 const VARIETY: usize = 20_000;
 
@@ -34,6 +34,7 @@ impl Requests {
             writeln!(page, "/api/v1/platforms?limit=50&cursor={}", place.encode("platforms"))?;
         }
         fs::write(this.path("get"), get)?;
+        fs::write(this.path("own"), format!("/api/v1/platforms/{FIRST}\n"))?;
         fs::write(this.path("page"), page)?;
         fs::write(this.path("manifest"), manifest)?;
         Ok(this)

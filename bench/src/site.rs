@@ -7,15 +7,19 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use domain::{Grant, Reach, Role};
 use embedded_postgres::{Cluster, ServiceDatabase, Settings};
-use kit::identity::{Caller, KeyPair, Signer};
+use kit::identity::{ActorType, Caller, KeyPair, Signer};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
+    policies::Policies,
     process::{Process, free_address},
+    requests::FIRST,
     tools::file,
 };
 
@@ -28,8 +32,10 @@ pub(crate) struct Site {
     pub(crate) registry: Process,
     pub(crate) gateway: Process,
     pub(crate) nginx: Process,
+    iam: Process,
     signer: Signer,
     cluster: Cluster,
+    policies: Policies,
     _folder: TempDir,
 }
 
@@ -39,7 +45,7 @@ impl Site {
         let folder = folder()?;
         let dir = folder.path().to_owned();
         let keys = dir.join("keys");
-        let signer = signer(&keys, &["gateway", "registry"])?;
+        let signer = signer(&keys, &["gateway", "registry", "iam"])?;
         let cluster = cluster(&dir).await?;
         let service = database(&cluster, "registry").await?;
         let database = cluster.url(&service.app, &service.app_password, &service.name);
@@ -50,16 +56,28 @@ impl Site {
             .env("NNO__GRPC__BIND", free_address()?.to_string());
         migrate(&mut registry, &cluster, &service).await?;
         load(&cluster.superuser_url(&service.name), rows).await?;
+        let policies = Policies::find(&cluster.superuser_url(&service.name)).await?;
         let registry = Process::start(registry.arg("serve"), address, &dir.join("registry.log")).await?;
+
+        let (iam_http, iam_grpc) = (free_address()?, free_address()?);
+        let mut iam = program("iam", &keys)?;
+        iam.env("NNO__HTTP__BIND", iam_http.to_string()).env("NNO__GRPC__BIND", iam_grpc.to_string());
+        migrate(&mut iam, &cluster, &self::database(&cluster, "iam").await?).await?;
+        let iam = Process::start(iam.arg("serve"), iam_http, &dir.join("iam.log")).await?;
 
         let at = free_address()?;
         let mut gateway = program("gateway", &keys)?;
         gateway
             .env("NNO__HTTP__BIND", at.to_string())
             .env("NNO__SERVICE__OPERATOR_KEY", OPERATOR_KEY)
-            // What it can do, not what it lets one address do.
-            .env("NNO__SERVICE__LIMITS__PER_ADDRESS_PER_SECOND", "0")
+            // What it can do, not what it lets one address or caller do. It still counts what each does.
+            .env("NNO__SERVICE__LIMITS__PER_ADDRESS_PER_SECOND", "1000000")
+            .env("NNO__SERVICE__LIMITS__PER_ADDRESS_BURST", "1000000")
+            .env("NNO__SERVICE__LIMITS__PER_CALLER_PER_SECOND", "1000000")
+            .env("NNO__SERVICE__LIMITS__PER_CALLER_BURST", "1000000")
             .env("NNO__SERVICE__LIMITS__PER_CALLER_IN_FLIGHT", "0")
+            .env("NNO__SERVICE__IAM__URL", format!("http://{iam_grpc}"))
+            .env("NNO__SERVICE__UPSTREAMS__IAM__URL", &iam.url)
             .env("NNO__SERVICE__UPSTREAMS__REGISTRY__URL", &registry.url);
         let gateway = Process::start(gateway.arg("serve"), at, &dir.join("gateway.log")).await?;
 
@@ -73,23 +91,52 @@ impl Site {
         let mut nginx = Command::new("nginx");
         nginx.arg("-p").arg(&dir).arg("-c").arg(&conf);
         let nginx = Process::start(&mut nginx, listen, &dir.join("nginx.log")).await?;
-        Ok(Self { dir, database, registry, gateway, nginx, signer, cluster, _folder: folder })
+        Ok(Self { dir, database, registry, gateway, nginx, iam, signer, cluster, policies, _folder: folder })
     }
 
     /// What the registry takes for a call of the gateway's in the operator's name, for less than a minute.
     pub(crate) fn token(&self) -> Result<String> {
-        self.signer
-            .sign("registry", &Caller::operator())
-            .map_err(|error| anyhow::anyhow!("{}", error.message()))
+        self.signer.sign("registry", &Caller::operator()).map_err(told)
+    }
+
+    /// The same in the name of someone who reads one platform, the first.
+    pub(crate) fn token_of_one(&self) -> Result<String> {
+        let platform = FIRST.to_string().parse().map_err(anyhow::Error::msg)?;
+        let grant = Grant::new(Role::Viewer, Reach::Platform(platform)).map_err(told)?;
+        let caller = Caller::known("key:bench", ActorType::Apikey, vec![grant]);
+        self.signer.sign("registry", &caller).map_err(told)
+    }
+
+    /// A key of someone who reads everything, as the gateway takes it.
+    pub(crate) async fn key(&self) -> Result<String> {
+        let tls = kit::tls::web_client(None)?;
+        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build()?;
+        let made = client
+            .post(format!("{}/api/v1/iam/keys", self.gateway.url))
+            .bearer_auth(OPERATOR_KEY)
+            .json(&json!({ "name": "bench", "role": "viewer" }));
+        let made: Value = made.send().await?.error_for_status()?.json().await?;
+        Ok(made.pointer("/key").and_then(Value::as_str).context("no key")?.to_owned())
+    }
+
+    /// Lets row-level security hold in the registry's database, or not.
+    pub(crate) async fn policies(&self, hold: bool) -> Result<()> {
+        self.policies.let_hold(hold).await
     }
 
     /// Stops everything, the called after the callers.
     pub(crate) async fn stop(self) -> Result<()> {
         self.nginx.stop().await?;
         self.gateway.stop().await?;
+        self.iam.stop().await?;
         self.registry.stop().await?;
         Ok(self.cluster.stop().await?)
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
+fn told(error: domain::Error) -> anyhow::Error {
+    anyhow::anyhow!("{}", error.message().to_owned())
 }
 
 /// A folder that PostgreSQL's user passes through, and nginx's workers.

@@ -32,17 +32,28 @@ async fn said(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// What the database is asked of an operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) operation: &'a str,
+    /// Of which platforms, counted from the first.
+    pub(crate) rows: u32,
+    /// The platforms that the policies let through, as `nno.platforms` has them.
+    pub(crate) seen: &'a str,
+}
+
 /// Has the database do what an operation needs of it, and nothing else. The folder is for what it logs.
 pub(crate) async fn pgbench(
     dir: &Path,
     database: &SecretString,
-    operation: &str,
-    rows: u32,
+    asked: Asked<'_>,
     load: Load,
 ) -> Result<Figure> {
+    let Asked { operation, rows, seen } = asked;
     let log = dir.join("pgbench");
     let text = said(
         Command::new("pgbench")
+            .env("PGOPTIONS", format!("-c nno.platforms={seen} -c nno.writing=on"))
             .args(["--no-vacuum", "--protocol=prepared", "--jobs=1", "--log", "--sampling-rate=0.1"])
             .arg(format!("--client={}", load.connections))
             .arg(format!("--time={}", load.seconds.as_secs()))

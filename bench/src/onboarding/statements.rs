@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result, ensure};
 
 use super::{callers, system::System};
-use crate::tools::{self, Load};
+use crate::tools::{self, Asked, Load};
 
 /// Rows that pgbench reads and writes.
 const ROWS: u32 = 10_000;
@@ -51,8 +51,10 @@ pub(super) async fn by_pgbench(system: &System) -> Result<(u64, u64)> {
     database.batch_execute(&load).await?;
     let load = Load { seconds: Duration::from_secs(5), connections: 1 };
     let url = system.cluster.superuser_url("nno_onboarding");
-    let read = tools::pgbench(&system.dir, &url, "saga", ROWS, load).await?;
-    let write = tools::pgbench(&system.dir, &url, "save", ROWS, load).await?;
+    let read =
+        tools::pgbench(&system.dir, &url, Asked { operation: "saga", rows: ROWS, seen: "*" }, load).await?;
+    let write =
+        tools::pgbench(&system.dir, &url, Asked { operation: "save", rows: ROWS, seen: "*" }, load).await?;
     database.batch_execute("DELETE FROM sagas WHERE kind = 'bench'").await?;
     Ok((read.p50, write.p50))
 }
