@@ -94,15 +94,19 @@ pub(crate) async fn page(
     let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
     let rows = d::dns_records
         .filter(d::platform_id.eq(scope.id()))
-        .filter(reach::by_resource(scope, d::resource_id))
         .filter(d::stack_id.eq(stack))
         .filter(d::created_at.le(after.at))
         .filter(before)
         .select(DnsRecord::as_select())
         .order((d::created_at.desc(), d::id.desc()))
-        .limit(limit.rows())
-        .load(&mut c)
-        .await?;
+        .limit(limit.rows());
+    let rows = match reach::roots(scope) {
+        Some(roots) => {
+            let id = reach::seen::<reach::Resource>();
+            reach::newest(roots, None, rows.filter(d::resource_id.eq(id)), id, limit).load(&mut c).await?
+        }
+        None => rows.load(&mut c).await?,
+    };
     // The envelope of this list has no total.
     Ok(Page::new(rows, limit, 0, &list(scope.id(), stack), DnsRecord::place))
 }

@@ -81,14 +81,18 @@ pub(crate) async fn page(
     let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
     let rows = d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
-        .filter(reach::by_dns_record(scope, d::dns_record_id))
         .filter(d::created_at.le(after.at))
         .filter(before)
         .select(CustomDomain::as_select())
         .order((d::created_at.desc(), d::id.desc()))
-        .limit(limit.rows())
-        .load(&mut c)
-        .await?;
+        .limit(limit.rows());
+    let rows = match reach::roots(scope) {
+        Some(roots) => {
+            let id = reach::seen::<reach::DnsRecord>();
+            reach::newest(roots, None, rows.filter(d::dns_record_id.eq(id)), id, limit).load(&mut c).await?
+        }
+        None => rows.load(&mut c).await?,
+    };
     // The envelope of this list has no total.
     Ok(Page::new(rows, limit, 0, &list(scope.id()), CustomDomain::place))
 }
