@@ -183,6 +183,8 @@ pub(crate) struct Newest<Q, L> {
 }
 
 /// The newest of `rows`, a page of what [`seen`] leads to, newest first; those that `only` leads to, if one is given.
+/// `rows` name their platform by no plain equality: with old statistics the planner would rather read the platform for
+/// each id.
 pub(crate) fn newest<Q, L>(
     roots: &[EntityId],
     only: Option<&EntityId>,

@@ -30,3 +30,28 @@ ALTER POLICY seen ON stack_features
 ALTER POLICY seen ON counters
     USING ((SELECT sees_all() OR is_writing()) OR split_part(key, ':', 2) = ANY ((SELECT seen_platforms())::text[])
         OR split_part(key, ':', 3) IN (SELECT unnest(branch(seen_entities()))));
+
+-- Whether one of the seen entities is the platform's, by the entities: those of the platform are many.
+CREATE OR REPLACE FUNCTION home_status(platform text) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public AS $$
+    SELECT p.status FROM public.platforms p WHERE p.id = platform AND p.deleted_at IS NULL AND p.id = ANY (ARRAY(
+        SELECT e.platform_id FROM public.entities e WHERE e.id = ANY (public.seen_entities())))
+$$;
+CREATE OR REPLACE FUNCTION hold_home(platform text) RETURNS text LANGUAGE sql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, public AS $$
+    SELECT p.status FROM public.platforms p WHERE p.id = platform AND p.deleted_at IS NULL AND p.id = ANY (ARRAY(
+        SELECT e.platform_id FROM public.entities e WHERE e.id = ANY (public.seen_entities())))
+    FOR KEY SHARE OF p
+$$;
+
+-- What an entity, a resource or a record leads to is found by it alone. It is of one platform anyway, and where the planner
+-- was to choose between an index of both and one of the platform, it could take the latter.
+DROP INDEX resources_newest_by_entity, stacks_newest_by_tenant, dns_records_resource_id, custom_domains_dns_record_id;
+CREATE INDEX resources_newest_by_entity ON resources (entity_id, created_at DESC, id DESC) WHERE deleted_at IS NULL;
+CREATE INDEX stacks_newest_by_tenant ON stacks (tenant_id, created_at DESC, id DESC) WHERE deleted_at IS NULL;
+CREATE INDEX dns_records_resource_id ON dns_records (resource_id);
+CREATE INDEX custom_domains_dns_record_id ON custom_domains (dns_record_id);
+CREATE OR REPLACE FUNCTION branch_dns_records(roots text[]) RETURNS uuid[] LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public
+    RETURN (SELECT coalesce(array_agg(d.id), '{}') FROM public.dns_records d
+        WHERE d.resource_id = ANY ((SELECT public.branch_resources(roots))::uuid[]));

@@ -2,6 +2,7 @@
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    TextExpressionMethods,
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
@@ -93,7 +94,6 @@ pub(crate) async fn page(
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
     let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
     let rows = d::dns_records
-        .filter(d::platform_id.eq(scope.id()))
         .filter(d::stack_id.eq(stack))
         .filter(d::created_at.le(after.at))
         .filter(before)
@@ -103,9 +103,10 @@ pub(crate) async fn page(
     let rows = match reach::roots(scope) {
         Some(roots) => {
             let id = reach::seen::<reach::Resource>();
-            reach::newest(roots, None, rows.filter(d::resource_id.eq(id)), id, limit).load(&mut c).await?
+            let rows = rows.filter(d::platform_id.concat("").eq(scope.id())).filter(d::resource_id.eq(id));
+            reach::newest(roots, None, rows, id, limit).load(&mut c).await?
         }
-        None => rows.load(&mut c).await?,
+        None => rows.filter(d::platform_id.eq(scope.id())).load(&mut c).await?,
     };
     // The envelope of this list has no total.
     Ok(Page::new(rows, limit, 0, &list(scope.id(), stack), DnsRecord::place))

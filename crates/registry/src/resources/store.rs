@@ -2,6 +2,7 @@
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    TextExpressionMethods,
     dsl::exists,
     query_builder::{QueryFragment, QueryId},
 };
@@ -132,7 +133,6 @@ pub(crate) async fn page(
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
     let before = r::created_at.lt(after.at).or(r::created_at.eq(after.at).and(r::id.lt(last)));
     let rows = r::resources
-        .filter(r::platform_id.eq(scope.id()))
         .filter(r::deleted_at.is_null())
         .filter(r::created_at.le(after.at))
         .filter(before)
@@ -144,11 +144,15 @@ pub(crate) async fn page(
         match (reach::roots(scope), entity) {
             (Some(roots), only) => {
                 let id = reach::seen::<reach::Entity>();
-                let rows = reach::newest(roots, only, rows.filter(r::entity_id.eq(id)), id, limit);
+                let rows = rows.filter(r::platform_id.concat("").eq(scope.id())).filter(r::entity_id.eq(id));
+                Ok(reach::newest(roots, only, rows, id, limit).load(&mut pipeline).await?)
+            }
+            (None, None) => Ok(rows.filter(r::platform_id.eq(scope.id())).load(&mut pipeline).await?),
+            (None, Some(entity)) => {
+                let rows =
+                    rows.filter(r::platform_id.concat("").eq(scope.id())).filter(r::entity_id.eq(entity));
                 Ok(rows.load(&mut pipeline).await?)
             }
-            (None, None) => Ok(rows.load(&mut pipeline).await?),
-            (None, Some(entity)) => Ok(rows.filter(r::entity_id.eq(entity)).load(&mut pipeline).await?),
         }
     };
     let total = async {
