@@ -92,9 +92,8 @@ pub(crate) async fn page(
     limit: Limit,
     after: &Cursor,
 ) -> Result<Page<Entity>> {
-    let key = counter(scope.id(), kind);
     if let Some(roots) = reach::roots(scope) {
-        return page_under(c, scope, roots, kind, limit, after, &key).await;
+        return page_under(c, scope, roots, kind, limit, after).await;
     }
     let before = e::created_at.lt(after.at).or(e::created_at.eq(after.at).and(e::id.lt(&after.id)));
     let rows = e::entities
@@ -105,7 +104,7 @@ pub(crate) async fn page(
         .select(Entity::as_select())
         .order((e::created_at.desc(), e::id.desc()))
         .limit(limit.rows());
-    let mut pipeline = c;
+    let (mut pipeline, key) = (c, counter(scope.id(), kind));
     // Two statements rather than one put together, so that both stay prepared.
     let rows = async {
         match kind {
@@ -126,7 +125,6 @@ async fn page_under(
     kind: Option<EntityType>,
     limit: Limit,
     after: &Cursor,
-    key: &str,
 ) -> Result<Page<Entity>> {
     let kinds = kind.map_or_else(|| EntityType::ALL.to_vec(), |kind| vec![kind]);
     let before = e::created_at.lt(after.at).or(e::created_at.eq(after.at).and(e::id.lt(&after.id)));
@@ -145,7 +143,7 @@ async fn page_under(
     let (mut pipeline, mut other) = (c, c);
     let total = async { Ok::<i64, Error>(branch.count().get_result(&mut other).await?) };
     let (rows, total) = tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, total)?;
-    Ok(Page::new(rows, limit, total, key, Entity::place))
+    Ok(Page::new(rows, limit, total, &counter(scope.id(), kind), Entity::place))
 }
 
 /// The ancestors of an entity, nearest first.
