@@ -37,7 +37,7 @@ impl Allowance {
         let message = CheckQuotaRequest { owner_user_id: person.clone(), tier: tier.to_string() };
         let request = app.registry.request(ctx, ops::brief(), message)?;
         let answer = RegistryClient::new(app.registry.channel()).check_quota(request).await;
-        let told = ops::if_answered("the quota", app.registry.answer(answer));
+        let told = ops::if_answered("the quota", app.registry.answer(answer)).filter(|told| told.limit > 0);
         Ok(told.map(|told| Self { tier, told, complete: complete.map(|(id, ..)| id).collect() }))
     }
 

@@ -1,35 +1,36 @@
 -- Whether a row is of a branch is looked up in a table of hashes, which is made of it once for a statement, if it is asked at
--- all. An array would be gone through for each row: of a branch of ten thousand, fifty million comparisons.
+-- all. An array would be gone through for each row: of a branch of ten thousand, fifty million comparisons. The branch is asked
+-- for within a SELECT of its own: else the planner would ask for it too, to know how long it is.
 ALTER POLICY seen ON entities
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR id IN (SELECT unnest(branch(seen_entities()))));
+        OR id IN (SELECT unnest((SELECT branch(seen_entities()))::text[])));
 ALTER POLICY seen ON stacks
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR tenant_id IN (SELECT unnest(branch(seen_entities()))));
+        OR tenant_id IN (SELECT unnest((SELECT branch(seen_entities()))::text[])));
 ALTER POLICY seen ON resources
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR entity_id IN (SELECT unnest(branch(seen_entities()))));
+        OR entity_id IN (SELECT unnest((SELECT branch(seen_entities()))::text[])));
 ALTER POLICY seen ON feature_activations
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR entity_id IN (SELECT unnest(branch(seen_entities()))));
+        OR entity_id IN (SELECT unnest((SELECT branch(seen_entities()))::text[])));
 ALTER POLICY seen ON manifests
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR entity_id IN (SELECT unnest(branch(seen_entities()))));
+        OR entity_id IN (SELECT unnest((SELECT branch(seen_entities()))::text[])));
 ALTER POLICY seen ON secrets
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR resource_id IN (SELECT unnest(branch_resources(seen_entities()))));
+        OR resource_id IN (SELECT unnest((SELECT branch_resources(seen_entities()))::uuid[])));
 ALTER POLICY seen ON dns_records
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR resource_id IN (SELECT unnest(branch_resources(seen_entities()))));
+        OR resource_id IN (SELECT unnest((SELECT branch_resources(seen_entities()))::uuid[])));
 ALTER POLICY seen ON custom_domains
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR dns_record_id IN (SELECT unnest(branch_dns_records(seen_entities()))));
+        OR dns_record_id IN (SELECT unnest((SELECT branch_dns_records(seen_entities()))::uuid[])));
 ALTER POLICY seen ON stack_features
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
-        OR stack_id IN (SELECT unnest(branch_stacks(seen_entities()))));
+        OR stack_id IN (SELECT unnest((SELECT branch_stacks(seen_entities()))::text[])));
 ALTER POLICY seen ON counters
     USING ((SELECT sees_all() OR is_writing()) OR split_part(key, ':', 2) = ANY ((SELECT seen_platforms())::text[])
-        OR split_part(key, ':', 3) IN (SELECT unnest(branch(seen_entities()))));
+        OR split_part(key, ':', 3) IN (SELECT unnest((SELECT branch(seen_entities()))::text[])));
 
 -- Whether one of the seen entities is the platform's, by the entities: those of the platform are many.
 CREATE OR REPLACE FUNCTION home_status(platform text) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
