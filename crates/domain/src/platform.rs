@@ -1,6 +1,9 @@
 //! The life of a platform, as a table.
 
-use crate::{error::Result, transition};
+use crate::{
+    error::{Error, Kind, Result},
+    transition,
+};
 
 text_enum! {
     /// Where a platform is in its life.
@@ -84,6 +87,27 @@ impl PlatformStatus {
     }
 }
 
+impl Tier {
+    /// Refuses one platform more to a person who has `used`, where those of this tier are for who has fewer than `limit`;
+    /// 0 is no limit.
+    ///
+    /// # Errors
+    /// [`Kind::QuotaExceeded`], whose details tell the numbers.
+    pub fn one_more(self, limit: u32, used: usize) -> Result<()> {
+        if limit == 0 || used < limit as usize {
+            return Ok(());
+        }
+        let message =
+            format!("A platform of tier {self} is for who has fewer than {limit} platforms; you have {used}");
+        Err(self.exceeded("platforms", limit, message).with("used", used))
+    }
+
+    /// What is told where more is asked for than the tier allows.
+    pub fn exceeded(self, quota: &'static str, limit: u32, message: String) -> Error {
+        Error::new(Kind::QuotaExceeded, message).with("quota", quota).with("limit", limit).with("tier", self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +130,19 @@ mod tests {
     #[test]
     fn the_whole_cross_product() {
         transition::check(PlatformStatus::ALL, PlatformEvent::ALL, PlatformStatus::after, expected);
+    }
+
+    #[test]
+    fn as_many_as_the_limit_are_one_too_many() {
+        for (limit, used, fits) in [(1, 0, true), (1, 1, false), (3, 2, true), (1, 3, false), (0, 1000, true)]
+        {
+            assert_eq!(Tier::Starter.one_more(limit, used).is_ok(), fits, "{used} of {limit}");
+        }
+        let told = Tier::Starter.one_more(1, 3).unwrap_err();
+        let details = [("quota", "platforms".into()), ("limit", 1.into()), ("tier", "starter".into())];
+        assert_eq!((told.kind(), told.details().len()), (Kind::QuotaExceeded, 4));
+        assert_eq!(told.details()["used"], 3);
+        assert!(details.iter().all(|(key, value): &(_, serde_json::Value)| told.details()[*key] == *value));
     }
 
     #[test]

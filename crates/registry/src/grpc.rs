@@ -14,6 +14,7 @@ pub(crate) const SERVICE: &str = "nno.registry.v1.Registry";
 /// Which processes may call which method.
 pub(crate) const CALLERS: &[(&str, &[&str])] = &[
     ("CheckSlug", &["onboarding"]),
+    ("CheckQuota", &["onboarding"]),
     ("CreatePlatform", &["onboarding"]),
     ("GetPlatform", &["onboarding", "provisioning"]),
     ("TransitionPlatform", &["onboarding"]),
@@ -64,6 +65,10 @@ fn answer<T>(result: Result<T>) -> Answer<T> {
 impl r::registry_server::Registry for Server {
     async fn check_slug(&self, request: Request<r::CheckSlugRequest>) -> Answer<r::CheckSlugResponse> {
         answer(platforms::grpc::check_slug(&self.0, request).await)
+    }
+
+    async fn check_quota(&self, request: Request<r::CheckQuotaRequest>) -> Answer<r::CheckQuotaResponse> {
+        answer(platforms::grpc::check_quota(&self.0, request).await)
     }
 
     async fn create_platform(

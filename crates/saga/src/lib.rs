@@ -33,8 +33,8 @@ pub use interpose::{Interpose, Moment, Point, Tried, Verdict};
 pub use model::{Cause, NewSaga, Saga, SagaStatus, StepRow, StepStatus};
 pub use runner::{Engine, EngineSettings};
 pub use store::{
-    Filter, ID_TAKEN, Told, ask_undo, by_id, count, discard, insert, insert_steps, page, pause, resume,
-    retry, steps_of, tombstone, touch,
+    Filter, ID_TAKEN, Told, ask_undo, by_id, count, discard, insert, insert_steps, of_flow, page, pause,
+    resume, retry, steps_of, tombstone, touch,
 };
 pub use view::StepView;
 

@@ -129,6 +129,20 @@ pub async fn page(
         .await?)
 }
 
+/// What there is of a flow: each saga that is not undone, with its status and its subject. For flows that have few.
+///
+/// # Errors
+/// Those of the database.
+pub async fn of_flow(mut c: &Conn, flow: &str) -> Result<Vec<(Uuid, SagaStatus, String)>> {
+    Ok(sagas::table
+        .filter(sagas::flow.eq(flow))
+        // Literally, as the index has it.
+        .filter(sql::<t::Bool>("status <> 'undone'"))
+        .select((sagas::id, sagas::status, sagas::subject))
+        .load(&mut c)
+        .await?)
+}
+
 /// How many sagas pass a filter: through the index of subjects or statuses, if one of them is given.
 ///
 /// # Errors

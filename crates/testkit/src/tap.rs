@@ -119,6 +119,18 @@ impl Plan {
         nodes
     }
 
+    /// How many rows were read from tables and indexes, those that were passed over among them. Told only where
+    /// `auto_explain.log_analyze` is on.
+    pub fn rows_read(&self) -> u64 {
+        let read = |node: &Value| {
+            let number = |field: &str| node[field].as_f64().unwrap_or_default();
+            let rows = ["Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck"];
+            rows.iter().map(|field| number(field)).sum::<f64>() * number("Actual Loops")
+        };
+        let stored = |node: &&Value| node["Relation Name"].is_string() || node["Index Name"].is_string();
+        self.nodes().into_iter().filter(stored).map(read).sum::<f64>().ceil() as u64
+    }
+
     /// The indexes that it goes through.
     pub fn indexes(&self) -> Vec<&str> {
         self.nodes().into_iter().filter_map(|node| node["Index Name"].as_str()).collect()

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::result::QueryResult;
+use diesel::{result::QueryResult, sql_query, sql_types::Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use domain::{Error, Kind, Result};
 use futures_util::future::try_join;
@@ -111,6 +111,18 @@ impl Tx {
         if scope.roots().is_some() {
             c.batch_execute(&format!("SET LOCAL nno.platforms TO '{}'", scope.id())).await?;
         }
+        Ok(c)
+    }
+
+    /// Holds a name until the transaction ends: who asks for it next waits, and the statements after this one see what
+    /// whoever had it before has done. For what no row stands for.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when another has it for too long.
+    pub async fn hold(&mut self, name: &str) -> Result<&mut AsyncPgConnection> {
+        let c = self.conn().await?;
+        let held = sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
+        held.bind::<Text, _>(name).execute(c).await?;
         Ok(c)
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod explain;
 mod http;
 pub(crate) mod model;
 mod ops;
+mod quota;
 mod store;
 
 use kit::http::ServiceConfig;

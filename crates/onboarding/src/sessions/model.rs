@@ -96,6 +96,9 @@ pub(crate) struct Input {
     pub(crate) stack_template_id: Option<String>,
     pub(crate) provision_job_id: Uuid,
     pub(crate) build_id: Uuid,
+    /// Whether who asked is held to what the tier allows. Nobody was, before there was a limit.
+    #[serde(default)]
+    pub(crate) limited: bool,
 }
 
 /// The status of a session whose saga stands so. While it is being undone, or waits for a person, it is in progress.

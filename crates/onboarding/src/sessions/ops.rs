@@ -1,5 +1,7 @@
 //! What can be done with onboardings.
 
+use std::time::Duration;
+
 use domain::{Error, Kind, Name, PlatformId, Result, Slug, onboarding::SessionStatus, platform::Tier};
 use kit::{
     Ctx, Done, Record, WriteCtx, clock,
@@ -15,6 +17,7 @@ use uuid::Uuid;
 
 use super::{
     model::{Input, Session, SessionRow, Started},
+    quota::{self, Allowance},
     store,
 };
 use crate::{App, steps};
@@ -39,13 +42,17 @@ pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok(done);
     }
-    check_slug(app, &ctx.ctx, &new.slug).await?;
+    let slug = check_slug(app, &ctx.ctx, &new.slug);
+    let ((), allowance) = tokio::try_join!(slug, Allowance::ask(app, &ctx.ctx, new.tier))?;
     let definition = steps::definition();
     let done = app
         .db
         .tx("onboarding.start", ctx, async |tx| {
+            if let Some(allowance) = &allowance {
+                allowance.check(tx, &ctx.ctx).await?;
+            }
             let row = row(&ctx.ctx, &new, app.session_lifetime);
-            let input = serde_json::to_value(input(&row)).map_err(Error::internal)?;
+            let input = serde_json::to_value(input(&row, quota::holds(&ctx.ctx))).map_err(Error::internal)?;
             let new = NewSaga {
                 id: row.id,
                 subject: row.platform_id.to_string(),
@@ -75,25 +82,32 @@ pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<
 
 /// A slug that is taken is told at once when the registry can be asked; else the first step finds it out.
 async fn check_slug(app: &App, ctx: &Ctx, slug: &Slug) -> Result<()> {
-    let call = PeerCall { deadline: Some(std::time::Duration::from_secs(2)), ..PeerCall::default() };
-    let request = app.registry.request(ctx, call, CheckSlugRequest { slug: slug.to_string() })?;
-    match app.registry.answer(RegistryClient::new(app.registry.channel()).check_slug(request).await) {
-        Ok(answer) if answer.taken => {
+    let request = app.registry.request(ctx, brief(), CheckSlugRequest { slug: slug.to_string() })?;
+    let answer = RegistryClient::new(app.registry.channel()).check_slug(request).await;
+    match if_answered("the slug", app.registry.answer(answer)) {
+        Some(answer) if answer.taken => {
             Err(Error::new(Kind::AlreadyExists, format!("The slug '{slug}' is taken")).with("slug", slug))
         }
-        Ok(_) => Ok(()),
-        Err(error) => {
-            tracing::info!(
-                error = error.message(),
-                context = error.log_context(),
-                "the slug could not be checked"
-            );
-            Ok(())
-        }
+        _ => Ok(()),
     }
 }
 
-fn row(ctx: &Ctx, new: &NewSession, lifetime: std::time::Duration) -> SessionRow {
+/// How long is waited for what could also be found out later.
+pub(super) fn brief() -> PeerCall<'static> {
+    PeerCall { deadline: Some(Duration::from_secs(2)), ..PeerCall::default() }
+}
+
+/// An answer that is not needed, if there is one.
+pub(super) fn if_answered<T>(what: &str, answer: Result<T>) -> Option<T> {
+    answer
+        .inspect_err(|error| {
+            let context = error.log_context();
+            tracing::info!(error = error.message(), context, "{what} could not be checked");
+        })
+        .ok()
+}
+
+fn row(ctx: &Ctx, new: &NewSession, lifetime: Duration) -> SessionRow {
     let now = clock::now();
     SessionRow {
         id: domain::id::uuid_v7(),
@@ -111,7 +125,7 @@ fn row(ctx: &Ctx, new: &NewSession, lifetime: std::time::Duration) -> SessionRow
     }
 }
 
-fn input(row: &SessionRow) -> Input {
+fn input(row: &SessionRow, limited: bool) -> Input {
     Input {
         platform_id: row.platform_id.clone(),
         platform_name: row.platform_name.clone(),
@@ -121,6 +135,7 @@ fn input(row: &SessionRow) -> Input {
         stack_template_id: row.stack_template_id.clone(),
         provision_job_id: row.provision_job_id,
         build_id: domain::id::uuid_v7(),
+        limited,
     }
 }
 

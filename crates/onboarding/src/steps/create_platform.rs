@@ -44,6 +44,7 @@ impl Step<App> for CreatePlatform {
             tier: input.tier.to_string(),
             owner_user_id: input.user_id,
             platform_id: input.platform_id.to_string(),
+            limited: input.limited,
         };
         let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
         app.registry.answer(RegistryClient::new(app.registry.channel()).create_platform(request).await)?;

@@ -1,4 +1,4 @@
-//! Onboarding with its real peers: registry, stack registry and provisioning on real sockets and real Postgres, and a
+//! Onboarding with its real peers: registry, stack registry, provisioning, and iam where people onboard, on real sockets and real Postgres, and a
 //! provider that remembers all it was asked.
 
 #[cfg(test)]
@@ -11,6 +11,8 @@ mod explained;
 mod features;
 #[cfg(test)]
 mod matrix;
+#[cfg(test)]
+mod quota;
 #[cfg(test)]
 mod saga;
 #[cfg(test)]

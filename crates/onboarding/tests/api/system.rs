@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ::saga::Interpose;
+use iam::Iam;
 use onboarding::Onboarding;
 use provisioning::{
     Provisioning,
@@ -23,6 +24,7 @@ pub(crate) struct System {
     /// What the provider made, and what it was asked.
     pub(crate) provider: FakeProvider,
     pub(crate) folder: TempDir,
+    iam: u16,
     _held: Vec<TcpSocket>,
 }
 
@@ -60,8 +62,10 @@ impl System {
     ) -> Self {
         let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
-        let (ports, held): (Vec<_>, Vec<_>) = (0..4).map(|_| held_port()).unzip();
-        let [grpc_registry, grpc_stacks, grpc_provisioning, grpc_onboarding] = ports[..] else { panic!() };
+        let (ports, held): (Vec<_>, Vec<_>) = (0..5).map(|_| held_port()).unzip();
+        let [grpc_registry, grpc_stacks, grpc_provisioning, grpc_onboarding, iam] = ports[..] else {
+            panic!()
+        };
         let url = |port: u16| json!({ "url": format!("http://127.0.0.1:{port}") });
         let bind = |port: u16| json!({ "bind": format!("127.0.0.1:{port}") });
 
@@ -87,14 +91,24 @@ impl System {
             })
             .await;
         let set = json!({ "grpc": bind(grpc_onboarding), "service": {
-            "registry": url(grpc_registry), "provisioning": url(grpc_provisioning), "engine": engine,
+            "registry": url(grpc_registry), "provisioning": url(grpc_provisioning), "iam": url(iam),
+            "engine": engine,
         }});
         let db = TestDb::of::<Onboarding>().await;
         let onboarding = TestService::start_built::<Onboarding, _>(db, keys, set, |settings, shutdown| {
             Onboarding::build_interposed(settings, shutdown, onboarding)
         })
         .await;
-        Self { registry, stacks, provisioning, onboarding, provider, folder, _held: held }
+        Self { registry, stacks, provisioning, onboarding, provider, folder, iam, _held: held }
+    }
+
+    /// Starts iam, which is asked where a person onboards.
+    pub(crate) async fn iam(&self) -> TestService {
+        let set = json!({
+            "grpc": { "bind": format!("127.0.0.1:{}", self.iam) },
+            "service": { "registry": { "url": format!("http://{}", self.registry.grpc) } },
+        });
+        TestService::start_on::<Iam>(TestDb::of::<Iam>().await, self.registry.keys.clone(), set).await
     }
 
     /// Starts an onboarding and gives its id.

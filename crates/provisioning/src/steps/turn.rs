@@ -22,12 +22,7 @@ pub(crate) async fn take(app: &App, cx: &StepCx, thing: &str) -> Result<Option<U
     let done = app
         .db
         .tx("job.turn", &ctx, async |tx| {
-            let c = tx.conn().await?;
-            // The statement after this one sees what whoever asked before has done.
-            sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-                .bind::<t::Text, _>(thing)
-                .execute(c)
-                .await?;
+            let c = tx.hold(thing).await?;
             let taken = sql_query(
                 "INSERT INTO turns (thing, job_id) VALUES ($1, $2) \
                  ON CONFLICT (thing) DO UPDATE SET job_id = excluded.job_id \

@@ -2,6 +2,7 @@
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    TextExpressionMethods,
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
@@ -93,16 +94,20 @@ pub(crate) async fn page(
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
     let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
     let rows = d::dns_records
-        .filter(d::platform_id.eq(scope.id()))
-        .filter(reach::by_resource(scope, d::resource_id))
         .filter(d::stack_id.eq(stack))
         .filter(d::created_at.le(after.at))
         .filter(before)
         .select(DnsRecord::as_select())
         .order((d::created_at.desc(), d::id.desc()))
-        .limit(limit.rows())
-        .load(&mut c)
-        .await?;
+        .limit(limit.rows());
+    let rows = match reach::roots(scope) {
+        Some(roots) => {
+            let id = reach::seen::<reach::Resource>();
+            let rows = rows.filter(d::platform_id.concat("").eq(scope.id())).filter(d::resource_id.eq(id));
+            reach::newest(roots, None, rows, id, limit).load(&mut c).await?
+        }
+        None => rows.filter(d::platform_id.eq(scope.id())).load(&mut c).await?,
+    };
     // The envelope of this list has no total.
     Ok(Page::new(rows, limit, 0, &list(scope.id(), stack), DnsRecord::place))
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, QueryableByName,
-    SelectableHelper,
+    SelectableHelper, TextExpressionMethods,
     dsl::sql,
     query_builder::{QueryFragment, QueryId},
     sql_query, sql_types as t,
@@ -80,15 +80,19 @@ pub(crate) async fn page(
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
     let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
     let rows = d::custom_domains
-        .filter(d::platform_id.eq(scope.id()))
-        .filter(reach::by_dns_record(scope, d::dns_record_id))
         .filter(d::created_at.le(after.at))
         .filter(before)
         .select(CustomDomain::as_select())
         .order((d::created_at.desc(), d::id.desc()))
-        .limit(limit.rows())
-        .load(&mut c)
-        .await?;
+        .limit(limit.rows());
+    let rows = match reach::roots(scope) {
+        Some(roots) => {
+            let id = reach::seen::<reach::DnsRecord>();
+            let rows = rows.filter(d::platform_id.concat("").eq(scope.id())).filter(d::dns_record_id.eq(id));
+            reach::newest(roots, None, rows, id, limit).load(&mut c).await?
+        }
+        None => rows.filter(d::platform_id.eq(scope.id())).load(&mut c).await?,
+    };
     // The envelope of this list has no total.
     Ok(Page::new(rows, limit, 0, &list(scope.id()), CustomDomain::place))
 }

@@ -6,10 +6,10 @@ use diesel::{
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, EntityId, Error, Limit, Page, PlatformId, Result, Slug, Total, entity::EntityType};
+use domain::{Cursor, EntityId, Error, Limit, Page, PlatformId, Result, Slug, entity::EntityType};
 use kit::{
     PlatformScope,
-    db::{Conn, counter_total, total},
+    db::{Conn, counter_total},
 };
 use serde::Serialize;
 
@@ -92,10 +92,12 @@ pub(crate) async fn page(
     limit: Limit,
     after: &Cursor,
 ) -> Result<Page<Entity>> {
+    if let Some(roots) = reach::roots(scope) {
+        return page_under(c, scope, roots, kind, limit, after).await;
+    }
     let before = e::created_at.lt(after.at).or(e::created_at.eq(after.at).and(e::id.lt(&after.id)));
     let rows = e::entities
         .filter(e::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, e::id))
         .filter(e::deleted_at.is_null())
         .filter(e::created_at.le(after.at))
         .filter(before)
@@ -110,30 +112,38 @@ pub(crate) async fn page(
             Some(kind) => Ok(rows.filter(e::kind.eq(kind)).load(&mut pipeline).await?),
         }
     };
-    let total = async {
-        match scope.roots() {
-            None => counter_total(c, &key).await.map(Total::from),
-            Some(_) => total(c, || reached(scope, kind)).await,
-        }
-    };
-    let (rows, total) = tokio::try_join!(rows, total)?;
+    let (rows, total) = tokio::try_join!(rows, counter_total(c, &key))?;
     Ok(Page::new(rows, limit, total, &key, Entity::place))
 }
 
-/// The live entities that the caller sees, to be counted.
-fn reached(
+/// The same of some entities and what is under them, who are counted: both cost the branch, whatever else the platform
+/// has.
+async fn page_under(
+    c: &Conn,
     scope: &PlatformScope,
+    roots: &[EntityId],
     kind: Option<EntityType>,
-) -> diesel::helper_types::IntoBoxed<'_, e::entities, diesel::pg::Pg> {
-    let rows = e::entities
-        .filter(e::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, e::id))
+    limit: Limit,
+    after: &Cursor,
+) -> Result<Page<Entity>> {
+    let kinds = kind.map_or_else(|| EntityType::ALL.to_vec(), |kind| vec![kind]);
+    let before = e::created_at.lt(after.at).or(e::created_at.eq(after.at).and(e::id.lt(&after.id)));
+    let branch = e::entities
+        // No plain equality: the planner would rather read the newest of the platform until enough are of the branch.
+        .filter(e::platform_id.concat("").eq(scope.id()))
+        .filter(reach::under(e::id, roots))
         .filter(e::deleted_at.is_null())
-        .into_boxed();
-    match kind {
-        Some(kind) => rows.filter(e::kind.eq(kind)),
-        None => rows,
-    }
+        .filter(e::kind.eq_any(kinds));
+    let rows = branch
+        .clone()
+        .filter(before)
+        .select(Entity::as_select())
+        .order((e::created_at.desc(), e::id.desc()))
+        .limit(limit.rows());
+    let (mut pipeline, mut other) = (c, c);
+    let total = async { Ok::<i64, Error>(branch.count().get_result(&mut other).await?) };
+    let (rows, total) = tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, total)?;
+    Ok(Page::new(rows, limit, total, &counter(scope.id(), kind), Entity::place))
 }
 
 /// The ancestors of an entity, nearest first.
@@ -153,7 +163,7 @@ pub(crate) async fn descendants(mut c: &Conn, scope: &PlatformScope, id: &Entity
     Ok(e::entities
         // No plain equality: with old statistics the planner would rather read the whole platform than the branch.
         .filter(e::platform_id.concat("").eq(scope.id()))
-        .filter(reach::under(e::id, id))
+        .filter(reach::under(e::id, std::slice::from_ref(id)))
         .filter(e::id.ne(id))
         .filter(reach::by_entity(scope, e::id))
         .filter(e::deleted_at.is_null())

@@ -8,9 +8,9 @@ use kit::grpc::{read_ctx, write_ctx};
 use rpc::{
     parse,
     registry::{
-        CheckSlugRequest, CheckSlugResponse, CreatePlatformRequest, CreatePlatformResponse,
-        GetPlatformRequest, GetPlatformResponse, Platform as Said, SetRepositoryRequest,
-        SetRepositoryResponse, TransitionPlatformRequest, TransitionPlatformResponse,
+        CheckQuotaRequest, CheckQuotaResponse, CheckSlugRequest, CheckSlugResponse, CreatePlatformRequest,
+        CreatePlatformResponse, GetPlatformRequest, GetPlatformResponse, Platform as Said,
+        SetRepositoryRequest, SetRepositoryResponse, TransitionPlatformRequest, TransitionPlatformResponse,
     },
 };
 use tonic::Request;
@@ -41,6 +41,16 @@ pub(crate) async fn check_slug(app: &App, request: Request<CheckSlugRequest>) ->
     Ok(CheckSlugResponse { taken })
 }
 
+pub(crate) async fn check_quota(
+    app: &App,
+    request: Request<CheckQuotaRequest>,
+) -> Result<CheckQuotaResponse> {
+    let CheckQuotaRequest { owner_user_id, tier } = request.into_inner();
+    let limit = app.own.quotas.of(parse("tier", &tier)?).platforms;
+    let owned = app.db.own_read(async |c| store::owned(c, &owner_user_id).await).await?;
+    Ok(CheckQuotaResponse { limit, platform_ids: owned.iter().map(ToString::to_string).collect() })
+}
+
 pub(crate) async fn create_platform(
     app: &App,
     request: Request<CreatePlatformRequest>,
@@ -57,6 +67,7 @@ pub(crate) async fn create_platform(
         cf_account_id: None,
         repo_name: None,
         owner_user_id: Some(asked.owner_user_id).filter(|id| !id.is_empty()),
+        limited: asked.limited,
     };
     let done = ops::create_once(app, &ctx, &id, new).await?;
     Ok(CreatePlatformResponse { platform: Some(done.value.into()) })

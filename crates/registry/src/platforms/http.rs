@@ -116,6 +116,7 @@ pub(crate) async fn create(app: Data<App>, command: Command<CreatePlatform>) -> 
         cf_account_id: body.cf_account_id,
         repo_name: body.repo_name,
         owner_user_id: None,
+        limited: false,
     };
     ops::create(&app, &command.ctx, new).await?.created()
 }

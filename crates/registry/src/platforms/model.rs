@@ -104,6 +104,8 @@ pub(crate) struct NewPlatform {
     pub(crate) cf_account_id: Option<String>,
     pub(crate) repo_name: Option<String>,
     pub(crate) owner_user_id: Option<String>,
+    /// Whether the owner is held to what the tier allows.
+    pub(crate) limited: bool,
 }
 
 impl NewPlatform {

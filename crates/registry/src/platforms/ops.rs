@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     lifecycle,
     model::{LifecycleEvent, NewPlatform, Platform},
-    store,
+    quota, store,
 };
 use crate::App;
 
@@ -22,6 +22,7 @@ use crate::App;
 pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewPlatform) -> Result<Done<Platform>> {
     app.db
         .tx("platform.create", ctx, async |tx| {
+            quota::platform(tx, &app.own.quotas, &new).await?;
             let row = new.clone().into_row();
             let event = LifecycleEvent::of(&ctx.ctx, None, &row, None);
             let record = Record::change("platform.created", "platform", &row.id)

@@ -1,8 +1,9 @@
-//! What a tier allows a platform to have. Operators and services are not held to it.
+//! What a tier allows: how many platforms a person may have to be given one of it, and what a platform of it may have.
+//! Operators and services are not held to it.
 
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, sql_query, sql_types as t};
 use diesel_async::RunQueryDsl;
-use domain::{Error, Kind, Result, Slug, platform::Tier};
+use domain::{Result, Slug, platform::Tier};
 use kit::{
     PlatformScope, WriteCtx,
     db::{Conn, Tx},
@@ -10,12 +11,15 @@ use kit::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::{model::NewPlatform, store};
 use crate::schema::platforms::dsl as p;
 
-/// What a platform of one tier may have; 0 is no limit.
+/// What one tier allows; 0 is no limit.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
+    /// Platforms, of whatever tier, with which a person gets no other one of this tier.
+    pub platforms: u32,
     /// Tenants that are not deleted.
     pub tenants: u32,
     /// Different features that run, or are about to, whatever entity runs them and where.
@@ -32,7 +36,7 @@ pub struct Quotas {
 }
 
 impl Quotas {
-    const fn of(&self, tier: Tier) -> Quota {
+    pub(crate) const fn of(&self, tier: Tier) -> Quota {
         match tier {
             Tier::Starter => self.starter,
             Tier::Growth => self.growth,
@@ -47,10 +51,24 @@ struct Count {
     n: i64,
 }
 
+/// Refuses a new platform to a person who has as many as its tier allows. Of several at once the others wait until the
+/// first has ended.
+///
+/// # Errors
+/// [`domain::Kind::QuotaExceeded`], whose details tell the number.
+pub(crate) async fn platform(tx: &mut Tx, quotas: &Quotas, new: &NewPlatform) -> Result<()> {
+    let limit = quotas.of(new.tier).platforms;
+    let Some(owner) = new.owner_user_id.as_deref().filter(|_| new.limited && limit > 0) else {
+        return Ok(());
+    };
+    let owned = store::owned(tx.hold(&format!("platforms of {owner}")).await?, owner).await?;
+    new.tier.one_more(limit, owned.len())
+}
+
 /// Refuses one tenant more than the platform's tier allows.
 ///
 /// # Errors
-/// [`Kind::QuotaExceeded`], whose details tell the number.
+/// [`domain::Kind::QuotaExceeded`], whose details tell the number.
 pub(crate) async fn tenant(
     tx: &mut Tx,
     ctx: &WriteCtx,
@@ -71,13 +89,13 @@ pub(crate) async fn tenant(
     .bind::<t::BigInt, _>(limit)
     .get_result(&mut c)
     .await?;
-    refuse("tenants", tier, limit, counted.n < limit)
+    refuse("tenants", tier, quota.tenants, counted.n < limit)
 }
 
 /// Refuses features beyond what the platform's tier allows; those that it has already cost nothing.
 ///
 /// # Errors
-/// [`Kind::QuotaExceeded`], whose details tell the number.
+/// [`domain::Kind::QuotaExceeded`], whose details tell the number.
 pub(crate) async fn features(
     tx: &mut Tx,
     ctx: &WriteCtx,
@@ -101,7 +119,7 @@ pub(crate) async fn features(
     .bind::<t::BigInt, _>(limit + 1)
     .get_result(&mut c)
     .await?;
-    refuse("features", tier, limit, counted.n <= limit)
+    refuse("features", tier, quota.features, counted.n <= limit)
 }
 
 /// The platform's tier and what it allows, if the caller is held to it. Whoever asks next waits until the transaction has
@@ -127,10 +145,10 @@ async fn held(
     Ok(tier.map(|tier| (tier, quotas.of(tier))))
 }
 
-fn refuse(what: &'static str, tier: Tier, limit: i64, fits: bool) -> Result<()> {
+fn refuse(what: &'static str, tier: Tier, limit: u32, fits: bool) -> Result<()> {
     if fits {
         return Ok(());
     }
     let message = format!("A platform of tier {tier} has at most {limit} {what}");
-    Err(Error::new(Kind::QuotaExceeded, message).with("quota", what).with("limit", limit).with("tier", tier))
+    Err(tier.exceeded(what, limit, message))
 }

@@ -97,6 +97,12 @@ pub(crate) async fn slug_taken(mut c: &Conn, slug: &Slug) -> Result<bool> {
     Ok(diesel::select(diesel::dsl::exists(query)).get_result(&mut c).await?)
 }
 
+/// The platforms of someone that are not deleted: a person has few.
+pub(crate) async fn owned(mut c: &Conn, owner: &str) -> Result<Vec<PlatformId>> {
+    let own = p::platforms.filter(p::owner_user_id.eq(owner)).filter(p::deleted_at.is_null());
+    Ok(own.select(p::id).load(&mut c).await?)
+}
+
 /// A page of the platforms in the caller's scope, newest first.
 pub(crate) async fn page(c: &Conn, scope: &Scope, limit: Limit, after: &Cursor) -> Result<Page<Platform>> {
     let before = p::created_at.lt(after.at).or(p::created_at.eq(after.at).and(p::id.lt(&after.id)));

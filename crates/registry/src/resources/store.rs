@@ -2,14 +2,15 @@
 
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
+    TextExpressionMethods,
     dsl::exists,
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result, Total};
+use domain::{Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result};
 use kit::{
     PlatformScope, Scope,
-    db::{Conn, counter_total, total},
+    db::{Conn, counter_total},
 };
 use uuid::Uuid;
 
@@ -132,8 +133,6 @@ pub(crate) async fn page(
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
     let before = r::created_at.lt(after.at).or(r::created_at.eq(after.at).and(r::id.lt(last)));
     let rows = r::resources
-        .filter(r::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, r::entity_id))
         .filter(r::deleted_at.is_null())
         .filter(r::created_at.le(after.at))
         .filter(before)
@@ -142,28 +141,28 @@ pub(crate) async fn page(
         .limit(limit.rows());
     let (mut pipeline, key) = (c, counter(scope.id(), entity));
     let rows = async {
-        match entity {
-            None => Ok(rows.load(&mut pipeline).await?),
-            Some(entity) => Ok(rows.filter(r::entity_id.eq(entity)).load(&mut pipeline).await?),
+        match (reach::roots(scope), entity) {
+            (Some(roots), only) => {
+                let id = reach::seen::<reach::Entity>();
+                let rows = rows.filter(r::platform_id.concat("").eq(scope.id())).filter(r::entity_id.eq(id));
+                Ok(reach::newest(roots, only, rows, id, limit).load(&mut pipeline).await?)
+            }
+            (None, None) => Ok(rows.filter(r::platform_id.eq(scope.id())).load(&mut pipeline).await?),
+            (None, Some(entity)) => {
+                let rows =
+                    rows.filter(r::platform_id.concat("").eq(scope.id())).filter(r::entity_id.eq(entity));
+                Ok(rows.load(&mut pipeline).await?)
+            }
         }
     };
     let total = async {
-        match (scope.roots(), entity) {
-            (Some(_), None) => total(c, || reached(scope)).await,
-            _ => counter_total(c, &key).await.map(Total::from),
+        match (reach::roots(scope), entity) {
+            (Some(roots), None) => reach::counted(c, roots, &key).await,
+            _ => counter_total(c, &key).await,
         }
     };
     let (rows, total) = tokio::try_join!(rows, total)?;
     Ok(Page::new(rows, limit, total, &key, Resource::place))
-}
-
-/// The live resources that the caller sees, to be counted.
-fn reached(scope: &PlatformScope) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + '_ {
-    r::resources
-        .filter(r::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, r::entity_id))
-        .filter(r::deleted_at.is_null())
-        .select(r::id)
 }
 
 /// The insert of a new resource.

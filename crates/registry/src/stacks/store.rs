@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper,
+    TextExpressionMethods,
     pg::Pg,
     query_builder::{QueryFragment, QueryId},
     sql_query, sql_types as t,
@@ -250,17 +251,23 @@ pub(crate) async fn page(
 ) -> Result<Page<Stack>> {
     let before = s::created_at.lt(after.at).or(s::created_at.eq(after.at).and(s::id.lt(&after.id)));
     let rows = s::stacks
-        .filter(s::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, s::tenant_id))
         .filter(s::deleted_at.is_null())
         .filter(s::created_at.le(after.at))
         .filter(before)
         .select(Stack::as_select())
         .order((s::created_at.desc(), s::id.desc()))
         .limit(limit.rows());
-    let rows = match tenant {
-        None => rows.load(&mut c).await?,
-        Some(tenant) => rows.filter(s::tenant_id.eq(tenant)).load(&mut c).await?,
+    let rows = match (reach::roots(scope), tenant) {
+        (Some(roots), only) => {
+            let id = reach::seen::<reach::Entity>();
+            let rows = rows.filter(s::platform_id.concat("").eq(scope.id())).filter(s::tenant_id.eq(id));
+            reach::newest(roots, only, rows, id, limit).load(&mut c).await?
+        }
+        (None, None) => rows.filter(s::platform_id.eq(scope.id())).load(&mut c).await?,
+        (None, Some(tenant)) => {
+            let rows = rows.filter(s::platform_id.concat("").eq(scope.id())).filter(s::tenant_id.eq(tenant));
+            rows.load(&mut c).await?
+        }
     };
     // The envelope of this list has no total.
     Ok(Page::new(rows, limit, 0, &list(scope.id(), tenant), Stack::place))

@@ -1,7 +1,7 @@
 //! What the database itself holds to, and that the code knows it as it is.
 
 use diesel::{QueryableByName, sql_query, sql_types};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use kit::{db::migrate, service::Service};
 use registry::Registry;
 use testkit::TestDb;
@@ -135,6 +135,13 @@ async fn what_no_code_could_do() {
 #[tokio::test]
 async fn lists_and_filters_go_through_an_index() {
     let db = TestDb::of::<Registry>().await;
+    // Of an empty table one index is as good as another.
+    let stacks = "SET session_replication_role = replica; \
+        INSERT INTO stacks (id, tenant_id, platform_id, name, is_default, template_id, template_name, template_version, \
+            status, created_at, updated_at, is_live, shared) \
+        SELECT 's' || n, 'e' || n % 50, 'p' || n % 20, 's' || n, false, 't', 't' || n % 50, '1.0.0', 'active', \
+            now() - n * interval '1 minute', now(), true, '{}' FROM generate_series(1, 2000) n; ANALYZE stacks";
+    db.connect_as_superuser().await.batch_execute(stacks).await.unwrap();
     let mut app = db.connect().await;
     // Few rows would be read one after the other; what is asked here is whether an index could do it, without a sort.
     for setting in ["enable_seqscan", "enable_sort"] {
@@ -155,7 +162,7 @@ async fn lists_and_filters_go_through_an_index() {
         ),
         (format!("stacks WHERE platform_id = 'p' AND deleted_at IS NULL {newest}"), "stacks_newest"),
         (
-            format!("stacks WHERE platform_id = 'p' AND tenant_id = 'e' AND deleted_at IS NULL {newest}"),
+            format!("stacks WHERE tenant_id = 'e' AND deleted_at IS NULL {newest}"),
             "stacks_newest_by_tenant",
         ),
         (
@@ -164,7 +171,7 @@ async fn lists_and_filters_go_through_an_index() {
         ),
         (format!("resources WHERE platform_id = 'p' AND deleted_at IS NULL {newest}"), "resources_newest"),
         (
-            format!("resources WHERE platform_id = 'p' AND entity_id = 'e' AND deleted_at IS NULL {newest}"),
+            format!("resources WHERE entity_id = 'e' AND deleted_at IS NULL {newest}"),
             "resources_newest_by_entity",
         ),
         (format!("builds WHERE platform_id = 'p' {newest}"), "builds_newest"),

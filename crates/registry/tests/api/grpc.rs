@@ -28,6 +28,7 @@ fn new_platform(slug: &str) -> r::CreatePlatformRequest {
         tier: text("growth"),
         owner_user_id: text("ada"),
         platform_id: PlatformId::random().to_string(),
+        limited: false,
     }
 }
 

@@ -6,6 +6,8 @@ mod access;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod branches;
+#[cfg(test)]
 mod builds;
 #[cfg(test)]
 mod database;

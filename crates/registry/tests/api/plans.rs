@@ -127,7 +127,7 @@ async fn number(c: &mut AsyncPgConnection, sql: &str) -> i64 {
 }
 
 /// Keeps the server from gathering statistics by itself.
-async fn keep_statistics(db: &TestDb) {
+pub(crate) async fn keep_statistics(db: &TestDb) {
     let stop = "DO $$ DECLARE t regclass; BEGIN \
         FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' LOOP \
             EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = false)', t); \
@@ -135,12 +135,12 @@ async fn keep_statistics(db: &TestDb) {
     db.connect_as_superuser().await.batch_execute(stop).await.unwrap();
 }
 
-async fn analyze(db: &TestDb) {
+pub(crate) async fn analyze(db: &TestDb) {
     db.connect_as_superuser().await.batch_execute("ANALYZE").await.unwrap();
 }
 
 /// A registry on `db` whose line to the database is tapped, and the settings of others like it.
-async fn tapped(db: TestDb) -> (World, Tap, Value) {
+pub(crate) async fn tapped(db: TestDb) -> (World, Tap, Value) {
     let (tap, url) = Tap::on(&db).await;
     // Counting whole lists is not what is looked at here.
     let mut set =
@@ -150,7 +150,7 @@ async fn tapped(db: TestDb) -> (World, Tap, Value) {
 }
 
 /// Another registry on the same database: its connections know what was set since.
-async fn anew(world: &World, set: &Value) -> World {
+pub(crate) async fn anew(world: &World, set: &Value) -> World {
     world.replica(set.clone()).await
 }
 
@@ -175,6 +175,8 @@ async fn ask_all(fixture: &Fixture, world: &World) {
     world.call("stack-registry", None, usage, async |mut c, m| c.template_usage(m).await).await.unwrap();
     let stack = r::ExplainStackRequest { platform_id: fixture.fill("{p}"), stack_id: fixture.fill("{gone}") };
     world.call("onboarding", None, stack, async |mut c, m| c.explain_stack(m).await).await.unwrap();
+    let quota = r::CheckQuotaRequest { owner_user_id: "user:ada".to_owned(), tier: "starter".to_owned() };
+    world.call("onboarding", None, quota, async |mut c, m| c.check_quota(m).await).await.unwrap();
     let slug = r::CheckSlugRequest { slug: "p".to_owned() };
     world.call("onboarding", None, slug, async |mut c, m| c.check_slug(m).await).await.unwrap();
 }
@@ -197,7 +199,7 @@ async fn do_all(fixture: &Fixture, world: &World) {
 }
 
 /// What reads a table from end to end, or an index without looking for anything in it.
-fn whole(plans: &[Plan], tables: &[String]) -> Vec<String> {
+pub(crate) fn whole(plans: &[Plan], tables: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     for plan in plans {
         for node in plan.nodes() {
@@ -261,7 +263,7 @@ async fn no_operation_reads_a_table_that_grows() {
 const TREES: i64 = 625;
 
 /// Gives a platform 100,000 entities on 16 levels.
-async fn plant(db: &TestDb, platform: &str) {
+pub(crate) async fn plant(db: &TestDb, platform: &str) {
     let id = |tree: &str, level: &str, leaf: &str| {
         format!(
             "'t' || lpad({tree}::text, 5, '0') || lpad(({level})::text, 2, '0') || lpad({leaf}::text, 2, '0')"

@@ -1,8 +1,9 @@
-//! What a tier allows a platform to have.
+//! What a tier allows: how many platforms a person may have, and what one may have.
 
-use domain::{Grant, PlatformId, Reach, Role};
+use domain::{Grant, Kind, PlatformId, Reach, Result, Role};
 use kit::{Caller, identity::ActorType};
 use reqwest::Method;
+use rpc::registry::{CheckQuotaRequest, CreatePlatformRequest, CreatePlatformResponse, Platform};
 use serde_json::{Value, json};
 use testkit::Response;
 
@@ -84,5 +85,83 @@ async fn nobody_raises_their_own_tier() {
     world.patch(&format!("/api/v1/platforms/{platform}"), json!({ "tier": "growth" })).await.expect(200);
     for n in 0..4 {
         as_admin(&world, &platform, Method::POST, "/entities", tenant(n)).await.expect(201);
+    }
+}
+
+/// A platform of a person's, as onboarding asks for it.
+fn of(owner: &str, slug: &str, tier: &str) -> CreatePlatformRequest {
+    CreatePlatformRequest {
+        name: "Shop".to_owned(),
+        slug: slug.to_owned(),
+        tier: tier.to_owned(),
+        owner_user_id: owner.to_owned(),
+        platform_id: PlatformId::random().to_string(),
+        limited: true,
+    }
+}
+
+async fn make(world: &World, asked: CreatePlatformRequest) -> Result<Platform> {
+    let answer = world
+        .call("onboarding", None, asked, async |mut client, request| client.create_platform(request).await);
+    answer.await.map(|CreatePlatformResponse { platform }| platform.unwrap())
+}
+
+#[tokio::test]
+async fn whoever_has_as_many_platforms_as_the_tier_allows_gets_no_other() {
+    let world = World::start().await;
+    let asked = of("user:ada", "one", "starter");
+    let first = make(&world, asked.clone()).await.unwrap();
+    let refused = make(&world, of("user:ada", "two", "starter")).await.unwrap_err();
+    let told = json!({ "quota": "platforms", "limit": 1, "used": 1, "tier": "starter" });
+    assert_eq!((refused.kind(), json!(refused.details())), (Kind::QuotaExceeded, told));
+    assert_eq!(make(&world, asked).await.unwrap(), first, "what is asked again is the same platform");
+
+    // Those of every tier are counted; the tier that is asked for has the limit.
+    for slug in ["two", "three"] {
+        make(&world, of("user:ada", slug, "growth")).await.unwrap();
+    }
+    for (tier, limit) in [("starter", 1), ("growth", 3)] {
+        let refused = make(&world, of("user:ada", "four", tier)).await.unwrap_err();
+        assert_eq!(refused.details()["limit"], limit);
+        assert_eq!(refused.details()["used"], 3);
+    }
+    make(&world, of("user:ada", "four", "scale")).await.unwrap();
+
+    // Nobody else is held to hers, nor is she where an operator gives her one.
+    make(&world, of("user:bob", "bobs", "starter")).await.unwrap();
+    make(&world, CreatePlatformRequest { limited: false, ..of("user:ada", "five", "starter") })
+        .await
+        .unwrap();
+    let asked = CheckQuotaRequest { owner_user_id: "user:ada".to_owned(), tier: "growth".to_owned() };
+    let told =
+        world.call("onboarding", None, asked, async |mut client, request| client.check_quota(request).await);
+    let told = told.await.unwrap();
+    assert_eq!((told.limit, told.platform_ids.len()), (3, 5));
+    assert!(told.platform_ids.contains(&first.id));
+}
+
+#[tokio::test]
+async fn a_deleted_platform_leaves_its_place_to_another() {
+    let world = World::start().await;
+    let first = make(&world, of("user:ada", "one", "starter")).await.unwrap();
+    make(&world, of("user:ada", "two", "starter")).await.unwrap_err();
+    world.delete(&format!("/api/v1/platforms/{}", first.id)).await.expect(200);
+    make(&world, of("user:ada", "two", "starter")).await.unwrap();
+    assert_eq!(make(&world, of("user:ada", "one", "starter")).await.unwrap_err().kind(), Kind::QuotaExceeded);
+}
+
+#[tokio::test]
+async fn of_many_platforms_at_once_no_more_are_made_than_may_be() {
+    let quotas = json!({ "starter": { "platforms": 2 }, "growth": { "platforms": 0 } });
+    let world = World::start_with(json!({ "service": { "quotas": quotas } })).await;
+    let slugs: Vec<String> = (0..16).map(|n| format!("shop-{n}")).collect();
+    let all = slugs.iter().map(|slug| make(&world, of("user:ada", slug, "starter")));
+    let (made, refused): (Vec<_>, Vec<_>) =
+        futures_util::future::join_all(all).await.into_iter().partition(Result::is_ok);
+    assert_eq!(made.len(), 2);
+    assert!(refused.iter().all(|one| one.as_ref().is_err_and(|error| error.kind() == Kind::QuotaExceeded)));
+    // 0 is no limit.
+    for n in 0..4 {
+        make(&world, of("user:ada", &format!("more-{n}"), "growth")).await.unwrap();
     }
 }

@@ -1,0 +1,1 @@
+DROP INDEX sagas_of_flow;

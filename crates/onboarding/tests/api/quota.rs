@@ -1,0 +1,187 @@
+//! How many platforms a person may have.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use ::saga::{Interpose, Point, Verdict};
+use domain::{Error, Grant, Kind, PlatformId, Reach, Role};
+use futures_util::future::join_all;
+use kit::{Caller, grpc::PeerCall, identity::ActorType};
+use provisioning::providers::{
+    ResourceKind,
+    fake::{Action, Fault, Operation, Rule},
+};
+use reqwest::Method;
+use rpc::registry::{CreatePlatformRequest, registry_client::RegistryClient};
+use serde_json::{Value, json};
+use testkit::{Response, TestService};
+
+use crate::system::System;
+
+fn person(name: &str) -> Caller {
+    Caller::known(format!("user:{name}"), ActorType::User, vec![])
+}
+
+/// Someone asks for a platform.
+async fn ask(system: &System, who: &Caller, slug: &str, tier: &str) -> Response {
+    ask_with(system, who, slug, tier, &[]).await
+}
+
+async fn ask_with(
+    system: &System,
+    who: &Caller,
+    slug: &str,
+    tier: &str,
+    headers: &[(&str, &str)],
+) -> Response {
+    let body = json!({ "platformName": "Shop", "slug": slug, "tier": tier });
+    let request = system.onboarding.request_as(who, Method::POST, "/api/v1/onboarding").json(&body);
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    Response::read(request.send().await.unwrap()).await
+}
+
+/// What became of the onboarding that an answer names.
+async fn end_of(system: &System, started: &Value) -> Value {
+    system.ended(started["onboardingId"].as_str().unwrap()).await
+}
+
+fn refusal(tier: &str, limit: u32, used: u32) -> Value {
+    json!({ "quota": "platforms", "limit": limit, "used": used, "tier": tier })
+}
+
+/// A system in which people can onboard.
+async fn with_people(interpose: Option<Interpose>) -> (System, TestService) {
+    let system = System::start_interposed(interpose, None).await;
+    let iam = system.iam().await;
+    (system, iam)
+}
+
+#[tokio::test]
+async fn of_sixteen_at_once_one_is_taken() {
+    let (system, _iam) = with_people(None).await;
+    let ada = person("ada");
+    let slugs: Vec<String> = (0..16).map(|n| format!("shop-{n}")).collect();
+    let answers = join_all(slugs.iter().map(|slug| ask(&system, &ada, slug, "starter"))).await;
+    let (taken, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
+    assert_eq!((taken.len(), refused.len()), (1, 15));
+    for answer in refused {
+        assert_eq!(answer.expect_error(429, "QUOTA_EXCEEDED"), refusal("starter", 1, 1));
+    }
+    let session = end_of(&system, &taken[0].body).await;
+    system.assert_whole(&session).await;
+
+    // Another person is held to their own. Growth is for who has fewer than three, of whatever tier.
+    ask(&system, &person("bob"), "bobs", "starter").await.expect(201);
+    let more: Vec<String> = (0..4).map(|n| format!("more-{n}")).collect();
+    let answers = join_all(more.iter().map(|slug| ask(&system, &ada, slug, "growth"))).await;
+    let (taken, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
+    assert_eq!((taken.len(), refused.len()), (2, 2));
+    for answer in refused {
+        assert_eq!(answer.expect_error(429, "QUOTA_EXCEEDED"), refusal("growth", 3, 3));
+    }
+}
+
+#[tokio::test]
+async fn a_platform_that_is_deleted_leaves_its_place() {
+    let (system, _iam) = with_people(None).await;
+    let ada = person("ada");
+    let session = end_of(&system, &ask(&system, &ada, "one", "starter").await.expect(201)).await;
+    let refused = ask(&system, &ada, "two", "starter").await;
+    assert_eq!(refused.expect_error(429, "QUOTA_EXCEEDED"), refusal("starter", 1, 1));
+    system
+        .registry
+        .delete(&format!("/api/v1/platforms/{}", session["platformId"].as_str().unwrap()))
+        .await
+        .expect(200);
+    let session = end_of(&system, &ask(&system, &ada, "two", "starter").await.expect(201)).await;
+    assert_eq!(session["status"], "completed", "{session}");
+}
+
+#[tokio::test]
+async fn what_was_undone_leaves_its_place() {
+    let (system, iam) = with_people(None).await;
+    let ada = person("ada");
+    let rule = |fault| Rule::new(Action::Fail(fault)).on(Operation::Ensure).kind(ResourceKind::D1);
+    // One that waits, and is cancelled.
+    system.provider.follow([rule(Fault::Retryable("out to lunch".to_owned()))]).await.unwrap();
+    let waiting = ask(&system, &ada, "one", "starter").await.expect(201);
+    ask(&system, &ada, "two", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
+    let path = format!("/api/v1/onboarding/{}", waiting["onboardingId"].as_str().unwrap());
+    system.onboarding.patch(&path, json!({ "status": "cancelled" })).await.expect(200);
+    assert_eq!(end_of(&system, &waiting).await["status"], "cancelled");
+    // One that fails.
+    system.provider.follow([rule(Fault::Permanent("no such plan".to_owned()))]).await.unwrap();
+    let failing = ask(&system, &ada, "two", "starter").await.expect(201);
+    assert_eq!(end_of(&system, &failing).await["status"], "failed");
+    assert_eq!(iam.get("/api/v1/iam/bindings").await.expect(200)["pagination"]["total"], 0);
+
+    system.provider.follow([]).await.unwrap();
+    let session = end_of(&system, &ask(&system, &ada, "three", "starter").await.expect(201)).await;
+    assert_eq!(session["status"], "completed", "{session}");
+    ask(&system, &ada, "four", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
+}
+
+/// What is found out by the first step alone: the person was given a platform meanwhile.
+#[tokio::test]
+async fn the_registry_has_the_last_word() {
+    let away = Arc::new(AtomicBool::new(true));
+    let still = Arc::clone(&away);
+    let interpose: Interpose = Arc::new(move |now| match (now.undo, now.point) {
+        (false, Point::AfterIntent) if now.step == "create_platform" && still.load(Ordering::SeqCst) => {
+            Verdict::Fail(Error::new(Kind::ServiceUnavailable, "away for a moment"))
+        }
+        _ => Verdict::Go,
+    });
+    let (system, iam) = with_people(Some(interpose)).await;
+    let started = ask(&system, &person("ada"), "late", "starter").await.expect(201);
+    let given = CreatePlatformRequest {
+        name: "Given".to_owned(),
+        slug: "given".to_owned(),
+        tier: "scale".to_owned(),
+        owner_user_id: "user:ada".to_owned(),
+        platform_id: PlatformId::random().to_string(),
+        limited: false,
+    };
+    let peer = system.registry.peer("onboarding");
+    let request = peer.request(&system.registry.ctx("onboarding"), PeerCall::default(), given).unwrap();
+    RegistryClient::new(peer.channel()).create_platform(request).await.unwrap();
+    away.store(false, Ordering::SeqCst);
+
+    let session = end_of(&system, &started).await;
+    assert_eq!(session["status"], "failed", "{session}");
+    let error = session["error"].as_str().unwrap();
+    assert!(error.contains("QUOTA_EXCEEDED") && error.contains("fewer than 1"), "{error}");
+    let path = format!("/api/v1/platforms/{}", session["platformId"].as_str().unwrap());
+    system.registry.get(&path).await.expect_error(404, "NOT_FOUND");
+    assert_eq!(iam.get("/api/v1/iam/bindings").await.expect(200)["pagination"]["total"], 0);
+}
+
+#[tokio::test]
+async fn a_repetition_is_answered_also_where_no_more_may_be_had() {
+    let (system, _iam) = with_people(None).await;
+    let (ada, key) = (person("ada"), [("Idempotency-Key", "once")]);
+    let both = join_all((0..2).map(|_| ask_with(&system, &ada, "one", "starter", &key))).await;
+    let ids: Vec<Value> = both.into_iter().map(|one| one.expect(201)["onboardingId"].clone()).collect();
+    assert_eq!(ids[0], ids[1]);
+    assert_eq!(ask_with(&system, &ada, "one", "starter", &key).await.expect(201)["onboardingId"], ids[0]);
+    ask(&system, &ada, "two", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
+    let dry = system.onboarding.request_as(&ada, Method::POST, "/api/v1/onboarding?dryRun=true");
+    let dry =
+        dry.json(&json!({ "platformName": "Shop", "slug": "two", "tier": "starter" })).send().await.unwrap();
+    Response::read(dry).await.expect_error(429, "QUOTA_EXCEEDED");
+}
+
+#[tokio::test]
+async fn an_operator_has_as_many_as_they_like() {
+    let (system, _iam) = with_people(None).await;
+    let everything = Grant { role: Role::Operator, reach: Reach::All };
+    let person = Caller::known("user:root", ActorType::User, vec![everything]);
+    for (who, slug) in
+        [(&person, "a"), (&person, "b"), (&Caller::operator(), "c"), (&Caller::operator(), "d")]
+    {
+        let session = end_of(&system, &ask(&system, who, slug, "starter").await.expect(201)).await;
+        assert_eq!(session["status"], "completed", "{session}");
+    }
+}

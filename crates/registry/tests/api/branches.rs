@@ -1,0 +1,180 @@
+//! The lists of those who see but an entity and what is under it: what they read follows what they see, not what the
+//! platform has.
+
+use diesel::{QueryableByName, sql_query, sql_types::Text};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use registry::Registry;
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::{
+    TestDb,
+    tap::{Plan, Tap},
+};
+
+use crate::{
+    plans::{analyze, anew, keep_statistics, plant, tapped, whole},
+    world::{World, ids},
+};
+
+/// What the caller sees: a chain of entities, each but the last with nine leaves under it.
+const ROOT: &str = "t000070100";
+/// The root of another branch, which has many resources.
+const FULL: &str = "t000080100";
+/// Entities of either.
+const BRANCH: usize = 151;
+/// Resources that the other root has beside its first.
+const MANY: usize = 5_000;
+/// What a request may read: the branch a few times, and pages. The platform has a hundred thousand of everything.
+const MOST: u64 = 4_500;
+/// Tables that grow.
+const TABLES: [&str; 6] = ["entities", "resources", "stacks", "dns_records", "custom_domains", "counters"];
+
+/// Gives each entity of the platform a resource with a host name and a domain, and a stack; one of them many
+/// resources.
+async fn furnish(db: &TestDb, platform: &str) {
+    let id = |kind: u8| format!("md5('{kind}' || e.id)::uuid");
+    let (resource, record, domain) = (id(1), id(2), id(3));
+    let resources = |id: &str, name: &str, at: &str, of: &str| {
+        format!(
+            "INSERT INTO resources (id, platform_id, entity_id, stack_id, resource_type, service_name, environment, \
+                 cf_name, status, created_at, updated_at) \
+             SELECT {id}, '{platform}', e.id, 'default', 'worker', 'auth', 'prod', {name}, 'active', {at}, now() \
+             FROM {of};"
+        )
+    };
+    let many = format!("(SELECT '{FULL}' AS id) e, generate_series(1, {MANY}) n");
+    let sql = [
+        "SET session_replication_role = replica;".to_owned(),
+        resources(&resource, "e.id", "now()", "entities e"),
+        resources("md5('4' || n)::uuid", "'many-' || n", "now() - n * interval '1ms'", &many),
+        format!(
+            "INSERT INTO dns_records (id, platform_id, stack_id, hostname, target_type, resource_id, environment, status, \
+                 created_at, updated_at) \
+             SELECT {record}, '{platform}', 'default', e.id || '.example', 'worker', {resource}, 'prod', 'active', now(), now() \
+             FROM entities e;"
+        ),
+        format!(
+            "INSERT INTO custom_domains (id, platform_id, dns_record_id, hostname, target_dns, ssl_status, status, \
+                 created_at, updated_at, due_at) \
+             SELECT {domain}, '{platform}', {record}, e.id || '.test', e.id || '.example', 'pending', 'pending', now(), now(), now() \
+             FROM entities e;"
+        ),
+        format!(
+            "INSERT INTO stacks (id, tenant_id, platform_id, name, is_default, status, created_at, updated_at, is_live, shared) \
+             SELECT reverse(e.id), e.id, '{platform}', 'main', false, 'active', now(), now(), true, '{{}}' FROM entities e;"
+        ),
+        format!(
+            "INSERT INTO counters (key, shard, n) SELECT 'resources:{platform}:' || e.id, 0, \
+                 CASE WHEN e.id = '{FULL}' THEN {MANY} + 1 ELSE 1 END FROM entities e \
+             ON CONFLICT (key, shard) DO UPDATE SET n = excluded.n;"
+        ),
+    ];
+    db.connect_as_superuser().await.batch_execute(&sql.concat()).await.unwrap();
+}
+
+/// All that a list has for who sees the branch, page by page; each request reads no more than it may.
+async fn walk(world: &World, tap: &Tap, scope: &Value, path: &str, about: &str) -> (Vec<String>, Value) {
+    let tables = TABLES.map(str::to_owned);
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    let mark = if path.contains('?') { '&' } else { '?' };
+    loop {
+        tap.take();
+        let path = format!("{path}{mark}limit=100{cursor}");
+        let page = world.send_as(scope, Method::GET, &path, &Value::Null).await.expect(200);
+        let plans = tap.take();
+        let read: u64 = plans.iter().map(Plan::rows_read).sum();
+        let told = || {
+            let told = |plan: &Plan| format!("{}: {}\n{:#}", plan.rows_read(), plan.statement, plan.root);
+            plans.iter().map(told).collect::<Vec<_>>().join("\n")
+        };
+        assert!(read > 0 && read <= MOST, "{about}: {path} reads {read}:\n{}", told());
+        let all = whole(&plans, &tables);
+        assert!(all.is_empty(), "{about}: {path}: {all:?}");
+        found.extend(ids(&page));
+        let next = page.pointer("/pagination/nextCursor").unwrap_or(&page["cursor"]);
+        match next.as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return (found, page["pagination"]["total"].clone()),
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = Text)]
+    id: String,
+}
+
+/// The ids of what a query gives, in the order of lists.
+async fn newest_first(world: &World, rows: &str) -> Vec<String> {
+    let sql = format!("SELECT id::text FROM {rows} ORDER BY created_at DESC, rows.id DESC");
+    let rows: Vec<Id> = sql_query(sql).load(&mut world.db.connect().await).await.unwrap();
+    rows.into_iter().map(|row| row.id).collect()
+}
+
+/// The lists of who sees a branch: path, where their rows come from, and the total if it is told.
+fn lists(base: &str) -> Vec<(String, String, Option<usize>)> {
+    let of = |column: &str, root: &str| {
+        format!("{column} = '{root}' OR {column} IN (SELECT id FROM entities WHERE '{root}' = ANY (path))")
+    };
+    let resources = format!("resources rows WHERE {}", of("entity_id", ROOT));
+    let records = format!("dns_records rows WHERE resource_id IN (SELECT id FROM {resources})");
+    let domains = format!("custom_domains rows WHERE dns_record_id IN (SELECT id FROM {records})");
+    vec![
+        (format!("{base}/entities"), format!("entities rows WHERE {}", of("id", ROOT)), Some(BRANCH)),
+        (format!("{base}/entities?type=tenant"), format!("entities rows WHERE id = '{ROOT}'"), Some(1)),
+        (format!("{base}/stacks"), format!("stacks rows WHERE {}", of("tenant_id", ROOT)), None),
+        (format!("{base}/stacks?tenantId={ROOT}"), format!("stacks rows WHERE tenant_id = '{ROOT}'"), None),
+        // Of what is beside the branch there is nothing.
+        (format!("{base}/stacks?tenantId={FULL}"), "stacks rows WHERE false".to_owned(), None),
+        (format!("{base}/stacks/default/dns"), records, None),
+        (format!("{base}/domains"), domains, None),
+        (format!("{base}/resources"), resources, Some(BRANCH)),
+        (
+            format!("{base}/entities/{ROOT}/resources"),
+            format!("resources rows WHERE entity_id = '{ROOT}'"),
+            Some(1),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_list_reads_follows_what_its_caller_sees() {
+    let db = TestDb::of::<Registry>().await;
+    keep_statistics(&db).await;
+    db.set("auto_explain.log_analyze", "on").await;
+    db.set("auto_explain.log_timing", "off").await;
+    let (world, tap, set) = tapped(db).await;
+    let platform = world.platform("shop").await;
+    world.tenant(&platform, "one").await;
+    analyze(&world.db).await;
+    plant(&world.db, &platform).await;
+    furnish(&world.db, &platform).await;
+
+    let base = format!("/api/v1/platforms/{platform}");
+    let full = format!(
+        "resources rows WHERE entity_id = '{FULL}' OR entity_id LIKE 't00008%' AND right(entity_id, 4) > '0109'"
+    );
+    let (scope, beside) = (json!({ "entity": [platform, ROOT] }), json!({ "entity": [platform, FULL] }));
+    for statistics in ["of before", "new"] {
+        if statistics == "new" {
+            analyze(&world.db).await;
+        }
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            world.db.set("plan_cache_mode", mode).await;
+            let replica = anew(&world, &set).await;
+            let about = format!("{statistics}, {mode}");
+            for (path, rows, total) in lists(&base) {
+                let (found, told) = walk(&replica, &tap, &scope, &path, &about).await;
+                assert_eq!(found, newest_first(&world, &rows).await, "{about}: {path}");
+                assert!(
+                    total.is_none_or(|total| found.len() == total && told == total),
+                    "{about}: {path}: {told}"
+                );
+            }
+            let (found, told) = walk(&replica, &tap, &beside, &format!("{base}/resources"), &about).await;
+            assert_eq!(found, newest_first(&world, &full).await, "{about}");
+            assert_eq!((found.len(), told), (BRANCH + MANY, json!(BRANCH + MANY)), "{about}");
+        }
+    }
+}
