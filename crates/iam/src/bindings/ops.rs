@@ -11,6 +11,10 @@ use crate::{
     revocations::{self, Revocation, What},
 };
 
+/// The most that a person is bound to. All of it travels with each of their requests, in a header, and is told to the
+/// database before each statement.
+const MOST_BINDINGS: i64 = 200;
+
 /// Grants something to a person.
 pub(crate) async fn create(
     app: &App,
@@ -31,10 +35,22 @@ pub(crate) async fn create(
 }
 
 async fn insert(tx: &mut Tx, row: &Binding) -> Result<(Binding, Revocation)> {
+    make_room(tx, &row.subject).await?;
     let changed = changed(tx, row).await?;
     let record = record("binding.created", row).after(row);
     let meaning = |constraint: &str| (constraint == "bindings_once").then(|| taken(row));
     tx.finish((store::insert(row.clone()),), record, (row.clone(), changed), meaning).await
+}
+
+/// Refuses one more binding than a person may have.
+async fn make_room(tx: &mut Tx, subject: &Name) -> Result<()> {
+    let c = tx.hold(&format!("bindings of {subject}")).await?;
+    if store::count_of(c, subject).await? < MOST_BINDINGS {
+        return Ok(());
+    }
+    let message =
+        format!("'{subject}' has {MOST_BINDINGS} bindings, and nobody has more: grant what reaches further");
+    Err(Error::new(Kind::QuotaExceeded, message).with("quota", "bindings").with("limit", MOST_BINDINGS))
 }
 
 fn taken(row: &Binding) -> Error {
@@ -87,6 +103,7 @@ pub(crate) async fn ensure(app: &App, ctx: &WriteCtx, subject: &Name, grant: &Gr
 
 /// One that is made beside this one is found by the next run.
 async fn insert_beside(tx: &mut Tx, row: &Binding) -> Result<Revocation> {
+    make_room(tx, &row.subject).await?;
     let changed = changed(tx, row).await?;
     let record = record("binding.created", row).after(row);
     let meaning = |constraint: &str| {

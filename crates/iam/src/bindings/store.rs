@@ -80,6 +80,11 @@ pub(super) async fn of_subject(mut c: &Conn, subject: &Name) -> Result<Vec<Bindi
     Ok(found.order((b::created_at.desc(), b::id.desc())).load(&mut c).await?)
 }
 
+/// How many bindings a person has.
+pub(super) async fn count_of(mut c: &Conn, subject: &Name) -> Result<i64> {
+    Ok(b::bindings.filter(b::subject.eq(subject)).count().get_result(&mut c).await?)
+}
+
 /// A binding, held until the transaction ends.
 pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<Binding> {
     b::bindings

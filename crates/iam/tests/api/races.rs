@@ -1,5 +1,6 @@
 //! Two at once.
 
+use diesel_async::SimpleAsyncConnection;
 use domain::{Reach, Role};
 use kit::grpc::PeerCall;
 use rpc::iam::{EnsureBindingRequest, iam_client::IamClient};
@@ -66,4 +67,22 @@ async fn whoever_ensures_the_same_at_once_finds_it_done() {
     }
     assert_eq!(count(&iam, "bindings").await, 10);
     assert_eq!(count(&iam, "audit_log").await, 10);
+}
+
+#[tokio::test]
+async fn a_person_has_so_many_bindings_and_no_more() {
+    let iam = alone().await;
+    let sql = "INSERT INTO bindings (id, subject, role, platform_id, entity_line, created_by, created_at) \
+               SELECT gen_random_uuid(), 'ann', 'viewer', 'p' || n, '{}', 'operator', now() FROM generate_series(1, 198) n";
+    iam.db.connect().await.batch_execute(sql).await.unwrap();
+    let grant = async |role: &str| iam.post(BINDINGS, json!({ "subject": "ann", "role": role })).await;
+    let told = tokio::join!(grant("viewer"), grant("operator"), grant("developer"), grant("platform-admin"));
+    let (made, refused): (Vec<_>, Vec<_>) =
+        [told.0, told.1, told.2, told.3].into_iter().partition(|answer| answer.status.as_u16() == 201);
+    assert_eq!((made.len(), count(&iam, "bindings").await), (2, 200));
+    for answer in refused {
+        let details = answer.expect_error(429, "QUOTA_EXCEEDED");
+        assert_eq!(details, json!({ "quota": "bindings", "limit": 200 }));
+    }
+    iam.post(BINDINGS, json!({ "subject": "bob", "role": "viewer" })).await.expect(201);
 }
