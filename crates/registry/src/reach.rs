@@ -114,7 +114,7 @@ impl<C> ValidGrouping<()> for Under<C> {
 impl<C, L> Reached<C, L> {
     fn new(scope: &PlatformScope, column: C) -> Self {
         let roots = scope.roots().unwrap_or_default().to_vec();
-        let whole = scope.roots().is_none() || cfg!(feature = "first-wall-down");
+        let whole = scope.roots().is_none() || kit::FIRST_WALL_DOWN;
         Self { column, whole, roots, lead: PhantomData }
     }
 }
