@@ -12,6 +12,8 @@ mod features;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod reach;
+#[cfg(test)]
 mod saga;
 #[cfg(test)]
 mod sessions;
