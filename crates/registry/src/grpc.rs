@@ -15,7 +15,7 @@ pub(crate) const SERVICE: &str = "nno.registry.v1.Registry";
 pub(crate) const CALLERS: &[(&str, &[&str])] = &[
     ("CheckSlug", &["onboarding"]),
     ("CreatePlatform", &["onboarding"]),
-    ("GetPlatform", &["onboarding", "provisioning"]),
+    ("GetPlatform", &["onboarding"]),
     ("TransitionPlatform", &["onboarding"]),
     ("SetRepository", &["onboarding"]),
     ("LocateEntity", &["iam"]),
@@ -25,7 +25,7 @@ pub(crate) const CALLERS: &[(&str, &[&str])] = &[
     ("EnsureResource", &["provisioning"]),
     ("DeleteResource", &["provisioning"]),
     ("ListResources", &["onboarding", "provisioning"]),
-    ("MarkSecret", &["onboarding", "provisioning"]),
+    ("MarkSecret", &["provisioning"]),
     ("EnsureDnsRecord", &["provisioning"]),
     ("DeleteDnsRecord", &["provisioning"]),
     ("ClaimDomains", &["provisioning"]),
