@@ -62,11 +62,11 @@ impl Scene {
         if let Some(part) = others.into_iter().find(is_in) {
             return self.places.line(&EntityId::parse(&self.fill(part)).unwrap());
         }
-        if of_e.iter().any(|part| is_in(&part)) {
+        if of_e.iter().any(|part| is_in(part)) {
             return self.places.line(&self.places.entity);
         }
         let nobody = EntityId::parse("nobody0000").ok();
-        nobody.filter(|_| nobodys.iter().any(|part| is_in(&part))).into_iter().collect()
+        nobody.filter(|_| nobodys.iter().any(|part| is_in(part))).into_iter().collect()
     }
 
     /// Whether someone sees what belongs to the entity `e`.
