@@ -176,6 +176,15 @@ async fn no_stranger_gets_in() {
     reach::let_no_stranger_in(&Scene::new().await).await;
 }
 
+/// What the first wall leaves to the second is not left to it alone.
+#[cfg(not(feature = "first-wall-down"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_wall_alone_keeps_everyone_apart() {
+    let scene = Scene::new().await;
+    reach::take_second_wall_down(&scene).await;
+    reach::as_everyone(&scene).await.assert_none();
+}
+
 /// That the test of the second wall can fail.
 #[cfg(feature = "first-wall-down")]
 #[tokio::test(flavor = "multi_thread")]
