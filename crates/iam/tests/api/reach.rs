@@ -135,6 +135,12 @@ impl Stage for Scene {
         let get = |path: &str| Case::plain(Method::GET, path, Value::Null);
         let mut cases: Vec<Case> =
             ["whoami", "keys", "bindings", "audit"].map(|name| get(&format!("/api/v1/iam/{name}"))).into();
+        for (list, filter) in
+            [(KEYS, "includeRevoked=true"), (KEYS, "platformId="), (BINDINGS, "platformId=")]
+        {
+            let own = if filter.ends_with('=') { self.places.own.as_str() } else { "" };
+            cases.push(Case::new(Method::GET, list, &format!("{list}?{filter}{own}"), Value::Null));
+        }
         let check =
             json!({ "action": "getEntity", "platformId": self.places.own, "entityId": self.places.entity });
         let checks = json!({ "checks": [{ "action": "listAudit" }, check] });

@@ -54,19 +54,21 @@ impl Scene {
 
     /// The entity that the path leads to something of, and all that it is under.
     fn line(&self, path: &str) -> Vec<EntityId> {
+        // What a list is narrowed to is no place that must be there.
+        let path = path.split('?').next().unwrap();
         let of_e = ["{e}", "{r}", "{d1}", "{d2}", "{dns}", "{s}", "{domain}", "{old}"];
         let others = ["{top}", "{child}", "{leaf}", "{w}", "{lost}"];
         // Of stacks of a template their tenant, which nobody here reaches.
         let nobodys = ["{up}", "{back}", "{gone}"];
-        let is_in = |part: &&str| path.contains(part);
+        let is_in = |part: &&str| path.contains(*part);
         if let Some(part) = others.into_iter().find(is_in) {
             return self.places.line(&EntityId::parse(&self.fill(part)).unwrap());
         }
-        if of_e.iter().any(|part| is_in(part)) {
+        if of_e.iter().any(is_in) {
             return self.places.line(&self.places.entity);
         }
         let nobody = EntityId::parse("nobody0000").ok();
-        nobody.filter(|_| nobodys.iter().any(|part| is_in(part))).into_iter().collect()
+        nobody.filter(|_| nobodys.iter().any(is_in)).into_iter().collect()
     }
 
     /// Whether someone sees what belongs to the entity `e`.
@@ -86,6 +88,25 @@ fn elsewhere(case: &Case) -> Vec<Case> {
     }
     let moved = |(from, to)| Case { path: case.path.replace(from, to), ..case.clone() };
     parts.into_iter().map(moved).collect()
+}
+
+/// Reads that name what lies outside, for some, in what they are narrowed to.
+const NARROWED: [&str; 7] = [
+    "/platforms/{p}/stacks?tenantId={e}",
+    "/platforms/{p}/entities?type=subtenant",
+    "/platforms/{p}/audit?entity={e}",
+    "/platforms/{p}/builds/latest?env=prod",
+    "/platforms/{ended}?includeDeleted=true",
+    "/platforms/{ended}/explain?includeDeleted=true",
+    "/audit?platformId={p}",
+];
+
+/// The case of the operation that is asked for there, narrowed so.
+fn narrowed(cases: &[Case], path: &str) -> Case {
+    let path = format!("/api/v1{path}");
+    let plain = path.split('?').next().unwrap();
+    let is_same = |case: &&Case| case.reads() && case.path == plain;
+    Case { path: path.clone(), ..cases.iter().find(is_same).unwrap_or_else(|| panic!("{path}")).clone() }
 }
 
 fn is_gone(path: &str) -> bool {
@@ -113,7 +134,11 @@ impl Stage for Scene {
             Case::new(method, &at(template), &at(path), body)
         };
         let cases = operations().into_iter().map(case);
-        cases.flat_map(|case| elsewhere(&case).into_iter().chain([case])).collect()
+        let mut cases: Vec<Case> =
+            cases.flat_map(|case| elsewhere(&case).into_iter().chain([case])).collect();
+        let narrowed: Vec<Case> = NARROWED.iter().map(|path| narrowed(&cases, path)).collect();
+        cases.extend(narrowed);
+        cases
     }
 
     fn everyone(&self) -> Vec<Someone> {
@@ -143,7 +168,10 @@ impl Stage for Scene {
             (Verdict::Outside, Some(_)) if line.is_empty() => Verdict::Allowed,
             (verdict, _) => verdict,
         };
-        if is_gone(path) && verdict == Verdict::Allowed { Verdict::Outside } else { verdict }
+        // Only operators are told of what is deleted, where they ask for it.
+        let is_shown = path.contains("includeDeleted") && someone.caller.is_operator();
+        let is_gone = is_gone(path) && !is_shown;
+        if is_gone && verdict == Verdict::Allowed { Verdict::Outside } else { verdict }
     }
 
     fn hidden(&self, someone: &Someone) -> Vec<String> {
