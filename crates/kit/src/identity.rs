@@ -16,6 +16,8 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::FIRST_WALL_DOWN;
+
 pub use keys::{IdentitySettings, KeyPair};
 pub(crate) use sight::Sight;
 pub use token::{LIFETIME, Signer, Verifier};
@@ -76,9 +78,10 @@ impl Scope {
     /// # Errors
     /// [`domain::Kind::Forbidden`] when it is about everything, and the caller does not reach that.
     fn doing(&self, operation: &'static Operation) -> Result<Self> {
-        if operation.about == About::Everything
-            && operation.verdict(self.grants(), &Target::Everything) != Verdict::Allowed
-        {
+        let refused = operation.about == About::Everything
+            && operation.verdict(self.grants(), &Target::Everything) != Verdict::Allowed;
+        // With the first wall down, who does not reach everything is left to Postgres.
+        if refused && (self.is_all() || !FIRST_WALL_DOWN) {
             return Err(operation.refusal());
         }
         Ok(Self { held: Arc::clone(&self.held), operation: Some(operation) })
@@ -119,7 +122,7 @@ impl Scope {
             Some(operation) if whole == Verdict::Forbidden || self.grants().iter().any(inside) => {
                 Err(operation.refusal())
             }
-            _ if cfg!(feature = "first-wall-down") => Ok(self.unproven(id)),
+            _ if FIRST_WALL_DOWN => Ok(self.unproven(id)),
             _ => Err(Error::not_found("platform", id)),
         }
     }
@@ -147,7 +150,7 @@ impl Scope {
 
     /// The platforms that the caller sees whole; none for a caller who sees all.
     pub fn only_platforms(&self) -> Option<Vec<&PlatformId>> {
-        if self.is_all() || cfg!(feature = "first-wall-down") {
+        if self.is_all() || FIRST_WALL_DOWN {
             return None;
         }
         let whole = |grant: &Grant| grant.reach.entity().is_none();

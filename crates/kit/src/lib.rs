@@ -23,3 +23,7 @@ pub mod worker;
 pub use context::{Ctx, WriteCtx};
 pub use db::{Db, Done, Record};
 pub use identity::{Caller, PlatformScope, Scope};
+
+/// Whether this is the build in which what statements are given as the caller's scope leaves nothing out, so that
+/// Postgres alone keeps callers apart: the feature `first-wall-down`, which is for one kind of test.
+pub const FIRST_WALL_DOWN: bool = cfg!(feature = "first-wall-down");

@@ -33,7 +33,7 @@ pub(crate) const SERVICE: &str = "nno.provisioning.v1.Provisioning";
 /// Which processes may call which method.
 pub(crate) const CALLERS: &[(&str, &[&str])] = &[
     ("EnqueueJob", &["registry", "onboarding"]),
-    ("GetJob", &["registry", "onboarding"]),
+    ("GetJob", &["onboarding"]),
     ("ExplainJob", &["registry", "onboarding"]),
     ("CancelJob", &["onboarding"]),
     ("EnsureRepository", &["onboarding"]),

@@ -137,7 +137,7 @@ impl<C, L> Reached<C, L> {
 
 /// The entities whose branches are all that a statement may find; none where it may find what the platform has.
 pub(crate) fn roots(scope: &PlatformScope) -> Option<&[EntityId]> {
-    scope.roots().filter(|_| !cfg!(feature = "first-wall-down"))
+    scope.roots().filter(|_| !kit::FIRST_WALL_DOWN)
 }
 
 impl<C: QueryFragment<Pg>, L: Lead> QueryFragment<Pg> for Reached<C, L> {

@@ -23,7 +23,7 @@ pub(crate) const SERVICE: &str = "nno.stack_registry.v1.StackRegistry";
 
 /// Which processes may call which method.
 pub(crate) const CALLERS: &[(&str, &[&str])] =
-    &[("GetTemplate", &["registry", "onboarding"]), ("GetVersion", &["registry", "onboarding"])];
+    &[("GetTemplate", &["registry"]), ("GetVersion", &["registry"])];
 
 /// The server of the methods.
 pub(crate) fn server(app: App) -> StackRegistryServer<Methods> {

@@ -23,6 +23,7 @@ impl Keys {
         let good = self.signer("gateway").sign(audience, &operator).expect("sign");
         let now = jsonwebtoken::get_current_timestamp();
         let claims = claims(audience, now + 30);
+        let otherwise = |changes: &Value| self.signed("gateway", &merged(changes, &claims));
         vec![
             ("no token", "not.a.token".to_owned()),
             ("another audience", self.signer("gateway").sign("elsewhere", &operator).expect("sign")),
@@ -32,11 +33,19 @@ impl Keys {
                 "a service speaks for others",
                 self.signer("onboarding").sign(audience, &operator).expect("sign"),
             ),
-            ("expired", self.signed(&json!({ "exp": now - 1 }), &claims)),
-            ("lives too long", self.signed(&json!({ "exp": now + 3600 }), &claims)),
-            ("no expiry", self.signed(&json!({ "exp": null }), &claims)),
-            ("no audience", self.signed(&json!({ "aud": null }), &claims)),
-            ("no issuer", self.signed(&json!({ "iss": null }), &claims)),
+            ("a service as an operator", {
+                let claims = merged(&json!({ "iss": "onboarding", "sub": "service:onboarding" }), &claims);
+                self.signed("onboarding", &claims)
+            }),
+            ("the gateway as a service", {
+                let claims = merged(&json!({ "sub": "service:onboarding", "actor": "service" }), &claims);
+                self.signed("gateway", &claims)
+            }),
+            ("expired", otherwise(&json!({ "exp": now - 1 }))),
+            ("lives too long", otherwise(&json!({ "exp": now + 3600 }))),
+            ("no expiry", otherwise(&json!({ "exp": null }))),
+            ("no audience", otherwise(&json!({ "aud": null }))),
+            ("no issuer", otherwise(&json!({ "iss": null }))),
             ("alg none", unsigned(&claims)),
             (
                 "alg none with a signature",
@@ -47,21 +56,13 @@ impl Keys {
         ]
     }
 
-    /// The claims with some of them otherwise, properly signed by the gateway.
-    fn signed(&self, otherwise: &Value, claims: &Value) -> String {
-        let mut claims = claims.clone();
-        let fields = claims.as_object_mut().expect("claims are an object");
-        for (name, value) in otherwise.as_object().expect("an object") {
-            if value.is_null() {
-                fields.remove(name);
-            } else {
-                fields.insert(name.clone(), value.clone());
-            }
-        }
-        let pem = fs::read_to_string(self.dir().join("private/gateway.pem")).expect("the gateway's key");
+    /// The claims, properly signed by a process.
+    fn signed(&self, process: &str, claims: &Value) -> String {
+        let pem =
+            fs::read_to_string(self.dir().join(format!("private/{process}.pem"))).expect("the process's key");
         let inner: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
         let key = EncodingKey::from_ed_der(&STANDARD.decode(inner).expect("base64"));
-        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &key).expect("sign")
+        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), claims, &key).expect("sign")
     }
 
     /// HS256 with what everyone knows as its secret.
@@ -77,6 +78,20 @@ fn claims(audience: &str, exp: u64) -> Value {
         "iss": "gateway", "aud": audience, "sub": "operator", "exp": exp, "actor": "operator",
         "grants": [{ "role": "operator", "reach": "all" }],
     })
+}
+
+/// The claims with some of them otherwise; without those that are null.
+fn merged(otherwise: &Value, claims: &Value) -> Value {
+    let mut claims = claims.clone();
+    let fields = claims.as_object_mut().expect("claims are an object");
+    for (name, value) in otherwise.as_object().expect("an object") {
+        if value.is_null() {
+            fields.remove(name);
+        } else {
+            fields.insert(name.clone(), value.clone());
+        }
+    }
+    claims
 }
 
 fn part(value: &Value) -> String {

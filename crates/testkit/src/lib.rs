@@ -17,6 +17,7 @@ pub mod contract;
 mod db;
 pub mod document;
 mod forged;
+pub mod reach;
 mod response;
 mod service;
 pub mod tap;

@@ -10,6 +10,8 @@ pub struct Response {
     pub headers: HeaderMap,
     /// Null when the body is empty or not JSON.
     pub body: Value,
+    /// The body as it came.
+    pub text: String,
 }
 
 impl Response {
@@ -17,7 +19,8 @@ impl Response {
     pub async fn read(answer: reqwest::Response) -> Self {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let bytes = answer.bytes().await.expect("read the body");
-        Self { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Self { status, headers, body, text: String::from_utf8_lossy(&bytes).into_owned() }
     }
 
     /// The body, when the status is `status`.

@@ -1,6 +1,6 @@
 //! What can be done with bindings. Whoever keeps what a person holds is told to forget it, also when it is more now.
 
-use domain::{Error, Grant, Kind, Name, Result, access::may_grant};
+use domain::{Error, Grant, Kind, Name, Result};
 use kit::{Done, Record, WriteCtx, db::Tx};
 use uuid::Uuid;
 
@@ -64,7 +64,7 @@ pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<R
         .db
         .tx("binding.delete", ctx, async |tx| {
             let before = store::lock(tx.conn().await?, id).await?;
-            if !may_grant(ctx.ctx.caller.grants(), &before.grant()?, &before.entity_line) {
+            if !grants::administers(ctx.ctx.caller.grants(), &before.grant()?, &before.entity_line) {
                 return Err(Error::not_found("binding", id));
             }
             ctx.check_match(&before)?;

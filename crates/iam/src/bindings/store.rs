@@ -1,13 +1,13 @@
 //! The statements of bindings.
 
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, OptionalExtension, PgArrayExpressionMethods,
-    PgExpressionMethods, QueryDsl, SelectableHelper,
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, PgExpressionMethods, QueryDsl,
+    SelectableHelper,
     dsl::sql,
     helper_types::IntoBoxed,
     pg::Pg,
     query_builder::{QueryFragment, QueryId},
-    sql_types::Integer,
+    sql_types::{Array, Bool, Integer, Nullable, Text},
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Grant, Limit, Name, Page, PlatformId, Result};
@@ -61,9 +61,13 @@ pub(super) async fn page(
 fn matching<'a>(own: &'a Administered, filter: &'a Filter) -> IntoBoxed<'a, bindings::table, Pg> {
     let mut rows = match own {
         Administered::Everywhere(roles) => bindings::table.filter(b::role.eq_any(roles)).into_boxed(),
-        Administered::Within { platforms, entities } => bindings::table
-            .filter(b::platform_id.eq_any(platforms).or(b::entity_line.overlaps_with(entities)))
-            .into_boxed(),
+        Administered::Within { platforms, entities } => {
+            // As the policy of the table has it, and for the same reason.
+            let of_entities = sql::<Nullable<Bool>>("bindings.id = ANY ((SELECT bindings_of(")
+                .bind::<Array<Text>, _>(entities)
+                .sql("))::uuid[])");
+            bindings::table.filter(b::platform_id.eq_any(platforms).or(of_entities)).into_boxed()
+        }
     };
     if let Some(platform) = &filter.platform {
         rows = rows.filter(b::platform_id.eq(platform));

@@ -1,6 +1,6 @@
 //! What can be done with keys.
 
-use domain::{ApiKey, Error, Result, access::may_grant};
+use domain::{ApiKey, Error, Result};
 use kit::{Done, Record, WriteCtx, clock};
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ pub(crate) async fn revoke(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<R
         .tx("key.revoke", ctx, async |tx| {
             let c = tx.conn().await?;
             let before = store::lock(c, id).await?;
-            if !may_grant(ctx.ctx.caller.grants(), &before.grant()?, &before.entity_line) {
+            if !grants::administers(ctx.ctx.caller.grants(), &before.grant()?, &before.entity_line) {
                 return Err(Error::not_found("key", id));
             }
             ctx.check_match(&before.unused())?;

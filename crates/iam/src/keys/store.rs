@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, OptionalExtension, PgArrayExpressionMethods, QueryDsl,
-    SelectableHelper,
+    BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     dsl::sql,
     helper_types::IntoBoxed,
     pg::Pg,
@@ -63,9 +62,13 @@ pub(super) async fn page(
 fn matching<'a>(own: &'a Administered, filter: &'a Filter) -> IntoBoxed<'a, keys::table, Pg> {
     let mut rows = match own {
         Administered::Everywhere(roles) => keys::table.filter(k::role.eq_any(roles)).into_boxed(),
-        Administered::Within { platforms, entities } => keys::table
-            .filter(k::platform_id.eq_any(platforms).or(k::entity_line.overlaps_with(entities)))
-            .into_boxed(),
+        Administered::Within { platforms, entities } => {
+            // As the policy of the table has it, and for the same reason.
+            let of_entities = sql::<t::Nullable<t::Bool>>("keys.id = ANY ((SELECT keys_of(")
+                .bind::<t::Array<t::Text>, _>(entities)
+                .sql("))::uuid[])");
+            keys::table.filter(k::platform_id.eq_any(platforms).or(of_entities)).into_boxed()
+        }
     };
     if let Some(platform) = &filter.platform {
         rows = rows.filter(k::platform_id.eq(platform));

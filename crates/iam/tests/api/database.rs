@@ -127,9 +127,13 @@ async fn the_lists_go_through_an_index() {
             "SELECT * FROM keys WHERE role = ANY ('{viewer}') ORDER BY created_at DESC, id DESC LIMIT 50",
             "keys_newest",
         ),
-        ("SELECT * FROM keys WHERE platform_id = ANY ('{a}') OR entity_line && '{e}'", "keys_by_entity"),
         (
-            "SELECT * FROM bindings WHERE platform_id = ANY ('{a}') OR entity_line && '{e}'",
+            "SELECT * FROM keys WHERE platform_id = ANY ('{a}') OR id = ANY ((SELECT keys_of('{e}'))::uuid[])",
+            "keys_by_platform",
+        ),
+        (
+            "SELECT * FROM bindings WHERE platform_id = ANY ('{a}') \
+             OR id = ANY ((SELECT bindings_of('{e}'))::uuid[])",
             "bindings_by_platform",
         ),
         (

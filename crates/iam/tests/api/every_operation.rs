@@ -1,7 +1,6 @@
 //! What is true of every operation.
 
 use iam::Iam;
-use kit::{Caller, service::Service};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Response, document};
@@ -29,36 +28,6 @@ fn operations() -> Vec<(Method, &'static str, Value)> {
 #[test]
 fn the_list_of_operations_is_whole() {
     assert_eq!(document::operations(&document::of::<Iam>()).len(), operations().len());
-}
-
-#[tokio::test]
-async fn without_an_identity_nothing_is_told_or_done() {
-    let iam = alone().await;
-    for (method, path, body) in operations() {
-        let elsewhere = iam.keys.signer("gateway").sign("registry", &Caller::operator()).unwrap();
-        for token in [None, Some("not.a.token".to_owned()), Some(elsewhere)] {
-            let mut request = iam.anonymous(method.clone(), path);
-            if let Some(token) = token {
-                request = request.bearer_auth(token);
-            }
-            if !body.is_null() {
-                request = request.json(&body);
-            }
-            Response::read(request.send().await.unwrap()).await.expect_error(401, "UNAUTHORIZED");
-        }
-    }
-    assert_eq!(count(&iam, "audit_log").await, 0);
-}
-
-#[tokio::test]
-async fn services_use_grpc() {
-    let iam = alone().await;
-    for (method, path, body) in operations() {
-        let token =
-            iam.keys.signer("onboarding").sign(Iam::NAME, &Caller::this_service("onboarding")).unwrap();
-        let request = iam.anonymous(method, path).bearer_auth(token).json(&body);
-        Response::read(request.send().await.unwrap()).await.expect_error(403, "FORBIDDEN");
-    }
 }
 
 #[tokio::test]

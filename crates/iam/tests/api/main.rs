@@ -20,6 +20,8 @@ mod keys;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod reach;
+#[cfg(test)]
 mod revocations;
 #[cfg(test)]
 mod secrets;

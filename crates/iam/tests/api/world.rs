@@ -68,12 +68,17 @@ pub(crate) async fn alone() -> TestService {
         .await
 }
 
-async fn platform(registry: &TestService, slug: &str) -> PlatformId {
+pub(crate) async fn platform(registry: &TestService, slug: &str) -> PlatformId {
     let made = registry.post("/api/v1/platforms", json!({ "name": slug, "slug": slug })).await.expect(201);
     PlatformId::parse(text(&made, "id")).unwrap()
 }
 
-async fn entity(registry: &TestService, of: &PlatformId, slug: &str, parent: Option<&EntityId>) -> EntityId {
+pub(crate) async fn entity(
+    registry: &TestService,
+    of: &PlatformId,
+    slug: &str,
+    parent: Option<&EntityId>,
+) -> EntityId {
     let kind = if parent.is_some() { "subtenant" } else { "tenant" };
     let mut body = json!({ "name": slug, "slug": slug, "type": kind });
     if let Some(parent) = parent {

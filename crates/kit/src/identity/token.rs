@@ -67,7 +67,8 @@ impl Signer {
     /// # Errors
     /// [`Kind::Internal`] when the key cannot sign.
     pub fn sign(&self, audience: &str, caller: &Caller) -> Result<String> {
-        let slot = (audience.to_owned(), format!("{}\n{:?}", caller.id, caller.grants()));
+        let known = format!("{} {}\n{:?}", caller.actor_type.as_str(), caller.id, caller.grants());
+        let slot = (audience.to_owned(), known);
         if let Some((token, until)) = self.0.signed.get(&slot)
             && until > Instant::now()
         {
@@ -163,9 +164,16 @@ impl Verifier {
         if claims.exp > jsonwebtoken::get_current_timestamp() + LIFETIME.as_secs() {
             return Err("the token lives longer than tokens may".to_owned());
         }
-        // Only the gateway speaks for others; a service speaks for itself.
-        if issuer != "gateway" && claims.sub != format!("service:{issuer}") {
-            return Err(format!("'{issuer}' may not speak for '{}'", claims.sub));
+        // Only the gateway speaks for others; a service speaks for itself, and as a service: one that called itself an
+        // operator would be let in where people are.
+        let is_itself = claims.sub == format!("service:{issuer}");
+        let as_service = claims.actor == ActorType::Service;
+        if is_itself != as_service || !(is_itself || issuer == "gateway") {
+            return Err(format!(
+                "'{issuer}' may not speak for '{}' as {}",
+                claims.sub,
+                claims.actor.as_str()
+            ));
         }
         let caller = Caller::signed(claims.iss, claims.sub, claims.actor, claims.grants);
         self.0.known.insert(token.to_owned(), (caller.clone(), claims.exp));
@@ -231,7 +239,28 @@ mod tests {
             (Signer::new("onboarding", &key).unwrap(), Verifier::believing("registry", "onboarding", &key));
         let own = signer.sign("registry", &Caller::this_service("onboarding")).unwrap();
         assert!(verifier.verify(Some(&bearer(&own))).is_ok());
-        let other = signer.sign("registry", &Caller::operator()).unwrap();
-        assert_eq!(verifier.verify(Some(&bearer(&other))).unwrap_err().kind(), Kind::Unauthorized);
+        let as_person = Caller::known("service:onboarding", ActorType::Operator, own_grants());
+        for other in [Caller::operator(), Caller::this_service("provisioning"), as_person] {
+            let other = signer.sign("registry", &other).unwrap();
+            assert_eq!(verifier.verify(Some(&bearer(&other))).unwrap_err().kind(), Kind::Unauthorized);
+        }
+    }
+
+    #[test]
+    fn the_gateway_speaks_for_no_service_but_itself() {
+        let (signer, verifier) = pair();
+        let told = |caller: &Caller| {
+            let token = signer.sign("registry", caller).unwrap();
+            verifier.verify(Some(&bearer(&token))).map(|caller| caller.id)
+        };
+        assert_eq!(told(&Caller::this_service("gateway")).unwrap(), "service:gateway");
+        let person = Caller::known("service:gateway", ActorType::User, own_grants());
+        for other in [Caller::this_service("onboarding"), person] {
+            assert_eq!(told(&other).unwrap_err().kind(), Kind::Unauthorized);
+        }
+    }
+
+    fn own_grants() -> Vec<Grant> {
+        Caller::operator().grants().to_vec()
     }
 }

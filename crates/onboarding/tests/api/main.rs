@@ -14,6 +14,8 @@ mod matrix;
 #[cfg(test)]
 mod quota;
 #[cfg(test)]
+mod reach;
+#[cfg(test)]
 mod saga;
 #[cfg(test)]
 mod sessions;

@@ -18,6 +18,8 @@ mod jobs;
 #[cfg(test)]
 mod providers;
 #[cfg(test)]
+mod reach;
+#[cfg(test)]
 mod shop;
 #[cfg(test)]
 mod stack_failures;

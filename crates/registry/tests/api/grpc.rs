@@ -116,7 +116,7 @@ async fn a_platform_from_nothing_to_active_and_gone() {
         call!(world, "onboarding", transition_platform, transition(&made.id, event)).unwrap();
     }
     let found =
-        call!(world, "provisioning", get_platform, r::GetPlatformRequest { platform_id: made.id.clone() })
+        call!(world, "onboarding", get_platform, r::GetPlatformRequest { platform_id: made.id.clone() })
             .unwrap();
     assert_eq!(found.platform.unwrap().status, "deleted");
     assert!(!taken("shop").await);
@@ -363,12 +363,12 @@ async fn a_secret_is_marked() {
         secret_name: text("AUTH_SECRET"),
         status: text(status),
     };
-    call!(world, "onboarding", mark_secret, asked("missing")).unwrap();
+    call!(world, "provisioning", mark_secret, asked("missing")).unwrap();
     call!(world, "provisioning", mark_secret, asked("set")).unwrap();
     let list = world.get(&format!("/api/v1/platforms/{platform}/resources/{id}/secrets")).await.expect(200);
     assert_eq!((list["data"].as_array().unwrap().len(), &list["data"][0]["status"]), (1, &json!("set")));
     assert_eq!(
-        call!(world, "onboarding", mark_secret, asked("leaked")).unwrap_err().kind(),
+        call!(world, "provisioning", mark_secret, asked("leaked")).unwrap_err().kind(),
         Kind::Validation
     );
 }

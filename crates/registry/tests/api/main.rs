@@ -2,8 +2,6 @@
 
 // Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
 #[cfg(test)]
-mod access;
-#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod branches;

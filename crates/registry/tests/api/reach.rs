@@ -1,247 +1,252 @@
-//! Every operation × every role × how far it reaches: what is answered follows from the table in `domain::access` alone,
-//! and nothing of what lies outside is told.
-//!
-//! Built with the feature `first-wall-down` the statements are given no scope: then Postgres alone keeps callers apart,
-//! and what must hold is that they learn and change nothing.
+//! Every operation × every role × how far it reaches, with both walls and with the second alone: see [`testkit::reach`].
 
 use domain::{
-    EntityId, Grant, PlatformId, Reach, Role,
-    access::{About, Operation as Row, Target, Verdict},
+    EntityId, PlatformId,
+    access::{About, Target, Verdict},
 };
-use kit::{Caller, identity::ActorType, service::Service};
+use kit::identity::ActorType;
 use registry::Registry;
 use reqwest::Method;
-use serde_json::Value;
-use testkit::Response;
+use serde_json::json;
+use testkit::{
+    Response, TestService,
+    reach::{self, Asked, Case, Places, Someone, Stage},
+};
 
 use crate::every_operation::{Fixture, Operation, operations};
 
-const WALL_DOWN: bool = cfg!(feature = "first-wall-down");
-
-/// Whose a part of a path is: all but these belong to the entity `e`.
-fn entity_of(path: &str) -> Option<&'static str> {
-    let all = [
-        "{e}", "{leaf}", "{w}", "{r}", "{d1}", "{d2}", "{dns}", "{s}", "{up}", "{back}", "{gone}",
-        "{domain}", "{old}",
-    ];
-    all.into_iter().find(|part| path.contains(part)).map(|part| match part {
-        "{leaf}" | "{w}" | "{up}" | "{back}" | "{gone}" => part,
-        _ => "{e}",
-    })
+/// The platform with one of everything, of which most is an entity's, and what is around it.
+struct Scene {
+    fixture: Fixture,
+    places: Places,
 }
 
-/// A caller, and what they are called where a check fails.
-struct Someone {
-    name: String,
-    caller: Caller,
-    grant: Grant,
+impl Scene {
+    async fn new() -> Self {
+        let mut fixture = Fixture::new().await;
+        let (world, p, e) = (&fixture.world, fixture.fill("{p}"), fixture.fill("{e}"));
+        // What a tier allows is another test's.
+        world.patch(&format!("/api/v1/platforms/{p}"), json!({ "tier": "scale" })).await.expect(200);
+        let child = world.subtenant(&p, "child", &e).await;
+        let lost = world.tenant(&p, "lost").await;
+        world.delete(&format!("/api/v1/platforms/{p}/entities/{lost}")).await.expect(200);
+        let other = world.platform("other").await;
+        let foreign = world.tenant(&other, "foreign").await;
+        let ended = world.platform("ended").await;
+        world.post(&format!("/api/v1/platforms/{ended}/suspend"), json!({})).await.expect(200);
+        world.delete(&format!("/api/v1/platforms/{ended}")).await.expect(200);
+        let entity = |id: &str| EntityId::parse(id).unwrap();
+        let places = Places {
+            own: PlatformId::parse(&p).unwrap(),
+            other: PlatformId::parse(&other).unwrap(),
+            deleted: PlatformId::parse(&ended).unwrap(),
+            entity: entity(&e),
+            parent: entity(&fixture.fill("{top}")),
+            child: entity(&child),
+            sibling: entity(&fixture.fill("{leaf}")),
+            gone: entity(&lost),
+            foreign: entity(&foreign),
+        };
+        fixture.parts.extend([("{child}", child), ("{lost}", lost), ("{other}", other)]);
+        fixture.parts.extend([("{foreign}", foreign), ("{ended}", ended)]);
+        Self { fixture, places }
+    }
+
+    /// The entity that the path leads to something of, and all that it is under.
+    fn line(&self, path: &str) -> Vec<EntityId> {
+        // What a list is narrowed to is no place that must be there.
+        let path = path.split('?').next().unwrap();
+        let of_e = ["{e}", "{r}", "{d1}", "{d2}", "{dns}", "{s}", "{domain}", "{old}"];
+        let others = ["{top}", "{child}", "{leaf}", "{w}", "{lost}"];
+        // Of stacks of a template their tenant, which nobody here reaches.
+        let nobodys = ["{up}", "{back}", "{gone}"];
+        let is_in = |part: &&str| path.contains(*part);
+        if let Some(part) = others.into_iter().find(is_in) {
+            return self.places.line(&EntityId::parse(&self.fill(part)).unwrap());
+        }
+        if of_e.iter().any(is_in) {
+            return self.places.line(&self.places.entity);
+        }
+        let nobody = EntityId::parse("nobody0000").ok();
+        nobody.filter(|_| nobodys.iter().any(is_in)).into_iter().collect()
+    }
+
+    /// Whether someone sees what belongs to the entity `e`.
+    fn sees(&self, someone: &Someone) -> bool {
+        someone.reaches(&Target::Entity(&self.places.own, &self.places.line(&self.places.entity)))
+    }
 }
 
-/// Each role with each reach: all, the platform, another, an entity, one beside it, one of another platform.
-async fn everyone(fixture: &Fixture) -> Vec<Someone> {
-    let world = &fixture.world;
-    // What a tier allows is another test's.
-    let path = format!("/api/v1/platforms/{}", fixture.fill("{p}"));
-    world.patch(&path, serde_json::json!({ "tier": "scale" })).await.expect(200);
-    let other = world.platform("other").await;
-    let foreign = world.tenant(&other, "foreign").await;
-    let gone = world.platform("gone").await;
-    world.post(&format!("/api/v1/platforms/{gone}/suspend"), serde_json::json!({})).await.expect(200);
-    world.delete(&format!("/api/v1/platforms/{gone}")).await.expect(200);
-    let platform = |id: &str| PlatformId::parse(id).unwrap();
-    let entity = |id: &str| EntityId::parse(id).unwrap();
-    let own = fixture.fill("{p}");
-    let reaches = [
-        ("all", Reach::All),
-        ("own", Reach::Platform(platform(&own))),
-        ("other", Reach::Platform(platform(&other))),
-        ("deleted", Reach::Platform(platform(&gone))),
-        ("entity", Reach::Entity(platform(&own), entity(&fixture.fill("{e}")))),
-        ("sibling", Reach::Entity(platform(&own), entity(&fixture.fill("{leaf}")))),
-        ("foreign", Reach::Entity(platform(&other), entity(&foreign))),
-    ];
-    let mut all = Vec::new();
-    for (name, reach) in reaches {
-        for role in Role::ALL.iter().filter(|role| **role != Role::Operator || reach == Reach::All) {
-            let grant = Grant { role: *role, reach: reach.clone() };
-            let caller =
-                Caller::known(format!("apikey:{name}-{role}"), ActorType::Apikey, vec![grant.clone()]);
-            all.push(Someone { name: format!("{role} of {name}"), caller, grant });
+/// The same operation asked for on other entities than `e`, and on a platform that is deleted.
+fn elsewhere(case: &Case) -> Vec<Case> {
+    let mut parts = Vec::new();
+    if case.path.contains("{e}") && !case.path.contains("/features/") {
+        parts.extend(["{top}", "{child}", "{lost}"].map(|part| ("{e}", part)));
+    }
+    if case.path.contains("{p}") {
+        parts.push(("{p}", "{ended}"));
+    }
+    let moved = |(from, to)| Case { path: case.path.replace(from, to), ..case.clone() };
+    parts.into_iter().map(moved).collect()
+}
+
+/// Reads that name what lies outside, for some, in what they are narrowed to.
+const NARROWED: [&str; 7] = [
+    "/platforms/{p}/stacks?tenantId={e}",
+    "/platforms/{p}/entities?type=subtenant",
+    "/platforms/{p}/audit?entity={e}",
+    "/platforms/{p}/builds/latest?env=prod",
+    "/platforms/{ended}?includeDeleted=true",
+    "/platforms/{ended}/explain?includeDeleted=true",
+    "/audit?platformId={p}",
+];
+
+/// The case of the operation that is asked for there, narrowed so.
+fn narrowed(cases: &[Case], path: &str) -> Case {
+    let path = format!("/api/v1{path}");
+    let plain = path.split('?').next().unwrap();
+    let is_same = |case: &&Case| case.reads() && case.path == plain;
+    Case { path: path.clone(), ..cases.iter().find(is_same).unwrap_or_else(|| panic!("{path}")).clone() }
+}
+
+fn is_gone(path: &str) -> bool {
+    path.contains("{ended}") || path.contains("{lost}")
+}
+
+fn of_entity(someone: &Someone) -> bool {
+    someone.reach().is_some_and(|reach| reach.entity().is_some())
+}
+
+impl Stage for Scene {
+    type Service = Registry;
+
+    fn service(&self) -> &TestService {
+        &self.fixture.world
+    }
+
+    fn parts(&self) -> &[(&'static str, String)] {
+        &self.fixture.parts
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        let at = |path: &str| format!("/api/v1{path}");
+        let case = |Operation(method, template, path, body, _): Operation| {
+            Case::new(method, &at(template), &at(path), body)
+        };
+        let cases = operations().into_iter().map(case);
+        let mut cases: Vec<Case> =
+            cases.flat_map(|case| elsewhere(&case).into_iter().chain([case])).collect();
+        let narrowed: Vec<Case> = NARROWED.iter().map(|path| narrowed(&cases, path)).collect();
+        cases.extend(narrowed);
+        cases
+    }
+
+    fn everyone(&self) -> Vec<Someone> {
+        self.places.everyone(ActorType::Apikey)
+    }
+
+    fn verdict(&self, asked: &Asked<'_>) -> Verdict {
+        let (Asked { someone, row, .. }, path) = (*asked, &asked.case.path);
+        let part = ["{q}", "{ended}"].into_iter().find(|part| path.contains(part)).unwrap_or("{p}");
+        let platform = PlatformId::parse(&self.fill(part)).unwrap();
+        let line = self.line(path);
+        let target = match row.about {
+            About::Everything | About::Caller => Target::Everything,
+            About::Entity if !line.is_empty() => Target::Entity(&platform, &line),
+            About::Platform | About::Entity => Target::Platform(&platform),
+        };
+        let role_in = someone
+            .caller
+            .grants()
+            .iter()
+            .find(|grant| grant.reach.platform() == Some(&platform))
+            .filter(|_| row.about == About::Entity);
+        let verdict = match (row.verdict(someone.caller.grants(), &target), role_in) {
+            // A role that is too low for the whole platform is told so: that tells nothing of what is there.
+            (Verdict::Outside, Some(grant)) if !grant.role.covers(row.least) => Verdict::Forbidden,
+            // A list of the platform is there for everyone who sees something of it.
+            (Verdict::Outside, Some(_)) if line.is_empty() => Verdict::Allowed,
+            (verdict, _) => verdict,
+        };
+        // Only operators are told of what is deleted, where they ask for it.
+        let is_shown = path.contains("includeDeleted") && someone.caller.is_operator();
+        let is_gone = is_gone(path) && !is_shown;
+        if is_gone && verdict == Verdict::Allowed { Verdict::Outside } else { verdict }
+    }
+
+    fn hidden(&self, someone: &Someone) -> Vec<String> {
+        let own = &self.places.own;
+        let unless = |sees: bool, parts: &[&str]| {
+            let hidden = if sees { &[] } else { parts };
+            hidden.iter().map(|part| self.fill(part)).collect::<Vec<_>>()
+        };
+        let sees = |part: &str| someone.reaches(&Target::Entity(own, &self.line(part)));
+        let touches = |part: &str| {
+            let mut touched = someone.caller.grants().iter().map(|grant| grant.reach.platform());
+            touched.any(|platform| platform.is_none_or(|id| id.as_str() == self.fill(part)))
+        };
+        let names = ["a.example", "shop.example", "old.example", "spare.example"];
+        let (r, of_e) =
+            (sees("{e}"), ["{r}", "{d1}", "{d2}", "{dns}", "{spare}", "{domain}", "{old}", "{s}"]);
+        let mut hidden = unless(r, &of_e);
+        hidden.extend(unless(r, &names));
+        // Whoever is under an entity knows what they are under.
+        hidden.extend(unless(r || sees("{child}"), &["{e}"]));
+        hidden.extend(unless(sees("{child}"), &["{child}"]));
+        hidden.extend(unless(sees("{leaf}"), &["{leaf}"]));
+        hidden.extend(unless(sees("{w}"), &["{w}", "{up}", "{back}", "{gone}", "{build}"]));
+        for platform in ["{p}", "{q}", "{other}", "{ended}"] {
+            hidden.extend(unless(touches(platform), &[platform]));
+        }
+        hidden.extend(unless(touches("{other}"), &["{foreign}"]));
+        hidden
+    }
+
+    fn fits(&self, asked: &Asked<'_>, verdict: Verdict, answer: &Response) -> bool {
+        let (Asked { someone, row, case }, status) = (*asked, answer.status.as_u16());
+        match verdict {
+            // What is looked up by name alone is not there for who does not reach it.
+            _ if row.id == "lookupResource" => status == if self.sees(someone) { 200 } else { 404 },
+            // A tenant is made by who sees the platform whole.
+            Verdict::Allowed if of_entity(someone) && row.id == "createEntity" => status == 403,
+            // What a body names is looked for where the caller may.
+            Verdict::Allowed
+                if !self.sees(someone) && case.method == Method::POST && !case.body.is_null() =>
+            {
+                reach::follows(verdict, answer) == case.path.contains("/resources")
+                    && (status < 300 || status == 400 || status == 404)
+            }
+            // An active platform is neither restored nor deleted.
+            Verdict::Allowed if ["/restore", "/delete"].iter().any(|verb| case.path.ends_with(verb)) => {
+                status == 409
+            }
+            verdict => reach::follows(verdict, answer),
         }
     }
-    all
-}
-
-/// The row of an operation of the document.
-fn row(document: &Value, method: &Method, path: &str) -> &'static Row {
-    let id = &document["paths"][format!("/api/v1{path}")][method.as_str().to_lowercase()]["operationId"];
-    Row::find(id.as_str().unwrap_or_default())
-        .unwrap_or_else(|| panic!("{method} {path} is not in the table"))
-}
-
-/// What the table says of an operation on the fixture's things.
-fn verdict(row: &Row, path: &str, fixture: &Fixture, grant: &Grant) -> Verdict {
-    let id = |part: &str| fixture.fill(part);
-    let platform = PlatformId::parse(&id(if path.contains("{q}") { "{q}" } else { "{p}" })).unwrap();
-    let line: Vec<EntityId> = entity_of(path).and_then(|part| owner(fixture, part)).into_iter().collect();
-    let target = match row.about {
-        About::Everything | About::Caller => Target::Everything,
-        About::Platform => Target::Platform(&platform),
-        // A list of the platform is there for everyone who sees something of it.
-        About::Entity if line.is_empty() => match grant.reach.platform() {
-            Some(own) if *own == platform && grant.reach.entity().is_some() => {
-                return if grant.role.covers(row.least) { Verdict::Allowed } else { Verdict::Forbidden };
-            }
-            _ => Target::Platform(&platform),
-        },
-        About::Entity => Target::Entity(&platform, &line),
-    };
-    match row.verdict(std::slice::from_ref(grant), &target) {
-        // A role that is too low for the whole platform is told so: that tells nothing of what is there.
-        Verdict::Outside if grant.reach.platform() == Some(&platform) && row.about == About::Entity => {
-            if grant.role.covers(row.least) {
-                Verdict::Outside
-            } else {
-                Verdict::Forbidden
-            }
-        }
-        verdict => verdict,
-    }
-}
-
-/// The entity that a part belongs to: of stacks their tenant, which nobody here reaches.
-fn owner(fixture: &Fixture, part: &str) -> Option<EntityId> {
-    match part {
-        "{up}" | "{back}" | "{gone}" => EntityId::parse("nobody0000").ok(),
-        part => EntityId::parse(&fixture.fill(part)).ok(),
-    }
-}
-
-/// Ids of what belongs to the entity `e`, and of its platform.
-fn secrets(fixture: &Fixture) -> Vec<String> {
-    ["{e}", "{r}", "{d1}", "{d2}", "{dns}", "{domain}", "{s}", "{spare}"]
-        .map(|part| fixture.fill(part))
-        .to_vec()
-}
-
-async fn ask(fixture: &Fixture, someone: &Someone, operation: &Operation) -> (String, Response) {
-    let Operation(method, _, path, body, _) = operation;
-    let mut path = format!("/api/v1{}", fixture.fill(path));
-    if *method != Method::GET {
-        path.push_str(if path.contains('?') { "&dryRun=true" } else { "?dryRun=true" });
-    }
-    let request = fixture.world.request_as(&someone.caller, method.clone(), &path);
-    let body = fixture.body(body);
-    let request = if body.is_null() { request } else { request.json(&body) };
-    (path, Response::read(request.send().await.unwrap()).await)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_as_everyone() {
-    let fixture = Fixture::new().await;
-    let everyone = everyone(&fixture).await;
-    let document = serde_json::to_value(Registry::openapi()).unwrap();
-    let (writes, mut cells, mut wrong) = (fixture.world.writes().await, 0, Vec::new());
-    for operation in operations() {
-        let Operation(method, template, path, body, _) = &operation;
-        let row = row(&document, method, template);
-        for someone in &everyone {
-            let (asked, answer) = ask(&fixture, someone, &operation).await;
-            cells += 1;
-            let about = format!("{}: {method} {path}: {} {}", someone.name, answer.status, answer.body);
-            let verdict = verdict(row, path, &fixture, &someone.grant);
-            if let Some(leak) = leak(&fixture, someone, &asked, body, &answer) {
-                wrong.push(format!("{about} tells of {leak}"));
-            }
-            if !WALL_DOWN && !fits(&fixture, someone, row, &operation, verdict, &answer) {
-                wrong.push(format!("{about} where the table says {verdict:?}"));
-            }
-            if WALL_DOWN
-                && verdict != Verdict::Allowed
-                && *method != Method::GET
-                && answer.status.is_success()
-            {
-                wrong.push(format!("{about} is done, where the table says {verdict:?}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {cells}:\n{}", wrong.len(), wrong.join("\n"));
-    assert_eq!(fixture.world.writes().await, writes, "everything was tried, nothing done");
-    println!("{cells} cells");
+    reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
-/// Something of the entity's or its platform's that an answer tells to who does not reach it.
-fn leak(
-    fixture: &Fixture,
-    someone: &Someone,
-    asked: &str,
-    body: &Value,
-    answer: &Response,
-) -> Option<String> {
-    let (own, e) = (fixture.fill("{p}"), fixture.fill("{e}"));
-    let reaches = match &someone.grant.reach {
-        Reach::All => true,
-        Reach::Platform(id) => id.as_str() == own,
-        Reach::Entity(_, entity) => entity.as_str() == e,
-    };
-    if reaches {
-        return None;
-    }
-    let (told, said) = (answer.body.to_string(), format!("{asked} {}", fixture.body(body)));
-    let foreign = someone.grant.reach.platform().is_some_and(|id| id.as_str() != own);
-    let all = secrets(fixture).into_iter().chain(foreign.then_some(own));
-    all.filter(|id| !said.contains(id)).find(|id| told.contains(id))
+#[tokio::test(flavor = "multi_thread")]
+async fn no_stranger_gets_in() {
+    reach::let_no_stranger_in(&Scene::new().await).await;
 }
 
-/// Whether an answer is what the table says.
-fn fits(
-    fixture: &Fixture,
-    someone: &Someone,
-    row: &Row,
-    operation: &Operation,
-    verdict: Verdict,
-    answer: &Response,
-) -> bool {
-    let Operation(method, _, path, body, _) = operation;
-    let status = answer.status.as_u16();
-    // What is looked up by name alone is not there for who does not reach it.
-    if row.id == "lookupResource" {
-        let e = EntityId::parse(&fixture.fill("{e}")).unwrap();
-        let p = PlatformId::parse(&fixture.fill("{p}")).unwrap();
-        let seen = someone.grant.reach.includes(&Target::Entity(&p, &[e]));
-        return status == if seen { 200 } else { 404 };
-    }
-    let of_entity = someone.grant.reach.entity().is_some();
-    match verdict {
-        // A tenant is made by who sees the platform whole; what a body names is looked for where the caller may.
-        Verdict::Allowed if of_entity && row.id == "createEntity" => status == 403,
-        Verdict::Allowed if of_entity && *method == Method::POST && !body.is_null() => {
-            status < 300 || status == 400 || status == 404
-        }
-        // An active platform is neither restored nor deleted.
-        Verdict::Allowed if ["/restore", "/delete"].iter().any(|verb| path.ends_with(verb)) => status == 409,
-        Verdict::Allowed => status < 300,
-        Verdict::Forbidden => status == 403,
-        Verdict::Outside => status == 404,
-    }
+/// What the first wall leaves to the second is not left to it alone.
+#[cfg(not(feature = "first-wall-down"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_wall_alone_keeps_everyone_apart() {
+    let scene = Scene::new().await;
+    reach::take_second_wall_down(&scene).await;
+    reach::as_everyone(&scene).await.assert_none();
 }
 
-/// That the test of the second wall can fail: without it, someone else's entity is there for all to see.
+/// That the test of the second wall can fail.
 #[cfg(feature = "first-wall-down")]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn with_both_walls_down_everyone_sees_everything() {
-    use diesel_async::SimpleAsyncConnection;
-    let fixture = Fixture::new().await;
-    let stranger = PlatformId::parse(&fixture.world.platform("other").await).unwrap();
-    let grant = Grant { role: Role::Viewer, reach: Reach::Platform(stranger) };
-    let caller = Caller::known("apikey:stranger", ActorType::Apikey, vec![grant]);
-    let path = fixture.fill("/api/v1/platforms/{p}/entities/{e}");
-    let ask = async || {
-        Response::read(fixture.world.request_as(&caller, Method::GET, &path).send().await.unwrap()).await
-    };
-    ask().await.expect_error(404, "NOT_FOUND");
-    let sql =
-        "ALTER TABLE platforms DISABLE ROW LEVEL SECURITY; ALTER TABLE entities DISABLE ROW LEVEL SECURITY";
-    fixture.world.db.connect_as_owner().await.batch_execute(sql).await.unwrap();
-    ask().await.expect(200);
+    reach::with_both_walls_down(&Scene::new().await).await;
 }

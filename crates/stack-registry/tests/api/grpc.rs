@@ -10,26 +10,17 @@ use serde_json::json;
 
 use crate::catalogue::Catalogue;
 
-async fn get_template(
-    catalogue: &Catalogue,
-    as_process: &str,
-    template: &str,
-) -> Result<GetTemplateResponse, Error> {
-    let peer = catalogue.peer(as_process);
+async fn get_template(catalogue: &Catalogue, template: &str) -> Result<GetTemplateResponse, Error> {
+    let peer = catalogue.peer("registry");
     let message = GetTemplateRequest { template: template.to_owned() };
-    let request = peer.request(&catalogue.ctx(as_process), PeerCall::default(), message)?;
+    let request = peer.request(&catalogue.ctx("registry"), PeerCall::default(), message)?;
     peer.answer(StackRegistryClient::new(peer.channel()).get_template(request).await)
 }
 
-async fn get_version(
-    catalogue: &Catalogue,
-    as_process: &str,
-    name: &str,
-    version: &str,
-) -> Result<Version, Error> {
-    let peer = catalogue.peer(as_process);
+async fn get_version(catalogue: &Catalogue, name: &str, version: &str) -> Result<Version, Error> {
+    let peer = catalogue.peer("registry");
     let message = GetVersionRequest { name: name.to_owned(), version: version.to_owned() };
-    let request = peer.request(&catalogue.ctx(as_process), PeerCall::default(), message)?;
+    let request = peer.request(&catalogue.ctx("registry"), PeerCall::default(), message)?;
     let answer = peer.answer(StackRegistryClient::new(peer.channel()).get_version(request).await)?;
     Ok(answer.version.unwrap())
 }
@@ -38,13 +29,13 @@ async fn get_version(
 async fn a_template_by_id_and_by_name() {
     let catalogue = Catalogue::start().await;
     let id = catalogue.create("shop").await;
-    let without = get_template(&catalogue, "registry", "shop").await.unwrap();
+    let without = get_template(&catalogue, "shop").await.unwrap();
     assert!(without.latest_version.is_none());
 
     let version = catalogue.publish("shop", "1.0.0").await;
     catalogue.publish("shop", "2.0.0-rc.1").await;
-    let found = get_template(&catalogue, "registry", "shop").await.unwrap();
-    assert_eq!(found, get_template(&catalogue, "onboarding", &id).await.unwrap());
+    let found = get_template(&catalogue, "shop").await.unwrap();
+    assert_eq!(found, get_template(&catalogue, &id).await.unwrap());
     let template = found.template.unwrap();
     assert_eq!((template.id, template.name.as_str()), (id.clone(), "shop"));
     assert_eq!((template.display_name.as_str(), template.status.as_str()), ("A shop", "active"));
@@ -52,7 +43,7 @@ async fn a_template_by_id_and_by_name() {
     assert_eq!((latest.id, latest.version.as_str(), latest.template_id), (version, "1.0.0", id));
 
     catalogue.patch("/api/v1/stacks/shop", json!({ "status": "deprecated" })).await.expect(200);
-    let deprecated = get_template(&catalogue, "registry", "shop").await.unwrap();
+    let deprecated = get_template(&catalogue, "shop").await.unwrap();
     assert_eq!(deprecated.template.unwrap().status, "deprecated", "the caller decides what that means");
 }
 
@@ -61,8 +52,7 @@ async fn an_id_goes_before_a_name_that_looks_like_it() {
     let catalogue = Catalogue::start().await;
     let id = catalogue.create("shop").await;
     let other = catalogue.create(&id).await;
-    let name_of =
-        async |asked: &str| get_template(&catalogue, "registry", asked).await.unwrap().template.unwrap().name;
+    let name_of = async |asked: &str| get_template(&catalogue, asked).await.unwrap().template.unwrap().name;
     assert_eq!(name_of(&id).await, "shop");
     assert_eq!(name_of(&other).await, id);
     let strange = uuid::Uuid::now_v7().to_string();
@@ -76,16 +66,14 @@ async fn a_version_is_what_http_answers() {
     catalogue.publish("shop", "1.0.0").await;
     for status in ["active", "deprecated"] {
         let over_http = catalogue.get("/api/v1/stacks/shop/1.0.0").await.expect(200);
-        for process in ["registry", "onboarding"] {
-            let version = get_version(&catalogue, process, "shop", "1.0.0").await.unwrap();
-            assert_eq!(version.status, status);
-            let told = json!({
-                "id": version.id, "template_id": version.template_id, "version": version.version,
-                "stack_definition": version.stack_definition, "nno_sdk_version": version.nno_sdk_version,
-                "status": version.status, "published_at": over_http["published_at"], "created_at": over_http["created_at"],
-            });
-            assert_eq!(told, over_http);
-        }
+        let version = get_version(&catalogue, "shop", "1.0.0").await.unwrap();
+        assert_eq!(version.status, status);
+        let told = json!({
+            "id": version.id, "template_id": version.template_id, "version": version.version,
+            "stack_definition": version.stack_definition, "nno_sdk_version": version.nno_sdk_version,
+            "status": version.status, "published_at": over_http["published_at"], "created_at": over_http["created_at"],
+        });
+        assert_eq!(told, over_http);
         catalogue.deprecate("shop", "1.0.0").await;
     }
 }
@@ -94,27 +82,11 @@ async fn a_version_is_what_http_answers() {
 async fn what_is_not_there_is_not_found() {
     let catalogue = Catalogue::with_shop().await;
     for template in ["gone", "", "No Name", &uuid::Uuid::now_v7().to_string()] {
-        let error = get_template(&catalogue, "registry", template).await.unwrap_err();
+        let error = get_template(&catalogue, template).await.unwrap_err();
         assert_eq!(error.kind(), Kind::NotFound, "{template}");
     }
     for (name, version) in [("shop", "1.0.0"), ("gone", "1.0.0"), ("shop", "latest"), ("No Name", "1.0.0")] {
-        let error = get_version(&catalogue, "registry", name, version).await.unwrap_err();
+        let error = get_version(&catalogue, name, version).await.unwrap_err();
         assert_eq!(error.kind(), Kind::NotFound, "{name}@{version}");
     }
-}
-
-#[tokio::test]
-async fn only_those_who_need_it_may_ask() {
-    let catalogue = Catalogue::with_shop().await;
-    catalogue.publish("shop", "1.0.0").await;
-    for process in ["provisioning", "stack-registry"] {
-        let error = get_template(&catalogue, process, "shop").await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Forbidden, "{process}");
-        let error = get_version(&catalogue, process, "shop", "1.0.0").await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Forbidden, "{process}");
-    }
-    let peer = catalogue.peer("registry");
-    let bare = tonic::Request::new(GetTemplateRequest { template: "shop".to_owned() });
-    let status = StackRegistryClient::new(peer.channel()).get_template(bare).await.unwrap_err();
-    assert_eq!(status.code(), tonic::Code::Unauthenticated);
 }

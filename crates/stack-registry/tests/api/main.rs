@@ -2,8 +2,6 @@
 
 // Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
 #[cfg(test)]
-mod access;
-#[cfg(test)]
 mod catalogue;
 #[cfg(test)]
 mod database;
@@ -16,7 +14,11 @@ mod document;
 #[cfg(test)]
 mod grpc;
 #[cfg(test)]
+mod open;
+#[cfg(test)]
 mod races;
+#[cfg(test)]
+mod reach;
 #[cfg(test)]
 mod search;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::catalogue::{template, version};
 
 /// A stack registry, and a registry that know each other. The one that the registry asks is another on the same database,
 /// which the first must outlive: so each is started when the one it calls is there.
-async fn both() -> (TestService, TestService, TestService) {
+pub(crate) async fn both() -> (TestService, TestService, TestService) {
     let keys = Keys::new();
     let asked =
         TestService::start_on::<StackRegistry>(TestDb::of::<StackRegistry>().await, keys.clone(), json!({}))
@@ -25,12 +25,12 @@ async fn both() -> (TestService, TestService, TestService) {
     (catalogue, registry, asked)
 }
 
-async fn platform(registry: &TestService, slug: &str) -> String {
+pub(crate) async fn platform(registry: &TestService, slug: &str) -> String {
     let made = registry.post("/api/v1/platforms", json!({ "name": slug, "slug": slug })).await.expect(201);
     format!("/api/v1/platforms/{}", made["id"].as_str().unwrap())
 }
 
-async fn stack(registry: &TestService, platform: &str, slug: &str) {
+pub(crate) async fn stack(registry: &TestService, platform: &str, slug: &str) {
     let body = json!({ "name": slug, "slug": slug, "type": "tenant" });
     let tenant = registry.post(&format!("{platform}/entities"), body).await.expect(201);
     let body = json!({ "tenantId": tenant["id"], "name": "main", "templateId": "shop" });

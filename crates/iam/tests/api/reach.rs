@@ -1,0 +1,223 @@
+//! Every operation × every role × how far it reaches, with both walls and with the second alone: see [`testkit::reach`].
+//!
+//! What is asked for are grants, of each place one key and one binding: whoever may make a grant sees it and takes it
+//! back, and to all others it is not there.
+
+use domain::{
+    EntityId, Grant, PlatformId, Reach, Role,
+    access::{Target, Verdict, may_grant},
+};
+use iam::Iam;
+use kit::{FIRST_WALL_DOWN, identity::ActorType};
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::{
+    TestService,
+    reach::{self, Asked, Case, Places, Someone, Stage},
+};
+
+use crate::world::{BINDINGS, KEYS, World, body, entity, platform, text};
+
+struct Scene {
+    world: World,
+    places: Places,
+    parts: Vec<(&'static str, String)>,
+}
+
+/// Where a grant is of, by its name in paths and bodies.
+fn part(kind: &str, place: &str) -> &'static str {
+    // What a test leaks is little.
+    format!("{{{kind}-of-{place}}}").leak()
+}
+
+/// The places in which there is something to be granted.
+fn is_there(place: &str) -> bool {
+    place != "deleted" && place != "gone"
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let world = World::start().await;
+        let registry = &world.registry;
+        let places = Places {
+            own: world.own.clone(),
+            other: world.other.clone(),
+            deleted: deleted(registry).await,
+            parent: world.tenant.clone(),
+            entity: world.below.clone(),
+            child: entity(registry, &world.own, "child", Some(&world.below)).await,
+            sibling: entity(registry, &world.own, "sibling", Some(&world.tenant)).await,
+            gone: gone(registry, &world.own).await,
+            foreign: world.others.clone(),
+        };
+        let mut scene = Self { world, places, parts: Vec::new() };
+        for (place, reach) in scene.places.reaches().into_iter().filter(|(place, _)| is_there(place)) {
+            let name = json!({ "name": format!("the key of {place}") });
+            let key = scene.world.post(KEYS, body(Role::Viewer, &reach, name)).await.expect(201);
+            let subject = json!({ "subject": format!("the person of {place}") });
+            let binding = scene.world.post(BINDINGS, body(Role::Viewer, &reach, subject)).await.expect(201);
+            scene.parts.push((part("key", place), text(&key, "id").to_owned()));
+            scene.parts.push((part("binding", place), text(&binding, "id").to_owned()));
+        }
+        scene
+    }
+
+    /// The place whose grant is asked for.
+    fn place(&self, case: &Case) -> Option<(&'static str, Reach)> {
+        let said = format!("{} {}", case.path, case.body);
+        self.places.reaches().into_iter().find(|(place, _)| {
+            let named = |kind| said.contains(part(kind, place));
+            named("key") || named("binding") || said.contains(&format!("to be of {place}\""))
+        })
+    }
+
+    fn line(&self, reach: &Reach) -> Vec<EntityId> {
+        reach.entity().map(|entity| self.places.line(entity)).unwrap_or_default()
+    }
+
+    fn reaches(&self, someone: &Someone, reach: &Reach) -> bool {
+        let line = self.line(reach);
+        someone.reaches(&match reach {
+            Reach::All => Target::Everything,
+            Reach::Platform(platform) => Target::Platform(platform),
+            Reach::Entity(platform, _) => Target::Entity(platform, &line),
+        })
+    }
+
+    fn may_grant(&self, someone: &Someone, reach: &Reach) -> bool {
+        let grant = Grant { role: Role::Viewer, reach: reach.clone() };
+        may_grant(someone.caller.grants(), &grant, &self.line(reach))
+    }
+
+    /// What is answered to who wants to grant something in a place.
+    fn granting(&self, someone: &Someone, place: &str, reach: &Reach) -> Verdict {
+        let touches = |platform: &PlatformId| {
+            let mut reached = someone.caller.grants().iter().map(|grant| grant.reach.platform());
+            reached.any(|reached| reached.is_none_or(|reached| reached == platform))
+        };
+        if reach.platform().is_some_and(|platform| !touches(platform)) || !is_there(place) {
+            return Verdict::Outside;
+        }
+        match (self.may_grant(someone, reach), reach) {
+            (true, _) => Verdict::Allowed,
+            (false, Reach::Entity(..)) if !self.reaches(someone, reach) => Verdict::Outside,
+            // That a platform is more than a part of it, and that there are others, is no secret.
+            _ => Verdict::Forbidden,
+        }
+    }
+}
+
+async fn deleted(registry: &TestService) -> PlatformId {
+    let id = platform(registry, "deleted").await;
+    registry.post(&format!("/api/v1/platforms/{id}/suspend"), json!({})).await.expect(200);
+    registry.delete(&format!("/api/v1/platforms/{id}")).await.expect(200);
+    id
+}
+
+async fn gone(registry: &TestService, of: &PlatformId) -> EntityId {
+    let id = entity(registry, of, "gone", None).await;
+    registry.delete(&format!("/api/v1/platforms/{of}/entities/{id}")).await.expect(200);
+    id
+}
+
+impl Stage for Scene {
+    type Service = Iam;
+
+    fn service(&self) -> &TestService {
+        &self.world
+    }
+
+    fn parts(&self) -> &[(&'static str, String)] {
+        &self.parts
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        let get = |path: &str| Case::plain(Method::GET, path, Value::Null);
+        let mut cases: Vec<Case> =
+            ["whoami", "keys", "bindings", "audit"].map(|name| get(&format!("/api/v1/iam/{name}"))).into();
+        for (list, filter) in
+            [(KEYS, "includeRevoked=true"), (KEYS, "platformId="), (BINDINGS, "platformId=")]
+        {
+            let own = if filter.ends_with('=') { self.places.own.as_str() } else { "" };
+            cases.push(Case::new(Method::GET, list, &format!("{list}?{filter}{own}"), Value::Null));
+        }
+        let check =
+            json!({ "action": "getEntity", "platformId": self.places.own, "entityId": self.places.entity });
+        let checks = json!({ "checks": [{ "action": "listAudit" }, check] });
+        cases.push(Case::plain(Method::POST, "/api/v1/iam/can", checks));
+        for (place, reach) in self.places.reaches() {
+            let named =
+                |field: &str| body(Role::Viewer, &reach, json!({ field: format!("to be of {place}") }));
+            cases.push(Case::plain(Method::POST, KEYS, named("name")));
+            cases.push(Case::plain(Method::POST, BINDINGS, named("subject")));
+            if is_there(place) {
+                let delete = |list: &str, template: &str, kind: &str| {
+                    let (template, path) =
+                        (format!("{list}/{template}"), format!("{list}/{}", part(kind, place)));
+                    Case::new(Method::DELETE, &template, &path, Value::Null)
+                };
+                cases.push(delete(KEYS, "{keyId}", "key"));
+                cases.push(delete(BINDINGS, "{bindingId}", "binding"));
+            }
+        }
+        cases
+    }
+
+    fn everyone(&self) -> Vec<Someone> {
+        self.places.everyone(ActorType::User)
+    }
+
+    fn verdict(&self, asked: &Asked<'_>) -> Verdict {
+        match (asked.case.method.as_str(), self.place(asked.case)) {
+            ("POST", Some((place, reach))) => self.granting(asked.someone, place, &reach),
+            ("DELETE", Some((_, reach))) if self.may_grant(asked.someone, &reach) => Verdict::Allowed,
+            ("DELETE", _) => Verdict::Outside,
+            _ => asked.row.verdict(asked.someone.caller.grants(), &Target::Everything),
+        }
+    }
+
+    fn is_outside(&self, asked: &Asked<'_>, _: Verdict) -> bool {
+        self.place(asked.case).is_some_and(|(_, reach)| !self.reaches(asked.someone, &reach))
+    }
+
+    fn hidden(&self, someone: &Someone) -> Vec<String> {
+        let mut hidden = Vec::new();
+        for (place, reach) in self.places.reaches() {
+            // Postgres alone knows nothing of roles.
+            let sees =
+                if FIRST_WALL_DOWN { self.reaches(someone, &reach) } else { self.may_grant(someone, &reach) };
+            if !sees && is_there(place) {
+                let ids = ["key", "binding"].map(|kind| self.fill(part(kind, place)));
+                hidden.extend(ids);
+                hidden.extend([format!("the key of {place}"), format!("the person of {place}")]);
+            }
+        }
+        hidden
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_as_everyone() {
+    reach::as_everyone(&Scene::new().await).await.assert_none();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_stranger_gets_in() {
+    reach::let_no_stranger_in(&Scene::new().await).await;
+}
+
+/// What the first wall leaves to the second is not left to it alone.
+#[cfg(not(feature = "first-wall-down"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_wall_alone_keeps_everyone_apart() {
+    let scene = Scene::new().await;
+    reach::take_second_wall_down(&scene).await;
+    reach::as_everyone(&scene).await.assert_none();
+}
+
+/// That the test of the second wall can fail.
+#[cfg(feature = "first-wall-down")]
+#[tokio::test(flavor = "multi_thread")]
+async fn with_both_walls_down_everyone_sees_everything() {
+    reach::with_both_walls_down(&Scene::new().await).await;
+}

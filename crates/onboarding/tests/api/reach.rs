@@ -1,0 +1,193 @@
+//! Every operation × every role × how far it reaches, with both walls and with the second alone: see [`testkit::reach`].
+//!
+//! An onboarding is seen by who began it. None of these goes on: nobody answers for the registry.
+
+use diesel_async::SimpleAsyncConnection;
+use domain::access::{About, Target, Verdict};
+use kit::identity::ActorType;
+use onboarding::Onboarding;
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::{
+    Response, TestService,
+    reach::{self, Asked, Case, Places, Someone, Stage},
+};
+
+const ONBOARDING: &str = "/api/v1/onboarding";
+
+struct Scene {
+    onboarding: TestService,
+    places: Places,
+    ann: Someone,
+    /// Anns onboardings, each in another state, and one of another person.
+    parts: Vec<(&'static str, String)>,
+}
+
+const ANNS: [&str; 4] = ["{live}", "{paused}", "{stuck}", "{ended}"];
+
+fn person(name: &str) -> Someone {
+    Someone::new(name, ActorType::User, Vec::new())
+}
+
+/// The id of a new onboarding.
+async fn begun(service: &TestService, by: &Someone, slug: &str) -> String {
+    let body = json!({ "platformName": format!("What {slug} is"), "slug": slug, "tier": "starter" });
+    let request = service.request_as(&by.caller, Method::POST, ONBOARDING).json(&body);
+    let begun = Response::read(request.send().await.unwrap()).await.expect(201);
+    begun["onboardingId"].as_str().unwrap().to_owned()
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let nobody = json!({ "url": "http://127.0.0.1:9" });
+        let peers = json!({ "registry": nobody, "provisioning": nobody, "iam": nobody });
+        let onboarding = TestService::start_with::<Onboarding>(json!({ "service": peers })).await;
+        let ann = person("ann");
+        let mut parts = vec![("{bobs}", begun(&onboarding, &person("bob"), "bobs").await)];
+        for part in ANNS {
+            parts.push((
+                part,
+                begun(&onboarding, &ann, &format!("anns-{}", part.trim_matches(['{', '}']))).await,
+            ));
+        }
+        let scene = Self { onboarding, places: Places::unknown(), ann, parts };
+        let pause = scene.fill(&format!("{ONBOARDING}/{{paused}}/pause"));
+        scene.onboarding.post(&pause, json!({})).await.expect(200);
+        // Whoever works on it still finds that it is no longer theirs.
+        for (part, state) in [
+            ("{stuck}", "status = 'stuck', cause = 'failed'"),
+            ("{ended}", "status = 'undone', cause = 'cancelled', finished_at = now()"),
+        ] {
+            let sql =
+                format!("UPDATE sagas SET fence = fence + 1, {state} WHERE id = '{}'", scene.fill(part));
+            scene.onboarding.db.connect_as_owner().await.batch_execute(&sql).await.unwrap();
+        }
+        scene
+    }
+
+    /// Whether someone began the onboarding that is asked for, or would.
+    fn is_theirs(&self, asked: &Asked<'_>) -> bool {
+        let new = asked.row.id == "createOnboarding";
+        new || (asked.someone.name == self.ann.name && ANNS.iter().any(|part| asked.case.path.contains(part)))
+    }
+}
+
+impl Stage for Scene {
+    type Service = Onboarding;
+
+    fn service(&self) -> &TestService {
+        &self.onboarding
+    }
+
+    fn parts(&self) -> &[(&'static str, String)] {
+        &self.parts
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        let new = json!({ "platformName": "New", "slug": "new", "tier": "starter" });
+        let change = json!({ "metadata": "{\"seen\":true}" });
+        let mut cases = Vec::new();
+        for root in ["", ONBOARDING] {
+            let one = |method: Method, part: &str, body: &Value| {
+                Case::new(
+                    method,
+                    &format!("{root}/{{onboardingId}}"),
+                    &format!("{root}/{part}"),
+                    body.clone(),
+                )
+            };
+            let begin = if root.is_empty() { "/" } else { root };
+            cases.push(Case::plain(Method::POST, begin, new.clone()));
+            cases.push(Case::plain(Method::GET, &format!("{root}/admin/sessions"), Value::Null));
+            for part in ["{live}", "{bobs}", "{ended}"] {
+                cases.push(one(Method::GET, part, &Value::Null));
+                cases.push(one(Method::PATCH, part, &change));
+            }
+        }
+        // The events of one that goes on have no end.
+        for (method, part, verb) in [
+            (Method::GET, "{ended}", "events"),
+            (Method::GET, "{live}", "explain"),
+            (Method::POST, "{live}", "pause"),
+            (Method::POST, "{paused}", "resume"),
+            (Method::POST, "{stuck}", "discard"),
+            (Method::POST, "{bobs}", "pause"),
+        ] {
+            let template = format!("{ONBOARDING}/{{onboardingId}}/{verb}");
+            cases.push(Case::new(method, &template, &format!("{ONBOARDING}/{part}/{verb}"), Value::Null));
+        }
+        cases
+    }
+
+    fn everyone(&self) -> Vec<Someone> {
+        let people = self.places.everyone(ActorType::User);
+        let programs = self
+            .places
+            .everyone(ActorType::Apikey)
+            .into_iter()
+            .map(|someone| Someone { name: format!("a program, {}", someone.name), ..someone });
+        people.into_iter().chain(programs).chain([self.ann.clone()]).collect()
+    }
+
+    fn verdict(&self, asked: &Asked<'_>) -> Verdict {
+        let Asked { someone, row, .. } = asked;
+        if row.about == About::Everything {
+            return row.verdict(someone.caller.grants(), &Target::Everything);
+        }
+        let is_person = someone.caller.actor_type == ActorType::User;
+        match row.id {
+            _ if someone.caller.is_operator() => Verdict::Allowed,
+            "createOnboarding" if is_person => Verdict::Allowed,
+            "createOnboarding" => Verdict::Forbidden,
+            _ if self.is_theirs(asked) => Verdict::Allowed,
+            _ if someone.reaches_all() => Verdict::Forbidden,
+            _ => Verdict::Outside,
+        }
+    }
+
+    fn is_outside(&self, asked: &Asked<'_>, _: Verdict) -> bool {
+        !asked.someone.reaches_all() && !self.is_theirs(asked)
+    }
+
+    fn hidden(&self, someone: &Someone) -> Vec<String> {
+        let of = |parts: &[&str]| {
+            let names = parts.iter().map(|part| part.trim_matches(['{', '}']).to_owned());
+            parts.iter().map(|part| self.fill(part)).chain(names.map(|name| format!("-{name} is"))).collect()
+        };
+        if someone.reaches_all() {
+            Vec::new()
+        } else if someone.name == self.ann.name {
+            vec![self.fill("{bobs}"), "bobs is".to_owned()]
+        } else {
+            let mut hidden: Vec<String> = of(&ANNS);
+            hidden.extend([self.fill("{bobs}"), "bobs is".to_owned()]);
+            hidden
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_as_everyone() {
+    reach::as_everyone(&Scene::new().await).await.assert_none();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_stranger_gets_in() {
+    reach::let_no_stranger_in(&Scene::new().await).await;
+}
+
+/// What the first wall leaves to the second is not left to it alone.
+#[cfg(not(feature = "first-wall-down"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_wall_alone_keeps_everyone_apart() {
+    let scene = Scene::new().await;
+    reach::take_second_wall_down(&scene).await;
+    reach::as_everyone(&scene).await.assert_none();
+}
+
+/// That the test of the second wall can fail.
+#[cfg(feature = "first-wall-down")]
+#[tokio::test(flavor = "multi_thread")]
+async fn with_both_walls_down_everyone_sees_everything() {
+    reach::with_both_walls_down(&Scene::new().await).await;
+}

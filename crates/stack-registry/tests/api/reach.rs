@@ -1,0 +1,91 @@
+//! Every operation × every role × how far it reaches: see [`testkit::reach`]. The catalogue is nobody's, so there is no
+//! second wall here: what is hidden is who uses it.
+
+use domain::access::{Target, Verdict};
+use kit::identity::ActorType;
+use reqwest::Method;
+use serde_json::{Value, json};
+use stack_registry::StackRegistry;
+use testkit::{
+    TestService,
+    reach::{self, Asked, Case, Places, Someone, Stage},
+};
+
+use crate::{
+    catalogue::{template, version},
+    usage::{both, platform, stack},
+};
+
+const STACKS: &str = "/api/v1/stacks";
+
+/// A catalogue with `shop` 1.0.0, and a registry with a platform that uses it.
+struct Scene {
+    services: (TestService, TestService, TestService),
+    places: Places,
+    /// The id of who uses it.
+    user: String,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let services = both().await;
+        let (catalogue, registry, _) = &services;
+        catalogue.post(STACKS, template("shop")).await.expect(201);
+        catalogue.post(&format!("{STACKS}/shop/versions"), version("1.0.0")).await.expect(201);
+        let path = platform(registry, "user").await;
+        stack(registry, &path, "tenant").await;
+        let user = path.rsplit('/').next().unwrap().to_owned();
+        Self { services, places: Places::unknown(), user }
+    }
+}
+
+impl Stage for Scene {
+    type Service = StackRegistry;
+
+    fn service(&self) -> &TestService {
+        &self.services.0
+    }
+
+    fn parts(&self) -> &[(&'static str, String)] {
+        &[]
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        let one = |method: Method, template: &str, path: &str, body: Value| {
+            Case::new(method, &format!("{STACKS}/{template}"), &format!("{STACKS}/{path}"), body)
+        };
+        vec![
+            Case::plain(Method::GET, STACKS, Value::Null),
+            Case::plain(Method::POST, STACKS, template("blog")),
+            one(Method::GET, "{name}", "shop", Value::Null),
+            one(Method::PATCH, "{name}", "shop", json!({ "displayName": "Another" })),
+            one(Method::GET, "{name}/versions", "shop/versions", Value::Null),
+            one(Method::POST, "{name}/versions", "shop/versions", version("1.1.0")),
+            one(Method::GET, "{name}/usage", "shop/usage", Value::Null),
+            one(Method::GET, "{name}/{version}", "shop/1.0.0", Value::Null),
+            one(Method::DELETE, "{name}/{version}", "shop/1.0.0", Value::Null),
+        ]
+    }
+
+    fn everyone(&self) -> Vec<Someone> {
+        self.places.everyone(ActorType::Apikey)
+    }
+
+    fn verdict(&self, asked: &Asked<'_>) -> Verdict {
+        asked.row.verdict(asked.someone.caller.grants(), &Target::Everything)
+    }
+
+    fn hidden(&self, _: &Someone) -> Vec<String> {
+        vec![self.user.clone()]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_as_everyone() {
+    reach::as_everyone(&Scene::new().await).await.assert_none();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_stranger_gets_in() {
+    reach::let_no_stranger_in(&Scene::new().await).await;
+}
