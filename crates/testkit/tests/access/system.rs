@@ -87,7 +87,7 @@ impl System {
         let gateway = Gateway::build(settings, shutdown.clone()).unwrap();
         let at = gateway.http;
         tokio::spawn(gateway.run());
-        Door { at, client: reqwest::Client::builder().no_proxy().build().unwrap(), shutdown }
+        Door { at, client: testkit::client(), shutdown }
     }
 }
 
