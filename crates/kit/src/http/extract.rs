@@ -243,6 +243,14 @@ mod tests {
     }
 
     #[test]
+    fn all_that_is_not_asked_for_is_told() {
+        let error = check::bytes::<NoBody>(br#"{"a":1,"b":2}"#).unwrap_err();
+        let paths = error.details()["fields"].as_array().unwrap().iter().map(|fault| fault["path"].clone());
+        assert_eq!(paths.collect::<Vec<_>>(), ["a", "b"]);
+        check::bytes::<NoBody>(b"").unwrap();
+    }
+
+    #[test]
     fn what_a_query_says() {
         let read = query::<Wanted>("limit=1%30&includeDeleted=true&env=stg&other=x").unwrap();
         assert_eq!(

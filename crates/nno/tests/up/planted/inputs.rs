@@ -203,6 +203,8 @@ impl Target {
     }
 
     fn bodies(&self, s: &str) -> Vec<RequestBuilder> {
+        // No secret is refused as a slug or a host name for sure: some are as lawful as any.
+        let wrong = format!("= {s}");
         let of_platform = |rest: &str| format!("/platforms/{}{rest}", self.platform);
         let list = format!("{API}/platforms");
         let raw = |body: String| {
@@ -213,7 +215,7 @@ impl Target {
             body[field] = value;
             self.post("/platforms", &body)
         };
-        let record = json!({ "hostname": s, "targetType": "worker", "resourceId": self.resource, "environment": "prod" });
+        let record = json!({ "hostname": wrong, "targetType": "worker", "resourceId": self.resource, "environment": "prod" });
         let url = format!("https://nno:{s}@a.invalid/").replace(' ', "%20");
         let definition = json!({
             "schemaVersion": 1, "displayName": "Shop", "token": s,
@@ -227,7 +229,7 @@ impl Target {
             raw(format!("[\"{s}\"]")),
             named("password", json!(s)),
             named(s, json!(1)),
-            named("slug", json!(s)),
+            named("slug", json!(wrong)),
             named("tier", json!(s)),
             named("name", json!([s])),
             named("name", json!({ "secret": s })),
@@ -260,7 +262,7 @@ impl Target {
                 &of_platform(&format!("/resources/{}/secrets/A", self.resource)),
                 &json!({ "status": s }),
             ),
-            self.post("/stacks", &json!({ "name": s, "displayName": "T", "description": "T" })),
+            self.post("/stacks", &json!({ "name": wrong, "displayName": "T", "description": "T" })),
             self.post(
                 "/stacks/shop/versions",
                 &json!({ "version": s, "nnoSdkVersion": s, "stackDefinition": definition }),

@@ -1,6 +1,6 @@
 //! Finds any of many secrets in what was written, in whole or in part, as it is or encoded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 
@@ -51,16 +51,19 @@ impl Search {
         search
     }
 
-    /// What is found, each with what stands around it.
+    /// What is found, each with what stands around it; of what is found in the same surroundings, one.
     pub(crate) fn find(&self, text: &[u8]) -> Vec<String> {
-        let mut found = Vec::new();
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
         for (at, window) in text.windows(PART).enumerate() {
             if !self.begins[start(window)] {
                 continue;
             }
             if let Some(of) = self.parts.get(window) {
-                let around = &text[at.saturating_sub(300)..(at + 200).min(text.len())];
-                found.push(format!("{of} in ...{}...", String::from_utf8_lossy(around)));
+                let before = &text[at.saturating_sub(30)..at];
+                if seen.insert(before.iter().copied().filter(|c| !c.is_ascii_digit()).collect::<Vec<u8>>()) {
+                    let around = &text[at.saturating_sub(250)..(at + 100).min(text.len())];
+                    found.push(format!("{of} in ...{}...", String::from_utf8_lossy(around)));
+                }
             }
         }
         found

@@ -51,7 +51,7 @@ impl Secret {
             6 => random(40),
             7 => random(36),
             8 => random(44),
-            _ => hex(32),
+            _ => hex(40),
         };
         let text = match kind {
             0 => format!("nno_{}_{random}", hex(32)),
