@@ -2,6 +2,8 @@
 //!
 //! They are found in the document by what they are called: a new one has to be told of here, and is attacked as well.
 
+use std::collections::BTreeSet;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{
@@ -14,7 +16,10 @@ use super::{
     listener::{Trap, Watched},
     world::{made, one_of_everything, text},
 };
-use crate::system::{Place, Up, eventually};
+use crate::{
+    page::documentation,
+    system::{Place, Up, eventually},
+};
 
 /// What names of fields have in them that may lead somewhere.
 const WORDS: [&str; 16] = [
@@ -45,6 +50,19 @@ fn kind(field: &str) -> Option<Kind> {
         }
         _ => return None,
     })
+}
+
+/// The fields of the table in the documentation.
+fn told() -> BTreeSet<String> {
+    let page = documentation("docs/access.md");
+    let (_, section) = page.split_once("\n### URLs and host names that callers give\n").unwrap();
+    let rows = section.split("\n### ").next().unwrap().lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.filter_map(|row| row.split(" | ").next());
+    cells
+        .flat_map(|cell| cell.split('`').step_by(2))
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Every field of every body that may lead somewhere.
@@ -257,6 +275,10 @@ async fn nothing_connects_to_what_a_caller_names() {
     let mut attack = Attack { up: &up, known, sent: 0 };
     let found = found(&document);
     assert!(found.len() >= 18, "{}", found.len());
+    let names = found.iter().filter(|(_, _, kind)| *kind != Kind::Word);
+    let names: BTreeSet<String> =
+        names.map(|(_, field, _)| field.rsplit('.').next().unwrap().to_owned()).collect();
+    assert_eq!(names, told(), "docs/access.md tells what becomes of each");
     for (operation, field, kind) in &found {
         let (wrong, right) = match kind {
             Kind::Host => (no_hosts(trap.port), vec![format!("trap-{}.localhost", attack.sent)]),

@@ -27,8 +27,6 @@ use crate::{
 };
 
 const PLANTED: usize = 1000;
-/// Of so many secrets each input is given one, so that it gets secrets of every kind.
-const SHARE: usize = 1;
 const DATABASES: [&str; 5] =
     ["nno_registry", "nno_stack_registry", "nno_onboarding", "nno_provisioning", "nno_iam"];
 /// Everything that our own crates have to say.
@@ -63,6 +61,7 @@ async fn push(target: &Target, secrets: &[Secret]) -> String {
     let answers = Mutex::new(String::new());
     let given = secrets.iter().enumerate().flat_map(|(n, secret)| {
         let turn = n / KINDS;
+        let SHARE: usize = std::env::var("SHARE").map_or(1, |s| s.parse().unwrap());
         let inputs = target.inputs(secret).into_iter().enumerate();
         inputs.filter(move |(at, _)| (at + turn) % SHARE == 0).map(|(_, input)| input)
     });
