@@ -56,15 +56,10 @@ async fn target(up: &Up, key: &str) -> Target {
     Target { client: testkit::client(), url: up.url.clone(), key: key.to_owned(), platform, resource }
 }
 
-/// Pushes each secret through its share of the inputs; answers what was answered.
+/// Pushes each secret through every input; answers what was answered.
 async fn push(target: &Target, secrets: &[Secret]) -> String {
     let answers = Mutex::new(String::new());
-    let given = secrets.iter().enumerate().flat_map(|(n, secret)| {
-        let turn = n / KINDS;
-        let SHARE: usize = std::env::var("SHARE").map_or(1, |s| s.parse().unwrap());
-        let inputs = target.inputs(secret).into_iter().enumerate();
-        inputs.filter(move |(at, _)| (at + turn) % SHARE == 0).map(|(_, input)| input)
-    });
+    let given = secrets.iter().flat_map(|secret| target.inputs(secret));
     let sent = stream::iter(given).map(async |Input { request, is_echo }| {
         let answer = request.send().await.unwrap();
         let (status, mut told) = (answer.status(), format!("{:?}", answer.headers()));
