@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::masked;
+
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -69,9 +71,11 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault at `path`.
+    /// A fault at `path`. What looks like a secret is [masked](crate::masked), as a field's name may be one.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into() }
+        let (path, message): (String, String) = (path.into(), message.into());
+        let path = if masked::may_be_secret(&path) { masked::MASK.to_owned() } else { path };
+        Self { path, message: masked::masked_text(message) }
     }
 }
 
@@ -89,11 +93,11 @@ struct Inner {
 }
 
 impl Error {
-    /// An error that says `message` to the client.
+    /// An error that says `message` to the client, without what looks like a secret in it.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             kind,
-            message: message.into(),
+            message: masked::masked(message.into()),
             details: Map::new(),
             context: Vec::new(),
             rerun: false,
@@ -159,10 +163,10 @@ impl Error {
         self
     }
 
-    /// Adds what the log should know; the client never sees it.
+    /// Adds what the log should know, without what looks like a secret in it; the client never sees it.
     #[must_use]
     pub fn context(mut self, context: impl std::fmt::Display) -> Self {
-        self.0.context.push(context.to_string());
+        self.0.context.push(masked::masked_text(context.to_string()));
         self
     }
 

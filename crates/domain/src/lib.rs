@@ -18,6 +18,7 @@ pub mod explain;
 pub mod feature;
 pub mod id;
 pub mod job;
+pub mod masked;
 pub mod name;
 pub mod onboarding;
 pub mod page;

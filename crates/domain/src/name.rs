@@ -37,7 +37,8 @@ text_type!(
     HostName
 );
 text_type!(
-    /// An absolute `http` or `https` URL with a host, at most 2048 characters, as it was written.
+    /// An absolute `http` or `https` URL with a host, at most 2048 characters, as it was written. It names no user and
+    /// no password: it is shown to whoever reads the thing.
     HttpUrl
 );
 text_type!(
@@ -120,8 +121,8 @@ impl HostName {
         if !text.contains('.') || !text.split('.').all(is_label) {
             return Err("must be a host name: labels of a-z, 0-9 and inner '-', joined by dots".to_owned());
         }
-        // An address is not a name, and a top-level label of digits alone could be read as one.
-        if text.rsplit('.').next().is_some_and(|label| label.bytes().all(|c| c.is_ascii_digit())) {
+        // An address is not a name, and one whose last label is a number could be read as one (0x7f.0.0.0x1).
+        if text.rsplit('.').next().is_some_and(is_number) {
             return Err("must be a host name, not an address".to_owned());
         }
         Ok(Self(text))
@@ -144,6 +145,9 @@ impl HttpUrl {
             return Err("must be an absolute URL by RFC 3986".to_owned());
         }
         match Url::parse(text) {
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                Err("must not hold a user or a password".to_owned())
+            }
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
                 Ok(Self(text.to_owned()))
             }
@@ -168,6 +172,12 @@ impl SecretName {
     }
 }
 
+/// As resolvers read parts of an address: decimal, octal or hexadecimal.
+fn is_number(label: &str) -> bool {
+    label.bytes().all(|c| c.is_ascii_digit())
+        || label.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|c| c.is_ascii_hexdigit()))
+}
+
 fn is_label(label: &str) -> bool {
     is_slug(label) && label.len() <= LABEL_MAX && !label.starts_with('-') && !label.ends_with('-')
 }
@@ -190,7 +200,19 @@ mod tests {
         for good in ["a.b", "Auth.Example.COM", "x-1.svc.default.abcdefghij.nno.example"] {
             assert_eq!(HostName::parse(good).unwrap().as_str(), good.to_ascii_lowercase());
         }
-        for bad in ["", "localhost", "a..b", "-a.b", "a-.b", "a_b.c", "127.0.0.1", "a.b.", "é.com"] {
+        for bad in [
+            "",
+            "localhost",
+            "a..b",
+            "-a.b",
+            "a-.b",
+            "a_b.c",
+            "127.0.0.1",
+            "0x7f.0.0.0x1",
+            "a.0x",
+            "a.b.",
+            "é.com",
+        ] {
             assert!(HostName::parse(bad).is_err(), "{bad}");
         }
     }
@@ -222,6 +244,9 @@ mod tests {
             "https://a.example/%zz",
             "https://a.example/\u{fc}",
             "https://\u{cf}",
+            "https://me@a.example",
+            "https://me:secret@a.example",
+            "https://:secret@a.example",
         ] {
             assert!(HttpUrl::parse(bad).is_err(), "{bad}");
         }

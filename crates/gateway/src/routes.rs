@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use domain::{Error, Kind, Result};
+use domain::{Error, Kind, Result, masked::masked_path};
 use percent_encoding::percent_decode_str;
 use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH};
 use uuid::Uuid;
@@ -100,11 +100,10 @@ pub(crate) fn find(path: &str) -> Result<Target<'_>> {
         let rest = path.strip_prefix(prefix.at)?;
         (rest.is_empty() || rest.starts_with('/')).then_some((prefix, rest))
     };
-    let (prefix, rest) = TABLE
-        .iter()
-        .filter_map(under)
-        .max_by_key(|(prefix, _)| prefix.at.len())
-        .ok_or_else(|| Error::new(Kind::NotFound, format!("There is nothing at '{path}'")))?;
+    let (prefix, rest) =
+        TABLE.iter().filter_map(under).max_by_key(|(prefix, _)| prefix.at.len()).ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("There is nothing at '{}'", masked_path(path)))
+        })?;
     let path = if prefix.at == prefix.there { path.into() } else { format!("{}{rest}", prefix.there).into() };
     Ok(Target { upstream: prefix.upstream, path, name: prefix.at })
 }

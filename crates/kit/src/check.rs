@@ -148,14 +148,14 @@ fn make_schema<T: ToSchema>() -> Option<Validator> {
 
 /// All faults that a schema finds in `value`, by JSON pointer.
 pub fn faults(schema: &Validator, value: &Value) -> Vec<Fault> {
-    let mut faults: Vec<Fault> = schema.iter_errors(value).flat_map(|error| told(&error)).collect();
+    let mut faults: Vec<Fault> = schema.iter_errors(value).flat_map(|error| told(&error, value)).collect();
     faults.sort_by(|a, b| a.path.cmp(&b.path));
     faults.dedup();
     faults
 }
 
 /// The fault in our words, at the field it is about.
-fn told(error: &jsonschema::ValidationError<'_>) -> Vec<Fault> {
+fn told(error: &jsonschema::ValidationError<'_>, whole: &Value) -> Vec<Fault> {
     use jsonschema::error::ValidationErrorKind as K;
     let at = error.instance_path().as_str();
     let under = |name: &str| format!("{at}/{}", escaped(name));
@@ -165,6 +165,11 @@ fn told(error: &jsonschema::ValidationError<'_>) -> Vec<Fault> {
         }
         K::AdditionalProperties { unexpected } | K::UnevaluatedProperties { unexpected } => {
             unexpected.iter().map(|name| Fault::new(under(name), "is not a known field")).collect()
+        }
+        // So it says that an object that has no fields at all has one.
+        K::FalseSchema if whole.pointer(at).is_some_and(Value::is_object) => {
+            let fields = whole.pointer(at).and_then(Value::as_object).into_iter().flatten();
+            fields.map(|(name, _)| Fault::new(under(name), "is not a known field")).collect()
         }
         // The value itself is not repeated: it may be long, and it may be a secret.
         _ => vec![Fault::new(at, error.masked().to_string())],

@@ -5,8 +5,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use config::{Config, ConfigBuilder, Environment, File, FileFormat, builder::DefaultState};
+use anyhow::{Context, Result, anyhow, bail};
+use config::{Config, ConfigBuilder, ConfigError, Environment, File, FileFormat, builder::DefaultState};
+use domain::masked::masked_text;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::Value;
@@ -41,7 +42,21 @@ pub fn file(path: &Path) -> Result<Value> {
 
 fn values(sources: ConfigBuilder<DefaultState>) -> Result<Value> {
     let cannot = "cannot read the configuration";
-    sources.build().context(cannot)?.try_deserialize().context(cannot)
+    let read = sources.build().and_then(Config::try_deserialize);
+    read.map_err(|error| without_quotes(&error)).context(cannot)
+}
+
+/// A fault of the syntax is told with its line, which may hold a password.
+fn without_quotes(error: &ConfigError) -> anyhow::Error {
+    let is_quote =
+        |line: &&str| line.trim_start().trim_start_matches(char::is_numeric).trim_start().starts_with('|');
+    let told: Vec<String> = error
+        .to_string()
+        .lines()
+        .filter(|line| !is_quote(line))
+        .map(|line| masked_text(line.to_owned()))
+        .collect();
+    anyhow!("{}", told.join("\n"))
 }
 
 /// The environment has texts alone: each takes the type of the value that it goes over, so that a password of digits
@@ -205,5 +220,14 @@ mod tests {
         assert_eq!(settings.database.url.expose(), "pw");
         let printed = format!("{settings:?}{}", serde_json::to_string(&settings).unwrap());
         assert!(!printed.contains("pw"), "{printed}");
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_not_quoted() {
+        let path = std::env::temp_dir().join(format!("nno-{}.toml", uuid::Uuid::new_v4()));
+        std::fs::write(&path, "[database]\nworkers = 1\nurl = \"postgres://me:hunter2@db\n").unwrap();
+        let error = format!("{:#}", file(&path).unwrap_err());
+        std::fs::remove_file(&path).unwrap();
+        assert!(error.contains("line 3") && !error.contains("hunter2"), "{error}");
     }
 }

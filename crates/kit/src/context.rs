@@ -35,7 +35,7 @@ pub struct WriteCtx {
 /// A key by which a client marks repetitions of one request, and what the request was.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
-    /// The client's key.
+    /// Digest of the client's key, in hexadecimal: it is kept for a day, and some clients make it of what is secret.
     pub key: String,
     /// Digest of what was asked.
     pub fingerprint: Vec<u8>,
@@ -56,12 +56,13 @@ impl Idempotency {
         {
             return Err(Error::invalid("Idempotency-Key", "must be 1 to 255 printable ASCII characters"));
         }
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut digest = Sha256::new();
         for part in parts {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
-        Ok(Self { key: key.to_owned(), fingerprint: digest.finalize().to_vec() })
+        Ok(Self { key: hex(&Sha256::digest(key)), fingerprint: digest.finalize().to_vec() })
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod certificates;
 mod client;
+mod collector;
 pub mod contract;
 mod db;
 pub mod document;
@@ -24,6 +25,7 @@ pub mod tap;
 
 pub use certificates::Authority;
 pub use client::{believing, client};
+pub use collector::Collector;
 pub use db::TestDb;
 pub use response::Response;
 pub use service::{Keys, PROCESSES, TestService};

@@ -14,7 +14,10 @@ use actix_web::{
     middleware::Next,
     web,
 };
-use domain::{Error, Kind, id};
+use domain::{
+    Error, Kind, id,
+    masked::{is_credential, masked_path},
+};
 use futures_util::FutureExt;
 use opentelemetry::KeyValue;
 use tracing::{Instrument, field::Empty};
@@ -37,11 +40,12 @@ pub fn request_id(request: &HttpRequest) -> Arc<str> {
     request.extensions().get::<RequestId>().map_or_else(|| Arc::from(""), |id| Arc::clone(&id.0))
 }
 
-/// The client's id if it is a sane token, else a new one.
+/// The client's id if it is a sane token and no credential, else a new one.
 fn take_request_id(request: &ServiceRequest) -> Arc<str> {
     let sane = |text: &&str| {
         (1..=MAX_REQUEST_ID).contains(&text.len())
             && text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.' | b':'))
+            && !is_credential(text)
     };
     match request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sane) {
         Some(id) => Arc::from(id),
@@ -62,13 +66,13 @@ pub async fn enter<B: MessageBody + 'static>(
     let started = Instant::now();
     let id = take_request_id(&request);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-    let (method, path) = (request.method().clone(), request.path().to_owned());
+    let method = request.method().clone();
     let span = tracing::info_span!(
         "http",
         request_id = &*id,
         trace_id = Empty,
-        method = method.as_str(),
-        path = path.as_str()
+        method = known(&method),
+        path = &*masked_path(request.path())
     );
     let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     telemetry::continue_trace(&span, parent);
@@ -88,7 +92,7 @@ pub async fn enter<B: MessageBody + 'static>(
         Err(lost) => (lost.status_code(), None),
     };
     let labels = [
-        KeyValue::new("http.request.method", known(&method)),
+        KeyValue::new("http.request.method", known(&method).to_owned()),
         KeyValue::new("http.route", route.unwrap_or_else(|| "none".to_owned())),
         KeyValue::new("http.response.status_code", i64::from(status.as_u16())),
     ];
@@ -96,8 +100,8 @@ pub async fn enter<B: MessageBody + 'static>(
     Ok(answer?)
 }
 
-/// Anyone may make up a method; metrics must not keep a series for each.
-fn known(method: &Method) -> String {
+/// Anyone may make up a method; metrics must not keep a series for each, and it may be a secret.
+fn known(method: &Method) -> &str {
     let known = [
         Method::GET,
         Method::HEAD,
@@ -107,7 +111,7 @@ fn known(method: &Method) -> String {
         Method::DELETE,
         Method::OPTIONS,
     ];
-    if known.contains(method) { method.to_string() } else { "_OTHER".to_owned() }
+    if known.contains(method) { method.as_str() } else { "_OTHER" }
 }
 
 fn route(request: &HttpRequest) -> Option<String> {

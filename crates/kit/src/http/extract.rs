@@ -11,10 +11,16 @@ use actix_web::{
     http::header,
     web::{self, BytesMut},
 };
-use domain::{Cursor, Error, Kind, Limit, Result};
+use domain::{Cursor, Error, Kind, Limit, Result, masked::masked_path};
 use futures_util::{StreamExt, future::LocalBoxFuture};
 use serde::{Deserialize, de::DeserializeOwned};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, RefOr,
+        schema::{AdditionalProperties, Schema, Type},
+    },
+};
 
 use super::{HttpError, HttpSettings, operations::Operations, request_id};
 use crate::{
@@ -60,9 +66,19 @@ pub struct Command<T> {
 }
 
 /// A write that takes no body; an empty object is one too.
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoBody {}
+
+// Derived, it would not say that it has no fields, and a body would be told the first of its faults alone.
+impl PartialSchema for NoBody {
+    fn schema() -> RefOr<Schema> {
+        let none = AdditionalProperties::FreeForm(false);
+        ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(none)).into()
+    }
+}
+
+impl ToSchema for NoBody {}
 
 impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Command<T> {
     type Error = HttpError;
@@ -156,7 +172,7 @@ impl<T: DeserializeOwned> FromRequest for Path<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let parsed = web::Path::<T>::from_request(request, payload).into_inner();
         ready(parsed.map(|path| Self(path.into_inner())).map_err(|error| {
-            let message = format!("'{}' was not found", request.path());
+            let message = format!("'{}' was not found", masked_path(request.path()));
             HttpError(Error::new(Kind::NotFound, message).context(error))
         }))
     }
@@ -224,6 +240,14 @@ mod tests {
         limit: Option<String>,
         include_deleted: Option<bool>,
         env: Option<Environment>,
+    }
+
+    #[test]
+    fn all_that_is_not_asked_for_is_told() {
+        let error = check::bytes::<NoBody>(br#"{"a":1,"b":2}"#).unwrap_err();
+        let paths = error.details()["fields"].as_array().unwrap().iter().map(|fault| fault["path"].clone());
+        assert_eq!(paths.collect::<Vec<_>>(), ["a", "b"]);
+        check::bytes::<NoBody>(b"").unwrap();
     }
 
     #[test]

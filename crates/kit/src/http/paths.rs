@@ -1,7 +1,7 @@
 //! The paths of a document and the methods that each takes, to tell 405 from 404.
 
 use actix_web::dev::ResourceDef;
-use domain::{Error, Kind};
+use domain::{Error, Kind, masked::masked_path};
 use utoipa::openapi::OpenApi;
 
 use super::document::operations;
@@ -41,16 +41,17 @@ impl Paths {
 
     /// Why a request for `path` finds nothing that takes its method.
     pub fn refusal(&self, path: &str, method: &str) -> Error {
+        let shown = masked_path(path);
         let at_path: Vec<&Item> = self.0.iter().filter(|item| item.pattern.is_match(path)).collect();
         let takes_it = at_path.iter().any(|item| item.methods.iter().any(|one| one == method));
         // Of `/{name}/versions` and `/{name}/{version}` the first is meant.
         match at_path.iter().min_by_key(|item| item.holes) {
             Some(item) if !takes_it => {
-                let message = format!("'{path}' does not take {method}");
+                let message = format!("'{shown}' does not take {method}");
                 Error::new(Kind::MethodNotAllowed, message).with("allowed", &item.methods)
             }
             // A path that fits a template whose own rule it breaks, such as an id that can be none, names nothing.
-            _ => Error::new(Kind::NotFound, format!("There is nothing at '{path}'")),
+            _ => Error::new(Kind::NotFound, format!("There is nothing at '{shown}'")),
         }
     }
 }

@@ -10,6 +10,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
+use domain::masked::masked_text;
 use kit::config;
 use serde_json::{Map, Value};
 
@@ -39,9 +40,10 @@ impl Told {
     fn of(value: Value) -> Result<Self> {
         let Value::Object(tables) = value else { bail!("it has no tables") };
         for (name, table) in &tables {
+            let shown = masked_text(name.clone());
             ensure!(
                 PROCESSES.contains(&name.as_str()) && table.is_object(),
-                "{name} is no table of a process: there are {}, such as [{}.service]",
+                "{shown} is no table of a process: there are {}, such as [{}.service]",
                 PROCESSES.join(", "),
                 gateway::NAME
             );

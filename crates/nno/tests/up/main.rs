@@ -10,9 +10,13 @@ mod encrypted;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod owasp;
+#[cfg(test)]
 mod page;
 #[cfg(test)]
 mod person;
+#[cfg(test)]
+mod planted;
 #[cfg(test)]
 mod process_keys;
 #[cfg(test)]

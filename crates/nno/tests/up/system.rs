@@ -196,15 +196,20 @@ impl Up {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// A limit of the process, as the system tells it: the soft one.
     pub(crate) fn limit(&self, name: &str) -> u64 {
-        let limits = fs::read_to_string(format!("/proc/{}/limits", self.child.id().unwrap())).unwrap();
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.pid())).unwrap();
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     pub(crate) fn send(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().unwrap().try_into().unwrap()), signal).unwrap();
+        kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
     }
 
     /// Waits for its end.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use domain::{Error, Kind, Name, Result, Version};
+use domain::{Error, Kind, Name, Result, Version, masked::masked_text};
 use kit::{
     Ctx,
     grpc::{Peer, PeerCall},
@@ -97,7 +97,7 @@ fn refused(error: Error, which: impl std::fmt::Display) -> Error {
 }
 
 fn unavailable(which: impl std::fmt::Display, why: &str) -> Error {
-    let which = which.to_string();
+    let which = masked_text(which.to_string());
     Error::new(Kind::TemplateUnavailable, format!("The template '{which}' {why}")).with("template", which)
 }
 

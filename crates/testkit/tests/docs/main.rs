@@ -10,6 +10,8 @@ mod examples;
 #[cfg(test)]
 mod guide;
 #[cfg(test)]
+mod owasp;
+#[cfg(test)]
 mod page;
 #[cfg(test)]
 mod places;

@@ -3,6 +3,7 @@
 mod attacks;
 mod issuer;
 mod rotation;
+mod sources;
 
 use kit::{config, shutdown::Shutdown};
 use reqwest::{Method, Response};

@@ -1,0 +1,126 @@
+//! The document that a running gateway answers, as attacks are made of it.
+
+use serde_json::{Map, Value};
+use testkit::document::operations;
+
+use crate::system::Up;
+
+/// An operation of the document.
+pub(crate) struct Operation {
+    pub(crate) id: String,
+    pub(crate) method: String,
+    /// With names for what may be anything, as in `/platforms/{platformId}`.
+    pub(crate) path: String,
+    /// The schema of its body, if it has one.
+    pub(crate) body: Option<Value>,
+    /// The schema of its answer when all is well.
+    pub(crate) answer: Option<Value>,
+}
+
+pub(crate) struct Document(Value);
+
+impl Document {
+    pub(crate) async fn of(up: &Up) -> Self {
+        Self(up.get("/openapi.json").await)
+    }
+
+    pub(crate) fn operations(&self) -> Vec<Operation> {
+        let read = |(method, path): (String, String)| {
+            let told = &self.0["paths"][&path][&method];
+            let schema = |content: &Value| Some(content["content"]["application/json"]["schema"].clone());
+            let answers = told["responses"].as_object().unwrap();
+            let well = answers.iter().find(|(status, _)| status.starts_with('2'));
+            Operation {
+                id: told["operationId"].as_str().unwrap().to_owned(),
+                body: told.get("requestBody").and_then(schema).filter(|schema| !schema.is_null()),
+                answer: well.and_then(|(_, answer)| schema(answer)).filter(|schema| !schema.is_null()),
+                method: method.to_uppercase(),
+                path,
+            }
+        };
+        operations(&self.0).into_iter().map(read).collect()
+    }
+
+    /// What a schema is when its references are followed, alternatives put together.
+    pub(crate) fn resolve(&self, schema: &Value) -> Map<String, Value> {
+        let mut all = schema.as_object().cloned().unwrap_or_default();
+        if let Some(at) = schema["$ref"].as_str() {
+            let found = self.0.pointer(at.trim_start_matches('#')).unwrap_or_else(|| panic!("{at}"));
+            all.extend(self.resolve(found));
+        }
+        for part in ["oneOf", "anyOf", "allOf"].iter().filter_map(|word| schema[word].as_array()).flatten() {
+            let mut part = self.resolve(part);
+            if let (Some(Value::Object(known)), Some(Value::Object(more))) =
+                (all.get_mut("properties"), part.get_mut("properties"))
+            {
+                known.append(more);
+                part.remove("properties");
+            }
+            all.extend(part.into_iter().filter(|(key, value)| key != "type" || value != "null"));
+        }
+        all
+    }
+
+    /// The fields of an object, by name; none if it is no object or has no fields that are known before.
+    pub(crate) fn fields(&self, schema: &Value) -> Vec<(String, Value)> {
+        let resolved = self.resolve(schema);
+        let fields = resolved.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+        fields.into_iter().collect()
+    }
+
+    /// All texts within a schema, by dotted path, with what is said of each. `*` stands for any item or name.
+    pub(crate) fn texts(&self, schema: &Value) -> Vec<(String, Map<String, Value>)> {
+        let resolved = self.resolve(schema);
+        let under = |name: &str, schema: &Value| {
+            let inner = self.texts(schema).into_iter();
+            let dot = |at: String| if at.is_empty() { name.to_owned() } else { format!("{name}.{at}") };
+            inner.map(|(at, told)| (dot(at), told)).collect::<Vec<_>>()
+        };
+        let mut found = Vec::new();
+        if is_of(&resolved, "string") {
+            found.push((String::new(), resolved.clone()));
+        }
+        for (name, schema) in resolved.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            found.extend(under(name, schema));
+        }
+        for every in ["items", "additionalProperties"] {
+            found.extend(
+                resolved.get(every).filter(|s| s.is_object()).map(|s| under("*", s)).unwrap_or_default(),
+            );
+        }
+        found
+    }
+}
+
+/// Whether a schema that is resolved takes a type.
+pub(crate) fn is_of(resolved: &Map<String, Value>, name: &str) -> bool {
+    match resolved.get("type") {
+        Some(Value::String(one)) => one == name,
+        Some(Value::Array(many)) => many.iter().any(|one| one == name),
+        _ => false,
+    }
+}
+
+impl Operation {
+    pub(crate) fn writes(&self) -> bool {
+        self.method != "GET"
+    }
+
+    /// Its path with ids of the right form that name nothing, but for those that are given.
+    pub(crate) fn filled(&self, known: &[(&str, &str)]) -> String {
+        let part = |part: &str| match part.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            None => part.to_owned(),
+            Some(name) => match known.iter().find(|(given, _)| *given == name) {
+                Some((_, value)) => (*value).to_owned(),
+                None => match name {
+                    "platformId" | "entityId" | "stackId" => "aaaaaaaaaa".to_owned(),
+                    "name" | "featureId" => "nothing".to_owned(),
+                    "secretName" => "NOTHING".to_owned(),
+                    "version" => "1.0.0".to_owned(),
+                    _ => uuid::Uuid::nil().to_string(),
+                },
+            },
+        };
+        self.path.split('/').map(part).collect::<Vec<_>>().join("/")
+    }
+}
