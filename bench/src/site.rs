@@ -20,7 +20,7 @@ use crate::{
     policies::Policies,
     process::{Process, free_address},
     requests::FIRST,
-    tools::file,
+    tools::{client, file},
 };
 
 pub(crate) const OPERATOR_KEY: &str = "a-key-that-is-good-for-the-bench-alone";
@@ -109,9 +109,7 @@ impl Site {
 
     /// A key of someone who reads everything, as the gateway takes it.
     pub(crate) async fn key(&self) -> Result<String> {
-        let tls = kit::tls::web_client(None)?;
-        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build()?;
-        let made = client
+        let made = client()?
             .post(format!("{}/api/v1/iam/keys", self.gateway.url))
             .bearer_auth(OPERATOR_KEY)
             .json(&json!({ "name": "bench", "role": "viewer" }));

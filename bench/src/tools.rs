@@ -19,6 +19,12 @@ pub(crate) struct Load {
     pub(crate) connections: u32,
 }
 
+/// A client of what runs on this machine.
+pub(crate) fn client() -> Result<reqwest::Client> {
+    let tls = kit::tls::web_client(None)?;
+    Ok(reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build()?)
+}
+
 /// A file of this crate.
 pub(crate) fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

@@ -14,7 +14,7 @@ use tokio_postgres::Client;
 
 use crate::{
     process::{Process, free_address},
-    site,
+    site, tools,
 };
 
 /// In the order in which they start: each calls those before it.
@@ -57,8 +57,7 @@ impl System {
             let log = dir.join(format!("{name}.log"));
             processes.push((name, Process::start(service.arg("serve"), at, &log).await?));
         }
-        let tls = kit::tls::web_client(None)?;
-        let http = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build()?;
+        let http = tools::client()?;
         Ok(Self { dir, cluster, provider, http, processes, signer, _folder: folder })
     }
 

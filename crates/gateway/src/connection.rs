@@ -14,7 +14,7 @@ use actix_web::{
     rt::net::{ActixStream, TcpStream},
 };
 use awc::{Client, Connector};
-use kit::tls::{HTTP1, Tls};
+use kit::tls::{HTTP1, Tls, open};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio_rustls::client::TlsStream;
 
@@ -47,15 +47,6 @@ async fn connect(info: ConnectInfo<Uri>, tls: Option<Tls>) -> Result<Connection<
             .map(|stream| Stream::Encrypted(Box::new(stream))),
     };
     Ok(Connection::new(info.request().clone(), Whole(stream.map_err(ConnectError::Io)?)))
-}
-
-async fn open(host: &str, port: u16) -> io::Result<TcpStream> {
-    // An IPv6 address stands in brackets in a URI, and without in an address.
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, port)).await?;
-    // A body goes out piece by piece; each must not wait for the acknowledgement of the one before.
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 #[derive(Debug)]

@@ -37,7 +37,7 @@ fn probe(upstream: Upstream, shared: Arc<Shared>) -> Probe {
         let tls = shared.peers.tls.clone();
         Box::pin(async move {
             let address = address.unwrap_or_default();
-            let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
+            let host = address.host().unwrap_or_default();
             let port = address.port_u16().unwrap_or(80);
             // Held while the service is asked, so that it is asked once however many want to know.
             let mut last = last.lock().await;

@@ -6,10 +6,7 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use utoipa::{ToSchema, openapi::OpenApi};
 
 use crate::{
@@ -20,7 +17,7 @@ use crate::{
     identity::{IdentitySettings, KeyPair, Signer, Verifier},
     shutdown::Shutdown,
     telemetry::{Telemetry, TelemetrySettings},
-    tls::{HTTP1, Tls, TlsSettings},
+    tls::{self, HTTP1, Tls, TlsSettings},
     worker,
 };
 
@@ -287,7 +284,7 @@ pub async fn healthcheck(bind: SocketAddr, tls: Option<Tls>) -> Result<()> {
 pub async fn ask_ready(host: &str, port: u16, tls: Option<&Tls>) -> Result<()> {
     let ask = async {
         match tls {
-            None => ask_on(TcpStream::connect((host, port)).await?).await,
+            None => ask_on(tls::open(host, port).await?).await,
             Some(tls) => ask_on(tls.connect(host, port, HTTP1).await?).await,
         }
     };

@@ -129,7 +129,11 @@ impl ClientCertVerifier for OfClients {
 
 /// Whom a client believes.
 #[derive(Debug)]
-pub(super) struct OfServers(pub(super) Current);
+pub(super) struct OfServers {
+    pub(super) current: Current,
+    /// Whatever names the certificate holds: they are looked at last, when all else is found good.
+    pub(super) by_any_name: bool,
+}
 
 impl ServerCertVerifier for OfServers {
     fn verify_server_cert(
@@ -140,48 +144,11 @@ impl ServerCertVerifier for OfServers {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.0.get().of_servers.verify_server_cert(server, between, name, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.get().of_servers.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.get().of_servers.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.get().of_servers.supported_verify_schemes()
-    }
-}
-
-/// The same, whatever names the certificate holds: they are looked at last, when all else is found good.
-#[derive(Debug)]
-pub(super) struct AnyName(pub(super) OfServers);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        server: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
         use CertificateError::{NotValidForName, NotValidForNameContext};
-        match self.0.verify_server_cert(server, between, name, ocsp, now) {
-            Err(Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
+        match self.current.get().of_servers.verify_server_cert(server, between, name, ocsp, now) {
+            Err(Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
+                if self.by_any_name =>
+            {
                 Ok(ServerCertVerified::assertion())
             }
             other => other,
@@ -194,7 +161,7 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
+        self.current.get().of_servers.verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -203,11 +170,11 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
+        self.current.get().of_servers.verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.current.get().of_servers.supported_verify_schemes()
     }
 }
 

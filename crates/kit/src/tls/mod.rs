@@ -30,7 +30,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use utoipa::ToSchema;
 
 use crate::shutdown::Shutdown;
-use held::{AnyName, Held, OfClients, OfServers, Shown};
+use held::{Held, OfClients, OfServers, Shown};
 
 pub use web::web_client;
 
@@ -120,19 +120,15 @@ impl Tls {
         config
     }
 
-    /// Makes a connection under TLS. An IPv6 address may stand in brackets, as in URLs.
+    /// Makes a connection under TLS.
     ///
     /// # Errors
     /// When nobody is there, it is not who it should be, or it does not believe us.
     pub async fn connect(&self, host: &str, port: u16, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> {
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let name = ServerName::try_from(bare(host).to_owned()).map_err(io::Error::other)?;
         let mut config = self.client.clone();
         config.alpn_protocols = vec![protocol.to_vec()];
-        let stream = TcpStream::connect((host, port)).await?;
-        // What is written piece by piece must not wait for the acknowledgement of the piece before.
-        stream.set_nodelay(true)?;
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+        TlsConnector::from(Arc::new(config)).connect(name, open(host, port).await?).await
     }
 
     /// Holds a scheme against whether there are certificates: nothing is sent in the open by mistake.
@@ -153,7 +149,8 @@ impl Tls {
     /// authority is looked at, its names are not.
     #[must_use]
     pub fn of_any_name(mut self) -> Self {
-        self.client.dangerous().set_certificate_verifier(Arc::new(AnyName(OfServers(self.current.clone()))));
+        let servers = OfServers { current: self.current.clone(), by_any_name: true };
+        self.client.dangerous().set_certificate_verifier(Arc::new(servers));
         self
     }
 
@@ -186,6 +183,22 @@ impl Tls {
     }
 }
 
+/// Makes a connection in the open.
+///
+/// # Errors
+/// When nobody is there.
+pub async fn open(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((bare(host), port)).await?;
+    // What is written piece by piece must not wait for the acknowledgement of the piece before.
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// An IPv6 address stands in brackets in a URL, and without in an address.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
@@ -205,7 +218,10 @@ fn client(current: &Current) -> Result<ClientConfig> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(OfServers(current.clone())))
+        .with_custom_certificate_verifier(Arc::new(OfServers {
+            current: current.clone(),
+            by_any_name: false,
+        }))
         .with_client_cert_resolver(Arc::new(Shown(current.clone())));
     config.resumption = Resumption::disabled();
     Ok(config)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Trouble, UNUSABLE, table, text};
+use super::{Trouble, UNUSABLE, table, text, with};
 use crate::{
     api::{Failure, Server},
     say::{self, Output},
@@ -74,13 +74,9 @@ async fn answers(args: &Args) -> Result<bool, Trouble> {
 
 impl Args {
     fn check(&self, action: &str) -> Value {
-        let mut check = json!({ "action": action });
-        for (name, value) in [("platformId", &self.platform), ("entityId", &self.entity)] {
-            if let (Some(check), Some(value)) = (check.as_object_mut(), value) {
-                check.insert(name.to_owned(), json!(value));
-            }
-        }
-        check
+        let id = |id: &Option<String>| id.as_ref().map(|id| json!(id));
+        let places = [("platformId", id(&self.platform)), ("entityId", id(&self.entity))];
+        with(json!({ "action": action }), places)
     }
 
     /// Faults by what was typed: the server calls an action by its number.

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Trouble, ended, reach, table, text};
+use super::{Trouble, ended, reach, table, text, with};
 use crate::{
     api::{Failure, Server},
     say::{self, Output},
@@ -125,17 +125,12 @@ async fn make(args: &Create) -> Result<(), Trouble> {
 
 impl Create {
     fn body(&self) -> Value {
-        let mut body = json!({ "name": self.name, "role": self.role });
-        for (name, value) in [
+        let given = [
             ("platformId", self.platform.as_ref().map(|id| json!(id))),
             ("entityId", self.entity.as_ref().map(|id| json!(id))),
             ("expiresInDays", self.expires_in_days.map(|days| json!(days))),
-        ] {
-            if let (Some(body), Some(value)) = (body.as_object_mut(), value) {
-                body.insert(name.to_owned(), value);
-            }
-        }
-        body
+        ];
+        with(json!({ "name": self.name, "role": self.role }), given)
     }
 
     /// Faults by what was typed.

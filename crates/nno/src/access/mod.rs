@@ -74,6 +74,14 @@ fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
     value.get(field).and_then(Value::as_str)
 }
 
+/// A body with the fields that there is something to say of.
+fn with(mut body: Value, fields: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
+    if let Some(body) = body.as_object_mut() {
+        body.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    }
+    body
+}
+
 /// How far a grant or a key reaches, in words.
 fn reach(of: &Value) -> String {
     match (text(of, "platformId"), text(of, "entityId")) {

@@ -19,9 +19,8 @@ impl Address {
         if !url.username().is_empty() || url.password().is_some() {
             bail!("the URL must not have a user name or a password in it");
         }
-        match url.scheme() {
-            "http" | "https" => {}
-            _ => bail!("{text} is no address of an API: it must look like http://127.0.0.1:8080"),
+        if !matches!(url.scheme(), "http" | "https") {
+            bail!("{text} is no address of an API: it must look like http://127.0.0.1:8080");
         }
         if url.query().is_some() || url.fragment().is_some() {
             bail!("{text} must end with its path");

@@ -134,6 +134,7 @@ impl System<'_> {
             });
         }
     }
+
     /// Ends only if something does not become ready in time.
     async fn tell_when_ready(&self, addresses: &[(&str, SocketAddr)]) -> anyhow::Error {
         let deadline = Instant::now() + READY;

@@ -21,7 +21,7 @@ use domain::{
 };
 use futures_util::{StreamExt, stream};
 use kit::{FIRST_WALL_DOWN, service::Service};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 pub use places::{Places, Someone};
@@ -214,8 +214,18 @@ fn filled<S: Stage>(stage: &S, case: &Case) -> (String, Value) {
 }
 
 async fn ask<S: Stage>(stage: &S, asked: &Asked<'_>) -> Response {
-    let (path, body) = filled(stage, asked.case);
-    let request = stage.service().request_as(&asked.someone.caller, asked.case.method.clone(), &path);
+    let caller = &asked.someone.caller;
+    send(stage, asked.case, |method, path| stage.service().request_as(caller, method, path)).await
+}
+
+/// Sends what a case asks for, in the name of whom `begin` begins requests for.
+async fn send<S: Stage>(
+    stage: &S,
+    case: &Case,
+    begin: impl FnOnce(Method, &str) -> RequestBuilder,
+) -> Response {
+    let (path, body) = filled(stage, case);
+    let request = begin(case.method.clone(), &path);
     let request = if body.is_null() { request } else { request.json(&body) };
     Response::read(request.send().await.expect("an answer")).await
 }

@@ -4,7 +4,7 @@ use futures_util::{StreamExt, stream};
 use kit::{Caller, service::Service};
 use reqwest::StatusCode;
 
-use super::{AT_A_TIME, Case, Stage, filled, writes};
+use super::{AT_A_TIME, Case, Stage, send, writes};
 use crate::Response;
 
 /// Asks for everything without an identity, with every forged one, and as a service.
@@ -38,13 +38,9 @@ pub async fn let_no_stranger_in<S: Stage>(stage: &S) {
 }
 
 async fn ask<S: Stage>(stage: &S, case: &Case, token: Option<&str>) -> Response {
-    let (path, body) = filled(stage, case);
-    let mut request = stage.service().anonymous(case.method.clone(), &path);
-    if let Some(token) = token {
-        request = request.bearer_auth(token);
-    }
-    if !body.is_null() {
-        request = request.json(&body);
-    }
-    Response::read(request.send().await.expect("an answer")).await
+    let begin = |method, path: &str| {
+        let request = stage.service().anonymous(method, path);
+        token.into_iter().fold(request, |request, token| request.bearer_auth(token))
+    };
+    send(stage, case, begin).await
 }
