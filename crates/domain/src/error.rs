@@ -135,6 +135,11 @@ impl Error {
             .context(context)
     }
 
+    /// Whether the disk of the database is full.
+    pub fn is_disk_full(&self) -> bool {
+        self.0.details.get(REASON).is_some_and(|reason| reason == DISK_FULL)
+    }
+
     /// Two writers met: the transaction may be run again as a whole. Told to the client only when that was tried
     /// too often.
     pub fn met(context: impl std::fmt::Display) -> Self {
@@ -191,6 +196,10 @@ impl Error {
     }
 }
 
+/// The detail of an outage that has a known reason.
+const REASON: &str = "reason";
+const DISK_FULL: &str = "disk_full";
+
 #[cfg(feature = "diesel")]
 impl From<diesel::result::Error> for Error {
     /// What a failed statement means when no one expected it. Expected constraint violations are told by
@@ -220,7 +229,13 @@ impl From<diesel::result::Error> for Error {
                 Self::new(Kind::Conflict, "The thing is being changed by another request, try again")
                     .context(&error)
             }
-            _ if message.contains("statement timeout")
+            _ if message.contains("No space left on device") => {
+                Self::new(Kind::ServiceUnavailable, "The database has no disk space left. Try again later.")
+                    .with(REASON, DISK_FULL)
+                    .context(&error)
+            }
+            // Postgres says which timeout, or that somebody has cancelled the statement.
+            _ if message.contains("canceling statement due to")
                 || message.contains("terminating connection")
                 || message.contains("shutting down")
                 || message.contains("starting up") =>

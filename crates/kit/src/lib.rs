@@ -10,6 +10,7 @@ pub mod config;
 pub mod context;
 pub mod db;
 pub mod error;
+pub mod fair;
 pub mod grpc;
 pub mod http;
 pub mod identity;

@@ -185,6 +185,9 @@ impl Parts {
         Probe::needed("database", move || {
             let db = db.clone();
             Box::pin(async move {
+                if db.disk_is_full() {
+                    return Err("the disk of the database is full: writes fail".to_owned());
+                }
                 let mut connection = db.own_conn().await.map_err(|error| error.message().to_owned())?;
                 // The cause is in the log; a probe's answer is public.
                 migrate::check(&mut connection, &migrations()).await.map_err(|error| {

@@ -8,24 +8,13 @@ use std::time::Duration;
 use domain::{Error, Result};
 use kit::{
     Db,
-    db::{Conn, Lease, Read},
+    db::{Conn, Read},
 };
 
 /// How often a statement is sent when the database does not take it.
 const SENDS: u32 = 7;
 /// The pause before a statement is sent again, doubled each time.
 const SEND_AGAIN: Duration = Duration::from_millis(20);
-
-/// Ends a connection that is not given back.
-struct Lent(Option<Lease>);
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(Lease::take(connection));
-        }
-    }
-}
 
 /// Runs `statement`, which is given up after `patience`.
 ///
@@ -35,11 +24,11 @@ pub(crate) async fn ask<T, F>(db: &Db, patience: Duration, statement: F) -> Resu
 where
     F: for<'r> Read<'r, T> + AsyncFn(&Conn) -> Result<T> + Send + Sync,
 {
-    let mut lent = Lent(None);
-    let connection = lent.0.insert(db.own_conn().await?);
-    let answer = tokio::time::timeout(patience, statement(connection)).await;
+    let connection = db.own_conn().await?;
+    connection.unfinished();
+    let answer = tokio::time::timeout(patience, statement(&connection)).await;
     let answer = answer.map_err(|late| Error::unavailable("The database", late))?;
-    drop(lent.0.take());
+    connection.finished();
     answer
 }
 

@@ -1,6 +1,7 @@
 //! The database of a service: pool, named transactions, and the one statement that every write ends in.
 
 mod constraint;
+mod disk;
 mod idempotency;
 pub mod migrate;
 mod pool;
@@ -16,7 +17,7 @@ pub use migrate::Migrations;
 pub use pool::{Database, DatabaseSettings, Db};
 pub use record::{Audit, Effect, NoEffect, Record, audit_counter, counter_total, tables};
 pub use recount::{Drift, Recount, Tally};
-pub use sighted::Lease;
+pub use sighted::PooledConn;
 pub use total::total;
 pub use tx::{Done, Read, Tx, Work};
 

@@ -12,8 +12,16 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use utoipa::ToSchema;
 
-use super::sighted::{Lease, Manager};
-use crate::{Caller, config::Secret, identity::Sight};
+use super::{
+    disk::Disk,
+    sighted::{Manager, PooledConn},
+};
+use crate::{
+    Caller,
+    config::Secret,
+    fair::{FairKey, FairSemaphore},
+    identity::Sight,
+};
 
 /// The database of a service.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -53,16 +61,21 @@ pub struct Database {
     service: Arc<str>,
     settings: DatabaseSettings,
     wake: Arc<Notify>,
+    disk: Arc<Disk>,
 }
 
 /// A pool of connections. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<Manager>,
+    /// One permit per connection: the pool itself would give connections to whoever came first.
+    permits: FairSemaphore,
+    acquire_timeout: Duration,
     service: Arc<str>,
     /// What the service itself sees: all.
     own_sight: Arc<Sight>,
     wake: Arc<Notify>,
+    pub(super) disk: Arc<Disk>,
 }
 
 impl std::fmt::Debug for Db {
@@ -74,7 +87,12 @@ impl std::fmt::Debug for Db {
 impl Database {
     /// The database of `service`; nothing is connected yet.
     pub fn new(service: &str, settings: &DatabaseSettings) -> Self {
-        Self { service: service.into(), settings: settings.clone(), wake: Arc::default() }
+        Self {
+            service: service.into(),
+            settings: settings.clone(),
+            wake: Arc::default(),
+            disk: Arc::default(),
+        }
     }
 
     /// The pool of one HTTP worker thread.
@@ -107,7 +125,17 @@ impl Database {
             .runtime(deadpool::Runtime::Tokio1)
             .build()?;
         let own_sight = Arc::clone(Caller::this_service(&self.service).scope.sight());
-        Ok(Db { pool, service: Arc::clone(&self.service), own_sight, wake: Arc::clone(&self.wake) })
+        let permits = FairSemaphore::new(size, most_of_one_tenant(size));
+        let acquire_timeout = self.settings.acquire_timeout;
+        Ok(Db {
+            pool,
+            permits,
+            acquire_timeout,
+            service: Arc::clone(&self.service),
+            own_sight,
+            wake: Arc::clone(&self.wake),
+            disk: Arc::clone(&self.disk),
+        })
     }
 }
 
@@ -132,20 +160,34 @@ impl Db {
         Arc::clone(&self.wake)
     }
 
+    /// Whether writes fail because the disk of the database is full, as far as this process knows.
+    pub fn disk_is_full(&self) -> bool {
+        self.disk.is_full()
+    }
+
     /// A connection for the service's own work, which sees all rows. Never hold one across a call to another service.
     ///
     /// # Errors
     /// [`domain::Kind::ServiceUnavailable`] when none is to be had in time.
-    pub async fn own_conn(&self) -> Result<Lease> {
-        let connection = self.lease().await?;
+    pub async fn own_conn(&self) -> Result<PooledConn> {
+        let connection = self.conn_for(&self.own_sight.share).await?;
         connection.tell(&self.own_sight).await?;
         Ok(connection)
     }
 
-    /// A connection that sees whatever it was told to see last.
-    pub(super) async fn lease(&self) -> Result<Lease> {
-        self.pool.get().await.map_err(|error| Error::unavailable("The database", error))
+    /// A connection that sees whatever it was told to see last, out of the share of a caller.
+    pub(super) async fn conn_for(&self, share: &FairKey) -> Result<PooledConn> {
+        let permit = tokio::time::timeout(self.acquire_timeout, self.permits.acquire(share, 1))
+            .await
+            .map_err(|late| Error::unavailable("The database", late))?;
+        let connection = self.pool.get().await.map_err(|error| Error::unavailable("The database", error))?;
+        Ok(PooledConn::new(connection, permit))
     }
+}
+
+/// The connections of a pool that the callers of one tenant have at most: three quarters, so that another finds one.
+fn most_of_one_tenant(size: usize) -> usize {
+    size - size.div_ceil(4).min(size.saturating_sub(1))
 }
 
 /// The timeouts travel with the connection's start, so that they cost no round trip.

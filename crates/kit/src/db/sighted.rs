@@ -5,8 +5,15 @@
 //! is told anew when another uses it. What tells it is sent ahead of the statement, so it costs no round trip; and
 //! nothing of an answer is believed unless that was taken. A connection that was never told sees no row.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use deadpool::managed::Object;
 use diesel::result::QueryResult;
 use diesel_async::{
     AsyncConnection, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
@@ -14,7 +21,10 @@ use diesel_async::{
 };
 use futures_util::future::{Either, ready};
 
-use crate::identity::Sight;
+use crate::{fair::Permit, identity::Sight};
+
+/// How long a statement that nobody waits for is tried to be cancelled.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Transactions = <AsyncPgConnection as AsyncConnection>::TransactionManager;
 
@@ -24,12 +34,56 @@ pub struct Sighted {
     told: Mutex<Option<Arc<Sight>>>,
 }
 
-/// A connection that goes back to its pool when it is dropped.
-pub type Lease = deadpool::managed::Object<Manager>;
+/// A connection that goes back to its pool when it is dropped, if it is known to be clean: outside a transaction, and
+/// with no statement under way. Otherwise its next user would find an aborted transaction, or wait for the answer to
+/// somebody else's question. Such a connection is closed, and what it still does is cancelled.
+pub struct PooledConn {
+    connection: Option<Object<Manager>>,
+    unfinished: AtomicBool,
+    /// Given back after the connection: whoever is granted it next finds a connection in the pool.
+    _permit: Permit,
+}
+
+impl PooledConn {
+    pub(super) fn new(connection: Object<Manager>, permit: Permit) -> Self {
+        Self { connection: Some(connection), unfinished: AtomicBool::new(false), _permit: permit }
+    }
+
+    /// From here on the connection is closed when it is dropped, until [`Self::finished`].
+    pub fn unfinished(&self) {
+        self.unfinished.store(true, Ordering::Relaxed);
+    }
+
+    /// All answers have come, and no transaction is open.
+    pub fn finished(&self) {
+        self.unfinished.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Drop for PooledConn {
+    fn drop(&mut self) {
+        let Some(object) = self.connection.take().filter(|_| *self.unfinished.get_mut()) else { return };
+        let lent = Object::take(object);
+        let token = lent.connection.cancel_token();
+        // A statement that nobody waits for would go on for as long as it takes.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(tokio_postgres::NoTls)).await;
+                drop(lent);
+            });
+        }
+    }
+}
+
+impl std::fmt::Debug for PooledConn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PooledConn")
+    }
+}
 
 /// Makes connections, and takes back those that are whole.
 #[derive(Debug)]
-pub struct Manager(pub(super) AsyncDieselConnectionManager<AsyncPgConnection>);
+pub(super) struct Manager(pub(super) AsyncDieselConnectionManager<AsyncPgConnection>);
 
 impl deadpool::managed::Manager for Manager {
     type Type = Sighted;
@@ -52,6 +106,25 @@ impl deadpool::managed::Manager for Manager {
 impl std::fmt::Debug for Sighted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Sighted")
+    }
+}
+
+/// The connection of a [`PooledConn`] is there until it is dropped.
+const DROPPED: &str = "the connection is there until it is dropped";
+
+impl std::ops::Deref for PooledConn {
+    type Target = Sighted;
+
+    #[expect(clippy::expect_used, reason = "only `drop` takes it out")]
+    fn deref(&self) -> &Sighted {
+        self.connection.as_ref().expect(DROPPED)
+    }
+}
+
+impl std::ops::DerefMut for PooledConn {
+    #[expect(clippy::expect_used, reason = "only `drop` takes it out")]
+    fn deref_mut(&mut self) -> &mut Sighted {
+        self.connection.as_mut().expect(DROPPED)
     }
 }
 
@@ -110,7 +183,7 @@ impl Sighted {
 /// The statements that tell it. Not prepared ones: those are sent when their preparation was answered, and so perhaps
 /// after what follows them.
 fn settings(sight: &Sight, local: &str) -> String {
-    let Sight { platforms, entities, caller } = sight;
+    let Sight { platforms, entities, caller, .. } = sight;
     let (platforms, entities, caller) = (quoted(platforms), quoted(entities), quoted(caller));
     format!(
         "SET {local}nno.platforms TO {platforms}; SET {local}nno.entities TO {entities}; SET {local}nno.caller TO {caller}"

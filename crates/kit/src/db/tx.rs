@@ -20,7 +20,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     Db, NoEffect, OnConstraint, idempotency,
     record::{Effect, Record, Written},
-    sighted::Lease,
+    sighted::PooledConn,
 };
 use crate::{Ctx, PlatformScope, WriteCtx, identity::Sight, telemetry};
 
@@ -47,9 +47,11 @@ impl<T> Done<T> {
 
 /// A transaction under way.
 pub struct Tx {
-    connection: Lease,
+    connection: PooledConn,
     ctx: WriteCtx,
     begun: bool,
+    /// Whether the connection may be inside a transaction.
+    unclean: bool,
     finished: bool,
     wake: bool,
 }
@@ -90,6 +92,8 @@ impl Tx {
     pub async fn conn(&mut self) -> Result<&mut AsyncPgConnection> {
         if !self.begun {
             let sight = Arc::clone(self.sight());
+            // Should it fail, its `BEGIN` may have been taken, and what follows it not: the connection is not clean.
+            self.unclean = true;
             self.connection.begin(&sight).await?;
             self.begun = true;
         }
@@ -172,6 +176,7 @@ impl Tx {
         }
         if self.begun {
             self.connection.commit().await?;
+            self.unclean = false;
         }
         Ok(())
     }
@@ -179,6 +184,7 @@ impl Tx {
     async fn roll_back(&mut self) -> Result<()> {
         if std::mem::take(&mut self.begun) {
             self.connection.roll_back().await?;
+            self.unclean = false;
         }
         Ok(())
     }
@@ -213,6 +219,7 @@ impl Db {
                 result => break result,
             }
         };
+        self.disk.learn(&result);
         let outcome = result.as_ref().map_or_else(|error| error.kind().as_str(), |_| "OK");
         let labels = [KeyValue::new("name", name), KeyValue::new("outcome", outcome)];
         telemetry::measure("nno.transaction.duration", &labels, started.elapsed());
@@ -224,12 +231,18 @@ impl Db {
         T: Serialize + DeserializeOwned + Send,
         F: for<'r> Work<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync,
     {
-        let connection = self.lease().await?;
-        let mut tx = Tx { connection, ctx: ctx.clone(), begun: false, finished: false, wake: false };
+        let connection = self.conn_for(&ctx.ctx.caller.scope.sight().share).await?;
+        connection.unfinished();
+        let mut tx =
+            Tx { connection, ctx: ctx.clone(), begun: false, unclean: false, finished: false, wake: false };
         let result = match work(&mut tx).await {
             Ok(value) => tx.commit(&value).await.map(|()| value),
             Err(error) => Err(error),
         };
+        let clean = result.is_ok() || tx.roll_back().await.is_ok() && !tx.unclean;
+        if clean {
+            tx.connection.finished();
+        }
         match result {
             Ok(value) => {
                 if tx.wake && !ctx.dry_run {
@@ -237,15 +250,9 @@ impl Db {
                 }
                 Ok(Done { value, replayed: false, dry_run: ctx.dry_run })
             }
-            Err(error) => {
-                // A connection that cannot roll back is marked broken and leaves the pool.
-                let _ = tx.roll_back().await;
-                // A repetition meets what its first run did: its error is answered with the first run's answer.
-                if error.may_rerun() {
-                    return Err(error);
-                }
-                stored(&tx.connection, ctx).await?.ok_or(error)
-            }
+            Err(error) if error.may_rerun() || !clean => Err(error),
+            // A repetition meets what its first run did: its error is answered with the first run's answer.
+            Err(error) => stored(&tx.connection, ctx).await?.ok_or(error),
         }
     }
 
@@ -258,7 +265,7 @@ impl Db {
         if ctx.idempotency.is_none() {
             return Ok(None);
         }
-        stored(&self.lease().await?, ctx).await
+        stored(&self.conn_for(&ctx.ctx.caller.scope.sight().share).await?, ctx).await
     }
 
     /// Runs a read that sees what the caller may see, once more if its connection turns out to be dead.
@@ -287,22 +294,32 @@ impl Db {
     where
         F: for<'r> Read<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync,
     {
-        let once = async || {
-            let connection = self.lease().await?;
+        let run = async |connection: PooledConn| {
+            connection.unfinished();
             let told = async { Ok(connection.tell(sight).await?) };
-            try_join(told, work(&connection)).await.map(|((), found)| found)
+            let found = try_join(told, work(&connection)).await.map(|((), found)| found);
+            // Not after a failure: what was sent next to the statement that failed may still be under way.
+            let failed = |error: &Error| matches!(error.kind(), Kind::ServiceUnavailable | Kind::Internal);
+            if !found.as_ref().is_err_and(failed) {
+                connection.finished();
+            }
+            found
         };
-        match once().await {
-            Err(error) if error.kind() == Kind::ServiceUnavailable => once().await,
+        match run(self.conn_for(&sight.share).await?).await {
+            Err(error) if error.kind() == Kind::ServiceUnavailable => {
+                run(self.conn_for(&sight.share).await?).await
+            }
             result => result,
         }
     }
 }
 
 /// The answer that was stored under the request's idempotency key, if there is one.
-async fn stored<T: DeserializeOwned>(connection: &Lease, ctx: &WriteCtx) -> Result<Option<Done<T>>> {
+async fn stored<T: DeserializeOwned>(connection: &PooledConn, ctx: &WriteCtx) -> Result<Option<Done<T>>> {
     let Some(asked) = &ctx.idempotency else { return Ok(None) };
+    connection.unfinished();
     let told = async { Ok(connection.tell(ctx.ctx.caller.scope.sight()).await?) };
     let found = try_join(told, idempotency::replay(connection, &ctx.ctx.caller.id, asked)).await?.1;
+    connection.finished();
     Ok(found.map(|value| Done { value, replayed: true, dry_run: false }))
 }

@@ -2,6 +2,8 @@
 
 use domain::{EntityId, Grant, PlatformId, Reach};
 
+use crate::fair::FairKey;
+
 /// All platforms, to the policies.
 const ALL: &str = "*";
 
@@ -14,11 +16,18 @@ pub(crate) struct Sight {
     pub(crate) entities: String,
     /// `nno.caller`: the caller's stable name.
     pub(crate) caller: String,
+    /// The caller's share of connections. All callers of one platform have one tenant's share.
+    pub(crate) share: FairKey,
 }
 
 impl Sight {
     pub(super) fn of(caller: &str, grants: &[Grant]) -> Self {
-        let mut sight = Self { platforms: String::new(), entities: String::new(), caller: caller.to_owned() };
+        let mut sight = Self {
+            platforms: String::new(),
+            entities: String::new(),
+            caller: caller.to_owned(),
+            share: share(caller, grants),
+        };
         if grants.iter().any(|grant| grant.reach == Reach::All) {
             ALL.clone_into(&mut sight.platforms);
             return sight;
@@ -34,5 +43,16 @@ impl Sight {
         sight.platforms = platforms.join(",");
         sight.entities = entities.join(",");
         sight
+    }
+}
+
+fn share(caller: &str, grants: &[Grant]) -> FairKey {
+    let mut platforms = grants.iter().map(|grant| grant.reach.platform());
+    let first = platforms.next().flatten();
+    match first {
+        Some(platform) if platforms.all(|other| other == Some(platform)) => {
+            FairKey { group: format!("platform:{platform}").into(), caller: caller.into() }
+        }
+        _ => FairKey::alone(caller),
     }
 }

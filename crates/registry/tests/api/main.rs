@@ -42,6 +42,8 @@ mod plans;
 #[cfg(test)]
 mod platforms;
 #[cfg(test)]
+mod pool;
+#[cfg(test)]
 mod quota;
 #[cfg(test)]
 mod races;

@@ -1,0 +1,163 @@
+use std::pin::Pin;
+
+use futures_util::FutureExt;
+use proptest::prelude::*;
+
+use super::*;
+
+type Pending<'a> = Pin<Box<dyn Future<Output = Permit> + 'a>>;
+
+fn key(group: &str, caller: &str) -> FairKey {
+    FairKey { group: group.into(), caller: caller.into() }
+}
+
+/// Asks, and waits if there is nothing to be had.
+fn ask<'a>(semaphore: &'a FairSemaphore, key: &'a FairKey, units: usize) -> Result<Permit, Pending<'a>> {
+    let mut pending: Pending<'a> = Box::pin(semaphore.acquire(key, units));
+    match (&mut pending).now_or_never() {
+        Some(permit) => Ok(permit),
+        None => Err(pending),
+    }
+}
+
+#[test]
+fn one_group_leaves_a_permit_to_others() {
+    let (semaphore, noisy, quiet) = (FairSemaphore::new(4, 3), key("a", "a1"), key("b", "b1"));
+    let held: Vec<Permit> = (0..3).map(|_| ask(&semaphore, &noisy, 1).ok().unwrap()).collect();
+    let waiting = ask(&semaphore, &noisy, 1).err().unwrap();
+    assert_eq!(semaphore.free(), 1);
+    let permit = ask(&semaphore, &quiet, 1).ok().unwrap();
+    drop((permit, waiting, held));
+    assert_eq!(semaphore.free(), 4);
+    assert!(semaphore.0.lock().groups.is_empty());
+}
+
+#[test]
+fn whoever_holds_least_goes_first_however_many_wait() {
+    let (semaphore, noisy, quiet) = (FairSemaphore::new(2, 2), key("a", "a1"), key("b", "b1"));
+    let first = ask(&semaphore, &noisy, 1).ok().unwrap();
+    let second = ask(&semaphore, &noisy, 1).ok().unwrap();
+    let mut queue: Vec<Pending<'_>> = (0..100).map(|_| ask(&semaphore, &noisy, 1).err().unwrap()).collect();
+    let mut late = ask(&semaphore, &quiet, 1).err().unwrap();
+    drop(first);
+    let permit = (&mut late).now_or_never().unwrap();
+    assert!(queue.iter_mut().all(|waiting| waiting.now_or_never().is_none()));
+    drop(permit);
+    assert!((&mut queue[0]).now_or_never().is_some());
+    drop(second);
+}
+
+#[test]
+fn a_tenant_gains_nothing_by_more_callers() {
+    let semaphore = FairSemaphore::new(1, 1);
+    let busy = ask(&semaphore, &key("x", "x"), 1).ok().unwrap();
+    let (keys, quiet): (Vec<FairKey>, FairKey) =
+        ((0..20).map(|n| key("a", &format!("a{n}"))).collect(), key("b", "b1"));
+    let mut many: Vec<Pending<'_>> = keys.iter().map(|key| ask(&semaphore, key, 1).err().unwrap()).collect();
+    let mut one = ask(&semaphore, &quiet, 1).err().unwrap();
+    drop(busy);
+    // The tenants take turns: of the first two permits one is the quiet tenant's.
+    let mut quiet_served = false;
+    for _ in 0..2 {
+        let permit = (&mut one).now_or_never();
+        quiet_served |= permit.is_some();
+        if permit.is_none() {
+            let mut served = many.iter_mut().filter_map(|waiting| waiting.now_or_never());
+            drop(served.next().unwrap());
+        }
+        if quiet_served {
+            break;
+        }
+    }
+    assert!(quiet_served);
+}
+
+#[test]
+fn of_equals_the_one_who_used_less_time_goes_first() {
+    let (semaphore, slow, quick) = (FairSemaphore::new(1, 1), key("slow", "s"), key("quick", "q"));
+    let permit = ask(&semaphore, &slow, 1).ok().unwrap();
+    let mut again = ask(&semaphore, &slow, 1).err().unwrap();
+    let mut quick_one = ask(&semaphore, &quick, 1).err().unwrap();
+    std::thread::sleep(Duration::from_millis(5));
+    drop(permit);
+    assert!((&mut again).now_or_never().is_none());
+    assert!((&mut quick_one).now_or_never().is_some());
+}
+
+#[test]
+fn one_that_needs_many_is_not_overtaken_for_ever() {
+    let (semaphore, light, heavy) = (FairSemaphore::new(4, 4), key("light", "l"), key("heavy", "h"));
+    let mut held = vec![ask(&semaphore, &light, 1).ok().unwrap(), ask(&semaphore, &light, 1).ok().unwrap()];
+    let mut big = ask(&semaphore, &heavy, 4).err().unwrap();
+    // Two are free, and are kept for the one that waits for four.
+    let behind = ask(&semaphore, &light, 1).err().unwrap();
+    held.pop();
+    assert!((&mut big).now_or_never().is_none());
+    held.pop();
+    assert!((&mut big).now_or_never().is_some());
+    drop(behind);
+}
+
+#[test]
+fn more_than_a_share_is_a_whole_share() {
+    let (semaphore, greedy) = (FairSemaphore::new(4, 3), key("g", "g"));
+    let permit = ask(&semaphore, &greedy, 100).ok().unwrap();
+    assert_eq!(semaphore.free(), 1);
+    drop(permit);
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Ask(u8, u8, usize),
+    GiveBack(usize),
+    GiveUp(usize),
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        4 => (0u8..3, 0u8..3, 1usize..4).prop_map(|(group, caller, units)| Act::Ask(group, caller, units)),
+        3 => any::<prop::sample::Index>().prop_map(|at| Act::GiveBack(at.index(64))),
+        1 => any::<prop::sample::Index>().prop_map(|at| Act::GiveUp(at.index(64))),
+    ];
+    prop::collection::vec(act, 1..120)
+}
+
+proptest! {
+    /// Whatever is asked for, given back and given up in any order: permits are neither lost nor made, no group has more
+    /// than its share, and when all is given back nobody is left waiting.
+    #[test]
+    fn permits_are_conserved(acts in acts(), permits in 1usize..6, share in 1usize..6) {
+        let semaphore = FairSemaphore::new(permits, share);
+        let keys: Vec<FairKey> =
+            (0..9).map(|n| key(&format!("g{}", n / 3), &format!("c{n}"))).collect();
+        let (mut held, mut waiting): (Vec<Permit>, Vec<Pending<'_>>) = (Vec::new(), Vec::new());
+        for act in acts {
+            match act {
+                Act::Ask(group, caller, units) => {
+                    let key = &keys[usize::from(group * 3 + caller)];
+                    match ask(&semaphore, key, units) {
+                        Ok(permit) => held.push(permit),
+                        Err(pending) => waiting.push(pending),
+                    }
+                }
+                Act::GiveBack(at) if !held.is_empty() => drop(held.swap_remove(at % held.len())),
+                Act::GiveUp(at) if !waiting.is_empty() => drop(waiting.swap_remove(at % waiting.len())),
+                Act::GiveBack(_) | Act::GiveUp(_) => {}
+            }
+            waiting.retain_mut(|pending| pending.now_or_never().map(|permit| held.push(permit)).is_none());
+            let taken: usize = held.iter().map(|permit| permit.units).sum();
+            prop_assert_eq!(semaphore.free() + taken, permits);
+            for group in ["g0", "g1", "g2"] {
+                let of_group = held.iter().filter(|permit| &*permit.key.group == group);
+                prop_assert!(of_group.map(|permit| permit.units).sum::<usize>() <= share.min(permits));
+            }
+        }
+        while !held.is_empty() || !waiting.is_empty() {
+            prop_assert!(!held.is_empty(), "{} wait and nobody holds anything", waiting.len());
+            held.clear();
+            waiting.retain_mut(|pending| pending.now_or_never().map(|permit| held.push(permit)).is_none());
+        }
+        prop_assert_eq!(semaphore.free(), permits);
+        prop_assert!(semaphore.0.lock().groups.is_empty());
+    }
+}
