@@ -21,6 +21,7 @@ mod resources;
 pub mod schema;
 mod secrets;
 mod stacks;
+mod subtree;
 mod tallies;
 
 pub use app::{App, Own, Registry};

@@ -82,6 +82,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    subtree_members (ancestor_id, list, created_at, member_id) {
+        ancestor_id -> Text,
+        list -> Text,
+        created_at -> Timestamptz,
+        member_id -> Text,
+        platform_id -> Text,
+        depth -> Nullable<Integer>,
+    }
+}
+
+diesel::table! {
     template_versions (template_name, version) {
         template_name -> Text,
         version -> Text,

@@ -2,7 +2,7 @@
 
 use kit::db::Tally;
 
-pub(crate) const ALL: [Tally; 6] = [
+pub(crate) const ALL: [Tally; 8] = [
     Tally {
         name: "platforms",
         sql: "SELECT parent, 'platforms' AS key, (SELECT count(*) FROM platforms WHERE deleted_at IS NULL) AS found \
@@ -36,6 +36,19 @@ pub(crate) const ALL: [Tally; 6] = [
         sql: "SELECT e.id AS parent, 'resources:' || e.platform_id || ':' || e.id AS key, \
                   (SELECT count(*) FROM resources r WHERE r.platform_id = e.platform_id AND r.deleted_at IS NULL \
                        AND r.entity_id = e.id) AS found \
+              FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
+    },
+    Tally {
+        name: "entities under an entity",
+        sql: "SELECT e.id AS parent, 'entities_under:' || e.platform_id || ':' || e.id AS key, \
+                  (SELECT count(*) FROM subtree_members m WHERE m.ancestor_id = e.id AND m.list = 'subtenant' \
+                       AND m.member_id <> e.id) AS found \
+              FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
+    },
+    Tally {
+        name: "resources under an entity",
+        sql: "SELECT e.id AS parent, 'resources_under:' || e.platform_id || ':' || e.id AS key, \
+                  (SELECT count(*) FROM subtree_members m WHERE m.ancestor_id = e.id AND m.list = 'resource') AS found \
               FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
     },
     Tally {

@@ -1,6 +1,7 @@
 //! HTTP: one way in for every service.
 
 mod answer;
+pub mod chunks;
 mod document;
 mod entry;
 pub mod etag;

@@ -11,7 +11,11 @@ use kit::{PlatformScope, Scope, db::Conn};
 use uuid::Uuid;
 
 use super::model::DnsRecord;
-use crate::{reach, schema::dns_records::dsl as d};
+use crate::{
+    reach,
+    schema::dns_records::dsl as d,
+    subtree::{self, List},
+};
 
 /// Names the list of a stack's records.
 pub(crate) fn list(platform: &PlatformId, stack: &StackId) -> String {
@@ -102,9 +106,13 @@ pub(crate) async fn page(
         .limit(limit.rows());
     let rows = match reach::roots(scope) {
         Some(roots) => {
-            let id = reach::seen::<reach::Resource>();
-            let rows = rows.filter(d::platform_id.concat("").eq(scope.id())).filter(d::resource_id.eq(id));
-            reach::newest(roots, None, rows, id, limit).load(&mut c).await?
+            let row = |member: subtree::UuidMember| {
+                d::dns_records
+                    .filter(d::id.eq(member))
+                    .filter(d::platform_id.concat("").eq(scope.id()))
+                    .select(DnsRecord::as_select())
+            };
+            subtree::newest(roots, List::DnsRecords(stack), after, limit, row).load(&mut c).await?
         }
         None => rows.filter(d::platform_id.eq(scope.id())).load(&mut c).await?,
     };

@@ -17,6 +17,7 @@ use super::model::{CustomDomain, PendingDomain};
 use crate::{
     reach,
     schema::{custom_domains::dsl as d, platforms::dsl as p},
+    subtree::{self, List},
 };
 
 /// Domains in the list of pending ones; the contract's list has no pages.
@@ -87,9 +88,13 @@ pub(crate) async fn page(
         .limit(limit.rows());
     let rows = match reach::roots(scope) {
         Some(roots) => {
-            let id = reach::seen::<reach::DnsRecord>();
-            let rows = rows.filter(d::platform_id.concat("").eq(scope.id())).filter(d::dns_record_id.eq(id));
-            reach::newest(roots, None, rows, id, limit).load(&mut c).await?
+            let row = |member: subtree::UuidMember| {
+                d::custom_domains
+                    .filter(d::id.eq(member))
+                    .filter(d::platform_id.concat("").eq(scope.id()))
+                    .select(CustomDomain::as_select())
+            };
+            subtree::newest(roots, List::CustomDomains, after, limit, row).load(&mut c).await?
         }
         None => rows.filter(d::platform_id.eq(scope.id())).load(&mut c).await?,
     };

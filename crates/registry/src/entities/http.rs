@@ -7,13 +7,15 @@ use domain::{
 };
 use kit::{
     Ctx,
-    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success},
+    http::{
+        self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, chunks::Chunk,
+    },
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    model::{Entity, NewEntity},
+    model::{DepthCursor, Entity, NewEntity},
     ops, store,
 };
 use crate::{App, platforms};
@@ -49,6 +51,9 @@ pub(crate) struct EntityFilter {
     #[serde(rename = "type")]
     kind: Option<EntityType>,
 }
+
+/// Descendants that are read at a time.
+const CHUNK: i64 = 250;
 
 /// Entities without pages: a branch of the tree.
 #[derive(Debug, Serialize, ToSchema)]
@@ -157,17 +162,23 @@ pub(crate) async fn ancestors(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, 
 #[get("/platforms/{platformId}/entities/{entityId}/descendants")]
 pub(crate) async fn descendants(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, EntityId)>) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0.0)?;
-    let id = &path.0.1;
-    let data = app
-        .db
-        .read(&ctx, async |c| {
-            let found = tokio::try_join!(
-                platforms::store::live(c, &scope),
-                store::get(c, &scope, id),
-                store::descendants(c, &scope, id)
-            );
-            found.map(|(_, _, branch)| branch)
-        })
-        .await?;
-    Ok(HttpResponse::Ok().json(EntityBranch { data }))
+    let id = path.0.1.clone();
+    http::chunks::all(None, async move |after: Option<DepthCursor>| {
+        let is_first = after.is_none();
+        let after = after.unwrap_or_else(DepthCursor::start);
+        let read = app.db.read(&ctx, async |c| {
+            let rows = store::descendants(c, &scope, &id, &after, CHUNK);
+            if is_first {
+                let found =
+                    tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, &id), rows);
+                return found.map(|(_, _, rows)| rows);
+            }
+            rows.await
+        });
+        let rows = read.await?;
+        let is_full = i64::try_from(rows.len()).is_ok_and(|found| found == CHUNK);
+        let next = rows.last().filter(|_| is_full).map(|last| Some(last.place_by_depth()));
+        Ok(Chunk { rows, next })
+    })
+    .await
 }

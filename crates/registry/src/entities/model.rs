@@ -54,6 +54,21 @@ pub(crate) struct Entity {
     pub(crate) path: Vec<EntityId>,
 }
 
+/// A place among the entities under one: by depth, then oldest first.
+#[derive(Debug, Clone)]
+pub(crate) struct DepthCursor {
+    pub(crate) depth: i32,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) id: String,
+}
+
+impl DepthCursor {
+    /// The place before all of them.
+    pub(crate) const fn start() -> Self {
+        Self { depth: 0, at: DateTime::UNIX_EPOCH, id: String::new() }
+    }
+}
+
 /// What a new entity is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct NewEntity {
@@ -103,7 +118,7 @@ impl NewEntity {
             updated_at: now,
             deleted_at: None,
             depth,
-            path: parent.map(Entity::path_below).unwrap_or_default(),
+            path: parent.map(Entity::line).unwrap_or_default(),
         })
     }
 }
@@ -114,9 +129,14 @@ impl Entity {
         self.path.first().unwrap_or(&self.id)
     }
 
-    /// The ancestors of a child: those of the entity, and itself.
-    fn path_below(&self) -> Vec<EntityId> {
+    /// Itself and its ancestors, root first: the ancestors of a child.
+    pub(crate) fn line(&self) -> Vec<EntityId> {
         self.path.iter().chain([&self.id]).cloned().collect()
+    }
+
+    /// Where it stands among what is under an entity.
+    pub(crate) fn place_by_depth(&self) -> DepthCursor {
+        DepthCursor { depth: self.depth, at: self.created_at, id: self.id.to_string() }
     }
 
     /// Where it stands in the list.

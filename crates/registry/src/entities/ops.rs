@@ -148,5 +148,9 @@ async fn write(tx: &mut Tx, scope: &PlatformScope, before: &Entity, mut after: E
 
 fn counted(record: Record, entity: &Entity, by: i64) -> Record {
     let platform = &entity.platform_id;
-    record.count(store::counter(platform, None), by).count(store::counter(platform, Some(entity.kind)), by)
+    let record = record
+        .count(store::counter(platform, None), by)
+        .count(store::counter(platform, Some(entity.kind)), by);
+    let above = entity.path.iter().map(|ancestor| store::counter_under(platform, ancestor.as_str()));
+    above.fold(record, |record, counter| record.count(counter, by))
 }

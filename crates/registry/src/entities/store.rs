@@ -13,15 +13,21 @@ use kit::{
 };
 use serde::Serialize;
 
-use super::model::Entity;
+use super::model::{DepthCursor, Entity};
 use crate::{
     features, reach,
     schema::{entities::dsl as e, feature_activations::dsl as a, resources::dsl as r, stacks::dsl as s},
+    subtree::{self, List},
 };
 
 /// Counter of the live entities of a platform, all or of one type.
 pub(crate) fn counter(platform: &PlatformId, kind: Option<EntityType>) -> String {
     kind.map_or_else(|| format!("entities:{platform}"), |kind| format!("entities:{platform}:{kind}"))
+}
+
+/// Counter of the live entities under one.
+pub(crate) fn counter_under(platform: &PlatformId, entity: &str) -> String {
+    format!("entities_under:{platform}:{entity}")
 }
 
 fn not_found(id: &EntityId) -> Error {
@@ -116,8 +122,7 @@ pub(crate) async fn page(
     Ok(Page::new(rows, limit, total, &key, Entity::place))
 }
 
-/// The same of some entities and what is under them, who are counted: both cost the branch, whatever else the platform
-/// has.
+/// The same of some entities and what is under them.
 async fn page_under(
     c: &Conn,
     scope: &PlatformScope,
@@ -127,23 +132,32 @@ async fn page_under(
     after: &Cursor,
 ) -> Result<Page<Entity>> {
     let kinds = kind.map_or_else(|| EntityType::ALL.to_vec(), |kind| vec![kind]);
-    let before = e::created_at.lt(after.at).or(e::created_at.eq(after.at).and(e::id.lt(&after.id)));
-    let branch = e::entities
-        // No plain equality: the planner would rather read the newest of the platform until enough are of the branch.
-        .filter(e::platform_id.concat("").eq(scope.id()))
-        .filter(reach::under(e::id, roots))
-        .filter(e::deleted_at.is_null())
-        .filter(e::kind.eq_any(kinds));
-    let rows = branch
-        .clone()
-        .filter(before)
-        .select(Entity::as_select())
-        .order((e::created_at.desc(), e::id.desc()))
-        .limit(limit.rows());
-    let (mut pipeline, mut other) = (c, c);
-    let total = async { Ok::<i64, Error>(branch.count().get_result(&mut other).await?) };
+    let rows = |member: subtree::TextMember| {
+        e::entities
+            .filter(e::id.eq(member))
+            .filter(e::platform_id.concat("").eq(scope.id()))
+            .filter(e::deleted_at.is_null())
+            .select(Entity::as_select())
+    };
+    let rows = subtree::newest(roots, List::Entities(&kinds), after, limit, rows);
+    // Under an entity there are subtenants alone.
+    let under = kinds.contains(&EntityType::Subtenant).then(|| counter_under(scope.id(), ""));
+    let mut pipeline = c;
+    let total = subtree::total(c, roots, under.as_deref(), &kinds);
     let (rows, total) = tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, total)?;
     Ok(Page::new(rows, limit, total, &counter(scope.id(), kind), Entity::place))
+}
+
+/// An entity and its ancestors, root first; none for an id that stands for the platform as a whole.
+pub(crate) async fn line(mut c: &Conn, id: &EntityId) -> Result<Vec<EntityId>> {
+    let path = e::entities.filter(e::id.eq(id)).select(e::path).first::<Vec<EntityId>>(&mut c).await;
+    Ok(path
+        .optional()?
+        .map(|mut path| {
+            path.push(id.clone());
+            path
+        })
+        .unwrap_or_default())
 }
 
 /// The ancestors of an entity, nearest first.
@@ -158,19 +172,24 @@ pub(crate) async fn ancestors(mut c: &Conn, scope: &PlatformScope, entity: &Enti
         .await?)
 }
 
-/// The live entities under one, by depth, then oldest first.
-pub(crate) async fn descendants(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Vec<Entity>> {
-    Ok(e::entities
-        // No plain equality: with old statistics the planner would rather read the whole platform than the branch.
-        .filter(e::platform_id.concat("").eq(scope.id()))
-        .filter(reach::under(e::id, std::slice::from_ref(id)))
-        .filter(e::id.ne(id))
-        .filter(reach::by_entity(scope, e::id))
-        .filter(e::deleted_at.is_null())
-        .select(Entity::as_select())
-        .order((e::depth, e::created_at, e::id))
-        .load(&mut c)
-        .await?)
+/// At most `limit` of the live entities under one, by depth, then oldest first, after a place among them.
+pub(crate) async fn descendants(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    id: &EntityId,
+    after: &DepthCursor,
+    limit: i64,
+) -> Result<Vec<Entity>> {
+    let rows = |member: subtree::TextMember| {
+        e::entities
+            .filter(e::id.eq(member))
+            .filter(e::id.ne(id))
+            .filter(e::platform_id.concat("").eq(scope.id()))
+            .filter(reach::by_entity(scope, e::id))
+            .filter(e::deleted_at.is_null())
+            .select(Entity::as_select())
+    };
+    Ok(subtree::under(id, after, limit, rows).load(&mut c).await?)
 }
 
 /// What keeps an entity from being deleted.

@@ -135,9 +135,9 @@ fn deletion() -> Change {
 }
 
 async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewResource) -> Result<Resource> {
-    hold_owner(tx.conn().await?, scope, &new.entity_id).await?;
+    let line = hold_owner(tx.conn().await?, scope, &new.entity_id).await?;
     let row = new.into_row(scope.id());
-    let record = counted(Record::change("resource.registered", "resource", row.id), &row, 1)
+    let record = counted(Record::change("resource.registered", "resource", row.id), &row, &line, 1)
         .of(scope.id())
         .after(&row);
     let seen = row.clone();
@@ -152,24 +152,27 @@ async fn replace(
     before: &Resource,
     after: Resource,
 ) -> Result<Resource> {
+    let mut record = Record::change(action, "resource", before.id);
     if after.entity_id != before.entity_id {
-        hold_owner(tx.conn().await?, scope, &after.entity_id).await?;
+        let line = hold_owner(tx.conn().await?, scope, &after.entity_id).await?;
+        record = counted(record, &after, &line, 1);
     }
-    let mut record = counted(Record::change(action, "resource", before.id), before, -1);
-    if after.status != ResourceStatus::Deleted {
-        record = counted(record, &after, 1);
+    if after.entity_id != before.entity_id || after.status == ResourceStatus::Deleted {
+        let line = entities::store::line(tx.conn().await?, &before.entity_id).await?;
+        record = counted(record, before, &line, -1);
     }
     let record = record.of(scope.id()).before(before).after(&after);
     let seen = after.clone();
     tx.finish((store::update(after.clone()),), record, after, |constraint| meaning(constraint, &seen)).await
 }
 
-/// Holds the entity that a resource is to belong to.
-async fn hold_owner(c: &Conn, scope: &PlatformScope, entity: &EntityId) -> Result<()> {
-    if is_platform(scope, entity) || entities::store::hold(c, scope, entity).await?.is_some() {
-        return Ok(());
+/// Holds the entity that a resource is to belong to, and returns it with its ancestors; none for the platform itself.
+async fn hold_owner(c: &Conn, scope: &PlatformScope, entity: &EntityId) -> Result<Vec<EntityId>> {
+    if is_platform(scope, entity) {
+        return Ok(Vec::new());
     }
-    Err(Error::not_found("entity", entity))
+    let owner = entities::store::hold(c, scope, entity).await?;
+    owner.map(|owner| owner.line()).ok_or_else(|| Error::not_found("entity", entity))
 }
 
 fn meaning(constraint: &str, row: &Resource) -> Option<Error> {
@@ -189,7 +192,12 @@ fn taken(row: &Resource) -> Error {
         .with("cfName", &row.cf_name)
 }
 
-fn counted(record: Record, row: &Resource, by: i64) -> Record {
+/// Counts a resource in every list that has it; `line` is its entity and the ancestors of that.
+fn counted(record: Record, row: &Resource, line: &[EntityId], by: i64) -> Record {
     let platform = &row.platform_id;
-    record.count(store::counter(platform, None), by).count(store::counter(platform, Some(&row.entity_id)), by)
+    let record = record
+        .count(store::counter(platform, None), by)
+        .count(store::counter(platform, Some(&row.entity_id)), by);
+    let above = line.iter().map(|entity| store::counter_under(platform, entity.as_str()));
+    above.fold(record, |record, counter| record.count(counter, by))
 }

@@ -18,11 +18,17 @@ use super::model::Resource;
 use crate::{
     reach,
     schema::{platforms::dsl as p, resources::dsl as r},
+    subtree::{self, List},
 };
 
 /// Counter of the live resources of a platform, all or of one entity.
 pub(crate) fn counter(platform: &PlatformId, entity: Option<&EntityId>) -> String {
     entity.map_or_else(|| format!("resources:{platform}"), |entity| format!("resources:{platform}:{entity}"))
+}
+
+/// Counter of the live resources of an entity and of what is under it.
+pub(crate) fn counter_under(platform: &PlatformId, entity: &str) -> String {
+    format!("resources_under:{platform}:{entity}")
 }
 
 fn not_found(id: Uuid) -> Error {
@@ -53,21 +59,11 @@ pub(crate) async fn lookup(mut c: &Conn, scope: &Scope, name: &Name) -> Result<O
     Ok(match scope.only_platforms() {
         None => named.filter(live).first(&mut c).await.optional()?,
         Some(own) => {
-            let entities = scope.only_entities();
-            let seen =
-                r::platform_id.eq_any(own).and(live).or(r::entity_id.eq_any(branch_of(c, &entities).await?));
+            let roots = scope.only_entities().into_iter().cloned().collect();
+            let seen = r::platform_id.eq_any(own).and(live).or(reach::under(r::entity_id, roots));
             named.filter(seen).first(&mut c).await.optional()?
         }
     })
-}
-
-/// These entities and what is under them.
-async fn branch_of(mut c: &Conn, roots: &[&EntityId]) -> Result<Vec<EntityId>> {
-    if roots.is_empty() {
-        return Ok(Vec::new());
-    }
-    let roots: Vec<&str> = roots.iter().map(|root| root.as_str()).collect();
-    Ok(diesel::select(reach::branch(roots)).get_result(&mut c).await?)
 }
 
 /// The live resource with a name, of whatever platform, held until the transaction ends.
@@ -132,8 +128,8 @@ pub(crate) async fn page(
 ) -> Result<Page<Resource>> {
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
     let before = r::created_at.lt(after.at).or(r::created_at.eq(after.at).and(r::id.lt(last)));
-    let rows = r::resources
-        .filter(r::deleted_at.is_null())
+    let live = r::resources.filter(r::deleted_at.is_null());
+    let rows = live
         .filter(r::created_at.le(after.at))
         .filter(before)
         .select(Resource::as_select())
@@ -142,22 +138,28 @@ pub(crate) async fn page(
     let (mut pipeline, key) = (c, counter(scope.id(), entity));
     let rows = async {
         match (reach::roots(scope), entity) {
-            (Some(roots), only) => {
-                let id = reach::seen::<reach::Entity>();
-                let rows = rows.filter(r::platform_id.concat("").eq(scope.id())).filter(r::entity_id.eq(id));
-                Ok(reach::newest(roots, only, rows, id, limit).load(&mut pipeline).await?)
+            (Some(roots), None) => {
+                let row = |member: subtree::UuidMember| {
+                    live.filter(r::id.eq(member))
+                        .filter(r::platform_id.concat("").eq(scope.id()))
+                        .select(Resource::as_select())
+                };
+                Ok(subtree::newest(roots, List::Resources, after, limit, row).load(&mut pipeline).await?)
             }
             (None, None) => Ok(rows.filter(r::platform_id.eq(scope.id())).load(&mut pipeline).await?),
-            (None, Some(entity)) => {
-                let rows =
-                    rows.filter(r::platform_id.concat("").eq(scope.id())).filter(r::entity_id.eq(entity));
+            (_, Some(entity)) => {
+                // No plain equality: with old statistics the planner would rather read the platform.
+                let rows = rows
+                    .filter(r::platform_id.concat("").eq(scope.id()))
+                    .filter(r::entity_id.eq(entity))
+                    .filter(reach::by_entity(scope, r::entity_id));
                 Ok(rows.load(&mut pipeline).await?)
             }
         }
     };
     let total = async {
         match (reach::roots(scope), entity) {
-            (Some(roots), None) => reach::counted(c, roots, &key).await,
+            (Some(roots), None) => subtree::total(c, roots, Some(&counter_under(scope.id(), "")), &[]).await,
             _ => counter_total(c, &key).await,
         }
     };

@@ -26,6 +26,7 @@ use crate::{
     features::model::StackFeature,
     platforms, reach,
     schema::{stack_features::dsl as f, stacks::dsl as s, template_versions::dsl as v},
+    subtree::{self, List},
 };
 
 /// Names the list of a platform's stacks, all or of one tenant.
@@ -258,14 +259,22 @@ pub(crate) async fn page(
         .order((s::created_at.desc(), s::id.desc()))
         .limit(limit.rows());
     let rows = match (reach::roots(scope), tenant) {
-        (Some(roots), only) => {
-            let id = reach::seen::<reach::Entity>();
-            let rows = rows.filter(s::platform_id.concat("").eq(scope.id())).filter(s::tenant_id.eq(id));
-            reach::newest(roots, only, rows, id, limit).load(&mut c).await?
+        (Some(roots), None) => {
+            let row = |member: subtree::TextMember| {
+                s::stacks
+                    .filter(s::id.eq(member))
+                    .filter(s::platform_id.concat("").eq(scope.id()))
+                    .filter(s::deleted_at.is_null())
+                    .select(Stack::as_select())
+            };
+            subtree::newest(roots, List::Stacks, after, limit, row).load(&mut c).await?
         }
         (None, None) => rows.filter(s::platform_id.eq(scope.id())).load(&mut c).await?,
-        (None, Some(tenant)) => {
-            let rows = rows.filter(s::platform_id.concat("").eq(scope.id())).filter(s::tenant_id.eq(tenant));
+        (_, Some(tenant)) => {
+            let rows = rows
+                .filter(s::platform_id.concat("").eq(scope.id()))
+                .filter(s::tenant_id.eq(tenant))
+                .filter(reach::by_entity(scope, s::tenant_id));
             rows.load(&mut c).await?
         }
     };

@@ -24,14 +24,18 @@ const FULL: &str = "t000080100";
 const BRANCH: usize = 151;
 /// Resources that the other root has beside its first.
 const MANY: usize = 5_000;
-/// What a request may read: the branch a few times, and pages. The platform has a hundred thousand of everything.
-const MOST: u64 = 4_500;
+/// What a request may read: a page, and for each of its rows the few that say whose it is. The platform has a hundred
+/// thousand entities, and a fifth as many of everything else.
+const MOST: u64 = 1_200;
 /// Tables that grow.
-const TABLES: [&str; 6] = ["entities", "resources", "stacks", "dns_records", "custom_domains", "counters"];
+const TABLES: [&str; 7] =
+    ["entities", "resources", "stacks", "dns_records", "custom_domains", "counters", "subtree_members"];
 
-/// Gives each entity of the platform a resource with a host name and a domain, and a stack; one of them many
+/// Gives each entity of some trees a resource with a host name and a domain, and a stack; one of them many
 /// resources.
 async fn furnish(db: &TestDb, platform: &str) {
+    // A fifth of the trees: each row is a member of up to sixteen subtrees.
+    let some = "(SELECT id FROM entities WHERE substr(id, 6, 1) IN ('7', '8') AND id LIKE 't%')";
     let id = |kind: u8| format!("md5('{kind}' || e.id)::uuid");
     let (resource, record, domain) = (id(1), id(2), id(3));
     let resources = |id: &str, name: &str, at: &str, of: &str| {
@@ -45,29 +49,36 @@ async fn furnish(db: &TestDb, platform: &str) {
     let many = format!("(SELECT '{FULL}' AS id) e, generate_series(1, {MANY}) n");
     let sql = [
         "SET session_replication_role = replica;".to_owned(),
-        resources(&resource, "e.id", "now()", "entities e"),
+        resources(&resource, "e.id", "now()", &format!("{some} e")),
         resources("md5('4' || n)::uuid", "'many-' || n", "now() - n * interval '1ms'", &many),
         format!(
             "INSERT INTO dns_records (id, platform_id, stack_id, hostname, target_type, resource_id, environment, status, \
                  created_at, updated_at) \
              SELECT {record}, '{platform}', 'default', e.id || '.example', 'worker', {resource}, 'prod', 'active', now(), now() \
-             FROM entities e;"
+             FROM {some} e;"
         ),
         format!(
             "INSERT INTO custom_domains (id, platform_id, dns_record_id, hostname, target_dns, ssl_status, status, \
                  created_at, updated_at, due_at) \
              SELECT {domain}, '{platform}', {record}, e.id || '.test', e.id || '.example', 'pending', 'pending', now(), now(), now() \
-             FROM entities e;"
+             FROM {some} e;"
         ),
         format!(
             "INSERT INTO stacks (id, tenant_id, platform_id, name, is_default, status, created_at, updated_at, is_live, shared) \
-             SELECT reverse(e.id), e.id, '{platform}', 'main', false, 'active', now(), now(), true, '{{}}' FROM entities e;"
+             SELECT reverse(e.id), e.id, '{platform}', 'main', false, 'active', now(), now(), true, '{{}}' FROM {some} e;"
         ),
         format!(
             "INSERT INTO counters (key, shard, n) SELECT 'resources:{platform}:' || e.id, 0, \
-                 CASE WHEN e.id = '{FULL}' THEN {MANY} + 1 ELSE 1 END FROM entities e \
+                 CASE WHEN e.id = '{FULL}' THEN {MANY} + 1 ELSE 1 END FROM {some} e \
              ON CONFLICT (key, shard) DO UPDATE SET n = excluded.n;"
         ),
+        // The triggers were off.
+        "SELECT fill_subtree_members(); DELETE FROM counters WHERE key LIKE '%\\_under:%';".to_owned(),
+        "INSERT INTO counters (key, shard, n) \
+             SELECT CASE list WHEN 'resource' THEN 'resources_under:' ELSE 'entities_under:' END || platform_id || ':' || ancestor_id, \
+                 0, count(*) FROM subtree_members WHERE list IN ('resource', 'subtenant') AND member_id <> ancestor_id \
+             GROUP BY list, platform_id, ancestor_id;"
+            .to_owned(),
     ];
     db.connect_as_superuser().await.batch_execute(&sql.concat()).await.unwrap();
 }

@@ -238,7 +238,7 @@ async fn audit_filters_go_through_an_index() {
 }
 
 #[tokio::test]
-async fn a_branch_is_found_without_reading_the_tree() {
+async fn descendants_are_found_without_reading_the_tree() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let tenants = "SELECT 't' || lpad(n::text, 9, '0') AS id, n FROM generate_series(1, 4000) n";
@@ -253,13 +253,12 @@ async fn a_branch_is_found_without_reading_the_tree() {
             "INSERT INTO entities SELECT 's' || lpad(n::text, 9, '0'), '{platform}', id, 'subtenant', 'S', 's-' || n, {common}, 2, ARRAY[id] FROM ({tenants}) t"
         ))
         .await;
-    sql_query("ANALYZE entities").execute(&mut world.db.connect_as_owner().await).await.unwrap();
-    let sql = format!(
-        "entities WHERE platform_id = '{platform}' AND path && ARRAY['t000000007'] AND deleted_at IS NULL ORDER BY depth, created_at, id"
-    );
-    // As the owner, as whom the branch is found.
-    let plan = plan(&mut world.db.connect_as_owner().await, &sql).await;
-    assert!(plan.contains("on entities_descendants "), "{plan}");
+    let analyze = "ANALYZE entities, subtree_members";
+    sql_query(analyze).execute(&mut world.db.connect_as_owner().await).await.unwrap();
+    let members = "subtree_members WHERE ancestor_id = 't000000007' AND depth IS NOT NULL \
+         ORDER BY depth, created_at, member_id";
+    let plan = plan(&mut world.db.connect().await, members).await;
+    assert!(plan.contains(" subtree_members_by_depth "), "{plan}");
     let branch =
         world.get(&format!("/api/v1/platforms/{platform}/entities/t000000007/descendants")).await.expect(200);
     assert_eq!(crate::world::ids(&branch), ["s000000007"]);

@@ -41,6 +41,11 @@ impl World {
             UNION ALL SELECT 'lifecycle:' || platform_id, count(*) FROM lifecycle_events GROUP BY platform_id \
             UNION ALL SELECT 'entities:' || platform_id, count(*) FROM entities WHERE deleted_at IS NULL GROUP BY platform_id \
             UNION ALL SELECT 'entities:' || platform_id || ':' || type, count(*) FROM entities WHERE deleted_at IS NULL GROUP BY platform_id, type \
+            UNION ALL SELECT 'entities_under:' || platform_id || ':' || ancestor, count(*) \
+                FROM entities, unnest(path) AS ancestor WHERE deleted_at IS NULL GROUP BY platform_id, ancestor \
+            UNION ALL SELECT 'resources_under:' || r.platform_id || ':' || ancestor, count(*) \
+                FROM resources r JOIN entities e ON e.id = r.entity_id, unnest(e.path || e.id) AS ancestor \
+                WHERE r.deleted_at IS NULL GROUP BY r.platform_id, ancestor \
             UNION ALL SELECT 'resources:' || platform_id, count(*) FROM resources WHERE deleted_at IS NULL GROUP BY platform_id \
             UNION ALL SELECT 'resources:' || platform_id || ':' || entity_id, count(*) FROM resources WHERE deleted_at IS NULL GROUP BY platform_id, entity_id";
         let off = format!(
