@@ -47,7 +47,7 @@ pub(crate) async fn ensure(
         .tx("dns_record.ensure", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
-            match store::lock_named(c, &ctx.ctx.caller.scope, &new.hostname).await? {
+            match store::lock_named(c, &ctx.ctx.caller.scope, &new.hostname.clone().into_inner()).await? {
                 Some(before) if before.platform_id != *scope.id() => Err(taken(&before)),
                 Some(before) => {
                     let after = before.brought_to(new.clone());

@@ -55,7 +55,7 @@ pub(crate) async fn ensure(
         .tx("resource.ensure", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
-            match store::lock_named(c, &ctx.ctx.caller.scope, &new.cf_name).await? {
+            match store::lock_named(c, &ctx.ctx.caller.scope, &new.cf_name.clone().into_inner()).await? {
                 Some(before) if before.platform_id != *scope.id() => Err(taken(&before)),
                 Some(before) => {
                     let after = before.brought_to(new.clone());
@@ -99,14 +99,25 @@ pub(crate) async fn update(
         .await
 }
 
-/// Deletes a resource from the catalogue.
+/// Deletes a resource from the catalogue; of a platform that is deleted only where `of_deleted` says so.
 pub(crate) async fn delete(
     app: &App,
     ctx: &WriteCtx,
     platform: &PlatformId,
     id: Uuid,
+    of_deleted: bool,
 ) -> Result<Done<Resource>> {
-    update(app, ctx, platform, id, deletion()).await
+    if !of_deleted {
+        return update(app, ctx, platform, id, deletion()).await;
+    }
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("resource.delete", ctx, async |tx| {
+            let before = store::lock(tx.conn().await?, &scope, id).await?;
+            ctx.check_match(&before)?;
+            replace(tx, &scope, "resource.deleted", &before, before.changed(deletion())).await
+        })
+        .await
 }
 
 /// The same for services, whose calls may come twice, and after the platform itself is deleted: what is not there
