@@ -34,17 +34,15 @@ impl PlatformResourceName {
     /// # Errors
     /// A sentence, when the name begins with what has the form of another platform's id.
     pub fn new(name: ResourceName, platform: &PlatformId) -> Result<Self, String> {
-        let foreign = name
-            .as_str()
-            .split_once('-')
-            .filter(|(first, _)| PlatformId::parse(first).is_ok_and(|id| id != *platform));
-        match foreign {
-            None => Ok(Self(name)),
-            Some((first, _)) => Err(format!(
-                "must not begin with '{first}-', which has the form of another platform's id; begin it with \
-                 '{platform}-', or with a word that is not ten characters long"
-            )),
+        let first = name.as_str().split_once('-').map(|(first, _)| first);
+        if first.is_some_and(|first| PlatformId::parse(first).is_ok_and(|id| id != *platform)) {
+            // Without the name: it may be a secret in the wrong place.
+            return Err(format!(
+                "must not begin with ten characters and a '-', which is the form of another platform's id; begin it \
+                 with '{platform}-', or with a word of another length"
+            ));
         }
+        Ok(Self(name))
     }
 
     /// The name.
