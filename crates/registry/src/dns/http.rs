@@ -88,12 +88,18 @@ pub(crate) async fn create(
 ) -> HttpResult {
     let ((platform, stack_id), body) = (path.0, command.body);
     let CreateDnsRecord { hostname, target_type, resource_id, environment } = body;
-    // To whom the platform does not exist, no name is right or wrong.
-    command.ctx.ctx.caller.scope.platform(&platform)?;
     let hostname = RecordHost::new(hostname, &platform, &app.own.base_domain)
-        .map_err(|why| Error::invalid("hostname", why))?;
+        .map_err(|why| Error::invalid("hostname", why));
     let (cf_route_id, status) = (None, DnsStatus::Pending);
-    let new = NewDnsRecord { stack_id, hostname, target_type, resource_id, environment, cf_route_id, status };
+    let new = hostname.map(|hostname| NewDnsRecord {
+        stack_id,
+        hostname,
+        target_type,
+        resource_id,
+        environment,
+        cf_route_id,
+        status,
+    });
     ops::create(&app, &command.ctx, &platform, new).await?.created()
 }
 

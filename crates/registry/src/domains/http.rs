@@ -112,9 +112,7 @@ pub(crate) async fn create(
     path: Path<PlatformId>,
     command: Command<CreateDomain>,
 ) -> HttpResult {
-    // To whom the platform does not exist, no name is right or wrong.
-    command.ctx.ctx.caller.scope.platform(&path.0)?;
-    let new = command.body.read(&path.0, &app.own.base_domain)?;
+    let new = command.body.read(&path.0, &app.own.base_domain);
     ops::create(&app, &command.ctx, &path.0, new).await?.created()
 }
 

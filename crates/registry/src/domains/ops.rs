@@ -15,22 +15,24 @@ fn claim_period(app: &App) -> Result<TimeDelta> {
     TimeDelta::from_std(app.own.domains.claim_period).map_err(Error::internal)
 }
 
-/// Makes a domain; it is pending until it was seen to lead to its target.
+/// Makes a domain; it is pending until it was seen to lead to its target. A fault of its host names is reported when the
+/// platform is known to exist.
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
     platform: &PlatformId,
-    new: NewDomain,
+    new: Result<NewDomain>,
 ) -> Result<Done<CustomDomain>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
         .tx("custom_domain.create", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
+            let new = new.clone()?;
             dns::store::hold(c, &scope, new.dns_record_id)
                 .await?
                 .ok_or_else(|| Error::invalid("dnsRecordId", "must be a DNS record of the platform"))?;
-            let row = new.clone().into_row(platform, claim_period(app)?)?;
+            let row = new.into_row(platform, claim_period(app)?)?;
             let record =
                 Record::change("custom_domain.created", "custom_domain", row.id).of(platform).after(&row);
             let hostname = row.hostname.clone();

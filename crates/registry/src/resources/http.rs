@@ -192,11 +192,9 @@ pub(crate) async fn register(
     command: Command<RegisterResource>,
 ) -> HttpResult {
     let ((platform, entity_id), body) = (path.0, command.body);
-    // To whom the platform does not exist, no name is right or wrong.
-    command.ctx.ctx.caller.scope.platform(&platform)?;
     let cf_name =
-        PlatformResourceName::new(body.cf_name, &platform).map_err(|why| Error::invalid("cfName", why))?;
-    let new = NewResource {
+        PlatformResourceName::new(body.cf_name, &platform).map_err(|why| Error::invalid("cfName", why));
+    let new = cf_name.map(|cf_name| NewResource {
         entity_id,
         stack_id: body.stack_id,
         resource_type: body.resource_type,
@@ -208,7 +206,7 @@ pub(crate) async fn register(
         status: ResourceStatus::Pending,
         provision_job_id: body.provision_job_id,
         config: body.config,
-    };
+    });
     ops::register(&app, &command.ctx, &platform, new).await?.created()
 }
 

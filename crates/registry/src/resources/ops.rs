@@ -19,18 +19,19 @@ pub(crate) fn is_platform(scope: &PlatformScope, entity: &EntityId) -> bool {
     scope.roots().is_none() && entity.as_str() == scope.id().as_str()
 }
 
-/// Registers a resource.
+/// Registers a resource. A fault of its name is reported when the platform is known to exist.
 pub(crate) async fn register(
     app: &App,
     ctx: &WriteCtx,
     platform: &PlatformId,
-    new: NewResource,
+    new: Result<NewResource>,
 ) -> Result<Done<Resource>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
         .tx("resource.register", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
+            let new = new.clone()?;
             // The constraint does not know of stacks that are deleted.
             if new.stack_id != StackId::default_stack() {
                 stacks::store::hold(c, &scope, &new.stack_id).await.map_err(|error| match error.kind() {
@@ -38,7 +39,7 @@ pub(crate) async fn register(
                     _ => error,
                 })?;
             }
-            insert(tx, &scope, new.clone()).await
+            insert(tx, &scope, new).await
         })
         .await
 }

@@ -113,7 +113,9 @@ async fn stranger_gets_404_before_a_name_is_looked_at() {
     let (a, b) = (world.platform("a").await, world.platform("b").await);
     let path = format!("/api/v1/platforms/{b}/entities/{b}/resources");
     let body = resource_body(&format!("{a}-x"));
-    world.as_developer(&a, Method::POST, &path, body).await.expect_error(404, "NOT_FOUND");
+    world.as_developer(&a, Method::POST, &path, body.clone()).await.expect_error(404, "NOT_FOUND");
+    world.delete(&format!("/api/v1/platforms/{b}")).await.expect(200);
+    world.post(&path, body).await.expect_error(404, "NOT_FOUND");
 }
 
 #[tokio::test]
