@@ -121,7 +121,7 @@ async fn claim_of_a_host_that_is_active_elsewhere_stays_pending_with_a_reason() 
     a.report(&first, None).await;
     // The answer to the claim does not reveal that the name is taken.
     let second = b.claim("www.vic.org").await;
-    assert_eq!(due(&world).await, [second.clone()]);
+    assert_eq!(due(&world).await, [second.as_str()]);
     assert_eq!(b.domain(&second).await["status"], "pending");
     assert_eq!(b.report(&second, None).await, "pending");
     let because = b.because(&second).await;
@@ -183,7 +183,7 @@ async fn claim_lapses_and_can_be_renewed() {
     let world = World::start_with(json!({ "service": { "domains": { "claim_period": "1s" } } })).await;
     let a = Claimant::new(&world, "a").await;
     let id = a.claim("www.vic.org").await;
-    assert_eq!(due(&world).await, [id.clone()]);
+    assert_eq!(due(&world).await, [id.as_str()]);
     a.report(&id, Some("it leads nowhere")).await;
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     a.patch(&id, json!({ "status": "pending" })).await.expect(200);
@@ -195,7 +195,7 @@ async fn claim_lapses_and_can_be_renewed() {
     assert_eq!(world.get(&audit).await.expect(200)["pagination"]["total"], 1);
 
     a.patch(&id, json!({ "status": "pending" })).await.expect(200);
-    assert_eq!(due(&world).await, [id.clone()]);
+    assert_eq!(due(&world).await, [id.as_str()]);
     assert_eq!(a.report(&id, None).await, "active");
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     assert_eq!(due(&world).await, [""; 0]);
@@ -228,7 +228,7 @@ async fn stored_claim_that_leads_elsewhere_is_never_verified() {
     ] {
         let id = a.claim("www.vic.org").await;
         world.sql(&format!("UPDATE custom_domains SET {set} WHERE id = '{id}'")).await;
-        assert_eq!(due(&world).await, [id.clone()]);
+        assert_eq!(due(&world).await, [id.as_str()]);
         assert_eq!(a.report(&id, None).await, "pending");
         let because = a.because(&id).await;
         assert!(because.contains(word), "{because}");

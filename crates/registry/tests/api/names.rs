@@ -128,7 +128,7 @@ async fn resources_with_impossible_names_can_be_read_listed_and_deleted() {
         let path = format!("{own}/{id}");
         let read = world.as_developer(&platform, Method::GET, &path, Value::Null).await.expect(200);
         assert_eq!(read["cfName"], name);
-        assert_eq!(ids(&world.get(&own).await.expect(200)), [id.clone()]);
+        assert_eq!(ids(&world.get(&own).await.expect(200)), [id.as_str()]);
         let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let found = world.get(&format!("/api/v1/lookup?cfName={encoded}")).await.expect(200);
         assert_eq!(text(&found, "id"), id);
@@ -154,7 +154,7 @@ async fn operator_deletes_resources_of_a_deleted_platform() {
             .await
             .expect_error(404, "NOT_FOUND");
     }
-    assert_eq!(ids(&world.get(&shown(&own)).await.expect(200)), [id.clone()]);
+    assert_eq!(ids(&world.get(&shown(&own)).await.expect(200)), [id.as_str()]);
     assert_eq!(world.get(&shown(&one)).await.expect(200)["cfName"], "My Cache");
     world.delete(&one).await.expect_error(404, "NOT_FOUND");
     let refused = world.as_developer(&platform, Method::DELETE, &shown(&one), Value::Null).await;
