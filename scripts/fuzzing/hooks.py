@@ -80,7 +80,8 @@ def world(number):
         "environment": "prod",
     }
     record = call("POST", f"{base}/stacks/{stack}/dns", record)["id"]
-    domain = {"dnsRecordId": record, "hostname": f"shop.{slug}.test", "targetDns": f"shop.{slug}.example"}
+    target = f"shop.svc.default.{platform}.nno.localhost"
+    domain = {"dnsRecordId": record, "hostname": f"shop.{slug}.test", "targetDns": target}
     domain = call("POST", f"{base}/domains", domain)["id"]
     feature = {"featureId": "billing", "version": "1.0.0", "environment": "prod"}
     call("POST", f"{base}/entities/{tenant}/features/activate", feature)
@@ -103,6 +104,7 @@ def world(number):
         "dnsId": record,
         "dnsRecordId": record,
         "domainId": domain,
+        "targetDns": target,
         "featureId": "billing",
         "secretName": "TOKEN",
         "name": slug,

@@ -21,6 +21,7 @@ pub mod job;
 pub mod masked;
 pub mod name;
 pub mod onboarding;
+pub mod ownership;
 pub mod page;
 pub mod patch;
 pub mod platform;

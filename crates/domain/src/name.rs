@@ -127,6 +127,17 @@ impl HostName {
         }
         Ok(Self(text))
     }
+
+    /// Whether it is `other`, or a name below it.
+    pub fn is_at_or_below(&self, other: &Self) -> bool {
+        self.0.strip_suffix(other.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
+}
+
+impl From<ResourceName> for Name {
+    fn from(name: ResourceName) -> Self {
+        Self(name.0)
+    }
 }
 
 impl HttpUrl {

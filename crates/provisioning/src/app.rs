@@ -40,8 +40,11 @@ pub struct Own {
     /// Where the provider keeps its things.
     #[schema(value_type = String)]
     pub data_dir: PathBuf,
-    /// What the host names of workers and pages end in.
+    /// What the host names of workers and pages end in; the same as the registry's.
     pub base_domain: HostName,
+    /// The DNS server that the local provider asks about custom domains, such as 127.0.0.1:53; empty for those of the
+    /// machine.
+    pub nameserver: String,
     pub registry: PeerSettings,
     pub engine: EngineSettings,
     pub domains: DomainSettings,
@@ -89,7 +92,13 @@ async fn open(own: &Own) -> Result<Arc<dyn Provider>> {
     let cannot = || format!("cannot use the provider's folder {}", own.data_dir.display());
     let provider: Arc<dyn Provider> = match own.provider {
         ProviderName::Local => {
-            let settings = local::LocalSettings::new(&own.data_dir);
+            let mut settings = local::LocalSettings::new(&own.data_dir);
+            settings.nameserver = match own.nameserver.as_str() {
+                "" => None,
+                address => {
+                    Some(address.parse().context("service.nameserver: must be an address and a port")?)
+                }
+            };
             Arc::new(local::LocalProvider::open(settings, clock).await.with_context(cannot)?)
         }
         ProviderName::Fake => Arc::new(FakeProvider::open(&own.data_dir, None, clock).with_context(cannot)?),

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use domain::HostName;
 use kit::{
     Db,
     config::PeerSettings,
@@ -40,6 +41,9 @@ pub struct Own {
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub cancellation_period: Duration,
+    /// What the host names of workers and pages end in; the same as provisioning's.
+    pub base_domain: HostName,
+    pub domains: domains::DomainSettings,
     pub quotas: platforms::quota::Quotas,
     pub stack_registry: PeerSettings,
     pub provisioning: PeerSettings,

@@ -236,6 +236,7 @@ diesel::table! {
         due_at -> Nullable<Timestamptz>,
         checked_at -> Nullable<Timestamptz>,
         check_error -> Nullable<Text>,
+        lapses_at -> Nullable<Timestamptz>,
     }
 }
 

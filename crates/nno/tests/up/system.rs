@@ -239,6 +239,10 @@ impl Up {
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let key = self.key.clone().unwrap_or_else(|| self.operator_key());
+        self.request_with(&key, method, path)
+    }
+
+    fn request_with(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
         let request = testkit::client().request(method, format!("{}{path}", self.url));
         request.bearer_auth(key).timeout(Duration::from_secs(10))
     }
@@ -256,7 +260,21 @@ impl Up {
         path: &str,
         body: Option<Value>,
     ) -> Result<(u16, Value), String> {
-        let request = self.request(method, path);
+        Self::answer_to(self.request(method, path), body).await
+    }
+
+    /// The same, with another key.
+    pub(crate) async fn ask_with(
+        &self,
+        key: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(u16, Value), String> {
+        Self::answer_to(self.request_with(key, method, path), body).await
+    }
+
+    async fn answer_to(request: RequestBuilder, body: Option<Value>) -> Result<(u16, Value), String> {
         let request = body.iter().fold(request, |request, body| request.json(body));
         let answer = request.send().await.map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();

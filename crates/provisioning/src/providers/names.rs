@@ -48,13 +48,11 @@ impl TryFrom<String> for ResourceName {
     type Error = ProviderError;
 
     fn try_from(text: String) -> Result<Self, ProviderError> {
-        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if (1..=63).contains(&text.len()) && text.bytes().all(allowed) {
-            Ok(Self(text))
-        } else {
-            Err(ProviderError::permanent(format!(
+        match domain::ResourceName::parse(&text) {
+            Ok(_) => Ok(Self(text)),
+            Err(_) => Err(ProviderError::permanent(format!(
                 "{text:?} is not a resource name: 1 to 63 characters of [a-z0-9-]"
-            )))
+            ))),
         }
     }
 }
@@ -94,14 +92,11 @@ impl TryFrom<String> for SecretName {
     type Error = ProviderError;
 
     fn try_from(text: String) -> Result<Self, ProviderError> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        let starts_well = !text.starts_with(|c: char| c.is_ascii_digit());
-        if (1..=128).contains(&text.len()) && text.bytes().all(allowed) && starts_well {
-            Ok(Self(text))
-        } else {
-            Err(ProviderError::permanent(format!(
+        match domain::SecretName::parse(&text) {
+            Ok(_) => Ok(Self(text)),
+            Err(_) => Err(ProviderError::permanent(format!(
                 "{text:?} is not the name of a secret: 1 to 128 characters of [A-Za-z0-9_], the first not a digit"
-            )))
+            ))),
         }
     }
 }

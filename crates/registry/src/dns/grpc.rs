@@ -1,6 +1,6 @@
 //! DNS records over gRPC.
 
-use domain::{PlatformId, Result};
+use domain::{Error, HostName, PlatformId, Result, ownership::PlatformHost};
 use kit::grpc::write_ctx;
 use rpc::{
     parse,
@@ -34,10 +34,14 @@ impl From<DnsRecord> for Said {
     }
 }
 
-fn read(said: Said) -> Result<NewDnsRecord> {
+/// What provisioning makes has a name by the rule. That another one is rejected also reveals that the two processes have
+/// different base domains.
+fn read(said: Said, platform: &PlatformId, base: &HostName) -> Result<NewDnsRecord> {
+    let hostname = PlatformHost::new(parse("record.hostname", &said.hostname)?, platform, base)
+        .map_err(|why| Error::invalid("record.hostname", why))?;
     Ok(NewDnsRecord {
         stack_id: parse("record.stack_id", &said.stack_id)?,
-        hostname: parse("record.hostname", &said.hostname)?,
+        hostname: hostname.into(),
         target_type: parse("record.target_type", &said.target_type)?,
         resource_id: parse_uuid("record.resource_id", &said.resource_id)?,
         environment: parse("record.environment", &said.environment)?,
@@ -53,7 +57,7 @@ pub(crate) async fn ensure_dns_record(
     let ctx = write_ctx(&request)?;
     let said = required("record", request.into_inner().record)?;
     let platform: PlatformId = parse("record.platform_id", &said.platform_id)?;
-    let done = ops::ensure(app, &ctx, &platform, read(said)?).await?;
+    let done = ops::ensure(app, &ctx, &platform, read(said, &platform, &app.own.base_domain)?).await?;
     Ok(EnsureDnsRecordResponse { record: Some(done.value.into()) })
 }
 

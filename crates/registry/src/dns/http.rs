@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web::Data};
 use domain::{
     Error, HostName, Name, PlatformId, Result, StackId,
+    ownership::RecordHost,
     resource::{DnsStatus, Environment},
 };
 use kit::{
@@ -24,7 +25,7 @@ use crate::{App, platforms, stacks};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateDnsRecord {
-    /// Unique among all records.
+    /// Unique among all records. At or below the base domain it has to end in `.{platformId}.{base domain}`.
     hostname: HostName,
     /// What kind of thing the record leads to, such as `worker`.
     target_type: Name,
@@ -87,8 +88,18 @@ pub(crate) async fn create(
 ) -> HttpResult {
     let ((platform, stack_id), body) = (path.0, command.body);
     let CreateDnsRecord { hostname, target_type, resource_id, environment } = body;
+    let hostname = RecordHost::new(hostname, &platform, &app.own.base_domain)
+        .map_err(|why| Error::invalid("hostname", why));
     let (cf_route_id, status) = (None, DnsStatus::Pending);
-    let new = NewDnsRecord { stack_id, hostname, target_type, resource_id, environment, cf_route_id, status };
+    let new = hostname.map(|hostname| NewDnsRecord {
+        stack_id,
+        hostname,
+        target_type,
+        resource_id,
+        environment,
+        cf_route_id,
+        status,
+    });
     ops::create(&app, &command.ctx, &platform, new).await?.created()
 }
 

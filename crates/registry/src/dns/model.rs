@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{
     Cursor, HostName, Name, PlatformId, StackId,
+    ownership::RecordHost,
     resource::{DnsStatus, Environment},
 };
 use kit::clock;
@@ -51,7 +52,7 @@ pub(crate) struct DnsRecord {
 #[derive(Debug, Clone)]
 pub(crate) struct NewDnsRecord {
     pub(crate) stack_id: StackId,
-    pub(crate) hostname: HostName,
+    pub(crate) hostname: RecordHost,
     pub(crate) target_type: Name,
     pub(crate) resource_id: Uuid,
     pub(crate) environment: Environment,
@@ -67,7 +68,7 @@ impl NewDnsRecord {
             id: domain::id::uuid_v7(),
             platform_id: platform.clone(),
             stack_id: self.stack_id,
-            hostname: self.hostname,
+            hostname: self.hostname.into_inner(),
             target_type: self.target_type,
             resource_id: self.resource_id,
             environment: self.environment,

@@ -15,22 +15,23 @@ use crate::{
     platforms, resources, stacks,
 };
 
-/// Makes a record.
+/// Makes a record. A fault of its host name is reported when the platform is known to exist.
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
     platform: &PlatformId,
-    new: NewDnsRecord,
+    new: Result<NewDnsRecord>,
 ) -> Result<Done<DnsRecord>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
         .tx("dns_record.create", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
+            let new = new.clone()?;
             if new.stack_id != StackId::default_stack() {
                 stacks::store::hold(c, &scope, &new.stack_id).await?;
             }
-            insert(tx, &scope, new.clone()).await
+            insert(tx, &scope, new).await
         })
         .await
 }
@@ -47,7 +48,7 @@ pub(crate) async fn ensure(
         .tx("dns_record.ensure", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
-            match store::lock_named(c, &ctx.ctx.caller.scope, &new.hostname).await? {
+            match store::lock_named(c, &ctx.ctx.caller.scope, &new.hostname.clone().into_inner()).await? {
                 Some(before) if before.platform_id != *scope.id() => Err(taken(&before)),
                 Some(before) => {
                     let after = before.brought_to(new.clone());

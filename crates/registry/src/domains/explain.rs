@@ -37,20 +37,20 @@ impl CustomDomain {
     fn says(&self) -> String {
         let Self { hostname, target_dns, .. } = self;
         let due = self.due_at.map(at).unwrap_or_default();
+        let lapses = self.lapses_at.map(at).unwrap_or_default();
         match (self.status, &self.check_error) {
             (DomainStatus::Active, _) => {
                 let seen = self.verified_at.map(at).unwrap_or_default();
                 format!("it is active: {hostname} was seen to lead to {target_dns} at {seen}")
             }
             (DomainStatus::Failed, None) => "someone has ended its checks".to_owned(),
-            (DomainStatus::Failed, Some(why)) => {
-                format!("someone has ended its checks, of which the last found: {why}")
-            }
+            (DomainStatus::Failed, Some(why)) => why.clone(),
             (DomainStatus::Pending, None) => {
                 format!("it was not checked yet; its next check is due at {due}")
             }
             (DomainStatus::Pending, Some(why)) => format!(
-                "{why}; it needs a DNS record that leads to {target_dns}, and is checked again at {due}"
+                "{why}; it needs a CNAME record that leads to {target_dns}, is checked again at {due}, and lapses at \
+                 {lapses}"
             ),
         }
     }

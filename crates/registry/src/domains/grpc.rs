@@ -13,7 +13,7 @@ use tonic::Request;
 
 use super::{
     model::{Check, CustomDomain},
-    ops,
+    ops, verification,
 };
 use crate::{App, grpc::parse_uuid};
 
@@ -62,6 +62,6 @@ pub(crate) async fn report_domain(
     let not_yet = asked.reason.map(|reason| reason.replace('\0', "").chars().take(LONGEST).collect());
     let (platform, id) =
         (parse("platform_id", &asked.platform_id)?, parse_uuid("domain_id", &asked.domain_id)?);
-    let found = ops::report(app, &ctx, &platform, id, Check { at, not_yet }).await?;
+    let found = verification::report(app, &ctx, &platform, id, Check { at, not_yet }).await?;
     Ok(ReportDomainResponse { status: found.map(|domain| domain.status.to_string()) })
 }

@@ -1,7 +1,12 @@
 //! Custom domains over HTTP.
 
 use actix_web::{HttpResponse, delete, get, patch, post, web::Data};
-use domain::{HostName, Name, Patch, PlatformId, UnixMillis, explain::Explanation, resource::DomainStatus};
+use domain::{
+    Error, Fault, HostName, Name, Patch, PlatformId, Result, UnixMillis,
+    explain::Explanation,
+    ownership::{CustomHost, PlatformHost},
+    resource::DomainStatus,
+};
 use kit::{
     Ctx,
     http::{Answer, Command, HttpResult, ListQuery, NoBody, Path, Query},
@@ -23,9 +28,9 @@ use crate::{App, platforms};
 pub(crate) struct CreateDomain {
     /// The DNS record of the platform that the domain hangs on.
     dns_record_id: Uuid,
-    /// Unique among all custom domains.
+    /// Unique among the platform's custom domains, and outside the base domain.
     hostname: HostName,
-    /// The host name that it is to lead to.
+    /// The host name that it is to lead to, which ends in `.{platformId}.{base domain}`.
     target_dns: HostName,
     #[schema(nullable = false)]
     cf_hostname_id: Option<Name>,
@@ -37,10 +42,10 @@ pub(crate) struct CreateDomain {
 pub(crate) struct UpdateDomain {
     #[schema(nullable = false)]
     ssl_status: Option<Name>,
-    /// `pending` has it checked again at once.
+    /// `pending` has it checked again at once. Only operators set `active`.
     #[schema(nullable = false)]
     status: Option<DomainStatus>,
-    /// An active domain without one gets the time of the change.
+    /// For operators. An active domain without one gets the time of the change.
     #[serde(default)]
     #[schema(value_type = Option<UnixMillis>)]
     verified_at: Patch<UnixMillis>,
@@ -107,10 +112,29 @@ pub(crate) async fn create(
     path: Path<PlatformId>,
     command: Command<CreateDomain>,
 ) -> HttpResult {
-    let CreateDomain { dns_record_id, hostname, target_dns, cf_hostname_id } = command.body;
-    let cf_hostname_id = cf_hostname_id.map(|id| id.to_string());
-    let new = NewDomain { dns_record_id, hostname, target_dns, cf_hostname_id };
+    let new = command.body.read(&path.0, &app.own.base_domain);
     ops::create(&app, &command.ctx, &path.0, new).await?.created()
+}
+
+impl CreateDomain {
+    /// Both host names, or what is wrong with each.
+    fn read(self, platform: &PlatformId, base: &HostName) -> Result<NewDomain> {
+        let hostname = CustomHost::new(self.hostname, base);
+        let target_dns = PlatformHost::new(self.target_dns, platform, base);
+        match (hostname, target_dns) {
+            (Ok(hostname), Ok(target_dns)) => Ok(NewDomain {
+                dns_record_id: self.dns_record_id,
+                hostname,
+                target_dns,
+                cf_hostname_id: self.cf_hostname_id.map(|id| id.to_string()),
+            }),
+            (hostname, target_dns) => {
+                let fault = |path: &str, why: Option<String>| why.map(|why| Fault::new(path, why));
+                let faults = [fault("hostname", hostname.err()), fault("targetDns", target_dns.err())];
+                Err(Error::validation(faults.into_iter().flatten().collect()))
+            }
+        }
+    }
 }
 
 /// Why a custom domain is not active, in one sentence, and the chain that leads there.

@@ -1,8 +1,9 @@
 //! Custom domains: customers' own host names, each on a DNS record.
 //!
 //! Table `custom_domains`. The registry keeps when each pending one is due; provisioning claims what is due, looks
-//! whether it leads to its target, and reports. A domain that is deleted is gone, and its host name free. The list has
-//! no total, so there is no counter.
+//! whether it leads to its target, and reports. A pending domain is a claim that proves nothing: any number of platforms
+//! may claim a host name, and the first whose claim is verified has it (`verification`). A domain that is deleted is
+//! gone. The list has no total, so there is no counter.
 
 mod explain;
 pub(crate) mod grpc;
@@ -10,8 +11,23 @@ mod http;
 pub(crate) mod model;
 mod ops;
 pub(crate) mod store;
+mod verification;
+
+use std::time::Duration;
 
 use kit::http::ServiceConfig;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How long claims of host names hold.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DomainSettings {
+    /// How long a custom domain may stay pending before its claim lapses.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub claim_period: Duration,
+}
 
 pub(crate) fn http(config: &mut ServiceConfig) {
     config

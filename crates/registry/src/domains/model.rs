@@ -1,8 +1,12 @@
 //! The rows of custom domains, which are also what is answered.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, QueryableByName, Selectable};
-use domain::{Cursor, Error, HostName, Name, Patch, PlatformId, Result, resource::DomainStatus};
+use domain::{
+    Cursor, Error, HostName, Kind, Name, Patch, PlatformId, Result,
+    ownership::{CustomHost, PlatformHost},
+    resource::DomainStatus,
+};
 use kit::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -57,6 +61,9 @@ pub(crate) struct CustomDomain {
     /// Why it did not lead to its target then. Not part of the API.
     #[serde(skip)]
     pub(crate) check_error: Option<String>,
+    /// When its claim lapses, if it is pending. Not part of the API.
+    #[serde(skip)]
+    pub(crate) lapses_at: Option<DateTime<Utc>>,
 }
 
 /// A domain that waits to be seen leading to its target.
@@ -75,8 +82,8 @@ pub(crate) struct PendingDomain {
 #[derive(Debug, Clone)]
 pub(crate) struct NewDomain {
     pub(crate) dns_record_id: Uuid,
-    pub(crate) hostname: HostName,
-    pub(crate) target_dns: HostName,
+    pub(crate) hostname: CustomHost,
+    pub(crate) target_dns: PlatformHost,
     pub(crate) cf_hostname_id: Option<String>,
 }
 
@@ -102,18 +109,15 @@ impl NewDomain {
     /// The row, with a new id, due for its first check.
     ///
     /// # Errors
-    /// [`domain::Kind::Validation`] for a domain that is its own target: it would lead there whoever owns it.
-    pub(crate) fn into_row(self, platform: &PlatformId) -> Result<CustomDomain> {
-        if self.hostname == self.target_dns {
-            return Err(Error::invalid("targetDns", "must not be the host name itself"));
-        }
+    /// None that a caller could cause.
+    pub(crate) fn into_row(self, platform: &PlatformId, claim_period: TimeDelta) -> Result<CustomDomain> {
         let now = clock::now();
         Ok(CustomDomain {
             id: domain::id::uuid_v7(),
             platform_id: platform.clone(),
             dns_record_id: self.dns_record_id,
-            hostname: self.hostname,
-            target_dns: self.target_dns,
+            hostname: self.hostname.into_inner(),
+            target_dns: self.target_dns.into_inner(),
             cf_hostname_id: self.cf_hostname_id,
             ssl_status: Name::parse(DomainStatus::Pending.as_str()).map_err(Error::internal)?,
             status: DomainStatus::Pending,
@@ -123,16 +127,31 @@ impl NewDomain {
             due_at: Some(now),
             checked_at: None,
             check_error: None,
+            lapses_at: Some(now + claim_period),
         })
     }
 }
 
 impl CustomDomain {
-    /// The domain after a change.
+    /// Rejects what only an operator may say of a domain. What it is already may be repeated.
+    ///
+    /// # Errors
+    /// [`Kind::Forbidden`] for a change to active, and for another time of verification.
+    pub(crate) fn refuse_self_verification(&self, change: &Change) -> Result<()> {
+        let activates = change.status == Some(DomainStatus::Active) && self.status != DomainStatus::Active;
+        if !activates && change.verified_at.clone().apply(self.verified_at) == self.verified_at {
+            return Ok(());
+        }
+        let message = "Only an operator sets a custom domain active or says when it was verified. It becomes active when \
+                       a check finds its DNS records, and status 'pending' has it checked at once";
+        Err(Error::new(Kind::Forbidden, message))
+    }
+
+    /// The domain after a change. Pending again, its claim holds for `claim_period`.
     ///
     /// # Errors
     /// [`domain::Kind::Validation`] for an active domain that was never verified.
-    pub(crate) fn changed(&self, change: Change) -> Result<Self> {
+    pub(crate) fn changed(&self, change: Change, claim_period: TimeDelta) -> Result<Self> {
         let (before, now) = (self.clone(), clock::now());
         let status = change.status.unwrap_or(before.status);
         let mut verified_at = change.verified_at.clone().apply(before.verified_at);
@@ -143,7 +162,13 @@ impl CustomDomain {
             verified_at = Some(now);
         }
         let pending = status == DomainStatus::Pending;
-        let anew = pending && change.status.is_some();
+        let (begins, again) = (pending && before.status != status, pending && change.status.is_some());
+        let check_error = match (before.status, status) {
+            (_, DomainStatus::Active) => None,
+            (DomainStatus::Pending, DomainStatus::Failed) => Some(ended(before.check_error.as_deref())),
+            _ if begins => None,
+            _ => before.check_error.clone(),
+        };
         Ok(Self {
             ssl_status: change.ssl_status.unwrap_or(before.ssl_status),
             cf_hostname_id: change.cf_hostname_id.apply(before.cf_hostname_id),
@@ -151,8 +176,9 @@ impl CustomDomain {
             verified_at,
             updated_at: now,
             // Said to be pending, it is looked at again at once.
-            due_at: before.due_at.filter(|_| pending && !anew).or(pending.then_some(now)),
-            check_error: before.check_error.filter(|_| status != DomainStatus::Active),
+            due_at: before.due_at.filter(|_| pending && !again).or(pending.then_some(now)),
+            check_error,
+            lapses_at: if begins { Some(now + claim_period) } else { before.lapses_at.filter(|_| pending) },
             ..before
         })
     }
@@ -172,13 +198,43 @@ impl CustomDomain {
                 verified_at: Some(self.verified_at.unwrap_or(check.at)),
                 updated_at: clock::now(),
                 due_at: None,
+                lapses_at: None,
                 ..seen
             },
         })
+    }
+
+    /// The domain when its claim has ended without proof.
+    pub(crate) fn failed(&self, why: String) -> Self {
+        Self {
+            status: DomainStatus::Failed,
+            updated_at: clock::now(),
+            due_at: None,
+            lapses_at: None,
+            check_error: Some(why),
+            ..self.clone()
+        }
+    }
+
+    /// Why its claim cannot be verified, whatever DNS says. Claims that earlier versions stored may lead to another
+    /// platform, or to a host that proves nothing.
+    pub(crate) fn impossible(&self, base: &HostName) -> Option<String> {
+        let hostname = CustomHost::new(self.hostname.clone(), base).err();
+        let target = PlatformHost::new(self.target_dns.clone(), &self.platform_id, base).err();
+        let again = "delete the domain and create it again";
+        hostname
+            .map(|why| format!("its host name {why}; {again}"))
+            .or_else(|| target.map(|why| format!("its targetDns {why}; {again}")))
     }
 
     /// Where it stands in the list.
     pub(crate) fn place(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
+}
+
+/// Why a domain has failed that a person has ended the checks of.
+fn ended(last: Option<&str>) -> String {
+    let ended = "someone has ended its checks";
+    last.map_or_else(|| ended.to_owned(), |why| format!("{ended}, of which the last found: {why}"))
 }

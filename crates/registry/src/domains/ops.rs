@@ -1,39 +1,44 @@
 //! What can be done with custom domains.
 
 use chrono::TimeDelta;
-use domain::{Error, Kind, PlatformId, Result};
+use domain::{Error, PlatformId, Result, resource::DomainStatus};
 use kit::{Done, Record, WriteCtx, clock};
 use uuid::Uuid;
 
 use super::{
-    model::{Change, Check, CustomDomain, NewDomain},
-    store,
+    model::{Change, CustomDomain, NewDomain},
+    store, verification,
 };
 use crate::{App, dns, platforms};
 
-/// Makes a domain; it is pending until it was seen to lead to its target.
+fn claim_period(app: &App) -> Result<TimeDelta> {
+    TimeDelta::from_std(app.own.domains.claim_period).map_err(Error::internal)
+}
+
+/// Makes a domain; it is pending until it was seen to lead to its target. A fault of its host names is reported when the
+/// platform is known to exist.
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
     platform: &PlatformId,
-    new: NewDomain,
+    new: Result<NewDomain>,
 ) -> Result<Done<CustomDomain>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
         .tx("custom_domain.create", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
+            let new = new.clone()?;
             dns::store::hold(c, &scope, new.dns_record_id)
                 .await?
                 .ok_or_else(|| Error::invalid("dnsRecordId", "must be a DNS record of the platform"))?;
-            let row = new.clone().into_row(platform)?;
+            let row = new.into_row(platform, claim_period(app)?)?;
             let record =
                 Record::change("custom_domain.created", "custom_domain", row.id).of(platform).after(&row);
-            let taken = || {
-                let message = format!("There is a custom domain '{}' already", new.hostname);
-                Error::new(Kind::AlreadyExists, message).with("hostname", &new.hostname)
+            let hostname = row.hostname.clone();
+            let on_constraint = |name: &str| {
+                (name == "custom_domains_hostname_of_platform").then(|| verification::taken(&hostname))
             };
-            let on_constraint = |name: &str| (name == "custom_domains_hostname").then(taken);
             tx.finish((store::insert(row.clone()),), record, row, on_constraint).await
         })
         .await
@@ -52,9 +57,18 @@ pub(crate) async fn update(
         .tx("custom_domain.update", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
-            let before = store::lock(c, &scope, id).await?;
+            if change.status == Some(DomainStatus::Active) && ctx.ctx.caller.is_operator() {
+                verification::hold_host(tx, &scope, id).await?;
+            }
+            let before = store::lock(tx.conn().await?, &scope, id).await?;
             ctx.check_match(&before)?;
-            let after = before.changed(change.clone())?;
+            if !ctx.ctx.caller.is_operator() {
+                before.refuse_self_verification(&change)?;
+            }
+            let after = before.changed(change.clone(), claim_period(app)?)?;
+            if after.status == DomainStatus::Active && before.status != DomainStatus::Active {
+                return verification::activate(tx, ctx, "custom_domain.updated", &before, after).await;
+            }
             let record = Record::change("custom_domain.updated", "custom_domain", id)
                 .of(platform)
                 .before(&before)
@@ -81,12 +95,14 @@ pub(crate) async fn delete(app: &App, ctx: &WriteCtx, platform: &PlatformId, id:
 }
 
 /// Gives at most `limit` domains that are due, has each due again after `pause`, and says whether more may be due.
+/// Claims that have lapsed end first.
 pub(crate) async fn claim(
     app: &App,
     ctx: &WriteCtx,
     limit: u32,
     pause: TimeDelta,
 ) -> Result<(Vec<CustomDomain>, bool)> {
+    verification::lapse(app, ctx).await?;
     let scope = &ctx.ctx.caller.scope;
     let done = app
         .db
@@ -96,38 +112,6 @@ pub(crate) async fn claim(
             // Those of a deleted platform have their turn too, so that they are in nobody's way.
             let live = due.into_iter().filter(|due| due.live).map(|due| due.domain);
             Ok((live.collect::<Vec<_>>(), more))
-        })
-        .await?;
-    Ok(done.value)
-}
-
-/// Keeps what a check has found; an older one than is known changes nothing, and so does one of a domain that is gone
-/// or pending no longer. That a domain does not lead to its target yet is no change of it, and not in the audit log.
-pub(crate) async fn report(
-    app: &App,
-    ctx: &WriteCtx,
-    platform: &PlatformId,
-    id: Uuid,
-    check: Check,
-) -> Result<Option<CustomDomain>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
-    let done = app
-        .db
-        .tx("custom_domain.report", ctx, async |tx| {
-            let before = match store::lock(tx.conn().await?, &scope, id).await {
-                Err(error) if error.kind() == Kind::NotFound => return Ok(None),
-                found => found?,
-            };
-            let Some(after) = before.checked(&check) else { return Ok(Some(before)) };
-            let record = if after.status == before.status {
-                Record::default()
-            } else {
-                Record::change("custom_domain.verified", "custom_domain", id)
-                    .of(platform)
-                    .before(&before)
-                    .after(&after)
-            };
-            tx.finish((store::update(after.clone()),), record, Some(after), |_| None).await
         })
         .await?;
     Ok(done.value)

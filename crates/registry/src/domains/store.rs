@@ -9,7 +9,7 @@ use diesel::{
     sql_query, sql_types as t,
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, Error, Limit, Page, PlatformId, Result};
+use domain::{Cursor, Error, Limit, Page, PlatformId, Result, resource::DomainStatus};
 use kit::{PlatformScope, Scope, db::Conn};
 use uuid::Uuid;
 
@@ -138,7 +138,7 @@ pub(crate) async fn claim(
         // An array rather than a join, for which all domains might be read.
         "UPDATE custom_domains SET due_at = $1 WHERE id = ANY (ARRAY(\
              SELECT id FROM custom_domains WHERE status = 'pending' AND due_at <= $2 \
-             ORDER BY due_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)) \
+             AND (lapses_at IS NULL OR lapses_at > $2) ORDER BY due_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)) \
          RETURNING *, (SELECT p.deleted_at IS NULL FROM platforms p WHERE p.id = custom_domains.platform_id) AS live",
     )
     .bind::<t::Timestamptz, _>(now + pause)
@@ -146,6 +146,54 @@ pub(crate) async fn claim(
     .bind::<t::BigInt, _>(limit)
     .load(&mut c)
     .await?)
+}
+
+/// The other claims of a host name, of all platforms, held until the transaction ends.
+pub(crate) async fn lock_rivals(mut c: &Conn, _: &Scope, of: &CustomDomain) -> Result<Vec<CustomDomain>> {
+    Ok(d::custom_domains
+        .filter(d::hostname.eq(&of.hostname))
+        .filter(d::id.ne(of.id))
+        .select(CustomDomain::as_select())
+        .order(d::id)
+        .for_update()
+        .load(&mut c)
+        .await?)
+}
+
+/// Pending domains whose claims lapse by `now`, held until the transaction ends; one that another holds is passed.
+pub(crate) async fn lock_lapsed(
+    mut c: &Conn,
+    _: &Scope,
+    limit: i64,
+    now: DateTime<Utc>,
+) -> Result<Vec<CustomDomain>> {
+    Ok(d::custom_domains
+        // Literally, as the index has it: of a value that is yet to come the planner cannot know it.
+        .filter(sql::<t::Bool>("status = 'pending'"))
+        .filter(d::lapses_at.le(now))
+        .select(CustomDomain::as_select())
+        .order((d::lapses_at, d::id))
+        .limit(limit)
+        .for_no_key_update()
+        .skip_locked()
+        .load(&mut c)
+        .await?)
+}
+
+/// The end of claims that the transaction holds, all for the same reason.
+pub(crate) fn fail(
+    ids: Vec<Uuid>,
+    why: String,
+    now: DateTime<Utc>,
+) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+    let none = None::<DateTime<Utc>>;
+    diesel::update(d::custom_domains.filter(d::id.eq_any(ids))).set((
+        d::status.eq(DomainStatus::Failed),
+        d::due_at.eq(none),
+        d::lapses_at.eq(none),
+        d::check_error.eq(Some(why)),
+        d::updated_at.eq(now),
+    ))
 }
 
 /// The insert of a new domain.

@@ -1,6 +1,6 @@
 //! Resources over gRPC.
 
-use domain::{Error, PlatformId, Result, resource::ResourceStatus};
+use domain::{Error, PlatformId, Result, ownership::PlatformResourceName, resource::ResourceStatus};
 use kit::grpc::{read_ctx, write_ctx};
 use rpc::{
     parse, parse_optional,
@@ -37,7 +37,7 @@ impl From<Resource> for Said {
     }
 }
 
-fn read(said: Said) -> Result<NewResource> {
+fn read(said: Said, platform: &PlatformId) -> Result<NewResource> {
     let status = parse("resource.status", &said.status)?;
     if status == ResourceStatus::Deleted {
         return Err(Error::invalid("resource.status", "must not be deleted: DeleteResource does that"));
@@ -48,7 +48,8 @@ fn read(said: Said) -> Result<NewResource> {
         resource_type: parse("resource.resource_type", &said.resource_type)?,
         service_name: parse("resource.service_name", &said.service_name)?,
         environment: parse("resource.environment", &said.environment)?,
-        cf_name: parse("resource.cf_name", &said.cf_name)?,
+        cf_name: PlatformResourceName::new(parse("resource.cf_name", &said.cf_name)?, platform)
+            .map_err(|why| Error::invalid("resource.cf_name", why))?,
         cf_id: said.cf_id,
         cf_url: parse_optional("resource.cf_url", said.cf_url.as_deref())?,
         status,
@@ -64,7 +65,7 @@ pub(crate) async fn ensure_resource(
     let ctx = write_ctx(&request)?;
     let said = required("resource", request.into_inner().resource)?;
     let platform: PlatformId = parse("resource.platform_id", &said.platform_id)?;
-    let done = ops::ensure(app, &ctx, &platform, read(said)?).await?;
+    let done = ops::ensure(app, &ctx, &platform, read(said, &platform)?).await?;
     Ok(EnsureResourceResponse { resource: Some(done.value.into()) })
 }
 

@@ -2,7 +2,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, patch, post, web::Data};
 use domain::{
-    EntityId, Error, HttpUrl, Name, Patch, PlatformId, Result, StackId,
+    EntityId, Error, HttpUrl, Name, Patch, PlatformId, ResourceName, Result, StackId,
+    ownership::PlatformResourceName,
     resource::{Environment, ResourceStatus, ResourceType},
 };
 use kit::{
@@ -30,8 +31,9 @@ pub(crate) struct RegisterResource {
     resource_type: ResourceType,
     service_name: Name,
     environment: Environment,
-    /// Unique among all resources that are not deleted.
-    cf_name: Name,
+    /// Unique among all resources that are not deleted. A name that begins with ten characters of `a-z0-9` and a `-`
+    /// has to begin with the platform's own id.
+    cf_name: ResourceName,
     #[schema(nullable = false)]
     cf_id: Option<String>,
     #[schema(value_type = Option<String>, nullable = false, format = "uri", pattern = "^https?://")]
@@ -66,6 +68,21 @@ pub(crate) struct UpdateResource {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
+pub(crate) struct DeletedQuery {
+    /// `true` shows an operator the resources of a deleted platform.
+    include_deleted: Option<bool>,
+}
+
+impl DeletedQuery {
+    /// Whether the caller may see what belongs to a deleted platform, and has asked for it.
+    fn of(&self, ctx: &Ctx) -> bool {
+        self.include_deleted.unwrap_or_default() && ctx.caller.is_operator()
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub(crate) struct LookupQuery {
     /// Name of the resource. Without it the answer is 400.
     #[param(nullable = false)]
@@ -92,16 +109,17 @@ pub(crate) async fn lookup(
 }
 
 /// List resources for a platform, newest first.
-#[utoipa::path(operation_id = "listResources", params(ListQuery), responses((status = 200, body = Paged<Resource>)))]
+#[utoipa::path(operation_id = "listResources", params(ListQuery, DeletedQuery), responses((status = 200, body = Paged<Resource>)))]
 #[get("/platforms/{platformId}/resources")]
 pub(crate) async fn list(
     app: Data<App>,
     ctx: Ctx,
     path: Path<PlatformId>,
     query: Query<ListQuery>,
+    deleted: Query<DeletedQuery>,
 ) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0)?;
-    page(&app, &ctx, &scope, None, &query.0).await
+    page(&app, &ctx, &scope, Owner::Platform { deleted: deleted.0.of(&ctx) }, &query.0).await
 }
 
 /// List resources for an entity, newest first.
@@ -116,31 +134,47 @@ pub(crate) async fn list_of_entity(
     query: Query<ListQuery>,
 ) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0.0)?;
-    page(&app, &ctx, &scope, Some(&path.0.1), &query.0).await
+    page(&app, &ctx, &scope, Owner::Entity(&path.0.1), &query.0).await
+}
+
+/// What a list of resources belongs to.
+#[derive(Clone, Copy)]
+enum Owner<'a> {
+    /// A platform; one that is deleted too where `deleted` says so.
+    Platform { deleted: bool },
+    /// An entity, or the platform as a whole by its own id.
+    Entity(&'a EntityId),
 }
 
 async fn page(
     app: &App,
     ctx: &Ctx,
     scope: &PlatformScope,
-    entity: Option<&EntityId>,
+    owner: Owner<'_>,
     query: &ListQuery,
 ) -> HttpResult {
+    let entity = match owner {
+        Owner::Platform { .. } => None,
+        Owner::Entity(entity) => Some(entity),
+    };
     let (limit, after) = query.parse(&store::counter(scope.id(), entity))?;
     let page = app
         .db
         .read(ctx, async |c| {
             let page = store::page(c, scope, entity, limit, &after);
-            tokio::try_join!(owner_is_live(c, scope, entity), page).map(|((), page)| page)
+            tokio::try_join!(owner_is_shown(c, scope, owner), page).map(|((), page)| page)
         })
         .await?;
     Ok(HttpResponse::Ok().json(Paged::from(page)))
 }
 
-async fn owner_is_live(c: &Conn, scope: &PlatformScope, entity: Option<&EntityId>) -> Result<()> {
+async fn owner_is_shown(c: &Conn, scope: &PlatformScope, owner: Owner<'_>) -> Result<()> {
+    if let Owner::Platform { deleted: true } = owner {
+        return platforms::store::get(c, scope, true).await.map(drop);
+    }
     platforms::store::live(c, scope).await?;
-    match entity {
-        Some(entity) if !ops::is_platform(scope, entity) => {
+    match owner {
+        Owner::Entity(entity) if !ops::is_platform(scope, entity) => {
             entities::store::get(c, scope, entity).await.map(drop)
         }
         _ => Ok(()),
@@ -158,36 +192,43 @@ pub(crate) async fn register(
     command: Command<RegisterResource>,
 ) -> HttpResult {
     let ((platform, entity_id), body) = (path.0, command.body);
-    let new = NewResource {
+    let cf_name =
+        PlatformResourceName::new(body.cf_name, &platform).map_err(|why| Error::invalid("cfName", why));
+    let new = cf_name.map(|cf_name| NewResource {
         entity_id,
         stack_id: body.stack_id,
         resource_type: body.resource_type,
         service_name: body.service_name,
         environment: body.environment,
-        cf_name: body.cf_name,
+        cf_name,
         cf_id: body.cf_id,
         cf_url: body.cf_url,
         status: ResourceStatus::Pending,
         provision_job_id: body.provision_job_id,
         config: body.config,
-    };
+    });
     ops::register(&app, &command.ctx, &platform, new).await?.created()
 }
 
 /// Get a resource by ID.
-#[utoipa::path(operation_id = "getResource", responses((status = 200, body = Resource)))]
+#[utoipa::path(operation_id = "getResource", params(DeletedQuery), responses((status = 200, body = Resource)))]
 #[get("/platforms/{platformId}/resources/{resourceId}")]
 pub(crate) async fn get(
     app: Data<App>,
     ctx: Ctx,
     path: Path<(PlatformId, Uuid)>,
+    deleted: Query<DeletedQuery>,
     request: HttpRequest,
 ) -> HttpResult {
     let (platform, id) = path.0;
     let scope = ctx.caller.scope.platform(&platform)?;
+    let owner = Owner::Platform { deleted: deleted.0.of(&ctx) };
     let resource = app
         .db
-        .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await)
+        .read(&ctx, async |c| {
+            let found = store::get(c, &scope, id);
+            tokio::try_join!(owner_is_shown(c, &scope, owner), found).map(|((), found)| found)
+        })
         .await?;
     http::read(&request, &resource)
 }
@@ -212,13 +253,18 @@ pub(crate) async fn update(
 }
 
 /// Soft-delete a resource.
-#[utoipa::path(operation_id = "deleteResource", responses((status = 200, body = Success)))]
+#[utoipa::path(operation_id = "deleteResource", params(DeletedQuery), responses((status = 200, body = Success)))]
 #[delete("/platforms/{platformId}/resources/{resourceId}")]
 pub(crate) async fn delete(
     app: Data<App>,
     path: Path<(PlatformId, Uuid)>,
+    deleted: Query<DeletedQuery>,
     command: Command<NoBody>,
 ) -> HttpResult {
     let (platform, id) = path.0;
-    ops::delete(&app, &command.ctx, &platform, id).await?.map(|_| Success::YES).told(StatusCode::OK)
+    let of_deleted = deleted.0.of(&command.ctx.ctx);
+    ops::delete(&app, &command.ctx, &platform, id, of_deleted)
+        .await?
+        .map(|_| Success::YES)
+        .told(StatusCode::OK)
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{
     Cursor, EntityId, HttpUrl, Name, Patch, PlatformId, StackId,
+    ownership::PlatformResourceName,
     resource::{Environment, ResourceStatus, ResourceType},
 };
 use kit::clock;
@@ -39,6 +40,7 @@ pub(crate) struct Resource {
     pub(crate) resource_type: ResourceType,
     pub(crate) service_name: Name,
     pub(crate) environment: Environment,
+    /// Rows of earlier versions may hold a name that is rejected now.
     pub(crate) cf_name: Name,
     #[schema(required)]
     pub(crate) cf_id: Option<String>,
@@ -66,7 +68,7 @@ pub(crate) struct NewResource {
     pub(crate) resource_type: ResourceType,
     pub(crate) service_name: Name,
     pub(crate) environment: Environment,
-    pub(crate) cf_name: Name,
+    pub(crate) cf_name: PlatformResourceName,
     pub(crate) cf_id: Option<String>,
     pub(crate) cf_url: Option<HttpUrl>,
     pub(crate) status: ResourceStatus,
@@ -96,7 +98,7 @@ impl NewResource {
             resource_type: self.resource_type,
             service_name: self.service_name,
             environment: self.environment,
-            cf_name: self.cf_name,
+            cf_name: self.cf_name.into_inner().into(),
             cf_id: self.cf_id,
             cf_url: self.cf_url,
             status: self.status,

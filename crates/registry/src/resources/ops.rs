@@ -19,18 +19,19 @@ pub(crate) fn is_platform(scope: &PlatformScope, entity: &EntityId) -> bool {
     scope.roots().is_none() && entity.as_str() == scope.id().as_str()
 }
 
-/// Registers a resource.
+/// Registers a resource. A fault of its name is reported when the platform is known to exist.
 pub(crate) async fn register(
     app: &App,
     ctx: &WriteCtx,
     platform: &PlatformId,
-    new: NewResource,
+    new: Result<NewResource>,
 ) -> Result<Done<Resource>> {
     let scope = ctx.ctx.caller.scope.platform(platform)?;
     app.db
         .tx("resource.register", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
+            let new = new.clone()?;
             // The constraint does not know of stacks that are deleted.
             if new.stack_id != StackId::default_stack() {
                 stacks::store::hold(c, &scope, &new.stack_id).await.map_err(|error| match error.kind() {
@@ -38,7 +39,7 @@ pub(crate) async fn register(
                     _ => error,
                 })?;
             }
-            insert(tx, &scope, new.clone()).await
+            insert(tx, &scope, new).await
         })
         .await
 }
@@ -55,7 +56,7 @@ pub(crate) async fn ensure(
         .tx("resource.ensure", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
-            match store::lock_named(c, &ctx.ctx.caller.scope, &new.cf_name).await? {
+            match store::lock_named(c, &ctx.ctx.caller.scope, &new.cf_name.clone().into_inner()).await? {
                 Some(before) if before.platform_id != *scope.id() => Err(taken(&before)),
                 Some(before) => {
                     let after = before.brought_to(new.clone());
@@ -99,14 +100,25 @@ pub(crate) async fn update(
         .await
 }
 
-/// Deletes a resource from the catalogue.
+/// Deletes a resource from the catalogue; of a platform that is deleted only where `of_deleted` says so.
 pub(crate) async fn delete(
     app: &App,
     ctx: &WriteCtx,
     platform: &PlatformId,
     id: Uuid,
+    of_deleted: bool,
 ) -> Result<Done<Resource>> {
-    update(app, ctx, platform, id, deletion()).await
+    if !of_deleted {
+        return update(app, ctx, platform, id, deletion()).await;
+    }
+    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    app.db
+        .tx("resource.delete", ctx, async |tx| {
+            let before = store::lock(tx.conn().await?, &scope, id).await?;
+            ctx.check_match(&before)?;
+            replace(tx, &scope, "resource.deleted", &before, before.changed(deletion())).await
+        })
+        .await
 }
 
 /// The same for services, whose calls may come twice, and after the platform itself is deleted: what is not there

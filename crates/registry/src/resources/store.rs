@@ -7,7 +7,7 @@ use diesel::{
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result};
+use domain::{Cursor, EntityId, Error, Limit, Name, Page, PlatformId, ResourceName, Result};
 use kit::{
     PlatformScope, Scope,
     db::{Conn, counter_total},
@@ -67,7 +67,7 @@ pub(crate) async fn lookup(mut c: &Conn, scope: &Scope, name: &Name) -> Result<O
 }
 
 /// The live resource with a name, of whatever platform, held until the transaction ends.
-pub(crate) async fn lock_named(mut c: &Conn, _: &Scope, name: &Name) -> Result<Option<Resource>> {
+pub(crate) async fn lock_named(mut c: &Conn, _: &Scope, name: &ResourceName) -> Result<Option<Resource>> {
     Ok(r::resources
         .filter(r::cf_name.eq(name))
         .filter(r::deleted_at.is_null())

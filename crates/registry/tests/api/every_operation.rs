@@ -171,7 +171,7 @@ fn writes() -> Vec<Operation> {
     let stack = json!({ "tenantId": "{e}", "name": "n" });
     let record = json!({ "hostname": "b.example", "targetType": "worker", "resourceId": "{r}", "environment": "prod" });
     let build = json!({ "buildStatus": "failed" });
-    let domain = json!({ "dnsRecordId": "{spare}", "hostname": "new.example", "targetDns": "spare.example" });
+    let domain = json!({ "dnsRecordId": "{spare}", "hostname": "new.example", "targetDns": "spare.{p}.nno.localhost" });
     let one_domain = "/platforms/{platformId}/domains/{domainId}";
     vec![
         post("/platforms/{platformId}/entities", "/platforms/{p}/entities", entity),

@@ -283,7 +283,7 @@ async fn infrastructure_can_be_taken_down_after_its_platform_is_deleted() {
         r::EnsureResourceRequest { resource: Some(said.clone()) }
     );
     let resource_id = made.unwrap().resource.unwrap().id;
-    let said_record = dns_record(&platform, "a.example", &resource_id);
+    let said_record = dns_record(&platform, &format!("a.{platform}.nno.localhost"), &resource_id);
     let ensured = r::EnsureDnsRecordRequest { record: Some(said_record) };
     let record = call!(world, "provisioning", ensure_dns_record, ensured.clone()).unwrap().record.unwrap();
     world.delete(&format!("/api/v1/platforms/{platform}")).await.expect(200);
@@ -326,12 +326,14 @@ async fn a_dns_record_is_made_once_and_brought_to_what_is_said() {
             call!(world, "provisioning", ensure_dns_record, r::EnsureDnsRecordRequest { record: Some(said) });
         answer.map(|answer| answer.record.unwrap())
     };
-    let first = ensure(dns_record(&platform, "A.example", &x)).await.unwrap();
-    assert_eq!(first.hostname, "a.example");
+    let first = ensure(dns_record(&platform, &format!("A.{platform}.NNO.localhost"), &x)).await.unwrap();
+    let a = format!("a.{platform}.nno.localhost");
+    assert_eq!(first.hostname, a);
+    let b = |platform: &str| format!("b.{platform}.nno.localhost");
     let said = r::DnsRecord {
         status: text("active"),
         cf_route_id: Some(text("r")),
-        ..dns_record(&platform, "a.example", &x)
+        ..dns_record(&platform, &a, &x)
     };
     let after = ensure(said.clone()).await.unwrap();
     assert_eq!(after, r::DnsRecord { id: first.id.clone(), ..said });
@@ -339,14 +341,14 @@ async fn a_dns_record_is_made_once_and_brought_to_what_is_said() {
     assert_eq!(ensure(after.clone()).await.unwrap(), after);
     assert_eq!(world.writes().await, writes);
     for (said, kind) in [
-        (dns_record(&other, "a.example", &y), Kind::AlreadyExists),
-        (dns_record(&platform, "b.example", &y), Kind::Validation),
+        (dns_record(&other, &a, &y), Kind::Validation),
+        (dns_record(&platform, &b(&platform), &y), Kind::Validation),
         (dns_record(&platform, "localhost", &x), Kind::Validation),
         (
-            r::DnsRecord { stack_id: text("aaaaaaaaaa"), ..dns_record(&platform, "b.example", &x) },
+            r::DnsRecord { stack_id: text("aaaaaaaaaa"), ..dns_record(&platform, &b(&platform), &x) },
             Kind::NotFound,
         ),
-        (dns_record("aaaaaaaaaa", "b.example", &x), Kind::NotFound),
+        (dns_record("aaaaaaaaaa", &b("aaaaaaaaaa"), &x), Kind::NotFound),
     ] {
         assert_eq!(ensure(said.clone()).await.unwrap_err().kind(), kind, "{said:?}");
     }

@@ -8,6 +8,8 @@ mod branches;
 #[cfg(test)]
 mod builds;
 #[cfg(test)]
+mod claims;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod dns;
@@ -37,6 +39,8 @@ mod lists;
 mod manifest;
 #[cfg(test)]
 mod measured;
+#[cfg(test)]
+mod names;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]

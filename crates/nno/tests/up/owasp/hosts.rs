@@ -189,6 +189,11 @@ impl Attack<'_> {
         self.known.iter().find(|(known, _)| *known == name).unwrap().1
     }
 
+    /// A host name of the platform.
+    fn own_host(&self, name: &str) -> String {
+        format!("{name}.svc.default.{}.nno.localhost", self.id("platformId"))
+    }
+
     /// A body of an operation that is good but for what is put into it.
     async fn good(&self, operation: &str) -> Value {
         let n = self.sent;
@@ -204,7 +209,7 @@ impl Attack<'_> {
                 "resourceId": self.id("resourceId"),
             }),
             "createDomain" => json!({
-                "hostname": format!("d-{n}.invalid"), "targetDns": "a.example.invalid", "dnsRecordId": self.id("dnsId"),
+                "hostname": format!("d-{n}.invalid"), "targetDns": self.own_host("a"), "dnsRecordId": self.id("dnsId"),
             }),
             "createStackTemplate" => {
                 json!({ "name": format!("t-{n}"), "displayName": "T", "description": "T" })
@@ -244,7 +249,7 @@ impl Attack<'_> {
     }
 }
 
-fn put(body: &mut Value, field: &str, value: &str) {
+pub(crate) fn put(body: &mut Value, field: &str, value: &str) {
     match field.split_once('.') {
         None => body[field] = json!(value),
         Some(("*", rest)) => put(&mut body[0], rest, value),
@@ -252,7 +257,7 @@ fn put(body: &mut Value, field: &str, value: &str) {
     }
 }
 
-fn is_named(answer: &Value, field: &str) -> bool {
+pub(crate) fn is_named(answer: &Value, field: &str) -> bool {
     let faults = answer["error"]["details"]["fields"].as_array().cloned().unwrap_or_default();
     let wanted = field.replace('*', "0");
     faults
@@ -281,6 +286,9 @@ async fn nothing_connects_to_what_a_caller_names() {
     assert_eq!(names, told(), "docs/access.md tells what becomes of each");
     for (operation, field, kind) in &found {
         let (wrong, right) = match kind {
+            Kind::Host if field == "targetDns" => {
+                (no_hosts(trap.port), vec![attack.own_host(&format!("trap-{}", attack.sent))])
+            }
             Kind::Host => (no_hosts(trap.port), vec![format!("trap-{}.localhost", attack.sent)]),
             Kind::Url => (no_urls(trap.port), urls(trap.port)),
             Kind::Text => (vec![], urls(trap.port)),
@@ -373,7 +381,8 @@ async fn all_is_done(up: &Up, platform: &str) {
     let records = format!("/api/v1/platforms/{platform}/stacks/default/dns?limit=100");
     let record = text(&up.get(&records).await["data"][0], "id");
     let domains = format!("/api/v1/platforms/{platform}/domains");
-    let body = json!({ "dnsRecordId": record, "hostname": "shop.localhost", "targetDns": "trap.localhost" });
+    let target = format!("trap.svc.default.{platform}.nno.localhost");
+    let body = json!({ "dnsRecordId": record, "hostname": "shop.localhost", "targetDns": target });
     let domain = text(&made(up, &domains, body).await, "id");
     eventually("the domain is checked", async || {
         let listed = up.get(&format!("{domains}?limit=100")).await;

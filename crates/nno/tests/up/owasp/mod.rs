@@ -4,4 +4,5 @@ mod document;
 mod fields;
 mod hosts;
 mod listener;
+mod names;
 mod world;

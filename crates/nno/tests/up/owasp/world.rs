@@ -45,8 +45,8 @@ pub(crate) async fn one_of_everything(up: &Up) -> Vec<(&'static str, String)> {
         "hostname": "a.example.invalid", "targetType": "worker", "resourceId": resource_id, "environment": "prod",
     });
     let record = text(&made(up, &format!("{at}/stacks/default/dns"), record).await, "id");
-    let domain =
-        json!({ "dnsRecordId": record, "hostname": "b.example.invalid", "targetDns": "a.example.invalid" });
+    let target = format!("a.svc.default.{platform}.nno.localhost");
+    let domain = json!({ "dnsRecordId": record, "hostname": "b.example.invalid", "targetDns": target });
     let domain = text(&made(up, &format!("{at}/domains"), domain).await, "id");
     made(up, &format!("{at}/resources/{resource_id}/secrets/A"), json!({ "status": "set" })).await;
     let key = json!({ "name": "ci", "role": "viewer", "platformId": platform });

@@ -9,8 +9,6 @@ use super::{
     services::start_provisioning,
 };
 
-const TARGET: &str = "auth.svc.nno.example";
-
 pub(super) fn causes() -> Vec<Cause> {
     vec![
         Cause::of("no DNS record is set", domain)
@@ -18,7 +16,7 @@ pub(super) fn causes() -> Vec<Cause> {
                 &["custom_domain"],
                 &[
                     "leads nowhere",
-                    "needs a DNS record that leads to auth.svc.nno.example",
+                    "needs a CNAME record that leads to auth.svc.default.",
                     "is checked again at",
                 ],
             )
@@ -27,7 +25,7 @@ pub(super) fn causes() -> Vec<Cause> {
             .inject(set_wrong_record)
             .tells(
                 &["custom_domain"],
-                &["leads to old.example, not to auth.svc.nno.example; ", "is checked again at"],
+                &["leads to old.example, not to auth.svc.default.", "is checked again at"],
             )
             .lift(set_record),
         Cause::of("the resolver is away", domain)
@@ -57,10 +55,15 @@ fn domain(scene: &mut Scene) -> Later<'_, Thing> {
         let body = json!({ "hostname": format!("{slug}.svc.nno.example"), "targetType": "worker",
             "resourceId": resource["id"], "environment": "prod" });
         let record = scene.post(Process::Registry, &format!("{own}/stacks/default/dns"), body).await;
-        let body = json!({ "dnsRecordId": record["id"], "hostname": hostname(&slug), "targetDns": TARGET });
+        let body = json!({ "dnsRecordId": record["id"], "hostname": hostname(&slug),
+            "targetDns": target(&thing) });
         let made = scene.post(Process::Registry, &format!("{own}/domains"), body).await;
         Thing { path: format!("{own}/domains/{}/explain", text(&made, "id")), ..thing }
     })
+}
+
+fn target(thing: &Thing) -> String {
+    format!("auth.svc.default.{}.nno.localhost", thing.platform)
 }
 
 fn hostname(slug: &str) -> String {
@@ -75,7 +78,7 @@ async fn set(scene: &Scene, target: &str) {
 fn set_record<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
     Box::pin(async move {
         calm(scene, thing).await;
-        set(scene, TARGET).await;
+        set(scene, &target(thing)).await;
     })
 }
 
@@ -85,7 +88,7 @@ fn set_wrong_record<'s>(scene: &'s mut Scene, _: &'s Thing) -> Later<'s, ()> {
 
 fn set_record_and_start<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
     Box::pin(async move {
-        set(scene, TARGET).await;
+        set(scene, &target(thing)).await;
         start_provisioning(scene, thing).await;
     })
 }
@@ -101,7 +104,7 @@ fn end_checks<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
 
 fn check_again<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
     Box::pin(async move {
-        set(scene, TARGET).await;
+        set(scene, &target(thing)).await;
         patch(scene, thing, "pending").await;
     })
 }

@@ -18,6 +18,7 @@ mod secrets;
 mod sqlite;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,9 @@ pub struct LocalSettings {
     /// How long a call waits while others make, change or remove the same target; then it fails, to be repeated.
     #[serde(default = "half_a_minute", with = "humantime_serde")]
     pub lock_timeout: Duration,
+    /// The DNS server that is asked about customers' host names; without one, those of this machine.
+    #[serde(default)]
+    pub nameserver: Option<SocketAddr>,
 }
 
 fn git_by_name() -> PathBuf {
@@ -63,7 +67,7 @@ fn half_a_minute() -> Duration {
 impl LocalSettings {
     /// The settings for `root`, with the system's git.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), git: git_by_name(), lock_timeout: half_a_minute() }
+        Self { root: root.into(), git: git_by_name(), lock_timeout: half_a_minute(), nameserver: None }
     }
 }
 
@@ -79,6 +83,7 @@ struct Inner {
     routes: Routes,
     git: Git,
     clock: Clock,
+    nameserver: Option<SocketAddr>,
 }
 
 impl LocalProvider {
@@ -92,7 +97,8 @@ impl LocalProvider {
             let place = Place::open(&settings.root, settings.lock_timeout)?;
             let routes = Routes::open(&place, clock.clone())?;
             let git = Git { program: settings.git, home: place.root().to_owned() };
-            Ok(Self { inner: Arc::new(Inner { place, routes, git, clock }) })
+            let nameserver = settings.nameserver;
+            Ok(Self { inner: Arc::new(Inner { place, routes, git, clock, nameserver }) })
         })
         .await
     }
@@ -178,10 +184,9 @@ impl Provider for LocalProvider {
         blocking(move || inner.observe(&target).map_err(|e| e.context(&target))).await
     }
 
-    /// Nobody can give this machine a customer's DNS records, so it looks where the two names lead, as a client on it
-    /// would find out.
+    /// The routes of this provider prove nothing of who owns a name, so the owner's DNS records are asked for.
     async fn verify_domain(&self, hostname: &Hostname, target: &Hostname) -> Result<Verdict, ProviderError> {
-        resolver::verify(hostname, target).await
+        resolver::verify(hostname, target, self.inner.nameserver).await
     }
 }
 

@@ -1,9 +1,20 @@
 //! How providers find out where a customer's own host name leads.
 
-use provisioning::providers::{
-    Clock, Hostname, Provider, ProviderError, Target, Verdict,
-    fake::{Action, FakeProvider, Fault, Operation, Rule, Script},
+use std::net::{Ipv4Addr, SocketAddr};
+
+use hickory_resolver::proto::{
+    op::{Message, OpCode},
+    rr::{
+        Name, RData, Record,
+        rdata::{CNAME, TXT},
+    },
 };
+use provisioning::providers::{
+    Clock, ErrorKind, Hostname, Provider, ProviderError, Target, Verdict,
+    fake::{Action, FakeProvider, Fault, Operation, Rule, Script},
+    local::{LocalProvider, LocalSettings},
+};
+use tokio::net::UdpSocket;
 
 use super::Local;
 
@@ -38,21 +49,123 @@ async fn by_its_own_records() {
 }
 
 #[tokio::test]
-async fn by_the_machine_s_resolver() {
+async fn reserved_names_are_decided_without_dns() {
     let local = Local::new().await;
     let provider = &local.provider;
     // Names under .localhost are this machine's, and there are none under .invalid (RFC 6761).
     let target = "auth.svc.default.abcdefghij.nno.localhost";
     assert_eq!(verify(provider, "shop.localhost", target).await.unwrap(), Verdict::Verified);
+    let told = reason(verify(provider, "shop.localhost", "a.abcdefghij.nno.example").await.unwrap());
+    assert_eq!(told, "shop.localhost leads to this machine, not to a.abcdefghij.nno.example");
     let told = reason(verify(provider, "shop.acme.invalid", target).await.unwrap());
     assert!(told.starts_with("shop.acme.invalid does not resolve"), "{told}");
-    let told = reason(verify(provider, "shop.localhost", "gone.invalid").await.unwrap());
-    assert!(told.starts_with("gone.invalid does not resolve"), "{told}");
-    // An address is its own: the resolver is really asked, and the answers compared.
-    assert_eq!(verify(provider, "127.0.0.1", "shop.localhost").await.unwrap(), Verdict::Verified);
-    let told = reason(verify(provider, "127.0.0.2", "shop.localhost").await.unwrap());
-    assert_eq!(told, "127.0.0.2 leads to 127.0.0.2, and shop.localhost to 127.0.0.1, ::1");
     // What this provider was told to route somewhere proves nothing of who owns the name.
     provider.ensure(&Target::dns("shop.acme.invalid", target).unwrap()).await.unwrap();
     reason(verify(provider, "shop.acme.invalid", target).await.unwrap());
+}
+
+const TARGET_A: &str = "auth.svc.default.aaaaaaaaaa.nno.example";
+const TARGET_B: &str = "auth.svc.default.bbbbbbbbbb.nno.example";
+
+#[tokio::test]
+async fn cname_into_a_platform_proves_a_domain_for_it_alone() {
+    let dns = DnsServer::start(&[
+        ("www.vic.org", "CNAME", TARGET_B),
+        ("shop.vic.org", "CNAME", "edge.vic.org"),
+        ("edge.vic.org", "CNAME", "AUTH.svc.default.BBBBBBBBBB.nno.example"),
+        (TARGET_A, "A", "192.0.2.1"),
+        (TARGET_B, "A", "192.0.2.1"),
+        ("loop.vic.org", "CNAME", "loop.vic.org"),
+    ])
+    .await;
+    let local = dns.provider().await;
+    for host in ["www.vic.org", "WWW.vic.org", "shop.vic.org"] {
+        assert_eq!(verify(&local.provider, host, TARGET_B).await.unwrap(), Verdict::Verified, "{host}");
+        let told = reason(verify(&local.provider, host, TARGET_A).await.unwrap());
+        assert!(told.contains("leads to auth.svc.default.bbbbbbbbbb.nno.example, not to"), "{told}");
+    }
+    reason(verify(&local.provider, "loop.vic.org", TARGET_B).await.unwrap());
+    reason(verify(&local.provider, "nothing.vic.org", TARGET_B).await.unwrap());
+}
+
+#[tokio::test]
+async fn address_in_common_proves_nothing_without_the_txt_record() {
+    let dns = DnsServer::start(&[
+        ("vic.org", "A", "192.0.2.1"),
+        ("_nno-challenge.vic.org", "TXT", TARGET_B),
+        ("_nno-challenge.vic.org", "TXT", "something else"),
+        ("away.org", "A", "192.0.2.9"),
+        ("_nno-challenge.away.org", "TXT", TARGET_B),
+        (TARGET_A, "A", "192.0.2.1"),
+        (TARGET_B, "A", "192.0.2.1"),
+    ])
+    .await;
+    let local = dns.provider().await;
+    assert_eq!(verify(&local.provider, "vic.org", TARGET_B).await.unwrap(), Verdict::Verified);
+    let told = reason(verify(&local.provider, "vic.org", TARGET_A).await.unwrap());
+    assert_eq!(
+        told,
+        format!("vic.org has no CNAME record, and _nno-challenge.vic.org has no TXT record '{TARGET_A}'")
+    );
+    let told = reason(verify(&local.provider, "away.org", TARGET_B).await.unwrap());
+    assert_eq!(told, format!("away.org leads to 192.0.2.9, and {TARGET_B} to 192.0.2.1"));
+}
+
+#[tokio::test]
+async fn dns_server_that_is_away_is_asked_again_later() {
+    let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let local = provider_with(nobody.local_addr().unwrap()).await;
+    drop(nobody);
+    let error = verify(&local.provider, "www.vic.org", TARGET_B).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Retryable);
+}
+
+/// A DNS server with a few records.
+struct DnsServer(SocketAddr);
+
+impl DnsServer {
+    async fn start(records: &[(&str, &str, &str)]) -> Self {
+        let name = |text: &str| Name::from_ascii(format!("{text}.")).unwrap();
+        let record = |(host, kind, value): &(&str, &str, &str)| {
+            let data = match *kind {
+                "A" => RData::A(value.parse::<Ipv4Addr>().unwrap().into()),
+                "CNAME" => RData::CNAME(CNAME(name(value))),
+                _ => RData::TXT(TXT::new(vec![(*value).to_owned()])),
+            };
+            Record::from_rdata(name(host), 60, data)
+        };
+        let records: Vec<Record> = records.iter().map(record).collect();
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 1500];
+            loop {
+                let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+                let asked = Message::from_vec(&buffer[..length]).unwrap();
+                let query = asked.queries[0].clone();
+                let fits = |record: &&Record| {
+                    record.name == *query.name() && record.record_type() == query.query_type()
+                };
+                let mut answer = Message::response(asked.metadata.id, OpCode::Query);
+                answer.metadata.recursion_desired = true;
+                answer.metadata.recursion_available = true;
+                answer.add_answers(records.iter().filter(fits).cloned());
+                answer.add_query(query.clone());
+                socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+            }
+        });
+        Self(address)
+    }
+
+    async fn provider(&self) -> Local {
+        provider_with(self.0).await
+    }
+}
+
+/// A local provider that asks the DNS server at `nameserver`.
+async fn provider_with(nameserver: SocketAddr) -> Local {
+    let root = tempfile::tempdir().unwrap();
+    let settings = LocalSettings { nameserver: Some(nameserver), ..LocalSettings::new(root.path()) };
+    let provider = LocalProvider::open(settings, Clock::system()).await.unwrap();
+    Local { provider, root }
 }
