@@ -3,6 +3,7 @@
 //! Everything runs on this machine, one after the other in one run, so that only ratios are told of: absolute figures
 //! are those of the machine. See `bench/README.md`.
 
+mod fairness;
 mod onboarding;
 mod policies;
 mod process;
@@ -57,6 +58,9 @@ struct Args {
     /// Measure onboardings instead, these many of them against a provider that lets 100 calls through in a second
     #[arg(long, value_name = "MANY", num_args = 0..=1, default_missing_value = "1000")]
     onboarding: Option<usize>,
+    /// Measure what one tenant's load does to another instead
+    #[arg(long)]
+    fairness: bool,
 }
 
 #[tokio::main]
@@ -64,6 +68,9 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     if let Some(capped) = args.onboarding {
         return onboarding::measure(capped).await;
+    }
+    if args.fairness {
+        return fairness::measure(Duration::from_secs(args.seconds)).await;
     }
     let load = Load { seconds: Duration::from_secs(args.seconds), connections: args.connections };
     let mut first = None;
@@ -80,7 +87,7 @@ async fn main() -> Result<()> {
 }
 
 async fn measure(rows: u32, repeat: u32, load: Load) -> Result<Report> {
-    let site = Site::start(rows).await?;
+    let site = Site::start(rows, true).await?;
     let requests = Requests::write(&site.dir, rows)?;
     let mut report = Report::default();
     for _ in 0..repeat {

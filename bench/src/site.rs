@@ -36,12 +36,14 @@ pub(crate) struct Site {
     signer: Signer,
     cluster: Cluster,
     policies: Policies,
+    superuser: SecretString,
     _folder: TempDir,
 }
 
 impl Site {
-    /// Starts everything, with so many platforms in the registry.
-    pub(crate) async fn start(rows: u32) -> Result<Self> {
+    /// Starts everything, with so many platforms in the registry; the gateway with its default limits, or none that
+    /// matter.
+    pub(crate) async fn start(rows: u32, unlimited: bool) -> Result<Self> {
         let folder = folder()?;
         let dir = folder.path().to_owned();
         let keys = dir.join("keys");
@@ -49,11 +51,11 @@ impl Site {
         let cluster = cluster(&dir).await?;
         let service = database(&cluster, "registry").await?;
         let database = cluster.url(&service.app, &service.app_password, &service.name);
-        let address = free_address()?;
+        let (address, registry_grpc) = (free_address()?, free_address()?);
         let mut registry = program("registry", &keys)?;
         registry
             .env("NNO__HTTP__BIND", address.to_string())
-            .env("NNO__GRPC__BIND", free_address()?.to_string());
+            .env("NNO__GRPC__BIND", registry_grpc.to_string());
         migrate(&mut registry, &cluster, &service).await?;
         load(&cluster.superuser_url(&service.name), rows).await?;
         let policies = Policies::find(&cluster.superuser_url(&service.name)).await?;
@@ -61,7 +63,9 @@ impl Site {
 
         let (iam_http, iam_grpc) = (free_address()?, free_address()?);
         let mut iam = program("iam", &keys)?;
-        iam.env("NNO__HTTP__BIND", iam_http.to_string()).env("NNO__GRPC__BIND", iam_grpc.to_string());
+        iam.env("NNO__HTTP__BIND", iam_http.to_string())
+            .env("NNO__GRPC__BIND", iam_grpc.to_string())
+            .env("NNO__SERVICE__REGISTRY__URL", format!("http://{registry_grpc}"));
         migrate(&mut iam, &cluster, &self::database(&cluster, "iam").await?).await?;
         let iam = Process::start(iam.arg("serve"), iam_http, &dir.join("iam.log")).await?;
 
@@ -70,15 +74,18 @@ impl Site {
         gateway
             .env("NNO__HTTP__BIND", at.to_string())
             .env("NNO__SERVICE__OPERATOR_KEY", OPERATOR_KEY)
-            // What it can do, not what it lets one address or caller do. It still counts what each does.
-            .env("NNO__SERVICE__LIMITS__PER_ADDRESS_PER_SECOND", "1000000")
-            .env("NNO__SERVICE__LIMITS__PER_ADDRESS_BURST", "1000000")
-            .env("NNO__SERVICE__LIMITS__PER_CALLER_PER_SECOND", "1000000")
-            .env("NNO__SERVICE__LIMITS__PER_CALLER_BURST", "1000000")
-            .env("NNO__SERVICE__LIMITS__PER_CALLER_IN_FLIGHT", "0")
             .env("NNO__SERVICE__IAM__URL", format!("http://{iam_grpc}"))
             .env("NNO__SERVICE__UPSTREAMS__IAM__URL", &iam.url)
             .env("NNO__SERVICE__UPSTREAMS__REGISTRY__URL", &registry.url);
+        if unlimited {
+            // What it can do, not what it lets one address or caller do. It still counts what each does.
+            for limit in
+                ["PER_ADDRESS_PER_SECOND", "PER_ADDRESS_BURST", "PER_CALLER_PER_SECOND", "PER_CALLER_BURST"]
+            {
+                gateway.env(format!("NNO__SERVICE__LIMITS__{limit}"), "1000000");
+            }
+            gateway.env("NNO__SERVICE__LIMITS__PER_CALLER_IN_FLIGHT", "0");
+        }
         let gateway = Process::start(gateway.arg("serve"), at, &dir.join("gateway.log")).await?;
 
         let listen = free_address()?;
@@ -91,7 +98,20 @@ impl Site {
         let mut nginx = Command::new("nginx");
         nginx.arg("-p").arg(&dir).arg("-c").arg(&conf);
         let nginx = Process::start(&mut nginx, listen, &dir.join("nginx.log")).await?;
-        Ok(Self { dir, database, registry, gateway, nginx, iam, signer, cluster, policies, _folder: folder })
+        let superuser = cluster.superuser_url(&service.name);
+        Ok(Self {
+            dir,
+            database,
+            registry,
+            gateway,
+            nginx,
+            iam,
+            signer,
+            cluster,
+            policies,
+            superuser,
+            _folder: folder,
+        })
     }
 
     /// What the registry takes for a call of the gateway's in the operator's name, for less than a minute.
@@ -115,6 +135,11 @@ impl Site {
             .json(&json!({ "name": "bench", "role": "viewer" }));
         let made: Value = made.send().await?.error_for_status()?.json().await?;
         Ok(made.pointer("/key").and_then(Value::as_str).context("no key")?.to_owned())
+    }
+
+    /// A connection that may do everything in the registry's database.
+    pub(crate) async fn superuser(&self) -> Result<Client> {
+        connect(&self.superuser).await
     }
 
     /// Lets row-level security hold in the registry's database, or not.
@@ -152,10 +177,11 @@ pub(crate) fn signer(keys: &Path, names: &[&str]) -> Result<Signer> {
     Signer::new("gateway", &KeyPair::read(keys, "gateway")?)
 }
 
-/// The program beside this one, told where its keys are.
+/// The program in the folder of this one, or in the one that `NNO_BENCH_PROGRAMS` names; told where its keys are.
 pub(crate) fn program(name: &str, keys: &Path) -> Result<Command> {
     let here = env::current_exe()?;
-    let path = here.parent().context("no folder")?.join(name);
+    let folder = env::var_os("NNO_BENCH_PROGRAMS").map(PathBuf::from);
+    let path = folder.as_deref().or(here.parent()).context("no folder")?.join(name);
     let mut command = Command::new(path);
     command.env("NNO__IDENTITY__KEYS_DIR", keys);
     Ok(command)

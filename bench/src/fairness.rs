@@ -1,0 +1,191 @@
+//! What one tenant's load does to another, and what reads cost who is granted an entity: a platform with a tree of
+//! entities, whose readers make noise, and a quiet one next to it. The gateway has its default limits.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::{
+    report::{Figure, line},
+    site::{self, Site},
+    tools::{self, Load},
+};
+
+/// Entities of the tree, all under one tenant.
+const TREE: u32 = 24_500;
+/// How often the quiet caller asks.
+const PACE: Duration = Duration::from_millis(20);
+
+/// Noise: what is asked for, by whom, over how many connections.
+const NOISE: [(&str, &str, bool, u32); 9] = [
+    ("entity list", "entities?limit=100", true, 4),
+    ("entity list", "entities?limit=100", true, 8),
+    ("entity list", "entities?limit=100", true, 16),
+    ("entity list", "entities?limit=100", true, 48),
+    ("descendants", "entities/{root}/descendants", false, 8),
+    ("descendants", "entities/{root}/descendants", false, 32),
+    ("one entity", "entities/{deep}", true, 32),
+    ("whoami", "", false, 32),
+    ("whoami", "", false, 60),
+];
+
+/// Reads that are compared: by who is granted the entity, and by who sees the platform.
+const READS: [&str; 6] = [
+    "entities?limit=100",
+    "entities/{deep}",
+    "entities/{deep}/manifest",
+    "entities/{deep}/ancestors",
+    "resources",
+    "entities/{root}/descendants",
+];
+
+/// Who asks, and for what.
+struct Scene {
+    platform: String,
+    root: String,
+    deep: String,
+    viewer: String,
+    of_entity: String,
+    quiet: String,
+    quiet_path: String,
+}
+
+/// Measures both, and prints them.
+pub(crate) async fn measure(seconds: Duration) -> Result<()> {
+    let site = Site::start(10, false).await?;
+    let scene = Scene::make(&site).await?;
+    let load = Load { seconds, connections: 1 };
+
+    line(format_args!("\n{TREE} entities: one read after the other, p50 in ms\n"));
+    line(format_args!("| GET /platforms/{{id}}/… | platform | entity | ratio |"));
+    line(format_args!("|---|--:|--:|--:|"));
+    for read in READS {
+        let path = scene.path(read);
+        let whole = scene.noise(&site, &scene.viewer, &path, load).await?;
+        let entity = scene.noise(&site, &scene.of_entity, &path, load).await?;
+        line(format_args!(
+            "| `{read}` | {:.2} | {:.2} | {:.2} |",
+            ms(whole.p50),
+            ms(entity.p50),
+            entity.p50 as f64 / whole.p50 as f64
+        ));
+    }
+
+    line(format_args!("\nA manifest every {} ms, next to another tenant's load; ms\n", PACE.as_millis()));
+    line(format_args!("| load | its answers/s | alone p50 | p99 | with it p50 | p99 | p99 ratio |"));
+    line(format_args!("|---|--:|--:|--:|--:|--:|--:|"));
+    for (name, read, by_entity, connections) in NOISE {
+        let alone = scene.listen(&site, seconds).await?;
+        let path = if read.is_empty() { "/api/v1/iam/whoami".to_owned() } else { scene.path(read) };
+        let key = if by_entity { &scene.of_entity } else { &scene.viewer };
+        let noise = scene.noise(&site, key, &path, Load { seconds: seconds * 2, connections });
+        let quiet = async {
+            tokio::time::sleep(seconds / 2).await;
+            scene.listen(&site, seconds).await
+        };
+        let (noise, next_to_it) = tokio::try_join!(noise, quiet)?;
+        line(format_args!(
+            "| {name} x{connections} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} |",
+            noise.rate,
+            ms(alone.p50),
+            ms(alone.p99),
+            ms(next_to_it.p50),
+            ms(next_to_it.p99),
+            next_to_it.p99 as f64 / alone.p99 as f64
+        ));
+    }
+    site.stop().await
+}
+
+fn ms(micros: u64) -> f64 {
+    micros as f64 / 1000.0
+}
+
+impl Scene {
+    async fn make(site: &Site) -> Result<Self> {
+        let (platform, root) = tenant(site, "noisy").await?;
+        let (other, quiet_root) = tenant(site, "quiet").await?;
+        // A chain of fourteen under the tenant, and all others directly under it.
+        let sql = format!(
+            "INSERT INTO entities SELECT 'e' || lpad(n::text, 9, '0'), '{platform}', \
+                 CASE WHEN n BETWEEN 2 AND 14 THEN 'e' || lpad((n - 1)::text, 9, '0') ELSE '{root}' END, 'subtenant', \
+                 'E', 'e-' || n, 'active', now() - n * interval '1 ms', now(), NULL, CASE WHEN n <= 14 THEN n + 1 ELSE 2 END, \
+                 ARRAY['{root}'] || CASE WHEN n <= 14 \
+                     THEN ARRAY(SELECT 'e' || lpad(up::text, 9, '0') FROM generate_series(1, n - 1) up ORDER BY up) ELSE '{{}}' END \
+             FROM generate_series(1, {TREE} - 1) n; \
+             INSERT INTO counters SELECT key, 99, {TREE} - 1 FROM unnest(ARRAY['entities:{platform}', \
+                 'entities:{platform}:subtenant', 'entities_under:{platform}:{root}']) AS key; \
+             ANALYZE"
+        );
+        site.superuser().await?.batch_execute(&sql).await.context("plant the tree")?;
+        Ok(Self {
+            viewer: key(site, json!({ "name": "v", "role": "viewer", "platformId": platform })).await?,
+            of_entity: key(
+                site,
+                json!({ "name": "e", "role": "viewer", "platformId": platform, "entityId": root }),
+            )
+            .await?,
+            quiet: key(site, json!({ "name": "q", "role": "developer", "platformId": other })).await?,
+            quiet_path: format!("/api/v1/platforms/{other}/entities/{quiet_root}/manifest"),
+            deep: "e000000014".to_owned(),
+            platform,
+            root,
+        })
+    }
+
+    fn path(&self, read: &str) -> String {
+        let read = read.replace("{root}", &self.root).replace("{deep}", &self.deep);
+        format!("/api/v1/platforms/{}/{read}", self.platform)
+    }
+
+    async fn noise(&self, site: &Site, key: &str, path: &str, load: Load) -> Result<Figure> {
+        let file = site.dir.join("noise.paths");
+        fs::write(&file, format!("{path}\n"))?;
+        tools::wrk_whatever(&site.gateway, key, file, load).await
+    }
+
+    /// The times of a manifest that is asked for at a steady pace.
+    async fn listen(&self, site: &Site, seconds: Duration) -> Result<Figure> {
+        let (client, url) = (tools::client()?, format!("{}{}", site.gateway.url, self.quiet_path));
+        let (mut took, until) = (Vec::new(), Instant::now() + seconds);
+        let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while Instant::now() < until {
+            pace.tick().await;
+            let began = Instant::now();
+            let answer = client.get(&url).bearer_auth(&self.quiet).send().await?;
+            answer.error_for_status()?.bytes().await?;
+            took.push(u64::try_from(began.elapsed().as_micros())?);
+        }
+        took.sort_unstable();
+        let at = |percent: usize| took.get(took.len() * percent / 100).copied().unwrap_or_default();
+        Ok(Figure { rate: took.len() as f64 / seconds.as_secs_f64(), p50: at(50), p99: at(99), cpu: None })
+    }
+}
+
+/// A platform and its tenant.
+async fn tenant(site: &Site, slug: &str) -> Result<(String, String)> {
+    let platform = post(site, "/api/v1/platforms", json!({ "name": slug, "slug": slug, "tier": "scale" })).await?;
+    let platform = text(&platform, "id")?;
+    let body = json!({ "name": "Root", "slug": "root", "type": "tenant" });
+    let root = post(site, &format!("/api/v1/platforms/{platform}/entities"), body).await?;
+    Ok((platform, text(&root, "id")?))
+}
+
+async fn key(site: &Site, body: Value) -> Result<String> {
+    text(&post(site, "/api/v1/iam/keys", body).await?, "key")
+}
+
+async fn post(site: &Site, path: &str, body: Value) -> Result<Value> {
+    let request = tools::client()?.post(format!("{}{path}", site.gateway.url));
+    let answer = request.bearer_auth(site::OPERATOR_KEY).json(&body).send().await?;
+    Ok(answer.error_for_status()?.json().await?)
+}
+
+fn text(answer: &Value, field: &str) -> Result<String> {
+    Ok(answer.get(field).and_then(Value::as_str).with_context(|| format!("no {field}"))?.to_owned())
+}
