@@ -103,27 +103,6 @@ impl Proxy {
         client.1.clone()
     }
 
-    /// Refuses a head beyond the limits.
-    fn refuse_oversized(request: &HttpRequest, settings: &GatewaySettings) -> Result<()> {
-        let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
-        if uri > settings.max_uri_bytes {
-            let message = format!("Path and query are longer than {} bytes", settings.max_uri_bytes);
-            return Err(Error::new(Kind::UriTooLong, message).with("maxBytes", settings.max_uri_bytes));
-        }
-        let headers = request.headers();
-        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        if bytes > settings.max_header_bytes || headers.len() > MAX_HEADERS {
-            let message = format!(
-                "There are more than {MAX_HEADERS} headers, or {} bytes of them",
-                settings.max_header_bytes
-            );
-            return Err(Error::new(Kind::HeadersTooLarge, message)
-                .with("maxHeaders", MAX_HEADERS)
-                .with("maxBytes", settings.max_header_bytes));
-        }
-        Ok(())
-    }
-
     /// What holds now.
     pub(crate) fn live(&self) -> Arc<Live> {
         self.shared.live()
@@ -172,9 +151,15 @@ impl Proxy {
         if let Some(answer) = live.cors.preflight(request) {
             return Ok(answer);
         }
-        Self::refuse_oversized(request, &live.settings)?;
+        if request.method() == Method::OPTIONS && shared.docs.is_open(request.path()) {
+            return shared.docs.options(request.path());
+        }
         let caller = self.admit(request, &live, origin, share).await?;
+        if request.method() == Method::OPTIONS {
+            return shared.docs.options(request.uri().path());
+        }
         let target = self.target(request)?;
+        refuse_encoded(request)?;
         let own = shared.load.of_caller(&caller.id, limits.per_caller_in_flight)?;
         let there = shared.load.at(target.upstream, limits.max_in_flight_per_upstream)?;
         let watch = Watch::new();
@@ -220,6 +205,40 @@ impl Proxy {
         request.extensions_mut().insert(RouteName(target.name));
         if METHODS.contains(&method.as_str()) { Ok(target) } else { Err(refusal()) }
     }
+}
+
+/// Refuses a body that is packed: nothing here or behind unpacks it.
+fn refuse_encoded(request: &HttpRequest) -> Result<()> {
+    let mut encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    let is_plain = |value: &header::HeaderValue| {
+        value.to_str().is_ok_and(|list| list.split(',').all(|one| one.trim().eq_ignore_ascii_case("identity")))
+    };
+    if encodings.all(is_plain) {
+        return Ok(());
+    }
+    let message = "The body has a Content-Encoding. Send it without one";
+    Err(Error::new(Kind::UnsupportedMediaType, message))
+}
+
+/// Refuses a head beyond the limits.
+pub(crate) fn refuse_oversized(request: &HttpRequest, settings: &GatewaySettings) -> Result<()> {
+    let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+    if uri > settings.max_uri_bytes {
+        let message = format!("Path and query are longer than {} bytes", settings.max_uri_bytes);
+        return Err(Error::new(Kind::UriTooLong, message).with("maxBytes", settings.max_uri_bytes));
+    }
+    let headers = request.headers();
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > settings.max_header_bytes || headers.len() > MAX_HEADERS {
+        let message = format!(
+            "There are more than {MAX_HEADERS} headers, or {} bytes of them",
+            settings.max_header_bytes
+        );
+        return Err(Error::new(Kind::HeadersTooLarge, message)
+            .with("maxHeaders", MAX_HEADERS)
+            .with("maxBytes", settings.max_header_bytes));
+    }
+    Ok(())
 }
 
 fn uri(address: Uri, path: &str, query: &str) -> Result<Uri> {

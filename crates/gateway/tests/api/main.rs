@@ -8,6 +8,8 @@ mod browsers;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod edges;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod fairness;
