@@ -30,16 +30,17 @@ use tracing::Instrument;
 use crate::{
     call::{Answer, Call},
     connection, headers,
-    limits::{self, Origin, Taken},
+    limits::{self, Origin, Shown, Taken},
     load::Held,
     routes::{self, Upstream},
     settings::GatewaySettings,
     state::{Live, Shared},
     stream::{ClientBody, Download, Refusal, Upload, Watch},
+    wire::Exchange,
 };
 
-/// The methods that are passed on.
-const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+/// The methods that any path takes. All but `OPTIONS` are passed on.
+const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// More than any client needs; with ours added it stays under what the services can read.
@@ -116,17 +117,20 @@ impl Proxy {
         origin: Origin,
         share: &mut Option<Taken>,
     ) -> Result<Caller> {
-        let attempt = live.limits.attempt(origin, request.headers());
-        limits::pass(live.limits.may_try(attempt), "Too many credentials from your address were refused")?;
+        let exchange = request.conn_data::<Rc<Exchange>>().cloned().unwrap_or_default();
+        // A proxy's connections are shared by its clients: they say nothing of any of them.
+        let is_direct = request.peer_addr().map(|peer| peer.ip().to_canonical()) == origin.ip;
+        let shown = Shown {
+            is_guessable: live.authenticator.is_guessable(request.headers()),
+            after_a_bad_one: is_direct && exchange.has_shown_bad_credential(),
+        };
+        let attempt = live.limits.attempt(origin, request.headers(), shown).await?;
         // The caller first: a stranger learns nothing of what is here.
         let found = live.authenticator.caller(request.headers()).await;
-        match &found {
-            Ok(_) => live.limits.tried(attempt, true),
-            Err(error) if error.kind() == Kind::Unauthorized => live.limits.tried(attempt, false),
-            // That it cannot be found out now says nothing of it.
-            Err(_) => {}
+        if found.as_ref().is_err_and(|error| error.kind() == Kind::Unauthorized) {
+            exchange.refused_credential();
         }
-        let caller = found?;
+        let caller = live.limits.tried(attempt, found)?;
         // Who operates all platforms is no tenant among others: theirs is what the address and the process bear.
         if !caller.is_operator() {
             *share = live.limits.of_caller(&caller.id);
@@ -155,10 +159,13 @@ impl Proxy {
             return shared.docs.options(request.path());
         }
         let caller = self.admit(request, &live, origin, share).await?;
+        let target = match (request.method(), request.uri().path()) {
+            (&Method::OPTIONS, "*") => return shared.docs.options("*"),
+            _ => self.target(request)?,
+        };
         if request.method() == Method::OPTIONS {
             return shared.docs.options(request.uri().path());
         }
-        let target = self.target(request)?;
         refuse_encoded(request)?;
         let own = shared.load.of_caller(&caller.id, limits.per_caller_in_flight)?;
         let there = shared.load.at(target.upstream, limits.max_in_flight_per_upstream)?;
@@ -211,7 +218,9 @@ impl Proxy {
 fn refuse_encoded(request: &HttpRequest) -> Result<()> {
     let mut encodings = request.headers().get_all(header::CONTENT_ENCODING);
     let is_plain = |value: &header::HeaderValue| {
-        value.to_str().is_ok_and(|list| list.split(',').all(|one| one.trim().eq_ignore_ascii_case("identity")))
+        value
+            .to_str()
+            .is_ok_and(|list| list.split(',').all(|one| one.trim().eq_ignore_ascii_case("identity")))
     };
     if encodings.all(is_plain) {
         return Ok(());

@@ -10,6 +10,7 @@ pub use merge::document;
 
 use std::sync::Arc;
 
+use crate::routes::OWN;
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, HeaderName},
@@ -17,7 +18,6 @@ use actix_web::{
 };
 use anyhow::{Context, Result};
 use kit::http::{self, Paths, etag};
-use crate::routes::OWN;
 use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH, definition_schema, manifest_schema};
 
 const CONTENT_SECURITY_POLICY: HeaderName = header::CONTENT_SECURITY_POLICY;

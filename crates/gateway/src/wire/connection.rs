@@ -151,7 +151,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             if self.is_late(cx) {
                 if self.wait != Wait::Rest {
-                    let message = format!("The head did not arrive within {} s", self.timeouts.head.as_secs_f32());
+                    let message =
+                        format!("The head did not arrive within {} s", self.timeouts.head.as_secs_f32());
                     self.refuse(&Error::new(Kind::RequestTimeout, message));
                 }
                 self.incoming.at = At::Cut;
@@ -225,11 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let had = buf.filled().len();
         while buf.filled().len() == had && buf.remaining() > 0 {

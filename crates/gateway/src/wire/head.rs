@@ -45,7 +45,11 @@ struct Fields {
 }
 
 fn malformed(why: &'static str) -> Error {
-    Error::new(Kind::Validation, "The request is not valid HTTP/1.1. Send a well-formed one on a new connection.").context(why)
+    Error::new(
+        Kind::Validation,
+        "The request is not valid HTTP/1.1. Send a well-formed one on a new connection.",
+    )
+    .context(why)
 }
 
 fn too_long() -> Error {

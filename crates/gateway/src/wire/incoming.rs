@@ -72,7 +72,8 @@ impl Incoming {
             return true;
         }
         let new = self.buffer.get(self.searched.saturating_sub(2)..).unwrap_or_default();
-        let has_end = new.windows(2).any(|pair| pair == b"\n\n") || new.windows(3).any(|end| end == b"\n\r\n");
+        let has_end =
+            new.windows(2).any(|pair| pair == b"\n\n") || new.windows(3).any(|end| end == b"\n\r\n");
         if !has_end {
             self.searched = length;
         }

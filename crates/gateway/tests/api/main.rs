@@ -16,6 +16,8 @@ mod fairness;
 #[cfg(test)]
 mod forwarding;
 #[cfg(test)]
+mod guessing;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod iam;

@@ -63,3 +63,42 @@ impl MessageBody for NoBody {
         Poll::Ready(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{
+        App, HttpResponse,
+        body::{SizedStream, to_bytes},
+        middleware::from_fn,
+        test,
+    };
+    use futures_util::stream;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn head_has_the_headers_of_get_and_makes_no_body() {
+        let endless = || stream::pending::<Result<Bytes, std::io::Error>>();
+        let app = App::new()
+            .route("/short", web::get().to(async || "hello"))
+            .route(
+                "/sized",
+                web::get().to(move || async move { HttpResponse::Ok().body(SizedStream::new(9, endless())) }),
+            )
+            .route("/endless", web::get().to(move || async move { HttpResponse::Ok().streaming(endless()) }))
+            .route("/write", web::post().to(async || "done"))
+            .wrap(from_fn(as_get));
+        let app = test::init_service(app).await;
+        for (path, status, size) in [
+            ("/short", 200, BodySize::Sized(5)),
+            ("/sized", 200, BodySize::Sized(9)),
+            ("/endless", 200, BodySize::Stream),
+            ("/write", 404, BodySize::Sized(0)),
+        ] {
+            let request = test::TestRequest::default().method(Method::HEAD).uri(path).to_request();
+            let answer = test::call_service(&app, request).await;
+            assert_eq!((answer.status().as_u16(), answer.response().body().size()), (status, size), "{path}");
+            assert_eq!(to_bytes(answer.into_body()).await.unwrap(), "", "{path}");
+        }
+    }
+}

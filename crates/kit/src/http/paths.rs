@@ -107,7 +107,9 @@ mod tests {
             let refusal = paths.refusal(path, method);
             assert_eq!((refusal.kind(), &refusal.details()["allowed"]), (Kind::MethodNotAllowed, &allowed));
         }
-        for (path, method) in [("/thing", "PUT"), ("/things/a", "GET"), ("/things", "GET"), ("", "GET"), ("/things", "HEAD")] {
+        for (path, method) in
+            [("/thing", "PUT"), ("/things/a", "GET"), ("/things", "GET"), ("", "GET"), ("/things", "HEAD")]
+        {
             assert_eq!(paths.refusal(path, method).kind(), Kind::NotFound, "{method} {path}");
         }
     }

@@ -44,10 +44,25 @@ fn pipelines() -> Vec<Edge> {
         edge("GET twenty times", request("GET", PATH, "").repeat(20), &[("GET", 200); 20], true),
         edge("empty lines between", format!("\r\n\r\n{HEALTH}\r\n{HEALTH}"), &[("GET", 200); 2], true),
         edge("two POSTs", post("", "{}").repeat(2), &[("POST", 200); 2], true),
-        edge("chunks, then GET", chunked("2;x=y\r\n{}\r\n0\r\nA: b\r\n\r\n") + HEALTH, &[("POST", 200), ("GET", 200)], true),
-        edge("close, then GET", request("GET", PATH, "Connection: close\r\n") + HEALTH, &[("GET", 200)], false),
+        edge(
+            "chunks, then GET",
+            chunked("2;x=y\r\n{}\r\n0\r\nA: b\r\n\r\n") + HEALTH,
+            &[("POST", 200), ("GET", 200)],
+            true,
+        ),
+        edge(
+            "close, then GET",
+            request("GET", PATH, "Connection: close\r\n") + HEALTH,
+            &[("GET", 200)],
+            false,
+        ),
         edge("HTTP/1.0", "GET /health HTTP/1.0\r\n\r\n", &[("GET", 200)], false),
-        edge("HTTP/1.0 kept", "GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", &[("GET", 200)], true),
+        edge(
+            "HTTP/1.0 kept",
+            "GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+            &[("GET", 200)],
+            true,
+        ),
         edge("CONNECT", request("CONNECT", "a.example:443", ""), &[("CONNECT", 400)], false),
     ]
 }
@@ -70,14 +85,20 @@ fn broken_chunks() -> Vec<Edge> {
 fn broken_heads() -> Vec<Edge> {
     vec![
         is_400("length and chunks", post("Transfer-Encoding: chunked\r\n", "0\r\n\r\n")),
-        is_400("chunks and length", request("POST", PATH, "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n")),
+        is_400(
+            "chunks and length",
+            request("POST", PATH, "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n"),
+        ),
         is_400("two lengths", post("Content-Length: 3\r\n", "{}")),
         is_400("a length twice", post("Content-Length: 2\r\n", "{}")),
         is_400("length +2", request("POST", PATH, "Content-Length: +2\r\n") + "{}"),
         is_400("length -2", request("POST", PATH, "Content-Length: -2\r\n") + "{}"),
         is_400("length 2, 2", request("POST", PATH, "Content-Length: 2, 2\r\n") + "{}"),
         is_400("length too long", request("POST", PATH, "Content-Length: 99999999999999999999\r\n")),
-        is_400("chunks twice", request("POST", PATH, "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")),
+        is_400(
+            "chunks twice",
+            request("POST", PATH, "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+        ),
         is_400("gzip, chunked", request("POST", PATH, "Transfer-Encoding: gzip, chunked\r\n")),
         is_400("identity", request("POST", PATH, "Transfer-Encoding: identity\r\n")),
         is_400("chunks in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
@@ -102,11 +123,21 @@ fn limits() -> Vec<Edge> {
         edge("header of 20 KB", anyone("/health".into(), &header(20_000)), &[("GET", 431)], true),
         edge("header of 100 KB", anyone("/health".into(), &header(100_000)), &[("GET", 431)], true),
         edge("header of 200 KB", anyone("/health".into(), &header(200_000)), &[("GET", 431)], false),
-        edge("name of 70 KB", anyone("/health".into(), &format!("{}: b\r\n", long(70_000))), &[("GET", 431)], false),
+        edge(
+            "name of 70 KB",
+            anyone("/health".into(), &format!("{}: b\r\n", long(70_000))),
+            &[("GET", 431)],
+            false,
+        ),
         edge("headers, 90", anyone("/health".into(), &"A: b\r\n".repeat(90)), &[("GET", 431)], true),
         edge("headers, 200", anyone("/health".into(), &"A: b\r\n".repeat(200)), &[("GET", 431)], false),
         edge("query of 9 KB", anyone(format!("/health?{}", long(9000)), ""), &[("GET", 414)], true),
-        edge("query of 9 KB, known", request("GET", &format!("{PATH}?{}", long(9000)), ""), &[("GET", 414)], true),
+        edge(
+            "query of 9 KB, known",
+            request("GET", &format!("{PATH}?{}", long(9000)), ""),
+            &[("GET", 414)],
+            true,
+        ),
         edge("target of 100 KB", anyone(format!("/{}", long(100_000)), ""), &[("GET", 414)], false),
         edge("target of 200 KB", anyone(format!("/{}", long(200_000)), ""), &[("GET", 414)], false),
     ]
@@ -116,7 +147,12 @@ fn bodies() -> Vec<Edge> {
     let stranger = |lines: &str| format!("POST {PATH} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     let inside = format!("Content-Length: {}\r\n", HEALTH.len());
     vec![
-        edge("100 before 401", stranger("Expect: 100-continue\r\nContent-Length: 2\r\n"), &[("POST", 401)], false),
+        edge(
+            "100 before 401",
+            stranger("Expect: 100-continue\r\nContent-Length: 2\r\n"),
+            &[("POST", 401)],
+            false,
+        ),
         edge(
             "100 before 413",
             request("POST", PATH, "Expect: 100-continue\r\nContent-Length: 1048577\r\n"),
@@ -130,17 +166,49 @@ fn bodies() -> Vec<Edge> {
             false,
         ),
         edge("body that came with Expect", post("Expect: 100-continue\r\n", "{}"), &[("POST", 200)], true),
-        edge("Expect without a body", request("GET", PATH, "Expect: 100-continue\r\n"), &[("GET", 200)], true),
+        edge(
+            "Expect without a body",
+            request("GET", PATH, "Expect: 100-continue\r\n"),
+            &[("GET", 200)],
+            true,
+        ),
         edge("Expect: foo", post("Expect: foo\r\n", "{}"), &[("POST", 417)], false),
-        edge("Expect: 100-continue, foo", post("Expect: 100-continue, foo\r\n", "{}"), &[("POST", 417)], false),
+        edge(
+            "Expect: 100-continue, foo",
+            post("Expect: 100-continue, foo\r\n", "{}"),
+            &[("POST", 417)],
+            false,
+        ),
         edge("gzip", post("Content-Encoding: gzip\r\nConnection: close\r\n", "{}"), &[("POST", 415)], false),
-        edge("identity, gzip", post("Content-Encoding: identity, gzip\r\nConnection: close\r\n", "{}"), &[("POST", 415)], false),
+        edge(
+            "identity, gzip",
+            post("Content-Encoding: identity, gzip\r\nConnection: close\r\n", "{}"),
+            &[("POST", 415)],
+            false,
+        ),
         edge("identity", post("Content-Encoding: identity\r\n", "{}"), &[("POST", 200)], true),
         edge("gzip by a stranger", stranger("Content-Encoding: gzip\r\n"), &[("POST", 401)], true),
-        edge("websocket", post("Connection: Upgrade\r\nUpgrade: websocket\r\n", "{}"), &[("POST", 200)], true),
-        edge("h2c", post("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n", "{}"), &[("POST", 200)], true),
+        edge(
+            "websocket",
+            post("Connection: Upgrade\r\nUpgrade: websocket\r\n", "{}"),
+            &[("POST", 200)],
+            true,
+        ),
+        edge(
+            "h2c",
+            post("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n", "{}"),
+            &[("POST", 200)],
+            true,
+        ),
         edge("a request in a refused body", stranger(&inside) + HEALTH, &[("POST", 401)], false),
-        edge("a request in a body for health", format!("POST /health HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\n{inside}\r\n{HEALTH}"), &[("POST", 405)], false),
+        edge(
+            "a request in a body for health",
+            format!(
+                "POST /health HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\n{inside}\r\n{HEALTH}"
+            ),
+            &[("POST", 405)],
+            false,
+        ),
     ]
 }
 

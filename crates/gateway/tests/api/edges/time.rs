@@ -18,7 +18,7 @@ use crate::{
 const PATH: &str = "/api/v1/platforms";
 
 /// Sends a byte every 50 ms until the peer closes.
-async fn dribble(stream: tokio::net::TcpStream) -> (tokio::net::TcpStream, tokio::task::JoinHandle<()>) {
+fn dribble(stream: tokio::net::TcpStream) -> (tokio::net::TcpStream, tokio::task::JoinHandle<()>) {
     let std = stream.into_std().unwrap();
     let mut writing = tokio::net::TcpStream::from_std(std.try_clone().unwrap()).unwrap();
     let task = tokio::spawn(async move {
@@ -43,7 +43,7 @@ async fn a_head_that_dribbles_is_408_on_every_request_of_a_connection() {
         // A connection that rests is not timed by this.
         sleep(Duration::from_millis(if requests == 0 { 0 } else { 800 })).await;
         let started = Instant::now();
-        let (mut stream, task) = dribble(stream).await;
+        let (mut stream, task) = dribble(stream);
         assert_eq!(answer(&mut stream, "GET").await.unwrap().status, 408, "{requests}");
         assert!((300..3000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
         assert!(ends(&mut stream, raw::LONG).await);
