@@ -34,6 +34,7 @@ text_enum! {
         PayloadTooLarge = "PAYLOAD_TOO_LARGE",
         UriTooLong = "URI_TOO_LONG",
         UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE",
+        ExpectationFailed = "EXPECTATION_FAILED",
         IdempotencyMismatch = "IDEMPOTENCY_MISMATCH",
         Unprocessable = "UNPROCESSABLE",
         QuotaExceeded = "QUOTA_EXCEEDED",

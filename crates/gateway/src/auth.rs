@@ -16,6 +16,11 @@ pub(crate) trait Way: Send + Sync {
     /// # Errors
     /// When it cannot be found out now.
     fn caller<'a>(&'a self, credential: &'a str) -> BoxFuture<'a, Result<Option<Caller>>>;
+
+    /// Whether a text has the form of this way's credentials, which is one that nobody can guess.
+    fn is_of_form(&self, _credential: &str) -> bool {
+        false
+    }
 }
 
 /// All ways in.
@@ -40,6 +45,14 @@ impl Authenticator {
             }
         }
         Err(Error::new(Kind::Unauthorized, "A valid credential is needed: Authorization: Bearer ..."))
+    }
+}
+
+impl Authenticator {
+    /// Whether what these headers show could be found by trying: it is none of the credentials that are drawn at random
+    /// or signed.
+    pub(crate) fn is_guessable(&self, headers: &HeaderMap) -> bool {
+        credential(headers).is_none_or(|text| !self.0.iter().any(|way| way.is_of_form(text)))
     }
 }
 

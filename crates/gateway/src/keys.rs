@@ -41,6 +41,10 @@ impl ApiKeys {
 }
 
 impl Way for ApiKeys {
+    fn is_of_form(&self, credential: &str) -> bool {
+        parse(credential).is_some()
+    }
+
     fn caller<'a>(&'a self, credential: &'a str) -> BoxFuture<'a, Result<Option<Caller>>> {
         let key = parse(credential);
         async move {

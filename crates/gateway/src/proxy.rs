@@ -30,16 +30,17 @@ use tracing::Instrument;
 use crate::{
     call::{Answer, Call},
     connection, headers,
-    limits::{self, Origin, Taken},
+    limits::{self, Origin, Shown, Taken},
     load::Held,
     routes::{self, Upstream},
     settings::GatewaySettings,
     state::{Live, Shared},
     stream::{ClientBody, Download, Refusal, Upload, Watch},
+    wire::Exchange,
 };
 
-/// The methods that are passed on.
-const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+/// The methods that any path takes. All but `OPTIONS` are passed on.
+const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// More than any client needs; with ours added it stays under what the services can read.
@@ -103,27 +104,6 @@ impl Proxy {
         client.1.clone()
     }
 
-    /// Refuses a head beyond the limits.
-    fn refuse_oversized(request: &HttpRequest, settings: &GatewaySettings) -> Result<()> {
-        let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
-        if uri > settings.max_uri_bytes {
-            let message = format!("Path and query are longer than {} bytes", settings.max_uri_bytes);
-            return Err(Error::new(Kind::UriTooLong, message).with("maxBytes", settings.max_uri_bytes));
-        }
-        let headers = request.headers();
-        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        if bytes > settings.max_header_bytes || headers.len() > MAX_HEADERS {
-            let message = format!(
-                "There are more than {MAX_HEADERS} headers, or {} bytes of them",
-                settings.max_header_bytes
-            );
-            return Err(Error::new(Kind::HeadersTooLarge, message)
-                .with("maxHeaders", MAX_HEADERS)
-                .with("maxBytes", settings.max_header_bytes));
-        }
-        Ok(())
-    }
-
     /// What holds now.
     pub(crate) fn live(&self) -> Arc<Live> {
         self.shared.live()
@@ -137,17 +117,20 @@ impl Proxy {
         origin: Origin,
         share: &mut Option<Taken>,
     ) -> Result<Caller> {
-        let attempt = live.limits.attempt(origin, request.headers());
-        limits::pass(live.limits.may_try(attempt), "Too many credentials from your address were refused")?;
+        let exchange = request.conn_data::<Rc<Exchange>>().cloned().unwrap_or_default();
+        // A proxy's connections are shared by its clients: they say nothing of any of them.
+        let is_direct = request.peer_addr().map(|peer| peer.ip().to_canonical()) == origin.ip;
+        let shown = Shown {
+            is_guessable: live.authenticator.is_guessable(request.headers()),
+            after_a_bad_one: is_direct && exchange.has_shown_bad_credential(),
+        };
+        let attempt = live.limits.attempt(origin, request.headers(), shown).await?;
         // The caller first: a stranger learns nothing of what is here.
         let found = live.authenticator.caller(request.headers()).await;
-        match &found {
-            Ok(_) => live.limits.tried(attempt, true),
-            Err(error) if error.kind() == Kind::Unauthorized => live.limits.tried(attempt, false),
-            // That it cannot be found out now says nothing of it.
-            Err(_) => {}
+        if found.as_ref().is_err_and(|error| error.kind() == Kind::Unauthorized) {
+            exchange.refused_credential();
         }
-        let caller = found?;
+        let caller = live.limits.tried(attempt, found)?;
         // Who operates all platforms is no tenant among others: theirs is what the address and the process bear.
         if !caller.is_operator() {
             *share = live.limits.of_caller(&caller.id);
@@ -172,9 +155,18 @@ impl Proxy {
         if let Some(answer) = live.cors.preflight(request) {
             return Ok(answer);
         }
-        Self::refuse_oversized(request, &live.settings)?;
+        if request.method() == Method::OPTIONS && shared.docs.is_open(request.path()) {
+            return shared.docs.options(request.path());
+        }
         let caller = self.admit(request, &live, origin, share).await?;
-        let target = self.target(request)?;
+        let target = match (request.method(), request.uri().path()) {
+            (&Method::OPTIONS, "*") => return shared.docs.options("*"),
+            _ => self.target(request)?,
+        };
+        if request.method() == Method::OPTIONS {
+            return shared.docs.options(request.uri().path());
+        }
+        refuse_encoded(request)?;
         let own = shared.load.of_caller(&caller.id, limits.per_caller_in_flight)?;
         let there = shared.load.at(target.upstream, limits.max_in_flight_per_upstream)?;
         let watch = Watch::new();
@@ -220,6 +212,42 @@ impl Proxy {
         request.extensions_mut().insert(RouteName(target.name));
         if METHODS.contains(&method.as_str()) { Ok(target) } else { Err(refusal()) }
     }
+}
+
+/// Refuses a body that is packed: nothing here or behind unpacks it.
+fn refuse_encoded(request: &HttpRequest) -> Result<()> {
+    let mut encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    let is_plain = |value: &header::HeaderValue| {
+        value
+            .to_str()
+            .is_ok_and(|list| list.split(',').all(|one| one.trim().eq_ignore_ascii_case("identity")))
+    };
+    if encodings.all(is_plain) {
+        return Ok(());
+    }
+    let message = "The body has a Content-Encoding. Send it without one";
+    Err(Error::new(Kind::UnsupportedMediaType, message))
+}
+
+/// Refuses a head beyond the limits.
+pub(crate) fn refuse_oversized(request: &HttpRequest, settings: &GatewaySettings) -> Result<()> {
+    let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+    if uri > settings.max_uri_bytes {
+        let message = format!("Path and query are longer than {} bytes", settings.max_uri_bytes);
+        return Err(Error::new(Kind::UriTooLong, message).with("maxBytes", settings.max_uri_bytes));
+    }
+    let headers = request.headers();
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes > settings.max_header_bytes || headers.len() > MAX_HEADERS {
+        let message = format!(
+            "There are more than {MAX_HEADERS} headers, or {} bytes of them",
+            settings.max_header_bytes
+        );
+        return Err(Error::new(Kind::HeadersTooLarge, message)
+            .with("maxHeaders", MAX_HEADERS)
+            .with("maxBytes", settings.max_header_bytes));
+    }
+    Ok(())
 }
 
 fn uri(address: Uri, path: &str, query: &str) -> Result<Uri> {

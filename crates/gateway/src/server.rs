@@ -1,11 +1,18 @@
 //! The gateway as a server.
 
-use std::{any::Any, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
+use actix_http::{HttpService, KeepAlive, error::DispatchError};
+use actix_server::Server;
+use actix_service::{ServiceFactoryExt, apply_fn_factory, fn_service, map_config};
 use actix_web::{
-    App, Error as ActixError, HttpServer,
+    App, Error as ActixError,
     body::MessageBody,
-    dev::{Extensions, ServiceRequest, ServiceResponse},
+    dev::{AppConfig, ServiceRequest, ServiceResponse},
     error::InternalError,
     http::header::HeaderMap,
     middleware::{Next, from_fn},
@@ -14,7 +21,10 @@ use actix_web::{
 };
 use anyhow::{Context, Result};
 use futures_util::future::BoxFuture;
-use kit::{http, shutdown::Shutdown};
+use kit::{
+    http::{self, Probe},
+    shutdown::Shutdown,
+};
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 
 use crate::{
@@ -23,16 +33,17 @@ use crate::{
     reload::Reload,
     settings::Settings,
     state::Shared,
+    wire::{self, Connection, Timeouts},
 };
 
 /// The name of the process: of its key, and of the issuer of its tokens.
 pub const NAME: &str = "gateway";
 
-/// How long an unused connection of a client is kept: longer than the minute of the usual load balancers, so that it
-/// is they who close.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long what a refused client still sends is read and thrown away, so that it comes to read the refusal.
 const LINGER: Duration = Duration::from_secs(3);
+/// How long a client that has closed its sending side is taken to wait for its answer. A client that is gone looks the
+/// same; a request that nobody waits for any more is not carried on for longer.
+const HALF_CLOSED: Duration = Duration::from_secs(4);
 
 /// A gateway that runs.
 pub struct Gateway {
@@ -59,35 +70,11 @@ impl Gateway {
             tls.keep_current(&shutdown);
         }
         let probes = health::probes(&shared);
-        let listener = std::net::TcpListener::bind(settings.http.bind)
+        let listener = TcpListener::bind(settings.http.bind)
             .with_context(|| format!("cannot listen on {}", settings.http.bind))?;
         let http = listener.local_addr()?;
-        let limits = settings.http.clone();
-        let (reload, current) = (Reload::new(Arc::clone(&shared), settings), Arc::clone(&shared));
-        let mut server = HttpServer::new(move || {
-            App::new()
-                .app_data(web::Data::new(shared.http.clone()))
-                .app_data(web::Data::new(probes.clone()))
-                .app_data(web::Data::new(Proxy::new(Arc::clone(&shared))))
-                .configure(http::health)
-                .configure(|config| shared.docs.configure(config))
-                .default_service(web::to(proxy::forward))
-                .wrap(from_fn(http::enter))
-                .wrap(from_fn(harden))
-        })
-        .on_connect(cut_when_stalled(current))
-        .client_request_timeout(limits.head_timeout)
-        .client_disconnect_timeout(LINGER)
-        .keep_alive(KEEP_ALIVE)
-        .tcp_nodelay(true)
-        // Otherwise a client that is gone looks like one that is only done with sending.
-        .h1_allow_half_closed(false)
-        .shutdown_timeout(limits.drain_timeout.as_secs())
-        .disable_signals();
-        if limits.workers > 0 {
-            server = server.workers(limits.workers);
-        }
-        let server = server.listen(listener)?.run();
+        let server = serve(listener, http, &shared, probes)?;
+        let reload = Reload::new(shared, settings);
         let handle = server.handle();
         let stopping = shutdown.clone();
         shutdown.spawn(async move {
@@ -151,16 +138,79 @@ fn finish(
     live.cors.mark(answer, live.cors.allowed(asked));
 }
 
-/// A client that does not read what it asked for holds a connection to a service as well as its own. The server has
-/// no limit for that, the kernel does.
-fn cut_when_stalled(shared: Arc<Shared>) -> impl Fn(&dyn Any, &mut Extensions) {
-    move |io, _| {
-        let limit = shared.live().settings.stalled_client_timeout;
-        let limit = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
-        if let Some(Err(error)) =
-            io.downcast_ref::<TcpStream>().map(|io| setsockopt(io, TcpUserTimeout, &limit))
-        {
-            tracing::warn!(%error, "a stalled client will not be cut off");
-        }
+/// Starts the server. It is put together by hand, so that each stream goes through a [`Connection`].
+fn serve(listener: TcpListener, at: SocketAddr, shared: &Arc<Shared>, probes: Vec<Probe>) -> Result<Server> {
+    let limits = shared.http.clone();
+    let mut server = Server::build().shutdown_timeout(limits.drain_timeout.as_secs()).disable_signals();
+    if limits.workers > 0 {
+        server = server.workers(limits.workers);
     }
+    let (shared, draining) = (Arc::clone(shared), server.graceful_shutdown_signal());
+    let server = server.listen(NAME, listener, move || {
+        let (current, draining) = (Arc::clone(&shared), draining.clone());
+        let accept = move |io: TcpStream| {
+            let accepted = accept(io, &current);
+            async move { Ok::<_, DispatchError>(accepted) }
+        };
+        let app = App::new()
+            .app_data(web::Data::new(shared.http.clone()))
+            .app_data(web::Data::new(probes.clone()))
+            .app_data(web::Data::new(Proxy::new(Arc::clone(&shared))))
+            .configure(http::health)
+            .configure(|config| shared.docs.configure(config))
+            .default_service(web::to(proxy::forward))
+            .wrap(from_fn(within_limits))
+            .wrap(from_fn(http::enter))
+            .wrap(from_fn(harden));
+        let app = apply_fn_factory(app, |request, service: &_| wire::follow(request, service));
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let draining = draining.clone();
+                async move { draining.notified().await }
+            })
+            // These the connection sees to, on each request of it.
+            .client_request_timeout(Duration::ZERO)
+            .client_disconnect_timeout(Duration::ZERO)
+            .keep_alive(KeepAlive::Os)
+            .h1_allow_half_closed(true)
+            .local_addr(at)
+            .on_connect_ext(|io: &Connection<TcpStream>, data| {
+                data.insert(io.exchange());
+            })
+            .h1(map_config(app, |()| AppConfig::default()));
+        fn_service(accept).and_then(http)
+    })?;
+    Ok(server.run())
+}
+
+/// A client's stream, within the limits of now.
+fn accept(io: TcpStream, shared: &Shared) -> (Connection<TcpStream>, Option<SocketAddr>) {
+    let (live, peer) = (shared.live(), io.peer_addr().ok());
+    // A client that does not read what it asked for holds a connection to a service as well as its own. The server has
+    // no limit for that, the kernel does.
+    let stalled = u32::try_from(live.settings.stalled_client_timeout.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = setsockopt(&io, TcpUserTimeout, &stalled) {
+        tracing::debug!(%error, "a stalled client will not be cut off");
+    }
+    if let Err(error) = io.set_nodelay(true) {
+        tracing::debug!(%error, "small answers may wait for others");
+    }
+    let timeouts = Timeouts {
+        head: shared.http.head_timeout,
+        keep_alive: live.settings.keep_alive_timeout,
+        half_closed: HALF_CLOSED,
+        linger: LINGER,
+    };
+    (Connection::new(io, timeouts), peer)
+}
+
+/// Holds the head of every request to its limits, whatever it asks for.
+async fn within_limits<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, ActixError> {
+    if let Some(proxy) = request.app_data::<web::Data<Proxy>>() {
+        proxy::refuse_oversized(request.request(), &proxy.live().settings).map_err(http::HttpError)?;
+    }
+    next.call(request).await
 }

@@ -21,7 +21,7 @@ use futures_util::Stream;
 use kit::http::HttpSettings;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::load::Held;
+use crate::{load::Held, wire::Exchange};
 
 /// The client's body. It is shared so that it can outlive a refusal: see [`Refusal`].
 pub(crate) type ClientBody = Rc<RefCell<Payload>>;
@@ -71,6 +71,7 @@ pub(crate) struct Upload {
     within: Duration,
     deadline: Pin<Box<Sleep>>,
     watch: Rc<Watch>,
+    exchange: Rc<Exchange>,
 }
 
 impl Upload {
@@ -94,7 +95,8 @@ impl Upload {
         };
         let within = limits.body_timeout;
         let (body, watch, deadline) = (Rc::clone(body), Rc::clone(watch), Box::pin(sleep(within)));
-        Ok(Some(Self { body, size, passed: 0, max, within, deadline, watch }))
+        let exchange = request.conn_data::<Rc<Exchange>>().cloned().unwrap_or_default();
+        Ok(Some(Self { body, size, passed: 0, max, within, deadline, watch, exchange }))
     }
 
     fn end_with(&self, fault: Error) -> Poll<Option<Result<Bytes, PayloadError>>> {
@@ -116,6 +118,7 @@ impl MessageBody for Upload {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
         let this = self.get_mut();
+        this.exchange.wants_body();
         loop {
             let polled = Pin::new(&mut *this.body.borrow_mut()).poll_next(cx);
             this.watch.service_since.set(polled.is_ready().then(Instant::now));
@@ -134,7 +137,10 @@ impl MessageBody for Upload {
                         Error::invalid("", "The body is broken or ended too early").context(cause),
                     );
                 }
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) => {
+                    this.exchange.has_read_body();
+                    return Poll::Ready(None);
+                }
                 Poll::Pending if this.deadline.as_mut().poll(cx).is_ready() => {
                     let message = format!("The body did not arrive within {} s", this.within.as_secs_f32());
                     return this.end_with(Error::new(Kind::RequestTimeout, message));

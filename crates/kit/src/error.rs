@@ -40,6 +40,7 @@ pub const fn row(kind: Kind) -> Row {
         Kind::UriTooLong => (S::URI_TOO_LONG, Code::OutOfRange, Level::INFO),
         Kind::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, Code::OutOfRange, Level::INFO),
         Kind::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, Level::DEBUG),
+        Kind::ExpectationFailed => (S::EXPECTATION_FAILED, Code::InvalidArgument, Level::DEBUG),
         Kind::IdempotencyMismatch | Kind::Unprocessable => {
             (S::UNPROCESSABLE_ENTITY, Code::FailedPrecondition, Level::DEBUG)
         }

@@ -10,13 +10,14 @@ pub use merge::document;
 
 use std::sync::Arc;
 
+use crate::routes::OWN;
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, HeaderName},
-    web::{self, Bytes, Data, ServiceConfig},
+    web::{Bytes, Data, ServiceConfig},
 };
 use anyhow::{Context, Result};
-use kit::http::{Paths, etag};
+use kit::http::{self, Paths, etag};
 use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH, definition_schema, manifest_schema};
 
 const CONTENT_SECURITY_POLICY: HeaderName = header::CONTENT_SECURITY_POLICY;
@@ -53,7 +54,7 @@ impl File {
 
     fn answer(&self, request: &HttpRequest) -> HttpResponse {
         let seen = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-        let has_it = seen.is_some_and(|seen| etag::lists(seen, &self.etag) || etag::lists(seen, "*"));
+        let has_it = seen.is_some_and(|seen| etag::lists(seen, &self.etag));
         let mut answer = if has_it { HttpResponse::NotModified() } else { HttpResponse::Ok() };
         answer.insert_header((header::ETAG, self.etag.as_str()));
         // Kept, and asked about each time: it changes when the gateway does.
@@ -97,11 +98,30 @@ impl Docs {
         Ok(Self { files, paths: Paths::new(merge::methods(&document)) })
     }
 
+    /// Whether anyone may ask for what is at a path.
+    pub(crate) fn is_open(&self, path: &str) -> bool {
+        OWN.contains(&path) || self.files.iter().any(|file| file.path == path)
+    }
+
+    /// The answer to `OPTIONS`: the methods that a path takes.
+    ///
+    /// # Errors
+    /// [`domain::Kind::NotFound`] when there is nothing at it.
+    pub(crate) fn options(&self, path: &str) -> domain::Result<HttpResponse> {
+        let allowed = match path {
+            // The server as a whole.
+            "*" => "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE",
+            path if self.is_open(path) => "GET, HEAD, OPTIONS",
+            path => return self.paths.options(path),
+        };
+        Ok(HttpResponse::NoContent().insert_header((header::ALLOW, allowed)).finish())
+    }
+
     /// Adds their paths.
     pub(crate) fn configure(self: &Arc<Self>, config: &mut ServiceConfig) {
         config.app_data(Data::from(Arc::clone(self)));
         for file in &self.files {
-            config.route(file.path, web::get().to(serve));
+            config.route(file.path, http::read_route().to(serve));
         }
     }
 }

@@ -60,6 +60,14 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         self.with(key, 0.0)
     }
 
+    /// Puts back a token that was taken for nothing.
+    pub(crate) fn give_back(&self, key: &K) {
+        if let Some(bucket) = self.buckets.get(key) {
+            let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            bucket.tokens = (bucket.tokens + 1.0).min(self.burst);
+        }
+    }
+
     fn with(&self, key: &K, taken: f64) -> Taken {
         let full =
             || Ok::<_, Infallible>(Arc::new(Mutex::new(Bucket { tokens: self.burst, at: Instant::now() })));

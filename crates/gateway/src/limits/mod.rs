@@ -4,31 +4,26 @@
 
 mod address;
 mod bucket;
+mod credentials;
+mod queue;
 mod settings;
 
-use std::{
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, time::Duration};
 
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::http::header::HeaderMap;
 use anyhow::{Context, Result};
 use domain::{Error, Kind};
-use quick_cache::sync::Cache;
-use sha2::{Digest, Sha256};
 
 pub(crate) use address::{Origin, Proxies};
 pub(crate) use bucket::Taken;
+pub(crate) use credentials::{Attempt, Shown};
 pub use settings::LimitSettings;
 
-use self::{address::counted_as, bucket::Buckets};
+use self::{address::counted_as, bucket::Buckets, credentials::Credentials};
 
 /// How many callers and addresses are known at a time.
 const MOST_CALLERS: usize = 20_000;
 const MOST_ADDRESSES: usize = 50_000;
-const MINUTE: f64 = 60.0;
-/// How long a credential that was good is known as such. It is checked each time all the same.
-const GOOD_FOR: Duration = Duration::from_secs(600);
 
 /// The buckets of everyone.
 #[derive(Debug)]
@@ -37,18 +32,8 @@ pub(crate) struct Limits {
     pub(crate) proxies: Proxies,
     callers: Option<Buckets<String>>,
     addresses: Option<Buckets<IpAddr>>,
-    failures: Option<Buckets<IpAddr>>,
-    /// Credentials that were good, by where they came from: they are not held back by the guesses of their neighbours
-    /// behind one address. From elsewhere each is a guess like any other.
-    good: Cache<(IpAddr, Credential), Instant>,
+    credentials: Option<Credentials>,
 }
-
-/// SHA-256 of a credential.
-type Credential = [u8; 32];
-
-/// What is known of a credential before it is looked at.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Attempt(Option<(IpAddr, Credential)>);
 
 impl Limits {
     /// # Errors
@@ -65,13 +50,7 @@ impl Limits {
                 per_address_burst,
                 MOST_ADDRESSES,
             ),
-            failures: Buckets::new(
-                "failures",
-                f64::from(failures_per_minute) / MINUTE,
-                failures_per_minute,
-                MOST_ADDRESSES,
-            ),
-            good: Cache::new(MOST_CALLERS),
+            credentials: Credentials::new(failures_per_minute),
             proxies,
             settings: settings.clone(),
         })
@@ -83,34 +62,40 @@ impl Limits {
         Some(buckets.take(&counted_as(ip)))
     }
 
-    /// An attempt to get in. Who shows nothing guesses nothing.
-    pub(crate) fn attempt(&self, origin: Origin, headers: &HeaderMap) -> Attempt {
-        let shown = headers.get(AUTHORIZATION).map(|value| Sha256::digest(value.as_bytes()).into());
-        Attempt(self.failures.as_ref().and(origin.ip.map(counted_as)).zip(shown))
-    }
-
-    /// Whether its credential may be looked at: too many others from there may have been refused.
-    pub(crate) fn may_try(&self, attempt: Attempt) -> Option<Taken> {
-        let (ip, credential) = attempt.0?;
-        let known = self.good.get(&(ip, credential));
-        if known.is_some_and(|since| since.elapsed() < GOOD_FOR) {
-            return None;
+    /// Waits until the credential of a request may be checked: see [`credentials`].
+    ///
+    /// # Errors
+    /// [`Kind::RateLimited`] when it is not to be checked.
+    pub(crate) async fn attempt(
+        &self,
+        origin: Origin,
+        headers: &HeaderMap,
+        shown: Shown,
+    ) -> domain::Result<Option<Attempt>> {
+        let Some(credentials) = &self.credentials else { return Ok(None) };
+        match credentials.attempt(origin, headers, shown).await {
+            Ok(attempt) => Ok(attempt),
+            Err(left) => Err(refused_too_often(left.wait)),
         }
-        Some(self.failures.as_ref()?.look(&ip))
     }
 
-    /// What became of an attempt.
-    pub(crate) fn tried(&self, attempt: Attempt, is_good: bool) {
-        let Some((ip, credential)) = attempt.0 else { return };
-        let key = (ip, credential);
-        if !is_good {
-            self.good.remove(&key);
-            if let Some(failures) = &self.failures {
-                failures.take(&ip);
+    /// What became of an attempt, as the client is told it: past the budget, that there were too many.
+    ///
+    /// # Errors
+    /// That it was refused, or that it could not be found out.
+    pub(crate) fn tried<T>(&self, attempt: Option<Attempt>, found: domain::Result<T>) -> domain::Result<T> {
+        let (Some(credentials), Some(attempt)) = (&self.credentials, attempt) else { return found };
+        match &found {
+            Ok(_) => credentials.was_good(attempt),
+            Err(error) if error.kind() == Kind::Unauthorized => {
+                if let Some(wait) = credentials.was_bad(attempt).and_then(|left| left.wait) {
+                    return Err(refused_too_often(Some(wait)));
+                }
             }
-        } else if self.good.get(&key).is_none_or(|since| since.elapsed() > GOOD_FOR / 2) {
-            self.good.insert(key, Instant::now());
+            // That it cannot be found out now says nothing of it.
+            Err(_) => credentials.give_back(attempt),
         }
+        found
     }
 
     /// A request of a caller.
@@ -126,9 +111,15 @@ impl Limits {
 pub(crate) fn pass(taken: Option<Taken>, why: &'static str) -> domain::Result<()> {
     match taken.and_then(|taken| taken.wait) {
         None => Ok(()),
-        Some(wait) => {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            Err(Error::new(Kind::RateLimited, why).with("retryAfterSeconds", seconds.max(1)))
-        }
+        Some(wait) => Err(too_many(why, wait)),
     }
+}
+
+fn refused_too_often(wait: Option<Duration>) -> Error {
+    too_many("Too many credentials from your address were refused", wait.unwrap_or_default())
+}
+
+fn too_many(why: &'static str, wait: Duration) -> Error {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Error::new(Kind::RateLimited, why).with("retryAfterSeconds", seconds.max(1))
 }

@@ -106,6 +106,11 @@ impl Oidc {
 }
 
 impl Way for Arc<Oidc> {
+    fn is_of_form(&self, credential: &str) -> bool {
+        let issuer = Unverified::read(credential).map(|told| told.issuer);
+        issuer.is_some_and(|told| self.issuers.iter().any(|issuer| issuer.settings.issuer == told))
+    }
+
     fn caller<'a>(&'a self, credential: &'a str) -> BoxFuture<'a, domain::Result<Option<Caller>>> {
         self.find(credential).boxed()
     }

@@ -58,6 +58,10 @@ pub struct GatewaySettings {
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub upstream_timeout: Duration,
+    /// How long a connection of a client may rest between two requests.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub keep_alive_timeout: Duration,
     /// How long a client may leave what it was sent unread before its connection is cut.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]

@@ -65,27 +65,6 @@ async fn an_address_is_counted_before_anything_is_looked_at() {
     }
 }
 
-#[tokio::test]
-async fn guessing_is_slow() {
-    let iam = FakeIam::default().serve().await;
-    let world = iam.world(json!({ "limits": { "failures_per_minute": 3 } })).await;
-    let (_, key) = iam.iam.key(grant("viewer", None), None);
-    let known = || send(world.anonymous(Method::GET, PATH).bearer_auth(&key));
-    assert_eq!(known().await.status(), 200);
-    for _ in 0..5 {
-        assert_eq!(send(world.anonymous(Method::GET, PATH)).await.status(), 401, "nothing was guessed");
-    }
-    let guess = |n: u32| send(world.anonymous(Method::GET, PATH).bearer_auth(format!("guess-number-{n}")));
-    for n in 0..3 {
-        assert_eq!(guess(n).await.status(), 401);
-    }
-    let answer = guess(3).await;
-    assert!(told(&answer, "retry-after").unwrap().parse::<u64>().unwrap() >= 10);
-    assert_eq!(refusal(answer).await, (429, "RATE_LIMITED".to_owned()));
-    assert_eq!(world.get(PATH).await.status(), 429, "nor would a right one be told from there");
-    assert_eq!(known().await.status(), 200, "who was known from there before is no guess");
-}
-
 /// A service that answers each request after a while, and counts them.
 async fn slow(after: Duration) -> (std::net::SocketAddr, Count) {
     let reached = Count::default();

@@ -36,7 +36,7 @@ async fn it_is_alive_whatever_is_behind_it() {
     assert_eq!(refusal(response).await, (401, "UNAUTHORIZED".to_owned()), "to ask is all that anyone may");
     for path in ["/health", "/ready", "/docs", "/openapi.json", "/api/v1/stack-definition.schema.json"] {
         let response = world.request(Method::DELETE, path).send().await.unwrap();
-        assert_eq!(response.headers()["allow"], "GET", "{path}");
+        assert_eq!(response.headers()["allow"], "GET, HEAD, OPTIONS", "{path}");
         assert_eq!(refusal(response).await, (405, "METHOD_NOT_ALLOWED".to_owned()), "{path}");
     }
 }

@@ -8,11 +8,15 @@ mod browsers;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod edges;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod fairness;
 #[cfg(test)]
 mod forwarding;
+#[cfg(test)]
+mod guessing;
 #[cfg(test)]
 mod health;
 #[cfg(test)]

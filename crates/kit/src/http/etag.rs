@@ -12,9 +12,10 @@ pub fn of(thing: &impl Serialize) -> Result<String> {
     Ok(of_bytes(&serde_json::to_vec(thing).map_err(Error::internal)?))
 }
 
-/// Whether a list of tags, as `If-None-Match` has it, names this one. Weak tags count: a body is never sent in parts.
+/// Whether a list of tags, as `If-None-Match` has it, names this one, or is `*`, which names any. Weak tags count: a
+/// body is never sent in parts.
 pub fn lists(list: &str, tag: &str) -> bool {
-    list.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
+    list.trim() == "*" || list.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
 }
 
 /// The tag of a body.

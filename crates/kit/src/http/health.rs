@@ -6,6 +6,8 @@ use actix_web::{HttpResponse, web};
 use futures_util::future::{BoxFuture, join_all};
 use serde_json::json;
 
+use super::read_route;
+
 const DEADLINE: Duration = Duration::from_secs(2);
 
 type Ask = dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync;
@@ -50,7 +52,7 @@ impl Probe {
 
 /// Adds both paths; neither needs an identity. `/ready` asks the `Vec<Probe>` in the application's data.
 pub fn configure(config: &mut web::ServiceConfig) {
-    config.route("/health", web::get().to(health)).route("/ready", web::get().to(ready));
+    config.route("/health", read_route().to(health)).route("/ready", read_route().to(ready));
 }
 
 async fn health() -> HttpResponse {

@@ -7,6 +7,7 @@ mod entry;
 pub mod etag;
 pub mod events;
 mod extract;
+mod head;
 mod health;
 mod operations;
 mod paths;
@@ -16,6 +17,7 @@ pub use answer::{Answer, HttpError, HttpResult, Paged, Pagination, Success, read
 pub use document::{ErrorEnvelope, document, error_response, name_aliases, response_name};
 pub use entry::{RouteName, enter, request_id};
 pub use extract::{Command, ListQuery, NoBody, Path, Query};
+pub use head::read_route;
 pub use health::{Probe, configure as health};
 pub use paths::Paths;
 pub use server::{HttpSettings, Routes, ServiceConfig, Shared, serve};

@@ -37,7 +37,7 @@ impl Operations {
     /// [`domain::Kind::Internal`] when its route is none of the document's: nobody may do what is not in the table.
     pub(super) fn asked(&self, request: &HttpRequest) -> Result<&'static Operation> {
         let pattern = request.match_pattern().unwrap_or_default();
-        // As actix has it, HEAD is answered by whoever answers it; no handler of ours does.
+        // HEAD comes here as GET: see `head`.
         let row = self.0.get(&*without_rules(&pattern)).and_then(|item| item.get(request.method().as_str()));
         row.copied().ok_or_else(|| Error::internal(format!("no operation {} {pattern}", request.method())))
     }

@@ -2,12 +2,12 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use actix_web::{App, HttpRequest, HttpServer, dev::Server, middleware::from_fn, web};
+use actix_web::{App, HttpRequest, HttpServer, dev::Server, http::Method, middleware::from_fn, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_actix_web::AppExt;
 
-use super::{HttpError, HttpResult, Paths, Probe, document, entry, health, operations::Operations};
+use super::{HttpError, HttpResult, Paths, Probe, document, entry, head, health, operations::Operations};
 use crate::{
     identity::Verifier,
     shutdown::Shutdown,
@@ -98,6 +98,7 @@ pub fn serve<S: 'static>(
             .into_app()
             .configure(health::configure)
             .default_service(web::to(nothing_here))
+            .wrap(from_fn(head::as_get))
             .wrap(from_fn(entry::enter))
     })
     .client_request_timeout(settings.head_timeout)
@@ -120,5 +121,9 @@ pub fn serve<S: 'static>(
 }
 
 async fn nothing_here(request: HttpRequest, paths: web::Data<Paths>) -> HttpResult {
-    Err(HttpError(paths.refusal(request.path(), request.method().as_str())))
+    let method = head::method(&request);
+    if method == Method::OPTIONS {
+        return Ok(paths.options(request.path())?);
+    }
+    Err(HttpError(paths.refusal(request.path(), method.as_str())))
 }

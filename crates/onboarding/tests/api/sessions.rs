@@ -188,7 +188,7 @@ async fn strangers_get_in_nowhere() {
         .unwrap();
     assert_eq!(
         testkit::Response::read(answer).await.expect_error(405, "METHOD_NOT_ALLOWED")["allowed"],
-        json!(["POST"])
+        json!(["OPTIONS", "POST"])
     );
 }
 

@@ -141,9 +141,9 @@ async fn what_is_not_there() {
         world.get(path).await.expect_error(404, "NOT_FOUND");
     }
     for (path, allowed) in [
-        ("/api/v1/platforms".to_owned(), json!(["GET", "POST"])),
-        (format!("/api/v1/platforms/{id}"), json!(["GET", "PATCH", "DELETE"])),
-        (format!("/api/v1/resources/platforms/{id}/resources"), json!(["GET"])),
+        ("/api/v1/platforms".to_owned(), json!(["GET", "HEAD", "OPTIONS", "POST"])),
+        (format!("/api/v1/platforms/{id}"), json!(["GET", "HEAD", "OPTIONS", "PATCH", "DELETE"])),
+        (format!("/api/v1/resources/platforms/{id}/resources"), json!(["GET", "HEAD", "OPTIONS"])),
     ] {
         let answer = world.send(reqwest::Method::PUT, &path, &Value::Null, &[]).await;
         let allow = answer.header("allow").unwrap().to_owned();

@@ -32,6 +32,8 @@ mod features;
 #[cfg(test)]
 mod grpc;
 #[cfg(test)]
+mod heads;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod lists;

@@ -162,9 +162,13 @@ async fn what_is_not_there_is_not_found() {
         catalogue.patch(&format!("/api/v1/stacks/{name}"), json!({})).await.expect_error(404, "NOT_FOUND");
     }
     let refused = catalogue.delete("/api/v1/stacks/shop").await;
-    assert_eq!(refused.header("allow"), Some("GET, PATCH"));
+    assert_eq!(refused.header("allow"), Some("GET, HEAD, OPTIONS, PATCH"));
     refused.expect_error(405, "METHOD_NOT_ALLOWED");
     let refused = catalogue.send(Method::PUT, "/api/v1/stacks/shop/versions", &Value::Null, &[]).await;
-    assert_eq!(refused.header("allow"), Some("GET, POST"), "not those of a version called versions");
+    assert_eq!(
+        refused.header("allow"),
+        Some("GET, HEAD, OPTIONS, POST"),
+        "not those of a version called versions"
+    );
     refused.expect_error(405, "METHOD_NOT_ALLOWED");
 }

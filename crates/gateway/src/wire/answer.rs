@@ -1,0 +1,47 @@
+//! Answers to what never becomes a request.
+
+use std::fmt::Write;
+
+use actix_web::{
+    body::MessageBody,
+    http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue},
+    web::BytesMut,
+};
+use domain::{Error, id};
+use kit::{clock, error};
+
+use crate::headers;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The envelope of an error as bytes on the wire, and in the log. The connection ends with it.
+pub(super) fn refusal(error: &Error) -> BytesMut {
+    let id = id::uuid_v7().to_string();
+    tracing::info_span!("http", request_id = id).in_scope(|| error::log(error));
+    let mut answer = error::response(error, &id);
+    headers::harden(answer.headers_mut(), false);
+    let (answer, body) = answer.into_parts();
+    let body = body.try_into_bytes().unwrap_or_default();
+    let mut fields = answer.headers().clone();
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let date = clock::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    for (name, text) in [(X_REQUEST_ID, &id), (DATE, &date)] {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            fields.insert(name, value);
+        }
+    }
+    let mut bytes = BytesMut::new();
+    // Writing to memory does not fail.
+    let _ = write!(bytes, "HTTP/1.1 {}\r\n", answer.status());
+    for (name, value) in &fields {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&body);
+    bytes
+}

@@ -1,0 +1,39 @@
+//! The client's side of the HTTP server: what actix-http leaves to chance about a connection.
+//!
+//! Each accepted stream is wrapped in a [`Connection`], which follows the framing of the requests on it. The server sees
+//! one request at a time, with a head that it can read and a body whose framing holds. So all answers are ours, and a
+//! client's faults never reach the server's own error handling, which closes without an answer and logs at ERROR:
+//! - a head is read whole before any of it is handed over, within its own deadline, on every request of a connection;
+//! - a head or chunk that cannot be read, a head that is too large or too late, and an expectation that cannot be met
+//!   have their answer (`answer`);
+//! - the next request waits until the answer before it is gone: pipelined requests do not change how it is written;
+//! - `100 Continue` is sent when the body is about to be read;
+//! - a client that closes its sending side is no client that is gone, until it has waited for long;
+//! - what is left unread is read and thrown away before the connection is closed, so that the answer is not lost.
+
+mod answer;
+mod chunks;
+mod connection;
+mod exchange;
+mod head;
+mod incoming;
+
+use std::time::Duration;
+
+pub(crate) use self::{
+    connection::Connection,
+    exchange::{Exchange, follow},
+};
+
+/// How long the phases of a connection may last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// From the first byte of a head to its last; of the first head, from the beginning of the connection.
+    pub(crate) head: Duration,
+    /// Between the end of an answer and the first byte of the next request.
+    pub(crate) keep_alive: Duration,
+    /// From the moment that a client has closed its sending side until its answer begins.
+    pub(crate) half_closed: Duration,
+    /// How long what a client still sends is read after our last byte.
+    pub(crate) linger: Duration,
+}

@@ -1,0 +1,148 @@
+//! Bad credentials are held back, and a good one is not held back by them.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::{Method, Response};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::{
+    iam::{FakeIam, Running, grant},
+    world::{KEY, World, refusal},
+};
+
+const PATH: &str = "/api/v1/platforms";
+
+/// An API key that iam does not know.
+fn unknown_key() -> String {
+    format!("nno_{}_{}", Uuid::now_v7().simple(), "s".repeat(43))
+}
+
+async fn with(world: &World, credential: &str) -> Response {
+    world.anonymous(Method::GET, PATH).bearer_auth(credential).send().await.unwrap()
+}
+
+/// Guesses without end on one connection.
+async fn guess_on(world: &World, keys: bool) {
+    let client = testkit::client();
+    loop {
+        let guess = if keys { unknown_key() } else { format!("guess-{}", Uuid::now_v7()) };
+        let request = client.get(format!("http://{}{PATH}", world.at)).bearer_auth(guess);
+        assert_eq!(request.send().await.unwrap().status(), 429);
+    }
+}
+
+/// The same over a connection of its own.
+async fn afresh(world: &World, credential: &str) -> Response {
+    let request = testkit::client().get(format!("http://{}{PATH}", world.at)).bearer_auth(credential);
+    request.send().await.unwrap()
+}
+
+/// A gateway whose budget for bad credentials of this address is spent.
+async fn spent(failures: u32) -> (Running, World) {
+    let iam = FakeIam::default().serve().await;
+    let world = iam.world(json!({ "limits": { "failures_per_minute": failures } })).await;
+    for n in 0..failures {
+        assert_eq!(with(&world, &format!("guess-number-{n}")).await.status(), 401);
+    }
+    (iam, world)
+}
+
+#[tokio::test]
+async fn bad_credentials_past_the_budget_are_429() {
+    let (_iam, world) = spent(3).await;
+    for n in 3..6 {
+        let answer = with(&world, &format!("guess-number-{n}")).await;
+        let wait: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!(wait >= 10, "{wait}");
+        assert_eq!(refusal(answer).await, (429, "RATE_LIMITED".to_owned()));
+    }
+    for _ in 0..5 {
+        let answer = world.anonymous(Method::GET, PATH).send().await.unwrap();
+        assert_eq!(answer.status(), 401, "who shows nothing guesses nothing");
+    }
+}
+
+#[tokio::test]
+async fn good_credentials_are_served_after_the_bad_ones_of_their_neighbours() {
+    let (iam, world) = spent(3).await;
+    for n in 0..20 {
+        assert_eq!(with(&world, &unknown_key()).await.status(), 429, "{n}");
+    }
+    let (_, key) = iam.iam.key(grant("viewer", None), None);
+    for credential in [key.as_str(), KEY] {
+        let started = Instant::now();
+        assert_eq!(afresh(&world, credential).await.status(), 200, "never seen before");
+        assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+        assert_eq!(with(&world, credential).await.status(), 200, "on a connection with bad ones");
+    }
+}
+
+#[tokio::test]
+async fn good_credentials_pass_those_who_guess_without_end() {
+    let (iam, world) = spent(3).await;
+    let guess = async {
+        // Eighty connections, each at once with the next guess.
+        join_all((0..80).map(|nth| guess_on(&world, nth % 2 == 0))).await
+    };
+    let served = async {
+        sleep(Duration::from_millis(500)).await;
+        let before = iam.iam.asked.get();
+        for _ in 0..5 {
+            let (_, key) = iam.iam.key(grant("viewer", None), None);
+            assert_eq!(afresh(&world, &key).await.status(), 200);
+        }
+        assert_eq!(afresh(&world, KEY).await.status(), 200);
+        let asked = iam.iam.asked.get() - before;
+        sleep(Duration::from_secs(1)).await;
+        asked
+    };
+    let started = Instant::now();
+    tokio::select! {
+        _ = guess => unreachable!("they never end"),
+        asked = served => {
+            let most = 51.0 * started.elapsed().as_secs_f64() + 5.0;
+            assert!((asked as f64) < most, "iam was asked {asked} times in {:?}", started.elapsed());
+        }
+    }
+}
+
+#[tokio::test]
+async fn guessing_past_the_budget_is_slow() {
+    let (_iam, world) = spent(3).await;
+    // Ten a second are checked.
+    let started = Instant::now();
+    let guesses: Vec<String> = (0..15).map(|n| format!("another-guess-number-{n}")).collect();
+    let answers = join_all(guesses.iter().map(|guess| afresh(&world, guess))).await;
+    assert!(answers.iter().all(|answer| answer.status() == 429));
+    assert!(started.elapsed() >= Duration::from_millis(1400), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_bad_credential_that_is_repeated_costs_nothing() {
+    let (iam, world) = spent(3).await;
+    let bad = unknown_key();
+    assert_eq!(with(&world, &bad).await.status(), 429);
+    let before = iam.iam.asked.get();
+    let started = Instant::now();
+    for _ in 0..50 {
+        assert_eq!(with(&world, &bad).await.status(), 429);
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    assert_eq!(iam.iam.asked.get(), before);
+}
+
+#[tokio::test]
+async fn good_credentials_do_not_use_up_the_budget() {
+    let (iam, world) = (FakeIam::default().serve().await, 3);
+    let world = iam.world(json!({ "limits": { "failures_per_minute": world } })).await;
+    for _ in 0..10 {
+        let (_, key) = iam.iam.key(grant("viewer", None), None);
+        assert_eq!(with(&world, &key).await.status(), 200);
+    }
+    for n in 0..3 {
+        assert_eq!(with(&world, &format!("guess-number-{n}")).await.status(), 401);
+    }
+}

@@ -1,0 +1,81 @@
+//! `HEAD` and `OPTIONS`, of the service itself.
+
+use domain::{Grant, PlatformId, Reach, Role};
+use kit::{Caller, identity::ActorType};
+use reqwest::{Method, Response, header::HeaderMap};
+
+use crate::world::World;
+
+async fn ask(world: &World, caller: &Caller, method: Method, path: &str, tag: &str) -> Response {
+    let mut request = world.request_as(caller, method, path);
+    if !tag.is_empty() {
+        request = request.header("If-None-Match", tag);
+    }
+    request.send().await.unwrap()
+}
+
+fn shown(headers: &HeaderMap) -> Vec<Option<&str>> {
+    ["content-length", "content-type", "etag", "cache-control", "allow"]
+        .map(|name| headers.get(name).map(|value| value.to_str().unwrap()))
+        .to_vec()
+}
+
+#[tokio::test]
+async fn head_answers_whoever_may_get_with_the_same_headers() {
+    let world = World::start().await;
+    let (own, other) = (world.platform("own").await, world.platform("other").await);
+    let entity = world.tenant(&own, "acme").await;
+    let grant = Grant::new(Role::Viewer, Reach::Platform(PlatformId::parse(&own).unwrap())).unwrap();
+    let viewer = Caller::known("apikey:viewer".to_owned(), ActorType::Apikey, vec![grant]);
+    for (path, status) in [
+        (format!("/api/v1/platforms/{own}"), 200),
+        (format!("/api/v1/platforms/{own}/entities"), 200),
+        (format!("/api/v1/platforms/{own}/entities/{entity}/manifest"), 200),
+        (format!("/api/v1/platforms/{other}"), 404),
+        (format!("/api/v1/platforms/{own}/suspend"), 405),
+        ("/health".to_owned(), 200),
+    ] {
+        for (caller, tag) in [(&viewer, ""), (&viewer, "*"), (&Caller::operator(), "")] {
+            let head = ask(&world, caller, Method::HEAD, &path, tag).await;
+            let get = ask(&world, caller, Method::GET, &path, tag).await;
+            assert_eq!(head.status(), get.status(), "{path}");
+            // The envelope names the method.
+            if status != 405 {
+                assert_eq!(shown(head.headers()), shown(get.headers()), "{path}");
+            }
+            assert_eq!(head.bytes().await.unwrap(), "", "{path}");
+        }
+        assert_eq!(ask(&world, &viewer, Method::HEAD, &path, "").await.status(), status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn any_tag_is_that_of_what_is_there() {
+    let world = World::start().await;
+    let own = world.platform("own").await;
+    let entity = world.tenant(&own, "acme").await;
+    for path in
+        [format!("/api/v1/platforms/{own}"), format!("/api/v1/platforms/{own}/entities/{entity}/manifest")]
+    {
+        for tag in ["*", " * "] {
+            let answer = ask(&world, &Caller::operator(), Method::GET, &path, tag).await;
+            assert!(answer.headers().contains_key("etag"), "{path}");
+            assert_eq!(answer.status(), 304, "{path}");
+        }
+    }
+    let gone = format!("/api/v1/platforms/{}", PlatformId::random());
+    assert_eq!(ask(&world, &Caller::operator(), Method::GET, &gone, "*").await.status(), 404);
+}
+
+#[tokio::test]
+async fn options_lists_what_a_path_takes() {
+    let world = World::start().await;
+    for (path, allow) in [
+        ("/api/v1/platforms", "GET, HEAD, OPTIONS, POST"),
+        ("/api/v1/platforms/k3m9p2xw7q/suspend", "OPTIONS, POST"),
+    ] {
+        let answer = ask(&world, &Caller::operator(), Method::OPTIONS, path, "").await;
+        assert_eq!((answer.status().as_u16(), &answer.headers()["allow"]), (204, &allow.parse().unwrap()));
+    }
+    assert_eq!(ask(&world, &Caller::operator(), Method::OPTIONS, "/none", "").await.status(), 404);
+}
