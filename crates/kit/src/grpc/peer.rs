@@ -5,9 +5,9 @@ use std::{io, time::Duration};
 use anyhow::Context;
 use domain::{Error, Kind, Result};
 use hyper_util::rt::TokioIo;
+use prost::Message;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
-use prost::Message;
 use tonic::{
     Request, Response, Status,
     metadata::MetadataValue,

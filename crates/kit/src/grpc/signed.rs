@@ -44,7 +44,8 @@ impl SignedChannel {
         let body = body.collect().await?.to_bytes();
         let whole = |head| Request::from_parts(head, Body::new(Full::new(body.clone())));
         let answer = self.channel.call(whole(head.clone())).await?;
-        if Status::from_header_map(answer.headers()).is_none_or(|status| status.code() != Code::Unauthenticated)
+        if Status::from_header_map(answer.headers())
+            .is_none_or(|status| status.code() != Code::Unauthenticated)
         {
             return Ok(answer);
         }

@@ -83,7 +83,7 @@ impl Stack {
         job: &str,
         kind: &str,
     ) -> Result<r::BeginStackJobResponse, Error> {
-        let message = r::BeginStackJobRequest { job: self.said(job, kind) };
+        let message = r::BeginStackJobRequest { job: self.said(job, kind), waits: false };
         let send = async |mut client: Client, request| client.begin_stack_job(request).await;
         world.call("provisioning", None, message, send).await
     }

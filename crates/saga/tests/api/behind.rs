@@ -59,7 +59,9 @@ async fn a_saga_of_another_process_is_due_when_the_one_before_it_ends() {
     let (first, gate, second) = one_behind_the_other(&world, UNDO).await;
     gate.open.notify_one();
     world.resume_now(second).await;
-    world.execute(&format!("UPDATE sagas SET next_run_at = now() + interval '1 day' WHERE id = '{first}'")).await;
+    world
+        .execute(&format!("UPDATE sagas SET next_run_at = now() + interval '1 day' WHERE id = '{first}'"))
+        .await;
     assert!(engine.turn().await.unwrap());
     waits(&world, second).await;
     world.resume_now(first).await;

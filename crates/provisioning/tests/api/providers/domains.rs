@@ -9,7 +9,7 @@ use super::Local;
 
 async fn verify(provider: &dyn Provider, host: &str, target: &str) -> Result<Verdict, ProviderError> {
     let name = |text: &str| Hostname::try_from(text).unwrap();
-    provider.verify_domain(&name(host), &name(target)).await
+    provider.verify_domain(&super::targets::owner(), &name(host), &name(target)).await
 }
 
 fn reason(verdict: Verdict) -> String {
@@ -24,7 +24,9 @@ async fn by_its_own_records() {
     let fake = FakeProvider::in_memory(&Script::default(), Clock::system()).unwrap();
     let told = reason(verify(&fake, "shop.acme.com", "a.nno.example").await.unwrap());
     assert_eq!(told, "shop.acme.com leads nowhere");
-    fake.ensure(&Target::dns("shop.acme.com", "b.nno.example").unwrap()).await.unwrap();
+    fake.ensure(&Target::dns(&super::targets::owner(), "shop.acme.com", "b.nno.example").unwrap())
+        .await
+        .unwrap();
     let told = reason(verify(&fake, "shop.acme.com", "a.nno.example").await.unwrap());
     assert_eq!(told, "shop.acme.com leads to b.nno.example, not to a.nno.example");
     assert_eq!(verify(&fake, "Shop.acme.com", "b.nno.example").await.unwrap(), Verdict::Verified);
@@ -53,6 +55,9 @@ async fn by_the_machine_s_resolver() {
     let told = reason(verify(provider, "127.0.0.2", "shop.localhost").await.unwrap());
     assert_eq!(told, "127.0.0.2 leads to 127.0.0.2, and shop.localhost to 127.0.0.1, ::1");
     // What this provider was told to route somewhere proves nothing of who owns the name.
-    provider.ensure(&Target::dns("shop.acme.invalid", target).unwrap()).await.unwrap();
+    provider
+        .ensure(&Target::dns(&super::targets::owner(), "shop.acme.invalid", target).unwrap())
+        .await
+        .unwrap();
     reason(verify(provider, "shop.acme.invalid", target).await.unwrap());
 }
