@@ -54,13 +54,11 @@ async fn superseded_jobs_do_not_wait_for_their_turn() {
     for round in 0..ROUNDS {
         for shop in &shops {
             // One that cannot be done now is refused, which is no matter here.
-            let (path, body) = match round % 2 {
-                0 => (
-                    "features/activate",
-                    json!({ "featureId": "billing", "version": "1.0.0", "environment": "prod" }),
-                ),
-                _ => ("features/deactivate", json!({ "featureId": "billing", "environment": "prod" })),
-            };
+            let mut body = json!({ "featureId": "billing", "environment": "prod" });
+            let path = if round % 4 == 3 { "features/deactivate" } else { "features/activate" };
+            if round % 4 != 3 {
+                body["version"] = json!(format!("1.{round}.0"));
+            }
             system.registry.post(&shop.path(path), body).await;
         }
     }
