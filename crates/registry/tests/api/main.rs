@@ -8,6 +8,8 @@ mod branches;
 #[cfg(test)]
 mod builds;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod dns;
