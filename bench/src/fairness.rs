@@ -169,7 +169,8 @@ impl Scene {
 
 /// A platform and its tenant.
 async fn tenant(site: &Site, slug: &str) -> Result<(String, String)> {
-    let platform = post(site, "/api/v1/platforms", json!({ "name": slug, "slug": slug, "tier": "scale" })).await?;
+    let platform =
+        post(site, "/api/v1/platforms", json!({ "name": slug, "slug": slug, "tier": "scale" })).await?;
     let platform = text(&platform, "id")?;
     let body = json!({ "name": "Root", "slug": "root", "type": "tenant" });
     let root = post(site, &format!("/api/v1/platforms/{platform}/entities"), body).await?;

@@ -96,16 +96,16 @@ pub(crate) async fn wrk(server: &Process, token: &str, paths: Option<PathBuf>, l
 }
 
 /// Sends reads to a server, which may refuse them.
-pub(crate) async fn wrk_whatever(server: &Process, token: &str, paths: PathBuf, load: Load) -> Result<Figure> {
+pub(crate) async fn wrk_whatever(
+    server: &Process,
+    token: &str,
+    paths: PathBuf,
+    load: Load,
+) -> Result<Figure> {
     Ok(run_wrk(server, token, Some(paths), load).await?.0)
 }
 
-async fn run_wrk(
-    server: &Process,
-    token: &str,
-    paths: Option<PathBuf>,
-    load: Load,
-) -> Result<(Figure, u64)> {
+async fn run_wrk(server: &Process, token: &str, paths: Option<PathBuf>, load: Load) -> Result<(Figure, u64)> {
     let mut command = Command::new("wrk");
     command
         .arg("--threads=1")

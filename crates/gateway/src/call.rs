@@ -4,17 +4,22 @@ use std::{rc::Rc, time::Duration};
 
 use actix_web::{
     body,
-    http::{Method, Uri, header::HeaderMap},
+    http::{
+        Method, StatusCode, Uri,
+        header::{self, HeaderMap, HeaderValue},
+    },
 };
 use awc::{
     Client, ClientRequest, ClientResponse,
     error::{ConnectError, SendRequestError},
 };
 use domain::{Error, Kind, Result};
+use kit::{Caller, identity::Signer};
 
 use crate::{
     breaker::Passing,
     load::Held,
+    replay::Replay,
     routes::Upstream,
     stream::{Upload, Watch},
 };
@@ -26,6 +31,9 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
+    /// Who is signed for, and who signs again if the service refuses the signature.
+    pub(crate) caller: Caller,
+    pub(crate) signer: Signer,
     pub(crate) silence: Duration,
     pub(crate) passing: Passing,
     pub(crate) held: Held,
@@ -60,21 +68,47 @@ impl Call {
         }
     }
 
+    /// Sends it, and once more if the service refused the signature: for a moment it does, when the clock of one of the
+    /// two machines was stepped. It has done nothing then.
     async fn send(&self, upload: Option<Upload>) -> Result<ClientResponse, SendRequestError> {
-        match upload {
-            Some(body) => self.request().send_body(body).await,
-            None if !self.method.is_safe() => self.request().send_body(()).await,
-            None => match self.request().send_body(body::None::new()).await {
+        let body = upload.map(Replay::new);
+        let answer = self.send_with(&self.headers, body.as_ref()).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED || !body.as_ref().is_none_or(Replay::is_possible) {
+            return Ok(answer);
+        }
+        match self.signed_again() {
+            Some(headers) => self.send_with(&headers, body.as_ref()).await,
+            None => Ok(answer),
+        }
+    }
+
+    fn signed_again(&self) -> Option<HeaderMap> {
+        let token = self.signer.sign_again(self.upstream.name(), &self.caller).ok()?;
+        let mut headers = self.headers.clone();
+        headers.insert(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).ok()?);
+        Some(headers)
+    }
+
+    async fn send_with(
+        &self,
+        headers: &HeaderMap,
+        body: Option<&Replay>,
+    ) -> Result<ClientResponse, SendRequestError> {
+        let request = || self.request(headers);
+        match body {
+            Some(body) => request().send_body(body.from_start()).await,
+            None if !self.method.is_safe() => request().send_body(()).await,
+            None => match request().send_body(body::None::new()).await {
                 // It changes nothing, so it may be asked again: the connection may just have been closed as unused.
-                Err(cause) if is_of_connection(&cause) => self.request().send_body(body::None::new()).await,
+                Err(cause) if is_of_connection(&cause) => request().send_body(body::None::new()).await,
                 answer => answer,
             },
         }
     }
 
-    fn request(&self) -> ClientRequest {
+    fn request(&self, headers: &HeaderMap) -> ClientRequest {
         let mut request = self.client.request(self.method.clone(), self.uri.clone());
-        *request.headers_mut() = self.headers.clone();
+        *request.headers_mut() = headers.clone();
         request
     }
 }

@@ -30,6 +30,7 @@ mod load;
 mod oidc;
 mod proxy;
 mod reload;
+mod replay;
 mod routes;
 mod server;
 mod settings;

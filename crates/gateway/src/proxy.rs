@@ -183,6 +183,8 @@ impl Proxy {
             method: method.clone(),
             uri: uri(address.clone(), &target.path, request.query_string())?,
             headers: headers::to_upstream(request, origin, &token, &request_id(request))?,
+            signer: shared.peers.signer.clone(),
+            caller,
             silence: live.settings.upstream_timeout,
             passing: shared.breakers.pass(target.upstream)?,
             held: (place, there, own),

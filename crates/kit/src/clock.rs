@@ -1,4 +1,6 @@
-//! The time, as the API tells it.
+//! Time: as the API reports it, and as caches measure it.
+
+use std::{sync::Arc, time::Instant};
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 
@@ -6,6 +8,47 @@ use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
 pub fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(3)
+}
+
+/// The wall clock and the monotonic clock of one machine.
+///
+/// A cache needs both. The wall clock decides what another machine accepts, and it can be stepped. The monotonic clock
+/// cannot be stepped, and it stands still while the machine is suspended. An entry is fresh only while both say so.
+#[derive(Clone)]
+pub struct Clocks {
+    wall: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    monotonic: Arc<dyn Fn() -> Instant + Send + Sync>,
+}
+
+impl Clocks {
+    /// The clocks of this machine.
+    pub fn system() -> Self {
+        Self::new(now, Instant::now)
+    }
+
+    /// Clocks that read these functions.
+    pub fn new(
+        wall: impl Fn() -> DateTime<Utc> + Send + Sync + 'static,
+        monotonic: impl Fn() -> Instant + Send + Sync + 'static,
+    ) -> Self {
+        Self { wall: Arc::new(wall), monotonic: Arc::new(monotonic) }
+    }
+
+    /// The wall clock, in seconds since the Unix epoch.
+    pub fn unix_seconds(&self) -> u64 {
+        u64::try_from((self.wall)().timestamp()).unwrap_or_default()
+    }
+
+    /// The monotonic clock.
+    pub fn monotonic(&self) -> Instant {
+        (self.monotonic)()
+    }
+}
+
+impl std::fmt::Debug for Clocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Clocks({})", (self.wall)())
+    }
 }
 
 /// A time as sentences have it: RFC 3339 in UTC, to the second.

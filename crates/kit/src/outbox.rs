@@ -155,18 +155,18 @@ impl Relay {
 }
 
 async fn take(connection: &mut AsyncPgConnection) -> Result<Vec<Event>> {
-    let now = clock::now();
+    // By the clock of the database alone: relays of several machines share the work, and their clocks differ.
     let taken = sql_query(
-        "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $1 WHERE seq IN (\
+        "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = now() + $1 * interval '1 millisecond' \
+         WHERE seq IN (\
              SELECT seq FROM outbox head \
-             WHERE destination IS NOT NULL AND delivered_at IS NULL AND next_attempt_at <= $2 AND NOT EXISTS (\
+             WHERE destination IS NOT NULL AND delivered_at IS NULL AND next_attempt_at <= now() AND NOT EXISTS (\
                  SELECT 1 FROM outbox earlier WHERE earlier.subject = head.subject AND earlier.seq < head.seq \
                  AND earlier.destination IS NOT NULL AND earlier.delivered_at IS NULL) \
-             ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) \
+             ORDER BY next_attempt_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
          RETURNING seq, id, destination, type, subject, time, data, request_id, traceparent, attempts",
     )
-    .bind::<t::Timestamptz, _>(now + HIDDEN)
-    .bind::<t::Timestamptz, _>(now)
+    .bind::<t::BigInt, _>(HIDDEN.num_milliseconds())
     .bind::<t::BigInt, _>(BATCH)
     .load(connection)
     .await?;
@@ -217,12 +217,14 @@ async fn delivered(connection: &mut AsyncPgConnection, seq: i64) -> Result<()> {
 
 async fn put_off(connection: &mut AsyncPgConnection, event: &Event, error: &Error) -> Result<()> {
     let doubled = TimeDelta::milliseconds(250) * (1 << event.attempts.clamp(0, 7));
-    sql_query("UPDATE outbox SET next_attempt_at = $1, last_error = $2 WHERE seq = $3")
-        .bind::<t::Timestamptz, _>(clock::now() + doubled.min(MAX_PAUSE))
-        .bind::<t::Text, _>(format!("{}: {}", error.kind(), error.message()))
-        .bind::<t::BigInt, _>(event.seq)
-        .execute(connection)
-        .await?;
+    sql_query(
+        "UPDATE outbox SET next_attempt_at = now() + $1 * interval '1 millisecond', last_error = $2 WHERE seq = $3",
+    )
+    .bind::<t::BigInt, _>(doubled.min(MAX_PAUSE).num_milliseconds())
+    .bind::<t::Text, _>(format!("{}: {}", error.kind(), error.message()))
+    .bind::<t::BigInt, _>(event.seq)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{Error, Result};
+use domain::{Error, PlatformId, Result};
 use futures_util::{StreamExt, stream};
 use kit::{Ctx, clock, grpc::PeerCall, shutdown::Shutdown, telemetry, worker};
 use opentelemetry::KeyValue;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use crate::{
     App,
-    providers::{Hostname, ProviderError, Verdict},
+    providers::{Hostname, Owner, ProviderError, Verdict},
 };
 
 /// How custom domains are checked.
@@ -98,9 +98,11 @@ async fn check(app: &App, ctx: &Ctx, domain: Domain) {
 }
 
 async fn verify(app: &App, domain: &Domain) -> Result<Verdict, ProviderError> {
+    let platform = domain.platform_id.parse::<PlatformId>();
+    let owner = Owner::of(&platform.map_err(|why| ProviderError::permanent(why.to_string()))?);
     let hostname = Hostname::try_from(domain.hostname.as_str())?;
     let target = Hostname::try_from(domain.target_dns.as_str())?;
-    app.provider.verify_domain(&hostname, &target).await
+    app.provider.verify_domain(&owner, &hostname, &target).await
 }
 
 async fn report(app: &App, ctx: &Ctx, message: ReportDomainRequest) -> Result<()> {

@@ -6,7 +6,7 @@ use kit::clock;
 use crate::{
     App,
     providers::{
-        ResourceKind, ResourceName, Spec, Target,
+        Owner, ResourceKind, ResourceName, Spec, Target,
         starter::{Author, Starter},
     },
     steps::fault,
@@ -25,8 +25,8 @@ pub(crate) async fn ensure(app: &App, platform: &PlatformId, name: &str, slug: &
     let author = Author { name: "NNO".to_owned(), email: format!("nno@{}", app.base_domain) };
     let starter = Starter::new(part(platform.as_str())?, name, part(slug)?, author, clock::now().timestamp())
         .map_err(fault)?;
-    let target =
-        Target::new(ResourceKind::GitRepository, platform.as_str(), Spec::Starter(starter)).map_err(fault)?;
+    let (owner, spec) = (Owner::of(platform), Spec::Starter(starter));
+    let target = Target::new(&owner, ResourceKind::GitRepository, platform.as_str(), spec).map_err(fault)?;
     let made = app.provider.ensure(&target).await.map_err(fault)?;
     let head =
         made.details.get("head").and_then(|head| head.as_str().or_else(|| head.get("commit")?.as_str()));
@@ -36,6 +36,7 @@ pub(crate) async fn ensure(app: &App, platform: &PlatformId, name: &str, slug: &
 
 /// Removes it; one that is not there is no fault.
 pub(crate) async fn delete(app: &App, platform: &PlatformId) -> Result<(), Error> {
-    let target = Target::plain(ResourceKind::GitRepository, platform.as_str()).map_err(fault)?;
-    app.provider.destroy(&target).await.map_err(fault)
+    let target = Target::plain(&Owner::of(platform), ResourceKind::GitRepository, platform.as_str());
+    app.provider.destroy(&target.map_err(fault)?).await.map_err(fault)?;
+    Ok(())
 }

@@ -106,10 +106,10 @@ pub(crate) fn told(error: &Error) -> String {
     storable(&format!("{}: {}", error.kind(), error.message()))
 }
 
-/// Whether the other side was not there, or asked to be left alone for a while: that passes, however long it takes, and
-/// says nothing of the step.
+/// Whether the other side was not there, asked to be left alone for a while, or did not accept the identity of this
+/// service: that passes, however long it takes, and says nothing of the step.
 pub(crate) fn is_outage(error: &Error) -> bool {
-    matches!(error.kind(), Kind::ServiceUnavailable | Kind::RateLimited)
+    matches!(error.kind(), Kind::ServiceUnavailable | Kind::RateLimited | Kind::Unauthorized)
 }
 
 /// Whether a step that failed with `error`, after so many tries that met no outage, is tried again.

@@ -19,6 +19,9 @@ pub enum Progress {
     Done(Value),
     /// It is under way elsewhere; ask again. `on` tells a person what is waited for.
     Waiting { on: String, ask_again: Duration },
+    /// It waits for another saga of this service. The step is asked again as soon as that saga has ended or is paused,
+    /// provided that no other step of this saga runs meanwhile; and after `ask_again` in any case.
+    Behind { saga: Uuid, on: String, ask_again: Duration },
     /// There was nothing to do, and no earlier try did anything: it will not be undone.
     Skipped,
 }

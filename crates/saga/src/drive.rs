@@ -1,20 +1,25 @@
 //! Drives one saga, forth or back: decides what comes next, writes it down, has it done.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::{Error, Result};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kit::{Caller, Ctx, clock, shutdown::Shutdown};
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::{
     Cause, Moment, Point, Saga, SagaStatus, Step, StepCx, StepRow, Tried, Verdict,
     attempt::{Outcome, Try},
     connection::insist,
     definition::Definition,
-    lease::{self, Next, Saved},
+    lease::{self, Changed, Next, Saved},
     outcome::{SHORTEST_PAUSE, Way, deadline_left, turn_back},
     runner::Inner,
-    store,
 };
 
 /// Why a drive came to its end for now.
@@ -52,6 +57,10 @@ pub(crate) struct Drive<A> {
     changed: BTreeSet<usize>,
     ended: Vec<(usize, Way, Tried)>,
     under_way: BTreeSet<usize>,
+    /// When steps are to be tried again. By the clock that no one steps: a pause lasts as long as it was meant to.
+    pub(crate) due: BTreeMap<usize, Instant>,
+    /// The saga whose end the step that was tried last waits for.
+    pub(crate) waits_for: Option<Uuid>,
     /// Which way the tries under way go; the saga may have turned meanwhile.
     pub(crate) way: Way,
     /// Nothing was tried since it was claimed.
@@ -70,6 +79,8 @@ impl<A: Send + Sync + 'static> Drive<A> {
             changed: BTreeSet::new(),
             ended: Vec::new(),
             under_way: BTreeSet::new(),
+            due: BTreeMap::new(),
+            waits_for: None,
             way: Way::Forth,
             fresh: true,
             paused: false,
@@ -97,8 +108,13 @@ impl<A: Send + Sync + 'static> Drive<A> {
     }
 
     async fn load(&mut self, definition: &Definition<A>) -> Result<()> {
-        let ids = [self.saga.id];
-        self.steps = insist(|| self.inner.ask(async |c| store::steps_of(c, &ids).await)).await?;
+        let id = self.saga.id;
+        let loaded = insist(|| self.inner.ask(async |c| lease::steps_to_drive(c, id).await)).await?;
+        let now = Instant::now();
+        for (at, (row, pause)) in loaded.into_iter().enumerate() {
+            self.due.extend(pause.map(|pause| (at, now + pause)));
+            self.steps.push(row);
+        }
         let named = self.steps.iter().map(|row| row.name.as_str());
         if !named.eq(definition.steps.iter().map(|step| step.name())) {
             return Err(Error::internal(format!(
@@ -136,20 +152,26 @@ impl<A: Send + Sync + 'static> Drive<A> {
 
     /// Begins what is due among the steps that are ready, or waits for the first that is.
     fn among(&self, ready: Vec<usize>) -> Move {
-        let now = clock::now();
-        let due_at = |at: &usize| self.steps.get(*at).and_then(|row| self.way.not_before(row)).unwrap_or(now);
-        let due: Vec<_> = ready.iter().filter(|at| due_at(at) <= now).copied().collect();
+        let left = |at: &usize| self.pause_left(*at);
+        let due: Vec<_> = ready.iter().filter(|at| left(at).is_zero()).copied().collect();
         if !due.is_empty() {
             return Move::Begin(due);
         }
-        let Some(first) = ready.into_iter().min_by_key(due_at) else { return Move::Wait(None) };
-        let pause = (due_at(&first) - now).to_std().unwrap_or_default().max(SHORTEST_PAUSE);
+        let Some(first) = ready.into_iter().min_by_key(left) else { return Move::Wait(None) };
+        let pause = left(&first).max(SHORTEST_PAUSE);
         match self.under_way.is_empty() {
-            // Claimed, it is due: whoever resumes it, or a clock that differs a little, has it so.
+            // Claimed, it is due: someone resumed it, or what it waited for has ended.
             true if self.fresh => Move::Begin(vec![first]),
             true => Move::Release(Some(pause)),
             false => Move::Wait(Some(pause)),
         }
+    }
+
+    /// How long a step is left alone before its next try.
+    fn pause_left(&self, at: usize) -> Duration {
+        let pauses = self.steps.get(at).is_some_and(|row| self.way.pauses(row));
+        let due = self.due.get(&at).filter(|_| pauses);
+        due.map(|due| due.saturating_duration_since(Instant::now())).unwrap_or_default()
     }
 
     /// The steps that there is something left to do of.
@@ -238,7 +260,9 @@ impl<A: Send + Sync + 'static> Drive<A> {
             self.changed.extend(steps);
             return Ok(None);
         }
+        self.waits_for = None;
         for &at in steps {
+            self.due.remove(&at);
             if let (Some(step), Some(row)) = (definition.steps.get(at), self.steps.get(at)) {
                 let step = step.as_ref();
                 let saga = inner.interpose.is_some().then(|| self.saga.clone());
@@ -293,7 +317,8 @@ impl<A: Send + Sync + 'static> Drive<A> {
     /// Writes, and lets go of the saga: for a pause, or because there is nothing more to do. A wish to have it undone
     /// comes first: then it goes on, and turns back.
     async fn let_go(&mut self, definition: &Definition<A>, pause: Option<Duration>) -> Result<Option<Ended>> {
-        if self.save(Next::Release(pause.unwrap_or_default())).await?.is_some() {
+        let waits_for = self.waits_for.filter(|_| pause.is_some());
+        if self.save(Next::Release { pause: pause.unwrap_or_default(), waits_for }).await?.is_some() {
             self.tell_end();
             return Ok(self.written(definition).or(Some(Ended::Released(pause))));
         }
@@ -316,7 +341,12 @@ impl<A: Send + Sync + 'static> Drive<A> {
     }
 
     async fn save(&self, next: Next) -> Result<Option<Saved>> {
-        let changed: Vec<_> = self.changed.iter().filter_map(|at| self.steps.get(*at)).collect();
+        let row = |at: &usize| {
+            let row = self.steps.get(*at)?;
+            let left = || self.due.get(at).map(|due| due.saturating_duration_since(Instant::now()));
+            Some(Changed { row, pause: row.next_attempt_at.map(|_| left().unwrap_or_default()) })
+        };
+        let changed: Vec<_> = self.changed.iter().filter_map(row).collect();
         insist(|| self.inner.ask(async |c| lease::save(c, &self.saga, &changed, next).await)).await
     }
 

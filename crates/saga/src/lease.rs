@@ -5,13 +5,16 @@
 
 use std::time::Duration;
 
-use diesel::{OptionalExtension, QueryableByName, sql_query, sql_types as t};
+use diesel::{
+    ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper, dsl::sql, sql_query,
+    sql_types as t,
+};
 use diesel_async::RunQueryDsl;
 use domain::Result;
 use kit::{clock, db::Conn};
 use uuid::Uuid;
 
-use crate::{Saga, StepRow};
+use crate::{Saga, StepRow, schema::saga_steps};
 
 /// Kinds and versions as the statements here know them: `kind/version`.
 pub(crate) fn known(kind: &str, version: i32) -> String {
@@ -132,7 +135,30 @@ pub(crate) async fn release(mut c: &Conn, id: Uuid, fence: i64, pause: Duration)
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Next {
     Hold,
-    Release(Duration),
+    Release {
+        pause: Duration,
+        /// The saga whose end comes sooner, perhaps.
+        waits_for: Option<Uuid>,
+    },
+}
+
+/// A step that is written, and the pause before its next try if there is one.
+pub(crate) struct Changed<'s> {
+    pub(crate) row: &'s StepRow,
+    pub(crate) pause: Option<Duration>,
+}
+
+/// The steps of a saga that was claimed, in order, each with what is left of the pause before its next try.
+pub(crate) async fn steps_to_drive(mut c: &Conn, id: Uuid) -> Result<Vec<(StepRow, Option<Duration>)>> {
+    let left = sql::<t::Nullable<t::Double>>("extract(epoch FROM next_attempt_at - now())::float8");
+    let rows: Vec<(StepRow, Option<f64>)> = saga_steps::table
+        .filter(saga_steps::saga_id.eq(id))
+        .order(saga_steps::position)
+        .select((StepRow::as_select(), left))
+        .load(&mut c)
+        .await?;
+    let pause = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    Ok(rows.into_iter().map(|(row, left)| (row, left.map(pause))).collect())
 }
 
 /// What a runner learns at a write that was taken.
@@ -151,18 +177,30 @@ pub(crate) struct Saved {
 /// # Errors
 /// `None` inside when it was refused: another runner holds the saga by now; or the saga was to be let go of, and
 /// someone has asked for it to be undone, which must not wait and must not be forgotten.
-pub(crate) async fn save(mut c: &Conn, saga: &Saga, steps: &[&StepRow], next: Next) -> Result<Option<Saved>> {
-    let pause = match next {
-        Next::Hold => None,
-        Next::Release(pause) => Some(millis(pause)),
+pub(crate) async fn save(
+    mut c: &Conn,
+    saga: &Saga,
+    steps: &[Changed<'_>],
+    next: Next,
+) -> Result<Option<Saved>> {
+    let (pause, waits_for) = match next {
+        Next::Hold => (None, None),
+        Next::Release { pause, waits_for } => (Some(millis(pause)), waits_for),
     };
+    let pauses: Vec<_> = steps.iter().map(|step| step.pause.map(millis)).collect();
     let saved = sql_query(
-        "WITH held AS (UPDATE sagas SET status = $3, error = $4, cause = $5, started_at = $6, finished_at = $7, \
+        // The lock has the end of the other saga come before this statement, which then sees it, or after it: then
+        // the other one wakes this one.
+        "WITH awaited AS MATERIALIZED (SELECT id FROM sagas WHERE id = $22 AND paused_at IS NULL \
+             AND status IN ('pending', 'running', 'undoing') FOR SHARE), \
+         held AS (UPDATE sagas SET status = $3, error = $4, cause = $5, started_at = $6, finished_at = $7, \
              updated_at = $8, revision = revision + 1, \
              fence = CASE WHEN $9::bigint IS NULL THEN fence ELSE fence + 1 END, \
              lease_until = CASE WHEN $9::bigint IS NULL THEN lease_until END, \
              lease_owner = CASE WHEN $9::bigint IS NULL THEN lease_owner END, \
+             waits_for = CASE WHEN $9::bigint IS NULL THEN waits_for ELSE $22 END, \
              next_run_at = CASE WHEN $9::bigint IS NULL THEN next_run_at \
+                 WHEN $22::uuid IS NOT NULL AND NOT EXISTS (SELECT FROM awaited) THEN now() \
                  ELSE now() + $9 * interval '1 millisecond' END \
              WHERE id = $1 AND fence = $2 \
                  AND ($9::bigint IS NULL OR undo_asked IS NULL OR $5::text IS NOT NULL) \
@@ -170,9 +208,9 @@ pub(crate) async fn save(mut c: &Conn, saga: &Saga, steps: &[&StepRow], next: Ne
          changed AS (UPDATE saga_steps SET status = new.status, attempts = new.attempts, \
              undo_attempts = new.undo_attempts, output = new.output, error = new.error, \
              waiting_for = new.waiting_for, started_at = new.started_at, completed_at = new.completed_at, \
-             next_attempt_at = new.next_attempt_at, outages = new.outages, undo_outages = new.undo_outages \
+             next_attempt_at = now() + new.pause * interval '1 millisecond', outages = new.outages, undo_outages = new.undo_outages \
              FROM held, unnest($10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) AS new (position, status, \
-                 attempts, undo_attempts, output, error, waiting_for, started_at, completed_at, next_attempt_at, \
+                 attempts, undo_attempts, output, error, waiting_for, started_at, completed_at, pause, \
                  outages, undo_outages) \
              WHERE saga_id = held.id AND saga_steps.position = new.position), \
          never AS (UPDATE saga_steps SET status = 'skipped' \
@@ -198,9 +236,10 @@ pub(crate) async fn save(mut c: &Conn, saga: &Saga, steps: &[&StepRow], next: Ne
     .bind::<t::Array<t::Nullable<t::Text>>, _>(column(steps, |step| step.waiting_for.as_deref()))
     .bind::<t::Array<t::Nullable<t::Timestamptz>>, _>(column(steps, |step| step.started_at))
     .bind::<t::Array<t::Nullable<t::Timestamptz>>, _>(column(steps, |step| step.completed_at))
-    .bind::<t::Array<t::Nullable<t::Timestamptz>>, _>(column(steps, |step| step.next_attempt_at))
+    .bind::<t::Array<t::Nullable<t::BigInt>>, _>(pauses)
     .bind::<t::Array<t::Integer>, _>(column(steps, |step| step.outages))
     .bind::<t::Array<t::Integer>, _>(column(steps, |step| step.undo_outages))
+    .bind::<t::Nullable<t::Uuid>, _>(waits_for)
     .get_result(&mut c)
     .await
     .optional()?;
@@ -208,8 +247,8 @@ pub(crate) async fn save(mut c: &Conn, saga: &Saga, steps: &[&StepRow], next: Ne
 }
 
 /// One field of the steps, as a statement takes it.
-fn column<'s, T>(steps: &[&'s StepRow], field: impl Fn(&'s StepRow) -> T) -> Vec<T> {
-    steps.iter().map(|step| field(step)).collect()
+fn column<'s, T>(steps: &[Changed<'s>], field: impl Fn(&'s StepRow) -> T) -> Vec<T> {
+    steps.iter().map(|step| field(step.row)).collect()
 }
 
 fn millis(time: Duration) -> i64 {

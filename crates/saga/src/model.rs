@@ -28,6 +28,8 @@ pub struct Saga {
     pub cause: Option<Cause>,
     pub undo_asked: Option<String>,
     pub deadline: Option<DateTime<Utc>>,
+    /// By the clock of the database, which also sets it when the saga is inserted.
+    #[diesel(skip_insertion)]
     pub next_run_at: DateTime<Utc>,
     pub lease_until: Option<DateTime<Utc>>,
     pub lease_owner: Option<String>,
@@ -43,6 +45,8 @@ pub struct Saga {
     pub revision: i64,
     /// Whose it is, when there is more to do than can be done: flows take turns.
     pub flow: String,
+    /// The saga whose end it waits for.
+    pub waits_for: Option<Uuid>,
 }
 
 /// One step of a saga.
@@ -60,6 +64,7 @@ pub struct StepRow {
     pub waiting_for: Option<String>,
     pub started_at: Option<DateTime<Utc>>,
     pub completed_at: Option<DateTime<Utc>>,
+    /// By the clock of the database.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// Tries that met an outage.
     pub(crate) outages: i32,
@@ -105,6 +110,7 @@ impl NewSaga {
             paused_at: None,
             revision: 0,
             flow: self.flow,
+            waits_for: None,
         };
         let steps = definition
             .steps

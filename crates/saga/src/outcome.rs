@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Error, Result};
 use kit::clock;
+use tokio::time::Instant;
 
 use crate::{
     Cause, Definition, OnFailure, Policy, Progress, Saga, SagaStatus, Step, StepRow, StepStatus,
@@ -56,10 +57,10 @@ impl Way {
         }
     }
 
-    /// The end of the pause before the next try, if it was tried.
-    pub(crate) fn not_before(self, row: &StepRow) -> Option<DateTime<Utc>> {
+    /// Whether there is a pause before the next try of a step.
+    pub(crate) fn pauses(self, row: &StepRow) -> bool {
         // What was waited for going forth is not when going back.
-        row.next_attempt_at.filter(|_| self == Self::Forth || row.undo_attempts > 0)
+        row.next_attempt_at.is_some() && (self == Self::Forth || row.undo_attempts > 0)
     }
 
     /// One more try.
@@ -140,6 +141,9 @@ impl<A: Send + Sync + 'static> Drive<A> {
     /// Notes how a try of step `at` came out.
     pub(crate) fn record(&mut self, then: OnFailure, step: &dyn Step<A>, at: usize, outcome: Outcome) {
         let left = deadline_left(&self.saga).filter(|_| self.way == Way::Forth).unwrap_or(LONGEST_PAUSE);
+        if let Ok(Some(Progress::Behind { saga, .. })) = &outcome {
+            self.waits_for = Some(*saga);
+        }
         let Some(row) = self.steps.get_mut(at) else { return };
         let pause = match self.way {
             Way::Forth => forth(row, step.policy(), outcome),
@@ -147,7 +151,10 @@ impl<A: Send + Sync + 'static> Drive<A> {
         };
         if let Some(pause) = pause {
             // Or at the deadline, which is a reason to act.
-            row.next_attempt_at = Some(clock::now() + pause.min(left).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
+            let pause = pause.min(left).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+            // As the row is written, the time is that of the database.
+            row.next_attempt_at = Some(clock::now() + TimeDelta::from_std(pause).unwrap_or_default());
+            self.due.insert(at, Instant::now() + pause);
         } else if row.status == StepStatus::Failed && self.way == Way::Forth {
             match then {
                 OnFailure::Stop => row.waiting_for = Some(GIVEN_UP.to_owned()),
@@ -165,7 +172,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
 /// Gives the pause after which it is tried or asked again.
 fn forth(row: &mut StepRow, policy: Policy, outcome: Outcome) -> Option<Duration> {
     match outcome.and_then(storable_output) {
-        Ok(Some(Progress::Waiting { on, ask_again })) => {
+        Ok(Some(Progress::Waiting { on, ask_again } | Progress::Behind { on, ask_again, .. })) => {
             row.waiting_for = Some(storable(&on));
             row.error = None;
             Some(ask_again)

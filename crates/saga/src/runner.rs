@@ -324,6 +324,8 @@ impl<A: Send + Sync + 'static> Engine<A> {
         };
         match ended {
             Ok(Ended::Released(Some(pause))) if pause < settings.poll => due.note(Instant::now() + pause),
+            // Others may have waited for its end.
+            Ok(Ended::Released(None)) => self.inner.wake.notify_one(),
             Ok(Ended::Released(_) | Ended::Died) => {}
             Ok(Ended::LeaseLost) => tracing::warn!("the lease of the saga was lost"),
             Ok(Ended::Stopped) => self.let_go(id, fence, Duration::ZERO).await,

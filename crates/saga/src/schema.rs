@@ -25,6 +25,7 @@ diesel::table! {
         paused_at -> Nullable<Timestamptz>,
         revision -> BigInt,
         flow -> Text,
+        waits_for -> Nullable<Uuid>,
     }
 }
 

@@ -32,7 +32,8 @@ pub const ID_TAKEN: &str = "sagas_pkey";
 
 /// The insert of a saga; with [`insert_steps`] part of the statement that makes it.
 pub fn insert(row: Saga) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
-    diesel::insert_into(sagas::table).values(row)
+    // It is due by the clock of the database, which claims compare with: those of the processes may differ.
+    diesel::insert_into(sagas::table).values((row, sagas::next_run_at.eq(sql::<t::Timestamptz>("now()"))))
 }
 
 /// The insert of a saga's steps.
@@ -295,7 +296,7 @@ pub async fn tombstone(
     let kept = sql_query(
         "INSERT INTO sagas (id, kind, version, subject, status, input, error, cause, next_run_at, fence, request_id, \
              created_at, updated_at, finished_at) \
-         VALUES ($1, $2, 0, $3, 'undone', '{}', $4, 'cancelled', $5, 0, $6, $5, $5, $5) ON CONFLICT (id) DO NOTHING",
+         VALUES ($1, $2, 0, $3, 'undone', '{}', $4, 'cancelled', now(), 0, $6, $5, $5, $5) ON CONFLICT (id) DO NOTHING",
     )
     .bind::<t::Uuid, _>(id)
     .bind::<t::Text, _>(kind)

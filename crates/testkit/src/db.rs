@@ -87,6 +87,20 @@ impl TestDb {
         execute(&self.superuser, &sql).await.expect("set for the database");
     }
 
+    /// Has the clock of the database differ from that of this machine, such as by `-1 hour`, for every connection that is
+    /// made from now on.
+    pub async fn skew_clock(&self, by: &str) {
+        let sql = format!(
+            "CREATE SCHEMA skewed; \
+             CREATE FUNCTION skewed.now() RETURNS timestamptz LANGUAGE sql STABLE \
+                 AS $$ SELECT pg_catalog.now() + interval '{by}' $$; \
+             GRANT USAGE ON SCHEMA skewed TO PUBLIC; \
+             ALTER DATABASE {} SET search_path = skewed, pg_catalog, public",
+            self.name
+        );
+        self.connect_as_superuser().await.batch_execute(&sql).await.expect("skew the clock");
+    }
+
     /// Cuts every connection to the database, as a failing network would.
     pub async fn cut_connections(&self) {
         let sql =

@@ -15,7 +15,7 @@ use domain::{Error, Grant, Reach, Result, Role, id};
 use kit::{
     Ctx,
     config::PeerSettings,
-    grpc::{Peer, PeerCall, Peers},
+    grpc::{Message, Peer, PeerCall, Peers},
     http::Probe,
 };
 use rpc::iam::{self as messages, ResolveKeyRequest, ResolvePersonRequest, iam_client::IamClient};
@@ -137,7 +137,7 @@ impl Inner {
         *self.watched.write().unwrap_or_else(PoisonError::into_inner) = watched;
     }
 
-    fn request<T>(&self, message: T) -> Result<tonic::Request<T>> {
+    fn request<T: Message>(&self, message: T) -> Result<tonic::Request<T>> {
         let ctx = Ctx::of_service(NAME, id::uuid_v7().to_string());
         self.peer.request(&ctx, PeerCall { key: None, deadline: Some(DEADLINE) }, message)
     }

@@ -43,7 +43,7 @@ async fn watch(inner: &Inner) -> Result<Infallible> {
     let (acknowledge, acknowledged) = mpsc::channel(UNDER_WAY);
     let ctx = Ctx::of_service(NAME, id::uuid_v7().to_string());
     let call = PeerCall { key: None, deadline: Some(DEADLINE) };
-    let request = inner.peer.request(&ctx, call, ReceiverStream::new(acknowledged))?;
+    let request = inner.peer.stream(&ctx, call, ReceiverStream::new(acknowledged))?;
     let mut client = IamClient::new(inner.peer.channel());
     let mut told = inner.peer.answer(client.watch_revocations(request).await)?;
     let lost = |cause: &dyn std::fmt::Display| Error::unavailable("iam", cause);

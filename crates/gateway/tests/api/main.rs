@@ -34,6 +34,8 @@ mod raw;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod signatures;
+#[cfg(test)]
 mod streaming;
 #[cfg(test)]
 mod world;

@@ -24,7 +24,7 @@ impl Gateway {
         let (says, said) = mpsc::channel(8);
         let peer = iam.peer("gateway");
         let call = PeerCall { key: None, deadline: Some(Duration::from_secs(3600)) };
-        let request = peer.request(&iam.ctx("gateway"), call, ReceiverStream::new(said)).unwrap();
+        let request = peer.stream(&iam.ctx("gateway"), call, ReceiverStream::new(said)).unwrap();
         let told = peer.answer(IamClient::new(peer.channel()).watch_revocations(request).await).unwrap();
         let mut gateway = Self { told, says };
         let begun = gateway.next().await;

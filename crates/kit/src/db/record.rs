@@ -350,9 +350,8 @@ impl Rows {
              subject, data) SELECT ",
         );
         out.push_bind_param::<Timestamptz, _>(&self.now)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Timestamptz, _>(&self.now)?;
-        out.push_sql(", ");
+        // Relays compare it with the clock of the database.
+        out.push_sql(", now(), ");
         out.push_bind_param::<Text, _>(&self.request_id)?;
         out.push_sql(", ");
         out.push_bind_param::<Nullable<Text>, _>(&self.traceparent)?;

@@ -3,8 +3,9 @@
 use std::{io, time::Duration};
 
 use anyhow::Context;
-use domain::{Error, Result};
+use domain::{Error, Kind, Result};
 use hyper_util::rt::TokioIo;
+use prost::Message;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tonic::{
@@ -22,6 +23,8 @@ use crate::{
     identity::Signer,
     tls::{HTTP2, Tls},
 };
+
+use super::signed::{SignedChannel, Unary};
 
 const CONNECT: Duration = Duration::from_secs(2);
 const ALIVE: Duration = Duration::from_secs(10);
@@ -90,8 +93,8 @@ impl Peer {
     }
 
     /// What a generated client is made of.
-    pub fn channel(&self) -> Channel {
-        self.channel.clone()
+    pub fn channel(&self) -> SignedChannel {
+        SignedChannel::new(self.channel.clone(), self.name, self.signer.clone())
     }
 
     /// Tells at `/ready` whether the peer answers. Its absence is told and no more: what needs it waits or says 503.
@@ -120,13 +123,24 @@ impl Peer {
         HealthClient::new(self.channel()).check(request).await.map(drop)
     }
 
-    /// A request of this service itself, with what travels along.
+    /// A request of this service itself, with what travels along. If the peer refuses its signature, the
+    /// [channel](Self::channel) signs it again and sends it once more.
     ///
     /// # Errors
     /// When it cannot be signed.
-    pub fn request<T>(&self, ctx: &Ctx, call: PeerCall<'_>, message: T) -> Result<Request<T>> {
+    pub fn request<T: Message>(&self, ctx: &Ctx, call: PeerCall<'_>, message: T) -> Result<Request<T>> {
+        let mut request = self.stream(ctx, call, message)?;
+        request.extensions_mut().insert(Unary);
+        Ok(request)
+    }
+
+    /// The same for a stream of messages, which can be sent only once.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn stream<T>(&self, ctx: &Ctx, call: PeerCall<'_>, messages: T) -> Result<Request<T>> {
         let token = self.signer.sign(self.name, &Caller::this_service(self.signer.name()))?;
-        let mut request = Request::new(message);
+        let mut request = Request::new(messages);
         request.set_timeout(call.deadline.unwrap_or(DEADLINE));
         let mut put = |name: &'static str, value: &str| -> Result<()> {
             let value = MetadataValue::try_from(value).map_err(Error::internal)?;
@@ -147,8 +161,16 @@ impl Peer {
     /// The answer, or the error that the peer told.
     ///
     /// # Errors
-    /// The peer's own error, or that it cannot be reached or did not answer in time.
+    /// The peer's own error, or that it cannot be reached or did not answer in time. A peer that refuses the identity of
+    /// this service is as good as away: no caller of this service can do anything about it, and it passes.
     pub fn answer<T>(&self, result: std::result::Result<Response<T>, Status>) -> Result<T> {
-        result.map(Response::into_inner).map_err(|status| error::from_status(self.name, &status))
+        let error = match result {
+            Ok(answer) => return Ok(answer.into_inner()),
+            Err(status) => error::from_status(self.name, &status),
+        };
+        Err(match error.kind() {
+            Kind::Unauthorized => Error::unavailable(self.name, error.log_context()),
+            _ => error,
+        })
     }
 }

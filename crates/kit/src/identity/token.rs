@@ -13,11 +13,16 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use super::{ActorType, Caller, keys, keys::KeyPair};
+use crate::clock::Clocks;
 
-/// How long a token is good for. Revocation works at the gateway; this is how long a stolen one lasts.
+/// How long a token is valid. Revocation works at the gateway; this is how long a stolen one lasts, plus 30 seconds where
+/// the clocks of two machines differ.
 pub const LIFETIME: Duration = Duration::from_secs(60);
-/// A signed token is given out again until it has this long left.
+/// A signed token is reused until it has this long left.
 const REUSE: Duration = Duration::from_secs(30);
+/// How far the clocks of two machines may differ. A signer that is behind by as much sends tokens that are still valid;
+/// one that is ahead by as much is forgiven.
+const SKEW: Duration = Duration::from_secs(30);
 const REMEMBERED: usize = 4096;
 
 #[derive(Serialize, Deserialize)]
@@ -26,8 +31,31 @@ struct Claims {
     aud: String,
     sub: String,
     exp: u64,
+    /// Makes each token unique: after a step back, a second comes twice, and a verifier would know the token as an old one.
+    #[serde(default)]
+    jti: u64,
     actor: ActorType,
     grants: Vec<Grant>,
+}
+
+/// A token that was signed.
+#[derive(Clone)]
+struct Signed {
+    token: String,
+    /// Its end by the wall clock, which decides what the audience accepts.
+    exp: u64,
+    /// When it was signed.
+    at: Instant,
+}
+
+impl Signed {
+    /// Whether the audience accepts it for a while longer. A wall clock that was stepped makes the token too old, or makes
+    /// it end later than a token may.
+    fn is_fresh(&self, clocks: &Clocks) -> bool {
+        let left = self.exp.saturating_sub(clocks.unix_seconds());
+        let age = clocks.monotonic().saturating_duration_since(self.at);
+        left > REUSE.as_secs() && left <= LIFETIME.as_secs() && age < LIFETIME - REUSE
+    }
 }
 
 /// Signs callers on behalf of this process.
@@ -38,7 +66,8 @@ struct SignerInner {
     name: String,
     key: EncodingKey,
     // By audience and caller: an Ed25519 signature costs more than the rest of a small read.
-    signed: Cache<(String, String), (String, Instant)>,
+    signed: Cache<(String, String), Signed>,
+    clocks: Clocks,
 }
 
 impl std::fmt::Debug for Signer {
@@ -53,8 +82,16 @@ impl Signer {
     /// # Errors
     /// When the key cannot be encoded.
     pub fn new(name: &str, key: &KeyPair) -> anyhow::Result<Self> {
+        Self::with_clocks(name, key, Clocks::system())
+    }
+
+    /// A signer for the process `name` that reads these clocks.
+    ///
+    /// # Errors
+    /// When the key cannot be encoded.
+    pub fn with_clocks(name: &str, key: &KeyPair, clocks: Clocks) -> anyhow::Result<Self> {
         let signed = Cache::new(REMEMBERED);
-        Ok(Self(Arc::new(SignerInner { name: name.to_owned(), key: key.encoding()?, signed })))
+        Ok(Self(Arc::new(SignerInner { name: name.to_owned(), key: key.encoding()?, signed, clocks })))
     }
 
     /// The process that signs.
@@ -67,26 +104,69 @@ impl Signer {
     /// # Errors
     /// [`Kind::Internal`] when the key cannot sign.
     pub fn sign(&self, audience: &str, caller: &Caller) -> Result<String> {
-        let known = format!("{} {}\n{:?}", caller.actor_type.as_str(), caller.id, caller.grants());
-        let slot = (audience.to_owned(), known);
-        if let Some((token, until)) = self.0.signed.get(&slot)
-            && until > Instant::now()
-        {
-            return Ok(token);
+        let slot = slot(audience, caller);
+        match self.0.signed.get(&slot) {
+            Some(known) if known.is_fresh(&self.0.clocks) => Ok(known.token),
+            _ => self.issue(slot, audience, caller),
         }
+    }
+
+    /// A new token, for a call whose token was refused.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] when the key cannot sign.
+    pub fn sign_again(&self, audience: &str, caller: &Caller) -> Result<String> {
+        self.issue(slot(audience, caller), audience, caller)
+    }
+
+    fn issue(&self, slot: (String, String), audience: &str, caller: &Caller) -> Result<String> {
+        let (at, exp) = (self.0.clocks.monotonic(), self.0.clocks.unix_seconds() + LIFETIME.as_secs());
         let claims = Claims {
             iss: self.0.name.clone(),
             aud: audience.to_owned(),
             sub: caller.id.clone(),
-            exp: jsonwebtoken::get_current_timestamp() + LIFETIME.as_secs(),
+            exp,
+            jti: rand::random(),
             actor: caller.actor_type,
             grants: caller.grants().to_vec(),
         };
         let header = Header::new(Algorithm::EdDSA);
         let token = jsonwebtoken::encode(&header, &claims, &self.0.key).map_err(Error::internal)?;
-        self.0.signed.insert(slot, (token.clone(), Instant::now() + REUSE));
+        self.0.signed.insert(slot, Signed { token: token.clone(), exp, at });
         Ok(token)
     }
+}
+
+/// The key that a signed token is cached under.
+fn slot(audience: &str, caller: &Caller) -> (String, String) {
+    let known = format!("{} {}\n{:?}", caller.actor_type.as_str(), caller.id, caller.grants());
+    (audience.to_owned(), known)
+}
+
+/// A token that was verified.
+#[derive(Clone)]
+struct Verified {
+    caller: Caller,
+    exp: u64,
+    /// When it was verified first.
+    at: Instant,
+}
+
+impl Verified {
+    /// Whether it is still valid, by both clocks: one that was stepped back does not prolong a token.
+    fn is_valid(&self, clocks: &Clocks) -> bool {
+        let age = clocks.monotonic().saturating_duration_since(self.at);
+        lifetime_fault(self.exp, clocks).is_none() && age < LIFETIME + SKEW
+    }
+}
+
+/// What is wrong with the end of a token, by the wall clock.
+fn lifetime_fault(exp: u64, clocks: &Clocks) -> Option<&'static str> {
+    let now = clocks.unix_seconds();
+    if exp <= now {
+        return Some("the token has expired");
+    }
+    (exp > now + (LIFETIME + SKEW).as_secs()).then_some("the token lives longer than tokens may")
 }
 
 /// Checks the tokens that come to this process.
@@ -96,9 +176,10 @@ pub struct Verifier(Arc<VerifierInner>);
 struct VerifierInner {
     audience: String,
     keys: HashMap<String, DecodingKey>,
-    // By the whole token; what was checked once is good until it expires.
-    known: Cache<String, (Caller, u64)>,
+    // By the whole token: a signature is checked once.
+    known: Cache<String, Verified>,
     refused: Mutex<Option<Instant>>,
+    clocks: Clocks,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -113,20 +194,26 @@ impl Verifier {
     /// # Errors
     /// When the folder cannot be read.
     pub fn read(audience: &str, keys_dir: &Path) -> anyhow::Result<Self> {
-        Ok(Self::new(audience, keys::public_keys(keys_dir)?))
+        Ok(Self::new(audience, keys::public_keys(keys_dir)?, Clocks::system()))
     }
 
     /// Believes one process; for tests and tools that hold its key.
     pub fn believing(audience: &str, issuer: &str, key: &KeyPair) -> Self {
-        Self::new(audience, vec![(issuer.to_owned(), key.decoding())])
+        Self::believing_with_clocks(audience, issuer, key, Clocks::system())
     }
 
-    fn new(audience: &str, keys: Vec<(String, DecodingKey)>) -> Self {
+    /// Believes one process, and reads these clocks.
+    pub fn believing_with_clocks(audience: &str, issuer: &str, key: &KeyPair, clocks: Clocks) -> Self {
+        Self::new(audience, vec![(issuer.to_owned(), key.decoding())], clocks)
+    }
+
+    fn new(audience: &str, keys: Vec<(String, DecodingKey)>, clocks: Clocks) -> Self {
         Self(Arc::new(VerifierInner {
             audience: audience.to_owned(),
             keys: keys.into_iter().collect(),
             known: Cache::new(REMEMBERED),
             refused: Mutex::new(None),
+            clocks,
         }))
     }
 
@@ -138,10 +225,8 @@ impl Verifier {
         let token = authorization
             .and_then(|value| value.strip_prefix("Bearer "))
             .ok_or_else(|| Error::new(Kind::Unauthorized, "A signed identity is needed"))?;
-        if let Some((caller, exp)) = self.0.known.get(token)
-            && exp > jsonwebtoken::get_current_timestamp()
-        {
-            return Ok(caller);
+        if let Some(known) = self.0.known.get(token).filter(|known| known.is_valid(&self.0.clocks)) {
+            return Ok(known.caller);
         }
         self.check(token).map_err(|why| {
             self.log_refusal(&why);
@@ -158,11 +243,12 @@ impl Verifier {
         rules.set_audience(&[&self.0.audience]);
         rules.set_issuer(&[&issuer]);
         rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
-        rules.leeway = 0;
+        // `exp` is checked below, by the clock of this verifier.
+        rules.validate_exp = false;
         let claims =
             jsonwebtoken::decode::<Claims>(token, key, &rules).map_err(|error| error.to_string())?.claims;
-        if claims.exp > jsonwebtoken::get_current_timestamp() + LIFETIME.as_secs() {
-            return Err("the token lives longer than tokens may".to_owned());
+        if let Some(fault) = lifetime_fault(claims.exp, &self.0.clocks) {
+            return Err(fault.to_owned());
         }
         // Only the gateway speaks for others; a service speaks for itself, and as a service: one that called itself an
         // operator would be let in where people are.
@@ -176,7 +262,16 @@ impl Verifier {
             ));
         }
         let caller = Caller::signed(claims.iss, claims.sub, claims.actor, claims.grants);
-        self.0.known.insert(token.to_owned(), (caller.clone(), claims.exp));
+        let at = match self.0.known.get(token) {
+            // Checked again because a clock was stepped: its age still counts from the first time.
+            Some(known) => known.at,
+            None => self.0.clocks.monotonic(),
+        };
+        let verified = Verified { caller: caller.clone(), exp: claims.exp, at };
+        if !verified.is_valid(&self.0.clocks) {
+            return Err("the token is older than tokens may be".to_owned());
+        }
+        self.0.known.insert(token.to_owned(), verified);
         Ok(caller)
     }
 
@@ -191,76 +286,5 @@ impl Verifier {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pair() -> (Signer, Verifier) {
-        let key = KeyPair::generate();
-        (Signer::new("gateway", &key).unwrap(), Verifier::believing("registry", "gateway", &key))
-    }
-
-    fn bearer(token: &str) -> String {
-        format!("Bearer {token}")
-    }
-
-    #[test]
-    fn what_was_signed_is_known() {
-        let (signer, verifier) = pair();
-        let token = signer.sign("registry", &Caller::operator()).unwrap();
-        for _ in 0..2 {
-            let caller = verifier.verify(Some(&bearer(&token))).unwrap();
-            assert_eq!((caller.id.as_str(), caller.is_operator()), ("operator", true));
-            assert!(caller.scope.is_all());
-        }
-        assert_eq!(token, signer.sign("registry", &Caller::operator()).unwrap(), "a signature is used again");
-    }
-
-    #[test]
-    fn what_is_not_for_us_is_refused() {
-        let (signer, verifier) = pair();
-        let (stranger, _) = pair();
-        let operator = Caller::operator();
-        let for_other = signer.sign("onboarding", &operator).unwrap();
-        let by_stranger = stranger.sign("registry", &operator).unwrap();
-        let good = signer.sign("registry", &operator).unwrap();
-        let (head, body) = good.split_at(good.len() - 10);
-        let tampered = format!("{head}{}", body.chars().rev().collect::<String>());
-        for bad in [for_other.as_str(), &by_stranger, &tampered, "", "x.y.z"] {
-            assert_eq!(verifier.verify(Some(&bearer(bad))).unwrap_err().kind(), Kind::Unauthorized);
-        }
-        assert_eq!(verifier.verify(Some(&good)).unwrap_err().kind(), Kind::Unauthorized, "no scheme");
-        assert_eq!(verifier.verify(None).unwrap_err().kind(), Kind::Unauthorized);
-    }
-
-    #[test]
-    fn a_service_speaks_for_itself_alone() {
-        let key = KeyPair::generate();
-        let (signer, verifier) =
-            (Signer::new("onboarding", &key).unwrap(), Verifier::believing("registry", "onboarding", &key));
-        let own = signer.sign("registry", &Caller::this_service("onboarding")).unwrap();
-        assert!(verifier.verify(Some(&bearer(&own))).is_ok());
-        let as_person = Caller::known("service:onboarding", ActorType::Operator, own_grants());
-        for other in [Caller::operator(), Caller::this_service("provisioning"), as_person] {
-            let other = signer.sign("registry", &other).unwrap();
-            assert_eq!(verifier.verify(Some(&bearer(&other))).unwrap_err().kind(), Kind::Unauthorized);
-        }
-    }
-
-    #[test]
-    fn the_gateway_speaks_for_no_service_but_itself() {
-        let (signer, verifier) = pair();
-        let told = |caller: &Caller| {
-            let token = signer.sign("registry", caller).unwrap();
-            verifier.verify(Some(&bearer(&token))).map(|caller| caller.id)
-        };
-        assert_eq!(told(&Caller::this_service("gateway")).unwrap(), "service:gateway");
-        let person = Caller::known("service:gateway", ActorType::User, own_grants());
-        for other in [Caller::this_service("onboarding"), person] {
-            assert_eq!(told(&other).unwrap_err().kind(), Kind::Unauthorized);
-        }
-    }
-
-    fn own_grants() -> Vec<Grant> {
-        Caller::operator().grants().to_vec()
-    }
-}
+#[path = "token_tests.rs"]
+mod tests;

@@ -53,14 +53,14 @@ pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<
             }
             let row = row(&ctx.ctx, &new, app.session_lifetime);
             let input = serde_json::to_value(input(&row, quota::holds(&ctx.ctx))).map_err(Error::internal)?;
-            let new = NewSaga {
+            let saga = NewSaga {
                 id: row.id,
                 subject: row.platform_id.to_string(),
                 input,
                 deadline: Some(row.expires_at),
                 flow: ctx.ctx.caller.id.clone(),
             };
-            let (saga, steps) = new.rows(&definition, &ctx.ctx);
+            let (saga, steps) = saga.rows(&definition, &ctx.ctx);
             let started = Started {
                 onboarding_id: row.id,
                 job_id: Some(row.provision_job_id),
@@ -73,21 +73,29 @@ pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<
                 .after(&session)
                 .count(store::COUNTER, 1);
             let change = (saga::insert(saga), saga::insert_steps(steps), store::insert(row));
-            tx.finish(change, record, started, |_| None).await
+            tx.finish(change, record, started, |name| (name == SLUG_HELD).then(|| taken(&new.slug))).await
         })
         .await?;
     app.wake.notify_one();
     Ok(done)
 }
 
-/// A slug that is taken is told at once when the registry can be asked; else the first step finds it out.
+/// The constraint that keeps a slug to one onboarding that is under way.
+const SLUG_HELD: &str = "onboardings_slug";
+
+fn taken(slug: &Slug) -> Error {
+    let message =
+        format!("The slug '{slug}' is taken by a platform or by an onboarding. Choose another one.");
+    Error::new(Kind::AlreadyExists, message).with("slug", slug)
+}
+
+/// A slug that a platform has is refused at once when the registry can be asked; else the first step finds it out. One
+/// that another onboarding holds is refused by a constraint.
 async fn check_slug(app: &App, ctx: &Ctx, slug: &Slug) -> Result<()> {
     let request = app.registry.request(ctx, brief(), CheckSlugRequest { slug: slug.to_string() })?;
     let answer = RegistryClient::new(app.registry.channel()).check_slug(request).await;
     match if_answered("the slug", app.registry.answer(answer)) {
-        Some(answer) if answer.taken => {
-            Err(Error::new(Kind::AlreadyExists, format!("The slug '{slug}' is taken")).with("slug", slug))
-        }
+        Some(answer) if answer.taken => Err(taken(slug)),
         _ => Ok(()),
     }
 }

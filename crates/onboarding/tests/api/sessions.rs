@@ -72,25 +72,62 @@ async fn a_taken_slug_is_told_at_once() {
     system.onboarding.post("/api/v1/onboarding", body).await.expect_error(409, "ALREADY_EXISTS");
 }
 
-#[tokio::test]
-async fn a_slug_that_is_taken_meanwhile_fails_the_first_step() {
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_onboardings_with_one_slug_at_once_one_begins() {
     let system = System::start().await;
-    // Both pass the first look, because neither platform is there yet.
-    let (first, second) = tokio::join!(system.onboard("race"), async {
-        let body = json!({ "platformName": "Second", "slug": "race", "tier": "starter" });
-        system.onboarding.post("/api/v1/onboarding", body).await
-    });
-    let first = system.ended(&first).await;
-    let mut outcomes = vec![first["status"].as_str().unwrap().to_owned()];
-    if second.status == 201 {
-        let second = system.ended(second.body["onboardingId"].as_str().unwrap()).await;
-        outcomes.push(second["status"].as_str().unwrap().to_owned());
-    } else {
-        second.expect_error(409, "ALREADY_EXISTS");
+    let all = futures_util::future::join_all((0..64).map(|n| {
+        let body = json!({ "platformName": format!("Number {n}"), "slug": "race", "tier": "starter" });
+        system.onboarding.post("/api/v1/onboarding", body)
+    }));
+    let mut begun = Vec::new();
+    for answer in all.await {
+        match answer.status.as_u16() {
+            201 => begun.push(answer.body["onboardingId"].as_str().unwrap().to_owned()),
+            _ => assert_eq!(answer.expect_error(409, "ALREADY_EXISTS")["slug"], "race"),
+        }
     }
-    assert_eq!(outcomes.iter().filter(|status| *status == "completed").count(), 1, "{outcomes:?}");
+    assert_eq!(begun.len(), 1);
+    let session = system.ended(&begun[0]).await;
+    system.assert_whole(&session).await;
+    let list = system.onboarding.get("/api/v1/onboarding/admin/sessions").await.expect(200);
+    assert_eq!(list["pagination"]["total"], 1, "{list}");
     let platforms = system.registry.get("/api/v1/platforms").await.expect(200);
     assert_eq!(platforms["pagination"]["total"], 1, "{platforms}");
+}
+
+#[tokio::test]
+async fn a_slug_is_free_again_when_its_onboarding_is_undone() {
+    let system = System::start().await;
+    let body = json!({ "platformName": "Acme", "slug": "held", "tier": "starter" });
+    let post =
+        async |query: &str| system.onboarding.post(&format!("/api/v1/onboarding{query}"), body.clone()).await;
+    let first = post("").await.expect(201)["onboardingId"].as_str().unwrap().to_owned();
+    post("").await.expect_error(409, "ALREADY_EXISTS");
+    post("?dryRun=true").await.expect_error(409, "ALREADY_EXISTS");
+    let path = format!("/api/v1/onboarding/{first}");
+    system.onboarding.post(&format!("{path}/pause"), json!({})).await;
+    let cancelled = system.onboarding.patch(&path, json!({ "status": "cancelled" })).await;
+    if cancelled.status == 200 {
+        assert_eq!(system.ended(&first).await["status"], "cancelled");
+        post("?dryRun=true").await.expect(201);
+        let second = post("").await.expect(201)["onboardingId"].as_str().unwrap().to_owned();
+        assert_eq!(system.ended(&second).await["status"], "completed");
+    } else {
+        panic!("it was quicker: {}", cancelled.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_idempotency_key_at_once_is_one_onboarding() {
+    let system = System::start().await;
+    let body = json!({ "platformName": "Acme", "slug": "keyed", "tier": "starter" });
+    let all = futures_util::future::join_all((0..32).map(|_| {
+        system.onboarding.send(Method::POST, "/api/v1/onboarding", &body, &[("Idempotency-Key", "k1")])
+    }));
+    let mut ids: Vec<_> =
+        all.await.into_iter().map(|answer| answer.expect(201)["onboardingId"].clone()).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
 }
 
 #[tokio::test]

@@ -57,6 +57,12 @@ pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Resul
             Ok(Done { value: job, replayed: true, dry_run: false })
         }
         done => {
+            if let Ok(Done { value: job, dry_run: false, .. }) = &done
+                && let Err(error) = steps::wake_superseded(app, job).await
+            {
+                let (error, context) = (error.message(), error.log_context());
+                tracing::warn!(error, context, "superseded jobs wait until it is their turn");
+            }
             app.wake.notify_one();
             done
         }

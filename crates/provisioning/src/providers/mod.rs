@@ -10,6 +10,7 @@ pub mod fake;
 mod fault;
 pub mod local;
 mod names;
+mod owner;
 mod paced;
 pub mod starter;
 mod target;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use bundle::{Binding, Bundle, MAX_BUNDLE_BYTES};
 pub use clock::Clock;
 pub use names::{Hostname, ResourceName, SecretName};
+pub use owner::{Destroyed, Owner};
 pub(crate) use paced::Paced;
 pub use target::{ResourceKind, Spec, Target};
 
@@ -29,45 +31,54 @@ pub use target::{ResourceKind, Spec, Target};
 ///
 /// Targets with the same [`Target::identity`] are the same thing, however their [`Spec`]s differ. Calls for one identity
 /// may overlap, from any number of tasks and processes; a provider sees to it that they end as if made one by one.
+/// Every target has an [`Owner`], which a provider keeps with what it makes, and from the same moment on. What belongs to
+/// another owner is never changed and never removed.
 /// A name inside a [`Target`] has been checked when it was made, so that no name can lead outside the place a provider
 /// keeps its things in.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// Brings the target to the state its [`Spec`] asks for, and says what is there now.
     ///
-    /// Idempotent: what exists already is taken over, whoever made it, and keeps its `provider_id` and its data; only
-    /// what differs from the spec is changed. A Git repository that has a commit is left as it is.
+    /// Idempotent: what exists already of the same owner keeps its `provider_id` and its data; only what differs from the
+    /// spec is changed. A Git repository that has a commit is left as it is. An object that has no owner, and by its name
+    /// is nobody's, gets the owner of the target.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the provider's own words. The target may exist after a failure: call again, or `destroy`.
+    /// [`ErrorKind::OwnedByAnother`], and nothing is changed. Any other [`ProviderError`] in the provider's own words. The target may exist after a failure: call again, or `destroy`.
     async fn ensure(&self, target: &Target) -> Result<Observed, ProviderError>;
 
-    /// Removes the target and the data in it; the spec is not looked at. Removing what does not exist is `Ok`.
+    /// Removes the target and the data in it, if it belongs to the owner of the target; the spec is not looked at. Also
+    /// `Ok` if there is nothing to remove, or it is another's, or nothing says whose it is: see [`Destroyed`].
     ///
     /// A worker's secrets go with it. A target ensured again afterwards is a new thing with a new `provider_id`.
     ///
     /// # Errors
     ///
     /// [`ProviderError`] in the provider's own words. The target may be gone after a failure: call again.
-    async fn destroy(&self, target: &Target) -> Result<(), ProviderError>;
+    async fn destroy(&self, target: &Target) -> Result<Destroyed, ProviderError>;
 
-    /// Says what is there, or `None`; the spec is not looked at. Has no effect on any target.
+    /// Says what is there and whose it is, or `None`; spec and owner of the target are not looked at. Has no effect on any target.
     ///
     /// # Errors
     ///
     /// [`ProviderError`] if it could not be found out; a target that does not exist is not an error.
     async fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError>;
 
-    /// Finds out whether a customer's own host name leads to `target`. Has no effect on anything.
+    /// Finds out whether the host name of a customer, which `owner` claims, leads to `target`. Has no effect on anything.
     ///
     /// A provider that is asked no further finds it out from the DNS records that it has itself.
     ///
     /// # Errors
     ///
     /// [`ProviderError`] if it could not be found out; that it does not lead there is [`Verdict::NotYet`].
-    async fn verify_domain(&self, hostname: &Hostname, target: &Hostname) -> Result<Verdict, ProviderError> {
-        let record = Target::plain(ResourceKind::DnsRecord, hostname.as_str())?;
+    async fn verify_domain(
+        &self,
+        owner: &Owner,
+        hostname: &Hostname,
+        target: &Hostname,
+    ) -> Result<Verdict, ProviderError> {
+        let record = Target::plain(owner, ResourceKind::DnsRecord, hostname.as_str())?;
         let Some(observed) = self.observe(&record).await? else {
             return Ok(Verdict::NotYet(format!("{hostname} leads nowhere")));
         };
@@ -98,12 +109,15 @@ pub struct Observed {
     pub url: Option<String>,
     /// What else is worth keeping, by kind: `deployment` of a worker, `head` of a Git repository. Never a secret value.
     pub details: serde_json::Value,
+    /// Whose it is; `None` if nobody made it that a provider knows of.
+    #[serde(default)]
+    pub owner: Option<Owner>,
 }
 
 impl Observed {
     /// A thing without an address of its own.
     fn new(provider_id: impl Into<String>, details: serde_json::Value) -> Self {
-        Self { provider_id: provider_id.into(), url: None, details }
+        Self { provider_id: provider_id.into(), url: None, details, owner: None }
     }
 }
 
@@ -124,6 +138,8 @@ pub enum ErrorKind {
     Retryable,
     /// The same call fails again until somebody changes something.
     Permanent,
+    /// The target belongs to another owner. The same call fails until that owner gives it up.
+    OwnedByAnother,
     /// The provider asks to be left alone for this long.
     RateLimited {
         /// Time to wait before the next call, counted from the answer.
@@ -142,6 +158,12 @@ impl ProviderError {
         Self { kind: ErrorKind::Permanent, message: message.into() }
     }
 
+    /// The target belongs to another owner.
+    fn owned_by_another(what: impl std::fmt::Display) -> Self {
+        let message = format!("{what} belongs to another platform");
+        Self { kind: ErrorKind::OwnedByAnother, message }
+    }
+
     /// The provider asks to be left alone for `retry_after`.
     pub fn rate_limited(retry_after: Duration, message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::RateLimited { retry_after }, message: message.into() }
@@ -149,7 +171,7 @@ impl ProviderError {
 
     /// Whether calling again without a change can help.
     pub fn is_transient(&self) -> bool {
-        self.kind != ErrorKind::Permanent
+        !matches!(self.kind, ErrorKind::Permanent | ErrorKind::OwnedByAnother)
     }
 
     /// Puts what was being done before the provider's words.

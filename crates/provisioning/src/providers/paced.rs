@@ -14,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{ErrorKind, Hostname, Observed, Provider, ProviderError, Target, Verdict};
+use super::{Destroyed, ErrorKind, Hostname, Observed, Owner, Provider, ProviderError, Target, Verdict};
 
 /// How long a call waits for its turn, and is made again, before its refusal is told: less than a step may take, so that
 /// a longer pause is the saga's, which holds on to nothing.
@@ -114,7 +114,7 @@ impl Provider for Paced {
         self.call(|| self.provider.ensure(target)).await
     }
 
-    async fn destroy(&self, target: &Target) -> Result<(), ProviderError> {
+    async fn destroy(&self, target: &Target) -> Result<Destroyed, ProviderError> {
         self.call(|| self.provider.destroy(target)).await
     }
 
@@ -122,8 +122,13 @@ impl Provider for Paced {
         self.call(|| self.provider.observe(target)).await
     }
 
-    async fn verify_domain(&self, hostname: &Hostname, target: &Hostname) -> Result<Verdict, ProviderError> {
-        self.call(|| self.provider.verify_domain(hostname, target)).await
+    async fn verify_domain(
+        &self,
+        owner: &Owner,
+        hostname: &Hostname,
+        target: &Hostname,
+    ) -> Result<Verdict, ProviderError> {
+        self.call(|| self.provider.verify_domain(owner, hostname, target)).await
     }
 }
 
@@ -136,7 +141,8 @@ mod tests {
     };
 
     fn target(name: &str) -> Target {
-        Target::plain(ResourceKind::Kv, name).unwrap()
+        let platform = domain::PlatformId::parse("k3x9q2m7ab").unwrap();
+        Target::plain(&Owner::of(&platform), ResourceKind::Kv, name).unwrap()
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::ProviderError;
 use super::bundle::Bundle;
 use super::names::{Hostname, ResourceName, SecretName};
+use super::owner::Owner;
 use super::starter::Starter;
 
 /// The kinds of things a provider makes.
@@ -70,12 +71,13 @@ impl fmt::Display for ResourceKind {
     }
 }
 
-/// One thing, by kind and name, and the state it is wanted in.
+/// One thing, by kind and name, whose it is, and the state it is wanted in.
 ///
 /// Only made through its checks, also when it is deserialised: a provider never sees a bad name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Target {
+    owner: Owner,
     kind: ResourceKind,
     name: String,
     spec: Spec,
@@ -117,12 +119,17 @@ fn only_without_value<S: Serializer>(value: &Option<SecretString>, to: S) -> Res
 }
 
 impl Target {
-    /// The thing of `kind` called `name`, in the state `spec`.
+    /// The thing of `kind` called `name`, of `owner`, in the state `spec`.
     ///
     /// # Errors
     ///
     /// Permanent, if the name is none for that kind, or the spec is that of another kind.
-    pub fn new(kind: ResourceKind, name: impl Into<String>, spec: Spec) -> Result<Self, ProviderError> {
+    pub fn new(
+        owner: &Owner,
+        kind: ResourceKind,
+        name: impl Into<String>,
+        spec: Spec,
+    ) -> Result<Self, ProviderError> {
         let name = match kind {
             ResourceKind::DnsRecord => Hostname::try_from(name.into())?.into(),
             _ => ResourceName::try_from(name.into())?.into(),
@@ -136,7 +143,7 @@ impl Target {
             Spec::Dns { .. } => kind == ResourceKind::DnsRecord,
         };
         if fits {
-            Ok(Self { kind, name, spec })
+            Ok(Self { owner: owner.clone(), kind, name, spec })
         } else {
             Err(ProviderError::permanent(format!("the spec of {kind} {name} is that of another kind")))
         }
@@ -147,8 +154,8 @@ impl Target {
     /// # Errors
     ///
     /// As of [`Target::new`].
-    pub fn plain(kind: ResourceKind, name: impl Into<String>) -> Result<Self, ProviderError> {
-        Self::new(kind, name, Spec::Plain)
+    pub fn plain(owner: &Owner, kind: ResourceKind, name: impl Into<String>) -> Result<Self, ProviderError> {
+        Self::new(owner, kind, name, Spec::Plain)
     }
 
     /// The secret called `secret` of the worker `worker`; see [`Spec::Secret`] for a missing value.
@@ -157,12 +164,13 @@ impl Target {
     ///
     /// As of [`Target::new`].
     pub fn secret(
+        owner: &Owner,
         worker: impl Into<String>,
         secret: impl Into<String>,
         value: Option<SecretString>,
     ) -> Result<Self, ProviderError> {
         let secret = SecretName::try_from(secret.into())?;
-        Self::new(ResourceKind::Secret, worker, Spec::Secret { secret, value })
+        Self::new(owner, ResourceKind::Secret, worker, Spec::Secret { secret, value })
     }
 
     /// The record that leads `hostname` to `target`.
@@ -170,9 +178,18 @@ impl Target {
     /// # Errors
     ///
     /// As of [`Target::new`].
-    pub fn dns(hostname: impl Into<String>, target: impl Into<String>) -> Result<Self, ProviderError> {
+    pub fn dns(
+        owner: &Owner,
+        hostname: impl Into<String>,
+        target: impl Into<String>,
+    ) -> Result<Self, ProviderError> {
         let target = Hostname::try_from(target.into())?;
-        Self::new(ResourceKind::DnsRecord, hostname, Spec::Dns { target })
+        Self::new(owner, ResourceKind::DnsRecord, hostname, Spec::Dns { target })
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// What it is.
@@ -224,6 +241,7 @@ impl Spec {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
+    owner: Owner,
     kind: ResourceKind,
     name: String,
     #[serde(default)]
@@ -234,6 +252,6 @@ impl TryFrom<Unchecked> for Target {
     type Error = ProviderError;
 
     fn try_from(raw: Unchecked) -> Result<Self, ProviderError> {
-        Self::new(raw.kind, raw.name, raw.spec)
+        Self::new(&raw.owner, raw.kind, raw.name, raw.spec)
     }
 }

@@ -1,4 +1,5 @@
-//! DEPROVISION_PLATFORM: everything that a platform owns, taken down. What cannot be taken down stops the job there,
+//! DEPROVISION_PLATFORM: everything that a platform owns, taken down. What is registered and was not made for the platform
+//! is left as it is; the output of the step names it. What cannot be taken down stops the job there,
 //! for someone to retry.
 
 use async_trait::async_trait;
@@ -42,10 +43,9 @@ impl Step<App> for DnsRecords {
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
         let platform = platform(cx)?;
-        let records = made::platform_things(app, cx, &platform).await?.dns_records;
-        let removed = records.len();
-        for record in records {
-            made::remove_host(app, cx, &platform, record).await?;
+        let mut removed = made::Removed::default();
+        for record in made::platform_things(app, cx, &platform).await?.dns_records {
+            made::remove_host(app, cx, &platform, record, &mut removed).await?;
         }
         Progress::done(removed)
     }
@@ -68,9 +68,9 @@ impl Step<App> for Resources {
         let mut resources = made::platform_things(app, cx, &platform).await?.resources;
         // Code first, then the data that it uses.
         resources.sort_by_key(|one| made::type_of(one).is_ok_and(|kind| !kind.runs_code()));
-        let removed = resources.len();
+        let mut removed = made::Removed::default();
         for resource in resources {
-            made::remove(app, cx, &platform, resource).await?;
+            made::remove(app, cx, &platform, resource, &mut removed).await?;
         }
         Progress::done(removed)
     }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     App,
-    providers::{Observed, ResourceKind, Target},
+    providers::{Destroyed, Observed, Owner, ResourceKind, Target},
     steps::fault,
 };
 
@@ -108,17 +108,61 @@ pub(crate) async fn destroy(app: &App, cx: &StepCx, platform: &PlatformId, targe
     }
 }
 
+/// What was registered and is removed now, by name; and what there was nothing to destroy of, and why.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Removed {
+    removed: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    skipped: Vec<Skipped>,
+}
+
+/// Something registered that provisioning did not make.
+#[derive(Debug, Serialize)]
+struct Skipped {
+    name: String,
+    reason: String,
+}
+
+impl Removed {
+    fn note(&mut self, name: String, skipped: Option<String>) {
+        match skipped {
+            None => self.removed.push(name),
+            Some(reason) => self.skipped.push(Skipped { name, reason }),
+        }
+    }
+}
+
+/// Destroys what is registered under a name for a platform. Says why, if there is nothing that could be destroyed: no
+/// object of a provider can have this name, or the object is not this platform's.
+async fn destroy_registered(
+    app: &App,
+    platform: &PlatformId,
+    kind: ResourceKind,
+    name: &str,
+) -> Result<Option<String>> {
+    let target = match Target::plain(&Owner::of(platform), kind, name) {
+        Ok(target) => target,
+        Err(impossible) => return Ok(Some(impossible.message)),
+    };
+    Ok(match app.provider.destroy(&target).await.map_err(fault)? {
+        Destroyed::Removed | Destroyed::Absent => None,
+        Destroyed::NotOurs => Some("it was not made for this platform".to_owned()),
+    })
+}
+
 /// Removes a resource that is registered.
 pub(crate) async fn remove(
     app: &App,
     cx: &StepCx,
     platform: &PlatformId,
     registered: Resource,
+    removed: &mut Removed,
 ) -> Result<()> {
     let kind = kind_of(type_of(&registered)?);
-    let target = Target::plain(kind, registered.cf_name).map_err(fault)?;
-    app.provider.destroy(&target).await.map_err(fault)?;
-    unregister(app, cx, platform, registered.id).await
+    let skipped = destroy_registered(app, platform, kind, &registered.cf_name).await?;
+    unregister(app, cx, platform, registered.id).await?;
+    removed.note(registered.cf_name, skipped);
+    Ok(())
 }
 
 /// Removes a host name that is registered.
@@ -127,10 +171,12 @@ pub(crate) async fn remove_host(
     cx: &StepCx,
     platform: &PlatformId,
     registered: DnsRecord,
+    removed: &mut Removed,
 ) -> Result<()> {
-    let target = Target::plain(ResourceKind::DnsRecord, registered.hostname).map_err(fault)?;
-    app.provider.destroy(&target).await.map_err(fault)?;
-    unregister_dns(app, cx, platform, registered.id).await
+    let skipped = destroy_registered(app, platform, ResourceKind::DnsRecord, &registered.hostname).await?;
+    unregister_dns(app, cx, platform, registered.id).await?;
+    removed.note(registered.hostname, skipped);
+    Ok(())
 }
 
 pub(crate) fn type_of(registered: &Resource) -> Result<ResourceType> {
@@ -139,7 +185,8 @@ pub(crate) fn type_of(registered: &Resource) -> Result<ResourceType> {
 
 /// Makes the host name lead to its worker, and registers it.
 pub(crate) async fn ensure_host(app: &App, cx: &StepCx, host: &Host) -> Result<()> {
-    let target = Target::dns(host.name.as_str(), host.worker.name.as_str()).map_err(fault)?;
+    let owner = Owner::of(&host.platform).in_stack(&host.stack, &host.platform);
+    let target = Target::dns(&owner, host.name.as_str(), host.worker.name.as_str()).map_err(fault)?;
     let observed = app.provider.ensure(&target).await.map_err(fault)?;
     let record = DnsRecord {
         id: String::new(),
@@ -167,8 +214,7 @@ pub(crate) async fn destroy_hosts(
 ) -> Result<()> {
     let registered = platform_things(app, cx, platform).await?.dns_records;
     for name in names {
-        let target = Target::plain(ResourceKind::DnsRecord, name.as_str()).map_err(fault)?;
-        app.provider.destroy(&target).await.map_err(fault)?;
+        destroy_registered(app, platform, ResourceKind::DnsRecord, name.as_str()).await?;
         if let Some(record) = registered.iter().find(|record| record.hostname == name.as_str()) {
             unregister_dns(app, cx, platform, record.id.clone()).await?;
         }

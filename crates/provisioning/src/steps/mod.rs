@@ -64,6 +64,21 @@ pub(crate) fn check_input(kind: JobType, input: &Value) -> Result<()> {
     }
 }
 
+/// Has jobs look again that wait for their turn and are superseded by this new one.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn wake_superseded(app: &App, job: &Job) -> Result<()> {
+    let subject = match job.r#type {
+        JobType::ActivateFeature | JobType::DeactivateFeature => {
+            feature::subject(&job.platform_id, &job.input)?
+        }
+        JobType::ActivateStack | JobType::DeactivateStack => stack::subject(&job.platform_id, &job.input)?,
+        JobType::ProvisionPlatform | JobType::DeprovisionPlatform => return Ok(()),
+    };
+    turn::wake_superseded(&app.db, &subject, job.id).await
+}
+
 /// Tells the registry that nothing more will come of a job, where something of it waits for the job.
 ///
 /// # Errors
@@ -91,6 +106,7 @@ pub(crate) fn fault(error: ProviderError) -> Error {
     match error.kind {
         ErrorKind::Retryable => Error::new(Kind::Upstream, error.message),
         ErrorKind::Permanent => Error::new(Kind::Unprocessable, error.message),
+        ErrorKind::OwnedByAnother => Error::new(Kind::AlreadyExists, error.message),
         ErrorKind::RateLimited { retry_after } => Error::new(Kind::RateLimited, error.message)
             .with("retryAfterSeconds", retry_after.as_secs().max(1)),
     }

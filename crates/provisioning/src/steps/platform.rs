@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     App,
-    providers::{Bundle, ResourceKind, ResourceName, Spec, Target},
+    providers::{Bundle, Owner, ResourceKind, ResourceName, Spec, Target},
 };
 
 /// What the job is told.
@@ -65,6 +65,10 @@ impl About {
         self.input.entity_id.as_ref().map_or_else(|| self.platform.to_string(), ToString::to_string)
     }
 
+    fn owner(&self) -> Owner {
+        Owner::of(&self.platform).in_stack(StackId::default_stack(), self.entity())
+    }
+
     fn name(&self, kind: ResourceType) -> Result<String> {
         let name = resource_name(
             &self.platform,
@@ -85,7 +89,7 @@ impl About {
             service: service()?,
             known: false,
             environment: self.input.environment,
-            target: Target::new(made::kind_of(kind), self.name(kind)?, spec).map_err(fault)?,
+            target: Target::new(&self.owner(), made::kind_of(kind), self.name(kind)?, spec).map_err(fault)?,
         })
     }
 
@@ -162,9 +166,9 @@ impl Step<App> for Secret {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let worker: Made = cx.output(WORKER)?;
+        let (owner, worker) = (About::of(cx)?.owner(), cx.output::<Made>(WORKER)?);
         // No one needs to know the value, so no one ever does: the provider draws it.
-        let target = Target::secret(worker.name, SECRET, None).map_err(fault)?;
+        let target = Target::secret(&owner, worker.name, SECRET, None).map_err(fault)?;
         app.provider.ensure(&target).await.map_err(fault)?;
         let message = MarkSecretRequest {
             platform_id: cx.subject.clone(),
@@ -180,8 +184,10 @@ impl Step<App> for Secret {
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        let worker = About::of(cx)?.name(ResourceType::Worker)?;
-        app.provider.destroy(&Target::secret(worker, SECRET, None).map_err(fault)?).await.map_err(fault)
+        let about = About::of(cx)?;
+        let target = Target::secret(&about.owner(), about.name(ResourceType::Worker)?, SECRET, None);
+        app.provider.destroy(&target.map_err(fault)?).await.map_err(fault)?;
+        Ok(())
     }
 }
 

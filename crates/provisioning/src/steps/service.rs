@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     App,
-    providers::{Bundle, ResourceKind, ResourceName, Spec, Target},
+    providers::{Bundle, Owner, ResourceKind, ResourceName, Spec, Target},
 };
 
 const ENTRY: &str = "index.js";
@@ -43,6 +43,10 @@ pub(crate) struct Service<'a> {
 }
 
 impl Site {
+    fn owner(&self) -> Owner {
+        Owner::of(&self.platform).in_stack(&self.stack, &self.owner)
+    }
+
     /// The name of a service's resource, by the rule.
     pub(crate) fn name(&self, service: &Slug, kind: ResourceType) -> Result<String> {
         let name = resource_name(&self.platform, &self.stack, service, kind, self.environment);
@@ -63,7 +67,7 @@ impl Site {
             kind,
             service,
             environment: self.environment,
-            target: Target::new(made::kind_of(kind), name, spec).map_err(fault)?,
+            target: Target::new(&self.owner(), made::kind_of(kind), name, spec).map_err(fault)?,
             known,
         })
     }
@@ -87,7 +91,7 @@ impl Site {
         kind: ResourceType,
         name: String,
     ) -> Result<()> {
-        let target = Target::plain(made::kind_of(kind), name).map_err(fault)?;
+        let target = Target::plain(&self.owner(), made::kind_of(kind), name).map_err(fault)?;
         made::destroy(app, cx, &self.platform, &target).await
     }
 }

@@ -10,6 +10,7 @@ use provisioning::providers::{
 };
 use serde_json::{Value, json};
 
+use crate::providers::targets::owner;
 use crate::system::System;
 
 /// What the domains of a platform lead to.
@@ -88,14 +89,22 @@ async fn the_provider_says_no_and_then_yes() {
     system.until_asked("shop.acme.com", 3).await;
     assert_eq!(system.domains(&platform).await["shop.acme.com"]["status"], "pending");
     // It leads somewhere else.
-    system.provider.ensure(&Target::dns("shop.acme.com", "old.example").unwrap()).await.unwrap();
+    system
+        .provider
+        .ensure(&Target::dns(&crate::providers::targets::owner(), "shop.acme.com", "old.example").unwrap())
+        .await
+        .unwrap();
     let asked = system.asked().await["shop.acme.com"];
     system.until_asked("shop.acme.com", asked + 3).await;
     assert_eq!(system.domains(&platform).await["shop.acme.com"]["status"], "pending");
     let pending = system.registry.get("/api/v1/domains/pending").await.expect(200);
     assert_eq!(pending["data"][0]["hostname"], "shop.acme.com");
 
-    system.provider.ensure(&Target::dns("shop.acme.com", target(&platform)).unwrap()).await.unwrap();
+    system
+        .provider
+        .ensure(&Target::dns(&owner(), "shop.acme.com", target(&platform)).unwrap())
+        .await
+        .unwrap();
     let active = system.until(&platform, "shop.acme.com", "active").await;
     assert!(active["verifiedAt"].is_string(), "{active}");
     let pending = system.registry.get("/api/v1/domains/pending").await.expect(200);
@@ -125,7 +134,7 @@ async fn one_that_fails_or_hangs_stops_no_other() {
     let good: Vec<String> = (0..12).map(|n| format!("h{n}.acme.com")).collect();
     names.extend(good.iter().map(String::as_str));
     for name in &names {
-        system.provider.ensure(&Target::dns(*name, target(&platform)).unwrap()).await.unwrap();
+        system.provider.ensure(&Target::dns(&owner(), *name, target(&platform)).unwrap()).await.unwrap();
         system.domain(&platform, &record, name).await;
     }
     for name in good.iter().map(String::as_str).chain(["limited.acme.com", "slow.acme.com"]) {
@@ -168,7 +177,11 @@ async fn a_registry_that_is_away_is_waited_for() {
         let asked = system.asked().await["shop.acme.com"];
         system.until_asked("shop.acme.com", asked + 1).await;
     }
-    system.provider.ensure(&Target::dns("shop.acme.com", target(&platform)).unwrap()).await.unwrap();
+    system
+        .provider
+        .ensure(&Target::dns(&owner(), "shop.acme.com", target(&platform)).unwrap())
+        .await
+        .unwrap();
     system.until(&platform, "shop.acme.com", "active").await;
 }
 

@@ -28,4 +28,8 @@ mod stacks;
 #[cfg(test)]
 mod steering;
 #[cfg(test)]
+mod superseded;
+#[cfg(test)]
 mod system;
+#[cfg(test)]
+mod takedown;

@@ -7,9 +7,10 @@ mod local_deployments;
 mod local_git;
 mod local_objects;
 mod local_stores;
+mod owners;
 mod processes;
 mod starter;
-mod targets;
+pub(crate) mod targets;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -114,7 +114,8 @@ impl<'s> Shop<'s> {
 
     /// What the worker runs, in the provider's words.
     pub(crate) async fn deployment(&self) -> Value {
-        let target = Target::plain(ResourceKind::Worker, self.name()).unwrap();
+        let target =
+            Target::plain(&crate::providers::targets::owner(), ResourceKind::Worker, self.name()).unwrap();
         self.system.provider.observe(&target).await.unwrap().unwrap().details["deployment"].clone()
     }
 

@@ -164,7 +164,7 @@ impl Stack<'_> {
     /// What a worker runs, in the provider's words.
     pub(crate) async fn deployment(&self, feature: &str) -> Value {
         let name = format!("{}-{}-{feature}", self.platform, self.id);
-        let target = Target::plain(ResourceKind::Worker, name).unwrap();
+        let target = Target::plain(&crate::providers::targets::owner(), ResourceKind::Worker, name).unwrap();
         self.mall.system.provider.observe(&target).await.unwrap().unwrap().details["deployment"].clone()
     }
 

@@ -42,7 +42,12 @@ pub(crate) async fn begin_feature_job(
     request: Request<BeginFeatureJobRequest>,
 ) -> Result<BeginFeatureJobResponse> {
     let ctx = write_ctx(&request)?;
-    let begun = report::begin(app, &ctx, &read(request.into_inner().job)?).await?.value;
+    let asked = request.into_inner();
+    let job = read(asked.job)?;
+    let begun = match asked.waits {
+        true => report::wait(app, &ctx, &job).await?,
+        false => report::begin(app, &ctx, &job).await?.value,
+    };
     Ok(BeginFeatureJobResponse {
         superseded: begun.superseded,
         stack_id: begun.stack.map(|stack| stack.to_string()).unwrap_or_default(),

@@ -2,7 +2,7 @@
 //! one the activation knows changes nothing of it.
 
 use domain::{
-    EntityId, Error, Result, StackId, Version,
+    EntityId, Error, Kind, Result, StackId, Version,
     build::BuildStatus,
     feature::{FeatureEvent, FeatureStatus},
 };
@@ -80,6 +80,18 @@ pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<B
             }
         })
         .await
+}
+
+/// Whether a job that waits for another one still has something to wait for.
+pub(crate) async fn wait(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Begun> {
+    let scope = ctx.ctx.caller.scope.platform(&job.place.platform)?;
+    let Place { entity, feature, environment, .. } = &job.place;
+    let known = async |c: &Conn| store::get(c, &scope, entity, feature, *environment).await;
+    match app.db.read(&ctx.ctx, known).await {
+        Ok(known) => Ok(Begun { superseded: known.provision_job_id > job.id, ..Begun::default() }),
+        Err(error) if error.kind() == Kind::NotFound => Ok(Begun::default()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The job that was asked for last begins; told twice, it has begun already.

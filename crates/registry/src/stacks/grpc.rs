@@ -71,7 +71,12 @@ pub(crate) async fn begin_stack_job(
     request: Request<BeginStackJobRequest>,
 ) -> Result<BeginStackJobResponse> {
     let ctx = write_ctx(&request)?;
-    let begun = report::begin(app, &ctx, &read(request.into_inner().job)?).await?.value;
+    let asked = request.into_inner();
+    let job = read(asked.job)?;
+    let begun = match asked.waits {
+        true => report::wait(app, &ctx, &job).await?,
+        false => report::begin(app, &ctx, &job).await?.value,
+    };
     Ok(BeginStackJobResponse {
         superseded: begun.superseded,
         owner_id: begun.owner,

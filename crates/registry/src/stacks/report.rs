@@ -94,6 +94,13 @@ pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<B
         .await
 }
 
+/// Whether a job that waits for another one still has something to wait for.
+pub(crate) async fn wait(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Begun> {
+    let scope = ctx.ctx.caller.scope.platform(&job.platform)?;
+    let known = app.db.read(&ctx.ctx, async |c| store::any(c, &scope, &job.stack).await).await?;
+    Ok(Begun { superseded: known.provision_job_id.unwrap_or_default() > job.id, ..Begun::default() })
+}
+
 /// The job that was asked for last begins, or one that someone gave to provisioning itself: it does once more what the
 /// stack runs.
 async fn activate(tx: &mut Tx, scope: &PlatformScope, job: &Job, before: Stack) -> Result<Begun> {

@@ -77,7 +77,7 @@ impl Feature {
         job: &str,
         version: Option<&str>,
     ) -> Result<r::BeginFeatureJobResponse, Error> {
-        let message = r::BeginFeatureJobRequest { job: self.job(job, version) };
+        let message = r::BeginFeatureJobRequest { job: self.job(job, version), waits: false };
         let send = async |mut client: Client, request| client.begin_feature_job(request).await;
         world.call("provisioning", None, message, send).await
     }
@@ -107,7 +107,7 @@ impl Feature {
     }
 }
 
-type Client = r::registry_client::RegistryClient<tonic::transport::Channel>;
+type Client = r::registry_client::RegistryClient<kit::grpc::SignedChannel>;
 
 pub(crate) fn done(feature: &str) -> r::EndFeatureJobRequest {
     r::EndFeatureJobRequest {

@@ -10,6 +10,8 @@ mod builds;
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod dns;

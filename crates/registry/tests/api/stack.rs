@@ -10,7 +10,7 @@ use crate::world::{World, text};
 pub(crate) const ACTIVATE: &str = "ACTIVATE_STACK";
 pub(crate) const DEACTIVATE: &str = "DEACTIVATE_STACK";
 
-type Client = r::registry_client::RegistryClient<tonic::transport::Channel>;
+type Client = r::registry_client::RegistryClient<kit::grpc::SignedChannel>;
 
 #[derive(Clone)]
 pub(crate) struct Stack {
@@ -83,7 +83,7 @@ impl Stack {
         job: &str,
         kind: &str,
     ) -> Result<r::BeginStackJobResponse, Error> {
-        let message = r::BeginStackJobRequest { job: self.said(job, kind) };
+        let message = r::BeginStackJobRequest { job: self.said(job, kind), waits: false };
         let send = async |mut client: Client, request| client.begin_stack_job(request).await;
         world.call("provisioning", None, message, send).await
     }

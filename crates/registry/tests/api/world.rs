@@ -5,13 +5,17 @@ use std::ops::Deref;
 use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
 use domain::{Error, Grant, Result, Role};
-use kit::{Caller, grpc::PeerCall, identity::ActorType};
+use kit::{
+    Caller,
+    grpc::{Message, PeerCall, SignedChannel},
+    identity::ActorType,
+};
 use registry::Registry;
 use reqwest::Method;
 use rpc::registry::registry_client::RegistryClient;
 use serde_json::{Value, json};
 use testkit::{Keys, Response, TestDb, TestService};
-use tonic::{Request, Response as Answer, Status, transport::Channel};
+use tonic::{Request, Response as Answer, Status};
 
 pub(crate) struct World(TestService);
 
@@ -147,7 +151,8 @@ impl World {
         send: F,
     ) -> Result<T, Error>
     where
-        F: AsyncFnOnce(RegistryClient<Channel>, Request<M>) -> Result<Answer<T>, Status>,
+        M: Message,
+        F: AsyncFnOnce(RegistryClient<SignedChannel>, Request<M>) -> Result<Answer<T>, Status>,
     {
         let peer = self.peer(process);
         let request = peer.request(&self.ctx(process), PeerCall { key, deadline: None }, message)?;

@@ -6,7 +6,11 @@ mod asked;
 #[cfg(test)]
 mod back;
 #[cfg(test)]
+mod behind;
+#[cfg(test)]
 mod beside;
+#[cfg(test)]
+mod clocks;
 #[cfg(test)]
 mod death;
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub(crate) enum Act {
     /// Has its effect, and fails.
     FailAfter(Kind),
     Wait(Duration),
+    /// Waits for another saga.
+    Behind(Uuid, Duration),
     Skip,
     Panic,
     /// Fails with a text that no row can hold, or gives such an output.
@@ -220,6 +222,9 @@ impl TestStep {
             Some(Act::Wait(ask_again)) => {
                 make().await?;
                 Ok(Progress::Waiting { on: "the other side".to_owned(), ask_again })
+            }
+            Some(Act::Behind(saga, ask_again)) => {
+                Ok(Progress::Behind { saga, on: "the saga before".to_owned(), ask_again })
             }
             Some(Act::Skip) => Ok(Progress::Skipped),
             Some(Act::Panic) => panic!("a step that panics"),

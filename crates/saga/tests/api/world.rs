@@ -89,6 +89,17 @@ impl World {
              CREATE TABLE calls (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, saga_id uuid NOT NULL, \
                  call text NOT NULL, step text NOT NULL, by text NOT NULL, attempt integer NOT NULL)";
         db.connect_as_owner().await.batch_execute(tables).await.unwrap();
+        Self::on(db)
+    }
+
+    /// The same, where the clock of the database differs from those of the processes.
+    pub(crate) async fn with_skewed_database(by: &str) -> Self {
+        let Self { db, .. } = Self::new().await;
+        db.skew_clock(by).await;
+        Self::on(db)
+    }
+
+    fn on(db: TestDb) -> Self {
         let pool = pool(&db.app_url, 6);
         Self { db, pool, script: Arc::default(), wake: Arc::default() }
     }

@@ -4,11 +4,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{Grant, Reach, Role};
-use kit::{Caller, identity::ActorType, service::Service};
+use kit::{Caller, grpc::SignedChannel, identity::ActorType, service::Service};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use testkit::{PROCESSES, TestService};
-use tonic::{Code, Request, codegen::http::uri::PathAndQuery, transport::Channel};
+use tonic::{Code, Request, codegen::http::uri::PathAndQuery};
 use tonic_prost::ProstCodec;
 
 use crate::system::System;
@@ -78,7 +78,7 @@ fn everyone(service: &TestService, name: &str) -> Vec<Asking> {
 }
 
 /// What is answered to a message with nothing in it: none where it was let in and was good.
-async fn refusal(channel: &Channel, method: &str, token: Option<&str>) -> Option<Code> {
+async fn refusal(channel: &SignedChannel, method: &str, token: Option<&str>) -> Option<Code> {
     let mut request = Request::new(tokio_stream::once(()));
     request.set_timeout(Duration::from_secs(10));
     if let Some(token) = token {

@@ -1,6 +1,6 @@
 //! What keeps a custom domain from being active.
 
-use provisioning::providers::{Provider as _, ResourceKind as Kind, Target, fake::Operation};
+use provisioning::providers::{Owner, Provider as _, ResourceKind as Kind, Target, fake::Operation};
 use serde_json::json;
 
 use super::{
@@ -71,7 +71,8 @@ fn hostname(slug: &str) -> String {
 }
 
 async fn set(scene: &Scene, target: &str) {
-    let record = Target::dns(hostname(&scene.slug()), target).unwrap();
+    let owner = Owner::of(&domain::PlatformId::parse("abcdefghij").unwrap());
+    let record = Target::dns(&owner, hostname(&scene.slug()), target).unwrap();
     scene.system.provider.ensure(&record).await.unwrap();
 }
 

@@ -10,7 +10,7 @@ use ::saga::{SagaStatus, schema::sagas};
 use diesel::{QueryDsl, QueryableByName, sql_query, sql_types::Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use kit::grpc::PeerCall;
-use provisioning::providers::{Provider, ResourceKind, Target};
+use provisioning::providers::{Owner, Provider, ResourceKind, Target};
 use reqwest::Method;
 use rpc::provisioning::{EnsureRepositoryRequest, provisioning_client::ProvisioningClient};
 use serde_json::{Value, json};
@@ -214,7 +214,8 @@ impl Stage {
         let mut found = Vec::new();
         for one in self.live(platform).await {
             if let Some(name) = one.strip_prefix("worker ") {
-                let target = Target::plain(ResourceKind::Worker, name).unwrap();
+                let owner = Owner::of(&domain::PlatformId::parse(platform).unwrap());
+                let target = Target::plain(&owner, ResourceKind::Worker, name).unwrap();
                 let seen = self.system.provider.observe(&target).await.unwrap().unwrap();
                 found.push(json!([name, seen.details["deployment"]]));
             }

@@ -20,7 +20,7 @@ pub use self::script::{Action, Calls, Fault, Operation, Rule, Script, Stage};
 use self::state::Begun;
 pub use self::state::{Call, LiveTarget, Outcome};
 use super::fault::Doing as _;
-use super::{Clock, Observed, Provider, ProviderError, Target, blocking};
+use super::{Clock, Destroyed, Observed, Provider, ProviderError, Target, blocking};
 
 /// How often a call that hangs looks whether the script was set anew.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -32,8 +32,15 @@ pub struct FakeProvider {
     clock: Clock,
 }
 
-/// The answer to any call: what is there after it, if anything is.
-type Answer = Result<Option<Observed>, ProviderError>;
+/// What a call came to.
+enum Effect {
+    /// What is there after it, if anything is.
+    Observed(Option<Observed>),
+    Destroyed(Destroyed),
+}
+
+/// The answer to any call.
+type Answer = Result<Effect, ProviderError>;
 
 impl FakeProvider {
     /// A provider that forgets everything when its last clone is dropped.
@@ -114,9 +121,11 @@ impl FakeProvider {
     async fn effect(&self, operation: Operation, target: &Target, blindly: bool) -> Answer {
         let (target, now) = (target.clone(), self.clock.now());
         self.call(move |connection| match operation {
-            Operation::Ensure => state::ensure(connection, &target, blindly, now).map(Some),
-            Operation::Destroy => state::destroy(connection, &target, now).map(|()| None),
-            Operation::Observe => state::observe(connection, &target),
+            Operation::Ensure => {
+                state::ensure(connection, &target, blindly, now).map(|made| Effect::Observed(Some(made)))
+            }
+            Operation::Destroy => state::destroy(connection, &target, now).map(Effect::Destroyed),
+            Operation::Observe => state::observe(connection, &target).map(Effect::Observed),
         })
         .await
     }
@@ -124,11 +133,11 @@ impl FakeProvider {
     /// Does nothing, and says it was done, or the opposite of what is.
     async fn lie(&self, operation: Operation, target: &Target) -> Answer {
         match operation {
-            Operation::Ensure => state::made_up(target).map(Some),
-            Operation::Destroy => Ok(None),
+            Operation::Ensure => state::made_up(target).map(|made| Effect::Observed(Some(made))),
+            Operation::Destroy => Ok(Effect::Destroyed(Destroyed::Removed)),
             Operation::Observe => match self.effect(operation, target, false).await? {
-                None => state::made_up(target).map(Some),
-                Some(_) => Ok(None),
+                Effect::Observed(None) => state::made_up(target).map(|made| Effect::Observed(Some(made))),
+                _ => Ok(Effect::Observed(None)),
             },
         }
     }
@@ -167,15 +176,23 @@ impl FakeProvider {
 #[async_trait]
 impl Provider for FakeProvider {
     async fn ensure(&self, target: &Target) -> Result<Observed, ProviderError> {
-        let observed = self.perform(Operation::Ensure, target).await?;
-        observed.ok_or_else(|| ProviderError::permanent("the fake provider made nothing"))
+        match self.perform(Operation::Ensure, target).await? {
+            Effect::Observed(Some(observed)) => Ok(observed),
+            _ => Err(ProviderError::permanent("the fake provider made nothing")),
+        }
     }
 
-    async fn destroy(&self, target: &Target) -> Result<(), ProviderError> {
-        self.perform(Operation::Destroy, target).await.map(drop)
+    async fn destroy(&self, target: &Target) -> Result<Destroyed, ProviderError> {
+        match self.perform(Operation::Destroy, target).await? {
+            Effect::Destroyed(destroyed) => Ok(destroyed),
+            Effect::Observed(_) => Err(ProviderError::permanent("the fake provider destroyed nothing")),
+        }
     }
 
     async fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError> {
-        self.perform(Operation::Observe, target).await
+        match self.perform(Operation::Observe, target).await? {
+            Effect::Observed(observed) => Ok(observed),
+            Effect::Destroyed(_) => Err(ProviderError::permanent("the fake provider observed nothing")),
+        }
     }
 }

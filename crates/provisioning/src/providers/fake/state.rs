@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::script::{Action, Operation, Rule, Script};
 use crate::providers::bundle::hex;
 use crate::providers::fault::Doing as _;
-use crate::providers::{Observed, ProviderError, ResourceKind, Spec, Target};
+use crate::providers::{Destroyed, Observed, Owner, ProviderError, ResourceKind, Spec, Target};
 
 /// A target lives in as many rows as were made of it: the table is not what keeps it single.
 const SCHEMA: &str = "
@@ -22,7 +22,8 @@ const SCHEMA: &str = "
         name TEXT NOT NULL,
         provider_id TEXT NOT NULL UNIQUE,
         spec_digest TEXT NOT NULL,
-        details TEXT NOT NULL
+        details TEXT NOT NULL,
+        owner TEXT NOT NULL
     );
     CREATE INDEX IF NOT EXISTS targets_identity ON targets (identity);
     CREATE TABLE IF NOT EXISTS calls (
@@ -245,6 +246,9 @@ pub(super) fn ensure(
     let digest = spec_digest(target)?;
     write(connection, |tx| {
         let present = if blindly { None } else { live(tx, target)? };
+        if present.as_ref().is_some_and(|(found, _)| !is_owner(target, found)) {
+            return Err(ProviderError::owned_by_another(target));
+        }
         if let Some((observed, before)) = present {
             // The first commit of a repository and a secret without a value are not made again.
             let kept = target.kind() == ResourceKind::GitRepository || digest.is_none();
@@ -259,14 +263,20 @@ pub(super) fn ensure(
             return Ok(Observed { details, ..observed });
         }
         if target.kind() == ResourceKind::Secret {
-            let worker = Target::plain(ResourceKind::Worker, target.name())?;
-            if live(tx, &worker)?.is_none() {
-                return Err(ProviderError::permanent(format!("{worker} does not exist")));
+            let worker = Target::plain(target.owner(), ResourceKind::Worker, target.name())?;
+            match live(tx, &worker)? {
+                None => return Err(ProviderError::permanent(format!("{worker} does not exist"))),
+                Some((found, _)) if !is_owner(target, &found) => {
+                    return Err(ProviderError::owned_by_another(worker));
+                }
+                Some(_) => {}
             }
         }
-        let observed = observed(target.identity(), format!("fake-{}", Uuid::now_v7()), details);
+        let observed = observed(target, format!("fake-{}", Uuid::now_v7()), details);
+        let owner = serde_json::to_string(target.owner()).doing(|| "writing the owner".to_owned())?;
         sql(tx.execute(
-            "INSERT INTO targets (identity, kind, name, provider_id, spec_digest, details) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO targets (identity, kind, name, provider_id, spec_digest, details, owner)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             (
                 target.identity(),
                 target.kind().as_str(),
@@ -274,6 +284,7 @@ pub(super) fn ensure(
                 &observed.provider_id,
                 digest.unwrap_or_default(),
                 observed.details.to_string(),
+                owner,
             ),
         ))?;
         record(tx, target.identity(), target.kind().as_str(), "created", now)?;
@@ -281,9 +292,23 @@ pub(super) fn ensure(
     })
 }
 
+/// Whether what was found is of the target's owner.
+fn is_owner(target: &Target, found: &Observed) -> bool {
+    found.owner.as_ref().is_some_and(|owner| owner.is(target.owner()))
+}
+
 /// Removes all that was made of the target, and the secrets of a worker.
-pub(super) fn destroy(connection: &mut Connection, target: &Target, now: i64) -> Result<(), ProviderError> {
+pub(super) fn destroy(
+    connection: &mut Connection,
+    target: &Target,
+    now: i64,
+) -> Result<Destroyed, ProviderError> {
     write(connection, |tx| {
+        match live(tx, target)? {
+            Some((found, _)) if !is_owner(target, &found) => return Ok(Destroyed::NotOurs),
+            None => return Ok(Destroyed::Absent),
+            Some(_) => {}
+        }
         let with_secrets = target.kind() == ResourceKind::Worker;
         let removed: Vec<(String, String)> = sql(tx
             .prepare(
@@ -297,7 +322,8 @@ pub(super) fn destroy(connection: &mut Connection, target: &Target, now: i64) ->
                     })?
                     .collect()
             }))?;
-        removed.into_iter().try_for_each(|(identity, kind)| record(tx, identity, &kind, "destroyed", now))
+        removed.into_iter().try_for_each(|(identity, kind)| record(tx, identity, &kind, "destroyed", now))?;
+        Ok(Destroyed::Removed)
     })
 }
 
@@ -309,26 +335,28 @@ pub(super) fn observe(connection: &Connection, target: &Target) -> Result<Option
 /// What there would be, had the target been made.
 pub(super) fn made_up(target: &Target) -> Result<Observed, ProviderError> {
     let details = if matches!(target.spec(), Spec::Plain) { serde_json::json!({}) } else { details(target)? };
-    Ok(observed(target.identity(), format!("fake-lie-{}", Uuid::now_v7()), details))
+    Ok(observed(target, format!("fake-lie-{}", Uuid::now_v7()), details))
 }
 
 /// The oldest live target of this identity, and the digest of the spec it was last ensured with.
 fn live(connection: &Connection, target: &Target) -> Result<Option<(Observed, String)>, ProviderError> {
-    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let found: Option<(String, String, String)> = sql(connection
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    let found: Option<(String, String, String, String)> = sql(connection
         .query_row(
-            "SELECT provider_id, details, spec_digest FROM targets WHERE identity = ?1 ORDER BY seq LIMIT 1",
+            "SELECT provider_id, details, spec_digest, owner FROM targets WHERE identity = ?1 ORDER BY seq LIMIT 1",
             [target.identity()],
             read,
         )
         .optional())?;
-    let Some((provider_id, details, digest)) = found else { return Ok(None) };
+    let Some((provider_id, details, digest, owner)) = found else { return Ok(None) };
     let details = serde_json::from_str(&details).doing(|| "reading the details".to_owned())?;
-    Ok(Some((observed(target.identity(), provider_id, details), digest)))
+    let owner: Owner = serde_json::from_str(&owner).doing(|| "reading the owner".to_owned())?;
+    Ok(Some((Observed { owner: Some(owner), ..observed(target, provider_id, details) }, digest)))
 }
 
-fn observed(identity: String, provider_id: String, details: serde_json::Value) -> Observed {
-    Observed { provider_id, url: Some(format!("fake:///{identity}")), details }
+fn observed(target: &Target, provider_id: String, details: serde_json::Value) -> Observed {
+    let url = Some(format!("fake:///{}", target.identity()));
+    Observed { provider_id, url, details, owner: Some(target.owner().clone()) }
 }
 
 fn record(

@@ -10,7 +10,7 @@ use super::durable;
 use super::place::Place;
 use super::sqlite;
 use crate::providers::fault::Doing as _;
-use crate::providers::{Clock, Hostname, Observed, ProviderError, blocking};
+use crate::providers::{Clock, Destroyed, Hostname, Observed, Owner, ProviderError, blocking};
 
 const FILE: &str = "dns.sqlite";
 
@@ -19,8 +19,12 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS routes (
     id TEXT NOT NULL UNIQUE,
     target TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL
+    updated_at INTEGER NOT NULL,
+    owner TEXT
 );";
+
+/// Tables from before owners were kept have no such column.
+const HAS_OWNERS: &str = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('routes') WHERE name = 'owner')";
 
 /// The routes table. Cheap to clone; its clones share one connection.
 #[derive(Clone, Debug)]
@@ -86,27 +90,49 @@ impl Routes {
         .await
     }
 
-    /// Leads `hostname` to `target`.
-    pub(super) fn ensure(&self, hostname: &str, target: &str) -> Result<Observed, ProviderError> {
+    /// Leads `hostname` to `target`, for `owner`.
+    pub(super) fn ensure(
+        &self,
+        owner: &Owner,
+        hostname: &str,
+        target: &str,
+    ) -> Result<Observed, ProviderError> {
+        let text = serde_json::to_string(owner).doing(|| format!("using {FILE}"))?;
         let (id, now) = (Uuid::now_v7().to_string(), self.clock.now());
         self.with(|connection| {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let present = tx.query_row(SELECT, [hostname], observed).optional()?;
+            if present.and_then(|present| present.owner).is_some_and(|found| !found.is(owner)) {
+                return Ok(Err(ProviderError::owned_by_another(hostname)));
+            }
             tx.execute(
-                "INSERT INTO routes (hostname, id, target, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)
-                 ON CONFLICT (hostname) DO UPDATE SET target = excluded.target, updated_at = excluded.updated_at
-                 WHERE target <> excluded.target",
-                (hostname, id, target, now),
+                "INSERT INTO routes (hostname, id, target, created_at, updated_at, owner)
+                 VALUES (?1, ?2, ?3, ?4, ?4, ?5)
+                 ON CONFLICT (hostname) DO UPDATE SET target = excluded.target,
+                     owner = coalesce(owner, excluded.owner),
+                     updated_at = iif(target = excluded.target, updated_at, excluded.updated_at)
+                 WHERE target <> excluded.target OR owner IS NULL",
+                (hostname, id, target, now, text),
             )?;
             let observed = tx.query_row(SELECT, [hostname], observed)?;
             tx.commit()?;
-            Ok(observed)
-        })
+            Ok(Ok(observed))
+        })?
     }
 
-    /// Lets `hostname` lead nowhere.
-    pub(super) fn destroy(&self, hostname: &str) -> Result<(), ProviderError> {
+    /// Lets `hostname` lead nowhere, if it is the owner's.
+    pub(super) fn destroy(&self, owner: &Owner, hostname: &str) -> Result<Destroyed, ProviderError> {
         self.with(|connection| {
-            connection.execute("DELETE FROM routes WHERE hostname = ?1", [hostname]).map(drop)
+            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let Some(present) = tx.query_row(SELECT, [hostname], observed).optional()? else {
+                return Ok(Destroyed::Absent);
+            };
+            if !present.owner.is_some_and(|found| found.is(owner)) {
+                return Ok(Destroyed::NotOurs);
+            }
+            tx.execute("DELETE FROM routes WHERE hostname = ?1", [hostname])?;
+            tx.commit()?;
+            Ok(Destroyed::Removed)
         })
     }
 
@@ -121,21 +147,31 @@ impl Routes {
     }
 }
 
-const SELECT: &str = "SELECT id, target, created_at, updated_at FROM routes WHERE hostname = ?1";
+const SELECT: &str = "SELECT id, target, created_at, updated_at, owner FROM routes WHERE hostname = ?1";
 
 fn observed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Observed> {
+    let (target, owner): (String, Option<String>) = (row.get(1)?, row.get(4)?);
+    // Before owners were kept, the worker that a host name led to said whose it is.
+    let owner = match owner {
+        Some(text) => serde_json::from_str(&text).ok(),
+        None => Owner::derived(&target),
+    };
     let details = serde_json::json!({
-        "target": row.get::<_, String>(1)?,
+        "target": target,
         "createdAt": row.get::<_, i64>(2)?,
         "updatedAt": row.get::<_, i64>(3)?,
     });
-    Ok(Observed::new(row.get::<_, String>(0)?, details))
+    Ok(Observed { owner, ..Observed::new(row.get::<_, String>(0)?, details) })
 }
 
 fn make(connection: &Connection, path: &Path) -> Result<(), ProviderError> {
     let make = || {
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.execute_batch(SCHEMA)
+        connection.execute_batch(SCHEMA)?;
+        if connection.query_row(HAS_OWNERS, (), |row| row.get(0))? {
+            return Ok(());
+        }
+        connection.execute_batch("ALTER TABLE routes ADD COLUMN owner TEXT")
     };
     make().doing(|| format!("making {}", path.display()))
 }

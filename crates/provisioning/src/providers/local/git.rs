@@ -74,7 +74,7 @@ impl Git {
                 "path": spot.folder,
                 "createdAt": id.created_at,
             });
-            Ok(Some(Observed { provider_id: id.id, url: file_url(&spot.folder), details }))
+            Ok(Some(Observed { url: file_url(&spot.folder), ..Observed::new(id.id, details) }))
         };
         match look() {
             // It was removed while being looked at.

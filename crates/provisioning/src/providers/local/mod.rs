@@ -10,6 +10,7 @@ mod git;
 mod identity;
 pub mod kv;
 mod lock;
+mod ownership;
 mod place;
 pub mod queue;
 pub mod r2;
@@ -35,8 +36,8 @@ use self::place::{Place, Spot};
 use self::queue::Queue;
 use self::r2::Bucket;
 use super::{
-    Clock, Hostname, Observed, Provider, ProviderError, ResourceKind, ResourceName, Spec, Target, Verdict,
-    blocking,
+    Clock, Destroyed, Hostname, Observed, Owner, Provider, ProviderError, ResourceKind, ResourceName, Spec,
+    Target, Verdict, blocking,
 };
 
 /// Where the provider keeps its things, and with what it makes them.
@@ -174,7 +175,7 @@ impl Provider for LocalProvider {
         blocking(move || inner.ensure(&target).map_err(|e| e.context(&target))).await
     }
 
-    async fn destroy(&self, target: &Target) -> Result<(), ProviderError> {
+    async fn destroy(&self, target: &Target) -> Result<Destroyed, ProviderError> {
         let (inner, target) = (Arc::clone(&self.inner), target.clone());
         blocking(move || inner.destroy(&target).map_err(|e| e.context(&target))).await
     }
@@ -185,51 +186,79 @@ impl Provider for LocalProvider {
     }
 
     /// The routes of this provider prove nothing of who owns a name, so the owner's DNS records are asked for.
-    async fn verify_domain(&self, hostname: &Hostname, target: &Hostname) -> Result<Verdict, ProviderError> {
+    async fn verify_domain(
+        &self,
+        _: &Owner,
+        hostname: &Hostname,
+        target: &Hostname,
+    ) -> Result<Verdict, ProviderError> {
         resolver::verify(hostname, target, self.inner.nameserver).await
     }
 }
 
 impl Inner {
     fn ensure(&self, target: &Target) -> Result<Observed, ProviderError> {
+        let made = self.make(target)?;
+        self.with_owner(target, made)
+    }
+
+    fn make(&self, target: &Target) -> Result<Observed, ProviderError> {
         let now = self.clock.now();
+        let hold = || self.spot(target)?.hold_for(target.owner());
         match (target.kind(), target.spec()) {
             (ResourceKind::Worker | ResourceKind::Pages, Spec::Bundle(bundle)) => {
-                deployments::ensure(&self.spot(target)?.hold()?, bundle, now)
+                deployments::ensure(&hold()?, bundle, now)
             }
-            (ResourceKind::D1, _) => sqlite::ensure(&self.spot(target)?.hold()?, "", now),
-            (ResourceKind::Kv, _) => sqlite::ensure(&self.spot(target)?.hold()?, kv::SCHEMA, now),
-            (ResourceKind::Queue, _) => sqlite::ensure(&self.spot(target)?.hold()?, queue::SCHEMA, now),
-            (ResourceKind::R2, _) => r2::ensure(&self.spot(target)?.hold()?, now),
-            (ResourceKind::GitRepository, Spec::Starter(starter)) => {
-                self.git.ensure(&self.spot(target)?.hold()?, starter, now)
-            }
+            (ResourceKind::D1, _) => sqlite::ensure(&hold()?, "", now),
+            (ResourceKind::Kv, _) => sqlite::ensure(&hold()?, kv::SCHEMA, now),
+            (ResourceKind::Queue, _) => sqlite::ensure(&hold()?, queue::SCHEMA, now),
+            (ResourceKind::R2, _) => r2::ensure(&hold()?, now),
+            (ResourceKind::GitRepository, Spec::Starter(starter)) => self.git.ensure(&hold()?, starter, now),
             (ResourceKind::Secret, Spec::Secret { secret, .. }) => {
-                secrets::ensure(&self.spot(target)?.hold()?, secret, target.spec().secret_value(), now)
+                secrets::ensure(&hold()?, secret, target.spec().secret_value(), now)
             }
             (ResourceKind::DnsRecord, Spec::Dns { target: to }) => {
-                self.routes.ensure(target.name(), to.as_str())
+                self.routes.ensure(target.owner(), target.name(), to.as_str())
             }
             _ => Err(target.underspecified()),
         }
     }
 
-    fn destroy(&self, target: &Target) -> Result<(), ProviderError> {
+    fn destroy(&self, target: &Target) -> Result<Destroyed, ProviderError> {
+        if target.kind() == ResourceKind::DnsRecord {
+            return self.routes.destroy(target.owner(), target.name());
+        }
+        let held = self.spot(target)?.hold()?;
+        if !held.spot().exists()? {
+            return Ok(Destroyed::Absent);
+        }
+        if !held.spot().owner()?.is_some_and(|owner| owner.is(target.owner())) {
+            tracing::warn!(%target, platform = %target.owner().platform, "not removed: it is not this platform's");
+            return Ok(Destroyed::NotOurs);
+        }
         match target.spec() {
-            _ if target.kind() == ResourceKind::DnsRecord => self.routes.destroy(target.name()),
-            Spec::Secret { secret, .. } => secrets::destroy(&self.spot(target)?.hold()?, secret),
-            _ => self.spot(target)?.hold()?.remove(),
+            Spec::Secret { secret, .. } => secrets::destroy(&held, secret),
+            _ => held.remove().map(|()| Destroyed::Removed),
         }
     }
 
     fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError> {
-        match (target.kind(), target.spec()) {
+        let found = match (target.kind(), target.spec()) {
             (ResourceKind::DnsRecord, _) => self.routes.observe(target.name()),
             (_, Spec::Secret { secret, .. }) => secrets::observe(&self.spot(target)?, secret),
             (ResourceKind::Worker | ResourceKind::Pages, _) => deployments::observe(&self.spot(target)?),
             (ResourceKind::R2, _) => r2::observe(&self.spot(target)?),
             (ResourceKind::GitRepository, _) => self.git.observe(&self.spot(target)?),
             _ => sqlite::observe(&self.spot(target)?),
+        };
+        found?.map(|found| self.with_owner(target, found)).transpose()
+    }
+
+    /// Adds whose it is. Of a host name, the table of routes has said it.
+    fn with_owner(&self, target: &Target, found: Observed) -> Result<Observed, ProviderError> {
+        match target.kind() {
+            ResourceKind::DnsRecord => Ok(found),
+            _ => Ok(Observed { owner: self.spot(target)?.owner()?, ..found }),
         }
     }
 

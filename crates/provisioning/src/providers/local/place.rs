@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::durable;
 use super::lock::Lock;
+use super::{durable, ownership};
 use crate::providers::fault::Doing as _;
-use crate::providers::{ProviderError, ResourceKind, ResourceName};
+use crate::providers::{Owner, ProviderError, ResourceKind, ResourceName};
 
 /// The kinds that have a folder each for their targets.
 const KEPT: [ResourceKind; 7] = [
@@ -54,6 +54,8 @@ pub(super) struct Spot {
 pub(super) struct Held {
     spot: Spot,
     lock: Lock,
+    /// Whose it is to be, if it is made.
+    owner: Option<Owner>,
 }
 
 impl Place {
@@ -134,7 +136,31 @@ impl Spot {
         for left in [&self.staging, &self.trash] {
             durable::remove_tree_if_any(left).doing(|| format!("clearing away {}", left.display()))?;
         }
-        Ok(Held { spot: self.clone(), lock })
+        Ok(Held { spot: self.clone(), lock, owner: None })
+    }
+
+    /// The same for a target that is to be made or changed for `owner`. One that is nobody's is theirs from now on.
+    ///
+    /// # Errors
+    ///
+    /// The target belongs to another.
+    pub(super) fn hold_for(&self, owner: &Owner) -> Result<Held, ProviderError> {
+        let held = self.hold()?;
+        if self.exists()? {
+            match self.owner()? {
+                Some(found) if !found.is(owner) => {
+                    return Err(ProviderError::owned_by_another(format_args!("{} {}", self.kind, self.name)));
+                }
+                _ if ownership::recorded(&self.folder)?.is_none() => ownership::record(&self.folder, owner)?,
+                _ => {}
+            }
+        }
+        Ok(Held { owner: Some(owner.clone()), ..held })
+    }
+
+    /// Whose the target is, if it exists and is anyone's. Before owners were kept, the name said it.
+    pub(super) fn owner(&self) -> Result<Option<Owner>, ProviderError> {
+        Ok(ownership::recorded(&self.folder)?.or_else(|| Owner::derived(self.name.as_str())))
     }
 
     /// Whether the target exists.
@@ -170,6 +196,10 @@ impl Held {
         let Spot { folder, staging, .. } = &self.spot;
         let doing = || format!("making {}", folder.display());
         fs::DirBuilder::new().mode(0o700).create(staging).doing(doing)?;
+        // With its name it has its owner: no crash leaves something that is nobody's.
+        if let Some(owner) = &self.owner {
+            ownership::record(staging, owner)?;
+        }
         build(staging)?;
         let publish = || -> io::Result<()> {
             durable::sync_tree(staging)?;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::durable;
 use super::place::{Held, Spot};
 use crate::providers::fault::Doing as _;
-use crate::providers::{Observed, ProviderError, SecretName};
+use crate::providers::{Destroyed, Observed, ProviderError, SecretName};
 
 const FILE: &str = "secrets.json";
 
@@ -55,11 +55,11 @@ pub(super) fn ensure(
 }
 
 /// Takes the secret `name` from the held worker.
-pub(super) fn destroy(held: &Held, name: &SecretName) -> Result<(), ProviderError> {
+pub(super) fn destroy(held: &Held, name: &SecretName) -> Result<Destroyed, ProviderError> {
     let mut secrets = read(held.spot())?;
     match secrets.remove(name.as_str()) {
-        Some(_) => write(held.spot(), &secrets),
-        None => Ok(()),
+        Some(_) => write(held.spot(), &secrets).map(|()| Destroyed::Removed),
+        None => Ok(Destroyed::Absent),
     }
 }
 

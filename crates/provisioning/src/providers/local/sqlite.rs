@@ -119,6 +119,7 @@ fn look_at(connection: &Connection, path: &Path) -> Result<Option<Observed>, Pro
         provider_id: id,
         url: file_url(path),
         details: serde_json::json!({ "path": path, "createdAt": created_at }),
+        owner: None,
     }))
 }
 

@@ -87,8 +87,7 @@ impl Step<App> for Data {
         if !service.deletes_data() {
             return Ok(Progress::Skipped);
         }
-        service.destroy_data().await?;
-        Progress::done(true)
+        Progress::done(service.destroy_data().await?)
     }
 
     /// What is deleted does not come back. It goes last, when nothing else is left that could fail but the report.

@@ -20,6 +20,7 @@ use rpc::registry::{
 };
 use saga::{Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -113,7 +114,15 @@ pub(super) fn thing(platform: &str, feature: impl std::fmt::Display, environment
 
 impl Asked {
     fn thing(&self, cx: &StepCx) -> String {
-        thing(&cx.subject, &self.feature_id, self.environment)
+        self.subject(&cx.subject).thing
+    }
+
+    /// One job works on a feature at a time; a newer one of the same entity supersedes it.
+    fn subject(&self, platform: &str) -> turn::Subject {
+        turn::Subject {
+            thing: thing(platform, &self.feature_id, self.environment),
+            replaces: self.entity_id.to_string(),
+        }
     }
 
     fn job(self, platform: &str, id: Uuid, kind: JobType) -> FeatureJob {
@@ -142,15 +151,17 @@ impl Step<App> for Begin {
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
         let asked: Asked = cx.input()?;
-        if let Some(job) = turn::take(app, cx, &asked.thing(cx)).await? {
-            return Ok(turn::wait_for(job, "the same feature", cx));
-        }
-        let message = BeginFeatureJobRequest { job: Some(asked.job(&cx.subject, cx.saga_id, self.0)) };
+        let wait = turn::take(app, cx, &asked.subject(&cx.subject)).await?;
+        let job = Some(asked.job(&cx.subject, cx.saga_id, self.0));
+        let message = BeginFeatureJobRequest { job, waits: wait.is_some() };
         let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
         let answer = RegistryClient::new(app.registry.channel()).begin_feature_job(request).await;
         let said = app.registry.answer(answer)?;
         if said.superseded {
             return Err(superseded());
+        }
+        if let Some(wait) = wait {
+            return Ok(turn::wait_for(wait, "the same feature"));
         }
         Progress::done(Plan::try_from(said)?)
     }
@@ -181,6 +192,11 @@ async fn tell(app: &App, ctx: &Ctx, message: EndFeatureJobRequest) -> Result<()>
     let request = app.registry.request(ctx, PeerCall::default(), message)?;
     app.registry.answer(RegistryClient::new(app.registry.channel()).end_feature_job(request).await)?;
     Ok(())
+}
+
+/// What the job of this input works on.
+pub(super) fn subject(platform: &PlatformId, input: &Value) -> Result<turn::Subject> {
+    Ok(Asked::deserialize(input).map_err(Error::internal)?.subject(platform.as_str()))
 }
 
 /// Tells the registry that nothing more will come of a job.

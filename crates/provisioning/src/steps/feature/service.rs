@@ -72,17 +72,18 @@ impl Service<'_> {
     }
 
     /// Removes all that the service keeps data in, whoever registered it.
-    pub(super) async fn destroy_data(&self) -> Result<()> {
+    pub(super) async fn destroy_data(&self) -> Result<made::Removed> {
         self.destroy_database().await?;
+        let mut removed = made::Removed::default();
         let (app, cx, site) = (self.app, self.cx, self.site);
         for resource in made::platform_things(app, cx, &site.platform).await?.resources {
             let ours = resource.service_name == self.feature.as_str()
                 && resource.stack_id == site.stack.as_str()
                 && resource.environment == site.environment.as_str();
             if ours && !made::type_of(&resource)?.runs_code() {
-                made::remove(app, cx, &site.platform, resource).await?;
+                made::remove(app, cx, &site.platform, resource, &mut removed).await?;
             }
         }
-        Ok(())
+        Ok(removed)
     }
 }

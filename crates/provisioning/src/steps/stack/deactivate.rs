@@ -39,12 +39,11 @@ async fn resources(app: &App, cx: &StepCx, that_run: bool) -> Result<Vec<Resourc
 
 async fn take_down(app: &App, cx: &StepCx, that_run: bool) -> Result<Progress> {
     let platform = feature::platform(cx)?;
-    let mut names = Vec::new();
+    let mut removed = made::Removed::default();
     for one in resources(app, cx, that_run).await? {
-        names.push(one.cf_name.clone());
-        made::remove(app, cx, &platform, one).await?;
+        made::remove(app, cx, &platform, one, &mut removed).await?;
     }
-    Progress::done(names)
+    Progress::done(removed)
 }
 
 struct Begin;
@@ -93,14 +92,13 @@ impl Step<App> for Dns {
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
         let (platform, stack) = (feature::platform(cx)?, Asked::of(cx)?.stack_id);
-        let mut names = Vec::new();
+        let mut removed = made::Removed::default();
         for record in made::platform_things(app, cx, &platform).await?.dns_records {
             if record.stack_id == stack.as_str() {
-                names.push(record.hostname.clone());
-                made::remove_host(app, cx, &platform, record).await?;
+                made::remove_host(app, cx, &platform, record, &mut removed).await?;
             }
         }
-        Progress::done(names)
+        Progress::done(removed)
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {

@@ -10,7 +10,7 @@ pub(crate) mod deactivate;
 use std::collections::BTreeSet;
 
 use domain::{
-    Error, Result, Slug, StackId, Version,
+    Error, PlatformId, Result, Slug, StackId, Version,
     job::JobType,
     resource::{Environment, ResourceType},
 };
@@ -21,6 +21,7 @@ use rpc::registry::{
 };
 use saga::{Progress, StepCx};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -86,7 +87,12 @@ impl Asked {
     }
 
     fn thing(&self, cx: &StepCx) -> String {
-        format!("{}/stack/{}", cx.subject, self.stack_id)
+        self.subject(&cx.subject).thing
+    }
+
+    /// One job works on a stack at a time, and a newer one supersedes it.
+    fn subject(&self, platform: &str) -> turn::Subject {
+        turn::Subject { thing: format!("{platform}/stack/{}", self.stack_id), replaces: String::new() }
     }
 
     fn job(&self, platform: &str, id: Uuid, kind: JobType) -> StackJob {
@@ -114,15 +120,17 @@ impl TryFrom<StackService> for Served {
 /// The first step of both: waits for its turn, and tells the registry.
 async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress> {
     let asked = Asked::of(cx)?;
-    if let Some(job) = turn::take(app, cx, &asked.thing(cx)).await? {
-        return Ok(turn::wait_for(job, "the same stack", cx));
-    }
-    let message = BeginStackJobRequest { job: Some(asked.job(&cx.subject, cx.saga_id, kind)) };
+    let wait = turn::take(app, cx, &asked.subject(&cx.subject)).await?;
+    let job = Some(asked.job(&cx.subject, cx.saga_id, kind));
+    let message = BeginStackJobRequest { job, waits: wait.is_some() };
     let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
     let answer = RegistryClient::new(app.registry.channel()).begin_stack_job(request).await;
     let said: BeginStackJobResponse = app.registry.answer(answer)?;
     if said.superseded {
         return Err(superseded());
+    }
+    if let Some(wait) = wait {
+        return Ok(turn::wait_for(wait, "the same stack"));
     }
     let things = made::platform_things(app, cx, &feature::platform(cx)?).await?;
     let own = things.resources.into_iter().filter(|one| one.stack_id == asked.stack_id.as_str());
@@ -138,8 +146,11 @@ async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress> {
 /// Takes the turns of features, always in the same order, so that no two jobs wait for each other.
 async fn take_turns(app: &App, cx: &StepCx, features: &BTreeSet<String>) -> Result<Progress> {
     for feature in features {
-        if let Some(job) = turn::take(app, cx, &feature::thing(&cx.subject, feature, ENVIRONMENT)).await? {
-            return Ok(turn::wait_for(job, &format!("the feature {feature}"), cx));
+        let thing = feature::thing(&cx.subject, feature, ENVIRONMENT);
+        // Jobs of features never supersede one of a stack.
+        let subject = turn::Subject { thing, replaces: format!("job {}", cx.saga_id) };
+        if let Some(wait) = turn::take(app, cx, &subject).await? {
+            return Ok(turn::wait_for(wait, &format!("the feature {feature}")));
         }
     }
     Progress::done(features)
@@ -155,6 +166,11 @@ async fn tell(app: &App, ctx: &Ctx, message: EndStackJobRequest) -> Result<()> {
     let request = app.registry.request(ctx, PeerCall::default(), message)?;
     app.registry.answer(RegistryClient::new(app.registry.channel()).end_stack_job(request).await)?;
     Ok(())
+}
+
+/// What the job of this input works on.
+pub(super) fn subject(platform: &PlatformId, input: &Value) -> Result<turn::Subject> {
+    Ok(Asked::deserialize(input).map_err(Error::internal)?.subject(platform.as_str()))
 }
 
 /// Tells the registry that nothing more will come of a job.

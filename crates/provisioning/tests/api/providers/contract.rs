@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use provisioning::providers::fake::{Action, FakeProvider, Rule, Stage};
 use provisioning::providers::local::{LocalProvider, LocalSettings};
-use provisioning::providers::{Clock, ErrorKind, Provider, ResourceKind, Target};
+use provisioning::providers::{Clock, Destroyed, ErrorKind, Owner, Provider, ResourceKind, Target};
 use tempfile::TempDir;
 
 use super::targets::{bundle, one_of_each, plain, repository, secret, worker};
@@ -132,6 +132,62 @@ promises! {
     a_secret_shows_nowhere
     too_little_said_is_refused
     names_are_apart_by_kind
+    an_object_carries_its_owner
+    an_object_of_another_is_neither_changed_nor_destroyed
+    what_was_destroyed_is_free_for_another
+}
+
+/// The same targets, of another platform.
+fn of_another(targets: &[Target]) -> Vec<Target> {
+    let other = Owner::of(&domain::PlatformId::parse("zzzzzzzzzz").unwrap());
+    let same = |target: &Target| Target::new(&other, target.kind(), target.name(), target.spec().clone());
+    targets.iter().map(|target| same(target).unwrap()).collect()
+}
+
+async fn an_object_carries_its_owner(subject: &Subject) {
+    for target in one_of_each("acme-api") {
+        let made = subject.provider.ensure(&target).await.unwrap();
+        assert_eq!(made.owner.as_ref(), Some(target.owner()), "{target}");
+        // Whoever looks, and in whichever process.
+        for asked in of_another(std::slice::from_ref(&target)) {
+            assert_eq!(
+                subject.reopened().await.observe(&asked).await.unwrap(),
+                Some(made.clone()),
+                "{target}"
+            );
+        }
+    }
+}
+
+async fn an_object_of_another_is_neither_changed_nor_destroyed(subject: &Subject) {
+    let mut targets = one_of_each("acme-api");
+    targets.push(secret("acme-api", "TOKEN", Some("given")));
+    for target in &targets {
+        subject.provider.ensure(target).await.unwrap();
+    }
+    for (own, asked) in targets.iter().zip(of_another(&targets)) {
+        let before = subject.provider.observe(own).await.unwrap();
+        let error = subject.provider.ensure(&asked).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::OwnedByAnother, "{asked}: {error}");
+        assert!(!error.is_transient() && error.message.contains("belongs to another platform"), "{error}");
+        assert_eq!(subject.provider.destroy(&asked).await.unwrap(), Destroyed::NotOurs, "{asked}");
+        assert_eq!(subject.provider.observe(own).await.unwrap(), before, "{own}");
+    }
+}
+
+async fn what_was_destroyed_is_free_for_another(subject: &Subject) {
+    let targets = one_of_each("acme-api");
+    for target in &targets {
+        subject.provider.ensure(target).await.unwrap();
+    }
+    for target in targets.iter().rev() {
+        assert_eq!(subject.provider.destroy(target).await.unwrap(), Destroyed::Removed, "{target}");
+        assert_eq!(subject.provider.destroy(target).await.unwrap(), Destroyed::Absent, "{target}");
+    }
+    for target in of_another(&targets) {
+        let made = subject.provider.ensure(&target).await.unwrap();
+        assert_eq!(made.owner.as_ref(), Some(target.owner()), "{target}");
+    }
 }
 
 async fn ensured_twice_is_one_thing(subject: &Subject) {
@@ -229,7 +285,7 @@ async fn ensuring_and_destroying_at_once_end_well(subject: &Subject) {
                 let target = target.clone();
                 tokio::spawn(async move {
                     match call % 3 {
-                        0 => provider.destroy(&target).await.unwrap(),
+                        0 => drop(provider.destroy(&target).await.unwrap()),
                         1 => drop(provider.observe(&target).await.unwrap()),
                         _ => drop(provider.ensure(&target).await.unwrap()),
                     }
@@ -253,7 +309,7 @@ async fn a_new_spec_changes_the_same_thing(subject: &Subject) {
     assert_eq!(first.provider_id, second.provider_id);
     assert_eq!(provider.ensure(&worker("acme-api", "one")).await.unwrap(), first);
 
-    let record = |to: &str| Target::dns("api.acme.test", to).unwrap();
+    let record = |to: &str| Target::dns(&super::targets::owner(), "api.acme.test", to).unwrap();
     let first = provider.ensure(&record("acme-api")).await.unwrap();
     let second = provider.ensure(&record("acme-web")).await.unwrap();
     assert_eq!(first.provider_id, second.provider_id);

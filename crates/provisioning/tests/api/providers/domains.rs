@@ -20,7 +20,7 @@ use super::Local;
 
 async fn verify(provider: &dyn Provider, host: &str, target: &str) -> Result<Verdict, ProviderError> {
     let name = |text: &str| Hostname::try_from(text).unwrap();
-    provider.verify_domain(&name(host), &name(target)).await
+    provider.verify_domain(&super::targets::owner(), &name(host), &name(target)).await
 }
 
 fn reason(verdict: Verdict) -> String {
@@ -35,7 +35,9 @@ async fn by_its_own_records() {
     let fake = FakeProvider::in_memory(&Script::default(), Clock::system()).unwrap();
     let told = reason(verify(&fake, "shop.acme.com", "a.nno.example").await.unwrap());
     assert_eq!(told, "shop.acme.com leads nowhere");
-    fake.ensure(&Target::dns("shop.acme.com", "b.nno.example").unwrap()).await.unwrap();
+    fake.ensure(&Target::dns(&super::targets::owner(), "shop.acme.com", "b.nno.example").unwrap())
+        .await
+        .unwrap();
     let told = reason(verify(&fake, "shop.acme.com", "a.nno.example").await.unwrap());
     assert_eq!(told, "shop.acme.com leads to b.nno.example, not to a.nno.example");
     assert_eq!(verify(&fake, "Shop.acme.com", "b.nno.example").await.unwrap(), Verdict::Verified);
@@ -60,7 +62,10 @@ async fn reserved_names_are_decided_without_dns() {
     let told = reason(verify(provider, "shop.acme.invalid", target).await.unwrap());
     assert!(told.starts_with("shop.acme.invalid does not resolve"), "{told}");
     // What this provider was told to route somewhere proves nothing of who owns the name.
-    provider.ensure(&Target::dns("shop.acme.invalid", target).unwrap()).await.unwrap();
+    provider
+        .ensure(&Target::dns(&super::targets::owner(), "shop.acme.invalid", target).unwrap())
+        .await
+        .unwrap();
     reason(verify(provider, "shop.acme.invalid", target).await.unwrap());
 }
 

@@ -58,7 +58,7 @@ async fn a_rule_may_be_about_all_that_has_something_in_its_name() {
     for name in ["acme-db", "other-db"] {
         fake.ensure(&d1(name)).await.unwrap();
     }
-    let host = Target::dns("shop.acme.example", "acme-shop").unwrap();
+    let host = Target::dns(&super::targets::owner(), "shop.acme.example", "acme-shop").unwrap();
     assert_eq!(fake.ensure(&host).await.unwrap_err(), ProviderError::retryable("try again"));
     fake.ensure(&host).await.unwrap();
 }

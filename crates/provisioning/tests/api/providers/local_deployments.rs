@@ -26,8 +26,13 @@ async fn a_deployment_is_the_bundle_unpacked() {
         assert_eq!(deployment.manifest.files[path].size, content.len() as u64);
     }
     assert_eq!(local.provider.pages(&name("acme-api")).await.unwrap(), None);
-    let pages =
-        Target::new(ResourceKind::Pages, "acme-api", Spec::Bundle(super::targets::bundle("page"))).unwrap();
+    let pages = Target::new(
+        &super::targets::owner(),
+        ResourceKind::Pages,
+        "acme-api",
+        Spec::Bundle(super::targets::bundle("page")),
+    )
+    .unwrap();
     local.provider.ensure(&pages).await.unwrap();
     let pages = local.provider.pages(&name("acme-api")).await.unwrap().unwrap();
     assert_ne!(pages.manifest.hash, deployment.manifest.hash);

@@ -152,7 +152,7 @@ proptest! {
             let outside = walk(local.root.path())
                 .into_iter()
                 .filter(|path| !path.starts_with(objects.to_str().unwrap()) && !before.contains(path));
-            assert_eq!(outside.count(), 3); // the bucket, its identity, its staging
+            assert_eq!(outside.count(), 4); // the bucket, its owner, its identity, its staging
         });
     }
 }

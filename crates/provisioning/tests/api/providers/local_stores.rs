@@ -337,7 +337,7 @@ async fn routes_lead_from_host_names_to_targets() {
     assert_eq!(local.provider.routes().resolve(&hostname).await.unwrap(), None);
     for (from, to) in [("WEB.acme.test", "acme-web"), ("api.acme.test", "old"), ("api.acme.test", "acme-api")]
     {
-        local.provider.ensure(&Target::dns(from, to).unwrap()).await.unwrap();
+        local.provider.ensure(&Target::dns(&super::targets::owner(), from, to).unwrap()).await.unwrap();
     }
     assert_eq!(local.provider.routes().resolve(&hostname).await.unwrap().as_deref(), Some("acme-api"));
     let route = |hostname: &str, target: &str| Route { hostname: hostname.into(), target: target.into() };

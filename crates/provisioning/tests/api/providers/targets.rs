@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use provisioning::providers::starter::{Author, Starter};
 use provisioning::providers::{
-    Bundle, ErrorKind, Hostname, ResourceKind, ResourceName, SecretName, Spec, Target,
+    Bundle, ErrorKind, Hostname, Owner, ResourceKind, ResourceName, SecretName, Spec, Target,
 };
 use serde_json::json;
 
@@ -13,8 +13,13 @@ pub(super) fn name(text: &str) -> ResourceName {
     ResourceName::try_from(text).unwrap()
 }
 
+/// A platform, whose targets all are unless said otherwise.
+pub(crate) fn owner() -> Owner {
+    Owner::of(&domain::PlatformId::parse("k3x9q2m7ab").unwrap())
+}
+
 pub(super) fn plain(kind: ResourceKind, name: &str) -> Target {
-    Target::plain(kind, name).unwrap()
+    Target::plain(&owner(), kind, name).unwrap()
 }
 
 pub(super) fn bundle(body: &str) -> Bundle {
@@ -29,7 +34,7 @@ pub(super) fn bundle(body: &str) -> Bundle {
 }
 
 pub(super) fn worker(name: &str, body: &str) -> Target {
-    Target::new(ResourceKind::Worker, name, Spec::Bundle(bundle(body))).unwrap()
+    Target::new(&owner(), ResourceKind::Worker, name, Spec::Bundle(bundle(body))).unwrap()
 }
 
 pub(super) fn starter(platform_name: &str) -> Starter {
@@ -38,11 +43,11 @@ pub(super) fn starter(platform_name: &str) -> Starter {
 }
 
 pub(super) fn repository(name: &str, platform_name: &str) -> Target {
-    Target::new(ResourceKind::GitRepository, name, Spec::Starter(starter(platform_name))).unwrap()
+    Target::new(&owner(), ResourceKind::GitRepository, name, Spec::Starter(starter(platform_name))).unwrap()
 }
 
 pub(super) fn secret(worker: &str, name: &str, value: Option<&str>) -> Target {
-    Target::secret(worker, name, value.map(Into::into)).unwrap()
+    Target::secret(&owner(), worker, name, value.map(Into::into)).unwrap()
 }
 
 /// One target of every kind, each after what it needs.
@@ -51,10 +56,12 @@ pub(super) fn one_of_each(name: &str) -> Vec<Target> {
         .into_iter()
         .map(|kind| match kind {
             ResourceKind::Worker => worker(name, "hello"),
-            ResourceKind::Pages => Target::new(kind, name, Spec::Bundle(bundle("page"))).unwrap(),
+            ResourceKind::Pages => Target::new(&owner(), kind, name, Spec::Bundle(bundle("page"))).unwrap(),
             ResourceKind::GitRepository => repository(name, "Acme"),
             ResourceKind::Secret => secret(name, "AUTH_SECRET", None),
-            ResourceKind::DnsRecord => Target::dns(format!("{name}.svc.default.acme.test"), name).unwrap(),
+            ResourceKind::DnsRecord => {
+                Target::dns(&owner(), format!("{name}.svc.default.acme.test"), name).unwrap()
+            }
             ResourceKind::D1 | ResourceKind::R2 | ResourceKind::Kv | ResourceKind::Queue => plain(kind, name),
         })
         .collect();
@@ -86,14 +93,14 @@ fn no_name_leads_anywhere_else() {
     for kind in ResourceKind::ALL.into_iter().filter(|kind| *kind != ResourceKind::DnsRecord) {
         for name in bad {
             let made = match kind {
-                ResourceKind::Secret => Target::secret(name, "KEY", None),
-                _ => Target::plain(kind, name),
+                ResourceKind::Secret => Target::secret(&owner(), name, "KEY", None),
+                _ => Target::plain(&owner(), kind, name),
             };
             let error = made.expect_err(name);
             assert_eq!(error.kind, ErrorKind::Permanent, "{kind} {name:?}");
         }
     }
-    assert!(Target::plain(ResourceKind::D1, "a".repeat(63)).is_ok());
+    assert!(Target::plain(&owner(), ResourceKind::D1, "a".repeat(63)).is_ok());
 }
 
 #[test]
@@ -127,13 +134,13 @@ fn a_written_down_target_is_checked_when_it_is_read() {
     let starter = json!({ "platform_id": "a", "platform_name": "a\nb", "slug": "a", "committed_at": 0,
         "author": { "name": "a", "email": "a@b" } });
     for bad in [
-        json!({ "kind": "d1", "name": "../x" }),
-        json!({ "kind": "d1", "name": "x", "spec": { "dns": { "target": "y" } } }),
-        json!({ "kind": "d1", "name": "x", "size": 1 }),
-        json!({ "kind": "secret", "name": "x" }),
-        json!({ "kind": "dns_record", "name": "x.test", "spec": { "dns": { "target": "../y" } } }),
-        json!({ "kind": "worker", "name": "x", "spec": { "bundle": { "entry": "../a", "files": { "../a": "" } } } }),
-        json!({ "kind": "git_repository", "name": "x", "spec": { "starter": starter } }),
+        json!({ "owner": owner(), "kind": "d1", "name": "../x" }),
+        json!({ "owner": owner(), "kind": "d1", "name": "x", "spec": { "dns": { "target": "y" } } }),
+        json!({ "owner": owner(), "kind": "d1", "name": "x", "size": 1 }),
+        json!({ "owner": owner(), "kind": "secret", "name": "x" }),
+        json!({ "owner": owner(), "kind": "dns_record", "name": "x.test", "spec": { "dns": { "target": "../y" } } }),
+        json!({ "owner": owner(), "kind": "worker", "name": "x", "spec": { "bundle": { "entry": "../a", "files": { "../a": "" } } } }),
+        json!({ "owner": owner(), "kind": "git_repository", "name": "x", "spec": { "starter": starter } }),
     ] {
         assert!(serde_json::from_value::<Target>(bad.clone()).is_err(), "{bad}");
     }

@@ -1,0 +1,95 @@
+//! A service that refuses the gateway's signature, for a while or for good.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{
+    raw,
+    world::{World, refusal},
+};
+
+/// What a service got: the authorization and the body of each request.
+type Got = Arc<Mutex<Vec<(String, String)>>>;
+
+/// A service that refuses its first `times` requests, and answers all others with their body.
+async fn refusing(times: usize) -> (SocketAddr, Got) {
+    let got = Got::default();
+    let log = Arc::clone(&got);
+    let at = raw::service(move |mut stream| {
+        let log = Arc::clone(&log);
+        async move {
+            let head = raw::head(&mut stream).await;
+            let value = |name: &str| {
+                let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(name))?;
+                Some(line.split_once(": ")?.1.to_owned())
+            };
+            let length = value("content-length").map_or(0, |length| length.parse().unwrap());
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).await.unwrap();
+            let body = String::from_utf8(body).unwrap();
+            let refuses = {
+                let mut log = log.lock().unwrap();
+                log.push((value("authorization").unwrap(), body.clone()));
+                log.len() <= times
+            };
+            let (status, body) = if refuses { ("401 No", "{}".to_owned()) } else { ("200 OK", body) };
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    (at, got)
+}
+
+fn requests(world: &World) -> Vec<(RequestBuilder, &'static str)> {
+    let path = "/api/v1/platforms";
+    vec![
+        (world.request(Method::GET, path), ""),
+        (world.request(Method::POST, path).body("{\"name\":\"Acme\"}"), "{\"name\":\"Acme\"}"),
+        (world.request(Method::POST, path), ""),
+    ]
+}
+
+#[tokio::test]
+async fn a_refused_request_is_signed_again_and_sent_once_more() {
+    for case in 0..3 {
+        let (at, got) = refusing(1).await;
+        let world = World::before(at, json!({}));
+        let (request, body) = requests(&world).swap_remove(case);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "case {case}");
+        assert_eq!(answer.text().await.unwrap(), body);
+        let got = got.lock().unwrap().clone();
+        assert_eq!(got.len(), 2);
+        assert_ne!(got[0].0, got[1].0, "the second signature is a new one");
+        assert_eq!((got[0].1.as_str(), got[1].1.as_str()), (body, body));
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_goes_on_refusing_is_asked_twice() {
+    let (at, got) = refusing(usize::MAX).await;
+    let world = World::before(at, json!({}));
+    let answer = world.get("/api/v1/platforms").await;
+    assert_eq!(refusal(answer).await, (502, "UPSTREAM_ERROR".to_owned()));
+    assert_eq!(got.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_kept_is_sent_once() {
+    let (at, got) = refusing(1).await;
+    let world = World::before(at, json!({}));
+    let large = "x".repeat(100_000);
+    let answer = world.request(Method::POST, "/api/v1/platforms").body(large).send().await.unwrap();
+    assert_eq!(refusal(answer).await, (502, "UPSTREAM_ERROR".to_owned()));
+    assert_eq!(got.lock().unwrap().len(), 1);
+}

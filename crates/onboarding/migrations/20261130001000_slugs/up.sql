@@ -1,0 +1,8 @@
+-- An onboarding that is under way holds its slug. Of those from before that share one, the first does.
+UPDATE sagas SET input = input || '{"sharesSlug": true}'
+    WHERE kind = 'onboarding' AND status IN ('pending', 'running', 'undoing', 'stuck') AND EXISTS (
+        SELECT FROM sagas earlier WHERE earlier.kind = 'onboarding'
+            AND earlier.status IN ('pending', 'running', 'undoing', 'stuck')
+            AND earlier.input ->> 'slug' = sagas.input ->> 'slug' AND earlier.id < sagas.id);
+CREATE UNIQUE INDEX onboardings_slug ON sagas ((input ->> 'slug'))
+    WHERE kind = 'onboarding' AND status IN ('pending', 'running', 'undoing', 'stuck') AND NOT (input ? 'sharesSlug');

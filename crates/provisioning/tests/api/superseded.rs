@@ -1,0 +1,119 @@
+//! Requests that a newer one supersedes do not keep the newer one waiting.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use provisioning::providers::fake::Script;
+use saga::{Interpose, Point, Tried, Verdict};
+use serde_json::{Value, json};
+use tokio::time::{Duration, Instant};
+use uuid::Uuid;
+
+use crate::{
+    shop::Shop,
+    system::{Registered, System},
+};
+
+const ENTITIES: usize = 4;
+const ROUNDS: usize = 16;
+
+/// How often each job looked whether it is its turn, and had to wait.
+type Waits = Arc<Mutex<BTreeMap<Uuid, usize>>>;
+
+async fn counting() -> (System, Waits) {
+    let waits = Waits::default();
+    let seen = Arc::clone(&waits);
+    let interpose: Interpose = Arc::new(move |met| {
+        if (met.step, met.undo, met.point) == ("begin", false, Point::AfterEffect) {
+            *seen.lock().unwrap().entry(met.saga.id).or_default() +=
+                usize::from(met.tried == Some(Tried::Waits));
+        }
+        Verdict::Go
+    });
+    (Registered::start().await.provision(Some(interpose)).await, waits)
+}
+
+async fn all_jobs(system: &System) -> Vec<Value> {
+    let page = system.provisioning.get("/api/v1/provision/jobs?limit=100").await.expect(200);
+    page["data"].as_array().unwrap().clone()
+}
+
+/// Entities that change their mind about one feature, all at once, and in the end want the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn superseded_jobs_do_not_wait_for_their_turn() {
+    let (system, waits) = counting().await;
+    let latency = Duration::from_millis(40);
+    system.provider.set_script(Script { latency, ..Script::default() }).await.unwrap();
+    let platform = system.platform("acme").await;
+    let mut shops = Vec::new();
+    for n in 0..ENTITIES {
+        shops.push(Shop::beside(&system, &platform, &format!("t{n}")).await);
+    }
+    for round in 0..ROUNDS {
+        for shop in &shops {
+            // One that cannot be done now is refused, which is no matter here.
+            let mut body = json!({ "featureId": "billing", "environment": "prod" });
+            let path = if round % 4 == 3 { "features/deactivate" } else { "features/activate" };
+            if round % 4 != 3 {
+                body["version"] = json!(format!("1.{round}.0"));
+            }
+            system.registry.post(&shop.path(path), body).await;
+        }
+    }
+    let begun = Instant::now();
+    let mut last = Vec::new();
+    for shop in &shops {
+        last.push(shop.activate("2.0.0").await);
+    }
+    for shop in &shops {
+        shop.active("2.0.0").await;
+    }
+    eprintln!("active {:?} after the last request", begun.elapsed());
+    for _ in 0..1000 {
+        if all_jobs(&system)
+            .await
+            .iter()
+            .all(|job| !matches!(job["status"].as_str(), Some("QUEUED" | "PENDING" | "RUNNING")))
+        {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (jobs, waits) = (all_jobs(&system).await, waits.lock().unwrap().clone());
+    let is_superseded = |job: &&Value| job["error"].as_str().is_some_and(|why| why.contains("newer request"));
+    let superseded: Vec<_> = jobs.iter().filter(is_superseded).collect();
+    assert!(superseded.len() >= ROUNDS, "{} of {} jobs are superseded", superseded.len(), jobs.len());
+    let waited = |job: &Value| waits.get(&job["id"].as_str().unwrap().parse().unwrap()).copied().unwrap_or(0);
+    // A job may have waited before it was superseded, once; it is woken, and sees it.
+    let most = superseded.iter().map(|job| waited(job)).max().unwrap();
+    assert!(most <= 2, "a superseded job looked {most} times in vain");
+    let all: usize = waits.values().sum();
+    eprintln!("{} jobs, {} superseded, {all} looks in vain", jobs.len(), superseded.len());
+    assert!(all <= jobs.len() + ENTITIES * 2, "{} jobs looked {all} times in vain", jobs.len());
+}
+
+/// However many wait for one feature, the end of a job wakes one other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_wait_are_woken_one_by_one() {
+    const MANY: usize = 24;
+    let (system, waits) = counting().await;
+    let latency = Duration::from_millis(20);
+    system.provider.set_script(Script { latency, ..Script::default() }).await.unwrap();
+    let platform = system.platform("acme").await;
+    let mut shops = Vec::new();
+    for n in 0..MANY {
+        shops.push(Shop::beside(&system, &platform, &format!("t{n}")).await);
+    }
+    let begun = Instant::now();
+    for shop in &shops {
+        shop.activate("1.0.0").await;
+    }
+    for shop in &shops {
+        shop.active("1.0.0").await;
+    }
+    let all: usize = waits.lock().unwrap().values().sum();
+    eprintln!("{MANY} jobs, {all} looks in vain, {:?}", begun.elapsed());
+    assert!(all <= MANY * 2, "{MANY} jobs looked {all} times in vain");
+}
