@@ -96,7 +96,7 @@ impl Call {
     ) -> Result<ClientResponse, SendRequestError> {
         let request = || self.request(headers);
         match body {
-            Some(body) => request().send_body(body.from_start()).await,
+            Some(body) => request().send_body(body.rewound()).await,
             None if !self.method.is_safe() => request().send_body(()).await,
             None => match request().send_body(body::None::new()).await {
                 // It changes nothing, so it may be asked again: the connection may just have been closed as unused.

@@ -41,7 +41,7 @@ impl Replay {
     }
 
     /// The body from its start. What was not read yet is read on.
-    pub(crate) fn from_start(&self) -> Body {
+    pub(crate) fn rewound(&self) -> Body {
         Body { read: self.clone(), next: 0 }
     }
 }

@@ -22,7 +22,7 @@ async fn call(iam: &TestService, process: &str, method: &str) -> Result<(), Kind
     };
     macro_rules! ask {
         ($method:ident, $message:expr) => {{
-            let request = peer.request(&ctx, PeerCall::default(), $message).unwrap();
+            let request = peer.stream(&ctx, PeerCall::default(), $message).unwrap();
             peer.answer(client.$method(request).await).map(drop).map_err(|error| error.kind())
         }};
     }
