@@ -4,6 +4,8 @@
 //! that are code. So what the documentation says is what holds. Serde stops at the first fault; the schema finds them
 //! all.
 
+mod strict;
+
 use std::{
     any::{TypeId, type_name},
     collections::HashMap,
@@ -47,39 +49,25 @@ pub fn pointed<T: DeserializeOwned + ToSchema + 'static>(value: &Value) -> Resul
 /// [`domain::Kind::Validation`], also when the bytes are not JSON.
 pub fn bytes<T: DeserializeOwned + ToSchema + 'static>(body: &[u8]) -> Result<T> {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
-    refuse_nul(body)?;
     let parsed: Value = serde_json::from_slice(body)
         .map_err(|error| Error::invalid("", format!("The body is not JSON: {error}")).context(&error))?;
-    value(parsed)
+    let faults = strict::faults(body);
+    if faults.is_empty() { value(parsed) } else { Err(Error::validation(faults)) }
 }
 
-/// PostgreSQL keeps no NUL in a text, so none gets in. JSON can write one in one way alone.
-fn refuse_nul(body: &[u8]) -> Result<()> {
-    if !body.windows(6).any(|part| part == b"\\u0000") {
-        return Ok(());
+/// Reads a text of a field that is itself JSON.
+///
+/// # Errors
+/// [`domain::Kind::Validation`] at `field`, or below it where the text is JSON that cannot be kept as it is.
+pub fn text(field: &str, text: &str) -> Result<Value> {
+    let parsed = serde_json::from_str(text)
+        .map_err(|error| Error::invalid(field, format!("must be JSON text: {error}")).context(&error))?;
+    let mut faults = strict::faults(text.as_bytes());
+    for fault in &mut faults {
+        let path = if fault.path.is_empty() { field.to_owned() } else { format!("{field}.{}", fault.path) };
+        *fault = Fault::new(path, &fault.message);
     }
-    // What is no JSON is told by whoever reads it next, and the backslash may itself be escaped.
-    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
-    let mut faults = Vec::new();
-    find_nul(&parsed, String::new(), &mut faults);
-    if faults.is_empty() { Ok(()) } else { Err(Error::validation(faults)) }
-}
-
-fn find_nul(value: &Value, at: String, faults: &mut Vec<Fault>) {
-    let under = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
-    match value {
-        Value::String(text) if text.contains('\0') => faults.push(Fault::new(at, "must not hold a NUL")),
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(i, item)| find_nul(item, under(&i.to_string()), faults));
-        }
-        Value::Object(fields) => {
-            if fields.keys().any(|name| name.contains('\0')) {
-                faults.push(Fault::new(at.clone(), "must not hold a NUL in the name of a field"));
-            }
-            fields.iter().for_each(|(name, field)| find_nul(field, under(name), faults));
-        }
-        _ => {}
-    }
+    if faults.is_empty() { Ok(parsed) } else { Err(Error::validation(faults)) }
 }
 
 fn with_serdes(mut faults: Vec<Fault>, error: &serde_path_to_error::Error<serde_json::Error>) -> Vec<Fault> {
@@ -245,6 +233,37 @@ mod tests {
         assert_eq!(paths(br#"{"name":"abcdefghi","count":null}"#), ["count", "name"]);
         assert_eq!(paths(br#"{"name":"abc","count":1.0}"#), ["count"]);
         assert!(bytes::<Body>(br#"{"name":"abc","more":null}"#).is_ok());
+    }
+
+    fn paths_in(body: &str) -> Vec<String> {
+        let error = bytes::<Value>(body.as_bytes()).map(drop).unwrap_err();
+        let faults = error.details()["fields"].as_array().unwrap();
+        faults.iter().map(|fault| fault["path"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn duplicate_keys_are_faults_at_any_depth() {
+        assert_eq!(paths_in(r#"{"a":1,"b":[{"c":1,"\u0063":2}],"a":2}"#), ["b.0.c", "a"]);
+        assert!(bytes::<Value>(br#"{"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]}"#).is_ok());
+    }
+
+    #[test]
+    fn numbers_that_would_lose_digits_are_faults() {
+        assert_eq!(paths_in(r#"{"a":12345678901234567890123,"b":[0.12345678901234567890]}"#), ["a", "b.0"]);
+        assert_eq!(paths_in(r#"{"a":-9223372036854775809,"b":1e-400,"c":9007199254740993.0}"#), ["a", "b", "c"]);
+        let kept = "[18446744073709551615,-9223372036854775808,0.1,-0.0,1E3,1.50,0e9,1e22,100000000000000000000,3.14e-10]";
+        assert!(bytes::<Value>(kept.as_bytes()).is_ok());
+        assert!(bytes::<Value>(br#"{"a":"12345678901234567890123 \" 1e-400"}"#).is_ok());
+    }
+
+    #[test]
+    fn text_that_is_json_is_held_to_the_same() {
+        let at = |json: &str| text("metadata", json).unwrap_err().details()["fields"][0]["path"].clone();
+        assert_eq!(at("{"), "metadata");
+        assert_eq!(at(r#"{"a":"\u0000"}"#), "metadata.a");
+        assert_eq!(at(r#"{"\u0000":1}"#), "metadata");
+        assert_eq!(at(r#"{"a":1,"a":2}"#), "metadata.a");
+        assert_eq!(text("metadata", "[1]").unwrap(), json!([1]));
     }
 
     #[test]
