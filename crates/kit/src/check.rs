@@ -8,7 +8,7 @@ mod strict;
 
 use std::{
     any::{TypeId, type_name},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, LazyLock, PoisonError, RwLock},
 };
 
@@ -23,7 +23,27 @@ use utoipa::ToSchema;
 /// # Errors
 /// [`domain::Kind::Validation`] with all faults, by dotted path.
 pub fn value<T: DeserializeOwned + ToSchema + 'static>(value: Value) -> Result<T> {
-    pointed(&value).map_err(|faults| Error::validation(faults.into_iter().map(dotted).collect()))
+    let faults = match pointed(&value) {
+        Ok(read) => return Ok(read),
+        Err(faults) => faults,
+    };
+    let read = match without_nulls::<T>(value, &faults) {
+        Some(value) => pointed(&value),
+        None => Err(faults),
+    };
+    read.map_err(|faults| Error::validation(faults.into_iter().map(dotted).collect()))
+}
+
+/// The body without the optional fields that are null and may not be: null is how many clients write that a field is
+/// absent. `None` if there are no such fields.
+fn without_nulls<T: ToSchema + 'static>(mut body: Value, faults: &[Fault]) -> Option<Value> {
+    let (schema, fields) = (schema_of::<T>()?, body.as_object_mut()?);
+    let before = fields.len();
+    fields.retain(|name, value| {
+        let at = format!("/{}", escaped(name));
+        !(value.is_null() && schema.optional.contains(name) && faults.iter().any(|fault| fault.path == at))
+    });
+    (fields.len() < before).then_some(body)
 }
 
 /// Reads `value` as a `T`, for bodies whose names may hold dots.
@@ -32,11 +52,11 @@ pub fn value<T: DeserializeOwned + ToSchema + 'static>(value: Value) -> Result<T
 /// All faults, by JSON pointer (RFC 6901).
 pub fn pointed<T: DeserializeOwned + ToSchema + 'static>(value: &Value) -> Result<T, Vec<Fault>> {
     let schema = schema_of::<T>();
-    let fits = schema.as_ref().is_none_or(|schema| schema.is_valid(value));
+    let fits = schema.as_ref().is_none_or(|schema| schema.validator.is_valid(value));
     if fits && let Ok(read) = T::deserialize(value) {
         return Ok(read);
     }
-    let found = schema.map(|schema| faults(&schema, value)).unwrap_or_default();
+    let found = schema.map(|schema| faults(&schema.validator, value)).unwrap_or_default();
     match serde_path_to_error::deserialize::<_, T>(value) {
         Ok(_) => Err(found),
         Err(error) => Err(with_serdes(found, &error)),
@@ -104,10 +124,17 @@ fn dotted(fault: Fault) -> Fault {
     Fault { path, ..fault }
 }
 
-/// The schemas of the types that were read so far.
-static SCHEMAS: LazyLock<RwLock<HashMap<TypeId, Option<Arc<Validator>>>>> = LazyLock::new(RwLock::default);
+/// The schema of a type.
+struct Schema {
+    validator: Validator,
+    /// The fields that may be left out.
+    optional: HashSet<String>,
+}
 
-fn schema_of<T: ToSchema + 'static>() -> Option<Arc<Validator>> {
+/// The schemas of the types that were read so far.
+static SCHEMAS: LazyLock<RwLock<HashMap<TypeId, Option<Arc<Schema>>>>> = LazyLock::new(RwLock::default);
+
+fn schema_of<T: ToSchema + 'static>() -> Option<Arc<Schema>> {
     let id = TypeId::of::<T>();
     if let Some(known) = SCHEMAS.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
         return known.clone();
@@ -116,7 +143,7 @@ fn schema_of<T: ToSchema + 'static>() -> Option<Arc<Validator>> {
     SCHEMAS.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(made).clone()
 }
 
-fn make_schema<T: ToSchema>() -> Option<Validator> {
+fn make_schema<T: ToSchema>() -> Option<Schema> {
     let mut parts = Vec::new();
     T::schemas(&mut parts);
     let components: serde_json::Map<String, Value> = parts
@@ -127,11 +154,16 @@ fn make_schema<T: ToSchema>() -> Option<Validator> {
     if let Some(object) = schema.as_object_mut() {
         object.insert("components".to_owned(), json!({ "schemas": components }));
     }
-    jsonschema::validator_for(&schema)
+    let validator = jsonschema::validator_for(&schema)
         .inspect_err(
             |error| tracing::error!(of = type_name::<T>(), %error, "a schema of ours cannot be used"),
         )
-        .ok()
+        .ok()?;
+    let required: Vec<&Value> = schema.get("required").and_then(Value::as_array).into_iter().flatten().collect();
+    let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let is_optional = |name: &&String| !required.iter().any(|required| *required == name.as_str());
+    let optional = fields.map(|(name, _)| name).filter(is_optional).cloned().collect();
+    Some(Schema { validator, optional })
 }
 
 /// All faults that a schema finds in `value`, by JSON pointer.
@@ -230,13 +262,24 @@ mod tests {
                 .map(|f| f["path"].clone())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(paths(br#"{"name":"abcdefghi","count":null}"#), ["count", "name"]);
+        assert_eq!(paths(br#"{"name":"abcdefghi","count":"1"}"#), ["count", "name"]);
         assert_eq!(paths(br#"{"name":"abc","count":1.0}"#), ["count"]);
         assert!(bytes::<Body>(br#"{"name":"abc","more":null}"#).is_ok());
     }
 
+    #[test]
+    fn null_for_an_optional_field_is_taken_as_absent() {
+        assert!(bytes::<Body>(br#"{"name":"abc","count":null}"#).is_ok());
+        assert_eq!(paths_of::<Body>(r#"{"name":null,"count":null}"#), ["name"]);
+        assert_eq!(paths_of::<Outer>(r#"{"inner":[],"colour":null}"#), ["colour"]);
+    }
+
     fn paths_in(body: &str) -> Vec<String> {
-        let error = bytes::<Value>(body.as_bytes()).map(drop).unwrap_err();
+        paths_of::<Value>(body)
+    }
+
+    fn paths_of<T: DeserializeOwned + ToSchema + 'static>(body: &str) -> Vec<String> {
+        let error = bytes::<T>(body.as_bytes()).map(drop).unwrap_err();
         let faults = error.details()["fields"].as_array().unwrap();
         faults.iter().map(|fault| fault["path"].as_str().unwrap().to_owned()).collect()
     }

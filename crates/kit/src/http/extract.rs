@@ -89,9 +89,27 @@ impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Command<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let Unchecked { ctx, bytes, .. } = unchecked::<T>(&request, &mut payload).await?;
-            Ok(Self { ctx, body: check::bytes(&bytes)? })
+            let unchecked: Unchecked<T> = unchecked(&request, &mut payload).await?;
+            Ok(unchecked.check(async |ctx, _| locate(&request, ctx).await).await?)
         })
+    }
+}
+
+/// Finds what the path of a write leads to, as its caller sees it. A service that has one in its application data is
+/// asked when a body has faults: what the caller does not reach is 404 then, too.
+#[derive(Clone, Copy)]
+pub struct Locate(pub fn(HttpRequest, Ctx) -> LocalBoxFuture<'static, Result<()>>);
+
+impl std::fmt::Debug for Locate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Locate")
+    }
+}
+
+async fn locate(request: &HttpRequest, ctx: &Ctx) -> Result<()> {
+    match request.app_data::<web::Data<Locate>>() {
+        Some(locate) => locate.0(request.clone(), ctx.clone()).await,
+        None => Ok(()),
     }
 }
 
