@@ -62,6 +62,24 @@ impl Kind {
     }
 }
 
+/// Maximum number of faults that an error lists. A request can have many more, and its answer must not be larger than
+/// the request.
+pub const MAX_FAULTS: usize = 100;
+/// Maximum length of a path and of a message of a fault, in bytes.
+const MAX_PATH: usize = 256;
+const MAX_FAULT: usize = 512;
+/// Maximum length of the message of an error, in bytes.
+const MAX_MESSAGE: usize = 1024;
+
+/// Cuts a text that may repeat what a client sent.
+fn shortened(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        text.truncate(text.floor_char_boundary(max));
+        text.push('…');
+    }
+    text
+}
+
 /// One fault of a request: where it is and what is wrong there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
@@ -76,7 +94,7 @@ impl Fault {
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         let (path, message): (String, String) = (path.into(), message.into());
         let path = if masked::may_be_secret(&path) { masked::MASK.to_owned() } else { path };
-        Self { path, message: masked::masked_text(message) }
+        Self { path: shortened(path, MAX_PATH), message: shortened(masked::masked_text(message), MAX_FAULT) }
     }
 }
 
@@ -96,23 +114,24 @@ struct Inner {
 impl Error {
     /// An error that says `message` to the client, without what looks like a secret in it.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            message: masked::masked(message.into()),
-            details: Map::new(),
-            context: Vec::new(),
-            rerun: false,
-        }))
+        let message = match masked::masked(message.into()) {
+            Cow::Owned(message) => Cow::Owned(shortened(message, MAX_MESSAGE)),
+            borrowed @ Cow::Borrowed(_) => borrowed,
+        };
+        Self(Box::new(Inner { kind, message, details: Map::new(), context: Vec::new(), rerun: false }))
     }
 
-    /// A request whose faults are all named at once.
-    pub fn validation(faults: Vec<Fault>) -> Self {
+    /// A request whose faults are named at once: the first [`MAX_FAULTS`], and the number of the others.
+    pub fn validation(mut faults: Vec<Fault>) -> Self {
         let message = match faults.as_slice() {
             [one] if one.path.is_empty() => one.message.clone(),
             [one] => format!("{}: {}", one.path, one.message),
             many => format!("{} fields are not valid", many.len()),
         };
-        Self::new(Kind::Validation, message).with("fields", &faults)
+        let more = faults.len().saturating_sub(MAX_FAULTS);
+        faults.truncate(MAX_FAULTS);
+        let error = Self::new(Kind::Validation, message).with("fields", &faults);
+        if more > 0 { error.with("moreFields", more) } else { error }
     }
 
     /// A request with one fault.
@@ -258,6 +277,18 @@ mod tests {
             Error::validation(vec![Fault::new("name", "is required"), Fault::new("tier", "is unknown")]);
         assert_eq!(error.message(), "2 fields are not valid");
         assert_eq!(error.details()["fields"][1]["path"], "tier");
+    }
+
+    #[test]
+    fn faults_and_texts_are_cut() {
+        let fault = |n: usize| Fault::new(format!("{n}{}", "ä".repeat(1000)), "x ".repeat(1000));
+        let error = Error::validation((0..1000).map(fault).collect());
+        assert_eq!(error.message(), "1000 fields are not valid");
+        assert_eq!(error.details()["fields"].as_array().unwrap().len(), MAX_FAULTS);
+        assert_eq!(error.details()["moreFields"], 900);
+        assert!(serde_json::to_string(error.details()).unwrap().len() < 100_000);
+        let long = Error::new(Kind::NotFound, "x ".repeat(1000));
+        assert!(long.message().len() < 1100 && long.message().ends_with('…'));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub mod time;
 pub use self::semver::Version;
 pub use access::{Grant, Reach, Role};
 pub use api_key::ApiKey;
-pub use error::{Error, Fault, Kind, Result};
+pub use error::{Error, Fault, Kind, MAX_FAULTS, Result};
 pub use id::{EntityId, PlatformId, StackId};
 pub use name::{HostName, HttpUrl, Name, ResourceName, SecretName, Slug};
 pub use page::{Cursor, Limit, Page, Total};

@@ -1,12 +1,21 @@
 //! Where things stand, as the registry tells it.
 
-use domain::{EntityId, Error, PlatformId, Result};
+use domain::{EntityId, Error, PlatformId, Result, platform::PlatformStatus};
 use kit::{Ctx, grpc::PeerCall};
 use rpc::registry::{LocateEntityRequest, registry_client::RegistryClient};
 
 use crate::App;
 
-/// An entity and all that it is under, nearest first; nothing for a platform as a whole.
+/// The place of an entity, or of a platform as a whole.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Location {
+    /// The entity and its ancestors, nearest first; empty for a platform as a whole.
+    pub(crate) line: Vec<EntityId>,
+    /// Whether the platform is suspended.
+    pub(crate) suspended: bool,
+}
+
+/// Asks the registry for the place of an entity, or of a platform.
 ///
 /// # Errors
 /// [`domain::Kind::NotFound`] when the platform or the entity is not there; [`domain::Kind::ServiceUnavailable`] when
@@ -16,11 +25,13 @@ pub(crate) async fn locate(
     ctx: &Ctx,
     platform: &PlatformId,
     entity: Option<&EntityId>,
-) -> Result<Vec<EntityId>> {
+) -> Result<Location> {
     let message =
         LocateEntityRequest { platform_id: platform.to_string(), entity_id: entity.map(ToString::to_string) };
     let request = app.registry.request(ctx, PeerCall::default(), message)?;
     let client = &mut RegistryClient::new(app.registry.channel());
     let told = app.registry.answer(client.locate_entity(request).await)?;
-    told.ancestors.iter().map(|id| EntityId::parse(id).map_err(Error::internal)).collect()
+    let line = told.ancestors.iter().map(|id| EntityId::parse(id).map_err(Error::internal));
+    let suspended = told.platform_status == PlatformStatus::Suspended.as_str();
+    Ok(Location { line: line.collect::<Result<_>>()?, suspended })
 }

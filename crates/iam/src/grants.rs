@@ -5,8 +5,13 @@ use domain::{
     access::{Target, may_grant},
 };
 use kit::{Ctx, FIRST_WALL_DOWN};
+use serde::Deserialize;
+use serde_json::Value;
 
-use crate::{App, entities};
+use crate::{
+    App,
+    entities::{self, Location},
+};
 
 /// A grant that may be made, and where its entity stands.
 #[derive(Debug, Clone)]
@@ -24,18 +29,45 @@ pub(crate) struct Placed {
 /// asked.
 pub(crate) async fn permit(app: &App, ctx: &Ctx, grant: Grant) -> Result<Placed> {
     let own = ctx.caller.grants();
-    let line = match grant.reach.platform() {
-        None => Vec::new(),
+    let Location { line, suspended } = match grant.reach.platform() {
+        None => Location::default(),
         Some(platform) if !FIRST_WALL_DOWN && !touches(own, platform) => {
             return Err(Error::not_found("platform", platform));
         }
         Some(platform) => entities::locate(app, ctx, platform, grant.reach.entity()).await?,
     };
-    if administers(own, &grant, &line) {
-        Ok(Placed { grant, line })
-    } else {
-        Err(refusal(own, &grant, &line))
+    if !administers(own, &grant, &line) {
+        return Err(refusal(own, &grant, &line));
     }
+    if suspended && !ctx.caller.is_operator() {
+        let message = "The platform is suspended; only operators may grant access to it";
+        return Err(Error::new(Kind::PlatformSuspended, message));
+    }
+    Ok(Placed { grant, line })
+}
+
+/// Refuses, before the faults of a body are reported, a caller who may not grant what the body names. Of a body that
+/// names nothing, callers who administer nothing are refused.
+pub(crate) async fn decide(app: &App, ctx: &Ctx, body: &Value) -> Result<()> {
+    if let Some(grant) = grant_of(body) {
+        return match permit(app, ctx, grant).await {
+            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Forbidden) => Err(error),
+            _ => Ok(()),
+        };
+    }
+    if Administered::by(ctx.caller.grants()).is_nothing() {
+        return Err(needs_admin("Without a role of platform-admin nothing can be granted".to_owned()));
+    }
+    Ok(())
+}
+
+/// The grant that a body names, if it can be read.
+fn grant_of(body: &Value) -> Option<Grant> {
+    let text = |field: &str| body.get(field).filter(|value| !value.is_null());
+    let platform = text("platformId").map(PlatformId::deserialize).transpose().ok()?;
+    let entity = text("entityId").map(EntityId::deserialize).transpose().ok()?;
+    let role = Role::deserialize(text("role")?).ok()?;
+    Grant::new(role, Reach::of(platform, entity).ok()?).ok()
 }
 
 /// Whether who holds `own` may make such a grant, and so also see it and take it back.
@@ -59,11 +91,14 @@ fn refusal(own: &[Grant], wanted: &Grant, line: &[EntityId]) -> Error {
     match (highest, wanted.reach.entity()) {
         (None, Some(entity)) => Error::not_found("entity", entity),
         (Some(role), _) if !role.covers(Role::PlatformAdmin) => {
-            Error::new(Kind::Forbidden, format!("A {role} here grants nothing: that needs platform-admin"))
-                .with("needs", Role::PlatformAdmin)
+            needs_admin(format!("A {role} here grants nothing: that needs platform-admin"))
         }
         _ => Error::new(Kind::Forbidden, "Nobody grants more than they hold"),
     }
+}
+
+fn needs_admin(message: String) -> Error {
+    Error::new(Kind::Forbidden, message).with("needs", Role::PlatformAdmin)
 }
 
 /// What a caller administers: whose grants they see and may take back.
@@ -76,6 +111,11 @@ pub(crate) enum Administered {
 }
 
 impl Administered {
+    /// Whether it is nothing at all.
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Within { platforms, entities } if platforms.is_empty() && entities.is_empty())
+    }
+
     /// What follows from a caller's grants.
     pub(crate) fn by(own: &[Grant]) -> Self {
         if FIRST_WALL_DOWN {

@@ -4,9 +4,11 @@
 //! that are code. So what the documentation says is what holds. Serde stops at the first fault; the schema finds them
 //! all.
 
+mod strict;
+
 use std::{
     any::{TypeId, type_name},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, LazyLock, PoisonError, RwLock},
 };
 
@@ -21,7 +23,27 @@ use utoipa::ToSchema;
 /// # Errors
 /// [`domain::Kind::Validation`] with all faults, by dotted path.
 pub fn value<T: DeserializeOwned + ToSchema + 'static>(value: Value) -> Result<T> {
-    pointed(&value).map_err(|faults| Error::validation(faults.into_iter().map(dotted).collect()))
+    let faults = match pointed(&value) {
+        Ok(read) => return Ok(read),
+        Err(faults) => faults,
+    };
+    let read = match without_nulls::<T>(value, &faults) {
+        Some(value) => pointed(&value),
+        None => Err(faults),
+    };
+    read.map_err(|faults| Error::validation(faults.into_iter().map(dotted).collect()))
+}
+
+/// The body without the optional fields that are null and may not be: null is how many clients write that a field is
+/// absent. `None` if there are no such fields.
+fn without_nulls<T: ToSchema + 'static>(mut body: Value, faults: &[Fault]) -> Option<Value> {
+    let (schema, fields) = (schema_of::<T>()?, body.as_object_mut()?);
+    let before = fields.len();
+    fields.retain(|name, value| {
+        let at = format!("/{}", escaped(name));
+        !(value.is_null() && schema.optional.contains(name) && faults.iter().any(|fault| fault.path == at))
+    });
+    (fields.len() < before).then_some(body)
 }
 
 /// Reads `value` as a `T`, for bodies whose names may hold dots.
@@ -30,11 +52,11 @@ pub fn value<T: DeserializeOwned + ToSchema + 'static>(value: Value) -> Result<T
 /// All faults, by JSON pointer (RFC 6901).
 pub fn pointed<T: DeserializeOwned + ToSchema + 'static>(value: &Value) -> Result<T, Vec<Fault>> {
     let schema = schema_of::<T>();
-    let fits = schema.as_ref().is_none_or(|schema| schema.is_valid(value));
+    let fits = schema.as_ref().is_none_or(|schema| schema.validator.is_valid(value));
     if fits && let Ok(read) = T::deserialize(value) {
         return Ok(read);
     }
-    let found = schema.map(|schema| faults(&schema, value)).unwrap_or_default();
+    let found = schema.map(|schema| faults(&schema.validator, value)).unwrap_or_default();
     match serde_path_to_error::deserialize::<_, T>(value) {
         Ok(_) => Err(found),
         Err(error) => Err(with_serdes(found, &error)),
@@ -47,39 +69,25 @@ pub fn pointed<T: DeserializeOwned + ToSchema + 'static>(value: &Value) -> Resul
 /// [`domain::Kind::Validation`], also when the bytes are not JSON.
 pub fn bytes<T: DeserializeOwned + ToSchema + 'static>(body: &[u8]) -> Result<T> {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
-    refuse_nul(body)?;
     let parsed: Value = serde_json::from_slice(body)
         .map_err(|error| Error::invalid("", format!("The body is not JSON: {error}")).context(&error))?;
-    value(parsed)
+    let faults = strict::faults(body);
+    if faults.is_empty() { value(parsed) } else { Err(Error::validation(faults)) }
 }
 
-/// PostgreSQL keeps no NUL in a text, so none gets in. JSON can write one in one way alone.
-fn refuse_nul(body: &[u8]) -> Result<()> {
-    if !body.windows(6).any(|part| part == b"\\u0000") {
-        return Ok(());
+/// Reads a text of a field that is itself JSON.
+///
+/// # Errors
+/// [`domain::Kind::Validation`] at `field`, or below it where the text is JSON that cannot be kept as it is.
+pub fn text(field: &str, text: &str) -> Result<Value> {
+    let parsed = serde_json::from_str(text)
+        .map_err(|error| Error::invalid(field, format!("must be JSON text: {error}")).context(&error))?;
+    let mut faults = strict::faults(text.as_bytes());
+    for fault in &mut faults {
+        let path = if fault.path.is_empty() { field.to_owned() } else { format!("{field}.{}", fault.path) };
+        *fault = Fault::new(path, &fault.message);
     }
-    // What is no JSON is told by whoever reads it next, and the backslash may itself be escaped.
-    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
-    let mut faults = Vec::new();
-    find_nul(&parsed, String::new(), &mut faults);
-    if faults.is_empty() { Ok(()) } else { Err(Error::validation(faults)) }
-}
-
-fn find_nul(value: &Value, at: String, faults: &mut Vec<Fault>) {
-    let under = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
-    match value {
-        Value::String(text) if text.contains('\0') => faults.push(Fault::new(at, "must not hold a NUL")),
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(i, item)| find_nul(item, under(&i.to_string()), faults));
-        }
-        Value::Object(fields) => {
-            if fields.keys().any(|name| name.contains('\0')) {
-                faults.push(Fault::new(at.clone(), "must not hold a NUL in the name of a field"));
-            }
-            fields.iter().for_each(|(name, field)| find_nul(field, under(name), faults));
-        }
-        _ => {}
-    }
+    if faults.is_empty() { Ok(parsed) } else { Err(Error::validation(faults)) }
 }
 
 fn with_serdes(mut faults: Vec<Fault>, error: &serde_path_to_error::Error<serde_json::Error>) -> Vec<Fault> {
@@ -116,10 +124,17 @@ fn dotted(fault: Fault) -> Fault {
     Fault { path, ..fault }
 }
 
-/// The schemas of the types that were read so far.
-static SCHEMAS: LazyLock<RwLock<HashMap<TypeId, Option<Arc<Validator>>>>> = LazyLock::new(RwLock::default);
+/// The schema of a type.
+struct Schema {
+    validator: Validator,
+    /// The fields that may be left out.
+    optional: HashSet<String>,
+}
 
-fn schema_of<T: ToSchema + 'static>() -> Option<Arc<Validator>> {
+/// The schemas of the types that were read so far.
+static SCHEMAS: LazyLock<RwLock<HashMap<TypeId, Option<Arc<Schema>>>>> = LazyLock::new(RwLock::default);
+
+fn schema_of<T: ToSchema + 'static>() -> Option<Arc<Schema>> {
     let id = TypeId::of::<T>();
     if let Some(known) = SCHEMAS.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
         return known.clone();
@@ -128,7 +143,7 @@ fn schema_of<T: ToSchema + 'static>() -> Option<Arc<Validator>> {
     SCHEMAS.write().unwrap_or_else(PoisonError::into_inner).entry(id).or_insert(made).clone()
 }
 
-fn make_schema<T: ToSchema>() -> Option<Validator> {
+fn make_schema<T: ToSchema>() -> Option<Schema> {
     let mut parts = Vec::new();
     T::schemas(&mut parts);
     let components: serde_json::Map<String, Value> = parts
@@ -139,11 +154,17 @@ fn make_schema<T: ToSchema>() -> Option<Validator> {
     if let Some(object) = schema.as_object_mut() {
         object.insert("components".to_owned(), json!({ "schemas": components }));
     }
-    jsonschema::validator_for(&schema)
+    let validator = jsonschema::validator_for(&schema)
         .inspect_err(
             |error| tracing::error!(of = type_name::<T>(), %error, "a schema of ours cannot be used"),
         )
-        .ok()
+        .ok()?;
+    let required: Vec<&Value> =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().collect();
+    let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let is_optional = |name: &&String| !required.iter().any(|required| *required == name.as_str());
+    let optional = fields.map(|(name, _)| name).filter(is_optional).cloned().collect();
+    Some(Schema { validator, optional })
 }
 
 /// All faults that a schema finds in `value`, by JSON pointer.
@@ -242,9 +263,54 @@ mod tests {
                 .map(|f| f["path"].clone())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(paths(br#"{"name":"abcdefghi","count":null}"#), ["count", "name"]);
+        assert_eq!(paths(br#"{"name":"abcdefghi","count":"1"}"#), ["count", "name"]);
         assert_eq!(paths(br#"{"name":"abc","count":1.0}"#), ["count"]);
         assert!(bytes::<Body>(br#"{"name":"abc","more":null}"#).is_ok());
+    }
+
+    #[test]
+    fn null_for_an_optional_field_is_taken_as_absent() {
+        assert!(bytes::<Body>(br#"{"name":"abc","count":null}"#).is_ok());
+        assert_eq!(paths_of::<Body>(r#"{"name":null,"count":null}"#), ["name"]);
+        assert_eq!(paths_of::<Outer>(r#"{"inner":[],"colour":null}"#), ["colour"]);
+    }
+
+    fn paths_in(body: &str) -> Vec<String> {
+        paths_of::<Value>(body)
+    }
+
+    fn paths_of<T: DeserializeOwned + ToSchema + 'static>(body: &str) -> Vec<String> {
+        let error = bytes::<T>(body.as_bytes()).map(drop).unwrap_err();
+        let faults = error.details()["fields"].as_array().unwrap();
+        faults.iter().map(|fault| fault["path"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn duplicate_keys_are_faults_at_any_depth() {
+        assert_eq!(paths_in(r#"{"a":1,"b":[{"c":1,"\u0063":2}],"a":2}"#), ["b.0.c", "a"]);
+        assert!(bytes::<Value>(br#"{"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]}"#).is_ok());
+    }
+
+    #[test]
+    fn numbers_that_would_lose_digits_are_faults() {
+        assert_eq!(paths_in(r#"{"a":12345678901234567890123,"b":[0.12345678901234567890]}"#), ["a", "b.0"]);
+        assert_eq!(
+            paths_in(r#"{"a":-9223372036854775809,"b":1e-400,"c":9007199254740993.0}"#),
+            ["a", "b", "c"]
+        );
+        let kept = "[18446744073709551615,-9223372036854775808,0.1,-0.0,1E3,1.50,0e9,1e22,100000000000000000000,3.14e-10]";
+        assert!(bytes::<Value>(kept.as_bytes()).is_ok());
+        assert!(bytes::<Value>(br#"{"a":"12345678901234567890123 \" 1e-400"}"#).is_ok());
+    }
+
+    #[test]
+    fn text_that_is_json_is_held_to_the_same() {
+        let at = |json: &str| text("metadata", json).unwrap_err().details()["fields"][0]["path"].clone();
+        assert_eq!(at("{"), "metadata");
+        assert_eq!(at(r#"{"a":"\u0000"}"#), "metadata.a");
+        assert_eq!(at(r#"{"\u0000":1}"#), "metadata");
+        assert_eq!(at(r#"{"a":1,"a":2}"#), "metadata.a");
+        assert_eq!(text("metadata", "[1]").unwrap(), json!([1]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use actix_web::web::Data;
 use anyhow::Result;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use domain::HostName;
@@ -10,7 +11,7 @@ use kit::{
     config::PeerSettings,
     db::{Migrations, Tally},
     grpc::{Access, Peer},
-    http::{self, ServiceConfig},
+    http::{self, Locate, ServiceConfig},
     outbox::Relay,
     service::{Application, Parts, Service, Settings},
     shutdown::Shutdown,
@@ -24,8 +25,8 @@ use utoipa::{
 use utoipa_actix_web::scope;
 
 use crate::{
-    audit, builds, delivery::ToProvisioning, dns, domains, entities, features, grpc, manifest, platforms,
-    resources, secrets, stacks, tallies,
+    audit, builds, delivery::ToProvisioning, dns, domains, entities, features, grpc, locate, manifest,
+    platforms, resources, secrets, stacks, tallies,
 };
 
 /// Where resources are found a second time.
@@ -66,6 +67,7 @@ pub struct Registry;
 
 /// The routes of all slices.
 fn routes(config: &mut ServiceConfig) {
+    config.app_data(Data::new(Locate(locate::locate)));
     // Before the scope that its prefix falls into.
     config.service(scope(RESOURCE_ALIASES).configure(resources::http)).service(
         scope("/api/v1")

@@ -14,6 +14,7 @@ mod entities;
 mod explain;
 mod features;
 mod grpc;
+mod locate;
 mod manifest;
 mod platforms;
 mod reach;

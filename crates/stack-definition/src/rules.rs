@@ -8,15 +8,14 @@ use std::{
     str::FromStr,
 };
 
-use domain::{Fault, PlatformId, Slug, StackId, Version, resource::Environment};
+use domain::{Fault, PlatformId, Slug, StackId, Version, resource::Environment, stack::SHARED};
 use kit::check::{self, escaped};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    StackDefinition, VersionRange,
-    inputs::{self, DRAFT},
+    StackDefinition, VersionRange, inputs,
     text::{NOT_PLAIN, is_plain},
 };
 
@@ -136,7 +135,9 @@ impl Rules {
             }
             // Of an id that is none, no key can be right.
             if let Ok(slug) = Slug::parse(id) {
-                if !can_run(&slug) {
+                if id == SHARED {
+                    self.add(format!("{at}/id"), "must not be 'shared': that names what the features share");
+                } else if !can_run(&slug) {
                     self.add(format!("{at}/id"), NO_NAMES);
                 }
                 self.permissions(&at, id, items(feature, "permissions"));
@@ -153,21 +154,10 @@ impl Rules {
         }
     }
 
-    /// `inputs` must be a JSON Schema that can be used: lawful by its meta-schema, with patterns that are regular
-    /// expressions and no references to elsewhere.
+    /// `inputs` must be a JSON Schema that can be used.
     fn inputs(&mut self, at: &str, schema: &Value) {
-        let named = schema.get("$schema").and_then(Value::as_str).unwrap_or(DRAFT);
-        if named.trim_end_matches('#') != DRAFT {
-            return self.add(format!("{at}/$schema"), &format!("must be {DRAFT}"));
-        }
-        let meta = jsonschema::draft202012::meta::validator();
-        let mut lawful = true;
-        for error in meta.iter_errors(schema) {
-            lawful = false;
-            self.add(format!("{at}{}", error.instance_path()), &error.masked().to_string());
-        }
-        if lawful && let Err(error) = inputs::validator(schema) {
-            self.add(format!("{at}{}", error.instance_path()), &error.masked().to_string());
+        for fault in inputs::faults_of_schema(schema) {
+            self.add(format!("{at}{}", fault.path), &fault.message);
         }
     }
 }
@@ -260,6 +250,11 @@ mod tests {
             ("/labels", json!({ "a~/b": "\u{7}" }), "/labels/a~0~1b"),
             ("/features", Value::Null, "/features"),
             ("/features/0/id", json!("Cart"), "/features/0/id"),
+            (
+                "/features",
+                json!([{ "id": "shared", "version": "1.0.0", "package": "p", "required": true, "permissions": [] }]),
+                "/features/0/id",
+            ),
             ("/features/0/version", json!("01.0.0"), "/features/0/version"),
             ("/features/0/package", json!("x".repeat(215)), "/features/0/package"),
             ("/features/0/required", json!("yes"), "/features/0/required"),
@@ -299,6 +294,8 @@ mod tests {
             json!({ "properties": { "a": { "pattern": "^(?=a)(a+)+$" } } }),
             json!({ "$ref": "#/$defs/gone" }),
             json!({ "$ref": "https://elsewhere.example/schema" }),
+            json!({ "properties": { "a": { "$ref": "https://json-schema.org/draft/2020-12/schema" } } }),
+            json!({ "$ref": "#/properties/a/enum/0", "properties": { "a": { "enum": [{}] } } }),
         ] {
             let faults = faults_with("/inputs", unusable.clone());
             assert_eq!(faults.len(), 1, "{unusable}");

@@ -92,7 +92,7 @@ async fn lines(app: &App, ctx: &Ctx, asked: &[Asked]) -> Result<Lines> {
     let found = stream::iter(wanted).map(|(platform, entity)| async move {
         let line = match entities::locate(app, ctx, &platform, Some(&entity)).await {
             Err(error) if error.kind() == Kind::NotFound => Ok(Vec::new()),
-            result => result,
+            result => result.map(|location| location.line),
         };
         Ok(((platform, entity), line?))
     });

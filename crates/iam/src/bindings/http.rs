@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use domain::{EntityId, Grant, Name, PlatformId, Reach, Role};
 use kit::{
     Ctx,
-    http::{Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success},
+    http::{Answer, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked},
 };
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -15,7 +15,10 @@ use super::{
     ops,
     store::{self, Filter},
 };
-use crate::{App, grants::Administered};
+use crate::{
+    App,
+    grants::{self, Administered},
+};
 
 /// A new binding.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -66,7 +69,8 @@ pub(crate) async fn list(
 /// Grant something to a person. Nobody grants more than they hold.
 #[utoipa::path(operation_id = "createBinding", request_body(content = CreateBinding), responses((status = 201, body = Binding), (status = 404)))]
 #[post("/bindings")]
-pub(crate) async fn create(app: Data<App>, command: Command<CreateBinding>) -> HttpResult {
+pub(crate) async fn create(app: Data<App>, command: Unchecked<CreateBinding>) -> HttpResult {
+    let command = command.check(async |ctx, body| grants::decide(&app, ctx, &body).await).await?;
     let CreateBinding { subject, role, platform_id, entity_id } = command.body;
     let grant = Grant::new(role, Reach::of(platform_id, entity_id)?)?;
     ops::create(&app, &command.ctx, subject, grant).await?.map(|(binding, _)| binding).created()
@@ -75,6 +79,7 @@ pub(crate) async fn create(app: Data<App>, command: Command<CreateBinding>) -> H
 /// Take a grant of a person back. It works at once.
 #[utoipa::path(operation_id = "deleteBinding", responses((status = 200, body = Success)))]
 #[delete("/bindings/{bindingId}")]
-pub(crate) async fn delete(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
+pub(crate) async fn delete(app: Data<App>, path: Path<Uuid>, command: Unchecked<NoBody>) -> HttpResult {
+    let command = command.check(async |ctx, _| ops::may_delete(&app, ctx, path.0).await).await?;
     ops::delete(&app, &command.ctx, path.0).await?.map(|_| Success::YES).told(StatusCode::OK)
 }

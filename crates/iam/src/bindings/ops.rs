@@ -1,7 +1,7 @@
 //! What can be done with bindings. Whoever keeps what a person holds is told to forget it, also when it is more now.
 
 use domain::{Error, Grant, Kind, Name, Result};
-use kit::{Done, Record, WriteCtx, db::Tx};
+use kit::{Ctx, Done, Record, WriteCtx, db::Tx};
 use uuid::Uuid;
 
 use super::{model::Binding, store};
@@ -58,15 +58,27 @@ fn taken(row: &Binding) -> Error {
     Error::new(Kind::AlreadyExists, message).with("subject", &row.subject)
 }
 
+/// Refuses a caller who may not delete a binding.
+pub(crate) async fn may_delete(app: &App, ctx: &Ctx, id: Uuid) -> Result<()> {
+    let binding = app.db.read(ctx, async |c| store::get(c, id).await).await?;
+    administered(ctx, &binding)
+}
+
+fn administered(ctx: &Ctx, binding: &Binding) -> Result<()> {
+    let own = ctx.caller.grants();
+    if grants::administers(own, &binding.grant()?, &binding.entity_line) {
+        return Ok(());
+    }
+    Err(Error::not_found("binding", binding.id))
+}
+
 /// Takes a grant of a person back. It is not believed any more when this has ended.
 pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Revocation>> {
     let done = app
         .db
         .tx("binding.delete", ctx, async |tx| {
             let before = store::lock(tx.conn().await?, id).await?;
-            if !grants::administers(ctx.ctx.caller.grants(), &before.grant()?, &before.entity_line) {
-                return Err(Error::not_found("binding", id));
-            }
+            administered(&ctx.ctx, &before)?;
             ctx.check_match(&before)?;
             remove_held(tx, &before).await
         })

@@ -101,6 +101,12 @@ pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<Binding> {
         .ok_or_else(|| Error::not_found("binding", id))
 }
 
+/// A binding.
+pub(super) async fn get(mut c: &Conn, id: Uuid) -> Result<Binding> {
+    let found = b::bindings.filter(b::id.eq(id)).select(Binding::as_select());
+    found.first(&mut c).await.optional()?.ok_or_else(|| Error::not_found("binding", id))
+}
+
 /// The binding of a person to a grant, held until the transaction ends.
 pub(super) async fn lock_same(mut c: &Conn, subject: &Name, grant: &Grant) -> Result<Option<Binding>> {
     Ok(b::bindings

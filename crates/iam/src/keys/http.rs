@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use domain::{EntityId, Grant, Name, Page, PlatformId, Reach, Result, Role};
 use kit::{
     Ctx, clock,
-    http::{Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success},
+    http::{Answer, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked},
 };
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -16,7 +16,10 @@ use super::{
     ops,
     store::{self, Filter},
 };
-use crate::{App, answer, grants::Administered};
+use crate::{
+    App, answer,
+    grants::{self, Administered},
+};
 
 /// A new key.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -85,7 +88,8 @@ pub(crate) async fn list(
 /// and made anew. Nobody makes a key that may do more than they may themselves.
 #[utoipa::path(operation_id = "createKey", request_body(content = CreateKey), responses((status = 201, body = MadeKey), (status = 404)))]
 #[post("/keys")]
-pub(crate) async fn create(app: Data<App>, command: Command<CreateKey>) -> HttpResult {
+pub(crate) async fn create(app: Data<App>, command: Unchecked<CreateKey>) -> HttpResult {
+    let command = command.check(async |ctx, body| grants::decide(&app, ctx, &body).await).await?;
     let (done, key) = ops::create(&app, &command.ctx, command.body.read()?).await?;
     answer::made(done, |row| MadeKey { key: key.map(|key| key.reveal()), detail: row.into() })
 }
@@ -93,6 +97,7 @@ pub(crate) async fn create(app: Data<App>, command: Command<CreateKey>) -> HttpR
 /// Revoke a key. It works at once, and stays in the list of those that are revoked.
 #[utoipa::path(operation_id = "revokeKey", responses((status = 200, body = Success)))]
 #[delete("/keys/{keyId}")]
-pub(crate) async fn revoke(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
+pub(crate) async fn revoke(app: Data<App>, path: Path<Uuid>, command: Unchecked<NoBody>) -> HttpResult {
+    let command = command.check(async |ctx, _| ops::may_revoke(&app, ctx, path.0).await).await?;
     ops::revoke(&app, &command.ctx, path.0).await?.map(|_| Success::YES).told(StatusCode::OK)
 }

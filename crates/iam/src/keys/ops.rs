@@ -1,7 +1,7 @@
 //! What can be done with keys.
 
 use domain::{ApiKey, Error, Result};
-use kit::{Done, Record, WriteCtx, clock};
+use kit::{Ctx, Done, Record, WriteCtx, clock};
 use uuid::Uuid;
 
 use super::{
@@ -34,6 +34,20 @@ pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewKey) -> Result<(Do
     Ok((done, shown))
 }
 
+/// Refuses a caller who may not revoke a key.
+pub(crate) async fn may_revoke(app: &App, ctx: &Ctx, id: Uuid) -> Result<()> {
+    let key = app.db.read(ctx, async |c| store::get(c, id).await).await?;
+    administered(ctx, &key)
+}
+
+fn administered(ctx: &Ctx, key: &Key) -> Result<()> {
+    let own = ctx.caller.grants();
+    if grants::administers(own, &key.grant()?, &key.entity_line) {
+        return Ok(());
+    }
+    Err(Error::not_found("key", key.id))
+}
+
 /// Revokes a key. It is not believed any more when this has ended.
 pub(crate) async fn revoke(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Revocation>> {
     let done = app
@@ -41,9 +55,7 @@ pub(crate) async fn revoke(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<R
         .tx("key.revoke", ctx, async |tx| {
             let c = tx.conn().await?;
             let before = store::lock(c, id).await?;
-            if !grants::administers(ctx.ctx.caller.grants(), &before.grant()?, &before.entity_line) {
-                return Err(Error::not_found("key", id));
-            }
+            administered(&ctx.ctx, &before)?;
             ctx.check_match(&before.unused())?;
             let revocation = revocations::note(c, What::Key(id)).await?;
             let now = clock::now();

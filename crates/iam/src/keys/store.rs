@@ -92,6 +92,12 @@ pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<Key> {
         .ok_or_else(|| Error::not_found("key", id))
 }
 
+/// A key that is not revoked.
+pub(super) async fn get(mut c: &Conn, id: Uuid) -> Result<Key> {
+    let found = k::keys.filter(k::id.eq(id)).filter(k::revoked_at.is_null()).select(Key::as_select());
+    found.first(&mut c).await.optional()?.ok_or_else(|| Error::not_found("key", id))
+}
+
 /// A key, whatever became of it, and its secret's digest.
 pub(super) async fn with_digest(mut c: &Conn, id: Uuid) -> Result<Option<(Key, Vec<u8>)>> {
     let found = k::keys.filter(k::id.eq(id)).select((Key::as_select(), k::secret_digest));

@@ -2,6 +2,7 @@
 
 mod answers;
 mod errors;
+mod nullable;
 mod parameters;
 mod security;
 
@@ -47,6 +48,7 @@ pub fn document(routes: Routes, base: OpenApi) -> OpenApi {
             answers::describe(operation, shape);
             errors::add(operation, shape);
             require_body(components, operation);
+            nullable::add(components, operation);
             security::add(operation);
         }
     }

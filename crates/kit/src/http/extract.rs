@@ -2,6 +2,7 @@
 
 use std::{
     future::{Ready, ready},
+    marker::PhantomData,
     sync::Arc,
 };
 
@@ -11,9 +12,10 @@ use actix_web::{
     http::header,
     web::{self, BytesMut},
 };
-use domain::{Cursor, Error, Kind, Limit, Result, masked::masked_path};
+use domain::{Cursor, Error, Kind, Limit, PlatformId, Result, masked::masked_path};
 use futures_util::{StreamExt, future::LocalBoxFuture};
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
     openapi::{
@@ -87,13 +89,83 @@ impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Command<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            // The caller first: a stranger's body is not even read.
-            let ctx = ctx(&request)?;
-            let bytes = body(&request, &mut payload).await?;
-            let ctx = write_ctx(&request, ctx, &bytes)?;
-            Ok(Self { ctx, body: check::bytes(&bytes)? })
+            let unchecked: Unchecked<T> = unchecked(&request, &mut payload).await?;
+            Ok(unchecked.check(async |ctx, _| locate(&request, ctx).await).await?)
         })
     }
+}
+
+/// Finds what the path of a write leads to, as its caller sees it. A service that has one in its application data is
+/// asked when a body has faults: what the caller does not reach is 404 then, too.
+#[derive(Clone, Copy)]
+pub struct Locate(pub fn(HttpRequest, Ctx) -> LocalBoxFuture<'static, Result<()>>);
+
+impl std::fmt::Debug for Locate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Locate")
+    }
+}
+
+async fn locate(request: &HttpRequest, ctx: &Ctx) -> Result<()> {
+    match request.app_data::<web::Data<Locate>>() {
+        Some(locate) => locate.0(request.clone(), ctx.clone()).await,
+        None => Ok(()),
+    }
+}
+
+/// A write of which the path does not tell whether the caller may do it: the handler decides before the faults of the
+/// body are reported.
+#[derive(Debug)]
+pub struct Unchecked<T> {
+    /// Who, and how.
+    pub ctx: WriteCtx,
+    bytes: BytesMut,
+    body: PhantomData<T>,
+}
+
+impl<T: DeserializeOwned + ToSchema + 'static> Unchecked<T> {
+    /// Checks the body. Before its faults are reported, `decide` refuses a caller who may not do this; a valid body is
+    /// left to the handler, which decides with all that the body holds.
+    ///
+    /// # Errors
+    /// Those of `decide`; [`Kind::Validation`] with all faults.
+    pub async fn check(self, decide: impl AsyncFnOnce(&Ctx, Value) -> Result<()>) -> Result<Command<T>> {
+        match check::bytes(&self.bytes) {
+            Ok(body) => Ok(Command { ctx: self.ctx, body }),
+            Err(error) => {
+                decide(&self.ctx.ctx, serde_json::from_slice(&self.bytes).unwrap_or_default()).await?;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<T: 'static> FromRequest for Unchecked<T> {
+    type Error = HttpError;
+    type Future = LocalBoxFuture<'static, Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move { Ok(unchecked(&request, &mut payload).await?) })
+    }
+}
+
+async fn unchecked<T>(request: &HttpRequest, payload: &mut Payload) -> Result<Unchecked<T>> {
+    // The caller first: the body of someone who may not do this is not even read.
+    let ctx = ctx(request)?;
+    decide(request, &ctx)?;
+    let bytes = body(request, payload).await?;
+    let ctx = write_ctx(request, ctx, &bytes)?;
+    Ok(Unchecked { ctx, bytes, body: PhantomData })
+}
+
+/// Refuses a caller who may not do the operation in the platform of the path. The handler narrows the caller's scope
+/// once more, to what its statements need.
+fn decide(request: &HttpRequest, ctx: &Ctx) -> Result<()> {
+    let platform = request.match_info().get("platformId").map(PlatformId::parse);
+    // What can be no id is the path extractor's to refuse.
+    let Some(Ok(platform)) = platform else { return Ok(()) };
+    ctx.caller.scope.platform(&platform).map(drop)
 }
 
 async fn body(request: &HttpRequest, payload: &mut Payload) -> Result<BytesMut> {
@@ -143,6 +215,7 @@ struct WriteQuery {
 }
 
 fn write_ctx(request: &HttpRequest, ctx: Ctx, body: &[u8]) -> Result<WriteCtx> {
+    refuse_near_misses(request.query_string())?;
     let query = web::Query::<WriteQuery>::from_query(request.query_string())
         .map_err(|error| Error::invalid("dryRun", "must be given once").context(error))?;
     let dry_run = match query.dry_run.as_deref() {
@@ -157,8 +230,26 @@ fn write_ctx(request: &HttpRequest, ctx: Ctx, body: &[u8]) -> Result<WriteCtx> {
     };
     let parts = [request.method().as_str().as_bytes(), request.path().as_bytes(), body];
     let idempotency = text("Idempotency-Key")?.map(|key| Idempotency::new(key, &parts)).transpose()?;
+    // A dry run keeps no key, and the answer of a real write would not be its own.
+    let idempotency = idempotency.filter(|_| !dry_run);
     let if_match = text("If-Match")?.map(str::to_owned);
     Ok(WriteCtx { ctx, dry_run, idempotency, if_match })
+}
+
+/// Refuses a parameter that is almost `dryRun`: taken for an unknown one, it would make a trial a real write.
+fn refuse_near_misses(query: &str) -> Result<()> {
+    // Some clients separate parameters by semicolons.
+    for pair in query.split(['&', ';']) {
+        let Some((name, _)) = url::form_urlencoded::parse(pair.as_bytes()).next() else { continue };
+        let letters = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase());
+        if name != "dryRun" && letters.eq("dryrun".chars()) {
+            return Err(Error::invalid(name, "must be written dryRun"));
+        }
+    }
+    if query.split('&').any(|pair| pair.split(';').skip(1).any(|part| part.starts_with("dryRun="))) {
+        return Err(Error::invalid("dryRun", "must be separated by '&' from what is before it"));
+    }
+    Ok(())
 }
 
 /// The parts of the path. A part that can be no id names nothing that exists: 404, without asking the database.
@@ -248,6 +339,23 @@ mod tests {
         let paths = error.details()["fields"].as_array().unwrap().iter().map(|fault| fault["path"].clone());
         assert_eq!(paths.collect::<Vec<_>>(), ["a", "b"]);
         check::bytes::<NoBody>(b"").unwrap();
+    }
+
+    #[test]
+    fn near_misses_of_dry_run_are_faults() {
+        for miss in [
+            "dryrun=true",
+            "a=1&dry_run=true",
+            "dryRun[]=true",
+            "DryRun",
+            "dry%52un=1;dry-run=1",
+            "x=1;dryRun=true",
+        ] {
+            assert!(refuse_near_misses(miss).is_err(), "{miss}");
+        }
+        for other in ["", "dryRun=true", "x=1&dryRun=false&run=dry", "dryRuns=1", "note=dryrun"] {
+            assert!(refuse_near_misses(other).is_ok(), "{other}");
+        }
     }
 
     #[test]

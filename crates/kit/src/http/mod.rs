@@ -12,12 +12,14 @@ mod health;
 mod operations;
 mod paths;
 mod server;
+mod workers;
 
 pub use answer::{Answer, HttpError, HttpResult, Paged, Pagination, Success, read};
 pub use document::{ErrorEnvelope, document, error_response, name_aliases, response_name};
 pub use entry::{RouteName, enter, request_id};
-pub use extract::{Command, ListQuery, NoBody, Path, Query};
+pub use extract::{Command, ListQuery, Locate, NoBody, Path, Query, Unchecked};
 pub use head::read_route;
 pub use health::{Probe, configure as health};
 pub use paths::Paths;
 pub use server::{HttpSettings, Routes, ServiceConfig, Shared, serve};
+pub use workers::Workers;

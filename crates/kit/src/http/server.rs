@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_actix_web::AppExt;
 
-use super::{HttpError, HttpResult, Paths, Probe, document, entry, head, health, operations::Operations};
+use super::{
+    HttpError, HttpResult, Paths, Probe, Workers, document, entry, head, health, operations::Operations,
+};
 use crate::{
     identity::Verifier,
     shutdown::Shutdown,
@@ -69,7 +71,7 @@ pub struct Shared {
 pub fn serve<S: 'static>(
     listener: TcpListener,
     tls: Option<&Tls>,
-    shared: Shared,
+    mut shared: Shared,
     shutdown: Shutdown,
     routes: Routes,
     state: impl Fn() -> anyhow::Result<S> + Send + Clone + 'static,
@@ -80,7 +82,10 @@ pub fn serve<S: 'static>(
     let settings = shared.settings.clone();
     // A state that cannot be made is found here, not in a worker thread.
     drop(state()?);
+    let workers = Workers::default();
+    shared.probes.push(workers.probe());
     let mut server = HttpServer::new(move || {
+        workers.watch();
         let state = state().map(web::Data::new);
         App::new()
             .into_utoipa_app()

@@ -2,3 +2,5 @@
 
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
+mod workers;

@@ -1,13 +1,11 @@
 //! Onboardings over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
-use domain::{
-    Error, Name, Page, Result, Slug, explain::Explanation, onboarding::SessionStatus, platform::Tier,
-};
+use domain::{Name, Page, Result, Slug, explain::Explanation, onboarding::SessionStatus, platform::Tier};
 use kit::{
-    Ctx,
+    Ctx, check,
     db::counter_total,
-    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query},
+    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Unchecked},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -64,18 +62,19 @@ pub(crate) struct SessionsQuery {
 /// Create an onboarding session.
 #[utoipa::path(operation_id = "createOnboarding", request_body(content = StartOnboarding), responses((status = 201, body = Started)))]
 #[post("")]
-pub(crate) async fn create(app: Data<App>, command: Command<StartOnboarding>) -> HttpResult {
+pub(crate) async fn create(app: Data<App>, command: Unchecked<StartOnboarding>) -> HttpResult {
     start(&app, command).await
 }
 
 /// Create an onboarding session.
 #[utoipa::path(operation_id = "createOnboarding", request_body(content = StartOnboarding), responses((status = 201, body = Started)))]
 #[post("/")]
-pub(crate) async fn create_at_root(app: Data<App>, command: Command<StartOnboarding>) -> HttpResult {
+pub(crate) async fn create_at_root(app: Data<App>, command: Unchecked<StartOnboarding>) -> HttpResult {
     start(&app, command).await
 }
 
-async fn start(app: &App, command: Command<StartOnboarding>) -> HttpResult {
+async fn start(app: &App, command: Unchecked<StartOnboarding>) -> HttpResult {
+    let command = command.check(async |ctx, _| ops::may_start(&ctx.caller)).await?;
     let body = command.body;
     let new = NewSession {
         platform_name: body.platform_name,
@@ -128,15 +127,15 @@ pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: Htt
 pub(crate) async fn update(
     app: Data<App>,
     path: Path<Uuid>,
-    command: Command<UpdateOnboarding>,
+    command: Unchecked<UpdateOnboarding>,
 ) -> HttpResult {
-    let body = command.body;
-    let change = ops::Change {
-        metadata: json_text("metadata", body.metadata)?,
-        status: body.status,
-        steps: json_text("steps", body.steps)?,
-        current_step: body.current_step,
-        provision_job_id: body.provision_job_id,
+    let command = command.check(async |ctx, _| ops::get(&app, ctx, path.0).await.map(drop)).await?;
+    let change = match change(command.body) {
+        Ok(change) => change,
+        Err(error) => {
+            ops::get(&app, &command.ctx.ctx, path.0).await?;
+            return Err(error.into());
+        }
     };
     ops::update(&app, &command.ctx, path.0, change).await?.ok()
 }
@@ -188,8 +187,16 @@ pub(crate) async fn explained(app: Data<App>, ctx: Ctx, path: Path<Uuid>) -> Htt
     Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, path.0).await?))
 }
 
+fn change(body: UpdateOnboarding) -> Result<ops::Change> {
+    Ok(ops::Change {
+        metadata: json_text("metadata", body.metadata)?,
+        status: body.status,
+        steps: json_text("steps", body.steps)?,
+        current_step: body.current_step,
+        provision_job_id: body.provision_job_id,
+    })
+}
+
 fn json_text(field: &str, text: Option<String>) -> Result<Option<Value>> {
-    text.map(|text| serde_json::from_str(&text))
-        .transpose()
-        .map_err(|why| Error::invalid(field, format!("must be JSON text: {why}")))
+    text.map(|text| check::text(field, &text)).transpose()
 }

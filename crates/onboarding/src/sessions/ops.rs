@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{Error, Kind, Name, PlatformId, Result, Slug, onboarding::SessionStatus, platform::Tier};
 use kit::{
-    Ctx, Done, FIRST_WALL_DOWN, Record, WriteCtx, clock,
+    Caller, Ctx, Done, FIRST_WALL_DOWN, Record, WriteCtx, clock,
     db::{Conn, NoEffect},
     grpc::PeerCall,
     http::events::Snapshot,
@@ -31,13 +31,18 @@ pub(crate) struct NewSession {
     pub(crate) stack_template_id: Option<String>,
 }
 
+/// Refuses callers who may not onboard any platform.
+pub(super) fn may_start(caller: &Caller) -> Result<()> {
+    if caller.is_operator() || caller.actor_type == ActorType::User {
+        return Ok(());
+    }
+    let message = "A platform is onboarded by an operator, or by a person who is signed in";
+    Err(Error::new(Kind::Forbidden, message))
+}
+
 /// Records an onboarding; its steps run from then on, whatever becomes of this process.
 pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<Done<Started>> {
-    let caller = &ctx.ctx.caller;
-    if !caller.is_operator() && caller.actor_type != ActorType::User {
-        let message = "A platform is onboarded by an operator, or by a person who is signed in";
-        return Err(Error::new(Kind::Forbidden, message));
-    }
+    may_start(&ctx.ctx.caller)?;
     // A repetition is answered before the registry is asked: by now it knows the slug.
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok(done);

@@ -20,15 +20,20 @@ pub(crate) async fn locate_entity(
     let entity: Option<EntityId> = parse_optional("entity_id", asked.entity_id.as_deref())?;
     let scope = ctx.caller.scope.platform(&platform)?;
     let Some(id) = entity else {
-        app.db.read(&ctx, async |c| platforms::store::live(c, &scope).await).await?;
-        return Ok(LocateEntityResponse::default());
+        let platform = app.db.read(&ctx, async |c| platforms::store::get(c, &scope, false).await).await?;
+        return Ok(LocateEntityResponse { ancestors: vec![], platform_status: platform.status.to_string() });
     };
-    let found = app
+    let (platform, found) = app
         .db
-        .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, &id)).await)
+        .read(&ctx, async |c| {
+            tokio::try_join!(platforms::store::get(c, &scope, false), store::get(c, &scope, &id))
+        })
         .await?;
     let line = std::iter::once(&found.id).chain(found.path.iter().rev());
-    Ok(LocateEntityResponse { ancestors: line.map(ToString::to_string).collect() })
+    Ok(LocateEntityResponse {
+        ancestors: line.map(ToString::to_string).collect(),
+        platform_status: platform.status.to_string(),
+    })
 }
 
 pub(crate) async fn ensure_tenant(

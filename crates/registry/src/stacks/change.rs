@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     definition::Known,
-    dependents,
+    dependents, inputs,
     model::{Edition, Inputs, Stack, Wanted},
     ops::{start_build, with_command},
     plan::{self, Plan, Present},
@@ -75,18 +75,27 @@ pub(crate) async fn upgrade(
     }
     let found = app.db.read(&ctx.ctx, async |c| store::of_live(c, &scope, id).await).await?;
     let known = template::version(app, &ctx.ctx, template_of(&found)?, &asked.version).await?;
+    let checked = filled_in(&asked, &found);
+    inputs::check(&known, platform, &checked).await?;
     app.db
         .tx("stack.upgrade", ctx, async |tx| {
             let before = lock(tx, ctx, &scope, id).await?;
-            let kept = before.edition().map(|edition| edition.inputs).unwrap_or_default();
-            let inputs = asked.inputs.clone().unwrap_or(kept);
-            known.check_inputs(&inputs)?;
+            let inputs = filled_in(&asked, &before);
+            if inputs != checked {
+                inputs::check(&known, platform, &inputs).await?;
+            }
             let edition = Edition { version: known.version.clone(), inputs };
             let wanted = Wanted { edition, back: false };
             let hash = asked.plan_hash.as_deref();
             ask(tx, &scope, before, wanted, &known, hash).await
         })
         .await
+}
+
+/// The inputs that an upgrade brings a stack to.
+fn filled_in(asked: &Upgrade, stack: &Stack) -> Inputs {
+    let kept = || stack.edition().map(|edition| edition.inputs).unwrap_or_default();
+    asked.inputs.clone().unwrap_or_else(kept)
 }
 
 /// Has a stack brought back to what it ran before its last upgrade. No stack registry is needed for it.

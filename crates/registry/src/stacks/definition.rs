@@ -1,10 +1,10 @@
 //! A version of a template, as far as a stack is made of it.
 
-use domain::{Error, Fault, Kind, Result, Slug, Version, resource::ResourceType, stack};
+use domain::{Error, Kind, Result, Slug, Version, resource::ResourceType, stack};
 use serde_json::{Value, json};
-use stack_definition::{StackDefinition, check_inputs};
+use stack_definition::StackDefinition;
 
-use super::model::{Inputs, TemplateVersion};
+use super::model::TemplateVersion;
 
 /// A version of a template, by the names that the stack registry has it under.
 #[derive(Debug, Clone)]
@@ -72,16 +72,6 @@ impl Known {
             ResourceType::Worker | ResourceType::Pages => false,
         };
         stack::SHARABLE.into_iter().filter(wanted).map(|kind| kind.to_string()).collect()
-    }
-
-    /// Refuses what was filled in when the version does not take it.
-    ///
-    /// # Errors
-    /// [`Kind::Validation`] with every fault, at `inputs/…`.
-    pub(super) fn check_inputs(&self, inputs: &Inputs) -> Result<()> {
-        let at = |fault: Fault| Fault::new(format!("inputs{}", fault.path), fault.message);
-        check_inputs(&self.definition, &Value::Object(inputs.clone()))
-            .map_err(|faults| Error::validation(faults.into_iter().map(at).collect()))
     }
 
     /// The templates that it depends on.

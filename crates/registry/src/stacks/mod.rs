@@ -10,6 +10,7 @@ mod dependents;
 mod explain;
 pub(crate) mod grpc;
 mod http;
+mod inputs;
 pub(crate) mod model;
 pub(crate) mod ops;
 mod plan;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     definition::Known,
+    inputs,
     model::{NewStack, Stack},
     plan, store, template,
 };
@@ -33,7 +34,7 @@ pub(crate) async fn create(
     {
         return Ok(done);
     }
-    let known = pin(app, ctx, &new).await?;
+    let known = pin(app, ctx, platform, &new).await?;
     app.db
         .tx("stack.create", ctx, async |tx| insert(tx, app, ctx, &scope, new.clone(), known.as_ref()).await)
         .await
@@ -57,7 +58,7 @@ pub(crate) async fn ensure(
     if let Some(stack) = found {
         return Ok(Done { value: stack, replayed: true, dry_run: false });
     }
-    let known = pin(app, ctx, &new).await?;
+    let known = pin(app, ctx, platform, &new).await?;
     app.db
         .tx("stack.ensure", ctx, async |tx| {
             // One that was made since is given too.
@@ -73,7 +74,7 @@ pub(crate) async fn ensure(
 }
 
 /// The version that a new stack is to run, which takes what was filled in for it.
-async fn pin(app: &App, ctx: &WriteCtx, new: &NewStack) -> Result<Option<Known>> {
+async fn pin(app: &App, ctx: &WriteCtx, platform: &PlatformId, new: &NewStack) -> Result<Option<Known>> {
     let Some(template) = &new.template else {
         return match &new.inputs {
             None => Ok(None),
@@ -81,7 +82,7 @@ async fn pin(app: &App, ctx: &WriteCtx, new: &NewStack) -> Result<Option<Known>>
         };
     };
     let known = template::newest_version(app, &ctx.ctx, template).await?;
-    known.check_inputs(&new.inputs.clone().unwrap_or_default())?;
+    inputs::check(&known, platform, &new.inputs.clone().unwrap_or_default()).await?;
     Ok(Some(known))
 }
 

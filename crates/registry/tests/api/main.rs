@@ -62,6 +62,8 @@ mod recount;
 #[cfg(test)]
 mod resources;
 #[cfg(test)]
+mod schemas;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod stack;

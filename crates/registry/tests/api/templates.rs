@@ -44,9 +44,35 @@ fn definition(version: &str) -> String {
         Some("4") => definition["dependsOn"] = json!([{ "template": "pay", "versionRange": "^1.2" }]),
         // Nothing of a feature can have the name of what is shared.
         Some("5") => definition["features"] = json!([feature("shared", "1.0.0", true, true)]),
+        Some("6") => definition["inputs"] = filter_schema(),
+        Some("7") => definition["inputs"] = layered_schema(),
         _ => {}
     }
     definition.to_string()
+}
+
+/// A recursive filter whose alternatives overlap.
+fn filter_schema() -> Value {
+    let child = json!({ "$ref": "#/$defs/node" });
+    json!({
+        "type": "object",
+        "$defs": { "node": { "anyOf": [
+            { "type": "object", "properties": { "child": child }, "required": ["child"] },
+            { "type": "object", "properties": { "child": child, "label": { "type": "string" } }, "required": ["child"] },
+            { "type": "string" },
+        ] } },
+        "properties": { "filter": child },
+    })
+}
+
+/// Twelve layers, each of which offers the next one eight times.
+fn layered_schema() -> Value {
+    let mut layers = json!({ "l12": { "type": "string" } });
+    for layer in 0..12 {
+        let next = json!({ "$ref": format!("#/$defs/l{}", layer + 1) });
+        layers[format!("l{layer}")] = json!({ "anyOf": vec![next; 8] });
+    }
+    json!({ "$defs": layers, "properties": { "filter": { "$ref": "#/$defs/l0" } } })
 }
 
 /// A definition that is none.

@@ -22,7 +22,7 @@ use domain::{
 use futures_util::{StreamExt, stream};
 use kit::{FIRST_WALL_DOWN, service::Service};
 use reqwest::{Method, RequestBuilder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use places::{Places, Someone};
 pub use strangers::let_no_stranger_in;
@@ -144,7 +144,12 @@ pub async fn as_everyone<S: Stage>(stage: &S) -> Found {
     let cells = everyone.iter().flat_map(|someone| {
         cases.iter().map(move |(case, row)| async move {
             let asked = Asked { someone, case, row };
-            judge(stage, &asked, &ask(stage, &asked).await)
+            let answer = ask(stage, &asked).await;
+            let mut wrong = judge(stage, &asked, &answer);
+            if !case.reads() {
+                wrong.extend(judge_faulty(stage, &asked, &answer).await);
+            }
+            wrong
         })
     });
     let mut answers = stream::iter(cells).buffer_unordered(AT_A_TIME);
@@ -211,6 +216,33 @@ fn filled<S: Stage>(stage: &S, case: &Case) -> (String, Value) {
     }
     let body = stage.fill(&case.body.to_string());
     (path, serde_json::from_str(&body).expect("a body"))
+}
+
+/// Asks for the same with a faulty body: whoever is refused for a valid one is refused the same way, so that the faults
+/// tell nothing to them. Everyone else is told the faults.
+async fn judge_faulty<S: Stage>(stage: &S, asked: &Asked<'_>, valid: &Response) -> Vec<String> {
+    let mut case = asked.case.clone();
+    match case.body.as_object_mut() {
+        Some(fields) => drop(fields.insert("noSuchField".to_owned(), Value::Bool(true))),
+        None => case.body = json!({ "noSuchField": true }),
+    }
+    let asked = Asked { case: &case, ..*asked };
+    let answer = ask(stage, &asked).await;
+    let about = || format!("{}: {} {}", asked.someone.name, case.method, case.path);
+    let mut wrong: Vec<String> = leak(stage, &asked, &answer)
+        .into_iter()
+        .map(|what| format!("{} with a faulty body: {}{TELLS}{what}", about(), answer.text))
+        .collect();
+    let is_refusal = matches!(valid.status.as_u16(), 401 | 403 | 404);
+    let expected = if is_refusal { valid.status.as_u16() } else { 400 };
+    if !FIRST_WALL_DOWN && answer.status != expected {
+        let told = format!(
+            "{} {}, and with a faulty body {} {}",
+            valid.status, valid.text, answer.status, answer.text
+        );
+        wrong.push(format!("{}: {told}", about()));
+    }
+    wrong
 }
 
 async fn ask<S: Stage>(stage: &S, asked: &Asked<'_>) -> Response {
