@@ -9,16 +9,14 @@ use std::{
 };
 
 use domain::{Error, Kind, Result};
-
-use crate::routes::Upstream;
+use kit::fair::Permit;
 
 type Callers = Arc<Mutex<HashMap<String, usize>>>;
 
 /// What is under way in this process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Load {
     all: Arc<AtomicUsize>,
-    upstreams: HashMap<Upstream, Arc<AtomicUsize>>,
     callers: Callers,
 }
 
@@ -53,30 +51,15 @@ impl Drop for CallersPlace {
 }
 
 /// All places of one request. They are held until the last byte of its answer is gone.
-pub(crate) type Held = (Place, Place, CallersPlace);
+pub(crate) type Held = (Place, Option<Permit>, CallersPlace);
 
 impl Load {
-    pub(crate) fn new() -> Self {
-        let upstreams = Upstream::ALL.into_iter().map(|upstream| (upstream, Arc::default())).collect();
-        Self { all: Arc::default(), upstreams, callers: Callers::default() }
-    }
-
     /// A place in the process.
     ///
     /// # Errors
     /// [`Kind::ServiceUnavailable`] when `most` are under way.
     pub(crate) fn enter(&self, most: usize) -> Result<Place> {
         take(&self.all, most).ok_or_else(|| too_much("The gateway"))
-    }
-
-    /// A place at a service.
-    ///
-    /// # Errors
-    /// [`Kind::ServiceUnavailable`] when `most` are under way there.
-    pub(crate) fn at(&self, upstream: Upstream, most: usize) -> Result<Place> {
-        let counter =
-            self.upstreams.get(&upstream).ok_or_else(|| Error::internal("a service not counted"))?;
-        take(counter, most).ok_or_else(|| too_much(upstream.name()))
     }
 
     /// A place of a caller's.
@@ -102,7 +85,7 @@ fn take(counter: &Arc<AtomicUsize>, most: usize) -> Option<Place> {
     (most == 0 || before < most).then_some(place)
 }
 
-fn too_much(what: &str) -> Error {
+pub(crate) fn too_much(what: &str) -> Error {
     Error::unavailable(what, "too many requests are under way").with("retryAfterSeconds", 1)
 }
 
@@ -112,21 +95,18 @@ mod tests {
 
     #[test]
     fn places_are_given_back() {
-        let load = Load::new();
+        let load = Load::default();
         let first = load.enter(1).unwrap();
         assert_eq!(load.enter(1).unwrap_err().kind(), Kind::ServiceUnavailable);
         let beyond = load.enter(0).unwrap();
         drop((first, beyond));
-        let again = load.enter(1).unwrap();
-        let one = load.at(Upstream::Registry, 1).unwrap();
-        assert!(load.at(Upstream::Registry, 1).is_err() && load.at(Upstream::Iam, 1).is_ok());
-        drop((one, again));
-        assert!(load.at(Upstream::Registry, 1).is_ok() && load.all.load(Ordering::Relaxed) == 0);
+        drop(load.enter(1).unwrap());
+        assert_eq!(load.all.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn a_caller_has_a_share_and_is_forgotten_after() {
-        let load = Load::new();
+        let load = Load::default();
         let held = (load.of_caller("a", 2).unwrap(), load.of_caller("a", 2).unwrap());
         assert_eq!(load.of_caller("a", 2).unwrap_err().kind(), Kind::RateLimited);
         drop(load.of_caller("b", 2).unwrap());

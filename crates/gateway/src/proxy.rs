@@ -53,6 +53,31 @@ pub(crate) struct Proxy {
     client: RefCell<(Duration, Client)>,
 }
 
+/// A request's token, out of the share of an address or a caller.
+#[derive(Debug, Default)]
+struct Share {
+    taken: Option<Taken>,
+    /// How long its refusal waits, if there was no token.
+    delay: Duration,
+}
+
+impl Share {
+    /// Takes a token; `of` names whose it is.
+    ///
+    /// # Errors
+    /// [`Kind::RateLimited`] when there is none.
+    fn take(
+        &mut self,
+        live: &Live,
+        taken: Option<Taken>,
+        of: impl Fn() -> String,
+        why: &'static str,
+    ) -> Result<()> {
+        self.taken = taken;
+        limits::pass(taken, why).inspect_err(|_| self.delay = live.limits.refusal_delay(&of()))
+    }
+}
+
 /// The handler of every path that is not the gateway's own.
 pub(crate) async fn forward(
     request: HttpRequest,
@@ -60,12 +85,18 @@ pub(crate) async fn forward(
     proxy: web::Data<Proxy>,
 ) -> HttpResponse {
     let body = Rc::new(RefCell::new(body.into_inner()));
-    let mut share = None;
+    let mut share = Share::default();
     let mut answer = match proxy.pass_on(&request, &body, &mut share).await {
         Ok(answer) => answer,
-        Err(error) => refuse(&request, &error, body),
+        Err(error) => {
+            // It holds no place meanwhile.
+            if !share.delay.is_zero() {
+                tokio::time::sleep(share.delay).await;
+            }
+            refuse(&request, &error, body)
+        }
     };
-    if let Some(share) = share {
+    if let Some(share) = share.taken {
         let told = [(RATE_LIMIT_POLICY, share.policy()), (RATE_LIMIT, share.state())];
         for (name, value) in told {
             if let Some(value) = value {
@@ -115,7 +146,7 @@ impl Proxy {
         request: &HttpRequest,
         live: &Live,
         origin: Origin,
-        share: &mut Option<Taken>,
+        share: &mut Share,
     ) -> Result<Caller> {
         let exchange = request.conn_data::<Rc<Exchange>>().cloned().unwrap_or_default();
         // A proxy's connections are shared by its clients: they say nothing of any of them.
@@ -133,9 +164,9 @@ impl Proxy {
         let caller = live.limits.tried(attempt, found)?;
         // Who operates all platforms is no tenant among others: theirs is what the address and the process bear.
         if !caller.is_operator() {
-            *share = live.limits.of_caller(&caller.id);
+            let taken = live.limits.of_caller(&caller.id);
+            share.take(live, taken, || caller.id.clone(), "You have sent too many requests")?;
         }
-        limits::pass(*share, "You have sent too many requests")?;
         Ok(caller)
     }
 
@@ -143,15 +174,16 @@ impl Proxy {
         &self,
         request: &HttpRequest,
         body: &ClientBody,
-        share: &mut Option<Taken>,
+        share: &mut Share,
     ) -> Result<HttpResponse> {
         let (shared, live) = (&self.shared, self.live());
         let limits = &live.limits.settings;
         let place = shared.load.enter(limits.max_in_flight)?;
         let origin = live.limits.proxies.origin(request.peer_addr().map(|peer| peer.ip()), request.headers());
-        *share = live.limits.of_address(origin);
-        limits::pass(*share, "Too many requests come from your address")?;
-        *share = None;
+        let address = || format!("address {}", origin.ip.map(|ip| ip.to_string()).unwrap_or_default());
+        let taken = live.limits.of_address(origin);
+        share.take(&live, taken, address, "Too many requests come from your address")?;
+        share.taken = None;
         if let Some(answer) = live.cors.preflight(request) {
             return Ok(answer);
         }
@@ -167,8 +199,10 @@ impl Proxy {
             return shared.docs.options(request.uri().path());
         }
         refuse_encoded(request)?;
+        let method = request.method();
         let own = shared.load.of_caller(&caller.id, limits.per_caller_in_flight)?;
-        let there = shared.load.at(target.upstream, limits.max_in_flight_per_upstream)?;
+        let cost = shared.docs.costs.of_request(method, request.uri().path());
+        let there = live.limits.turns.at(target.upstream, &caller, cost).await?;
         let watch = Watch::new();
         let upload = Upload::of(request, body, &shared.http, &watch)?;
         let token = shared.peers.signer.sign(target.upstream.name(), &caller)?;
@@ -176,7 +210,6 @@ impl Proxy {
             .addresses
             .get(&target.upstream)
             .ok_or_else(|| Error::internal("a service without address"))?;
-        let method = request.method();
         let call = Call {
             client: self.client(live.settings.connect_timeout),
             upstream: target.upstream,

@@ -60,7 +60,7 @@ impl Shared {
             live: RwLock::new(Arc::new(Live::new(&settings.service, &peers, None)?)),
             docs: Arc::new(Docs::new().context("the API's document")?),
             peers,
-            load: Load::new(),
+            load: Load::default(),
             breakers: Breakers::new(),
             http: settings.http.clone(),
         })

@@ -96,8 +96,13 @@ impl fmt::Debug for Permit {
 }
 
 impl FairSemaphore {
+    /// A semaphore of which one group holds at most three quarters.
+    pub fn new(permits: usize) -> Self {
+        Self::with_share(permits, permits - permits.div_ceil(4).min(permits.saturating_sub(1)))
+    }
+
     /// A semaphore of `permits`, of which one group holds at most `per_group`.
-    pub fn new(permits: usize, per_group: usize) -> Self {
+    fn with_share(permits: usize, per_group: usize) -> Self {
         let state = State {
             free: permits,
             groups: HashMap::new(),

@@ -16,7 +16,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::FIRST_WALL_DOWN;
+use crate::{FIRST_WALL_DOWN, fair::FairKey};
 
 pub use keys::{IdentitySettings, KeyPair};
 pub(crate) use sight::Sight;
@@ -233,6 +233,11 @@ impl Caller {
     /// What they hold.
     pub fn grants(&self) -> &[Grant] {
         self.scope.grants()
+    }
+
+    /// Whose share of what is scarce they use. All callers of one platform have one tenant's share.
+    pub fn share(&self) -> &FairKey {
+        &self.scope.sight().share
     }
 
     /// Whether the caller is an operator or another service of ours.

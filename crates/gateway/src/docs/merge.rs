@@ -82,7 +82,7 @@ fn leave_out_empty_groups(merged: &mut Value) {
     }
 }
 
-fn entries(object: &Value) -> Vec<(String, Value)> {
+pub(super) fn entries(object: &Value) -> Vec<(String, Value)> {
     let entries = object.as_object().into_iter().flatten();
     entries.map(|(name, value)| (name.clone(), value.clone())).collect()
 }

@@ -3,10 +3,13 @@
 //!
 //! Nothing of the page comes from elsewhere, and the browser is told to load nothing else.
 
+mod costs;
 mod merge;
 mod own;
 
 pub use merge::document;
+
+use self::costs::Costs;
 
 use std::sync::Arc;
 
@@ -76,6 +79,8 @@ pub(crate) struct Docs {
     files: Vec<File>,
     /// The paths that clients can call.
     pub(crate) paths: Paths,
+    /// The operations that cost more than others.
+    pub(crate) costs: Costs,
 }
 
 impl Docs {
@@ -95,7 +100,7 @@ impl Docs {
             File::vendored("/docs/swagger-ui.css", "text/css; charset=utf-8")?,
             File::vendored("/docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8")?,
         ];
-        Ok(Self { files, paths: Paths::new(merge::methods(&document)) })
+        Ok(Self { files, paths: Paths::new(merge::methods(&document)), costs: Costs::of(&document) })
     }
 
     /// Whether anyone may ask for what is at a path.

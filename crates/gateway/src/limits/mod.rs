@@ -7,6 +7,7 @@ mod bucket;
 mod credentials;
 mod queue;
 mod settings;
+mod turns;
 
 use std::{net::IpAddr, time::Duration};
 
@@ -19,11 +20,16 @@ pub(crate) use bucket::Taken;
 pub(crate) use credentials::{Attempt, Shown};
 pub use settings::LimitSettings;
 
-use self::{address::counted_as, bucket::Buckets, credentials::Credentials};
+use self::{address::counted_as, bucket::Buckets, credentials::Credentials, turns::Turns};
 
 /// How many callers and addresses are known at a time.
 const MOST_CALLERS: usize = 20_000;
 const MOST_ADDRESSES: usize = 50_000;
+
+/// Refusals per second of one caller or address that are answered at once.
+const PROMPT_REFUSALS: u32 = 20;
+/// How long those beyond wait for their answer.
+const LATE_REFUSAL: Duration = Duration::from_millis(500);
 
 /// The buckets of everyone.
 #[derive(Debug)]
@@ -33,6 +39,9 @@ pub(crate) struct Limits {
     callers: Option<Buckets<String>>,
     addresses: Option<Buckets<IpAddr>>,
     credentials: Option<Credentials>,
+    pub(crate) turns: Turns,
+    /// Refusals that are answered at once, of each caller and address.
+    refusals: Option<Buckets<String>>,
 }
 
 impl Limits {
@@ -51,6 +60,8 @@ impl Limits {
                 MOST_ADDRESSES,
             ),
             credentials: Credentials::new(failures_per_minute),
+            turns: Turns::new(settings),
+            refusals: Buckets::new("refusals", PROMPT_REFUSALS.into(), PROMPT_REFUSALS, MOST_CALLERS),
             proxies,
             settings: settings.clone(),
         })
@@ -96,6 +107,13 @@ impl Limits {
             Err(_) => credentials.give_back(attempt),
         }
         found
+    }
+
+    /// How long the refusal of a request waits, after those that came before: a client that goes on in spite of
+    /// refusals would else use more of the processor than one that is served.
+    pub(crate) fn refusal_delay(&self, id: &str) -> Duration {
+        let taken = self.refusals.as_ref().map(|refusals| refusals.take(&id.to_owned()));
+        taken.and_then(|taken| taken.wait).map_or(Duration::ZERO, |_| LATE_REFUSAL)
     }
 
     /// A request of a caller.

@@ -1,5 +1,7 @@
 //! How much a caller, an address and the process may have.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,8 +25,13 @@ pub struct LimitSettings {
     pub per_caller_in_flight: usize,
     /// Requests under way at a time.
     pub max_in_flight: usize,
-    /// Requests to one service under way at a time.
+    /// Requests to one service under way at a time, of which one tenant has at most three quarters. A request beyond them
+    /// waits for its turn, which comes first to the tenants who have the fewest under way.
     pub max_in_flight_per_upstream: usize,
+    /// How long a request waits for its turn at a service.
+    #[serde(with = "humantime_serde")]
+    #[schema(value_type = String)]
+    pub queue_timeout: Duration,
     /// Networks of proxies that are believed in what they say of their clients.
     pub trusted_proxies: Texts,
 }

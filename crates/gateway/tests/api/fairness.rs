@@ -90,17 +90,16 @@ async fn slow(after: Duration) -> (std::net::SocketAddr, Count) {
 async fn a_slow_service_sheds_and_the_others_do_not() {
     let (at, reached) = slow(Duration::from_millis(700)).await;
     let upstreams = json!({ "onboarding": { "url": format!("http://{at}") } });
-    let limits = json!({ "max_in_flight_per_upstream": 3 });
+    // One tenant has at most three quarters.
+    let limits = json!({ "max_in_flight_per_upstream": 4, "queue_timeout": "50ms" });
     let world = World::new(json!({ "service": { "upstreams": upstreams, "limits": limits } }));
     let ask = || send(world.request(Method::GET, "/api/v1/onboarding"));
     let held = async { join_all((0..3).map(|_| ask())).await };
     let shed = async {
         reached.reaches(3).await;
-        let started = Instant::now();
         let answer = ask().await;
         assert_eq!(told(&answer, "retry-after"), Some("1"));
         assert_eq!(refusal(answer).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
-        assert!(started.elapsed() < Duration::from_millis(300), "at once");
         assert_eq!(world.get(PATH).await.status(), 200, "another service is not concerned");
     };
     let (held, ()) = tokio::join!(held, shed);
@@ -108,6 +107,62 @@ async fn a_slow_service_sheds_and_the_others_do_not() {
     drop(held);
     assert_eq!(ask().await.status(), 200, "there is room again");
     assert_eq!(reached.get(), 4, "what was shed did not get there");
+}
+
+#[tokio::test]
+async fn requests_of_one_tenant_do_not_queue_behind_those_of_another() {
+    let (at, reached) = slow(Duration::from_millis(300)).await;
+    let iam = FakeIam::default().serve().await;
+    let limits = json!({ "max_in_flight_per_upstream": 4, "queue_timeout": "20s" });
+    let upstreams = json!({ "registry": { "url": format!("http://{at}") } });
+    let world = iam.world(json!({ "limits": limits, "upstreams": upstreams })).await;
+    let noisy: Vec<String> =
+        (0..4).map(|_| iam.iam.key(grant("viewer", Some("aaaaaaaaaa")), None).1).collect();
+    let (_, quiet) = iam.iam.key(grant("viewer", Some("bbbbbbbbbb")), None);
+    let with = |key: &str| send(world.anonymous(Method::GET, PATH).bearer_auth(key));
+    let done = Count::default();
+    let noise = async {
+        let one = async |n: usize| {
+            assert_eq!(with(&noisy[n % noisy.len()]).await.status(), 200);
+            done.add(1);
+        };
+        join_all((0..24).map(one)).await;
+    };
+    let listener = async {
+        reached.reaches(3).await;
+        // Four keys of one tenant and twenty-four requests are three in flight.
+        assert_eq!(with(&quiet).await.status(), 200);
+        assert!(done.get() <= 6, "{} of the other tenant went first", done.get());
+    };
+    tokio::join!(noise, listener);
+}
+
+#[tokio::test]
+async fn refusals_of_a_flood_come_slower_and_a_neighbour_is_served() {
+    let iam = FakeIam::default().serve().await;
+    let limits = json!({ "per_caller_per_second": 1, "per_caller_burst": 1 });
+    let world = iam.world(json!({ "limits": limits })).await;
+    let (_, noisy) = iam.iam.key(grant("viewer", None), None);
+    let (_, quiet) = iam.iam.key(grant("viewer", None), None);
+    let with = |key: &str| send(world.anonymous(Method::GET, PATH).bearer_auth(key));
+    let refused = Count::default();
+    let flood = async {
+        let one = async || {
+            loop {
+                if with(&noisy).await.status() == 429 {
+                    refused.add(1);
+                }
+            }
+        };
+        join_all((0..8).map(|_| one())).await;
+    };
+    tokio::select! {
+        _ = flood => {}
+        () = sleep(Duration::from_secs(2)) => {}
+    }
+    // Without a delay they are thousands.
+    assert!((8..150).contains(&refused.get()), "{} refusals in two seconds", refused.get());
+    assert_eq!(with(&quiet).await.status(), 200);
 }
 
 #[tokio::test]

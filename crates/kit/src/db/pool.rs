@@ -125,7 +125,7 @@ impl Database {
             .runtime(deadpool::Runtime::Tokio1)
             .build()?;
         let own_sight = Arc::clone(Caller::this_service(&self.service).scope.sight());
-        let permits = FairSemaphore::new(size, most_of_one_tenant(size));
+        let permits = FairSemaphore::new(size);
         let acquire_timeout = self.settings.acquire_timeout;
         Ok(Db {
             pool,
@@ -183,11 +183,6 @@ impl Db {
         let connection = self.pool.get().await.map_err(|error| Error::unavailable("The database", error))?;
         Ok(PooledConn::new(connection, permit))
     }
-}
-
-/// The connections of a pool that the callers of one tenant have at most: three quarters, so that another finds one.
-fn most_of_one_tenant(size: usize) -> usize {
-    size - size.div_ceil(4).min(size.saturating_sub(1))
 }
 
 /// The timeouts travel with the connection's start, so that they cost no round trip.

@@ -22,7 +22,7 @@ fn ask<'a>(semaphore: &'a FairSemaphore, key: &'a FairKey, units: usize) -> Resu
 
 #[test]
 fn one_group_leaves_a_permit_to_others() {
-    let (semaphore, noisy, quiet) = (FairSemaphore::new(4, 3), key("a", "a1"), key("b", "b1"));
+    let (semaphore, noisy, quiet) = (FairSemaphore::with_share(4, 3), key("a", "a1"), key("b", "b1"));
     let held: Vec<Permit> = (0..3).map(|_| ask(&semaphore, &noisy, 1).ok().unwrap()).collect();
     let waiting = ask(&semaphore, &noisy, 1).err().unwrap();
     assert_eq!(semaphore.free(), 1);
@@ -33,8 +33,15 @@ fn one_group_leaves_a_permit_to_others() {
 }
 
 #[test]
+fn a_share_is_three_quarters_and_one_at_least() {
+    for (permits, share) in [(1, 1), (2, 1), (3, 2), (4, 3), (8, 6), (1024, 768)] {
+        assert_eq!(FairSemaphore::new(permits).0.per_group, share);
+    }
+}
+
+#[test]
 fn whoever_holds_least_goes_first_however_many_wait() {
-    let (semaphore, noisy, quiet) = (FairSemaphore::new(2, 2), key("a", "a1"), key("b", "b1"));
+    let (semaphore, noisy, quiet) = (FairSemaphore::with_share(2, 2), key("a", "a1"), key("b", "b1"));
     let first = ask(&semaphore, &noisy, 1).ok().unwrap();
     let second = ask(&semaphore, &noisy, 1).ok().unwrap();
     let mut queue: Vec<Pending<'_>> = (0..100).map(|_| ask(&semaphore, &noisy, 1).err().unwrap()).collect();
@@ -49,7 +56,7 @@ fn whoever_holds_least_goes_first_however_many_wait() {
 
 #[test]
 fn a_tenant_gains_nothing_by_more_callers() {
-    let semaphore = FairSemaphore::new(1, 1);
+    let semaphore = FairSemaphore::with_share(1, 1);
     let busy = ask(&semaphore, &key("x", "x"), 1).ok().unwrap();
     let (keys, quiet): (Vec<FairKey>, FairKey) =
         ((0..20).map(|n| key("a", &format!("a{n}"))).collect(), key("b", "b1"));
@@ -74,7 +81,7 @@ fn a_tenant_gains_nothing_by_more_callers() {
 
 #[test]
 fn of_equals_the_one_who_used_less_time_goes_first() {
-    let (semaphore, slow, quick) = (FairSemaphore::new(1, 1), key("slow", "s"), key("quick", "q"));
+    let (semaphore, slow, quick) = (FairSemaphore::with_share(1, 1), key("slow", "s"), key("quick", "q"));
     let permit = ask(&semaphore, &slow, 1).ok().unwrap();
     let mut again = ask(&semaphore, &slow, 1).err().unwrap();
     let mut quick_one = ask(&semaphore, &quick, 1).err().unwrap();
@@ -86,7 +93,7 @@ fn of_equals_the_one_who_used_less_time_goes_first() {
 
 #[test]
 fn one_that_needs_many_is_not_overtaken_for_ever() {
-    let (semaphore, light, heavy) = (FairSemaphore::new(4, 4), key("light", "l"), key("heavy", "h"));
+    let (semaphore, light, heavy) = (FairSemaphore::with_share(4, 4), key("light", "l"), key("heavy", "h"));
     let mut held = vec![ask(&semaphore, &light, 1).ok().unwrap(), ask(&semaphore, &light, 1).ok().unwrap()];
     let mut big = ask(&semaphore, &heavy, 4).err().unwrap();
     // Two are free, and are kept for the one that waits for four.
@@ -100,7 +107,7 @@ fn one_that_needs_many_is_not_overtaken_for_ever() {
 
 #[test]
 fn more_than_a_share_is_a_whole_share() {
-    let (semaphore, greedy) = (FairSemaphore::new(4, 3), key("g", "g"));
+    let (semaphore, greedy) = (FairSemaphore::with_share(4, 3), key("g", "g"));
     let permit = ask(&semaphore, &greedy, 100).ok().unwrap();
     assert_eq!(semaphore.free(), 1);
     drop(permit);
@@ -127,7 +134,7 @@ proptest! {
     /// than its share, and when all is given back nobody is left waiting.
     #[test]
     fn permits_are_conserved(acts in acts(), permits in 1usize..6, share in 1usize..6) {
-        let semaphore = FairSemaphore::new(permits, share);
+        let semaphore = FairSemaphore::with_share(permits, share);
         let keys: Vec<FairKey> =
             (0..9).map(|n| key(&format!("g{}", n / 3), &format!("c{n}"))).collect();
         let (mut held, mut waiting): (Vec<Permit>, Vec<Pending<'_>>) = (Vec::new(), Vec::new());

@@ -158,7 +158,11 @@ pub(crate) async fn ancestors(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, 
 }
 
 /// Get the descendants of an entity, by depth, then oldest first.
-#[utoipa::path(operation_id = "getEntityDescendants", responses((status = 200, body = EntityBranch)))]
+#[utoipa::path(
+    operation_id = "getEntityDescendants",
+    responses((status = 200, body = EntityBranch)),
+    extensions(("x-cost" = json!(256)))
+)]
 #[get("/platforms/{platformId}/entities/{entityId}/descendants")]
 pub(crate) async fn descendants(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, EntityId)>) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0.0)?;
