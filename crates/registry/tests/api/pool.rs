@@ -8,7 +8,8 @@ use std::{
 use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
 use futures_util::future::join_all;
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::world::World;
 
@@ -61,4 +62,55 @@ async fn connections_are_clean_again_after_cancelled_statements() {
          AND state = 'idle in transaction (aborted)'";
     let left: Count = sql_query(aborted).get_result(&mut observer).await.unwrap();
     assert_eq!(left.n, 0);
+}
+
+/// The reads of one tenant are stuck in the database, as slow ones would be, and many more of them wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_reads_of_one_tenant_leave_a_connection_to_others() {
+    let set = json!({ "database": { "pool_per_worker": 4, "lock_timeout": "20s", "acquire_timeout": "20s" } });
+    let world = World::start_with(set).await;
+    let (noisy, quiet) = (world.platform("noisy").await, world.platform("quiet").await);
+    let mut other = world.db.connect_as_superuser().await;
+    sql_query("BEGIN").execute(&mut other).await.unwrap();
+    sql_query("LOCK TABLE builds IN ACCESS EXCLUSIVE MODE").execute(&mut other).await.unwrap();
+
+    let (scope, builds) = (json!({ "platform": noisy }), format!("/api/v1/platforms/{noisy}/builds"));
+    let noise = join_all((0..24).map(|_| world.send_as(&scope, Method::GET, &builds, &Value::Null)));
+    let listener = async {
+        let mut observer = world.db.connect_as_superuser().await;
+        let waiting = "SELECT count(*) AS n FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        // Three of the four connections are one tenant's share.
+        while sql_query(waiting).get_result::<Count>(&mut observer).await.unwrap().n < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let (own, path) = (json!({ "platform": quiet }), format!("/api/v1/platforms/{quiet}"));
+        for _ in 0..5 {
+            let read = world.send_as(&own, Method::GET, &path, &Value::Null);
+            tokio::time::timeout(Duration::from_secs(10), read).await.expect("a free connection").expect(200);
+        }
+        sql_query("ROLLBACK").execute(&mut other).await.unwrap();
+    };
+    let (answers, ()) = tokio::join!(noise, listener);
+    assert_eq!(answers.into_iter().filter(|answer| answer.status == 200).count(), 24);
+}
+
+/// A client that leaves does not have the next one wait for the answer to its question.
+#[tokio::test(flavor = "multi_thread")]
+async fn abandoned_reads_free_their_connections() {
+    let set = json!({ "database": { "pool_per_worker": 2, "lock_timeout": "20s", "acquire_timeout": "20s" } });
+    let world = World::start_with(set).await;
+    let platform = world.platform("a").await;
+    let mut other = world.db.connect_as_superuser().await;
+    sql_query("BEGIN").execute(&mut other).await.unwrap();
+    sql_query("LOCK TABLE builds IN ACCESS EXCLUSIVE MODE").execute(&mut other).await.unwrap();
+    let builds = format!("/api/v1/platforms/{platform}/builds");
+    for _ in 0..8 {
+        let read = tokio::time::timeout(Duration::from_millis(200), world.get(&builds)).await;
+        assert!(read.is_err(), "it waits for the lock");
+    }
+    // The same caller, whose share is one of the two connections.
+    let read = world.get(&format!("/api/v1/platforms/{platform}"));
+    tokio::time::timeout(Duration::from_secs(10), read).await.expect("a connection").expect(200);
+    sql_query("ROLLBACK").execute(&mut other).await.unwrap();
 }
