@@ -26,4 +26,6 @@ mod revocations;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod suspended;
+#[cfg(test)]
 mod world;

@@ -90,7 +90,7 @@ impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Command<T> {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let unchecked: Unchecked<T> = unchecked(&request, &mut payload).await?;
-            Ok(unchecked.check(async |ctx, _| locate(&request, ctx).await).await?)
+            Ok(unchecked.check(async |_, _| Ok(())).await?)
         })
     }
 }
@@ -119,6 +119,7 @@ async fn locate(request: &HttpRequest, ctx: &Ctx) -> Result<()> {
 pub struct Unchecked<T> {
     /// Who, and how.
     pub ctx: WriteCtx,
+    request: HttpRequest,
     bytes: BytesMut,
     body: PhantomData<T>,
 }
@@ -133,6 +134,7 @@ impl<T: DeserializeOwned + ToSchema + 'static> Unchecked<T> {
         match check::bytes(&self.bytes) {
             Ok(body) => Ok(Command { ctx: self.ctx, body }),
             Err(error) => {
+                locate(&self.request, &self.ctx.ctx).await?;
                 decide(&self.ctx.ctx, serde_json::from_slice(&self.bytes).unwrap_or_default()).await?;
                 Err(error)
             }
@@ -156,7 +158,7 @@ async fn unchecked<T>(request: &HttpRequest, payload: &mut Payload) -> Result<Un
     decide(request, &ctx)?;
     let bytes = body(request, payload).await?;
     let ctx = write_ctx(request, ctx, &bytes)?;
-    Ok(Unchecked { ctx, bytes, body: PhantomData })
+    Ok(Unchecked { ctx, request: request.clone(), bytes, body: PhantomData })
 }
 
 /// Refuses a caller who may not do the operation in the platform of the path. The handler narrows the caller's scope

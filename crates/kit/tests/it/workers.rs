@@ -42,12 +42,8 @@ async fn ready_reports_a_worker_that_is_stuck() {
     tokio::spawn(server);
     // A connection of its own for each: one that the stuck worker was given gets no answer.
     let ask = |path: &'static str, patience: Duration| async move {
-        let client = reqwest::Client::builder().pool_max_idle_per_host(0).timeout(patience).build().unwrap();
-        let answer = client.get(format!("http://{address}{path}")).send().await;
-        match answer {
-            Ok(answer) => Some(Response::read(answer).await),
-            Err(_) => None,
-        }
+        let answer = testkit::client().get(format!("http://{address}{path}")).timeout(patience).send().await;
+        Some(Response::read(answer.ok()?).await)
     };
     assert_eq!(ask("/ready", second).await.unwrap().expect(200)["checks"]["workers"], "ok");
     let request = tokio::spawn(ask("/taken", 20 * second));

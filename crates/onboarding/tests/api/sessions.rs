@@ -196,7 +196,18 @@ async fn a_client_keeps_metadata_and_nothing_else() {
     let path = format!("/api/v1/onboarding/{id}");
     let changed = system.onboarding.patch(&path, json!({ "metadata": "{\"seen\":true}" })).await.expect(200);
     assert_eq!(changed["metadata"], json!({ "seen": true }));
-    system.onboarding.patch(&path, json!({ "metadata": "{" })).await.expect_error(400, "VALIDATION_ERROR");
+    for (metadata, at) in [
+        ("{", "metadata"),
+        (r#"{"a":"\u0000"}"#, "metadata.a"),
+        (r#"{"\u0000":1}"#, "metadata"),
+        (r#"{"a":1,"a":2}"#, "metadata.a"),
+    ] {
+        for path in [&path, &format!("{path}?dryRun=true")] {
+            let refused = system.onboarding.patch(path, json!({ "metadata": metadata })).await;
+            let details = refused.expect_error(400, "VALIDATION_ERROR");
+            assert_eq!(details["fields"][0]["path"], at, "{metadata}");
+        }
+    }
     system.onboarding.patch(&path, json!({ "steps": "[]" })).await.expect_error(409, "CONFLICT");
     let same = json!({ "steps": session["steps"].to_string() });
     system.onboarding.patch(&path, same).await.expect(200);

@@ -8,10 +8,12 @@ use domain::{
 use kit::{
     Ctx,
     http::{
-        self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, chunks::Chunk,
+        self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked,
+        chunks::Chunk,
     },
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -92,8 +94,13 @@ pub(crate) async fn list(
 pub(crate) async fn create(
     app: Data<App>,
     path: Path<PlatformId>,
-    command: Command<CreateEntity>,
+    command: Unchecked<CreateEntity>,
 ) -> HttpResult {
+    let refuse_tenant = async |ctx: &Ctx, body: Value| {
+        let scope = ctx.caller.scope.platform(&path.0)?;
+        if body["type"] == "tenant" { ops::refuse_tenant(&scope) } else { Ok(()) }
+    };
+    let command = command.check(refuse_tenant).await?;
     let CreateEntity { name, slug, kind, parent_id } = command.body;
     ops::create(&app, &command.ctx, &path.0, NewEntity { name, slug, kind, parent_id }).await?.created()
 }

@@ -58,11 +58,18 @@ pub(crate) async fn ensure_tenant(
         .await
 }
 
+/// Refuses a new tenant of a caller who sees only entities of the platform.
+pub(super) fn refuse_tenant(scope: &PlatformScope) -> Result<()> {
+    if scope.roots().is_none() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Forbidden, "Creating a tenant requires access to the whole platform"))
+}
+
 async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewEntity) -> Result<Entity> {
     new.check()?;
-    if new.parent_id.is_none() && scope.roots().is_some() {
-        let message = "A tenant is made by who sees the platform whole";
-        return Err(Error::new(Kind::Forbidden, message));
+    if new.parent_id.is_none() {
+        refuse_tenant(scope)?;
     }
     let parent = match &new.parent_id {
         Some(id) => {

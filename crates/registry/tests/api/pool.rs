@@ -67,7 +67,8 @@ async fn connections_are_clean_again_after_cancelled_statements() {
 /// The reads of one tenant are stuck in the database, as slow ones would be, and many more of them wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_reads_of_one_tenant_leave_a_connection_to_others() {
-    let set = json!({ "database": { "pool_per_worker": 4, "lock_timeout": "20s", "acquire_timeout": "20s" } });
+    let set =
+        json!({ "database": { "pool_per_worker": 4, "lock_timeout": "20s", "acquire_timeout": "20s" } });
     let world = World::start_with(set).await;
     let (noisy, quiet) = (world.platform("noisy").await, world.platform("quiet").await);
     let mut other = world.db.connect_as_superuser().await;
@@ -98,7 +99,8 @@ async fn slow_reads_of_one_tenant_leave_a_connection_to_others() {
 /// A client that leaves does not have the next one wait for the answer to its question.
 #[tokio::test(flavor = "multi_thread")]
 async fn abandoned_reads_free_their_connections() {
-    let set = json!({ "database": { "pool_per_worker": 2, "lock_timeout": "20s", "acquire_timeout": "20s" } });
+    let set =
+        json!({ "database": { "pool_per_worker": 2, "lock_timeout": "20s", "acquire_timeout": "20s" } });
     let world = World::start_with(set).await;
     let platform = world.platform("a").await;
     let mut other = world.db.connect_as_superuser().await;
@@ -110,7 +112,8 @@ async fn abandoned_reads_free_their_connections() {
         assert!(read.is_err(), "it waits for the lock");
     }
     // The same caller, whose share is one of the two connections.
-    let read = world.get(&format!("/api/v1/platforms/{platform}"));
+    let path = format!("/api/v1/platforms/{platform}");
+    let read = world.get(&path);
     tokio::time::timeout(Duration::from_secs(10), read).await.expect("a connection").expect(200);
     sql_query("ROLLBACK").execute(&mut other).await.unwrap();
 }

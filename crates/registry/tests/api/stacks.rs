@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     feature::Feature,
     stack::{Stack, shows},
-    templates::{Answers, Templates},
+    templates::{Answers, Templates, definition},
     world::{World, faults, ids, text},
 };
 
@@ -333,6 +333,10 @@ async fn what_others_depend_on_stays() {
 async fn features_must_be_able_to_have_names() {
     let templates = Templates::start(Answers::Shop("active", Some("5.0.0"))).await;
     let world = World::start_with(templates.settings()).await;
+    // It was known before such a version was refused.
+    let kept =
+        format!("INSERT INTO template_versions VALUES ('shop', '5.0.0', 't-1', '{}')", definition("5.0.0"));
+    world.sql(&kept).await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
     let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
 /// What a version of `shop` is made of.
-fn definition(version: &str) -> String {
+pub(crate) fn definition(version: &str) -> String {
     let feature = |id: &str, version: &str, required: bool, service: bool| {
         let package = format!("@shop/{id}");
         json!({

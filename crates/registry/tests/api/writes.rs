@@ -6,8 +6,9 @@ use diesel_async::SimpleAsyncConnection;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::Response;
 
-use crate::world::{World, text};
+use crate::world::{World, faults, resource_body, text};
 
 const PLATFORMS: &str = "/api/v1/platforms";
 
@@ -72,6 +73,92 @@ async fn of_many_who_want_a_slug_one_gets_it() {
             .await;
     let made = answers.iter().filter(|answer| answer.status == 201).count();
     assert_eq!((made, answers.iter().filter(|answer| answer.status == 409).count()), (1, 11));
+}
+
+#[tokio::test]
+async fn a_dry_run_never_replays_a_real_answer() {
+    let world = World::start().await;
+    let body = json!({ "name": "Acme", "slug": "acme" });
+    let key = [("Idempotency-Key", "one")];
+    let made = world.send(Method::POST, PLATFORMS, &body, &key).await.expect(201);
+    let path = format!("{PLATFORMS}?dryRun=true");
+    world.send(Method::POST, &path, &body, &key).await.expect_error(409, "ALREADY_EXISTS");
+    let suspend = format!("{PLATFORMS}/{}/suspend", text(&made, "id"));
+    for _ in 0..2 {
+        let tried = world.send(Method::POST, &format!("{suspend}?dryRun=true"), &json!({}), &key).await;
+        assert_eq!((tried.header("dry-run"), tried.header("idempotent-replayed")), (Some("true"), None));
+        tried.expect(200);
+    }
+    // The key of a trial is free for the real write.
+    let other = [("Idempotency-Key", "two")];
+    world.send(Method::POST, &format!("{suspend}?dryRun=true"), &json!({}), &other).await.expect(200);
+    let done = world.send(Method::POST, &suspend, &json!({}), &other).await;
+    assert_eq!((done.header("dry-run"), done.header("idempotent-replayed")), (None, None));
+    assert_eq!(done.expect(200)["status"], "suspended");
+}
+
+#[tokio::test]
+async fn near_misses_of_dry_run_write_nothing() {
+    let world = World::start().await;
+    for (n, query) in
+        ["dryrun=true", "dry_run=true", "dryRun[]=true", "DryRun=true", "x=1;dryRun=true"].iter().enumerate()
+    {
+        let body = json!({ "name": "Acme", "slug": format!("acme-{n}") });
+        world.post(&format!("{PLATFORMS}?{query}"), body).await.expect_error(400, "VALIDATION_ERROR");
+    }
+    assert_eq!(world.get(PLATFORMS).await.expect(200)["pagination"]["total"], 0);
+}
+
+#[tokio::test]
+async fn an_error_is_no_larger_than_a_small_multiple_of_its_request() {
+    let world = World::start().await;
+    let mut body = json!({ "name": "Acme", "slug": "acme" });
+    for n in 0..20_000 {
+        body[format!("field{n}")] = json!(1);
+    }
+    let answer = world.post(PLATFORMS, body).await;
+    assert!(answer.text.len() < 20_000, "{}", answer.text.len());
+    let details = answer.expect_error(400, "VALIDATION_ERROR");
+    assert_eq!((details["fields"].as_array().unwrap().len(), &details["moreFields"]), (100, &json!(19_900)));
+    let long = world.post(PLATFORMS, json!({ "x".repeat(500_000): 1, "name": "Acme", "slug": "acme" })).await;
+    assert!(long.text.len() < 2_000, "{}", long.text.len());
+}
+
+#[tokio::test]
+async fn json_that_cannot_be_kept_as_it_is_is_refused_at_its_path() {
+    let world = World::start().await;
+    let platform = world.platform("a").await;
+    let tenant = world.tenant(&platform, "t").await;
+    let path = format!("/api/v1/platforms/{platform}/entities/{tenant}/resources");
+    let register = async |config: &str| {
+        let body = resource_body("w").to_string();
+        let body = body.replacen('{', &format!("{{\"config\":{config},"), 1);
+        let request =
+            world.request(Method::POST, &path).header("content-type", "application/json").body(body);
+        Response::read(request.send().await.unwrap()).await
+    };
+    for (config, at) in [
+        (r#"{"a":{"b":1,"b":2}}"#, "config.a.b"),
+        (r#"{"n":[12345678901234567890123]}"#, "config.n.0"),
+        (r#"{"t":"\u0000"}"#, "config.t"),
+        (r#"{"\u0000":1}"#, "config"),
+    ] {
+        assert_eq!(faults(register(config).await), [at], "{config}");
+    }
+    let made = register(r#"{"n":18446744073709551615,"d":0.1}"#).await.expect(201);
+    assert_eq!(made["config"], json!({ "n": u64::MAX, "d": 0.1 }));
+}
+
+#[tokio::test]
+async fn null_for_an_optional_field_of_a_create_is_the_same_as_leaving_it_out() {
+    let world = World::start().await;
+    let body = json!({ "name": "Acme", "slug": "acme", "tier": null, "cfAccountId": null, "repoName": null });
+    let platform = text(&world.post(PLATFORMS, body).await.expect(201), "id");
+    let tenant = world.tenant(&platform, "t").await;
+    let stack =
+        json!({ "tenantId": tenant, "name": "s", "isDefault": null, "templateId": null, "inputs": null });
+    world.post(&format!("{PLATFORMS}/{platform}/stacks"), stack).await.expect(201);
+    assert_eq!(faults(world.post(PLATFORMS, json!({ "name": null, "slug": "b" })).await), ["name"]);
 }
 
 #[tokio::test]
