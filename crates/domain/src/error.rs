@@ -117,13 +117,7 @@ impl Error {
             Cow::Owned(message) => Cow::Owned(shortened(message, MAX_MESSAGE)),
             borrowed @ Cow::Borrowed(_) => borrowed,
         };
-        Self(Box::new(Inner {
-            kind,
-            message,
-            details: Map::new(),
-            context: Vec::new(),
-            rerun: false,
-        }))
+        Self(Box::new(Inner { kind, message, details: Map::new(), context: Vec::new(), rerun: false }))
     }
 
     /// A request whose faults are named at once: the first [`MAX_FAULTS`], and the number of the others.

@@ -159,7 +159,8 @@ fn make_schema<T: ToSchema>() -> Option<Schema> {
             |error| tracing::error!(of = type_name::<T>(), %error, "a schema of ours cannot be used"),
         )
         .ok()?;
-    let required: Vec<&Value> = schema.get("required").and_then(Value::as_array).into_iter().flatten().collect();
+    let required: Vec<&Value> =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().collect();
     let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
     let is_optional = |name: &&String| !required.iter().any(|required| *required == name.as_str());
     let optional = fields.map(|(name, _)| name).filter(is_optional).cloned().collect();
@@ -293,7 +294,10 @@ mod tests {
     #[test]
     fn numbers_that_would_lose_digits_are_faults() {
         assert_eq!(paths_in(r#"{"a":12345678901234567890123,"b":[0.12345678901234567890]}"#), ["a", "b.0"]);
-        assert_eq!(paths_in(r#"{"a":-9223372036854775809,"b":1e-400,"c":9007199254740993.0}"#), ["a", "b", "c"]);
+        assert_eq!(
+            paths_in(r#"{"a":-9223372036854775809,"b":1e-400,"c":9007199254740993.0}"#),
+            ["a", "b", "c"]
+        );
         let kept = "[18446744073709551615,-9223372036854775808,0.1,-0.0,1E3,1.50,0e9,1e22,100000000000000000000,3.14e-10]";
         assert!(bytes::<Value>(kept.as_bytes()).is_ok());
         assert!(bytes::<Value>(br#"{"a":"12345678901234567890123 \" 1e-400"}"#).is_ok());

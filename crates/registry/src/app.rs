@@ -24,8 +24,8 @@ use utoipa::{
 use utoipa_actix_web::scope;
 
 use crate::{
-    audit, builds, delivery::ToProvisioning, dns, domains, entities, features, grpc, locate, manifest, platforms,
-    resources, secrets, stacks, tallies,
+    audit, builds, delivery::ToProvisioning, dns, domains, entities, features, grpc, locate, manifest,
+    platforms, resources, secrets, stacks, tallies,
 };
 
 /// Where resources are found a second time.

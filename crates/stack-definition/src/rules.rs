@@ -15,8 +15,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    StackDefinition, VersionRange,
-    inputs,
+    StackDefinition, VersionRange, inputs,
     text::{NOT_PLAIN, is_plain},
 };
 
@@ -251,7 +250,11 @@ mod tests {
             ("/labels", json!({ "a~/b": "\u{7}" }), "/labels/a~0~1b"),
             ("/features", Value::Null, "/features"),
             ("/features/0/id", json!("Cart"), "/features/0/id"),
-            ("/features", json!([{ "id": "shared", "version": "1.0.0", "package": "p", "required": true, "permissions": [] }]), "/features/0/id"),
+            (
+                "/features",
+                json!([{ "id": "shared", "version": "1.0.0", "package": "p", "required": true, "permissions": [] }]),
+                "/features/0/id",
+            ),
             ("/features/0/version", json!("01.0.0"), "/features/0/version"),
             ("/features/0/package", json!("x".repeat(215)), "/features/0/package"),
             ("/features/0/required", json!("yes"), "/features/0/required"),

@@ -153,6 +153,7 @@ fn digits(number: &str) -> (String, i64) {
     if significant.is_empty() {
         return (String::new(), 0);
     }
-    let shift = i64::try_from(dropped).unwrap_or(i64::MAX) - i64::try_from(fraction.len()).unwrap_or(i64::MAX);
+    let shift =
+        i64::try_from(dropped).unwrap_or(i64::MAX) - i64::try_from(fraction.len()).unwrap_or(i64::MAX);
     (significant.to_owned(), exponent.parse::<i64>().unwrap_or(i64::MAX).saturating_add(shift))
 }

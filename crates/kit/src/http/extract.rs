@@ -345,7 +345,14 @@ mod tests {
 
     #[test]
     fn near_misses_of_dry_run_are_faults() {
-        for miss in ["dryrun=true", "a=1&dry_run=true", "dryRun[]=true", "DryRun", "dry%52un=1;dry-run=1", "x=1;dryRun=true"] {
+        for miss in [
+            "dryrun=true",
+            "a=1&dry_run=true",
+            "dryRun[]=true",
+            "DryRun",
+            "dry%52un=1;dry-run=1",
+            "x=1;dryRun=true",
+        ] {
             assert!(refuse_near_misses(miss).is_err(), "{miss}");
         }
         for other in ["", "dryRun=true", "x=1&dryRun=false&run=dry", "dryRuns=1", "note=dryrun"] {

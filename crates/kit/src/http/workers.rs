@@ -51,9 +51,10 @@ impl Workers {
         let mut workers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A worker that ended was replaced by another.
         workers.retain(|worker| worker.strong_count() > 0);
-        let silences = workers.iter().filter_map(Weak::upgrade).map(|worker| {
-            worker.seen.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-        });
+        let silences = workers
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|worker| worker.seen.lock().unwrap_or_else(PoisonError::into_inner).elapsed());
         let (number, silence) = silences.enumerate().find(|(_, silence)| *silence > SILENCE)?;
         Some(format!("worker {} has not answered for {} s", number + 1, silence.as_secs()))
     }

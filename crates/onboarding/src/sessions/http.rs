@@ -1,9 +1,7 @@
 //! Onboardings over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
-use domain::{
-    Name, Page, Result, Slug, explain::Explanation, onboarding::SessionStatus, platform::Tier,
-};
+use domain::{Name, Page, Result, Slug, explain::Explanation, onboarding::SessionStatus, platform::Tier};
 use kit::{
     Ctx, check,
     db::counter_total,

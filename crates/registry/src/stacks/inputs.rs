@@ -29,7 +29,8 @@ const WAIT: Duration = Duration::from_secs(3);
 pub(super) async fn check(known: &Known, platform: &PlatformId, inputs: &Inputs) -> Result<()> {
     let (definition, values) = (known.definition.clone(), Value::Object(inputs.clone()));
     let own = of_platform(platform);
-    let permits = async { Ok::<_, tokio::sync::AcquireError>((own.acquire_owned().await?, CHECKS.acquire().await?)) };
+    let permits =
+        async { Ok::<_, tokio::sync::AcquireError>((own.acquire_owned().await?, CHECKS.acquire().await?)) };
     let permits = timeout(WAIT, permits)
         .await
         .map_err(|error| Error::unavailable("The check of inputs", error))?

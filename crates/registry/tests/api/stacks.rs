@@ -334,7 +334,8 @@ async fn features_must_be_able_to_have_names() {
     let templates = Templates::start(Answers::Shop("active", Some("5.0.0"))).await;
     let world = World::start_with(templates.settings()).await;
     // It was known before such a version was refused.
-    let kept = format!("INSERT INTO template_versions VALUES ('shop', '5.0.0', 't-1', '{}')", definition("5.0.0"));
+    let kept =
+        format!("INSERT INTO template_versions VALUES ('shop', '5.0.0', 't-1', '{}')", definition("5.0.0"));
     world.sql(&kept).await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;

@@ -100,7 +100,9 @@ async fn a_dry_run_never_replays_a_real_answer() {
 #[tokio::test]
 async fn near_misses_of_dry_run_write_nothing() {
     let world = World::start().await;
-    for (n, query) in ["dryrun=true", "dry_run=true", "dryRun[]=true", "DryRun=true", "x=1;dryRun=true"].iter().enumerate() {
+    for (n, query) in
+        ["dryrun=true", "dry_run=true", "dryRun[]=true", "DryRun=true", "x=1;dryRun=true"].iter().enumerate()
+    {
         let body = json!({ "name": "Acme", "slug": format!("acme-{n}") });
         world.post(&format!("{PLATFORMS}?{query}"), body).await.expect_error(400, "VALIDATION_ERROR");
     }
@@ -131,7 +133,8 @@ async fn json_that_cannot_be_kept_as_it_is_is_refused_at_its_path() {
     let register = async |config: &str| {
         let body = resource_body("w").to_string();
         let body = body.replacen('{', &format!("{{\"config\":{config},"), 1);
-        let request = world.request(Method::POST, &path).header("content-type", "application/json").body(body);
+        let request =
+            world.request(Method::POST, &path).header("content-type", "application/json").body(body);
         Response::read(request.send().await.unwrap()).await
     };
     for (config, at) in [
@@ -152,7 +155,8 @@ async fn null_for_an_optional_field_of_a_create_is_the_same_as_leaving_it_out() 
     let body = json!({ "name": "Acme", "slug": "acme", "tier": null, "cfAccountId": null, "repoName": null });
     let platform = text(&world.post(PLATFORMS, body).await.expect(201), "id");
     let tenant = world.tenant(&platform, "t").await;
-    let stack = json!({ "tenantId": tenant, "name": "s", "isDefault": null, "templateId": null, "inputs": null });
+    let stack =
+        json!({ "tenantId": tenant, "name": "s", "isDefault": null, "templateId": null, "inputs": null });
     world.post(&format!("{PLATFORMS}/{platform}/stacks"), stack).await.expect(201);
     assert_eq!(faults(world.post(PLATFORMS, json!({ "name": null, "slug": "b" })).await), ["name"]);
 }

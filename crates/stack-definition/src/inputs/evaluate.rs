@@ -272,7 +272,9 @@ impl<'a> Evaluation<'a> {
         {
             let own = check::faults(&assertions.validator, &instance.value);
             let at = at();
-            faults.found.extend(own.into_iter().map(|own| Fault::new(format!("{at}{}", own.path), own.message)));
+            faults
+                .found
+                .extend(own.into_iter().map(|own| Fault::new(format!("{at}{}", own.path), own.message)));
         }
         if let Some(fault) = self.branches(node, value)? {
             faults.found.push(Fault::new(at(), fault));

@@ -154,7 +154,8 @@ impl Node {
     /// The subschemas that apply to the same value.
     fn in_place(&self) -> impl Iterator<Item = Id> {
         let condition = self.condition.iter().flat_map(|c| [Some(c.test), c.then, c.otherwise]).flatten();
-        let lists = self.all_of.iter().chain(self.any_of.iter().flatten()).chain(self.one_of.iter().flatten());
+        let lists =
+            self.all_of.iter().chain(self.any_of.iter().flatten()).chain(self.one_of.iter().flatten());
         let dependent = self.dependent.iter().map(|(_, id)| *id);
         lists.copied().chain(self.not).chain(condition).chain(dependent)
     }
@@ -194,13 +195,7 @@ impl Builder {
         Ok(id)
     }
 
-    fn object(
-        &mut self,
-        id: Id,
-        at: &str,
-        schema: &Map<String, Value>,
-        depth: usize,
-    ) -> Result<Node, Fault> {
+    fn object(&mut self, id: Id, at: &str, schema: &Map<String, Value>, depth: usize) -> Result<Node, Fault> {
         references::refuse_unsupported(at, schema)?;
         if let Some(anchor) = schema.get("$anchor").and_then(Value::as_str)
             && self.anchors.insert(anchor.to_owned(), id).is_some()
@@ -243,10 +238,7 @@ impl Builder {
         keyword: &str,
         depth: usize,
     ) -> Result<Option<Id>, Fault> {
-        schema
-            .get(keyword)
-            .map(|inner| self.subschema(format!("{at}/{keyword}"), inner, depth))
-            .transpose()
+        schema.get(keyword).map(|inner| self.subschema(format!("{at}/{keyword}"), inner, depth)).transpose()
     }
 
     fn list(

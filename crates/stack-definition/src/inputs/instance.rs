@@ -67,7 +67,10 @@ impl<'v> Instances<'v> {
         Ok(all)
     }
 
-    #[expect(clippy::indexing_slicing, reason = "an index is made by pushing the value that it is the index of")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an index is made by pushing the value that it is the index of"
+    )]
     pub(crate) fn get(&self, index: Index) -> &Instance<'v> {
         &self.0[index]
     }

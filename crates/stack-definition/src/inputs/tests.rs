@@ -96,7 +96,9 @@ fn schemas() -> Vec<Value> {
         all.push(json!({ "allOf": [a, b] }));
         all.push(json!({ "if": a, "then": b, "else": { "type": "object" } }));
         all.push(json!({ "not": { "allOf": [a, b] } }));
-        all.push(json!({ "properties": { "a": a }, "additionalProperties": b, "items": { "anyOf": [a, b] } }));
+        all.push(
+            json!({ "properties": { "a": a }, "additionalProperties": b, "items": { "anyOf": [a, b] } }),
+        );
     }
     all
 }
@@ -142,7 +144,8 @@ fn alternatives_that_overlap_do_not_multiply() {
     assert_eq!(faults, ["/filter"]);
     let mut layers = json!({ "l15": { "type": "string" } });
     for layer in 0..15 {
-        layers[format!("l{layer}")] = json!({ "anyOf": vec![json!({ "$ref": format!("#/$defs/l{}", layer + 1) }); 8] });
+        layers[format!("l{layer}")] =
+            json!({ "anyOf": vec![json!({ "$ref": format!("#/$defs/l{}", layer + 1) }); 8] });
     }
     let first = json!({ "$ref": "#/$defs/l0" });
     let layered = json!({ "$defs": layers, "propertyNames": first, "additionalProperties": first });
@@ -153,7 +156,8 @@ fn alternatives_that_overlap_do_not_multiply() {
 #[test]
 fn a_schema_beyond_the_limits_is_refused() {
     let deep = (0..40).fold(json!({}), |inner, _| json!({ "items": inner }));
-    let mut chain: Vec<Value> = (0..40).map(|n| json!({ "$ref": format!("#/prefixItems/{}", n + 1) })).collect();
+    let mut chain: Vec<Value> =
+        (0..40).map(|n| json!({ "$ref": format!("#/prefixItems/{}", n + 1) })).collect();
     chain.push(json!(true));
     for (schema, path) in [
         (json!({ "description": "x".repeat(70_000) }), ""),
@@ -161,7 +165,10 @@ fn a_schema_beyond_the_limits_is_refused() {
         (json!({ "prefixItems": chain }), "/prefixItems/0"),
         (json!({ "$ref": "#" }), ""),
         (json!({ "items": { "anyOf": [{ "type": "string" }, { "$ref": "#/items" }] } }), "/items"),
-        (json!({ "$defs": { "a": { "not": { "$ref": "#/$defs/b" } }, "b": { "$ref": "#/$defs/a" } } }), "/$defs/a"),
+        (
+            json!({ "$defs": { "a": { "not": { "$ref": "#/$defs/b" } }, "b": { "$ref": "#/$defs/a" } } }),
+            "/$defs/a",
+        ),
         (json!({ "$dynamicRef": "#a" }), "/$dynamicRef"),
         (json!({ "unevaluatedProperties": false }), "/unevaluatedProperties"),
         (json!({ "items": { "$id": "https://a.example" } }), "/items/$id"),

@@ -236,7 +236,10 @@ async fn judge_faulty<S: Stage>(stage: &S, asked: &Asked<'_>, valid: &Response) 
     let is_refusal = matches!(valid.status.as_u16(), 401 | 403 | 404);
     let expected = if is_refusal { valid.status.as_u16() } else { 400 };
     if !FIRST_WALL_DOWN && answer.status != expected {
-        let told = format!("{} {}, and with a faulty body {} {}", valid.status, valid.text, answer.status, answer.text);
+        let told = format!(
+            "{} {}, and with a faulty body {} {}",
+            valid.status, valid.text, answer.status, answer.text
+        );
         wrong.push(format!("{}: {told}", about()));
     }
     wrong

@@ -9,7 +9,9 @@ use utoipa::openapi::{
 /// Has the document say that the optional fields of a request's body may be null.
 pub(super) fn add(components: &mut Components, operation: &Operation) {
     let Some(RefOr::T(body)) = &operation.request_body else { return };
-    let Some(RefOr::T(Content { schema: Some(RefOr::Ref(at)), .. })) = body.content.values().next() else { return };
+    let Some(RefOr::T(Content { schema: Some(RefOr::Ref(at)), .. })) = body.content.values().next() else {
+        return;
+    };
     let Some(name) = at.ref_location.rsplit('/').next() else { return };
     let Some(RefOr::T(Schema::Object(body))) = components.schemas.get_mut(name) else { return };
     for (name, field) in &mut body.properties {
