@@ -249,7 +249,10 @@ impl From<diesel::result::Error> for Error {
                 Self::new(Kind::Conflict, "The thing is being changed by another request, try again")
                     .context(&error)
             }
-            _ if message.contains("No space left on device") => {
+            _ if ["No space left on device", "Disk quota exceeded"]
+                .iter()
+                .any(|full| message.contains(full)) =>
+            {
                 Self::new(Kind::ServiceUnavailable, "The database has no disk space left. Try again later.")
                     .with(REASON, DISK_FULL)
                     .context(&error)

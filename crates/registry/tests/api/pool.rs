@@ -6,10 +6,11 @@ use std::{
 };
 
 use diesel::{QueryableByName, sql_query, sql_types::BigInt};
-use diesel_async::RunQueryDsl;
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::Response;
 
 use crate::world::World;
 
@@ -123,4 +124,30 @@ async fn reads_that_are_given_up_free_their_connections() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     sql_query("ROLLBACK").execute(&mut other).await.unwrap();
+}
+
+/// Postgres says so in the words of the operating system; here a trigger says it in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn full_disk_is_503_and_ready_says_so_until_a_write_succeeds() {
+    let world = World::start().await;
+    let platform = world.platform("a").await;
+    let path = format!("/api/v1/platforms/{platform}");
+    let ready = async || Response::read(world.anonymous(Method::GET, "/ready").send().await.unwrap()).await;
+    ready().await.expect(200);
+
+    let mut superuser = world.db.connect_as_superuser().await;
+    let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             RAISE EXCEPTION 'could not extend file \"base/1/1\": No space left on device' USING ERRCODE = 'disk_full'; \
+         END $$; \
+         CREATE TRIGGER full_disk BEFORE INSERT ON audit_log EXECUTE FUNCTION full_disk()";
+    superuser.batch_execute(full).await.unwrap();
+    let refused = world.patch(&path, json!({ "name": "b" })).await;
+    assert_eq!(refused.expect_error(503, "SERVICE_UNAVAILABLE")["reason"], "disk_full");
+    world.get(&path).await.expect(200);
+    let told = ready().await.expect(503);
+    assert_eq!(told["checks"]["database"], "the disk of the database is full: writes fail");
+
+    superuser.batch_execute("DROP FUNCTION full_disk() CASCADE").await.unwrap();
+    world.patch(&path, json!({ "name": "b" })).await.expect(200);
+    ready().await.expect(200);
 }
