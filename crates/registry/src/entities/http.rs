@@ -98,7 +98,11 @@ pub(crate) async fn create(
 ) -> HttpResult {
     let refuse_tenant = async |ctx: &Ctx, body: Value| {
         let scope = ctx.caller.scope.platform(&path.0)?;
-        if body["type"] == "tenant" { ops::refuse_tenant(&scope) } else { Ok(()) }
+        if body.get("type").is_some_and(|kind| kind == "tenant") {
+            ops::refuse_tenant(&scope)
+        } else {
+            Ok(())
+        }
     };
     let command = command.check(refuse_tenant).await?;
     let CreateEntity { name, slug, kind, parent_id } = command.body;
