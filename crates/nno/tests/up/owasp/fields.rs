@@ -99,20 +99,30 @@ async fn what_is_not_for_callers_to_say_is_refused_by_name() {
         "{names:?}"
     );
     names.extend(FAVOURITES.map(str::to_owned));
+    // An answer lists a hundred faults, and bodies have parts that get the same names.
+    let names: Vec<String> = names.into_iter().collect();
+    let batches: Vec<BTreeSet<String>> =
+        names.chunks(8).map(|batch| batch.iter().cloned().collect()).collect();
     let (mut bodies, mut refused) = (0, 0);
     for operation in operations.iter().filter(|operation| operation.writes()) {
         let empty = json!({ "type": "object" });
-        let (body, paths) = strange(&document, operation.body.as_ref().unwrap_or(&empty), &names);
-        let method = Method::from_bytes(operation.method.as_bytes()).unwrap();
-        let (status, answer) = up.ask(method, &operation.filled(&[]), Some(body)).await.unwrap();
-        let (id, told) = (&operation.id, told(&answer));
-        assert_eq!((status, &answer["error"]["code"]), (400, &json!("VALIDATION_ERROR")), "{id}: {answer}");
-        for path in &paths {
-            let said = told.get(path).unwrap_or_else(|| panic!("{id}: nothing of {path}: {told:?}"));
-            assert!(said.contains(&"is not a known field".to_owned()), "{id}: {path}: {said:?}");
+        for names in &batches {
+            let (body, paths) = strange(&document, operation.body.as_ref().unwrap_or(&empty), names);
+            let method = Method::from_bytes(operation.method.as_bytes()).unwrap();
+            let (status, answer) = up.ask(method, &operation.filled(&[]), Some(body)).await.unwrap();
+            let (id, told) = (&operation.id, told(&answer));
+            assert_eq!(
+                (status, &answer["error"]["code"]),
+                (400, &json!("VALIDATION_ERROR")),
+                "{id}: {answer}"
+            );
+            for path in &paths {
+                let said = told.get(path).unwrap_or_else(|| panic!("{id}: nothing of {path}: {told:?}"));
+                assert!(said.contains(&"is not a known field".to_owned()), "{id}: {path}: {said:?}");
+            }
+            refused += paths.len();
         }
         bodies += usize::from(operation.body.is_some());
-        refused += paths.len();
     }
     assert!(bodies >= 35, "{bodies}");
     println!("{refused} fields in {bodies} kinds of bodies");
