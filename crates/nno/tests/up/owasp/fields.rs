@@ -99,37 +99,35 @@ async fn what_is_not_for_callers_to_say_is_refused_by_name() {
         "{names:?}"
     );
     names.extend(FAVOURITES.map(str::to_owned));
-    // Where the owner of a thing decides who may change it, the thing comes before the body.
-    let create = async |path: &str, body: Value| {
-        let (status, answer) = up.ask(Method::POST, path, Some(body)).await.unwrap();
-        assert_eq!(status, 201, "{path}: {answer}");
-        answer["id"].as_str().or(answer["onboardingId"].as_str()).unwrap().to_owned()
-    };
-    let key = create("/api/v1/iam/keys", json!({ "name": "k", "role": "viewer" })).await;
-    let binding = create("/api/v1/iam/bindings", json!({ "subject": "ada", "role": "viewer" })).await;
-    let known = [("keyId", key.as_str()), ("bindingId", binding.as_str())];
+    // An answer lists a hundred faults, and bodies have parts that get the same names.
+    let names: Vec<String> = names.into_iter().collect();
+    let batches: Vec<BTreeSet<String>> =
+        names.chunks(8).map(|batch| batch.iter().cloned().collect()).collect();
     let (mut bodies, mut refused) = (0, 0);
     for operation in operations.iter().filter(|operation| operation.writes()) {
         let empty = json!({ "type": "object" });
-        let (body, paths) = strange(&document, operation.body.as_ref().unwrap_or(&empty), &names);
-        let method = Method::from_bytes(operation.method.as_bytes()).unwrap();
-        let (status, answer) = up.ask(method, &operation.filled(&known), Some(body)).await.unwrap();
-        let (id, told) = (&operation.id, told(&answer));
-        assert_eq!((status, &answer["error"]["code"]), (400, &json!("VALIDATION_ERROR")), "{id}: {answer}");
-        for path in &paths {
-            let said = told.get(path).unwrap_or_else(|| panic!("{id}: nothing of {path}: {told:?}"));
-            assert!(said.contains(&"is not a known field".to_owned()), "{id}: {path}: {said:?}");
+        for names in &batches {
+            let (body, paths) = strange(&document, operation.body.as_ref().unwrap_or(&empty), names);
+            let method = Method::from_bytes(operation.method.as_bytes()).unwrap();
+            let (status, answer) = up.ask(method, &operation.filled(&[]), Some(body)).await.unwrap();
+            let (id, told) = (&operation.id, told(&answer));
+            assert_eq!(
+                (status, &answer["error"]["code"]),
+                (400, &json!("VALIDATION_ERROR")),
+                "{id}: {answer}"
+            );
+            for path in &paths {
+                let said = told.get(path).unwrap_or_else(|| panic!("{id}: nothing of {path}: {told:?}"));
+                assert!(said.contains(&"is not a known field".to_owned()), "{id}: {path}: {said:?}");
+            }
+            refused += paths.len();
         }
         bodies += usize::from(operation.body.is_some());
-        refused += paths.len();
     }
     assert!(bodies >= 35, "{bodies}");
     println!("{refused} fields in {bodies} kinds of bodies");
-    for list in ["/api/v1/platforms", "/api/v1/provisioning/jobs"] {
+    for list in ["/api/v1/platforms", "/api/v1/iam/keys", "/api/v1/provisioning/jobs"] {
         assert_eq!(up.get(list).await["data"], json!([]), "{list}");
-    }
-    for list in ["/api/v1/iam/keys", "/api/v1/iam/bindings"] {
-        assert_eq!(up.get(list).await["data"].as_array().unwrap().len(), 1, "{list}");
     }
     up.stop().await;
 }
