@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::{
@@ -56,9 +56,17 @@ struct Scene {
 
 /// Measures both, and prints them.
 pub(crate) async fn measure(seconds: Duration) -> Result<()> {
+    reads(Load { seconds, connections: 1 }).await?;
     let site = Site::start(10, false).await?;
     let scene = Scene::make(&site).await?;
-    let load = Load { seconds, connections: 1 };
+    shares(&site, &scene, seconds).await?;
+    site.stop().await
+}
+
+/// The same reads by who sees the platform and who is granted an entity, without limits.
+async fn reads(load: Load) -> Result<()> {
+    let site = Site::start(10, true).await?;
+    let scene = Scene::make(&site).await?;
 
     line(format_args!("\n{TREE} entities: one read after the other, p50 in ms\n"));
     line(format_args!("| GET /platforms/{{id}}/… | platform | entity | ratio |"));
@@ -75,17 +83,22 @@ pub(crate) async fn measure(seconds: Duration) -> Result<()> {
         ));
     }
 
+    site.stop().await
+}
+
+/// A quiet caller, alone and next to each load.
+async fn shares(site: &Site, scene: &Scene, seconds: Duration) -> Result<()> {
     line(format_args!("\nA manifest every {} ms, next to another tenant's load; ms\n", PACE.as_millis()));
     line(format_args!("| load | its answers/s | alone p50 | p99 | with it p50 | p99 | p99 ratio |"));
     line(format_args!("|---|--:|--:|--:|--:|--:|--:|"));
     for (name, read, by_entity, connections) in NOISE {
-        let alone = scene.listen(&site, seconds).await?;
+        let alone = scene.listen(site, seconds).await?;
         let path = if read.is_empty() { "/api/v1/iam/whoami".to_owned() } else { scene.path(read) };
         let key = if by_entity { &scene.of_entity } else { &scene.viewer };
-        let noise = scene.noise(&site, key, &path, Load { seconds: seconds * 2, connections });
+        let noise = scene.noise(site, key, &path, Load { seconds: seconds * 2, connections });
         let quiet = async {
             tokio::time::sleep(seconds / 2).await;
-            scene.listen(&site, seconds).await
+            scene.listen(site, seconds).await
         };
         let (noise, next_to_it) = tokio::try_join!(noise, quiet)?;
         line(format_args!(
@@ -97,8 +110,10 @@ pub(crate) async fn measure(seconds: Duration) -> Result<()> {
             ms(next_to_it.p99),
             next_to_it.p99 as f64 / alone.p99 as f64
         ));
+        // The buckets of the noisy fill again.
+        tokio::time::sleep(Duration::from_secs(2)).await;
     }
-    site.stop().await
+    Ok(())
 }
 
 fn ms(micros: u64) -> f64 {
@@ -122,7 +137,7 @@ impl Scene {
              ANALYZE"
         );
         site.superuser().await?.batch_execute(&sql).await.context("plant the tree")?;
-        Ok(Self {
+        let scene = Self {
             viewer: key(site, json!({ "name": "v", "role": "viewer", "platformId": platform })).await?,
             of_entity: key(
                 site,
@@ -134,7 +149,22 @@ impl Scene {
             deep: "e000000014".to_owned(),
             platform,
             root,
-        })
+        };
+        for key in [&scene.viewer, &scene.of_entity] {
+            let list = scene.get(site, key, "entities?limit=100").await?;
+            let found = list.pointer("/pagination/total").and_then(Value::as_u64);
+            ensure!(found == Some(TREE.into()), "the list has {found:?}");
+            let under = scene.get(site, key, "entities/{root}/descendants").await?;
+            let found = under.get("data").and_then(Value::as_array).map_or(0, Vec::len);
+            ensure!(found + 1 == TREE as usize, "{found} are under the root");
+        }
+        Ok(scene)
+    }
+
+    async fn get(&self, site: &Site, key: &str, read: &str) -> Result<Value> {
+        let request = tools::client()?.get(format!("{}{}", site.gateway.url, self.path(read)));
+        let answer = request.bearer_auth(key).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
     }
 
     fn path(&self, read: &str) -> String {

@@ -178,6 +178,9 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Under<Q> {
         out.push_bind_param::<Text, _>(&self.after.id)?;
         out.push_sql(") AND ancestor_id = ");
         out.push_bind_param::<Text, _>(&self.root)?;
+        // Not the entity itself: each member of the page is a row of it, so that a short page is the last one.
+        out.push_sql(" AND member_id <> ");
+        out.push_bind_param::<Text, _>(&self.root)?;
         out.push_sql(" ORDER BY depth, created_at, member_id LIMIT ");
         out.push_bind_param::<BigInt, _>(&self.limit)?;
         out.push_sql(") AS page, LATERAL (");

@@ -14,9 +14,12 @@ impl Costs {
     /// Those of the document.
     pub(super) fn of(document: &Value) -> Self {
         let mut costs = Vec::new();
-        for (path, item) in entries(&document["paths"]) {
+        for (path, item) in document.get("paths").map(entries).unwrap_or_default() {
             for (method, operation) in entries(&item) {
-                let cost = operation["x-cost"].as_u64().and_then(|cost| usize::try_from(cost).ok());
+                let cost = operation
+                    .get("x-cost")
+                    .and_then(Value::as_u64)
+                    .and_then(|cost| usize::try_from(cost).ok());
                 let method = Method::from_bytes(method.to_uppercase().as_bytes());
                 if let (Some(cost), Ok(method)) = (cost, method) {
                     costs.push((ResourceDef::new(path.clone()), method, cost));

@@ -183,7 +183,6 @@ pub(crate) async fn descendants(
     let rows = |member: subtree::TextMember| {
         e::entities
             .filter(e::id.eq(member))
-            .filter(e::id.ne(id))
             .filter(e::platform_id.concat("").eq(scope.id()))
             .filter(reach::by_entity(scope, e::id))
             .filter(e::deleted_at.is_null())

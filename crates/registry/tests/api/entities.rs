@@ -273,3 +273,28 @@ async fn making_and_deleting_wait_for_each_other() {
     run(&mut other, delete).await;
     creation.await.expect_error(404, "NOT_FOUND");
 }
+
+#[tokio::test]
+async fn descendants_of_several_chunks_are_all_there_in_order() {
+    let world = World::start().await;
+    let platform = world.platform("a").await;
+    let tenant = world.tenant(&platform, "t").await;
+    for (level, many) in [(2, 250), (3, 373)] {
+        let parent = if level == 2 { tenant.clone() } else { "l2x0000001".to_owned() };
+        let path = if level == 2 { format!("'{tenant}'") } else { format!("'{tenant}', '{parent}'") };
+        world
+            .sql(&format!(
+                "INSERT INTO entities SELECT 'l{level}x' || lpad(n::text, 7, '0'), '{platform}', '{parent}', 'subtenant', 'E', \
+                     'e-{level}-' || n, 'active', now() + n * interval '1 ms', now(), NULL, {level}, ARRAY[{path}] \
+                 FROM generate_series(1, {many}) n"
+            ))
+            .await;
+    }
+    let expected: Vec<String> =
+        (1..=250).map(|n| format!("l2x{n:07}")).chain((1..=373).map(|n| format!("l3x{n:07}"))).collect();
+    let path = format!("/api/v1/platforms/{platform}/entities/{tenant}/descendants");
+    for scope in [json!({ "platform": platform }), json!({ "entity": [platform, tenant] })] {
+        let found = world.send_as(&scope, Method::GET, &path, &Value::Null).await.expect(200);
+        assert_eq!(ids(&found), expected);
+    }
+}
