@@ -7,14 +7,13 @@
 
 use std::{
     net::IpAddr,
-    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
-use tokio::time::sleep;
+use tokio::{sync::Semaphore, time::sleep};
 
 use super::{
     address::{Origin, counted_as},
@@ -65,7 +64,7 @@ pub(super) struct Credentials {
     budget: Buckets<IpAddr>,
     guessable: Queues<IpAddr>,
     others: Queues<IpAddr>,
-    waiting: AtomicUsize,
+    waiting: Semaphore,
     /// By when they were good last, from wherever: who shows such a one does not guess.
     good: Cache<Credential, Instant>,
     bad: Cache<Credential, Instant>,
@@ -83,7 +82,7 @@ impl Credentials {
             budget: Buckets::new("failures", per_second, failures_per_minute, MOST_ADDRESSES)?,
             guessable: Queues::new(PACE_OF_GUESSABLE, MOST_ADDRESSES),
             others: Queues::new(PACE_OF_OTHERS, MOST_ADDRESSES),
-            waiting: AtomicUsize::new(0),
+            waiting: Semaphore::new(MOST_WAITING),
             good: Cache::new(MOST_CREDENTIALS),
             bad: Cache::new(MOST_CREDENTIALS),
         })
@@ -117,7 +116,7 @@ impl Credentials {
         let queues = if shown.is_guessable { &self.guessable } else { &self.others };
         let [impatient, patient] = MOST_WAIT;
         let most = if shown.after_a_bad_one { impatient } else { patient };
-        let _place = Waiting::among(&self.waiting).ok_or(left)?;
+        let _place = self.waiting.try_acquire().map_err(|_none| left)?;
         sleep(queues.join(&ip, most).ok_or(left)?).await;
         attempt(false)
     }
@@ -146,22 +145,5 @@ impl Credentials {
         if attempt.is_within_budget {
             self.budget.give_back(&attempt.ip);
         }
-    }
-}
-
-/// One of those that wait.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn among(all: &'a AtomicUsize) -> Option<Self> {
-        let before = all.fetch_add(1, Ordering::Relaxed);
-        let place = Self(all);
-        (before < MOST_WAITING).then_some(place)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,22 +1,17 @@
 //! Checks the inputs of stacks away from the threads that serve requests: a check may take up to a second.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::LazyLock, time::Duration};
 
 use domain::{Error, Fault, PlatformId, Result};
+use kit::fair::{FairKey, FairSemaphore};
 use serde_json::Value;
 use stack_definition::check_inputs;
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{definition::Known, model::Inputs};
 
-/// Checks that run at a time in this process.
-static CHECKS: Semaphore = Semaphore::const_new(2);
-/// The platforms that have a check running or waiting. Each has one at a time, so that none takes all of [`CHECKS`].
-static PLATFORMS: LazyLock<Mutex<HashMap<PlatformId, Arc<Semaphore>>>> = LazyLock::new(Mutex::default);
+/// Checks that run at a time in this process, of which one platform has one.
+static CHECKS: LazyLock<FairSemaphore> = LazyLock::new(|| FairSemaphore::new(2));
 /// Longest wait for a check to begin.
 const WAIT: Duration = Duration::from_secs(3);
 
@@ -28,17 +23,14 @@ const WAIT: Duration = Duration::from_secs(3);
 /// [`domain::Kind::ServiceUnavailable`] when other checks take too long.
 pub(super) async fn check(known: &Known, platform: &PlatformId, inputs: &Inputs) -> Result<()> {
     let (definition, values) = (known.definition.clone(), Value::Object(inputs.clone()));
-    let own = of_platform(platform);
-    let permits =
-        async { Ok::<_, tokio::sync::AcquireError>((own.acquire_owned().await?, CHECKS.acquire().await?)) };
-    let permits = timeout(WAIT, permits)
+    let share = FairKey::alone(platform.as_str());
+    let permit = timeout(WAIT, CHECKS.acquire(&share, 1))
         .await
-        .map_err(|error| Error::unavailable("The check of inputs", error))?
-        .map_err(Error::internal)?;
+        .map_err(|error| Error::unavailable("The check of inputs", error))?;
     let checked = spawn_blocking(move || {
         let result = check_inputs(&definition, &values);
         // Held until the work ends, also when nobody waits for it any more.
-        drop(permits);
+        drop(permit);
         result
     });
     let at = |fault: Fault| Fault::new(format!("inputs{}", fault.path), fault.message);
@@ -46,10 +38,4 @@ pub(super) async fn check(known: &Known, platform: &PlatformId, inputs: &Inputs)
         .await
         .map_err(Error::internal)?
         .map_err(|faults| Error::validation(faults.into_iter().map(at).collect()))
-}
-
-fn of_platform(platform: &PlatformId) -> Arc<Semaphore> {
-    let mut platforms = PLATFORMS.lock().unwrap_or_else(PoisonError::into_inner);
-    platforms.retain(|_, checks| Arc::strong_count(checks) > 1);
-    Arc::clone(platforms.entry(platform.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))))
 }
