@@ -1,5 +1,5 @@
-//! What one tenant's load does to another, and what reads cost who is granted an entity: a platform with a tree of
-//! entities, whose readers make noise, and a quiet one next to it. The gateway has its default limits.
+//! The effect of one tenant's load on another, and the cost of reads for callers who are granted an entity. One platform
+//! has a tree of entities, whose readers make noise; a quiet caller reads from another platform.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::{
 
 /// Entities of the tree, all under one tenant.
 const TREE: u32 = 24_500;
-/// How often the quiet caller asks.
+/// The pause between two requests of the quiet caller.
 const PACE: Duration = Duration::from_millis(20);
 
 /// Noise: what is asked for, by whom, over how many connections.
@@ -33,7 +33,7 @@ const NOISE: [(&str, &str, bool, u32); 9] = [
     ("whoami", "", false, 60),
 ];
 
-/// Reads that are compared: by who is granted the entity, and by who sees the platform.
+/// Reads that are compared between a caller who is granted the entity and one who sees the platform.
 const READS: [&str; 6] = [
     "entities?limit=100",
     "entities/{deep}",
@@ -43,7 +43,7 @@ const READS: [&str; 6] = [
     "entities/{root}/descendants",
 ];
 
-/// Who asks, and for what.
+/// The callers, and the ids that they ask for.
 struct Scene {
     platform: String,
     root: String,
@@ -63,7 +63,7 @@ pub(crate) async fn measure(seconds: Duration) -> Result<()> {
     site.stop().await
 }
 
-/// The same reads by who sees the platform and who is granted an entity, without limits.
+/// Compares the same reads of both callers, without limits.
 async fn reads(load: Load) -> Result<()> {
     let site = Site::start(10, true).await?;
     let scene = Scene::make(&site).await?;

@@ -177,7 +177,7 @@ pub(crate) fn signer(keys: &Path, names: &[&str]) -> Result<Signer> {
     Signer::new("gateway", &KeyPair::read(keys, "gateway")?)
 }
 
-/// The program in the folder of this one, or in the one that `NNO_BENCH_PROGRAMS` names; told where its keys are.
+/// The program in the folder of this one, or in the folder that `NNO_BENCH_PROGRAMS` names, with the folder of its keys.
 pub(crate) fn program(name: &str, keys: &Path) -> Result<Command> {
     let here = env::current_exe()?;
     let folder = env::var_os("NNO_BENCH_PROGRAMS").map(PathBuf::from);
