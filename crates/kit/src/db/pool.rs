@@ -1,6 +1,12 @@
 //! Connections. One pool per HTTP worker thread, so that a connection lives where it is used.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool::managed::Pool;
 use diesel_async::{
@@ -70,6 +76,8 @@ pub struct Db {
     pool: Pool<Manager>,
     /// One permit per connection: the pool itself would give connections to whoever came first.
     permits: FairSemaphore,
+    /// Whether a connection is being opened ahead of need.
+    opening: Arc<AtomicBool>,
     acquire_timeout: Duration,
     service: Arc<str>,
     /// What the service itself sees: all.
@@ -111,7 +119,7 @@ impl Database {
         self.pool(self.settings.pool_background)
     }
 
-    /// Connections are made when they are first needed.
+    /// Connections are opened when they are first needed, and then one ahead of need.
     fn pool(&self, size: usize) -> anyhow::Result<Db> {
         let mut manager = ManagerConfig::default();
         // The default asks `SELECT 1` at every checkout, which halves the reads per second.
@@ -130,6 +138,7 @@ impl Database {
         Ok(Db {
             pool,
             permits,
+            opening: Arc::default(),
             acquire_timeout,
             service: Arc::clone(&self.service),
             own_sight,
@@ -181,7 +190,25 @@ impl Db {
             .await
             .map_err(|late| Error::unavailable("The database", late))?;
         let connection = self.pool.get().await.map_err(|error| Error::unavailable("The database", error))?;
+        self.open_spare();
         Ok(PooledConn::new(connection, permit))
+    }
+
+    /// Opens a connection in the background when the last idle one was taken. Opening takes some twenty milliseconds, which
+    /// the next caller would wait for.
+    fn open_spare(&self) {
+        let status = self.pool.status();
+        if status.available > 0
+            || status.size >= status.max_size
+            || self.opening.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        let (pool, opening) = (self.pool.clone(), Arc::clone(&self.opening));
+        tokio::spawn(async move {
+            drop(pool.get().await);
+            opening.store(false, Ordering::Relaxed);
+        });
     }
 }
 

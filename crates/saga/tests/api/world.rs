@@ -100,7 +100,7 @@ impl World {
     }
 
     fn on(db: TestDb) -> Self {
-        let pool = pool(&db.app_url, 6);
+        let pool = pool("sagas", &db.app_url, 6);
         Self { db, pool, script: Arc::default(), wake: Arc::default() }
     }
 
@@ -109,7 +109,7 @@ impl World {
         let mut setup = Setup::default();
         set(&mut setup);
         let (db, of_steps) = match &setup.own_connections {
-            Some(url) => (pool(url, setup.connections), pool(&self.db.app_url, 6)),
+            Some(url) => (pool("engine", url, setup.connections), pool("sagas", &self.db.app_url, 6)),
             None => (self.pool.clone(), self.pool.clone()),
         };
         let app = App { name: setup.name, db: of_steps, script: Arc::clone(&self.script) };
@@ -236,10 +236,10 @@ impl World {
         rows.into_iter().map(|row| row.text).collect()
     }
 
-    /// What the database counts is certain when the connections that it is about have gone.
+    /// What the database counts is certain when the connections that it is about have gone. Those of the test itself stay.
     pub(crate) async fn all_gone(&self) {
         let others = "SELECT count(*) AS number FROM pg_stat_activity \
-             WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+             WHERE datname = current_database() AND application_name <> 'sagas' AND backend_type = 'client backend'";
         let patience = Instant::now() + PATIENCE;
         while self.number(others).await > 0 {
             assert!(Instant::now() < patience, "connections stay");
@@ -324,7 +324,7 @@ pub(crate) fn kind(name: String) -> &'static str {
     Box::leak(name.into_boxed_str())
 }
 
-fn pool(url: &str, connections: usize) -> Db {
+fn pool(service: &str, url: &str, connections: usize) -> Db {
     let settings = DatabaseSettings {
         url: Secret::new(url),
         owner_url: Secret::new(""),
@@ -335,5 +335,5 @@ fn pool(url: &str, connections: usize) -> Db {
         lock_timeout: Duration::from_secs(2),
         recount_every: Duration::from_secs(3600),
     };
-    Database::new("sagas", &settings).background().unwrap()
+    Database::new(service, &settings).background().unwrap()
 }
