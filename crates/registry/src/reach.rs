@@ -18,12 +18,20 @@ use diesel_async::RunQueryDsl;
 use domain::{EntityId, PlatformId, Result, platform::PlatformStatus};
 use kit::{PlatformScope, db::Conn};
 
-/// How a column leads to an entity.
+use crate::schema;
+
+/// How a column leads to an entity: the text before the column, the text between it and the granted entities, and the
+/// text after them.
 pub(crate) trait Lead {
-    /// From the entity `u` to the id that the column holds, up to where that id is compared with it.
-    const FROM: &'static str;
+    const BEFORE: &'static str;
+    const BETWEEN: &'static str = " AND u.deleted_at IS NULL AND (u.path || u.id) && ";
+    // `OFFSET 0` keeps the planner from making a table of all that could be theirs.
+    const AFTER: &'static str = " OFFSET 0)";
 }
 
+/// The row is the entity, and the column its id.
+#[derive(Debug, Clone, Copy, QueryId)]
+pub(crate) struct Itself;
 /// The column names an entity.
 #[derive(Debug, Clone, Copy, QueryId)]
 pub(crate) struct Entity;
@@ -34,17 +42,24 @@ pub(crate) struct Resource;
 #[derive(Debug, Clone, Copy, QueryId)]
 pub(crate) struct DnsRecord;
 
+impl Lead for Itself {
+    const BEFORE: &'static str = "(entities.path || ";
+    const BETWEEN: &'static str = ") && ";
+    const AFTER: &'static str = "";
+}
+
 impl Lead for Entity {
-    const FROM: &'static str = "entities u WHERE u.id";
+    const BEFORE: &'static str = "EXISTS (SELECT FROM entities u WHERE u.id = ";
 }
 
 impl Lead for Resource {
-    const FROM: &'static str = "resources w JOIN entities u ON u.id = w.entity_id WHERE w.id";
+    const BEFORE: &'static str =
+        "EXISTS (SELECT FROM resources w JOIN entities u ON u.id = w.entity_id WHERE w.id = ";
 }
 
 impl Lead for DnsRecord {
-    const FROM: &'static str = "dns_records v JOIN resources w ON w.id = v.resource_id \
-         JOIN entities u ON u.id = w.entity_id WHERE v.id";
+    const BEFORE: &'static str = "EXISTS (SELECT FROM dns_records v JOIN resources w ON w.id = v.resource_id \
+         JOIN entities u ON u.id = w.entity_id WHERE v.id = ";
 }
 
 /// Whether a row belongs to what the caller sees.
@@ -54,6 +69,11 @@ pub(crate) struct Reached<C, L> {
     whole: bool,
     roots: Vec<EntityId>,
     lead: PhantomData<L>,
+}
+
+/// Whether an entity is seen.
+pub(crate) fn entity(scope: &PlatformScope) -> Reached<schema::entities::id, Itself> {
+    Reached::new(scope, schema::entities::id)
 }
 
 /// Whether the row whose column names an entity is seen.
@@ -92,14 +112,13 @@ impl<C: QueryFragment<Pg>, L: Lead> QueryFragment<Pg> for Reached<C, L> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("(");
         out.push_bind_param::<Bool, _>(&self.whole)?;
-        out.push_sql(" OR EXISTS (SELECT FROM ");
-        out.push_sql(L::FROM);
-        out.push_sql(" = ");
+        out.push_sql(" OR ");
+        out.push_sql(L::BEFORE);
         self.column.walk_ast(out.reborrow())?;
-        // `OFFSET 0` keeps the planner from making a table of all that could be theirs.
-        out.push_sql(" AND u.deleted_at IS NULL AND (u.path || u.id) && ");
+        out.push_sql(L::BETWEEN);
         out.push_bind_param::<Array<Text>, _>(&self.roots)?;
-        out.push_sql(" OFFSET 0))");
+        out.push_sql(L::AFTER);
+        out.push_sql(")");
         Ok(())
     }
 }

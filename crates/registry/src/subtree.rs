@@ -6,13 +6,12 @@
 use std::marker::PhantomData;
 
 use diesel::{
-    AppearsOnTable, Expression, QueryableByName, SelectableExpression,
+    AppearsOnTable, Expression, SelectableExpression,
     expression::{ValidGrouping, is_aggregate},
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     result::QueryResult,
-    sql_query,
-    sql_types::{Array, BigInt, Bool, Integer, SingleValue, Text, Timestamptz, Uuid},
+    sql_types::{Array, BigInt, Integer, Nullable, SingleValue, Text, Timestamptz, Uuid},
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, EntityId, Limit, Result, entity::EntityType};
@@ -50,12 +49,11 @@ pub(crate) trait MemberId: SingleValue {
 }
 
 impl MemberId for Text {
-    // Its own collation would keep the planner from the index of the ids.
-    const READ: &'static str = "member_id COLLATE \"default\"";
+    const READ: &'static str = "id";
 }
 
 impl MemberId for Uuid {
-    const READ: &'static str = "member_id::uuid";
+    const READ: &'static str = "id::uuid";
 }
 
 /// The id of a member, in the rows of a page.
@@ -112,27 +110,22 @@ pub(crate) fn newest<Q, T: MemberId>(
 
 impl<Q: QueryFragment<Pg>, T: MemberId> QueryFragment<Pg> for Newest<Q, T> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // Of nested subtrees the same member is found twice.
-        out.push_sql("SELECT found.* FROM (SELECT DISTINCT m.created_at, m.member_id, m.");
+        out.push_sql("SELECT found.* FROM (SELECT ");
         out.push_sql(T::READ);
-        out.push_sql(" AS id FROM unnest(");
+        out.push_sql(" AS id, n FROM subtree_page(");
         out.push_bind_param::<Array<Text>, _>(&self.roots)?;
-        out.push_sql(") AS root (id), unnest(");
+        out.push_sql(", ");
         out.push_bind_param::<Array<Text>, _>(&self.lists)?;
-        out.push_sql(
-            ") AS lists (name), LATERAL (SELECT created_at, member_id FROM subtree_members \
-             WHERE ancestor_id = root.id AND list = lists.name AND (created_at, member_id) < (",
-        );
+        out.push_sql(", ");
         out.push_bind_param::<Timestamptz, _>(&self.after.at)?;
         out.push_sql(", ");
         out.push_bind_param::<Text, _>(&self.after.id)?;
-        out.push_sql(") ORDER BY created_at DESC, member_id DESC LIMIT ");
+        out.push_sql(", ");
         out.push_bind_param::<BigInt, _>(&self.limit)?;
-        out.push_sql(") AS m ORDER BY m.created_at DESC, m.member_id DESC LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.limit)?;
-        out.push_sql(") AS page, LATERAL (");
+        // `OFFSET 0` keeps the cast within the page.
+        out.push_sql(") WITH ORDINALITY AS member (id, n) OFFSET 0) AS page, LATERAL (");
         self.rows.walk_ast(out.reborrow())?;
-        out.push_sql(") AS found ORDER BY page.created_at DESC, page.member_id DESC");
+        out.push_sql(") AS found ORDER BY page.n");
         Ok(())
     }
 }
@@ -199,10 +192,8 @@ impl<Q: Query> Query for Under<Q> {
     type SqlType = Q::SqlType;
 }
 
-#[derive(QueryableByName)]
-struct Sum {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
+diesel::define_sql_function! {
+    fn subtree_total(roots: Array<Text>, counter: Nullable<Text>, own: Array<Text>) -> BigInt;
 }
 
 /// The number of things in a list of some subtrees, of which nested ones count once. `counter` names the counter of
@@ -213,17 +204,5 @@ pub(crate) async fn total(
     counter: Option<&str>,
     own: &[EntityType],
 ) -> Result<i64> {
-    let sum = sql_query(
-        // In order and limited, so that it goes by the key: see `counter_total`.
-        "SELECT coalesce(sum((o.type = ANY ($2))::int + CASE WHEN $3 THEN (SELECT coalesce(sum(n), 0) FROM \
-             (SELECT n FROM counters WHERE key = $4 || o.id ORDER BY shard LIMIT 64) AS shards) ELSE 0 END), 0)::bigint AS n \
-         FROM entities o WHERE o.id = ANY ($1) AND o.deleted_at IS NULL AND NOT o.path && $1",
-    );
-    let own: Vec<String> = own.iter().map(ToString::to_string).collect();
-    let sum = sum
-        .bind::<Array<Text>, _>(roots)
-        .bind::<Array<Text>, _>(own)
-        .bind::<Bool, _>(counter.is_some())
-        .bind::<Text, _>(counter.unwrap_or_default());
-    Ok(sum.get_result::<Sum>(&mut c).await?.n)
+    Ok(diesel::select(subtree_total(roots, counter, own)).get_result(&mut c).await?)
 }

@@ -184,9 +184,13 @@ impl Sighted {
 /// after what follows them.
 fn settings(sight: &Sight, local: &str) -> String {
     let Sight { platforms, entities, caller, .. } = sight;
+    // Planning for a caller who is granted entities takes longer than most of their reads, and plans of their parameters
+    // look cheaper than general ones without being so.
+    let plans = if entities.is_empty() { "DEFAULT" } else { "force_generic_plan" };
     let (platforms, entities, caller) = (quoted(platforms), quoted(entities), quoted(caller));
     format!(
-        "SET {local}nno.platforms TO {platforms}; SET {local}nno.entities TO {entities}; SET {local}nno.caller TO {caller}"
+        "SET {local}nno.platforms TO {platforms}; SET {local}nno.entities TO {entities}; \
+         SET {local}nno.caller TO {caller}; SET {local}plan_cache_mode TO {plans}"
     )
 }
 

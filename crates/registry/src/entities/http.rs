@@ -55,7 +55,7 @@ pub(crate) struct EntityFilter {
 }
 
 /// Descendants that are read at a time.
-const CHUNK: i64 = 250;
+const CHUNK: i64 = 100;
 
 /// Entities without pages: a branch of the tree.
 #[derive(Debug, Serialize, ToSchema)]

@@ -38,7 +38,7 @@ fn not_found(id: &EntityId) -> Error {
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Entity> {
     e::entities
         .filter(e::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, e::id))
+        .filter(reach::entity(scope))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())
@@ -52,7 +52,7 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> R
 pub(crate) async fn by_slug(mut c: &Conn, scope: &PlatformScope, slug: &Slug) -> Result<Option<Entity>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, e::id))
+        .filter(reach::entity(scope))
         .filter(e::slug.eq(slug))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())
@@ -65,7 +65,7 @@ pub(crate) async fn by_slug(mut c: &Conn, scope: &PlatformScope, slug: &Slug) ->
 pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Option<Entity>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, e::id))
+        .filter(reach::entity(scope))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())
@@ -79,7 +79,7 @@ pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> 
 pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Entity> {
     e::entities
         .filter(e::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, e::id))
+        .filter(reach::entity(scope))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
         .select(Entity::as_select())
@@ -164,7 +164,7 @@ pub(crate) async fn line(mut c: &Conn, id: &EntityId) -> Result<Vec<EntityId>> {
 pub(crate) async fn ancestors(mut c: &Conn, scope: &PlatformScope, entity: &Entity) -> Result<Vec<Entity>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, e::id))
+        .filter(reach::entity(scope))
         .filter(e::id.eq_any(&entity.path))
         .select(Entity::as_select())
         .order(e::depth.desc())
@@ -184,7 +184,7 @@ pub(crate) async fn descendants(
         e::entities
             .filter(e::id.eq(member))
             .filter(e::platform_id.concat("").eq(scope.id()))
-            .filter(reach::by_entity(scope, e::id))
+            .filter(reach::entity(scope))
             .filter(e::deleted_at.is_null())
             .select(Entity::as_select())
     };

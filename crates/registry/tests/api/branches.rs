@@ -1,7 +1,10 @@
 //! The lists of those who see but an entity and what is under it: what they read follows what they see, not what the
 //! platform has.
 
-use diesel::{QueryableByName, sql_query, sql_types::Text};
+use diesel::{
+    QueryableByName, sql_query,
+    sql_types::{BigInt, Text},
+};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use registry::Registry;
 use reqwest::Method;
@@ -187,5 +190,41 @@ async fn what_a_list_reads_follows_what_its_caller_sees() {
             assert_eq!(found, newest_first(&world, &full).await, "{about}");
             assert_eq!((found.len(), told), (BRANCH + MANY, json!(BRANCH + MANY)), "{about}");
         }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = BigInt)]
+    ids: i64,
+    #[diesel(sql_type = BigInt)]
+    total: i64,
+}
+
+/// The functions read as the owner of the tables, so row-level security does not hold them back.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_and_totals_of_subtrees_that_are_not_granted_are_empty() {
+    let world = World::start().await;
+    let platform = world.platform("shop").await;
+    let (own, other) = (world.tenant(&platform, "own").await, world.tenant(&platform, "other").await);
+    let mut connection = world.db.connect_unseeing().await;
+    for (granted, asked, expected) in [
+        (vec![], vec![&own], 0),
+        (vec![&own], vec![&other], 0),
+        (vec![&own], vec![&own, &other], 0),
+        (vec![&own], vec![&own], 1),
+        (vec![&own, &other], vec![&own, &other], 2),
+    ] {
+        let list = |ids: &[&String]| ids.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(",");
+        connection.batch_execute(&format!("SET nno.entities TO '{}'", list(&granted))).await.unwrap();
+        let found: Found = sql_query(format!(
+            "SELECT (SELECT count(*) FROM subtree_page('{{{0}}}', '{{tenant}}', 'infinity', '', 10)) AS ids, \
+                 subtree_total('{{{0}}}', NULL, '{{tenant}}') AS total",
+            list(&asked)
+        ))
+        .get_result(&mut connection)
+        .await
+        .unwrap();
+        assert_eq!((found.ids, found.total), (expected, expected), "granted {granted:?}, asked {asked:?}");
     }
 }
