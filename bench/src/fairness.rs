@@ -2,7 +2,12 @@
 //! has a tree of entities, whose readers make noise; a quiet caller reads from another platform.
 
 use std::{
-    fs,
+    fmt, fs, iter,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -91,6 +96,7 @@ async fn shares(site: &Site, scene: &Scene, seconds: Duration) -> Result<()> {
     line(format_args!("\nA manifest every {} ms, next to another tenant's load; ms\n", PACE.as_millis()));
     line(format_args!("| load | its answers/s | alone p50 | p99 | with it p50 | p99 | p99 ratio |"));
     line(format_args!("|---|--:|--:|--:|--:|--:|--:|"));
+    busy(site, scene, seconds).await?;
     for (name, read, by_entity, connections) in NOISE {
         let alone = scene.listen(site, seconds).await?;
         let path = if read.is_empty() { "/api/v1/iam/whoami".to_owned() } else { scene.path(read) };
@@ -101,19 +107,41 @@ async fn shares(site: &Site, scene: &Scene, seconds: Duration) -> Result<()> {
             scene.listen(site, seconds).await
         };
         let (noise, next_to_it) = tokio::try_join!(noise, quiet)?;
-        line(format_args!(
-            "| {name} x{connections} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} |",
-            noise.rate,
-            ms(alone.p50),
-            ms(alone.p99),
-            ms(next_to_it.p50),
-            ms(next_to_it.p99),
-            next_to_it.p99 as f64 / alone.p99 as f64
-        ));
+        row(format_args!("{name} x{connections}"), noise.rate, &alone, &next_to_it);
         // The buckets of the noisy fill again.
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     Ok(())
+}
+
+/// A control: the quiet caller next to threads that keep every core busy and send nothing. What a load adds to this is not
+/// for want of a core.
+async fn busy(site: &Site, scene: &Scene, seconds: Duration) -> Result<()> {
+    let alone = scene.listen(site, seconds).await?;
+    let done = Arc::new(AtomicBool::new(false));
+    let cores = thread::available_parallelism()?.get();
+    let threads: Vec<_> = iter::repeat_with(|| Arc::clone(&done))
+        .take(cores)
+        .map(|done| thread::spawn(move || while !done.load(Ordering::Relaxed) {}))
+        .collect();
+    let next_to_it = scene.listen(site, seconds).await;
+    done.store(true, Ordering::Relaxed);
+    for thread in threads {
+        ensure!(thread.join().is_ok(), "a busy thread panicked");
+    }
+    row(format_args!("busy cores x{cores}"), 0.0, &alone, &next_to_it?);
+    Ok(())
+}
+
+fn row(load: fmt::Arguments<'_>, rate: f64, alone: &Figure, next_to_it: &Figure) {
+    line(format_args!(
+        "| {load} | {rate:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} |",
+        ms(alone.p50),
+        ms(alone.p99),
+        ms(next_to_it.p50),
+        ms(next_to_it.p99),
+        next_to_it.p99 as f64 / alone.p99 as f64
+    ));
 }
 
 fn ms(micros: u64) -> f64 {
