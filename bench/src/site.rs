@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use domain::{Grant, Reach, Role};
 use embedded_postgres::{Cluster, ServiceDatabase, Settings};
-use kit::identity::{ActorType, Caller, KeyPair, Signer};
+use identity::{ActorType, Caller, KeyPair, Signer};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tempfile::TempDir;

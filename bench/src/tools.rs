@@ -21,7 +21,7 @@ pub(crate) struct Load {
 
 /// A client of what runs on this machine.
 pub(crate) fn client() -> Result<reqwest::Client> {
-    let tls = kit::tls::web_client(None)?;
+    let tls = identity::tls::web_client(None)?;
     Ok(reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build()?)
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::PathBuf};
 
 use anyhow::{Context, Result};
 use embedded_postgres::Cluster;
-use kit::identity::{Caller, Signer};
+use identity::{Caller, Signer};
 use provisioning::providers::{
     Clock,
     fake::{FakeProvider, Outcome, Script},

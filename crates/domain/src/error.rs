@@ -2,7 +2,7 @@
 //!
 //! The outside message and details go to the client as they stand. The context is for the log alone: there is no
 //! `Display` that prints it, so it cannot leak by accident. What an error becomes in HTTP and gRPC stands in one
-//! table, `kit::error`.
+//! table, `runtime::error`.
 
 use std::borrow::Cow;
 
@@ -223,7 +223,7 @@ const DISK_FULL: &str = "disk_full";
 #[cfg(feature = "diesel")]
 impl From<diesel::result::Error> for Error {
     /// What a failed statement means when no one expected it. Expected constraint violations are told by
-    /// `kit::db::OnConstraint` before they come here.
+    /// `database::OnConstraint` before they come here.
     fn from(error: diesel::result::Error) -> Self {
         use diesel::result::{DatabaseErrorKind as D, Error as E};
         let E::DatabaseError(kind, info) = &error else { return Self::internal(&error) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use domain::{Error, Kind, Result};
 use futures_util::future::{BoxFuture, FutureExt, ready};
-use kit::Caller;
+use identity::Caller;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use domain::{Error, Result};
-use kit::{http::Probe, telemetry};
 use opentelemetry::KeyValue;
+use runtime::{Probe, telemetry};
 
 use crate::routes::Upstream;
 

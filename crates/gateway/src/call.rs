@@ -14,7 +14,7 @@ use awc::{
     error::{ConnectError, SendRequestError},
 };
 use domain::{Error, Kind, Result};
-use kit::{Caller, identity::Signer};
+use identity::{Caller, Signer};
 
 use crate::{
     breaker::Passing,

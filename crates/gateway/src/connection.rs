@@ -14,7 +14,7 @@ use actix_web::{
     rt::net::{ActixStream, TcpStream},
 };
 use awc::{Client, Connector};
-use kit::tls::{HTTP1, Tls, open};
+use identity::tls::{HTTP1, Tls, open};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio_rustls::client::TlsStream;
 

@@ -7,7 +7,7 @@ use actix_web::{
     http::header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use domain::{Error, Result};
-use kit::telemetry;
+use runtime::telemetry;
 
 use crate::{cors, limits::Origin};
 

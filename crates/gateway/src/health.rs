@@ -6,8 +6,10 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use kit::{http::Probe, service::ask_ready, tls::Tls};
+use identity::tls::Tls;
+use runtime::Probe;
 use tokio::{sync::Mutex, time::timeout};
+use web::ask_ready;
 
 use crate::{iam, routes::Upstream, state::Shared};
 

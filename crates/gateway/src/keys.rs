@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use domain::Result;
 use futures_util::future::{BoxFuture, FutureExt};
-use kit::{Caller, clock, identity::ActorType};
+use identity::{ActorType, Caller};
+use runtime::clock;
 use uuid::Uuid;
 
 use crate::{auth::Way, iam::Iam};

@@ -9,7 +9,7 @@ use std::{
 };
 
 use domain::{Error, Kind, Result};
-use kit::fair::Permit;
+use runtime::fair::Permit;
 
 type Callers = Arc<Mutex<HashMap<String, usize>>>;
 

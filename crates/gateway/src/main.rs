@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use gateway::{DEFAULTS, Gateway, NAME, Reload, Settings};
-use kit::{config, service, shutdown::Shutdown, telemetry::Telemetry};
+use runtime::{config, shutdown::Shutdown, telemetry::Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -38,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Config => print(&settings()?),
         Command::Openapi => print(&gateway::document()?),
         // It is asked by clients, who show no certificate.
-        Command::Healthcheck => service::healthcheck(settings()?.http.bind, None).await,
+        Command::Healthcheck => web::healthcheck(settings()?.http.bind, None).await,
     }
 }
 

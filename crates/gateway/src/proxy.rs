@@ -15,17 +15,16 @@ use actix_web::{
         header::{self, HeaderName},
         uri::PathAndQuery,
     },
-    rt, web,
+    rt,
+    web::{Data, Payload},
 };
 use awc::{Client, ClientResponse};
 use domain::{Error, Kind, Result};
-use kit::{
-    Caller, error,
-    http::{RouteName, request_id},
-    telemetry,
-};
+use identity::Caller;
 use opentelemetry::KeyValue;
+use runtime::{error::log, telemetry};
 use tracing::Instrument;
+use web::{RouteName, request_id};
 
 use crate::{
     call::{Answer, Call},
@@ -79,11 +78,7 @@ impl Share {
 }
 
 /// The handler of every path that is not the gateway's own.
-pub(crate) async fn forward(
-    request: HttpRequest,
-    body: web::Payload,
-    proxy: web::Data<Proxy>,
-) -> HttpResponse {
+pub(crate) async fn forward(request: HttpRequest, body: Payload, proxy: Data<Proxy>) -> HttpResponse {
     let body = Rc::new(RefCell::new(body.into_inner()));
     let mut share = Share::default();
     let mut answer = match proxy.pass_on(&request, &body, &mut share).await {
@@ -109,8 +104,8 @@ pub(crate) async fn forward(
 
 /// An answer of our own, as the envelope.
 fn refuse(request: &HttpRequest, error: &Error, unread: ClientBody) -> HttpResponse {
-    error::log(error);
-    let mut answer = error::response(error, &request_id(request)).map_body(|_, body| {
+    log(error);
+    let mut answer = web::error::response(error, &request_id(request)).map_body(|_, body| {
         body.try_into_bytes().map_or_else(|body| body, |text| Refusal::new(text, unread).boxed())
     });
     if error.kind() == Kind::Unauthorized {

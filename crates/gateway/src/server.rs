@@ -17,15 +17,12 @@ use actix_web::{
     http::header::HeaderMap,
     middleware::{Next, from_fn},
     rt::net::TcpStream,
-    web,
+    web::{Data, to},
 };
 use anyhow::{Context, Result};
 use futures_util::future::BoxFuture;
-use kit::{
-    http::{self, Probe},
-    shutdown::Shutdown,
-};
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
+use runtime::{Probe, shutdown::Shutdown};
 
 use crate::{
     headers, health,
@@ -111,7 +108,7 @@ async fn harden<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, ActixError> {
-    let proxy = request.app_data::<web::Data<Proxy>>().cloned();
+    let proxy = request.app_data::<Data<Proxy>>().cloned();
     let asked = (request.peer_addr().map(|peer| peer.ip()), request.headers().clone());
     match next.call(request).await {
         Ok(mut answer) => {
@@ -129,7 +126,7 @@ async fn harden<B: MessageBody>(
 
 /// What every answer gets, by who asked.
 fn finish(
-    proxy: &Option<web::Data<Proxy>>,
+    proxy: &Option<Data<Proxy>>,
     (peer, asked): &(Option<std::net::IpAddr>, HeaderMap),
     answer: &mut HeaderMap,
 ) {
@@ -153,14 +150,14 @@ fn serve(listener: TcpListener, at: SocketAddr, shared: &Arc<Shared>, probes: Ve
             async move { Ok::<_, DispatchError>(accepted) }
         };
         let app = App::new()
-            .app_data(web::Data::new(shared.http.clone()))
-            .app_data(web::Data::new(probes.clone()))
-            .app_data(web::Data::new(Proxy::new(Arc::clone(&shared))))
-            .configure(http::health)
+            .app_data(Data::new(shared.http.clone()))
+            .app_data(Data::new(probes.clone()))
+            .app_data(Data::new(Proxy::new(Arc::clone(&shared))))
+            .configure(web::health)
             .configure(|config| shared.docs.configure(config))
-            .default_service(web::to(proxy::forward))
+            .default_service(to(proxy::forward))
             .wrap(from_fn(within_limits))
-            .wrap(from_fn(http::enter))
+            .wrap(from_fn(web::enter))
             .wrap(from_fn(harden));
         let app = apply_fn_factory(app, |request, service: &_| wire::follow(request, service));
         let http = HttpService::build()
@@ -209,8 +206,8 @@ async fn within_limits<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, ActixError> {
-    if let Some(proxy) = request.app_data::<web::Data<Proxy>>() {
-        proxy::refuse_oversized(request.request(), &proxy.live().settings).map_err(http::HttpError)?;
+    if let Some(proxy) = request.app_data::<Data<Proxy>>() {
+        proxy::refuse_oversized(request.request(), &proxy.live().settings).map_err(web::HttpError)?;
     }
     next.call(request).await
 }

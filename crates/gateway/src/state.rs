@@ -7,12 +7,9 @@ use std::{
 
 use actix_web::http::Uri;
 use anyhow::{Context, Result};
-use kit::{
-    grpc::Peers,
-    http::HttpSettings,
-    identity::{KeyPair, Signer},
-    tls::Tls,
-};
+use identity::{KeyPair, Signer, tls::Tls};
+use rpc::Peers;
+use web::HttpSettings;
 
 use crate::{
     auth::{Authenticator, OperatorKey, Way},

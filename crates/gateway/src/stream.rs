@@ -18,8 +18,8 @@ use actix_web::{
 };
 use domain::{Error, Kind, Result};
 use futures_util::Stream;
-use kit::http::HttpSettings;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use web::HttpSettings;
 
 use crate::{load::Held, wire::Exchange};
 

@@ -2,11 +2,9 @@
 
 use actix_web::http::{StatusCode, header};
 use domain::Error;
-use kit::{
-    Done,
-    http::{Answer, HttpResult, etag},
-};
+use identity::{Done, etag};
 use serde::Serialize;
+use web::{Answer, HttpResult};
 
 /// Answers that a thing was made with `body` and the ETag of the thing, so that the next write can name it in
 /// `If-Match`.

@@ -1,22 +1,18 @@
 //! What iam is made of. Every slice is one line in [`routes`].
 
 use anyhow::Result;
+use database::{Db, Migrations};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use kit::{
-    Db,
-    config::PeerSettings,
-    db::Migrations,
-    grpc::{Access, Peer},
-    http::{self, ServiceConfig},
-    service::{Application, Parts, Service, Settings},
-    shutdown::Shutdown,
-};
 use rpc::iam::iam_server::IamServer;
+use rpc::{Access, Peer};
+use runtime::{config::PeerSettings, shutdown::Shutdown};
 use serde::{Deserialize, Serialize};
+use service::{Application, Parts, Service, Settings};
 use utoipa::{
     ToSchema,
     openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
 };
+use web::ServiceConfig;
 
 use crate::{
     access, audit, bindings, grpc,
@@ -65,12 +61,12 @@ impl Service for Iam {
     type Own = Own;
 
     fn migrations() -> Migrations {
-        Migrations::with_kit([MIGRATIONS])
+        Migrations::with_shared([MIGRATIONS])
     }
 
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Access API").version("1.0.0").build();
-        http::document(routes, OpenApiBuilder::new().info(info).build())
+        web::document(routes, OpenApiBuilder::new().info(info).build())
     }
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {

@@ -1,7 +1,8 @@
 //! Where things stand, as the registry tells it.
 
 use domain::{EntityId, Error, PlatformId, Result, platform::PlatformStatus};
-use kit::{Ctx, grpc::PeerCall};
+use identity::Ctx;
+use rpc::PeerCall;
 use rpc::registry::{LocateEntityRequest, registry_client::RegistryClient};
 
 use crate::App;

@@ -4,7 +4,7 @@ use domain::{
     EntityId, Error, Grant, Kind, PlatformId, Reach, Result, Role,
     access::{Target, may_grant},
 };
-use kit::{Ctx, FIRST_WALL_DOWN};
+use identity::{Ctx, FIRST_WALL_DOWN};
 use serde::Deserialize;
 use serde_json::Value;
 

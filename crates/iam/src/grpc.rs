@@ -1,8 +1,8 @@
 //! iam over gRPC: who may call what, and where each method leads.
 
 use domain::{Error, Result};
-use kit::error::to_status;
 use rpc::iam as i;
+use rpc::status::to_status;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 

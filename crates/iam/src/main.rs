@@ -2,5 +2,5 @@
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    kit::service::main::<iam::Iam>().await
+    service::main::<iam::Iam>().await
 }

@@ -1,15 +1,12 @@
 //! `nno`: the command people type.
 
-mod access;
-mod api;
 mod process_keys;
-mod say;
-mod stack;
 mod up;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use cli::{access, say, stack};
 use tokio::runtime::Runtime;
 
 #[derive(Parser)]

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{identity::KeyPair, service::Service};
+use identity::KeyPair;
+use service::Service;
 
-use crate::say;
+use cli::say;
 
 /// Every process of the system. Each signs what it sends.
 pub(crate) const PROCESSES: [&str; 6] = [

@@ -3,24 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
+use database::{Db, Migrations, Tally};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use kit::{
-    Db,
-    config::PeerSettings,
-    db::{Migrations, Tally},
-    grpc::{Access, Peer},
-    http::{self, ServiceConfig},
-    service::{Application, Parts, Service, Settings},
-    shutdown::Shutdown,
-};
 use rpc::onboarding::onboarding_server::OnboardingServer;
+use rpc::{Access, Peer};
+use runtime::{config::PeerSettings, shutdown::Shutdown};
 use saga::{Engine, EngineSettings, Followers, Interpose};
 use serde::{Deserialize, Serialize};
+use service::{Application, Parts, Service, Settings};
 use tokio::sync::Notify;
 use utoipa::{
     ToSchema,
     openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
 };
+use web::ServiceConfig;
 
 use crate::{grpc, sessions, steps};
 
@@ -77,7 +73,7 @@ impl Service for Onboarding {
     type Own = Own;
 
     fn migrations() -> Migrations {
-        Migrations::with_kit([saga::MIGRATIONS, MIGRATIONS])
+        Migrations::with_shared([saga::MIGRATIONS, MIGRATIONS])
     }
 
     fn tallies() -> &'static [Tally] {
@@ -86,8 +82,8 @@ impl Service for Onboarding {
 
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Onboarding API").version("1.0.0").build();
-        let mut document = http::document(routes, OpenApiBuilder::new().info(info).build());
-        http::name_aliases(&mut document, |path| !path.starts_with(PREFIX));
+        let mut document = web::document(routes, OpenApiBuilder::new().info(info).build());
+        web::name_aliases(&mut document, |path| !path.starts_with(PREFIX));
         document
     }
 

@@ -1,11 +1,11 @@
 //! Onboarding over gRPC.
 
 use domain::Result;
-use kit::{error::to_status, grpc::read_ctx};
 use rpc::{
     onboarding::{ExplainPlatformRequest, ExplainPlatformResponse, onboarding_server::Onboarding},
     parse,
 };
+use rpc::{read_ctx, status::to_status};
 use tonic::{Request, Response, Status};
 
 use crate::{App, sessions};

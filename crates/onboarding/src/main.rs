@@ -2,5 +2,5 @@
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    kit::service::main::<onboarding::Onboarding>().await
+    service::main::<onboarding::Onboarding>().await
 }

@@ -3,25 +3,21 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
+use database::{Db, Migrations, Tally};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use domain::HostName;
-use kit::{
-    Db, clock,
-    config::PeerSettings,
-    db::{Migrations, Tally},
-    grpc::{Access, Peer},
-    http::{self, ServiceConfig},
-    service::{Application, Parts, Service, Settings},
-    shutdown::Shutdown,
-};
 use rpc::provisioning::provisioning_server::ProvisioningServer;
+use rpc::{Access, Peer};
+use runtime::{clock, config::PeerSettings, shutdown::Shutdown};
 use saga::{Engine, EngineSettings, Followers, Interpose};
 use serde::{Deserialize, Serialize};
+use service::{Application, Parts, Service, Settings};
 use tokio::sync::Notify;
 use utoipa::{
     ToSchema,
     openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
 };
+use web::ServiceConfig;
 
 use crate::{
     domains::{self, DomainSettings},
@@ -112,7 +108,7 @@ impl Service for Provisioning {
     type Own = Own;
 
     fn migrations() -> Migrations {
-        Migrations::with_kit([saga::MIGRATIONS, MIGRATIONS])
+        Migrations::with_shared([saga::MIGRATIONS, MIGRATIONS])
     }
 
     fn tallies() -> &'static [Tally] {
@@ -121,7 +117,7 @@ impl Service for Provisioning {
 
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Provisioning API").version("1.0.0").build();
-        http::document(routes, OpenApiBuilder::new().info(info).build())
+        web::document(routes, OpenApiBuilder::new().info(info).build())
     }
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {

@@ -8,11 +8,13 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{Error, PlatformId, Result};
 use futures_util::{StreamExt, stream};
-use kit::{Ctx, clock, grpc::PeerCall, shutdown::Shutdown, telemetry, worker};
+use identity::Ctx;
 use opentelemetry::KeyValue;
+use rpc::PeerCall;
 use rpc::registry::{
     ClaimDomainsRequest, ClaimDomainsResponse, Domain, ReportDomainRequest, registry_client::RegistryClient,
 };
+use runtime::{clock, shutdown::Shutdown, telemetry, worker};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

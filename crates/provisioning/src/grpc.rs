@@ -1,10 +1,6 @@
 //! Provisioning over gRPC.
 
 use domain::{Error, PlatformId, Result, job::JobType};
-use kit::{
-    error::to_status,
-    grpc::{read_ctx, write_ctx},
-};
 use rpc::{
     parse,
     provisioning::{
@@ -14,6 +10,7 @@ use rpc::{
         provisioning_server::Provisioning,
     },
 };
+use rpc::{read_ctx, status::to_status, write_ctx};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 

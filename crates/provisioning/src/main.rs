@@ -2,5 +2,5 @@
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    kit::service::main::<provisioning::Provisioning>().await
+    service::main::<provisioning::Provisioning>().await
 }

@@ -1,7 +1,7 @@
 //! The Git repository of a platform, made from the starter.
 
 use domain::{Error, PlatformId, Result};
-use kit::clock;
+use runtime::clock;
 
 use crate::{
     App,

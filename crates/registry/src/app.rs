@@ -4,25 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::web::Data;
 use anyhow::Result;
+use database::{Db, Migrations, Tally, outbox::Relay};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use domain::HostName;
-use kit::{
-    Db,
-    config::PeerSettings,
-    db::{Migrations, Tally},
-    grpc::{Access, Peer},
-    http::{self, Locate, ServiceConfig},
-    outbox::Relay,
-    service::{Application, Parts, Service, Settings},
-    shutdown::Shutdown,
-};
 use rpc::registry::registry_server::RegistryServer;
+use rpc::{Access, Peer};
+use runtime::{config::PeerSettings, shutdown::Shutdown};
 use serde::{Deserialize, Serialize};
+use service::{Application, Parts, Service, Settings};
 use utoipa::{
     ToSchema,
     openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
 };
 use utoipa_actix_web::scope;
+use web::{Locate, ServiceConfig};
 
 use crate::{
     audit, builds, delivery::ToProvisioning, dns, domains, entities, features, grpc, locate, manifest,
@@ -92,7 +87,7 @@ impl Service for Registry {
     type Own = Own;
 
     fn migrations() -> Migrations {
-        Migrations::with_kit([MIGRATIONS])
+        Migrations::with_shared([MIGRATIONS])
     }
 
     fn tallies() -> &'static [Tally] {
@@ -101,8 +96,8 @@ impl Service for Registry {
 
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Registry API").version("1.0.0").build();
-        let mut document = http::document(routes, OpenApiBuilder::new().info(info).build());
-        http::name_aliases(&mut document, |path| path.starts_with(RESOURCE_ALIASES));
+        let mut document = web::document(routes, OpenApiBuilder::new().info(info).build());
+        web::name_aliases(&mut document, |path| path.starts_with(RESOURCE_ALIASES));
         document
     }
 

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use database::outbox::{Deliver, Event};
 use domain::{Error, Result};
-use kit::{
-    Ctx,
-    grpc::{Peer, PeerCall},
-    outbox::{Deliver, Event},
-};
+use identity::Ctx;
 use rpc::provisioning::{EnqueueJobRequest, provisioning_client::ProvisioningClient};
+use rpc::{Peer, PeerCall};
 use serde::Deserialize;
 use serde_json::Value;
 

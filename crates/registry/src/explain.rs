@@ -1,14 +1,12 @@
 //! What a thing waits for that provisioning does: the request for its job, then the job.
 
+use database::outbox::{self, Undelivered};
 use domain::{
     Result,
     explain::{Explanation, Link},
 };
-use kit::{
-    Ctx,
-    clock::in_words as at,
-    outbox::{self, Undelivered},
-};
+use identity::Ctx;
+use runtime::clock::in_words as at;
 use uuid::Uuid;
 
 use crate::App;

@@ -1,8 +1,8 @@
 //! The registry over gRPC: who may call what, and where each method leads.
 
 use domain::{Error, Result};
-use kit::error::to_status;
 use rpc::registry as r;
+use rpc::status::to_status;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 

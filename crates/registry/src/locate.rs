@@ -6,8 +6,9 @@
 use std::pin::Pin;
 
 use actix_web::{HttpRequest, web::Data};
+use database::Conn;
 use domain::{EntityId, PlatformId, Result, StackId};
-use kit::{Ctx, PlatformScope, db::Conn};
+use identity::{Ctx, PlatformScope};
 use uuid::Uuid;
 
 use crate::{App, dns, domains, entities, platforms, resources, stacks};

@@ -2,5 +2,5 @@
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    kit::service::main::<registry::Registry>().await
+    service::main::<registry::Registry>().await
 }

@@ -6,6 +6,7 @@
 
 use std::marker::PhantomData;
 
+use database::Conn;
 use diesel::{
     AppearsOnTable, Expression, SelectableExpression,
     expression::{ValidGrouping, is_aggregate},
@@ -16,7 +17,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{EntityId, PlatformId, Result, platform::PlatformStatus};
-use kit::{PlatformScope, db::Conn};
+use identity::PlatformScope;
 
 use crate::schema;
 
@@ -105,7 +106,7 @@ impl<C, L> Reached<C, L> {
 
 /// The entities whose branches are all that a statement may find; none where it may find what the platform has.
 pub(crate) fn roots(scope: &PlatformScope) -> Option<&[EntityId]> {
-    scope.roots().filter(|_| !kit::FIRST_WALL_DOWN)
+    scope.roots().filter(|_| !identity::FIRST_WALL_DOWN)
 }
 
 impl<C: QueryFragment<Pg>, L: Lead> QueryFragment<Pg> for Reached<C, L> {

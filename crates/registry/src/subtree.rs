@@ -5,6 +5,7 @@
 
 use std::marker::PhantomData;
 
+use database::Conn;
 use diesel::{
     AppearsOnTable, Expression, SelectableExpression,
     expression::{ValidGrouping, is_aggregate},
@@ -15,7 +16,6 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, EntityId, Limit, Result, entity::EntityType};
-use kit::db::Conn;
 
 use crate::entities::model::DepthCursor;
 

@@ -1,6 +1,6 @@
 //! The lists whose totals come from counters, for the worker that counts them again.
 
-use kit::db::Tally;
+use database::Tally;
 
 pub(crate) const ALL: [Tally; 8] = [
     Tally {

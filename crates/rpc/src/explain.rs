@@ -5,11 +5,9 @@
 
 use std::time::Duration;
 
+use crate::{Peer, PeerCall};
 use domain::{Error, Kind, Result, explain::Explanation};
-use kit::{
-    Ctx,
-    grpc::{Peer, PeerCall},
-};
+use identity::Ctx;
 use tonic::{Response, Status};
 
 use crate::{

@@ -1,15 +1,26 @@
 //! What is said between services.
 //!
 //! The messages, clients and servers are generated from `proto/` at build. A client is made of a
-//! `kit::grpc::Peer`'s channel and sends what `Peer::request` made, so every call has a deadline, an identity, a
+//! `crate::Peer`'s channel and sends what [`Peer::request`] made, so every call has a deadline, an identity, a
 //! request id and a trace.
 
+mod access;
 pub mod explain;
+mod peer;
+mod server;
+mod signed;
+pub mod status;
 
 use domain::{
     Error, Reach, Result,
     explain::{Explanation, Link},
 };
+pub use prost::Message;
+
+pub use access::{Access, read_ctx, write_ctx};
+pub use peer::{Peer, PeerCall, Peers};
+pub use server::{GrpcSettings, serve};
+pub use signed::SignedChannel;
 
 /// Reads a text of a message as the domain type that it must be.
 ///

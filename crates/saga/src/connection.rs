@@ -5,11 +5,8 @@
 
 use std::time::Duration;
 
+use database::{Conn, Db, Read};
 use domain::{Error, Result};
-use kit::{
-    Db,
-    db::{Conn, Read},
-};
 
 /// How often a statement is sent when the database does not take it.
 const SENDS: u32 = 7;

@@ -8,7 +8,8 @@ use std::{
 
 use domain::{Error, Result};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use kit::{Caller, Ctx, clock, shutdown::Shutdown};
+use identity::{Caller, Ctx};
+use runtime::{clock, shutdown::Shutdown};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -378,7 +379,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
         let ctx = Ctx {
             caller: Caller::this_service(self.inner.db.service()),
             request_id: self.saga.request_id.as_str().into(),
-            traceparent: kit::telemetry::traceparent()
+            traceparent: runtime::telemetry::traceparent()
                 .or_else(|| self.saga.traceparent.clone())
                 .map(Into::into),
         };

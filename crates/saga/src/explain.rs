@@ -1,7 +1,7 @@
 //! What a saga says of why it is not done, in one sentence.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kit::clock::in_words as at;
+use runtime::clock::in_words as at;
 
 use crate::{SagaStatus, StepRow, StepStatus, Told, outcome::Way};
 
@@ -107,9 +107,11 @@ fn times(failures: i32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use kit::{Ctx, clock};
+    use identity::Ctx;
     use serde_json::Value;
     use uuid::Uuid;
+
+    use runtime::clock;
 
     use super::*;
     use crate::{Definition, NewSaga, OnFailure, Saga};

@@ -6,14 +6,12 @@ use std::{
     time::Duration,
 };
 
+use database::Db;
 use domain::{Error, Result};
-use kit::{
-    Db,
-    http::events::{Changes, Snapshot},
-    shutdown::Shutdown,
-};
+use runtime::shutdown::Shutdown;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
+use web::events::{Changes, Snapshot};
 
 use crate::store;
 

@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
+use database::Conn;
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper, dsl::sql, sql_query,
     sql_types as t,
 };
 use diesel_async::RunQueryDsl;
 use domain::Result;
-use kit::{clock, db::Conn};
+use runtime::clock;
 use uuid::Uuid;
 
 use crate::{Saga, StepRow, schema::saga_steps};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Error, Result};
-use kit::clock;
+use runtime::clock;
 use tokio::time::Instant;
 
 use crate::{

@@ -7,12 +7,9 @@ use std::{
     time::Duration,
 };
 
+use database::{Conn, Db, Read};
 use domain::{Error, Result};
-use kit::{
-    Db,
-    db::{Conn, Read},
-    shutdown::Shutdown,
-};
+use runtime::shutdown::Shutdown;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -295,7 +292,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
             parent: None, "saga", saga = %saga.id, kind = saga.kind, subject = saga.subject,
             request_id = saga.request_id, trace_id = Empty
         );
-        kit::telemetry::continue_trace(&span, saga.traceparent.as_deref());
+        runtime::telemetry::continue_trace(&span, saga.traceparent.as_deref());
         let work = async move {
             let mut held = pin!(engine.hold(saga, since, &stop));
             if tokio::time::timeout(SLOW, &mut held).await.is_ok() {

@@ -1,5 +1,6 @@
 //! The statements of those who make sagas, look at them, and ask something of them.
 
+use database::{Conn, total};
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper,
     dsl::sql,
@@ -8,10 +9,8 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Limit, Result, Total};
-use kit::{
-    Ctx, Scope, clock,
-    db::{Conn, total},
-};
+use identity::{Ctx, Scope};
+use runtime::clock;
 use uuid::Uuid;
 
 use crate::{

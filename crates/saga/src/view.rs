@@ -1,7 +1,7 @@
 //! A step as an API shows it: one look answers "why is it not done".
 
 use chrono::{DateTime, Utc};
-use kit::clock;
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

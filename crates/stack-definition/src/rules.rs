@@ -8,8 +8,8 @@ use std::{
     str::FromStr,
 };
 
+use check::escaped;
 use domain::{Fault, PlatformId, Slug, StackId, Version, resource::Environment, stack::SHARED};
-use kit::check::{self, escaped};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::ToSchema;

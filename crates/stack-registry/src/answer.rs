@@ -2,13 +2,11 @@
 
 use actix_web::http::{StatusCode, header};
 use domain::Error;
-use kit::{
-    Done,
-    http::{Answer, HttpResult, etag},
-};
+use identity::{Done, etag};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use web::{Answer, HttpResult};
 
 /// The id of what was made.
 #[derive(Debug, Serialize, ToSchema)]

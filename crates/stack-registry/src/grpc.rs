@@ -1,11 +1,12 @@
 //! The stack registry over gRPC: who may call what, and where each method leads.
 
+use database::Conn;
 use domain::{Error, Result, Slug, Version};
-use kit::{db::Conn, error::to_status};
 use rpc::stack_registry::{
     self as messages, GetTemplateRequest, GetTemplateResponse, GetVersionRequest, GetVersionResponse,
     stack_registry_server::{StackRegistry, StackRegistryServer},
 };
+use rpc::status::to_status;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 

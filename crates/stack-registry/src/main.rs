@@ -2,5 +2,5 @@
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    kit::service::main::<stack_registry::StackRegistry>().await
+    service::main::<stack_registry::StackRegistry>().await
 }

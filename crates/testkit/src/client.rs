@@ -9,6 +9,6 @@ pub fn client() -> reqwest::Client {
 
 /// The same, which believes an authority of a PEM file as well.
 pub fn believing(authority: Option<&Path>) -> reqwest::Client {
-    let tls = kit::tls::web_client(authority).expect("an authority");
+    let tls = identity::tls::web_client(authority).expect("an authority");
     reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build().expect("a client")
 }

@@ -2,14 +2,12 @@
 
 use std::{cell::RefCell, fs, path::Path, thread::JoinHandle, time::Duration};
 
+use database::{Migrations, migrate};
 use diesel::{QueryableByName, sql_query, sql_types::Bool};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use embedded_postgres::ServiceDatabase;
-use kit::{
-    db::{Migrations, migrate},
-    service::Service,
-};
 use secrecy::SecretString;
+use service::Service;
 use sha2::{Digest, Sha256};
 use url::Url;
 

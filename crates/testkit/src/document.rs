@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use kit::service::Service;
 use serde_json::Value;
+use service::Service;
 
 /// The methods that a path of a document may have.
 pub const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];

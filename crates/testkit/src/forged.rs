@@ -6,11 +6,8 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use identity::{Caller, KeyPair, Signer};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use kit::{
-    Caller,
-    identity::{KeyPair, Signer},
-};
 use serde_json::{Value, json};
 
 use crate::Keys;

@@ -20,12 +20,12 @@ pub mod document;
 mod forged;
 pub mod reach;
 mod response;
-mod service;
 pub mod tap;
+mod test_service;
 
 pub use certificates::Authority;
 pub use client::{believing, client};
 pub use collector::Collector;
 pub use db::TestDb;
 pub use response::Response;
-pub use service::{Keys, PROCESSES, TestService};
+pub use test_service::{Keys, PROCESSES, TestService};

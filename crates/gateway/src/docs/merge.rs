@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use actix_web::http::StatusCode;
 use anyhow::{Context, Result, ensure};
-use kit::http::{error_response, response_name};
 use serde_json::{Map, Value, json};
+use web::{error_response, response_name};
 
 use super::own;
 use crate::routes::{self, Upstream};

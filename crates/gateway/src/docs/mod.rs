@@ -20,8 +20,9 @@ use actix_web::{
     web::{Bytes, Data, ServiceConfig},
 };
 use anyhow::{Context, Result};
-use kit::http::{self, Paths, etag};
+use identity::etag;
 use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH, definition_schema, manifest_schema};
+use web::Paths;
 
 const CONTENT_SECURITY_POLICY: HeaderName = header::CONTENT_SECURITY_POLICY;
 /// `style-src` takes what the page's scripts write into elements; they bring their styles along no other way.
@@ -126,7 +127,7 @@ impl Docs {
     pub(crate) fn configure(self: &Arc<Self>, config: &mut ServiceConfig) {
         config.app_data(Data::from(Arc::clone(self)));
         for file in &self.files {
-            config.route(file.path, http::read_route().to(serve));
+            config.route(file.path, web::read_route().to(serve));
         }
     }
 }

@@ -12,13 +12,10 @@ use std::{
 };
 
 use domain::{Error, Grant, Reach, Result, Role, id};
-use kit::{
-    Ctx,
-    config::PeerSettings,
-    grpc::{Message, Peer, PeerCall, Peers},
-    http::Probe,
-};
+use identity::Ctx;
 use rpc::iam::{self as messages, ResolveKeyRequest, ResolvePersonRequest, iam_client::IamClient};
+use rpc::{Message, Peer, PeerCall, Peers};
+use runtime::{Probe, config::PeerSettings};
 use tokio::task::JoinHandle;
 
 use self::memory::Memory;

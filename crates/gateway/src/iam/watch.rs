@@ -3,7 +3,8 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use domain::{Error, Result, id};
-use kit::{Ctx, grpc::PeerCall};
+use identity::Ctx;
+use rpc::PeerCall;
 use rpc::iam::{Forgotten, iam_client::IamClient, revocation::What};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;

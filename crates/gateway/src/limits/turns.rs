@@ -3,10 +3,8 @@
 use std::{collections::HashMap, time::Duration};
 
 use domain::{Error, Result};
-use kit::{
-    Caller,
-    fair::{FairSemaphore, Permit},
-};
+use identity::Caller;
+use runtime::fair::{FairSemaphore, Permit};
 
 use super::LimitSettings;
 use crate::{load::too_much, routes::Upstream};

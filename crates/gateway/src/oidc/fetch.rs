@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use kit::tls::web_client;
+use identity::tls::web_client;
 use reqwest::{Client, StatusCode, redirect::Policy};
 use serde::Deserialize;
 use url::Url;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use domain::Error;
 use futures_util::future::{BoxFuture, FutureExt};
-use kit::{Caller, identity::ActorType};
+use identity::{ActorType, Caller};
 
 use self::{
     fetch::Source,

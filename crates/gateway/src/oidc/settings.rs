@@ -138,8 +138,8 @@ mod tests {
 
     fn told(over: Value) -> Result<BTreeMap<String, Grant>> {
         let mut settings = json!({ "issuer": "https://login.example.com", "audiences": "nno" });
-        kit::config::put_over(&mut settings, over);
-        kit::config::read::<IssuerSettings>(settings)?.check()
+        runtime::config::put_over(&mut settings, over);
+        runtime::config::read::<IssuerSettings>(settings)?.check()
     }
 
     #[test]

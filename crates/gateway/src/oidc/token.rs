@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn roles_may_lie_inside_of_objects() {
         let rules = |claim: &str| {
-            let settings: IssuerSettings = kit::config::read(json!({
+            let settings: IssuerSettings = runtime::config::read(json!({
                 "issuer": "https://i", "audiences": ["a"], "roles_claim": claim,
                 "roles": { "x": { "role": "viewer" }, "y": { "role": "developer" } },
             }))

@@ -6,15 +6,17 @@ use std::{collections::HashMap, time::Duration};
 
 use actix_web::http::{Uri, uri::Scheme};
 use anyhow::{Context, Result, ensure};
-use kit::{
-    config::{PeerSettings, Secret},
-    http::HttpSettings,
-    identity::IdentitySettings,
-    telemetry::TelemetrySettings,
+use identity::{
+    IdentitySettings,
     tls::{Tls, TlsSettings},
+};
+use runtime::{
+    config::{PeerSettings, Secret},
+    telemetry::TelemetrySettings,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use web::HttpSettings;
 
 pub use texts::Texts;
 
@@ -142,7 +144,7 @@ mod tests {
     use super::*;
 
     fn with(service: Value) -> GatewaySettings {
-        kit::config::with_overrides::<Settings>(DEFAULTS, json!({ "service": service })).unwrap().service
+        runtime::config::with_overrides::<Settings>(DEFAULTS, json!({ "service": service })).unwrap().service
     }
 
     #[test]

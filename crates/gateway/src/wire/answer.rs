@@ -8,7 +8,7 @@ use actix_web::{
     web::BytesMut,
 };
 use domain::{Error, id};
-use kit::{clock, error};
+use runtime::{clock, error::log};
 
 use crate::headers;
 
@@ -17,8 +17,8 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The envelope of an error as bytes on the wire, and in the log. The connection ends with it.
 pub(super) fn refusal(error: &Error) -> BytesMut {
     let id = id::uuid_v7().to_string();
-    tracing::info_span!("http", request_id = id).in_scope(|| error::log(error));
-    let mut answer = error::response(error, &id);
+    tracing::info_span!("http", request_id = id).in_scope(|| log(error));
+    let mut answer = web::error::response(error, &id);
     headers::harden(answer.headers_mut(), false);
     let (answer, body) = answer.into_parts();
     let body = body.try_into_bytes().unwrap_or_default();

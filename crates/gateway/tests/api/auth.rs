@@ -1,9 +1,9 @@
 //! Who gets in, and as whom the services know them.
 
 use gateway::Gateway;
-use kit::shutdown::Shutdown;
 use reqwest::{Method, header::AUTHORIZATION};
 use rstest::rstest;
+use runtime::shutdown::Shutdown;
 use serde_json::json;
 
 use crate::{

@@ -53,7 +53,7 @@ async fn it_is_ready_when_all_services_are() {
         }
     }
     assert_eq!(asked.get(), 5, "an answer is told again for a while");
-    kit::service::healthcheck(world.at, None).await.unwrap();
+    ::web::healthcheck(world.at, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -74,6 +74,6 @@ async fn it_is_not_ready_when_one_service_is_not() {
         assert_eq!(body["checks"]["registry"], "ok");
         let told = body["checks"]["onboarding"].as_str().unwrap();
         assert!(told.contains("not ready") && !told.contains("127.0.0.1"), "{told}");
-        assert!(kit::service::healthcheck(world.at, None).await.is_err());
+        assert!(::web::healthcheck(world.at, None).await.is_err());
     }
 }

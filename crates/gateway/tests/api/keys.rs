@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use kit::clock;
 use reqwest::Method;
 use rpc::iam::revocation::What;
+use runtime::clock;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;

@@ -13,13 +13,13 @@ use std::{
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, body::BodyStream, http::header, web};
 use futures_util::{StreamExt, stream};
 use gateway::{DEFAULTS, Gateway, Reload, Settings};
-use kit::{
+use identity::{KeyPair, Verifier};
+use reqwest::{Method, RequestBuilder, Response};
+use runtime::{
     config,
-    identity::{KeyPair, Verifier},
     shutdown::Shutdown,
     telemetry::{Telemetry, TelemetrySettings},
 };
-use reqwest::{Method, RequestBuilder, Response};
 use rustls::ServerConfig;
 use serde_json::{Value, json};
 use tempfile::TempDir;

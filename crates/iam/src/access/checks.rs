@@ -7,7 +7,7 @@ use domain::{
     access::{About, Operation, Target, Verdict},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
-use kit::Ctx;
+use identity::Ctx;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -2,12 +2,9 @@
 
 use actix_web::{HttpResponse, get, post, web::Data};
 use domain::{EntityId, Grant, PlatformId, Role};
-use kit::{
-    Ctx,
-    http::{Command, HttpResult},
-};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use web::{Command, Context, HttpResult};
 
 use super::checks::{self, Check, Checked};
 use crate::App;
@@ -63,7 +60,7 @@ pub(crate) struct Answered {
 /// Who the caller is, and what they hold.
 #[utoipa::path(operation_id = "whoami", responses((status = 200, body = Whoami)))]
 #[get("/whoami")]
-pub(crate) async fn whoami(ctx: Ctx) -> HttpResult {
+pub(crate) async fn whoami(ctx: Context) -> HttpResult {
     let caller = &ctx.caller;
     let grants = caller.grants().iter().map(HeldGrant::from).collect();
     let told = Whoami { id: caller.id.clone(), actor_type: caller.actor_type.as_str(), grants };

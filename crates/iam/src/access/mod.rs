@@ -3,7 +3,7 @@
 mod checks;
 mod http;
 
-use kit::http::ServiceConfig;
+use web::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
     config.service(http::whoami).service(http::can);

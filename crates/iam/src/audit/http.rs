@@ -1,10 +1,7 @@
 //! The audit log over HTTP.
 
 use actix_web::{HttpResponse, get, web::Data};
-use kit::{
-    Ctx,
-    http::{HttpResult, ListQuery, Paged, Query},
-};
+use web::{Context, HttpResult, ListQuery, Paged, Query};
 
 use super::{model::AuditEntry, store};
 use crate::App;
@@ -12,7 +9,7 @@ use crate::App;
 /// List who granted what and who took it back, newest first; for operators.
 #[utoipa::path(operation_id = "listAccessAudit", params(ListQuery), responses((status = 200, body = Paged<AuditEntry>)))]
 #[get("/audit")]
-pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<ListQuery>) -> HttpResult {
+pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<ListQuery>) -> HttpResult {
     let (limit, after) = query.0.parse(store::LIST)?;
     let page = app.db.read(&ctx, async |c| store::page(c, limit, &after).await).await?;
     Ok(HttpResponse::Ok().json(Paged::from(page)))

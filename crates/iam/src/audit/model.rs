@@ -1,9 +1,10 @@
 //! The rows of the audit log, which are also what is answered.
 
 use chrono::{DateTime, Utc};
+use database::tables::audit_log;
 use diesel::{Queryable, Selectable};
 use domain::{Cursor, PlatformId};
-use kit::{clock, db::tables::audit_log};
+use runtime::clock;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;

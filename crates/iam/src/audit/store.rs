@@ -1,9 +1,9 @@
 //! The statements of the audit log.
 
+use database::{Conn, audit_counter, counter_total, tables::audit_log::dsl as a};
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper};
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Limit, Page, Result};
-use kit::db::{Conn, audit_counter, counter_total, tables::audit_log::dsl as a};
 use uuid::Uuid;
 
 use super::model::AuditEntry;

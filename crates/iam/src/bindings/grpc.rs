@@ -1,7 +1,7 @@
 //! Bindings over gRPC.
 
 use domain::{Error, Grant, Name, Reach, Result};
-use kit::grpc::write_ctx;
+use rpc::write_ctx;
 use rpc::{
     iam::{
         EnsureBindingRequest, EnsureBindingResponse, Grant as Said, RemoveBindingRequest,

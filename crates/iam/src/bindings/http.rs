@@ -2,13 +2,10 @@
 
 use actix_web::{HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use domain::{EntityId, Grant, Name, PlatformId, Reach, Role};
-use kit::{
-    Ctx,
-    http::{Answer, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked},
-};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
+use web::{Answer, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked};
 
 use super::{
     model::Binding,
@@ -54,7 +51,7 @@ pub(crate) struct BindingFilter {
 #[get("/bindings")]
 pub(crate) async fn list(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     query: Query<ListQuery>,
     filter: Query<BindingFilter>,
 ) -> HttpResult {

@@ -1,7 +1,8 @@
 //! What can be done with bindings. Whoever keeps what a person holds is told to forget it, also when it is more now.
 
+use database::{Record, Tx};
 use domain::{Error, Grant, Kind, Name, Result};
-use kit::{Ctx, Done, Record, WriteCtx, db::Tx};
+use identity::{Ctx, Done, WriteCtx};
 use uuid::Uuid;
 
 use super::{model::Binding, store};

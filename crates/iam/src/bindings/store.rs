@@ -1,5 +1,6 @@
 //! The statements of bindings.
 
+use database::{Conn, total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, PgExpressionMethods, QueryDsl,
     SelectableHelper,
@@ -11,7 +12,6 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Grant, Limit, Name, Page, PlatformId, Result};
-use kit::db::{Conn, total};
 use uuid::Uuid;
 
 use super::model::Binding;

@@ -3,13 +3,11 @@
 use actix_web::{HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use chrono::TimeDelta;
 use domain::{EntityId, Grant, Name, Page, PlatformId, Reach, Result, Role};
-use kit::{
-    Ctx, clock,
-    http::{Answer, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked},
-};
+use runtime::clock;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
+use web::{Answer, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked};
 
 use super::{
     model::{KeyDetail, MadeKey, NewKey},
@@ -64,7 +62,7 @@ pub(crate) struct KeyFilter {
 #[get("/keys")]
 pub(crate) async fn list(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     query: Query<ListQuery>,
     filter: Query<KeyFilter>,
 ) -> HttpResult {

@@ -9,7 +9,7 @@ pub(crate) mod resolve;
 mod store;
 mod used;
 
-use kit::http::ServiceConfig;
+use web::ServiceConfig;
 
 pub(crate) use used::{Used, start_workers};
 

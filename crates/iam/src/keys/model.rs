@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{Insertable, Queryable, Selectable};
 use domain::{ApiKey, Cursor, EntityId, Grant, Name, PlatformId, Reach, Result, Role, api_key};
-use kit::clock;
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -1,7 +1,9 @@
 //! What can be done with keys.
 
+use database::Record;
 use domain::{ApiKey, Error, Result};
-use kit::{Ctx, Done, Record, WriteCtx, clock};
+use identity::{Ctx, Done, WriteCtx};
+use runtime::clock;
 use uuid::Uuid;
 
 use super::{

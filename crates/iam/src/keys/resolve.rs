@@ -1,7 +1,7 @@
 //! What stands behind a key that someone shows.
 
 use domain::Result;
-use kit::clock;
+use runtime::clock;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 

@@ -1,6 +1,7 @@
 //! The statements of keys.
 
 use chrono::{DateTime, Utc};
+use database::{Conn, total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     dsl::sql,
@@ -11,7 +12,6 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Limit, Page, PlatformId, Result};
-use kit::db::{Conn, total};
 use uuid::Uuid;
 
 use super::model::Key;

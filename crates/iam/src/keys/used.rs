@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use kit::worker;
+use runtime::worker;
 use uuid::Uuid;
 
 use super::store;

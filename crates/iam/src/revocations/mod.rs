@@ -12,7 +12,7 @@ mod watch;
 use std::{sync::Arc, time::Duration};
 
 use domain::Result;
-use kit::worker;
+use runtime::worker;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -1,9 +1,9 @@
 //! The statements of revocations.
 
+use database::Conn;
 use diesel::{ExpressionMethods, OptionalExtension, QueryableByName, sql_query, sql_types as t};
 use diesel_async::RunQueryDsl;
 use domain::Result;
-use kit::db::Conn;
 use uuid::Uuid;
 
 use super::{Revocation, What};

@@ -1,8 +1,8 @@
 //! Bindings over HTTP, and what the gateway is told of people.
 
 use domain::{Grant, Reach, Role};
-use kit::grpc::PeerCall;
 use reqwest::Method;
+use rpc::PeerCall;
 use rpc::iam::{ResolvePersonRequest, iam_client::IamClient};
 use serde_json::{Value, json};
 use testkit::TestService;

@@ -4,7 +4,7 @@ use domain::{
     Reach, Role,
     access::{About, OPERATIONS},
 };
-use kit::Caller;
+use identity::Caller;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::Response;

@@ -1,13 +1,14 @@
 //! What the database itself holds to, whatever a service may try.
 
+use database::migrate;
 use diesel::{QueryDsl, QueryableByName, sql_query, sql_types::Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use iam::{
     Iam,
     schema::{bindings, keys, revocations},
 };
-use kit::{db::migrate, service::Service};
 use serde_json::json;
+use service::Service;
 use testkit::TestDb;
 
 use crate::world::alone;

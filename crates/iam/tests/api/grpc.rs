@@ -1,7 +1,7 @@
 //! Who may call what over gRPC, and what onboarding asks.
 
 use domain::{Grant, Kind, Reach, Role};
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::iam::{
     EnsureBindingRequest, Forgotten, Grant as Said, RemoveBindingRequest, ResolveKeyRequest,
     ResolvePersonRequest, iam_client::IamClient,

@@ -2,7 +2,7 @@
 
 use diesel_async::SimpleAsyncConnection;
 use domain::{Reach, Role};
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::iam::{EnsureBindingRequest, iam_client::IamClient};
 use serde_json::json;
 

@@ -8,7 +8,7 @@ use domain::{
     access::{Target, Verdict, may_grant},
 };
 use iam::Iam;
-use kit::{FIRST_WALL_DOWN, identity::ActorType};
+use identity::{ActorType, FIRST_WALL_DOWN};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use domain::Role;
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::iam::{Forgotten, Revocation, iam_client::IamClient, revocation::What};
 use serde_json::json;
 use testkit::TestService;

@@ -22,14 +22,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::builder::FalseyValueParser;
-use kit::{
-    config::Secret,
-    shutdown::Shutdown,
-    telemetry::{Telemetry, TelemetrySettings},
-};
 use nix::sys::{
     resource::{Resource, getrlimit, setrlimit},
     signal::Signal,
+};
+use runtime::{
+    config::Secret,
+    shutdown::Shutdown,
+    telemetry::{Telemetry, TelemetrySettings},
 };
 
 use self::{
@@ -41,7 +41,7 @@ use self::{
     signal::HangUps,
     system::{Places, System},
 };
-use crate::say;
+use cli::say;
 
 /// More would only cost: each worker of each service holds connections to PostgreSQL.
 const MOST_WORKERS: usize = 8;

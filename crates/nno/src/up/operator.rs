@@ -1,11 +1,11 @@
 //! The operator's key.
 
 use anyhow::{Result, ensure};
-use kit::config::Secret;
+use runtime::config::Secret;
 use secrecy::ExposeSecret;
 
 use super::folder::DataFolder;
-use crate::say;
+use cli::say;
 
 const SHORTEST: usize = 16;
 

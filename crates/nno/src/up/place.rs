@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use nix::unistd::geteuid;
 
-use crate::say;
+use cli::say;
 
 const DEFAULT: &str = ".nno";
 /// Where a system keeps the data of what root runs.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use embedded_postgres::{Cluster, ServiceDatabase, Settings};
-use kit::shutdown::Shutdown;
+use runtime::shutdown::Shutdown;
 use tokio::time::Instant;
 
 use super::{

@@ -4,7 +4,7 @@ use std::{collections::HashSet, panic::AssertUnwindSafe, time::Duration};
 
 use anyhow::{Result, anyhow};
 use futures_util::FutureExt;
-use kit::shutdown::Shutdown;
+use runtime::shutdown::Shutdown;
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout_at},

@@ -6,20 +6,20 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use database::migrate;
 use futures_util::future::{BoxFuture, FutureExt};
 use iam::Iam;
-use kit::{
-    config::{self, Secret},
-    db::migrate,
-    service::{Application, Service, Settings},
-    shutdown::Shutdown,
-    telemetry::TelemetrySettings,
-};
 use onboarding::Onboarding;
 use provisioning::Provisioning;
 use registry::Registry;
+use runtime::{
+    config::{self, Secret},
+    shutdown::Shutdown,
+    telemetry::TelemetrySettings,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use service::{Application, Service, Settings};
 use stack_registry::StackRegistry;
 
 use super::{port::Reserved, settings::Told};

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use domain::masked::masked_text;
-use kit::config;
+use runtime::config;
 use serde_json::{Map, Value};
 
 use crate::process_keys::PROCESSES;

@@ -9,8 +9,8 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use kit::shutdown::Shutdown;
 use nix::{fcntl::OFlag, sys::signal::Signal};
+use runtime::shutdown::Shutdown;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{

@@ -10,13 +10,14 @@ use anyhow::{Context, Result};
 use embedded_postgres::Cluster;
 use gateway::{Gateway, Reload};
 use iam::Iam;
-use kit::{
+use runtime::{
     config::{self, Secret},
-    service::{Service, healthcheck},
     shutdown::Shutdown,
 };
 use serde_json::{Value, json};
+use service::Service;
 use tokio::time::{Instant, sleep};
+use web::healthcheck;
 
 use super::{
     folder::DataFolder,
@@ -26,7 +27,7 @@ use super::{
     settings::{SettingsFile, Told},
     signal::HangUps,
 };
-use crate::{say, stack};
+use cli::{say, stack};
 
 /// How long all of it may take to become ready once it runs.
 const READY: Duration = Duration::from_secs(60);

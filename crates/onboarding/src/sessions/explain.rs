@@ -6,7 +6,8 @@ use domain::{
     job::JobStatus,
     onboarding::SessionStatus,
 };
-use kit::{Ctx, clock};
+use identity::Ctx;
+use runtime::clock;
 use saga::{SagaStatus, Told};
 use serde_json::Value;
 use uuid::Uuid;

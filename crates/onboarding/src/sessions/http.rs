@@ -1,16 +1,13 @@
 //! Onboardings over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
+use database::counter_total;
 use domain::{Name, Page, Result, Slug, explain::Explanation, onboarding::SessionStatus, platform::Tier};
-use kit::{
-    Ctx, check,
-    db::counter_total,
-    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Unchecked},
-};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
+use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Unchecked};
 
 use super::{
     explain,
@@ -88,7 +85,7 @@ async fn start(app: &App, command: Unchecked<StartOnboarding>) -> HttpResult {
 /// List onboarding sessions (operator-only), newest first.
 #[utoipa::path(operation_id = "listOnboardings", params(SessionsQuery), responses((status = 200, body = Paged<Session>)))]
 #[get("/admin/sessions")]
-pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<SessionsQuery>) -> HttpResult {
+pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<SessionsQuery>) -> HttpResult {
     let (status, scope) = (query.0.status, &ctx.caller.scope);
     let key = format!("sessions:{status:?}");
     let (limit, after) = ListQuery { limit: query.0.limit, cursor: query.0.cursor }.parse(&key)?;
@@ -117,8 +114,8 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<SessionsQuery>) 
 /// Get an onboarding session: every step, its attempts, its error and what it waits for.
 #[utoipa::path(operation_id = "getOnboarding", responses((status = 200, body = Session)), path = "/{onboardingId}")]
 #[get("/{onboardingId:[0-9a-fA-F-]{36}}")]
-pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
-    http::read(&request, &ops::get(&app, &ctx, path.0).await?)
+pub(crate) async fn get(app: Data<App>, ctx: Context, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
+    web::read(&request, &ops::get(&app, &ctx, path.0).await?)
 }
 
 /// Update an onboarding session.
@@ -172,9 +169,14 @@ pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<N
     ),
 )]
 #[get("/{onboardingId:[0-9a-fA-F-]{36}}/events")]
-pub(crate) async fn follow(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
+pub(crate) async fn follow(
+    app: Data<App>,
+    ctx: Context,
+    path: Path<Uuid>,
+    request: HttpRequest,
+) -> HttpResult {
     let (id, read) = (path.0, app.clone());
-    http::events::follow(&request, app.followers.follow(id)?, async move || {
+    web::events::follow(&request, app.followers.follow(id)?, async move || {
         ops::snapshot(&read, &ctx, id).await
     })
     .await
@@ -183,7 +185,7 @@ pub(crate) async fn follow(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: 
 /// Why an onboarding is not done, in one sentence, and the chain that leads there.
 #[utoipa::path(operation_id = "explainOnboarding", responses((status = 200, body = Explanation)), path = "/{onboardingId}/explain")]
 #[get("/{onboardingId:[0-9a-fA-F-]{36}}/explain")]
-pub(crate) async fn explained(app: Data<App>, ctx: Ctx, path: Path<Uuid>) -> HttpResult {
+pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<Uuid>) -> HttpResult {
     Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, path.0).await?))
 }
 

@@ -7,7 +7,7 @@ mod ops;
 mod quota;
 mod store;
 
-use kit::http::ServiceConfig;
+use web::ServiceConfig;
 
 /// Under `/api/v1/onboarding`.
 pub(crate) fn http(config: &mut ServiceConfig) {

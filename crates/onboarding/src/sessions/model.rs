@@ -8,7 +8,7 @@ use domain::{
     platform::Tier,
     saga::{Cause, SagaStatus, StepStatus},
 };
-use kit::clock;
+use runtime::clock;
 use saga::{Saga, StepRow, StepView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

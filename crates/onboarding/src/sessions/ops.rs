@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
+use database::{Conn, NoEffect, Record};
 use domain::{Error, Kind, Name, PlatformId, Result, Slug, onboarding::SessionStatus, platform::Tier};
-use kit::{
-    Caller, Ctx, Done, FIRST_WALL_DOWN, Record, WriteCtx, clock,
-    db::{Conn, NoEffect},
-    grpc::PeerCall,
-    http::events::Snapshot,
-    identity::ActorType,
-};
+use identity::{ActorType, Caller, Ctx, Done, FIRST_WALL_DOWN, WriteCtx};
+use rpc::PeerCall;
 use rpc::registry::{CheckSlugRequest, registry_client::RegistryClient};
+use runtime::clock;
 use saga::{NewSaga, Saga, SagaStatus, StepView};
 use serde_json::{Value, json};
 use uuid::Uuid;
+use web::events::Snapshot;
 
 use super::{
     model::{Input, Session, SessionRow, Started},
@@ -209,7 +207,7 @@ async fn steer<F>(
     ask: F,
 ) -> Result<Done<Session>>
 where
-    F: for<'r> kit::db::Read<'r, bool> + AsyncFn(&Conn) -> Result<bool> + Send + Sync,
+    F: for<'r> database::Read<'r, bool> + AsyncFn(&Conn) -> Result<bool> + Send + Sync,
 {
     let done = app
         .db

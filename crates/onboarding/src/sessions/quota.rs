@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use database::Tx;
 use domain::{Result, platform::Tier};
-use kit::{Ctx, db::Tx};
+use identity::Ctx;
 use rpc::registry::{CheckQuotaRequest, CheckQuotaResponse, registry_client::RegistryClient};
 use saga::SagaStatus;
 use uuid::Uuid;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use database::Conn;
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     query_builder::{QueryFragment, QueryId},
@@ -12,7 +13,7 @@ use domain::{
     onboarding::SessionStatus,
     saga::{Cause, SagaStatus},
 };
-use kit::{Scope, db::Conn};
+use identity::Scope;
 use saga::{Filter, Saga, Told};
 use serde_json::Value;
 use uuid::Uuid;

@@ -6,7 +6,7 @@ use domain::{
     Error, Grant, Kind, Reach, Result, Role,
     platform::{PlatformEvent, PlatformStatus},
 };
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::{
     iam::{EnsureBindingRequest, RemoveBindingRequest, iam_client::IamClient},
     registry::{CreatePlatformRequest, registry_client::RegistryClient},

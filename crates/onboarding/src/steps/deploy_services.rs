@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{Error, Kind, Result, build::BuildTrigger, job::JobStatus, resource::Environment};
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::{
     provisioning::{GetJobRequest, provisioning_client::ProvisioningClient},
     registry::{

@@ -7,7 +7,7 @@ mod setup_repo;
 mod verify;
 
 use domain::{Error, Result, platform::PlatformEvent};
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::registry::{
     GetPlatformRequest, Platform, TransitionPlatformRequest, registry_client::RegistryClient,
 };

@@ -8,7 +8,7 @@ use domain::{
     job::{JobStatus, JobType},
     platform::PlatformEvent,
 };
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::provisioning::{
     CancelJobRequest, EnqueueJobRequest, GetJobRequest, Job, provisioning_client::ProvisioningClient,
 };

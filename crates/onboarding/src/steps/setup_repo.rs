@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{Kind, Result};
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::{
     provisioning::{
         DeleteRepositoryRequest, EnsureRepositoryRequest, provisioning_client::ProvisioningClient,

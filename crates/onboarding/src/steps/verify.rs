@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{Error, Kind, Result, platform::PlatformEvent, resource::ResourceStatus, stack::StackStatus};
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::registry::{GetStackRequest, ListResourcesRequest, registry_client::RegistryClient};
 use saga::{Progress, Step, StepCx};
 

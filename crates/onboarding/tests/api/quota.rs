@@ -8,12 +8,13 @@ use std::sync::{
 use ::saga::{Interpose, Point, Verdict};
 use domain::{Error, Grant, Kind, PlatformId, Reach, Role};
 use futures_util::future::join_all;
-use kit::{Caller, grpc::PeerCall, identity::ActorType};
+use identity::{ActorType, Caller};
 use provisioning::providers::{
     ResourceKind,
     fake::{Action, Fault, Operation, Rule},
 };
 use reqwest::Method;
+use rpc::PeerCall;
 use rpc::registry::{CreatePlatformRequest, registry_client::RegistryClient};
 use serde_json::{Value, json};
 use testkit::{Response, TestService};

@@ -4,7 +4,7 @@
 
 use diesel_async::SimpleAsyncConnection;
 use domain::access::{About, Target, Verdict};
-use kit::identity::ActorType;
+use identity::ActorType;
 use onboarding::Onboarding;
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::PlatformId;
-use kit::Caller;
+use identity::Caller;
 use reqwest::Method;
 use serde_json::{Value, json};
 

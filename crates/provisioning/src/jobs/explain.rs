@@ -5,7 +5,8 @@ use domain::{
     explain::{Explanation, Link},
     job::JobStatus,
 };
-use kit::{Ctx, clock};
+use identity::Ctx;
+use runtime::clock;
 use saga::Told;
 use uuid::Uuid;
 

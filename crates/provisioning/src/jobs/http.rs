@@ -1,21 +1,19 @@
 //! Jobs over HTTP. Operators only.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
+use database::counter_total;
 use domain::{
     EntityId, Page, PlatformId, Slug, StackId, Version,
     explain::Explanation,
     job::{JobStatus, JobType},
     resource::Environment,
 };
-use kit::{
-    Ctx, WriteCtx,
-    db::counter_total,
-    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query},
-};
+use identity::WriteCtx;
 use saga::{Filter, Saga, StepRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
+use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query};
 
 use super::{
     explain,
@@ -197,7 +195,7 @@ async fn queue(
 /// List jobs, newest first.
 #[utoipa::path(operation_id = "listJobs", params(JobsQuery), responses((status = 200, body = Paged<Job>)))]
 #[get("/jobs")]
-pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<JobsQuery>) -> HttpResult {
+pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<JobsQuery>) -> HttpResult {
     let query = query.0;
     let key = format!("jobs:{:?}:{:?}", query.platform_id, query.status);
     let place = ListQuery { limit: query.limit, cursor: query.cursor };
@@ -232,8 +230,8 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<JobsQuery>) -> H
 /// Get a job with all its steps.
 #[utoipa::path(operation_id = "getJob", responses((status = 200, body = Job)))]
 #[get("/jobs/{jobId}")]
-pub(crate) async fn get(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
-    http::read(&request, &ops::get(&app, &ctx, path.0).await?)
+pub(crate) async fn get(app: Data<App>, ctx: Context, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
+    web::read(&request, &ops::get(&app, &ctx, path.0).await?)
 }
 
 /// Have a failed job go on where it stopped.
@@ -283,9 +281,14 @@ pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<N
     ),
 )]
 #[get("/jobs/{jobId}/events")]
-pub(crate) async fn follow(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
+pub(crate) async fn follow(
+    app: Data<App>,
+    ctx: Context,
+    path: Path<Uuid>,
+    request: HttpRequest,
+) -> HttpResult {
     let (id, read) = (path.0, app.clone());
-    http::events::follow(&request, app.followers.follow(id)?, async move || {
+    web::events::follow(&request, app.followers.follow(id)?, async move || {
         ops::snapshot(&read, &ctx, id).await
     })
     .await
@@ -294,6 +297,6 @@ pub(crate) async fn follow(app: Data<App>, ctx: Ctx, path: Path<Uuid>, request: 
 /// Why a job is not done, in one sentence.
 #[utoipa::path(operation_id = "explainJob", responses((status = 200, body = Explanation)))]
 #[get("/jobs/{jobId}/explain")]
-pub(crate) async fn explained(app: Data<App>, ctx: Ctx, path: Path<Uuid>) -> HttpResult {
+pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<Uuid>) -> HttpResult {
     Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, path.0).await?))
 }

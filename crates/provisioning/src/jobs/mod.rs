@@ -5,7 +5,7 @@ mod http;
 pub(crate) mod model;
 pub(crate) mod ops;
 
-use kit::http::ServiceConfig;
+use web::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
     config

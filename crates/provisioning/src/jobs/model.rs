@@ -6,7 +6,7 @@ use domain::{
     job::{JobStatus, JobType},
     saga::StepStatus,
 };
-use kit::clock;
+use runtime::clock;
 use saga::{Saga, StepRow, StepView, Told};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,13 +1,15 @@
 //! What can be done with jobs.
 
+use database::Record;
 use domain::{
     Error, Kind, PlatformId, Result,
     job::{JobStatus, JobType},
 };
-use kit::{Ctx, Done, Record, WriteCtx, http::events::Snapshot};
+use identity::{Ctx, Done, WriteCtx};
 use saga::NewSaga;
 use serde_json::Value;
 use uuid::Uuid;
+use web::events::Snapshot;
 
 use super::model::Job;
 use crate::{App, steps};
@@ -144,7 +146,9 @@ pub(crate) async fn cancel_once(
             let c = tx.conn().await?;
             if saga::tombstone(c, &ctx.ctx, id, kind.as_str(), platform.as_str(), why).await? {
                 // It is in the list of jobs like any other.
-                return tx.finish(kit::db::NoEffect, Record::default().count(COUNTER, 1), (), |_| None).await;
+                return tx
+                    .finish(database::NoEffect, Record::default().count(COUNTER, 1), (), |_| None)
+                    .await;
             }
             saga::ask_undo(c, id, why).await?;
             Ok(())
@@ -163,7 +167,7 @@ async fn change<F>(
     ask: F,
 ) -> Result<Done<Job>>
 where
-    F: for<'r> kit::db::Read<'r, bool> + AsyncFn(&kit::db::Conn) -> Result<bool> + Send + Sync,
+    F: for<'r> database::Read<'r, bool> + AsyncFn(&database::Conn) -> Result<bool> + Send + Sync,
 {
     let done = app
         .db
@@ -177,7 +181,7 @@ where
             let after: Job = saga::by_id(c, "job", id).await?.try_into()?;
             let record =
                 Record::change(action, "job", id).of(&before.platform_id).before(&before).after(&after);
-            tx.finish(kit::db::NoEffect, record, after, |_| None).await
+            tx.finish(database::NoEffect, record, after, |_| None).await
         })
         .await;
     app.wake.notify_one();

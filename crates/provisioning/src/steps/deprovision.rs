@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use domain::{Error, PlatformId, Result, job::JobType};
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::registry::{ClearPlatformRequest, registry_client::RegistryClient};
 use saga::{Definition, OnFailure, Progress, Step, StepCx};
 

@@ -5,7 +5,7 @@ use domain::{
     Error, HostName, PlatformId, Result, Slug, StackId,
     resource::{DnsStatus, Environment, ResourceStatus, ResourceType},
 };
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::registry::{
     DeleteResourceRequest, DnsRecord, EnsureDnsRecordRequest, EnsureResourceRequest, Resource,
     registry_client::RegistryClient,

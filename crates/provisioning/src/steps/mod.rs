@@ -9,7 +9,7 @@ pub(crate) mod stack;
 pub(crate) mod turn;
 
 use domain::{Error, Kind, Result, job::JobType};
-use kit::Ctx;
+use identity::Ctx;
 use saga::{Definition, Outline};
 use serde_json::Value;
 
@@ -55,11 +55,11 @@ pub(crate) fn definition(kind: JobType) -> Definition<App> {
 /// [`Kind::Validation`].
 pub(crate) fn check_input(kind: JobType, input: &Value) -> Result<()> {
     match kind {
-        JobType::ProvisionPlatform => kit::check::value::<platform::Input>(input.clone()).map(drop),
-        JobType::ActivateFeature => kit::check::value::<feature::Activate>(input.clone()).map(drop),
-        JobType::DeactivateFeature => kit::check::value::<feature::Deactivate>(input.clone()).map(drop),
-        JobType::ActivateStack => kit::check::value::<stack::Activate>(input.clone()).map(drop),
-        JobType::DeactivateStack => kit::check::value::<stack::Deactivate>(input.clone()).map(drop),
+        JobType::ProvisionPlatform => check::value::<platform::Input>(input.clone()).map(drop),
+        JobType::ActivateFeature => check::value::<feature::Activate>(input.clone()).map(drop),
+        JobType::DeactivateFeature => check::value::<feature::Deactivate>(input.clone()).map(drop),
+        JobType::ActivateStack => check::value::<stack::Activate>(input.clone()).map(drop),
+        JobType::DeactivateStack => check::value::<stack::Deactivate>(input.clone()).map(drop),
         JobType::DeprovisionPlatform => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use domain::{
     platform::Tier,
     resource::{Environment, ResourceType, SecretStatus, host_name, resource_name},
 };
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::registry::{MarkSecretRequest, registry_client::RegistryClient};
 use saga::{Definition, OnFailure, Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};

@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
+use database::{Conn, Db};
 use diesel::{OptionalExtension, QueryableByName, sql_query, sql_types as t};
 use diesel_async::RunQueryDsl;
 use domain::Result;
-use kit::{Db, WriteCtx, db::Conn};
+use identity::WriteCtx;
 use saga::{Progress, StepCx};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

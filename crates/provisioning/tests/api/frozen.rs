@@ -9,7 +9,7 @@ use std::{
 
 use diesel::{QueryableByName, sql_query, sql_types::Text};
 use diesel_async::RunQueryDsl;
-use kit::Caller;
+use identity::Caller;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -153,7 +153,7 @@ impl Shared {
             .env("NNO__SERVICE__ENGINE__CONCURRENCY", "1");
         let replica = Replica { child: command.spawn().unwrap(), http, _held: held };
         eventually(&format!("{name} is ready"), async || {
-            kit::service::ask_ready("127.0.0.1", replica.http, None).await.is_ok()
+            web::ask_ready("127.0.0.1", replica.http, None).await.is_ok()
         })
         .await;
         replica

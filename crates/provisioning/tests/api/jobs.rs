@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use kit::grpc::PeerCall;
 use provisioning::providers::{
     ResourceKind,
     fake::{Action, Fault, Operation, Rule, Stage},
 };
+use rpc::PeerCall;
 use rpc::provisioning::provisioning_client::ProvisioningClient;
 use serde_json::json;
 

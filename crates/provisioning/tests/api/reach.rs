@@ -4,7 +4,7 @@
 
 use diesel_async::SimpleAsyncConnection;
 use domain::access::{Target, Verdict};
-use kit::identity::ActorType;
+use identity::ActorType;
 use provisioning::Provisioning;
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use database::tables::audit_log;
 use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
-use kit::db::tables::audit_log;
 use provisioning::providers::{
     ResourceKind,
     fake::{Action, Operation, Rule, Stage},

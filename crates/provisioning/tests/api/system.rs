@@ -48,7 +48,7 @@ impl Registered {
         let port = held.local_addr().unwrap().port();
         let url = json!({ "url": format!("http://127.0.0.1:{port}") });
         let mut set = json!({ "service": { "provisioning": url } });
-        kit::config::put_over(&mut set, more);
+        runtime::config::put_over(&mut set, more);
         let db = TestDb::of::<Registry>().await;
         let registry = TestService::start_on::<Registry>(db, keys.clone(), set).await;
         Self { registry, keys, port, held }
@@ -69,7 +69,7 @@ impl Registered {
             "registry": { "url": format!("http://{}", registry.grpc) },
             "engine": { "concurrency": 8, "lease": "1s", "poll": "20ms" },
         }});
-        kit::config::put_over(&mut set, json!({ "service": own }));
+        runtime::config::put_over(&mut set, json!({ "service": own }));
         let db = TestDb::of::<Provisioning>().await;
         let provisioning =
             TestService::start_built::<Provisioning, _>(db, keys, set, |settings, shutdown| {
@@ -100,7 +100,7 @@ impl System {
                 "registry": { "url": format!("http://{}", self.registry.grpc) },
             },
         });
-        kit::config::put_over(&mut set, json!({ "service": own }));
+        runtime::config::put_over(&mut set, json!({ "service": own }));
         TestService::start_with::<Provisioning>(set).await
     }
 

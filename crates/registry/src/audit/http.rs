@@ -2,12 +2,10 @@
 
 use actix_web::{HttpResponse, get, web::Data};
 use domain::PlatformId;
-use kit::{
-    Ctx,
-    http::{HttpResult, ListQuery, Paged, Path, Query},
-};
+use identity::Ctx;
 use serde::Deserialize;
 use utoipa::IntoParams;
+use web::{Context, HttpResult, ListQuery, Paged, Path, Query};
 
 use super::{
     filter::{Filter, Moment, Thing},
@@ -48,7 +46,7 @@ pub(crate) struct AuditFilter {
 #[get("/platforms/{platformId}/audit")]
 pub(crate) async fn of_platform(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<PlatformId>,
     query: Query<ListQuery>,
     filter: Query<PlatformAuditFilter>,
@@ -66,7 +64,7 @@ pub(crate) async fn of_platform(
 #[get("/audit")]
 pub(crate) async fn list(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     query: Query<ListQuery>,
     filter: Query<AuditFilter>,
 ) -> HttpResult {

@@ -1,6 +1,6 @@
 //! The audit log: who changed what. Kit writes it with every change; here it is read.
 //!
-//! Table `audit_log` (kit's; the indexes of the filters are ours). Counters `audit` and `audit:{platform}` hold how
+//! Table `audit_log` (shared; the indexes of the filters are ours). Counters `audit` and `audit:{platform}` hold how
 //! many entries there are.
 
 mod filter;
@@ -8,7 +8,7 @@ mod http;
 mod model;
 mod store;
 
-use kit::http::ServiceConfig;
+use web::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
     config.service(http::of_platform).service(http::list);

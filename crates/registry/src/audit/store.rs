@@ -1,15 +1,13 @@
 //! The statements of the audit log. Each takes the caller's scope first.
 
+use database::{Conn, audit_counter, counter_total, tables::audit_log, total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper, dsl::sql, helper_types::IntoBoxed,
     pg::Pg, sql_types::Integer,
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Limit, Page, Result, Total};
-use kit::{
-    Scope,
-    db::{Conn, audit_counter, counter_total, tables::audit_log, total},
-};
+use identity::Scope;
 use uuid::Uuid;
 
 use super::{

@@ -1,7 +1,7 @@
 //! Builds over gRPC.
 
 use domain::{Error, PlatformId, Result, build::BuildStatus};
-use kit::grpc::write_ctx;
+use rpc::write_ctx;
 use rpc::{
     parse,
     registry::{FinishBuildRequest, FinishBuildResponse, StartBuildRequest, StartBuildResponse},

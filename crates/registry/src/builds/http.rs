@@ -6,13 +6,10 @@ use domain::{
     build::{BuildStatus, BuildTrigger},
     resource::Environment,
 };
-use kit::{
-    Ctx,
-    http::{self, Answer, Command, HttpResult, Path, Query},
-};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
+use web::{Answer, Command, Context, HttpResult, Path, Query};
 
 use super::{
     model::{Build, Change},
@@ -66,7 +63,7 @@ pub(crate) struct BuildFilter {
 /// List the newest 100 builds for a platform, newest first.
 #[utoipa::path(operation_id = "listBuilds", responses((status = 200, body = BuildList)))]
 #[get("/platforms/{platformId}/builds")]
-pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<PlatformId>) -> HttpResult {
+pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<PlatformId>) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0)?;
     let data = app
         .db
@@ -80,7 +77,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<PlatformId>) -> Ht
 #[get("/platforms/{platformId}/builds/latest")]
 pub(crate) async fn latest(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<PlatformId>,
     filter: Query<BuildFilter>,
     request: HttpRequest,
@@ -93,7 +90,7 @@ pub(crate) async fn latest(
             platforms::store::of_live(c, &scope, store::latest(c, &scope, environment)).await
         })
         .await?;
-    http::read(&request, &build)
+    web::read(&request, &build)
 }
 
 /// Update a build state.

@@ -7,7 +7,7 @@ use domain::{
     build::{BuildStatus, BuildTrigger},
     resource::Environment,
 };
-use kit::clock;
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;

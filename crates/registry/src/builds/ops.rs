@@ -1,7 +1,8 @@
 //! What can be done with builds.
 
+use database::{Record, Tx};
 use domain::{Error, PlatformId, Result, build::BuildStatus};
-use kit::{Done, Record, WriteCtx, db::Tx};
+use identity::{Done, WriteCtx};
 use uuid::Uuid;
 
 use super::{

@@ -1,5 +1,6 @@
 //! The statements of builds. Each takes the caller's scope first.
 
+use database::Conn;
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     query_builder::{QueryFragment, QueryId},
@@ -7,7 +8,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Error, Result, resource::Environment};
-use kit::{PlatformScope, db::Conn};
+use identity::PlatformScope;
 use uuid::Uuid;
 
 use super::model::Build;

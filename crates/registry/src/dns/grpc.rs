@@ -1,7 +1,7 @@
 //! DNS records over gRPC.
 
 use domain::{Error, HostName, PlatformId, Result, ownership::PlatformHost};
-use kit::grpc::write_ctx;
+use rpc::write_ctx;
 use rpc::{
     parse,
     registry::{

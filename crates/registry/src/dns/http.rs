@@ -1,19 +1,17 @@
 //! DNS records over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web::Data};
+use database::Conn;
 use domain::{
     Error, HostName, Name, PlatformId, Result, StackId,
     ownership::RecordHost,
     resource::{DnsStatus, Environment},
 };
-use kit::{
-    Ctx, PlatformScope,
-    db::Conn,
-    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Path, Query},
-};
+use identity::{Ctx, PlatformScope};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
+use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Path, Query};
 
 use super::{
     model::{DnsRecord, NewDnsRecord},
@@ -51,7 +49,7 @@ pub(crate) struct DnsRecordPage {
 #[get("/platforms/{platformId}/stacks/{stackId}/dns")]
 pub(crate) async fn list(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<(PlatformId, StackId)>,
     query: Query<ListQuery>,
 ) -> HttpResult {
@@ -108,7 +106,7 @@ pub(crate) async fn create(
 #[get("/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}")]
 pub(crate) async fn get_of_stack(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<(PlatformId, StackId, Uuid)>,
     request: HttpRequest,
 ) -> HttpResult {
@@ -117,7 +115,7 @@ pub(crate) async fn get_of_stack(
     if record.stack_id != stack {
         return Err(Error::not_found("DNS record", id).into());
     }
-    http::read(&request, &record)
+    web::read(&request, &record)
 }
 
 /// Get a DNS record by platform and ID.
@@ -125,12 +123,12 @@ pub(crate) async fn get_of_stack(
 #[get("/platforms/{platformId}/dns/{dnsId}")]
 pub(crate) async fn get(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<(PlatformId, Uuid)>,
     request: HttpRequest,
 ) -> HttpResult {
     let (platform, id) = path.0;
-    http::read(&request, &find(&app, &ctx, &platform, id).await?)
+    web::read(&request, &find(&app, &ctx, &platform, id).await?)
 }
 
 async fn find(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) -> Result<DnsRecord> {

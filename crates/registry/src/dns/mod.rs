@@ -9,7 +9,7 @@ mod model;
 mod ops;
 pub(crate) mod store;
 
-use kit::http::ServiceConfig;
+use web::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
     config

@@ -7,7 +7,7 @@ use domain::{
     ownership::RecordHost,
     resource::{DnsStatus, Environment},
 };
-use kit::clock;
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -1,7 +1,8 @@
 //! What can be done with DNS records.
 
+use database::{Record, Tx};
 use domain::{Error, Kind, PlatformId, Result, StackId};
-use kit::{Done, PlatformScope, Record, WriteCtx, db::Tx};
+use identity::{Done, PlatformScope, WriteCtx};
 use serde_json::json;
 use uuid::Uuid;
 

@@ -1,5 +1,6 @@
 //! The statements of DNS records. Each takes the caller's scope first.
 
+use database::Conn;
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     TextExpressionMethods,
@@ -7,7 +8,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, HostName, Limit, Page, PlatformId, Result, StackId};
-use kit::{PlatformScope, Scope, db::Conn};
+use identity::{PlatformScope, Scope};
 use uuid::Uuid;
 
 use super::model::DnsRecord;

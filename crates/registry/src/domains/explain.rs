@@ -5,10 +5,8 @@ use domain::{
     explain::{Explanation, Link},
     resource::DomainStatus,
 };
-use kit::{
-    Ctx,
-    clock::{self, in_words as at},
-};
+use identity::Ctx;
+use runtime::clock::{self, in_words as at};
 use uuid::Uuid;
 
 use super::{model::CustomDomain, store};

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use domain::{Error, Result, UnixMillis};
-use kit::grpc::write_ctx;
+use rpc::write_ctx;
 use rpc::{
     parse,
     registry::{

@@ -7,13 +7,10 @@ use domain::{
     ownership::{CustomHost, PlatformHost},
     resource::DomainStatus,
 };
-use kit::{
-    Ctx,
-    http::{Answer, Command, HttpResult, ListQuery, NoBody, Path, Query},
-};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
+use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Path, Query};
 
 use super::{
     explain,
@@ -75,7 +72,7 @@ pub(crate) struct PendingDomains {
 /// operators.
 #[utoipa::path(operation_id = "listPendingDomains", responses((status = 200, body = PendingDomains)))]
 #[get("/domains/pending")]
-pub(crate) async fn pending(app: Data<App>, ctx: Ctx) -> HttpResult {
+pub(crate) async fn pending(app: Data<App>, ctx: Context) -> HttpResult {
     let scope = &ctx.caller.scope;
     let data = app.db.read(&ctx, async |c| store::pending(c, scope).await).await?;
     Ok(HttpResponse::Ok().json(PendingDomains { data }))
@@ -86,7 +83,7 @@ pub(crate) async fn pending(app: Data<App>, ctx: Ctx) -> HttpResult {
 #[get("/platforms/{platformId}/domains")]
 pub(crate) async fn list(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<PlatformId>,
     query: Query<ListQuery>,
 ) -> HttpResult {
@@ -140,7 +137,7 @@ impl CreateDomain {
 /// Why a custom domain is not active, in one sentence, and the chain that leads there.
 #[utoipa::path(operation_id = "explainDomain", responses((status = 200, body = Explanation)))]
 #[get("/platforms/{platformId}/domains/{domainId}/explain")]
-pub(crate) async fn explained(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, Uuid)>) -> HttpResult {
+pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<(PlatformId, Uuid)>) -> HttpResult {
     let (platform, id) = path.0;
     Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &platform, id).await?))
 }

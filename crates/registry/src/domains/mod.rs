@@ -15,9 +15,9 @@ mod verification;
 
 use std::time::Duration;
 
-use kit::http::ServiceConfig;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use web::ServiceConfig;
 
 /// How long claims of host names hold.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]

@@ -1,8 +1,10 @@
 //! What can be done with custom domains.
 
 use chrono::TimeDelta;
+use database::Record;
 use domain::{Error, PlatformId, Result, resource::DomainStatus};
-use kit::{Done, Record, WriteCtx, clock};
+use identity::{Done, WriteCtx};
+use runtime::clock;
 use uuid::Uuid;
 
 use super::{

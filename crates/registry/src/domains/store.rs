@@ -1,6 +1,7 @@
 //! The statements of custom domains. Each takes the caller's scope first.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use database::Conn;
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, QueryableByName,
     SelectableHelper, TextExpressionMethods,
@@ -10,7 +11,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Limit, Page, PlatformId, Result, resource::DomainStatus};
-use kit::{PlatformScope, Scope, db::Conn};
+use identity::{PlatformScope, Scope};
 use uuid::Uuid;
 
 use super::model::{CustomDomain, PendingDomain};

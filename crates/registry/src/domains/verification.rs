@@ -1,7 +1,9 @@
 //! How a claim of a host name ends: verified, and then the others fail; or lapsed.
 
+use database::{Record, Tx};
 use domain::{Error, HostName, Kind, PlatformId, Result, resource::DomainStatus};
-use kit::{PlatformScope, Record, WriteCtx, clock, db::Tx};
+use identity::{PlatformScope, WriteCtx};
+use runtime::clock;
 use uuid::Uuid;
 
 use super::{

@@ -1,11 +1,11 @@
 //! Entities over gRPC.
 
 use domain::{EntityId, PlatformId, Result};
-use kit::grpc::{read_ctx, write_ctx};
 use rpc::{
     parse, parse_optional,
     registry::{EnsureTenantRequest, EnsureTenantResponse, LocateEntityRequest, LocateEntityResponse},
 };
+use rpc::{read_ctx, write_ctx};
 use tonic::Request;
 
 use super::{ops, store};

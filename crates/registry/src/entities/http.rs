@@ -5,16 +5,14 @@ use domain::{
     EntityId, Name, PlatformId, Slug,
     entity::{EntityStatus, EntityType},
 };
-use kit::{
-    Ctx,
-    http::{
-        self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked,
-        chunks::Chunk,
-    },
-};
+use identity::Ctx;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
+use web::{
+    Answer, Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked,
+    chunks::Chunk,
+};
 
 use super::{
     model::{DepthCursor, Entity, NewEntity},
@@ -68,7 +66,7 @@ pub(crate) struct EntityBranch {
 #[get("/platforms/{platformId}/entities")]
 pub(crate) async fn list(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<PlatformId>,
     query: Query<ListQuery>,
     filter: Query<EntityFilter>,
@@ -114,7 +112,7 @@ pub(crate) async fn create(
 #[get("/platforms/{platformId}/entities/{entityId}")]
 pub(crate) async fn get(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<(PlatformId, EntityId)>,
     request: HttpRequest,
 ) -> HttpResult {
@@ -124,7 +122,7 @@ pub(crate) async fn get(
         .db
         .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await)
         .await?;
-    http::read(&request, &entity)
+    web::read(&request, &entity)
 }
 
 /// Update an entity.
@@ -155,7 +153,11 @@ pub(crate) async fn delete(
 /// Get the ancestors of an entity, nearest first.
 #[utoipa::path(operation_id = "getEntityAncestors", responses((status = 200, body = EntityBranch)))]
 #[get("/platforms/{platformId}/entities/{entityId}/ancestors")]
-pub(crate) async fn ancestors(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, EntityId)>) -> HttpResult {
+pub(crate) async fn ancestors(
+    app: Data<App>,
+    ctx: Context,
+    path: Path<(PlatformId, EntityId)>,
+) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0.0)?;
     let id = &path.0.1;
     let data = app
@@ -175,10 +177,14 @@ pub(crate) async fn ancestors(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, 
     extensions(("x-cost" = json!(256)))
 )]
 #[get("/platforms/{platformId}/entities/{entityId}/descendants")]
-pub(crate) async fn descendants(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, EntityId)>) -> HttpResult {
+pub(crate) async fn descendants(
+    app: Data<App>,
+    ctx: Context,
+    path: Path<(PlatformId, EntityId)>,
+) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0.0)?;
     let id = path.0.1.clone();
-    http::chunks::all(None, async move |after: Option<DepthCursor>| {
+    web::chunks::all(None, async move |after: Option<DepthCursor>| {
         let is_first = after.is_none();
         let after = after.unwrap_or_else(DepthCursor::start);
         let read = app.db.read(&ctx, async |c| {

@@ -6,7 +6,7 @@ use domain::{
     Cursor, EntityId, Error, Name, PlatformId, Result, Slug,
     entity::{EntityStatus, EntityType, MAX_DEPTH},
 };
-use kit::clock;
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

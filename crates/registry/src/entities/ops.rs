@@ -1,10 +1,12 @@
 //! What can be done with entities.
 
+use database::{Record, Tx};
 use domain::{
     EntityId, Error, Kind, Name, PlatformId, Result, Slug,
     entity::{EntityStatus, EntityType},
 };
-use kit::{Done, PlatformScope, Record, WriteCtx, clock, db::Tx};
+use identity::{Done, PlatformScope, WriteCtx};
+use runtime::clock;
 
 use super::{
     model::{Entity, NewEntity},

@@ -1,5 +1,6 @@
 //! The statements of entities. Each takes the caller's scope first.
 
+use database::{Conn, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     TextExpressionMethods,
@@ -7,10 +8,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, EntityId, Error, Limit, Page, PlatformId, Result, Slug, entity::EntityType};
-use kit::{
-    PlatformScope,
-    db::{Conn, counter_total},
-};
+use identity::PlatformScope;
 use serde::Serialize;
 
 use super::model::{DepthCursor, Entity};

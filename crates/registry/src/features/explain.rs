@@ -5,7 +5,8 @@ use domain::{
     explain::{Explanation, Link},
     feature::FeatureStatus,
 };
-use kit::{Ctx, clock::in_words as at};
+use identity::Ctx;
+use runtime::clock::in_words as at;
 
 use super::{model::Activation, ops::subject};
 use crate::{App, explain};

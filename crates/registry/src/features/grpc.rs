@@ -1,7 +1,7 @@
 //! Features over gRPC.
 
 use domain::{Error, Result, job::JobType};
-use kit::grpc::write_ctx;
+use rpc::write_ctx;
 use rpc::{
     parse, parse_optional,
     registry::{

@@ -1,15 +1,13 @@
 //! Features over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
+use database::Conn;
 use domain::{EntityId, PlatformId, Result, Slug, Version, explain::Explanation, resource::Environment};
-use kit::{
-    Ctx, PlatformScope,
-    db::Conn,
-    http::{self, Answer, Command, HttpResult, ListQuery, Paged, Path, Query},
-};
+use identity::{Ctx, PlatformScope};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
+use web::{Answer, Command, Context, HttpResult, ListQuery, Paged, Path, Query};
 
 use super::{
     explain,
@@ -55,7 +53,7 @@ pub(crate) struct EnvironmentQuery {
 #[get("/platforms/{platformId}/entities/{entityId}/features")]
 pub(crate) async fn list(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<(PlatformId, EntityId)>,
     query: Query<ListQuery>,
 ) -> HttpResult {
@@ -120,12 +118,12 @@ pub(crate) async fn deactivate(
 #[get("/platforms/{platformId}/entities/{entityId}/features/{featureId}")]
 pub(crate) async fn get(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<(PlatformId, EntityId, Slug)>,
     query: Query<EnvironmentQuery>,
     request: HttpRequest,
 ) -> HttpResult {
-    http::read(&request, &read(&app, &ctx, path.0, query.0).await?)
+    web::read(&request, &read(&app, &ctx, path.0, query.0).await?)
 }
 
 /// Why a feature is not active, in one sentence, and the chain that leads there.
@@ -133,7 +131,7 @@ pub(crate) async fn get(
 #[get("/platforms/{platformId}/entities/{entityId}/features/{featureId}/explain")]
 pub(crate) async fn explained(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<(PlatformId, EntityId, Slug)>,
     query: Query<EnvironmentQuery>,
 ) -> HttpResult {

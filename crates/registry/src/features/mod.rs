@@ -12,7 +12,7 @@ pub(crate) mod ops;
 mod report;
 pub(crate) mod store;
 
-use kit::http::ServiceConfig;
+use web::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
     config

@@ -7,7 +7,7 @@ use domain::{
     feature::{FeatureEvent, FeatureStatus},
     resource::Environment,
 };
-use kit::clock;
+use runtime::clock;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;

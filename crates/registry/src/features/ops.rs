@@ -1,11 +1,12 @@
 //! What can be done with features.
 
+use database::{Record, Tx};
 use domain::{
     Error, Kind, Result, Slug, StackId, Version,
     feature::{FeatureStatus, check_names},
     job::JobType,
 };
-use kit::{Done, PlatformScope, Record, WriteCtx, db::Tx};
+use identity::{Done, PlatformScope, WriteCtx};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;

@@ -1,15 +1,13 @@
 //! What provisioning reports of the jobs for features. Reports may come twice, and late: a job that is older than the
 //! one the activation knows changes nothing of it.
 
+use database::{Conn, Record, Tx};
 use domain::{
     EntityId, Error, Kind, Result, StackId, Version,
     build::BuildStatus,
     feature::{FeatureEvent, FeatureStatus},
 };
-use kit::{
-    Done, PlatformScope, Record, WriteCtx,
-    db::{Conn, Tx},
-};
+use identity::{Done, PlatformScope, WriteCtx};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -1,5 +1,6 @@
 //! The statements of feature activations. Each takes the caller's scope first.
 
+use database::{Conn, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, QueryableByName,
     SelectableHelper,
@@ -12,10 +13,7 @@ use domain::{
     Cursor, EntityId, Error, Limit, Page, PlatformId, Result, Slug, StackId, Version, feature::FeatureStatus,
     resource::Environment, stack::StackStatus,
 };
-use kit::{
-    PlatformScope, Scope,
-    db::{Conn, counter_total},
-};
+use identity::{PlatformScope, Scope};
 use stack_definition::Feature;
 use uuid::Uuid;
 

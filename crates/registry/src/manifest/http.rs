@@ -10,12 +10,10 @@ use actix_web::{
 };
 use chrono::{DateTime, Utc};
 use domain::{EntityId, Error, PlatformId, feature::FeatureStatus, resource::Environment};
-use kit::{
-    Ctx, clock,
-    http::{HttpResult, Path, Query},
-};
+use runtime::clock;
 use serde::Serialize;
 use utoipa::ToSchema;
+use web::{Context, HttpResult, Path, Query};
 
 use super::store::{self, Line};
 use crate::{App, features::http::EnvironmentQuery};
@@ -68,7 +66,7 @@ impl ManifestFeature {
 #[get("/platforms/{platformId}/entities/{entityId}/manifest")]
 pub(crate) async fn get(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<(PlatformId, EntityId)>,
     query: Query<EnvironmentQuery>,
     request: HttpRequest,

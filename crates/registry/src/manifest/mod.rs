@@ -6,7 +6,7 @@
 mod http;
 mod store;
 
-use kit::http::ServiceConfig;
+use web::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
     config.service(http::get);

@@ -1,6 +1,7 @@
 //! The one statement of the manifest.
 
 use chrono::{DateTime, Utc};
+use database::Conn;
 use diesel::{
     Queryable,
     pg::Pg,
@@ -10,7 +11,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{EntityId, PlatformId, Result, resource::Environment};
-use kit::{PlatformScope, db::Conn};
+use identity::PlatformScope;
 
 use crate::reach::{self, Reached};
 

@@ -5,7 +5,8 @@ use domain::{
     explain::{Explanation, Link},
     platform::PlatformStatus,
 };
-use kit::{Ctx, clock::in_words as at};
+use identity::Ctx;
+use runtime::clock::in_words as at;
 use uuid::Uuid;
 
 use super::{lifecycle, model::Platform, store};

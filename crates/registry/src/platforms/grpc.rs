@@ -4,7 +4,6 @@ use domain::{
     Error, Patch, PlatformId, Result,
     platform::{PlatformEvent, PlatformStatus},
 };
-use kit::grpc::{read_ctx, write_ctx};
 use rpc::{
     parse,
     registry::{
@@ -13,6 +12,7 @@ use rpc::{
         SetRepositoryRequest, SetRepositoryResponse, TransitionPlatformRequest, TransitionPlatformResponse,
     },
 };
+use rpc::{read_ctx, write_ctx};
 use tonic::Request;
 
 use super::{

@@ -6,12 +6,9 @@ use domain::{
     explain::Explanation,
     platform::{PlatformEvent, PlatformStatus, Tier},
 };
-use kit::{
-    Ctx,
-    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success},
-};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
+use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success};
 
 use super::{
     explain, lifecycle as events,
@@ -95,7 +92,7 @@ pub(crate) struct GetQuery {
 /// List platforms, newest first.
 #[utoipa::path(operation_id = "listPlatforms", params(ListQuery), responses((status = 200, body = Paged<Platform>)))]
 #[get("/platforms")]
-pub(crate) async fn list(app: Data<App>, ctx: Ctx, query: Query<ListQuery>) -> HttpResult {
+pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<ListQuery>) -> HttpResult {
     let (limit, after) = query.0.parse(store::COUNTER)?;
     let scope = &ctx.caller.scope;
     let page = app.db.read(&ctx, async |c| store::page(c, scope, limit, &after).await).await?;
@@ -126,7 +123,7 @@ pub(crate) async fn create(app: Data<App>, command: Command<CreatePlatform>) -> 
 #[get("/platforms/{platformId}")]
 pub(crate) async fn get(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<PlatformId>,
     query: Query<GetQuery>,
     request: HttpRequest,
@@ -134,7 +131,7 @@ pub(crate) async fn get(
     let scope = ctx.caller.scope.platform(&path.0)?;
     let deleted = query.0.include_deleted.unwrap_or_default() && ctx.caller.is_operator();
     let platform = app.db.read(&ctx, async |c| store::get(c, &scope, deleted).await).await?;
-    http::read(&request, &platform)
+    web::read(&request, &platform)
 }
 
 /// Why a platform is not active, in one sentence, and the chain that leads there.
@@ -142,7 +139,7 @@ pub(crate) async fn get(
 #[get("/platforms/{platformId}/explain")]
 pub(crate) async fn explained(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<PlatformId>,
     query: Query<GetQuery>,
 ) -> HttpResult {
@@ -223,7 +220,7 @@ pub(crate) async fn delete_and_deprovision(
 #[get("/platforms/{platformId}/lifecycle")]
 pub(crate) async fn lifecycle(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<PlatformId>,
     query: Query<ListQuery>,
 ) -> HttpResult {

@@ -1,15 +1,13 @@
 //! The statements of lifecycle events.
 
+use database::{Conn, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Limit, Page, PlatformId, Result};
-use kit::{
-    PlatformScope,
-    db::{Conn, counter_total},
-};
+use identity::PlatformScope;
 use uuid::Uuid;
 
 use super::model::LifecycleEvent;

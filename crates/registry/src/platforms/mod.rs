@@ -14,7 +14,8 @@ pub(crate) mod store;
 
 use std::{sync::Arc, time::Duration};
 
-use kit::{http::ServiceConfig, shutdown::Shutdown, worker};
+use runtime::{shutdown::Shutdown, worker};
+use web::ServiceConfig;
 
 use crate::App;
 

@@ -6,7 +6,8 @@ use domain::{
     Cursor, Name, PlatformId, Result, Slug,
     platform::{PlatformEvent, PlatformStatus, Tier, TriggerType},
 };
-use kit::{Ctx, clock, identity::ActorType};
+use identity::{ActorType, Ctx};
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;

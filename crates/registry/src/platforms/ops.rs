@@ -1,13 +1,12 @@
 //! What can be done with platforms.
 
+use database::{Conn, Db, Record, Tx};
 use domain::{
     Error, Kind, Name, Patch, PlatformId, Result,
     platform::{PlatformEvent, PlatformStatus, Tier},
 };
-use kit::{
-    Db, Done, PlatformScope, Record, WriteCtx, clock,
-    db::{Conn, Tx},
-};
+use identity::{Done, PlatformScope, WriteCtx};
+use runtime::clock;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -1,13 +1,11 @@
 //! What a tier allows: how many platforms a person may have to be given one of it, and what a platform of it may have.
 //! Operators and services are not held to it.
 
+use database::{Conn, Tx};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, sql_query, sql_types as t};
 use diesel_async::RunQueryDsl;
 use domain::{Result, Slug, platform::Tier};
-use kit::{
-    PlatformScope, WriteCtx,
-    db::{Conn, Tx},
-};
+use identity::{PlatformScope, WriteCtx};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

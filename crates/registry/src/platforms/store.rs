@@ -1,6 +1,7 @@
 //! The statements of platforms. Each takes the caller's scope first.
 
 use chrono::{DateTime, Utc};
+use database::{Conn, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, IntoSql, OptionalExtension, QueryDsl, SelectableHelper,
     dsl::sql,
@@ -9,10 +10,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Limit, Page, PlatformId, Result, Slug, platform::PlatformStatus};
-use kit::{
-    PlatformScope, Scope,
-    db::{Conn, counter_total},
-};
+use identity::{PlatformScope, Scope};
 
 use super::model::Platform;
 use crate::{reach, schema::platforms::dsl as p};

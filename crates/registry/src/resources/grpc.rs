@@ -1,7 +1,6 @@
 //! Resources over gRPC.
 
 use domain::{Error, PlatformId, Result, ownership::PlatformResourceName, resource::ResourceStatus};
-use kit::grpc::{read_ctx, write_ctx};
 use rpc::{
     parse, parse_optional,
     registry::{
@@ -10,6 +9,7 @@ use rpc::{
     },
     required,
 };
+use rpc::{read_ctx, write_ctx};
 use tonic::Request;
 
 use super::{

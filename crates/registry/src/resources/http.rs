@@ -1,20 +1,18 @@
 //! Resources over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, patch, post, web::Data};
+use database::Conn;
 use domain::{
     EntityId, Error, HttpUrl, Name, Patch, PlatformId, ResourceName, Result, StackId,
     ownership::PlatformResourceName,
     resource::{Environment, ResourceStatus, ResourceType},
 };
-use kit::{
-    Ctx, PlatformScope,
-    db::Conn,
-    http::{self, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success},
-};
+use identity::{Ctx, PlatformScope};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
+use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success};
 
 use super::{
     model::{Change, NewResource, Resource},
@@ -98,14 +96,14 @@ pub(crate) struct LookupQuery {
 #[get("/lookup")]
 pub(crate) async fn lookup(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     query: Query<LookupQuery>,
     request: HttpRequest,
 ) -> HttpResult {
     let name = query.0.cf_name.ok_or_else(|| Error::invalid("cfName", "is required"))?;
     let scope = &ctx.caller.scope;
     let found = app.db.read(&ctx, async |c| store::lookup(c, scope, &name).await).await?;
-    http::read(&request, &found.ok_or_else(|| Error::not_found("resource", &name))?)
+    web::read(&request, &found.ok_or_else(|| Error::not_found("resource", &name))?)
 }
 
 /// List resources for a platform, newest first.
@@ -113,7 +111,7 @@ pub(crate) async fn lookup(
 #[get("/platforms/{platformId}/resources")]
 pub(crate) async fn list(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<PlatformId>,
     query: Query<ListQuery>,
     deleted: Query<DeletedQuery>,
@@ -129,7 +127,7 @@ pub(crate) async fn list(
 #[get("/platforms/{platformId}/entities/{entityId}/resources")]
 pub(crate) async fn list_of_entity(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<(PlatformId, EntityId)>,
     query: Query<ListQuery>,
 ) -> HttpResult {
@@ -215,7 +213,7 @@ pub(crate) async fn register(
 #[get("/platforms/{platformId}/resources/{resourceId}")]
 pub(crate) async fn get(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<(PlatformId, Uuid)>,
     deleted: Query<DeletedQuery>,
     request: HttpRequest,
@@ -230,7 +228,7 @@ pub(crate) async fn get(
             tokio::try_join!(owner_is_shown(c, &scope, owner), found).map(|((), found)| found)
         })
         .await?;
-    http::read(&request, &resource)
+    web::read(&request, &resource)
 }
 
 /// Update a resource.

@@ -9,7 +9,7 @@ pub(crate) mod model;
 pub(crate) mod ops;
 pub(crate) mod store;
 
-use kit::http::ServiceConfig;
+use web::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
     config

@@ -7,7 +7,7 @@ use domain::{
     ownership::PlatformResourceName,
     resource::{Environment, ResourceStatus, ResourceType},
 };
-use kit::clock;
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;

@@ -1,10 +1,8 @@
 //! What can be done with resources.
 
+use database::{Conn, Record, Tx};
 use domain::{EntityId, Error, Kind, PlatformId, Result, StackId, resource::ResourceStatus};
-use kit::{
-    Done, PlatformScope, Record, WriteCtx,
-    db::{Conn, Tx},
-};
+use identity::{Done, PlatformScope, WriteCtx};
 use uuid::Uuid;
 
 use super::{

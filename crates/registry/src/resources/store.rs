@@ -1,5 +1,6 @@
 //! The statements of resources. Each takes the caller's scope first.
 
+use database::{Conn, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     TextExpressionMethods,
@@ -8,10 +9,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, EntityId, Error, Limit, Name, Page, PlatformId, ResourceName, Result};
-use kit::{
-    PlatformScope, Scope,
-    db::{Conn, counter_total},
-};
+use identity::{PlatformScope, Scope};
 use uuid::Uuid;
 
 use super::model::Resource;

@@ -1,7 +1,7 @@
 //! Secrets over gRPC.
 
 use domain::Result;
-use kit::grpc::write_ctx;
+use rpc::write_ctx;
 use rpc::{
     parse,
     registry::{MarkSecretRequest, MarkSecretResponse},

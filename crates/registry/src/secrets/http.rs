@@ -2,13 +2,10 @@
 
 use actix_web::{HttpResponse, get, http::StatusCode, post, web::Data};
 use domain::{Error, PlatformId, SecretName, resource::SecretStatus};
-use kit::{
-    Ctx,
-    http::{Answer, Command, HttpResult, Path},
-};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
+use web::{Answer, Command, Context, HttpResult, Path};
 
 use super::{model::Secret, ops, store};
 use crate::{App, platforms, resources};
@@ -30,7 +27,7 @@ pub(crate) struct SecretList {
 /// List secrets for a resource: what is known of them, never a value.
 #[utoipa::path(operation_id = "listSecrets", responses((status = 200, body = SecretList)))]
 #[get("/platforms/{platformId}/resources/{resourceId}/secrets")]
-pub(crate) async fn list(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, Uuid)>) -> HttpResult {
+pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<(PlatformId, Uuid)>) -> HttpResult {
     let (platform, resource) = path.0;
     let scope = ctx.caller.scope.platform(&platform)?;
     let data = app

@@ -8,7 +8,7 @@ mod model;
 mod ops;
 mod store;
 
-use kit::http::ServiceConfig;
+use web::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
     config.service(http::list).service(http::mark);

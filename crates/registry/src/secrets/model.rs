@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{PlatformId, SecretName, resource::SecretStatus};
-use kit::clock;
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -1,7 +1,8 @@
 //! What can be done with secrets.
 
+use database::Record;
 use domain::{Error, PlatformId, Result, SecretName, resource::SecretStatus};
-use kit::{Done, Record, WriteCtx};
+use identity::{Done, WriteCtx};
 use uuid::Uuid;
 
 use super::{

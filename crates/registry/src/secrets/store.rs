@@ -1,12 +1,13 @@
 //! The statements of secrets. Each takes the caller's scope first.
 
+use database::Conn;
 use diesel::{
     ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
 use domain::{Result, SecretName};
-use kit::{PlatformScope, db::Conn};
+use identity::PlatformScope;
 use uuid::Uuid;
 
 use super::model::Secret;

@@ -1,12 +1,13 @@
 //! How stacks are brought to another version, back, and taken down.
 
+use database::{Record, Tx};
 use domain::{
     Error, Kind, PlatformId, Result, StackId, Version,
     feature::FeatureStatus,
     job::JobType,
     stack::{StackEvent, StackStatus},
 };
-use kit::{Done, PlatformScope, Record, WriteCtx, db::Tx};
+use identity::{Done, PlatformScope, WriteCtx};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;

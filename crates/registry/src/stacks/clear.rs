@@ -1,7 +1,9 @@
 //! What is left in the catalogue of a platform whose infrastructure was taken down.
 
+use database::Record;
 use domain::{PlatformId, Result, stack::StackEvent};
-use kit::{Done, Record, WriteCtx, clock};
+use identity::{Done, WriteCtx};
+use runtime::clock;
 use uuid::Uuid;
 
 use super::{model::Stack, store};

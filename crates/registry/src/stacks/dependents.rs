@@ -1,7 +1,8 @@
 //! Stacks that depend on others of their platform: what their version needs is not taken away from under them.
 
+use database::Conn;
 use domain::{Error, Kind, Result, Version};
-use kit::{PlatformScope, db::Conn};
+use identity::PlatformScope;
 use serde_json::json;
 
 use super::{model::Stack, store};

@@ -5,7 +5,8 @@ use domain::{
     explain::{Explanation, Link},
     stack::StackStatus,
 };
-use kit::{Ctx, clock::in_words as at};
+use identity::Ctx;
+use runtime::clock::in_words as at;
 
 use super::{model::Stack, ops::subject, store};
 use crate::{App, explain};

@@ -1,7 +1,6 @@
 //! Stacks over gRPC.
 
 use domain::{Error, Name, Result, job::JobType};
-use kit::grpc::{read_ctx, write_ctx};
 use rpc::{
     parse, parse_optional,
     registry::{
@@ -13,6 +12,7 @@ use rpc::{
     },
     required,
 };
+use rpc::{read_ctx, write_ctx};
 use tonic::Request;
 
 use super::{

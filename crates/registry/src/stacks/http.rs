@@ -3,12 +3,10 @@
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use chrono::{DateTime, Utc};
 use domain::{EntityId, Name, PlatformId, StackId, Version, explain::Explanation, stack::StackStatus};
-use kit::{
-    Ctx, clock,
-    http::{self, Answer, Command, HttpResult, ListQuery, Path, Query},
-};
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use web::{Answer, Command, Context, HttpResult, ListQuery, Path, Query};
 
 use super::{
     change::{self, Changing, Removed, Upgrade},
@@ -116,7 +114,7 @@ pub(crate) struct StackPage {
 #[get("/platforms/{platformId}/stacks")]
 pub(crate) async fn list(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<PlatformId>,
     query: Query<ListQuery>,
     filter: Query<StackFilter>,
@@ -155,20 +153,20 @@ pub(crate) async fn create(
 #[get("/platforms/{platformId}/stacks/{stackId}")]
 pub(crate) async fn get(
     app: Data<App>,
-    ctx: Ctx,
+    ctx: Context,
     path: Path<(PlatformId, StackId)>,
     request: HttpRequest,
 ) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0.0)?;
     let id = &path.0.1;
     let stack = app.db.read(&ctx, async |c| store::of_live(c, &scope, id).await).await?;
-    http::read(&request, &stack)
+    web::read(&request, &stack)
 }
 
 /// Why a workspace stack is not active, in one sentence, and the chain that leads there.
 #[utoipa::path(operation_id = "explainStack", responses((status = 200, body = Explanation)))]
 #[get("/platforms/{platformId}/stacks/{stackId}/explain")]
-pub(crate) async fn explained(app: Data<App>, ctx: Ctx, path: Path<(PlatformId, StackId)>) -> HttpResult {
+pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<(PlatformId, StackId)>) -> HttpResult {
     let (platform, id) = path.0;
     Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &platform, &id).await?))
 }

@@ -3,7 +3,7 @@
 use std::{sync::LazyLock, time::Duration};
 
 use domain::{Error, Fault, PlatformId, Result};
-use kit::fair::{FairKey, FairSemaphore};
+use runtime::fair::{FairKey, FairSemaphore};
 use serde_json::Value;
 use stack_definition::check_inputs;
 use tokio::{task::spawn_blocking, time::timeout};

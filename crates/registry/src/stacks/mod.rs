@@ -18,7 +18,7 @@ mod report;
 pub(crate) mod store;
 mod template;
 
-use kit::http::ServiceConfig;
+use web::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
     config

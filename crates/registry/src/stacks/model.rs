@@ -6,7 +6,7 @@ use domain::{
     Cursor, EntityId, Error, Name, PlatformId, Result, StackId, Version,
     stack::{StackEvent, StackStatus},
 };
-use kit::clock;
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;

@@ -1,7 +1,8 @@
 //! How stacks are made.
 
+use database::{Record, Tx};
 use domain::{Error, Kind, PlatformId, Result, job::JobType};
-use kit::{Done, PlatformScope, Record, WriteCtx, db::Tx};
+use identity::{Done, PlatformScope, WriteCtx};
 use serde_json::{Value, json};
 use stack_definition::Feature;
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 use domain::{
     Error, Kind, Result, Slug, StackId, Version, feature::check_names, resource::Environment, stack,
 };
-use kit::PlatformScope;
+use identity::PlatformScope;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stack_definition::Feature;

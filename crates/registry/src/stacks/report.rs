@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use database::{Record, Tx};
 use domain::{
     Error, Result, Slug, StackId, Version,
     build::BuildStatus,
@@ -14,7 +15,8 @@ use domain::{
     resource::Environment,
     stack::{StackEvent, StackStatus},
 };
-use kit::{Done, PlatformScope, Record, WriteCtx, clock, db::Tx};
+use identity::{Done, PlatformScope, WriteCtx};
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use database::Conn;
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper,
     TextExpressionMethods,
@@ -16,7 +17,7 @@ use domain::{
     Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result, Slug, StackId, Version,
     stack::StackStatus,
 };
-use kit::{PlatformScope, Scope, db::Conn};
+use identity::{PlatformScope, Scope};
 
 use super::{
     definition::Known,

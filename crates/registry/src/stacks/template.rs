@@ -4,13 +4,11 @@
 use std::time::Duration;
 
 use domain::{Error, Kind, Name, Result, Version, masked::masked_text};
-use kit::{
-    Ctx,
-    grpc::{Peer, PeerCall},
-};
+use identity::Ctx;
 use rpc::stack_registry::{
     GetTemplateRequest, GetVersionRequest, Version as Told, stack_registry_client::StackRegistryClient,
 };
+use rpc::{Peer, PeerCall};
 
 use super::{definition::Known, model::TemplateVersion, store};
 use crate::App;

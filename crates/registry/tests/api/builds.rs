@@ -112,7 +112,7 @@ async fn what_is_refused() {
         assert_eq!(faults(world.patch(&path, json!({ field: value })).await), [field], "{field}");
     }
     let read = world.get(&format!("/api/v1/platforms/{platform}/builds")).await.expect(200);
-    let etag = kit::http::etag::of(&read["data"][0]).unwrap();
+    let etag = identity::etag::of(&read["data"][0]).unwrap();
     let stale =
         world.send(Method::PATCH, &path, &json!({ "repoName": "x" }), &[("If-Match", "\"stale\"")]).await;
     assert_ne!(stale.expect_error(412, "PRECONDITION_FAILED")["etag"], "\"stale\"");

@@ -68,7 +68,7 @@ impl<'a> Claimant<'a> {
         let message = r::ReportDomainRequest {
             platform_id: self.platform.clone(),
             domain_id: id.to_owned(),
-            checked_at: kit::clock::now().timestamp_millis(),
+            checked_at: runtime::clock::now().timestamp_millis(),
             reason: reason.map(str::to_owned),
         };
         let world = self.world;

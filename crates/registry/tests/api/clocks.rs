@@ -10,15 +10,14 @@ use std::{
 
 use chrono::TimeDelta;
 use domain::Kind;
-use kit::{
-    Caller,
-    clock::{self, Clocks},
-    config::PeerSettings,
-    grpc::{Peer, PeerCall, Peers},
-    identity::{KeyPair, Signer},
-};
+use identity::{Caller, KeyPair, Signer};
 use registry::Registry;
 use rpc::registry::{CheckSlugRequest, registry_client::RegistryClient};
+use rpc::{Peer, PeerCall, Peers};
+use runtime::{
+    clock::{self, Clocks},
+    config::PeerSettings,
+};
 use serde_json::json;
 use testkit::TestDb;
 

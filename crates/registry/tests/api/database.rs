@@ -1,9 +1,10 @@
 //! What the database itself holds to, and that the code knows it as it is.
 
+use database::migrate;
 use diesel::{QueryableByName, sql_query, sql_types};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use kit::{db::migrate, service::Service};
 use registry::Registry;
+use service::Service;
 use testkit::TestDb;
 
 use crate::{feature::Feature, world::World};

@@ -237,7 +237,7 @@ async fn a_report_counts_once_and_none_is_older_than_the_last() {
         let sql = "SELECT length(check_error) FROM custom_domains";
         world.number(&format!("coalesce(({sql}), 0)")).await
     };
-    let (writes, now) = (world.writes().await, kit::clock::now());
+    let (writes, now) = (world.writes().await, runtime::clock::now());
     let at = |seconds: i64| (now + TimeDelta::seconds(seconds)).timestamp_millis();
     assert_eq!(
         world.report(report(&domain, at(1), Some("no such host\0"))).await.as_deref(),

@@ -107,7 +107,7 @@ impl Feature {
     }
 }
 
-type Client = r::registry_client::RegistryClient<kit::grpc::SignedChannel>;
+type Client = r::registry_client::RegistryClient<rpc::SignedChannel>;
 
 pub(crate) fn done(feature: &str) -> r::EndFeatureJobRequest {
     r::EndFeatureJobRequest {

@@ -1,7 +1,7 @@
 //! `HEAD` and `OPTIONS`, of the service itself.
 
 use domain::{Grant, PlatformId, Reach, Role};
-use kit::{Caller, identity::ActorType};
+use identity::{ActorType, Caller};
 use reqwest::{Method, Response, header::HeaderMap};
 
 use crate::world::World;

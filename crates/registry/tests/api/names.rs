@@ -1,7 +1,7 @@
 //! Names and host names belong to platforms: what has the form of another platform's is rejected.
 
 use domain::{Grant, Kind, PlatformId, Reach, Role};
-use kit::{Caller, identity::ActorType};
+use identity::{ActorType, Caller};
 use reqwest::Method;
 use rpc::registry as r;
 use serde_json::{Value, json};

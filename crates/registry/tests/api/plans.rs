@@ -145,7 +145,7 @@ pub(crate) async fn tapped(db: TestDb) -> (World, Tap, Value) {
     // Counting whole lists is not what is looked at here.
     let mut set =
         json!({ "database": { "url": url, "recount_every": "1000days", "statement_timeout": "60s" } });
-    kit::config::put_over(&mut set, templates().await);
+    runtime::config::put_over(&mut set, templates().await);
     (World::on(db, set.clone()).await, tap, set)
 }
 

@@ -1,7 +1,7 @@
 //! What a tier allows: how many platforms a person may have, and what one may have.
 
 use domain::{Grant, Kind, PlatformId, Reach, Result, Role};
-use kit::{Caller, identity::ActorType};
+use identity::{ActorType, Caller};
 use reqwest::Method;
 use rpc::registry::{CheckQuotaRequest, CreatePlatformRequest, CreatePlatformResponse, Platform};
 use serde_json::{Value, json};

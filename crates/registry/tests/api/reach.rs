@@ -4,7 +4,7 @@ use domain::{
     EntityId, PlatformId,
     access::{About, Target, Verdict},
 };
-use kit::identity::ActorType;
+use identity::ActorType;
 use registry::Registry;
 use reqwest::Method;
 use serde_json::json;

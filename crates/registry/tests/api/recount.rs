@@ -1,21 +1,19 @@
 //! The worker that holds counters to what they count.
 
+use database::{Database, DatabaseSettings, Drift, Recount};
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
-use kit::{
-    config,
-    db::{Database, DatabaseSettings, Drift, Recount},
-    service::Service,
-};
 use registry::Registry;
+use runtime::config;
 use serde_json::json;
+use service::Service;
 
 use crate::world::World;
 
 impl World {
     fn recounter(&self) -> Recount {
         let set = json!({ "database": { "url": self.db.app_url } });
-        let settings: kit::service::Settings<<Registry as Service>::Own> =
+        let settings: service::Settings<<Registry as Service>::Own> =
             config::with_overrides(Registry::DEFAULTS, set).unwrap();
         let database: DatabaseSettings = settings.database;
         Recount::new(Database::new("registry", &database).background().unwrap(), Registry::tallies())

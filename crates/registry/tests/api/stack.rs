@@ -10,7 +10,7 @@ use crate::world::{World, text};
 pub(crate) const ACTIVATE: &str = "ACTIVATE_STACK";
 pub(crate) const DEACTIVATE: &str = "DEACTIVATE_STACK";
 
-type Client = r::registry_client::RegistryClient<kit::grpc::SignedChannel>;
+type Client = r::registry_client::RegistryClient<rpc::SignedChannel>;
 
 #[derive(Clone)]
 pub(crate) struct Stack {

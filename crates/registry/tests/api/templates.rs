@@ -153,8 +153,8 @@ impl StackRegistry for Double {
                 latest_version: Some(told(version, LIE.to_owned())),
             })),
             Answers::Other => Ok(Response::new(GetTemplateResponse { template: None, latest_version: None })),
-            Answers::Shop(..) | Answers::Unknown => Err(kit::error::to_status(&unknown)),
-            Answers::Failure => Err(kit::error::to_status(&Error::new(Kind::Internal, "broken"))),
+            Answers::Shop(..) | Answers::Unknown => Err(rpc::status::to_status(&unknown)),
+            Answers::Failure => Err(rpc::status::to_status(&Error::new(Kind::Internal, "broken"))),
             Answers::Nothing => {
                 tokio::time::sleep(Duration::from_secs(60)).await;
                 Err(Status::unavailable("late"))
@@ -178,10 +178,10 @@ impl StackRegistry for Double {
                 let status = if version.starts_with("8.") { "deprecated" } else { status };
                 Version { status: status.to_owned(), ..told(&version, definition(&version)) }
             }
-            Answers::Shop(..) | Answers::Unknown => return Err(kit::error::to_status(&unknown)),
+            Answers::Shop(..) | Answers::Unknown => return Err(rpc::status::to_status(&unknown)),
             Answers::Lie(_) => told(&version, LIE.to_owned()),
             Answers::Other => told("0.0.1", definition("1.0.0")),
-            Answers::Failure => return Err(kit::error::to_status(&Error::new(Kind::Internal, "broken"))),
+            Answers::Failure => return Err(rpc::status::to_status(&Error::new(Kind::Internal, "broken"))),
             Answers::Nothing => {
                 tokio::time::sleep(Duration::from_secs(60)).await;
                 return Err(Status::unavailable("late"));

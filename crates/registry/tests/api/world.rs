@@ -5,14 +5,11 @@ use std::ops::Deref;
 use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
 use domain::{Error, Grant, Result, Role};
-use kit::{
-    Caller,
-    grpc::{Message, PeerCall, SignedChannel},
-    identity::ActorType,
-};
+use identity::{ActorType, Caller};
 use registry::Registry;
 use reqwest::Method;
 use rpc::registry::registry_client::RegistryClient;
+use rpc::{Message, PeerCall, SignedChannel};
 use serde_json::{Value, json};
 use testkit::{Keys, Response, TestDb, TestService};
 use tonic::{Request, Response as Answer, Status};
@@ -68,7 +65,7 @@ impl World {
     /// A second replica on the same database, which the first must outlive.
     pub(crate) async fn replica(&self, overrides: Value) -> Self {
         let mut set = json!({ "database": { "url": self.db.app_url } });
-        kit::config::put_over(&mut set, overrides);
+        runtime::config::put_over(&mut set, overrides);
         Self(TestService::start_on::<Registry>(TestDb::of::<Registry>().await, self.keys.clone(), set).await)
     }
 

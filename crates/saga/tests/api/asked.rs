@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use domain::Kind;
-use kit::WriteCtx;
+use identity::WriteCtx;
 use saga::{Cause, Interpose, Moment, Point, Progress, SagaStatus, Step, StepCx, StepStatus, Verdict};
 use uuid::Uuid;
 

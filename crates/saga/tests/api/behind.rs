@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::Kind;
-use kit::shutdown::Shutdown;
+use runtime::shutdown::Shutdown;
 use saga::SagaStatus;
 use tokio::time::Instant;
 use uuid::Uuid;

@@ -141,7 +141,7 @@ async fn one_that_fails_for_a_person_leaves_the_other_done() {
 #[tokio::test]
 async fn the_deadline_holds_for_both() {
     let (world, engine, _) = begun(OnFailure::Undo).await;
-    let id = world.begin_until(KIND, kit::clock::now() + chrono::Duration::milliseconds(300)).await;
+    let id = world.begin_until(KIND, runtime::clock::now() + chrono::Duration::milliseconds(300)).await;
     world.script.next(id, "b", false, [Act::Wait(Duration::from_secs(600))]);
     world.script.next(id, "c", false, [Act::Sleep(Duration::from_millis(100))]);
     let begun = Instant::now();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::Kind;
-use kit::shutdown::Shutdown;
+use runtime::shutdown::Shutdown;
 use tokio::time::Instant;
 
 use crate::{

@@ -10,7 +10,7 @@ use std::{
 
 use domain::Kind;
 use futures_util::future::join_all;
-use kit::shutdown::Shutdown;
+use runtime::shutdown::Shutdown;
 use saga::{Cause, Interpose, Moment, OnFailure, Point, Verdict};
 use tokio::time::Instant;
 

@@ -158,7 +158,8 @@ async fn pages_are_found_through_their_indexes() {
         world.all_gone().await;
         let before = read_of(&world, index).await;
         let connection = world.db.connect().await;
-        let middle = Cursor { at: kit::clock::now() - chrono::TimeDelta::seconds(100), id: "~".to_owned() };
+        let middle =
+            Cursor { at: runtime::clock::now() - chrono::TimeDelta::seconds(100), id: "~".to_owned() };
         for after in [Cursor::start(), middle] {
             saga::page(&connection, &scope, &filter, Limit::default(), &after).await.unwrap();
         }

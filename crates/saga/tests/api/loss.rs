@@ -3,7 +3,7 @@
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use diesel_async::SimpleAsyncConnection;
-use kit::shutdown::Shutdown;
+use runtime::shutdown::Shutdown;
 use saga::{OnFailure, SagaStatus, StepStatus};
 use tokio::time::Instant;
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use kit::shutdown::Shutdown;
+use runtime::shutdown::Shutdown;
 
 use crate::{
     steps::{Act, Gate},

@@ -11,10 +11,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use database::Db;
 use diesel::{sql_query, sql_types as t};
 use diesel_async::RunQueryDsl;
 use domain::{Error, Kind, Result};
-use kit::Db;
 use saga::{Definition, OnFailure, Policy, Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use domain::Kind;
-use kit::{clock, shutdown::Shutdown};
+use runtime::{clock, shutdown::Shutdown};
 use saga::{Cause, SagaStatus, StepStatus};
 use tokio::time::Instant;
 

@@ -3,19 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use database::{Database, DatabaseSettings, Db, Migrations, Record};
 use diesel::{QueryableByName, sql_query, sql_types as t};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use domain::{Error, Kind, Result};
-use kit::{
-    Ctx, Db, Record, WriteCtx,
-    config::Secret,
-    db::{Database, DatabaseSettings, Migrations},
-    service::{Application, Service, Settings},
-    shutdown::Shutdown,
-};
+use identity::{Ctx, WriteCtx};
+use runtime::{config::Secret, shutdown::Shutdown};
 use saga::{
     Cause, Definition, Engine, EngineSettings, Interpose, NewSaga, OnFailure, SagaStatus, StepStatus, Told,
 };
+use service::{Application, Service, Settings};
 use testkit::TestDb;
 use tokio::{sync::Notify, time::Instant};
 use utoipa::openapi::{OpenApi, OpenApiBuilder};
@@ -32,7 +29,7 @@ impl Service for Sagas {
     type Own = String;
 
     fn migrations() -> Migrations {
-        Migrations::with_kit([saga::MIGRATIONS])
+        Migrations::with_shared([saga::MIGRATIONS])
     }
 
     fn openapi() -> OpenApi {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use domain::{Fault, MAX_FAULTS};
-use kit::check;
+
 use serde_json::Value;
 
 use super::{

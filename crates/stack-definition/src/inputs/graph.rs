@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use check::escaped;
 use domain::Fault;
 use jsonschema::Validator;
-use kit::check::escaped;
 use serde_json::{Map, Value};
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use kit::check::escaped;
+use check::escaped;
 use serde_json::Value;
 
 use super::evaluate::Exceeded;

@@ -10,7 +10,7 @@ mod instance;
 mod references;
 
 use domain::Fault;
-use kit::check;
+
 use serde_json::{Map, Value};
 
 use self::{

@@ -2,13 +2,10 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
 use domain::{Patch, Slug, template::TemplateStatus};
-use kit::{
-    Ctx,
-    http::{self, Command, ErrorEnvelope, HttpResult, Path, Query},
-};
 use serde::Deserialize;
 use stack_definition::text::{Description, DisplayName, Text};
 use utoipa::ToSchema;
+use web::{Command, Context, ErrorEnvelope, HttpResult, Path, Query};
 
 use super::{
     filter::TemplateQuery,
@@ -61,7 +58,7 @@ impl From<UpdateTemplate> for ops::Change {
     responses((status = 200, body = Listed<Template>))
 )]
 #[get("/stacks")]
-pub(crate) async fn list(app: Data<App>, _: Ctx, query: Query<TemplateQuery>) -> HttpResult {
+pub(crate) async fn list(app: Data<App>, _: Context, query: Query<TemplateQuery>) -> HttpResult {
     let filter = query.0.parse()?;
     let templates = app.db.own_read(async |c| store::active(c, &filter).await).await?;
     Ok(HttpResponse::Ok().json(Listed::from(templates)))
@@ -89,9 +86,9 @@ pub(crate) async fn create(app: Data<App>, command: Command<CreateTemplate>) -> 
     (status = 404, description = "There is no such template", body = ErrorEnvelope),
 ))]
 #[get("/stacks/{name}")]
-pub(crate) async fn get(app: Data<App>, _: Ctx, path: Path<Slug>, request: HttpRequest) -> HttpResult {
+pub(crate) async fn get(app: Data<App>, _: Context, path: Path<Slug>, request: HttpRequest) -> HttpResult {
     let detail = app.db.own_read(async |c| store::detail(c, &path.0).await).await?;
-    http::read(&request, &detail)
+    web::read(&request, &detail)
 }
 
 /// Update a stack template.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc, serde::ts_milliseconds};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{Slug, template::TemplateStatus};
-use kit::clock;
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use stack_definition::text::{Description, DisplayName, Text};
 use utoipa::ToSchema;

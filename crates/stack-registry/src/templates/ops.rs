@@ -1,7 +1,9 @@
 //! What can be done with templates.
 
+use database::Record;
 use domain::{Error, Kind, Patch, Result, Slug, template::TemplateStatus};
-use kit::{Done, Record, WriteCtx, clock};
+use identity::{Done, WriteCtx};
+use runtime::clock;
 
 use super::{
     model::{CreateTemplate, Template, TemplateDetail},

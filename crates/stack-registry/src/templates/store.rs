@@ -1,5 +1,6 @@
 //! The statements of templates. The catalogue belongs to no platform, so none takes a scope.
 
+use database::Conn;
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension,
     QueryDsl, SelectableHelper,
@@ -9,7 +10,6 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Error, Result, Slug};
-use kit::db::Conn;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -5,10 +5,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use database::Conn;
 use diesel::{QueryableByName, sql_query, sql_types};
 use diesel_async::RunQueryDsl;
 use domain::{Fault, Result, Slug, Version, template::TemplateStatus};
-use kit::db::Conn;
 use stack_definition::Dependency;
 
 use super::{model::PublishVersion, rules::DEFINITION, store};

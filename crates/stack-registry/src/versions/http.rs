@@ -2,11 +2,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use domain::{Slug, Version};
-use kit::{
-    Ctx,
-    http::{self, Command, ErrorEnvelope, HttpResult, NoBody, Path},
-};
 use serde_json::Value;
+use web::{Command, Context, ErrorEnvelope, HttpResult, NoBody, Path};
 
 use super::{
     model::{PublishVersion, StackVersion},
@@ -25,7 +22,7 @@ use crate::{
     (status = 404, description = "There is no such template", body = ErrorEnvelope),
 ))]
 #[get("/stacks/{name}/versions")]
-pub(crate) async fn list(app: Data<App>, _: Ctx, path: Path<Slug>) -> HttpResult {
+pub(crate) async fn list(app: Data<App>, _: Context, path: Path<Slug>) -> HttpResult {
     let versions = app.db.own_read(async |c| store::all(c, &path.0).await).await?;
     Ok(HttpResponse::Ok().json(Listed::from(versions)))
 }
@@ -55,7 +52,7 @@ pub(crate) async fn publish(app: Data<App>, path: Path<Slug>, command: Command<V
     (status = 404, description = "There is no such template", body = ErrorEnvelope),
 ))]
 #[get("/stacks/{name}/usage")]
-pub(crate) async fn usage(app: Data<App>, ctx: Ctx, path: Path<Slug>) -> HttpResult {
+pub(crate) async fn usage(app: Data<App>, ctx: Context, path: Path<Slug>) -> HttpResult {
     let template = app.db.read(&ctx, async |c| templates::store::id_of(c, &path.0).await).await?;
     Ok(HttpResponse::Ok().json(in_use::ask(&app.registry, &ctx, template).await?))
 }
@@ -68,13 +65,13 @@ pub(crate) async fn usage(app: Data<App>, ctx: Ctx, path: Path<Slug>) -> HttpRes
 #[get("/stacks/{name}/{version}")]
 pub(crate) async fn get(
     app: Data<App>,
-    _: Ctx,
+    _: Context,
     path: Path<(Slug, Version)>,
     request: HttpRequest,
 ) -> HttpResult {
     let (name, version) = path.0;
     let version = app.db.own_read(async |c| store::get(c, &name, &version).await).await?;
-    http::read(&request, &version)
+    web::read(&request, &version)
 }
 
 /// Deprecate a stack version.

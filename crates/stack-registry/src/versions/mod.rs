@@ -11,7 +11,7 @@ mod rules;
 pub(crate) mod store;
 mod usage;
 
-use kit::http::ServiceConfig;
+use web::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
     // A version's path last: those of the others also have its shape.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc, serde::ts_milliseconds};
 use diesel::{Identifiable, Insertable, Queryable, Selectable};
 use domain::{Result, Version, template::TemplateStatus};
-use kit::clock;
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use stack_definition::{Dependency, StackDefinition};
 use utoipa::ToSchema;

@@ -1,7 +1,9 @@
 //! What can be done with versions.
 
+use database::{OnConstraint, Record};
 use domain::{Error, Kind, Result, Slug, Version, template::TemplateStatus};
-use kit::{Done, Record, WriteCtx, clock, db::OnConstraint};
+use identity::{Done, WriteCtx};
+use runtime::clock;
 
 use super::{
     dependencies,

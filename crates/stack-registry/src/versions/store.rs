@@ -1,6 +1,7 @@
 //! The statements of versions.
 
 use chrono::{DateTime, Utc};
+use database::Conn;
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, NullableExpressionMethods, OptionalExtension,
     QueryDsl, QueryResult, SelectableHelper,
@@ -10,7 +11,6 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Error, Result, Slug, Version, template::TemplateStatus};
-use kit::db::Conn;
 use uuid::Uuid;
 
 use super::model::{NewVersion, StackVersion};

@@ -1,11 +1,9 @@
 //! How much a template is in use, which the registry knows.
 
 use domain::{Error, Result, Version};
-use kit::{
-    Ctx,
-    grpc::{Peer, PeerCall},
-};
+use identity::Ctx;
 use rpc::registry::{TemplateUsageRequest, TemplateUsageResponse, registry_client::RegistryClient};
+use rpc::{Peer, PeerCall};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;

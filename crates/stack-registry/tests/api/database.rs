@@ -2,15 +2,13 @@
 
 use std::collections::HashSet;
 
+use database::{Migrations, migrate};
 use diesel::{QueryDsl, QueryableByName, sql_query, sql_types};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use domain::Version;
-use kit::{
-    db::{Migrations, migrate},
-    service::Service,
-};
 use proptest::{prelude::Strategy, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::Value;
+use service::Service;
 use stack_registry::{
     StackRegistry,
     schema::{stack_templates, stack_versions},

@@ -1,7 +1,7 @@
 //! What other services ask.
 
 use domain::{Error, Kind};
-use kit::grpc::PeerCall;
+use rpc::PeerCall;
 use rpc::stack_registry::{
     GetTemplateRequest, GetTemplateResponse, GetVersionRequest, Version,
     stack_registry_client::StackRegistryClient,

@@ -2,7 +2,7 @@
 //! second wall here: what is hidden is who uses it.
 
 use domain::access::{Target, Verdict};
-use kit::identity::ActorType;
+use identity::ActorType;
 use reqwest::Method;
 use serde_json::{Value, json};
 use stack_registry::StackRegistry;

@@ -5,7 +5,7 @@
 //! must stay hidden from whom. An operation that no case asks for is a finding, so that none can be forgotten. Writes
 //! are tried (`dryRun`), so that all callers meet the same things.
 //!
-//! Where [`kit::FIRST_WALL_DOWN`] the statements are given no scope. Then Postgres alone keeps callers apart, and what
+//! Where [`identity::FIRST_WALL_DOWN`] the statements are given no scope. Then Postgres alone keeps callers apart, and what
 //! must hold is that they learn and change nothing.
 
 mod places;
@@ -20,9 +20,10 @@ use domain::{
     access::{About, Operation, Verdict},
 };
 use futures_util::{StreamExt, stream};
-use kit::{FIRST_WALL_DOWN, service::Service};
+use identity::FIRST_WALL_DOWN;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use service::Service;
 
 pub use places::{Places, Someone};
 pub use strangers::let_no_stranger_in;

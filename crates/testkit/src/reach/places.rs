@@ -1,7 +1,7 @@
 //! Who asks: every role, reaching from every place.
 
 use domain::{EntityId, Grant, PlatformId, Reach, Role, access::Target};
-use kit::{Caller, identity::ActorType};
+use identity::{ActorType, Caller};
 
 /// Places that differ in what is seen from them. What is looked for is that of `entity`, in the platform `own`.
 #[derive(Debug, Clone)]

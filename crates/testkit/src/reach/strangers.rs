@@ -1,8 +1,9 @@
 //! Who has no identity, or one that is not good.
 
 use futures_util::{StreamExt, stream};
-use kit::{Caller, service::Service};
+use identity::Caller;
 use reqwest::StatusCode;
+use service::Service;
 
 use super::{AT_A_TIME, Case, Stage, send, writes};
 use crate::Response;

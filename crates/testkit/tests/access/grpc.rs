@@ -4,9 +4,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::{Grant, Reach, Role};
-use kit::{Caller, grpc::SignedChannel, identity::ActorType, service::Service};
+use identity::{ActorType, Caller};
 use prost::Message;
 use prost_types::FileDescriptorSet;
+use rpc::SignedChannel;
+use service::Service;
 use testkit::{PROCESSES, TestService};
 use tonic::{Code, Request, codegen::http::uri::PathAndQuery};
 use tonic_prost::ProstCodec;

@@ -85,7 +85,7 @@ fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
 /// A key of the operator's making, as iam answers it.
 async fn key(door: &Door, grant: Value) -> Value {
     let mut body = json!({ "name": "a key" });
-    kit::config::put_over(&mut body, grant);
+    runtime::config::put_over(&mut body, grant);
     door.post(KEYS, body).await
 }
 
@@ -126,7 +126,7 @@ async fn useless(system: &System, door: &Door) -> Vec<(&'static str, String)> {
         ("tampered", format!("{}{end}", &good[..good.len() - 1])),
         ("the secret of another", format!("{}{}", &good[..37], &other[37..])),
         ("cut", good[..good.len() - 1].to_owned()),
-        ("what stands between processes", signed.sign("registry", &kit::Caller::operator()).unwrap()),
+        ("what stands between processes", signed.sign("registry", &identity::Caller::operator()).unwrap()),
     ]
 }
 
@@ -158,7 +158,7 @@ async fn a_key_of_another_platform_finds_nothing() {
     let mut keys = Vec::new();
     for role in ["viewer", "developer", "platform-admin"] {
         for mut grant in [json!({}), json!({ "entityId": tenant["id"] })] {
-            kit::config::put_over(&mut grant, json!({ "role": role, "platformId": other }));
+            runtime::config::put_over(&mut grant, json!({ "role": role, "platformId": other }));
             keys.push((grant.to_string(), text(&key(&door, grant).await, "key")));
         }
     }

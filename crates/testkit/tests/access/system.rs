@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use gateway::Gateway;
 use iam::Iam;
-use kit::{config, service::Service, shutdown::Shutdown};
 use onboarding::Onboarding;
 use provisioning::Provisioning;
 use registry::Registry;
 use reqwest::{Method, RequestBuilder};
+use runtime::{config, shutdown::Shutdown};
 use serde_json::{Value, json};
+use service::Service;
 use stack_registry::StackRegistry;
 use tempfile::TempDir;
 use testkit::{Keys, Response, TestDb, TestService};

@@ -10,14 +10,12 @@ use anyhow::{Result, bail};
 use embedded_postgres::ServiceDatabase;
 use gateway::NAME as GATEWAY;
 use iam::Iam;
-use kit::{
-    config::{put_over, with_overrides},
-    service::{Service, Settings},
-};
 use onboarding::Onboarding;
 use provisioning::Provisioning;
 use registry::Registry;
+use runtime::config::{put_over, with_overrides};
 use serde_json::{Value, json};
+use service::{Service, Settings};
 use stack_registry::StackRegistry;
 
 /// Stands for whatever has no default.

@@ -4,17 +4,16 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use gateway::Gateway;
 use iam::Iam;
-use kit::{
-    config,
-    config::PeerSettings,
-    grpc::Peers,
-    service::{ask_ready, healthcheck},
-    shutdown::Shutdown,
-    tls::Tls,
-};
+use identity::tls::Tls;
 use registry::Registry;
 use reqwest::{Method, StatusCode};
+use rpc::Peers;
+use runtime::{
+    config::{self, PeerSettings},
+    shutdown::Shutdown,
+};
 use serde_json::{Value, json};
+use web::{ask_ready, healthcheck};
 use tempfile::TempDir;
 use testkit::{Authority, Keys, TestDb, TestService, believing, client};
 use tokio::{

@@ -1,7 +1,7 @@
 //! The pages of the error codes.
 
 use domain::Kind;
-use kit::error::row;
+use runtime::error::row;
 
 use crate::page::{names_in, read};
 
@@ -30,7 +30,7 @@ fn every_code_has_a_page_and_every_page_a_code() {
 fn a_page_says_what_its_code_becomes() {
     for kind in Kind::ALL {
         let row = row(*kind);
-        let (http, grpc, level) = (row.http.as_u16(), grpc(*kind), row.level);
+        let (http, grpc, level) = (row.http, grpc(*kind), row.level);
         let head = format!("# {kind}\n\nHTTP {http} · gRPC `{grpc}` · logged at `{level}`\n");
         let page = read(&format!("docs/errors/{kind}.md"));
         assert!(page.starts_with(&head), "docs/errors/{kind}.md must begin with:\n{head}");
@@ -46,7 +46,7 @@ fn the_table_is_that_of_the_code() {
         .iter()
         .map(|kind| {
             let again = if kind.is_transient() { "yes" } else { "no" };
-            let (http, grpc) = (row(*kind).http.as_u16(), grpc(*kind));
+            let (http, grpc) = (row(*kind).http, grpc(*kind));
             format!("| [{kind}]({kind}.md) | {http} | `{grpc}` | {again} |")
         })
         .collect();

@@ -5,10 +5,10 @@ mod issuer;
 mod rotation;
 mod sources;
 
-use kit::{config, shutdown::Shutdown};
 use reqwest::{Method, Response};
 use rpc::iam::revocation::What;
 use rstest::rstest;
+use runtime::{config, shutdown::Shutdown};
 use serde_json::{Value, json};
 
 use self::issuer::{Issuer, Key};

@@ -10,9 +10,10 @@ mod secret;
 use std::{fs, path::Path, sync::Mutex};
 
 use futures_util::{StreamExt, stream};
-use kit::{config, service::Service};
 use reqwest::Method;
+use runtime::config;
 use serde_json::{Value, json};
+use service::Service;
 use testkit::Collector;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
@@ -30,8 +31,9 @@ const PLANTED: usize = 1000;
 const DATABASES: [&str; 5] =
     ["nno_registry", "nno_stack_registry", "nno_onboarding", "nno_provisioning", "nno_iam"];
 /// Everything that our own crates have to say.
-const LOG: &str = "info,domain=trace,embedded_postgres=trace,gateway=trace,iam=trace,kit=trace,nno=trace,onboarding=trace,\
-    provisioning=trace,registry=trace,rpc=trace,saga=trace,stack_registry=trace";
+const LOG: &str = "info,check=trace,cli=trace,database=trace,domain=trace,embedded_postgres=trace,gateway=trace,iam=trace,\
+    identity=trace,nno=trace,onboarding=trace,provisioning=trace,registry=trace,rpc=trace,runtime=trace,saga=trace,\
+    service=trace,stack_registry=trace,web=trace";
 
 async fn made(up: &Up, path: &str, body: Value) -> Value {
     let (status, answer) = up.ask(Method::POST, path, Some(body)).await.unwrap();
@@ -275,9 +277,9 @@ async fn no_secret_is_in_anything_that_is_written() {
 /// What a process is told and would print of its settings, good ones and bad ones.
 fn settings_of<S: Service>(secret: &Secret) -> Vec<String>
 where
-    kit::service::Settings<S::Own>: serde::Serialize + std::fmt::Debug,
+    service::Settings<S::Own>: serde::Serialize + std::fmt::Debug,
 {
-    let read = |over: Value| config::with_overrides::<kit::service::Settings<S::Own>>(S::DEFAULTS, over);
+    let read = |over: Value| config::with_overrides::<service::Settings<S::Own>>(S::DEFAULTS, over);
     let url = format!("postgres://nno:{}@127.0.0.1:5432/nno", secret.random);
     let good = read(json!({ "database": { "url": url, "owner_url": url } })).unwrap();
     let mut told = vec![format!("{good:?}"), serde_json::to_string(&good).unwrap()];

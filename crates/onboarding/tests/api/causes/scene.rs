@@ -4,7 +4,6 @@ use std::{pin::Pin, time::Duration};
 
 use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
-use kit::{config, service::Service};
 use onboarding::Onboarding;
 use provisioning::{
     Provisioning,
@@ -14,7 +13,9 @@ use provisioning::{
     },
 };
 use registry::Registry;
+use runtime::config;
 use serde_json::{Value, json};
+use service::Service;
 use testkit::{TestDb, TestService};
 use tokio::task::JoinHandle;
 

@@ -9,9 +9,9 @@ use std::{
 use ::saga::{SagaStatus, schema::sagas};
 use diesel::{QueryDsl, QueryableByName, sql_query, sql_types::Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use kit::grpc::PeerCall;
 use provisioning::providers::{Owner, Provider, ResourceKind, Target};
 use reqwest::Method;
+use rpc::PeerCall;
 use rpc::provisioning::{EnsureRepositoryRequest, provisioning_client::ProvisioningClient};
 use serde_json::{Value, json};
 use testkit::{Response, TestService};

@@ -13,7 +13,8 @@ use domain::{
     job::JobType,
     resource::{Environment, ResourceType},
 };
-use kit::{Ctx, grpc::PeerCall};
+use identity::Ctx;
+use rpc::PeerCall;
 use rpc::registry::{
     BeginFeatureJobRequest, BeginFeatureJobResponse, EndFeatureJobRequest, FeatureJob,
     registry_client::RegistryClient,

@@ -14,7 +14,8 @@ use domain::{
     job::JobType,
     resource::{Environment, ResourceType},
 };
-use kit::{Ctx, grpc::PeerCall};
+use identity::Ctx;
+use rpc::PeerCall;
 use rpc::registry::{
     BeginStackJobRequest, BeginStackJobResponse, EndStackJobRequest, StackJob, StackService,
     registry_client::RegistryClient,

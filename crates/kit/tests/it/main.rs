@@ -1,6 +1,0 @@
-//! Kit against the real outside: what only shows over a socket.
-
-#[cfg(test)]
-mod telemetry;
-#[cfg(test)]
-mod workers;

@@ -1,0 +1,123 @@
+//! Which processes may call which method, and who they are once inside.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use domain::{Error, Kind, Result};
+use futures_util::future::BoxFuture;
+use identity::{ActorType, Caller, Ctx, Idempotency, Verifier, WriteCtx};
+use prost::Message;
+use runtime::telemetry;
+use tonic::{Request, Status, body::Body, codegen::http};
+use tower::{Layer, Service};
+use tracing::{Instrument, field::Empty};
+
+use crate::status::to_status;
+
+/// The methods of a service, each with the processes that may call it.
+#[derive(Debug, Clone)]
+pub struct Access {
+    methods: Arc<HashMap<String, &'static [&'static str]>>,
+    verifier: Verifier,
+}
+
+/// What may be asked without an identity: whether the process is alive, and what it speaks.
+const OPEN: [&str; 2] = ["/grpc.health.v1.Health/", "/grpc.reflection."];
+
+impl Access {
+    /// `methods` of the gRPC service `name`, such as `nno.registry.v1.Registry`. What is not listed is refused.
+    pub fn new(verifier: Verifier, name: &str, methods: &[(&str, &'static [&'static str])]) -> Self {
+        let methods =
+            methods.iter().map(|(method, callers)| (format!("/{name}/{method}"), *callers)).collect();
+        Self { methods: Arc::new(methods), verifier }
+    }
+
+    fn admit(&self, path: &str, authorization: Option<&str>) -> Result<Caller> {
+        let caller = self.verifier.verify(authorization)?;
+        let listed = self.methods.get(path).is_some_and(|callers| callers.contains(&caller.issuer.as_str()));
+        // Whom the gateway speaks for comes over HTTP.
+        if listed && caller.actor_type == ActorType::Service {
+            return Ok(caller);
+        }
+        let message = format!("'{}' may not call {path}", caller.issuer);
+        Err(Error::new(Kind::Forbidden, message))
+    }
+}
+
+impl<S> Layer<S> for Access {
+    type Service = Admitting<S>;
+
+    fn layer(&self, inner: S) -> Admitting<S> {
+        Admitting { inner, access: self.clone() }
+    }
+}
+
+/// The server behind its door.
+#[derive(Debug, Clone)]
+pub struct Admitting<S> {
+    inner: S,
+    access: Access,
+}
+
+impl<S> Service<http::Request<Body>> for Admitting<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let path = request.uri().path().to_owned();
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let id: Arc<str> =
+            header("x-request-id").map_or_else(|| domain::id::uuid_v7().to_string().into(), Arc::from);
+        let span = tracing::info_span!("grpc", request_id = %id, trace_id = Empty, method = %path);
+        telemetry::continue_trace(&span, header("traceparent"));
+        if !OPEN.iter().any(|open| path.starts_with(open)) {
+            match self.access.admit(&path, header("authorization")) {
+                Ok(caller) => {
+                    let traceparent = span.in_scope(telemetry::traceparent).map(Arc::from);
+                    request.extensions_mut().insert(Ctx { caller, request_id: id, traceparent });
+                }
+                Err(error) => {
+                    let status: Status = span.in_scope(|| to_status(&error));
+                    return Box::pin(async move { Ok(status.into_http()) });
+                }
+            }
+        }
+        // The clone that is ready is the one to call.
+        let fresh = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, fresh);
+        Box::pin(async move { ready.call(request).await }.instrument(span))
+    }
+}
+
+/// Who sent a request that reads.
+///
+/// # Errors
+/// [`Kind::Internal`] when the request did not come through the door.
+pub fn read_ctx<T>(request: &Request<T>) -> Result<Ctx> {
+    request.extensions().get::<Ctx>().cloned().ok_or_else(|| Error::internal("a request without a caller"))
+}
+
+/// Who sent a request that writes, and under which idempotency key.
+///
+/// # Errors
+/// [`Kind::Validation`] for a key that is none.
+pub fn write_ctx<T: Message>(request: &Request<T>) -> Result<WriteCtx> {
+    let ctx = read_ctx(request)?;
+    let key = request.metadata().get("idempotency-key").and_then(|value| value.to_str().ok());
+    let body = request.get_ref().encode_to_vec();
+    let kind = std::any::type_name::<T>();
+    let idempotency = key.map(|key| Idempotency::new(key, &[kind.as_bytes(), &body])).transpose()?;
+    Ok(WriteCtx { ctx, dry_run: false, idempotency, if_match: None })
+}

@@ -1,0 +1,70 @@
+//! Errors over gRPC: the status that carries one from a service to its caller.
+
+use domain::{Error, Kind};
+use runtime::error::{log, row};
+use serde_json::{Map, Value};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+const DETAILS: &str = "details";
+const DOMAIN: &str = "nno";
+
+/// The gRPC status of an error; [`from_status`] gives the same error back on the other side.
+pub fn to_status(error: &Error) -> Status {
+    log(error);
+    let details = Value::Object(error.details().clone()).to_string();
+    let info = ErrorDetails::with_error_info(error.kind().as_str(), DOMAIN, [(DETAILS.to_owned(), details)]);
+    Status::with_error_details(row(error.kind()).grpc, error.message(), info)
+}
+
+/// The error that a peer's status stands for.
+pub fn from_status(peer: &'static str, status: &Status) -> Error {
+    let told = status.get_error_details();
+    let info = told.error_info().filter(|info| info.domain == DOMAIN);
+    if let Some(info) = info
+        && let Ok(kind) = Kind::parse(&info.reason)
+    {
+        let details: Map<String, Value> =
+            info.metadata.get(DETAILS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        return Error::new(kind, status.message().to_owned())
+            .with_details(details)
+            .context(format!("told by {peer}"));
+    }
+    let context = format!("{peer}: {:?}: {}", status.code(), status.message());
+    match status.code() {
+        Code::DeadlineExceeded | Code::Cancelled => {
+            Error::new(Kind::GatewayTimeout, format!("{peer} did not answer in time")).context(context)
+        }
+        Code::Unavailable | Code::Unknown => Error::unavailable(peer, context),
+        _ => Error::internal(context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_survives_a_grpc_hop() {
+        for kind in Kind::ALL {
+            let error = Error::new(*kind, "why").with("from", "a");
+            let back = from_status("registry", &to_status(&error));
+            assert_eq!((back.kind(), back.message(), back.details()), (*kind, "why", error.details()));
+        }
+    }
+
+    #[test]
+    fn statuses_are_errors() {
+        for kind in Kind::ALL {
+            assert!((400..600).contains(&row(*kind).http));
+            assert_ne!(row(*kind).grpc, Code::Ok);
+        }
+    }
+
+    #[test]
+    fn a_strange_status_says_nothing_of_the_inside() {
+        let error = from_status("registry", &Status::internal("secret path"));
+        assert!(!error.message().contains("secret"));
+        assert_eq!(from_status("registry", &Status::unavailable("x")).kind(), Kind::ServiceUnavailable);
+    }
+}

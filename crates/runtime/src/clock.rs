@@ -1,0 +1,111 @@
+//! Time: as the API reports it, and as caches measure it.
+
+use std::{sync::Arc, time::Instant};
+
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+
+/// The time now, cut to the milliseconds that the API answers, so that what is stored is what was answered.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
+pub fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(3)
+}
+
+/// The wall clock and the monotonic clock of one machine.
+///
+/// A cache needs both. The wall clock decides what another machine accepts, and it can be stepped. The monotonic clock
+/// cannot be stepped, and it stands still while the machine is suspended. An entry is fresh only while both say so.
+#[derive(Clone)]
+pub struct Clocks {
+    wall: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    monotonic: Arc<dyn Fn() -> Instant + Send + Sync>,
+}
+
+impl Clocks {
+    /// The clocks of this machine.
+    pub fn system() -> Self {
+        Self::new(now, Instant::now)
+    }
+
+    /// Clocks that read these functions.
+    pub fn new(
+        wall: impl Fn() -> DateTime<Utc> + Send + Sync + 'static,
+        monotonic: impl Fn() -> Instant + Send + Sync + 'static,
+    ) -> Self {
+        Self { wall: Arc::new(wall), monotonic: Arc::new(monotonic) }
+    }
+
+    /// The wall clock, in seconds since the Unix epoch.
+    pub fn unix_seconds(&self) -> u64 {
+        u64::try_from((self.wall)().timestamp()).unwrap_or_default()
+    }
+
+    /// The monotonic clock.
+    pub fn monotonic(&self) -> Instant {
+        (self.monotonic)()
+    }
+}
+
+impl std::fmt::Debug for Clocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Clocks({})", (self.wall)())
+    }
+}
+
+/// A time as sentences have it: RFC 3339 in UTC, to the second.
+pub fn in_words(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// RFC 3339 in UTC with milliseconds: `#[serde(with = "crate::clock::rfc3339")]`, also for an `Option`.
+pub mod rfc3339 {
+    use chrono::{DateTime, SecondsFormat, Utc};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// A time or none; the two are written by one pair of functions.
+    pub trait Time: Sized {
+        /// The time, if there is one.
+        fn time(&self) -> Option<DateTime<Utc>>;
+        /// Makes it of what was read.
+        ///
+        /// # Errors
+        /// When a time is needed and there is none.
+        fn of(time: Option<DateTime<Utc>>) -> Result<Self, &'static str>;
+    }
+
+    impl Time for DateTime<Utc> {
+        fn time(&self) -> Option<DateTime<Utc>> {
+            Some(*self)
+        }
+        fn of(time: Option<DateTime<Utc>>) -> Result<Self, &'static str> {
+            time.ok_or("must be a time")
+        }
+    }
+
+    impl Time for Option<DateTime<Utc>> {
+        fn time(&self) -> Option<DateTime<Utc>> {
+            *self
+        }
+        fn of(time: Option<DateTime<Utc>>) -> Result<Self, &'static str> {
+            Ok(time)
+        }
+    }
+
+    /// Writes `2026-01-02T03:04:05.678Z` or null.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<T: Time, S: Serializer>(time: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        match time.time() {
+            Some(time) => serializer.collect_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads what [`serialize`] wrote.
+    ///
+    /// # Errors
+    /// When it is not a time.
+    pub fn deserialize<'de, T: Time, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        T::of(Option::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}

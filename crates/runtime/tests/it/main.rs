@@ -1,0 +1,4 @@
+//! Runtime against the real outside.
+
+#[cfg(test)]
+mod telemetry;

@@ -1,0 +1,185 @@
+//! A service that really runs, and callers that sign.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use identity::{Caller, Ctx, KeyPair, Signer};
+use reqwest::{Method, RequestBuilder};
+use rpc::{Peer, Peers};
+use runtime::{
+    config::{self, PeerSettings},
+    shutdown::Shutdown,
+};
+use serde_json::{Value, json};
+use service::{Application, Service, Settings};
+use tempfile::TempDir;
+
+use crate::{Response, TestDb, client};
+
+/// Every process that may sign.
+pub const PROCESSES: [&str; 6] =
+    ["gateway", "iam", "registry", "stack-registry", "onboarding", "provisioning"];
+
+/// Keys of all processes, in a folder of their own. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Keys(Arc<TempDir>);
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Keys {
+    /// New keys.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for name in PROCESSES {
+            KeyPair::ensure(dir.path(), name).expect("make a key");
+        }
+        Self(Arc::new(dir))
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A signer for one of the processes.
+    pub fn signer(&self, name: &str) -> Signer {
+        Signer::new(name, &KeyPair::read(self.dir(), name).expect("read a key")).expect("make a signer")
+    }
+}
+
+/// A service on free ports, with a database of its own.
+#[derive(Debug)]
+pub struct TestService {
+    pub http: SocketAddr,
+    pub grpc: SocketAddr,
+    pub keys: Keys,
+    pub db: TestDb,
+    name: &'static str,
+    client: reqwest::Client,
+    shutdown: Shutdown,
+    /// Drained when the service has ended.
+    running: Shutdown,
+}
+
+impl TestService {
+    /// Starts `S` with its defaults.
+    pub async fn start<S: Service>() -> Self {
+        Self::start_with::<S>(json!({})).await
+    }
+
+    /// Starts `S` with something set otherwise, such as `{"service": {..}}`.
+    pub async fn start_with<S: Service>(overrides: Value) -> Self {
+        let db = TestDb::of::<S>().await;
+        Self::start_on::<S>(db, Keys::new(), overrides).await
+    }
+
+    /// Starts `S` on a database and with keys that are there already.
+    pub async fn start_on<S: Service>(db: TestDb, keys: Keys, overrides: Value) -> Self {
+        Self::start_built::<S, _>(db, keys, overrides, S::build).await
+    }
+
+    /// Starts `S` as `build` builds it.
+    pub async fn start_built<S: Service, Fut>(
+        db: TestDb,
+        keys: Keys,
+        overrides: Value,
+        build: impl FnOnce(Settings<S::Own>, Shutdown) -> Fut,
+    ) -> Self
+    where
+        Fut: Future<Output = anyhow::Result<Application>>,
+    {
+        let mut set = json!({
+            "http": { "bind": "127.0.0.1:0", "workers": 1 },
+            "grpc": { "bind": "127.0.0.1:0" },
+            "database": { "url": db.app_url, "pool_per_worker": 8, "pool_background": 6 },
+            "identity": { "keys_dir": keys.dir() },
+        });
+        config::put_over(&mut set, overrides);
+        let settings = config::with_overrides(S::DEFAULTS, set).expect("settings");
+        let shutdown = Shutdown::new();
+        let application = build(settings, shutdown.clone()).await.expect("the service starts");
+        let (http, grpc) = (application.http, application.grpc);
+        let running = Shutdown::new();
+        running.spawn(async { application.run().await.expect("the service ends in order") });
+        Self { http, grpc, keys, db, name: S::NAME, client: client(), shutdown, running }
+    }
+
+    /// Stops the service and waits until it has ended: from then on nobody listens at its addresses.
+    pub async fn stop(&self) {
+        self.shutdown.begin();
+        self.running.drained().await;
+    }
+
+    /// A request without an identity.
+    pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.http))
+    }
+
+    /// A request as the gateway passes it on for `caller`.
+    pub fn request_as(&self, caller: &Caller, method: Method, path: &str) -> RequestBuilder {
+        let token = self.keys.signer("gateway").sign(self.name, caller).expect("sign");
+        self.anonymous(method, path).bearer_auth(token)
+    }
+
+    /// A request of the operator.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request_as(&Caller::operator(), method, path)
+    }
+
+    /// Sends a request of the operator's; a null body is none.
+    pub async fn send(&self, method: Method, path: &str, body: &Value, headers: &[(&str, &str)]) -> Response {
+        let mut request = self.request(method, path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        Response::read(request.send().await.expect("an answer")).await
+    }
+
+    /// GET as the operator.
+    pub async fn get(&self, path: &str) -> Response {
+        self.send(Method::GET, path, &Value::Null, &[]).await
+    }
+
+    /// POST as the operator.
+    pub async fn post(&self, path: &str, body: Value) -> Response {
+        self.send(Method::POST, path, &body, &[]).await
+    }
+
+    /// PATCH as the operator.
+    pub async fn patch(&self, path: &str, body: Value) -> Response {
+        self.send(Method::PATCH, path, &body, &[]).await
+    }
+
+    /// DELETE as the operator.
+    pub async fn delete(&self, path: &str) -> Response {
+        self.send(Method::DELETE, path, &Value::Null, &[]).await
+    }
+
+    /// What `process` calls others with.
+    pub fn peers(&self, process: &str) -> Peers {
+        Peers { signer: self.keys.signer(process), tls: None }
+    }
+
+    /// The service as `process` calls it over gRPC.
+    pub fn peer(&self, process: &str) -> Peer {
+        let settings = PeerSettings { url: format!("http://{}", self.grpc) };
+        self.peers(process).to(self.name, &settings).expect("a peer")
+    }
+
+    /// What a call of `process` travels with.
+    pub fn ctx(&self, process: &str) -> Ctx {
+        Ctx::of_service(process, "test")
+    }
+}
+
+impl Drop for TestService {
+    fn drop(&mut self) {
+        self.shutdown.begin();
+    }
+}

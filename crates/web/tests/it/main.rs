@@ -1,0 +1,4 @@
+//! Servers over real sockets.
+
+#[cfg(test)]
+mod workers;
