@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 
 use anyhow::{Result, ensure};
 use callers::Times;
-use provisioning::providers::fake::Script;
+use fake_provider::Script;
 use system::System;
 
 use crate::report::line;

@@ -4,11 +4,9 @@ use std::{collections::HashMap, path::PathBuf};
 
 use anyhow::{Context, Result};
 use embedded_postgres::Cluster;
+use fake_provider::{FakeProvider, Outcome, Script};
 use identity::{Caller, Signer};
-use provisioning::providers::{
-    Clock,
-    fake::{FakeProvider, Outcome, Script},
-};
+use provisioning::providers::Clock;
 use tempfile::TempDir;
 use tokio_postgres::Client;
 
@@ -45,10 +43,11 @@ impl System {
             let database = site::database(&cluster, name).await?;
             let (at, calls) = (free_address()?, free_address()?);
             grpc.insert(name, format!("http://{calls}"));
-            let mut service = site::program(name, &keys)?;
+            let program = if name == "provisioning" { "fake-provisioning" } else { name };
+            let mut service = site::program(program, &keys)?;
             service.env("NNO__HTTP__BIND", at.to_string()).env("NNO__GRPC__BIND", calls.to_string());
             if name == "provisioning" {
-                service.env("NNO__SERVICE__PROVIDER", "fake").env("NNO__SERVICE__DATA_DIR", &made);
+                service.env("NNO__SERVICE__DATA_DIR", &made);
             }
             for (peer, url) in grpc.iter().filter(|(peer, _)| **peer != name) {
                 service.env(format!("NNO__SERVICE__{}__URL", peer.to_uppercase()), url);

@@ -22,7 +22,7 @@ use web::ServiceConfig;
 use crate::{
     domains::{self, DomainSettings},
     grpc, jobs,
-    providers::{Clock, Paced, Provider, fake::FakeProvider, local},
+    providers::{Clock, Paced, Provider, local},
     steps,
 };
 
@@ -52,8 +52,6 @@ pub struct Own {
 pub enum ProviderName {
     /// Real things on this machine.
     Local,
-    /// Only remembers what it was asked; for tests.
-    Fake,
 }
 
 /// What handlers and steps work with.
@@ -86,7 +84,7 @@ fn routes(config: &mut ServiceConfig) {
 async fn open(own: &Own) -> Result<Arc<dyn Provider>> {
     let clock = Clock::from_fn(|| clock::now().timestamp_millis());
     let cannot = || format!("cannot use the provider's folder {}", own.data_dir.display());
-    let provider: Arc<dyn Provider> = match own.provider {
+    match own.provider {
         ProviderName::Local => {
             let mut settings = local::LocalSettings::new(&own.data_dir);
             settings.nameserver = match own.nameserver.as_str() {
@@ -95,11 +93,9 @@ async fn open(own: &Own) -> Result<Arc<dyn Provider>> {
                     Some(address.parse().context("service.nameserver: must be an address and a port")?)
                 }
             };
-            Arc::new(local::LocalProvider::open(settings, clock).await.with_context(cannot)?)
+            Ok(Arc::new(local::LocalProvider::open(settings, clock).await.with_context(cannot)?))
         }
-        ProviderName::Fake => Arc::new(FakeProvider::open(&own.data_dir, None, clock).with_context(cannot)?),
-    };
-    Ok(Arc::new(Paced::new(provider)))
+    }
 }
 
 impl Service for Provisioning {
@@ -121,23 +117,26 @@ impl Service for Provisioning {
     }
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
-        Self::build_interposed(settings, shutdown, None).await
+        let provider = open(&settings.service).await?;
+        Self::build_with(settings, shutdown, provider, None).await
     }
 }
 
 impl Provisioning {
-    /// Starts it with something that interferes with its sagas, for tests.
+    /// Starts it with a provider that is not among the settings, and with something that interferes with its sagas, if any:
+    /// for tests.
     ///
     /// # Errors
     /// Those of [`Service::build`].
-    pub async fn build_interposed(
+    pub async fn build_with(
         settings: Settings<Own>,
         shutdown: Shutdown,
+        provider: Arc<dyn Provider>,
         interpose: Option<Interpose>,
     ) -> Result<Application> {
         let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
         let own = settings.service;
-        let provider = open(&own).await?;
+        let provider: Arc<dyn Provider> = Arc::new(Paced::new(provider));
         let (database, peers, wake) = (parts.database.clone(), parts.peers.clone(), Arc::new(Notify::new()));
         let followers = Followers::start(parts.background.clone(), &parts.shutdown);
         let (engine, domain_checks) = (own.engine, own.domains);

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use provisioning::providers::{
-    ResourceKind,
-    fake::{Action, Fault, Operation, Rule},
-};
+use fake_provider::{Action, Fault, Operation, Rule};
+use provisioning::providers::ResourceKind;
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -7,12 +7,10 @@ use std::sync::{
 
 use ::saga::{Interpose, Point, Verdict};
 use domain::{Error, Grant, Kind, PlatformId, Reach, Role};
+use fake_provider::{Action, Fault, Operation, Rule};
 use futures_util::future::join_all;
 use identity::{ActorType, Caller};
-use provisioning::providers::{
-    ResourceKind,
-    fake::{Action, Fault, Operation, Rule},
-};
+use provisioning::providers::ResourceKind;
 use reqwest::Method;
 use rpc::PeerCall;
 use rpc::registry::{CreatePlatformRequest, registry_client::RegistryClient};

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use ::saga::Interpose;
+use fake_provider::{FakeProvider, FakeProvisioning};
 use iam::Iam;
 use onboarding::Onboarding;
-use provisioning::{
-    Provisioning,
-    providers::{Clock, fake::FakeProvider},
-};
+use provisioning::providers::Clock;
 use registry::Registry;
 use serde_json::{Value, json};
 use stack_registry::StackRegistry;
@@ -81,13 +79,13 @@ impl System {
         let registry =
             TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
         let set = json!({ "grpc": bind(grpc_provisioning), "service": {
-            "provider": "fake", "data_dir": folder.path(), "registry": url(grpc_registry), "engine": engine,
+            "data_dir": folder.path(), "registry": url(grpc_registry), "engine": engine,
             "domains": { "check_every": "300ms" },
         }});
-        let db = TestDb::of::<Provisioning>().await;
+        let db = TestDb::of::<FakeProvisioning>().await;
         let provisioning =
-            TestService::start_built::<Provisioning, _>(db, keys.clone(), set, |settings, shutdown| {
-                Provisioning::build_interposed(settings, shutdown, provisioning)
+            TestService::start_built::<FakeProvisioning, _>(db, keys.clone(), set, |settings, shutdown| {
+                FakeProvisioning::build_interposed(settings, shutdown, provisioning)
             })
             .await;
         let set = json!({ "grpc": bind(grpc_onboarding), "service": {

@@ -7,8 +7,11 @@ use rusqlite::ErrorCode;
 use super::ProviderError;
 
 /// Says what was being done when something went wrong.
-pub(super) trait Doing<T> {
+pub trait Doing<T> {
     /// The error in the words of its source, after what was being done.
+    ///
+    /// # Errors
+    /// The error itself.
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, ProviderError>;
 }
 

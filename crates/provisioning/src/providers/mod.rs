@@ -6,7 +6,6 @@
 
 mod bundle;
 mod clock;
-pub mod fake;
 mod fault;
 pub mod local;
 mod names;
@@ -22,9 +21,10 @@ use serde::{Deserialize, Serialize};
 
 pub use bundle::{Binding, Bundle, MAX_BUNDLE_BYTES};
 pub use clock::Clock;
+pub use fault::Doing;
 pub use names::{Hostname, ResourceName, SecretName};
 pub use owner::{Destroyed, Owner};
-pub(crate) use paced::Paced;
+pub use paced::Paced;
 pub use target::{ResourceKind, Spec, Target};
 
 /// Makes, removes and looks at the targets of one provider.
@@ -159,7 +159,7 @@ impl ProviderError {
     }
 
     /// The target belongs to another owner.
-    fn owned_by_another(what: impl std::fmt::Display) -> Self {
+    pub fn owned_by_another(what: impl std::fmt::Display) -> Self {
         let message = format!("{what} belongs to another platform");
         Self { kind: ErrorKind::OwnedByAnother, message }
     }
@@ -182,7 +182,7 @@ impl ProviderError {
 }
 
 /// Runs `work` on a thread that may block. It runs to its end also when nobody waits for it any more.
-async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
 ) -> Result<T, ProviderError> {
     match tokio::task::spawn_blocking(work).await {

@@ -26,7 +26,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const FASTER: f64 = 1.001;
 
 /// Another provider, called at its own pace.
-pub(crate) struct Paced {
+pub struct Paced {
     provider: Arc<dyn Provider>,
     pace: Mutex<Pace>,
 }
@@ -74,7 +74,7 @@ impl Pace {
 }
 
 impl Paced {
-    pub(crate) fn new(provider: Arc<dyn Provider>) -> Self {
+    pub fn new(provider: Arc<dyn Provider>) -> Self {
         let pace = Pace { next: Instant::now(), rate: None, made: VecDeque::new() };
         Self { provider, pace: Mutex::new(pace) }
     }
@@ -135,15 +135,6 @@ impl Provider for Paced {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::{
-        Clock, ResourceKind,
-        fake::{Action, Calls, FakeProvider, Fault, Outcome, Rule, Script},
-    };
-
-    fn target(name: &str) -> Target {
-        let platform = domain::PlatformId::parse("k3x9q2m7ab").unwrap();
-        Target::plain(&Owner::of(&platform), ResourceKind::Kv, name).unwrap()
-    }
 
     #[test]
     fn a_refusal_sets_the_pace_to_what_was_let_through() {
@@ -164,39 +155,6 @@ mod tests {
             pace.turn(start, start + far).unwrap() - start,
             Duration::from_millis(340),
             "is the next one's"
-        );
-    }
-
-    #[tokio::test]
-    async fn all_get_through_and_few_are_refused() {
-        let script = Script { calls_per_second: 20.try_into().ok(), ..Script::default() };
-        let fake = FakeProvider::in_memory(&script, Clock::system()).unwrap();
-        let paced = Paced::new(Arc::new(fake.clone()));
-        let names: Vec<_> = (0..60).map(|n| target(&format!("thing-{n}"))).collect();
-        let made = futures_util::future::join_all(names.iter().map(|name| paced.ensure(name))).await;
-        assert!(made.iter().all(Result::is_ok), "{made:?}");
-        assert_eq!(fake.live().await.unwrap().len(), 60);
-        // The first second's come all at once, before any is refused.
-        let calls = fake.calls().await.unwrap().len();
-        assert!(calls < 160, "{calls} calls for 60 things");
-    }
-
-    #[tokio::test]
-    async fn a_long_pause_is_told_at_once_to_all() {
-        let fake = FakeProvider::in_memory(&Script::default(), Clock::system()).unwrap();
-        let fault = Fault::RateLimited(Duration::from_secs(300));
-        let rule = Rule { calls: Calls::First(1), ..Rule::new(Action::Fail(fault)) };
-        fake.follow([rule]).await.unwrap();
-        let paced = Paced::new(Arc::new(fake.clone()));
-        for name in ["first", "second"] {
-            let error = paced.ensure(&target(name)).await.unwrap_err();
-            let ErrorKind::RateLimited { retry_after } = error.kind else { panic!("{error:?}") };
-            assert!(retry_after > Duration::from_secs(290), "{retry_after:?}");
-        }
-        let calls = fake.calls().await.unwrap();
-        assert!(
-            matches!(calls.as_slice(), [call] if matches!(call.outcome, Some(Outcome::Failed(_)))),
-            "{calls:?}"
         );
     }
 }

@@ -216,7 +216,7 @@ impl Target {
     }
 
     /// The error for a spec that says too little to make the thing.
-    pub(super) fn underspecified(&self) -> ProviderError {
+    pub fn underspecified(&self) -> ProviderError {
         ProviderError::permanent(format!("{} cannot be made from what its spec says", self.identity()))
     }
 }
@@ -229,7 +229,7 @@ impl fmt::Display for Target {
 
 impl Spec {
     /// The value a secret is to have. Exposed: only for the store that keeps it.
-    pub(super) fn secret_value(&self) -> Option<&str> {
+    pub fn secret_value(&self) -> Option<&str> {
         match self {
             Self::Secret { value: Some(value), .. } => Some(value.expose_secret()),
             _ => None,

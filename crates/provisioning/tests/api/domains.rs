@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
-use provisioning::providers::{
-    Provider as _, ResourceKind, Target,
-    fake::{Action, Calls, Fault, Operation, Rule, Stage},
-};
+use fake_provider::{Action, Calls, Fault, Operation, Rule, Stage};
+use provisioning::providers::{Provider as _, ResourceKind, Target};
 use serde_json::{Value, json};
 
 use crate::providers::targets::owner;

@@ -1,9 +1,7 @@
 //! Why a job is not done: the root cause, in one sentence.
 
-use provisioning::providers::{
-    ResourceKind,
-    fake::{Action, Fault, Operation, Rule, Stage},
-};
+use fake_provider::{Action, Fault, Operation, Rule, Stage};
+use provisioning::providers::ResourceKind;
 use serde_json::{Value, json};
 
 use crate::{jobs::refuse, system::System};

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use diesel_async::SimpleAsyncConnection;
-use provisioning::providers::{ResourceKind, fake::Operation};
+use fake_provider::Operation;
+use provisioning::providers::ResourceKind;
 use saga::{Interpose, Point, Verdict};
 use serde_json::{Value, json};
 

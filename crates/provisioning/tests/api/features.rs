@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
+use fake_provider::{Action, Calls, Operation, Rule, Stage};
 use futures_util::future::join_all;
-use provisioning::providers::{
-    ResourceKind,
-    fake::{Action, Calls, Operation, Rule, Stage},
-};
+use provisioning::providers::ResourceKind;
 use serde_json::{Value, json};
 
 use crate::{

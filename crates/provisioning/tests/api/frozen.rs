@@ -9,20 +9,17 @@ use std::{
 
 use diesel::{QueryableByName, sql_query, sql_types::Text};
 use diesel_async::RunQueryDsl;
+use fake_provider::{Action, Calls, FakeProvider, FakeProvisioning, Operation, Rule, Stage};
 use identity::Caller;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use provisioning::{
-    Provisioning,
-    providers::{
-        Clock, ResourceKind,
-        fake::{Action, Calls, FakeProvider, Operation, Rule, Stage},
-    },
-};
+use provisioning::providers::{Clock, ResourceKind};
 use reqwest::Method;
+use runtime::shutdown::Shutdown;
 use serde_json::{Value, json};
+use service::Service as _;
 use tempfile::TempDir;
 use testkit::{Response, TestDb};
 use tokio::{
@@ -109,6 +106,21 @@ impl Replica {
     }
 }
 
+#[test]
+#[ignore = "runs in the processes that the other tests of this module start"]
+fn replica() {
+    // Started by hand, by `cargo test -- --ignored`.
+    if std::env::var_os("NNO__DATABASE__URL").is_none() {
+        return;
+    }
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+        let settings = runtime::config::load(FakeProvisioning::DEFAULTS, None).unwrap();
+        let shutdown = Shutdown::new();
+        shutdown.on_signal().unwrap();
+        FakeProvisioning::build(settings, shutdown).await.unwrap().run().await.unwrap();
+    });
+}
+
 /// A registry, and the database and provider that replicas share.
 struct Shared {
     registered: Registered,
@@ -122,7 +134,7 @@ impl Shared {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
-        let (registered, db) = (Registered::start().await, TestDb::of::<Provisioning>().await);
+        let (registered, db) = (Registered::start().await, TestDb::of::<FakeProvisioning>().await);
         Self { registered, db, provider, folder, client: testkit::client() }
     }
 
@@ -134,9 +146,9 @@ impl Shared {
         held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let http = held.local_addr().unwrap().port();
         let log = File::create(self.folder.path().join(name)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_provisioning"));
+        let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .arg("serve")
+            .args(["--exact", "frozen::replica", "--ignored", "--nocapture"])
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .stdin(Stdio::null())
@@ -147,7 +159,6 @@ impl Shared {
             .env("NNO__GRPC__BIND", "127.0.0.1:0")
             .env("NNO__DATABASE__URL", database)
             .env("NNO__IDENTITY__KEYS_DIR", self.registered.registry.keys.dir())
-            .env("NNO__SERVICE__PROVIDER", "fake")
             .env("NNO__SERVICE__DATA_DIR", self.folder.path())
             .env("NNO__SERVICE__REGISTRY__URL", format!("http://{}", self.registered.registry.grpc))
             .env("NNO__SERVICE__ENGINE__CONCURRENCY", "1");

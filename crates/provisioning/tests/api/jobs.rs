@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use provisioning::providers::{
-    ResourceKind,
-    fake::{Action, Fault, Operation, Rule, Stage},
-};
+use fake_provider::{Action, Fault, Operation, Rule, Stage};
+use provisioning::providers::ResourceKind;
 use rpc::PeerCall;
 use rpc::provisioning::provisioning_client::ProvisioningClient;
 use serde_json::json;

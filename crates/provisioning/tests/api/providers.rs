@@ -8,6 +8,7 @@ mod local_git;
 mod local_objects;
 mod local_stores;
 mod owners;
+mod paced;
 mod processes;
 mod starter;
 pub(crate) mod targets;

@@ -4,6 +4,7 @@
 
 use diesel_async::SimpleAsyncConnection;
 use domain::access::{Target, Verdict};
+use fake_provider::FakeProvisioning;
 use identity::ActorType;
 use provisioning::Provisioning;
 use reqwest::Method;
@@ -28,9 +29,9 @@ impl Scene {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let set = json!({ "service": {
-            "provider": "fake", "data_dir": folder.path(), "registry": { "url": "http://127.0.0.1:9" },
+            "data_dir": folder.path(), "registry": { "url": "http://127.0.0.1:9" },
         }});
-        let provisioning = TestService::start_with::<Provisioning>(set).await;
+        let provisioning = TestService::start_with::<FakeProvisioning>(set).await;
         let places = Places::unknown();
         let mut scene = Self { provisioning, places, parts: Vec::new(), _folder: folder };
         for part in ["{live}", "{paused}", "{stuck}", "{ended}"] {

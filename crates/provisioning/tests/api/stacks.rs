@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use provisioning::providers::{Provider, ResourceKind, Target, fake::Operation};
+use fake_provider::Operation;
+use provisioning::providers::{Provider, ResourceKind, Target};
 use saga::Interpose;
 use serde_json::{Value, json};
 use stack_registry::StackRegistry;

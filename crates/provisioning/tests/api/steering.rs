@@ -5,10 +5,8 @@ use std::time::Duration;
 use database::tables::audit_log;
 use diesel::{ExpressionMethods, QueryDsl};
 use diesel_async::RunQueryDsl;
-use provisioning::providers::{
-    ResourceKind,
-    fake::{Action, Operation, Rule, Stage},
-};
+use fake_provider::{Action, Operation, Rule, Stage};
+use provisioning::providers::ResourceKind;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use provisioning::providers::fake::Script;
+use fake_provider::Script;
 use saga::{Interpose, Point, Tried, Verdict};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};

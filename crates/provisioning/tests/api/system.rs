@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use provisioning::{
-    Provisioning,
-    providers::{Clock, fake::FakeProvider},
-};
+use fake_provider::{FakeProvider, FakeProvisioning};
+use provisioning::providers::Clock;
 use registry::Registry;
 use saga::Interpose;
 use serde_json::{Value, json};
@@ -65,15 +63,15 @@ impl Registered {
         let folder = tempfile::tempdir().unwrap();
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
         let mut set = json!({ "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": {
-            "provider": "fake", "data_dir": folder.path(),
+            "data_dir": folder.path(),
             "registry": { "url": format!("http://{}", registry.grpc) },
             "engine": { "concurrency": 8, "lease": "1s", "poll": "20ms" },
         }});
         runtime::config::put_over(&mut set, json!({ "service": own }));
-        let db = TestDb::of::<Provisioning>().await;
+        let db = TestDb::of::<FakeProvisioning>().await;
         let provisioning =
-            TestService::start_built::<Provisioning, _>(db, keys, set, |settings, shutdown| {
-                Provisioning::build_interposed(settings, shutdown, interpose)
+            TestService::start_built::<FakeProvisioning, _>(db, keys, set, |settings, shutdown| {
+                FakeProvisioning::build_interposed(settings, shutdown, interpose)
             })
             .await;
         System { registry, provisioning, provider, folder, _held: held }
@@ -96,12 +94,12 @@ impl System {
             "database": { "url": self.provisioning.db.app_url },
             "identity": { "keys_dir": self.provisioning.keys.dir() },
             "service": {
-                "provider": "fake", "data_dir": self.folder.path(),
+                "data_dir": self.folder.path(),
                 "registry": { "url": format!("http://{}", self.registry.grpc) },
             },
         });
         runtime::config::put_over(&mut set, json!({ "service": own }));
-        TestService::start_with::<Provisioning>(set).await
+        TestService::start_with::<FakeProvisioning>(set).await
     }
 
     pub(crate) async fn platform(&self, slug: &str) -> String {

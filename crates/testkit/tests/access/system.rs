@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
+use fake_provider::FakeProvisioning;
 use gateway::Gateway;
 use iam::Iam;
 use onboarding::Onboarding;
-use provisioning::Provisioning;
 use registry::Registry;
 use reqwest::{Method, RequestBuilder};
 use runtime::{config, shutdown::Shutdown};
@@ -56,9 +56,9 @@ impl System {
         let to_registry = json!({ "registry": grpc(&registry) });
         let stack_registry = start::<StackRegistry>(&keys, to_registry.clone()).await;
         let iam = start::<Iam>(&keys, to_registry.clone()).await;
-        let mut own = json!({ "provider": "fake", "data_dir": folder.path() });
+        let mut own = json!({ "data_dir": folder.path() });
         config::put_over(&mut own, to_registry.clone());
-        let provisioning = start::<Provisioning>(&keys, own).await;
+        let provisioning = start::<FakeProvisioning>(&keys, own).await;
         let mut peers = json!({ "provisioning": grpc(&provisioning), "iam": grpc(&iam) });
         config::put_over(&mut peers, to_registry);
         let onboarding = start::<Onboarding>(&keys, peers).await;

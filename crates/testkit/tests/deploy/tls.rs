@@ -13,13 +13,13 @@ use runtime::{
     shutdown::Shutdown,
 };
 use serde_json::{Value, json};
-use web::{ask_ready, healthcheck};
 use tempfile::TempDir;
 use testkit::{Authority, Keys, TestDb, TestService, believing, client};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use web::{ask_ready, healthcheck};
 
 /// A process that is reached as `localhost`, and what it was told.
 struct World {

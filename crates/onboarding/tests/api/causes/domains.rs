@@ -1,6 +1,7 @@
 //! What keeps a custom domain from being active.
 
-use provisioning::providers::{Owner, Provider as _, ResourceKind as Kind, Target, fake::Operation};
+use fake_provider::Operation;
+use provisioning::providers::{Owner, Provider as _, ResourceKind as Kind, Target};
 use serde_json::json;
 
 use super::{

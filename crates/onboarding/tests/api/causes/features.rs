@@ -1,6 +1,7 @@
 //! What keeps features and stacks from being active.
 
-use provisioning::providers::{ResourceKind as Kind, fake::Operation};
+use fake_provider::Operation;
+use provisioning::providers::ResourceKind as Kind;
 use serde_json::json;
 
 use super::{

@@ -1,6 +1,7 @@
 //! What people have done, and processes that hold what is to be done.
 
-use provisioning::providers::{ResourceKind as Kind, fake::Operation};
+use fake_provider::Operation;
+use provisioning::providers::ResourceKind as Kind;
 use serde_json::{Value, json};
 
 use super::{

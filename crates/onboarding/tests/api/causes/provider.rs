@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use provisioning::providers::{
-    ResourceKind as Kind,
-    fake::{Action, Fault, Operation, Rule},
-};
+use fake_provider::{Action, Fault, Operation, Rule};
+use provisioning::providers::ResourceKind as Kind;
 use serde_json::json;
 
 use super::scene::{Cause, Later, Process, Scene, Thing, calm, hangs, later, never, text};

@@ -4,14 +4,9 @@ use std::{pin::Pin, time::Duration};
 
 use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
+use fake_provider::{Action, FakeProvisioning, Fault, Operation, Rule, Stage};
 use onboarding::Onboarding;
-use provisioning::{
-    Provisioning,
-    providers::{
-        ResourceKind,
-        fake::{Action, Fault, Operation, Rule, Stage},
-    },
-};
+use provisioning::providers::ResourceKind;
 use registry::Registry;
 use runtime::config;
 use serde_json::{Value, json};
@@ -247,9 +242,9 @@ impl Scene {
                 again::<stack_registry::StackRegistry>(stacks, own).await;
             }
             Process::Provisioning => {
-                let own = json!({ "registry": url(registry), "provider": "fake", "data_dir": folder.path(),
+                let own = json!({ "registry": url(registry), "data_dir": folder.path(),
                     "engine": quick_engine(), "domains": { "check_every": "300ms" } });
-                again::<Provisioning>(provisioning, own).await;
+                again::<FakeProvisioning>(provisioning, own).await;
             }
             Process::Onboarding => {
                 let own = json!({ "registry": url(registry), "provisioning": url(provisioning),

@@ -1,6 +1,7 @@
 //! Services that are away, or not themselves.
 
-use provisioning::providers::{ResourceKind as Kind, fake::Operation};
+use fake_provider::Operation;
+use provisioning::providers::ResourceKind as Kind;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,

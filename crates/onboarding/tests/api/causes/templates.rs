@@ -1,7 +1,8 @@
 //! What is wrong with the template that an onboarding asks for.
 
 use diesel_async::SimpleAsyncConnection;
-use provisioning::providers::{ResourceKind as Kind, fake::Operation};
+use fake_provider::Operation;
+use provisioning::providers::ResourceKind as Kind;
 use serde_json::{Value, json};
 
 use super::{

@@ -11,7 +11,7 @@ use std::{
 
 use ::saga::Saga;
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
-use provisioning::providers::fake::{Action, Fault, Rule, Stage};
+use fake_provider::{Action, Fault, Rule, Stage};
 use testkit::{TestDb, TestService};
 use tokio::{
     runtime::Handle,

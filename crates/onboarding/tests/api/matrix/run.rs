@@ -7,7 +7,7 @@ use std::{
 
 use ::saga::{Moment, Point, Tried, Verdict};
 use domain::{Error, Kind};
-use provisioning::providers::fake::Action;
+use fake_provider::Action;
 use uuid::Uuid;
 
 use super::{

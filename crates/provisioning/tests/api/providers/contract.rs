@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use provisioning::providers::fake::{Action, FakeProvider, Rule, Stage};
+use fake_provider::{Action, FakeProvider, Rule, Stage};
 use provisioning::providers::local::{LocalProvider, LocalSettings};
 use provisioning::providers::{Clock, Destroyed, ErrorKind, Owner, Provider, ResourceKind, Target};
 use tempfile::TempDir;

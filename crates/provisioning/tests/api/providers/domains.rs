@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use fake_provider::{Action, FakeProvider, Fault, Operation, Rule, Script};
 use hickory_resolver::proto::{
     op::{Message, OpCode},
     rr::{
@@ -11,7 +12,6 @@ use hickory_resolver::proto::{
 };
 use provisioning::providers::{
     Clock, ErrorKind, Hostname, Provider, ProviderError, Target, Verdict,
-    fake::{Action, FakeProvider, Fault, Operation, Rule, Script},
     local::{LocalProvider, LocalSettings},
 };
 use tokio::net::UdpSocket;

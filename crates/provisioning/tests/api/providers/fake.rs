@@ -4,9 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use provisioning::providers::fake::{
-    Action, Calls, Counts, FakeProvider, Fault, Operation, Outcome, Rule, Script, Stage,
-};
+use fake_provider::{Action, Calls, Counts, FakeProvider, Fault, Operation, Outcome, Rule, Script, Stage};
 use provisioning::providers::{Clock, ErrorKind, Provider as _, ProviderError, ResourceKind, Target};
 use serde_json::json;
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use provisioning::providers::fake::{Action, FakeProvider, Operation, Rule, Stage};
+use fake_provider::{Action, FakeProvider, Operation, Rule, Stage};
 use provisioning::providers::local::{LocalProvider, LocalSettings};
 use provisioning::providers::{Clock, Provider, ResourceKind};
 use rusqlite::Connection;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::providers::{ProviderError, ResourceKind};
+use provisioning::providers::{ProviderError, ResourceKind};
 
 /// How a fake provider behaves. The default does everything right, at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

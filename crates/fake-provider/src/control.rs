@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
 
-use super::FakeProvider;
-use super::script::{Rule, Script};
-use super::state::{self, Call, LiveTarget, sql};
-use crate::providers::fault::Doing as _;
-use crate::providers::{ProviderError, Target};
+use crate::FakeProvider;
+use crate::script::{Rule, Script};
+use crate::state::{self, Call, LiveTarget, sql};
+use provisioning::providers::Doing as _;
+use provisioning::providers::{ProviderError, Target};
 
 /// What has been done to targets of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl FakeProvider {
         .await
     }
 
-    /// What has been done, by [`ResourceKind::as_str`](crate::providers::ResourceKind::as_str) of the kind.
+    /// What has been done, by [`ResourceKind::as_str`](provisioning::providers::ResourceKind::as_str) of the kind.
     ///
     /// # Errors
     ///

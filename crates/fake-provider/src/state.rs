@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::script::{Action, Operation, Rule, Script};
-use crate::providers::bundle::hex;
-use crate::providers::fault::Doing as _;
-use crate::providers::{Destroyed, Observed, Owner, ProviderError, ResourceKind, Spec, Target};
+use crate::script::{Action, Operation, Rule, Script};
+use provisioning::providers::Doing as _;
+use provisioning::providers::{Destroyed, Observed, Owner, ProviderError, ResourceKind, Spec, Target};
 
 /// A target lives in as many rows as were made of it: the table is not what keeps it single.
 const SCHEMA: &str = "
@@ -394,7 +393,7 @@ fn spec_digest(target: &Target) -> Result<Option<String>, ProviderError> {
         Spec::Secret { .. } => target.spec().secret_value().map(str::to_owned),
         spec => Some(serde_json::to_string(spec).doing(|| "writing the spec".to_owned())?),
     };
-    Ok(text.map(|text| hex(&Sha256::digest(text))))
+    Ok(text.map(|text| format!("{:x}", Sha256::digest(text))))
 }
 
 fn setting(connection: &Connection, name: &str) -> Result<Option<String>, ProviderError> {

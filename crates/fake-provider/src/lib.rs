@@ -6,6 +6,7 @@
 
 mod control;
 mod script;
+mod service;
 mod state;
 
 use std::path::Path;
@@ -13,14 +14,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use provisioning::providers::{
+    Clock, Destroyed, Doing as _, Observed, Provider, ProviderError, Target, blocking,
+};
 use rusqlite::Connection;
 
 pub use self::control::Counts;
 pub use self::script::{Action, Calls, Fault, Operation, Rule, Script, Stage};
+pub use self::service::FakeProvisioning;
 use self::state::Begun;
 pub use self::state::{Call, LiveTarget, Outcome};
-use super::fault::Doing as _;
-use super::{Clock, Destroyed, Observed, Provider, ProviderError, Target, blocking};
 
 /// How often a call that hangs looks whether the script was set anew.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

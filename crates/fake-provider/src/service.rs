@@ -1,0 +1,58 @@
+//! Provisioning with the fake provider in place of a real one.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use database::{Migrations, Tally};
+use provisioning::{Own, Provisioning, providers::Clock};
+use runtime::{clock, shutdown::Shutdown};
+use saga::Interpose;
+use service::{Application, Service, Settings};
+use utoipa::openapi::OpenApi;
+
+use crate::FakeProvider;
+
+/// Provisioning as a service, whose provider is a [`FakeProvider`] that keeps what it remembers in the folder of the
+/// settings.
+#[derive(Debug)]
+pub struct FakeProvisioning;
+
+impl Service for FakeProvisioning {
+    const NAME: &'static str = Provisioning::NAME;
+    const DEFAULTS: &'static str = Provisioning::DEFAULTS;
+    type Own = Own;
+
+    fn migrations() -> Migrations {
+        Provisioning::migrations()
+    }
+
+    fn tallies() -> &'static [Tally] {
+        Provisioning::tallies()
+    }
+
+    fn openapi() -> OpenApi {
+        Provisioning::openapi()
+    }
+
+    async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
+        Self::build_interposed(settings, shutdown, None).await
+    }
+}
+
+impl FakeProvisioning {
+    /// Starts it with something that interferes with its sagas.
+    ///
+    /// # Errors
+    /// Those of [`Service::build`].
+    pub async fn build_interposed(
+        settings: Settings<Own>,
+        shutdown: Shutdown,
+        interpose: Option<Interpose>,
+    ) -> Result<Application> {
+        let clock = Clock::from_fn(|| clock::now().timestamp_millis());
+        let folder = &settings.service.data_dir;
+        let provider = FakeProvider::open(folder, None, clock)
+            .with_context(|| format!("cannot use the provider's folder {}", folder.display()))?;
+        Provisioning::build_with(settings, shutdown, Arc::new(provider), interpose).await
+    }
+}
