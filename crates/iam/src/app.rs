@@ -3,8 +3,7 @@
 use anyhow::Result;
 use database::{Db, Migrations};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use rpc::iam::iam_server::IamServer;
-use rpc::{Access, Peer};
+use rpc::Client;
 use runtime::{config::PeerSettings, shutdown::Shutdown};
 use serde::{Deserialize, Serialize};
 use service::{Application, Parts, Service, Settings};
@@ -34,7 +33,7 @@ pub struct Own {
 #[derive(Debug, Clone)]
 pub struct App {
     pub(crate) db: Db,
-    pub(crate) registry: Peer,
+    pub(crate) registry: Client<rpc::Registry>,
     pub(crate) revocations: Hub,
     pub(crate) used: Used,
     pub(crate) shutdown: Shutdown,
@@ -74,7 +73,7 @@ impl Service for Iam {
         let (database, peers) = (parts.database.clone(), parts.peers.clone());
         let (hub, used) = (Hub::default(), Used::default());
         let state = move |db: Db| {
-            let registry = peers.to("registry", &settings.service.registry)?;
+            let registry = Client::new(&peers, &settings.service.registry)?;
             let (revocations, used, shutdown) = (hub.clone(), used.clone(), shutdown.clone());
             anyhow::Ok(App { db, registry, revocations, used, shutdown })
         };
@@ -82,9 +81,7 @@ impl Service for Iam {
         parts.probes = vec![app.registry.probe()];
         revocations::start(&app).await?;
         keys::start_workers(&app);
-        let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
-        let served =
-            tonic::service::Routes::new(IamServer::new(grpc::Server(app))).add_service(rpc::reflection()?);
-        parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
+        let methods = grpc::methods(app)?;
+        parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

@@ -2,8 +2,7 @@
 
 use domain::{EntityId, Error, PlatformId, Result, platform::PlatformStatus};
 use identity::Ctx;
-use rpc::PeerCall;
-use rpc::registry::{LocateEntityRequest, registry_client::RegistryClient};
+use rpc::registry::LocateEntityRequest;
 
 use crate::App;
 
@@ -29,9 +28,7 @@ pub(crate) async fn locate(
 ) -> Result<Location> {
     let message =
         LocateEntityRequest { platform_id: platform.to_string(), entity_id: entity.map(ToString::to_string) };
-    let request = app.registry.request(ctx, PeerCall::default(), message)?;
-    let client = &mut RegistryClient::new(app.registry.channel());
-    let told = app.registry.answer(client.locate_entity(request).await)?;
+    let told = app.registry.call(ctx, message).await?;
     let line = told.ancestors.iter().map(|id| EntityId::parse(id).map_err(Error::internal));
     let suspended = told.platform_status == PlatformStatus::Suspended.as_str();
     Ok(Location { line: line.collect::<Result<_>>()?, suspended })

@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use database::{Db, Migrations, Tally};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use rpc::onboarding::onboarding_server::OnboardingServer;
-use rpc::{Access, Peer};
+use rpc::Client;
 use runtime::{config::PeerSettings, shutdown::Shutdown};
 use saga::{Engine, EngineSettings, Followers, Interpose};
 use serde::{Deserialize, Serialize};
@@ -43,9 +42,9 @@ pub struct Own {
 #[derive(Debug, Clone)]
 pub struct App {
     pub(crate) db: Db,
-    pub(crate) registry: Peer,
-    pub(crate) provisioning: Peer,
-    pub(crate) iam: Peer,
+    pub(crate) registry: Client<rpc::Registry>,
+    pub(crate) provisioning: Client<rpc::Provisioning>,
+    pub(crate) iam: Client<rpc::Iam>,
     pub(crate) session_lifetime: Duration,
     pub(crate) wake: Arc<Notify>,
     pub(crate) followers: Followers,
@@ -108,9 +107,9 @@ impl Onboarding {
         let followers = Followers::start(parts.background.clone(), &parts.shutdown);
         let engine = own.engine;
         let state = move |db: Db| {
-            let registry = peers.to("registry", &own.registry)?;
-            let provisioning = peers.to("provisioning", &own.provisioning)?;
-            let iam = peers.to("iam", &own.iam)?;
+            let registry = Client::new(&peers, &own.registry)?;
+            let provisioning = Client::new(&peers, &own.provisioning)?;
+            let iam = Client::new(&peers, &own.iam)?;
             let session_lifetime = own.session_lifetime;
             let (wake, followers) = (Arc::clone(&wake), followers.clone());
             anyhow::Ok(App { db, registry, provisioning, iam, session_lifetime, wake, followers })
@@ -120,8 +119,7 @@ impl Onboarding {
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
         Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose)
             .start(&parts.shutdown);
-        let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
-        let served = tonic::service::Routes::new(OnboardingServer::new(app)).add_service(rpc::reflection()?);
-        parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
+        let methods = grpc::methods(app)?;
+        parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

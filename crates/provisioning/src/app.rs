@@ -6,8 +6,7 @@ use anyhow::{Context, Result};
 use database::{Db, Migrations, Tally};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use domain::HostName;
-use rpc::provisioning::provisioning_server::ProvisioningServer;
-use rpc::{Access, Peer};
+use rpc::Client;
 use runtime::{clock, config::PeerSettings, shutdown::Shutdown};
 use saga::{Engine, EngineSettings, Followers, Interpose};
 use serde::{Deserialize, Serialize};
@@ -58,7 +57,7 @@ pub enum ProviderName {
 #[derive(Clone)]
 pub struct App {
     pub(crate) db: Db,
-    pub(crate) registry: Peer,
+    pub(crate) registry: Client<rpc::Registry>,
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) base_domain: HostName,
     pub(crate) wake: Arc<Notify>,
@@ -141,7 +140,7 @@ impl Provisioning {
         let followers = Followers::start(parts.background.clone(), &parts.shutdown);
         let (engine, domain_checks) = (own.engine, own.domains);
         let state = move |db: Db| {
-            let registry = peers.to("registry", &own.registry)?;
+            let registry = Client::new(&peers, &own.registry)?;
             let (provider, wake, followers) = (Arc::clone(&provider), Arc::clone(&wake), followers.clone());
             anyhow::Ok(App { db, registry, provider, base_domain: own.base_domain.clone(), wake, followers })
         };
@@ -151,9 +150,7 @@ impl Provisioning {
         Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose)
             .start(&parts.shutdown);
         domains::start(&app, domain_checks, &parts.shutdown);
-        let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
-        let served =
-            tonic::service::Routes::new(ProvisioningServer::new(app)).add_service(rpc::reflection()?);
-        parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
+        let methods = grpc::methods(app)?;
+        parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

@@ -10,10 +10,7 @@ use domain::{Error, PlatformId, Result};
 use futures_util::{StreamExt, stream};
 use identity::Ctx;
 use opentelemetry::KeyValue;
-use rpc::PeerCall;
-use rpc::registry::{
-    ClaimDomainsRequest, ClaimDomainsResponse, Domain, ReportDomainRequest, registry_client::RegistryClient,
-};
+use rpc::registry::{ClaimDomainsRequest, ClaimDomainsResponse, Domain, ReportDomainRequest};
 use runtime::{clock, shutdown::Shutdown, telemetry, worker};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -69,8 +66,7 @@ async fn turn(app: &App, settings: DomainSettings, stop: &Shutdown) -> Result<bo
 async fn claim(app: &App, ctx: &Ctx, settings: DomainSettings) -> Result<ClaimDomainsResponse> {
     let pause = u64::try_from(settings.check_every.as_millis()).map_err(Error::internal)?;
     let message = ClaimDomainsRequest { limit: settings.concurrency, pause };
-    let request = app.registry.request(ctx, PeerCall::default(), message)?;
-    app.registry.answer(RegistryClient::new(app.registry.channel()).claim_domains(request).await)
+    app.registry.call(ctx, message).await
 }
 
 /// Checks one domain and reports. Whatever fails stops no other.
@@ -108,6 +104,5 @@ async fn verify(app: &App, domain: &Domain) -> Result<Verdict, ProviderError> {
 }
 
 async fn report(app: &App, ctx: &Ctx, message: ReportDomainRequest) -> Result<()> {
-    let request = app.registry.request(ctx, PeerCall::default(), message)?;
-    app.registry.answer(RegistryClient::new(app.registry.channel()).report_domain(request).await).map(drop)
+    app.registry.call(ctx, message).await.map(drop)
 }

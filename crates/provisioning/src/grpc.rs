@@ -1,18 +1,16 @@
-//! Provisioning over gRPC.
+//! Provisioning over gRPC: each method with who may call it and what handles it.
 
 use domain::{Error, PlatformId, Result, job::JobType};
 use rpc::{
-    parse,
+    Declared, Methods, Provisioning, parse, parse_uuid,
     provisioning::{
         self as wire, CancelJobRequest, CancelJobResponse, DeleteRepositoryRequest, DeleteRepositoryResponse,
         EnqueueJobRequest, EnqueueJobResponse, EnsureRepositoryRequest, EnsureRepositoryResponse,
         ExplainJobRequest, ExplainJobResponse, GetJobRequest, GetJobResponse,
-        provisioning_server::Provisioning,
     },
+    read_ctx, write_ctx,
 };
-use rpc::{read_ctx, status::to_status, write_ctx};
-use tonic::{Request, Response, Status};
-use uuid::Uuid;
+use tonic::Request;
 
 use crate::{
     App,
@@ -24,78 +22,68 @@ use crate::{
     repository,
 };
 
-/// The gRPC service.
-pub(crate) const SERVICE: &str = "nno.provisioning.v1.Provisioning";
-
-/// Which processes may call which method.
-pub(crate) const CALLERS: &[(&str, &[&str])] = &[
-    ("EnqueueJob", &["registry", "onboarding"]),
-    ("GetJob", &["onboarding"]),
-    ("ExplainJob", &["registry", "onboarding"]),
-    ("CancelJob", &["onboarding"]),
-    ("EnsureRepository", &["onboarding"]),
-    ("DeleteRepository", &["onboarding"]),
-];
-
-impl App {
-    async fn answer_enqueue(&self, request: Request<EnqueueJobRequest>) -> Result<EnqueueJobResponse> {
-        let ctx = write_ctx(&request)?;
-        let asked = request.into_inner();
-        let input =
-            serde_json::from_str(&asked.input).map_err(|why| Error::invalid("input", why.to_string()))?;
-        let kind: JobType = parse("type", &asked.r#type)?;
-        let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
-        let flow = if asked.flow.is_empty() { platform.as_str() } else { &asked.flow };
-        let new = NewJob { id: id(&asked.job_id)?, kind, platform: &platform, input, flow };
-        let done = ops::enqueue(self, &ctx, new).await?;
-        Ok(EnqueueJobResponse { job: Some(done.value.into()) })
-    }
-
-    async fn answer_get(&self, request: Request<GetJobRequest>) -> Result<GetJobResponse> {
-        let ctx = read_ctx(&request)?;
-        let job = ops::get(self, &ctx, id(&request.get_ref().job_id)?).await?;
-        Ok(GetJobResponse { job: Some(job.into()) })
-    }
-
-    async fn answer_explain(&self, request: Request<ExplainJobRequest>) -> Result<ExplainJobResponse> {
-        let ctx = read_ctx(&request)?;
-        let explanation = explain::of(self, &ctx, id(&request.get_ref().job_id)?).await?;
-        Ok(ExplainJobResponse { explanation: Some(explanation.into()) })
-    }
-
-    async fn answer_cancel(&self, request: Request<CancelJobRequest>) -> Result<CancelJobResponse> {
-        let ctx = write_ctx(&request)?;
-        let asked = request.into_inner();
-        let (kind, platform) = (parse("type", &asked.r#type)?, parse("platform_id", &asked.platform_id)?);
-        let job = ops::cancel_once(self, &ctx, id(&asked.job_id)?, kind, &platform, &asked.reason).await?;
-        Ok(CancelJobResponse { job: Some(job.into()) })
-    }
-
-    async fn answer_ensure_repository(
-        &self,
-        request: Request<EnsureRepositoryRequest>,
-    ) -> Result<EnsureRepositoryResponse> {
-        let asked = request.into_inner();
-        let platform = parse("platform_id", &asked.platform_id)?;
-        let made = repository::ensure(self, &platform, &asked.platform_name, &asked.platform_slug).await?;
-        Ok(EnsureRepositoryResponse { repo_name: made.name, commit_sha: made.commit })
-    }
-
-    async fn answer_delete_repository(
-        &self,
-        request: Request<DeleteRepositoryRequest>,
-    ) -> Result<DeleteRepositoryResponse> {
-        repository::delete(self, &parse("platform_id", &request.get_ref().platform_id)?).await?;
-        Ok(DeleteRepositoryResponse {})
-    }
+/// The methods.
+pub(crate) fn methods(app: App) -> anyhow::Result<Methods<Provisioning, App>> {
+    Declared::default()
+        .method(&["registry", "onboarding"], enqueue_job)
+        .method(&["onboarding"], get_job)
+        .method(&["registry", "onboarding"], explain_job)
+        .method(&["onboarding"], cancel_job)
+        .method(&["onboarding"], ensure_repository)
+        .method(&["onboarding"], delete_repository)
+        .serve(app)
 }
 
-fn id(text: &str) -> Result<Uuid> {
-    Uuid::parse_str(text).map_err(|why| Error::invalid("job_id", "must be a UUID").context(why))
+async fn enqueue_job(app: &App, request: Request<EnqueueJobRequest>) -> Result<EnqueueJobResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    let input = serde_json::from_str(&asked.input).map_err(|why| Error::invalid("input", why.to_string()))?;
+    let kind: JobType = parse("type", &asked.r#type)?;
+    let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
+    let flow = if asked.flow.is_empty() { platform.as_str() } else { &asked.flow };
+    let new = NewJob { id: parse_uuid("job_id", &asked.job_id)?, kind, platform: &platform, input, flow };
+    let done = ops::enqueue(app, &ctx, new).await?;
+    Ok(EnqueueJobResponse { job: Some(done.value.into()) })
 }
 
-fn told<T>(result: Result<T>) -> Result<Response<T>, Status> {
-    result.map(Response::new).map_err(|error| to_status(&error))
+async fn get_job(app: &App, request: Request<GetJobRequest>) -> Result<GetJobResponse> {
+    let ctx = read_ctx(&request)?;
+    let job = ops::get(app, &ctx, parse_uuid("job_id", &request.get_ref().job_id)?).await?;
+    Ok(GetJobResponse { job: Some(job.into()) })
+}
+
+async fn explain_job(app: &App, request: Request<ExplainJobRequest>) -> Result<ExplainJobResponse> {
+    let ctx = read_ctx(&request)?;
+    let explanation = explain::of(app, &ctx, parse_uuid("job_id", &request.get_ref().job_id)?).await?;
+    Ok(ExplainJobResponse { explanation: Some(explanation.into()) })
+}
+
+async fn cancel_job(app: &App, request: Request<CancelJobRequest>) -> Result<CancelJobResponse> {
+    let ctx = write_ctx(&request)?;
+    let asked = request.into_inner();
+    let (kind, platform) = (parse("type", &asked.r#type)?, parse("platform_id", &asked.platform_id)?);
+    let job =
+        ops::cancel_once(app, &ctx, parse_uuid("job_id", &asked.job_id)?, kind, &platform, &asked.reason)
+            .await?;
+    Ok(CancelJobResponse { job: Some(job.into()) })
+}
+
+async fn ensure_repository(
+    app: &App,
+    request: Request<EnsureRepositoryRequest>,
+) -> Result<EnsureRepositoryResponse> {
+    let asked = request.into_inner();
+    let platform = parse("platform_id", &asked.platform_id)?;
+    let made = repository::ensure(app, &platform, &asked.platform_name, &asked.platform_slug).await?;
+    Ok(EnsureRepositoryResponse { repo_name: made.name, commit_sha: made.commit })
+}
+
+async fn delete_repository(
+    app: &App,
+    request: Request<DeleteRepositoryRequest>,
+) -> Result<DeleteRepositoryResponse> {
+    repository::delete(app, &parse("platform_id", &request.get_ref().platform_id)?).await?;
+    Ok(DeleteRepositoryResponse {})
 }
 
 impl From<Job> for wire::Job {
@@ -110,47 +98,5 @@ impl From<Job> for wire::Job {
             platform_id: job.platform_id.to_string(),
             status: job.status.to_string(),
         }
-    }
-}
-
-#[tonic::async_trait]
-impl Provisioning for App {
-    async fn enqueue_job(
-        &self,
-        request: Request<EnqueueJobRequest>,
-    ) -> Result<Response<EnqueueJobResponse>, Status> {
-        told(self.answer_enqueue(request).await)
-    }
-
-    async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<GetJobResponse>, Status> {
-        told(self.answer_get(request).await)
-    }
-
-    async fn explain_job(
-        &self,
-        request: Request<ExplainJobRequest>,
-    ) -> Result<Response<ExplainJobResponse>, Status> {
-        told(self.answer_explain(request).await)
-    }
-
-    async fn cancel_job(
-        &self,
-        request: Request<CancelJobRequest>,
-    ) -> Result<Response<CancelJobResponse>, Status> {
-        told(self.answer_cancel(request).await)
-    }
-
-    async fn ensure_repository(
-        &self,
-        request: Request<EnsureRepositoryRequest>,
-    ) -> Result<Response<EnsureRepositoryResponse>, Status> {
-        told(self.answer_ensure_repository(request).await)
-    }
-
-    async fn delete_repository(
-        &self,
-        request: Request<DeleteRepositoryRequest>,
-    ) -> Result<Response<DeleteRepositoryResponse>, Status> {
-        told(self.answer_delete_repository(request).await)
     }
 }

@@ -7,8 +7,7 @@ use anyhow::Result;
 use database::{Db, Migrations, Tally, outbox::Relay};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use domain::HostName;
-use rpc::registry::registry_server::RegistryServer;
-use rpc::{Access, Peer};
+use rpc::Client;
 use runtime::{config::PeerSettings, shutdown::Shutdown};
 use serde::{Deserialize, Serialize};
 use service::{Application, Parts, Service, Settings};
@@ -51,9 +50,9 @@ pub struct Own {
 pub struct App {
     pub(crate) db: Db,
     pub(crate) own: Arc<Own>,
-    pub(crate) stack_registry: Peer,
-    pub(crate) provisioning: Peer,
-    pub(crate) onboarding: Peer,
+    pub(crate) stack_registry: Client<rpc::StackRegistry>,
+    pub(crate) provisioning: Client<rpc::Provisioning>,
+    pub(crate) onboarding: Client<rpc::Onboarding>,
 }
 
 /// The registry as a service.
@@ -106,20 +105,18 @@ impl Service for Registry {
         let own = Arc::new(settings.service);
         let (database, peers) = (parts.database.clone(), parts.peers.clone());
         let state = move |db: Db| {
-            let stack_registry = peers.to("stack-registry", &own.stack_registry)?;
-            let provisioning = peers.to("provisioning", &own.provisioning)?;
-            let onboarding = peers.to("onboarding", &own.onboarding)?;
+            let stack_registry = Client::new(&peers, &own.stack_registry)?;
+            let provisioning = Client::new(&peers, &own.provisioning)?;
+            let onboarding = Client::new(&peers, &own.onboarding)?;
             anyhow::Ok(App { db, own: Arc::clone(&own), stack_registry, provisioning, onboarding })
         };
         let app = state(parts.background.clone())?;
         platforms::start_workers(&app, &parts.shutdown);
         let relay = Relay::new(app.db.clone(), [ToProvisioning::destination(app.provisioning.clone())]);
-        let called = [&app.stack_registry, &app.provisioning, &app.onboarding].map(Peer::probe);
+        let called = [app.stack_registry.probe(), app.provisioning.probe(), app.onboarding.probe()];
         parts.probes = called.into_iter().chain([relay.probe()]).collect();
         relay.start(&parts.shutdown);
-        let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
-        let served = tonic::service::Routes::new(RegistryServer::new(grpc::Server(app)))
-            .add_service(rpc::reflection()?);
-        parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
+        let methods = grpc::methods(app)?;
+        parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

@@ -6,13 +6,12 @@ use async_trait::async_trait;
 use database::outbox::{Deliver, Event};
 use domain::{Error, Result};
 use identity::Ctx;
-use rpc::provisioning::{EnqueueJobRequest, provisioning_client::ProvisioningClient};
-use rpc::{Peer, PeerCall};
+use rpc::{Client, Provisioning, provisioning::EnqueueJobRequest};
 use serde::Deserialize;
 use serde_json::Value;
 
 /// Jobs for provisioning.
-pub(crate) struct ToProvisioning(Peer);
+pub(crate) struct ToProvisioning(Client<Provisioning>);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,8 +23,8 @@ struct Job {
 
 impl ToProvisioning {
     /// The name that events carry, and who delivers them.
-    pub(crate) fn destination(peer: Peer) -> (&'static str, Arc<dyn Deliver>) {
-        (peer.name(), Arc::new(Self(peer)))
+    pub(crate) fn destination(provisioning: Client<Provisioning>) -> (&'static str, Arc<dyn Deliver>) {
+        (provisioning.peer().name(), Arc::new(Self(provisioning)))
     }
 }
 
@@ -41,8 +40,7 @@ impl Deliver for ToProvisioning {
             input: job.input.to_string(),
             flow: String::new(),
         };
-        let request = self.0.request(ctx, PeerCall::default(), message)?;
-        self.0.answer(ProvisioningClient::new(self.0.channel()).enqueue_job(request).await)?;
+        self.0.call(ctx, message).await?;
         Ok(())
     }
 }

@@ -15,12 +15,12 @@ use tonic::{Request, Status, body::Body, codegen::http};
 use tower::{Layer, Service};
 use tracing::{Instrument, field::Empty};
 
-use crate::status::to_status;
+use crate::{Callers, status::to_status};
 
 /// The methods of a service, each with the processes that may call it.
 #[derive(Debug, Clone)]
 pub struct Access {
-    methods: Arc<HashMap<String, &'static [&'static str]>>,
+    methods: Arc<HashMap<&'static str, Callers>>,
     verifier: Verifier,
 }
 
@@ -28,11 +28,9 @@ pub struct Access {
 const OPEN: [&str; 2] = ["/grpc.health.v1.Health/", "/grpc.reflection."];
 
 impl Access {
-    /// `methods` of the gRPC service `name`, such as `nno.registry.v1.Registry`. What is not listed is refused.
-    pub fn new(verifier: Verifier, name: &str, methods: &[(&str, &'static [&'static str])]) -> Self {
-        let methods =
-            methods.iter().map(|(method, callers)| (format!("/{name}/{method}"), *callers)).collect();
-        Self { methods: Arc::new(methods), verifier }
+    /// Lets in the callers of each method, by its path. What is not listed is refused.
+    pub fn new(verifier: Verifier, methods: impl IntoIterator<Item = (&'static str, Callers)>) -> Self {
+        Self { methods: Arc::new(methods.into_iter().collect()), verifier }
     }
 
     fn admit(&self, path: &str, authorization: Option<&str>) -> Result<Caller> {

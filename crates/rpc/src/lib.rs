@@ -1,11 +1,14 @@
 //! What is said between services.
 //!
-//! The messages, clients and servers are generated from `proto/` at build. A client is made of a
-//! `crate::Peer`'s channel and sends what [`Peer::request`] made, so every call has a deadline, an identity, a
-//! request id and a trace.
+//! The messages are generated from `proto/` at build, and each request names its method (see [`Method`]). A [`Client`]
+//! calls a service, and every call has a deadline, an identity, a request id and a trace. [`Methods`] are what a process
+//! serves.
 
 mod access;
+mod client;
 pub mod explain;
+mod method;
+mod methods;
 mod peer;
 mod server;
 mod signed;
@@ -16,8 +19,12 @@ use domain::{
     explain::{Explanation, Link},
 };
 pub use prost::Message;
+use uuid::Uuid;
 
 pub use access::{Access, read_ctx, write_ctx};
+pub use client::Client;
+pub use method::{Iam, Method, Onboarding, Provisioning, Registry, Service, StackRegistry, StreamMethod};
+pub use methods::{Callers, Declared, Handler, Methods};
 pub use peer::{Peer, PeerCall, Peers};
 pub use server::{GrpcSettings, serve};
 pub use signed::SignedChannel;
@@ -39,6 +46,14 @@ pub fn parse_optional<T: std::str::FromStr<Err = String>>(
     text: Option<&str>,
 ) -> Result<Option<T>> {
     text.map(|text| parse(field, text)).transpose()
+}
+
+/// Reads an id of a message.
+///
+/// # Errors
+/// [`domain::Kind::Validation`], at `field`.
+pub fn parse_uuid(field: &str, text: &str) -> Result<Uuid> {
+    Uuid::parse_str(text).map_err(|error| Error::invalid(field, "must be a UUID").context(error))
 }
 
 /// A part of a message that must be there.
@@ -66,15 +81,9 @@ pub fn reflection() -> std::result::Result<
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 macro_rules! generated {
-    ($name:ident, $package:literal, $doc:literal $(, $lint:path)?) => {
+    ($name:ident, $package:literal, $doc:literal) => {
         #[doc = $doc]
-        #[expect(
-            $($lint,)?
-            clippy::allow_attributes,
-            clippy::allow_attributes_without_reason,
-            unused_qualifications,
-            reason = "generated"
-        )]
+        #[expect(clippy::allow_attributes_without_reason, unused_qualifications, reason = "generated")]
         pub mod $name {
             tonic::include_proto!($package);
         }
@@ -86,21 +95,11 @@ pub mod common {
     tonic::include_proto!("nno.common.v1");
 }
 
-generated!(iam, "nno.iam.v1", "What other processes ask of iam.", clippy::too_many_lines);
-generated!(onboarding, "nno.onboarding.v1", "What other services ask of onboarding.");
-generated!(registry, "nno.registry.v1", "What other services ask of the registry.", clippy::too_many_lines);
-generated!(
-    stack_registry,
-    "nno.stack_registry.v1",
-    "What other services ask of the stack registry.",
-    clippy::too_many_lines
-);
-generated!(
-    provisioning,
-    "nno.provisioning.v1",
-    "What other services ask of provisioning.",
-    clippy::too_many_lines
-);
+generated!(iam, "nno.iam.v1", "Messages of iam.");
+generated!(onboarding, "nno.onboarding.v1", "Messages of onboarding.");
+generated!(registry, "nno.registry.v1", "Messages of the registry.");
+generated!(stack_registry, "nno.stack_registry.v1", "Messages of the stack registry.");
+generated!(provisioning, "nno.provisioning.v1", "Messages of provisioning.");
 
 impl From<domain::Grant> for iam::Grant {
     fn from(grant: domain::Grant) -> Self {

@@ -10,7 +10,7 @@ use identity::{
     IdentitySettings, KeyPair, Signer, Verifier,
     tls::{Tls, TlsSettings},
 };
-use rpc::{Access, GrpcSettings, Peers};
+use rpc::{Access, GrpcSettings, Methods, Peers};
 use runtime::{
     Probe, config,
     shutdown::Shutdown,
@@ -143,14 +143,20 @@ impl Parts {
     ///
     /// # Errors
     /// When an address is taken.
-    pub async fn start<App: 'static>(
+    pub async fn start<App, S, A>(
         self,
         migrations: fn() -> Migrations,
         routes: Routes,
         state: impl Fn() -> Result<App> + Send + Clone + 'static,
-        access: Access,
-        grpc_routes: tonic::service::Routes,
-    ) -> Result<Application> {
+        methods: Methods<S, A>,
+    ) -> Result<Application>
+    where
+        App: 'static,
+        S: rpc::Service,
+        A: Clone + Send + Sync + 'static,
+    {
+        let access = Access::new(self.verifier.clone(), methods.callers());
+        let grpc_routes = tonic::service::Routes::new(methods).add_service(rpc::reflection()?);
         let bound = |address: SocketAddr| format!("cannot listen on {address}");
         let http_listener =
             std::net::TcpListener::bind(self.http.bind).with_context(|| bound(self.http.bind))?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use database::{Db, Migrations};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use rpc::{Access, Peer};
+use rpc::Client;
 use runtime::{config::PeerSettings, shutdown::Shutdown};
 use serde::{Deserialize, Serialize};
 use service::{Application, Parts, Service, Settings};
@@ -28,7 +28,7 @@ pub struct Own {
 #[derive(Debug, Clone)]
 pub struct App {
     pub(crate) db: Db,
-    pub(crate) registry: Peer,
+    pub(crate) registry: Client<rpc::Registry>,
 }
 
 /// The stack registry as a service.
@@ -60,13 +60,12 @@ impl Service for StackRegistry {
         let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
         let (database, peers) = (parts.database.clone(), parts.peers.clone());
         let state = move |db: Db| {
-            let registry = peers.to("registry", &settings.service.registry)?;
+            let registry = Client::new(&peers, &settings.service.registry)?;
             anyhow::Ok(App { db, registry })
         };
         let app = state(parts.background.clone())?;
         parts.probes = vec![app.registry.probe()];
-        let access = Access::new(parts.verifier.clone(), grpc::SERVICE, grpc::CALLERS);
-        let served = tonic::service::Routes::new(rpc::reflection()?).add_service(grpc::server(app));
-        parts.start(Self::migrations, routes, move || state(database.per_worker()?), access, served).await
+        let methods = grpc::methods(app)?;
+        parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

@@ -1,13 +1,14 @@
-//! The stack registry over gRPC: who may call what, and where each method leads.
+//! The stack registry over gRPC: each method with who may call it and what handles it.
 
 use database::Conn;
 use domain::{Error, Result, Slug, Version};
-use rpc::stack_registry::{
-    self as messages, GetTemplateRequest, GetTemplateResponse, GetVersionRequest, GetVersionResponse,
-    stack_registry_server::{StackRegistry, StackRegistryServer},
+use rpc::{
+    Declared, Methods, StackRegistry,
+    stack_registry::{
+        self as messages, GetTemplateRequest, GetTemplateResponse, GetVersionRequest, GetVersionResponse,
+    },
 };
-use rpc::status::to_status;
-use tonic::{Request, Response, Status};
+use tonic::Request;
 use uuid::Uuid;
 
 use crate::{
@@ -19,41 +20,20 @@ use crate::{
     versions::{self, model::StackVersion},
 };
 
-/// The gRPC service.
-pub(crate) const SERVICE: &str = "nno.stack_registry.v1.StackRegistry";
-
-/// Which processes may call which method.
-pub(crate) const CALLERS: &[(&str, &[&str])] =
-    &[("GetTemplate", &["registry"]), ("GetVersion", &["registry"])];
-
-/// The server of the methods.
-pub(crate) fn server(app: App) -> StackRegistryServer<Methods> {
-    StackRegistryServer::new(Methods(app))
+/// The methods.
+pub(crate) fn methods(app: App) -> anyhow::Result<Methods<StackRegistry, App>> {
+    Declared::default().method(&["registry"], get_template).method(&["registry"], get_version).serve(app)
 }
 
-pub(crate) struct Methods(App);
+async fn get_template(app: &App, request: Request<GetTemplateRequest>) -> Result<GetTemplateResponse> {
+    let asked = &request.get_ref().template;
+    app.db.own_read(async |c| by_id_or_name(c, asked).await).await.map(Into::into)
+}
 
-#[tonic::async_trait]
-impl StackRegistry for Methods {
-    async fn get_template(
-        &self,
-        request: Request<GetTemplateRequest>,
-    ) -> Result<Response<GetTemplateResponse>, Status> {
-        let asked = &request.get_ref().template;
-        let found = self.0.db.own_read(async |c| by_id_or_name(c, asked).await).await;
-        found.map(|detail| Response::new(detail.into())).map_err(|error| to_status(&error))
-    }
-
-    async fn get_version(
-        &self,
-        request: Request<GetVersionRequest>,
-    ) -> Result<Response<GetVersionResponse>, Status> {
-        let GetVersionRequest { name, version } = request.get_ref();
-        let found = self.0.db.own_read(async |c| by_name_and_version(c, name, version).await).await;
-        found
-            .map(|version| Response::new(GetVersionResponse { version: Some(version.into()) }))
-            .map_err(|error| to_status(&error))
-    }
+async fn get_version(app: &App, request: Request<GetVersionRequest>) -> Result<GetVersionResponse> {
+    let GetVersionRequest { name, version } = request.get_ref();
+    let found = app.db.own_read(async |c| by_name_and_version(c, name, version).await).await?;
+    Ok(GetVersionResponse { version: Some(found.into()) })
 }
 
 /// A name may look like an id, so an id is looked for first: it is what machines ask by.

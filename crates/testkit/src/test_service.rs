@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use identity::{Caller, Ctx, KeyPair, Signer};
 use reqwest::{Method, RequestBuilder};
-use rpc::{Peer, Peers};
+use rpc::{Client, Peer, Peers};
 use runtime::{
     config::{self, PeerSettings},
     shutdown::Shutdown,
@@ -170,6 +170,12 @@ impl TestService {
     pub fn peer(&self, process: &str) -> Peer {
         let settings = PeerSettings { url: format!("http://{}", self.grpc) };
         self.peers(process).to(self.name, &settings).expect("a peer")
+    }
+
+    /// The same, typed: it takes the requests of the service `S` alone.
+    pub fn client<S: rpc::Service>(&self, process: &str) -> Client<S> {
+        let settings = PeerSettings { url: format!("http://{}", self.grpc) };
+        Client::new(&self.peers(process), &settings).expect("a client")
     }
 
     /// What a call of `process` travels with.

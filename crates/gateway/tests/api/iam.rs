@@ -3,29 +3,30 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt};
-use rpc::iam::{
-    EnsureBindingRequest, EnsureBindingResponse, Forgotten, Grant, RemoveBindingRequest,
-    RemoveBindingResponse, ResolveKeyRequest, ResolveKeyResponse, ResolvePersonRequest,
-    ResolvePersonResponse, ResolvedKey, Revocation,
-    iam_server::{Iam, IamServer},
-    revocation::What,
+use domain::{Error, Result};
+use futures_util::StreamExt;
+use rpc::{
+    Declared, Iam,
+    iam::{
+        EnsureBindingRequest, EnsureBindingResponse, Forgotten, Grant, RemoveBindingRequest,
+        RemoveBindingResponse, ResolveKeyRequest, ResolveKeyResponse, ResolvePersonRequest,
+        ResolvePersonResponse, ResolvedKey, Revocation, revocation::What,
+    },
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status, Streaming, transport::Server};
+use tonic::{Request, Status, Streaming, transport::Server};
 use uuid::Uuid;
 
 use crate::world::{Count, World, eventually};
 
-type Watch = mpsc::Sender<Result<Revocation, Status>>;
+type Watch = mpsc::Sender<std::result::Result<Revocation, Status>>;
 
 #[derive(Default)]
 struct Known {
@@ -96,8 +97,8 @@ impl FakeIam {
         self.forgotten.reaches(before + 1).await;
     }
 
-    fn is_there(&self) -> Result<(), Status> {
-        if self.known.lock().unwrap().is_away { Err(Status::unavailable("away")) } else { Ok(()) }
+    fn is_there(&self) -> Result<()> {
+        if self.known.lock().unwrap().is_away { Err(Error::unavailable("iam", "away")) } else { Ok(()) }
     }
 
     pub(crate) async fn is_watched(&self) {
@@ -107,8 +108,14 @@ impl FakeIam {
     pub(crate) async fn serve(self) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
+        let methods = Declared::<Iam, Self>::default()
+            .method(&[], resolve_key)
+            .method(&[], resolve_person)
+            .stream(&[], watch_revocations)
+            .method(&[], ensure_binding)
+            .method(&[], remove_binding);
         let server = Server::builder()
-            .add_service(IamServer::new(self.clone()))
+            .add_service(methods.serve(self.clone()).unwrap())
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(async move { server.await.unwrap() });
         Running { iam: self, at }
@@ -142,66 +149,51 @@ impl Running {
     }
 }
 
-#[tonic::async_trait]
-impl Iam for FakeIam {
-    async fn resolve_key(
-        &self,
-        request: Request<ResolveKeyRequest>,
-    ) -> Result<Response<ResolveKeyResponse>, Status> {
-        assert!(request.metadata().get("authorization").is_some(), "the gateway says who it is");
-        self.asked.add(1);
-        tokio::time::sleep(self.delay).await;
-        let request = request.into_inner();
-        self.is_there()?;
-        let known = self.known.lock().unwrap();
-        let found = Uuid::try_parse(&request.id).ok().and_then(|id| known.keys.get(&id));
-        let key = found.filter(|(digest, _)| *digest == request.secret_digest).map(|(_, key)| key.clone());
-        Ok(Response::new(ResolveKeyResponse { key }))
-    }
+async fn resolve_key(iam: &FakeIam, request: Request<ResolveKeyRequest>) -> Result<ResolveKeyResponse> {
+    assert!(request.metadata().get("authorization").is_some(), "the gateway says who it is");
+    iam.asked.add(1);
+    tokio::time::sleep(iam.delay).await;
+    let request = request.into_inner();
+    iam.is_there()?;
+    let known = iam.known.lock().unwrap();
+    let found = Uuid::try_parse(&request.id).ok().and_then(|id| known.keys.get(&id));
+    let key = found.filter(|(digest, _)| *digest == request.secret_digest).map(|(_, key)| key.clone());
+    Ok(ResolveKeyResponse { key })
+}
 
-    async fn resolve_person(
-        &self,
-        request: Request<ResolvePersonRequest>,
-    ) -> Result<Response<ResolvePersonResponse>, Status> {
-        self.asked.add(1);
-        self.is_there()?;
-        let known = self.known.lock().unwrap();
-        let grants = known.people.get(&request.into_inner().subject).cloned().unwrap_or_default();
-        Ok(Response::new(ResolvePersonResponse { grants }))
-    }
+async fn resolve_person(
+    iam: &FakeIam,
+    request: Request<ResolvePersonRequest>,
+) -> Result<ResolvePersonResponse> {
+    iam.asked.add(1);
+    iam.is_there()?;
+    let known = iam.known.lock().unwrap();
+    let grants = known.people.get(&request.into_inner().subject).cloned().unwrap_or_default();
+    Ok(ResolvePersonResponse { grants })
+}
 
-    type WatchRevocationsStream = Pin<Box<dyn Stream<Item = Result<Revocation, Status>> + Send>>;
+fn watch_revocations(
+    iam: &FakeIam,
+    mut forgotten: Streaming<Forgotten>,
+) -> Result<ReceiverStream<std::result::Result<Revocation, Status>>> {
+    iam.is_there()?;
+    let count = iam.forgotten.clone();
+    tokio::spawn(async move {
+        while let Some(Ok(_)) = forgotten.next().await {
+            count.add(1);
+        }
+    });
+    let (watch, told) = mpsc::channel(8);
+    let begun = Revocation { number: 0, what: Some(What::Everything(true)) };
+    watch.try_send(Ok(begun)).unwrap();
+    iam.known.lock().unwrap().watch = Some(watch);
+    Ok(ReceiverStream::new(told))
+}
 
-    async fn watch_revocations(
-        &self,
-        request: Request<Streaming<Forgotten>>,
-    ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
-        self.is_there()?;
-        let mut forgotten = request.into_inner();
-        let count = self.forgotten.clone();
-        tokio::spawn(async move {
-            while let Some(Ok(_)) = forgotten.next().await {
-                count.add(1);
-            }
-        });
-        let (watch, told) = mpsc::channel(8);
-        let begun = Revocation { number: 0, what: Some(What::Everything(true)) };
-        watch.send(Ok(begun)).await.unwrap();
-        self.known.lock().unwrap().watch = Some(watch);
-        Ok(Response::new(Box::pin(ReceiverStream::new(told))))
-    }
+async fn ensure_binding(_: &FakeIam, _: Request<EnsureBindingRequest>) -> Result<EnsureBindingResponse> {
+    Err(Error::internal("not asked here"))
+}
 
-    async fn ensure_binding(
-        &self,
-        _: Request<EnsureBindingRequest>,
-    ) -> Result<Response<EnsureBindingResponse>, Status> {
-        Err(Status::unimplemented("not asked here"))
-    }
-
-    async fn remove_binding(
-        &self,
-        _: Request<RemoveBindingRequest>,
-    ) -> Result<Response<RemoveBindingResponse>, Status> {
-        Err(Status::unimplemented("not asked here"))
-    }
+async fn remove_binding(_: &FakeIam, _: Request<RemoveBindingRequest>) -> Result<RemoveBindingResponse> {
+    Err(Error::internal("not asked here"))
 }

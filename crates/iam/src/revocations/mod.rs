@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 pub(crate) use hub::Hub;
 pub(crate) use store::note;
-pub(crate) use watch::{Told, watch};
+pub(crate) use watch::watch;
 
 use crate::App;
 

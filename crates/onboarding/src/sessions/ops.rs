@@ -6,7 +6,7 @@ use database::{Conn, NoEffect, Record};
 use domain::{Error, Kind, Name, PlatformId, Result, Slug, onboarding::SessionStatus, platform::Tier};
 use identity::{ActorType, Caller, Ctx, Done, FIRST_WALL_DOWN, WriteCtx};
 use rpc::PeerCall;
-use rpc::registry::{CheckSlugRequest, registry_client::RegistryClient};
+use rpc::registry::CheckSlugRequest;
 use runtime::clock;
 use saga::{NewSaga, Saga, SagaStatus, StepView};
 use serde_json::{Value, json};
@@ -95,9 +95,8 @@ fn taken(slug: &Slug) -> Error {
 /// A slug that a platform has is refused at once when the registry can be asked; else the first step finds it out. One
 /// that another onboarding holds is refused by a constraint.
 async fn check_slug(app: &App, ctx: &Ctx, slug: &Slug) -> Result<()> {
-    let request = app.registry.request(ctx, brief(), CheckSlugRequest { slug: slug.to_string() })?;
-    let answer = RegistryClient::new(app.registry.channel()).check_slug(request).await;
-    match if_answered("the slug", app.registry.answer(answer)) {
+    let answer = app.registry.call_with(ctx, brief(), CheckSlugRequest { slug: slug.to_string() }).await;
+    match if_answered("the slug", answer) {
         Some(answer) if answer.taken => Err(taken(slug)),
         _ => Ok(()),
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use database::Tx;
 use domain::{Result, platform::Tier};
 use identity::Ctx;
-use rpc::registry::{CheckQuotaRequest, CheckQuotaResponse, registry_client::RegistryClient};
+use rpc::registry::{CheckQuotaRequest, CheckQuotaResponse};
 use saga::SagaStatus;
 use uuid::Uuid;
 
@@ -36,9 +36,8 @@ impl Allowance {
         let known = app.db.read(ctx, async |c| saga::of_flow(c, person).await).await?;
         let complete = known.into_iter().filter(|(_, status, _)| *status == SagaStatus::Completed);
         let message = CheckQuotaRequest { owner_user_id: person.clone(), tier: tier.to_string() };
-        let request = app.registry.request(ctx, ops::brief(), message)?;
-        let answer = RegistryClient::new(app.registry.channel()).check_quota(request).await;
-        let told = ops::if_answered("the quota", app.registry.answer(answer)).filter(|told| told.limit > 0);
+        let answer = app.registry.call_with(ctx, ops::brief(), message).await;
+        let told = ops::if_answered("the quota", answer).filter(|told| told.limit > 0);
         Ok(told.map(|told| Self { tier, told, complete: complete.map(|(id, ..)| id).collect() }))
     }
 

@@ -6,10 +6,9 @@ use domain::{
     Error, Grant, Kind, Reach, Result, Role,
     platform::{PlatformEvent, PlatformStatus},
 };
-use rpc::PeerCall;
 use rpc::{
-    iam::{EnsureBindingRequest, RemoveBindingRequest, iam_client::IamClient},
-    registry::{CreatePlatformRequest, registry_client::RegistryClient},
+    iam::{EnsureBindingRequest, RemoveBindingRequest},
+    registry::CreatePlatformRequest,
 };
 use saga::{Progress, Step, StepCx};
 
@@ -46,12 +45,10 @@ impl Step<App> for CreatePlatform {
             platform_id: input.platform_id.to_string(),
             limited: input.limited,
         };
-        let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-        app.registry.answer(RegistryClient::new(app.registry.channel()).create_platform(request).await)?;
+        app.registry.call(&cx.ctx, message).await?;
         if let Some((subject, grant)) = administration(cx)? {
             let message = EnsureBindingRequest { subject, grant: Some(grant) };
-            let request = app.iam.request(&cx.ctx, PeerCall::default(), message)?;
-            app.iam.answer(IamClient::new(app.iam.channel()).ensure_binding(request).await)?;
+            app.iam.call(&cx.ctx, message).await?;
         }
         Progress::done(input.platform_id)
     }
@@ -60,8 +57,7 @@ impl Step<App> for CreatePlatform {
         let input: Input = cx.input()?;
         if let Some((subject, grant)) = administration(cx)? {
             let message = RemoveBindingRequest { subject, grant: Some(grant) };
-            let request = app.iam.request(&cx.ctx, PeerCall::default(), message)?;
-            app.iam.answer(IamClient::new(app.iam.channel()).remove_binding(request).await)?;
+            app.iam.call(&cx.ctx, message).await?;
         }
         // From wherever the platform got to, event by event, to deleted.
         loop {

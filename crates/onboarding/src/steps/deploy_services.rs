@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{Error, Kind, Result, build::BuildTrigger, job::JobStatus, resource::Environment};
-use rpc::PeerCall;
 use rpc::{
-    provisioning::{GetJobRequest, provisioning_client::ProvisioningClient},
+    provisioning::GetJobRequest,
     registry::{
         EnsureStackRequest, EnsureTenantRequest, FinishBuildRequest, RemoveStacksRequest, StartBuildRequest,
-        registry_client::RegistryClient,
     },
 };
 use saga::{Progress, Step, StepCx};
@@ -46,8 +44,7 @@ impl Step<App> for DeployServices {
             repo_name: Some(repository.repo_name.clone()),
             last_commit_sha: Some(repository.commit_sha),
         };
-        let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-        app.registry.answer(RegistryClient::new(app.registry.channel()).start_build(request).await)?;
+        app.registry.call(&cx.ctx, message).await?;
         let stack_id = match &input.stack_template_id {
             Some(template) => Some(default_stack(app, cx, template, repository.repo_name).await?),
             None => None,
@@ -74,8 +71,7 @@ pub(crate) async fn finish_build(app: &App, cx: &StepCx, build_id: &str, status:
         status: status.to_owned(),
         cf_deployment_id: None,
     };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-    match app.registry.answer(RegistryClient::new(app.registry.channel()).finish_build(request).await) {
+    match app.registry.call(&cx.ctx, message).await {
         Err(error) if error.kind() == Kind::NotFound => Ok(()),
         answer => answer.map(drop),
     }
@@ -87,9 +83,7 @@ async fn default_stack(app: &App, cx: &StepCx, template: &str, repo_name: String
         name: "Default".to_owned(),
         slug: "default".to_owned(),
     };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), tenant)?;
-    let tenant =
-        app.registry.answer(RegistryClient::new(app.registry.channel()).ensure_tenant(request).await)?;
+    let tenant = app.registry.call(&cx.ctx, tenant).await?;
     let stack = EnsureStackRequest {
         platform_id: cx.subject.clone(),
         tenant_id: tenant.entity_id,
@@ -98,9 +92,7 @@ async fn default_stack(app: &App, cx: &StepCx, template: &str, repo_name: String
         template_id: template.to_owned(),
         repo_name: Some(repo_name),
     };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), stack)?;
-    let stack =
-        app.registry.answer(RegistryClient::new(app.registry.channel()).ensure_stack(request).await)?;
+    let stack = app.registry.call(&cx.ctx, stack).await?;
     Ok(stack.stack_id)
 }
 
@@ -111,9 +103,8 @@ const LOOKS: u32 = 40;
 /// Takes down what there is of stacks, also of one whose making was never heard of.
 async fn remove_stacks(app: &App, cx: &StepCx) -> Result<()> {
     let message = RemoveStacksRequest { platform_id: cx.subject.clone() };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-    let answer = RegistryClient::new(app.registry.channel()).remove_stacks(request).await;
-    let mut jobs = app.registry.answer(answer)?.job_ids;
+    let answer = app.registry.call(&cx.ctx, message).await;
+    let mut jobs = answer?.job_ids;
     for _ in 0..LOOKS {
         let mut left = Vec::new();
         for job in jobs {
@@ -133,9 +124,8 @@ async fn remove_stacks(app: &App, cx: &StepCx) -> Result<()> {
 
 async fn is_done(app: &App, cx: &StepCx, job: &str) -> Result<bool> {
     let message = GetJobRequest { job_id: job.to_owned() };
-    let request = app.provisioning.request(&cx.ctx, PeerCall::default(), message)?;
-    let answer = ProvisioningClient::new(app.provisioning.channel()).get_job(request).await;
-    match app.provisioning.answer(answer) {
+    let answer = app.provisioning.call(&cx.ctx, message).await;
+    match answer {
         Ok(told) => Ok(told.job.is_some_and(|job| job.status == JobStatus::Completed.as_str())),
         // It is yet to come.
         Err(error) if error.kind() == Kind::NotFound => Ok(false),

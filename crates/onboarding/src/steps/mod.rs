@@ -7,10 +7,7 @@ mod setup_repo;
 mod verify;
 
 use domain::{Error, Result, platform::PlatformEvent};
-use rpc::PeerCall;
-use rpc::registry::{
-    GetPlatformRequest, Platform, TransitionPlatformRequest, registry_client::RegistryClient,
-};
+use rpc::registry::{GetPlatformRequest, Platform, TransitionPlatformRequest};
 use saga::{Definition, OnFailure, Outline, StepCx};
 
 use crate::App;
@@ -59,18 +56,12 @@ async fn transition(
 ) -> Result<Platform> {
     let message =
         TransitionPlatformRequest { platform_id: cx.subject.clone(), event: event.to_string(), reason };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-    let answer = RegistryClient::new(app.registry.channel()).transition_platform(request).await;
-    app.registry.answer(answer)?.platform.ok_or_else(|| Error::internal("the registry gave no platform"))
+    let answer = app.registry.call(&cx.ctx, message).await;
+    answer?.platform.ok_or_else(|| Error::internal("the registry gave no platform"))
 }
 
 /// The platform as it is now, deleted or not.
 async fn platform(app: &App, cx: &StepCx) -> Result<Platform> {
-    let request = app.registry.request(
-        &cx.ctx,
-        PeerCall::default(),
-        GetPlatformRequest { platform_id: cx.subject.clone() },
-    )?;
-    let answer = RegistryClient::new(app.registry.channel()).get_platform(request).await;
-    app.registry.answer(answer)?.platform.ok_or_else(|| Error::internal("the registry gave no platform"))
+    let answer = app.registry.call(&cx.ctx, GetPlatformRequest { platform_id: cx.subject.clone() }).await;
+    answer?.platform.ok_or_else(|| Error::internal("the registry gave no platform"))
 }

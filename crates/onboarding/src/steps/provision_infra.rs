@@ -8,10 +8,7 @@ use domain::{
     job::{JobStatus, JobType},
     platform::PlatformEvent,
 };
-use rpc::PeerCall;
-use rpc::provisioning::{
-    CancelJobRequest, EnqueueJobRequest, GetJobRequest, Job, provisioning_client::ProvisioningClient,
-};
+use rpc::provisioning::{CancelJobRequest, EnqueueJobRequest, GetJobRequest, Job};
 use saga::{Progress, Step, StepCx};
 use serde_json::json;
 
@@ -40,10 +37,9 @@ impl Step<App> for ProvisionInfra {
             input: json!({ "environment": "prod", "entityId": null, "planTier": input.tier, "billingEmail": null }).to_string(),
             flow: cx.flow.clone(),
         };
-        let request = app.provisioning.request(&cx.ctx, PeerCall::default(), message)?;
         // The job's id is ours: asked again, it is the same job, as it stands now.
-        let answer = ProvisioningClient::new(app.provisioning.channel()).enqueue_job(request).await;
-        let job = told(app.provisioning.answer(answer)?.job)?;
+        let answer = app.provisioning.call(&cx.ctx, message).await;
+        let job = told(answer?.job)?;
         let step = job.current_step.as_deref().unwrap_or("its first step");
         match status(&job)? {
             JobStatus::Completed => Progress::done(input.provision_job_id),
@@ -68,22 +64,16 @@ impl Step<App> for ProvisionInfra {
             r#type: JobType::ProvisionPlatform.to_string(),
             platform_id: cx.subject.clone(),
         };
-        let request = app.provisioning.request(&cx.ctx, PeerCall::default(), message)?;
-        let answer = ProvisioningClient::new(app.provisioning.channel()).cancel_job(request).await;
-        let mut job = told(app.provisioning.answer(answer)?.job)?;
+        let answer = app.provisioning.call(&cx.ctx, message).await;
+        let mut job = told(answer?.job)?;
         for _ in 0..LOOKS {
             match status(&job)? {
                 JobStatus::RolledBack => return Ok(()),
                 JobStatus::Failed => break,
                 _ => tokio::time::sleep(ASK_AGAIN).await,
             }
-            let request = app.provisioning.request(
-                &cx.ctx,
-                PeerCall::default(),
-                GetJobRequest { job_id: job_id.clone() },
-            )?;
-            let answer = ProvisioningClient::new(app.provisioning.channel()).get_job(request).await;
-            job = told(app.provisioning.answer(answer)?.job)?;
+            let answer = app.provisioning.call(&cx.ctx, GetJobRequest { job_id: job_id.clone() }).await;
+            job = told(answer?.job)?;
         }
         let why = job.error.unwrap_or_default();
         Err(Error::new(

@@ -2,12 +2,9 @@
 
 use async_trait::async_trait;
 use domain::{Kind, Result};
-use rpc::PeerCall;
 use rpc::{
-    provisioning::{
-        DeleteRepositoryRequest, EnsureRepositoryRequest, provisioning_client::ProvisioningClient,
-    },
-    registry::{SetRepositoryRequest, registry_client::RegistryClient},
+    provisioning::{DeleteRepositoryRequest, EnsureRepositoryRequest},
+    registry::SetRepositoryRequest,
 };
 use saga::{Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};
@@ -41,18 +38,16 @@ impl Step<App> for SetupRepo {
             platform_name: input.platform_name.to_string(),
             platform_slug: input.slug.to_string(),
         };
-        let request = app.provisioning.request(&cx.ctx, PeerCall::default(), message)?;
-        let answer = ProvisioningClient::new(app.provisioning.channel()).ensure_repository(request).await;
-        let made = app.provisioning.answer(answer)?;
+        let answer = app.provisioning.call(&cx.ctx, message).await;
+        let made = answer?;
         set_in_registry(app, cx, Some(made.repo_name.clone())).await?;
         Progress::done(Repository { repo_name: made.repo_name, commit_sha: made.commit_sha })
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let message = DeleteRepositoryRequest { platform_id: cx.subject.clone() };
-        let request = app.provisioning.request(&cx.ctx, PeerCall::default(), message)?;
-        let answer = ProvisioningClient::new(app.provisioning.channel()).delete_repository(request).await;
-        app.provisioning.answer(answer)?;
+        let answer = app.provisioning.call(&cx.ctx, message).await;
+        answer?;
         match set_in_registry(app, cx, None).await {
             Err(error) if error.kind() == Kind::NotFound => Ok(()),
             done => done,
@@ -62,7 +57,6 @@ impl Step<App> for SetupRepo {
 
 async fn set_in_registry(app: &App, cx: &StepCx, repo_name: Option<String>) -> Result<()> {
     let message = SetRepositoryRequest { platform_id: cx.subject.clone(), repo_name };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-    app.registry.answer(RegistryClient::new(app.registry.channel()).set_repository(request).await)?;
+    app.registry.call(&cx.ctx, message).await?;
     Ok(())
 }

@@ -2,8 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{Error, Kind, Result, platform::PlatformEvent, resource::ResourceStatus, stack::StackStatus};
-use rpc::PeerCall;
-use rpc::registry::{GetStackRequest, ListResourcesRequest, registry_client::RegistryClient};
+use rpc::registry::{GetStackRequest, ListResourcesRequest};
 use saga::{Progress, Step, StepCx};
 
 use super::{
@@ -28,9 +27,8 @@ impl Step<App> for Verify {
             return Ok(Progress::Waiting { on, ask_again: cx.patience() });
         }
         let message = ListResourcesRequest { platform_id: cx.subject.clone() };
-        let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-        let answer = RegistryClient::new(app.registry.channel()).list_resources(request).await;
-        let resources = app.registry.answer(answer)?.resources;
+        let answer = app.registry.call(&cx.ctx, message).await;
+        let resources = answer?.resources;
         if resources.is_empty() {
             return Err(Error::new(Kind::Unprocessable, "the platform has no resources"));
         }
@@ -65,9 +63,8 @@ impl Step<App> for Verify {
 /// [`Kind::Unprocessable`] when it has failed.
 async fn stack_waits(app: &App, cx: &StepCx, stack: &str) -> Result<Option<String>> {
     let message = GetStackRequest { platform_id: cx.subject.clone(), stack_id: stack.to_owned() };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-    let answer = RegistryClient::new(app.registry.channel()).get_stack(request).await;
-    let told = app.registry.answer(answer)?;
+    let answer = app.registry.call(&cx.ctx, message).await;
+    let told = answer?;
     match StackStatus::parse(&told.status).map_err(Error::internal)? {
         StackStatus::Active => Ok(None),
         StackStatus::Failed => {

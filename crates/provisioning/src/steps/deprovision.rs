@@ -4,8 +4,7 @@
 
 use async_trait::async_trait;
 use domain::{Error, PlatformId, Result, job::JobType};
-use rpc::PeerCall;
-use rpc::registry::{ClearPlatformRequest, registry_client::RegistryClient};
+use rpc::registry::ClearPlatformRequest;
 use saga::{Definition, OnFailure, Progress, Step, StepCx};
 
 use super::{made, no_way_back};
@@ -114,8 +113,7 @@ impl Step<App> for Report {
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
         let (platform_id, job_id) = (platform(cx)?.to_string(), cx.saga_id.to_string());
         let message = ClearPlatformRequest { platform_id, job_id };
-        let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-        app.registry.answer(RegistryClient::new(app.registry.channel()).clear_platform(request).await)?;
+        app.registry.call(&cx.ctx, message).await?;
         Progress::done(true)
     }
 

@@ -5,10 +5,8 @@ use domain::{
     Error, HostName, PlatformId, Result, Slug, StackId,
     resource::{DnsStatus, Environment, ResourceStatus, ResourceType},
 };
-use rpc::PeerCall;
 use rpc::registry::{
     DeleteResourceRequest, DnsRecord, EnsureDnsRecordRequest, EnsureResourceRequest, Resource,
-    registry_client::RegistryClient,
 };
 use saga::StepCx;
 use serde::{Deserialize, Serialize};
@@ -88,13 +86,8 @@ async fn register(
         status: status.to_string(),
         provision_job_id: Some(cx.saga_id.to_string()),
     };
-    let request = app.registry.request(
-        &cx.ctx,
-        PeerCall::default(),
-        EnsureResourceRequest { resource: Some(resource) },
-    )?;
-    let answer = RegistryClient::new(app.registry.channel()).ensure_resource(request).await;
-    app.registry.answer(answer)?.resource.ok_or_else(|| Error::internal("the registry gave no resource"))
+    let answer = app.registry.call(&cx.ctx, EnsureResourceRequest { resource: Some(resource) }).await;
+    answer?.resource.ok_or_else(|| Error::internal("the registry gave no resource"))
 }
 
 /// Removes the resource of this platform with this name, whether or not it was ever made or registered.
@@ -200,8 +193,7 @@ pub(crate) async fn ensure_host(app: &App, cx: &StepCx, host: &Host) -> Result<(
         status: DnsStatus::Active.to_string(),
     };
     let message = EnsureDnsRecordRequest { record: Some(record) };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-    app.registry.answer(RegistryClient::new(app.registry.channel()).ensure_dns_record(request).await)?;
+    app.registry.call(&cx.ctx, message).await?;
     Ok(())
 }
 
@@ -229,23 +221,20 @@ pub(crate) async fn platform_things(
     platform: &PlatformId,
 ) -> Result<rpc::registry::ListResourcesResponse> {
     let message = rpc::registry::ListResourcesRequest { platform_id: platform.to_string() };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-    app.registry.answer(RegistryClient::new(app.registry.channel()).list_resources(request).await)
+    app.registry.call(&cx.ctx, message).await
 }
 
 /// Takes a resource out of the registry.
 async fn unregister(app: &App, cx: &StepCx, platform: &PlatformId, resource_id: String) -> Result<()> {
     let message = DeleteResourceRequest { platform_id: platform.to_string(), resource_id };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-    app.registry.answer(RegistryClient::new(app.registry.channel()).delete_resource(request).await)?;
+    app.registry.call(&cx.ctx, message).await?;
     Ok(())
 }
 
 /// Takes a DNS record out of the registry.
 async fn unregister_dns(app: &App, cx: &StepCx, platform: &PlatformId, dns_record_id: String) -> Result<()> {
     let message = rpc::registry::DeleteDnsRecordRequest { platform_id: platform.to_string(), dns_record_id };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-    app.registry.answer(RegistryClient::new(app.registry.channel()).delete_dns_record(request).await)?;
+    app.registry.call(&cx.ctx, message).await?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use domain::{
     resource::{Environment, ResourceType, SecretStatus, host_name, resource_name},
 };
 use rpc::PeerCall;
-use rpc::registry::{MarkSecretRequest, registry_client::RegistryClient};
+use rpc::registry::MarkSecretRequest;
 use saga::{Definition, OnFailure, Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -177,9 +177,7 @@ impl Step<App> for Secret {
             status: SecretStatus::Set.to_string(),
         };
         let key = cx.key("mark");
-        let request =
-            app.registry.request(&cx.ctx, PeerCall { key: Some(&key), ..PeerCall::default() }, message)?;
-        app.registry.answer(RegistryClient::new(app.registry.channel()).mark_secret(request).await)?;
+        app.registry.call_with(&cx.ctx, PeerCall { key: Some(&key), ..PeerCall::default() }, message).await?;
         Progress::done(SECRET)
     }
 

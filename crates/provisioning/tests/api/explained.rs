@@ -90,8 +90,8 @@ async fn services_are_told_the_same() {
     let platform = system.platform("asked").await;
     let job = system.provision(&platform).await;
     system.job_in(&job, "COMPLETED").await;
-    let (peer, ctx) = (system.provisioning.peer("onboarding"), system.provisioning.ctx("onboarding"));
-    let told = rpc::explain::job(&peer, &ctx, &job).await;
+    let (client, ctx) = (system.provisioning.client("onboarding"), system.provisioning.ctx("onboarding"));
+    let told = rpc::explain::job(&client, &ctx, &job).await;
     assert_eq!(serde_json::to_value(told).unwrap(), system.explained(&job).await);
-    assert_eq!(rpc::explain::job(&peer, &ctx, "01a1fdf5-8a12-72d5-b300-abb398c783da").await, None);
+    assert_eq!(rpc::explain::job(&client, &ctx, "01a1fdf5-8a12-72d5-b300-abb398c783da").await, None);
 }

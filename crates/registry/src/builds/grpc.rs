@@ -1,6 +1,7 @@
 //! Builds over gRPC.
 
 use domain::{Error, PlatformId, Result, build::BuildStatus};
+use rpc::parse_uuid;
 use rpc::write_ctx;
 use rpc::{
     parse,
@@ -9,7 +10,7 @@ use rpc::{
 use tonic::Request;
 
 use super::{model::NewBuild, ops};
-use crate::{App, grpc::parse_uuid};
+use crate::App;
 
 pub(crate) async fn start_build(
     app: &App,

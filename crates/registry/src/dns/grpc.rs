@@ -1,6 +1,7 @@
 //! DNS records over gRPC.
 
 use domain::{Error, HostName, PlatformId, Result, ownership::PlatformHost};
+use rpc::parse_uuid;
 use rpc::write_ctx;
 use rpc::{
     parse,
@@ -16,7 +17,7 @@ use super::{
     model::{DnsRecord, NewDnsRecord},
     ops,
 };
-use crate::{App, grpc::parse_uuid};
+use crate::App;
 
 impl From<DnsRecord> for Said {
     fn from(row: DnsRecord) -> Self {

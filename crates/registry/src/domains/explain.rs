@@ -23,9 +23,9 @@ pub(super) async fn of(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) ->
     let whole = Explanation::of(domain.status == DomainStatus::Active, link);
     // Whoever is to check it takes it up as soon as it is due.
     if domain.due_at.is_some_and(|due| due <= clock::now())
-        && let Err(error) = app.provisioning.ping().await
+        && let Err(error) = app.provisioning.peer().ping().await
     {
-        return Ok(whole.under(Explanation::unanswered(app.provisioning.name(), &error)));
+        return Ok(whole.under(Explanation::unanswered(app.provisioning.peer().name(), &error)));
     }
     Ok(whole)
 }

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use domain::{Error, Result, UnixMillis};
+use rpc::parse_uuid;
 use rpc::write_ctx;
 use rpc::{
     parse,
@@ -15,7 +16,7 @@ use super::{
     model::{Check, CustomDomain},
     ops, verification,
 };
-use crate::{App, grpc::parse_uuid};
+use crate::App;
 
 /// The most that are claimed at once.
 const MOST: u32 = 100;

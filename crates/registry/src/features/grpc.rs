@@ -1,6 +1,7 @@
 //! Features over gRPC.
 
 use domain::{Error, Result, job::JobType};
+use rpc::parse_uuid;
 use rpc::write_ctx;
 use rpc::{
     parse, parse_optional,
@@ -16,7 +17,7 @@ use super::{
     model::Place,
     report::{self, Job, Outcome},
 };
-use crate::{App, grpc::parse_uuid};
+use crate::App;
 
 fn read(said: Option<Said>) -> Result<Job> {
     let said = required("job", said)?;

@@ -1,6 +1,7 @@
 //! Resources over gRPC.
 
 use domain::{Error, PlatformId, Result, ownership::PlatformResourceName, resource::ResourceStatus};
+use rpc::parse_uuid;
 use rpc::{
     parse, parse_optional,
     registry::{
@@ -16,7 +17,7 @@ use super::{
     model::{NewResource, Resource},
     ops, store,
 };
-use crate::{App, dns, grpc::parse_uuid, platforms};
+use crate::{App, dns, platforms};
 
 impl From<Resource> for Said {
     fn from(row: Resource) -> Self {

@@ -1,6 +1,7 @@
 //! Secrets over gRPC.
 
 use domain::Result;
+use rpc::parse_uuid;
 use rpc::write_ctx;
 use rpc::{
     parse,
@@ -9,7 +10,7 @@ use rpc::{
 use tonic::Request;
 
 use super::ops;
-use crate::{App, grpc::parse_uuid};
+use crate::App;
 
 pub(crate) async fn mark_secret(
     app: &App,

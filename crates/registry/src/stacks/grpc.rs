@@ -1,6 +1,7 @@
 //! Stacks over gRPC.
 
 use domain::{Error, Name, Result, job::JobType};
+use rpc::parse_uuid;
 use rpc::{
     parse, parse_optional,
     registry::{
@@ -22,7 +23,7 @@ use super::{
     report::{self, Job, Outcome, Service},
     store,
 };
-use crate::{App, grpc::parse_uuid};
+use crate::App;
 
 pub(crate) async fn ensure_stack(
     app: &App,

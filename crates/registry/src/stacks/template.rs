@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use domain::{Error, Kind, Name, Result, Version, masked::masked_text};
 use identity::Ctx;
-use rpc::stack_registry::{
-    GetTemplateRequest, GetVersionRequest, Version as Told, stack_registry_client::StackRegistryClient,
-};
-use rpc::{Peer, PeerCall};
+use rpc::stack_registry::{GetTemplateRequest, GetVersionRequest, Version as Told};
+use rpc::{Client, PeerCall};
 
 use super::{definition::Known, model::TemplateVersion, store};
 use crate::App;
@@ -24,9 +22,8 @@ const ACTIVE: &str = "active";
 /// [`Kind::ServiceUnavailable`] when the stack registry cannot be asked, [`Kind::Upstream`] when its answer is none.
 pub(super) async fn newest_version(app: &App, ctx: &Ctx, template: &Name) -> Result<Known> {
     let peer = &app.stack_registry;
-    let request = peer.request(ctx, CALL, GetTemplateRequest { template: template.to_string() })?;
-    let answer = StackRegistryClient::new(peer.channel()).get_template(request).await;
-    let told = peer.answer(answer).map_err(|error| refused(error, template))?;
+    let answer = peer.call_with(ctx, CALL, GetTemplateRequest { template: template.to_string() }).await;
+    let told = answer.map_err(|error| refused(error, template))?;
     let found = told.template.ok_or_else(|| nonsense(template, "no template"))?;
     if found.status != ACTIVE {
         return Err(unavailable(template, "is deprecated"));
@@ -42,10 +39,9 @@ pub(super) async fn newest_version(app: &App, ctx: &Ctx, template: &Name) -> Res
 pub(super) async fn version(app: &App, ctx: &Ctx, name: &str, version: &Version) -> Result<Known> {
     let peer = &app.stack_registry;
     let message = GetVersionRequest { name: name.to_owned(), version: version.to_string() };
-    let request = peer.request(ctx, CALL, message)?;
-    let answer = StackRegistryClient::new(peer.channel()).get_version(request).await;
+    let answer = peer.call_with(ctx, CALL, message).await;
     let which = format!("{name} {version}");
-    match peer.answer(answer).map_err(|error| refused(error, &which)) {
+    match answer.map_err(|error| refused(error, &which)) {
         Ok(told) => {
             let told = told.version.ok_or_else(|| nonsense(&which, "no version"))?;
             if told.version != version.as_str() {
@@ -65,7 +61,7 @@ pub(super) async fn version(app: &App, ctx: &Ctx, name: &str, version: &Version)
 }
 
 /// The version as it is kept, or else as it was told.
-async fn read(app: &App, peer: &Peer, name: &str, told: Told) -> Result<Known> {
+async fn read(app: &App, peer: &Client<rpc::StackRegistry>, name: &str, told: Told) -> Result<Known> {
     let which = format!("{name} {}", told.version);
     let version = Version::parse(&told.version).map_err(|why| nonsense(&which, &why))?;
     let told = TemplateVersion {
@@ -78,7 +74,7 @@ async fn read(app: &App, peer: &Peer, name: &str, told: Told) -> Result<Known> {
     match kept {
         Some(kept) => {
             if kept.row().definition != told.definition {
-                tracing::warn!(which, "the {} tells a version anew that never changes", peer.name());
+                tracing::warn!(which, "the {} tells a version anew that never changes", peer.peer().name());
             }
             Ok(kept)
         }

@@ -2,15 +2,17 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use domain::{Error, Kind};
-use rpc::stack_registry::{
-    GetTemplateRequest, GetTemplateResponse, GetVersionRequest, GetVersionResponse, Template, Version,
-    stack_registry_server::{StackRegistry, StackRegistryServer},
+use domain::{Error, Kind, Result};
+use rpc::{
+    Declared, StackRegistry,
+    stack_registry::{
+        GetTemplateRequest, GetTemplateResponse, GetVersionRequest, GetVersionResponse, Template, Version,
+    },
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{Request, transport::Server};
 
 /// What a version of `shop` is made of.
 pub(crate) fn definition(version: &str) -> String {
@@ -97,6 +99,7 @@ pub(crate) struct Templates {
     answers: std::sync::Arc<Mutex<(Answers, usize)>>,
 }
 
+#[derive(Clone)]
 struct Double(std::sync::Arc<Mutex<(Answers, usize)>>);
 
 impl Templates {
@@ -104,7 +107,11 @@ impl Templates {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let answers = std::sync::Arc::new(Mutex::new((answers, 0)));
-        let service = StackRegistryServer::new(Double(std::sync::Arc::clone(&answers)));
+        let service = Declared::<StackRegistry, Double>::default()
+            .method(&[], get_template)
+            .method(&[], get_version)
+            .serve(Double(std::sync::Arc::clone(&answers)))
+            .unwrap();
         tokio::spawn(
             Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)),
         );
@@ -126,68 +133,54 @@ impl Templates {
     }
 }
 
-#[tonic::async_trait]
-impl StackRegistry for Double {
-    async fn get_template(
-        &self,
-        request: Request<GetTemplateRequest>,
-    ) -> Result<Response<GetTemplateResponse>, Status> {
-        assert!(request.metadata().get("authorization").is_some(), "a service signs");
-        let answers = {
-            let mut state = self.0.lock().unwrap();
-            state.1 += 1;
-            state.0
-        };
-        let asked = request.into_inner().template;
-        let unknown = Error::not_found("template", &asked);
-        match answers {
-            Answers::Shop(status, version) if asked == "shop" || asked == "t-1" => {
-                let version = version.map(|version| told(version, definition(version)));
-                Ok(Response::new(GetTemplateResponse {
-                    template: Some(shop(status)),
-                    latest_version: version,
-                }))
-            }
-            Answers::Lie(version) => Ok(Response::new(GetTemplateResponse {
-                template: Some(shop("active")),
-                latest_version: Some(told(version, LIE.to_owned())),
-            })),
-            Answers::Other => Ok(Response::new(GetTemplateResponse { template: None, latest_version: None })),
-            Answers::Shop(..) | Answers::Unknown => Err(rpc::status::to_status(&unknown)),
-            Answers::Failure => Err(rpc::status::to_status(&Error::new(Kind::Internal, "broken"))),
-            Answers::Nothing => {
-                tokio::time::sleep(Duration::from_secs(60)).await;
-                Err(Status::unavailable("late"))
-            }
+async fn get_template(double: &Double, request: Request<GetTemplateRequest>) -> Result<GetTemplateResponse> {
+    assert!(request.metadata().get("authorization").is_some(), "a service signs");
+    let asked = request.into_inner().template;
+    let unknown = Error::not_found("template", &asked);
+    match double.next() {
+        Answers::Shop(status, version) if asked == "shop" || asked == "t-1" => {
+            let latest_version = version.map(|version| told(version, definition(version)));
+            Ok(GetTemplateResponse { template: Some(shop(status)), latest_version })
         }
+        Answers::Lie(version) => Ok(GetTemplateResponse {
+            template: Some(shop("active")),
+            latest_version: Some(told(version, LIE.to_owned())),
+        }),
+        Answers::Other => Ok(GetTemplateResponse { template: None, latest_version: None }),
+        Answers::Shop(..) | Answers::Unknown => Err(unknown),
+        Answers::Failure => Err(Error::new(Kind::Internal, "broken")),
+        Answers::Nothing => late().await,
     }
+}
 
-    async fn get_version(
-        &self,
-        request: Request<GetVersionRequest>,
-    ) -> Result<Response<GetVersionResponse>, Status> {
-        let answers = {
-            let mut state = self.0.lock().unwrap();
-            state.1 += 1;
-            state.0
-        };
-        let GetVersionRequest { name, version } = request.into_inner();
-        let unknown = Error::not_found("version", &version);
-        let version = match answers {
-            Answers::Shop(status, _) if name == "shop" && !version.starts_with("9.") => {
-                let status = if version.starts_with("8.") { "deprecated" } else { status };
-                Version { status: status.to_owned(), ..told(&version, definition(&version)) }
-            }
-            Answers::Shop(..) | Answers::Unknown => return Err(rpc::status::to_status(&unknown)),
-            Answers::Lie(_) => told(&version, LIE.to_owned()),
-            Answers::Other => told("0.0.1", definition("1.0.0")),
-            Answers::Failure => return Err(rpc::status::to_status(&Error::new(Kind::Internal, "broken"))),
-            Answers::Nothing => {
-                tokio::time::sleep(Duration::from_secs(60)).await;
-                return Err(Status::unavailable("late"));
-            }
-        };
-        Ok(Response::new(GetVersionResponse { version: Some(version) }))
+async fn get_version(double: &Double, request: Request<GetVersionRequest>) -> Result<GetVersionResponse> {
+    let GetVersionRequest { name, version } = request.into_inner();
+    let unknown = Error::not_found("version", &version);
+    let version = match double.next() {
+        Answers::Shop(status, _) if name == "shop" && !version.starts_with("9.") => {
+            let status = if version.starts_with("8.") { "deprecated" } else { status };
+            Version { status: status.to_owned(), ..told(&version, definition(&version)) }
+        }
+        Answers::Shop(..) | Answers::Unknown => return Err(unknown),
+        Answers::Lie(_) => told(&version, LIE.to_owned()),
+        Answers::Other => told("0.0.1", definition("1.0.0")),
+        Answers::Failure => return Err(Error::new(Kind::Internal, "broken")),
+        Answers::Nothing => return late().await,
+    };
+    Ok(GetVersionResponse { version: Some(version) })
+}
+
+async fn late<T>() -> Result<T> {
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    Err(Error::unavailable("The stack registry", "late"))
+}
+
+impl Double {
+    /// What it answers now; counts that it was asked.
+    fn next(&self) -> Answers {
+        let mut state = self.0.lock().unwrap();
+        state.1 += 1;
+        state.0
     }
 }
 

@@ -2,8 +2,8 @@
 
 use domain::{Error, Result, Version};
 use identity::Ctx;
-use rpc::registry::{TemplateUsageRequest, TemplateUsageResponse, registry_client::RegistryClient};
-use rpc::{Peer, PeerCall};
+use rpc::Client;
+use rpc::registry::{TemplateUsageRequest, TemplateUsageResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -35,11 +35,14 @@ pub(crate) struct VersionUsage {
 ///
 /// # Errors
 /// [`domain::Kind::ServiceUnavailable`] when the registry cannot be asked.
-pub(super) async fn ask(registry: &Peer, ctx: &Ctx, template: Uuid) -> Result<TemplateUsage> {
+pub(super) async fn ask(
+    registry: &Client<rpc::Registry>,
+    ctx: &Ctx,
+    template: Uuid,
+) -> Result<TemplateUsage> {
     let message = TemplateUsageRequest { template_id: template.to_string() };
-    let request = registry.request(ctx, PeerCall::default(), message)?;
-    let answer = RegistryClient::new(registry.channel()).template_usage(request).await;
-    let told = registry.answer(answer).map_err(|error| {
+    let answer = registry.call(ctx, message).await;
+    let told = answer.map_err(|error| {
         if error.kind().is_transient() {
             Error::unavailable("The registry", error.log_context())
         } else {

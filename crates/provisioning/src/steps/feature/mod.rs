@@ -14,11 +14,7 @@ use domain::{
     resource::{Environment, ResourceType},
 };
 use identity::Ctx;
-use rpc::PeerCall;
-use rpc::registry::{
-    BeginFeatureJobRequest, BeginFeatureJobResponse, EndFeatureJobRequest, FeatureJob,
-    registry_client::RegistryClient,
-};
+use rpc::registry::{BeginFeatureJobRequest, BeginFeatureJobResponse, EndFeatureJobRequest, FeatureJob};
 use saga::{Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -155,9 +151,8 @@ impl Step<App> for Begin {
         let wait = turn::take(app, cx, &asked.subject(&cx.subject)).await?;
         let job = Some(asked.job(&cx.subject, cx.saga_id, self.0));
         let message = BeginFeatureJobRequest { job, waits: wait.is_some() };
-        let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-        let answer = RegistryClient::new(app.registry.channel()).begin_feature_job(request).await;
-        let said = app.registry.answer(answer)?;
+        let answer = app.registry.call(&cx.ctx, message).await;
+        let said = answer?;
         if said.superseded {
             return Err(superseded());
         }
@@ -190,8 +185,7 @@ async fn end(app: &App, cx: &StepCx, kind: JobType, told: EndFeatureJobRequest) 
 }
 
 async fn tell(app: &App, ctx: &Ctx, message: EndFeatureJobRequest) -> Result<()> {
-    let request = app.registry.request(ctx, PeerCall::default(), message)?;
-    app.registry.answer(RegistryClient::new(app.registry.channel()).end_feature_job(request).await)?;
+    app.registry.call(ctx, message).await?;
     Ok(())
 }
 

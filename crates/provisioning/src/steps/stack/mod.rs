@@ -15,10 +15,8 @@ use domain::{
     resource::{Environment, ResourceType},
 };
 use identity::Ctx;
-use rpc::PeerCall;
 use rpc::registry::{
     BeginStackJobRequest, BeginStackJobResponse, EndStackJobRequest, StackJob, StackService,
-    registry_client::RegistryClient,
 };
 use saga::{Progress, StepCx};
 use serde::{Deserialize, Serialize};
@@ -124,9 +122,8 @@ async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress> {
     let wait = turn::take(app, cx, &asked.subject(&cx.subject)).await?;
     let job = Some(asked.job(&cx.subject, cx.saga_id, kind));
     let message = BeginStackJobRequest { job, waits: wait.is_some() };
-    let request = app.registry.request(&cx.ctx, PeerCall::default(), message)?;
-    let answer = RegistryClient::new(app.registry.channel()).begin_stack_job(request).await;
-    let said: BeginStackJobResponse = app.registry.answer(answer)?;
+    let answer = app.registry.call(&cx.ctx, message).await;
+    let said: BeginStackJobResponse = answer?;
     if said.superseded {
         return Err(superseded());
     }
@@ -164,8 +161,7 @@ async fn end(app: &App, cx: &StepCx, kind: JobType, told: EndStackJobRequest) ->
 }
 
 async fn tell(app: &App, ctx: &Ctx, message: EndStackJobRequest) -> Result<()> {
-    let request = app.registry.request(ctx, PeerCall::default(), message)?;
-    app.registry.answer(RegistryClient::new(app.registry.channel()).end_stack_job(request).await)?;
+    app.registry.call(ctx, message).await?;
     Ok(())
 }
 
