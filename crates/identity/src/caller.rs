@@ -13,7 +13,7 @@ use domain::{
 use runtime::fair::FairKey;
 use serde::{Deserialize, Serialize};
 
-use crate::{FIRST_WALL_DOWN, sight::Sight};
+use crate::{scope_is_enforced, sight::Sight};
 
 /// What kind of caller an actor is, as the audit log tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,8 +73,7 @@ impl Scope {
     fn doing(&self, operation: &'static Operation) -> Result<Self> {
         let refused = operation.about == About::Everything
             && operation.verdict(self.grants(), &Target::Everything) != Verdict::Allowed;
-        // With the first wall down, who does not reach everything is left to Postgres.
-        if refused && (self.is_all() || !FIRST_WALL_DOWN) {
+        if refused && (self.is_all() || scope_is_enforced()) {
             return Err(operation.refusal());
         }
         Ok(Self { held: Arc::clone(&self.held), operation: Some(operation) })
@@ -86,7 +85,6 @@ impl Scope {
     }
 
     /// What the database is told that the caller sees.
-    /// What the database is told of the caller.
     pub fn sight(&self) -> &Arc<Sight> {
         &self.held.sight
     }
@@ -116,12 +114,12 @@ impl Scope {
             Some(operation) if whole == Verdict::Forbidden || self.grants().iter().any(inside) => {
                 Err(operation.refusal())
             }
-            _ if FIRST_WALL_DOWN => Ok(self.unproven(id)),
+            _ if !scope_is_enforced() => Ok(self.unproven(id)),
             _ => Err(Error::not_found("platform", id)),
         }
     }
 
-    /// A platform that was not proven to lie inside: what Postgres alone is tried with.
+    /// A platform that was not proven to lie inside: what PostgreSQL alone is tried with.
     fn unproven(&self, id: &PlatformId) -> PlatformScope {
         let roots = self.only_entities().into_iter().cloned().collect();
         let sees_platforms = self.grants().iter().any(|grant| grant.reach.entity().is_none());
@@ -144,7 +142,7 @@ impl Scope {
 
     /// The platforms that the caller sees whole; none for a caller who sees all.
     pub fn only_platforms(&self) -> Option<Vec<&PlatformId>> {
-        if self.is_all() || FIRST_WALL_DOWN {
+        if self.is_all() || !scope_is_enforced() {
             return None;
         }
         let whole = |grant: &Grant| grant.reach.entity().is_none();

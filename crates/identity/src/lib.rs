@@ -6,6 +6,7 @@ mod context;
 mod done;
 pub mod etag;
 mod keys;
+mod layers;
 mod sight;
 pub mod tls;
 mod token;
@@ -14,9 +15,8 @@ pub use caller::{ActorType, Caller, PlatformScope, Scope};
 pub use context::{Ctx, Idempotency, WriteCtx};
 pub use done::Done;
 pub use keys::{IdentitySettings, KeyPair};
+#[cfg(debug_assertions)]
+pub use layers::leave_tenancy_to_postgres;
+pub use layers::scope_is_enforced;
 pub use sight::Sight;
 pub use token::{LIFETIME, Signer, Verifier};
-
-/// Whether this is the build in which what statements are given as the caller's scope leaves nothing out, so that
-/// Postgres alone keeps callers apart: the feature `first-wall-down`, which is for one kind of test.
-pub const FIRST_WALL_DOWN: bool = cfg!(feature = "first-wall-down");

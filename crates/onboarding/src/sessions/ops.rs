@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use database::{Conn, NoEffect, Record};
 use domain::{Error, Kind, Name, PlatformId, Result, Slug, onboarding::SessionStatus, platform::Tier};
-use identity::{ActorType, Caller, Ctx, Done, FIRST_WALL_DOWN, WriteCtx};
+use identity::{ActorType, Caller, Ctx, Done, WriteCtx, scope_is_enforced};
 use rpc::PeerCall;
 use rpc::registry::CheckSlugRequest;
 use runtime::clock;
@@ -166,7 +166,7 @@ pub(super) fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
     if caller.scope.is_all() {
         return Err(Error::new(Kind::Forbidden, "Only the owner of an onboarding and operators may see it"));
     }
-    if FIRST_WALL_DOWN { Ok(()) } else { Err(Error::not_found("onboarding", row.id)) }
+    if scope_is_enforced() { Err(Error::not_found("onboarding", row.id)) } else { Ok(()) }
 }
 
 /// An onboarding as it stands, for who follows it.
