@@ -22,6 +22,7 @@ mod model;
 mod outcome;
 mod runner;
 pub mod schema;
+mod steer;
 mod store;
 mod view;
 
@@ -32,6 +33,7 @@ pub use follow::Followers;
 pub use interpose::{Interpose, Moment, Point, Tried, Verdict};
 pub use model::{Cause, NewSaga, Saga, SagaStatus, StepRow, StepStatus};
 pub use runner::{Engine, EngineSettings};
+pub use steer::{Shown, Verb, steer};
 pub use store::{
     Filter, ID_TAKEN, Told, ask_undo, by_id, count, discard, insert, insert_steps, of_flow, page, pause,
     resume, retry, steps_of, tombstone, touch,

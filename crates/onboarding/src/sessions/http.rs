@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
 use database::counter_total;
 use domain::{Name, Page, Result, Slug, explain::Explanation, onboarding::SessionStatus, platform::Tier};
+use saga::Verb;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -141,21 +142,22 @@ pub(crate) async fn update(
 #[utoipa::path(operation_id = "pauseOnboarding", responses((status = 200, body = Session)), path = "/{onboardingId}/pause")]
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/pause")]
 pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::pause(&app, &command.ctx, path.0).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Verb::Pause).await?.ok()
 }
 
 /// Have a paused onboarding go on.
 #[utoipa::path(operation_id = "resumeOnboarding", responses((status = 200, body = Session)), path = "/{onboardingId}/resume")]
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/resume")]
 pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::resume(&app, &command.ctx, path.0).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Verb::Resume).await?.ok()
 }
 
 /// End an onboarding that can go neither on nor back, as it stands: what it made and did not undo stays.
 #[utoipa::path(operation_id = "discardOnboarding", responses((status = 200, body = Session)), path = "/{onboardingId}/discard")]
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/discard")]
 pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::discard(&app, &command.ctx, path.0).await?.ok()
+    let why = format!("discarded by {}", command.ctx.ctx.caller.id);
+    ops::steer(&app, &command.ctx, path.0, Verb::Discard(&why)).await?.ok()
 }
 
 /// Follow an onboarding: server-sent events, each with the whole session, until it has ended.

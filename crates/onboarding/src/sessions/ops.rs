@@ -8,7 +8,8 @@ use identity::{ActorType, Caller, Ctx, Done, WriteCtx, scope_is_enforced};
 use rpc::PeerCall;
 use rpc::registry::CheckSlugRequest;
 use runtime::clock;
-use saga::{NewSaga, Saga, SagaStatus, StepView};
+use saga::{NewSaga, Saga, SagaStatus, Shown, StepView, Verb};
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use web::events::Snapshot;
@@ -177,56 +178,47 @@ pub(crate) async fn snapshot(app: &App, ctx: &Ctx, id: Uuid) -> Result<Snapshot<
     Ok(told.saga.snapshot(Session::of(row, &told.saga, &told.steps)))
 }
 
-/// Has an onboarding rest before its next step.
-pub(crate) async fn pause(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Session>> {
-    let refusal = "only an onboarding that is under way, and does not rest, can be paused";
-    steer(app, ctx, id, "onboarding.paused", refusal, async |c| saga::pause(c, id).await).await
+/// Pauses an onboarding, has it go on, or ends it as it stands: what operators alone may.
+pub(crate) async fn steer(app: &App, ctx: &WriteCtx, id: Uuid, verb: Verb<'_>) -> Result<Done<Session>> {
+    saga::steer(&app.db, &app.wake, ctx, id, verb).await
 }
 
-/// Has an onboarding go on that rests.
-pub(crate) async fn resume(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Session>> {
-    let refusal = "only an onboarding that was paused can be resumed";
-    steer(app, ctx, id, "onboarding.resumed", refusal, async |c| saga::resume(c, id).await).await
-}
+impl Shown for Session {
+    const NAME: &'static str = "onboarding";
+    const TRANSACTION: &'static str = "onboarding.steer";
 
-/// Ends an onboarding whose undoing has used up its tries, as it stands.
-pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Session>> {
-    let refusal = "only an onboarding whose tries are used up can be discarded";
-    let why = format!("discarded by {}", ctx.ctx.caller.id);
-    steer(app, ctx, id, "onboarding.discarded", refusal, async |c| saga::discard(c, id, &why).await).await
-}
+    async fn read(c: &Conn, ctx: &WriteCtx, id: Uuid) -> Result<Self> {
+        let (row, told) = store::get(c, &ctx.ctx.caller.scope, id).await?;
+        Ok(Self::of(row, &told.saga, &told.steps))
+    }
 
-/// Does to the saga what operators alone may.
-async fn steer<F>(
-    app: &App,
-    ctx: &WriteCtx,
-    id: Uuid,
-    action: &'static str,
-    refusal: &'static str,
-    ask: F,
-) -> Result<Done<Session>>
-where
-    F: for<'r> database::Read<'r, bool> + AsyncFn(&Conn) -> Result<bool> + Send + Sync,
-{
-    let done = app
-        .db
-        .tx("onboarding.steer", ctx, async |tx| {
-            let c = tx.conn().await?;
-            let (row, told) = store::get(c, &ctx.ctx.caller.scope, id).await?;
-            let before = Session::of(row.clone(), &told.saga, &told.steps);
-            ctx.check_match(&before)?;
-            if !ask(c).await? {
-                return Err(Error::new(Kind::InvalidTransition, refusal).with("from", before.status));
-            }
-            let told = saga::by_id(c, "onboarding", id).await?;
-            let after = Session::of(row.clone(), &told.saga, &told.steps);
-            let record =
-                Record::change(action, "onboarding", id).of(&row.platform_id).before(&before).after(&after);
-            tx.finish(NoEffect, record, after, |_| None).await
-        })
-        .await?;
-    app.wake.notify_one();
-    Ok(done)
+    fn platform(&self) -> &PlatformId {
+        &self.platform_id
+    }
+
+    fn status(&self) -> impl Serialize {
+        self.status
+    }
+
+    fn action(verb: Verb<'_>) -> &'static str {
+        match verb {
+            Verb::Pause => "onboarding.paused",
+            Verb::Resume => "onboarding.resumed",
+            Verb::Retry => "onboarding.retried",
+            Verb::Cancel(_) => "onboarding.cancelled",
+            Verb::Discard(_) => "onboarding.discarded",
+        }
+    }
+
+    fn refusal(verb: Verb<'_>) -> &'static str {
+        match verb {
+            Verb::Pause => "only an onboarding that is under way, and does not rest, can be paused",
+            Verb::Resume => "only an onboarding that was paused can be resumed",
+            Verb::Retry => "only an onboarding whose tries are used up can be retried",
+            Verb::Discard(_) => "only an onboarding whose tries are used up can be discarded",
+            Verb::Cancel(_) => "an onboarding that has ended cannot be cancelled",
+        }
+    }
 }
 
 /// What of an onboarding a client asks to change.

@@ -9,7 +9,7 @@ use domain::{
     resource::Environment,
 };
 use identity::WriteCtx;
-use saga::{Filter, Saga, StepRow};
+use saga::{Filter, Saga, StepRow, Verb};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -238,7 +238,7 @@ pub(crate) async fn get(app: Data<App>, ctx: Context, path: Path<Uuid>, request:
 #[utoipa::path(operation_id = "retryJob", responses((status = 200, body = Job)))]
 #[post("/jobs/{jobId}/retry")]
 pub(crate) async fn retry(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::retry(&app, &command.ctx, path.0).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Verb::Retry).await?.ok()
 }
 
 /// Undo a job.
@@ -246,21 +246,21 @@ pub(crate) async fn retry(app: Data<App>, path: Path<Uuid>, command: Command<NoB
 #[post("/jobs/{jobId}/cancel")]
 pub(crate) async fn cancel(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     let why = format!("cancelled by {}", command.ctx.ctx.caller.id);
-    ops::cancel(&app, &command.ctx, path.0, &why).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Verb::Cancel(&why)).await?.ok()
 }
 
 /// Have a job rest before its next step; what is under way is brought to its end first.
 #[utoipa::path(operation_id = "pauseJob", responses((status = 200, body = Job)))]
 #[post("/jobs/{jobId}/pause")]
 pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::pause(&app, &command.ctx, path.0).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Verb::Pause).await?.ok()
 }
 
 /// Have a paused job go on.
 #[utoipa::path(operation_id = "resumeJob", responses((status = 200, body = Job)))]
 #[post("/jobs/{jobId}/resume")]
 pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::resume(&app, &command.ctx, path.0).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Verb::Resume).await?.ok()
 }
 
 /// End a failed job as it stands: nothing of it is tried any more, and what it made and did not undo stays.

@@ -1,12 +1,13 @@
 //! What can be done with jobs.
 
-use database::Record;
+use database::{Conn, Record};
 use domain::{
     Error, Kind, PlatformId, Result,
     job::{JobStatus, JobType},
 };
 use identity::{Ctx, Done, WriteCtx};
-use saga::NewSaga;
+use saga::{NewSaga, Shown, Verb};
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 use web::events::Snapshot;
@@ -88,24 +89,9 @@ pub(crate) async fn get(app: &App, ctx: &Ctx, id: Uuid) -> Result<Job> {
     app.db.read(ctx, async |c| saga::by_id(c, "job", id).await).await?.try_into()
 }
 
-/// Has a job that stopped go on where it stopped.
-pub(crate) async fn retry(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Job>> {
-    change(app, ctx, id, "job.retried", "only a FAILED job can be retried", async |c| {
-        saga::retry(c, id).await
-    })
-    .await
-}
-
-/// Has a job rest before its next step.
-pub(crate) async fn pause(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Job>> {
-    let refusal = "only a job that is under way, and does not rest, can be paused";
-    change(app, ctx, id, "job.paused", refusal, async |c| saga::pause(c, id).await).await
-}
-
-/// Has a job go on that rests.
-pub(crate) async fn resume(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Job>> {
-    let refusal = "only a job that was paused can be resumed";
-    change(app, ctx, id, "job.resumed", refusal, async |c| saga::resume(c, id).await).await
+/// Pauses a job, has it go on, retries or cancels it.
+pub(crate) async fn steer(app: &App, ctx: &WriteCtx, id: Uuid, verb: Verb<'_>) -> Result<Done<Job>> {
+    saga::steer(&app.db, &app.wake, ctx, id, verb).await
 }
 
 /// Ends a job that stopped, as it stands. The registry is told first: what waits for the job can be asked for again.
@@ -115,8 +101,7 @@ pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid, why: &str) -> R
         ctx.check_match(&job)?;
         steps::give_up(app, &ctx.ctx, &job, why).await?;
     }
-    let refusal = "only a FAILED job can be discarded";
-    change(app, ctx, id, "job.discarded", refusal, async |c| saga::discard(c, id, why).await).await
+    steer(app, ctx, id, Verb::Discard(why)).await
 }
 
 /// A job as it stands, for who follows it.
@@ -126,13 +111,7 @@ pub(crate) async fn snapshot(app: &App, ctx: &Ctx, id: Uuid) -> Result<Snapshot<
     Ok(saga.snapshot(told.try_into()?))
 }
 
-/// Asks for a job to be undone.
-pub(crate) async fn cancel(app: &App, ctx: &WriteCtx, id: Uuid, why: &str) -> Result<Done<Job>> {
-    let refusal = "a job that has ended cannot be cancelled";
-    change(app, ctx, id, "job.cancelled", refusal, async |c| saga::ask_undo(c, id, why).await).await
-}
-
-/// The same for services, whose request may come before the job does: it is then never begun.
+/// Cancels a job for a service, whose request may come before the job does: it is then never begun.
 pub(crate) async fn cancel_once(
     app: &App,
     ctx: &WriteCtx,
@@ -158,32 +137,39 @@ pub(crate) async fn cancel_once(
     get(app, &ctx.ctx, id).await
 }
 
-async fn change<F>(
-    app: &App,
-    ctx: &WriteCtx,
-    id: Uuid,
-    action: &'static str,
-    refusal: &'static str,
-    ask: F,
-) -> Result<Done<Job>>
-where
-    F: for<'r> database::Read<'r, bool> + AsyncFn(&database::Conn) -> Result<bool> + Send + Sync,
-{
-    let done = app
-        .db
-        .tx("job.change", ctx, async |tx| {
-            let c = tx.conn().await?;
-            let before: Job = saga::by_id(c, "job", id).await?.try_into()?;
-            ctx.check_match(&before)?;
-            if !ask(c).await? {
-                return Err(Error::new(Kind::InvalidTransition, refusal).with("from", before.status));
-            }
-            let after: Job = saga::by_id(c, "job", id).await?.try_into()?;
-            let record =
-                Record::change(action, "job", id).of(&before.platform_id).before(&before).after(&after);
-            tx.finish(database::NoEffect, record, after, |_| None).await
-        })
-        .await;
-    app.wake.notify_one();
-    done
+impl Shown for Job {
+    const NAME: &'static str = "job";
+    const TRANSACTION: &'static str = "job.change";
+
+    async fn read(c: &Conn, _: &WriteCtx, id: Uuid) -> Result<Self> {
+        saga::by_id(c, Self::NAME, id).await?.try_into()
+    }
+
+    fn platform(&self) -> &PlatformId {
+        &self.platform_id
+    }
+
+    fn status(&self) -> impl Serialize {
+        self.status
+    }
+
+    fn action(verb: Verb<'_>) -> &'static str {
+        match verb {
+            Verb::Pause => "job.paused",
+            Verb::Resume => "job.resumed",
+            Verb::Retry => "job.retried",
+            Verb::Cancel(_) => "job.cancelled",
+            Verb::Discard(_) => "job.discarded",
+        }
+    }
+
+    fn refusal(verb: Verb<'_>) -> &'static str {
+        match verb {
+            Verb::Pause => "only a job that is under way, and does not rest, can be paused",
+            Verb::Resume => "only a job that was paused can be resumed",
+            Verb::Retry => "only a FAILED job can be retried",
+            Verb::Cancel(_) => "a job that has ended cannot be cancelled",
+            Verb::Discard(_) => "only a FAILED job can be discarded",
+        }
+    }
 }
