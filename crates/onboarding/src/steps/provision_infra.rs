@@ -11,6 +11,7 @@ use domain::{
 use rpc::provisioning::{CancelJobRequest, EnqueueJobRequest, GetJobRequest, Job};
 use saga::{Progress, Step, StepCx};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::transition;
 use crate::{App, sessions::model::Input};
@@ -28,18 +29,13 @@ impl Step<App> for ProvisionInfra {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        transition(app, cx, PlatformEvent::Bootstrap, None).await?;
         let input: Input = cx.input()?;
-        let message = EnqueueJobRequest {
-            job_id: input.provision_job_id.to_string(),
-            r#type: JobType::ProvisionPlatform.to_string(),
-            platform_id: cx.subject.clone(),
-            input: json!({ "environment": "prod", "entityId": null, "planTier": input.tier, "billingEmail": null }).to_string(),
-            flow: cx.flow.clone(),
+        // The step is asked again while the job is under way. The platform's transition and the request for the job are for
+        // the first time alone, and for one that was cut off between the two.
+        let job = match job(app, cx, input.provision_job_id).await? {
+            Some(job) => job,
+            None => begin(app, cx, &input).await?,
         };
-        // The job's id is ours: asked again, it is the same job, as it stands now.
-        let answer = app.provisioning.call(&cx.ctx, message).await;
-        let job = told(answer?.job)?;
         let step = job.current_step.as_deref().unwrap_or("its first step");
         match status(&job)? {
             JobStatus::Completed => Progress::done(input.provision_job_id),
@@ -81,6 +77,30 @@ impl Step<App> for ProvisionInfra {
             format!("provisioning job {job_id} is {}: {why}", job.status),
         ))
     }
+}
+
+/// The job as it stands; none if it was not asked for yet.
+async fn job(app: &App, cx: &StepCx, id: Uuid) -> Result<Option<Job>> {
+    let answer = app.provisioning.call(&cx.ctx, GetJobRequest { job_id: id.to_string() }).await;
+    match answer {
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        answer => told(answer?.job).map(Some),
+    }
+}
+
+/// Asks for the job. Its id is ours: asked for twice, it is one job.
+async fn begin(app: &App, cx: &StepCx, input: &Input) -> Result<Job> {
+    transition(app, cx, PlatformEvent::Bootstrap, None).await?;
+    let spec =
+        json!({ "environment": "prod", "entityId": null, "planTier": input.tier, "billingEmail": null });
+    let message = EnqueueJobRequest {
+        job_id: input.provision_job_id.to_string(),
+        r#type: JobType::ProvisionPlatform.to_string(),
+        platform_id: cx.subject.clone(),
+        input: spec.to_string(),
+        flow: cx.flow.clone(),
+    };
+    told(app.provisioning.call(&cx.ctx, message).await?.job)
 }
 
 fn told(job: Option<Job>) -> Result<Job> {
