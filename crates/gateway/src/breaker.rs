@@ -10,7 +10,7 @@ use domain::{Error, Result};
 use kit::{http::Probe, telemetry};
 use opentelemetry::KeyValue;
 
-use crate::routes::Upstream;
+use crate::upstream::Upstream;
 
 /// After how many failures in a row it opens.
 const FAILURES: u32 = 5;

@@ -20,8 +20,8 @@ use crate::{
     breaker::Passing,
     load::Held,
     replay::Replay,
-    routes::Upstream,
     stream::{Upload, Watch},
+    upstream::Upstream,
 };
 
 /// A request as a service gets it.
@@ -92,7 +92,7 @@ impl Call {
     async fn send_with(
         &self,
         headers: &HeaderMap,
-        body: Option<&Replay>,
+        body: Option<&Replay<Upload>>,
     ) -> Result<ClientResponse, SendRequestError> {
         let request = || self.request(headers);
         match body {

@@ -5,16 +5,11 @@ use std::sync::Arc;
 use domain::Result;
 use futures_util::future::{BoxFuture, FutureExt};
 use kit::{Caller, clock, identity::ActorType};
-use uuid::Uuid;
 
-use crate::{auth::Way, iam::Iam};
-
-/// A key as iam is asked about it. It does not hold the secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ApiKey {
-    pub(crate) id: Uuid,
-    pub(crate) secret_digest: [u8; 32],
-}
+use crate::{
+    auth::Way,
+    iam::{ApiKey, Iam},
+};
 
 /// Reads a key; none for anything else.
 fn parse(text: &str) -> Option<ApiKey> {

@@ -13,8 +13,8 @@ use kit::fair::Permit;
 
 type Callers = Arc<Mutex<HashMap<String, usize>>>;
 
-/// What is under way in this process.
-#[derive(Debug, Default)]
+/// The requests in progress in this process. Clones count together.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Load {
     all: Arc<AtomicUsize>,
     callers: Callers,

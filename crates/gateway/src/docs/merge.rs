@@ -13,7 +13,7 @@ use kit::http::{error_response, response_name};
 use serde_json::{Map, Value, json};
 
 use super::own;
-use crate::routes::{self, Upstream};
+use crate::{routes, upstream::Upstream};
 
 /// What the gateway itself may answer in a service's place.
 const OURS: [StatusCode; 5] = [

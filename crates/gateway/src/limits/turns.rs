@@ -8,8 +8,8 @@ use kit::{
     fair::{FairSemaphore, Permit},
 };
 
-use super::LimitSettings;
-use crate::{load::too_much, routes::Upstream};
+use super::settings::LimitSettings;
+use crate::{load::too_much, upstream::Upstream};
 
 /// The requests that may be under way to each service.
 #[derive(Debug)]
