@@ -106,7 +106,7 @@ impl Credentials {
         if is_recent(&self.good, &credential, GOOD_FOR) {
             return attempt(false);
         }
-        let left = self.budget.take(&ip);
+        let left = self.budget.take(&ip, Instant::now());
         if left.wait.is_none() {
             return attempt(true);
         }
@@ -117,7 +117,7 @@ impl Credentials {
         let [impatient, patient] = MOST_WAIT;
         let most = if shown.after_a_bad_one { impatient } else { patient };
         let _place = self.waiting.try_acquire().map_err(|_none| left)?;
-        sleep(queues.join(&ip, most).ok_or(left)?).await;
+        sleep(queues.join(&ip, most, Instant::now()).ok_or(left)?).await;
         attempt(false)
     }
 
@@ -135,8 +135,8 @@ impl Credentials {
         self.bad.insert(attempt.credential, Instant::now());
         match (attempt.is_within_budget, was_known) {
             (true, _) => None,
-            (false, true) => Some(self.budget.take(&attempt.ip)),
-            (false, false) => Some(self.budget.look(&attempt.ip)),
+            (false, true) => Some(self.budget.take(&attempt.ip, Instant::now())),
+            (false, false) => Some(self.budget.look(&attempt.ip, Instant::now())),
         }
     }
 
