@@ -4,6 +4,7 @@
 //! transactions, the error table, HTTP and gRPC servers that let in only what carries a signed identity, the
 //! outbox, background workers, and a shutdown that drains. It is the only shared crate with frameworks in it.
 
+pub mod backoff;
 pub mod check;
 pub mod clock;
 pub mod config;

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use domain::{Error, Result, id};
-use kit::{Ctx, grpc::PeerCall};
+use kit::{Ctx, backoff::Backoff, grpc::PeerCall};
 use rpc::iam::{Forgotten, iam_client::IamClient, revocation::What};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
@@ -12,9 +12,8 @@ use uuid::Uuid;
 use super::client::{Client, Watched};
 use crate::NAME;
 
-/// How long it takes until a lost watch is begun again: at first, and at most.
-const PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The pauses before a lost watch is begun again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 /// A watch has no end of its own.
 const DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// More acknowledgements than this are not on their way at a time.
@@ -22,19 +21,19 @@ const UNDER_WAY: usize = 64;
 
 /// Watches, and begins again whenever a watch is lost.
 pub(super) async fn forever(client: Arc<Client>) {
-    let mut pause = PAUSE;
+    let mut failures = 0u32;
     loop {
         let Err(cause) = watch(&client).await;
         let had_begun = client.watched().is_some();
         client.set_watched(None);
         if had_begun {
-            pause = PAUSE;
+            failures = 0;
             tracing::warn!(cause = cause.log_context(), "iam tells of no revocations: nothing is remembered");
         } else {
             tracing::debug!(cause = cause.log_context(), "iam cannot be watched yet");
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        failures = failures.saturating_add(1);
+        sleep(BACKOFF.pause(failures)).await;
     }
 }
 
