@@ -11,7 +11,7 @@ use kit::Caller;
 
 use crate::{
     auth::Authenticator,
-    limits::{self, Limits, Origin, Shown, Taken},
+    limits::{self, Limits, Origin, RateDecision, Shown},
     wire::Exchange,
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct Admission {
 /// The rate limit decision that applies to a request: of its address first, then of its caller.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
-    taken: Option<Taken>,
+    decision: Option<RateDecision>,
     /// The time for which the refusal is held back, if there was no token.
     pub(crate) delay: Duration,
 }
@@ -35,8 +35,8 @@ pub(crate) struct Share {
 impl Share {
     /// Writes the rate limit headers of the caller's share.
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
-        let Some(taken) = &self.taken else { return };
-        for (name, value) in [(RATE_LIMIT_POLICY, taken.policy()), (RATE_LIMIT, taken.state())] {
+        let Some(decision) = &self.decision else { return };
+        for (name, value) in [(RATE_LIMIT_POLICY, decision.policy()), (RATE_LIMIT, decision.state())] {
             if let Some(value) = value {
                 headers.insert(name, value);
             }
@@ -63,7 +63,7 @@ impl Admission {
         let taken = self.limits.of_address(origin);
         self.take(share, taken, id, "Too many requests come from your address")?;
         // Only the caller's share is reported in headers.
-        share.taken = None;
+        share.decision = None;
         Ok(())
     }
 
@@ -102,11 +102,11 @@ impl Admission {
     fn take(
         &self,
         share: &mut Share,
-        taken: Option<Taken>,
+        taken: Option<RateDecision>,
         id: impl Fn() -> String,
         why: &'static str,
     ) -> Result<()> {
-        share.taken = taken;
+        share.decision = taken;
         limits::pass(taken, why).inspect_err(|_| share.delay = self.limits.refusal_delay(&id()))
     }
 }

@@ -13,7 +13,7 @@ use kit::{
 use crate::{
     NAME,
     admission::Admission,
-    auth::{Authenticator, OperatorKey, Way},
+    auth::{AuthMethod, Authenticator, OperatorKey},
     breaker::Breakers,
     cors::Cors,
     iam::Iam,
@@ -85,7 +85,7 @@ impl Parts {
             None => Arc::new(Iam::new(&settings.iam, peers).context("service.iam.url")?),
         };
         let oidc = Arc::new(Oidc::new(&settings.oidc, &iam, before.map(|before| &*before.oidc))?);
-        let methods: Vec<Box<dyn Way>> =
+        let methods: Vec<Box<dyn AuthMethod>> =
             vec![Box::new(key), Box::new(ApiKeys::new(Arc::clone(&iam))), Box::new(Arc::clone(&oidc))];
         let limits = match before.filter(|before| before.settings.limits == settings.limits) {
             Some(before) => Arc::clone(&before.limits),

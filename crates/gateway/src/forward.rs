@@ -26,7 +26,7 @@ use crate::{
     call::{Answer, Call},
     connection, headers,
     limits::Origin,
-    load::Held,
+    load::Permits,
     stream::{ClientBody, Download, Upload, Watch},
     upstream::{Destinations, Upstream},
 };
@@ -38,7 +38,7 @@ pub(crate) struct Admitted<'a> {
     pub(crate) upstream: Upstream,
     /// The path at the service.
     pub(crate) path: &'a str,
-    pub(crate) held: Held,
+    pub(crate) permits: Permits,
 }
 
 /// The client of one worker thread for all services.
@@ -93,12 +93,12 @@ impl Forwarder {
             rt::spawn(run).await.map_err(Error::internal).flatten()
         };
         measure(upstream, &answer, started.elapsed());
-        let (answer, held) = answer?;
-        respond(upstream, answer, held, method == Method::HEAD, destinations.silence_timeout)
+        let (answer, permits) = answer?;
+        respond(upstream, answer, permits, method == Method::HEAD, destinations.silence_timeout)
     }
 
     fn call(&self, request: &HttpRequest, admitted: Admitted<'_>, to: &Destinations) -> Result<Call> {
-        let Admitted { caller, origin, upstream, path, held } = admitted;
+        let Admitted { caller, origin, upstream, path, permits } = admitted;
         let token = self.peers.signer.sign(upstream.name(), &caller)?;
         let address =
             to.addresses.get(&upstream).ok_or_else(|| Error::internal("a service without address"))?;
@@ -111,8 +111,8 @@ impl Forwarder {
             signer: self.peers.signer.clone(),
             caller,
             silence: to.silence_timeout,
-            passing: self.breakers.pass(upstream)?,
-            held,
+            circuit: self.breakers.pass(upstream)?,
+            permits,
         })
     }
 }
@@ -140,7 +140,7 @@ fn measure(upstream: Upstream, answer: &Result<Answer>, took: Duration) {
 fn respond(
     upstream: Upstream,
     mut answer: ClientResponse,
-    held: Held,
+    permits: Permits,
     head_only: bool,
     silence: Duration,
 ) -> Result<HttpResponse> {
@@ -152,7 +152,7 @@ fn respond(
         _ if head_only => Download::of_head(answer.headers()),
         _ => Download::of(answer.headers(), payload, silence),
     };
-    let mut response = HttpResponse::with_body(status, body.holding(held));
+    let mut response = HttpResponse::with_body(status, body.holding(permits));
     *response.headers_mut() = headers::from_upstream(answer.headers());
     Ok(response.map_into_boxed_body())
 }

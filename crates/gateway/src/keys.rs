@@ -1,4 +1,4 @@
-//! The way in with an API key: iam knows whose it is.
+//! Authentication with an API key: iam knows whose it is.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use kit::{Caller, clock, identity::ActorType};
 
 use crate::{
-    auth::Way,
+    auth::AuthMethod,
     iam::{ApiKey, Iam},
 };
 
@@ -35,7 +35,7 @@ impl ApiKeys {
     }
 }
 
-impl Way for ApiKeys {
+impl AuthMethod for ApiKeys {
     fn is_of_form(&self, credential: &str) -> bool {
         parse(credential).is_some()
     }

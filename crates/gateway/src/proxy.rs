@@ -88,7 +88,7 @@ impl Proxy {
     ) -> Result<HttpResponse> {
         let policy = self.policy();
         let (admission, limits) = (&policy.admission, &policy.admission.limits);
-        let place = self.load.enter(limits.settings.max_in_flight)?;
+        let process = self.load.enter(limits.settings.max_in_flight)?;
         let origin = admission.origin(request.peer_addr().map(|peer| peer.ip()), request.headers());
         admission.admit_address(origin, share)?;
         if let Some(answer) = policy.cors.preflight(request) {
@@ -110,9 +110,9 @@ impl Proxy {
         refuse_encoded(request)?;
         let own = self.load.of_caller(&caller.id, limits.settings.per_caller_in_flight)?;
         let cost = self.docs.costs.of_request(method, path);
-        let there = limits.turns.at(upstream, &caller, cost).await?;
-        let held = (place, there, own);
-        let admitted = Admitted { caller, origin, upstream, path: &upstream_path, held };
+        let turn = limits.turns.at(upstream, &caller, cost).await?;
+        let permits = (process, turn, own);
+        let admitted = Admitted { caller, origin, upstream, path: &upstream_path, permits };
         self.forwarder.forward(request, body, admitted, &policy.destinations).await
     }
 

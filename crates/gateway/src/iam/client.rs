@@ -11,7 +11,7 @@ use kit::{
 use rpc::iam::{self as messages, ResolveKeyRequest, ResolvePersonRequest, iam_client::IamClient};
 use uuid::Uuid;
 
-use super::memory::Memory;
+use super::single_flight::SingleFlightCache;
 use crate::NAME;
 
 /// Maximum number of cached answers, for keys and for people each.
@@ -37,13 +37,13 @@ pub(crate) struct KnownKey {
 /// The answers cached during one watch.
 #[derive(Debug)]
 pub(super) struct Watched {
-    pub(super) keys: Memory<ApiKey, Option<KnownKey>>,
-    pub(super) people: Memory<String, Vec<Grant>>,
+    pub(super) keys: SingleFlightCache<ApiKey, Option<KnownKey>>,
+    pub(super) people: SingleFlightCache<String, Vec<Grant>>,
 }
 
 impl Watched {
     pub(super) fn new() -> Self {
-        Self { keys: Memory::new(REMEMBERED), people: Memory::new(REMEMBERED) }
+        Self { keys: SingleFlightCache::new(REMEMBERED), people: SingleFlightCache::new(REMEMBERED) }
     }
 }
 

@@ -4,7 +4,7 @@
 //! that its revocation is answered, and without that news iam is asked each time.
 
 mod client;
-mod memory;
+mod single_flight;
 mod watch;
 
 use std::{sync::Arc, time::Duration};

@@ -29,7 +29,7 @@ pub(crate) struct Buckets<K> {
 
 /// What became of a request for a token.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Taken {
+pub(crate) struct RateDecision {
     name: &'static str,
     burst: f64,
     per_second: f64,
@@ -51,12 +51,12 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 
     /// Takes a token, if there is one.
-    pub(crate) fn take(&self, key: &K, now: Instant) -> Taken {
+    pub(crate) fn take(&self, key: &K, now: Instant) -> RateDecision {
         self.with(key, 1.0, now)
     }
 
     /// Looks whether there is a token, and leaves it.
-    pub(crate) fn look(&self, key: &K, now: Instant) -> Taken {
+    pub(crate) fn look(&self, key: &K, now: Instant) -> RateDecision {
         self.with(key, 0.0, now)
     }
 
@@ -68,7 +68,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         }
     }
 
-    fn with(&self, key: &K, taken: f64, now: Instant) -> Taken {
+    fn with(&self, key: &K, taken: f64, now: Instant) -> RateDecision {
         let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(Bucket { tokens: self.burst, at: now })));
         let Ok(bucket) = self.buckets.get_or_insert_with(key, full);
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,11 +82,17 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         } else {
             Some(Duration::from_secs_f64((1.0 - bucket.tokens) / self.per_second))
         };
-        Taken { name: self.name, burst: self.burst, per_second: self.per_second, tokens: bucket.tokens, wait }
+        RateDecision {
+            name: self.name,
+            burst: self.burst,
+            per_second: self.per_second,
+            tokens: bucket.tokens,
+            wait,
+        }
     }
 }
 
-impl Taken {
+impl RateDecision {
     /// `RateLimit-Policy`: how many requests in how many seconds.
     pub(crate) fn policy(&self) -> Option<HeaderValue> {
         let window = (self.burst / self.per_second).ceil().max(1.0);

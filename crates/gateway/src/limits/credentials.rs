@@ -17,7 +17,7 @@ use tokio::{sync::Semaphore, time::sleep};
 
 use super::{
     address::{Origin, counted_as},
-    bucket::{Buckets, Taken},
+    bucket::{Buckets, RateDecision},
     queue::Queues,
 };
 
@@ -97,7 +97,7 @@ impl Credentials {
         origin: Origin,
         headers: &HeaderMap,
         shown: Shown,
-    ) -> Result<Option<Attempt>, Taken> {
+    ) -> Result<Option<Attempt>, RateDecision> {
         let (Some(ip), Some(value)) = (origin.ip.map(counted_as), headers.get(AUTHORIZATION)) else {
             return Ok(None);
         };
@@ -130,7 +130,7 @@ impl Credentials {
     }
 
     /// The credential was refused. What is left of the budget.
-    pub(super) fn was_bad(&self, attempt: Attempt) -> Option<Taken> {
+    pub(super) fn was_bad(&self, attempt: Attempt) -> Option<RateDecision> {
         let was_known = self.good.remove(&attempt.credential).is_some();
         self.bad.insert(attempt.credential, Instant::now());
         match (attempt.is_within_budget, was_known) {

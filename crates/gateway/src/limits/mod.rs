@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use domain::{Error, Kind};
 
 pub(crate) use address::{Origin, Proxies};
-pub(crate) use bucket::Taken;
+pub(crate) use bucket::RateDecision;
 pub(crate) use credentials::{Attempt, Shown};
 pub use settings::LimitSettings;
 
@@ -71,7 +71,7 @@ impl Limits {
     }
 
     /// A request from an address. That nothing is known of it is told by none.
-    pub(crate) fn of_address(&self, origin: Origin) -> Option<Taken> {
+    pub(crate) fn of_address(&self, origin: Origin) -> Option<RateDecision> {
         let (buckets, ip) = (self.addresses.as_ref()?, origin.ip?);
         Some(buckets.take(&counted_as(ip), Instant::now()))
     }
@@ -120,7 +120,7 @@ impl Limits {
     }
 
     /// A request of a caller.
-    pub(crate) fn of_caller(&self, id: &str) -> Option<Taken> {
+    pub(crate) fn of_caller(&self, id: &str) -> Option<RateDecision> {
         Some(self.callers.as_ref()?.take(&id.to_owned(), Instant::now()))
     }
 }
@@ -129,7 +129,7 @@ impl Limits {
 ///
 /// # Errors
 /// [`Kind::RateLimited`], with when to come back.
-pub(crate) fn pass(taken: Option<Taken>, why: &'static str) -> domain::Result<()> {
+pub(crate) fn pass(taken: Option<RateDecision>, why: &'static str) -> domain::Result<()> {
     match taken.and_then(|taken| taken.wait) {
         None => Ok(()),
         Some(wait) => Err(too_many(why, wait)),

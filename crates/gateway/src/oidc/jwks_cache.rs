@@ -29,19 +29,19 @@ struct Ask {
 }
 
 /// The keys, as long as this lives. The last good ones are kept while the issuer is away.
-pub(super) struct Kept {
+pub(super) struct JwksCache {
     current: Current,
     asks: mpsc::Sender<Ask>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Kept {
+impl Drop for JwksCache {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Kept {
+impl JwksCache {
     /// Begins to fetch. Must be called in a tokio runtime that outlives it.
     pub(super) fn new(name: String, source: Source) -> Self {
         let (asks, asked) = mpsc::channel(WAITING);
