@@ -14,7 +14,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use domain::{Error, Result};
 use identity::Ctx;
 use opentelemetry::KeyValue;
-use runtime::{Probe, clock, shutdown::Shutdown, telemetry, worker};
+use runtime::{Probe, backoff::Backoff, clock, shutdown::Shutdown, telemetry, worker};
 use serde_json::Value;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use crate::Db;
 
 const BATCH: i64 = 32;
 const HIDDEN: TimeDelta = TimeDelta::seconds(15);
-const MAX_PAUSE: TimeDelta = TimeDelta::seconds(10);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
 /// How long an event may wait before that is told, and how many are counted at most.
 const LATE: TimeDelta = TimeDelta::seconds(30);
 const MOST_COUNTED: i64 = 1000;
@@ -218,11 +218,12 @@ async fn delivered(connection: &mut AsyncPgConnection, seq: i64) -> Result<()> {
 }
 
 async fn put_off(connection: &mut AsyncPgConnection, event: &Event, error: &Error) -> Result<()> {
-    let doubled = TimeDelta::milliseconds(250) * (1 << event.attempts.clamp(0, 7));
+    // This attempt is counted already.
+    let pause = BACKOFF.pause(event.attempts.unsigned_abs());
     sql_query(
         "UPDATE outbox SET next_attempt_at = now() + $1 * interval '1 millisecond', last_error = $2 WHERE seq = $3",
     )
-    .bind::<t::BigInt, _>(doubled.min(MAX_PAUSE).num_milliseconds())
+    .bind::<t::BigInt, _>(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX))
     .bind::<t::Text, _>(format!("{}: {}", error.kind(), error.message()))
     .bind::<t::BigInt, _>(event.seq)
     .execute(connection)

@@ -23,6 +23,9 @@ SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'owner')
     WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
 ALTER DATABASE :"database" OWNER TO :"owner";
 
+-- The services recognise some errors by their text, because the database driver does not pass their SQLSTATE on.
+ALTER DATABASE :"database" SET lc_messages = 'C';
+
 -- PUBLIC may connect to every database, and make temporary tables in it, until told otherwise.
 REVOKE ALL ON DATABASE postgres FROM PUBLIC;
 REVOKE ALL ON DATABASE template1 FROM PUBLIC;

@@ -1,4 +1,4 @@
-//! Who calls: the ways in, asked in turn.
+//! Authentication: the methods, tried in order.
 
 use std::sync::Arc;
 
@@ -9,37 +9,37 @@ use identity::Caller;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// One way in.
-pub(crate) trait Way: Send + Sync {
-    /// Who the credential stands for; none if it is not one of this way, or not a valid one.
+/// A method of authentication.
+pub(crate) trait AuthMethod: Send + Sync {
+    /// The caller that the credential identifies; `None` if it is not a valid credential of this method.
     ///
     /// # Errors
-    /// When it cannot be found out now.
+    /// When the method cannot decide now.
     fn caller<'a>(&'a self, credential: &'a str) -> BoxFuture<'a, Result<Option<Caller>>>;
 
-    /// Whether a text has the form of this way's credentials, which is one that nobody can guess.
+    /// Returns true if the text has the form of this method's credentials, and that form cannot be guessed.
     fn is_of_form(&self, _credential: &str) -> bool {
         false
     }
 }
 
-/// All ways in.
+/// All methods.
 #[derive(Clone)]
-pub(crate) struct Authenticator(Arc<[Box<dyn Way>]>);
+pub(crate) struct Authenticator(Arc<[Box<dyn AuthMethod>]>);
 
 impl Authenticator {
-    pub(crate) fn new(ways: Vec<Box<dyn Way>>) -> Self {
-        Self(ways.into())
+    pub(crate) fn new(methods: Vec<Box<dyn AuthMethod>>) -> Self {
+        Self(methods.into())
     }
 
-    /// Who sent a request with these headers.
+    /// The caller who sent a request with these headers.
     ///
     /// # Errors
-    /// [`Kind::Unauthorized`], always in the same words, or what kept a way from finding out.
+    /// [`Kind::Unauthorized`], always in the same words, or the error of a method that cannot decide now.
     pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller> {
         if let Some(credential) = credential(headers) {
-            for way in self.0.iter() {
-                if let Some(caller) = way.caller(credential).await? {
+            for method in self.0.iter() {
+                if let Some(caller) = method.caller(credential).await? {
                     return Ok(caller);
                 }
             }
@@ -52,7 +52,7 @@ impl Authenticator {
     /// Whether what these headers show could be found by trying: it is none of the credentials that are drawn at random
     /// or signed.
     pub(crate) fn is_guessable(&self, headers: &HeaderMap) -> bool {
-        credential(headers).is_none_or(|text| !self.0.iter().any(|way| way.is_of_form(text)))
+        credential(headers).is_none_or(|text| !self.0.iter().any(|method| method.is_of_form(text)))
     }
 }
 
@@ -80,7 +80,7 @@ impl OperatorKey {
     }
 }
 
-impl Way for OperatorKey {
+impl AuthMethod for OperatorKey {
     fn caller<'a>(&'a self, credential: &'a str) -> BoxFuture<'a, Result<Option<Caller>>> {
         ready(Ok(self.is(credential).then(Caller::operator))).boxed()
     }
@@ -92,10 +92,10 @@ mod tests {
 
     use super::*;
 
-    /// A way that cannot find out.
+    /// A method that cannot decide.
     struct Broken;
 
-    impl Way for Broken {
+    impl AuthMethod for Broken {
         fn caller<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<Caller>>> {
             ready(Err(Error::unavailable("iam", "test"))).boxed()
         }
@@ -110,13 +110,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ways_are_asked_in_turn() {
+    async fn methods_are_tried_in_order() {
         let key = || Box::new(OperatorKey::new("the-operators-key"));
         let good = headers(&["Bearer the-operators-key"]);
         let both = Authenticator::new(vec![Box::new(OperatorKey::new("another-operators-key")), key()]);
         assert_eq!(both.caller(&good).await.unwrap().id, "operator");
         let first = Authenticator::new(vec![key(), Box::new(Broken)]);
-        assert_eq!(first.caller(&good).await.unwrap().id, "operator", "the second way was not needed");
+        assert_eq!(first.caller(&good).await.unwrap().id, "operator", "the second method was not needed");
         let other = first.caller(&headers(&["Bearer something-else"])).await.unwrap_err();
         assert_eq!(
             other.kind(),

@@ -10,7 +10,7 @@ use domain::{Error, Result};
 use opentelemetry::KeyValue;
 use runtime::{Probe, telemetry};
 
-use crate::routes::Upstream;
+use crate::upstream::Upstream;
 
 /// After how many failures in a row it opens.
 const FAILURES: u32 = 5;
@@ -37,7 +37,7 @@ pub(crate) struct Breaker {
 
 /// A request that was let through. What became of it is to be told; if it is not, it says nothing of the service.
 #[derive(Debug)]
-pub(crate) struct Passing {
+pub(crate) struct CircuitPermit {
     breaker: Arc<Breaker>,
     is_try: bool,
 }
@@ -51,7 +51,7 @@ impl Breaker {
     ///
     /// # Errors
     /// [`domain::Kind::ServiceUnavailable`], with when to come back.
-    fn pass(self: &Arc<Self>, now: Instant) -> Result<Passing> {
+    fn pass(self: &Arc<Self>, now: Instant) -> Result<CircuitPermit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_try = match *state {
             State::Closed { .. } => false,
@@ -63,7 +63,7 @@ impl Breaker {
             State::Trying { .. } => return Err(self.refusal(PAUSE)),
         };
         drop(state);
-        Ok(Passing { breaker: Arc::clone(self), is_try })
+        Ok(CircuitPermit { breaker: Arc::clone(self), is_try })
     }
 
     fn refusal(&self, wait: Duration) -> Error {
@@ -96,7 +96,7 @@ impl Breaker {
     }
 }
 
-impl Passing {
+impl CircuitPermit {
     /// The service answered, whatever it said.
     pub(crate) fn answered(self) {
         self.breaker.change(|_| State::Closed { failures: 0 });
@@ -119,7 +119,7 @@ impl Passing {
     }
 }
 
-impl Drop for Passing {
+impl Drop for CircuitPermit {
     fn drop(&mut self) {
         if self.is_try {
             // Nothing was learned: the next request tries.
@@ -145,7 +145,7 @@ impl Breakers {
     ///
     /// # Errors
     /// [`domain::Kind::ServiceUnavailable`], with when to come back.
-    pub(crate) fn pass(&self, upstream: Upstream) -> Result<Passing> {
+    pub(crate) fn pass(&self, upstream: Upstream) -> Result<CircuitPermit> {
         let breaker = self.0.get(&upstream).ok_or_else(|| Error::internal("a service without breaker"))?;
         breaker.pass(Instant::now())
     }

@@ -17,11 +17,11 @@ use domain::{Error, Kind, Result};
 use identity::{Caller, Signer};
 
 use crate::{
-    breaker::Passing,
-    load::Held,
+    breaker::CircuitPermit,
+    load::Permits,
     replay::Replay,
-    routes::Upstream,
     stream::{Upload, Watch},
+    upstream::Upstream,
 };
 
 /// A request as a service gets it.
@@ -35,12 +35,12 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) signer: Signer,
     pub(crate) silence: Duration,
-    pub(crate) passing: Passing,
-    pub(crate) held: Held,
+    pub(crate) circuit: CircuitPermit,
+    pub(crate) permits: Permits,
 }
 
-/// A service's answer, and the places that its request holds.
-pub(crate) type Answer = (ClientResponse, Held);
+/// A service's answer, and the permits that its request holds.
+pub(crate) type Answer = (ClientResponse, Permits);
 
 impl Call {
     /// Sends it and waits for the head of the answer.
@@ -49,19 +49,19 @@ impl Call {
         let outcome = tokio::select! {
             answer = self.send(upload) => answer,
             () = watch.service_is_silent(self.silence) => {
-                self.passing.failed();
+                self.circuit.failed();
                 let message = format!("{name} did not answer in time; whether the request took effect is not known");
                 return Err(Error::new(Kind::GatewayTimeout, message));
             }
         };
         match outcome {
             Ok(answer) => {
-                self.passing.answered();
-                Ok((answer, self.held))
+                self.circuit.answered();
+                Ok((answer, self.permits))
             }
             Err(cause) => Err(watch.fault().unwrap_or_else(|| {
                 if is_unreachable(&cause) {
-                    self.passing.failed();
+                    self.circuit.failed();
                 }
                 failure(name, &cause)
             })),
@@ -92,7 +92,7 @@ impl Call {
     async fn send_with(
         &self,
         headers: &HeaderMap,
-        body: Option<&Replay>,
+        body: Option<&Replay<Upload>>,
     ) -> Result<ClientResponse, SendRequestError> {
         let request = || self.request(headers);
         match body {

@@ -15,9 +15,6 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
-const HTTPS_FOR_A_YEAR: &str = "max-age=31536000";
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What is said between two neighbours and goes no further, besides what `Connection` names.
@@ -87,21 +84,6 @@ pub(crate) fn from_upstream(headers: &HeaderMap) -> HeaderMap {
         !matches!(*name, header::CONTENT_LENGTH | header::SERVER) && !cors::is_ours_to_say(name)
     });
     headers
-}
-
-/// What every answer carries, ours as well as the services'.
-pub(crate) fn harden(headers: &mut HeaderMap, is_https: bool) {
-    // A page has one of its own; nothing else is to be shown or run at all.
-    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
-        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(NO_PAGE));
-    }
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
-    if is_https {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_FOR_A_YEAR));
-    }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use runtime::Probe;
 use tokio::{sync::Mutex, time::timeout};
 use web::ask_ready;
 
-use crate::{iam, routes::Upstream, state::Shared};
+use crate::{breaker::Breakers, iam, policy::CurrentPolicy, upstream::Upstream};
 
 /// How long a service may take to answer.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -20,23 +20,23 @@ const FRESH: Duration = Duration::from_secs(1);
 
 type Answer = Result<(), String>;
 
-/// All that is looked at.
-pub(crate) fn probes(shared: &Arc<Shared>) -> Vec<Probe> {
-    let mut probes: Vec<Probe> =
-        Upstream::ALL.into_iter().map(|upstream| probe(upstream, Arc::clone(shared))).collect();
-    let current = Arc::clone(shared);
-    probes.push(iam::probe(move || Arc::clone(&current.live().iam)));
-    probes.push(shared.breakers.probe());
+/// The probes of all services, of the watch on revocations, and of the circuit breakers.
+pub(crate) fn probes(policy: &CurrentPolicy, breakers: &Breakers, tls: Option<&Tls>) -> Vec<Probe> {
+    let of_service = |upstream| probe(upstream, Arc::clone(policy), tls.cloned());
+    let mut probes: Vec<Probe> = Upstream::ALL.into_iter().map(of_service).collect();
+    let current = Arc::clone(policy);
+    probes.push(iam::probe(move || Arc::clone(&current.load().iam)));
+    probes.push(breakers.probe());
     probes
 }
 
-/// Asks a service. Without iam the operator is served as always, so its absence is told and no more.
-fn probe(upstream: Upstream, shared: Arc<Shared>) -> Probe {
+/// The probe of one service. Without iam the operator can still call, so its absence is reported and no more.
+fn probe(upstream: Upstream, policy: CurrentPolicy, tls: Option<Tls>) -> Probe {
     let name = upstream.name();
     let last: Arc<Mutex<Option<(Instant, Answer)>>> = Arc::default();
     let look = move || -> BoxFuture<'static, Answer> {
-        let (address, last) = (shared.live().addresses.get(&upstream).cloned(), Arc::clone(&last));
-        let tls = shared.peers.tls.clone();
+        let address = policy.load().destinations.addresses.get(&upstream).cloned();
+        let (last, tls) = (Arc::clone(&last), tls.clone());
         Box::pin(async move {
             let address = address.unwrap_or_default();
             let host = address.host().unwrap_or_default();

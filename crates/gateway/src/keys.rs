@@ -1,4 +1,4 @@
-//! The way in with an API key: iam knows whose it is.
+//! Authentication with an API key: iam knows whose it is.
 
 use std::sync::Arc;
 
@@ -6,16 +6,11 @@ use domain::Result;
 use futures_util::future::{BoxFuture, FutureExt};
 use identity::{ActorType, Caller};
 use runtime::clock;
-use uuid::Uuid;
 
-use crate::{auth::Way, iam::Iam};
-
-/// A key as iam is asked about it. It does not hold the secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ApiKey {
-    pub(crate) id: Uuid,
-    pub(crate) secret_digest: [u8; 32],
-}
+use crate::{
+    auth::AuthMethod,
+    iam::{ApiKey, Iam},
+};
 
 /// Reads a key; none for anything else.
 fn parse(text: &str) -> Option<ApiKey> {
@@ -41,7 +36,7 @@ impl ApiKeys {
     }
 }
 
-impl Way for ApiKeys {
+impl AuthMethod for ApiKeys {
     fn is_of_form(&self, credential: &str) -> bool {
         parse(credential).is_some()
     }

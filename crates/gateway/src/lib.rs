@@ -1,12 +1,14 @@
-//! The gateway: the one way in.
+//! The gateway: the only entrance to the services.
 //!
-//! A request passes, in this order: the limits on its head, the number of those under way (`load`), the share of its
-//! address (`limits`), the credential (`auth`: the operator's key, `keys`, `oidc`), the caller's share, the table of
-//! routes (`routes`), the limits on its body, the service's circuit breaker (`breaker`). Then it goes to its service
-//! with a token that says who calls (`call`), and the answer comes back. The gateway's own paths are health (`health`)
-//! and the API's documents (`docs`). Bodies are streamed both ways. Whatever goes wrong is told as the envelope.
+//! A request passes, in this order: the limits on its head (`request_head`), the limit on requests in progress (`load`),
+//! the rate limit of its address (`limits`), authentication (`admission`, by the methods in `auth`, `keys` and `oidc`),
+//! the rate limit of its caller, the table of routes (`routes`), the limits on its body, and the circuit breaker of the
+//! service (`breaker`). Then it goes to the service with a token that identifies the caller (`forward`, `call`), and the
+//! response comes back. `proxy` holds this sequence. The gateway serves health (`health`) and the API's documents
+//! (`docs`) itself. Bodies are streamed in both directions. Every error is sent as the error envelope.
 //!
-//! All of it follows settings that may change while it runs (`state`, `reload`).
+//! Each component gets what it needs at construction. `assembly` alone knows the settings: it builds the components at
+//! start, and at each reload (`reload`) those that follow from `[service]` (`policy`). Modules import downwards only.
 //!
 //! # Connections
 //! Between the sockets and the HTTP server is a layer that follows the framing of requests (`wire`), so that what cannot
@@ -15,12 +17,15 @@
 //! gone: its read is given up, while a write that has arrived whole is carried through. A chunked body to a service
 //! begins to move when 8 KiB have come or all of it has, and the service's answer is read when all of it has gone.
 
+mod admission;
+mod assembly;
 mod auth;
 mod breaker;
 mod call;
 mod connection;
 mod cors;
 mod docs;
+mod forward;
 mod headers;
 mod health;
 mod iam;
@@ -28,14 +33,18 @@ mod keys;
 mod limits;
 mod load;
 mod oidc;
+mod policy;
 mod proxy;
 mod reload;
 mod replay;
+mod request_head;
 mod routes;
+mod security_headers;
 mod server;
 mod settings;
-mod state;
 mod stream;
+mod texts;
+mod upstream;
 mod wire;
 
 pub use cors::CorsSettings;
@@ -43,5 +52,10 @@ pub use docs::document;
 pub use limits::LimitSettings;
 pub use oidc::{IssuerSettings, OidcSettings, RoleSettings};
 pub use reload::Reload;
-pub use server::{Gateway, NAME};
-pub use settings::{DEFAULTS, GatewaySettings, Settings, Texts, Upstreams};
+pub use server::Gateway;
+pub use settings::{DEFAULTS, GatewaySettings, Settings};
+pub use texts::Texts;
+pub use upstream::Upstreams;
+
+/// The name of the process: of its key, and of the issuer of its tokens.
+pub const NAME: &str = "gateway";

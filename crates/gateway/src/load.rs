@@ -1,4 +1,4 @@
-//! How much is under way, so that what is too much is refused before it waits for anything.
+//! The number of requests in progress. A request beyond the limit is rejected before it waits for anything.
 
 use std::{
     collections::HashMap,
@@ -13,36 +13,36 @@ use runtime::fair::Permit;
 
 type Callers = Arc<Mutex<HashMap<String, usize>>>;
 
-/// What is under way in this process.
-#[derive(Debug, Default)]
+/// The requests in progress in this process. Clones count together.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Load {
     all: Arc<AtomicUsize>,
     callers: Callers,
 }
 
-/// One place among what is under way; given back when dropped.
+/// The permit of one request in the process; returned when dropped.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<AtomicUsize>);
+pub(crate) struct ProcessPermit(Arc<AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for ProcessPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// One place among those of a caller; given back when dropped.
+/// The permit of one request of a caller; returned when dropped.
 #[derive(Debug)]
-pub(crate) struct CallersPlace {
+pub(crate) struct CallerPermit {
     callers: Callers,
     id: String,
 }
 
-impl Drop for CallersPlace {
+impl Drop for CallerPermit {
     fn drop(&mut self) {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = callers.get_mut(&self.id) {
             *count -= 1;
-            // Who has nothing under way is not known here.
+            // A caller without requests in progress has no entry.
             if *count == 0 {
                 callers.remove(&self.id);
             }
@@ -50,23 +50,23 @@ impl Drop for CallersPlace {
     }
 }
 
-/// All places of one request. They are held until the last byte of its answer is gone.
-pub(crate) type Held = (Place, Option<Permit>, CallersPlace);
+/// All permits of one request. They are held until the last byte of its response has been sent.
+pub(crate) type Permits = (ProcessPermit, Option<Permit>, CallerPermit);
 
 impl Load {
-    /// A place in the process.
+    /// Acquires a permit of the process.
     ///
     /// # Errors
-    /// [`Kind::ServiceUnavailable`] when `most` are under way.
-    pub(crate) fn enter(&self, most: usize) -> Result<Place> {
+    /// [`Kind::ServiceUnavailable`] when `most` are in progress.
+    pub(crate) fn enter(&self, most: usize) -> Result<ProcessPermit> {
         take(&self.all, most).ok_or_else(|| too_much("The gateway"))
     }
 
-    /// A place of a caller's.
+    /// Acquires a permit of a caller.
     ///
     /// # Errors
-    /// [`Kind::RateLimited`] when the caller has `most` under way.
-    pub(crate) fn of_caller(&self, id: &str, most: usize) -> Result<CallersPlace> {
+    /// [`Kind::RateLimited`] when the caller has `most` in progress.
+    pub(crate) fn of_caller(&self, id: &str, most: usize) -> Result<CallerPermit> {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         let count = callers.entry(id.to_owned()).or_default();
         if most > 0 && *count >= most {
@@ -75,13 +75,13 @@ impl Load {
         }
         *count += 1;
         drop(callers);
-        Ok(CallersPlace { callers: Arc::clone(&self.callers), id: id.to_owned() })
+        Ok(CallerPermit { callers: Arc::clone(&self.callers), id: id.to_owned() })
     }
 }
 
-fn take(counter: &Arc<AtomicUsize>, most: usize) -> Option<Place> {
+fn take(counter: &Arc<AtomicUsize>, most: usize) -> Option<ProcessPermit> {
     let before = counter.fetch_add(1, Ordering::Relaxed);
-    let place = Place(Arc::clone(counter));
+    let place = ProcessPermit(Arc::clone(counter));
     (most == 0 || before < most).then_some(place)
 }
 
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_given_back() {
+    fn permits_are_returned() {
         let load = Load::default();
         let first = load.enter(1).unwrap();
         assert_eq!(load.enter(1).unwrap_err().kind(), Kind::ServiceUnavailable);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_has_a_share_and_is_forgotten_after() {
+    fn a_caller_has_a_limit_and_is_forgotten_afterwards() {
         let load = Load::default();
         let held = (load.of_caller("a", 2).unwrap(), load.of_caller("a", 2).unwrap());
         assert_eq!(load.of_caller("a", 2).unwrap_err().kind(), Kind::RateLimited);

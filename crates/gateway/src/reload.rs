@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::{settings::Settings, state::Shared};
+use crate::{assembly::Assembly, settings::Settings};
 
 /// Tells a running gateway its settings anew. What decides when, and where they come from, is the process.
 #[derive(Clone)]
 pub struct Reload {
-    shared: Arc<Shared>,
+    assembly: Arc<Assembly>,
     started_with: Arc<Settings>,
 }
 
@@ -21,8 +21,8 @@ impl std::fmt::Debug for Reload {
 }
 
 impl Reload {
-    pub(crate) fn new(shared: Arc<Shared>, started_with: Settings) -> Self {
-        Self { shared, started_with: Arc::new(started_with) }
+    pub(crate) fn new(assembly: Arc<Assembly>, started_with: Settings) -> Self {
+        Self { assembly, started_with: Arc::new(started_with) }
     }
 
     /// Lets all of `[service]` hold for the requests that come from now on. Gives the sections that are other than at
@@ -31,7 +31,7 @@ impl Reload {
     /// # Errors
     /// When a setting is not usable. Then everything stays as it was.
     pub fn apply(&self, settings: &Settings) -> Result<Vec<&'static str>> {
-        self.shared.tell_anew(&settings.service)?;
+        self.assembly.reload(&settings.service)?;
         let before = &self.started_with;
         let sections = [
             ("http", is_other(&before.http, &settings.http)),

@@ -13,26 +13,23 @@ use actix_web::{
     web::Bytes,
 };
 
-use crate::stream::Upload;
-
 /// The most bytes of a body that are kept for a second time.
 const MAX: usize = 64 * 1024;
 
 /// A body, and what was read of it so far.
-#[derive(Clone)]
-pub(crate) struct Replay(Rc<RefCell<Read>>);
+pub(crate) struct Replay<B>(Rc<RefCell<Read<B>>>);
 
-struct Read {
-    upload: Upload,
+struct Read<B> {
+    body: B,
     size: BodySize,
     pieces: Vec<Bytes>,
     bytes: usize,
 }
 
-impl Replay {
-    pub(crate) fn new(upload: Upload) -> Self {
-        let size = upload.size();
-        Self(Rc::new(RefCell::new(Read { upload, size, pieces: Vec::new(), bytes: 0 })))
+impl<B: MessageBody> Replay<B> {
+    pub(crate) fn new(body: B) -> Self {
+        let size = body.size();
+        Self(Rc::new(RefCell::new(Read { body, size, pieces: Vec::new(), bytes: 0 })))
     }
 
     /// Whether everything that was read is still there.
@@ -41,35 +38,35 @@ impl Replay {
     }
 
     /// The body from its start. What was not read yet is read on.
-    pub(crate) fn rewound(&self) -> Body {
-        Body { read: self.clone(), next: 0 }
+    pub(crate) fn rewound(&self) -> Body<B> {
+        Body { read: Rc::clone(&self.0), next: 0 }
     }
 }
 
 /// A body on its way.
-pub(crate) struct Body {
-    read: Replay,
+pub(crate) struct Body<B> {
+    read: Rc<RefCell<Read<B>>>,
     next: usize,
 }
 
-impl MessageBody for Body {
+impl<B: MessageBody<Error = PayloadError> + Unpin> MessageBody for Body<B> {
     type Error = PayloadError;
 
     fn size(&self) -> BodySize {
-        self.read.0.borrow().size
+        self.read.borrow().size
     }
 
     fn poll_next(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        let shared = Rc::clone(&self.read.0);
+        let shared = Rc::clone(&self.read);
         let mut read = shared.borrow_mut();
         if let Some(piece) = read.pieces.get(self.next) {
             self.next += 1;
             return Poll::Ready(Some(Ok(piece.clone())));
         }
-        let polled = Pin::new(&mut read.upload).poll_next(cx);
+        let polled = Pin::new(&mut read.body).poll_next(cx);
         if let Poll::Ready(Some(Ok(piece))) = &polled {
             read.bytes = read.bytes.saturating_add(piece.len());
             if read.bytes <= MAX {

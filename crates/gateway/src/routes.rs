@@ -7,32 +7,7 @@ use percent_encoding::percent_decode_str;
 use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH};
 use uuid::Uuid;
 
-/// A service behind the gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Upstream {
-    Registry,
-    StackRegistry,
-    Onboarding,
-    Provisioning,
-    Iam,
-}
-
-impl Upstream {
-    /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Registry, Self::StackRegistry, Self::Onboarding, Self::Provisioning, Self::Iam];
-
-    /// The name of the process: what it is told of as, and the audience of the tokens that are made for it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Registry => "registry",
-            Self::StackRegistry => "stack-registry",
-            Self::Onboarding => "onboarding",
-            Self::Provisioning => "provisioning",
-            Self::Iam => "iam",
-        }
-    }
-}
+use crate::upstream::Upstream;
 
 /// What the gateway answers itself.
 pub(crate) const OWN: [&str; 6] =

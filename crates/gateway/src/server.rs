@@ -22,19 +22,26 @@ use actix_web::{
 use anyhow::{Context, Result};
 use futures_util::future::BoxFuture;
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
+use rpc::Peers;
 use runtime::{Probe, shutdown::Shutdown};
+use web::HttpSettings;
 
 use crate::{
-    headers, health,
+    NAME,
+    assembly::Assembly,
+    breaker::Breakers,
+    docs::Docs,
+    forward::Forwarder,
+    health,
+    load::Load,
+    policy::{CurrentPolicy, Policy},
     proxy::{self, Proxy},
     reload::Reload,
+    request_head::refuse_oversized,
+    security_headers,
     settings::Settings,
-    state::Shared,
     wire::{self, Connection, Timeouts},
 };
-
-/// The name of the process: of its key, and of the issuer of its tokens.
-pub const NAME: &str = "gateway";
 
 /// How long what a refused client still sends is read and thrown away, so that it comes to read the refusal.
 const LINGER: Duration = Duration::from_secs(3);
@@ -62,16 +69,25 @@ impl Gateway {
     /// # Errors
     /// When a setting is not usable, the key cannot be read or the address is taken.
     pub fn build(settings: Settings, shutdown: Shutdown) -> Result<Self> {
-        let shared = Arc::new(Shared::new(&settings)?);
-        if let Some(tls) = &shared.peers.tls {
+        let assembly = Arc::new(Assembly::new(&settings)?);
+        let peers = &assembly.peers;
+        if let Some(tls) = &peers.tls {
             tls.keep_current(&shutdown);
         }
-        let probes = health::probes(&shared);
+        let app = AppFactory {
+            probes: health::probes(&assembly.policy, &assembly.breakers, peers.tls.as_ref()),
+            policy: Arc::clone(&assembly.policy),
+            docs: Arc::new(Docs::new().context("the API's document")?),
+            load: Load::default(),
+            peers: peers.clone(),
+            breakers: assembly.breakers.clone(),
+            http: settings.http.clone(),
+        };
         let listener = TcpListener::bind(settings.http.bind)
             .with_context(|| format!("cannot listen on {}", settings.http.bind))?;
         let http = listener.local_addr()?;
-        let server = serve(listener, http, &shared, probes)?;
-        let reload = Reload::new(shared, settings);
+        let server = serve(listener, http, app)?;
+        let reload = Reload::new(assembly, settings);
         let handle = server.handle();
         let stopping = shutdown.clone();
         shutdown.spawn(async move {
@@ -130,31 +146,52 @@ fn finish(
     (peer, asked): &(Option<std::net::IpAddr>, HeaderMap),
     answer: &mut HeaderMap,
 ) {
-    let Some(live) = proxy.as_ref().map(|proxy| proxy.live()) else { return headers::harden(answer, false) };
-    headers::harden(answer, live.limits.proxies.origin(*peer, asked).is_https);
-    live.cors.mark(answer, live.cors.allowed(asked));
+    let Some(policy) = proxy.as_ref().map(|proxy| proxy.policy()) else {
+        return security_headers::harden(answer, false);
+    };
+    security_headers::harden(answer, policy.admission.origin(*peer, asked).is_https);
+    policy.cors.mark(answer, policy.cors.allowed(asked));
+}
+
+/// The components of which each worker thread builds its application.
+struct AppFactory {
+    policy: CurrentPolicy,
+    docs: Arc<Docs>,
+    load: Load,
+    peers: Peers,
+    breakers: Breakers,
+    http: HttpSettings,
+    probes: Vec<Probe>,
+}
+
+impl AppFactory {
+    fn proxy(&self) -> Proxy {
+        let forwarder = Forwarder::new(self.peers.clone(), self.breakers.clone(), self.http.clone());
+        Proxy::new(Arc::clone(&self.policy), Arc::clone(&self.docs), self.load.clone(), forwarder)
+    }
 }
 
 /// Starts the server. It is put together by hand, so that each stream goes through a [`Connection`].
-fn serve(listener: TcpListener, at: SocketAddr, shared: &Arc<Shared>, probes: Vec<Probe>) -> Result<Server> {
-    let limits = shared.http.clone();
+fn serve(listener: TcpListener, at: SocketAddr, factory: AppFactory) -> Result<Server> {
+    let limits = &factory.http;
     let mut server = Server::build().shutdown_timeout(limits.drain_timeout.as_secs()).disable_signals();
     if limits.workers > 0 {
         server = server.workers(limits.workers);
     }
-    let (shared, draining) = (Arc::clone(shared), server.graceful_shutdown_signal());
+    let (factory, draining) = (Arc::new(factory), server.graceful_shutdown_signal());
     let server = server.listen(NAME, listener, move || {
-        let (current, draining) = (Arc::clone(&shared), draining.clone());
+        let (policy, draining) = (Arc::clone(&factory.policy), draining.clone());
+        let head_timeout = factory.http.head_timeout;
         let accept = move |io: TcpStream| {
-            let accepted = accept(io, &current);
+            let accepted = accept(io, &policy.load(), head_timeout);
             async move { Ok::<_, DispatchError>(accepted) }
         };
         let app = App::new()
-            .app_data(Data::new(shared.http.clone()))
-            .app_data(Data::new(probes.clone()))
-            .app_data(Data::new(Proxy::new(Arc::clone(&shared))))
+            .app_data(Data::new(factory.http.clone()))
+            .app_data(Data::new(factory.probes.clone()))
+            .app_data(Data::new(factory.proxy()))
             .configure(web::health)
-            .configure(|config| shared.docs.configure(config))
+            .configure(|config| factory.docs.configure(config))
             .default_service(to(proxy::forward))
             .wrap(from_fn(within_limits))
             .wrap(from_fn(web::enter))
@@ -180,12 +217,16 @@ fn serve(listener: TcpListener, at: SocketAddr, shared: &Arc<Shared>, probes: Ve
     Ok(server.run())
 }
 
-/// A client's stream, within the limits of now.
-fn accept(io: TcpStream, shared: &Shared) -> (Connection<TcpStream>, Option<SocketAddr>) {
-    let (live, peer) = (shared.live(), io.peer_addr().ok());
+/// A client's stream, within the limits of the policy in force.
+fn accept(
+    io: TcpStream,
+    policy: &Policy,
+    head_timeout: Duration,
+) -> (Connection<TcpStream>, Option<SocketAddr>) {
+    let peer = io.peer_addr().ok();
     // A client that does not read what it asked for holds a connection to a service as well as its own. The server has
     // no limit for that, the kernel does.
-    let stalled = u32::try_from(live.settings.stalled_client_timeout.as_millis()).unwrap_or(u32::MAX);
+    let stalled = u32::try_from(policy.stalled_client_timeout.as_millis()).unwrap_or(u32::MAX);
     if let Err(error) = setsockopt(&io, TcpUserTimeout, &stalled) {
         tracing::debug!(%error, "a stalled client will not be cut off");
     }
@@ -193,8 +234,8 @@ fn accept(io: TcpStream, shared: &Shared) -> (Connection<TcpStream>, Option<Sock
         tracing::debug!(%error, "small answers may wait for others");
     }
     let timeouts = Timeouts {
-        head: shared.http.head_timeout,
-        keep_alive: live.settings.keep_alive_timeout,
+        head: head_timeout,
+        keep_alive: policy.keep_alive_timeout,
         half_closed: HALF_CLOSED,
         linger: LINGER,
     };
@@ -207,7 +248,7 @@ async fn within_limits<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, ActixError> {
     if let Some(proxy) = request.app_data::<Data<Proxy>>() {
-        proxy::refuse_oversized(request.request(), &proxy.live().settings).map_err(web::HttpError)?;
+        refuse_oversized(request.request(), proxy.policy().head_limits).map_err(web::HttpError)?;
     }
     next.call(request).await
 }

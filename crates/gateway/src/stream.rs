@@ -21,7 +21,7 @@ use futures_util::Stream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use web::HttpSettings;
 
-use crate::{load::Held, wire::Exchange};
+use crate::{load::Permits, wire::Exchange};
 
 /// The client's body. It is shared so that it can outlive a refusal: see [`Refusal`].
 pub(crate) type ClientBody = Rc<RefCell<Payload>>;
@@ -160,7 +160,7 @@ pub(crate) struct Download {
     timer: Pin<Box<Sleep>>,
     waiting: bool,
     /// The places of the request: they are free again when its answer is gone.
-    _held: Option<Held>,
+    _held: Option<Permits>,
 }
 
 impl Download {
@@ -190,7 +190,7 @@ impl Download {
     }
 
     /// The same, holding on to the places of the request.
-    pub(crate) fn holding(self, held: Held) -> Self {
+    pub(crate) fn holding(self, held: Permits) -> Self {
         Self { _held: Some(held), ..self }
     }
 }

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use crate::{
     App,
-    providers::{Hostname, Owner, ProviderError, Verdict},
+    providers::{Owner, ProviderError, Verdict, parse_host_name},
 };
 
 /// How custom domains are checked.
@@ -98,8 +98,8 @@ async fn check(app: &App, ctx: &Ctx, domain: Domain) {
 async fn verify(app: &App, domain: &Domain) -> Result<Verdict, ProviderError> {
     let platform = domain.platform_id.parse::<PlatformId>();
     let owner = Owner::of(&platform.map_err(|why| ProviderError::permanent(why.to_string()))?);
-    let hostname = Hostname::try_from(domain.hostname.as_str())?;
-    let target = Hostname::try_from(domain.target_dns.as_str())?;
+    let hostname = parse_host_name(&domain.hostname)?;
+    let target = parse_host_name(&domain.target_dns)?;
     app.provider.verify_domain(&owner, &hostname, &target).await
 }
 

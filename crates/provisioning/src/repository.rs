@@ -6,7 +6,7 @@ use runtime::clock;
 use crate::{
     App,
     providers::{
-        Owner, ResourceKind, ResourceName, Spec, Target,
+        Owner, ResourceKind, Spec, Target, parse_resource_name,
         starter::{Author, Starter},
     },
     steps::fault,
@@ -21,7 +21,7 @@ pub(crate) struct Repository {
 
 /// Makes the platform's repository with one commit, or gives the one that is there.
 pub(crate) async fn ensure(app: &App, platform: &PlatformId, name: &str, slug: &str) -> Result<Repository> {
-    let part = |text: &str| ResourceName::try_from(text.to_owned()).map_err(fault);
+    let part = |text: &str| parse_resource_name(text).map_err(fault);
     let author = Author { name: "NNO".to_owned(), email: format!("nno@{}", app.base_domain) };
     let starter = Starter::new(part(platform.as_str())?, name, part(slug)?, author, clock::now().timestamp())
         .map_err(fault)?;

@@ -1,6 +1,7 @@
 //! What every process needs, whatever it serves: configuration, telemetry, time, fair shares, background work, and a
 //! shutdown that lets work under way end.
 
+pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod error;

@@ -3,14 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::Result;
-use rand::Rng;
 use tokio::sync::Notify;
 use tracing::Instrument;
 
-use crate::shutdown::Shutdown;
+use crate::{backoff::Backoff, shutdown::Shutdown};
 
-/// The longest pause after failures in a row.
-const MAX_PAUSE: Duration = Duration::from_secs(15);
+/// The pauses after failures in a row.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
 
 /// Runs `turn` again and again: at once while it says that there was work, else when woken or after `idle`. After a
 /// failure it pauses, longer each time, and goes on: a database that is away for an hour ends no worker.
@@ -40,7 +39,7 @@ where
                         context = error.log_context(),
                         "worker failed"
                     );
-                    backoff(failures)
+                    BACKOFF.pause(failures)
                 }
             };
             tokio::select! {
@@ -51,10 +50,4 @@ where
         }
     };
     shutdown.spawn(work.instrument(tracing::info_span!("worker", name)));
-}
-
-/// Between half and the whole of 100 ms doubled per failure, at most 15 s.
-fn backoff(failures: u32) -> Duration {
-    let whole = Duration::from_millis(100).saturating_mul(1 << failures.min(10)).min(MAX_PAUSE);
-    whole.mul_f64(rand::rng().random_range(0.5..=1.0))
 }

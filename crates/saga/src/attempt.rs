@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use domain::{Error, Kind, Result};
 use futures_util::FutureExt;
-use rand::Rng;
+use runtime::backoff::Backoff;
 use serde_json::Value;
 
 use crate::{
@@ -123,11 +123,8 @@ pub(crate) fn pause_after(policy: Policy, tries: i32, error: &Error) -> Duration
     Duration::from_secs(asked).saturating_add(backoff(policy, tries))
 }
 
-/// Random, up to twice as long after each try (full jitter).
 fn backoff(policy: Policy, tries: i32) -> Duration {
-    let doublings = u32::try_from(tries.clamp(1, 16) - 1).unwrap_or(0);
-    let most = policy.pause.saturating_mul(1 << doublings).min(policy.max_pause);
-    most.mul_f64(rand::rng().random_range(0.0..=1.0))
+    Backoff::new(policy.pause, policy.max_pause).pause(u32::try_from(tries).unwrap_or(1))
 }
 
 #[cfg(test)]

@@ -102,8 +102,8 @@ pub const OPERATIONS: &[Operation] = &[
     // Jobs.
     row("queuePlatformProvisioning", Operator, Everything),
     row("queuePlatformDeprovisioning", Operator, Everything),
-    row("activate_feature", Operator, Everything),
-    row("deactivate_feature", Operator, Everything),
+    row("queueFeatureActivation", Operator, Everything),
+    row("queueFeatureDeactivation", Operator, Everything),
     row("activate_stack", Operator, Everything),
     row("deactivate_stack", Operator, Everything),
     row("listJobs", Operator, Everything),

@@ -140,6 +140,18 @@ async fn names_are_taken_literally() {
 }
 
 #[tokio::test]
+async fn messages_are_in_english_whatever_the_server_is_set_to() {
+    let scratch = Scratch::new();
+    let cluster = scratch.start().await;
+    cluster.ensure_service_database(&registry()).await.unwrap();
+    let query = "SELECT concat(setting, ' by ', source) FROM pg_settings WHERE name = 'lc_messages'";
+    for client in [owner(&cluster, &registry()).await, app(&cluster, &registry()).await] {
+        assert_eq!(value(&client, query).await, "C by database");
+    }
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn psql_runs_the_same_script_to_the_same_end() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;

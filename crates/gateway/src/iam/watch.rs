@@ -6,52 +6,52 @@ use domain::{Error, Result, id};
 use identity::Ctx;
 use rpc::PeerCall;
 use rpc::iam::{Forgotten, iam_client::IamClient, revocation::What};
+use runtime::backoff::Backoff;
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 
-use super::{Inner, Watched};
-use crate::server::NAME;
+use super::client::{Client, Watched};
+use crate::NAME;
 
-/// How long it takes until a lost watch is begun again: at first, and at most.
-const PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The pauses before a lost watch is begun again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 /// A watch has no end of its own.
 const DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// More acknowledgements than this are not on their way at a time.
 const UNDER_WAY: usize = 64;
 
 /// Watches, and begins again whenever a watch is lost.
-pub(super) async fn forever(inner: Arc<Inner>) {
-    let mut pause = PAUSE;
+pub(super) async fn forever(client: Arc<Client>) {
+    let mut failures = 0u32;
     loop {
-        let Err(cause) = watch(&inner).await;
-        let had_begun = inner.watched().is_some();
-        inner.set_watched(None);
+        let Err(cause) = watch(&client).await;
+        let had_begun = client.watched().is_some();
+        client.set_watched(None);
         if had_begun {
-            pause = PAUSE;
+            failures = 0;
             tracing::warn!(cause = cause.log_context(), "iam tells of no revocations: nothing is remembered");
         } else {
             tracing::debug!(cause = cause.log_context(), "iam cannot be watched yet");
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        failures = failures.saturating_add(1);
+        sleep(BACKOFF.pause(failures)).await;
     }
 }
 
 /// One watch, until it is lost.
-async fn watch(inner: &Inner) -> Result<Infallible> {
+async fn watch(client: &Client) -> Result<Infallible> {
     let (acknowledge, acknowledged) = mpsc::channel(UNDER_WAY);
     let ctx = Ctx::of_service(NAME, id::uuid_v7().to_string());
     let call = PeerCall { key: None, deadline: Some(DEADLINE) };
-    let request = inner.peer.stream(&ctx, call, ReceiverStream::new(acknowledged))?;
-    let mut client = IamClient::new(inner.peer.channel());
-    let mut told = inner.peer.answer(client.watch_revocations(request).await)?;
+    let request = client.peer.stream(&ctx, call, ReceiverStream::new(acknowledged))?;
+    let mut iam = IamClient::new(client.peer.channel());
+    let mut told = client.peer.answer(iam.watch_revocations(request).await)?;
     let lost = |cause: &dyn std::fmt::Display| Error::unavailable("iam", cause);
     let next = told.message().await.map_err(|status| lost(&status))?;
     next.ok_or_else(|| lost(&"ended before it began"))?;
     let watched = Arc::new(Watched::new());
-    inner.set_watched(Some(Arc::clone(&watched)));
+    client.set_watched(Some(Arc::clone(&watched)));
     tracing::info!("iam tells of revocations");
     loop {
         let next = told.message().await.map_err(|status| lost(&status))?;

@@ -29,7 +29,7 @@ pub(crate) struct Buckets<K> {
 
 /// What became of a request for a token.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Taken {
+pub(crate) struct RateDecision {
     name: &'static str,
     burst: f64,
     per_second: f64,
@@ -51,13 +51,13 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     }
 
     /// Takes a token, if there is one.
-    pub(crate) fn take(&self, key: &K) -> Taken {
-        self.with(key, 1.0)
+    pub(crate) fn take(&self, key: &K, now: Instant) -> RateDecision {
+        self.with(key, 1.0, now)
     }
 
     /// Looks whether there is a token, and leaves it.
-    pub(crate) fn look(&self, key: &K) -> Taken {
-        self.with(key, 0.0)
+    pub(crate) fn look(&self, key: &K, now: Instant) -> RateDecision {
+        self.with(key, 0.0, now)
     }
 
     /// Puts back a token that was taken for nothing.
@@ -68,26 +68,31 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         }
     }
 
-    fn with(&self, key: &K, taken: f64) -> Taken {
-        let full =
-            || Ok::<_, Infallible>(Arc::new(Mutex::new(Bucket { tokens: self.burst, at: Instant::now() })));
+    fn with(&self, key: &K, taken: f64, now: Instant) -> RateDecision {
+        let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(Bucket { tokens: self.burst, at: now })));
         let Ok(bucket) = self.buckets.get_or_insert_with(key, full);
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
+        // Of two threads, the one that read the clock first may come second: time never runs back.
         let grown = now.saturating_duration_since(bucket.at).as_secs_f64() * self.per_second;
         bucket.tokens = (bucket.tokens + grown).min(self.burst);
-        bucket.at = now;
+        bucket.at = bucket.at.max(now);
         let wait = if bucket.tokens >= 1.0 {
             bucket.tokens -= taken;
             None
         } else {
             Some(Duration::from_secs_f64((1.0 - bucket.tokens) / self.per_second))
         };
-        Taken { name: self.name, burst: self.burst, per_second: self.per_second, tokens: bucket.tokens, wait }
+        RateDecision {
+            name: self.name,
+            burst: self.burst,
+            per_second: self.per_second,
+            tokens: bucket.tokens,
+            wait,
+        }
     }
 }
 
-impl Taken {
+impl RateDecision {
     /// `RateLimit-Policy`: how many requests in how many seconds.
     pub(crate) fn policy(&self) -> Option<HeaderValue> {
         let window = (self.burst / self.per_second).ceil().max(1.0);
@@ -103,20 +108,23 @@ impl Taken {
 
 #[cfg(test)]
 mod tests {
-    use std::thread::sleep;
-
     use super::*;
 
     #[test]
     fn a_burst_passes_and_then_the_rate() {
         let buckets = Buckets::new("caller", 20.0, 3, 10).unwrap();
-        let passes = |key: u8| buckets.take(&key).wait.is_none();
-        assert!(passes(1) && passes(1) && passes(1) && !passes(1));
-        assert!(passes(2), "another has a bucket of their own");
-        let wait = buckets.take(&1).wait.unwrap();
-        assert!(wait <= Duration::from_millis(50), "{wait:?}");
-        sleep(Duration::from_millis(60));
-        assert!(buckets.look(&1).wait.is_none() && passes(1) && !passes(1));
+        let now = Instant::now();
+        let passes = |key: u8, at: Instant| buckets.take(&key, at).wait.is_none();
+        assert!(passes(1, now) && passes(1, now) && passes(1, now) && !passes(1, now));
+        assert!(passes(2, now), "another has a bucket of their own");
+        assert_eq!(buckets.take(&1, now).wait, Some(Duration::from_millis(50)));
+        assert!(!passes(1, now + Duration::from_millis(49)), "a token comes every 50 ms");
+        let later = now + Duration::from_millis(60);
+        assert!(buckets.look(&1, later).wait.is_none() && passes(1, later) && !passes(1, later));
+        assert!(!passes(1, now), "an earlier time adds nothing");
+        let much_later = now + Duration::from_secs(60);
+        assert!(passes(1, much_later) && passes(1, much_later) && passes(1, much_later));
+        assert!(!passes(1, much_later), "a bucket holds no more than the burst");
     }
 
     #[test]
@@ -128,8 +136,9 @@ mod tests {
     #[test]
     fn headers_tell_the_policy_and_what_is_left() {
         let buckets = Buckets::new("caller", 2.0, 5, 10).unwrap();
-        buckets.take(&1);
-        let taken = buckets.take(&1);
+        let now = Instant::now();
+        buckets.take(&1, now);
+        let taken = buckets.take(&1, now);
         assert_eq!(taken.policy().unwrap(), "\"caller\";q=5;w=3");
         assert_eq!(taken.state().unwrap(), "\"caller\";r=3;t=1");
     }
@@ -138,7 +147,7 @@ mod tests {
     fn memory_is_bounded() {
         let buckets = Buckets::new("address", 1.0, 1, 100).unwrap();
         for key in 0..10_000 {
-            buckets.take(&key);
+            buckets.take(&key, Instant::now());
         }
         assert!(buckets.buckets.len() <= 200, "{}", buckets.buckets.len());
     }

@@ -17,7 +17,7 @@ use tokio::{sync::Semaphore, time::sleep};
 
 use super::{
     address::{Origin, counted_as},
-    bucket::{Buckets, Taken},
+    bucket::{Buckets, RateDecision},
     queue::Queues,
 };
 
@@ -97,7 +97,7 @@ impl Credentials {
         origin: Origin,
         headers: &HeaderMap,
         shown: Shown,
-    ) -> Result<Option<Attempt>, Taken> {
+    ) -> Result<Option<Attempt>, RateDecision> {
         let (Some(ip), Some(value)) = (origin.ip.map(counted_as), headers.get(AUTHORIZATION)) else {
             return Ok(None);
         };
@@ -106,7 +106,7 @@ impl Credentials {
         if is_recent(&self.good, &credential, GOOD_FOR) {
             return attempt(false);
         }
-        let left = self.budget.take(&ip);
+        let left = self.budget.take(&ip, Instant::now());
         if left.wait.is_none() {
             return attempt(true);
         }
@@ -117,7 +117,7 @@ impl Credentials {
         let [impatient, patient] = MOST_WAIT;
         let most = if shown.after_a_bad_one { impatient } else { patient };
         let _place = self.waiting.try_acquire().map_err(|_none| left)?;
-        sleep(queues.join(&ip, most).ok_or(left)?).await;
+        sleep(queues.join(&ip, most, Instant::now()).ok_or(left)?).await;
         attempt(false)
     }
 
@@ -130,13 +130,13 @@ impl Credentials {
     }
 
     /// The credential was refused. What is left of the budget.
-    pub(super) fn was_bad(&self, attempt: Attempt) -> Option<Taken> {
+    pub(super) fn was_bad(&self, attempt: Attempt) -> Option<RateDecision> {
         let was_known = self.good.remove(&attempt.credential).is_some();
         self.bad.insert(attempt.credential, Instant::now());
         match (attempt.is_within_budget, was_known) {
             (true, _) => None,
-            (false, true) => Some(self.budget.take(&attempt.ip)),
-            (false, false) => Some(self.budget.look(&attempt.ip)),
+            (false, true) => Some(self.budget.take(&attempt.ip, Instant::now())),
+            (false, false) => Some(self.budget.look(&attempt.ip, Instant::now())),
         }
     }
 

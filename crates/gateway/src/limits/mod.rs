@@ -9,14 +9,17 @@ mod queue;
 mod settings;
 mod turns;
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use actix_web::http::header::HeaderMap;
 use anyhow::{Context, Result};
 use domain::{Error, Kind};
 
 pub(crate) use address::{Origin, Proxies};
-pub(crate) use bucket::Taken;
+pub(crate) use bucket::RateDecision;
 pub(crate) use credentials::{Attempt, Shown};
 pub use settings::LimitSettings;
 
@@ -68,9 +71,9 @@ impl Limits {
     }
 
     /// A request from an address. That nothing is known of it is told by none.
-    pub(crate) fn of_address(&self, origin: Origin) -> Option<Taken> {
+    pub(crate) fn of_address(&self, origin: Origin) -> Option<RateDecision> {
         let (buckets, ip) = (self.addresses.as_ref()?, origin.ip?);
-        Some(buckets.take(&counted_as(ip)))
+        Some(buckets.take(&counted_as(ip), Instant::now()))
     }
 
     /// Waits until the credential of a request may be checked: see [`credentials`].
@@ -112,13 +115,13 @@ impl Limits {
     /// How long the refusal of a request waits, after those that came before: a client that goes on in spite of
     /// refusals would else use more of the processor than one that is served.
     pub(crate) fn refusal_delay(&self, id: &str) -> Duration {
-        let taken = self.refusals.as_ref().map(|refusals| refusals.take(&id.to_owned()));
+        let taken = self.refusals.as_ref().map(|refusals| refusals.take(&id.to_owned(), Instant::now()));
         taken.and_then(|taken| taken.wait).map_or(Duration::ZERO, |_| LATE_REFUSAL)
     }
 
     /// A request of a caller.
-    pub(crate) fn of_caller(&self, id: &str) -> Option<Taken> {
-        Some(self.callers.as_ref()?.take(&id.to_owned()))
+    pub(crate) fn of_caller(&self, id: &str) -> Option<RateDecision> {
+        Some(self.callers.as_ref()?.take(&id.to_owned(), Instant::now()))
     }
 }
 
@@ -126,7 +129,7 @@ impl Limits {
 ///
 /// # Errors
 /// [`Kind::RateLimited`], with when to come back.
-pub(crate) fn pass(taken: Option<Taken>, why: &'static str) -> domain::Result<()> {
+pub(crate) fn pass(taken: Option<RateDecision>, why: &'static str) -> domain::Result<()> {
     match taken.and_then(|taken| taken.wait) {
         None => Ok(()),
         Some(wait) => Err(too_many(why, wait)),

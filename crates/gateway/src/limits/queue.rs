@@ -23,8 +23,7 @@ impl<K: Hash + Eq + Clone> Queues<K> {
     }
 
     /// Joins a queue: how long to wait in it. None if that is longer than `most`.
-    pub(super) fn join(&self, key: &K, most: Duration) -> Option<Duration> {
-        let now = Instant::now();
+    pub(super) fn join(&self, key: &K, most: Duration, now: Instant) -> Option<Duration> {
         let Ok(free_at) =
             self.free_at.get_or_insert_with(key, || Ok::<_, Infallible>(Arc::new(Mutex::new(now))));
         let mut free_at = free_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,13 +44,17 @@ mod tests {
     #[test]
     fn each_waits_for_those_before_it_and_not_for_long() {
         let queues = Queues::new(Duration::from_millis(100), 10);
-        let join =
-            |key: u8, most: u64| queues.join(&key, Duration::from_millis(most)).map(|wait| wait.as_millis());
+        let now = Instant::now();
+        let join_at = |key: u8, most: u64, after: u64| {
+            let wait = queues.join(&key, Duration::from_millis(most), now + Duration::from_millis(after));
+            wait.map(|wait| wait.as_millis())
+        };
+        let join = |key: u8, most: u64| join_at(key, most, 0);
         assert_eq!(join(1, 0), Some(0));
-        let waits = [join(1, 250), join(1, 250)].map(Option::unwrap);
-        assert!((80..=100).contains(&waits[0]) && (180..=200).contains(&waits[1]), "{waits:?}");
+        assert_eq!([join(1, 250), join(1, 250)], [Some(100), Some(200)]);
         assert_eq!(join(1, 250), None, "who does not wait takes no place");
-        assert!((280..=300).contains(&join(1, 350).unwrap()), "others are more patient");
+        assert_eq!(join(1, 350), Some(300), "others are more patient");
+        assert_eq!(join_at(1, 350, 150), Some(250), "time that has passed shortens the wait");
         assert_eq!(join(2, 0), Some(0), "another queue");
     }
 }

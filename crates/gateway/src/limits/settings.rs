@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::settings::Texts;
+use crate::texts::Texts;
 
 /// Limits of one gateway process. Of each number, 0 means that there is no such limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -6,8 +6,8 @@ use domain::{Error, Result};
 use identity::Caller;
 use runtime::fair::{FairSemaphore, Permit};
 
-use super::LimitSettings;
-use crate::{load::too_much, routes::Upstream};
+use super::settings::LimitSettings;
+use crate::{load::too_much, upstream::Upstream};
 
 /// The requests that may be under way to each service.
 #[derive(Debug)]

@@ -2,7 +2,12 @@
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{
+    Algorithm, DecodingKey,
+    jwk::{
+        AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse, RSAKeyParameters,
+    },
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -21,24 +26,10 @@ pub(super) struct Key {
 /// The keys that an issuer has now.
 pub(super) struct KeySet(Vec<Key>);
 
+/// A JWK set whose members are read one by one: a member that cannot be read does not spoil the others.
 #[derive(Deserialize)]
 struct Document {
     keys: Vec<Value>,
-}
-
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    crv: Option<String>,
-    alg: Option<String>,
-    #[serde(rename = "use")]
-    usage: Option<String>,
-    key_ops: Option<Vec<String>>,
-    kid: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
 }
 
 impl KeySet {
@@ -48,8 +39,7 @@ impl KeySet {
     /// When it is none, or has no key that could be used.
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
         let document: Document = serde_json::from_slice(bytes).context("not a set of keys")?;
-        let read = |key: Value| serde_json::from_value::<Jwk>(key).ok().and_then(Jwk::key);
-        let keys: Vec<Key> = document.keys.into_iter().take(MOST_KEYS).filter_map(read).collect();
+        let keys: Vec<Key> = document.keys.into_iter().take(MOST_KEYS).filter_map(read_key).collect();
         ensure!(!keys.is_empty(), "no key for RS256, ES256 or EdDSA is among them");
         Ok(Self(keys))
     }
@@ -78,37 +68,38 @@ pub(super) fn is_taken(algorithm: &str) -> bool {
     [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA].map(name).contains(&algorithm)
 }
 
-impl Jwk {
-    fn key(self) -> Option<Key> {
-        let signs = self.usage.as_deref().is_none_or(|usage| usage == "sig")
-            && self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
-        let (algorithm, key) = match (self.kty.as_str(), self.crv.as_deref()) {
-            ("RSA", _) => (Algorithm::RS256, self.rsa()?),
-            ("EC", Some("P-256")) => {
-                let (x, y) = (self.x.as_deref()?, self.y.as_deref()?);
-                (Algorithm::ES256, DecodingKey::from_ec_components(x, y).ok()?)
-            }
-            ("OKP", Some("Ed25519")) => {
-                (Algorithm::EdDSA, DecodingKey::from_ed_components(self.x.as_deref()?).ok()?)
-            }
-            _ => return None,
-        };
-        let is_for_it = match self.alg.as_deref() {
-            None => true,
-            Some("Ed25519") => algorithm == Algorithm::EdDSA,
-            Some(told) => told == name(algorithm),
-        };
-        (signs && is_for_it).then_some(Key { id: self.kid, algorithm, key })
+/// Reads one key; `None` for a key that does not verify signatures with an allowed algorithm.
+fn read_key(mut value: Value) -> Option<Key> {
+    // RFC 9864 names the algorithm after the curve. `jsonwebtoken` knows only the older name.
+    if let Some(name) = value.get_mut("alg").filter(|name| **name == "Ed25519") {
+        *name = "EdDSA".into();
     }
+    let jwk: Jwk = serde_json::from_value(value).ok()?;
+    let algorithm = allowed_algorithm(&jwk.algorithm)?;
+    let common = &jwk.common;
+    let signs = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
+        && common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify))
+        && common.key_algorithm.is_none_or(|named| named == KeyAlgorithm::from(algorithm));
+    let key = DecodingKey::from_jwk(&jwk).ok()?;
+    signs.then_some(Key { id: jwk.common.key_id, algorithm, key })
+}
 
-    fn rsa(&self) -> Option<DecodingKey> {
-        let (n, e) = (self.n.as_deref()?, self.e.as_deref()?);
-        let length = URL_SAFE_NO_PAD.decode(n).ok()?.iter().skip_while(|byte| **byte == 0).count();
-        if !RSA_BYTES.contains(&length) {
-            return None;
+/// The one algorithm that a key of this type and curve verifies; `None` if it is not on the allow-list.
+fn allowed_algorithm(parameters: &AlgorithmParameters) -> Option<Algorithm> {
+    match parameters {
+        AlgorithmParameters::RSA(rsa) => has_allowed_size(rsa).then_some(Algorithm::RS256),
+        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => Some(Algorithm::ES256),
+        AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => {
+            Some(Algorithm::EdDSA)
         }
-        DecodingKey::from_rsa_components(n, e).ok()
+        _ => None,
     }
+}
+
+fn has_allowed_size(rsa: &RSAKeyParameters) -> bool {
+    URL_SAFE_NO_PAD
+        .decode(&rsa.n)
+        .is_ok_and(|modulus| RSA_BYTES.contains(&modulus.iter().skip_while(|byte| **byte == 0).count()))
 }
 
 #[cfg(test)]
@@ -133,12 +124,19 @@ mod tests {
     fn keys_for_something_else_are_left_out() {
         let good = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "a", "x": point(), "extra": [1] });
         assert_eq!(set(json!([good])).unwrap().that_fit("EdDSA", Some("a")).len(), 1);
+        let named = |name: &str| {
+            let mut key = good.clone();
+            key["alg"] = json!(name);
+            set(json!([key]))
+        };
+        assert!(named("EdDSA").is_ok() && named("Ed25519").is_ok(), "both names of the algorithm");
         for (field, value) in [
             ("use", json!("enc")),
             ("key_ops", json!(["encrypt"])),
             ("alg", json!("ES256")),
             ("alg", json!("HS256")),
             ("crv", json!("X25519")),
+            ("crv", json!("P-256")),
             ("kty", json!("oct")),
             ("x", json!(null)),
         ] {
@@ -148,8 +146,11 @@ mod tests {
         }
         assert!(set(json!([{ "kty": "oct", "k": point(), "alg": "HS256" }])).is_err());
         assert!(set(json!([{ "kty": "EC", "crv": "P-384", "x": point(), "y": point() }])).is_err());
+        assert!(set(json!([{ "kty": "EC", "crv": "Ed25519", "x": point(), "y": point() }])).is_err());
         assert!(set(json!([{ "kty": "RSA", "n": rsa(128), "e": "AQAB" }])).is_err(), "too short");
         assert!(set(json!([{ "kty": "RSA", "n": rsa(256), "e": "AQAB", "alg": "RSA-OAEP" }])).is_err());
+        let beside = set(json!([{ "kty": 1 }, "text", null, good])).unwrap();
+        assert_eq!(beside.that_fit("EdDSA", Some("a")).len(), 1, "unreadable members do not spoil the set");
         assert!(set(json!([])).is_err() && KeySet::read(b"[]").is_err() && KeySet::read(b"").is_err());
     }
 

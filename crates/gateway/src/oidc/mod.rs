@@ -1,10 +1,10 @@
-//! The way in with a token of an OpenID Connect issuer.
+//! Authentication with a token of an OpenID Connect issuer.
 //!
 //! What a token says of itself chooses only which of our keys it is held against. Which algorithm checks it follows
 //! from the key.
 
 mod fetch;
-mod kept;
+mod jwks_cache;
 mod keys;
 mod settings;
 mod token;
@@ -18,10 +18,10 @@ use identity::{ActorType, Caller};
 
 use self::{
     fetch::Source,
-    kept::Kept,
+    jwks_cache::JwksCache,
     token::{Person, Rules, Unverified},
 };
-use crate::{auth::Way, iam::Iam};
+use crate::{auth::AuthMethod, iam::Iam};
 
 pub use settings::{IssuerSettings, OidcSettings, RoleSettings};
 
@@ -30,13 +30,13 @@ struct Issuer {
     name: String,
     settings: IssuerSettings,
     rules: Rules,
-    keys: Kept,
+    keys: JwksCache,
 }
 
 impl Issuer {
     fn new(name: &str, settings: &IssuerSettings) -> Result<Self> {
         let rules = Rules::new(settings, settings.check()?);
-        let keys = Kept::new(name.to_owned(), Source::new(settings)?);
+        let keys = JwksCache::new(name.to_owned(), Source::new(settings)?);
         Ok(Self { name: name.to_owned(), settings: settings.clone(), rules, keys })
     }
 
@@ -105,7 +105,7 @@ impl Oidc {
     }
 }
 
-impl Way for Arc<Oidc> {
+impl AuthMethod for Arc<Oidc> {
     fn is_of_form(&self, credential: &str) -> bool {
         let issuer = Unverified::read(credential).map(|told| told.issuer);
         issuer.is_some_and(|told| self.issuers.iter().any(|issuer| issuer.settings.issuer == told))

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 use utoipa::ToSchema;
 
-use crate::settings::Texts;
+use crate::texts::Texts;
 
 /// The most by which clocks may be said to differ.
 const MOST_SKEW: Duration = Duration::from_secs(600);

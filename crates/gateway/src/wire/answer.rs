@@ -10,7 +10,7 @@ use actix_web::{
 use domain::{Error, id};
 use runtime::{clock, error::log};
 
-use crate::headers;
+use crate::security_headers::harden;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -19,7 +19,7 @@ pub(super) fn refusal(error: &Error) -> BytesMut {
     let id = id::uuid_v7().to_string();
     tracing::info_span!("http", request_id = id).in_scope(|| log(error));
     let mut answer = web::error::response(error, &id);
-    headers::harden(answer.headers_mut(), false);
+    harden(answer.headers_mut(), false);
     let (answer, body) = answer.into_parts();
     let body = body.try_into_bytes().unwrap_or_default();
     let mut fields = answer.headers().clone();

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Timeouts, answer,
+    answer,
     exchange::{Exchange, Progress},
     incoming::{At, Incoming},
 };
@@ -26,6 +26,19 @@ use super::{
 const READ_AHEAD: usize = 64 * 1024;
 const PIECE: usize = 8 * 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// How long the phases of a connection may last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// From the first byte of a head to its last; of the first head, from the beginning of the connection.
+    pub(crate) head: Duration,
+    /// Between the end of an answer and the first byte of the next request.
+    pub(crate) keep_alive: Duration,
+    /// From the moment that a client has closed its sending side until its answer begins.
+    pub(crate) half_closed: Duration,
+    /// How long what a client still sends is read after our last byte.
+    pub(crate) linger: Duration,
+}
 
 /// What the timer is set for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,22 +18,7 @@ mod exchange;
 mod head;
 mod incoming;
 
-use std::time::Duration;
-
 pub(crate) use self::{
-    connection::Connection,
+    connection::{Connection, Timeouts},
     exchange::{Exchange, follow},
 };
-
-/// How long the phases of a connection may last.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
-    /// From the first byte of a head to its last; of the first head, from the beginning of the connection.
-    pub(crate) head: Duration,
-    /// Between the end of an answer and the first byte of the next request.
-    pub(crate) keep_alive: Duration,
-    /// From the moment that a client has closed its sending side until its answer begins.
-    pub(crate) half_closed: Duration,
-    /// How long what a client still sends is read after our last byte.
-    pub(crate) linger: Duration,
-}

@@ -5,9 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use reqwest::{Body, Method};
 use rstest::rstest;
 use serde_json::json;
+use testkit::HeldPort;
 use tokio::{
     io::AsyncWriteExt,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     time::{Instant, sleep, timeout},
 };
 
@@ -16,17 +17,13 @@ use crate::{
     world::{Count, World, refusal},
 };
 
-/// An address at which nothing listens.
-async fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
-}
-
 #[rstest]
 #[case(Method::GET)]
 #[case(Method::POST)]
 #[tokio::test]
 async fn a_service_that_is_not_there_is_503(#[case] method: Method) {
-    let world = World::before(nowhere().await, json!({}));
+    let nowhere = HeldPort::new();
+    let world = World::before(nowhere.address, json!({}));
     let response = world.request(method, "/api/v1/platforms").body("{}").send().await.unwrap();
     assert_eq!(refusal(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use testkit::HeldPort;
 use tokio::time::sleep;
 
 use crate::{
@@ -190,9 +191,8 @@ async fn the_process_and_each_caller_have_a_limit() {
 
 #[tokio::test]
 async fn the_circuit_of_a_service_that_is_gone_opens_and_closes() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
-    drop(listener);
+    let held = HeldPort::new();
+    let at = held.address;
     let upstreams = json!({ "onboarding": { "url": format!("http://{at}") } });
     let world = World::new(json!({ "service": { "upstreams": upstreams } }));
     let circuits = async || {

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use testkit::HeldPort;
 
 use crate::{
     raw,
@@ -29,8 +29,8 @@ async fn ask(world: &World, path: &str) -> (u16, Value) {
 
 #[tokio::test]
 async fn it_is_alive_whatever_is_behind_it() {
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let world = World::before(gone, json!({}));
+    let gone = HeldPort::new();
+    let world = World::before(gone.address, json!({}));
     assert_eq!(ask(&world, "/health").await, (200, json!({ "status": "ok" })));
     let response = world.anonymous(Method::POST, "/health").send().await.unwrap();
     assert_eq!(refusal(response).await, (401, "UNAUTHORIZED".to_owned()), "to ask is all that anyone may");
@@ -58,14 +58,14 @@ async fn it_is_ready_when_all_services_are() {
 
 #[tokio::test]
 async fn it_is_not_ready_when_one_service_is_not() {
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let gone = HeldPort::new();
     let unwell = raw::answering("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", true).await;
     let silent = raw::service(|stream| async move {
         tokio::time::sleep(raw::LONG).await;
         drop(stream);
     })
     .await;
-    for service in [gone, unwell, silent] {
+    for service in [gone.address, unwell, silent] {
         let others = ready(Count::default());
         let url = json!({ "url": format!("http://{service}") });
         let world = World::before(others, json!({ "service": { "upstreams": { "onboarding": url } } }));

@@ -13,6 +13,7 @@ use nix::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::HeldPort;
 use tokio::time::sleep;
 
 use crate::world::{KEY, World, keys, refusal};
@@ -103,9 +104,8 @@ impl Process {
 async fn a_process_reads_its_file_anew_when_it_is_hung_up_on() {
     let keys = keys();
     let (file, log) = (keys.path().join("gateway.toml"), keys.path().join("gateway.log"));
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = listener.local_addr().unwrap();
-    drop(listener);
+    let held = HeldPort::new();
+    let at = held.address;
     let write = |service: &str| {
         let text = format!(
             "[http]\nbind = \"{at}\"\nworkers = 1\n[identity]\nkeys_dir = \"{}\"\n[service]\n{service}\n\

@@ -7,14 +7,10 @@ mod held;
 mod incoming;
 mod web;
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use arc_swap::ArcSwap;
 use runtime::shutdown::Shutdown;
 use rustls::{
     ClientConfig, ServerConfig,
@@ -72,15 +68,15 @@ pub struct Tls {
 
 /// What is held now; it changes when the files do.
 #[derive(Debug, Clone)]
-struct Current(Arc<RwLock<Arc<Held>>>);
+struct Current(Arc<ArcSwap<Held>>);
 
 impl Current {
     fn get(&self) -> Arc<Held> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        self.0.load_full()
     }
 
     fn set(&self, held: Held) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(held);
+        self.0.store(Arc::new(held));
     }
 
     fn identity(&self) -> Arc<CertifiedKey> {
@@ -103,7 +99,7 @@ impl Tls {
             "tls.certificate, tls.private_key and tls.authority are set together or not at all"
         );
         ensure!(!settings.reread_every.is_zero(), "tls.reread_every must be longer than nothing");
-        let current = Current(Arc::new(RwLock::new(Arc::new(Held::read(settings).context("tls")?))));
+        let current = Current(Arc::new(ArcSwap::from_pointee(Held::read(settings).context("tls")?)));
         Ok(Some(Self {
             settings: Arc::new(settings.clone()),
             server: server(&current)?,

@@ -1,4 +1,4 @@
-use std::{net::TcpListener, process::Command};
+use std::process::Command;
 
 use nix::{
     sys::resource::{Resource, getrlimit},
@@ -6,6 +6,7 @@ use nix::{
 };
 use reqwest::Method;
 use serde_json::json;
+use testkit::HeldPort;
 
 use crate::{
     person::mode,
@@ -39,8 +40,8 @@ async fn look_at_fresh(place: &Place, up: &Up) {
 #[tokio::test]
 async fn a_fresh_system_is_ready_for_its_operator_and_for_nobody_else() {
     let place = Place::new();
-    // Free, and free again at once.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let held = HeldPort::new();
+    let port = held.address.port();
     let mut command = place.command();
     command.env("NNO_PORT", port.to_string());
     let up = place.up_with(command).await;

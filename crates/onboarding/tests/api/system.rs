@@ -11,8 +11,7 @@ use registry::Registry;
 use serde_json::{Value, json};
 use stack_registry::StackRegistry;
 use tempfile::TempDir;
-use testkit::{Keys, TestDb, TestService};
-use tokio::net::TcpSocket;
+use testkit::{HeldPort, Keys, TestDb, TestService};
 
 pub(crate) struct System {
     pub(crate) registry: TestService,
@@ -23,20 +22,12 @@ pub(crate) struct System {
     pub(crate) provider: FakeProvider,
     pub(crate) folder: TempDir,
     iam: u16,
-    _held: Vec<TcpSocket>,
+    _held: [HeldPort; 5],
 }
 
 /// How often the engines look and how soon a dead one is succeeded: quick, because tests wait for it.
 pub(crate) fn quick_engine() -> Value {
     json!({ "concurrency": 16, "lease": "1s", "poll": "20ms" })
-}
-
-/// A port that is known before it is listened on, and held so that nobody else gets it meanwhile.
-fn held_port() -> (u16, TcpSocket) {
-    let held = TcpSocket::new_v4().unwrap();
-    held.set_reuseaddr(true).unwrap();
-    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    (held.local_addr().unwrap().port(), held)
 }
 
 impl System {
@@ -60,10 +51,9 @@ impl System {
     ) -> Self {
         let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
-        let (ports, held): (Vec<_>, Vec<_>) = (0..5).map(|_| held_port()).unzip();
-        let [grpc_registry, grpc_stacks, grpc_provisioning, grpc_onboarding, iam] = ports[..] else {
-            panic!()
-        };
+        let held: [HeldPort; 5] = std::array::from_fn(|_| HeldPort::new());
+        let [grpc_registry, grpc_stacks, grpc_provisioning, grpc_onboarding, iam] =
+            held.each_ref().map(|port| port.address.port());
         let url = |port: u16| json!({ "url": format!("http://127.0.0.1:{port}") });
         let bind = |port: u16| json!({ "bind": format!("127.0.0.1:{port}") });
 

@@ -138,7 +138,7 @@ pub(crate) async fn deprovision_platform(
 }
 
 /// Activate a feature for an entity.
-#[utoipa::path(request_body(content = ActivateFeature), responses((status = 202, body = Queued)))]
+#[utoipa::path(operation_id = "queueFeatureActivation", request_body(content = ActivateFeature), responses((status = 202, body = Queued)))]
 #[post("/feature/activate")]
 pub(crate) async fn activate_feature(app: Data<App>, command: Command<ActivateFeature>) -> HttpResult {
     let ActivateFeature { platform_id, entity_id, feature_id, feature_version, environment } = command.body;
@@ -147,7 +147,7 @@ pub(crate) async fn activate_feature(app: Data<App>, command: Command<ActivateFe
 }
 
 /// Deactivate a feature for an entity.
-#[utoipa::path(request_body(content = DeactivateFeature), responses((status = 202, body = Queued)))]
+#[utoipa::path(operation_id = "queueFeatureDeactivation", request_body(content = DeactivateFeature), responses((status = 202, body = Queued)))]
 #[post("/feature/deactivate")]
 pub(crate) async fn deactivate_feature(app: Data<App>, command: Command<DeactivateFeature>) -> HttpResult {
     let body = command.body;

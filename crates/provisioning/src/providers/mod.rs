@@ -21,8 +21,10 @@ use serde::{Deserialize, Serialize};
 
 pub use bundle::{Binding, Bundle, MAX_BUNDLE_BYTES};
 pub use clock::Clock;
+pub use domain::{HostName, ResourceName, SecretName};
 pub use fault::Doing;
-pub use names::{Hostname, ResourceName, SecretName};
+pub use names::DnsTarget;
+pub(crate) use names::{parse_host_name, parse_resource_name};
 pub use owner::{Destroyed, Owner};
 pub use paced::Paced;
 pub use target::{ResourceKind, Spec, Target};
@@ -75,8 +77,8 @@ pub trait Provider: Send + Sync {
     async fn verify_domain(
         &self,
         owner: &Owner,
-        hostname: &Hostname,
-        target: &Hostname,
+        hostname: &HostName,
+        target: &HostName,
     ) -> Result<Verdict, ProviderError> {
         let record = Target::plain(owner, ResourceKind::DnsRecord, hostname.as_str())?;
         let Some(observed) = self.observe(&record).await? else {

@@ -14,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Destroyed, ErrorKind, Hostname, Observed, Owner, Provider, ProviderError, Target, Verdict};
+use super::{Destroyed, ErrorKind, HostName, Observed, Owner, Provider, ProviderError, Target, Verdict};
 
 /// How long a call waits for its turn, and is made again, before its refusal is told: less than a step may take, so that
 /// a longer pause is the saga's, which holds on to nothing.
@@ -125,8 +125,8 @@ impl Provider for Paced {
     async fn verify_domain(
         &self,
         owner: &Owner,
-        hostname: &Hostname,
-        target: &Hostname,
+        hostname: &HostName,
+        target: &HostName,
     ) -> Result<Verdict, ProviderError> {
         self.call(|| self.provider.verify_domain(owner, hostname, target)).await
     }

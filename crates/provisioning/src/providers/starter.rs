@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use domain::ResourceName;
 use serde::{Deserialize, Serialize};
 
 use super::ProviderError;
-use super::names::ResourceName;
 
 /// The files of the starter by path, compiled in so that the program stands alone.
 const FILES: [(&str, &str); 7] = [

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::ProviderError;
 use super::bundle::Bundle;
-use super::names::{Hostname, ResourceName, SecretName};
+use super::names::{DnsTarget, parse_host_name, parse_resource_name, parse_secret_name};
 use super::owner::Owner;
 use super::starter::Starter;
 
@@ -97,7 +97,7 @@ pub enum Spec {
     /// For a secret, whose target is named after its worker.
     Secret {
         /// The name of the secret in that worker.
-        secret: SecretName,
+        secret: domain::SecretName,
         /// The value to set; without one, `ensure` keeps the present value and makes a random one if there is none,
         /// so that a value nobody needs to know is never known. A value is never written down: serialising it fails.
         #[serde(default, serialize_with = "only_without_value", skip_serializing_if = "Option::is_none")]
@@ -106,7 +106,7 @@ pub enum Spec {
     /// For a DNS record.
     Dns {
         /// What the host name leads to: a host name, or the name of a worker or pages.
-        target: Hostname,
+        target: DnsTarget,
     },
 }
 
@@ -130,9 +130,10 @@ impl Target {
         name: impl Into<String>,
         spec: Spec,
     ) -> Result<Self, ProviderError> {
+        let name = name.into();
         let name = match kind {
-            ResourceKind::DnsRecord => Hostname::try_from(name.into())?.into(),
-            _ => ResourceName::try_from(name.into())?.into(),
+            ResourceKind::DnsRecord => parse_host_name(&name)?.to_string(),
+            _ => parse_resource_name(&name)?.to_string(),
         };
         let fits = match &spec {
             // A secret is not known by the name of its worker alone.
@@ -169,7 +170,7 @@ impl Target {
         secret: impl Into<String>,
         value: Option<SecretString>,
     ) -> Result<Self, ProviderError> {
-        let secret = SecretName::try_from(secret.into())?;
+        let secret = parse_secret_name(&secret.into())?;
         Self::new(owner, ResourceKind::Secret, worker, Spec::Secret { secret, value })
     }
 
@@ -183,7 +184,7 @@ impl Target {
         hostname: impl Into<String>,
         target: impl Into<String>,
     ) -> Result<Self, ProviderError> {
-        let target = Hostname::try_from(target.into())?;
+        let target = DnsTarget::parse(&target.into())?;
         Self::new(owner, ResourceKind::DnsRecord, hostname, Spec::Dns { target })
     }
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     App,
-    providers::{Bundle, Owner, ResourceKind, ResourceName, Spec, Target},
+    providers::{Bundle, Owner, ResourceKind, Spec, Target, parse_resource_name},
 };
 
 /// What the job is told.
@@ -144,7 +144,7 @@ impl Step<App> for Worker {
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
         let about = About::of(cx)?;
-        let database = ResourceName::try_from(about.name(ResourceType::D1)?).map_err(fault)?;
+        let database = parse_resource_name(&about.name(ResourceType::D1)?).map_err(fault)?;
         let files = BTreeMap::from([(ENTRY.to_owned(), CODE.to_vec())]);
         let bundle = Bundle::new(ENTRY, files).map_err(fault)?.bind("DB", ResourceKind::D1, database);
         let wanted = about.wanted(ResourceType::Worker, Spec::Bundle(bundle))?;

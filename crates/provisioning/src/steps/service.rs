@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     App,
-    providers::{Bundle, Owner, ResourceKind, ResourceName, Spec, Target},
+    providers::{Bundle, Owner, ResourceKind, Spec, Target, parse_resource_name},
 };
 
 const ENTRY: &str = "index.js";
@@ -135,7 +135,7 @@ impl Service<'_> {
 
     /// Has the worker run a version.
     pub(crate) async fn ensure_worker(&self, version: &Version, known: bool) -> Result<Made> {
-        let resource = |name: String| ResourceName::try_from(name).map_err(fault);
+        let resource = |name: String| parse_resource_name(&name).map_err(fault);
         let database = resource(self.name(ResourceType::D1)?)?;
         let feature = json!({ "feature": self.feature, "version": version });
         let code = format!("const FEATURE = {feature};\n{WORKER}").into_bytes();

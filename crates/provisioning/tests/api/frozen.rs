@@ -21,10 +21,10 @@ use runtime::shutdown::Shutdown;
 use serde_json::{Value, json};
 use service::Service as _;
 use tempfile::TempDir;
-use testkit::{Response, TestDb};
+use testkit::{HeldPort, Response, TestDb};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     process::{Child, Command},
     sync::watch,
     time::{Instant, sleep},
@@ -97,7 +97,7 @@ async fn pass(
 struct Replica {
     child: Child,
     http: u16,
-    _held: TcpSocket,
+    _held: HeldPort,
 }
 
 impl Replica {
@@ -140,11 +140,8 @@ impl Shared {
 
     /// Starts a replica with the settings that it comes with, but for one job at a time.
     async fn replica(&self, name: &str, database: &str) -> Replica {
-        // Known before it is listened on, and held so that nobody else gets it meanwhile.
-        let held = TcpSocket::new_v4().unwrap();
-        held.set_reuseaddr(true).unwrap();
-        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let http = held.local_addr().unwrap().port();
+        let held = HeldPort::new();
+        let http = held.address.port();
         let log = File::create(self.folder.path().join(name)).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command

@@ -8,15 +8,14 @@ use registry::Registry;
 use saga::Interpose;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::{Keys, TestDb, TestService};
-use tokio::net::TcpSocket;
+use testkit::{HeldPort, Keys, TestDb, TestService};
 
 pub(crate) struct System {
     pub(crate) registry: TestService,
     pub(crate) provisioning: TestService,
     pub(crate) provider: FakeProvider,
     folder: TempDir,
-    _held: TcpSocket,
+    _held: HeldPort,
 }
 
 /// A registry whose peer is not there yet.
@@ -24,7 +23,7 @@ pub(crate) struct Registered {
     pub(crate) registry: TestService,
     keys: Keys,
     port: u16,
-    held: TcpSocket,
+    held: HeldPort,
 }
 
 impl Registered {
@@ -39,11 +38,8 @@ impl Registered {
     }
 
     async fn start_with(keys: Keys, more: Value) -> Self {
-        // Known before it is listened on, and held so that nobody else gets it meanwhile.
-        let held = TcpSocket::new_v4().unwrap();
-        held.set_reuseaddr(true).unwrap();
-        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let port = held.local_addr().unwrap().port();
+        let held = HeldPort::new();
+        let port = held.address.port();
         let url = json!({ "url": format!("http://127.0.0.1:{port}") });
         let mut set = json!({ "service": { "provisioning": url } });
         runtime::config::put_over(&mut set, more);

@@ -5,8 +5,8 @@
 //! must stay hidden from whom. An operation that no case asks for is a finding, so that none can be forgotten. Writes
 //! are tried (`dryRun`), so that all callers meet the same things.
 //!
-//! Where [`identity::FIRST_WALL_DOWN`] the statements are given no scope. Then Postgres alone keeps callers apart, and what
-//! must hold is that they learn and change nothing.
+//! Where [tenancy is left to PostgreSQL](leave_tenancy_to_postgres), statements are given no scope. What must hold then is
+//! that callers learn and change nothing that is not theirs.
 
 mod places;
 mod strangers;
@@ -20,7 +20,7 @@ use domain::{
     access::{About, Operation, Verdict},
 };
 use futures_util::{StreamExt, stream};
-use identity::FIRST_WALL_DOWN;
+use identity::scope_is_enforced;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use service::Service;
@@ -174,6 +174,17 @@ pub async fn take_second_wall_down<S: Stage>(stage: &S) {
     stage.service().db.connect_as_owner().await.batch_execute(sql).await.expect("take the wall down");
 }
 
+/// Has the statements of this process given no scope from here on.
+///
+/// # Panics
+/// Where other tests run in the same process.
+pub fn leave_tenancy_to_postgres() {
+    #[expect(clippy::disallowed_methods, reason = "nextest says so in the environment")]
+    let mode = std::env::var("NEXTEST_EXECUTION_MODE");
+    assert_eq!(mode.as_deref(), Ok("process-per-test"), "run it with cargo nextest: each test needs a process of its own");
+    identity::leave_tenancy_to_postgres();
+}
+
 /// Asks for everything as everyone where neither wall stands: what must then be found is that all see and change all.
 ///
 /// # Panics
@@ -237,7 +248,7 @@ async fn judge_faulty<S: Stage>(stage: &S, asked: &Asked<'_>, valid: &Response) 
     // An operator may do everything: what is not there is found out after the faults.
     let is_refusal = matches!(valid.status.as_u16(), 401 | 403 | 404) && !asked.someone.caller.is_operator();
     let expected = if is_refusal { valid.status.as_u16() } else { 400 };
-    if !FIRST_WALL_DOWN && answer.status != expected {
+    if scope_is_enforced() && answer.status != expected {
         let told = format!(
             "{} {}, and with a faulty body {} {}",
             valid.status, valid.text, answer.status, answer.text
@@ -271,7 +282,7 @@ fn judge<S: Stage>(stage: &S, asked: &Asked<'_>, answer: &Response) -> Vec<Strin
     let about = format!("{}: {method} {path}: {} {}", asked.someone.name, answer.status, answer.text);
     let mut wrong: Vec<String> =
         leak(stage, asked, answer).into_iter().map(|what| format!("{about}{TELLS}{what}")).collect();
-    if FIRST_WALL_DOWN {
+    if !scope_is_enforced() {
         if stage.is_outside(asked, verdict) && !asked.case.reads() && answer.status.is_success() {
             wrong.push(format!("{about}{DONE}{verdict:?}"));
         }

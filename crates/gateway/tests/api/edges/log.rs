@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use testkit::HeldPort;
 use tokio::{io::AsyncReadExt, process::Command, time::timeout};
 
 use super::{connect, table::table};
@@ -12,9 +13,8 @@ use crate::{
 
 #[tokio::test]
 async fn no_request_of_a_client_is_logged_as_an_error() {
-    let (keys, free) = (keys(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    let at = free.local_addr().unwrap();
-    drop(free);
+    let (keys, held) = (keys(), HeldPort::new());
+    let at = held.address;
     let mut gateway = Command::new(env!("CARGO_BIN_EXE_gateway"))
         .arg("serve")
         .env("NNO__HTTP__BIND", at.to_string())

@@ -10,7 +10,7 @@ use super::durable;
 use super::place::Place;
 use super::sqlite;
 use crate::providers::fault::Doing as _;
-use crate::providers::{Clock, Destroyed, Hostname, Observed, Owner, ProviderError, blocking};
+use crate::providers::{Clock, Destroyed, HostName, Observed, Owner, ProviderError, blocking};
 
 const FILE: &str = "dns.sqlite";
 
@@ -59,7 +59,7 @@ impl Routes {
     /// # Errors
     ///
     /// [`ProviderError`] in the words of SQLite.
-    pub async fn resolve(&self, hostname: &Hostname) -> Result<Option<String>, ProviderError> {
+    pub async fn resolve(&self, hostname: &HostName) -> Result<Option<String>, ProviderError> {
         let (this, hostname) = (self.clone(), hostname.clone());
         blocking(move || {
             this.with(|connection| {

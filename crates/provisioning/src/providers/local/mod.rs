@@ -36,8 +36,8 @@ use self::place::{Place, Spot};
 use self::queue::Queue;
 use self::r2::Bucket;
 use super::{
-    Clock, Destroyed, Hostname, Observed, Owner, Provider, ProviderError, ResourceKind, ResourceName, Spec,
-    Target, Verdict, blocking,
+    Clock, Destroyed, HostName, Observed, Owner, Provider, ProviderError, ResourceKind, ResourceName, Spec,
+    Target, Verdict, blocking, parse_resource_name,
 };
 
 /// Where the provider keeps its things, and with what it makes them.
@@ -189,8 +189,8 @@ impl Provider for LocalProvider {
     async fn verify_domain(
         &self,
         _: &Owner,
-        hostname: &Hostname,
-        target: &Hostname,
+        hostname: &HostName,
+        target: &HostName,
     ) -> Result<Verdict, ProviderError> {
         resolver::verify(hostname, target, self.inner.nameserver).await
     }
@@ -268,6 +268,6 @@ impl Inner {
             ResourceKind::Secret => ResourceKind::Worker,
             kind => kind,
         };
-        Ok(self.place.spot(kind, &ResourceName::try_from(target.name())?))
+        Ok(self.place.spot(kind, &parse_resource_name(target.name())?))
     }
 }

@@ -116,7 +116,7 @@ impl Place {
                 path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix('.'));
             let Some(left) = left else { continue };
             let name = left.strip_suffix(".new").or_else(|| left.strip_suffix(".old"));
-            if let Some(name) = name.and_then(|name| ResourceName::try_from(name).ok()) {
+            if let Some(name) = name.and_then(|name| ResourceName::parse(name).ok()) {
                 let spot = Spot { patience: Duration::ZERO, ..self.spot(kind, &name) };
                 match spot.hold() {
                     Ok(_) => tracing::info!(%kind, %name, "cleared away what a crash has left"),

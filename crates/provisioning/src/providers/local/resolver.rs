@@ -13,7 +13,7 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
-use crate::providers::{Hostname, ProviderError, Verdict};
+use crate::providers::{HostName, ProviderError, Verdict};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The label below which a TXT record holds the target of a host name that cannot have a CNAME record.
@@ -26,8 +26,8 @@ const MAX_NAME: usize = 253;
 /// Whether `hostname` is proven to belong to whoever `target` belongs to, and leads there. Asks `nameserver`, or those
 /// of this machine.
 pub(super) async fn verify(
-    hostname: &Hostname,
-    target: &Hostname,
+    hostname: &HostName,
+    target: &HostName,
     nameserver: Option<SocketAddr>,
 ) -> Result<Verdict, ProviderError> {
     if let Some(known) = reserved(hostname, target) {
@@ -47,8 +47,8 @@ pub(super) async fn verify(
 
 /// What RFC 6761 says of two top-level names: hosts of one are this machine, which belongs to whoever runs it, and there
 /// are none of the other. No DNS server is asked for them.
-fn reserved(hostname: &Hostname, target: &Hostname) -> Option<Verdict> {
-    let top = |host: &Hostname| host.as_str().rsplit('.').next().unwrap_or_default().to_owned();
+fn reserved(hostname: &HostName, target: &HostName) -> Option<Verdict> {
+    let top = |host: &HostName| host.as_str().rsplit('.').next().unwrap_or_default().to_owned();
     match top(hostname).as_str() {
         "localhost" if top(target) == "localhost" => Some(Verdict::Verified),
         "localhost" => Some(Verdict::NotYet(format!("{hostname} leads to this machine, not to {target}"))),
@@ -82,7 +82,7 @@ impl Dns {
     }
 
     /// Follows CNAME records: `None` when they lead to the target, else where they end.
-    async fn chain(&self, hostname: &Hostname, target: &Hostname) -> Result<Option<String>, ProviderError> {
+    async fn chain(&self, hostname: &HostName, target: &HostName) -> Result<Option<String>, ProviderError> {
         let mut at = hostname.as_str().to_owned();
         for _ in 0..MAX_CHAIN {
             let Some(next) = self.cname(&at).await? else { break };
@@ -98,8 +98,8 @@ impl Dns {
     /// leads there.
     async fn challenge(
         &self,
-        hostname: &Hostname,
-        target: &Hostname,
+        hostname: &HostName,
+        target: &HostName,
         end: &str,
     ) -> Result<Verdict, ProviderError> {
         let at = format!("{CHALLENGE}.{hostname}");

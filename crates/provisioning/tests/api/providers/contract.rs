@@ -319,7 +319,7 @@ async fn a_new_spec_changes_the_same_thing(subject: &Subject) {
     );
     assert_eq!(provider.observe(&record("elsewhere")).await.unwrap(), Some(second.clone()));
     assert_eq!(
-        provider.observe(&plain(ResourceKind::DnsRecord, "API.acme.test.")).await.unwrap(),
+        provider.observe(&plain(ResourceKind::DnsRecord, "API.acme.test")).await.unwrap(),
         Some(second)
     );
 
@@ -391,7 +391,7 @@ async fn a_secret_shows_nowhere(subject: &Subject) {
 async fn too_little_said_is_refused(subject: &Subject) {
     use ResourceKind::{D1, DnsRecord, GitRepository, Kv, Pages, Queue, R2, Worker};
     for kind in [Worker, Pages, GitRepository, DnsRecord] {
-        let target = plain(kind, "acme-api");
+        let target = plain(kind, if kind == DnsRecord { "api.acme.test" } else { "acme-api" });
         let error = subject.provider.ensure(&target).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Permanent, "{target}");
         assert_eq!(subject.provider.observe(&target).await.unwrap(), None, "{target}");

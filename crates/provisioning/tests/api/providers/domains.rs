@@ -11,7 +11,7 @@ use hickory_resolver::proto::{
     },
 };
 use provisioning::providers::{
-    Clock, ErrorKind, Hostname, Provider, ProviderError, Target, Verdict,
+    Clock, ErrorKind, HostName, Provider, ProviderError, Target, Verdict,
     local::{LocalProvider, LocalSettings},
 };
 use tokio::net::UdpSocket;
@@ -19,7 +19,7 @@ use tokio::net::UdpSocket;
 use super::Local;
 
 async fn verify(provider: &dyn Provider, host: &str, target: &str) -> Result<Verdict, ProviderError> {
-    let name = |text: &str| Hostname::try_from(text).unwrap();
+    let name = |text: &str| HostName::parse(text).unwrap();
     provider.verify_domain(&super::targets::owner(), &name(host), &name(target)).await
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use provisioning::providers::local::{LocalProvider, LocalSettings, Route};
-use provisioning::providers::{Clock, ErrorKind, Hostname, Provider as _, ResourceKind, Target};
+use provisioning::providers::{Clock, ErrorKind, HostName, Provider as _, ResourceKind, Target};
 use rusqlite::Connection;
 
 use super::targets::{name, one_of_each, plain};
@@ -333,7 +333,7 @@ async fn a_message_goes_to_one_receiver() {
 #[tokio::test]
 async fn routes_lead_from_host_names_to_targets() {
     let local = Local::new().await;
-    let hostname = Hostname::try_from("api.acme.test").unwrap();
+    let hostname = HostName::parse("api.acme.test").unwrap();
     assert_eq!(local.provider.routes().resolve(&hostname).await.unwrap(), None);
     for (from, to) in [("WEB.acme.test", "acme-web"), ("api.acme.test", "old"), ("api.acme.test", "acme-api")]
     {

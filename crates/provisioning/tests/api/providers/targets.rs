@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use provisioning::providers::starter::{Author, Starter};
 use provisioning::providers::{
-    Bundle, ErrorKind, Hostname, Owner, ResourceKind, ResourceName, SecretName, Spec, Target,
+    Bundle, DnsTarget, ErrorKind, HostName, Owner, ResourceKind, ResourceName, SecretName, Spec, Target,
 };
 use serde_json::json;
 
 pub(super) fn name(text: &str) -> ResourceName {
-    ResourceName::try_from(text).unwrap()
+    ResourceName::parse(text).unwrap()
 }
 
 /// A platform, whose targets all are unless said otherwise.
@@ -107,20 +107,51 @@ fn no_name_leads_anywhere_else() {
 fn host_names_and_secret_names_have_rules_of_their_own() {
     let label = "a".repeat(64);
     let long = format!("{}.a", vec!["a".repeat(63); 4].join("."));
-    for bad in
-        ["", ".", "a..b", ".a", "-a.b", "a-.b", "a_b.c", "a b", "a/../b", "ä.de", "a..", "*.a", &label, &long]
-    {
-        assert!(Hostname::try_from(bad).is_err(), "{bad:?}");
+    for bad in [
+        "",
+        ".",
+        "a..b",
+        ".a",
+        "-a.b",
+        "a-.b",
+        "a.b.",
+        "one-label",
+        "127.0.0.1",
+        "a_b.c",
+        "a b",
+        "a/../b",
+        "ä.de",
+        "a..",
+        "*.a",
+        &label,
+        &long,
+    ] {
+        assert!(HostName::parse(bad).is_err(), "{bad:?}");
     }
-    assert_eq!(
-        Hostname::try_from("App.SVC.default.ACME.Test.").unwrap().as_str(),
-        "app.svc.default.acme.test"
-    );
+    assert_eq!(HostName::parse("App.SVC.default.ACME.Test").unwrap().as_str(), "app.svc.default.acme.test");
     let long = "A".repeat(129);
     for bad in ["", "1A", "A-B", "A.B", "A B", "Ä", "../A", &long] {
-        assert!(SecretName::try_from(bad).is_err(), "{bad:?}");
+        assert!(SecretName::parse(bad).is_err(), "{bad:?}");
     }
-    assert!(SecretName::try_from("_Auth_Secret1").is_ok());
+    assert!(SecretName::parse("_Auth_Secret1").is_ok());
+}
+
+#[test]
+fn a_record_leads_to_a_host_name_or_to_a_worker() {
+    for (text, expected) in
+        [("acme-shop", "acme-shop"), ("B.Nno.Example", "b.nno.example"), ("localhost", "localhost")]
+    {
+        let target = DnsTarget::parse(text).unwrap();
+        assert_eq!(target.as_str(), expected);
+        let written = serde_json::to_string(&target).unwrap();
+        assert_eq!(written, serde_json::json!(expected).to_string(), "stored specs are plain texts");
+        assert_eq!(serde_json::from_str::<DnsTarget>(&written).unwrap(), target);
+    }
+    for bad in ["", "a..b", "a.b.", "Acme", "a_b", "127.0.0.1", "*.a.b"] {
+        let error = DnsTarget::parse(bad).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Permanent, "{bad:?}");
+        assert!(serde_json::from_value::<DnsTarget>(serde_json::json!(bad)).is_err(), "{bad:?}");
+    }
 }
 
 #[test]
@@ -193,7 +224,7 @@ fn a_bundle_is_known_by_all_it_consists_of() {
 proptest! {
     #[test]
     fn whatever_is_a_name_is_one_path_component(text in "\\PC{0,70}") {
-        if let Ok(name) = ResourceName::try_from(text.as_str()) {
+        if let Ok(name) = ResourceName::parse(&text) {
             let path = std::path::Path::new(name.as_str());
             prop_assert_eq!(path.components().count(), 1);
             prop_assert!(matches!(path.components().next(), Some(std::path::Component::Normal(_))));

@@ -1,10 +1,8 @@
 //! The keys of an issuer, fetched anew from time to time by a task of their own.
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -21,7 +19,7 @@ const BETWEEN_ASKED: Duration = Duration::from_secs(10);
 /// How many may wait for a fetch. To the rest the keys are what they are.
 const WAITING: usize = 256;
 
-type Current = Arc<RwLock<Option<Arc<KeySet>>>>;
+type Current = Arc<ArcSwapOption<KeySet>>;
 
 /// Someone who misses a key.
 struct Ask {
@@ -31,19 +29,19 @@ struct Ask {
 }
 
 /// The keys, as long as this lives. The last good ones are kept while the issuer is away.
-pub(super) struct Kept {
+pub(super) struct JwksCache {
     current: Current,
     asks: mpsc::Sender<Ask>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Kept {
+impl Drop for JwksCache {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Kept {
+impl JwksCache {
     /// Begins to fetch. Must be called in a tokio runtime that outlives it.
     pub(super) fn new(name: String, source: Source) -> Self {
         let (asks, asked) = mpsc::channel(WAITING);
@@ -54,7 +52,7 @@ impl Kept {
 
     /// The keys of now; none if there never were any.
     pub(super) fn now(&self) -> Option<Arc<KeySet>> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.load_full()
     }
 
     /// The same after they were fetched again, if it is time for that.
@@ -74,7 +72,7 @@ async fn keep(name: String, source: Source, current: Current, mut asks: mpsc::Re
     loop {
         let pause = match source.keys().await {
             Ok(keys) => {
-                *current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keys));
+                current.store(Some(Arc::new(keys)));
                 REFRESH
             }
             Err(error) => {

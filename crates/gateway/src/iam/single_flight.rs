@@ -22,11 +22,11 @@ struct Answer<V> {
 
 /// Answers by what was asked. What is forgotten while it is being asked for is not given to those who come later.
 #[derive(Debug)]
-pub(crate) struct Memory<K, V> {
+pub(crate) struct SingleFlightCache<K, V> {
     slots: Cache<K, Slot<V>>,
 }
 
-impl<K: Hash + Eq + Clone, V: Clone> Memory<K, V> {
+impl<K: Hash + Eq + Clone, V: Clone> SingleFlightCache<K, V> {
     /// Remembers at most about so many.
     pub(crate) fn new(most: usize) -> Self {
         Self { slots: Cache::new(most) }
@@ -81,7 +81,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_ask_once_and_a_failure_is_not_kept() {
-        let (memory, asked) = (Memory::<u8, usize>::new(10), AtomicUsize::new(0));
+        let (memory, asked) = (SingleFlightCache::<u8, usize>::new(10), AtomicUsize::new(0));
         let ask = || async {
             let nth = asked.fetch_add(1, Ordering::SeqCst);
             sleep(Duration::from_millis(20)).await;
@@ -97,7 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_forgotten_while_it_is_asked_for_is_asked_for_anew() {
-        let (memory, asked) = (Memory::<u8, usize>::new(10), AtomicUsize::new(0));
+        let (memory, asked) = (SingleFlightCache::<u8, usize>::new(10), AtomicUsize::new(0));
         let ask = || async {
             let nth = asked.fetch_add(1, Ordering::SeqCst);
             sleep(Duration::from_millis(50)).await;

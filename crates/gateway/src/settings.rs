@@ -1,15 +1,9 @@
-//! What the gateway can be told.
+//! The settings of the gateway. Each component declares its own; this module composes them.
 
-mod texts;
+use std::time::Duration;
 
-use std::{collections::HashMap, time::Duration};
-
-use actix_web::http::{Uri, uri::Scheme};
-use anyhow::{Context, Result, ensure};
-use identity::{
-    IdentitySettings,
-    tls::{Tls, TlsSettings},
-};
+use anyhow::{Result, ensure};
+use identity::{IdentitySettings, tls::TlsSettings};
 use runtime::{
     config::{PeerSettings, Secret},
     telemetry::TelemetrySettings,
@@ -18,12 +12,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use web::HttpSettings;
 
-pub use texts::Texts;
-
-use crate::{cors::CorsSettings, limits::LimitSettings, oidc::OidcSettings, routes::Upstream};
+use crate::{cors::CorsSettings, limits::LimitSettings, oidc::OidcSettings, upstream::Upstreams};
 
 /// The commented defaults of every setting.
-pub const DEFAULTS: &str = include_str!("../../config/default.toml");
+pub const DEFAULTS: &str = include_str!("../config/default.toml");
 
 /// The shortest operator key that is taken, in characters.
 const SHORTEST_KEY: usize = 16;
@@ -76,17 +68,6 @@ pub struct GatewaySettings {
     pub cors: CorsSettings,
 }
 
-/// Where the services serve HTTP.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Upstreams {
-    pub registry: PeerSettings,
-    pub stack_registry: PeerSettings,
-    pub onboarding: PeerSettings,
-    pub provisioning: PeerSettings,
-    pub iam: PeerSettings,
-}
-
 impl GatewaySettings {
     /// The operator's key, if it is one that may be used.
     ///
@@ -103,45 +84,12 @@ impl GatewaySettings {
     }
 }
 
-impl Upstreams {
-    /// The addresses of all services.
-    ///
-    /// # Errors
-    /// When one is not an address.
-    pub(crate) fn addresses(&self, tls: Option<&Tls>) -> Result<HashMap<Upstream, Uri>> {
-        Upstream::ALL.into_iter().map(|upstream| Ok((upstream, self.address(upstream, tls)?))).collect()
-    }
-
-    /// The address of a service: host and port. Its scheme is always that of requests in the open: whether a connection
-    /// is encrypted is for the connection to know.
-    ///
-    /// # Errors
-    /// When it is not one.
-    fn address(&self, upstream: Upstream, tls: Option<&Tls>) -> Result<Uri> {
-        let (key, url) = match upstream {
-            Upstream::Registry => ("registry", &self.registry.url),
-            Upstream::StackRegistry => ("stack_registry", &self.stack_registry.url),
-            Upstream::Onboarding => ("onboarding", &self.onboarding.url),
-            Upstream::Provisioning => ("provisioning", &self.provisioning.url),
-            Upstream::Iam => ("iam", &self.iam.url),
-        };
-        let wrong = || format!("service.upstreams.{key}.url must look like http://host:port");
-        let uri: Uri = url.parse().with_context(wrong)?;
-        ensure!(uri.path() == "/" && uri.query().is_none() && uri.scheme().is_some(), wrong());
-        let host = uri.host().filter(|host| !host.is_empty()).with_context(wrong)?;
-        Tls::ensure_scheme(tls, uri.scheme_str()).with_context(|| format!("service.upstreams.{key}.url"))?;
-        let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
-        let address =
-            Uri::builder().scheme(Scheme::HTTP).authority(format!("{host}:{port}")).path_and_query("/");
-        address.build().with_context(wrong)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::upstream::Upstream;
 
     fn with(service: Value) -> GatewaySettings {
         runtime::config::with_overrides::<Settings>(DEFAULTS, json!({ "service": service })).unwrap().service
