@@ -6,7 +6,7 @@ use kit::service::Service;
 use serde_json::Value;
 
 /// The methods that a path of a document may have.
-pub const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+pub use domain::access::METHODS;
 
 /// The document of a service's code.
 pub fn of<S: Service>() -> Value {

@@ -3,6 +3,7 @@
 mod checks;
 mod http;
 
+pub(crate) use checks::Actions;
 use kit::http::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {

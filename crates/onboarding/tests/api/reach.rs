@@ -135,7 +135,7 @@ impl Stage for Scene {
             return row.verdict(someone.caller.grants(), &Target::Everything);
         }
         let is_person = someone.caller.actor_type == ActorType::User;
-        match row.id {
+        match row.id.as_str() {
             _ if someone.caller.is_operator() => Verdict::Allowed,
             "createOnboarding" if is_person => Verdict::Allowed,
             "createOnboarding" => Verdict::Forbidden,
