@@ -14,7 +14,7 @@ use domain::{
 };
 use kit::{
     PlatformScope, Scope,
-    db::{Conn, counter_total},
+    db::{Conn, Tally, counter_total},
 };
 use stack_definition::Feature;
 use uuid::Uuid;
@@ -32,6 +32,14 @@ use crate::{
 pub(crate) fn counter(platform: &PlatformId, entity: &EntityId) -> String {
     format!("features:{platform}:{entity}")
 }
+
+/// The recount of [`counter`].
+pub(crate) const TALLY: Tally = Tally {
+    name: "features",
+    sql: "SELECT e.id AS parent, 'features:' || e.platform_id || ':' || e.id AS key, \
+              (SELECT count(*) FROM feature_activations a WHERE a.entity_id = e.id) AS found \
+          FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
+};
 
 /// The activation of a feature.
 pub(crate) async fn get(

@@ -11,7 +11,7 @@ use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Limit, Page, PlatformId, Result, Slug, platform::PlatformStatus};
 use kit::{
     PlatformScope, Scope,
-    db::{Conn, counter_total},
+    db::{Conn, Tally, counter_total},
 };
 
 use super::model::Platform;
@@ -19,6 +19,13 @@ use crate::{reach, schema::platforms::dsl as p};
 
 /// Counter of the platforms that are not deleted.
 pub(crate) const COUNTER: &str = "platforms";
+
+/// The recount of [`COUNTER`].
+pub(crate) const TALLY: Tally = Tally {
+    name: "platforms",
+    sql: "SELECT parent, 'platforms' AS key, (SELECT count(*) FROM platforms WHERE deleted_at IS NULL) AS found \
+          FROM (VALUES ('all')) AS whole (parent) WHERE parent > $1 LIMIT $2",
+};
 
 fn not_found(scope: &PlatformScope) -> Error {
     Error::not_found("platform", scope.id())
