@@ -14,7 +14,8 @@ use utoipa::{
 use web::ServiceConfig;
 
 use crate::{
-    access, audit, bindings, grpc,
+    access::{self, Actions},
+    audit, bindings, grpc,
     keys::{self, Used},
     revocations::{self, Hub},
 };
@@ -28,14 +29,15 @@ pub struct Own {
     pub registry: PeerSettings,
 }
 
-/// What handlers work with. One per HTTP worker thread, one for gRPC and the workers; they share `revocations` and
-/// `used`.
+/// What handlers work with. One per HTTP worker thread, one for gRPC and the workers; they share `revocations`,
+/// `used` and `actions`.
 #[derive(Debug, Clone)]
 pub struct App {
     pub(crate) db: Db,
     pub(crate) registry: Client<rpc::Registry>,
     pub(crate) revocations: Hub,
     pub(crate) used: Used,
+    pub(crate) actions: Actions,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -72,10 +74,12 @@ impl Service for Iam {
         let mut parts = Parts::new::<Self>(&settings, shutdown.clone()).await?;
         let (database, peers) = (parts.database.clone(), parts.peers.clone());
         let (hub, used) = (Hub::default(), Used::default());
+        let actions = Actions::of_all_services()?;
         let state = move |db: Db| {
             let registry = Client::new(&peers, &settings.service.registry)?;
             let (revocations, used, shutdown) = (hub.clone(), used.clone(), shutdown.clone());
-            anyhow::Ok(App { db, registry, revocations, used, shutdown })
+            let actions = actions.clone();
+            anyhow::Ok(App { db, registry, revocations, used, actions, shutdown })
         };
         let app = state(parts.background.clone())?;
         parts.probes = vec![app.registry.probe()];

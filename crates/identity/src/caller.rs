@@ -43,7 +43,7 @@ impl ActorType {
 #[derive(Debug, Clone)]
 pub struct Scope {
     held: Arc<Held>,
-    operation: Option<&'static Operation>,
+    operation: Option<Arc<Operation>>,
 }
 
 /// What a caller holds, and how the database is told of it.
@@ -66,11 +66,11 @@ impl Scope {
         Self { held: Arc::new(Held { grants, sight }), operation: None }
     }
 
-    /// The same for one operation: only what its row asks for counts.
+    /// The same for one operation: only the access that it requires counts.
     ///
     /// # Errors
     /// [`domain::Kind::Forbidden`] when it is about everything, and the caller does not reach that.
-    fn doing(&self, operation: &'static Operation) -> Result<Self> {
+    fn doing(&self, operation: Arc<Operation>) -> Result<Self> {
         let refused = operation.about == About::Everything
             && operation.verdict(self.grants(), &Target::Everything) != Verdict::Allowed;
         if refused && (self.is_all() || scope_is_enforced()) {
@@ -95,7 +95,7 @@ impl Scope {
     /// [`domain::Kind::NotFound`] when it lies outside: exactly as if it did not exist;
     /// [`domain::Kind::Forbidden`] when the caller's role there is too low.
     pub fn platform(&self, id: &PlatformId) -> Result<PlatformScope> {
-        let whole = match self.operation {
+        let whole = match &self.operation {
             Some(operation) => match operation.verdict(self.grants(), &Target::Platform(id)) {
                 Verdict::Allowed => return Ok(PlatformScope { platform: id.clone(), roots: None }),
                 verdict => verdict,
@@ -110,7 +110,7 @@ impl Scope {
             return Ok(PlatformScope { platform: id.clone(), roots: Some(roots) });
         }
         let inside = |grant: &Grant| grant.reach.platform() == Some(id) && self.is_about_entities();
-        match self.operation {
+        match &self.operation {
             Some(operation) if whole == Verdict::Forbidden || self.grants().iter().any(inside) => {
                 Err(operation.refusal())
             }
@@ -128,7 +128,7 @@ impl Scope {
 
     /// The entities of a platform that the caller reaches, with what is under them, in a role that is high enough.
     fn roots(&self, id: &PlatformId) -> Vec<EntityId> {
-        let least = self.operation.map_or(Role::Viewer, |operation| operation.least);
+        let least = self.operation.as_ref().map_or(Role::Viewer, |operation| operation.least);
         let root = |grant: &Grant| match &grant.reach {
             Reach::Entity(platform, root) if platform == id && grant.role.covers(least) => Some(root.clone()),
             _ => None,
@@ -137,7 +137,7 @@ impl Scope {
     }
 
     fn is_about_entities(&self) -> bool {
-        self.operation.is_none_or(|operation| operation.about == About::Entity)
+        self.operation.as_ref().is_none_or(|operation| operation.about == About::Entity)
     }
 
     /// The platforms that the caller sees whole; none for a caller who sees all.
@@ -217,7 +217,7 @@ impl Caller {
     ///
     /// # Errors
     /// [`domain::Kind::Forbidden`] when it is about everything, and the caller does not reach that.
-    pub fn doing(mut self, operation: &'static Operation) -> Result<Self> {
+    pub fn doing(mut self, operation: Arc<Operation>) -> Result<Self> {
         self.scope = self.scope.doing(operation)?;
         Ok(self)
     }

@@ -1,4 +1,4 @@
-//! What the registry is made of. Every slice is one line in [`routes`].
+//! What the registry is made of. Its resources are listed in [`slices`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,10 +18,7 @@ use utoipa::{
 use utoipa_actix_web::scope;
 use web::{Locate, ServiceConfig};
 
-use crate::{
-    audit, builds, delivery::ToProvisioning, dns, domains, entities, features, grpc, locate, manifest,
-    platforms, resources, secrets, stacks, tallies,
-};
+use crate::{delivery::ToProvisioning, domains, grpc, locate, platforms, resources, slices};
 
 /// Where resources are found a second time.
 const RESOURCE_ALIASES: &str = "/api/v1/resources";
@@ -63,21 +60,13 @@ pub struct Registry;
 fn routes(config: &mut ServiceConfig) {
     config.app_data(Data::new(Locate(locate::locate)));
     // Before the scope that its prefix falls into.
-    config.service(scope(RESOURCE_ALIASES).configure(resources::http)).service(
-        scope("/api/v1")
-            // Routes are tried in this order: what is asked for most comes first.
-            .configure(manifest::http)
-            .configure(platforms::http)
-            .configure(entities::http)
-            .configure(stacks::http)
-            .configure(resources::http)
-            .configure(features::http)
-            .configure(secrets::http)
-            .configure(builds::http)
-            .configure(dns::http)
-            .configure(domains::http)
-            .configure(audit::http),
-    );
+    config.service(scope(RESOURCE_ALIASES).configure(resources::http)).service(scope("/api/v1").configure(
+        |config| {
+            for slice in slices::ALL {
+                (slice.http)(config);
+            }
+        },
+    ));
 }
 
 impl Service for Registry {
@@ -90,7 +79,7 @@ impl Service for Registry {
     }
 
     fn tallies() -> &'static [Tally] {
-        &tallies::ALL
+        &slices::TALLIES
     }
 
     fn openapi() -> OpenApi {

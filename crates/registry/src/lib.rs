@@ -21,8 +21,8 @@ mod reach;
 mod resources;
 pub mod schema;
 mod secrets;
+mod slices;
 mod stacks;
 mod subtree;
-mod tallies;
 
 pub use app::{App, Own, Registry};

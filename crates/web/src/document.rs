@@ -12,6 +12,8 @@ use utoipa_actix_web::AppExt;
 
 use super::Routes;
 
+pub(super) use security::declared_access;
+
 pub use errors::{ErrorEnvelope, error_response, response_name};
 
 /// What follows from the form of an operation.

@@ -1,14 +1,14 @@
-//! Who may do what: roles, grants, and the one table of operations.
+//! Access control: roles, grants, and what an operation requires.
 //!
 //! A caller holds grants. A grant is a role and how far it reaches: everything, one platform, or one entity with what
-//! is under it. An operation names the least role that may do it and what it is about. From the two follows whether it
-//! is done: [`Operation::verdict`] is the only place where that is decided.
+//! is under it. The handler of an operation declares the [`Access`] that it requires: the least role and what the
+//! operation is about. [`Operation::verdict`] alone decides from the two whether a caller may do it.
 
-mod operations;
+mod declared;
 
 use serde::{Deserialize, Serialize};
 
-pub use operations::OPERATIONS;
+pub use declared::{METHODS, declared_operation, declared_operations};
 
 use crate::{EntityId, Error, Kind, PlatformId, Result};
 
@@ -141,12 +141,50 @@ pub enum About {
     Entity,
 }
 
-/// An operation of the API: one row of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The access that an operation requires. Its handler declares it as the OpenAPI extension [`Access::EXTENSION`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "about", content = "role", rename_all = "lowercase")]
+pub enum Access {
+    /// Any known caller. The operation itself limits what they see and change to what is theirs.
+    Caller,
+    /// An operator of all platforms.
+    Everything,
+    /// At least this role on the whole platform.
+    Platform(Role),
+    /// At least this role on the entity, on one above it, or on the platform.
+    Entity(Role),
+}
+
+impl Access {
+    /// Name of the extension in OpenAPI documents.
+    pub const EXTENSION: &str = "x-access";
+
+    /// The least role. [`Access::Caller`] asks for none, so any is enough.
+    pub const fn least(self) -> Role {
+        match self {
+            Self::Caller => Role::Viewer,
+            Self::Everything => Role::Operator,
+            Self::Platform(role) | Self::Entity(role) => role,
+        }
+    }
+
+    /// What the operation is about.
+    pub const fn about(self) -> About {
+        match self {
+            Self::Caller => About::Caller,
+            Self::Everything => About::Everything,
+            Self::Platform(_) => About::Platform,
+            Self::Entity(_) => About::Entity,
+        }
+    }
+}
+
+/// An operation of the API, with the access that its handler declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// `operationId` of the OpenAPI documents.
-    pub id: &'static str,
-    /// The least role that may do it. Of one that is about the caller it says nothing.
+    pub id: String,
+    /// The least role that may do it. Without meaning for an operation about the caller.
     pub least: Role,
     /// What it is about.
     pub about: About,
@@ -164,10 +202,14 @@ pub enum Verdict {
 }
 
 impl Operation {
-    /// The row of an operation. What is an alias of another is the same operation.
-    pub fn find(id: &str) -> Option<&'static Self> {
-        let id = id.strip_suffix("Alias").unwrap_or(id);
-        OPERATIONS.iter().find(|operation| operation.id == id)
+    /// The operation with this `operationId`. An alias counts as the operation that it is an alias of.
+    pub fn new(id: &str, access: Access) -> Self {
+        Self { id: Self::without_alias(id).to_owned(), least: access.least(), about: access.about() }
+    }
+
+    /// `listResources` of `listResourcesAlias`.
+    pub fn without_alias(id: &str) -> &str {
+        id.strip_suffix("Alias").unwrap_or(id)
     }
 
     /// Whether who holds `grants` may do it to `target`.
@@ -189,7 +231,7 @@ impl Operation {
             About::Everything => format!("Only an {} of all platforms may do this", self.least),
             _ => format!("This needs the role {} here", self.least),
         };
-        Error::new(Kind::Forbidden, message).with("operation", self.id).with("needs", self.least)
+        Error::new(Kind::Forbidden, message).with("operation", &self.id).with("needs", self.least)
     }
 }
 

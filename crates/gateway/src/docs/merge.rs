@@ -26,11 +26,11 @@ const OURS: [StatusCode; 5] = [
 
 const fn of_service(upstream: Upstream) -> &'static str {
     match upstream {
-        Upstream::Registry => include_str!("../../../registry/openapi.json"),
-        Upstream::StackRegistry => include_str!("../../../stack-registry/openapi.json"),
-        Upstream::Onboarding => include_str!("../../../onboarding/openapi.json"),
-        Upstream::Provisioning => include_str!("../../../provisioning/openapi.json"),
-        Upstream::Iam => include_str!("../../../iam/openapi.json"),
+        Upstream::Registry => api_documents::REGISTRY,
+        Upstream::StackRegistry => api_documents::STACK_REGISTRY,
+        Upstream::Onboarding => api_documents::ONBOARDING,
+        Upstream::Provisioning => api_documents::PROVISIONING,
+        Upstream::Iam => api_documents::IAM,
     }
 }
 

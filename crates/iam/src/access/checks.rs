@@ -1,6 +1,6 @@
 //! Whether the caller may do something, and why.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     EntityId, Error, Fault, Grant, Kind, PlatformId, Reach, Result,
@@ -46,8 +46,27 @@ pub(crate) struct Checked {
 
 /// A question whose action is known.
 struct Asked {
-    operation: &'static Operation,
+    operation: Arc<Operation>,
     check: Check,
+}
+
+/// The operations of all services by `operationId`: the actions that a check may name.
+#[derive(Debug, Clone)]
+pub(crate) struct Actions(Arc<HashMap<String, Arc<Operation>>>);
+
+impl Actions {
+    /// Those of the committed documents.
+    ///
+    /// # Errors
+    /// When a document cannot be read.
+    pub(crate) fn of_all_services() -> anyhow::Result<Self> {
+        let all = api_documents::all_operations()?.into_iter();
+        Ok(Self(Arc::new(all.map(|operation| (operation.id.clone(), Arc::new(operation))).collect())))
+    }
+
+    fn find(&self, id: &str) -> Option<Arc<Operation>> {
+        self.0.get(Operation::without_alias(id)).cloned()
+    }
 }
 
 /// Entities by where they are, each with all that it is under; nothing for one that is not there.
@@ -59,17 +78,17 @@ type Lines = HashMap<(PlatformId, EntityId), Vec<EntityId>>;
 /// [`Kind::Validation`] with all checks that cannot be answered; [`Kind::ServiceUnavailable`] when the registry is
 /// needed and cannot be asked.
 pub(crate) async fn answer(app: &App, ctx: &Ctx, checks: Vec<Check>) -> Result<Vec<Checked>> {
-    let asked = read(checks)?;
+    let asked = read(app, checks)?;
     let own = ctx.caller.grants();
     let lines = lines(app, ctx, &asked).await?;
     Ok(asked.into_iter().map(|asked| asked.decide(own, &lines)).collect())
 }
 
-fn read(checks: Vec<Check>) -> Result<Vec<Asked>> {
+fn read(app: &App, checks: Vec<Check>) -> Result<Vec<Asked>> {
     let (mut asked, mut faults) = (Vec::new(), Vec::new());
     for (n, check) in checks.into_iter().enumerate() {
         let mut fault = |field: &str, why: &str| faults.push(Fault::new(format!("checks.{n}.{field}"), why));
-        let Some(operation) = Operation::find(&check.action) else {
+        let Some(operation) = app.actions.find(&check.action) else {
             fault("action", "must be the operationId of an operation");
             continue;
         };

@@ -1,7 +1,7 @@
 //! Questions about the caller, over HTTP.
 
 use actix_web::{HttpResponse, get, post, web::Data};
-use domain::{EntityId, Grant, PlatformId, Role};
+use domain::{EntityId, Grant, PlatformId, Role, access::Access};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use web::{Command, Context, HttpResult};
@@ -58,7 +58,11 @@ pub(crate) struct Answered {
 }
 
 /// Who the caller is, and what they hold.
-#[utoipa::path(operation_id = "whoami", responses((status = 200, body = Whoami)))]
+#[utoipa::path(
+    operation_id = "whoami",
+    extensions(("x-access" = json!(Access::Caller))),
+    responses((status = 200, body = Whoami)),
+)]
 #[get("/whoami")]
 pub(crate) async fn whoami(ctx: Context) -> HttpResult {
     let caller = &ctx.caller;
@@ -68,7 +72,12 @@ pub(crate) async fn whoami(ctx: Context) -> HttpResult {
 }
 
 /// Find out what the caller may do, and why. An action is the `operationId` of an operation. Nothing is changed.
-#[utoipa::path(operation_id = "can", request_body(content = Can), responses((status = 200, body = Answered)))]
+#[utoipa::path(
+    operation_id = "can",
+    extensions(("x-access" = json!(Access::Caller))),
+    request_body(content = Can),
+    responses((status = 200, body = Answered)),
+)]
 #[post("/can")]
 pub(crate) async fn can(app: Data<App>, command: Command<Can>) -> HttpResult {
     let results = checks::answer(&app, &command.ctx.ctx, command.body.checks).await?;

@@ -3,6 +3,7 @@
 mod checks;
 mod http;
 
+pub(crate) use checks::Actions;
 use web::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {

@@ -1,13 +1,19 @@
 //! The audit log over HTTP.
 
 use actix_web::{HttpResponse, get, web::Data};
+use domain::access::Access;
 use web::{Context, HttpResult, ListQuery, Paged, Query};
 
 use super::{model::AuditEntry, store};
 use crate::App;
 
 /// List who granted what and who took it back, newest first; for operators.
-#[utoipa::path(operation_id = "listAccessAudit", params(ListQuery), responses((status = 200, body = Paged<AuditEntry>)))]
+#[utoipa::path(
+    operation_id = "listAccessAudit",
+    extensions(("x-access" = json!(Access::Everything))),
+    params(ListQuery),
+    responses((status = 200, body = Paged<AuditEntry>)),
+)]
 #[get("/audit")]
 pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<ListQuery>) -> HttpResult {
     let (limit, after) = query.0.parse(store::LIST)?;

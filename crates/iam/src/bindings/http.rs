@@ -1,7 +1,7 @@
 //! Bindings over HTTP.
 
 use actix_web::{HttpResponse, delete, get, http::StatusCode, post, web::Data};
-use domain::{EntityId, Grant, Name, PlatformId, Reach, Role};
+use domain::{EntityId, Grant, Name, PlatformId, Reach, Role, access::Access};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -47,7 +47,12 @@ pub(crate) struct BindingFilter {
 }
 
 /// List the bindings within what the caller administers, newest first.
-#[utoipa::path(operation_id = "listBindings", params(ListQuery, BindingFilter), responses((status = 200, body = Paged<Binding>)))]
+#[utoipa::path(
+    operation_id = "listBindings",
+    extensions(("x-access" = json!(Access::Caller))),
+    params(ListQuery, BindingFilter),
+    responses((status = 200, body = Paged<Binding>)),
+)]
 #[get("/bindings")]
 pub(crate) async fn list(
     app: Data<App>,
@@ -64,7 +69,12 @@ pub(crate) async fn list(
 }
 
 /// Grant something to a person. Nobody grants more than they hold.
-#[utoipa::path(operation_id = "createBinding", request_body(content = CreateBinding), responses((status = 201, body = Binding), (status = 404)))]
+#[utoipa::path(
+    operation_id = "createBinding",
+    extensions(("x-access" = json!(Access::Caller))),
+    request_body(content = CreateBinding),
+    responses((status = 201, body = Binding), (status = 404)),
+)]
 #[post("/bindings")]
 pub(crate) async fn create(app: Data<App>, command: Unchecked<CreateBinding>) -> HttpResult {
     let command = command.check(async |ctx, body| grants::decide(&app, ctx, &body).await).await?;
@@ -74,7 +84,11 @@ pub(crate) async fn create(app: Data<App>, command: Unchecked<CreateBinding>) ->
 }
 
 /// Take a grant of a person back. It works at once.
-#[utoipa::path(operation_id = "deleteBinding", responses((status = 200, body = Success)))]
+#[utoipa::path(
+    operation_id = "deleteBinding",
+    extensions(("x-access" = json!(Access::Caller))),
+    responses((status = 200, body = Success)),
+)]
 #[delete("/bindings/{bindingId}")]
 pub(crate) async fn delete(app: Data<App>, path: Path<Uuid>, command: Unchecked<NoBody>) -> HttpResult {
     let command = command.check(async |ctx, _| ops::may_delete(&app, ctx, path.0).await).await?;

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use chrono::TimeDelta;
-use domain::{EntityId, Grant, Name, Page, PlatformId, Reach, Result, Role};
+use domain::{EntityId, Grant, Name, Page, PlatformId, Reach, Result, Role, access::Access};
 use runtime::clock;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -58,7 +58,12 @@ pub(crate) struct KeyFilter {
 }
 
 /// List the keys within what the caller administers, newest first.
-#[utoipa::path(operation_id = "listKeys", params(ListQuery, KeyFilter), responses((status = 200, body = Paged<KeyDetail>)))]
+#[utoipa::path(
+    operation_id = "listKeys",
+    extensions(("x-access" = json!(Access::Caller))),
+    params(ListQuery, KeyFilter),
+    responses((status = 200, body = Paged<KeyDetail>)),
+)]
 #[get("/keys")]
 pub(crate) async fn list(
     app: Data<App>,
@@ -84,7 +89,12 @@ pub(crate) async fn list(
 /// The key is in this answer and nowhere else: iam keeps only a digest of its secret. So the answer to a repetition with
 /// the same Idempotency-Key tells the key that was made, but has `key` null; a key that got lost on the way is revoked
 /// and made anew. Nobody makes a key that may do more than they may themselves.
-#[utoipa::path(operation_id = "createKey", request_body(content = CreateKey), responses((status = 201, body = MadeKey), (status = 404)))]
+#[utoipa::path(
+    operation_id = "createKey",
+    extensions(("x-access" = json!(Access::Caller))),
+    request_body(content = CreateKey),
+    responses((status = 201, body = MadeKey), (status = 404)),
+)]
 #[post("/keys")]
 pub(crate) async fn create(app: Data<App>, command: Unchecked<CreateKey>) -> HttpResult {
     let command = command.check(async |ctx, body| grants::decide(&app, ctx, &body).await).await?;
@@ -93,7 +103,11 @@ pub(crate) async fn create(app: Data<App>, command: Unchecked<CreateKey>) -> Htt
 }
 
 /// Revoke a key. It works at once, and stays in the list of those that are revoked.
-#[utoipa::path(operation_id = "revokeKey", responses((status = 200, body = Success)))]
+#[utoipa::path(
+    operation_id = "revokeKey",
+    extensions(("x-access" = json!(Access::Caller))),
+    responses((status = 200, body = Success)),
+)]
 #[delete("/keys/{keyId}")]
 pub(crate) async fn revoke(app: Data<App>, path: Path<Uuid>, command: Unchecked<NoBody>) -> HttpResult {
     let command = command.check(async |ctx, _| ops::may_revoke(&app, ctx, path.0).await).await?;

@@ -8,7 +8,7 @@ use domain::{
     access::{Target, Verdict, may_grant},
 };
 use iam::Iam;
-use identity::{ActorType, FIRST_WALL_DOWN};
+use identity::{ActorType, scope_is_enforced};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{
@@ -184,8 +184,11 @@ impl Stage for Scene {
         let mut hidden = Vec::new();
         for (place, reach) in self.places.reaches() {
             // Postgres alone knows nothing of roles.
-            let sees =
-                if FIRST_WALL_DOWN { self.reaches(someone, &reach) } else { self.may_grant(someone, &reach) };
+            let sees = if scope_is_enforced() {
+                self.may_grant(someone, &reach)
+            } else {
+                self.reaches(someone, &reach)
+            };
             if !sees && is_there(place) {
                 let ids = ["key", "binding"].map(|kind| self.fill(part(kind, place)));
                 hidden.extend(ids);
@@ -207,7 +210,6 @@ async fn no_stranger_gets_in() {
 }
 
 /// What the first wall leaves to the second is not left to it alone.
-#[cfg(not(feature = "first-wall-down"))]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_wall_alone_keeps_everyone_apart() {
     let scene = Scene::new().await;
@@ -215,9 +217,16 @@ async fn the_first_wall_alone_keeps_everyone_apart() {
     reach::as_everyone(&scene).await.assert_none();
 }
 
-/// That the test of the second wall can fail.
-#[cfg(feature = "first-wall-down")]
+/// What the second wall leaves to the first is not left to it alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_wall_alone_keeps_everyone_apart() {
+    reach::leave_tenancy_to_postgres();
+    reach::as_everyone(&Scene::new().await).await.assert_none();
+}
+
+/// The tests of each wall can fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_both_walls_down_everyone_sees_everything() {
+    reach::leave_tenancy_to_postgres();
     reach::with_both_walls_down(&Scene::new().await).await;
 }

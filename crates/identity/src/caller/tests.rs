@@ -1,4 +1,4 @@
-use domain::Kind;
+use domain::{Kind, access::Access};
 
 use super::*;
 
@@ -15,7 +15,14 @@ fn caller(grants: &[Grant]) -> Caller {
 }
 
 fn narrowed(grants: &[Grant], operation: &str, platform: &str) -> Result<PlatformScope> {
-    let operation = Operation::find(operation).unwrap();
+    let access = match operation {
+        "getPlatform" => Access::Platform(Role::Viewer),
+        "suspendPlatform" => Access::Platform(Role::PlatformAdmin),
+        "getEntity" => Access::Entity(Role::Viewer),
+        "updateEntity" => Access::Entity(Role::Developer),
+        _ => Access::Everything,
+    };
+    let operation = Arc::new(Operation::new(operation, access));
     caller(grants).doing(operation)?.scope.platform(&id(platform))
 }
 

@@ -2,7 +2,9 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
 use database::counter_total;
-use domain::{Name, Page, Result, Slug, explain::Explanation, onboarding::SessionStatus, platform::Tier};
+use domain::{
+    Name, Page, Result, Slug, access::Access, explain::Explanation, onboarding::SessionStatus, platform::Tier,
+};
 use saga::Verb;
 use serde::Deserialize;
 use serde_json::Value;
@@ -58,14 +60,24 @@ pub(crate) struct SessionsQuery {
 }
 
 /// Create an onboarding session.
-#[utoipa::path(operation_id = "createOnboarding", request_body(content = StartOnboarding), responses((status = 201, body = Started)))]
+#[utoipa::path(
+    operation_id = "createOnboarding",
+    extensions(("x-access" = json!(Access::Caller))),
+    request_body(content = StartOnboarding),
+    responses((status = 201, body = Started)),
+)]
 #[post("")]
 pub(crate) async fn create(app: Data<App>, command: Unchecked<StartOnboarding>) -> HttpResult {
     start(&app, command).await
 }
 
 /// Create an onboarding session.
-#[utoipa::path(operation_id = "createOnboarding", request_body(content = StartOnboarding), responses((status = 201, body = Started)))]
+#[utoipa::path(
+    operation_id = "createOnboarding",
+    extensions(("x-access" = json!(Access::Caller))),
+    request_body(content = StartOnboarding),
+    responses((status = 201, body = Started)),
+)]
 #[post("/")]
 pub(crate) async fn create_at_root(app: Data<App>, command: Unchecked<StartOnboarding>) -> HttpResult {
     start(&app, command).await
@@ -84,7 +96,12 @@ async fn start(app: &App, command: Unchecked<StartOnboarding>) -> HttpResult {
 }
 
 /// List onboarding sessions (operator-only), newest first.
-#[utoipa::path(operation_id = "listOnboardings", params(SessionsQuery), responses((status = 200, body = Paged<Session>)))]
+#[utoipa::path(
+    operation_id = "listOnboardings",
+    extensions(("x-access" = json!(Access::Everything))),
+    params(SessionsQuery),
+    responses((status = 200, body = Paged<Session>)),
+)]
 #[get("/admin/sessions")]
 pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<SessionsQuery>) -> HttpResult {
     let (status, scope) = (query.0.status, &ctx.caller.scope);
@@ -113,14 +130,25 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<SessionsQuer
 }
 
 /// Get an onboarding session: every step, its attempts, its error and what it waits for.
-#[utoipa::path(operation_id = "getOnboarding", responses((status = 200, body = Session)), path = "/{onboardingId}")]
+#[utoipa::path(
+    operation_id = "getOnboarding",
+    extensions(("x-access" = json!(Access::Caller))),
+    responses((status = 200, body = Session)),
+    path = "/{onboardingId}",
+)]
 #[get("/{onboardingId:[0-9a-fA-F-]{36}}")]
 pub(crate) async fn get(app: Data<App>, ctx: Context, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
     web::read(&request, &ops::get(&app, &ctx, path.0).await?)
 }
 
 /// Update an onboarding session.
-#[utoipa::path(operation_id = "updateOnboarding", request_body(content = UpdateOnboarding), responses((status = 200, body = Session)), path = "/{onboardingId}")]
+#[utoipa::path(
+    operation_id = "updateOnboarding",
+    extensions(("x-access" = json!(Access::Caller))),
+    request_body(content = UpdateOnboarding),
+    responses((status = 200, body = Session)),
+    path = "/{onboardingId}",
+)]
 #[patch("/{onboardingId:[0-9a-fA-F-]{36}}")]
 pub(crate) async fn update(
     app: Data<App>,
@@ -139,21 +167,36 @@ pub(crate) async fn update(
 }
 
 /// Have an onboarding rest before its next step; what is under way is brought to its end first.
-#[utoipa::path(operation_id = "pauseOnboarding", responses((status = 200, body = Session)), path = "/{onboardingId}/pause")]
+#[utoipa::path(
+    operation_id = "pauseOnboarding",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses((status = 200, body = Session)),
+    path = "/{onboardingId}/pause",
+)]
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/pause")]
 pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     ops::steer(&app, &command.ctx, path.0, Verb::Pause).await?.ok()
 }
 
 /// Have a paused onboarding go on.
-#[utoipa::path(operation_id = "resumeOnboarding", responses((status = 200, body = Session)), path = "/{onboardingId}/resume")]
+#[utoipa::path(
+    operation_id = "resumeOnboarding",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses((status = 200, body = Session)),
+    path = "/{onboardingId}/resume",
+)]
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/resume")]
 pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     ops::steer(&app, &command.ctx, path.0, Verb::Resume).await?.ok()
 }
 
 /// End an onboarding that can go neither on nor back, as it stands: what it made and did not undo stays.
-#[utoipa::path(operation_id = "discardOnboarding", responses((status = 200, body = Session)), path = "/{onboardingId}/discard")]
+#[utoipa::path(
+    operation_id = "discardOnboarding",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses((status = 200, body = Session)),
+    path = "/{onboardingId}/discard",
+)]
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/discard")]
 pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     let why = format!("discarded by {}", command.ctx.ctx.caller.id);
@@ -163,6 +206,7 @@ pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<N
 /// Follow an onboarding: server-sent events, each with the whole session, until it has ended.
 #[utoipa::path(
     operation_id = "followOnboarding",
+    extensions(("x-access" = json!(Access::Caller))),
     path = "/{onboardingId}/events",
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen")),
     responses(
@@ -185,7 +229,12 @@ pub(crate) async fn follow(
 }
 
 /// Why an onboarding is not done, in one sentence, and the chain that leads there.
-#[utoipa::path(operation_id = "explainOnboarding", responses((status = 200, body = Explanation)), path = "/{onboardingId}/explain")]
+#[utoipa::path(
+    operation_id = "explainOnboarding",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses((status = 200, body = Explanation)),
+    path = "/{onboardingId}/explain",
+)]
 #[get("/{onboardingId:[0-9a-fA-F-]{36}}/explain")]
 pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<Uuid>) -> HttpResult {
     Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, path.0).await?))

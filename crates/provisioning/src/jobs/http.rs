@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Dat
 use database::counter_total;
 use domain::{
     EntityId, Page, PlatformId, Slug, StackId, Version,
+    access::Access,
     explain::Explanation,
     job::{JobStatus, JobType},
     resource::Environment,
@@ -113,7 +114,12 @@ pub(crate) struct JobsQuery {
 }
 
 /// Provision a platform's infrastructure.
-#[utoipa::path(operation_id = "queuePlatformProvisioning", request_body(content = ProvisionPlatform), responses((status = 202, body = Queued)))]
+#[utoipa::path(
+    operation_id = "queuePlatformProvisioning",
+    extensions(("x-access" = json!(Access::Everything))),
+    request_body(content = ProvisionPlatform),
+    responses((status = 202, body = Queued)),
+)]
 #[post("/platform")]
 pub(crate) async fn provision_platform(app: Data<App>, command: Command<ProvisionPlatform>) -> HttpResult {
     let body = command.body;
@@ -127,7 +133,12 @@ pub(crate) async fn provision_platform(app: Data<App>, command: Command<Provisio
 }
 
 /// Take a platform's infrastructure down.
-#[utoipa::path(operation_id = "queuePlatformDeprovisioning", request_body(content = DeprovisionPlatform), responses((status = 202, body = Queued)))]
+#[utoipa::path(
+    operation_id = "queuePlatformDeprovisioning",
+    extensions(("x-access" = json!(Access::Everything))),
+    request_body(content = DeprovisionPlatform),
+    responses((status = 202, body = Queued)),
+)]
 #[post("/platform/deprovision")]
 pub(crate) async fn deprovision_platform(
     app: Data<App>,
@@ -138,7 +149,11 @@ pub(crate) async fn deprovision_platform(
 }
 
 /// Activate a feature for an entity.
-#[utoipa::path(operation_id = "queueFeatureActivation", request_body(content = ActivateFeature), responses((status = 202, body = Queued)))]
+#[utoipa::path(
+    extensions(("x-access" = json!(Access::Everything))),
+    request_body(content = ActivateFeature),
+    responses((status = 202, body = Queued)),
+)]
 #[post("/feature/activate")]
 pub(crate) async fn activate_feature(app: Data<App>, command: Command<ActivateFeature>) -> HttpResult {
     let ActivateFeature { platform_id, entity_id, feature_id, feature_version, environment } = command.body;
@@ -147,7 +162,11 @@ pub(crate) async fn activate_feature(app: Data<App>, command: Command<ActivateFe
 }
 
 /// Deactivate a feature for an entity.
-#[utoipa::path(operation_id = "queueFeatureDeactivation", request_body(content = DeactivateFeature), responses((status = 202, body = Queued)))]
+#[utoipa::path(
+    extensions(("x-access" = json!(Access::Everything))),
+    request_body(content = DeactivateFeature),
+    responses((status = 202, body = Queued)),
+)]
 #[post("/feature/deactivate")]
 pub(crate) async fn deactivate_feature(app: Data<App>, command: Command<DeactivateFeature>) -> HttpResult {
     let body = command.body;
@@ -162,7 +181,11 @@ pub(crate) async fn deactivate_feature(app: Data<App>, command: Command<Deactiva
 }
 
 /// Activate a stack of a template once more, in the version that it has.
-#[utoipa::path(request_body(content = ActivateStack), responses((status = 202, body = Queued)))]
+#[utoipa::path(
+    extensions(("x-access" = json!(Access::Everything))),
+    request_body(content = ActivateStack),
+    responses((status = 202, body = Queued)),
+)]
 #[post("/stack/activate")]
 pub(crate) async fn activate_stack(app: Data<App>, command: Command<ActivateStack>) -> HttpResult {
     let ActivateStack { platform_id, stack_id } = command.body;
@@ -171,7 +194,11 @@ pub(crate) async fn activate_stack(app: Data<App>, command: Command<ActivateStac
 }
 
 /// Take a stack down.
-#[utoipa::path(request_body(content = DeactivateStack), responses((status = 202, body = Queued)))]
+#[utoipa::path(
+    extensions(("x-access" = json!(Access::Everything))),
+    request_body(content = DeactivateStack),
+    responses((status = 202, body = Queued)),
+)]
 #[post("/stack/deactivate")]
 pub(crate) async fn deactivate_stack(app: Data<App>, command: Command<DeactivateStack>) -> HttpResult {
     let DeactivateStack { platform_id, stack_id, delete_data } = command.body;
@@ -193,7 +220,12 @@ async fn queue(
 }
 
 /// List jobs, newest first.
-#[utoipa::path(operation_id = "listJobs", params(JobsQuery), responses((status = 200, body = Paged<Job>)))]
+#[utoipa::path(
+    operation_id = "listJobs",
+    extensions(("x-access" = json!(Access::Everything))),
+    params(JobsQuery),
+    responses((status = 200, body = Paged<Job>)),
+)]
 #[get("/jobs")]
 pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<JobsQuery>) -> HttpResult {
     let query = query.0;
@@ -228,21 +260,33 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<JobsQuery>) 
 }
 
 /// Get a job with all its steps.
-#[utoipa::path(operation_id = "getJob", responses((status = 200, body = Job)))]
+#[utoipa::path(
+    operation_id = "getJob",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses((status = 200, body = Job)),
+)]
 #[get("/jobs/{jobId}")]
 pub(crate) async fn get(app: Data<App>, ctx: Context, path: Path<Uuid>, request: HttpRequest) -> HttpResult {
     web::read(&request, &ops::get(&app, &ctx, path.0).await?)
 }
 
 /// Have a failed job go on where it stopped.
-#[utoipa::path(operation_id = "retryJob", responses((status = 200, body = Job)))]
+#[utoipa::path(
+    operation_id = "retryJob",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses((status = 200, body = Job)),
+)]
 #[post("/jobs/{jobId}/retry")]
 pub(crate) async fn retry(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     ops::steer(&app, &command.ctx, path.0, Verb::Retry).await?.ok()
 }
 
 /// Undo a job.
-#[utoipa::path(operation_id = "cancelJob", responses((status = 200, body = Job)))]
+#[utoipa::path(
+    operation_id = "cancelJob",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses((status = 200, body = Job)),
+)]
 #[post("/jobs/{jobId}/cancel")]
 pub(crate) async fn cancel(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     let why = format!("cancelled by {}", command.ctx.ctx.caller.id);
@@ -250,21 +294,33 @@ pub(crate) async fn cancel(app: Data<App>, path: Path<Uuid>, command: Command<No
 }
 
 /// Have a job rest before its next step; what is under way is brought to its end first.
-#[utoipa::path(operation_id = "pauseJob", responses((status = 200, body = Job)))]
+#[utoipa::path(
+    operation_id = "pauseJob",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses((status = 200, body = Job)),
+)]
 #[post("/jobs/{jobId}/pause")]
 pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     ops::steer(&app, &command.ctx, path.0, Verb::Pause).await?.ok()
 }
 
 /// Have a paused job go on.
-#[utoipa::path(operation_id = "resumeJob", responses((status = 200, body = Job)))]
+#[utoipa::path(
+    operation_id = "resumeJob",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses((status = 200, body = Job)),
+)]
 #[post("/jobs/{jobId}/resume")]
 pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     ops::steer(&app, &command.ctx, path.0, Verb::Resume).await?.ok()
 }
 
 /// End a failed job as it stands: nothing of it is tried any more, and what it made and did not undo stays.
-#[utoipa::path(operation_id = "discardJob", responses((status = 200, body = Job)))]
+#[utoipa::path(
+    operation_id = "discardJob",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses((status = 200, body = Job)),
+)]
 #[post("/jobs/{jobId}/discard")]
 pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     let why = format!("discarded by {}", command.ctx.ctx.caller.id);
@@ -274,6 +330,7 @@ pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<N
 /// Follow a job: server-sent events, each with the whole job, until it has ended.
 #[utoipa::path(
     operation_id = "followJob",
+    extensions(("x-access" = json!(Access::Everything))),
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen")),
     responses(
         (status = 200, content_type = "text/event-stream", body = String),
@@ -295,7 +352,11 @@ pub(crate) async fn follow(
 }
 
 /// Why a job is not done, in one sentence.
-#[utoipa::path(operation_id = "explainJob", responses((status = 200, body = Explanation)))]
+#[utoipa::path(
+    operation_id = "explainJob",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses((status = 200, body = Explanation)),
+)]
 #[get("/jobs/{jobId}/explain")]
 pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<Uuid>) -> HttpResult {
     Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, path.0).await?))

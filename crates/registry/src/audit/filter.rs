@@ -5,6 +5,8 @@ use domain::{EntityId, Error, PlatformId, Result, UnixMillis};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use uuid::Uuid;
 
+use crate::slices::audit_types;
+
 /// The longest action or actor that is looked for, in bytes.
 const LONGEST: usize = 256;
 
@@ -65,14 +67,10 @@ fn is_action(text: &str) -> bool {
     text.len() <= LONGEST && text.split_once('.').is_some_and(|(thing, verb)| word(thing) && word(verb))
 }
 
-/// What `Record`s of the registry call the things they are about.
-const TYPES: [&str; 9] =
-    ["platform", "entity", "stack", "resource", "feature", "secret", "build", "dns_record", "custom_domain"];
-
 impl<'de> Deserialize<'de> for Thing {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if TYPES.contains(&text.as_str()) {
+        if audit_types().any(|name| name == text) {
             return Ok(Self::Type(text));
         }
         // Platforms, entities and stacks have ids of one shape, everything else a UUID.
@@ -81,7 +79,10 @@ impl<'de> Deserialize<'de> for Thing {
         }
         match Uuid::parse_str(&text) {
             Ok(id) => Ok(Self::Id(id.to_string())),
-            Err(_) => Err(D::Error::custom(format!("must be an id, or one of {}", TYPES.join(", ")))),
+            Err(_) => {
+                let types: Vec<&str> = audit_types().collect();
+                Err(D::Error::custom(format!("must be an id, or one of {}", types.join(", "))))
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The audit log over HTTP.
 
 use actix_web::{HttpResponse, get, web::Data};
-use domain::PlatformId;
+use domain::{PlatformId, Role, access::Access};
 use identity::Ctx;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -42,7 +42,12 @@ pub(crate) struct AuditFilter {
 }
 
 /// List audit log entries for a platform, newest first.
-#[utoipa::path(operation_id = "listPlatformAudit", params(ListQuery, PlatformAuditFilter), responses((status = 200, body = Paged<AuditEntry>)))]
+#[utoipa::path(
+    operation_id = "listPlatformAudit",
+    extensions(("x-access" = json!(Access::Platform(Role::Viewer)))),
+    params(ListQuery, PlatformAuditFilter),
+    responses((status = 200, body = Paged<AuditEntry>)),
+)]
 #[get("/platforms/{platformId}/audit")]
 pub(crate) async fn of_platform(
     app: Data<App>,
@@ -60,7 +65,12 @@ pub(crate) async fn of_platform(
 }
 
 /// List audit log entries across all platforms, newest first; for operators.
-#[utoipa::path(operation_id = "listAudit", params(ListQuery, AuditFilter), responses((status = 200, body = Paged<AuditEntry>)))]
+#[utoipa::path(
+    operation_id = "listAudit",
+    extensions(("x-access" = json!(Access::Everything))),
+    params(ListQuery, AuditFilter),
+    responses((status = 200, body = Paged<AuditEntry>)),
+)]
 #[get("/audit")]
 pub(crate) async fn list(
     app: Data<App>,

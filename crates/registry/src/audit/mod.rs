@@ -10,6 +10,10 @@ mod store;
 
 use web::ServiceConfig;
 
-pub(crate) fn http(config: &mut ServiceConfig) {
+use crate::slices::Slice;
+
+pub(crate) const SLICE: Slice = Slice { http, audit_type: None, tallies: &[] };
+
+fn http(config: &mut ServiceConfig) {
     config.service(http::of_platform).service(http::list);
 }

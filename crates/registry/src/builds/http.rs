@@ -2,7 +2,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, patch, web::Data};
 use domain::{
-    HttpUrl, Patch, PlatformId, UnixMillis,
+    HttpUrl, Patch, PlatformId, Role, UnixMillis,
+    access::Access,
     build::{BuildStatus, BuildTrigger},
     resource::Environment,
 };
@@ -61,7 +62,11 @@ pub(crate) struct BuildFilter {
 }
 
 /// List the newest 100 builds for a platform, newest first.
-#[utoipa::path(operation_id = "listBuilds", responses((status = 200, body = BuildList)))]
+#[utoipa::path(
+    operation_id = "listBuilds",
+    extensions(("x-access" = json!(Access::Platform(Role::Viewer)))),
+    responses((status = 200, body = BuildList)),
+)]
 #[get("/platforms/{platformId}/builds")]
 pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<PlatformId>) -> HttpResult {
     let scope = ctx.caller.scope.platform(&path.0)?;
@@ -73,7 +78,12 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<PlatformId>) -
 }
 
 /// Get the latest build for a platform.
-#[utoipa::path(operation_id = "getLatestBuild", params(BuildFilter), responses((status = 200, body = Build)))]
+#[utoipa::path(
+    operation_id = "getLatestBuild",
+    extensions(("x-access" = json!(Access::Platform(Role::Viewer)))),
+    params(BuildFilter),
+    responses((status = 200, body = Build)),
+)]
 #[get("/platforms/{platformId}/builds/latest")]
 pub(crate) async fn latest(
     app: Data<App>,
@@ -96,7 +106,12 @@ pub(crate) async fn latest(
 /// Update a build state.
 ///
 /// Times are milliseconds since 1970. A build cannot end before its start.
-#[utoipa::path(operation_id = "updateBuild", request_body(content = UpdateBuild), responses((status = 200, body = Build)))]
+#[utoipa::path(
+    operation_id = "updateBuild",
+    extensions(("x-access" = json!(Access::Platform(Role::Developer)))),
+    request_body(content = UpdateBuild),
+    responses((status = 200, body = Build)),
+)]
 #[patch("/platforms/{platformId}/builds/{buildId}")]
 pub(crate) async fn update(
     app: Data<App>,

@@ -27,7 +27,7 @@ pub(crate) async fn start(
                 return Ok(begun);
             }
             let row = new.clone().into_row(platform);
-            let record = Record::change("build.started", "build", row.id).of(platform).after(&row);
+            let record = Record::change("build.started", super::AUDIT_TYPE, row.id).of(platform).after(&row);
             tx.finish((store::insert(row.clone()),), record, row, |_| None).await
         })
         .await
@@ -80,8 +80,10 @@ pub(crate) async fn update(
 
 /// The end of every change: the row and the record.
 async fn write(tx: &mut Tx, action: &'static str, before: &Build, after: Build) -> Result<Build> {
-    let record =
-        Record::change(action, "build", before.id).of(&before.platform_id).before(before).after(&after);
+    let record = Record::change(action, super::AUDIT_TYPE, before.id)
+        .of(&before.platform_id)
+        .before(before)
+        .after(&after);
     let on_constraint = |constraint: &str| {
         (constraint == "builds_ends_after_start")
             .then(|| Error::invalid("completedAt", "must not be before the build's start"))

@@ -3,7 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web::Data};
 use database::Conn;
 use domain::{
-    Error, HostName, Name, PlatformId, Result, StackId,
+    Error, HostName, Name, PlatformId, Result, Role, StackId,
+    access::Access,
     ownership::RecordHost,
     resource::{DnsStatus, Environment},
 };
@@ -45,7 +46,12 @@ pub(crate) struct DnsRecordPage {
 }
 
 /// List DNS records for a stack, newest first.
-#[utoipa::path(operation_id = "listDnsRecords", params(ListQuery), responses((status = 200, body = DnsRecordPage)))]
+#[utoipa::path(
+    operation_id = "listDnsRecords",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    params(ListQuery),
+    responses((status = 200, body = DnsRecordPage)),
+)]
 #[get("/platforms/{platformId}/stacks/{stackId}/dns")]
 pub(crate) async fn list(
     app: Data<App>,
@@ -77,7 +83,12 @@ async fn stack_is_there(c: &Conn, scope: &PlatformScope, stack: &StackId) -> Res
 }
 
 /// Create a DNS record.
-#[utoipa::path(operation_id = "createDnsRecord", request_body(content = CreateDnsRecord), responses((status = 201, body = DnsRecord)))]
+#[utoipa::path(
+    operation_id = "createDnsRecord",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = CreateDnsRecord),
+    responses((status = 201, body = DnsRecord)),
+)]
 #[post("/platforms/{platformId}/stacks/{stackId}/dns")]
 pub(crate) async fn create(
     app: Data<App>,
@@ -102,7 +113,11 @@ pub(crate) async fn create(
 }
 
 /// Get a DNS record by stack and ID.
-#[utoipa::path(operation_id = "getDnsRecordOfStack", responses((status = 200, body = DnsRecord)))]
+#[utoipa::path(
+    operation_id = "getDnsRecordOfStack",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    responses((status = 200, body = DnsRecord)),
+)]
 #[get("/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}")]
 pub(crate) async fn get_of_stack(
     app: Data<App>,
@@ -119,7 +134,11 @@ pub(crate) async fn get_of_stack(
 }
 
 /// Get a DNS record by platform and ID.
-#[utoipa::path(operation_id = "getDnsRecord", responses((status = 200, body = DnsRecord)))]
+#[utoipa::path(
+    operation_id = "getDnsRecord",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    responses((status = 200, body = DnsRecord)),
+)]
 #[get("/platforms/{platformId}/dns/{dnsId}")]
 pub(crate) async fn get(
     app: Data<App>,
@@ -137,7 +156,11 @@ async fn find(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) -> Result<D
 }
 
 /// Delete a DNS record.
-#[utoipa::path(operation_id = "deleteDnsRecord", responses((status = 204)))]
+#[utoipa::path(
+    operation_id = "deleteDnsRecord",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    responses((status = 204)),
+)]
 #[delete("/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}")]
 pub(crate) async fn delete(
     app: Data<App>,

@@ -11,7 +11,14 @@ pub(crate) mod store;
 
 use web::ServiceConfig;
 
-pub(crate) fn http(config: &mut ServiceConfig) {
+use crate::slices::Slice;
+
+/// Type of the audit entries.
+pub(crate) const AUDIT_TYPE: &str = "dns_record";
+
+pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[] };
+
+fn http(config: &mut ServiceConfig) {
     config
         .service(http::list)
         .service(http::create)

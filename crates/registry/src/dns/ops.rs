@@ -123,7 +123,7 @@ pub(crate) async fn delete_once(
 async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewDnsRecord) -> Result<DnsRecord> {
     hold_resource(tx, scope, new.resource_id).await?;
     let row = new.into_row(scope.id());
-    let record = Record::change("dns_record.created", "dns_record", row.id).of(scope.id()).after(&row);
+    let record = Record::change("dns_record.created", super::AUDIT_TYPE, row.id).of(scope.id()).after(&row);
     let seen = row.clone();
     tx.finish((store::insert(row.clone()),), record, row, |constraint| meaning(constraint, &seen)).await
 }
@@ -135,7 +135,7 @@ async fn replace(
     after: DnsRecord,
 ) -> Result<DnsRecord> {
     hold_resource(tx, scope, after.resource_id).await?;
-    let record = Record::change("dns_record.updated", "dns_record", before.id)
+    let record = Record::change("dns_record.updated", super::AUDIT_TYPE, before.id)
         .of(scope.id())
         .before(before)
         .after(&after);
@@ -146,9 +146,12 @@ async fn replace(
 async fn remove(tx: &mut Tx, before: &DnsRecord, domains: &[CustomDomain]) -> Result<()> {
     let platform = &before.platform_id;
     let mut record =
-        Record::change("dns_record.deleted", "dns_record", before.id).of(platform).before(before);
+        Record::change("dns_record.deleted", super::AUDIT_TYPE, before.id).of(platform).before(before);
     for domain in domains {
-        record = record.and("custom_domain.deleted", "custom_domain", domain.id).of(platform).before(domain);
+        record = record
+            .and("custom_domain.deleted", crate::domains::AUDIT_TYPE, domain.id)
+            .of(platform)
+            .before(domain);
     }
     let effect = (domains::store::delete_of(platform, before.id), store::delete(before.id));
     tx.finish(effect, record, (), |_| None).await

@@ -2,7 +2,8 @@
 
 use actix_web::{HttpResponse, delete, get, patch, post, web::Data};
 use domain::{
-    Error, Fault, HostName, Name, Patch, PlatformId, Result, UnixMillis,
+    Error, Fault, HostName, Name, Patch, PlatformId, Result, Role, UnixMillis,
+    access::Access,
     explain::Explanation,
     ownership::{CustomHost, PlatformHost},
     resource::DomainStatus,
@@ -70,7 +71,11 @@ pub(crate) struct PendingDomains {
 
 /// List the custom domains of all platforms that are pending, at most 1000, longest due for a check first; for
 /// operators.
-#[utoipa::path(operation_id = "listPendingDomains", responses((status = 200, body = PendingDomains)))]
+#[utoipa::path(
+    operation_id = "listPendingDomains",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses((status = 200, body = PendingDomains)),
+)]
 #[get("/domains/pending")]
 pub(crate) async fn pending(app: Data<App>, ctx: Context) -> HttpResult {
     let scope = &ctx.caller.scope;
@@ -79,7 +84,12 @@ pub(crate) async fn pending(app: Data<App>, ctx: Context) -> HttpResult {
 }
 
 /// List custom domains for a platform, newest first.
-#[utoipa::path(operation_id = "listDomains", params(ListQuery), responses((status = 200, body = CustomDomainPage)))]
+#[utoipa::path(
+    operation_id = "listDomains",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    params(ListQuery),
+    responses((status = 200, body = CustomDomainPage)),
+)]
 #[get("/platforms/{platformId}/domains")]
 pub(crate) async fn list(
     app: Data<App>,
@@ -102,7 +112,12 @@ pub(crate) async fn list(
 /// Create a custom domain.
 ///
 /// It is `pending` until it was seen to lead to its target.
-#[utoipa::path(operation_id = "createDomain", request_body(content = CreateDomain), responses((status = 201, body = CustomDomain)))]
+#[utoipa::path(
+    operation_id = "createDomain",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = CreateDomain),
+    responses((status = 201, body = CustomDomain)),
+)]
 #[post("/platforms/{platformId}/domains")]
 pub(crate) async fn create(
     app: Data<App>,
@@ -135,7 +150,11 @@ impl CreateDomain {
 }
 
 /// Why a custom domain is not active, in one sentence, and the chain that leads there.
-#[utoipa::path(operation_id = "explainDomain", responses((status = 200, body = Explanation)))]
+#[utoipa::path(
+    operation_id = "explainDomain",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    responses((status = 200, body = Explanation)),
+)]
 #[get("/platforms/{platformId}/domains/{domainId}/explain")]
 pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<(PlatformId, Uuid)>) -> HttpResult {
     let (platform, id) = path.0;
@@ -143,7 +162,12 @@ pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<(Platform
 }
 
 /// Update a custom domain.
-#[utoipa::path(operation_id = "updateDomain", request_body(content = UpdateDomain), responses((status = 200, body = CustomDomain)))]
+#[utoipa::path(
+    operation_id = "updateDomain",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = UpdateDomain),
+    responses((status = 200, body = CustomDomain)),
+)]
 #[patch("/platforms/{platformId}/domains/{domainId}")]
 pub(crate) async fn update(
     app: Data<App>,
@@ -162,7 +186,11 @@ pub(crate) async fn update(
 }
 
 /// Delete a custom domain.
-#[utoipa::path(operation_id = "deleteDomain", responses((status = 204)))]
+#[utoipa::path(
+    operation_id = "deleteDomain",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    responses((status = 204)),
+)]
 #[delete("/platforms/{platformId}/domains/{domainId}")]
 pub(crate) async fn delete(
     app: Data<App>,

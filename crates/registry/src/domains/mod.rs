@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use web::ServiceConfig;
 
+use crate::slices::Slice;
+
 /// How long claims of host names hold.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -29,7 +31,12 @@ pub struct DomainSettings {
     pub claim_period: Duration,
 }
 
-pub(crate) fn http(config: &mut ServiceConfig) {
+/// Type of the audit entries.
+pub(crate) const AUDIT_TYPE: &str = "custom_domain";
+
+pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[] };
+
+fn http(config: &mut ServiceConfig) {
     config
         .service(http::pending)
         .service(http::list)

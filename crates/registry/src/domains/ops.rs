@@ -36,7 +36,7 @@ pub(crate) async fn create(
                 .ok_or_else(|| Error::invalid("dnsRecordId", "must be a DNS record of the platform"))?;
             let row = new.into_row(platform, claim_period(app)?)?;
             let record =
-                Record::change("custom_domain.created", "custom_domain", row.id).of(platform).after(&row);
+                Record::change("custom_domain.created", super::AUDIT_TYPE, row.id).of(platform).after(&row);
             let hostname = row.hostname.clone();
             let on_constraint = |name: &str| {
                 (name == "custom_domains_hostname_of_platform").then(|| verification::taken(&hostname))
@@ -71,7 +71,7 @@ pub(crate) async fn update(
             if after.status == DomainStatus::Active && before.status != DomainStatus::Active {
                 return verification::activate(tx, ctx, "custom_domain.updated", &before, after).await;
             }
-            let record = Record::change("custom_domain.updated", "custom_domain", id)
+            let record = Record::change("custom_domain.updated", super::AUDIT_TYPE, id)
                 .of(platform)
                 .before(&before)
                 .after(&after);
@@ -90,7 +90,7 @@ pub(crate) async fn delete(app: &App, ctx: &WriteCtx, platform: &PlatformId, id:
             let before = store::lock(c, &scope, id).await?;
             ctx.check_match(&before)?;
             let record =
-                Record::change("custom_domain.deleted", "custom_domain", id).of(platform).before(&before);
+                Record::change("custom_domain.deleted", super::AUDIT_TYPE, id).of(platform).before(&before);
             tx.finish((store::delete(id),), record, (), |_| None).await
         })
         .await

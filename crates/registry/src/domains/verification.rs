@@ -98,14 +98,14 @@ pub(super) async fn activate(
         return Err(taken(&before.hostname));
     }
     let why = format!("{} was verified for another platform", before.hostname);
-    let mut record = Record::change(action, "custom_domain", before.id)
+    let mut record = Record::change(action, super::AUDIT_TYPE, before.id)
         .of(&before.platform_id)
         .before(before)
         .after(&after);
     let mut failing = Vec::new();
     for rival in rivals.iter().filter(|rival| rival.status == DomainStatus::Pending) {
         record = record
-            .and("custom_domain.failed", "custom_domain", rival.id)
+            .and("custom_domain.failed", super::AUDIT_TYPE, rival.id)
             .of(&rival.platform_id)
             .before(rival)
             .after(&rival.failed(why.clone()));
@@ -139,7 +139,7 @@ pub(super) async fn lapse(app: &App, ctx: &WriteCtx) -> Result<()> {
             let mut record = Record::default();
             for domain in &lapsed {
                 record = record
-                    .and("custom_domain.lapsed", "custom_domain", domain.id)
+                    .and("custom_domain.lapsed", super::AUDIT_TYPE, domain.id)
                     .of(&domain.platform_id)
                     .before(domain)
                     .after(&domain.failed(why.to_owned()));

@@ -2,7 +2,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, patch, post, web::Data};
 use domain::{
-    EntityId, Name, PlatformId, Slug,
+    EntityId, Name, PlatformId, Role, Slug,
+    access::Access,
     entity::{EntityStatus, EntityType},
 };
 use identity::Ctx;
@@ -62,7 +63,12 @@ pub(crate) struct EntityBranch {
 }
 
 /// List entities for a platform, newest first.
-#[utoipa::path(operation_id = "listEntities", params(ListQuery, EntityFilter), responses((status = 200, body = Paged<Entity>)))]
+#[utoipa::path(
+    operation_id = "listEntities",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    params(ListQuery, EntityFilter),
+    responses((status = 200, body = Paged<Entity>)),
+)]
 #[get("/platforms/{platformId}/entities")]
 pub(crate) async fn list(
     app: Data<App>,
@@ -87,7 +93,12 @@ pub(crate) async fn list(
 ///
 /// A tenant has no parent. A subtenant hangs under a tenant or subtenant of the same platform; the tree has at most
 /// 16 levels.
-#[utoipa::path(operation_id = "createEntity", request_body(content = CreateEntity), responses((status = 201, body = Entity)))]
+#[utoipa::path(
+    operation_id = "createEntity",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = CreateEntity),
+    responses((status = 201, body = Entity)),
+)]
 #[post("/platforms/{platformId}/entities")]
 pub(crate) async fn create(
     app: Data<App>,
@@ -108,7 +119,11 @@ pub(crate) async fn create(
 }
 
 /// Get an entity by ID.
-#[utoipa::path(operation_id = "getEntity", responses((status = 200, body = Entity)))]
+#[utoipa::path(
+    operation_id = "getEntity",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    responses((status = 200, body = Entity)),
+)]
 #[get("/platforms/{platformId}/entities/{entityId}")]
 pub(crate) async fn get(
     app: Data<App>,
@@ -126,7 +141,12 @@ pub(crate) async fn get(
 }
 
 /// Update an entity.
-#[utoipa::path(operation_id = "updateEntity", request_body(content = UpdateEntity), responses((status = 200, body = Entity)))]
+#[utoipa::path(
+    operation_id = "updateEntity",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = UpdateEntity),
+    responses((status = 200, body = Entity)),
+)]
 #[patch("/platforms/{platformId}/entities/{entityId}")]
 pub(crate) async fn update(
     app: Data<App>,
@@ -140,7 +160,11 @@ pub(crate) async fn update(
 /// Soft-delete an entity.
 ///
 /// One with live children, stacks, resources or features is not deleted: 409 `HAS_DEPENDENTS` says how many of which.
-#[utoipa::path(operation_id = "deleteEntity", responses((status = 200, body = Success)))]
+#[utoipa::path(
+    operation_id = "deleteEntity",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    responses((status = 200, body = Success)),
+)]
 #[delete("/platforms/{platformId}/entities/{entityId}")]
 pub(crate) async fn delete(
     app: Data<App>,
@@ -151,7 +175,11 @@ pub(crate) async fn delete(
 }
 
 /// Get the ancestors of an entity, nearest first.
-#[utoipa::path(operation_id = "getEntityAncestors", responses((status = 200, body = EntityBranch)))]
+#[utoipa::path(
+    operation_id = "getEntityAncestors",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    responses((status = 200, body = EntityBranch)),
+)]
 #[get("/platforms/{platformId}/entities/{entityId}/ancestors")]
 pub(crate) async fn ancestors(
     app: Data<App>,
@@ -173,8 +201,8 @@ pub(crate) async fn ancestors(
 /// Get the descendants of an entity, by depth, then oldest first.
 #[utoipa::path(
     operation_id = "getEntityDescendants",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer))), ("x-cost" = json!(256))),
     responses((status = 200, body = EntityBranch)),
-    extensions(("x-cost" = json!(256)))
 )]
 #[get("/platforms/{platformId}/entities/{entityId}/descendants")]
 pub(crate) async fn descendants(

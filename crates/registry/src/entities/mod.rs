@@ -11,7 +11,15 @@ pub(crate) mod store;
 
 use web::ServiceConfig;
 
-pub(crate) fn http(config: &mut ServiceConfig) {
+use crate::slices::Slice;
+
+/// Type of the audit entries.
+pub(crate) const AUDIT_TYPE: &str = "entity";
+
+pub(crate) const SLICE: Slice =
+    Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[store::TALLY, store::TALLY_UNDER] };
+
+fn http(config: &mut ServiceConfig) {
     config
         .service(http::list)
         .service(http::create)

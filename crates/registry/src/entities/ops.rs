@@ -81,8 +81,9 @@ async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewEntity) -> Result<En
         None => None,
     };
     let row = new.into_row(scope.id(), parent.as_ref())?;
-    let record =
-        counted(Record::change("entity.created", "entity", &row.id), &row, 1).of(scope.id()).after(&row);
+    let record = counted(Record::change("entity.created", super::AUDIT_TYPE, &row.id), &row, 1)
+        .of(scope.id())
+        .after(&row);
     let slug = row.slug.clone();
     let on_constraint = |constraint: &str| (constraint == "entities_slug_live").then(|| taken(&slug));
     tx.finish((store::insert(row.clone()),), record, row, on_constraint).await
@@ -140,7 +141,7 @@ async fn write(tx: &mut Tx, scope: &PlatformScope, before: &Entity, mut after: E
         EntityStatus::Suspended => "entity.suspended",
         EntityStatus::Active => "entity.restored",
     };
-    let mut record = Record::change(action, "entity", &before.id);
+    let mut record = Record::change(action, super::AUDIT_TYPE, &before.id);
     if after.status == EntityStatus::Deleted {
         // Whoever adds something under the entity holds it, and this transaction does so exclusively.
         let dependents = store::dependents(tx.conn().await?, scope, &before.id).await?;

@@ -1,6 +1,6 @@
 //! The statements of entities. Each takes the caller's scope first.
 
-use database::{Conn, counter_total};
+use database::{Conn, Tally, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     TextExpressionMethods,
@@ -23,10 +23,29 @@ pub(crate) fn counter(platform: &PlatformId, kind: Option<EntityType>) -> String
     kind.map_or_else(|| format!("entities:{platform}"), |kind| format!("entities:{platform}:{kind}"))
 }
 
+/// The recount of [`counter`], with and without a type.
+pub(crate) const TALLY: Tally = Tally {
+    name: "entities",
+    sql: "SELECT p.id AS parent, 'entities:' || p.id || coalesce(':' || kind, '') AS key, \
+              (SELECT count(*) FROM entities e WHERE e.platform_id = p.id AND e.deleted_at IS NULL \
+                   AND (kind IS NULL OR e.type = kind)) AS found \
+          FROM (SELECT id FROM platforms WHERE id > $1 ORDER BY id LIMIT $2) p, \
+              (VALUES (NULL), ('tenant'), ('subtenant')) AS kinds (kind)",
+};
+
 /// Counter of the live entities under one.
 pub(crate) fn counter_under(platform: &PlatformId, entity: &str) -> String {
     format!("entities_under:{platform}:{entity}")
 }
+
+/// The recount of [`counter_under`].
+pub(crate) const TALLY_UNDER: Tally = Tally {
+    name: "entities under an entity",
+    sql: "SELECT e.id AS parent, 'entities_under:' || e.platform_id || ':' || e.id AS key, \
+              (SELECT count(*) FROM subtree_members m WHERE m.ancestor_id = e.id AND m.list = 'subtenant' \
+                   AND m.member_id <> e.id) AS found \
+          FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
+};
 
 fn not_found(id: &EntityId) -> Error {
     Error::not_found("entity", id)

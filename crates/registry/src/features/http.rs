@@ -2,7 +2,10 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
 use database::Conn;
-use domain::{EntityId, PlatformId, Result, Slug, Version, explain::Explanation, resource::Environment};
+use domain::{
+    EntityId, PlatformId, Result, Role, Slug, Version, access::Access, explain::Explanation,
+    resource::Environment,
+};
 use identity::{Ctx, PlatformScope};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -49,7 +52,12 @@ pub(crate) struct EnvironmentQuery {
 }
 
 /// List feature activations for an entity, newest first.
-#[utoipa::path(operation_id = "listFeatures", params(ListQuery), responses((status = 200, body = Paged<Activation>)))]
+#[utoipa::path(
+    operation_id = "listFeatures",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    params(ListQuery),
+    responses((status = 200, body = Paged<Activation>)),
+)]
 #[get("/platforms/{platformId}/entities/{entityId}/features")]
 pub(crate) async fn list(
     app: Data<App>,
@@ -81,6 +89,7 @@ async fn owner_is_live(c: &Conn, scope: &PlatformScope, entity: &EntityId) -> Re
 /// activation; in another version it is upgraded.
 #[utoipa::path(
     operation_id = "activateFeature",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
     request_body(content = ActivateFeature),
     responses(
         (status = 202, body = Activated),
@@ -101,7 +110,12 @@ pub(crate) async fn activate(
 /// Deactivate a feature for an entity.
 ///
 /// One that is not active is 409 `INVALID_TRANSITION`. Its data is kept unless `deleteData` says otherwise.
-#[utoipa::path(operation_id = "deactivateFeature", request_body(content = DeactivateFeature), responses((status = 200, body = Deactivated)))]
+#[utoipa::path(
+    operation_id = "deactivateFeature",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = DeactivateFeature),
+    responses((status = 200, body = Deactivated)),
+)]
 #[post("/platforms/{platformId}/entities/{entityId}/features/deactivate")]
 pub(crate) async fn deactivate(
     app: Data<App>,
@@ -114,7 +128,12 @@ pub(crate) async fn deactivate(
 }
 
 /// Get a feature activation by ID: the feature's in an environment, or the activation's own.
-#[utoipa::path(operation_id = "getFeature", params(EnvironmentQuery), responses((status = 200, body = Activation)))]
+#[utoipa::path(
+    operation_id = "getFeature",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    params(EnvironmentQuery),
+    responses((status = 200, body = Activation)),
+)]
 #[get("/platforms/{platformId}/entities/{entityId}/features/{featureId}")]
 pub(crate) async fn get(
     app: Data<App>,
@@ -127,7 +146,12 @@ pub(crate) async fn get(
 }
 
 /// Why a feature is not active, in one sentence, and the chain that leads there.
-#[utoipa::path(operation_id = "explainFeature", params(EnvironmentQuery), responses((status = 200, body = Explanation)))]
+#[utoipa::path(
+    operation_id = "explainFeature",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    params(EnvironmentQuery),
+    responses((status = 200, body = Explanation)),
+)]
 #[get("/platforms/{platformId}/entities/{entityId}/features/{featureId}/explain")]
 pub(crate) async fn explained(
     app: Data<App>,

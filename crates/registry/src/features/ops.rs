@@ -94,7 +94,7 @@ pub(crate) async fn activate(
             hold_stack(tx, &scope, &after).await?;
             platforms::quota::features(tx, ctx, &scope, &app.own.quotas, &[&place.feature]).await?;
             let input = input(&after, JobType::ActivateFeature, json!({ "featureVersion": version }));
-            let record = Record::change("feature.requested", "feature", after.id);
+            let record = Record::change("feature.requested", super::AUDIT_TYPE, after.id);
             let record = with_command(written(record, before.as_ref(), &after), &after, input);
             let answer = Activated::of(&after, estimate);
             begin_build(tx, record, after, answer).await
@@ -121,7 +121,7 @@ pub(crate) async fn deactivate(
             let after = before.given_up(domain::id::uuid_v7())?;
             hold_stack(tx, &scope, &after).await?;
             let input = input(&after, JobType::DeactivateFeature, json!({ "deleteData": delete_data }));
-            let record = Record::change("feature.deactivating", "feature", after.id);
+            let record = Record::change("feature.deactivating", super::AUDIT_TYPE, after.id);
             let record = with_command(written(record, Some(&before), &after), &after, input);
             let answer = Deactivated { feature_id: after.feature_id.clone(), status: after.status };
             begin_build(tx, record, after, answer).await
@@ -186,7 +186,8 @@ pub(super) async fn begin_build<T: Serialize>(
     answer: T,
 ) -> Result<T> {
     let build = NewBuild::of_feature(after.provision_job_id, after.environment).into_row(&after.platform_id);
-    let record = record.and("build.started", "build", build.id).of(&after.platform_id).after(&build);
+    let record =
+        record.and("build.started", crate::builds::AUDIT_TYPE, build.id).of(&after.platform_id).after(&build);
     finish(tx, record, after, Some(build), answer).await
 }
 

@@ -99,7 +99,7 @@ async fn proceed(tx: &mut Tx, scope: &PlatformScope, job: &Job, before: Activati
         return Ok(begun);
     }
     let after = before.stepped(FeatureEvent::Begin)?;
-    let record = Record::change("feature.provisioning", "feature", after.id);
+    let record = Record::change("feature.provisioning", super::AUDIT_TYPE, after.id);
     finish(tx, written(record, Some(&before), &after), after, None, begun).await
 }
 
@@ -126,7 +126,7 @@ async fn adopt(
     };
     hold_stack(tx, scope, &after).await?;
     let begun = begun(tx.conn().await?, scope, job, before.as_ref(), &after).await?;
-    let record = written(Record::change(action, "feature", after.id), before.as_ref(), &after);
+    let record = written(Record::change(action, super::AUDIT_TYPE, after.id), before.as_ref(), &after);
     begin_build(tx, record, after, begun).await
 }
 
@@ -181,13 +181,13 @@ pub(crate) async fn end(app: &App, ctx: &WriteCtx, job: &Job, outcome: &Outcome)
             let after = ended_activation(job, &before, outcome)?;
             let record = match &after {
                 Some((action, after)) => {
-                    written(Record::change(action, "feature", after.id), Some(&before), after)
+                    written(Record::change(action, super::AUDIT_TYPE, after.id), Some(&before), after)
                 }
                 None => Record::default(),
             };
             let record = match (&build, &ended) {
                 (Some(build), Some(ended)) => record
-                    .and("build.finished", "build", build.id)
+                    .and("build.finished", crate::builds::AUDIT_TYPE, build.id)
                     .of(&build.platform_id)
                     .before(build)
                     .after(ended),

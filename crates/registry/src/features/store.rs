@@ -1,6 +1,6 @@
 //! The statements of feature activations. Each takes the caller's scope first.
 
-use database::{Conn, counter_total};
+use database::{Conn, Tally, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, QueryableByName,
     SelectableHelper,
@@ -30,6 +30,14 @@ use crate::{
 pub(crate) fn counter(platform: &PlatformId, entity: &EntityId) -> String {
     format!("features:{platform}:{entity}")
 }
+
+/// The recount of [`counter`].
+pub(crate) const TALLY: Tally = Tally {
+    name: "features",
+    sql: "SELECT e.id AS parent, 'features:' || e.platform_id || ':' || e.id AS key, \
+              (SELECT count(*) FROM feature_activations a WHERE a.entity_id = e.id) AS found \
+          FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
+};
 
 /// The activation of a feature.
 pub(crate) async fn get(

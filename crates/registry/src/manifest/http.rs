@@ -9,7 +9,9 @@ use actix_web::{
     web::Data,
 };
 use chrono::{DateTime, Utc};
-use domain::{EntityId, Error, PlatformId, feature::FeatureStatus, resource::Environment};
+use domain::{
+    EntityId, Error, PlatformId, Role, access::Access, feature::FeatureStatus, resource::Environment,
+};
 use runtime::clock;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -62,7 +64,12 @@ impl ManifestFeature {
 /// Get the feature manifest for an entity.
 ///
 /// Its strong ETag changes whenever it does: with `If-None-Match` it is 304 until then.
-#[utoipa::path(operation_id = "getManifest", params(EnvironmentQuery), responses((status = 200, body = Manifest)))]
+#[utoipa::path(
+    operation_id = "getManifest",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    params(EnvironmentQuery),
+    responses((status = 200, body = Manifest)),
+)]
 #[get("/platforms/{platformId}/entities/{entityId}/manifest")]
 pub(crate) async fn get(
     app: Data<App>,

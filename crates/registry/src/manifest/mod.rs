@@ -8,6 +8,10 @@ mod store;
 
 use web::ServiceConfig;
 
-pub(crate) fn http(config: &mut ServiceConfig) {
+use crate::slices::Slice;
+
+pub(crate) const SLICE: Slice = Slice { http, audit_type: None, tallies: &[] };
+
+fn http(config: &mut ServiceConfig) {
     config.service(http::get);
 }

@@ -2,7 +2,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, patch, post, web::Data};
 use domain::{
-    Name, Patch, PlatformId, Slug,
+    Name, Patch, PlatformId, Role, Slug,
+    access::Access,
     explain::Explanation,
     platform::{PlatformEvent, PlatformStatus, Tier},
 };
@@ -90,7 +91,12 @@ pub(crate) struct GetQuery {
 }
 
 /// List platforms, newest first.
-#[utoipa::path(operation_id = "listPlatforms", params(ListQuery), responses((status = 200, body = Paged<Platform>)))]
+#[utoipa::path(
+    operation_id = "listPlatforms",
+    extensions(("x-access" = json!(Access::Caller))),
+    params(ListQuery),
+    responses((status = 200, body = Paged<Platform>)),
+)]
 #[get("/platforms")]
 pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<ListQuery>) -> HttpResult {
     let (limit, after) = query.0.parse(store::COUNTER)?;
@@ -100,7 +106,12 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<ListQuery>) 
 }
 
 /// Create a new platform.
-#[utoipa::path(operation_id = "createPlatform", request_body(content = CreatePlatform), responses((status = 201, body = Platform)))]
+#[utoipa::path(
+    operation_id = "createPlatform",
+    extensions(("x-access" = json!(Access::Everything))),
+    request_body(content = CreatePlatform),
+    responses((status = 201, body = Platform)),
+)]
 #[post("/platforms")]
 pub(crate) async fn create(app: Data<App>, command: Command<CreatePlatform>) -> HttpResult {
     let body = command.body;
@@ -119,7 +130,12 @@ pub(crate) async fn create(app: Data<App>, command: Command<CreatePlatform>) -> 
 }
 
 /// Get a platform by ID.
-#[utoipa::path(operation_id = "getPlatform", params(GetQuery), responses((status = 200, body = Platform)))]
+#[utoipa::path(
+    operation_id = "getPlatform",
+    extensions(("x-access" = json!(Access::Platform(Role::Viewer)))),
+    params(GetQuery),
+    responses((status = 200, body = Platform)),
+)]
 #[get("/platforms/{platformId}")]
 pub(crate) async fn get(
     app: Data<App>,
@@ -135,7 +151,12 @@ pub(crate) async fn get(
 }
 
 /// Why a platform is not active, in one sentence, and the chain that leads there.
-#[utoipa::path(operation_id = "explainPlatform", params(GetQuery), responses((status = 200, body = Explanation)))]
+#[utoipa::path(
+    operation_id = "explainPlatform",
+    extensions(("x-access" = json!(Access::Platform(Role::Viewer)))),
+    params(GetQuery),
+    responses((status = 200, body = Explanation)),
+)]
 #[get("/platforms/{platformId}/explain")]
 pub(crate) async fn explained(
     app: Data<App>,
@@ -148,7 +169,12 @@ pub(crate) async fn explained(
 }
 
 /// Update a platform.
-#[utoipa::path(operation_id = "updatePlatform", request_body(content = UpdatePlatform), responses((status = 200, body = Platform)))]
+#[utoipa::path(
+    operation_id = "updatePlatform",
+    extensions(("x-access" = json!(Access::Platform(Role::PlatformAdmin)))),
+    request_body(content = UpdatePlatform),
+    responses((status = 200, body = Platform)),
+)]
 #[patch("/platforms/{platformId}")]
 pub(crate) async fn update(
     app: Data<App>,
@@ -167,28 +193,47 @@ pub(crate) async fn update(
 }
 
 /// Soft-delete a platform.
-#[utoipa::path(operation_id = "deletePlatform", responses((status = 200, body = Success)))]
+#[utoipa::path(
+    operation_id = "deletePlatform",
+    extensions(("x-access" = json!(Access::Platform(Role::Operator)))),
+    responses((status = 200, body = Success)),
+)]
 #[delete("/platforms/{platformId}")]
 pub(crate) async fn delete(app: Data<App>, path: Path<PlatformId>, command: Command<NoBody>) -> HttpResult {
     ops::delete(&app, &command.ctx, &path.0).await?.map(|_| Success::YES).told(StatusCode::OK)
 }
 
 /// Suspend a platform.
-#[utoipa::path(operation_id = "suspendPlatform", request_body(content = Reason), responses((status = 200, body = Platform)))]
+#[utoipa::path(
+    operation_id = "suspendPlatform",
+    extensions(("x-access" = json!(Access::Platform(Role::PlatformAdmin)))),
+    request_body(content = Reason),
+    responses((status = 200, body = Platform)),
+)]
 #[post("/platforms/{platformId}/suspend")]
 pub(crate) async fn suspend(app: Data<App>, path: Path<PlatformId>, command: Command<Reason>) -> HttpResult {
     verb(&app, path, command, PlatformEvent::Suspend).await
 }
 
 /// Restore a suspended platform.
-#[utoipa::path(operation_id = "restorePlatform", request_body(content = Reason), responses((status = 200, body = Platform)))]
+#[utoipa::path(
+    operation_id = "restorePlatform",
+    extensions(("x-access" = json!(Access::Platform(Role::PlatformAdmin)))),
+    request_body(content = Reason),
+    responses((status = 200, body = Platform)),
+)]
 #[post("/platforms/{platformId}/restore")]
 pub(crate) async fn restore(app: Data<App>, path: Path<PlatformId>, command: Command<Reason>) -> HttpResult {
     verb(&app, path, command, PlatformEvent::Restore).await
 }
 
 /// Cancel a platform.
-#[utoipa::path(operation_id = "cancelPlatform", request_body(content = Reason), responses((status = 200, body = Platform)))]
+#[utoipa::path(
+    operation_id = "cancelPlatform",
+    extensions(("x-access" = json!(Access::Platform(Role::PlatformAdmin)))),
+    request_body(content = Reason),
+    responses((status = 200, body = Platform)),
+)]
 #[post("/platforms/{platformId}/cancel")]
 pub(crate) async fn cancel(app: Data<App>, path: Path<PlatformId>, command: Command<Reason>) -> HttpResult {
     verb(&app, path, command, PlatformEvent::Cancel).await
@@ -204,7 +249,12 @@ async fn verb(
 }
 
 /// Hard-delete a platform and deprovision.
-#[utoipa::path(operation_id = "deprovisionPlatform", request_body(content = Reason), responses((status = 200, body = Platform)))]
+#[utoipa::path(
+    operation_id = "deprovisionPlatform",
+    extensions(("x-access" = json!(Access::Platform(Role::PlatformAdmin)))),
+    request_body(content = Reason),
+    responses((status = 200, body = Platform)),
+)]
 #[post("/platforms/{platformId}/delete")]
 pub(crate) async fn delete_and_deprovision(
     app: Data<App>,
@@ -216,7 +266,12 @@ pub(crate) async fn delete_and_deprovision(
 }
 
 /// List lifecycle events for a platform, newest first.
-#[utoipa::path(operation_id = "listLifecycleEvents", params(ListQuery), responses((status = 200, body = Paged<LifecycleEvent>)))]
+#[utoipa::path(
+    operation_id = "listLifecycleEvents",
+    extensions(("x-access" = json!(Access::Platform(Role::Viewer)))),
+    params(ListQuery),
+    responses((status = 200, body = Paged<LifecycleEvent>)),
+)]
 #[get("/platforms/{platformId}/lifecycle")]
 pub(crate) async fn lifecycle(
     app: Data<App>,

@@ -1,6 +1,6 @@
 //! The statements of lifecycle events.
 
-use database::{Conn, counter_total};
+use database::{Conn, Tally, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     query_builder::{QueryFragment, QueryId},
@@ -17,6 +17,14 @@ use crate::schema::lifecycle_events::dsl as e;
 pub(crate) fn counter(platform: &PlatformId) -> String {
     format!("lifecycle:{platform}")
 }
+
+/// The recount of [`counter`].
+pub(crate) const TALLY: Tally = Tally {
+    name: "lifecycle",
+    sql: "SELECT p.id AS parent, 'lifecycle:' || p.id AS key, \
+              (SELECT count(*) FROM lifecycle_events e WHERE e.platform_id = p.id) AS found \
+          FROM (SELECT id FROM platforms WHERE id > $1 ORDER BY id LIMIT $2) p",
+};
 
 /// A page of a platform's events, newest first.
 pub(crate) async fn page(

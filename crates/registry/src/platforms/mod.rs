@@ -17,11 +17,17 @@ use std::{sync::Arc, time::Duration};
 use runtime::{shutdown::Shutdown, worker};
 use web::ServiceConfig;
 
-use crate::App;
+use crate::{App, slices::Slice};
 
 const PERIOD_END_EVERY: Duration = Duration::from_secs(30);
 
-pub(crate) fn http(config: &mut ServiceConfig) {
+/// Type of the audit entries.
+pub(crate) const AUDIT_TYPE: &str = "platform";
+
+pub(crate) const SLICE: Slice =
+    Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[store::TALLY, lifecycle::TALLY] };
+
+fn http(config: &mut ServiceConfig) {
     config
         .service(http::list)
         .service(http::create)

@@ -24,7 +24,7 @@ pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewPlatform) -> Resul
             quota::platform(tx, &app.own.quotas, &new).await?;
             let row = new.clone().into_row();
             let event = LifecycleEvent::of(&ctx.ctx, None, &row, None);
-            let record = Record::change("platform.created", "platform", &row.id)
+            let record = Record::change("platform.created", super::AUDIT_TYPE, &row.id)
                 .of(&row.id)
                 .after(&row)
                 .count(store::COUNTER, 1)
@@ -99,7 +99,7 @@ pub(crate) async fn transition(
         .tx("platform.transition", ctx, async |tx| {
             let before = lock(tx, ctx, &scope).await?;
             let after = before.after(event, reason, app.own.cancellation_period)?;
-            let record = Record::change(action(event), "platform", id);
+            let record = Record::change(action(event), super::AUDIT_TYPE, id);
             write(tx, ctx, record, &before, after, reason).await
         })
         .await
@@ -139,7 +139,8 @@ pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: &PlatformId) -> Result
         .tx("platform.delete", ctx, async |tx| {
             let before = lock(tx, ctx, &scope).await?;
             let after = before.deleted();
-            write(tx, ctx, Record::change("platform.deleted", "platform", id), &before, after, None).await
+            write(tx, ctx, Record::change("platform.deleted", super::AUDIT_TYPE, id), &before, after, None)
+                .await
         })
         .await
 }
@@ -158,7 +159,7 @@ pub(crate) async fn delete_and_deprovision(
             let before = lock(tx, ctx, &scope).await?;
             let after = before.after(PlatformEvent::Delete, reason, app.own.cancellation_period)?;
             let input = json!({ "type": "DEPROVISION_PLATFORM", "platformId": id, "input": { "platformSlug": before.slug } });
-            let record = Record::change("platform.deleted", "platform", id).command(
+            let record = Record::change("platform.deleted", super::AUDIT_TYPE, id).command(
                 "provisioning",
                 "provisioning.job",
                 job,
@@ -207,7 +208,7 @@ pub(crate) async fn update(
             after.cf_account_id = change.cf_account_id.apply(after.cf_account_id);
             after.repo_name = change.repo_name.apply(after.repo_name);
             let action = change.event.map_or("platform.updated", action);
-            write(tx, ctx, Record::change(action, "platform", id), &before, after, None).await
+            write(tx, ctx, Record::change(action, super::AUDIT_TYPE, id), &before, after, None).await
         })
         .await
 }
@@ -223,7 +224,7 @@ pub(crate) async fn end_one_period(app: &App) -> Result<bool> {
                 return Ok(None);
             };
             let after = before.after(PlatformEvent::PeriodEnd, None, app.own.cancellation_period)?;
-            let record = Record::change(action(PlatformEvent::PeriodEnd), "platform", &before.id);
+            let record = Record::change(action(PlatformEvent::PeriodEnd), super::AUDIT_TYPE, &before.id);
             write(tx, &ctx, record, &before, after, None).await.map(Some)
         })
         .await?;

@@ -1,7 +1,7 @@
 //! The statements of platforms. Each takes the caller's scope first.
 
 use chrono::{DateTime, Utc};
-use database::{Conn, counter_total};
+use database::{Conn, Tally, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, IntoSql, OptionalExtension, QueryDsl, SelectableHelper,
     dsl::sql,
@@ -17,6 +17,13 @@ use crate::{reach, schema::platforms::dsl as p};
 
 /// Counter of the platforms that are not deleted.
 pub(crate) const COUNTER: &str = "platforms";
+
+/// The recount of [`COUNTER`].
+pub(crate) const TALLY: Tally = Tally {
+    name: "platforms",
+    sql: "SELECT parent, 'platforms' AS key, (SELECT count(*) FROM platforms WHERE deleted_at IS NULL) AS found \
+          FROM (VALUES ('all')) AS whole (parent) WHERE parent > $1 LIMIT $2",
+};
 
 fn not_found(scope: &PlatformScope) -> Error {
     Error::not_found("platform", scope.id())

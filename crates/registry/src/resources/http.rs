@@ -3,7 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, patch, post, web::Data};
 use database::Conn;
 use domain::{
-    EntityId, Error, HttpUrl, Name, Patch, PlatformId, ResourceName, Result, StackId,
+    EntityId, Error, HttpUrl, Name, Patch, PlatformId, ResourceName, Result, Role, StackId,
+    access::Access,
     ownership::PlatformResourceName,
     resource::{Environment, ResourceStatus, ResourceType},
 };
@@ -90,8 +91,9 @@ pub(crate) struct LookupQuery {
 /// Lookup resource by CF name, in all platforms that the caller sees.
 #[utoipa::path(
     operation_id = "lookupResource",
+    extensions(("x-access" = json!(Access::Caller))),
     params(LookupQuery),
-    responses((status = 200, body = Resource), (status = 404))
+    responses((status = 200, body = Resource), (status = 404)),
 )]
 #[get("/lookup")]
 pub(crate) async fn lookup(
@@ -107,7 +109,12 @@ pub(crate) async fn lookup(
 }
 
 /// List resources for a platform, newest first.
-#[utoipa::path(operation_id = "listResources", params(ListQuery, DeletedQuery), responses((status = 200, body = Paged<Resource>)))]
+#[utoipa::path(
+    operation_id = "listResources",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    params(ListQuery, DeletedQuery),
+    responses((status = 200, body = Paged<Resource>)),
+)]
 #[get("/platforms/{platformId}/resources")]
 pub(crate) async fn list(
     app: Data<App>,
@@ -123,7 +130,12 @@ pub(crate) async fn list(
 /// List resources for an entity, newest first.
 ///
 /// The platform's own id in place of an entity's stands for what belongs to the platform as a whole.
-#[utoipa::path(operation_id = "listEntityResources", params(ListQuery), responses((status = 200, body = Paged<Resource>)))]
+#[utoipa::path(
+    operation_id = "listEntityResources",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    params(ListQuery),
+    responses((status = 200, body = Paged<Resource>)),
+)]
 #[get("/platforms/{platformId}/entities/{entityId}/resources")]
 pub(crate) async fn list_of_entity(
     app: Data<App>,
@@ -182,7 +194,12 @@ async fn owner_is_shown(c: &Conn, scope: &PlatformScope, owner: Owner<'_>) -> Re
 /// Register a resource.
 ///
 /// The platform's own id in place of an entity's stands for what belongs to the platform as a whole.
-#[utoipa::path(operation_id = "registerResource", request_body(content = RegisterResource), responses((status = 201, body = Resource)))]
+#[utoipa::path(
+    operation_id = "registerResource",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = RegisterResource),
+    responses((status = 201, body = Resource)),
+)]
 #[post("/platforms/{platformId}/entities/{entityId}/resources")]
 pub(crate) async fn register(
     app: Data<App>,
@@ -209,7 +226,12 @@ pub(crate) async fn register(
 }
 
 /// Get a resource by ID.
-#[utoipa::path(operation_id = "getResource", params(DeletedQuery), responses((status = 200, body = Resource)))]
+#[utoipa::path(
+    operation_id = "getResource",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    params(DeletedQuery),
+    responses((status = 200, body = Resource)),
+)]
 #[get("/platforms/{platformId}/resources/{resourceId}")]
 pub(crate) async fn get(
     app: Data<App>,
@@ -232,7 +254,12 @@ pub(crate) async fn get(
 }
 
 /// Update a resource.
-#[utoipa::path(operation_id = "updateResource", request_body(content = UpdateResource), responses((status = 200, body = Resource)))]
+#[utoipa::path(
+    operation_id = "updateResource",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = UpdateResource),
+    responses((status = 200, body = Resource)),
+)]
 #[patch("/platforms/{platformId}/resources/{resourceId}")]
 pub(crate) async fn update(
     app: Data<App>,
@@ -251,7 +278,12 @@ pub(crate) async fn update(
 }
 
 /// Soft-delete a resource.
-#[utoipa::path(operation_id = "deleteResource", params(DeletedQuery), responses((status = 200, body = Success)))]
+#[utoipa::path(
+    operation_id = "deleteResource",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    params(DeletedQuery),
+    responses((status = 200, body = Success)),
+)]
 #[delete("/platforms/{platformId}/resources/{resourceId}")]
 pub(crate) async fn delete(
     app: Data<App>,

@@ -11,6 +11,17 @@ pub(crate) mod store;
 
 use web::ServiceConfig;
 
+use crate::slices::Slice;
+
+/// Type of the audit entries.
+pub(crate) const AUDIT_TYPE: &str = "resource";
+
+pub(crate) const SLICE: Slice = Slice {
+    http,
+    audit_type: Some(AUDIT_TYPE),
+    tallies: &[store::TALLY, store::TALLY_OF_ENTITY, store::TALLY_UNDER],
+};
+
 pub(crate) fn http(config: &mut ServiceConfig) {
     config
         .service(http::lookup)

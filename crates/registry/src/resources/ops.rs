@@ -147,7 +147,7 @@ fn deletion() -> Change {
 async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewResource) -> Result<Resource> {
     let line = hold_owner(tx.conn().await?, scope, &new.entity_id).await?;
     let row = new.into_row(scope.id());
-    let record = counted(Record::change("resource.registered", "resource", row.id), &row, &line, 1)
+    let record = counted(Record::change("resource.registered", super::AUDIT_TYPE, row.id), &row, &line, 1)
         .of(scope.id())
         .after(&row);
     let seen = row.clone();
@@ -162,7 +162,7 @@ async fn replace(
     before: &Resource,
     after: Resource,
 ) -> Result<Resource> {
-    let mut record = Record::change(action, "resource", before.id);
+    let mut record = Record::change(action, super::AUDIT_TYPE, before.id);
     if after.entity_id != before.entity_id {
         let line = hold_owner(tx.conn().await?, scope, &after.entity_id).await?;
         record = counted(record, &after, &line, 1);

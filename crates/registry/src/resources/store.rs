@@ -1,6 +1,6 @@
 //! The statements of resources. Each takes the caller's scope first.
 
-use database::{Conn, counter_total};
+use database::{Conn, Tally, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     TextExpressionMethods,
@@ -24,10 +24,37 @@ pub(crate) fn counter(platform: &PlatformId, entity: Option<&EntityId>) -> Strin
     entity.map_or_else(|| format!("resources:{platform}"), |entity| format!("resources:{platform}:{entity}"))
 }
 
+/// The recount of [`counter`] for platforms. The id of the platform stands for what belongs to it as a whole.
+pub(crate) const TALLY: Tally = Tally {
+    name: "resources",
+    sql: "SELECT p.id AS parent, 'resources:' || p.id || coalesce(':' || entity, '') AS key, \
+              (SELECT count(*) FROM resources r WHERE r.platform_id = p.id AND r.deleted_at IS NULL \
+                   AND (entity IS NULL OR r.entity_id = entity)) AS found \
+          FROM (SELECT id FROM platforms WHERE id > $1 ORDER BY id LIMIT $2) p, \
+              LATERAL (VALUES (NULL), (p.id)) AS owners (entity)",
+};
+
+/// The recount of [`counter`] for entities.
+pub(crate) const TALLY_OF_ENTITY: Tally = Tally {
+    name: "resources of an entity",
+    sql: "SELECT e.id AS parent, 'resources:' || e.platform_id || ':' || e.id AS key, \
+              (SELECT count(*) FROM resources r WHERE r.platform_id = e.platform_id AND r.deleted_at IS NULL \
+                   AND r.entity_id = e.id) AS found \
+          FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
+};
+
 /// Counter of the live resources of an entity and of what is under it.
 pub(crate) fn counter_under(platform: &PlatformId, entity: &str) -> String {
     format!("resources_under:{platform}:{entity}")
 }
+
+/// The recount of [`counter_under`].
+pub(crate) const TALLY_UNDER: Tally = Tally {
+    name: "resources under an entity",
+    sql: "SELECT e.id AS parent, 'resources_under:' || e.platform_id || ':' || e.id AS key, \
+              (SELECT count(*) FROM subtree_members m WHERE m.ancestor_id = e.id AND m.list = 'resource') AS found \
+          FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
+};
 
 fn not_found(id: Uuid) -> Error {
     Error::not_found("resource", id)

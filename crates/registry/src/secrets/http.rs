@@ -1,7 +1,7 @@
 //! Secrets over HTTP.
 
 use actix_web::{HttpResponse, get, http::StatusCode, post, web::Data};
-use domain::{Error, PlatformId, SecretName, resource::SecretStatus};
+use domain::{Error, PlatformId, Role, SecretName, access::Access, resource::SecretStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -25,7 +25,11 @@ pub(crate) struct SecretList {
 }
 
 /// List secrets for a resource: what is known of them, never a value.
-#[utoipa::path(operation_id = "listSecrets", responses((status = 200, body = SecretList)))]
+#[utoipa::path(
+    operation_id = "listSecrets",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    responses((status = 200, body = SecretList)),
+)]
 #[get("/platforms/{platformId}/resources/{resourceId}/secrets")]
 pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<(PlatformId, Uuid)>) -> HttpResult {
     let (platform, resource) = path.0;
@@ -47,7 +51,12 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<(PlatformId, U
 /// Mark or update a secret status.
 ///
 /// Answers 201 when nothing was known of the secret, else 200. `set` and `rotated` set `lastSetAt`.
-#[utoipa::path(operation_id = "markSecret", request_body(content = MarkSecret), responses((status = 200, body = Secret), (status = 201, body = Secret)))]
+#[utoipa::path(
+    operation_id = "markSecret",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = MarkSecret),
+    responses((status = 200, body = Secret), (status = 201, body = Secret)),
+)]
 #[post("/platforms/{platformId}/resources/{resourceId}/secrets/{secretName}")]
 pub(crate) async fn mark(
     app: Data<App>,

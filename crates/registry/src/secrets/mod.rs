@@ -10,6 +10,13 @@ mod store;
 
 use web::ServiceConfig;
 
-pub(crate) fn http(config: &mut ServiceConfig) {
+use crate::slices::Slice;
+
+/// Type of the audit entries.
+pub(crate) const AUDIT_TYPE: &str = "secret";
+
+pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[] };
+
+fn http(config: &mut ServiceConfig) {
     config.service(http::list).service(http::mark);
 }

@@ -30,7 +30,7 @@ pub(crate) async fn mark(
             }
             let before = store::lock(c, &scope, resource, name).await?;
             let record = |secret: &Secret| {
-                Record::change("secret.marked", "secret", secret.id).of(platform).after(secret)
+                Record::change("secret.marked", super::AUDIT_TYPE, secret.id).of(platform).after(secret)
             };
             match before {
                 Some(before) => {

@@ -183,11 +183,11 @@ async fn ask(
     }
     let build = start_build(&after, job);
     let action = if wanted.back { "stack.rolling_back" } else { "stack.upgrading" };
-    let record = Record::change(action, "stack", &after.id)
+    let record = Record::change(action, super::AUDIT_TYPE, &after.id)
         .of(scope.id())
         .before(&before)
         .after(&after)
-        .and("build.started", "build", build.id)
+        .and("build.started", crate::builds::AUDIT_TYPE, build.id)
         .of(scope.id())
         .after(&build);
     let record = with_command(record, &after, JobType::ActivateStack, json!({}));
@@ -264,14 +264,15 @@ pub(super) async fn take_out(
     }
     refuse_busy(&rows)?;
     let after = before.removed(job);
-    let mut record = Record::change("stack.deleted", "stack", &after.id).of(scope.id()).before(&before);
+    let mut record =
+        Record::change("stack.deleted", super::AUDIT_TYPE, &after.id).of(scope.id()).before(&before);
     let (mut ended, mut tags) = (Vec::new(), Vec::new());
     for row in rows.into_iter().filter(|row| row.entity_id == before.tenant_id) {
         let after = row.ended(job)?;
         if row.live_version.is_some() {
             tags.push(ManifestTag::of(&row));
             record = record
-                .and("feature.deactivated", "feature", row.id)
+                .and("feature.deactivated", crate::features::AUDIT_TYPE, row.id)
                 .of(scope.id())
                 .before(&row)
                 .after(&after);

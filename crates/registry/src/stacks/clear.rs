@@ -26,7 +26,7 @@ pub(crate) async fn clear(app: &App, ctx: &WriteCtx, platform: &PlatformId, job:
             let (mut ended, mut tags, mut ids) = (Vec::new(), Vec::new(), Vec::new());
             for row in rows {
                 let after = row.ended(job)?;
-                record = record.and("feature.deactivated", "feature", row.id);
+                record = record.and("feature.deactivated", crate::features::AUDIT_TYPE, row.id);
                 record = record.of(platform).before(&row).after(&after);
                 tags.push(ManifestTag::of(&row));
                 ended.push(after);
@@ -34,7 +34,7 @@ pub(crate) async fn clear(app: &App, ctx: &WriteCtx, platform: &PlatformId, job:
             for stack in stacks {
                 let status = stack.status.after(StackEvent::Fail)?;
                 let after = Stack { status, error: Some(WHY.to_owned()), updated_at: now, ..stack.clone() };
-                record = record.and("stack.failed", "stack", &stack.id);
+                record = record.and("stack.failed", super::AUDIT_TYPE, &stack.id);
                 record = record.of(platform).before(&stack).after(&after);
                 ids.push(stack.id);
             }

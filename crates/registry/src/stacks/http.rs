@@ -2,7 +2,10 @@
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use chrono::{DateTime, Utc};
-use domain::{EntityId, Name, PlatformId, StackId, Version, explain::Explanation, stack::StackStatus};
+use domain::{
+    EntityId, Name, PlatformId, Role, StackId, Version, access::Access, explain::Explanation,
+    stack::StackStatus,
+};
 use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -110,7 +113,12 @@ pub(crate) struct StackPage {
 }
 
 /// List workspace stacks for a platform, newest first.
-#[utoipa::path(operation_id = "listStacks", params(ListQuery, StackFilter), responses((status = 200, body = StackPage)))]
+#[utoipa::path(
+    operation_id = "listStacks",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    params(ListQuery, StackFilter),
+    responses((status = 200, body = StackPage)),
+)]
 #[get("/platforms/{platformId}/stacks")]
 pub(crate) async fn list(
     app: Data<App>,
@@ -136,7 +144,12 @@ pub(crate) async fn list(
 ///
 /// With a template it is made of the template's newest active version: it is `pending`, then `provisioning`, then `active`
 /// or `failed`.
-#[utoipa::path(operation_id = "createStack", request_body(content = CreateStack), responses((status = 201, body = CreatedStack)))]
+#[utoipa::path(
+    operation_id = "createStack",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = CreateStack),
+    responses((status = 201, body = CreatedStack)),
+)]
 #[post("/platforms/{platformId}/stacks")]
 pub(crate) async fn create(
     app: Data<App>,
@@ -149,7 +162,11 @@ pub(crate) async fn create(
 }
 
 /// Get a workspace stack by ID.
-#[utoipa::path(operation_id = "getStack", responses((status = 200, body = Stack)))]
+#[utoipa::path(
+    operation_id = "getStack",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    responses((status = 200, body = Stack)),
+)]
 #[get("/platforms/{platformId}/stacks/{stackId}")]
 pub(crate) async fn get(
     app: Data<App>,
@@ -164,7 +181,11 @@ pub(crate) async fn get(
 }
 
 /// Why a workspace stack is not active, in one sentence, and the chain that leads there.
-#[utoipa::path(operation_id = "explainStack", responses((status = 200, body = Explanation)))]
+#[utoipa::path(
+    operation_id = "explainStack",
+    extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
+    responses((status = 200, body = Explanation)),
+)]
 #[get("/platforms/{platformId}/stacks/{stackId}/explain")]
 pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<(PlatformId, StackId)>) -> HttpResult {
     let (platform, id) = path.0;
@@ -175,7 +196,12 @@ pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<(Platform
 ///
 /// It is recorded and answered at once, and done from now on; until it is done, the version before runs and is seen.
 /// With `dryRun` it tells the plan.
-#[utoipa::path(operation_id = "upgradeStack", request_body(content = UpgradeStack), responses((status = 202, body = Changing)))]
+#[utoipa::path(
+    operation_id = "upgradeStack",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = UpgradeStack),
+    responses((status = 202, body = Changing)),
+)]
 #[post("/platforms/{platformId}/stacks/{stackId}/upgrade")]
 pub(crate) async fn upgrade(
     app: Data<App>,
@@ -188,7 +214,12 @@ pub(crate) async fn upgrade(
 }
 
 /// Bring a workspace stack back to the version before its last upgrade.
-#[utoipa::path(operation_id = "rollbackStack", request_body(content = RollbackStack), responses((status = 202, body = Changing)))]
+#[utoipa::path(
+    operation_id = "rollbackStack",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = RollbackStack),
+    responses((status = 202, body = Changing)),
+)]
 #[post("/platforms/{platformId}/stacks/{stackId}/rollback")]
 pub(crate) async fn rollback(
     app: Data<App>,
@@ -202,7 +233,12 @@ pub(crate) async fn rollback(
 /// Delete a workspace stack and take down what there is of it.
 ///
 /// Its data is kept unless `deleteData` says otherwise.
-#[utoipa::path(operation_id = "deleteStack", request_body(content = DeleteStack), responses((status = 202, body = Removed)))]
+#[utoipa::path(
+    operation_id = "deleteStack",
+    extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
+    request_body(content = DeleteStack),
+    responses((status = 202, body = Removed)),
+)]
 #[delete("/platforms/{platformId}/stacks/{stackId}")]
 pub(crate) async fn remove(
     app: Data<App>,

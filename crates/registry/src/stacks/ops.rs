@@ -107,7 +107,7 @@ async fn insert(
     }
     let c = tx.see_platform(scope).await?;
     let row = new.into_row(scope.id(), known)?;
-    let mut record = Record::change("stack.created", "stack", &row.id).of(scope.id()).after(&row);
+    let mut record = Record::change("stack.created", super::AUDIT_TYPE, &row.id).of(scope.id()).after(&row);
     let mut build = None;
     if let Some(known) = known {
         plan::check_parts(scope, &row.id, known)?;
@@ -116,7 +116,7 @@ async fn insert(
         record = with_command(record, &row, JobType::ActivateStack, json!({}));
     }
     if let Some(build) = &build {
-        record = record.and("build.started", "build", build.id).of(scope.id()).after(build);
+        record = record.and("build.started", crate::builds::AUDIT_TYPE, build.id).of(scope.id()).after(build);
     }
     let name = row.name.clone();
     let on_constraint = |constraint: &str| match constraint {

@@ -124,7 +124,7 @@ async fn activate(tx: &mut Tx, scope: &PlatformScope, job: &Job, before: Stack) 
         return Ok(begun);
     }
     let after = asked.stepped(StackEvent::Begin)?;
-    let record = Record::change("stack.provisioning", "stack", &after.id);
+    let record = Record::change("stack.provisioning", super::AUDIT_TYPE, &after.id);
     let record = record.of(scope.id()).before(&before).after(&after);
     tx.finish((store::update(after), builds::store::insert_any(build)), record, begun, |_| None).await
 }
@@ -224,7 +224,7 @@ impl End<'_> {
     /// Nothing of it was ever seen.
     async fn undone(&mut self, tx: &mut Tx, after: Stack) -> Result<()> {
         let action = if self.before.is_live { "stack.reverted" } else { "stack.failed" };
-        let record = Record::change(action, "stack", &after.id);
+        let record = Record::change(action, super::AUDIT_TYPE, &after.id);
         let (record, build) = self.record(record, &after);
         tx.finish((store::update(after), builds::store::put_any(build)), record, (), |_| None).await
     }
@@ -262,7 +262,7 @@ impl End<'_> {
             (None, true) => "stack.upgraded",
             (None, false) => "stack.activated",
         };
-        let (mut record, build) = self.record(Record::change(action, "stack", &after.id), &after);
+        let (mut record, build) = self.record(Record::change(action, super::AUDIT_TYPE, &after.id), &after);
         let mut rows = Vec::new();
         for part in target {
             let place = Place {
@@ -273,13 +273,18 @@ impl End<'_> {
             };
             let before = present.row(&part.feature);
             let row = Activation::arranged(before, &place, &after.id, part, job)?;
-            record = written(record.and("feature.activated", "feature", row.id), before, &row);
+            record =
+                written(record.and("feature.activated", crate::features::AUDIT_TYPE, row.id), before, &row);
             rows.push(row);
         }
         let gone = |row: &&Activation| !target.iter().any(|part| part.feature == row.feature_id);
         for before in present.own.iter().filter(|row| row.live_version.is_some()).filter(gone) {
             let row = before.taken_out(job)?;
-            record = written(record.and("feature.deactivated", "feature", row.id), Some(before), &row);
+            record = written(
+                record.and("feature.deactivated", crate::features::AUDIT_TYPE, row.id),
+                Some(before),
+                &row,
+            );
             rows.push(row);
         }
         let tag = ManifestTag::new(&after.platform_id, &after.tenant_id, Environment::Prod);
@@ -305,7 +310,7 @@ impl End<'_> {
             None => Ok(()),
             Some(build) => {
                 let ended = build.finished(self.status, None);
-                let record = Record::default().and("build.finished", "build", build.id);
+                let record = Record::default().and("build.finished", crate::builds::AUDIT_TYPE, build.id);
                 let record = record.of(self.scope.id()).before(&build).after(&ended);
                 tx.finish((builds::store::put(ended),), record, (), |_| None).await
             }
@@ -316,7 +321,7 @@ impl End<'_> {
         let record = record.of(self.scope.id()).before(self.before).after(after);
         let Some(build) = self.build.take() else { return (record, None) };
         let ended = build.finished(self.status, None);
-        let record = record.and("build.finished", "build", build.id);
+        let record = record.and("build.finished", crate::builds::AUDIT_TYPE, build.id);
         (record.of(self.scope.id()).before(&build).after(&ended), Some(ended))
     }
 }

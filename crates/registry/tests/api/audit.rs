@@ -4,7 +4,20 @@ use domain::id::uuid_v7;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{World, faults, text};
+use crate::{
+    operation::{Cases, Operation},
+    world::{World, faults, text},
+};
+
+/// How the operations of the audit log are called.
+pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
+
+fn operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/platforms/{platformId}/audit", "/platforms/{p}/audit"),
+        Operation::get("/audit", "/audit").for_operators(),
+    ]
+}
 
 fn actions(page: &Value) -> Vec<String> {
     page["data"].as_array().unwrap().iter().map(|entry| text(entry, "action")).collect()

@@ -6,7 +6,23 @@ use rpc::registry::{FinishBuildRequest, StartBuildRequest};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::world::{World, faults, ids, text};
+use crate::{
+    operation::{Cases, Operation},
+    world::{World, faults, ids, text},
+};
+
+/// How the operations of builds are called.
+pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
+
+fn operations() -> Vec<Operation> {
+    let list = "/platforms/{platformId}/builds";
+    let failed = json!({ "buildStatus": "failed" });
+    vec![
+        Operation::get(list, "/platforms/{p}/builds"),
+        Operation::get(&format!("{list}/latest"), "/platforms/{p}/builds/latest"),
+        Operation::patch(&format!("{list}/{{buildId}}"), "/platforms/{p}/builds/{build}", failed),
+    ]
+}
 
 impl World {
     /// The id of a new build.

@@ -4,7 +4,25 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::world::{World, faults, ids, text};
+use crate::{
+    operation::{Cases, Operation},
+    world::{World, faults, ids, text},
+};
+
+/// How the operations of DNS records are called.
+pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
+
+fn operations() -> Vec<Operation> {
+    let list = "/platforms/{platformId}/stacks/{stackId}/dns";
+    let one = &format!("{list}/{{dnsId}}");
+    vec![
+        Operation::get(list, "/platforms/{p}/stacks/default/dns"),
+        Operation::get(one, "/platforms/{p}/stacks/default/dns/{dns}"),
+        Operation::get("/platforms/{platformId}/dns/{dnsId}", "/platforms/{p}/dns/{dns}"),
+        Operation::post(list, "/platforms/{p}/stacks/{s}/dns", record("b.example", "{r}")),
+        Operation::delete(one, "/platforms/{p}/stacks/default/dns/{dns}"),
+    ]
+}
 
 fn record(hostname: &str, resource: &str) -> Value {
     json!({ "hostname": hostname, "targetType": "worker", "resourceId": resource, "environment": "prod" })

@@ -7,7 +7,26 @@ use rpc::registry as r;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::world::{World, faults, ids, text};
+use crate::{
+    operation::{Cases, Operation},
+    world::{World, faults, ids, text},
+};
+
+/// How the operations of custom domains are called.
+pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
+
+fn operations() -> Vec<Operation> {
+    let (list, one) = ("/platforms/{platformId}/domains", "/platforms/{platformId}/domains/{domainId}");
+    let domain = json!({ "dnsRecordId": "{spare}", "hostname": "new.example", "targetDns": "spare.{p}.nno.localhost" });
+    vec![
+        Operation::get(list, "/platforms/{p}/domains"),
+        Operation::get(&format!("{one}/explain"), "/platforms/{p}/domains/{domain}/explain"),
+        Operation::get("/domains/pending", "/domains/pending").for_operators(),
+        Operation::post(list, "/platforms/{p}/domains", domain),
+        Operation::patch(one, "/platforms/{p}/domains/{domain}", json!({ "sslStatus": "active" })),
+        Operation::delete(one, "/platforms/{p}/domains/{old}"),
+    ]
+}
 
 fn target(platform: &str) -> String {
     format!("auth.svc.default.{platform}.nno.localhost")

@@ -7,7 +7,27 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{World, faults, ids, text};
+use crate::{
+    operation::{Cases, Operation},
+    world::{World, faults, ids, text},
+};
+
+/// How the operations of entities are called.
+pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
+
+fn operations() -> Vec<Operation> {
+    let (list, one) = ("/platforms/{platformId}/entities", "/platforms/{platformId}/entities/{entityId}");
+    let entity = json!({ "name": "N", "slug": "n", "type": "tenant" });
+    vec![
+        Operation::get(list, "/platforms/{p}/entities"),
+        Operation::get(one, "/platforms/{p}/entities/{e}"),
+        Operation::get(&format!("{one}/ancestors"), "/platforms/{p}/entities/{e}/ancestors"),
+        Operation::get(&format!("{one}/descendants"), "/platforms/{p}/entities/{e}/descendants"),
+        Operation::post(list, "/platforms/{p}/entities", entity),
+        Operation::patch(one, "/platforms/{p}/entities/{e}", json!({ "name": "M" })),
+        Operation::delete(one, "/platforms/{p}/entities/{leaf}"),
+    ]
+}
 
 fn entities(platform: &str) -> String {
     format!("/api/v1/platforms/{platform}/entities")

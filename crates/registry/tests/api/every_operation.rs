@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use crate::{
     feature::Feature,
+    operation::{ALL, Created, Operation, operations},
     stack::Stack,
     templates::{Answers, Templates},
-    world::{World, resource_body},
+    world::{World, text},
 };
 
 /// Settings of a registry that a stack registry is there for.
@@ -59,7 +60,7 @@ impl Fixture {
         let fixture = Self { parts, world };
         let body = json!({ "tenantId": fixture.fill("{e}"), "name": "s" });
         let made = fixture.world.post(&fixture.fill("/api/v1/platforms/{p}/stacks"), body).await.expect(201);
-        let s = crate::world::text(&made, "id");
+        let s = text(&made, "id");
         let (p, e) = (fixture.fill("{p}"), fixture.fill("{e}"));
         let on = Feature::new(&p, &e, "on", "prod");
         let job = on.activate(&fixture.world, "1.0.0").await;
@@ -75,7 +76,14 @@ impl Fixture {
             }
             parts.push((name, stack.id));
         }
-        Self { parts: fixture.parts.into_iter().chain(parts).collect(), world: fixture.world }
+        let parts = fixture.parts.into_iter().chain(parts).collect();
+        let mut fixture = Self { parts, world: fixture.world };
+        for Created { part, path, body } in ALL.iter().flat_map(|cases| (cases.created)()) {
+            let path = fixture.fill(&format!("/api/v1{path}"));
+            let created = fixture.world.post(&path, fixture.body(&body)).await.expect(201);
+            fixture.parts.push((part, text(&created, "id")));
+        }
+        fixture
     }
 
     pub(crate) fn fill(&self, text: &str) -> String {
@@ -91,172 +99,16 @@ impl Fixture {
     }
 }
 
-/// An operation: method, path in the document, path of a request, body, whether it is for operators alone.
-pub(crate) struct Operation(
-    pub(crate) Method,
-    pub(crate) &'static str,
-    pub(crate) &'static str,
-    pub(crate) Value,
-    pub(crate) bool,
-);
-
-fn get(document: &'static str, path: &'static str) -> Operation {
-    Operation(Method::GET, document, path, Value::Null, false)
-}
-
-fn post(document: &'static str, path: &'static str, body: Value) -> Operation {
-    Operation(Method::POST, document, path, body, false)
-}
-
-fn patch(document: &'static str, path: &'static str, body: Value) -> Operation {
-    Operation(Method::PATCH, document, path, body, false)
-}
-
-fn delete(document: &'static str, path: &'static str) -> Operation {
-    Operation(Method::DELETE, document, path, Value::Null, false)
-}
-
-/// In an order in which all can be done.
-pub(crate) fn operations() -> Vec<Operation> {
-    let resources = [("", "n1", "{d1}"), ("/resources", "n2", "{d2}")];
-    let of_resources =
-        resources.into_iter().flat_map(|(prefix, name, gone)| of_resources(prefix, name, gone));
-    reads().into_iter().chain(writes()).chain(of_resources).chain(of_platforms()).collect()
-}
-
-fn reads() -> Vec<Operation> {
-    vec![
-        get("/platforms/{platformId}", "/platforms/{p}"),
-        get("/platforms/{platformId}/lifecycle", "/platforms/{p}/lifecycle"),
-        get("/platforms/{platformId}/audit", "/platforms/{p}/audit"),
-        get("/platforms/{platformId}/entities", "/platforms/{p}/entities"),
-        get("/platforms/{platformId}/entities/{entityId}", "/platforms/{p}/entities/{e}"),
-        get("/platforms/{platformId}/entities/{entityId}/ancestors", "/platforms/{p}/entities/{e}/ancestors"),
-        get(
-            "/platforms/{platformId}/entities/{entityId}/descendants",
-            "/platforms/{p}/entities/{e}/descendants",
-        ),
-        get("/platforms/{platformId}/resources/{resourceId}/secrets", "/platforms/{p}/resources/{r}/secrets"),
-        get("/platforms/{platformId}/entities/{entityId}/features", "/platforms/{p}/entities/{e}/features"),
-        get(
-            "/platforms/{platformId}/entities/{entityId}/features/{featureId}",
-            "/platforms/{p}/entities/{e}/features/on",
-        ),
-        get("/platforms/{platformId}/entities/{entityId}/manifest", "/platforms/{p}/entities/{e}/manifest"),
-        get("/platforms/{platformId}/builds", "/platforms/{p}/builds"),
-        get("/platforms/{platformId}/builds/latest", "/platforms/{p}/builds/latest"),
-        get("/platforms/{platformId}/stacks", "/platforms/{p}/stacks"),
-        get("/platforms/{platformId}/stacks/{stackId}", "/platforms/{p}/stacks/{s}"),
-        get("/platforms/{platformId}/stacks/{stackId}/dns", "/platforms/{p}/stacks/default/dns"),
-        get(
-            "/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}",
-            "/platforms/{p}/stacks/default/dns/{dns}",
-        ),
-        get("/platforms/{platformId}/dns/{dnsId}", "/platforms/{p}/dns/{dns}"),
-        get("/platforms/{platformId}/domains", "/platforms/{p}/domains"),
-        get("/platforms/{platformId}/domains/{domainId}/explain", "/platforms/{p}/domains/{domain}/explain"),
-        get("/platforms/{platformId}/explain", "/platforms/{p}/explain"),
-        get("/platforms/{platformId}/stacks/{stackId}/explain", "/platforms/{p}/stacks/{s}/explain"),
-        get(
-            "/platforms/{platformId}/entities/{entityId}/features/{featureId}/explain",
-            "/platforms/{p}/entities/{w}/features/slow/explain",
-        ),
-        Operation(Method::GET, "/domains/pending", "/domains/pending", Value::Null, true),
-    ]
-}
-
-fn writes() -> Vec<Operation> {
-    let entity = json!({ "name": "N", "slug": "n", "type": "tenant" });
-    let secret = "/platforms/{platformId}/resources/{resourceId}/secrets/{secretName}";
-    let stack = json!({ "tenantId": "{e}", "name": "n" });
-    let record = json!({ "hostname": "b.example", "targetType": "worker", "resourceId": "{r}", "environment": "prod" });
-    let build = json!({ "buildStatus": "failed" });
-    let domain = json!({ "dnsRecordId": "{spare}", "hostname": "new.example", "targetDns": "spare.{p}.nno.localhost" });
-    let one_domain = "/platforms/{platformId}/domains/{domainId}";
-    vec![
-        post("/platforms/{platformId}/entities", "/platforms/{p}/entities", entity),
-        patch(
-            "/platforms/{platformId}/entities/{entityId}",
-            "/platforms/{p}/entities/{e}",
-            json!({ "name": "M" }),
-        ),
-        delete("/platforms/{platformId}/entities/{entityId}", "/platforms/{p}/entities/{leaf}"),
-        post(secret, "/platforms/{p}/resources/{r}/secrets/A", json!({ "status": "set" })),
-        patch("/platforms/{platformId}/builds/{buildId}", "/platforms/{p}/builds/{build}", build),
-        post(
-            "/platforms/{platformId}/entities/{entityId}/features/activate",
-            "/platforms/{p}/entities/{e}/features/activate",
-            json!({ "featureId": "off", "version": "1.0.0", "environment": "prod" }),
-        ),
-        post(
-            "/platforms/{platformId}/entities/{entityId}/features/deactivate",
-            "/platforms/{p}/entities/{e}/features/deactivate",
-            json!({ "featureId": "on", "environment": "prod" }),
-        ),
-        post("/platforms/{platformId}/stacks", "/platforms/{p}/stacks", stack),
-        post(
-            "/platforms/{platformId}/stacks/{stackId}/upgrade",
-            "/platforms/{p}/stacks/{up}/upgrade",
-            json!({ "version": "2.0.0" }),
-        ),
-        post(
-            "/platforms/{platformId}/stacks/{stackId}/rollback",
-            "/platforms/{p}/stacks/{back}/rollback",
-            json!({}),
-        ),
-        delete("/platforms/{platformId}/stacks/{stackId}", "/platforms/{p}/stacks/{gone}"),
-        post("/platforms/{platformId}/stacks/{stackId}/dns", "/platforms/{p}/stacks/{s}/dns", record),
-        delete(
-            "/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}",
-            "/platforms/{p}/stacks/default/dns/{dns}",
-        ),
-        post("/platforms/{platformId}/domains", "/platforms/{p}/domains", domain),
-        patch(one_domain, "/platforms/{p}/domains/{domain}", json!({ "sslStatus": "active" })),
-        delete(one_domain, "/platforms/{p}/domains/{old}"),
-    ]
-}
-
-fn of_resources(prefix: &str, name: &str, gone: &str) -> Vec<Operation> {
-    // What a test leaks is little.
-    let at = |path: &str| -> &'static str { format!("{prefix}{path}").leak() };
-    let resource = at("/platforms/{platformId}/resources/{resourceId}");
-    let of_entity = at("/platforms/{platformId}/entities/{entityId}/resources");
-    vec![
-        get(at("/lookup"), at("/lookup?cfName=r")),
-        get(at("/platforms/{platformId}/resources"), at("/platforms/{p}/resources")),
-        get(of_entity, at("/platforms/{p}/entities/{e}/resources")),
-        get(resource, at("/platforms/{p}/resources/{r}")),
-        post(of_entity, at("/platforms/{p}/entities/{e}/resources"), resource_body(name)),
-        patch(resource, at("/platforms/{p}/resources/{r}"), json!({ "cfId": name })),
-        delete(resource, at(&format!("/platforms/{{p}}/resources/{gone}"))),
-    ]
-}
-
-fn of_platforms() -> Vec<Operation> {
-    let platform = json!({ "name": "N", "slug": "n" });
-    vec![
-        Operation(Method::GET, "/audit", "/audit", Value::Null, true),
-        Operation(Method::POST, "/platforms", "/platforms", platform, true),
-        patch("/platforms/{platformId}", "/platforms/{p}", json!({ "name": "M" })),
-        post("/platforms/{platformId}/suspend", "/platforms/{p}/suspend", json!({})),
-        post("/platforms/{platformId}/restore", "/platforms/{p}/restore", json!({})),
-        post("/platforms/{platformId}/cancel", "/platforms/{p}/cancel", json!({})),
-        post("/platforms/{platformId}/delete", "/platforms/{p}/delete", json!({})),
-        Operation(Method::DELETE, "/platforms/{platformId}", "/platforms/{q}", Value::Null, true),
-        get("/platforms", "/platforms"),
-    ]
-}
-
 #[tokio::test]
 async fn another_platform_s_people_see_and_change_nothing() {
     let fixture = Fixture::new().await;
     let (world, writes) = (&fixture.world, fixture.world.writes().await);
     let other = json!({ "platform": world.platform("other").await });
     let writes = writes + 1;
-    for Operation(method, document, path, body, operators) in operations() {
-        let path = format!("/api/v1{}", fixture.fill(path));
+    for Operation { method, template, path, body, is_for_operators } in operations() {
+        let path = format!("/api/v1{}", fixture.fill(&path));
         let answer = world.send_as(&other, method, &path, &fixture.body(&body)).await;
-        match (document, operators) {
+        match (template.as_str(), is_for_operators) {
             ("/platforms", false) => assert_eq!(answer.expect(200)["pagination"]["total"], 1),
             // That someone else's platform could be deleted by operators alone is not told either.
             ("/platforms/{platformId}", true) => drop(answer.expect_error(404, "NOT_FOUND")),
@@ -271,13 +123,13 @@ async fn another_platform_s_people_see_and_change_nothing() {
 async fn every_write_can_be_tried_and_repeated() {
     let fixture = Fixture::new().await;
     let world = &fixture.world;
-    for (n, Operation(method, document, path, body, _)) in operations().into_iter().enumerate() {
+    for (n, Operation { method, template, path, body, .. }) in operations().into_iter().enumerate() {
         // A change of a feature or of a stack starts a build, which is a change of its own; the features of a stack end
         // with it.
-        let two = ["activate", "/upgrade", "/rollback"].iter().any(|end| document.ends_with(end))
-            || (method == Method::DELETE && document.ends_with("/stacks/{stackId}"));
+        let two = ["activate", "/upgrade", "/rollback"].iter().any(|end| template.ends_with(end))
+            || (method == Method::DELETE && template.ends_with("/stacks/{stackId}"));
         let made = if two { 2 } else { 1 };
-        let (path, body) = (format!("/api/v1{}", fixture.fill(path)), fixture.body(&body));
+        let (path, body) = (format!("/api/v1{}", fixture.fill(&path)), fixture.body(&body));
         if method == Method::GET {
             world.get(&path).await.expect(200);
             continue;
@@ -299,5 +151,11 @@ async fn every_write_can_be_tried_and_repeated() {
         assert_eq!(world.writes().await, writes + made, "{method} {path}");
         let events = world.number("SELECT count(*) FROM outbox WHERE destination IS NULL").await;
         assert_eq!(events, writes + made, "a fact for each entry");
+    }
+    // The type of every entry can be searched for, so each resource has declared its own.
+    for entry in world.get("/api/v1/audit?limit=100").await.expect(200)["data"].as_array().unwrap() {
+        let path = format!("/api/v1/audit?entity={}", text(entry, "entityType"));
+        let found = world.get(&path).await.expect(200);
+        assert!(!found["data"].as_array().unwrap().is_empty(), "{path}");
     }
 }

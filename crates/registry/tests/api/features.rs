@@ -7,8 +7,32 @@ use uuid::Uuid;
 
 use crate::{
     feature::{Feature, billing, build, done, undone},
+    operation::{Cases, Operation},
     world::{World, faults, ids, text},
 };
+
+/// How the operations of features are called.
+pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
+
+fn operations() -> Vec<Operation> {
+    let list = "/platforms/{platformId}/entities/{entityId}/features";
+    let on = json!({ "featureId": "off", "version": "1.0.0", "environment": "prod" });
+    let off = json!({ "featureId": "on", "environment": "prod" });
+    vec![
+        Operation::get(list, "/platforms/{p}/entities/{e}/features"),
+        Operation::get(&format!("{list}/{{featureId}}"), "/platforms/{p}/entities/{e}/features/on"),
+        Operation::get(
+            &format!("{list}/{{featureId}}/explain"),
+            "/platforms/{p}/entities/{w}/features/slow/explain",
+        ),
+        Operation::post(&format!("{list}/activate"), "/platforms/{p}/entities/{e}/features/activate", on),
+        Operation::post(
+            &format!("{list}/deactivate"),
+            "/platforms/{p}/entities/{e}/features/deactivate",
+            off,
+        ),
+    ]
+}
 
 #[tokio::test]
 async fn it_is_recorded_at_once_while_provisioning_is_away() {

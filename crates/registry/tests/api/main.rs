@@ -46,6 +46,8 @@ mod measured;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod operation;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod platforms;

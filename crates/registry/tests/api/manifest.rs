@@ -6,8 +6,17 @@ use testkit::Response;
 
 use crate::{
     feature::Feature,
+    operation::{Cases, Operation},
     world::{World, text},
 };
+
+/// How the operations of the manifest are called.
+pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
+
+fn operations() -> Vec<Operation> {
+    let manifest = "/platforms/{platformId}/entities/{entityId}/manifest";
+    vec![Operation::get(manifest, "/platforms/{p}/entities/{e}/manifest")]
+}
 
 struct Shell {
     world: World,

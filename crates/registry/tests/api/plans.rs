@@ -17,7 +17,8 @@ use testkit::{
 };
 
 use crate::{
-    every_operation::{Fixture, Operation, operations, templates},
+    every_operation::{Fixture, templates},
+    operation::{Operation, operations},
     world::{World, ids},
 };
 
@@ -156,8 +157,8 @@ pub(crate) async fn anew(world: &World, set: &Value) -> World {
 
 /// Does every operation; writes without effect.
 async fn try_all(fixture: &Fixture, world: &World) {
-    for Operation(method, _, path, body, _) in operations() {
-        let path = format!("/api/v1{}", fixture.fill(path));
+    for Operation { method, path, body, .. } in operations() {
+        let path = format!("/api/v1{}", fixture.fill(&path));
         let mark = if path.contains('?') { '&' } else { '?' };
         let path = if method == Method::GET { path } else { format!("{path}{mark}dryRun=true") };
         let answer = world.send(method.clone(), &path, &fixture.body(&body), &[]).await;
@@ -188,8 +189,8 @@ fn may_be(answer: &Response) -> bool {
 
 /// Does every operation twice under one key, so that it is answered from what is kept.
 async fn do_all(fixture: &Fixture, world: &World) {
-    for (n, Operation(method, _, path, body, _)) in operations().into_iter().enumerate() {
-        let (path, key) = (format!("/api/v1{}", fixture.fill(path)), format!("key-{n}"));
+    for (n, Operation { method, path, body, .. }) in operations().into_iter().enumerate() {
+        let (path, key) = (format!("/api/v1{}", fixture.fill(&path)), format!("key-{n}"));
         for _ in 0..2 {
             let headers = [("Idempotency-Key", key.as_str())];
             let answer = world.send(method.clone(), &path, &fixture.body(&body), &headers).await;

@@ -2,7 +2,29 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{World, faults, ids, text};
+use crate::{
+    operation::{Cases, Operation},
+    world::{World, faults, ids, text},
+};
+
+/// How the operations of platforms are called.
+pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
+
+fn operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/platforms", "/platforms"),
+        Operation::get("/platforms/{platformId}", "/platforms/{p}"),
+        Operation::get("/platforms/{platformId}/lifecycle", "/platforms/{p}/lifecycle"),
+        Operation::get("/platforms/{platformId}/explain", "/platforms/{p}/explain"),
+        Operation::post("/platforms", "/platforms", json!({ "name": "N", "slug": "n" })).for_operators(),
+        Operation::patch("/platforms/{platformId}", "/platforms/{p}", json!({ "name": "M" })),
+        Operation::post("/platforms/{platformId}/suspend", "/platforms/{p}/suspend", json!({})),
+        Operation::post("/platforms/{platformId}/restore", "/platforms/{p}/restore", json!({})),
+        Operation::post("/platforms/{platformId}/cancel", "/platforms/{p}/cancel", json!({})),
+        Operation::post("/platforms/{platformId}/delete", "/platforms/{p}/delete", json!({})),
+        Operation::delete("/platforms/{platformId}", "/platforms/{q}").for_operators(),
+    ]
+}
 
 #[tokio::test]
 async fn one_is_made_and_read() {

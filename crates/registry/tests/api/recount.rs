@@ -8,7 +8,10 @@ use runtime::config;
 use serde_json::json;
 use service::Service;
 
-use crate::world::World;
+use crate::{
+    every_operation::{Fixture, templates},
+    world::World,
+};
 
 impl World {
     fn recounter(&self) -> Recount {
@@ -52,10 +55,14 @@ async fn filled(world: &World, slug: &str) -> (String, String) {
 
 #[tokio::test]
 async fn every_counter_is_counted_and_right() {
-    let world = world_that_is_not_counted().await;
+    let mut settings = json!({ "database": { "recount_every": "1000days" } });
+    config::put_over(&mut settings, templates().await);
+    let world = World::start_with(settings).await;
     for n in 0..20 {
         filled(&world, &format!("p{n}")).await;
     }
+    // One of everything, so that a counter without a recount is found.
+    let world = Fixture::of(world).await.world;
     world.delete(&format!("/api/v1/platforms/{}", world.platform("gone").await)).await.expect(200);
     let recount = world.recounter();
     assert_eq!(round(&recount).await, []);

@@ -4,7 +4,33 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{World, faults, ids, resource_body, text};
+use crate::{
+    operation::{Cases, Operation},
+    world::{World, faults, ids, resource_body, text},
+};
+
+/// How the operations of resources, under both of their prefixes are called.
+pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
+
+fn operations() -> Vec<Operation> {
+    let under = |prefix: &str, name: &str, gone: &str| {
+        let at = |path: &str| format!("{prefix}{path}");
+        let one = at("/platforms/{platformId}/resources/{resourceId}");
+        let of_entity = at("/platforms/{platformId}/entities/{entityId}/resources");
+        let entity = at("/platforms/{p}/entities/{e}/resources");
+        let r = at("/platforms/{p}/resources/{r}");
+        [
+            Operation::get(&at("/lookup"), &at("/lookup?cfName=r")),
+            Operation::get(&at("/platforms/{platformId}/resources"), &at("/platforms/{p}/resources")),
+            Operation::get(&of_entity, &entity),
+            Operation::get(&one, &r),
+            Operation::post(&of_entity, &entity, resource_body(name)),
+            Operation::patch(&one, &r, json!({ "cfId": name })),
+            Operation::delete(&one, &at(&format!("/platforms/{{p}}/resources/{gone}"))),
+        ]
+    };
+    under("", "n1", "{d1}").into_iter().chain(under("/resources", "n2", "{d2}")).collect()
+}
 
 const PREFIXES: [&str; 2] = ["/api/v1", "/api/v1/resources"];
 

@@ -3,7 +3,22 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::world::{World, faults, text};
+use crate::{
+    operation::{Cases, Operation},
+    world::{World, faults, text},
+};
+
+/// How the operations of secrets are called.
+pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
+
+fn operations() -> Vec<Operation> {
+    let list = "/platforms/{platformId}/resources/{resourceId}/secrets";
+    let secret = json!({ "status": "set" });
+    vec![
+        Operation::get(list, "/platforms/{p}/resources/{r}/secrets"),
+        Operation::post(&format!("{list}/{{secretName}}"), "/platforms/{p}/resources/{r}/secrets/A", secret),
+    ]
+}
 
 #[tokio::test]
 async fn marking_makes_and_changes() {

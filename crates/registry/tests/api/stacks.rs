@@ -5,10 +5,28 @@ use serde_json::{Value, json};
 
 use crate::{
     feature::Feature,
+    operation::{Cases, Operation},
     stack::{Stack, shows},
     templates::{Answers, Templates, definition},
     world::{World, faults, ids, text},
 };
+
+/// How the operations of stacks are called.
+pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
+
+fn operations() -> Vec<Operation> {
+    let (list, one) = ("/platforms/{platformId}/stacks", "/platforms/{platformId}/stacks/{stackId}");
+    let second = json!({ "version": "2.0.0" });
+    vec![
+        Operation::get(list, "/platforms/{p}/stacks"),
+        Operation::get(one, "/platforms/{p}/stacks/{s}"),
+        Operation::get(&format!("{one}/explain"), "/platforms/{p}/stacks/{s}/explain"),
+        Operation::post(list, "/platforms/{p}/stacks", json!({ "tenantId": "{e}", "name": "n" })),
+        Operation::post(&format!("{one}/upgrade"), "/platforms/{p}/stacks/{up}/upgrade", second),
+        Operation::post(&format!("{one}/rollback"), "/platforms/{p}/stacks/{back}/rollback", json!({})),
+        Operation::delete(one, "/platforms/{p}/stacks/{gone}"),
+    ]
+}
 
 fn stacks(platform: &str) -> String {
     format!("/api/v1/platforms/{platform}/stacks")

@@ -1,7 +1,7 @@
 //! Templates over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
-use domain::{Patch, Slug, template::TemplateStatus};
+use domain::{Patch, Slug, access::Access, template::TemplateStatus};
 use serde::Deserialize;
 use stack_definition::text::{Description, DisplayName, Text};
 use utoipa::ToSchema;
@@ -54,8 +54,9 @@ impl From<UpdateTemplate> for ops::Change {
 /// List active stack templates, newest first.
 #[utoipa::path(
     operation_id = "listStackTemplates",
+    extensions(("x-access" = json!(Access::Caller))),
     params(TemplateQuery),
-    responses((status = 200, body = Listed<Template>))
+    responses((status = 200, body = Listed<Template>)),
 )]
 #[get("/stacks")]
 pub(crate) async fn list(app: Data<App>, _: Context, query: Query<TemplateQuery>) -> HttpResult {
@@ -67,12 +68,13 @@ pub(crate) async fn list(app: Data<App>, _: Context, query: Query<TemplateQuery>
 /// Create a new stack template.
 #[utoipa::path(
     operation_id = "createStackTemplate",
+    extensions(("x-access" = json!(Access::Everything))),
     request_body(content = CreateTemplate),
     responses(
         (status = 201, body = Made),
         (status = 400, description = "The body is not valid", body = ErrorEnvelope),
         (status = 409, description = "The name is taken", body = ErrorEnvelope),
-    )
+    ),
 )]
 #[post("/stacks")]
 pub(crate) async fn create(app: Data<App>, command: Command<CreateTemplate>) -> HttpResult {
@@ -81,10 +83,14 @@ pub(crate) async fn create(app: Data<App>, command: Command<CreateTemplate>) -> 
 }
 
 /// Get a stack template with its latest version.
-#[utoipa::path(operation_id = "getStackTemplate", responses(
+#[utoipa::path(
+    operation_id = "getStackTemplate",
+    extensions(("x-access" = json!(Access::Caller))),
+    responses(
     (status = 200, body = TemplateDetail),
     (status = 404, description = "There is no such template", body = ErrorEnvelope),
-))]
+),
+)]
 #[get("/stacks/{name}")]
 pub(crate) async fn get(app: Data<App>, _: Context, path: Path<Slug>, request: HttpRequest) -> HttpResult {
     let detail = app.db.own_read(async |c| store::detail(c, &path.0).await).await?;
@@ -94,12 +100,13 @@ pub(crate) async fn get(app: Data<App>, _: Context, path: Path<Slug>, request: H
 /// Update a stack template.
 #[utoipa::path(
     operation_id = "updateStackTemplate",
+    extensions(("x-access" = json!(Access::Everything))),
     request_body(content = UpdateTemplate),
     responses(
         (status = 200, body = Changed),
         (status = 400, description = "The body is not valid", body = ErrorEnvelope),
         (status = 404, description = "There is no such template", body = ErrorEnvelope),
-    )
+    ),
 )]
 #[patch("/stacks/{name}")]
 pub(crate) async fn update(app: Data<App>, path: Path<Slug>, command: Command<UpdateTemplate>) -> HttpResult {

@@ -1,7 +1,7 @@
 //! Versions over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, post, web::Data};
-use domain::{Slug, Version};
+use domain::{Slug, Version, access::Access};
 use serde_json::Value;
 use web::{Command, Context, ErrorEnvelope, HttpResult, NoBody, Path};
 
@@ -17,10 +17,14 @@ use crate::{
 };
 
 /// List all versions of a stack template by precedence, highest first.
-#[utoipa::path(operation_id = "listStackVersions", responses(
+#[utoipa::path(
+    operation_id = "listStackVersions",
+    extensions(("x-access" = json!(Access::Caller))),
+    responses(
     (status = 200, body = Listed<StackVersion>),
     (status = 404, description = "There is no such template", body = ErrorEnvelope),
-))]
+),
+)]
 #[get("/stacks/{name}/versions")]
 pub(crate) async fn list(app: Data<App>, _: Context, path: Path<Slug>) -> HttpResult {
     let versions = app.db.own_read(async |c| store::all(c, &path.0).await).await?;
@@ -30,6 +34,7 @@ pub(crate) async fn list(app: Data<App>, _: Context, path: Path<Slug>) -> HttpRe
 /// Publish a new stack version.
 #[utoipa::path(
     operation_id = "publishStackVersion",
+    extensions(("x-access" = json!(Access::Everything))),
     request_body(content = PublishVersion),
     responses(
         (status = 201, body = Made),
@@ -37,7 +42,7 @@ pub(crate) async fn list(app: Data<App>, _: Context, path: Path<Slug>) -> HttpRe
         (status = 404, description = "There is no such template", body = ErrorEnvelope),
         (status = 409, description = "The version is published already", body = ErrorEnvelope),
         (status = 422, description = "The template is deprecated", body = ErrorEnvelope),
-    )
+    ),
 )]
 #[post("/stacks/{name}/versions")]
 pub(crate) async fn publish(app: Data<App>, path: Path<Slug>, command: Command<Value>) -> HttpResult {
@@ -47,10 +52,14 @@ pub(crate) async fn publish(app: Data<App>, path: Path<Slug>, command: Command<V
 }
 
 /// Tell how many stacks of how many platforms run each version of a template. For operators.
-#[utoipa::path(operation_id = "getStackTemplateUsage", responses(
+#[utoipa::path(
+    operation_id = "getStackTemplateUsage",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses(
     (status = 200, body = TemplateUsage),
     (status = 404, description = "There is no such template", body = ErrorEnvelope),
-))]
+),
+)]
 #[get("/stacks/{name}/usage")]
 pub(crate) async fn usage(app: Data<App>, ctx: Context, path: Path<Slug>) -> HttpResult {
     let template = app.db.read(&ctx, async |c| templates::store::id_of(c, &path.0).await).await?;
@@ -58,10 +67,14 @@ pub(crate) async fn usage(app: Data<App>, ctx: Context, path: Path<Slug>) -> Htt
 }
 
 /// Get a specific stack version.
-#[utoipa::path(operation_id = "getStackVersion", responses(
+#[utoipa::path(
+    operation_id = "getStackVersion",
+    extensions(("x-access" = json!(Access::Caller))),
+    responses(
     (status = 200, body = StackVersion),
     (status = 404, description = "There is no such version", body = ErrorEnvelope),
-))]
+),
+)]
 #[get("/stacks/{name}/{version}")]
 pub(crate) async fn get(
     app: Data<App>,
@@ -75,10 +88,14 @@ pub(crate) async fn get(
 }
 
 /// Deprecate a stack version.
-#[utoipa::path(operation_id = "deprecateStackVersion", responses(
+#[utoipa::path(
+    operation_id = "deprecateStackVersion",
+    extensions(("x-access" = json!(Access::Everything))),
+    responses(
     (status = 200, body = Changed),
     (status = 404, description = "There is no such version", body = ErrorEnvelope),
-))]
+),
+)]
 #[delete("/stacks/{name}/{version}")]
 pub(crate) async fn deprecate(
     app: Data<App>,

@@ -1,4 +1,4 @@
-//! Every operation of a service × everyone: what is answered follows from the table in `domain::access` alone, and
+//! Every operation of a service × everyone: what is answered follows from the access that it declares alone, and
 //! nothing of what lies outside is told.
 //!
 //! A service brings a [`Stage`]: itself with something in it, how each operation of its document is asked for, and what
@@ -17,7 +17,7 @@ use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use domain::{
     Reach,
-    access::{About, Operation, Verdict},
+    access::{About, Operation, Verdict, declared_operation},
 };
 use futures_util::{StreamExt, stream};
 use identity::scope_is_enforced;
@@ -66,8 +66,8 @@ impl Case {
 pub struct Asked<'a> {
     pub someone: &'a Someone,
     pub case: &'a Case,
-    /// The operation's row of the table.
-    pub row: &'static Operation,
+    /// The operation, with the access that it declares.
+    pub row: &'a Operation,
 }
 
 /// A service with something in it.
@@ -181,7 +181,11 @@ pub async fn take_second_wall_down<S: Stage>(stage: &S) {
 pub fn leave_tenancy_to_postgres() {
     #[expect(clippy::disallowed_methods, reason = "nextest says so in the environment")]
     let mode = std::env::var("NEXTEST_EXECUTION_MODE");
-    assert_eq!(mode.as_deref(), Ok("process-per-test"), "run it with cargo nextest: each test needs a process of its own");
+    assert_eq!(
+        mode.as_deref(),
+        Ok("process-per-test"),
+        "run it with cargo nextest: each test needs a process of its own"
+    );
     identity::leave_tenancy_to_postgres();
 }
 
@@ -201,12 +205,12 @@ const TELLS: &str = " tells of ";
 const DONE: &str = " is done, where the table says ";
 
 /// The cases with their operations.
-fn rows<S: Stage>(stage: &S) -> Vec<(Case, &'static Operation)> {
+fn rows<S: Stage>(stage: &S) -> Vec<(Case, Operation)> {
     let document = document::of::<S::Service>();
     let row = |case: Case| {
-        let id = &document["paths"][&case.template][case.method.as_str().to_lowercase()]["operationId"];
-        let row = Operation::find(id.as_str().unwrap_or_default());
-        let row = row.unwrap_or_else(|| panic!("{} {} is not in the table", case.method, case.template));
+        let object = &document["paths"][&case.template][case.method.as_str().to_lowercase()];
+        let row = declared_operation(object);
+        let row = row.unwrap_or_else(|error| panic!("{} {}: {error}", case.method, case.template));
         (case, row)
     };
     stage.cases().into_iter().map(row).collect()

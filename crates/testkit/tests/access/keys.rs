@@ -2,7 +2,7 @@
 //! gateway, with iam behind it.
 
 use diesel_async::SimpleAsyncConnection;
-use domain::access::{About, Operation};
+use domain::access::{About, Operation, declared_operation};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Response, document};
@@ -13,7 +13,7 @@ const KEYS: &str = "/api/v1/iam/keys";
 
 /// An operation, and how it is asked for of one platform.
 struct Asked {
-    row: &'static Operation,
+    row: Operation,
     method: Method,
     path: String,
     body: Value,
@@ -27,9 +27,8 @@ fn everything(platform: &str) -> Vec<Asked> {
     let all = document::operations(&document).into_iter().filter(|operation| !is_open(operation));
     let asked = |(method, path): (String, String)| {
         let operation = &document["paths"][&path][&method];
-        let id = operation["operationId"].as_str().unwrap();
         Asked {
-            row: Operation::find(id).unwrap_or_else(|| panic!("{id} is not in the table")),
+            row: declared_operation(operation).unwrap(),
             method: method.to_uppercase().parse().unwrap(),
             path: filled(&path, platform),
             body: body(&document, operation),

@@ -8,6 +8,8 @@ mod errors;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
 mod guide;
 #[cfg(test)]
 mod owasp;

@@ -88,8 +88,8 @@ impl Block {
         matches!(self.info.as_slice(), [first, second, ..] if first == language && second == word)
     }
 
-    /// What is behind `key=` in its opening fence.
-    pub(crate) fn value(&self, key: &str) -> Option<&str> {
-        self.info.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    /// Whether it is opened with this language, and no word behind it.
+    pub(crate) fn is_language(&self, language: &str) -> bool {
+        matches!(self.info.as_slice(), [only] if only == language)
     }
 }

@@ -1,6 +1,7 @@
-//! Which credential an operation asks for, and which role: from the table of who may do what.
+//! The credential and the role that an operation requires, from the access that its handler declares.
 
-use domain::access::{About, Operation as Row};
+use domain::access::Access;
+use serde::Deserialize;
 use utoipa::openapi::{
     Components, RefOr,
     path::Operation,
@@ -9,10 +10,19 @@ use utoipa::openapi::{
 
 const BEARER: &str = "bearer";
 
-/// Adds what the operation's row says. Where everyone may ask that is known, no role is named.
+/// The access that the handler declares, if it declares any.
+///
+/// # Errors
+/// When the extension is not an [`Access`].
+pub(crate) fn declared_access(operation: &Operation) -> Result<Option<Access>, serde_json::Error> {
+    let extension = operation.extensions.as_ref().and_then(|all| all.get(Access::EXTENSION));
+    extension.map(Access::deserialize).transpose()
+}
+
+/// Adds the security requirement. It names no role when any known caller may do it.
 pub(super) fn add(operation: &mut Operation) {
-    let row = operation.operation_id.as_deref().and_then(Row::find);
-    let role = row.filter(|row| row.about != About::Caller).map(|row| row.least.as_str());
+    let access = declared_access(operation).ok().flatten();
+    let role = access.filter(|access| *access != Access::Caller).map(|access| access.least().as_str());
     operation.security = Some(vec![SecurityRequirement::new(BEARER, role)]);
 }
 

@@ -1,0 +1,137 @@
+//! ${Words} over HTTP.
+
+use web::{Context, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query};
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web::Data};
+use domain::{Name, Patch, PlatformId, Role, access::Access};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    model::{Change, New${Singular}, ${Singular}},
+    ops, store,
+};
+use crate::{App, platforms};
+
+/// A new ${word}.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Create${Singular} {
+    /// Unique within the platform.
+    title: Name,
+    #[schema(nullable = false)]
+    body: Option<Name>,
+}
+
+/// A change of a ${word}. A field that is absent keeps its value.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Update${Singular} {
+    #[schema(nullable = false)]
+    title: Option<Name>,
+    /// Null removes the body.
+    #[serde(default)]
+    #[schema(value_type = Option<Name>)]
+    body: Patch<Name>,
+}
+
+/// List the ${words} of a platform, newest first.
+#[utoipa::path(
+    operation_id = "list${Plural}",
+    extensions(("x-access" = json!(Access::Platform(Role::Viewer)))),
+    params(ListQuery),
+    responses((status = 200, body = Paged<${Singular}>)),
+)]
+#[get("/platforms/{platformId}/${path}")]
+pub(crate) async fn list(
+    app: Data<App>,
+    ctx: Context,
+    path: Path<PlatformId>,
+    query: Query<ListQuery>,
+) -> HttpResult {
+    let scope = ctx.caller.scope.platform(&path.0)?;
+    let (limit, after) = query.0.parse(&store::counter(&path.0))?;
+    let page = app
+        .db
+        .read(&ctx, async |c| {
+            let page = store::page(c, &scope, limit, &after);
+            tokio::try_join!(platforms::store::live(c, &scope), page).map(|((), page)| page)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(Paged::from(page)))
+}
+
+/// Create a ${word}.
+#[utoipa::path(
+    operation_id = "create${Singular}",
+    extensions(("x-access" = json!(Access::Platform(Role::Developer)))),
+    request_body(content = Create${Singular}),
+    responses((status = 201, body = ${Singular})),
+)]
+#[post("/platforms/{platformId}/${path}")]
+pub(crate) async fn create(
+    app: Data<App>,
+    path: Path<PlatformId>,
+    command: Command<Create${Singular}>,
+) -> HttpResult {
+    let Create${Singular} { title, body } = command.body;
+    ops::create(&app, &command.ctx, &path.0, New${Singular} { title, body }).await?.created()
+}
+
+/// Get a ${word}.
+#[utoipa::path(
+    operation_id = "get${Singular}",
+    extensions(("x-access" = json!(Access::Platform(Role::Viewer)))),
+    responses((status = 200, body = ${Singular})),
+)]
+#[get("/platforms/{platformId}/${path}/{${camel}Id}")]
+pub(crate) async fn get(
+    app: Data<App>,
+    ctx: Context,
+    path: Path<(PlatformId, Uuid)>,
+    request: HttpRequest,
+) -> HttpResult {
+    let (platform, id) = path.0;
+    let scope = ctx.caller.scope.platform(&platform)?;
+    let row = app
+        .db
+        .read(&ctx, async |c| {
+            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
+            found.map(|((), row)| row)
+        })
+        .await?;
+    web::read(&request, &row)
+}
+
+/// Update a ${word}.
+#[utoipa::path(
+    operation_id = "update${Singular}",
+    extensions(("x-access" = json!(Access::Platform(Role::Developer)))),
+    request_body(content = Update${Singular}),
+    responses((status = 200, body = ${Singular})),
+)]
+#[patch("/platforms/{platformId}/${path}/{${camel}Id}")]
+pub(crate) async fn update(
+    app: Data<App>,
+    path: Path<(PlatformId, Uuid)>,
+    command: Command<Update${Singular}>,
+) -> HttpResult {
+    let ((platform, id), Update${Singular} { title, body }) = (path.0, command.body);
+    ops::update(&app, &command.ctx, &platform, id, Change { title, body }).await?.ok()
+}
+
+/// Delete a ${word}.
+#[utoipa::path(
+    operation_id = "delete${Singular}",
+    extensions(("x-access" = json!(Access::Platform(Role::Developer)))),
+    responses((status = 204)),
+)]
+#[delete("/platforms/{platformId}/${path}/{${camel}Id}")]
+pub(crate) async fn delete(
+    app: Data<App>,
+    path: Path<(PlatformId, Uuid)>,
+    command: Command<NoBody>,
+) -> HttpResult {
+    let (platform, id) = path.0;
+    Ok(ops::delete(&app, &command.ctx, &platform, id).await?.no_content())
+}
