@@ -259,12 +259,12 @@ impl<E: Effect> Written<E> {
     /// Joins a change, its record and the answer that a repetition gets.
     pub(super) fn new(effect: E, record: Record, ctx: &WriteCtx, answer: &impl Serialize) -> Result<Self> {
         let mut rows = Rows {
-            actor_id: ctx.ctx.caller.id.clone(),
-            actor_type: ctx.ctx.caller.actor_type.as_str(),
-            metadata: json!({ "requestId": &*ctx.ctx.request_id, "traceId": ctx.ctx.trace_id() }),
+            actor_id: ctx.caller.id.clone(),
+            actor_type: ctx.caller.actor_type.as_str(),
+            metadata: json!({ "requestId": &*ctx.request_id, "traceId": ctx.trace_id() }),
             now: clock::now(),
-            request_id: ctx.ctx.request_id.to_string(),
-            traceparent: ctx.ctx.traceparent.as_deref().map(str::to_owned),
+            request_id: ctx.request_id.to_string(),
+            traceparent: ctx.traceparent.as_deref().map(str::to_owned),
             ..Rows::default()
         };
         let mut counts = record.counts;
@@ -286,7 +286,7 @@ impl<E: Effect> Written<E> {
             rows.count_by.push(by);
         }
         if let Some(idempotency) = ctx.idempotency.as_ref().filter(|_| !ctx.dry_run) {
-            rows.idem_caller.push(ctx.ctx.caller.id.clone());
+            rows.idem_caller.push(ctx.caller.id.clone());
             rows.idem_key.push(idempotency.key.clone());
             rows.idem_fingerprint.push(idempotency.fingerprint.clone());
             rows.idem_answer.push(serde_json::to_value(answer).map_err(Error::internal)?);

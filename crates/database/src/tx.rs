@@ -84,7 +84,7 @@ impl Tx {
     }
 
     fn sight(&self) -> &Arc<Sight> {
-        self.ctx.ctx.caller.scope.sight()
+        self.ctx.caller.scope.sight()
     }
 
     /// Has the statements from here on see a platform whole, where the caller sees but an entity of it: whether a thing
@@ -128,7 +128,7 @@ impl Tx {
         self.wake |= record.has_commands();
         let written = Written::new(effect, record, &self.ctx, &answer)?;
         // Who does not see all keeps their record in a transaction that says that it writes.
-        if self.ctx.dry_run || !self.ctx.ctx.caller.scope.is_all() {
+        if self.ctx.dry_run || !self.ctx.caller.scope.is_all() {
             self.conn().await?;
         }
         let result = self.send(written).await;
@@ -214,7 +214,7 @@ impl Db {
         T: Serialize + DeserializeOwned + Send,
         F: for<'r> Work<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync,
     {
-        let connection = self.conn_for(&ctx.ctx.caller.scope.sight().share).await?;
+        let connection = self.conn_for(&ctx.caller.scope.sight().share).await?;
         connection.unfinished();
         let mut tx =
             Tx { connection, ctx: ctx.clone(), begun: false, unclean: false, finished: false, wake: false };
@@ -248,7 +248,7 @@ impl Db {
         if ctx.idempotency.is_none() {
             return Ok(None);
         }
-        stored(&self.conn_for(&ctx.ctx.caller.scope.sight().share).await?, ctx).await
+        stored(&self.conn_for(&ctx.caller.scope.sight().share).await?, ctx).await
     }
 
     /// Runs a read that sees what the caller may see, once more if its connection turns out to be dead.
@@ -301,8 +301,8 @@ impl Db {
 async fn stored<T: DeserializeOwned>(connection: &PooledConn, ctx: &WriteCtx) -> Result<Option<Done<T>>> {
     let Some(asked) = &ctx.idempotency else { return Ok(None) };
     connection.unfinished();
-    let told = async { Ok(connection.tell(ctx.ctx.caller.scope.sight()).await?) };
-    let found = try_join(told, idempotency::replay(connection, &ctx.ctx.caller.id, asked)).await?.1;
+    let told = async { Ok(connection.tell(ctx.caller.scope.sight()).await?) };
+    let found = try_join(told, idempotency::replay(connection, &ctx.caller.id, asked)).await?.1;
     connection.finished();
     Ok(found.map(|value| Done { value, replayed: true, dry_run: false }))
 }

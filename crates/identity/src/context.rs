@@ -1,13 +1,13 @@
 //! What travels with a request: who, which request, which trace; for a write also how it is to be done.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
-use domain::{Error, Kind, Result};
+use domain::{Error, Kind, PlatformId, Result};
 use runtime::telemetry;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::Caller;
+use crate::{Caller, PlatformScope};
 
 /// A request that reads.
 #[derive(Debug, Clone)]
@@ -77,9 +77,25 @@ impl Ctx {
         }
     }
 
+    /// One platform, or those of its entities that the caller's role reaches.
+    ///
+    /// # Errors
+    /// Those of [`Scope::platform`](crate::Scope::platform).
+    pub fn platform(&self, id: &PlatformId) -> Result<PlatformScope> {
+        self.caller.scope.platform(id)
+    }
+
     /// The trace id of the request, for the audit log.
     pub fn trace_id(&self) -> Option<&str> {
         self.traceparent.as_deref().and_then(|parent| parent.split('-').nth(1))
+    }
+}
+
+impl Deref for WriteCtx {
+    type Target = Ctx;
+
+    fn deref(&self) -> &Ctx {
+        &self.ctx
     }
 }
 

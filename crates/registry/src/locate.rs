@@ -32,7 +32,7 @@ pub(crate) fn locate(request: HttpRequest, ctx: Ctx) -> Pin<Box<dyn Future<Outpu
         let (Some(app), Some(platform)) = (request.app_data::<Data<App>>(), platform) else {
             return Ok(());
         };
-        let scope = ctx.caller.scope.platform(&platform)?;
+        let scope = ctx.platform(&platform)?;
         let target = Target::of(&request);
         app.db
             .read(&ctx, async |c| {

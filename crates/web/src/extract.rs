@@ -144,9 +144,9 @@ impl<T: DeserializeOwned + ToSchema + 'static> Unchecked<T> {
             Ok(body) => Ok(Command { ctx: self.ctx, body }),
             Err(error) => {
                 // An operator may do everything.
-                if !self.ctx.ctx.caller.is_operator() {
-                    locate(&self.request, &self.ctx.ctx).await?;
-                    decide(&self.ctx.ctx, serde_json::from_slice(&self.bytes).unwrap_or_default()).await?;
+                if !self.ctx.caller.is_operator() {
+                    locate(&self.request, &self.ctx).await?;
+                    decide(&self.ctx, serde_json::from_slice(&self.bytes).unwrap_or_default()).await?;
                 }
                 Err(error)
             }
@@ -179,7 +179,7 @@ fn decide(request: &HttpRequest, ctx: &Ctx) -> Result<()> {
     let platform = request.match_info().get("platformId").map(PlatformId::parse);
     // What can be no id is the path extractor's to refuse.
     let Some(Ok(platform)) = platform else { return Ok(()) };
-    ctx.caller.scope.platform(&platform).map(drop)
+    ctx.platform(&platform).map(drop)
 }
 
 async fn body(request: &HttpRequest, payload: &mut Payload) -> Result<BytesMut> {

@@ -49,7 +49,7 @@ pub(crate) async fn list(
     path: Path<PlatformId>,
     query: Query<ListQuery>,
 ) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0)?;
+    let scope = ctx.platform(&path.0)?;
     let (limit, after) = query.0.parse(&store::counter(&path.0))?;
     let page = app
         .db
@@ -92,7 +92,7 @@ pub(crate) async fn get(
     request: HttpRequest,
 ) -> HttpResult {
     let (platform, id) = path.0;
-    let scope = ctx.caller.scope.platform(&platform)?;
+    let scope = ctx.platform(&platform)?;
     let row = app
         .db
         .read(&ctx, async |c| {

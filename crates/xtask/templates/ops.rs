@@ -19,7 +19,7 @@ pub(crate) async fn create(
     platform: &PlatformId,
     new: New${Singular},
 ) -> Result<Done<${Singular}>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("${singular}.create", ctx, async |tx| {
             platforms::ops::hold(tx.conn().await?, ctx, &scope).await?;
@@ -45,7 +45,7 @@ pub(crate) async fn update(
     id: Uuid,
     change: Change,
 ) -> Result<Done<${Singular}>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("${singular}.update", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -68,7 +68,7 @@ pub(crate) async fn update(
 
 /// Deletes a ${word}.
 pub(crate) async fn delete(app: &App, ctx: &WriteCtx, platform: &PlatformId, id: Uuid) -> Result<Done<()>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("${singular}.delete", ctx, async |tx| {
             let c = tx.conn().await?;

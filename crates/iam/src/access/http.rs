@@ -80,6 +80,6 @@ pub(crate) async fn whoami(ctx: Context) -> HttpResult {
 )]
 #[post("/can")]
 pub(crate) async fn can(app: Data<App>, command: Command<Can>) -> HttpResult {
-    let results = checks::answer(&app, &command.ctx.ctx, command.body.checks).await?;
+    let results = checks::answer(&app, &command.ctx, command.body.checks).await?;
     Ok(HttpResponse::Ok().json(Answered { results }))
 }

@@ -26,8 +26,8 @@ pub(crate) async fn create(
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok(done);
     }
-    let placed = grants::permit(app, &ctx.ctx, grant).await?;
-    let row = Binding::new(subject, placed, &ctx.ctx.caller.id);
+    let placed = grants::permit(app, ctx, grant).await?;
+    let row = Binding::new(subject, placed, &ctx.caller.id);
     let done = app.db.tx("binding.create", ctx, async |tx| insert(tx, &row).await).await?;
     if !done.dry_run {
         app.revocations.spread(&done.value.1).await;
@@ -79,7 +79,7 @@ pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<R
         .db
         .tx("binding.delete", ctx, async |tx| {
             let before = store::lock(tx.conn().await?, id).await?;
-            administered(&ctx.ctx, &before)?;
+            administered(ctx, &before)?;
             ctx.check_match(&before)?;
             remove_held(tx, &before).await
         })
@@ -105,7 +105,7 @@ pub(crate) async fn ensure(app: &App, ctx: &WriteCtx, subject: &Name, grant: &Gr
                 return Ok(None);
             }
             let placed = Placed { grant: grant.clone(), line: Vec::new() };
-            let row = Binding::new(subject.clone(), placed, &ctx.ctx.caller.id);
+            let row = Binding::new(subject.clone(), placed, &ctx.caller.id);
             let made = insert_beside(tx, &row).await?;
             Ok(Some(made))
         })

@@ -21,9 +21,9 @@ pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewKey) -> Result<(Do
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok((done, None));
     }
-    let placed = grants::permit(app, &ctx.ctx, new.grant.clone()).await?;
+    let placed = grants::permit(app, ctx, new.grant.clone()).await?;
     let key = ApiKey::generate();
-    let row = new.into_row(&key, placed, &ctx.ctx.caller.id);
+    let row = new.into_row(&key, placed, &ctx.caller.id);
     let done = app
         .db
         .tx("key.create", ctx, async |tx| {
@@ -57,7 +57,7 @@ pub(crate) async fn revoke(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<R
         .tx("key.revoke", ctx, async |tx| {
             let c = tx.conn().await?;
             let before = store::lock(c, id).await?;
-            administered(&ctx.ctx, &before)?;
+            administered(ctx, &before)?;
             ctx.check_match(&before.unused())?;
             let revocation = revocations::note(c, What::Key(id)).await?;
             let now = clock::now();

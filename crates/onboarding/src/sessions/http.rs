@@ -159,7 +159,7 @@ pub(crate) async fn update(
     let change = match change(command.body) {
         Ok(change) => change,
         Err(error) => {
-            ops::get(&app, &command.ctx.ctx, path.0).await?;
+            ops::get(&app, &command.ctx, path.0).await?;
             return Err(error.into());
         }
     };
@@ -199,7 +199,7 @@ pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<No
 )]
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/discard")]
 pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    let why = format!("discarded by {}", command.ctx.ctx.caller.id);
+    let why = format!("discarded by {}", command.ctx.caller.id);
     ops::steer(&app, &command.ctx, path.0, Verb::Discard(&why)).await?.ok()
 }
 

@@ -41,30 +41,30 @@ pub(super) fn may_start(caller: &Caller) -> Result<()> {
 
 /// Records an onboarding; its steps run from then on, whatever becomes of this process.
 pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<Done<Started>> {
-    may_start(&ctx.ctx.caller)?;
+    may_start(&ctx.caller)?;
     // A repetition is answered before the registry is asked: by now it knows the slug.
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok(done);
     }
-    let slug = check_slug(app, &ctx.ctx, &new.slug);
-    let ((), allowance) = tokio::try_join!(slug, Allowance::ask(app, &ctx.ctx, new.tier))?;
+    let slug = check_slug(app, ctx, &new.slug);
+    let ((), allowance) = tokio::try_join!(slug, Allowance::ask(app, ctx, new.tier))?;
     let definition = steps::definition();
     let done = app
         .db
         .tx("onboarding.start", ctx, async |tx| {
             if let Some(allowance) = &allowance {
-                allowance.check(tx, &ctx.ctx).await?;
+                allowance.check(tx, ctx).await?;
             }
-            let row = row(&ctx.ctx, &new, app.session_lifetime);
-            let input = serde_json::to_value(input(&row, quota::holds(&ctx.ctx))).map_err(Error::internal)?;
+            let row = row(ctx, &new, app.session_lifetime);
+            let input = serde_json::to_value(input(&row, quota::holds(ctx))).map_err(Error::internal)?;
             let saga = NewSaga {
                 id: row.id,
                 subject: row.platform_id.to_string(),
                 input,
                 deadline: Some(row.expires_at),
-                flow: ctx.ctx.caller.id.clone(),
+                flow: ctx.caller.id.clone(),
             };
-            let (saga, steps) = saga.rows(&definition, &ctx.ctx);
+            let (saga, steps) = saga.rows(&definition, ctx);
             let started = Started {
                 onboarding_id: row.id,
                 job_id: Some(row.provision_job_id),
@@ -188,7 +188,7 @@ impl Shown for Session {
     const TRANSACTION: &'static str = "onboarding.steer";
 
     async fn read(c: &Conn, ctx: &WriteCtx, id: Uuid) -> Result<Self> {
-        let (row, told) = store::get(c, &ctx.ctx.caller.scope, id).await?;
+        let (row, told) = store::get(c, &ctx.caller.scope, id).await?;
         Ok(Self::of(row, &told.saga, &told.steps))
     }
 
@@ -237,8 +237,8 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
         .db
         .tx("onboarding.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            let (row, told) = store::get(c, &ctx.ctx.caller.scope, id).await?;
-            may_see(&ctx.ctx, &row)?;
+            let (row, told) = store::get(c, &ctx.caller.scope, id).await?;
+            may_see(ctx, &row)?;
             let before = Session::of(row.clone(), &told.saga, &told.steps);
             ctx.check_match(&before)?;
             refuse_what_the_saga_keeps(&before, &change)?;
@@ -272,7 +272,7 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
 async fn ask_undo(c: &Conn, ctx: &WriteCtx, saga: &Saga) -> Result<()> {
     let asked = match saga.status {
         SagaStatus::Stuck => saga::retry(c, saga.id).await?,
-        _ => saga::ask_undo(c, saga.id, &format!("cancelled by {}", ctx.ctx.caller.id)).await?,
+        _ => saga::ask_undo(c, saga.id, &format!("cancelled by {}", ctx.caller.id)).await?,
     };
     // It was read before it was asked, and ended in between.
     if asked { Ok(()) } else { Err(Error::met("the onboarding has just ended")) }

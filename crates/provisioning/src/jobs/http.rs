@@ -289,7 +289,7 @@ pub(crate) async fn retry(app: Data<App>, path: Path<Uuid>, command: Command<NoB
 )]
 #[post("/jobs/{jobId}/cancel")]
 pub(crate) async fn cancel(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    let why = format!("cancelled by {}", command.ctx.ctx.caller.id);
+    let why = format!("cancelled by {}", command.ctx.caller.id);
     ops::steer(&app, &command.ctx, path.0, Verb::Cancel(&why)).await?.ok()
 }
 
@@ -323,7 +323,7 @@ pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<No
 )]
 #[post("/jobs/{jobId}/discard")]
 pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    let why = format!("discarded by {}", command.ctx.ctx.caller.id);
+    let why = format!("discarded by {}", command.ctx.caller.id);
     ops::discard(&app, &command.ctx, path.0, &why).await?.ok()
 }
 

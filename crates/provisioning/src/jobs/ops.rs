@@ -30,7 +30,7 @@ pub(crate) struct NewJob<'a> {
 pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Result<Done<Job>> {
     let NewJob { id, kind, platform, input, flow } = new;
     // Asked again, which is how a service waits for a job, it costs a read.
-    match get(app, &ctx.ctx, id).await {
+    match get(app, ctx, id).await {
         Ok(job) => return Ok(Done { value: job, replayed: true, dry_run: false }),
         Err(error) if error.kind() == Kind::NotFound => {}
         Err(error) => return Err(error),
@@ -47,7 +47,7 @@ pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Resul
                 deadline: None,
                 flow: flow.to_owned(),
             };
-            let (saga, rows) = new.rows(&definition, &ctx.ctx);
+            let (saga, rows) = new.rows(&definition, ctx);
             let job = Job::of(saga.clone(), &rows)?;
             let record = Record::change("job.queued", "job", id).of(platform).after(&job).count(COUNTER, 1);
             let change = (saga::insert(saga), saga::insert_steps(rows));
@@ -56,7 +56,7 @@ pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Resul
         .await;
     match done {
         Err(error) if error.kind() == Kind::AlreadyExists => {
-            let job = get(app, &ctx.ctx, id).await?;
+            let job = get(app, ctx, id).await?;
             Ok(Done { value: job, replayed: true, dry_run: false })
         }
         done => {
@@ -96,10 +96,10 @@ pub(crate) async fn steer(app: &App, ctx: &WriteCtx, id: Uuid, verb: Verb<'_>) -
 
 /// Ends a job that stopped, as it stands. The registry is told first: what waits for the job can be asked for again.
 pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid, why: &str) -> Result<Done<Job>> {
-    let job = get(app, &ctx.ctx, id).await?;
+    let job = get(app, ctx, id).await?;
     if job.status == JobStatus::Failed && !ctx.dry_run {
         ctx.check_match(&job)?;
-        steps::give_up(app, &ctx.ctx, &job, why).await?;
+        steps::give_up(app, ctx, &job, why).await?;
     }
     steer(app, ctx, id, Verb::Discard(why)).await
 }
@@ -123,7 +123,7 @@ pub(crate) async fn cancel_once(
     app.db
         .tx("job.cancel_once", ctx, async |tx| {
             let c = tx.conn().await?;
-            if saga::tombstone(c, &ctx.ctx, id, kind.as_str(), platform.as_str(), why).await? {
+            if saga::tombstone(c, ctx, id, kind.as_str(), platform.as_str(), why).await? {
                 // It is in the list of jobs like any other.
                 return tx
                     .finish(database::NoEffect, Record::default().count(COUNTER, 1), (), |_| None)
@@ -134,7 +134,7 @@ pub(crate) async fn cancel_once(
         })
         .await?;
     app.wake.notify_one();
-    get(app, &ctx.ctx, id).await
+    get(app, ctx, id).await
 }
 
 impl Shown for Job {

@@ -56,7 +56,7 @@ pub(crate) async fn of_platform(
     query: Query<ListQuery>,
     filter: Query<PlatformAuditFilter>,
 ) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0)?;
+    let scope = ctx.platform(&path.0)?;
     let PlatformAuditFilter { action, entity } = filter.0;
     let filter = Filter { platform: Some(path.0), action, thing: entity, ..Filter::default() };
     filter.check("action")?;

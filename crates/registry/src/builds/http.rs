@@ -69,7 +69,7 @@ pub(crate) struct BuildFilter {
 )]
 #[get("/platforms/{platformId}/builds")]
 pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<PlatformId>) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0)?;
+    let scope = ctx.platform(&path.0)?;
     let data = app
         .db
         .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::newest(c, &scope)).await)
@@ -92,7 +92,7 @@ pub(crate) async fn latest(
     filter: Query<BuildFilter>,
     request: HttpRequest,
 ) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0)?;
+    let scope = ctx.platform(&path.0)?;
     let environment = filter.0.env.unwrap_or(Environment::Prod);
     let build = app
         .db

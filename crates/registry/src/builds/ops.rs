@@ -18,7 +18,7 @@ pub(crate) async fn start(
     platform: &PlatformId,
     new: NewBuild,
 ) -> Result<Done<Build>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("build.start", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -42,7 +42,7 @@ pub(crate) async fn finish(
     status: BuildStatus,
     deployment: Option<String>,
 ) -> Result<Done<Build>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("build.finish", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -65,7 +65,7 @@ pub(crate) async fn update(
     id: Uuid,
     change: Change,
 ) -> Result<Done<Build>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("build.update", ctx, async |tx| {
             let c = tx.conn().await?;

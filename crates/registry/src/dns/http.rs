@@ -60,7 +60,7 @@ pub(crate) async fn list(
     query: Query<ListQuery>,
 ) -> HttpResult {
     let (platform, stack) = path.0;
-    let scope = ctx.caller.scope.platform(&platform)?;
+    let scope = ctx.platform(&platform)?;
     let (limit, after) = query.0.parse(&store::list(&platform, &stack))?;
     let page = app
         .db
@@ -151,7 +151,7 @@ pub(crate) async fn get(
 }
 
 async fn find(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) -> Result<DnsRecord> {
-    let scope = ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db.read(ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await).await
 }
 

@@ -23,7 +23,7 @@ pub(crate) async fn create(
     platform: &PlatformId,
     new: Result<NewDnsRecord>,
 ) -> Result<Done<DnsRecord>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("dns_record.create", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -44,12 +44,12 @@ pub(crate) async fn ensure(
     platform: &PlatformId,
     new: NewDnsRecord,
 ) -> Result<Done<DnsRecord>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("dns_record.ensure", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
-            match store::lock_named(c, &ctx.ctx.caller.scope, &new.hostname.clone().into_inner()).await? {
+            match store::lock_named(c, &ctx.caller.scope, &new.hostname.clone().into_inner()).await? {
                 Some(before) if before.platform_id != *scope.id() => Err(taken(&before)),
                 Some(before) => {
                     let after = before.brought_to(new.clone());
@@ -74,7 +74,7 @@ pub(crate) async fn delete(
     stack: &StackId,
     id: Uuid,
 ) -> Result<Done<()>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("dns_record.delete", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -104,7 +104,7 @@ pub(crate) async fn delete_once(
     platform: &PlatformId,
     id: Uuid,
 ) -> Result<Done<()>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("dns_record.delete_once", ctx, async |tx| {
             let c = tx.conn().await?;

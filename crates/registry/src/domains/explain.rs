@@ -14,7 +14,7 @@ use crate::{App, platforms};
 
 /// Over the border to provisioning, which checks it.
 pub(super) async fn of(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) -> Result<Explanation> {
-    let scope = ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     let domain = app
         .db
         .read(ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await)

@@ -97,7 +97,7 @@ pub(crate) async fn list(
     path: Path<PlatformId>,
     query: Query<ListQuery>,
 ) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0)?;
+    let scope = ctx.platform(&path.0)?;
     let (limit, after) = query.0.parse(&store::list(&path.0))?;
     let page = app
         .db

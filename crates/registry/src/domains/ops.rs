@@ -25,7 +25,7 @@ pub(crate) async fn create(
     platform: &PlatformId,
     new: Result<NewDomain>,
 ) -> Result<Done<CustomDomain>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("custom_domain.create", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -54,17 +54,17 @@ pub(crate) async fn update(
     id: Uuid,
     change: Change,
 ) -> Result<Done<CustomDomain>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("custom_domain.update", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
-            if change.status == Some(DomainStatus::Active) && ctx.ctx.caller.is_operator() {
+            if change.status == Some(DomainStatus::Active) && ctx.caller.is_operator() {
                 verification::hold_host(tx, &scope, id).await?;
             }
             let before = store::lock(tx.conn().await?, &scope, id).await?;
             ctx.check_match(&before)?;
-            if !ctx.ctx.caller.is_operator() {
+            if !ctx.caller.is_operator() {
                 before.refuse_self_verification(&change)?;
             }
             let after = before.changed(change.clone(), claim_period(app)?)?;
@@ -82,7 +82,7 @@ pub(crate) async fn update(
 
 /// Deletes a domain.
 pub(crate) async fn delete(app: &App, ctx: &WriteCtx, platform: &PlatformId, id: Uuid) -> Result<Done<()>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("custom_domain.delete", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -105,7 +105,7 @@ pub(crate) async fn claim(
     pause: TimeDelta,
 ) -> Result<(Vec<CustomDomain>, bool)> {
     verification::lapse(app, ctx).await?;
-    let scope = &ctx.ctx.caller.scope;
+    let scope = &ctx.caller.scope;
     let done = app
         .db
         .tx("custom_domain.claim", ctx, async |tx| {

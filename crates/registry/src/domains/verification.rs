@@ -24,7 +24,7 @@ pub(super) async fn report(
     id: Uuid,
     check: Check,
 ) -> Result<Option<CustomDomain>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     let done = app
         .db
         .tx("custom_domain.report", ctx, async |tx| {
@@ -93,7 +93,7 @@ pub(super) async fn activate(
     before: &CustomDomain,
     after: CustomDomain,
 ) -> Result<CustomDomain> {
-    let rivals = store::lock_rivals(tx.conn().await?, &ctx.ctx.caller.scope, before).await?;
+    let rivals = store::lock_rivals(tx.conn().await?, &ctx.caller.scope, before).await?;
     if rivals.iter().any(|rival| rival.status == DomainStatus::Active) {
         return Err(taken(&before.hostname));
     }
@@ -128,7 +128,7 @@ pub(super) fn taken(hostname: &HostName) -> Error {
 
 /// Ends claims that were not verified in time, a batch of them.
 pub(super) async fn lapse(app: &App, ctx: &WriteCtx) -> Result<()> {
-    let scope = &ctx.ctx.caller.scope;
+    let scope = &ctx.caller.scope;
     app.db
         .tx("custom_domain.lapse", ctx, async |tx| {
             let lapsed = store::lock_lapsed(tx.conn().await?, scope, BATCH, clock::now()).await?;

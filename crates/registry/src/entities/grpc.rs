@@ -18,7 +18,7 @@ pub(crate) async fn locate_entity(
     let (ctx, asked) = (read_ctx(&request)?, request.get_ref());
     let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
     let entity: Option<EntityId> = parse_optional("entity_id", asked.entity_id.as_deref())?;
-    let scope = ctx.caller.scope.platform(&platform)?;
+    let scope = ctx.platform(&platform)?;
     let Some(id) = entity else {
         let platform = app.db.read(&ctx, async |c| platforms::store::get(c, &scope, false).await).await?;
         return Ok(LocateEntityResponse { ancestors: vec![], platform_status: platform.status.to_string() });

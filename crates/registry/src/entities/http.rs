@@ -77,7 +77,7 @@ pub(crate) async fn list(
     query: Query<ListQuery>,
     filter: Query<EntityFilter>,
 ) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0)?;
+    let scope = ctx.platform(&path.0)?;
     let kind = filter.0.kind;
     let (limit, after) = query.0.parse(&store::counter(&path.0, kind))?;
     let page = app
@@ -106,7 +106,7 @@ pub(crate) async fn create(
     command: Unchecked<CreateEntity>,
 ) -> HttpResult {
     let refuse_tenant = async |ctx: &Ctx, body: Value| {
-        let scope = ctx.caller.scope.platform(&path.0)?;
+        let scope = ctx.platform(&path.0)?;
         if body.get("type").is_some_and(|kind| kind == "tenant") {
             ops::refuse_tenant(&scope)
         } else {
@@ -131,7 +131,7 @@ pub(crate) async fn get(
     path: Path<(PlatformId, EntityId)>,
     request: HttpRequest,
 ) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0.0)?;
+    let scope = ctx.platform(&path.0.0)?;
     let id = &path.0.1;
     let entity = app
         .db
@@ -186,7 +186,7 @@ pub(crate) async fn ancestors(
     ctx: Context,
     path: Path<(PlatformId, EntityId)>,
 ) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0.0)?;
+    let scope = ctx.platform(&path.0.0)?;
     let id = &path.0.1;
     let data = app
         .db
@@ -210,7 +210,7 @@ pub(crate) async fn descendants(
     ctx: Context,
     path: Path<(PlatformId, EntityId)>,
 ) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0.0)?;
+    let scope = ctx.platform(&path.0.0)?;
     let id = path.0.1.clone();
     web::chunks::all(None, async move |after: Option<DepthCursor>| {
         let is_first = after.is_none();

@@ -21,7 +21,7 @@ pub(crate) async fn create(
     platform: &PlatformId,
     new: NewEntity,
 ) -> Result<Done<Entity>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("entity.create", ctx, async |tx| {
             platforms::ops::hold(tx.conn().await?, ctx, &scope).await?;
@@ -41,7 +41,7 @@ pub(crate) async fn ensure_tenant(
     name: Name,
     slug: Slug,
 ) -> Result<Done<Entity>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     let new = NewEntity { name, slug, kind: EntityType::Tenant, parent_id: None };
     app.db
         .tx("entity.ensure_tenant", ctx, async |tx| {
@@ -108,7 +108,7 @@ pub(crate) async fn update(
     id: &EntityId,
     change: Change,
 ) -> Result<Done<Entity>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("entity.update", ctx, async |tx| {
             let c = tx.conn().await?;

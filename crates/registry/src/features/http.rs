@@ -66,7 +66,7 @@ pub(crate) async fn list(
     query: Query<ListQuery>,
 ) -> HttpResult {
     let (platform, entity) = path.0;
-    let scope = ctx.caller.scope.platform(&platform)?;
+    let scope = ctx.platform(&platform)?;
     let (limit, after) = query.0.parse(&store::counter(&platform, &entity))?;
     let page = app
         .db
@@ -169,7 +169,7 @@ async fn read(
     (platform, entity, feature): (PlatformId, EntityId, Slug),
     query: EnvironmentQuery,
 ) -> Result<Activation> {
-    let scope = ctx.caller.scope.platform(&platform)?;
+    let scope = ctx.platform(&platform)?;
     let environment = query.env.unwrap_or(Environment::Prod);
     let id = Uuid::parse_str(feature.as_str()).ok();
     app.db

@@ -67,7 +67,7 @@ pub(crate) async fn activate(
     place: &Place,
     version: &Version,
 ) -> Result<Done<Activated>> {
-    let scope = ctx.ctx.caller.scope.platform(&place.platform)?;
+    let scope = ctx.platform(&place.platform)?;
     app.db
         .tx("feature.activate", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -79,7 +79,7 @@ pub(crate) async fn activate(
             let (before, named, estimate) = tokio::try_join!(
                 store::lock(c, &scope, place),
                 store::named(c, &scope, entity.tenant(), &place.feature),
-                store::estimate(c, &ctx.ctx.caller.scope)
+                store::estimate(c, &ctx.caller.scope)
             )?;
             if let Some(before) = &before {
                 ctx.check_match(before)?;
@@ -109,7 +109,7 @@ pub(crate) async fn deactivate(
     place: &Place,
     delete_data: bool,
 ) -> Result<Done<Deactivated>> {
-    let scope = ctx.ctx.caller.scope.platform(&place.platform)?;
+    let scope = ctx.platform(&place.platform)?;
     app.db
         .tx("feature.deactivate", ctx, async |tx| {
             let c = tx.conn().await?;

@@ -61,7 +61,7 @@ pub(crate) struct Outcome {
 
 /// A job begins. One that the registry did not ask for itself takes the place of an older one, as if it had.
 pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<Begun>> {
-    let scope = ctx.ctx.caller.scope.platform(&job.place.platform)?;
+    let scope = ctx.platform(&job.place.platform)?;
     app.db
         .tx("feature.begin", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -82,10 +82,10 @@ pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<B
 
 /// Whether a job that waits for another one still has something to wait for.
 pub(crate) async fn wait(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Begun> {
-    let scope = ctx.ctx.caller.scope.platform(&job.place.platform)?;
+    let scope = ctx.platform(&job.place.platform)?;
     let Place { entity, feature, environment, .. } = &job.place;
     let known = async |c: &Conn| store::get(c, &scope, entity, feature, *environment).await;
-    match app.db.read(&ctx.ctx, known).await {
+    match app.db.read(ctx, known).await {
         Ok(known) => Ok(Begun { superseded: known.provision_job_id > job.id, ..Begun::default() }),
         Err(error) if error.kind() == Kind::NotFound => Ok(Begun::default()),
         Err(error) => Err(error),
@@ -168,7 +168,7 @@ async fn begun(
 
 /// A job has ended. The platform may be gone by then.
 pub(crate) async fn end(app: &App, ctx: &WriteCtx, job: &Job, outcome: &Outcome) -> Result<Done<()>> {
-    let scope = ctx.ctx.caller.scope.platform(&job.place.platform)?;
+    let scope = ctx.platform(&job.place.platform)?;
     app.db
         .tx("feature.end", ctx, async |tx| {
             let c = tx.conn().await?;

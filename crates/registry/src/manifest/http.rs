@@ -79,7 +79,7 @@ pub(crate) async fn get(
     request: HttpRequest,
 ) -> HttpResult {
     let (platform_id, entity_id) = path.0;
-    let scope = ctx.caller.scope.platform(&platform_id)?;
+    let scope = ctx.platform(&platform_id)?;
     let environment = query.0.env.unwrap_or(Environment::Prod);
     let seen = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let lines =

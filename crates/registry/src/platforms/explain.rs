@@ -14,7 +14,7 @@ use crate::{App, explain};
 
 /// Over the borders to onboarding, which makes a platform, and to provisioning, which takes one down.
 pub(super) async fn of(app: &App, ctx: &Ctx, id: &PlatformId, deleted: bool) -> Result<Explanation> {
-    let scope = ctx.caller.scope.platform(id)?;
+    let scope = ctx.platform(id)?;
     let (platform, last) = app
         .db
         .read(ctx, async |c| {

@@ -79,7 +79,7 @@ pub(crate) async fn get_platform(
     request: Request<GetPlatformRequest>,
 ) -> Result<GetPlatformResponse> {
     let ctx = read_ctx(&request)?;
-    let scope = ctx.caller.scope.platform(&parse("platform_id", &request.get_ref().platform_id)?)?;
+    let scope = ctx.platform(&parse("platform_id", &request.get_ref().platform_id)?)?;
     let platform = app.db.read(&ctx, async |c| store::get(c, &scope, true).await).await?;
     Ok(GetPlatformResponse { platform: Some(platform.into()) })
 }

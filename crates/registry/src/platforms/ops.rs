@@ -23,7 +23,7 @@ pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewPlatform) -> Resul
         .tx("platform.create", ctx, async |tx| {
             quota::platform(tx, &app.own.quotas, &new).await?;
             let row = new.clone().into_row();
-            let event = LifecycleEvent::of(&ctx.ctx, None, &row, None);
+            let event = LifecycleEvent::of(ctx, None, &row, None);
             let record = Record::change("platform.created", super::AUDIT_TYPE, &row.id)
                 .of(&row.id)
                 .after(&row)
@@ -48,8 +48,8 @@ pub(crate) async fn create_once(
     let slug = new.slug.clone();
     match create(app, ctx, NewPlatform { id: Some(id.clone()), ..new }).await {
         Err(error) => {
-            let scope = ctx.ctx.caller.scope.platform(id)?;
-            match app.db.read(&ctx.ctx, async |c| store::get(c, &scope, true).await).await {
+            let scope = ctx.platform(id)?;
+            match app.db.read(ctx, async |c| store::get(c, &scope, true).await).await {
                 Ok(there) if there.slug == slug => Ok(Done { value: there, replayed: true, dry_run: false }),
                 _ => Err(error),
             }
@@ -77,7 +77,7 @@ async fn lock(tx: &mut Tx, ctx: &WriteCtx, scope: &PlatformScope) -> Result<Plat
 
 /// In a platform that is suspended operators and services alone write: no one lifts their own suspension.
 fn refuse_suspended(ctx: &WriteCtx, status: PlatformStatus) -> Result<()> {
-    if status == PlatformStatus::Suspended && !ctx.ctx.caller.is_operator() {
+    if status == PlatformStatus::Suspended && !ctx.caller.is_operator() {
         return Err(Error::new(
             Kind::PlatformSuspended,
             "The platform is suspended; nothing in it may be changed",
@@ -94,7 +94,7 @@ pub(crate) async fn transition(
     event: PlatformEvent,
     reason: Option<&str>,
 ) -> Result<Done<Platform>> {
-    let scope = ctx.ctx.caller.scope.platform(id)?;
+    let scope = ctx.platform(id)?;
     app.db
         .tx("platform.transition", ctx, async |tx| {
             let before = lock(tx, ctx, &scope).await?;
@@ -115,8 +115,8 @@ pub(crate) async fn transition_once(
 ) -> Result<Done<Platform>> {
     match transition(app, ctx, id, event, reason).await {
         Err(error) if error.kind() == Kind::InvalidTransition || error.kind() == Kind::NotFound => {
-            let scope = ctx.ctx.caller.scope.platform(id)?;
-            let now = app.db.read(&ctx.ctx, async |c| store::get(c, &scope, true).await).await?;
+            let scope = ctx.platform(id)?;
+            let now = app.db.read(ctx, async |c| store::get(c, &scope, true).await).await?;
             if leads_to(event) == Some(now.status) {
                 Ok(Done { value: now, replayed: true, dry_run: false })
             } else {
@@ -134,7 +134,7 @@ fn leads_to(event: PlatformEvent) -> Option<PlatformStatus> {
 
 /// Deletes a platform from the catalogue, whatever its state, and leaves its infrastructure alone.
 pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: &PlatformId) -> Result<Done<Platform>> {
-    let scope = ctx.ctx.caller.scope.platform(id)?;
+    let scope = ctx.platform(id)?;
     app.db
         .tx("platform.delete", ctx, async |tx| {
             let before = lock(tx, ctx, &scope).await?;
@@ -152,7 +152,7 @@ pub(crate) async fn delete_and_deprovision(
     id: &PlatformId,
     reason: Option<&str>,
 ) -> Result<Done<Platform>> {
-    let scope = ctx.ctx.caller.scope.platform(id)?;
+    let scope = ctx.platform(id)?;
     let job: Uuid = domain::id::uuid_v7();
     app.db
         .tx("platform.delete_and_deprovision", ctx, async |tx| {
@@ -166,7 +166,7 @@ pub(crate) async fn delete_and_deprovision(
                 id,
                 input,
             );
-            let event = LifecycleEvent::of(&ctx.ctx, Some(before.status), &after, reason).with_job(job);
+            let event = LifecycleEvent::of(ctx, Some(before.status), &after, reason).with_job(job);
             write_event(tx, record, &before, after, event).await
         })
         .await
@@ -189,9 +189,9 @@ pub(crate) async fn update(
     id: &PlatformId,
     change: Change,
 ) -> Result<Done<Platform>> {
-    let scope = ctx.ctx.caller.scope.platform(id)?;
+    let scope = ctx.platform(id)?;
     // What a platform is held to is not its own to say.
-    if !ctx.ctx.caller.is_operator() && (change.tier.is_some() || change.cf_account_id != Patch::Keep) {
+    if !ctx.caller.is_operator() && (change.tier.is_some() || change.cf_account_id != Patch::Keep) {
         let message = "Only an operator changes the tier and the account of a platform";
         return Err(Error::new(Kind::Forbidden, message).with("fields", ["tier", "cfAccountId"]));
     }
@@ -219,7 +219,7 @@ pub(crate) async fn end_one_period(app: &App) -> Result<bool> {
     let done = app
         .db
         .tx("platform.period_end", &ctx, async |tx| {
-            let scope = &ctx.ctx.caller.scope;
+            let scope = &ctx.caller.scope;
             let Some(before) = store::lock_one_to_end(tx.conn().await?, scope, clock::now()).await? else {
                 return Ok(None);
             };
@@ -244,7 +244,7 @@ async fn write(
         let record = record.of(&before.id).before(before).after(&after);
         return tx.finish((store::update(after.clone()),), record, after, |_| None).await;
     }
-    let event = LifecycleEvent::of(&ctx.ctx, Some(before.status), &after, reason);
+    let event = LifecycleEvent::of(ctx, Some(before.status), &after, reason);
     write_event(tx, record, before, after, event).await
 }
 

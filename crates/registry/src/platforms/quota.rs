@@ -128,7 +128,7 @@ async fn held(
     scope: &PlatformScope,
     quotas: &Quotas,
 ) -> Result<Option<(Tier, Quota)>> {
-    if ctx.ctx.caller.scope.is_all() {
+    if ctx.caller.scope.is_all() {
         return Ok(None);
     }
     let c: &Conn = tx.see_platform(scope).await?;

@@ -87,7 +87,7 @@ pub(crate) async fn list_resources(
     request: Request<ListResourcesRequest>,
 ) -> Result<ListResourcesResponse> {
     let ctx = read_ctx(&request)?;
-    let scope = ctx.caller.scope.platform(&parse("platform_id", &request.into_inner().platform_id)?)?;
+    let scope = ctx.platform(&parse("platform_id", &request.into_inner().platform_id)?)?;
     let (resources, records) = app
         .db
         .read(&ctx, async |c| {

@@ -123,7 +123,7 @@ pub(crate) async fn list(
     query: Query<ListQuery>,
     deleted: Query<DeletedQuery>,
 ) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0)?;
+    let scope = ctx.platform(&path.0)?;
     page(&app, &ctx, &scope, Owner::Platform { deleted: deleted.0.of(&ctx) }, &query.0).await
 }
 
@@ -143,7 +143,7 @@ pub(crate) async fn list_of_entity(
     path: Path<(PlatformId, EntityId)>,
     query: Query<ListQuery>,
 ) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0.0)?;
+    let scope = ctx.platform(&path.0.0)?;
     page(&app, &ctx, &scope, Owner::Entity(&path.0.1), &query.0).await
 }
 
@@ -241,7 +241,7 @@ pub(crate) async fn get(
     request: HttpRequest,
 ) -> HttpResult {
     let (platform, id) = path.0;
-    let scope = ctx.caller.scope.platform(&platform)?;
+    let scope = ctx.platform(&platform)?;
     let owner = Owner::Platform { deleted: deleted.0.of(&ctx) };
     let resource = app
         .db
@@ -292,7 +292,7 @@ pub(crate) async fn delete(
     command: Command<NoBody>,
 ) -> HttpResult {
     let (platform, id) = path.0;
-    let of_deleted = deleted.0.of(&command.ctx.ctx);
+    let of_deleted = deleted.0.of(&command.ctx);
     ops::delete(&app, &command.ctx, &platform, id, of_deleted)
         .await?
         .map(|_| Success::YES)

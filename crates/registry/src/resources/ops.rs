@@ -24,7 +24,7 @@ pub(crate) async fn register(
     platform: &PlatformId,
     new: Result<NewResource>,
 ) -> Result<Done<Resource>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("resource.register", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -49,12 +49,12 @@ pub(crate) async fn ensure(
     platform: &PlatformId,
     new: NewResource,
 ) -> Result<Done<Resource>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("resource.ensure", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
-            match store::lock_named(c, &ctx.ctx.caller.scope, &new.cf_name.clone().into_inner()).await? {
+            match store::lock_named(c, &ctx.caller.scope, &new.cf_name.clone().into_inner()).await? {
                 Some(before) if before.platform_id != *scope.id() => Err(taken(&before)),
                 Some(before) => {
                     let after = before.brought_to(new.clone());
@@ -83,7 +83,7 @@ pub(crate) async fn update(
     id: Uuid,
     change: Change,
 ) -> Result<Done<Resource>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("resource.update", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -109,7 +109,7 @@ pub(crate) async fn delete(
     if !of_deleted {
         return update(app, ctx, platform, id, deletion()).await;
     }
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("resource.delete", ctx, async |tx| {
             let before = store::lock(tx.conn().await?, &scope, id).await?;
@@ -127,7 +127,7 @@ pub(crate) async fn delete_once(
     platform: &PlatformId,
     id: Uuid,
 ) -> Result<Done<()>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("resource.delete_once", ctx, async |tx| match store::lock(tx.conn().await?, &scope, id).await {
             Ok(before) => {

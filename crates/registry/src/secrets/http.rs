@@ -33,7 +33,7 @@ pub(crate) struct SecretList {
 #[get("/platforms/{platformId}/resources/{resourceId}/secrets")]
 pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<(PlatformId, Uuid)>) -> HttpResult {
     let (platform, resource) = path.0;
-    let scope = ctx.caller.scope.platform(&platform)?;
+    let scope = ctx.platform(&platform)?;
     let data = app
         .db
         .read(&ctx, async |c| {

@@ -20,7 +20,7 @@ pub(crate) async fn mark(
     name: &SecretName,
     status: SecretStatus,
 ) -> Result<Done<Marked>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("secret.mark", ctx, async |tx| {
             let c = tx.conn().await?;

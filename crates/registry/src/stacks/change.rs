@@ -69,13 +69,13 @@ pub(crate) async fn upgrade(
     id: &StackId,
     asked: Upgrade,
 ) -> Result<Done<Changing>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     // A repetition is answered from its first run, whatever the stack registry says by now.
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok(done);
     }
-    let found = app.db.read(&ctx.ctx, async |c| store::of_live(c, &scope, id).await).await?;
-    let known = template::version(app, &ctx.ctx, template_of(&found)?, &asked.version).await?;
+    let found = app.db.read(ctx, async |c| store::of_live(c, &scope, id).await).await?;
+    let known = template::version(app, ctx, template_of(&found)?, &asked.version).await?;
     let checked = filled_in(&asked, &found);
     inputs::check(&known, platform, &checked).await?;
     app.db
@@ -107,7 +107,7 @@ pub(crate) async fn rollback(
     id: &StackId,
     plan_hash: Option<&str>,
 ) -> Result<Done<Changing>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("stack.rollback", ctx, async |tx| {
             let before = lock(tx, ctx, &scope, id).await?;
@@ -231,7 +231,7 @@ async fn take_down(
     delete_data: bool,
     others_stay: bool,
 ) -> Result<Done<Removed>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("stack.remove", ctx, async |tx| {
             let before = lock(tx, ctx, &scope, id).await?;
@@ -299,12 +299,12 @@ impl Activation {
 
 /// Takes all stacks of a platform down, with their data; names the jobs, also of those that are deleted already.
 pub(crate) async fn remove_all(app: &App, ctx: &WriteCtx, platform: &PlatformId) -> Result<Vec<Uuid>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
-    for id in app.db.read(&ctx.ctx, async |c| store::ids(c, &scope).await).await? {
+    let scope = ctx.platform(platform)?;
+    for id in app.db.read(ctx, async |c| store::ids(c, &scope).await).await? {
         match take_down(app, ctx, platform, &id, true, false).await {
             Err(error) if error.kind() == Kind::NotFound => {}
             done => drop(done?),
         }
     }
-    app.db.read(&ctx.ctx, async |c| store::removals(c, &scope).await).await
+    app.db.read(ctx, async |c| store::removals(c, &scope).await).await
 }

@@ -16,7 +16,7 @@ const WHY: &str = "the infrastructure of the platform was taken down";
 
 /// Nothing of the platform runs any more; it may be deleted itself. What a later job has to do with is left as it is.
 pub(crate) async fn clear(app: &App, ctx: &WriteCtx, platform: &PlatformId, job: Uuid) -> Result<Done<()>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     app.db
         .tx("platform.clear", ctx, async |tx| {
             let c = tx.conn().await?;

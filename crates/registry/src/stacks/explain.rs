@@ -13,7 +13,7 @@ use crate::{App, explain};
 
 /// Over the border to provisioning, whose job brings it to what is wanted.
 pub(super) async fn of(app: &App, ctx: &Ctx, platform: &PlatformId, id: &StackId) -> Result<Explanation> {
-    let scope = ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     let stack = app.db.read(ctx, async |c| store::of_live(c, &scope, id).await).await?;
     explained(app, ctx, stack).await
 }
@@ -21,7 +21,7 @@ pub(super) async fn of(app: &App, ctx: &Ctx, platform: &PlatformId, id: &StackId
 /// For services: also of a stack that is deleted, whether or not its platform is. What they wait for then is that it
 /// is taken down.
 pub(super) async fn of_any(app: &App, ctx: &Ctx, platform: &PlatformId, id: &StackId) -> Result<Explanation> {
-    let scope = ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     let stack = app.db.read(ctx, async |c| store::any(c, &scope, id).await).await?;
     explained(app, ctx, stack).await
 }

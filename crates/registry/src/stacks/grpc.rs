@@ -104,7 +104,7 @@ pub(crate) async fn end_stack_job(
 pub(crate) async fn get_stack(app: &App, request: Request<GetStackRequest>) -> Result<GetStackResponse> {
     let ctx = read_ctx(&request)?;
     let asked = request.into_inner();
-    let scope = ctx.caller.scope.platform(&parse("platform_id", &asked.platform_id)?)?;
+    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
     let id = parse("stack_id", &asked.stack_id)?;
     let stack = app.db.read(&ctx, async |c| store::get(c, &scope, &id).await).await?;
     Ok(GetStackResponse {

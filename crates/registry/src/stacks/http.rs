@@ -127,7 +127,7 @@ pub(crate) async fn list(
     query: Query<ListQuery>,
     filter: Query<StackFilter>,
 ) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0)?;
+    let scope = ctx.platform(&path.0)?;
     let tenant = filter.0.tenant_id.as_ref();
     let (limit, after) = query.0.parse(&store::list(&path.0, tenant))?;
     let page = app
@@ -174,7 +174,7 @@ pub(crate) async fn get(
     path: Path<(PlatformId, StackId)>,
     request: HttpRequest,
 ) -> HttpResult {
-    let scope = ctx.caller.scope.platform(&path.0.0)?;
+    let scope = ctx.platform(&path.0.0)?;
     let id = &path.0.1;
     let stack = app.db.read(&ctx, async |c| store::of_live(c, &scope, id).await).await?;
     web::read(&request, &stack)

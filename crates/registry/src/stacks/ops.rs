@@ -28,7 +28,7 @@ pub(crate) async fn create(
     platform: &PlatformId,
     new: NewStack,
 ) -> Result<Done<Stack>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     // A repetition is answered from its first run, whatever the stack registry says by now.
     if new.template.is_some()
         && let Some(done) = app.db.replay(ctx).await?
@@ -48,10 +48,10 @@ pub(crate) async fn ensure(
     platform: &PlatformId,
     new: NewStack,
 ) -> Result<Done<Stack>> {
-    let scope = ctx.ctx.caller.scope.platform(platform)?;
+    let scope = ctx.platform(platform)?;
     let found = app
         .db
-        .read(&ctx.ctx, async |c| {
+        .read(ctx, async |c| {
             let stack = store::by_name(c, &scope, &new.tenant_id, &new.name);
             platforms::store::of_live(c, &scope, stack).await
         })
@@ -82,7 +82,7 @@ async fn pin(app: &App, ctx: &WriteCtx, platform: &PlatformId, new: &NewStack) -
             Some(_) => Err(Error::invalid("inputs", "must not be given without templateId")),
         };
     };
-    let known = template::newest_version(app, &ctx.ctx, template).await?;
+    let known = template::newest_version(app, ctx, template).await?;
     inputs::check(&known, platform, &new.inputs.clone().unwrap_or_default()).await?;
     Ok(Some(known))
 }

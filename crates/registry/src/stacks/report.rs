@@ -69,7 +69,7 @@ pub(crate) struct Begun {
 
 /// A job begins. One that the registry did not ask for itself takes the place of an older one, as if it had.
 pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<Begun>> {
-    let scope = ctx.ctx.caller.scope.platform(&job.platform)?;
+    let scope = ctx.platform(&job.platform)?;
     app.db
         .tx("stack.begin", ctx, async |tx| {
             let c = tx.conn().await?;
@@ -98,8 +98,8 @@ pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<B
 
 /// Whether a job that waits for another one still has something to wait for.
 pub(crate) async fn wait(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Begun> {
-    let scope = ctx.ctx.caller.scope.platform(&job.platform)?;
-    let known = app.db.read(&ctx.ctx, async |c| store::any(c, &scope, &job.stack).await).await?;
+    let scope = ctx.platform(&job.platform)?;
+    let known = app.db.read(ctx, async |c| store::any(c, &scope, &job.stack).await).await?;
     Ok(Begun { superseded: known.provision_job_id.unwrap_or_default() > job.id, ..Begun::default() })
 }
 
@@ -172,7 +172,7 @@ pub(crate) struct Outcome {
 
 /// A job has ended. The platform may be gone by then.
 pub(crate) async fn end(app: &App, ctx: &WriteCtx, job: &Job, outcome: &Outcome) -> Result<Done<()>> {
-    let scope = ctx.ctx.caller.scope.platform(&job.platform)?;
+    let scope = ctx.platform(&job.platform)?;
     app.db
         .tx("stack.end", ctx, async |tx| {
             let c = tx.conn().await?;

@@ -184,7 +184,7 @@ async fn before_it_was_made() {
         let ctx = WriteCtx::of(world.ctx());
         let told = world.pool.tx("saga.never", &ctx, async |tx| {
             let c = tx.conn().await?;
-            saga::tombstone(c, &ctx.ctx, id, UNDO, "subject", "no longer \0 wanted").await?;
+            saga::tombstone(c, &ctx, id, UNDO, "subject", "no longer \0 wanted").await?;
             saga::ask_undo(c, id, "no longer wanted").await
         });
         told.await.unwrap().value

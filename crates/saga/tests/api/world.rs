@@ -151,7 +151,7 @@ impl World {
                 deadline,
                 flow: flow.to_owned(),
             };
-            let (saga, steps) = new.rows(&definition, &ctx.ctx);
+            let (saga, steps) = new.rows(&definition, &ctx);
             let taken =
                 |name: &str| (name == saga::ID_TAKEN).then(|| Error::new(Kind::AlreadyExists, "taken"));
             tx.finish((saga::insert(saga), saga::insert_steps(steps)), Record::default(), (), taken).await
