@@ -15,11 +15,12 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use provisioning::Own;
 use provisioning::providers::{Clock, ResourceKind};
 use reqwest::Method;
-use runtime::shutdown::Shutdown;
+use runtime::{config, shutdown::Shutdown, telemetry::Telemetry};
 use serde_json::{Value, json};
-use service::Service as _;
+use service::{Service as _, Settings};
 use tempfile::TempDir;
 use testkit::{HeldPort, Response, TestDb};
 use tokio::{
@@ -114,7 +115,9 @@ fn replica() {
         return;
     }
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
-        let settings = runtime::config::load(FakeProvisioning::DEFAULTS, None).unwrap();
+        let settings: Settings<Own> = config::load(FakeProvisioning::DEFAULTS, None).unwrap();
+        // The tests read its log.
+        let _telemetry = Telemetry::start(FakeProvisioning::NAME, &settings.telemetry).unwrap();
         let shutdown = Shutdown::new();
         shutdown.on_signal().unwrap();
         FakeProvisioning::build(settings, shutdown).await.unwrap().run().await.unwrap();

@@ -3,12 +3,13 @@
 use std::{net::TcpListener, time::Duration};
 
 use actix_web::{HttpResponse, get};
+use domain::access::Access;
 use identity::Verifier;
 use runtime::shutdown::Shutdown;
 use testkit::{Keys, Response};
 use web::{HttpSettings, ServiceConfig, Shared, serve};
 
-#[utoipa::path(operation_id = "whoami")]
+#[utoipa::path(operation_id = "whoami", extensions(("x-access" = json!(Access::Caller))))]
 #[get("/taken")]
 async fn taken() -> HttpResponse {
     std::thread::sleep(Duration::from_secs(9));
