@@ -1,11 +1,10 @@
 //! Secrets over gRPC.
 
 use domain::Result;
-use rpc::parse_uuid;
-use rpc::write_ctx;
 use rpc::{
-    parse,
+    parse, parse_uuid,
     registry::{MarkSecretRequest, MarkSecretResponse},
+    write_ctx,
 };
 use tonic::Request;
 

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use web::{Answer, Command, Context, HttpResult, Path};
 
-use super::{model::Secret, ops, store};
+use super::{ops, store, view::Secret};
 use crate::{App, platforms, resources};
 
 /// What is known of a secret now.
@@ -42,7 +42,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<(PlatformId, U
                 resources::store::get(c, &scope, resource),
                 store::of_resource(c, &scope, resource)
             );
-            found.map(|(_, _, secrets)| secrets)
+            found.map(|(_, _, rows)| rows.iter().map(Secret::from).collect())
         })
         .await?;
     Ok(HttpResponse::Ok().json(SecretList { data }))

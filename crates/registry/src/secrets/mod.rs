@@ -7,6 +7,7 @@ mod http;
 mod model;
 mod ops;
 mod store;
+mod view;
 
 use web::ServiceConfig;
 

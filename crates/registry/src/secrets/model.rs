@@ -1,57 +1,28 @@
-//! The rows of secrets, which are also what is answered.
+//! The rows of secrets.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{PlatformId, SecretName, resource::SecretStatus};
 use runtime::clock;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::schema::secrets;
 
-/// What is known of a secret.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    Queryable,
-    Selectable,
-    Insertable,
-    Identifiable,
-    AsChangeset,
-)]
-#[serde(rename_all = "camelCase")]
+/// The row of a secret.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = secrets, treat_none_as_default_value = false, treat_none_as_null = true)]
-pub(crate) struct Secret {
+pub(crate) struct SecretRow {
     pub(crate) id: Uuid,
-    /// Not part of the API.
-    #[serde(skip, default = "PlatformId::random")]
     pub(crate) platform_id: PlatformId,
     pub(crate) resource_id: Uuid,
     pub(crate) secret_name: SecretName,
     pub(crate) status: SecretStatus,
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) last_set_at: Option<DateTime<Utc>>,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) updated_at: DateTime<Utc>,
 }
 
-/// A secret that was marked, and whether nothing was known of it before.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Marked {
-    pub(crate) secret: Secret,
-    pub(crate) new: bool,
-}
-
-impl Secret {
+impl SecretRow {
     /// A secret of which nothing was known.
     pub(crate) fn new(platform: &PlatformId, resource: Uuid, name: SecretName, status: SecretStatus) -> Self {
         let now = clock::now();

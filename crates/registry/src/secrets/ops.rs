@@ -6,8 +6,9 @@ use identity::{Done, WriteCtx};
 use uuid::Uuid;
 
 use super::{
-    model::{Marked, Secret},
+    model::SecretRow,
     store,
+    view::{Marked, Secret},
 };
 use crate::{App, platforms, resources};
 
@@ -34,20 +35,21 @@ pub(crate) async fn mark(
             };
             match before {
                 Some(before) => {
-                    ctx.check_match(&before)?;
-                    let secret = before.marked(status);
-                    let record = record(&secret).before(&before);
-                    let marked = Marked { secret: secret.clone(), new: false };
-                    tx.finish((store::update(secret),), record, marked, |_| None).await
+                    let seen = Secret::from(&before);
+                    ctx.check_match(&seen)?;
+                    let row = before.marked(status);
+                    let secret = Secret::from(&row);
+                    let record = record(&secret).before(&seen);
+                    tx.finish((store::update(row),), record, Marked { secret, new: false }, |_| None).await
                 }
                 None => {
-                    let secret = Secret::new(platform, resource, name.clone(), status);
+                    let row = SecretRow::new(platform, resource, name.clone(), status);
+                    let secret = Secret::from(&row);
                     let record = record(&secret);
-                    let marked = Marked { secret: secret.clone(), new: true };
                     // One that is marked beside this one is found by the next run.
                     let met =
                         |name: &str| (name == "secrets_name").then(|| Error::met("marked at the same time"));
-                    tx.finish((store::insert(secret),), record, marked, met).await
+                    tx.finish((store::insert(row),), record, Marked { secret, new: true }, met).await
                 }
             }
         })

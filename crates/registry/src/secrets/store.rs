@@ -10,16 +10,20 @@ use domain::{Result, SecretName};
 use identity::PlatformScope;
 use uuid::Uuid;
 
-use super::model::Secret;
+use super::model::SecretRow;
 use crate::{reach, schema::secrets::dsl as s};
 
 /// What is known of a resource's secrets, newest first; a resource has few.
-pub(crate) async fn of_resource(mut c: &Conn, scope: &PlatformScope, resource: Uuid) -> Result<Vec<Secret>> {
+pub(crate) async fn of_resource(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    resource: Uuid,
+) -> Result<Vec<SecretRow>> {
     Ok(s::secrets
         .filter(s::platform_id.eq(scope.id()))
         .filter(reach::by_resource(scope, s::resource_id))
         .filter(s::resource_id.eq(resource))
-        .select(Secret::as_select())
+        .select(SecretRow::as_select())
         .order((s::created_at.desc(), s::id.desc()))
         .load(&mut c)
         .await?)
@@ -31,13 +35,13 @@ pub(crate) async fn lock(
     scope: &PlatformScope,
     resource: Uuid,
     name: &SecretName,
-) -> Result<Option<Secret>> {
+) -> Result<Option<SecretRow>> {
     Ok(s::secrets
         .filter(s::platform_id.eq(scope.id()))
         .filter(reach::by_resource(scope, s::resource_id))
         .filter(s::resource_id.eq(resource))
         .filter(s::secret_name.eq(name))
-        .select(Secret::as_select())
+        .select(SecretRow::as_select())
         .for_no_key_update()
         .first(&mut c)
         .await
@@ -45,12 +49,12 @@ pub(crate) async fn lock(
 }
 
 /// The insert of a secret.
-pub(crate) fn insert(row: Secret) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn insert(row: SecretRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(s::secrets).values(row)
 }
 
 /// The update of a secret that the transaction holds.
-pub(crate) fn update(row: Secret) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn update(row: SecretRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let id = row.id;
     diesel::update(s::secrets.filter(s::id.eq(id))).set(row)
 }
