@@ -150,6 +150,7 @@ pub(crate) async fn deprovision_platform(
 
 /// Activate a feature for an entity.
 #[utoipa::path(
+    operation_id = "queueFeatureActivation",
     extensions(("x-access" = json!(Access::Everything))),
     request_body(content = ActivateFeature),
     responses((status = 202, body = Queued)),
@@ -163,6 +164,7 @@ pub(crate) async fn activate_feature(app: Data<App>, command: Command<ActivateFe
 
 /// Deactivate a feature for an entity.
 #[utoipa::path(
+    operation_id = "queueFeatureDeactivation",
     extensions(("x-access" = json!(Access::Everything))),
     request_body(content = DeactivateFeature),
     responses((status = 202, body = Queued)),

@@ -9,8 +9,7 @@ use domain::{
     platform::Tier,
     resource::{Environment, ResourceType, SecretStatus, host_name, resource_name},
 };
-use rpc::PeerCall;
-use rpc::registry::MarkSecretRequest;
+use rpc::{PeerCall, registry::MarkSecretRequest};
 use saga::{Definition, OnFailure, Progress, Step, StepCx};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -15,8 +15,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use provisioning::Own;
-use provisioning::providers::{Clock, ResourceKind};
+use provisioning::{
+    Own,
+    providers::{Clock, ResourceKind},
+};
 use reqwest::Method;
 use runtime::{config, shutdown::Shutdown, telemetry::Telemetry};
 use serde_json::{Value, json};

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use fake_provider::{Action, Fault, Operation, Rule, Stage};
 use provisioning::providers::ResourceKind;
-use rpc::PeerCall;
-use rpc::provisioning::provisioning_client::ProvisioningClient;
+use rpc::{PeerCall, provisioning::provisioning_client::ProvisioningClient};
 use serde_json::json;
 
 use crate::system::System;

@@ -18,8 +18,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use provisioning::providers::Clock;
-use provisioning::providers::local::{LocalProvider, LocalSettings};
+use provisioning::providers::{
+    Clock,
+    local::{LocalProvider, LocalSettings},
+};
 use tempfile::TempDir;
 
 /// A local provider in a folder of its own, which is removed with it.

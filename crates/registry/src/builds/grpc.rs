@@ -1,11 +1,10 @@
 //! Builds over gRPC.
 
 use domain::{Error, PlatformId, Result, build::BuildStatus};
-use rpc::parse_uuid;
-use rpc::write_ctx;
 use rpc::{
-    parse,
+    parse, parse_uuid,
     registry::{FinishBuildRequest, FinishBuildResponse, StartBuildRequest, StartBuildResponse},
+    write_ctx,
 };
 use tonic::Request;
 

@@ -1,15 +1,13 @@
 //! DNS records over gRPC.
 
 use domain::{Error, HostName, PlatformId, Result, ownership::PlatformHost};
-use rpc::parse_uuid;
-use rpc::write_ctx;
 use rpc::{
-    parse,
+    parse, parse_uuid,
     registry::{
         DeleteDnsRecordRequest, DeleteDnsRecordResponse, DnsRecord as Said, EnsureDnsRecordRequest,
         EnsureDnsRecordResponse,
     },
-    required,
+    required, write_ctx,
 };
 use tonic::Request;
 

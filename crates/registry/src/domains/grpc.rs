@@ -2,13 +2,12 @@
 
 use chrono::TimeDelta;
 use domain::{Error, Result, UnixMillis};
-use rpc::parse_uuid;
-use rpc::write_ctx;
 use rpc::{
-    parse,
+    parse, parse_uuid,
     registry::{
         ClaimDomainsRequest, ClaimDomainsResponse, Domain as Said, ReportDomainRequest, ReportDomainResponse,
     },
+    write_ctx,
 };
 use tonic::Request;
 

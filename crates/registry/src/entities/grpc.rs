@@ -2,10 +2,10 @@
 
 use domain::{EntityId, PlatformId, Result};
 use rpc::{
-    parse, parse_optional,
+    parse, parse_optional, read_ctx,
     registry::{EnsureTenantRequest, EnsureTenantResponse, LocateEntityRequest, LocateEntityResponse},
+    write_ctx,
 };
-use rpc::{read_ctx, write_ctx};
 use tonic::Request;
 
 use super::{ops, store};

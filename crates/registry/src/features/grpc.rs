@@ -1,15 +1,13 @@
 //! Features over gRPC.
 
 use domain::{Error, Result, job::JobType};
-use rpc::parse_uuid;
-use rpc::write_ctx;
 use rpc::{
-    parse, parse_optional,
+    parse, parse_optional, parse_uuid,
     registry::{
         BeginFeatureJobRequest, BeginFeatureJobResponse, EndFeatureJobRequest, EndFeatureJobResponse,
         FeatureJob as Said,
     },
-    required,
+    required, write_ctx,
 };
 use tonic::Request;
 

@@ -5,14 +5,14 @@ use domain::{
     platform::{PlatformEvent, PlatformStatus},
 };
 use rpc::{
-    parse,
+    parse, read_ctx,
     registry::{
         CheckQuotaRequest, CheckQuotaResponse, CheckSlugRequest, CheckSlugResponse, CreatePlatformRequest,
         CreatePlatformResponse, GetPlatformRequest, GetPlatformResponse, Platform as Said,
         SetRepositoryRequest, SetRepositoryResponse, TransitionPlatformRequest, TransitionPlatformResponse,
     },
+    write_ctx,
 };
-use rpc::{read_ctx, write_ctx};
 use tonic::Request;
 
 use super::{

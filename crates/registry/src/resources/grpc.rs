@@ -1,16 +1,14 @@
 //! Resources over gRPC.
 
 use domain::{Error, PlatformId, Result, ownership::PlatformResourceName, resource::ResourceStatus};
-use rpc::parse_uuid;
 use rpc::{
-    parse, parse_optional,
+    parse, parse_optional, parse_uuid, read_ctx,
     registry::{
         DeleteResourceRequest, DeleteResourceResponse, EnsureResourceRequest, EnsureResourceResponse,
         ListResourcesRequest, ListResourcesResponse, Resource as Said,
     },
-    required,
+    required, write_ctx,
 };
-use rpc::{read_ctx, write_ctx};
 use tonic::Request;
 
 use super::{

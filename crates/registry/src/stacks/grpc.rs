@@ -1,9 +1,8 @@
 //! Stacks over gRPC.
 
 use domain::{Error, Name, Result, job::JobType};
-use rpc::parse_uuid;
 use rpc::{
-    parse, parse_optional,
+    parse, parse_optional, parse_uuid, read_ctx,
     registry::{
         BeginStackJobRequest, BeginStackJobResponse, ClearPlatformRequest, ClearPlatformResponse,
         EndStackJobRequest, EndStackJobResponse, EnsureStackRequest, EnsureStackResponse,
@@ -11,9 +10,8 @@ use rpc::{
         RemoveStacksResponse, StackJob, StackService, TemplateUsageRequest, TemplateUsageResponse,
         VersionUsage,
     },
-    required,
+    required, write_ctx,
 };
-use rpc::{read_ctx, write_ctx};
 use tonic::Request;
 
 use super::{

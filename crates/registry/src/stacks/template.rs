@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use domain::{Error, Kind, Name, Result, Version, masked::masked_text};
 use identity::Ctx;
-use rpc::stack_registry::{GetTemplateRequest, GetVersionRequest, Version as Told};
-use rpc::{Client, PeerCall};
+use rpc::{
+    Client, PeerCall,
+    stack_registry::{GetTemplateRequest, GetVersionRequest, Version as Told},
+};
 
 use super::{definition::Known, model::TemplateVersion, store};
 use crate::App;

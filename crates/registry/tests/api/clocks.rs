@@ -12,8 +12,10 @@ use chrono::TimeDelta;
 use domain::Kind;
 use identity::{Caller, KeyPair, Signer};
 use registry::Registry;
-use rpc::registry::{CheckSlugRequest, registry_client::RegistryClient};
-use rpc::{Peer, PeerCall, Peers};
+use rpc::{
+    Peer, PeerCall, Peers,
+    registry::{CheckSlugRequest, registry_client::RegistryClient},
+};
 use runtime::{
     clock::{self, Clocks},
     config::PeerSettings,

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fake_provider::{Action, FakeProvider, Rule, Stage};
-use provisioning::providers::local::{LocalProvider, LocalSettings};
-use provisioning::providers::{Clock, Destroyed, ErrorKind, Owner, Provider, ResourceKind, Target};
+use provisioning::providers::{
+    Clock, Destroyed, ErrorKind, Owner, Provider, ResourceKind, Target,
+    local::{LocalProvider, LocalSettings},
+};
 use tempfile::TempDir;
 
 use super::targets::{bundle, one_of_each, plain, repository, secret, worker};

@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use provisioning::providers::local::KEPT_DEPLOYMENTS;
-use provisioning::providers::{Binding, Clock, ErrorKind, Provider as _, ResourceKind, Spec, Target};
+use provisioning::providers::{
+    Binding, Clock, ErrorKind, Provider as _, ResourceKind, Spec, Target, local::KEPT_DEPLOYMENTS,
+};
 use secrecy::ExposeSecret as _;
 
 use super::Local;

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use provisioning::providers::local::{LocalProvider, LocalSettings};
-use provisioning::providers::{Clock, ErrorKind, Provider as _};
+use provisioning::providers::{
+    Clock, ErrorKind, Provider as _,
+    local::{LocalProvider, LocalSettings},
+};
 
 use super::Local;
 use super::targets::{repository, starter};

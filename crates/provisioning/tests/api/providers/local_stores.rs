@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use provisioning::providers::local::{LocalProvider, LocalSettings, Route};
-use provisioning::providers::{Clock, ErrorKind, HostName, Provider as _, ResourceKind, Target};
+use provisioning::providers::{
+    Clock, ErrorKind, HostName, Provider as _, ResourceKind, Target,
+    local::{LocalProvider, LocalSettings, Route},
+};
 use rusqlite::Connection;
 
 use super::targets::{name, one_of_each, plain};

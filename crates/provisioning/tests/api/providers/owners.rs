@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use provisioning::providers::local::{LocalProvider, LocalSettings};
-use provisioning::providers::{Clock, Destroyed, ErrorKind, Owner, Provider, ResourceKind, Target};
+use provisioning::providers::{
+    Clock, Destroyed, ErrorKind, Owner, Provider, ResourceKind, Target,
+    local::{LocalProvider, LocalSettings},
+};
 use rusqlite::Connection;
 
 use super::Local;

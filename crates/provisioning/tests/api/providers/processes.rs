@@ -13,8 +13,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fake_provider::{Action, FakeProvider, Operation, Rule, Stage};
-use provisioning::providers::local::{LocalProvider, LocalSettings};
-use provisioning::providers::{Clock, Provider, ResourceKind};
+use provisioning::providers::{
+    Clock, Provider, ResourceKind,
+    local::{LocalProvider, LocalSettings},
+};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use provisioning::providers::starter::{Author, Starter};
 use provisioning::providers::{
     Bundle, DnsTarget, ErrorKind, HostName, Owner, ResourceKind, ResourceName, SecretName, Spec, Target,
+    starter::{Author, Starter},
 };
 use serde_json::json;
 
