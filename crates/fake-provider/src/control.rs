@@ -7,8 +7,7 @@ use rusqlite::Connection;
 use crate::FakeProvider;
 use crate::script::{Rule, Script};
 use crate::state::{self, Call, LiveTarget, sql};
-use provisioning::providers::Doing as _;
-use provisioning::providers::{ProviderError, Target};
+use provisioning::providers::{Doing as _, ProviderError, Target};
 
 /// What has been done to targets of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

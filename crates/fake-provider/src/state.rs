@@ -8,8 +8,9 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::script::{Action, Operation, Rule, Script};
-use provisioning::providers::Doing as _;
-use provisioning::providers::{Destroyed, Observed, Owner, ProviderError, ResourceKind, Spec, Target};
+use provisioning::providers::{
+    Destroyed, Doing as _, Observed, Owner, ProviderError, ResourceKind, Spec, Target,
+};
 
 /// A target lives in as many rows as were made of it: the table is not what keeps it single.
 const SCHEMA: &str = "

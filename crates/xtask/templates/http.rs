@@ -1,11 +1,11 @@
 //! ${Words} over HTTP.
 
-use web::{Context, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web::Data};
 use domain::{Name, Patch, PlatformId, Role, access::Access};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use web::{Context, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query};
 
 use super::{
     model::{Change, New${Singular}, ${Singular}},

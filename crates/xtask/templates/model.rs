@@ -1,9 +1,9 @@
 //! The row of ${words}, which is also what the API returns.
 
-use runtime::clock;
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{Cursor, Name, Patch, PlatformId};
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -1,8 +1,8 @@
 //! The use cases of ${words}. Each is one transaction.
 
-use identity::{Done, WriteCtx};
 use database::Record;
 use domain::{Error, Kind, Name, PlatformId, Result};
+use identity::{Done, WriteCtx};
 use uuid::Uuid;
 
 use super::{

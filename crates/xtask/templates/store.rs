@@ -10,8 +10,8 @@ use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Limit, Page, PlatformId, Result};
 use uuid::Uuid;
 
-use super::model::${Singular};
 use crate::schema::${plural}::dsl as t;
+use super::model::${Singular};
 
 /// Counter of the ${words} of a platform.
 pub(crate) fn counter(platform: &PlatformId) -> String {

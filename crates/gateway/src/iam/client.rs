@@ -5,8 +5,10 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use domain::{Error, Grant, Reach, Result, Role, id};
 use identity::Ctx;
-use rpc::iam::{self as messages, ResolveKeyRequest, ResolvePersonRequest, iam_client::IamClient};
-use rpc::{Message, Peer, PeerCall};
+use rpc::{
+    Message, Peer, PeerCall, iam as messages,
+    iam::{ResolveKeyRequest, ResolvePersonRequest, iam_client::IamClient},
+};
 use uuid::Uuid;
 
 use super::single_flight::SingleFlightCache;

@@ -4,8 +4,10 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use domain::{Error, Result, id};
 use identity::Ctx;
-use rpc::PeerCall;
-use rpc::iam::{Forgotten, iam_client::IamClient, revocation::What};
+use rpc::{
+    PeerCall,
+    iam::{Forgotten, iam_client::IamClient, revocation::What},
+};
 use runtime::backoff::Backoff;
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;

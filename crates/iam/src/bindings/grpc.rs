@@ -1,13 +1,12 @@
 //! Bindings over gRPC.
 
 use domain::{Error, Grant, Name, Reach, Result};
-use rpc::write_ctx;
 use rpc::{
     iam::{
         EnsureBindingRequest, EnsureBindingResponse, Grant as Said, RemoveBindingRequest,
         RemoveBindingResponse, ResolvePersonRequest, ResolvePersonResponse,
     },
-    parse, required,
+    parse, required, write_ctx,
 };
 use tonic::Request;
 

@@ -2,8 +2,10 @@
 
 use domain::{Grant, Reach, Role};
 use reqwest::Method;
-use rpc::PeerCall;
-use rpc::iam::{ResolvePersonRequest, iam_client::IamClient};
+use rpc::{
+    PeerCall,
+    iam::{ResolvePersonRequest, iam_client::IamClient},
+};
 use serde_json::{Value, json};
 use testkit::TestService;
 

@@ -1,10 +1,12 @@
 //! Who may call what over gRPC, and what onboarding asks.
 
 use domain::{Grant, Kind, Reach, Role};
-use rpc::PeerCall;
-use rpc::iam::{
-    EnsureBindingRequest, Forgotten, Grant as Said, RemoveBindingRequest, ResolveKeyRequest,
-    ResolvePersonRequest, iam_client::IamClient,
+use rpc::{
+    PeerCall,
+    iam::{
+        EnsureBindingRequest, Forgotten, Grant as Said, RemoveBindingRequest, ResolveKeyRequest,
+        ResolvePersonRequest, iam_client::IamClient,
+    },
 };
 use serde_json::json;
 use testkit::{PROCESSES, TestService};

@@ -2,8 +2,10 @@
 
 use diesel_async::SimpleAsyncConnection;
 use domain::{Reach, Role};
-use rpc::PeerCall;
-use rpc::iam::{EnsureBindingRequest, iam_client::IamClient};
+use rpc::{
+    PeerCall,
+    iam::{EnsureBindingRequest, iam_client::IamClient},
+};
 use serde_json::json;
 
 use crate::world::{BINDINGS, KEYS, World, alone, count, grant, text};

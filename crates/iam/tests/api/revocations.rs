@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use domain::Role;
-use rpc::PeerCall;
-use rpc::iam::{Forgotten, Revocation, iam_client::IamClient, revocation::What};
+use rpc::{
+    PeerCall,
+    iam::{Forgotten, Revocation, iam_client::IamClient, revocation::What},
+};
 use serde_json::json;
 use testkit::TestService;
 use tokio::{sync::mpsc, time::timeout};

@@ -9,8 +9,10 @@ use iam::Iam;
 use identity::{ActorType, Caller};
 use registry::Registry;
 use reqwest::Method;
-use rpc::PeerCall;
-use rpc::iam::{ResolveKeyRequest, ResolvedKey, iam_client::IamClient};
+use rpc::{
+    PeerCall,
+    iam::{ResolveKeyRequest, ResolvedKey, iam_client::IamClient},
+};
 use serde_json::{Value, json};
 use testkit::{Keys, Response, TestDb, TestService};
 

@@ -12,8 +12,10 @@ use futures_util::future::join_all;
 use identity::{ActorType, Caller};
 use provisioning::providers::ResourceKind;
 use reqwest::Method;
-use rpc::PeerCall;
-use rpc::registry::{CreatePlatformRequest, registry_client::RegistryClient};
+use rpc::{
+    PeerCall,
+    registry::{CreatePlatformRequest, registry_client::RegistryClient},
+};
 use serde_json::{Value, json};
 use testkit::{Response, TestService};
 

@@ -2,8 +2,10 @@
 
 use domain::{Error, Result, Version};
 use identity::Ctx;
-use rpc::Client;
-use rpc::registry::{TemplateUsageRequest, TemplateUsageResponse};
+use rpc::{
+    Client,
+    registry::{TemplateUsageRequest, TemplateUsageResponse},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;

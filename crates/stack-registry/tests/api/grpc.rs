@@ -1,10 +1,12 @@
 //! What other services ask.
 
 use domain::{Error, Kind};
-use rpc::PeerCall;
-use rpc::stack_registry::{
-    GetTemplateRequest, GetTemplateResponse, GetVersionRequest, Version,
-    stack_registry_client::StackRegistryClient,
+use rpc::{
+    PeerCall,
+    stack_registry::{
+        GetTemplateRequest, GetTemplateResponse, GetVersionRequest, Version,
+        stack_registry_client::StackRegistryClient,
+    },
 };
 use serde_json::json;
 

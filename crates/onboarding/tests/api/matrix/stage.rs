@@ -11,8 +11,10 @@ use diesel::{QueryDsl, QueryableByName, sql_query, sql_types::Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use provisioning::providers::{Owner, Provider, ResourceKind, Target};
 use reqwest::Method;
-use rpc::PeerCall;
-use rpc::provisioning::{EnsureRepositoryRequest, provisioning_client::ProvisioningClient};
+use rpc::{
+    PeerCall,
+    provisioning::{EnsureRepositoryRequest, provisioning_client::ProvisioningClient},
+};
 use serde_json::{Value, json};
 use testkit::{Response, TestService};
 use tokio::{
