@@ -75,7 +75,7 @@ pub struct Db {
     pool: Pool<Manager>,
     /// One permit per connection: the pool itself would give connections to whoever came first.
     permits: FairSemaphore,
-    /// Whether a connection is being opened ahead of need.
+    /// Set while a connection is opened ahead of need.
     opening: Arc<AtomicBool>,
     acquire_timeout: Duration,
     service: Arc<str>,

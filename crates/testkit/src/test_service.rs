@@ -168,14 +168,16 @@ impl TestService {
 
     /// The service as `process` calls it over gRPC.
     pub fn peer(&self, process: &str) -> Peer {
-        let settings = PeerSettings { url: format!("http://{}", self.grpc) };
-        self.peers(process).to(self.name, &settings).expect("a peer")
+        self.peers(process).to(self.name, &self.address()).expect("a peer")
     }
 
     /// The same, typed: it takes the requests of the service `S` alone.
     pub fn client<S: rpc::Service>(&self, process: &str) -> Client<S> {
-        let settings = PeerSettings { url: format!("http://{}", self.grpc) };
-        Client::new(&self.peers(process), &settings).expect("a client")
+        Client::new(&self.peers(process), &self.address()).expect("a client")
+    }
+
+    fn address(&self) -> PeerSettings {
+        PeerSettings { url: format!("http://{}", self.grpc) }
     }
 
     /// What a call of `process` travels with.

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use domain::{Error, Grant, Reach, Result, Role, id};
+use domain::{Error, Grant, Result, id};
 use identity::Ctx;
 use rpc::{
-    Message, Peer, PeerCall, iam as messages,
-    iam::{ResolveKeyRequest, ResolvePersonRequest, iam_client::IamClient},
+    Iam, Method, PeerCall,
+    iam::{ResolveKeyRequest, ResolvePersonRequest},
 };
 use uuid::Uuid;
 
@@ -50,15 +50,15 @@ impl Watched {
 /// The connection to iam and the cached answers.
 #[derive(Debug)]
 pub(super) struct Client {
-    pub(super) peer: Peer,
+    pub(super) iam: rpc::Client<Iam>,
     /// `None` while iam does not report revocations. Each watch starts with an empty cache, so that an answer from
     /// before the watch cannot enter it.
     watched: ArcSwapOption<Watched>,
 }
 
 impl Client {
-    pub(super) fn new(peer: Peer) -> Self {
-        Self { peer, watched: ArcSwapOption::empty() }
+    pub(super) fn new(iam: rpc::Client<Iam>) -> Self {
+        Self { iam, watched: ArcSwapOption::empty() }
     }
 
     pub(super) fn watched(&self) -> Option<Arc<Watched>> {
@@ -69,19 +69,17 @@ impl Client {
         self.watched.store(watched);
     }
 
-    fn request<T: Message>(&self, message: T) -> Result<tonic::Request<T>> {
+    async fn ask<M: Method<Service = Iam>>(&self, request: M) -> Result<M::Answer> {
         let ctx = Ctx::of_service(NAME, id::uuid_v7().to_string());
-        self.peer.request(&ctx, PeerCall { key: None, deadline: Some(DEADLINE) }, message)
+        self.iam.call_with(&ctx, PeerCall { key: None, deadline: Some(DEADLINE) }, request).await
     }
 
     pub(super) async fn ask_key(&self, key: ApiKey) -> Result<Option<KnownKey>> {
         let ask = async {
             let message =
                 ResolveKeyRequest { id: key.id.to_string(), secret_digest: key.secret_digest.to_vec() };
-            let mut client = IamClient::new(self.peer.channel());
-            let answer = self.peer.answer(client.resolve_key(self.request(message)?).await)?;
-            let Some(key) = answer.key else { return Ok(None) };
-            let grant = grant(rpc::required("grant", key.grant)?)?;
+            let Some(key) = self.ask(message).await?.key else { return Ok(None) };
+            let grant = rpc::required("grant", key.grant)?.try_into()?;
             Ok(Some(KnownKey { grant, expires_at: key.expires_at }))
         };
         ask.await.map_err(does_not_say)
@@ -90,9 +88,8 @@ impl Client {
     pub(super) async fn ask_person(&self, subject: &str) -> Result<Vec<Grant>> {
         let ask = async {
             let message = ResolvePersonRequest { subject: subject.to_owned() };
-            let mut client = IamClient::new(self.peer.channel());
-            let answer = self.peer.answer(client.resolve_person(self.request(message)?).await)?;
-            answer.grants.into_iter().map(grant).collect::<Result<Vec<_>>>()
+            let answer = self.ask(message).await?;
+            answer.grants.into_iter().map(Grant::try_from).collect::<Result<Vec<_>>>()
         };
         ask.await.map_err(does_not_say)
     }
@@ -103,11 +100,4 @@ impl Client {
 fn does_not_say(error: Error) -> Error {
     Error::unavailable("iam", format!("{}: {}", error.message(), error.log_context()))
         .with("retryAfterSeconds", 1)
-}
-
-fn grant(told: messages::Grant) -> Result<Grant> {
-    let role: Role = rpc::parse("role", &told.role)?;
-    let platform = rpc::parse_optional("platform_id", told.platform_id.as_deref())?;
-    let entity = rpc::parse_optional("entity_id", told.entity_id.as_deref())?;
-    Grant::new(role, Reach::of(platform, entity)?)
 }

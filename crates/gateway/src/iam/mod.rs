@@ -42,8 +42,7 @@ impl Iam {
     /// # Errors
     /// When the address is no URL.
     pub(crate) fn new(settings: &PeerSettings, peers: &Peers) -> anyhow::Result<Self> {
-        let peer = peers.to("iam", settings)?;
-        let client = Arc::new(Client::new(peer));
+        let client = Arc::new(Client::new(rpc::Client::new(peers, settings)?));
         let watching = tokio::spawn(watch::forever(Arc::clone(&client)));
         Ok(Self { client, watching })
     }

@@ -46,9 +46,9 @@ async fn watch(client: &Client) -> Result<Infallible> {
     let (acknowledge, acknowledged) = mpsc::channel(UNDER_WAY);
     let ctx = Ctx::of_service(NAME, id::uuid_v7().to_string());
     let call = PeerCall { key: None, deadline: Some(DEADLINE) };
-    let request = client.peer.stream(&ctx, call, ReceiverStream::new(acknowledged))?;
-    let mut iam = IamClient::new(client.peer.channel());
-    let mut told = client.peer.answer(iam.watch_revocations(request).await)?;
+    let request = client.iam.peer().stream(&ctx, call, ReceiverStream::new(acknowledged))?;
+    let mut iam = IamClient::new(client.iam.peer().channel());
+    let mut told = client.iam.peer().answer(iam.watch_revocations(request).await)?;
     let lost = |cause: &dyn std::fmt::Display| Error::unavailable("iam", cause);
     let next = told.message().await.map_err(|status| lost(&status))?;
     next.ok_or_else(|| lost(&"ended before it began"))?;
