@@ -162,8 +162,13 @@ fn taken(scene: &mut Scene) -> Later<'_, Thing> {
 
 fn cancel<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
     Box::pin(async move {
-        let made = format!("sagas WHERE subject = '{}' AND kind = 'ACTIVATE_STACK'", thing.platform);
-        scene.until(Process::Provisioning, &made).await;
+        // A job that has not begun is superseded, and keeps nothing waiting.
+        let failed = format!(
+            "sagas JOIN saga_steps ON saga_id = id WHERE subject = '{}' AND kind = 'ACTIVATE_STACK' \
+             AND saga_steps.error LIKE '%out of space%'",
+            thing.platform
+        );
+        scene.until(Process::Provisioning, &failed).await;
         let path = format!("/api/v1/onboarding/{}", thing.session);
         scene.system.onboarding.patch(&path, json!({ "status": "cancelled" })).await.expect(200);
     })
