@@ -30,6 +30,10 @@ impl Service for FakeProvisioning {
         Provisioning::tallies()
     }
 
+    fn grpc_callers() -> Vec<(&'static str, service::Callers)> {
+        Provisioning::grpc_callers()
+    }
+
     fn openapi() -> OpenApi {
         Provisioning::openapi()
     }

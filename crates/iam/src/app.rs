@@ -65,6 +65,10 @@ impl Service for Iam {
         Migrations::with_shared([MIGRATIONS])
     }
 
+    fn grpc_callers() -> Vec<(&'static str, service::Callers)> {
+        grpc::methods().callers()
+    }
+
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Access API").version("1.0.0").build();
         web::document(routes, OpenApiBuilder::new().info(info).build())
@@ -85,7 +89,7 @@ impl Service for Iam {
         parts.probes = vec![app.registry.probe()];
         revocations::start(&app).await?;
         keys::start_workers(&app);
-        let methods = grpc::methods(app)?;
+        let methods = grpc::methods().serve(app)?;
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

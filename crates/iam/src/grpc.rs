@@ -1,7 +1,7 @@
 //! iam over gRPC: each method with who may call it and what handles it.
 
 use domain::Result;
-use rpc::{Declared, Iam, Methods, iam as i, parse_uuid};
+use rpc::{Declared, Iam, iam as i, parse_uuid};
 use tonic::Request;
 
 use crate::{
@@ -11,14 +11,13 @@ use crate::{
 };
 
 /// The methods.
-pub(crate) fn methods(app: App) -> anyhow::Result<Methods<Iam, App>> {
+pub(crate) fn methods() -> Declared<Iam, App> {
     Declared::default()
         .method(&["gateway"], resolve_key)
         .method(&["gateway"], bindings::grpc::resolve_person)
         .stream(&["gateway"], revocations::watch)
         .method(&["onboarding"], bindings::grpc::ensure_binding)
         .method(&["onboarding"], bindings::grpc::remove_binding)
-        .serve(app)
 }
 
 async fn resolve_key(app: &App, request: Request<i::ResolveKeyRequest>) -> Result<i::ResolveKeyResponse> {

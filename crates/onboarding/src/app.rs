@@ -79,6 +79,10 @@ impl Service for Onboarding {
         &TALLIES
     }
 
+    fn grpc_callers() -> Vec<(&'static str, service::Callers)> {
+        grpc::methods().callers()
+    }
+
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Onboarding API").version("1.0.0").build();
         let mut document = web::document(routes, OpenApiBuilder::new().info(info).build());
@@ -119,7 +123,7 @@ impl Onboarding {
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
         Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose)
             .start(&parts.shutdown);
-        let methods = grpc::methods(app)?;
+        let methods = grpc::methods().serve(app)?;
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

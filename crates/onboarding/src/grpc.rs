@@ -2,7 +2,7 @@
 
 use domain::Result;
 use rpc::{
-    Declared, Methods, Onboarding,
+    Declared, Onboarding,
     onboarding::{ExplainPlatformRequest, ExplainPlatformResponse},
     parse, read_ctx,
 };
@@ -11,8 +11,8 @@ use tonic::Request;
 use crate::{App, sessions};
 
 /// The methods.
-pub(crate) fn methods(app: App) -> anyhow::Result<Methods<Onboarding, App>> {
-    Declared::default().method(&["registry"], explain_platform).serve(app)
+pub(crate) fn methods() -> Declared<Onboarding, App> {
+    Declared::default().method(&["registry"], explain_platform)
 }
 
 async fn explain_platform(

@@ -110,6 +110,10 @@ impl Service for Provisioning {
         &TALLIES
     }
 
+    fn grpc_callers() -> Vec<(&'static str, service::Callers)> {
+        grpc::methods().callers()
+    }
+
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Provisioning API").version("1.0.0").build();
         web::document(routes, OpenApiBuilder::new().info(info).build())
@@ -150,7 +154,7 @@ impl Provisioning {
         Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose)
             .start(&parts.shutdown);
         domains::start(&app, domain_checks, &parts.shutdown);
-        let methods = grpc::methods(app)?;
+        let methods = grpc::methods().serve(app)?;
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

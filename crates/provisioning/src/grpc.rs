@@ -2,7 +2,7 @@
 
 use domain::{Error, PlatformId, Result, job::JobType};
 use rpc::{
-    Declared, Methods, Provisioning, parse, parse_uuid,
+    Declared, Provisioning, parse, parse_uuid,
     provisioning::{
         self as wire, CancelJobRequest, CancelJobResponse, DeleteRepositoryRequest, DeleteRepositoryResponse,
         EnqueueJobRequest, EnqueueJobResponse, EnsureRepositoryRequest, EnsureRepositoryResponse,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The methods.
-pub(crate) fn methods(app: App) -> anyhow::Result<Methods<Provisioning, App>> {
+pub(crate) fn methods() -> Declared<Provisioning, App> {
     Declared::default()
         .method(&["registry", "onboarding"], enqueue_job)
         .method(&["onboarding"], get_job)
@@ -31,7 +31,6 @@ pub(crate) fn methods(app: App) -> anyhow::Result<Methods<Provisioning, App>> {
         .method(&["onboarding"], cancel_job)
         .method(&["onboarding"], ensure_repository)
         .method(&["onboarding"], delete_repository)
-        .serve(app)
 }
 
 async fn enqueue_job(app: &App, request: Request<EnqueueJobRequest>) -> Result<EnqueueJobResponse> {

@@ -82,6 +82,10 @@ impl Service for Registry {
         &slices::TALLIES
     }
 
+    fn grpc_callers() -> Vec<(&'static str, service::Callers)> {
+        grpc::methods().callers()
+    }
+
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Registry API").version("1.0.0").build();
         let mut document = web::document(routes, OpenApiBuilder::new().info(info).build());
@@ -105,7 +109,7 @@ impl Service for Registry {
         let called = [app.stack_registry.probe(), app.provisioning.probe(), app.onboarding.probe()];
         parts.probes = called.into_iter().chain([relay.probe()]).collect();
         relay.start(&parts.shutdown);
-        let methods = grpc::methods(app)?;
+        let methods = grpc::methods().serve(app)?;
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

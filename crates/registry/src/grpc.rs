@@ -1,11 +1,11 @@
 //! The registry over gRPC: each method with who may call it and what handles it.
 
-use rpc::{Declared, Methods, Registry};
+use rpc::{Declared, Registry};
 
 use crate::{App, builds, dns, domains, entities, features, platforms, resources, secrets, stacks};
 
 /// The methods.
-pub(crate) fn methods(app: App) -> anyhow::Result<Methods<Registry, App>> {
+pub(crate) fn methods() -> Declared<Registry, App> {
     Declared::default()
         .method(&["onboarding"], platforms::grpc::check_slug)
         .method(&["onboarding"], platforms::grpc::check_quota)
@@ -35,5 +35,4 @@ pub(crate) fn methods(app: App) -> anyhow::Result<Methods<Registry, App>> {
         .method(&["onboarding"], stacks::grpc::explain_stack)
         .method(&["onboarding"], stacks::grpc::remove_stacks)
         .method(&["provisioning"], stacks::grpc::clear_platform)
-        .serve(app)
 }

@@ -116,6 +116,12 @@ impl<S: Service, A: Clone + Send + Sync + 'static> Declared<S, A> {
         self
     }
 
+    /// Each method's path, in the order of the service, with the processes that may call it.
+    pub fn callers(&self) -> Vec<(&'static str, Callers)> {
+        let callers = |path: &&'static str| self.served.get(path).map(|served| (*path, served.callers));
+        S::METHODS.iter().filter_map(callers).collect()
+    }
+
     /// Serves them with an `A`.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use identity::{
     IdentitySettings, KeyPair, Signer, Verifier,
     tls::{Tls, TlsSettings},
 };
+pub use rpc::Callers;
 use rpc::{Access, GrpcSettings, Methods, Peers};
 use runtime::{
     Probe, config,
@@ -53,6 +54,9 @@ pub trait Service: Sized + 'static {
 
     /// The document of its HTTP API.
     fn openapi() -> OpenApi;
+
+    /// Its gRPC methods, with the processes that may call each.
+    fn grpc_callers() -> Vec<(&'static str, Callers)>;
 
     /// Starts it.
     fn build(

@@ -51,6 +51,10 @@ impl Service for StackRegistry {
         Migrations::with_shared([MIGRATIONS])
     }
 
+    fn grpc_callers() -> Vec<(&'static str, service::Callers)> {
+        grpc::methods().callers()
+    }
+
     fn openapi() -> OpenApi {
         let info = InfoBuilder::new().title("NNO Stack Registry API").version("1.0.0").build();
         web::document(routes, OpenApiBuilder::new().info(info).build())
@@ -65,7 +69,7 @@ impl Service for StackRegistry {
         };
         let app = state(parts.background.clone())?;
         parts.probes = vec![app.registry.probe()];
-        let methods = grpc::methods(app)?;
+        let methods = grpc::methods().serve(app)?;
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

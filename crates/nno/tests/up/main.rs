@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod client;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod encrypted;

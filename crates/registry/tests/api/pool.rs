@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{QueryableByName, sql_query, sql_types::{BigInt, Integer}};
+use diesel::{
+    QueryableByName, sql_query,
+    sql_types::{BigInt, Integer},
+};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use futures_util::future::join_all;
 use reqwest::Method;

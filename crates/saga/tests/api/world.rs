@@ -32,6 +32,10 @@ impl Service for Sagas {
         Migrations::with_shared([saga::MIGRATIONS])
     }
 
+    fn grpc_callers() -> Vec<(&'static str, service::Callers)> {
+        Vec::new()
+    }
+
     fn openapi() -> OpenApi {
         OpenApiBuilder::new().build()
     }

@@ -1,10 +1,11 @@
-//! The table of operations on the page about access.
+//! The tables of operations and of gRPC methods on the page about access.
 
 use domain::access::{About, Operation, declared_operations};
 use iam::Iam;
 use onboarding::Onboarding;
 use provisioning::Provisioning;
 use registry::Registry;
+use service::Service;
 use stack_registry::StackRegistry;
 use testkit::document;
 
@@ -36,4 +37,25 @@ fn the_page_lists_the_access_of_every_operation() {
         "operations",
         &format!("| Operation | Least role | About |\n|---|---|---|\n{rows}"),
     );
+}
+
+fn methods_of<S: Service>() -> String {
+    let row = |(path, callers): &(&str, service::Callers)| {
+        let callers: Vec<_> = callers.iter().map(|caller| format!("`{caller}`")).collect();
+        format!("| `{}` | {} |\n", path.trim_start_matches('/'), callers.join(", "))
+    };
+    S::grpc_callers().iter().map(row).collect()
+}
+
+#[test]
+fn the_page_lists_the_callers_of_every_method() {
+    let rows = [
+        methods_of::<Registry>(),
+        methods_of::<StackRegistry>(),
+        methods_of::<Onboarding>(),
+        methods_of::<Provisioning>(),
+        methods_of::<Iam>(),
+    ];
+    let rows = rows.concat();
+    assert_part("docs/access.md", "methods", &format!("| Method | Called by |\n|---|---|\n{rows}"));
 }
