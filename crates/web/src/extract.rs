@@ -8,12 +8,12 @@ use std::{
 };
 
 use actix_web::{
-    FromRequest, HttpRequest,
+    FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
     http::header,
     web::{self, BytesMut},
 };
-use domain::{Cursor, Error, Kind, Limit, PlatformId, Result, masked::masked_path};
+use domain::{Cursor, Error, Kind, Limit, PlatformId, Result};
 use futures_util::{StreamExt, future::LocalBoxFuture};
 use identity::{ActorType, Ctx, Idempotency, Verifier, WriteCtx};
 use runtime::telemetry;
@@ -46,11 +46,21 @@ impl FromRequest for Context {
     type Future = Ready<Result<Self, HttpError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(ctx(request).map(Self).map_err(HttpError))
+        ready(context(request).map(Self).map_err(HttpError))
     }
 }
 
-fn ctx(request: &HttpRequest) -> Result<Ctx> {
+/// The context of a request. Its caller is verified once, however many extractors ask for it.
+pub(crate) fn context(request: &HttpRequest) -> Result<Ctx> {
+    if let Some(known) = request.extensions().get::<Ctx>() {
+        return Ok(known.clone());
+    }
+    let context = verified(request)?;
+    request.extensions_mut().insert(context.clone());
+    Ok(context)
+}
+
+fn verified(request: &HttpRequest) -> Result<Ctx> {
     let verifier = request.app_data::<web::Data<Verifier>>().ok_or_else(|| Error::internal("no verifier"))?;
     let operations =
         request.app_data::<web::Data<Operations>>().ok_or_else(|| Error::internal("no operations"))?;
@@ -166,15 +176,14 @@ impl<T: 'static> FromRequest for Unchecked<T> {
 
 async fn unchecked<T>(request: &HttpRequest, payload: &mut Payload) -> Result<Unchecked<T>> {
     // The caller first: the body of someone who may not do this is not even read.
-    let ctx = ctx(request)?;
+    let ctx = context(request)?;
     decide(request, &ctx)?;
     let bytes = body(request, payload).await?;
     let ctx = write_ctx(request, ctx, &bytes)?;
     Ok(Unchecked { ctx, request: request.clone(), bytes, body: PhantomData })
 }
 
-/// Refuses a caller who may not do the operation in the platform of the path. The handler narrows the caller's scope
-/// once more, to what its statements need.
+/// Refuses a caller who may not do the operation in the platform of the path, before the body is read.
 fn decide(request: &HttpRequest, ctx: &Ctx) -> Result<()> {
     let platform = request.match_info().get("platformId").map(PlatformId::parse);
     // What can be no id is the path extractor's to refuse.
@@ -264,23 +273,6 @@ fn refuse_near_misses(query: &str) -> Result<()> {
         return Err(Error::invalid("dryRun", "must be separated by '&' from what is before it"));
     }
     Ok(())
-}
-
-/// The parts of the path. A part that can be no id names nothing that exists: 404, without asking the database.
-#[derive(Debug)]
-pub struct Path<T>(pub T);
-
-impl<T: DeserializeOwned> FromRequest for Path<T> {
-    type Error = HttpError;
-    type Future = Ready<Result<Self, HttpError>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let parsed = web::Path::<T>::from_request(request, payload).into_inner();
-        ready(parsed.map(|path| Self(path.into_inner())).map_err(|error| {
-            let message = format!("'{}' was not found", masked_path(request.path()));
-            HttpError(Error::new(Kind::NotFound, message).context(error))
-        }))
-    }
 }
 
 /// The query of a read.

@@ -49,8 +49,8 @@ pub(crate) async fn list(
     path: Path<PlatformId>,
     query: Query<ListQuery>,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0)?;
-    let (limit, after) = query.0.parse(&store::counter(&path.0))?;
+    let scope = path.0;
+    let (limit, after) = query.0.parse(&store::counter(scope.id()))?;
     let page = app
         .db
         .read(&ctx, async |c| {
@@ -91,8 +91,7 @@ pub(crate) async fn get(
     path: Path<(PlatformId, Uuid)>,
     request: HttpRequest,
 ) -> HttpResult {
-    let (platform, id) = path.0;
-    let scope = ctx.platform(&platform)?;
+    let (scope, id) = path.0;
     let row = app
         .db
         .read(&ctx, async |c| {
@@ -116,8 +115,8 @@ pub(crate) async fn update(
     path: Path<(PlatformId, Uuid)>,
     command: Command<Update${Singular}>,
 ) -> HttpResult {
-    let ((platform, id), Update${Singular} { title, body }) = (path.0, command.body);
-    ops::update(&app, &command.ctx, &platform, id, Change { title, body }).await?.ok()
+    let Update${Singular} { title, body } = command.body;
+    ops::update(&app, &command.ctx, &path.0.0, path.0.1, Change { title, body }).await?.ok()
 }
 
 /// Delete a ${word}.
@@ -132,6 +131,5 @@ pub(crate) async fn delete(
     path: Path<(PlatformId, Uuid)>,
     command: Command<NoBody>,
 ) -> HttpResult {
-    let (platform, id) = path.0;
-    Ok(ops::delete(&app, &command.ctx, &platform, id).await?.no_content())
+    Ok(ops::delete(&app, &command.ctx, &path.0.0, path.0.1).await?.no_content())
 }

@@ -1,8 +1,8 @@
 //! The use cases of ${words}. Each is one transaction.
 
 use database::Record;
-use domain::{Error, Kind, Name, PlatformId, Result};
-use identity::{Done, WriteCtx};
+use domain::{Error, Kind, Name, Result};
+use identity::{Done, PlatformScope, WriteCtx};
 use uuid::Uuid;
 
 use super::{
@@ -16,18 +16,17 @@ use crate::{App, platforms};
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     new: New${Singular},
 ) -> Result<Done<${Singular}>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("${singular}.create", ctx, async |tx| {
-            platforms::ops::hold(tx.conn().await?, ctx, &scope).await?;
-            let row = new.clone().into_row(platform);
+            platforms::ops::hold(tx.conn().await?, ctx, scope).await?;
+            let row = new.clone().into_row(scope.id());
             let record = Record::change("${singular}.created", AUDIT_TYPE, row.id)
-                .of(platform)
+                .of(scope.id())
                 .after(&row)
-                .count(store::counter(platform), 1);
+                .count(store::counter(scope.id()), 1);
             let title = row.title.clone();
             tx.finish((store::insert(row.clone()),), record, row, |constraint| {
                 on_constraint(constraint, &title)
@@ -41,20 +40,19 @@ pub(crate) async fn create(
 pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: Uuid,
     change: Change,
 ) -> Result<Done<${Singular}>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("${singular}.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            let before = store::lock_for_update(c, &scope, id).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
+            let before = store::lock_for_update(c, scope, id).await?;
             ctx.check_match(&before)?;
             let after = before.changed(change.clone());
             let record = Record::change("${singular}.updated", AUDIT_TYPE, id)
-                .of(platform)
+                .of(scope.id())
                 .before(&before)
                 .after(&after);
             let title = after.title.clone();
@@ -67,18 +65,17 @@ pub(crate) async fn update(
 }
 
 /// Deletes a ${word}.
-pub(crate) async fn delete(app: &App, ctx: &WriteCtx, platform: &PlatformId, id: Uuid) -> Result<Done<()>> {
-    let scope = ctx.platform(platform)?;
+pub(crate) async fn delete(app: &App, ctx: &WriteCtx, scope: &PlatformScope, id: Uuid) -> Result<Done<()>> {
     app.db
         .tx("${singular}.delete", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            let before = store::lock_for_update(c, &scope, id).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
+            let before = store::lock_for_update(c, scope, id).await?;
             ctx.check_match(&before)?;
             let record = Record::change("${singular}.deleted", AUDIT_TYPE, id)
-                .of(platform)
+                .of(scope.id())
                 .before(&before)
-                .count(store::counter(platform), -1);
+                .count(store::counter(scope.id()), -1);
             tx.finish((store::delete(id),), record, (), |_| None).await
         })
         .await

@@ -56,9 +56,9 @@ pub(crate) async fn of_platform(
     query: Query<ListQuery>,
     filter: Query<PlatformAuditFilter>,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0)?;
+    let scope = path.0;
     let PlatformAuditFilter { action, entity } = filter.0;
-    let filter = Filter { platform: Some(path.0), action, thing: entity, ..Filter::default() };
+    let filter = Filter { platform: Some(scope.id().clone()), action, thing: entity, ..Filter::default() };
     filter.check("action")?;
     app.db.read(&ctx, async |c| platforms::store::live(c, &scope).await).await?;
     page(&app, &ctx, &filter, &query.0).await

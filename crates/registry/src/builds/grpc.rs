@@ -1,6 +1,6 @@
 //! Builds over gRPC.
 
-use domain::{Error, PlatformId, Result, build::BuildStatus};
+use domain::{Error, Result, build::BuildStatus};
 use rpc::{
     parse, parse_uuid,
     registry::{FinishBuildRequest, FinishBuildResponse, StartBuildRequest, StartBuildResponse},
@@ -17,7 +17,7 @@ pub(crate) async fn start_build(
 ) -> Result<StartBuildResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
-    let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
+    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
     let new = NewBuild {
         id: parse_uuid("build_id", &asked.build_id)?,
         environment: parse("environment", &asked.environment)?,
@@ -25,7 +25,7 @@ pub(crate) async fn start_build(
         repo_name: asked.repo_name,
         last_commit_sha: asked.last_commit_sha,
     };
-    ops::start(app, &ctx, &platform, new).await?;
+    ops::start(app, &ctx, &scope, new).await?;
     Ok(StartBuildResponse {})
 }
 
@@ -39,8 +39,8 @@ pub(crate) async fn finish_build(
     if status == BuildStatus::Building {
         return Err(Error::invalid("status", "must say how the build ended"));
     }
-    let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
+    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
     let id = parse_uuid("build_id", &asked.build_id)?;
-    ops::finish(app, &ctx, &platform, id, status, asked.cf_deployment_id).await?;
+    ops::finish(app, &ctx, &scope, id, status, asked.cf_deployment_id).await?;
     Ok(FinishBuildResponse {})
 }

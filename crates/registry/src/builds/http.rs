@@ -69,7 +69,7 @@ pub(crate) struct BuildFilter {
 )]
 #[get("/platforms/{platformId}/builds")]
 pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<PlatformId>) -> HttpResult {
-    let scope = ctx.platform(&path.0)?;
+    let scope = path.0;
     let data = app
         .db
         .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::newest(c, &scope)).await)
@@ -92,7 +92,7 @@ pub(crate) async fn latest(
     filter: Query<BuildFilter>,
     request: HttpRequest,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0)?;
+    let scope = path.0;
     let environment = filter.0.env.unwrap_or(Environment::Prod);
     let build = app
         .db
@@ -118,7 +118,7 @@ pub(crate) async fn update(
     path: Path<(PlatformId, Uuid)>,
     command: Command<UpdateBuild>,
 ) -> HttpResult {
-    let ((platform, id), body) = (path.0, command.body);
+    let ((scope, id), body) = (path.0, command.body);
     let change = Change {
         build_status: body.build_status,
         triggered_by: body.triggered_by,
@@ -129,5 +129,5 @@ pub(crate) async fn update(
         triggered_at: body.triggered_at.map(UnixMillis::time),
         completed_at: body.completed_at.map(UnixMillis::time),
     };
-    ops::update(&app, &command.ctx, &platform, id, change).await?.ok()
+    ops::update(&app, &command.ctx, &scope, id, change).await?.ok()
 }

@@ -1,8 +1,8 @@
 //! What can be done with builds.
 
 use database::{Record, Tx};
-use domain::{Error, PlatformId, Result, build::BuildStatus};
-use identity::{Done, WriteCtx};
+use domain::{Error, Result, build::BuildStatus};
+use identity::{Done, PlatformScope, WriteCtx};
 use uuid::Uuid;
 
 use super::{
@@ -15,19 +15,19 @@ use crate::{App, platforms};
 pub(crate) async fn start(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     new: NewBuild,
 ) -> Result<Done<Build>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("build.start", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            if let Some(begun) = store::find(c, &scope, new.id).await? {
+            platforms::ops::hold(c, ctx, scope).await?;
+            if let Some(begun) = store::find(c, scope, new.id).await? {
                 return Ok(begun);
             }
-            let row = new.clone().into_row(platform);
-            let record = Record::change("build.started", super::AUDIT_TYPE, row.id).of(platform).after(&row);
+            let row = new.clone().into_row(scope.id());
+            let record =
+                Record::change("build.started", super::AUDIT_TYPE, row.id).of(scope.id()).after(&row);
             tx.finish((store::insert(row.clone()),), record, row, |_| None).await
         })
         .await
@@ -37,17 +37,16 @@ pub(crate) async fn start(
 pub(crate) async fn finish(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: Uuid,
     status: BuildStatus,
     deployment: Option<String>,
 ) -> Result<Done<Build>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("build.finish", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            let before = store::lock(c, &scope, id).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
+            let before = store::lock(c, scope, id).await?;
             if before.completed_at.is_some() && before.build_status == status {
                 return Ok(before);
             }
@@ -61,16 +60,15 @@ pub(crate) async fn finish(
 pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: Uuid,
     change: Change,
 ) -> Result<Done<Build>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("build.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            let before = store::lock(c, &scope, id).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
+            let before = store::lock(c, scope, id).await?;
             ctx.check_match(&before)?;
             let after = before.changed(change.clone());
             write(tx, "build.updated", &before, after).await

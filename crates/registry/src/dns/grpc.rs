@@ -56,7 +56,8 @@ pub(crate) async fn ensure_dns_record(
     let ctx = write_ctx(&request)?;
     let said = required("record", request.into_inner().record)?;
     let platform: PlatformId = parse("record.platform_id", &said.platform_id)?;
-    let done = ops::ensure(app, &ctx, &platform, read(said, &platform, &app.own.base_domain)?).await?;
+    let scope = ctx.platform(&platform)?;
+    let done = ops::ensure(app, &ctx, &scope, read(said, &platform, &app.own.base_domain)?).await?;
     Ok(EnsureDnsRecordResponse { record: Some(done.value.into()) })
 }
 
@@ -67,6 +68,7 @@ pub(crate) async fn delete_dns_record(
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
     let id = parse_uuid("dns_record_id", &asked.dns_record_id)?;
-    ops::delete_once(app, &ctx, &parse("platform_id", &asked.platform_id)?, id).await?;
+    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
+    ops::delete_once(app, &ctx, &scope, id).await?;
     Ok(DeleteDnsRecordResponse {})
 }

@@ -59,9 +59,8 @@ pub(crate) async fn list(
     path: Path<(PlatformId, StackId)>,
     query: Query<ListQuery>,
 ) -> HttpResult {
-    let (platform, stack) = path.0;
-    let scope = ctx.platform(&platform)?;
-    let (limit, after) = query.0.parse(&store::list(&platform, &stack))?;
+    let (scope, stack) = path.0;
+    let (limit, after) = query.0.parse(&store::list(scope.id(), &stack))?;
     let page = app
         .db
         .read(&ctx, async |c| {
@@ -95,9 +94,9 @@ pub(crate) async fn create(
     path: Path<(PlatformId, StackId)>,
     command: Command<CreateDnsRecord>,
 ) -> HttpResult {
-    let ((platform, stack_id), body) = (path.0, command.body);
+    let ((scope, stack_id), body) = (path.0, command.body);
     let CreateDnsRecord { hostname, target_type, resource_id, environment } = body;
-    let hostname = RecordHost::new(hostname, &platform, &app.own.base_domain)
+    let hostname = RecordHost::new(hostname, scope.id(), &app.own.base_domain)
         .map_err(|why| Error::invalid("hostname", why));
     let (cf_route_id, status) = (None, DnsStatus::Pending);
     let new = hostname.map(|hostname| NewDnsRecord {
@@ -109,7 +108,7 @@ pub(crate) async fn create(
         cf_route_id,
         status,
     });
-    ops::create(&app, &command.ctx, &platform, new).await?.created()
+    ops::create(&app, &command.ctx, &scope, new).await?.created()
 }
 
 /// Get a DNS record by stack and ID.
@@ -125,8 +124,8 @@ pub(crate) async fn get_of_stack(
     path: Path<(PlatformId, StackId, Uuid)>,
     request: HttpRequest,
 ) -> HttpResult {
-    let (platform, stack, id) = path.0;
-    let record = find(&app, &ctx, &platform, id).await?;
+    let (scope, stack, id) = path.0;
+    let record = find(&app, &ctx, &scope, id).await?;
     if record.stack_id != stack {
         return Err(Error::not_found("DNS record", id).into());
     }
@@ -146,13 +145,12 @@ pub(crate) async fn get(
     path: Path<(PlatformId, Uuid)>,
     request: HttpRequest,
 ) -> HttpResult {
-    let (platform, id) = path.0;
-    web::read(&request, &find(&app, &ctx, &platform, id).await?)
+    let (scope, id) = path.0;
+    web::read(&request, &find(&app, &ctx, &scope, id).await?)
 }
 
-async fn find(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) -> Result<DnsRecord> {
-    let scope = ctx.platform(platform)?;
-    app.db.read(ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await).await
+async fn find(app: &App, ctx: &Ctx, scope: &PlatformScope, id: Uuid) -> Result<DnsRecord> {
+    app.db.read(ctx, async |c| platforms::store::of_live(c, scope, store::get(c, scope, id)).await).await
 }
 
 /// Delete a DNS record.
@@ -167,6 +165,6 @@ pub(crate) async fn delete(
     path: Path<(PlatformId, StackId, Uuid)>,
     command: Command<NoBody>,
 ) -> HttpResult {
-    let (platform, stack, id) = path.0;
-    Ok(ops::delete(&app, &command.ctx, &platform, &stack, id).await?.no_content())
+    let (scope, stack, id) = path.0;
+    Ok(ops::delete(&app, &command.ctx, &scope, &stack, id).await?.no_content())
 }

@@ -1,7 +1,7 @@
 //! What can be done with DNS records.
 
 use database::{Record, Tx};
-use domain::{Error, Kind, PlatformId, Result, StackId};
+use domain::{Error, Kind, Result, StackId};
 use identity::{Done, PlatformScope, WriteCtx};
 use serde_json::json;
 use uuid::Uuid;
@@ -20,19 +20,18 @@ use crate::{
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     new: Result<NewDnsRecord>,
 ) -> Result<Done<DnsRecord>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("dns_record.create", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
             let new = new.clone()?;
             if new.stack_id != StackId::default_stack() {
-                stacks::store::hold(c, &scope, &new.stack_id).await?;
+                stacks::store::hold(c, scope, &new.stack_id).await?;
             }
-            insert(tx, &scope, new).await
+            insert(tx, scope, new).await
         })
         .await
 }
@@ -41,23 +40,22 @@ pub(crate) async fn create(
 pub(crate) async fn ensure(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     new: NewDnsRecord,
 ) -> Result<Done<DnsRecord>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("dns_record.ensure", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
             match store::lock_named(c, &ctx.caller.scope, &new.hostname.clone().into_inner()).await? {
                 Some(before) if before.platform_id != *scope.id() => Err(taken(&before)),
                 Some(before) => {
                     let after = before.brought_to(new.clone());
                     let unchanged = DnsRecord { updated_at: before.updated_at, ..after.clone() } == before;
-                    if unchanged { Ok(before) } else { replace(tx, &scope, &before, after).await }
+                    if unchanged { Ok(before) } else { replace(tx, scope, &before, after).await }
                 }
                 // One that is made beside this one is found by the next run.
-                None => insert(tx, &scope, new.clone()).await.map_err(|error| match error.kind() {
+                None => insert(tx, scope, new.clone()).await.map_err(|error| match error.kind() {
                     Kind::AlreadyExists => Error::met("the record was made at the same time"),
                     _ => error,
                 }),
@@ -70,22 +68,21 @@ pub(crate) async fn ensure(
 pub(crate) async fn delete(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     stack: &StackId,
     id: Uuid,
 ) -> Result<Done<()>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("dns_record.delete", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            let before = store::lock(c, &scope, id).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
+            let before = store::lock(c, scope, id).await?;
             if before.stack_id != *stack {
                 return Err(Error::not_found("DNS record", id));
             }
             ctx.check_match(&before)?;
             // Whoever adds a domain holds the record, and this transaction does so exclusively.
-            let domains = domains::store::lock_of(c, &scope, id).await?.len();
+            let domains = domains::store::lock_of(c, scope, id).await?.len();
             if domains > 0 {
                 let message = "The DNS record has custom domains that must go first";
                 let dependents = json!({ "domains": domains });
@@ -101,16 +98,15 @@ pub(crate) async fn delete(
 pub(crate) async fn delete_once(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: Uuid,
 ) -> Result<Done<()>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("dns_record.delete_once", ctx, async |tx| {
             let c = tx.conn().await?;
-            match store::lock(c, &scope, id).await {
+            match store::lock(c, scope, id).await {
                 Ok(before) => {
-                    let domains = domains::store::lock_of(c, &scope, id).await?;
+                    let domains = domains::store::lock_of(c, scope, id).await?;
                     remove(tx, &before, &domains).await
                 }
                 Err(error) if error.kind() == Kind::NotFound => Ok(()),

@@ -1,11 +1,11 @@
 //! Why a custom domain is not active.
 
 use domain::{
-    PlatformId, Result,
+    Result,
     explain::{Explanation, Link},
     resource::DomainStatus,
 };
-use identity::Ctx;
+use identity::{Ctx, PlatformScope};
 use runtime::clock::{self, in_words as at};
 use uuid::Uuid;
 
@@ -13,11 +13,10 @@ use super::{model::CustomDomain, store};
 use crate::{App, platforms};
 
 /// Over the border to provisioning, which checks it.
-pub(super) async fn of(app: &App, ctx: &Ctx, platform: &PlatformId, id: Uuid) -> Result<Explanation> {
-    let scope = ctx.platform(platform)?;
+pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, id: Uuid) -> Result<Explanation> {
     let domain = app
         .db
-        .read(ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await)
+        .read(ctx, async |c| platforms::store::of_live(c, scope, store::get(c, scope, id)).await)
         .await?;
     let link = Link::new("custom_domain", id, domain.status, domain.says());
     let whole = Explanation::of(domain.status == DomainStatus::Active, link);

@@ -60,8 +60,8 @@ pub(crate) async fn report_domain(
     let asked = request.into_inner();
     let at = UnixMillis::parse(asked.checked_at).map_err(|why| Error::invalid("checked_at", why))?.time();
     let not_yet = asked.reason.map(|reason| reason.replace('\0', "").chars().take(LONGEST).collect());
-    let (platform, id) =
-        (parse("platform_id", &asked.platform_id)?, parse_uuid("domain_id", &asked.domain_id)?);
-    let found = verification::report(app, &ctx, &platform, id, Check { at, not_yet }).await?;
+    let id = parse_uuid("domain_id", &asked.domain_id)?;
+    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
+    let found = verification::report(app, &ctx, &scope, id, Check { at, not_yet }).await?;
     Ok(ReportDomainResponse { status: found.map(|domain| domain.status.to_string()) })
 }

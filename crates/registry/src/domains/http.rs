@@ -97,8 +97,8 @@ pub(crate) async fn list(
     path: Path<PlatformId>,
     query: Query<ListQuery>,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0)?;
-    let (limit, after) = query.0.parse(&store::list(&path.0))?;
+    let scope = path.0;
+    let (limit, after) = query.0.parse(&store::list(scope.id()))?;
     let page = app
         .db
         .read(&ctx, async |c| {
@@ -124,7 +124,7 @@ pub(crate) async fn create(
     path: Path<PlatformId>,
     command: Command<CreateDomain>,
 ) -> HttpResult {
-    let new = command.body.read(&path.0, &app.own.base_domain);
+    let new = command.body.read(path.0.id(), &app.own.base_domain);
     ops::create(&app, &command.ctx, &path.0, new).await?.created()
 }
 
@@ -157,8 +157,8 @@ impl CreateDomain {
 )]
 #[get("/platforms/{platformId}/domains/{domainId}/explain")]
 pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<(PlatformId, Uuid)>) -> HttpResult {
-    let (platform, id) = path.0;
-    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &platform, id).await?))
+    let (scope, id) = path.0;
+    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &scope, id).await?))
 }
 
 /// Update a custom domain.
@@ -174,7 +174,7 @@ pub(crate) async fn update(
     path: Path<(PlatformId, Uuid)>,
     command: Command<UpdateDomain>,
 ) -> HttpResult {
-    let ((platform, id), UpdateDomain { ssl_status, status, verified_at, cf_hostname_id }) =
+    let ((scope, id), UpdateDomain { ssl_status, status, verified_at, cf_hostname_id }) =
         (path.0, command.body);
     let change = Change {
         ssl_status,
@@ -182,7 +182,7 @@ pub(crate) async fn update(
         verified_at: verified_at.map(UnixMillis::time),
         cf_hostname_id: cf_hostname_id.map(|id| id.to_string()),
     };
-    ops::update(&app, &command.ctx, &platform, id, change).await?.ok()
+    ops::update(&app, &command.ctx, &scope, id, change).await?.ok()
 }
 
 /// Delete a custom domain.
@@ -197,6 +197,6 @@ pub(crate) async fn delete(
     path: Path<(PlatformId, Uuid)>,
     command: Command<NoBody>,
 ) -> HttpResult {
-    let (platform, id) = path.0;
-    Ok(ops::delete(&app, &command.ctx, &platform, id).await?.no_content())
+    let (scope, id) = path.0;
+    Ok(ops::delete(&app, &command.ctx, &scope, id).await?.no_content())
 }

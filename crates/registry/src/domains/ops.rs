@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use database::Record;
-use domain::{Error, PlatformId, Result, resource::DomainStatus};
-use identity::{Done, WriteCtx};
+use domain::{Error, Result, resource::DomainStatus};
+use identity::{Done, PlatformScope, WriteCtx};
 use runtime::clock;
 use uuid::Uuid;
 
@@ -22,21 +22,20 @@ fn claim_period(app: &App) -> Result<TimeDelta> {
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     new: Result<NewDomain>,
 ) -> Result<Done<CustomDomain>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("custom_domain.create", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
             let new = new.clone()?;
-            dns::store::hold(c, &scope, new.dns_record_id)
+            dns::store::hold(c, scope, new.dns_record_id)
                 .await?
                 .ok_or_else(|| Error::invalid("dnsRecordId", "must be a DNS record of the platform"))?;
-            let row = new.into_row(platform, claim_period(app)?)?;
+            let row = new.into_row(scope.id(), claim_period(app)?)?;
             let record =
-                Record::change("custom_domain.created", super::AUDIT_TYPE, row.id).of(platform).after(&row);
+                Record::change("custom_domain.created", super::AUDIT_TYPE, row.id).of(scope.id()).after(&row);
             let hostname = row.hostname.clone();
             let on_constraint = |name: &str| {
                 (name == "custom_domains_hostname_of_platform").then(|| verification::taken(&hostname))
@@ -50,19 +49,18 @@ pub(crate) async fn create(
 pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: Uuid,
     change: Change,
 ) -> Result<Done<CustomDomain>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("custom_domain.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
             if change.status == Some(DomainStatus::Active) && ctx.caller.is_operator() {
-                verification::hold_host(tx, &scope, id).await?;
+                verification::hold_host(tx, scope, id).await?;
             }
-            let before = store::lock(tx.conn().await?, &scope, id).await?;
+            let before = store::lock(tx.conn().await?, scope, id).await?;
             ctx.check_match(&before)?;
             if !ctx.caller.is_operator() {
                 before.refuse_self_verification(&change)?;
@@ -72,7 +70,7 @@ pub(crate) async fn update(
                 return verification::activate(tx, ctx, "custom_domain.updated", &before, after).await;
             }
             let record = Record::change("custom_domain.updated", super::AUDIT_TYPE, id)
-                .of(platform)
+                .of(scope.id())
                 .before(&before)
                 .after(&after);
             tx.finish((store::update(after.clone()),), record, after, |_| None).await
@@ -81,16 +79,15 @@ pub(crate) async fn update(
 }
 
 /// Deletes a domain.
-pub(crate) async fn delete(app: &App, ctx: &WriteCtx, platform: &PlatformId, id: Uuid) -> Result<Done<()>> {
-    let scope = ctx.platform(platform)?;
+pub(crate) async fn delete(app: &App, ctx: &WriteCtx, scope: &PlatformScope, id: Uuid) -> Result<Done<()>> {
     app.db
         .tx("custom_domain.delete", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            let before = store::lock(c, &scope, id).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
+            let before = store::lock(c, scope, id).await?;
             ctx.check_match(&before)?;
             let record =
-                Record::change("custom_domain.deleted", super::AUDIT_TYPE, id).of(platform).before(&before);
+                Record::change("custom_domain.deleted", super::AUDIT_TYPE, id).of(scope.id()).before(&before);
             tx.finish((store::delete(id),), record, (), |_| None).await
         })
         .await

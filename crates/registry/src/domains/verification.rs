@@ -1,7 +1,7 @@
 //! How a claim of a host name ends: verified, and then the others fail; or lapsed.
 
 use database::{Record, Tx};
-use domain::{Error, HostName, Kind, PlatformId, Result, resource::DomainStatus};
+use domain::{Error, HostName, Kind, Result, resource::DomainStatus};
 use identity::{PlatformScope, WriteCtx};
 use runtime::clock;
 use uuid::Uuid;
@@ -20,18 +20,17 @@ const BATCH: i64 = 100;
 pub(super) async fn report(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: Uuid,
     check: Check,
 ) -> Result<Option<CustomDomain>> {
-    let scope = ctx.platform(platform)?;
     let done = app
         .db
         .tx("custom_domain.report", ctx, async |tx| {
             if check.not_yet.is_none() {
-                hold_host(tx, &scope, id).await?;
+                hold_host(tx, scope, id).await?;
             }
-            let before = match store::lock(tx.conn().await?, &scope, id).await {
+            let before = match store::lock(tx.conn().await?, scope, id).await {
                 Err(error) if error.kind() == Kind::NotFound => return Ok(None),
                 found => found?,
             };

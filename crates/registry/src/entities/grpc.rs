@@ -43,6 +43,7 @@ pub(crate) async fn ensure_tenant(
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
     let (name, slug) = (parse("name", &asked.name)?, parse("slug", &asked.slug)?);
-    let done = ops::ensure_tenant(app, &ctx, &parse("platform_id", &asked.platform_id)?, name, slug).await?;
+    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
+    let done = ops::ensure_tenant(app, &ctx, &scope, name, slug).await?;
     Ok(EnsureTenantResponse { entity_id: done.value.id.to_string() })
 }

@@ -77,9 +77,9 @@ pub(crate) async fn list(
     query: Query<ListQuery>,
     filter: Query<EntityFilter>,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0)?;
+    let scope = path.0;
     let kind = filter.0.kind;
-    let (limit, after) = query.0.parse(&store::counter(&path.0, kind))?;
+    let (limit, after) = query.0.parse(&store::counter(scope.id(), kind))?;
     let page = app
         .db
         .read(&ctx, async |c| {
@@ -105,10 +105,9 @@ pub(crate) async fn create(
     path: Path<PlatformId>,
     command: Unchecked<CreateEntity>,
 ) -> HttpResult {
-    let refuse_tenant = async |ctx: &Ctx, body: Value| {
-        let scope = ctx.platform(&path.0)?;
+    let refuse_tenant = async |_: &Ctx, body: Value| {
         if body.get("type").is_some_and(|kind| kind == "tenant") {
-            ops::refuse_tenant(&scope)
+            ops::refuse_tenant(&path.0)
         } else {
             Ok(())
         }
@@ -131,7 +130,7 @@ pub(crate) async fn get(
     path: Path<(PlatformId, EntityId)>,
     request: HttpRequest,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0.0)?;
+    let scope = path.0.0;
     let id = &path.0.1;
     let entity = app
         .db
@@ -186,7 +185,7 @@ pub(crate) async fn ancestors(
     ctx: Context,
     path: Path<(PlatformId, EntityId)>,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0.0)?;
+    let scope = path.0.0;
     let id = &path.0.1;
     let data = app
         .db
@@ -210,8 +209,8 @@ pub(crate) async fn descendants(
     ctx: Context,
     path: Path<(PlatformId, EntityId)>,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0.0)?;
-    let id = path.0.1.clone();
+    let scope = path.0.0;
+    let id = path.0.1;
     web::chunks::all(None, async move |after: Option<DepthCursor>| {
         let is_first = after.is_none();
         let after = after.unwrap_or_else(DepthCursor::start);

@@ -2,7 +2,7 @@
 
 use database::{Record, Tx};
 use domain::{
-    EntityId, Error, Kind, Name, PlatformId, Result, Slug,
+    EntityId, Error, Kind, Name, Result, Slug,
     entity::{EntityStatus, EntityType},
 };
 use identity::{Done, PlatformScope, WriteCtx};
@@ -18,17 +18,16 @@ use crate::{App, platforms};
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     new: NewEntity,
 ) -> Result<Done<Entity>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("entity.create", ctx, async |tx| {
-            platforms::ops::hold(tx.conn().await?, ctx, &scope).await?;
+            platforms::ops::hold(tx.conn().await?, ctx, scope).await?;
             if new.kind == EntityType::Tenant && scope.roots().is_none() {
-                platforms::quota::tenant(tx, ctx, &scope, &app.own.quotas).await?;
+                platforms::quota::tenant(tx, ctx, scope, &app.own.quotas).await?;
             }
-            insert(tx, &scope, new.clone()).await
+            insert(tx, scope, new.clone()).await
         })
         .await
 }
@@ -37,21 +36,20 @@ pub(crate) async fn create(
 pub(crate) async fn ensure_tenant(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     name: Name,
     slug: Slug,
 ) -> Result<Done<Entity>> {
-    let scope = ctx.platform(platform)?;
     let new = NewEntity { name, slug, kind: EntityType::Tenant, parent_id: None };
     app.db
         .tx("entity.ensure_tenant", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            match store::by_slug(c, &scope, &new.slug).await? {
+            platforms::ops::hold(c, ctx, scope).await?;
+            match store::by_slug(c, scope, &new.slug).await? {
                 Some(tenant) if tenant.kind == EntityType::Tenant => Ok(tenant),
                 Some(_) => Err(taken(&new.slug)),
                 // One that is made beside this one is found by the next run.
-                None => insert(tx, &scope, new.clone()).await.map_err(|error| match error.kind() {
+                None => insert(tx, scope, new.clone()).await.map_err(|error| match error.kind() {
                     Kind::AlreadyExists => Error::met("the tenant was made at the same time"),
                     _ => error,
                 }),
@@ -104,21 +102,20 @@ pub(crate) struct Change {
 pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: &EntityId,
     change: Change,
 ) -> Result<Done<Entity>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("entity.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            let before = store::lock(c, &scope, id).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
+            let before = store::lock(c, scope, id).await?;
             ctx.check_match(&before)?;
             let mut after = Entity { updated_at: clock::now(), ..before.clone() };
             after.name = change.name.clone().unwrap_or(after.name);
             after.status = change.status.unwrap_or(after.status);
-            write(tx, &scope, &before, after).await
+            write(tx, scope, &before, after).await
         })
         .await
 }
@@ -127,10 +124,10 @@ pub(crate) async fn update(
 pub(crate) async fn delete(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: &EntityId,
 ) -> Result<Done<Entity>> {
-    update(app, ctx, platform, id, Change { status: Some(EntityStatus::Deleted), ..Change::default() }).await
+    update(app, ctx, scope, id, Change { status: Some(EntityStatus::Deleted), ..Change::default() }).await
 }
 
 /// The end of every change: the row and the record.

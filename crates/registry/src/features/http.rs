@@ -65,9 +65,8 @@ pub(crate) async fn list(
     path: Path<(PlatformId, EntityId)>,
     query: Query<ListQuery>,
 ) -> HttpResult {
-    let (platform, entity) = path.0;
-    let scope = ctx.platform(&platform)?;
-    let (limit, after) = query.0.parse(&store::counter(&platform, &entity))?;
+    let (scope, entity) = path.0;
+    let (limit, after) = query.0.parse(&store::counter(scope.id(), &entity))?;
     let page = app
         .db
         .read(&ctx, async |c| {
@@ -102,8 +101,13 @@ pub(crate) async fn activate(
     path: Path<(PlatformId, EntityId)>,
     command: Command<ActivateFeature>,
 ) -> HttpResult {
-    let ((platform, entity), body) = (path.0, command.body);
-    let place = Place { platform, entity, feature: body.feature_id, environment: body.environment };
+    let ((scope, entity), body) = (path.0, command.body);
+    let place = Place {
+        platform: scope.id().clone(),
+        entity,
+        feature: body.feature_id,
+        environment: body.environment,
+    };
     ops::activate(&app, &command.ctx, &place, &body.version).await?.told(StatusCode::ACCEPTED)
 }
 
@@ -122,8 +126,13 @@ pub(crate) async fn deactivate(
     path: Path<(PlatformId, EntityId)>,
     command: Command<DeactivateFeature>,
 ) -> HttpResult {
-    let ((platform, entity), body) = (path.0, command.body);
-    let place = Place { platform, entity, feature: body.feature_id, environment: body.environment };
+    let ((scope, entity), body) = (path.0, command.body);
+    let place = Place {
+        platform: scope.id().clone(),
+        entity,
+        feature: body.feature_id,
+        environment: body.environment,
+    };
     ops::deactivate(&app, &command.ctx, &place, body.delete_data).await?.told(StatusCode::OK)
 }
 
@@ -142,7 +151,7 @@ pub(crate) async fn get(
     query: Query<EnvironmentQuery>,
     request: HttpRequest,
 ) -> HttpResult {
-    web::read(&request, &read(&app, &ctx, path.0, query.0).await?)
+    web::read(&request, &read(&app, &ctx, path, query.0).await?)
 }
 
 /// Why a feature is not active, in one sentence, and the chain that leads there.
@@ -159,17 +168,17 @@ pub(crate) async fn explained(
     path: Path<(PlatformId, EntityId, Slug)>,
     query: Query<EnvironmentQuery>,
 ) -> HttpResult {
-    let activation = read(&app, &ctx, path.0, query.0).await?;
+    let activation = read(&app, &ctx, path, query.0).await?;
     Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, activation).await?))
 }
 
 async fn read(
     app: &App,
     ctx: &Ctx,
-    (platform, entity, feature): (PlatformId, EntityId, Slug),
+    path: Path<(PlatformId, EntityId, Slug)>,
     query: EnvironmentQuery,
 ) -> Result<Activation> {
-    let scope = ctx.platform(&platform)?;
+    let (scope, entity, feature) = path.0;
     let environment = query.env.unwrap_or(Environment::Prod);
     let id = Uuid::parse_str(feature.as_str()).ok();
     app.db

@@ -78,8 +78,7 @@ pub(crate) async fn get(
     query: Query<EnvironmentQuery>,
     request: HttpRequest,
 ) -> HttpResult {
-    let (platform_id, entity_id) = path.0;
-    let scope = ctx.platform(&platform_id)?;
+    let (scope, entity_id) = path.0;
     let environment = query.0.env.unwrap_or(Environment::Prod);
     let seen = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let lines =
@@ -94,5 +93,11 @@ pub(crate) async fn get(
     }
     let generated_at = first.changed_at.unwrap_or(first.entity_since);
     let features = lines.into_iter().filter_map(ManifestFeature::of).collect();
-    Ok(answer.json(Manifest { platform_id, entity_id, environment, features, generated_at }))
+    Ok(answer.json(Manifest {
+        platform_id: scope.id().clone(),
+        entity_id,
+        environment,
+        features,
+        generated_at,
+    }))
 }

@@ -5,7 +5,7 @@ use domain::{
     explain::{Explanation, Link},
     platform::PlatformStatus,
 };
-use identity::Ctx;
+use identity::{Ctx, PlatformScope};
 use runtime::clock::in_words as at;
 use uuid::Uuid;
 
@@ -13,14 +13,14 @@ use super::{lifecycle, model::Platform, store};
 use crate::{App, explain};
 
 /// Over the borders to onboarding, which makes a platform, and to provisioning, which takes one down.
-pub(super) async fn of(app: &App, ctx: &Ctx, id: &PlatformId, deleted: bool) -> Result<Explanation> {
-    let scope = ctx.platform(id)?;
+pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, deleted: bool) -> Result<Explanation> {
+    let id = scope.id();
     let (platform, last) = app
         .db
         .read(ctx, async |c| {
-            let platform = store::get(c, &scope, deleted).await?;
+            let platform = store::get(c, scope, deleted).await?;
             let last = match platform.status {
-                PlatformStatus::Deleted => lifecycle::newest(c, &scope).await?,
+                PlatformStatus::Deleted => lifecycle::newest(c, scope).await?,
                 _ => None,
             };
             Ok((platform, last))

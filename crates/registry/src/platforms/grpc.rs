@@ -94,8 +94,8 @@ pub(crate) async fn transition_platform(
     if event == PlatformEvent::PeriodEnd {
         return Err(Error::invalid("event", "must not be period_end: time alone makes it happen"));
     }
-    let id: PlatformId = parse("platform_id", &asked.platform_id)?;
-    let done = ops::transition_once(app, &ctx, &id, event, asked.reason.as_deref()).await?;
+    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
+    let done = ops::transition_once(app, &ctx, &scope, event, asked.reason.as_deref()).await?;
     Ok(TransitionPlatformResponse { platform: Some(done.value.into()) })
 }
 
@@ -105,8 +105,8 @@ pub(crate) async fn set_repository(
 ) -> Result<SetRepositoryResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
-    let id: PlatformId = parse("platform_id", &asked.platform_id)?;
+    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
     let repo_name = asked.repo_name.map_or(Patch::Clear, Patch::Set);
-    let done = ops::update(app, &ctx, &id, ops::Change { repo_name, ..ops::Change::default() }).await?;
+    let done = ops::update(app, &ctx, &scope, ops::Change { repo_name, ..ops::Change::default() }).await?;
     Ok(SetRepositoryResponse { platform: Some(done.value.into()) })
 }

@@ -144,7 +144,7 @@ pub(crate) async fn get(
     query: Query<GetQuery>,
     request: HttpRequest,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0)?;
+    let scope = path.0;
     let deleted = query.0.include_deleted.unwrap_or_default() && ctx.caller.is_operator();
     let platform = app.db.read(&ctx, async |c| store::get(c, &scope, deleted).await).await?;
     web::read(&request, &platform)
@@ -279,8 +279,8 @@ pub(crate) async fn lifecycle(
     path: Path<PlatformId>,
     query: Query<ListQuery>,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0)?;
-    let key = events::counter(&path.0);
+    let scope = path.0;
+    let key = events::counter(scope.id());
     let (limit, after) = query.0.parse(&key)?;
     let page = app
         .db

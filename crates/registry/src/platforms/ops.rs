@@ -8,7 +8,6 @@ use domain::{
 use identity::{Done, PlatformScope, WriteCtx};
 use runtime::clock;
 use serde_json::json;
-use uuid::Uuid;
 
 use super::{
     lifecycle,
@@ -90,16 +89,15 @@ fn refuse_suspended(ctx: &WriteCtx, status: PlatformStatus) -> Result<()> {
 pub(crate) async fn transition(
     app: &App,
     ctx: &WriteCtx,
-    id: &PlatformId,
+    scope: &PlatformScope,
     event: PlatformEvent,
     reason: Option<&str>,
 ) -> Result<Done<Platform>> {
-    let scope = ctx.platform(id)?;
     app.db
         .tx("platform.transition", ctx, async |tx| {
-            let before = lock(tx, ctx, &scope).await?;
+            let before = lock(tx, ctx, scope).await?;
             let after = before.after(event, reason, app.own.cancellation_period)?;
-            let record = Record::change(action(event), super::AUDIT_TYPE, id);
+            let record = Record::change(action(event), super::AUDIT_TYPE, scope.id());
             write(tx, ctx, record, &before, after, reason).await
         })
         .await
@@ -109,14 +107,13 @@ pub(crate) async fn transition(
 pub(crate) async fn transition_once(
     app: &App,
     ctx: &WriteCtx,
-    id: &PlatformId,
+    scope: &PlatformScope,
     event: PlatformEvent,
     reason: Option<&str>,
 ) -> Result<Done<Platform>> {
-    match transition(app, ctx, id, event, reason).await {
+    match transition(app, ctx, scope, event, reason).await {
         Err(error) if error.kind() == Kind::InvalidTransition || error.kind() == Kind::NotFound => {
-            let scope = ctx.platform(id)?;
-            let now = app.db.read(ctx, async |c| store::get(c, &scope, true).await).await?;
+            let now = app.db.read(ctx, async |c| store::get(c, scope, true).await).await?;
             if leads_to(event) == Some(now.status) {
                 Ok(Done { value: now, replayed: true, dry_run: false })
             } else {
@@ -133,14 +130,20 @@ fn leads_to(event: PlatformEvent) -> Option<PlatformStatus> {
 }
 
 /// Deletes a platform from the catalogue, whatever its state, and leaves its infrastructure alone.
-pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: &PlatformId) -> Result<Done<Platform>> {
-    let scope = ctx.platform(id)?;
+pub(crate) async fn delete(app: &App, ctx: &WriteCtx, scope: &PlatformScope) -> Result<Done<Platform>> {
     app.db
         .tx("platform.delete", ctx, async |tx| {
-            let before = lock(tx, ctx, &scope).await?;
+            let before = lock(tx, ctx, scope).await?;
             let after = before.deleted();
-            write(tx, ctx, Record::change("platform.deleted", super::AUDIT_TYPE, id), &before, after, None)
-                .await
+            write(
+                tx,
+                ctx,
+                Record::change("platform.deleted", super::AUDIT_TYPE, scope.id()),
+                &before,
+                after,
+                None,
+            )
+            .await
         })
         .await
 }
@@ -149,14 +152,13 @@ pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: &PlatformId) -> Result
 pub(crate) async fn delete_and_deprovision(
     app: &App,
     ctx: &WriteCtx,
-    id: &PlatformId,
+    scope: &PlatformScope,
     reason: Option<&str>,
 ) -> Result<Done<Platform>> {
-    let scope = ctx.platform(id)?;
-    let job: Uuid = domain::id::uuid_v7();
+    let (id, job) = (scope.id(), domain::id::uuid_v7());
     app.db
         .tx("platform.delete_and_deprovision", ctx, async |tx| {
-            let before = lock(tx, ctx, &scope).await?;
+            let before = lock(tx, ctx, scope).await?;
             let after = before.after(PlatformEvent::Delete, reason, app.own.cancellation_period)?;
             let input = json!({ "type": "DEPROVISION_PLATFORM", "platformId": id, "input": { "platformSlug": before.slug } });
             let record = Record::change("platform.deleted", super::AUDIT_TYPE, id).command(
@@ -186,10 +188,9 @@ pub(crate) struct Change {
 pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
-    id: &PlatformId,
+    scope: &PlatformScope,
     change: Change,
 ) -> Result<Done<Platform>> {
-    let scope = ctx.platform(id)?;
     // What a platform is held to is not its own to say.
     if !ctx.caller.is_operator() && (change.tier.is_some() || change.cf_account_id != Patch::Keep) {
         let message = "Only an operator changes the tier and the account of a platform";
@@ -197,7 +198,7 @@ pub(crate) async fn update(
     }
     app.db
         .tx("platform.update", ctx, async |tx| {
-            let before = lock(tx, ctx, &scope).await?;
+            let before = lock(tx, ctx, scope).await?;
             let change = change.clone();
             let mut after = match change.event {
                 Some(event) => before.after(event, None, app.own.cancellation_period)?,
@@ -208,7 +209,7 @@ pub(crate) async fn update(
             after.cf_account_id = change.cf_account_id.apply(after.cf_account_id);
             after.repo_name = change.repo_name.apply(after.repo_name);
             let action = change.event.map_or("platform.updated", action);
-            write(tx, ctx, Record::change(action, super::AUDIT_TYPE, id), &before, after, None).await
+            write(tx, ctx, Record::change(action, super::AUDIT_TYPE, scope.id()), &before, after, None).await
         })
         .await
 }

@@ -64,7 +64,8 @@ pub(crate) async fn ensure_resource(
     let ctx = write_ctx(&request)?;
     let said = required("resource", request.into_inner().resource)?;
     let platform: PlatformId = parse("resource.platform_id", &said.platform_id)?;
-    let done = ops::ensure(app, &ctx, &platform, read(said, &platform)?).await?;
+    let scope = ctx.platform(&platform)?;
+    let done = ops::ensure(app, &ctx, &scope, read(said, &platform)?).await?;
     Ok(EnsureResourceResponse { resource: Some(done.value.into()) })
 }
 
@@ -75,7 +76,8 @@ pub(crate) async fn delete_resource(
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
     let id = parse_uuid("resource_id", &asked.resource_id)?;
-    ops::delete_once(app, &ctx, &parse("platform_id", &asked.platform_id)?, id).await?;
+    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
+    ops::delete_once(app, &ctx, &scope, id).await?;
     Ok(DeleteResourceResponse {})
 }
 

@@ -123,7 +123,7 @@ pub(crate) async fn list(
     query: Query<ListQuery>,
     deleted: Query<DeletedQuery>,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0)?;
+    let scope = path.0;
     page(&app, &ctx, &scope, Owner::Platform { deleted: deleted.0.of(&ctx) }, &query.0).await
 }
 
@@ -143,7 +143,7 @@ pub(crate) async fn list_of_entity(
     path: Path<(PlatformId, EntityId)>,
     query: Query<ListQuery>,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0.0)?;
+    let scope = path.0.0;
     page(&app, &ctx, &scope, Owner::Entity(&path.0.1), &query.0).await
 }
 
@@ -206,9 +206,9 @@ pub(crate) async fn register(
     path: Path<(PlatformId, EntityId)>,
     command: Command<RegisterResource>,
 ) -> HttpResult {
-    let ((platform, entity_id), body) = (path.0, command.body);
+    let ((scope, entity_id), body) = (path.0, command.body);
     let cf_name =
-        PlatformResourceName::new(body.cf_name, &platform).map_err(|why| Error::invalid("cfName", why));
+        PlatformResourceName::new(body.cf_name, scope.id()).map_err(|why| Error::invalid("cfName", why));
     let new = cf_name.map(|cf_name| NewResource {
         entity_id,
         stack_id: body.stack_id,
@@ -222,7 +222,7 @@ pub(crate) async fn register(
         provision_job_id: body.provision_job_id,
         config: body.config,
     });
-    ops::register(&app, &command.ctx, &platform, new).await?.created()
+    ops::register(&app, &command.ctx, &scope, new).await?.created()
 }
 
 /// Get a resource by ID.
@@ -240,8 +240,7 @@ pub(crate) async fn get(
     deleted: Query<DeletedQuery>,
     request: HttpRequest,
 ) -> HttpResult {
-    let (platform, id) = path.0;
-    let scope = ctx.platform(&platform)?;
+    let (scope, id) = path.0;
     let owner = Owner::Platform { deleted: deleted.0.of(&ctx) };
     let resource = app
         .db
@@ -266,7 +265,7 @@ pub(crate) async fn update(
     path: Path<(PlatformId, Uuid)>,
     command: Command<UpdateResource>,
 ) -> HttpResult {
-    let ((platform, id), body) = (path.0, command.body);
+    let ((scope, id), body) = (path.0, command.body);
     let change = Change {
         status: body.status,
         cf_id: body.cf_id,
@@ -274,7 +273,7 @@ pub(crate) async fn update(
         config: body.config.map(Value::Object),
         provision_job_id: body.provision_job_id,
     };
-    ops::update(&app, &command.ctx, &platform, id, change).await?.ok()
+    ops::update(&app, &command.ctx, &scope, id, change).await?.ok()
 }
 
 /// Soft-delete a resource.
@@ -291,10 +290,7 @@ pub(crate) async fn delete(
     deleted: Query<DeletedQuery>,
     command: Command<NoBody>,
 ) -> HttpResult {
-    let (platform, id) = path.0;
+    let (scope, id) = path.0;
     let of_deleted = deleted.0.of(&command.ctx);
-    ops::delete(&app, &command.ctx, &platform, id, of_deleted)
-        .await?
-        .map(|_| Success::YES)
-        .told(StatusCode::OK)
+    ops::delete(&app, &command.ctx, &scope, id, of_deleted).await?.map(|_| Success::YES).told(StatusCode::OK)
 }

@@ -1,7 +1,7 @@
 //! What can be done with resources.
 
 use database::{Conn, Record, Tx};
-use domain::{EntityId, Error, Kind, PlatformId, Result, StackId, resource::ResourceStatus};
+use domain::{EntityId, Error, Kind, Result, StackId, resource::ResourceStatus};
 use identity::{Done, PlatformScope, WriteCtx};
 use uuid::Uuid;
 
@@ -21,23 +21,22 @@ pub(crate) fn is_platform(scope: &PlatformScope, entity: &EntityId) -> bool {
 pub(crate) async fn register(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     new: Result<NewResource>,
 ) -> Result<Done<Resource>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("resource.register", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
             let new = new.clone()?;
             // The constraint does not know of stacks that are deleted.
             if new.stack_id != StackId::default_stack() {
-                stacks::store::hold(c, &scope, &new.stack_id).await.map_err(|error| match error.kind() {
+                stacks::store::hold(c, scope, &new.stack_id).await.map_err(|error| match error.kind() {
                     Kind::NotFound => no_stack(),
                     _ => error,
                 })?;
             }
-            insert(tx, &scope, new).await
+            insert(tx, scope, new).await
         })
         .await
 }
@@ -46,14 +45,13 @@ pub(crate) async fn register(
 pub(crate) async fn ensure(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     new: NewResource,
 ) -> Result<Done<Resource>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("resource.ensure", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
             match store::lock_named(c, &ctx.caller.scope, &new.cf_name.clone().into_inner()).await? {
                 Some(before) if before.platform_id != *scope.id() => Err(taken(&before)),
                 Some(before) => {
@@ -62,11 +60,11 @@ pub(crate) async fn ensure(
                     if unchanged {
                         Ok(before)
                     } else {
-                        replace(tx, &scope, "resource.updated", &before, after).await
+                        replace(tx, scope, "resource.updated", &before, after).await
                     }
                 }
                 // One that is registered beside this one is found by the next run.
-                None => insert(tx, &scope, new.clone()).await.map_err(|error| match error.kind() {
+                None => insert(tx, scope, new.clone()).await.map_err(|error| match error.kind() {
                     Kind::AlreadyExists => Error::met("the resource was registered at the same time"),
                     _ => error,
                 }),
@@ -79,21 +77,20 @@ pub(crate) async fn ensure(
 pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: Uuid,
     change: Change,
 ) -> Result<Done<Resource>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("resource.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            let before = store::lock(c, &scope, id).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
+            let before = store::lock(c, scope, id).await?;
             ctx.check_match(&before)?;
             let after = before.changed(change.clone());
             let action =
                 if after.status == ResourceStatus::Deleted { "resource.deleted" } else { "resource.updated" };
-            replace(tx, &scope, action, &before, after).await
+            replace(tx, scope, action, &before, after).await
         })
         .await
 }
@@ -102,19 +99,18 @@ pub(crate) async fn update(
 pub(crate) async fn delete(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: Uuid,
     of_deleted: bool,
 ) -> Result<Done<Resource>> {
     if !of_deleted {
-        return update(app, ctx, platform, id, deletion()).await;
+        return update(app, ctx, scope, id, deletion()).await;
     }
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("resource.delete", ctx, async |tx| {
-            let before = store::lock(tx.conn().await?, &scope, id).await?;
+            let before = store::lock(tx.conn().await?, scope, id).await?;
             ctx.check_match(&before)?;
-            replace(tx, &scope, "resource.deleted", &before, before.changed(deletion())).await
+            replace(tx, scope, "resource.deleted", &before, before.changed(deletion())).await
         })
         .await
 }
@@ -124,15 +120,14 @@ pub(crate) async fn delete(
 pub(crate) async fn delete_once(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: Uuid,
 ) -> Result<Done<()>> {
-    let scope = ctx.platform(platform)?;
     app.db
-        .tx("resource.delete_once", ctx, async |tx| match store::lock(tx.conn().await?, &scope, id).await {
+        .tx("resource.delete_once", ctx, async |tx| match store::lock(tx.conn().await?, scope, id).await {
             Ok(before) => {
                 let after = before.changed(deletion());
-                replace(tx, &scope, "resource.deleted", &before, after).await.map(drop)
+                replace(tx, scope, "resource.deleted", &before, after).await.map(drop)
             }
             Err(error) if error.kind() == Kind::NotFound => Ok(()),
             Err(error) => Err(error),

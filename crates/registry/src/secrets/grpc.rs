@@ -19,6 +19,7 @@ pub(crate) async fn mark_secret(
     let asked = request.into_inner();
     let resource = parse_uuid("resource_id", &asked.resource_id)?;
     let (name, status) = (parse("secret_name", &asked.secret_name)?, parse("status", &asked.status)?);
-    ops::mark(app, &ctx, &parse("platform_id", &asked.platform_id)?, resource, &name, status).await?;
+    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
+    ops::mark(app, &ctx, &scope, resource, &name, status).await?;
     Ok(MarkSecretResponse {})
 }

@@ -32,8 +32,7 @@ pub(crate) struct SecretList {
 )]
 #[get("/platforms/{platformId}/resources/{resourceId}/secrets")]
 pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<(PlatformId, Uuid)>) -> HttpResult {
-    let (platform, resource) = path.0;
-    let scope = ctx.platform(&platform)?;
+    let (scope, resource) = path.0;
     let data = app
         .db
         .read(&ctx, async |c| {
@@ -63,9 +62,9 @@ pub(crate) async fn mark(
     path: Path<(PlatformId, Uuid, String)>,
     command: Command<MarkSecret>,
 ) -> HttpResult {
-    let (platform, resource, name) = path.0;
+    let (scope, resource, name) = path.0;
     let name = SecretName::parse(&name).map_err(|why| Error::invalid("secretName", why))?;
-    let done = ops::mark(&app, &command.ctx, &platform, resource, &name, command.body.status).await?;
+    let done = ops::mark(&app, &command.ctx, &scope, resource, &name, command.body.status).await?;
     let status = if done.value.new { StatusCode::CREATED } else { StatusCode::OK };
     done.map(|marked| marked.secret).with(status)
 }

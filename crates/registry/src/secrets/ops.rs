@@ -1,8 +1,8 @@
 //! What can be done with secrets.
 
 use database::Record;
-use domain::{Error, PlatformId, Result, SecretName, resource::SecretStatus};
-use identity::{Done, WriteCtx};
+use domain::{Error, Result, SecretName, resource::SecretStatus};
+use identity::{Done, PlatformScope, WriteCtx};
 use uuid::Uuid;
 
 use super::{
@@ -16,22 +16,21 @@ use crate::{App, platforms, resources};
 pub(crate) async fn mark(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     resource: Uuid,
     name: &SecretName,
     status: SecretStatus,
 ) -> Result<Done<Marked>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("secret.mark", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            if resources::store::hold(c, &scope, resource).await?.is_none() {
+            platforms::ops::hold(c, ctx, scope).await?;
+            if resources::store::hold(c, scope, resource).await?.is_none() {
                 return Err(Error::not_found("resource", resource));
             }
-            let before = store::lock(c, &scope, resource, name).await?;
+            let before = store::lock(c, scope, resource, name).await?;
             let record = |secret: &Secret| {
-                Record::change("secret.marked", super::AUDIT_TYPE, secret.id).of(platform).after(secret)
+                Record::change("secret.marked", super::AUDIT_TYPE, secret.id).of(scope.id()).after(secret)
             };
             match before {
                 Some(before) => {
@@ -43,7 +42,7 @@ pub(crate) async fn mark(
                     tx.finish((store::update(row),), record, Marked { secret, new: false }, |_| None).await
                 }
                 None => {
-                    let row = SecretRow::new(platform, resource, name.clone(), status);
+                    let row = SecretRow::new(scope.id(), resource, name.clone(), status);
                     let secret = Secret::from(&row);
                     let record = record(&secret);
                     // One that is marked beside this one is found by the next run.

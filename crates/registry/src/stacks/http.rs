@@ -127,9 +127,9 @@ pub(crate) async fn list(
     query: Query<ListQuery>,
     filter: Query<StackFilter>,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0)?;
+    let scope = path.0;
     let tenant = filter.0.tenant_id.as_ref();
-    let (limit, after) = query.0.parse(&store::list(&path.0, tenant))?;
+    let (limit, after) = query.0.parse(&store::list(scope.id(), tenant))?;
     let page = app
         .db
         .read(&ctx, async |c| {
@@ -158,7 +158,7 @@ pub(crate) async fn create(
 ) -> HttpResult {
     let CreateStack { tenant_id, name, is_default, template_id, inputs, repo_name } = command.body;
     let new = NewStack { tenant_id, name, is_default, template: template_id, inputs, repo_name };
-    ops::create(&app, &command.ctx, &path.0, new).await?.map(CreatedStack::from).told(StatusCode::CREATED)
+    ops::create(&app, &command.ctx, path.0.id(), new).await?.map(CreatedStack::from).told(StatusCode::CREATED)
 }
 
 /// Get a workspace stack by ID.
@@ -174,7 +174,7 @@ pub(crate) async fn get(
     path: Path<(PlatformId, StackId)>,
     request: HttpRequest,
 ) -> HttpResult {
-    let scope = ctx.platform(&path.0.0)?;
+    let scope = path.0.0;
     let id = &path.0.1;
     let stack = app.db.read(&ctx, async |c| store::of_live(c, &scope, id).await).await?;
     web::read(&request, &stack)
@@ -188,8 +188,8 @@ pub(crate) async fn get(
 )]
 #[get("/platforms/{platformId}/stacks/{stackId}/explain")]
 pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<(PlatformId, StackId)>) -> HttpResult {
-    let (platform, id) = path.0;
-    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &platform, &id).await?))
+    let (scope, id) = path.0;
+    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, scope.id(), &id).await?))
 }
 
 /// Bring a workspace stack to a version of its template.
@@ -208,9 +208,9 @@ pub(crate) async fn upgrade(
     path: Path<(PlatformId, StackId)>,
     command: Command<UpgradeStack>,
 ) -> HttpResult {
-    let ((platform, id), UpgradeStack { version, inputs, plan_hash }) = (path.0, command.body);
+    let ((scope, id), UpgradeStack { version, inputs, plan_hash }) = (path.0, command.body);
     let asked = Upgrade { version, inputs, plan_hash };
-    change::upgrade(&app, &command.ctx, &platform, &id, asked).await?.told(StatusCode::ACCEPTED)
+    change::upgrade(&app, &command.ctx, scope.id(), &id, asked).await?.told(StatusCode::ACCEPTED)
 }
 
 /// Bring a workspace stack back to the version before its last upgrade.
@@ -226,8 +226,8 @@ pub(crate) async fn rollback(
     path: Path<(PlatformId, StackId)>,
     command: Command<RollbackStack>,
 ) -> HttpResult {
-    let ((platform, id), hash) = (path.0, command.body.plan_hash);
-    change::rollback(&app, &command.ctx, &platform, &id, hash.as_deref()).await?.told(StatusCode::ACCEPTED)
+    let ((scope, id), hash) = (path.0, command.body.plan_hash);
+    change::rollback(&app, &command.ctx, scope.id(), &id, hash.as_deref()).await?.told(StatusCode::ACCEPTED)
 }
 
 /// Delete a workspace stack and take down what there is of it.
@@ -245,6 +245,6 @@ pub(crate) async fn remove(
     path: Path<(PlatformId, StackId)>,
     command: Command<DeleteStack>,
 ) -> HttpResult {
-    let ((platform, id), DeleteStack { delete_data }) = (path.0, command.body);
-    change::remove(&app, &command.ctx, &platform, &id, delete_data).await?.told(StatusCode::ACCEPTED)
+    let ((scope, id), DeleteStack { delete_data }) = (path.0, command.body);
+    change::remove(&app, &command.ctx, scope.id(), &id, delete_data).await?.told(StatusCode::ACCEPTED)
 }
