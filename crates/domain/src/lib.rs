@@ -12,6 +12,7 @@ mod transition;
 pub mod access;
 pub mod api_key;
 pub mod build;
+pub mod deployment;
 pub mod entity;
 pub mod error;
 pub mod explain;

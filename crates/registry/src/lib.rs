@@ -16,6 +16,7 @@ mod features;
 mod grpc;
 mod locate;
 mod manifest;
+mod parents;
 mod platforms;
 mod reach;
 mod resources;

@@ -1,7 +1,9 @@
 //! The stack and every resource are active: the platform goes to active, and its first build has succeeded.
 
 use async_trait::async_trait;
-use domain::{Error, Kind, Result, platform::PlatformEvent, resource::ResourceStatus, stack::StackStatus};
+use domain::{
+    Error, Kind, Result, deployment::StackStatus, platform::PlatformEvent, resource::ResourceStatus,
+};
 use rpc::registry::{GetStackRequest, ListResourcesRequest};
 use saga::{Progress, Step, StepCx};
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     App,
     domains::{self, model::CustomDomain},
-    platforms, resources, stacks,
+    parents, platforms,
 };
 
 /// Makes a record. A fault of its host name is reported when the platform is known to exist.
@@ -29,7 +29,7 @@ pub(crate) async fn create(
             platforms::ops::hold(c, ctx, scope).await?;
             let new = new.clone()?;
             if new.stack_id != StackId::default_stack() {
-                stacks::store::hold(c, scope, &new.stack_id).await?;
+                parents::lock_stack(c, scope, &new.stack_id).await?;
             }
             insert(tx, scope, new).await
         })
@@ -155,7 +155,7 @@ async fn remove(tx: &mut Tx, before: &DnsRecord, domains: &[CustomDomain]) -> Re
 
 /// Holds the resource that a record is to lead to.
 async fn hold_resource(tx: &mut Tx, scope: &PlatformScope, resource: Uuid) -> Result<()> {
-    match resources::store::hold(tx.conn().await?, scope, resource).await? {
+    match parents::lock_resource(tx.conn().await?, scope, resource).await? {
         Some(_) => Ok(()),
         None => Err(Error::invalid("resourceId", "must be a resource of the platform")),
     }

@@ -54,19 +54,6 @@ pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Resul
         .ok_or_else(|| not_found(id))
 }
 
-/// Holds a record against deletion until the transaction ends; `None` when there is none.
-pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Uuid>> {
-    Ok(d::dns_records
-        .filter(d::platform_id.eq(scope.id()))
-        .filter(reach::by_resource(scope, d::resource_id))
-        .filter(d::id.eq(id))
-        .select(d::id)
-        .for_key_share()
-        .first(&mut c)
-        .await
-        .optional()?)
-}
-
 /// The record of a host name, of whatever platform, held until the transaction ends.
 pub(crate) async fn lock_named(mut c: &Conn, _: &Scope, hostname: &HostName) -> Result<Option<DnsRecord>> {
     Ok(d::dns_records

@@ -11,7 +11,7 @@ use super::{
     model::{Change, CustomDomain, NewDomain},
     store, verification,
 };
-use crate::{App, dns, platforms};
+use crate::{App, parents, platforms};
 
 fn claim_period(app: &App) -> Result<TimeDelta> {
     TimeDelta::from_std(app.own.domains.claim_period).map_err(Error::internal)
@@ -30,7 +30,7 @@ pub(crate) async fn create(
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, scope).await?;
             let new = new.clone()?;
-            dns::store::hold(c, scope, new.dns_record_id)
+            parents::lock_dns_record(c, scope, new.dns_record_id)
                 .await?
                 .ok_or_else(|| Error::invalid("dnsRecordId", "must be a DNS record of the platform"))?;
             let row = new.into_row(scope.id(), claim_period(app)?)?;

@@ -7,13 +7,16 @@ use diesel::{
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, EntityId, Error, Limit, Page, PlatformId, Result, Slug, entity::EntityType};
+use domain::{
+    Cursor, EntityId, Error, Limit, Page, PlatformId, Result, Slug, deployment::FeatureStatus,
+    entity::EntityType,
+};
 use identity::PlatformScope;
 use serde::Serialize;
 
 use super::model::{DepthCursor, Entity};
 use crate::{
-    features, reach,
+    reach,
     schema::{entities::dsl as e, feature_activations::dsl as a, resources::dsl as r, stacks::dsl as s},
     subtree::{self, List},
 };
@@ -240,7 +243,7 @@ pub(crate) async fn dependents(mut c: &Conn, scope: &PlatformScope, id: &EntityI
     let features = a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
         .filter(a::entity_id.eq(id))
-        .filter(a::status.eq_any(features::store::live()))
+        .filter(a::status.eq_any(FeatureStatus::live()))
         .count()
         .single_value();
     let counted: (Option<i64>, Option<i64>, Option<i64>, Option<i64>) =

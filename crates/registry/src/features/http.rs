@@ -3,8 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
 use database::Conn;
 use domain::{
-    EntityId, PlatformId, Result, Role, Slug, Version, access::Access, explain::Explanation,
-    resource::Environment,
+    EntityId, PlatformId, Result, Role, Slug, Version, access::Access, deployment::ActivationKey,
+    explain::Explanation, resource::Environment,
 };
 use identity::{Ctx, PlatformScope};
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use web::{Answer, Command, Context, HttpResult, ListQuery, Paged, Path, Query};
 
 use super::{
     explain,
-    model::{Activation, Place},
+    model::ActivationRow,
     ops::{self, Activated, Deactivated},
     store,
 };
@@ -56,7 +56,7 @@ pub(crate) struct EnvironmentQuery {
     operation_id = "listFeatures",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
     params(ListQuery),
-    responses((status = 200, body = Paged<Activation>)),
+    responses((status = 200, body = Paged<ActivationRow>)),
 )]
 #[get("/platforms/{platformId}/entities/{entityId}/features")]
 pub(crate) async fn list(
@@ -102,13 +102,13 @@ pub(crate) async fn activate(
     command: Command<ActivateFeature>,
 ) -> HttpResult {
     let ((scope, entity), body) = (path.0, command.body);
-    let place = Place {
+    let key = ActivationKey {
         platform: scope.id().clone(),
         entity,
         feature: body.feature_id,
         environment: body.environment,
     };
-    ops::activate(&app, &command.ctx, &place, &body.version).await?.told(StatusCode::ACCEPTED)
+    ops::activate(&app, &command.ctx, &key, &body.version).await?.told(StatusCode::ACCEPTED)
 }
 
 /// Deactivate a feature for an entity.
@@ -127,13 +127,13 @@ pub(crate) async fn deactivate(
     command: Command<DeactivateFeature>,
 ) -> HttpResult {
     let ((scope, entity), body) = (path.0, command.body);
-    let place = Place {
+    let key = ActivationKey {
         platform: scope.id().clone(),
         entity,
         feature: body.feature_id,
         environment: body.environment,
     };
-    ops::deactivate(&app, &command.ctx, &place, body.delete_data).await?.told(StatusCode::OK)
+    ops::deactivate(&app, &command.ctx, &key, body.delete_data).await?.told(StatusCode::OK)
 }
 
 /// Get a feature activation by ID: the feature's in an environment, or the activation's own.
@@ -141,7 +141,7 @@ pub(crate) async fn deactivate(
     operation_id = "getFeature",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
     params(EnvironmentQuery),
-    responses((status = 200, body = Activation)),
+    responses((status = 200, body = ActivationRow)),
 )]
 #[get("/platforms/{platformId}/entities/{entityId}/features/{featureId}")]
 pub(crate) async fn get(
@@ -177,7 +177,7 @@ async fn read(
     ctx: &Ctx,
     path: Path<(PlatformId, EntityId, Slug)>,
     query: EnvironmentQuery,
-) -> Result<Activation> {
+) -> Result<ActivationRow> {
     let (scope, entity, feature) = path.0;
     let environment = query.env.unwrap_or(Environment::Prod);
     let id = Uuid::parse_str(feature.as_str()).ok();

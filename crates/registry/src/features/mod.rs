@@ -1,8 +1,9 @@
 //! Features: which an entity runs in which environment, and how they get there.
 //!
 //! Tables `feature_activations`, `stack_features` and `manifests`. A list counter `features:{entity}` holds how many
-//! activations an entity has. Provisioning does the work and reports it: see `report`. What a console reads is the
-//! slice `manifest`.
+//! activations an entity has. Provisioning does the work, and `report` records its reports. The lifecycle itself is
+//! [`domain::deployment`]: `ops` and `report` load rows, apply an event, and store the result. A console reads the slice
+//! `manifest`.
 
 mod explain;
 pub(crate) mod grpc;

@@ -1,10 +1,16 @@
-//! The rows of feature activations, which are also what is answered.
+//! Rows of feature activations, which are also the answers of the API.
+//!
+//! The lifecycle is [`domain::deployment`]: [`ActivationRow::apply`] converts a row to an [`Activation`], applies an
+//! event, and converts the result back.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{
     Cursor, EntityId, PlatformId, Result, Slug, StackId, Version,
-    feature::{FeatureEvent, FeatureStatus},
+    deployment::{
+        Activation, ActivationEvent, ActivationKey, FeatureSource, FeatureStatus, FeatureTransition,
+        RunningFeature,
+    },
     resource::Environment,
 };
 use runtime::clock;
@@ -30,12 +36,13 @@ use crate::schema::{feature_activations, manifests, stack_features};
 )]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = feature_activations, treat_none_as_default_value = false, treat_none_as_null = true)]
-pub(crate) struct Activation {
+#[schema(as = Activation)]
+pub(crate) struct ActivationRow {
     pub(crate) id: Uuid,
     pub(crate) platform_id: PlatformId,
     pub(crate) entity_id: EntityId,
     pub(crate) feature_id: Slug,
-    /// The version that was asked for last.
+    /// The version that was requested last.
     pub(crate) feature_version: Version,
     pub(crate) environment: Environment,
     pub(crate) status: FeatureStatus,
@@ -77,15 +84,6 @@ pub(crate) struct Activation {
     pub(crate) took_ms: Option<i32>,
 }
 
-/// Which feature, of which entity, in which environment.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) platform: PlatformId,
-    pub(crate) entity: EntityId,
-    pub(crate) feature: Slug,
-    pub(crate) environment: Environment,
-}
-
 /// A feature as a stack's definition names it.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = stack_features)]
@@ -109,13 +107,13 @@ pub(crate) struct ManifestTag {
 }
 
 impl ManifestTag {
-    /// Whose it is, and where.
-    pub(crate) fn place(&self) -> (&str, &str) {
+    /// The primary key.
+    pub(crate) fn key(&self) -> (&str, &str) {
         (self.entity_id.as_str(), self.environment.as_str())
     }
 
     /// A new tag for the manifest that an activation is part of.
-    pub(crate) fn of(activation: &Activation) -> Self {
+    pub(crate) fn of(activation: &ActivationRow) -> Self {
         Self::new(&activation.platform_id, &activation.entity_id, activation.environment)
     }
 
@@ -131,96 +129,90 @@ impl ManifestTag {
     }
 }
 
-impl Activation {
-    /// The activation once a job is asked for that activates `version`. `named` is how the tenant's stack names the
-    /// feature, if one does.
+impl ActivationRow {
+    /// The activation after an event.
     ///
     /// # Errors
     /// [`domain::Kind::InvalidTransition`].
-    pub(crate) fn requested(
-        before: Option<&Self>,
-        place: &Place,
-        version: Version,
-        job: Uuid,
-        named: Option<StackFeature>,
-    ) -> Result<Self> {
-        let stays = before.is_some_and(Self::is_bound);
-        let mut after = match before {
-            Some(before) => before.stepped(FeatureEvent::Activate)?,
-            None => Self::new(place, version.clone(), job),
-        };
-        if !stays {
-            after.stack_id =
-                named.as_ref().map_or_else(StackId::default_stack, |named| named.stack_id.clone());
-            after.has_service = named.as_ref().is_none_or(|named| named.has_service);
-        }
-        after.package =
-            named.map_or_else(|| domain::feature::default_package(&place.feature), |named| named.package);
-        (after.feature_version, after.provision_job_id) = (version, job);
-        (after.requested_at, after.error, after.deactivated_at) = (after.updated_at, None, None);
-        Ok(after)
+    pub(crate) fn apply(&self, event: &ActivationEvent) -> Result<Self> {
+        Ok(Activation::from(self.clone()).apply(event, clock::now())?.into())
     }
 
-    fn new(place: &Place, version: Version, job: Uuid) -> Self {
-        let now = clock::now();
-        Self {
-            id: domain::id::uuid_v7(),
-            platform_id: place.platform.clone(),
-            entity_id: place.entity.clone(),
-            feature_id: place.feature.clone(),
-            feature_version: version,
-            environment: place.environment,
-            status: FeatureStatus::Pending,
-            error: None,
-            activated_at: None,
-            deactivated_at: None,
-            created_at: now,
-            updated_at: now,
-            provision_job_id: job,
-            requested_at: now,
-            stack_id: StackId::default_stack(),
-            package: String::new(),
-            has_service: true,
-            live_version: None,
-            live_package: None,
-            service_url: None,
-            has_data: false,
-            took_ms: None,
-        }
+    /// The transition that an event makes; `None` if it does not change the status.
+    pub(crate) fn transition(&self, event: &ActivationEvent) -> Option<FeatureTransition> {
+        Activation::from(self.clone()).transition(event)
     }
 
-    /// Whether it is, or is about to be, active in this version.
-    pub(crate) fn covers(&self, version: &Version) -> bool {
-        self.feature_version == *version
-            && (self.status == FeatureStatus::Active || self.status.is_on_its_way())
-    }
-
-    /// Whether there is something of it where it was: then its service stays in the stack it is in.
-    fn is_bound(&self) -> bool {
-        self.status.is_live() || self.has_data
-    }
-
-    /// The activation once a job is asked for that deactivates it: no one is led to it from now on.
-    ///
-    /// # Errors
-    /// [`domain::Kind::InvalidTransition`].
-    pub(crate) fn given_up(&self, job: Uuid) -> Result<Self> {
-        let mut after = self.stepped(FeatureEvent::Deactivate)?;
-        (after.provision_job_id, after.requested_at, after.error) = (job, after.updated_at, None);
-        (after.live_version, after.live_package) = (None, None);
-        Ok(after)
-    }
-
-    /// The activation after an event that changes nothing but its status.
-    ///
-    /// # Errors
-    /// [`domain::Kind::InvalidTransition`].
-    pub(crate) fn stepped(&self, event: FeatureEvent) -> Result<Self> {
-        Ok(Self { status: self.status.after(event)?, updated_at: clock::now(), ..self.clone() })
-    }
-
-    /// Where it stands in the list.
-    pub(crate) fn place(&self) -> Cursor {
+    /// The position in the list.
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
+    }
+}
+
+impl From<ActivationRow> for Activation {
+    fn from(row: ActivationRow) -> Self {
+        let running = row.live_version.zip(row.live_package);
+        Self {
+            id: row.id,
+            key: ActivationKey {
+                platform: row.platform_id,
+                entity: row.entity_id,
+                feature: row.feature_id,
+                environment: row.environment,
+            },
+            version: row.feature_version,
+            package: row.package,
+            status: row.status,
+            error: row.error,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            requested_at: row.requested_at,
+            activated_at: row.activated_at,
+            deactivated_at: row.deactivated_at,
+            job: row.provision_job_id,
+            stack: row.stack_id,
+            has_service: row.has_service,
+            running: running.map(|(version, package)| RunningFeature { version, package }),
+            service_url: row.service_url,
+            has_data: row.has_data,
+            took_ms: row.took_ms,
+        }
+    }
+}
+
+impl From<Activation> for ActivationRow {
+    fn from(activation: Activation) -> Self {
+        let running = activation.running.map(|running| (running.version, running.package));
+        let (live_version, live_package) = running.unzip();
+        Self {
+            id: activation.id,
+            platform_id: activation.key.platform,
+            entity_id: activation.key.entity,
+            feature_id: activation.key.feature,
+            feature_version: activation.version,
+            environment: activation.key.environment,
+            status: activation.status,
+            error: activation.error,
+            activated_at: activation.activated_at,
+            deactivated_at: activation.deactivated_at,
+            created_at: activation.created_at,
+            updated_at: activation.updated_at,
+            provision_job_id: activation.job,
+            requested_at: activation.requested_at,
+            stack_id: activation.stack,
+            package: activation.package,
+            has_service: activation.has_service,
+            live_version,
+            live_package,
+            service_url: activation.service_url,
+            has_data: activation.has_data,
+            took_ms: activation.took_ms,
+        }
+    }
+}
+
+impl From<StackFeature> for FeatureSource {
+    fn from(row: StackFeature) -> Self {
+        Self { stack: row.stack_id, package: row.package, has_service: row.has_service }
     }
 }

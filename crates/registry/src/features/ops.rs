@@ -1,19 +1,24 @@
-//! What can be done with features.
+//! Use cases of features.
 
 use database::{Record, Tx};
 use domain::{
     Error, Kind, Result, Slug, StackId, Version,
-    feature::{FeatureStatus, check_names},
+    deployment::{
+        Activation, ActivationEvent, ActivationKey, ActivationRequest, FeatureSource, FeatureStatus,
+        FeatureTransition,
+    },
+    feature::check_names,
     job::JobType,
 };
 use identity::{Done, PlatformScope, WriteCtx};
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    model::{Activation, ManifestTag, Place},
+    model::{ActivationRow, ManifestTag, StackFeature},
     store,
 };
 use crate::{
@@ -22,7 +27,7 @@ use crate::{
         self,
         model::{Build, NewBuild},
     },
-    entities, platforms, stacks,
+    entities, parents, platforms,
 };
 
 /// What is told of a feature that is, or is about to be, active.
@@ -49,7 +54,7 @@ pub(crate) struct Deactivated {
 }
 
 impl Activated {
-    fn of(row: &Activation, estimate: Option<i64>) -> Self {
+    fn of(row: &ActivationRow, estimate: Option<i64>) -> Self {
         Self {
             activation_id: row.id,
             feature_id: row.feature_id.clone(),
@@ -64,38 +69,38 @@ impl Activated {
 pub(crate) async fn activate(
     app: &App,
     ctx: &WriteCtx,
-    place: &Place,
+    key: &ActivationKey,
     version: &Version,
 ) -> Result<Done<Activated>> {
-    let scope = ctx.platform(&place.platform)?;
+    let scope = ctx.platform(&key.platform)?;
     app.db
         .tx("feature.activate", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
-            let entity = entities::store::hold(c, &scope, &place.entity).await?;
-            let entity = entity.ok_or_else(|| Error::not_found("entity", &place.entity))?;
+            let entity = entities::store::hold(c, &scope, &key.entity).await?;
+            let entity = entity.ok_or_else(|| Error::not_found("entity", &key.entity))?;
             // What the feature is made of is told by a stack of the tenant's, which may be above the caller.
             let c = &*tx.see_platform(&scope).await?;
             let (before, named, estimate) = tokio::try_join!(
-                store::lock(c, &scope, place),
-                store::named(c, &scope, entity.tenant(), &place.feature),
+                store::lock(c, &scope, key),
+                store::named(c, &scope, entity.tenant(), &key.feature),
                 store::estimate(c, &ctx.caller.scope)
             )?;
             if let Some(before) = &before {
                 ctx.check_match(before)?;
             }
-            if let Some(before) = before.as_ref().filter(|before| before.covers(version)) {
+            let covers = |row: &&ActivationRow| Activation::from((*row).clone()).covers(version);
+            if let Some(before) = before.as_ref().filter(covers) {
                 return Ok(Activated::of(before, estimate));
             }
-            let job = domain::id::uuid_v7();
-            let after = Activation::requested(before.as_ref(), place, version.clone(), job, named)?;
-            check_names(&place.platform, &after.stack_id, &place.feature, place.environment)
+            let after = request(before.as_ref(), key, version, domain::id::uuid_v7(), named)?;
+            check_names(&key.platform, &after.stack_id, &key.feature, key.environment)
                 .map_err(|why| Error::invalid("featureId", why))?;
             hold_stack(tx, &scope, &after).await?;
-            platforms::quota::features(tx, ctx, &scope, &app.own.quotas, &[&place.feature]).await?;
+            platforms::quota::features(tx, ctx, &scope, &app.own.quotas, &[&key.feature]).await?;
             let input = input(&after, JobType::ActivateFeature, json!({ "featureVersion": version }));
-            let record = Record::change("feature.requested", super::AUDIT_TYPE, after.id);
-            let record = with_command(written(record, before.as_ref(), &after), &after, input);
+            let record = written(Record::default(), FeatureTransition::Activate, before.as_ref(), &after);
+            let record = with_command(record, &after, input);
             let answer = Activated::of(&after, estimate);
             begin_build(tx, record, after, answer).await
         })
@@ -106,27 +111,47 @@ pub(crate) async fn activate(
 pub(crate) async fn deactivate(
     app: &App,
     ctx: &WriteCtx,
-    place: &Place,
+    key: &ActivationKey,
     delete_data: bool,
 ) -> Result<Done<Deactivated>> {
-    let scope = ctx.platform(&place.platform)?;
+    let scope = ctx.platform(&key.platform)?;
     app.db
         .tx("feature.deactivate", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, &scope).await?;
-            let before = store::lock(c, &scope, place).await?;
-            let before = before.ok_or_else(|| Error::not_found("feature", &place.feature))?;
+            let before = store::lock(c, &scope, key).await?;
+            let before = before.ok_or_else(|| Error::not_found("feature", &key.feature))?;
             ctx.check_match(&before)?;
             tx.see_platform(&scope).await?;
-            let after = before.given_up(domain::id::uuid_v7())?;
+            let job = domain::id::uuid_v7();
+            let after = before.apply(&ActivationEvent::DeactivationRequested { job })?;
             hold_stack(tx, &scope, &after).await?;
             let input = input(&after, JobType::DeactivateFeature, json!({ "deleteData": delete_data }));
-            let record = Record::change("feature.deactivating", super::AUDIT_TYPE, after.id);
-            let record = with_command(written(record, Some(&before), &after), &after, input);
+            let record = written(Record::default(), FeatureTransition::Deactivate, Some(&before), &after);
+            let record = with_command(record, &after, input);
             let answer = Deactivated { feature_id: after.feature_id.clone(), status: after.status };
             begin_build(tx, record, after, answer).await
         })
         .await
+}
+
+/// The activation after a request of a version. `named` is the feature as a stack of the tenant defines it, if one does.
+///
+/// # Errors
+/// [`Kind::InvalidTransition`].
+pub(super) fn request(
+    before: Option<&ActivationRow>,
+    key: &ActivationKey,
+    version: &Version,
+    job: Uuid,
+    named: Option<StackFeature>,
+) -> Result<ActivationRow> {
+    let source = named.map_or_else(|| FeatureSource::without_stack(&key.feature), FeatureSource::from);
+    let request = ActivationRequest { version: version.clone(), source, job };
+    match before {
+        Some(before) => before.apply(&ActivationEvent::Requested(request)),
+        None => Ok(Activation::new(domain::id::uuid_v7(), key.clone(), request, clock::now()).into()),
+    }
 }
 
 /// Holds the stack that the feature's service belongs to as it is: a job of the stack and one of the feature would each
@@ -134,11 +159,11 @@ pub(crate) async fn deactivate(
 ///
 /// # Errors
 /// [`Kind::Conflict`] when the stack is about to be changed.
-pub(super) async fn hold_stack(tx: &mut Tx, scope: &PlatformScope, row: &Activation) -> Result<()> {
+pub(super) async fn hold_stack(tx: &mut Tx, scope: &PlatformScope, row: &ActivationRow) -> Result<()> {
     if row.stack_id == StackId::default_stack() {
         return Ok(());
     }
-    let status = stacks::store::hold(tx.conn().await?, scope, &row.stack_id).await?;
+    let status = parents::lock_stack(tx.conn().await?, scope, &row.stack_id).await?;
     if status.is_on_its_way() {
         let message = "The stack of the feature is being changed, try again when it is done";
         return Err(Error::new(Kind::Conflict, message)
@@ -148,29 +173,49 @@ pub(super) async fn hold_stack(tx: &mut Tx, scope: &PlatformScope, row: &Activat
     Ok(())
 }
 
-/// What the job is told: where, and what its type needs besides.
-fn input(after: &Activation, kind: JobType, mut more: Value) -> Value {
-    let place = json!({
+/// The input of a job: its activation, and what its type needs in addition.
+fn input(after: &ActivationRow, kind: JobType, mut more: Value) -> Value {
+    let key = json!({
         "entityId": after.entity_id, "featureId": after.feature_id, "environment": after.environment,
     });
-    if let (Some(more), Value::Object(place)) = (more.as_object_mut(), place) {
-        more.extend(place);
+    if let (Some(more), Value::Object(key)) = (more.as_object_mut(), key) {
+        more.extend(key);
     }
     json!({ "type": kind, "platformId": after.platform_id, "input": more })
 }
 
 /// What the requests for its jobs are about. Those for one service are delivered in the order they were asked for; those
 /// for others do not wait for them.
-pub(super) fn subject(row: &Activation) -> String {
+pub(super) fn subject(row: &ActivationRow) -> String {
     format!("{}/{}/{}", row.platform_id, row.feature_id, row.environment)
 }
 
-fn with_command(record: Record, after: &Activation, input: Value) -> Record {
+fn with_command(record: Record, after: &ActivationRow, input: Value) -> Record {
     record.command("provisioning", "provisioning.job", after.provision_job_id, subject(after), input)
 }
 
-/// The record of a change of an activation.
-pub(crate) fn written(record: Record, before: Option<&Activation>, after: &Activation) -> Record {
+/// Action of the audit entry for a transition.
+fn action(transition: FeatureTransition) -> &'static str {
+    match transition {
+        FeatureTransition::Activate => "feature.requested",
+        FeatureTransition::Begin => "feature.provisioning",
+        FeatureTransition::Complete => "feature.activated",
+        FeatureTransition::Fail => "feature.failed",
+        FeatureTransition::Revert => "feature.reverted",
+        FeatureTransition::Deactivate => "feature.deactivating",
+        FeatureTransition::Remove => "feature.deactivated",
+        FeatureTransition::Restore => "feature.restored",
+    }
+}
+
+/// Adds the change of an activation to a record.
+pub(crate) fn written(
+    record: Record,
+    transition: FeatureTransition,
+    before: Option<&ActivationRow>,
+    after: &ActivationRow,
+) -> Record {
+    let record = record.and(action(transition), super::AUDIT_TYPE, after.id);
     let record = record.of(&after.platform_id).after(after);
     match before {
         Some(before) => record.before(before),
@@ -182,7 +227,7 @@ pub(crate) fn written(record: Record, before: Option<&Activation>, after: &Activ
 pub(super) async fn begin_build<T: Serialize>(
     tx: &mut Tx,
     record: Record,
-    after: Activation,
+    after: ActivationRow,
     answer: T,
 ) -> Result<T> {
     let build = NewBuild::of_feature(after.provision_job_id, after.environment).into_row(&after.platform_id);
@@ -195,7 +240,7 @@ pub(super) async fn begin_build<T: Serialize>(
 pub(super) async fn finish<T: Serialize>(
     tx: &mut Tx,
     record: Record,
-    after: Activation,
+    after: ActivationRow,
     build: Option<Build>,
     answer: T,
 ) -> Result<T> {

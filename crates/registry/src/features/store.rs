@@ -10,20 +10,19 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{
-    Cursor, EntityId, Error, Limit, Page, PlatformId, Result, Slug, StackId, Version, feature::FeatureStatus,
-    resource::Environment, stack::StackStatus,
+    Cursor, EntityId, Error, Limit, Page, PlatformId, Result, Slug, StackId, Version,
+    deployment::{ActivationKey, FeatureStatus, StackStatus},
+    resource::Environment,
 };
 use identity::{PlatformScope, Scope};
-use stack_definition::Feature;
 use uuid::Uuid;
 
-use super::model::{Activation, ManifestTag, Place, StackFeature};
-use crate::schema::{
-    feature_activations::dsl as a, manifests::dsl as m, stack_features::dsl as f, stacks::dsl as s,
-};
+use super::model::{ActivationRow, ManifestTag, StackFeature};
 use crate::{
     reach,
-    stacks::{definition::Known, model::Stack},
+    schema::{
+        feature_activations::dsl as a, manifests::dsl as m, stack_features::dsl as f, stacks::dsl as s,
+    },
 };
 
 /// Counter of the activations of an entity.
@@ -46,14 +45,14 @@ pub(crate) async fn get(
     entity: &EntityId,
     feature: &Slug,
     environment: Environment,
-) -> Result<Activation> {
+) -> Result<ActivationRow> {
     a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
         .filter(reach::by_entity(scope, a::entity_id))
         .filter(a::entity_id.eq(entity))
         .filter(a::environment.eq(environment))
         .filter(a::feature_id.eq(feature))
-        .select(Activation::as_select())
+        .select(ActivationRow::as_select())
         .first(&mut c)
         .await
         .optional()?
@@ -66,13 +65,13 @@ pub(crate) async fn by_id(
     scope: &PlatformScope,
     entity: &EntityId,
     id: Uuid,
-) -> Result<Activation> {
+) -> Result<ActivationRow> {
     a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
         .filter(reach::by_entity(scope, a::entity_id))
         .filter(a::entity_id.eq(entity))
         .filter(a::id.eq(id))
-        .select(Activation::as_select())
+        .select(ActivationRow::as_select())
         .first(&mut c)
         .await
         .optional()?
@@ -80,14 +79,18 @@ pub(crate) async fn by_id(
 }
 
 /// The activation of a feature if there is one, held until the transaction ends.
-pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, place: &Place) -> Result<Option<Activation>> {
+pub(crate) async fn lock(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    key: &ActivationKey,
+) -> Result<Option<ActivationRow>> {
     Ok(a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
         .filter(reach::by_entity(scope, a::entity_id))
-        .filter(a::entity_id.eq(&place.entity))
-        .filter(a::environment.eq(place.environment))
-        .filter(a::feature_id.eq(&place.feature))
-        .select(Activation::as_select())
+        .filter(a::entity_id.eq(&key.entity))
+        .filter(a::environment.eq(key.environment))
+        .filter(a::feature_id.eq(&key.feature))
+        .select(ActivationRow::as_select())
         .for_no_key_update()
         .first(&mut c)
         .await
@@ -101,7 +104,7 @@ pub(crate) async fn page(
     entity: &EntityId,
     limit: Limit,
     after: &Cursor,
-) -> Result<Page<Activation>> {
+) -> Result<Page<ActivationRow>> {
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
     let before = a::created_at.lt(after.at).or(a::created_at.eq(after.at).and(a::id.lt(last)));
     let rows = a::feature_activations
@@ -110,13 +113,13 @@ pub(crate) async fn page(
         .filter(a::entity_id.eq(entity))
         .filter(a::created_at.le(after.at))
         .filter(before)
-        .select(Activation::as_select())
+        .select(ActivationRow::as_select())
         .order((a::created_at.desc(), a::id.desc()))
         .limit(limit.rows());
     let (mut pipeline, key) = (c, counter(scope.id(), entity));
     let (rows, total) =
         tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, counter_total(c, &key))?;
-    Ok(Page::new(rows, limit, total, &key, Activation::place))
+    Ok(Page::new(rows, limit, total, &key, ActivationRow::cursor))
 }
 
 /// The feature as the tenant's stack names it: the default stack first, then the oldest. It is named so until the
@@ -147,12 +150,12 @@ pub(crate) async fn of_stack(
     mut c: &Conn,
     scope: &PlatformScope,
     stack: &StackId,
-) -> Result<Vec<Activation>> {
+) -> Result<Vec<ActivationRow>> {
     Ok(a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
         .filter(a::stack_id.eq(stack))
         .order(a::id)
-        .select(Activation::as_select())
+        .select(ActivationRow::as_select())
         .for_no_key_update()
         .load(&mut c)
         .await?)
@@ -163,37 +166,53 @@ pub(crate) async fn running_before(
     mut c: &Conn,
     scope: &PlatformScope,
     job: Uuid,
-) -> Result<Vec<Activation>> {
+) -> Result<Vec<ActivationRow>> {
     Ok(a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
         .filter(a::status.eq(FeatureStatus::Active))
         .filter(a::provision_job_id.lt(job))
         .order(a::id)
-        .select(Activation::as_select())
+        .select(ActivationRow::as_select())
         .for_no_key_update()
         .load(&mut c)
         .await?)
 }
 
-/// What the tenant of a stack has in production of the stack's features, and of those that a version has; held until
-/// the transaction ends.
-pub(crate) async fn around(
+/// The activations of a tenant in production that belong to a stack or are of one of these features, held until the
+/// transaction ends.
+pub(crate) async fn of_tenant(
     mut c: &Conn,
     scope: &PlatformScope,
-    stack: &Stack,
-    known: &Known,
-) -> Result<Vec<Activation>> {
-    let named: Vec<&Slug> = known.definition.features().iter().map(Feature::id).collect();
+    tenant: &EntityId,
+    stack: &StackId,
+    features: &[&Slug],
+) -> Result<Vec<ActivationRow>> {
     Ok(a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
-        .filter(a::entity_id.eq(&stack.tenant_id))
+        .filter(a::entity_id.eq(tenant))
         .filter(a::environment.eq(Environment::Prod))
-        .filter(a::stack_id.eq(&stack.id).or(a::feature_id.eq_any(named)))
+        .filter(a::stack_id.eq(stack).or(a::feature_id.eq_any(features)))
         .order(a::id)
-        .select(Activation::as_select())
+        .select(ActivationRow::as_select())
         .for_no_key_update()
         .load(&mut c)
         .await?)
+}
+
+/// The tenant that a stack belongs to, and the types of resources that the features of the stack share.
+pub(crate) async fn stack_owner(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    id: &StackId,
+) -> Result<(EntityId, Vec<String>)> {
+    s::stacks
+        .filter(s::platform_id.eq(scope.id()))
+        .filter(s::id.eq(id))
+        .select((s::tenant_id, s::shared))
+        .first(&mut c)
+        .await
+        .optional()?
+        .ok_or_else(|| Error::not_found("stack", id))
 }
 
 /// What other entities have of a service.
@@ -208,7 +227,11 @@ pub(crate) struct Sharers {
 }
 
 /// What entities other than the activation's own have of its service.
-pub(crate) async fn sharers(mut c: &Conn, scope: &PlatformScope, activation: &Activation) -> Result<Sharers> {
+pub(crate) async fn sharers(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    activation: &ActivationRow,
+) -> Result<Sharers> {
     Ok(sql_query(
         "SELECT coalesce(array_agg(DISTINCT live_version) FILTER (WHERE live_version IS NOT NULL), '{}') AS versions, \
              coalesce(bool_or(has_data OR status IN ('pending', 'provisioning')), false) AS have_data \
@@ -242,13 +265,8 @@ pub(crate) async fn estimate(mut c: &Conn, _: &Scope) -> Result<Option<i64>> {
     Ok(median.took_ms.map(|ms| ((i64::from(ms) + 999) / 1000).max(1)))
 }
 
-/// Statuses in which an entity cannot be deleted.
-pub(crate) fn live() -> Vec<FeatureStatus> {
-    FeatureStatus::ALL.iter().copied().filter(|status| status.is_live()).collect()
-}
-
 /// The insert of an activation, or the update of one that the transaction holds.
-pub(crate) fn put(row: Activation) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn put(row: ActivationRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(a::feature_activations).values(row.clone()).on_conflict(a::id).do_update().set(row)
 }
 
@@ -266,8 +284,8 @@ pub(crate) fn touch_all(
     mut tags: Vec<ManifestTag>,
 ) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     // One statement writes a row once.
-    tags.sort_by(|one, other| one.place().cmp(&other.place()));
-    tags.dedup_by(|one, other| one.place() == other.place());
+    tags.sort_by(|one, other| one.key().cmp(&other.key()));
+    tags.dedup_by(|one, other| one.key() == other.key());
     diesel::insert_into(m::manifests)
         .values(tags)
         .on_conflict((m::entity_id, m::environment))
@@ -277,7 +295,7 @@ pub(crate) fn touch_all(
 
 /// The inserts of activations, or the updates of those that the transaction holds.
 pub(crate) fn put_all(
-    rows: Vec<Activation>,
+    rows: Vec<ActivationRow>,
 ) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(a::feature_activations).values(rows).on_conflict(a::id).do_update().set((
         (

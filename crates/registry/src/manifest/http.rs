@@ -10,7 +10,7 @@ use actix_web::{
 };
 use chrono::{DateTime, Utc};
 use domain::{
-    EntityId, Error, PlatformId, Role, access::Access, feature::FeatureStatus, resource::Environment,
+    EntityId, Error, PlatformId, Role, access::Access, deployment::FeatureStatus, resource::Environment,
 };
 use runtime::clock;
 use serde::Serialize;

@@ -9,7 +9,7 @@ use super::{
     model::{Change, NewResource, Resource},
     store,
 };
-use crate::{App, entities, platforms, stacks};
+use crate::{App, entities, parents, platforms};
 
 /// Whether the id stands for the platform as a whole rather than for one of its entities; to who sees but entities of it,
 /// it stands for nothing.
@@ -31,7 +31,7 @@ pub(crate) async fn register(
             let new = new.clone()?;
             // The constraint does not know of stacks that are deleted.
             if new.stack_id != StackId::default_stack() {
-                stacks::store::hold(c, scope, &new.stack_id).await.map_err(|error| match error.kind() {
+                parents::lock_stack(c, scope, &new.stack_id).await.map_err(|error| match error.kind() {
                     Kind::NotFound => no_stack(),
                     _ => error,
                 })?;

@@ -103,21 +103,7 @@ pub(crate) async fn lock_named(mut c: &Conn, _: &Scope, name: &ResourceName) -> 
         .optional()?)
 }
 
-/// A live resource, held against deletion until the transaction ends.
-pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Uuid>> {
-    Ok(r::resources
-        .filter(r::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, r::entity_id))
-        .filter(r::id.eq(id))
-        .filter(r::deleted_at.is_null())
-        .select(r::id)
-        .for_key_share()
-        .first(&mut c)
-        .await
-        .optional()?)
-}
-
-/// A live resource, held until the transaction ends, also against whoever [`hold`]s it.
+/// A live resource, held until the transaction ends, also against [`crate::parents::lock_resource`].
 pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Resource> {
     r::resources
         .filter(r::platform_id.eq(scope.id()))

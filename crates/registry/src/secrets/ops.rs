@@ -10,7 +10,7 @@ use super::{
     store,
     view::{Marked, Secret},
 };
-use crate::{App, platforms, resources};
+use crate::{App, parents, platforms};
 
 /// Says what is known of a secret.
 pub(crate) async fn mark(
@@ -24,8 +24,8 @@ pub(crate) async fn mark(
     app.db
         .tx("secret.mark", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, scope).await?;
-            if resources::store::hold(c, scope, resource).await?.is_none() {
+            platforms::ops::hold(c, ctx, &scope).await?;
+            if parents::lock_resource(c, scope, resource).await?.is_none() {
                 return Err(Error::not_found("resource", resource));
             }
             let before = store::lock(c, scope, resource, name).await?;

@@ -2,13 +2,13 @@
 
 use domain::{
     PlatformId, Result, StackId,
+    deployment::StackStatus,
     explain::{Explanation, Link},
-    stack::StackStatus,
 };
 use identity::Ctx;
 use runtime::clock::in_words as at;
 
-use super::{model::Stack, ops::subject, store};
+use super::{model::StackRow, ops::subject, store};
 use crate::{App, explain};
 
 /// Over the border to provisioning, whose job brings it to what is wanted.
@@ -26,7 +26,7 @@ pub(super) async fn of_any(app: &App, ctx: &Ctx, platform: &PlatformId, id: &Sta
     explained(app, ctx, stack).await
 }
 
-async fn explained(app: &App, ctx: &Ctx, stack: Stack) -> Result<Explanation> {
+async fn explained(app: &App, ctx: &Ctx, stack: StackRow) -> Result<Explanation> {
     let gone = stack.deleted_at.is_some();
     let job = stack.provision_job_id.filter(|_| gone || stack.status.is_on_its_way());
     let deeper = match job {
@@ -35,23 +35,21 @@ async fn explained(app: &App, ctx: &Ctx, stack: Stack) -> Result<Explanation> {
     };
     let ready = if gone { deeper.is_none() } else { stack.status == StackStatus::Active };
     let status = if gone { "deleted" } else { stack.status.as_str() };
-    let whole = Explanation::of(ready, Link::new("stack", &stack.id, status, stack.says()));
+    let whole = Explanation::of(ready, Link::new("stack", &stack.id, status, sentence(&stack)));
     Ok(whole.under(deeper))
 }
 
-impl Stack {
-    /// How it stands, in one sentence.
-    fn says(&self) -> String {
-        let job = self.provision_job_id.map(|job| format!("job {job}")).unwrap_or_default();
-        if let Some(time) = self.deleted_at {
-            return format!("it is deleted since {}, and {job} takes it down", at(time));
-        }
-        match (self.status, &self.error) {
-            (StackStatus::Active, None) => "it is active".to_owned(),
-            (StackStatus::Active, Some(why)) => format!("it is active, but its last change failed: {why}"),
-            (StackStatus::Failed, why) => format!("it failed: {}", why.as_deref().unwrap_or_default()),
-            (StackStatus::Pending, _) => format!("it waits for {job}, which has not begun"),
-            (StackStatus::Provisioning, _) => format!("it waits for {job}"),
-        }
+/// The status, in one sentence.
+fn sentence(stack: &StackRow) -> String {
+    let job = stack.provision_job_id.map(|job| format!("job {job}")).unwrap_or_default();
+    if let Some(time) = stack.deleted_at {
+        return format!("it is deleted since {}, and {job} takes it down", at(time));
+    }
+    match (stack.status, &stack.error) {
+        (StackStatus::Active, None) => "it is active".to_owned(),
+        (StackStatus::Active, Some(why)) => format!("it is active, but its last change failed: {why}"),
+        (StackStatus::Failed, why) => format!("it failed: {}", why.as_deref().unwrap_or_default()),
+        (StackStatus::Pending, _) => format!("it waits for {job}, which has not begun"),
+        (StackStatus::Provisioning, _) => format!("it waits for {job}"),
     }
 }

@@ -1,6 +1,6 @@
 //! Stacks over gRPC.
 
-use domain::{Error, Name, Result, job::JobType};
+use domain::{Error, Name, Result, deployment::ServiceVersions, job::JobType};
 use rpc::{
     parse, parse_optional, parse_uuid, read_ctx,
     registry::{
@@ -15,10 +15,10 @@ use rpc::{
 use tonic::Request;
 
 use super::{
-    change, clear, explain,
-    model::{NewStack, Usage},
+    explain,
+    model::{StackRequest, Usage},
     ops,
-    report::{self, Job, Outcome, Service},
+    report::{self, Job, Outcome},
     store,
 };
 use crate::App;
@@ -28,40 +28,38 @@ pub(crate) async fn ensure_stack(
     request: Request<EnsureStackRequest>,
 ) -> Result<EnsureStackResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let new = NewStack {
-        tenant_id: parse("tenant_id", &asked.tenant_id)?,
-        name: parse("name", &asked.name)?,
-        is_default: asked.is_default,
-        template: Some(parse("template_id", &asked.template_id)?),
+    let message = request.into_inner();
+    let new = StackRequest {
+        tenant_id: parse("tenant_id", &message.tenant_id)?,
+        name: parse("name", &message.name)?,
+        is_default: message.is_default,
+        template: Some(parse("template_id", &message.template_id)?),
         inputs: None,
-        repo_name: parse_optional("repo_name", asked.repo_name.as_deref())?,
+        repo_name: parse_optional("repo_name", message.repo_name.as_deref())?,
     };
-    let stack = ops::ensure(app, &ctx, &parse("platform_id", &asked.platform_id)?, new).await?.value;
+    let stack = ops::ensure(app, &ctx, &parse("platform_id", &message.platform_id)?, new).await?.value;
     Ok(EnsureStackResponse { stack_id: stack.id.to_string(), status: stack.status.to_string() })
 }
 
-fn read(said: Option<StackJob>) -> Result<Job> {
-    let said = required("job", said)?;
-    let kind = parse("job.type", &said.r#type)?;
+fn read(message: Option<StackJob>) -> Result<Job> {
+    let message = required("job", message)?;
+    let kind = parse("job.type", &message.r#type)?;
     if !matches!(kind, JobType::ActivateStack | JobType::DeactivateStack) {
         return Err(Error::invalid("job.type", "must be of a job for stacks"));
     }
     Ok(Job {
-        id: parse_uuid("job.job_id", &said.job_id)?,
-        platform: parse("job.platform_id", &said.platform_id)?,
-        stack: parse("job.stack_id", &said.stack_id)?,
+        id: parse_uuid("job.job_id", &message.job_id)?,
+        platform: parse("job.platform_id", &message.platform_id)?,
+        stack: parse("job.stack_id", &message.stack_id)?,
         kind,
     })
 }
 
-impl From<Service> for StackService {
-    fn from(service: Service) -> Self {
-        Self {
-            feature_id: service.feature.to_string(),
-            version: service.version.map(|version| version.to_string()),
-            version_before: service.version_before.map(|version| version.to_string()),
-        }
+fn service(versions: ServiceVersions) -> StackService {
+    StackService {
+        feature_id: versions.feature.to_string(),
+        version: versions.after.map(|version| version.to_string()),
+        version_before: versions.before.map(|version| version.to_string()),
     }
 }
 
@@ -70,18 +68,18 @@ pub(crate) async fn begin_stack_job(
     request: Request<BeginStackJobRequest>,
 ) -> Result<BeginStackJobResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let job = read(asked.job)?;
-    let begun = match asked.waits {
+    let message = request.into_inner();
+    let job = read(message.job)?;
+    let input = match message.waits {
         true => report::wait(app, &ctx, &job).await?,
         false => report::begin(app, &ctx, &job).await?.value,
     };
     Ok(BeginStackJobResponse {
-        superseded: begun.superseded,
-        owner_id: begun.owner,
-        services: begun.services.into_iter().map(Into::into).collect(),
-        shared: begun.shared,
-        shared_before: begun.shared_before,
+        superseded: input.superseded,
+        owner_id: input.owner,
+        services: input.services.into_iter().map(service).collect(),
+        shared: input.shared,
+        shared_before: input.shared_before,
     })
 }
 
@@ -90,20 +88,20 @@ pub(crate) async fn end_stack_job(
     request: Request<EndStackJobRequest>,
 ) -> Result<EndStackJobResponse> {
     let ctx = write_ctx(&request)?;
-    let said = request.into_inner();
-    let mut outcome = Outcome { error: said.error, ..Outcome::default() };
-    for one in said.served {
+    let message = request.into_inner();
+    let mut outcome = Outcome { error: message.error, ..Outcome::default() };
+    for one in message.served {
         outcome.served.insert(parse("served.feature_id", &one.feature_id)?, one.service_url);
     }
-    report::end(app, &ctx, &read(said.job)?, &outcome).await?;
+    report::end(app, &ctx, &read(message.job)?, &outcome).await?;
     Ok(EndStackJobResponse {})
 }
 
 pub(crate) async fn get_stack(app: &App, request: Request<GetStackRequest>) -> Result<GetStackResponse> {
     let ctx = read_ctx(&request)?;
-    let asked = request.into_inner();
-    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
-    let id = parse("stack_id", &asked.stack_id)?;
+    let message = request.into_inner();
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
+    let id = parse("stack_id", &message.stack_id)?;
     let stack = app.db.read(&ctx, async |c| store::get(c, &scope, &id).await).await?;
     Ok(GetStackResponse {
         status: stack.status.to_string(),
@@ -117,8 +115,8 @@ pub(crate) async fn explain_stack(
     request: Request<ExplainStackRequest>,
 ) -> Result<ExplainStackResponse> {
     let ctx = read_ctx(&request)?;
-    let asked = request.into_inner();
-    let (platform, id) = (parse("platform_id", &asked.platform_id)?, parse("stack_id", &asked.stack_id)?);
+    let message = request.into_inner();
+    let (platform, id) = (parse("platform_id", &message.platform_id)?, parse("stack_id", &message.stack_id)?);
     let explanation = explain::of_any(app, &ctx, &platform, &id).await?;
     Ok(ExplainStackResponse { explanation: Some(explanation.into()) })
 }
@@ -128,9 +126,9 @@ pub(crate) async fn clear_platform(
     request: Request<ClearPlatformRequest>,
 ) -> Result<ClearPlatformResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let job = parse_uuid("job_id", &asked.job_id)?;
-    clear::clear(app, &ctx, &parse("platform_id", &asked.platform_id)?, job).await?;
+    let message = request.into_inner();
+    let job = parse_uuid("job_id", &message.job_id)?;
+    report::clear(app, &ctx, &parse("platform_id", &message.platform_id)?, job).await?;
     Ok(ClearPlatformResponse {})
 }
 
@@ -140,7 +138,7 @@ pub(crate) async fn remove_stacks(
 ) -> Result<RemoveStacksResponse> {
     let ctx = write_ctx(&request)?;
     let platform = parse("platform_id", &request.into_inner().platform_id)?;
-    let jobs = change::remove_all(app, &ctx, &platform).await?;
+    let jobs = ops::remove_all(app, &ctx, &platform).await?;
     Ok(RemoveStacksResponse { job_ids: jobs.iter().map(ToString::to_string).collect() })
 }
 

@@ -3,8 +3,10 @@
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use chrono::{DateTime, Utc};
 use domain::{
-    EntityId, Name, PlatformId, Role, StackId, Version, access::Access, explain::Explanation,
-    stack::StackStatus,
+    EntityId, Name, PlatformId, Role, StackId, Version,
+    access::Access,
+    deployment::{Inputs, StackStatus},
+    explain::Explanation,
 };
 use runtime::clock;
 use serde::{Deserialize, Serialize};
@@ -12,10 +14,10 @@ use utoipa::{IntoParams, ToSchema};
 use web::{Answer, Command, Context, HttpResult, ListQuery, Path, Query};
 
 use super::{
-    change::{self, Changing, Removed, Upgrade},
     explain,
-    model::{Inputs, NewStack, Stack},
-    ops, store,
+    model::{StackRequest, StackRow},
+    ops::{self, Changing, Removed, Upgrade},
+    store,
 };
 use crate::{App, platforms};
 
@@ -87,9 +89,9 @@ pub(crate) struct CreatedStack {
     created_at: DateTime<Utc>,
 }
 
-impl From<Stack> for CreatedStack {
-    fn from(stack: Stack) -> Self {
-        let Stack { id, name, status, is_default, created_at, .. } = stack;
+impl From<StackRow> for CreatedStack {
+    fn from(stack: StackRow) -> Self {
+        let StackRow { id, name, status, is_default, created_at, .. } = stack;
         Self { id, name, status, is_default, created_at }
     }
 }
@@ -106,7 +108,7 @@ pub(crate) struct StackFilter {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StackPage {
     /// Newest first.
-    data: Vec<Stack>,
+    data: Vec<StackRow>,
     /// Where the next page starts, if there is one.
     #[schema(required)]
     cursor: Option<String>,
@@ -157,7 +159,7 @@ pub(crate) async fn create(
     command: Command<CreateStack>,
 ) -> HttpResult {
     let CreateStack { tenant_id, name, is_default, template_id, inputs, repo_name } = command.body;
-    let new = NewStack { tenant_id, name, is_default, template: template_id, inputs, repo_name };
+    let new = StackRequest { tenant_id, name, is_default, template: template_id, inputs, repo_name };
     ops::create(&app, &command.ctx, path.0.id(), new).await?.map(CreatedStack::from).told(StatusCode::CREATED)
 }
 
@@ -165,7 +167,7 @@ pub(crate) async fn create(
 #[utoipa::path(
     operation_id = "getStack",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
-    responses((status = 200, body = Stack)),
+    responses((status = 200, body = StackRow)),
 )]
 #[get("/platforms/{platformId}/stacks/{stackId}")]
 pub(crate) async fn get(
@@ -210,7 +212,7 @@ pub(crate) async fn upgrade(
 ) -> HttpResult {
     let ((scope, id), UpgradeStack { version, inputs, plan_hash }) = (path.0, command.body);
     let asked = Upgrade { version, inputs, plan_hash };
-    change::upgrade(&app, &command.ctx, scope.id(), &id, asked).await?.told(StatusCode::ACCEPTED)
+    ops::upgrade(&app, &command.ctx, scope.id(), &id, asked).await?.told(StatusCode::ACCEPTED)
 }
 
 /// Bring a workspace stack back to the version before its last upgrade.
@@ -227,7 +229,7 @@ pub(crate) async fn rollback(
     command: Command<RollbackStack>,
 ) -> HttpResult {
     let ((scope, id), hash) = (path.0, command.body.plan_hash);
-    change::rollback(&app, &command.ctx, scope.id(), &id, hash.as_deref()).await?.told(StatusCode::ACCEPTED)
+    ops::rollback(&app, &command.ctx, scope.id(), &id, hash.as_deref()).await?.told(StatusCode::ACCEPTED)
 }
 
 /// Delete a workspace stack and take down what there is of it.
@@ -246,5 +248,5 @@ pub(crate) async fn remove(
     command: Command<DeleteStack>,
 ) -> HttpResult {
     let ((scope, id), DeleteStack { delete_data }) = (path.0, command.body);
-    change::remove(&app, &command.ctx, scope.id(), &id, delete_data).await?.told(StatusCode::ACCEPTED)
+    ops::remove(&app, &command.ctx, scope.id(), &id, delete_data).await?.told(StatusCode::ACCEPTED)
 }

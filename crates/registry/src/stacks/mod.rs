@@ -1,19 +1,14 @@
 //! Workspace stacks: running instances of a stack template, or custom ones, for a tenant.
 //!
-//! Tables `stacks` and `template_versions`. The list has no total, so there is no counter. `ops` makes a stack, `change`
-//! brings it to another version, back, or takes it down. Provisioning does the work and reports it: see `report`.
+//! Tables `stacks` and `template_versions`. The list has no total, so there is no counter. `ops` creates, upgrades, rolls
+//! back and deletes a stack; provisioning does the work, and `report` records its reports. The lifecycle itself is
+//! [`domain::deployment`]: `ops` and `report` load rows, apply an event, and store the result.
 
-mod change;
-mod clear;
-pub(crate) mod definition;
-mod dependents;
 mod explain;
 pub(crate) mod grpc;
 mod http;
-mod inputs;
 pub(crate) mod model;
 pub(crate) mod ops;
-mod plan;
 mod report;
 pub(crate) mod store;
 mod template;

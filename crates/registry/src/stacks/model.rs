@@ -1,22 +1,25 @@
-//! The rows of stacks, which are also what is answered.
+//! Rows of stacks, which are also the answers of the API.
+//!
+//! The lifecycle is [`domain::deployment`]: [`StackRow::apply`] converts a row to a [`Stack`], applies an event, and
+//! converts the result back.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, QueryableByName, Selectable, sql_types};
 use domain::{
-    Cursor, EntityId, Error, Name, PlatformId, Result, StackId, Version,
-    stack::{StackEvent, StackStatus},
+    Cursor, EntityId, Error, Kind, Name, PlatformId, Result, StackId, Version,
+    deployment::{Inputs, NewStack, Release, Stack, StackEvent, StackStatus, StackTemplate},
 };
 use runtime::clock;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{definition::Known, plan::Part};
-use crate::schema::{stacks, template_versions};
-
-/// What a person filled in, by the names that the definition's schema has.
-pub(crate) type Inputs = Map<String, Value>;
+use super::template::ResolvedTemplate;
+use crate::{
+    features::model::StackFeature,
+    schema::{stacks, template_versions},
+};
 
 /// A running instance of a stack template, or a custom one.
 #[derive(
@@ -34,7 +37,8 @@ pub(crate) type Inputs = Map<String, Value>;
 )]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = stacks, treat_none_as_default_value = false, treat_none_as_null = true)]
-pub(crate) struct Stack {
+#[schema(as = Stack)]
+pub(crate) struct StackRow {
     pub(crate) id: StackId,
     pub(crate) tenant_id: EntityId,
     pub(crate) platform_id: PlatformId,
@@ -81,33 +85,6 @@ pub(crate) struct Stack {
     pub(crate) deleted_at: Option<DateTime<Utc>>,
 }
 
-/// A version of the stack's template, with what was filled in for it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Edition {
-    pub(crate) version: Version,
-    pub(crate) inputs: Inputs,
-}
-
-/// What a job is to lead to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Wanted {
-    #[serde(flatten)]
-    pub(crate) edition: Edition,
-    /// Whether it goes back to what ran before.
-    pub(crate) back: bool,
-}
-
-/// What a job that is done has replaced.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Replaced {
-    /// What ran, if something did.
-    pub(crate) edition: Option<Edition>,
-    pub(crate) previous: Option<Value>,
-    pub(crate) shared: Vec<String>,
-    /// The features that the tenant ran from the stack.
-    pub(crate) parts: Vec<Part>,
-}
-
 /// What is known of a version of a template.
 #[derive(Debug, Clone, Queryable, QueryableByName, Selectable, Insertable)]
 #[diesel(table_name = template_versions)]
@@ -118,198 +95,160 @@ pub(crate) struct TemplateVersion {
     pub(crate) definition: String,
 }
 
-/// What a new stack is made of.
+/// Request for a new stack.
 #[derive(Debug, Clone)]
-pub(crate) struct NewStack {
+pub(crate) struct StackRequest {
     pub(crate) tenant_id: EntityId,
     pub(crate) name: Name,
     pub(crate) is_default: bool,
-    /// Id or name of the template; none makes a custom stack.
+    /// Id or name of the template; `None` creates a custom stack.
     pub(crate) template: Option<Name>,
     pub(crate) inputs: Option<Inputs>,
     pub(crate) repo_name: Option<Name>,
 }
 
-impl NewStack {
-    /// The row, with a new random id. One of a template is yet to be activated.
+impl StackRequest {
+    /// The new row, with a random id.
     ///
     /// # Errors
-    /// When what is to be kept cannot be written as JSON.
-    pub(crate) fn into_row(self, platform: &PlatformId, known: Option<&Known>) -> Result<Stack> {
-        let now = clock::now();
-        let row = Stack {
+    /// When the target of the stack cannot be written as JSON.
+    pub(super) fn into_row(
+        self,
+        platform: &PlatformId,
+        template: Option<&ResolvedTemplate>,
+    ) -> Result<StackRow> {
+        let inputs = self.inputs.unwrap_or_default();
+        let template = template.map(|one| StackTemplate {
+            id: one.template_id.clone(),
+            name: one.template_name.clone(),
+            version: one.version.clone(),
+            inputs: Some(inputs),
+        });
+        let new = NewStack {
             id: StackId::random(),
-            tenant_id: self.tenant_id,
-            platform_id: platform.clone(),
+            platform: platform.clone(),
+            tenant: self.tenant_id,
             name: self.name,
             is_default: self.is_default,
-            template_id: None,
-            template_name: None,
-            template_version: None,
             repo_name: self.repo_name,
-            status: StackStatus::Active,
-            created_at: now,
-            updated_at: now,
-            is_live: true,
-            inputs: None,
-            error: None,
-            provision_job_id: None,
-            wanted: None,
-            previous: None,
-            replaced: None,
-            shared: Vec::new(),
-            deleted_at: None,
+            template: template.map(|template| (template, domain::id::uuid_v7())),
         };
-        let Some(known) = known else { return Ok(row) };
-        let inputs = self.inputs.unwrap_or_default();
-        let edition = Edition { version: known.version.clone(), inputs };
-        Ok(Stack {
-            template_id: Some(known.template_id.clone()),
-            template_name: Some(known.template_name.clone()),
-            template_version: Some(known.version.clone()),
-            status: StackStatus::Pending,
-            is_live: false,
-            inputs: Some(Value::Object(edition.inputs.clone())),
-            provision_job_id: Some(domain::id::uuid_v7()),
-            wanted: Some(kept(&Wanted { edition, back: false })?),
-            ..row
+        Stack::new(new, clock::now()).try_into()
+    }
+}
+
+impl StackRow {
+    /// The position in the list.
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor { at: self.created_at, id: self.id.to_string() }
+    }
+
+    /// The template, and the version that runs. If no version ever ran, the version that is to run. `None` for a custom
+    /// stack.
+    pub(super) fn template_key(&self) -> Option<(&str, &str)> {
+        self.template_name.as_deref().zip(self.template_version.as_ref().map(Version::as_str))
+    }
+
+    /// The name of the template.
+    ///
+    /// # Errors
+    /// [`Kind::Unprocessable`] for a custom stack.
+    pub(super) fn template(&self) -> Result<&str> {
+        let message = "A custom stack has no template, and so no versions";
+        self.template_name.as_deref().ok_or_else(|| Error::new(Kind::Unprocessable, message))
+    }
+
+    /// Rows of the features that a release of the stack defines.
+    pub(super) fn features(&self, release: &Release) -> Vec<StackFeature> {
+        let features = release.features.iter().map(|one| &one.feature);
+        let row = features.map(|feature| StackFeature {
+            stack_id: self.id.clone(),
+            feature_id: feature.feature.clone(),
+            platform_id: self.platform_id.clone(),
+            package: feature.package.clone(),
+            has_service: feature.has_service,
+        });
+        row.collect()
+    }
+
+    /// The stack after an event.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidTransition`], or [`Kind::Internal`] when a JSON column cannot be read or written.
+    pub(super) fn apply(&self, event: &StackEvent) -> Result<Self> {
+        Stack::try_from(self.clone())?.apply(event, clock::now())?.try_into()
+    }
+}
+
+impl TryFrom<StackRow> for Stack {
+    type Error = Error;
+
+    fn try_from(row: StackRow) -> Result<Self> {
+        let template = row.template_id.zip(row.template_name).zip(row.template_version);
+        let inputs = from_json(row.inputs)?;
+        Ok(Self {
+            id: row.id,
+            platform: row.platform_id,
+            tenant: row.tenant_id,
+            name: row.name,
+            is_default: row.is_default,
+            repo_name: row.repo_name,
+            template: template.map(|((id, name), version)| StackTemplate { id, name, version, inputs }),
+            status: row.status,
+            is_live: row.is_live,
+            error: row.error,
+            job: row.provision_job_id,
+            target: from_json(row.wanted)?,
+            previous: from_json(row.previous)?,
+            replaced: from_json(row.replaced)?,
+            shared: row.shared,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            deleted_at: row.deleted_at,
         })
     }
 }
 
-/// What is kept of a stack as JSON.
-///
-/// # Errors
-/// When it cannot be written.
-pub(super) fn kept(thing: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(thing).map_err(Error::internal)
+impl TryFrom<Stack> for StackRow {
+    type Error = Error;
+
+    fn try_from(stack: Stack) -> Result<Self> {
+        let (template_id, template_name, template_version, inputs) = match stack.template {
+            Some(one) => (Some(one.id), Some(one.name), Some(one.version), one.inputs),
+            None => (None, None, None, None),
+        };
+        Ok(Self {
+            id: stack.id,
+            tenant_id: stack.tenant,
+            platform_id: stack.platform,
+            name: stack.name,
+            is_default: stack.is_default,
+            template_id,
+            template_name,
+            template_version,
+            repo_name: stack.repo_name,
+            status: stack.status,
+            created_at: stack.created_at,
+            updated_at: stack.updated_at,
+            is_live: stack.is_live,
+            inputs: inputs.map(Value::Object),
+            error: stack.error,
+            provision_job_id: stack.job,
+            wanted: to_json(stack.target)?,
+            previous: to_json(stack.previous)?,
+            replaced: to_json(stack.replaced)?,
+            shared: stack.shared,
+            deleted_at: stack.deleted_at,
+        })
+    }
 }
 
-fn told<T: for<'de> Deserialize<'de>>(kept: Option<&Value>) -> Result<Option<T>> {
-    kept.map(|value| T::deserialize(value).map_err(Error::internal)).transpose()
+fn from_json<T: DeserializeOwned>(column: Option<Value>) -> Result<Option<T>> {
+    column.map(|value| serde_json::from_value(value).map_err(Error::internal)).transpose()
 }
 
-impl Stack {
-    /// Where it stands in the list.
-    pub(crate) fn place(&self) -> Cursor {
-        Cursor { at: self.created_at, id: self.id.to_string() }
-    }
-
-    /// The template and the version that it runs, or of one that never ran is to run; none of a custom one.
-    pub(super) fn runs(&self) -> Option<(&str, &str)> {
-        self.template_name.as_deref().zip(self.template_version.as_ref().map(Version::as_str))
-    }
-
-    /// The version that it runs, or of one that never ran is to run; none of a custom one.
-    pub(super) fn edition(&self) -> Option<Edition> {
-        let inputs = self.inputs.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
-        self.template_version.clone().map(|version| Edition { version, inputs })
-    }
-
-    /// What its job is to lead to.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub(super) fn wanted(&self) -> Result<Wanted> {
-        told(self.wanted.as_ref())?.ok_or_else(|| Error::internal("nothing is wanted of the stack"))
-    }
-
-    /// What ran before the last upgrade, if it can be gone back to.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub(super) fn previous(&self) -> Result<Option<Edition>> {
-        told(self.previous.as_ref())
-    }
-
-    /// What the job that ended last has replaced.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub(super) fn replaced(&self) -> Result<Option<Replaced>> {
-        told(self.replaced.as_ref())
-    }
-
-    /// The stack once `job` is asked to bring it to what is `wanted`.
-    ///
-    /// # Errors
-    /// [`domain::Kind::InvalidTransition`].
-    pub(super) fn asked(&self, event: StackEvent, wanted: &Wanted, job: Uuid) -> Result<Self> {
-        let mut after = self.stepped(event)?;
-        (after.wanted, after.provision_job_id) = (Some(kept(wanted)?), Some(job));
-        (after.error, after.replaced) = (None, None);
-        if !after.is_live {
-            after.template_version = Some(wanted.edition.version.clone());
-            after.inputs = Some(Value::Object(wanted.edition.inputs.clone()));
-        }
-        Ok(after)
-    }
-
-    /// The stack after an event that changes nothing but its status.
-    ///
-    /// # Errors
-    /// [`domain::Kind::InvalidTransition`].
-    pub(super) fn stepped(&self, event: StackEvent) -> Result<Self> {
-        Ok(Self { status: self.status.after(event)?, updated_at: clock::now(), ..self.clone() })
-    }
-
-    /// The stack once `job` is asked to take it down: it is gone from now on.
-    pub(super) fn removed(&self, job: Uuid) -> Self {
-        let now = clock::now();
-        Self { provision_job_id: Some(job), updated_at: now, deleted_at: Some(now), ..self.clone() }
-    }
-
-    /// The stack once its job is done.
-    ///
-    /// # Errors
-    /// [`domain::Kind::InvalidTransition`], or when what is to be kept cannot be written.
-    pub(super) fn completed(&self, wanted: Wanted, known: &Known, parts: Vec<Part>) -> Result<Self> {
-        let mut after = self.stepped(StackEvent::Complete)?;
-        let ran = self.edition().filter(|_| self.is_live);
-        let replaced = Replaced {
-            edition: ran.clone(),
-            previous: self.previous.clone(),
-            shared: self.shared.clone(),
-            parts,
-        };
-        after.replaced = Some(kept(&replaced)?);
-        after.previous = match ran {
-            _ if wanted.back => None,
-            Some(ran) if ran.version != wanted.edition.version => Some(kept(&ran)?),
-            _ => after.previous,
-        };
-        after.template_version = Some(wanted.edition.version);
-        after.inputs = Some(Value::Object(wanted.edition.inputs));
-        after.shared = known.shared();
-        (after.is_live, after.error, after.wanted) = (true, None, None);
-        Ok(after)
-    }
-
-    /// The stack once its job is undone, before it was done.
-    ///
-    /// # Errors
-    /// [`domain::Kind::InvalidTransition`].
-    pub(super) fn failed(&self, why: &str) -> Result<Self> {
-        let event = if self.is_live { StackEvent::Revert } else { StackEvent::Fail };
-        let mut after = self.stepped(event)?;
-        (after.error, after.wanted) = (Some(why.to_owned()), None);
-        Ok(after)
-    }
-
-    /// The stack once its job is undone, after it was done.
-    ///
-    /// # Errors
-    /// [`domain::Kind::InvalidTransition`].
-    pub(super) fn taken_back(&self, replaced: &Replaced, why: &str) -> Result<Self> {
-        let mut after = Self { is_live: replaced.edition.is_some(), ..self.clone() }.failed(why)?;
-        if let Some(edition) = &replaced.edition {
-            after.template_version = Some(edition.version.clone());
-            after.inputs = Some(Value::Object(edition.inputs.clone()));
-        }
-        (after.previous, after.shared) = (replaced.previous.clone(), replaced.shared.clone());
-        after.replaced = None;
-        Ok(after)
-    }
+fn to_json(column: Option<impl Serialize>) -> Result<Option<Value>> {
+    column.map(|value| serde_json::to_value(value).map_err(Error::internal)).transpose()
 }
 
 /// How much a version of a template is in use; without a version, all of them together.

@@ -1,53 +1,101 @@
-//! How stacks are made.
+//! Use cases of stacks: create, upgrade, roll back, delete.
 
-use database::{Record, Tx};
-use domain::{Error, Kind, PlatformId, Result, job::JobType};
+use database::{Conn, Record, Tx};
+use domain::{
+    Error, Kind, PlatformId, Result, StackId, Version,
+    deployment::{
+        ActivationEvent, CurrentActivations, FeatureTransition, Inputs, Plan, Release, Stack, StackEvent,
+        StackStatus, Target, VersionWithInputs,
+    },
+    job::JobType,
+    resource::Environment,
+};
 use identity::{Done, PlatformScope, WriteCtx};
+use runtime::clock;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stack_definition::Feature;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    definition::Known,
-    inputs,
-    model::{NewStack, Stack},
-    plan, store, template,
+    model::{StackRequest, StackRow},
+    store,
+    template::{self, ResolvedTemplate, check_dependents},
 };
 use crate::{
     App,
-    builds::{self, model::NewBuild},
+    builds::{
+        self,
+        model::{Build, NewBuild},
+    },
     entities,
-    features::model::StackFeature,
+    features::{
+        self,
+        model::{ActivationRow, ManifestTag},
+    },
     platforms,
 };
 
-/// Makes a stack; with a template it is of the template's newest active version, and is activated from now on.
+/// Answer to a request that changes a stack.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Changing {
+    id: StackId,
+    status: StackStatus,
+    plan: Plan,
+    /// Hash of the plan. A request that sends it is done only while the plan is the same.
+    plan_hash: String,
+    /// The job in provisioning.
+    provision_job_id: Uuid,
+}
+
+/// Answer to a request that deletes a stack: it is gone, and is about to be taken down.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Removed {
+    id: StackId,
+    /// The job in provisioning.
+    provision_job_id: Uuid,
+}
+
+/// Request to bring a stack to a version.
+#[derive(Debug, Clone)]
+pub(crate) struct Upgrade {
+    pub(crate) version: Version,
+    /// Inputs for the version; `None` keeps the current ones.
+    pub(crate) inputs: Option<Inputs>,
+    pub(crate) plan_hash: Option<String>,
+}
+
+/// Creates a stack. With a template it gets the template's newest active version, and its job is requested.
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
     platform: &PlatformId,
-    new: NewStack,
-) -> Result<Done<Stack>> {
+    new: StackRequest,
+) -> Result<Done<StackRow>> {
     let scope = ctx.platform(platform)?;
-    // A repetition is answered from its first run, whatever the stack registry says by now.
+    // A repeated request is answered from its first run, whatever the stack registry answers by now.
     if new.template.is_some()
         && let Some(done) = app.db.replay(ctx).await?
     {
         return Ok(done);
     }
-    let known = pin(app, ctx, platform, &new).await?;
+    let template = resolve(app, ctx, platform, &new).await?;
     app.db
-        .tx("stack.create", ctx, async |tx| insert(tx, app, ctx, &scope, new.clone(), known.as_ref()).await)
+        .tx("stack.create", ctx, async |tx| {
+            insert(tx, app, ctx, &scope, new.clone(), template.as_ref()).await
+        })
         .await
 }
 
-/// Makes a stack, or gives the one of the tenant that has the name.
+/// Creates a stack, or returns the one of the tenant that has the name.
 pub(crate) async fn ensure(
     app: &App,
     ctx: &WriteCtx,
     platform: &PlatformId,
-    new: NewStack,
-) -> Result<Done<Stack>> {
+    new: StackRequest,
+) -> Result<Done<StackRow>> {
     let scope = ctx.platform(platform)?;
     let found = app
         .db
@@ -59,13 +107,13 @@ pub(crate) async fn ensure(
     if let Some(stack) = found {
         return Ok(Done { value: stack, replayed: true, dry_run: false });
     }
-    let known = pin(app, ctx, platform, &new).await?;
+    let template = resolve(app, ctx, platform, &new).await?;
     app.db
         .tx("stack.ensure", ctx, async |tx| {
-            // One that was made since is given too.
+            // Another request may have created it since.
             match store::by_name(tx.conn().await?, &scope, &new.tenant_id, &new.name).await? {
                 Some(stack) => Ok(stack),
-                None => insert(tx, app, ctx, &scope, new.clone(), known.as_ref()).await.map_err(|error| {
+                None => insert(tx, app, ctx, &scope, new.clone(), template.as_ref()).await.map_err(|error| {
                     let met = error.kind() == Kind::AlreadyExists && error.details().contains_key("name");
                     if met { Error::met("the stack was made at the same time") } else { error }
                 }),
@@ -74,17 +122,22 @@ pub(crate) async fn ensure(
         .await
 }
 
-/// The version that a new stack is to run, which takes what was filled in for it.
-async fn pin(app: &App, ctx: &WriteCtx, platform: &PlatformId, new: &NewStack) -> Result<Option<Known>> {
+/// Returns the version that a new stack is to run, once its inputs are checked.
+async fn resolve(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    new: &StackRequest,
+) -> Result<Option<ResolvedTemplate>> {
     let Some(template) = &new.template else {
         return match &new.inputs {
             None => Ok(None),
             Some(_) => Err(Error::invalid("inputs", "must not be given without templateId")),
         };
     };
-    let known = template::newest_version(app, ctx, template).await?;
-    inputs::check(&known, platform, &new.inputs.clone().unwrap_or_default()).await?;
-    Ok(Some(known))
+    let template = template::newest_version(app, ctx, template).await?;
+    template.check_inputs(platform, &new.inputs.clone().unwrap_or_default()).await?;
+    Ok(Some(template))
 }
 
 async fn insert(
@@ -92,26 +145,26 @@ async fn insert(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
-    new: NewStack,
-    known: Option<&Known>,
-) -> Result<Stack> {
+    new: StackRequest,
+    template: Option<&ResolvedTemplate>,
+) -> Result<StackRow> {
     let c = tx.conn().await?;
     platforms::ops::hold(c, ctx, scope).await?;
     if entities::store::hold(c, scope, &new.tenant_id).await?.is_none() {
         return Err(Error::invalid("tenantId", "must be an entity of the platform"));
     }
-    // What the version depends on may be another tenant's.
-    if let Some(known) = known {
-        let named: Vec<_> = known.definition.features().iter().map(Feature::id).collect();
-        platforms::quota::features(tx, ctx, scope, &app.own.quotas, &named).await?;
+    let release = template.map(ResolvedTemplate::release);
+    if let Some(release) = &release {
+        platforms::quota::features(tx, ctx, scope, &app.own.quotas, &release.feature_ids()).await?;
     }
+    // A dependency may belong to another tenant.
     let c = tx.see_platform(scope).await?;
-    let row = new.into_row(scope.id(), known)?;
+    let row = new.into_row(scope.id(), template)?;
     let mut record = Record::change("stack.created", super::AUDIT_TYPE, &row.id).of(scope.id()).after(&row);
     let mut build = None;
-    if let Some(known) = known {
-        plan::check_parts(scope, &row.id, known)?;
-        known.check_dependencies(&store::running(c, scope, &known.dependencies()).await?)?;
+    if let Some(template) = template {
+        template.check_feature_names(scope, &row.id)?;
+        template.check_dependencies(&store::running(c, scope, &template.dependencies()).await?)?;
         build = row.provision_job_id.map(|job| start_build(&row, job));
         record = with_command(record, &row, JobType::ActivateStack, json!({}));
     }
@@ -131,37 +184,259 @@ async fn insert(
     };
     let change = (
         store::insert(row.clone()),
-        store::keep(known.map(Known::row)),
-        store::put_named(known.map(|known| named(known, &row)).unwrap_or_default()),
+        store::keep(template.map(ResolvedTemplate::row)),
+        store::put_named(release.map(|release| row.features(&release)).unwrap_or_default()),
         builds::store::insert_any(build),
     );
     tx.finish(change, record, row, on_constraint).await
 }
 
-/// The build that a job for a stack is.
-pub(super) fn start_build(stack: &Stack, job: Uuid) -> builds::model::Build {
-    NewBuild::of_feature(job, domain::resource::Environment::Prod).into_row(&stack.platform_id)
+/// Requests that a stack is brought to a version of its template.
+pub(crate) async fn upgrade(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: &StackId,
+    upgrade: Upgrade,
+) -> Result<Done<Changing>> {
+    let scope = ctx.platform(platform)?;
+    // A repeated request is answered from its first run, whatever the stack registry answers by now.
+    if let Some(done) = app.db.replay(ctx).await? {
+        return Ok(done);
+    }
+    let found = app.db.read(ctx, async |c| store::of_live(c, &scope, id).await).await?;
+    let template = template::version(app, ctx, found.template()?, &upgrade.version).await?;
+    let checked = upgrade.inputs_for(&found);
+    template.check_inputs(platform, &checked).await?;
+    app.db
+        .tx("stack.upgrade", ctx, async |tx| {
+            let before = lock(tx, ctx, &scope, id).await?;
+            let inputs = upgrade.inputs_for(&before);
+            if inputs != checked {
+                template.check_inputs(platform, &inputs).await?;
+            }
+            let version = VersionWithInputs { version: template.version.clone(), inputs };
+            let target = Target { version, is_rollback: false };
+            change(tx, &scope, before, target, &template, upgrade.plan_hash.as_deref()).await
+        })
+        .await
 }
 
-/// The features that the stack's version names.
-pub(super) fn named(known: &Known, stack: &Stack) -> Vec<StackFeature> {
-    let row = |feature: &Feature| StackFeature {
-        stack_id: stack.id.clone(),
-        feature_id: feature.id().clone(),
-        platform_id: stack.platform_id.clone(),
-        package: feature.package().to_owned(),
-        has_service: feature.has_service(),
-    };
-    known.definition.features().iter().map(row).collect()
+impl Upgrade {
+    /// The inputs that the upgrade brings a stack to.
+    fn inputs_for(&self, stack: &StackRow) -> Inputs {
+        let current = || stack.inputs.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+        self.inputs.clone().unwrap_or_else(current)
+    }
 }
 
-/// What the requests for its jobs are about: they are delivered in the order they were asked for.
-pub(super) fn subject(stack: &Stack) -> String {
+/// Requests that a stack is brought back to the version before its last upgrade. The stack registry is not needed.
+pub(crate) async fn rollback(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: &StackId,
+    plan_hash: Option<&str>,
+) -> Result<Done<Changing>> {
+    let scope = ctx.platform(platform)?;
+    app.db
+        .tx("stack.rollback", ctx, async |tx| {
+            let before = lock(tx, ctx, &scope, id).await?;
+            let name = before.template()?.to_owned();
+            let target = Stack::try_from(before.clone())?.rollback_target()?;
+            let template = stored_version(tx, &name, &target.version.version).await?;
+            change(tx, &scope, before, target, &template, plan_hash).await
+        })
+        .await
+}
+
+/// Returns a version that a stack runs, or ran.
+pub(super) async fn stored_version(
+    tx: &mut Tx,
+    template: &str,
+    version: &Version,
+) -> Result<ResolvedTemplate> {
+    let found = store::template_version(tx.conn().await?, template, version).await?;
+    found.ok_or_else(|| Error::internal(format!("{template} {version} is not kept")))
+}
+
+/// Locks a stack to change it, and checks `If-Match`.
+async fn lock(tx: &mut Tx, ctx: &WriteCtx, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
+    let c = tx.conn().await?;
+    platforms::ops::hold(c, ctx, scope).await?;
+    let before = store::lock(c, scope, id).await?;
+    if before.deleted_at.is_some() {
+        return Err(Error::not_found("stack", id));
+    }
+    ctx.check_match(&before)?;
+    // Other tenants may depend on it, or run its features.
+    tx.see_platform(scope).await?;
+    Ok(before)
+}
+
+/// Plans the change of a stack, and requests the job that does it.
+async fn change(
+    tx: &mut Tx,
+    scope: &PlatformScope,
+    before: StackRow,
+    target: Target,
+    template: &ResolvedTemplate,
+    plan_hash: Option<&str>,
+) -> Result<Changing> {
+    let job = domain::id::uuid_v7();
+    let action = if target.is_rollback { "stack.rolling_back" } else { "stack.upgrading" };
+    let stack = Stack::try_from(before.clone())?;
+    let after = StackRow::try_from(stack.apply(&StackEvent::Requested { target, job }, clock::now())?)?;
+    let c = tx.conn().await?;
+    template.check_feature_names(scope, &before.id)?;
+    template.check_dependencies(&store::running(c, scope, &template.dependencies()).await?)?;
+    check_dependents(c, scope, &before, Some(&template.version)).await?;
+    refuse_busy(&features::store::of_stack(c, scope, &before.id).await?)?;
+    let release = template.release();
+    let current = current_activations(c, scope, &before, &release).await?;
+    let plan = stack.plan(&current, &release);
+    let hash = plan.hash(&before.id)?;
+    if plan_hash.is_some_and(|expected| expected != hash) {
+        let message = "The plan does not hold any more: look at it again";
+        return Err(Error::new(Kind::PreconditionFailed, message)
+            .with("planHash", &hash)
+            .with("plan", &plan));
+    }
+    let build = start_build(&after, job);
+    let record = Record::change(action, super::AUDIT_TYPE, &after.id)
+        .of(scope.id())
+        .before(&before)
+        .after(&after)
+        .and("build.started", crate::builds::AUDIT_TYPE, build.id)
+        .of(scope.id())
+        .after(&build);
+    let record = with_command(record, &after, JobType::ActivateStack, json!({}));
+    let answer =
+        Changing { id: after.id.clone(), status: after.status, plan, plan_hash: hash, provision_job_id: job };
+    let change =
+        (store::update(after), store::keep(Some(template.row())), builds::store::insert_any(Some(build)));
+    tx.finish(change, record, answer, |_| None).await
+}
+
+/// Locks and returns the activations of the tenant that matter to a stack and a release.
+pub(super) async fn current_activations(
+    c: &Conn,
+    scope: &PlatformScope,
+    stack: &StackRow,
+    release: &Release,
+) -> Result<CurrentActivations> {
+    let ids = release.feature_ids();
+    let rows = features::store::of_tenant(c, scope, &stack.tenant_id, &stack.id, &ids).await?;
+    Ok(CurrentActivations::new(&stack.id, rows.into_iter().map(Into::into)))
+}
+
+/// Rejects a change of a stack while a job changes one of its features.
+fn refuse_busy(of_stack: &[ActivationRow]) -> Result<()> {
+    let busy: Vec<_> = of_stack
+        .iter()
+        .filter(|row| row.status.is_changing())
+        .map(|row| json!({ "entityId": row.entity_id, "featureId": row.feature_id }))
+        .collect();
+    if busy.is_empty() {
+        return Ok(());
+    }
+    let message = "Features of the stack are being changed, try again when they are done";
+    Err(Error::new(Kind::Conflict, message).with("features", busy))
+}
+
+/// Deletes a stack that no other stack depends on, and requests the job that takes it down.
+pub(crate) async fn remove(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: &StackId,
+    delete_data: bool,
+) -> Result<Done<Removed>> {
+    delete(app, ctx, platform, id, delete_data, true).await
+}
+
+/// Deletes all stacks of a platform, with their data. Returns the jobs, also those of stacks that are deleted already.
+pub(crate) async fn remove_all(app: &App, ctx: &WriteCtx, platform: &PlatformId) -> Result<Vec<Uuid>> {
+    let scope = ctx.platform(platform)?;
+    for id in app.db.read(ctx, async |c| store::ids(c, &scope).await).await? {
+        match delete(app, ctx, platform, &id, true, false).await {
+            Err(error) if error.kind() == Kind::NotFound => {}
+            done => drop(done?),
+        }
+    }
+    app.db.read(ctx, async |c| store::removals(c, &scope).await).await
+}
+
+async fn delete(
+    app: &App,
+    ctx: &WriteCtx,
+    platform: &PlatformId,
+    id: &StackId,
+    delete_data: bool,
+    others_stay: bool,
+) -> Result<Done<Removed>> {
+    let scope = ctx.platform(platform)?;
+    app.db
+        .tx("stack.remove", ctx, async |tx| {
+            let before = lock(tx, ctx, &scope, id).await?;
+            if others_stay {
+                check_dependents(tx.conn().await?, &scope, &before, None).await?;
+            }
+            let job = domain::id::uuid_v7();
+            let command = |record: Record, after: &StackRow| {
+                with_command(record, after, JobType::DeactivateStack, json!({ "deleteData": delete_data }))
+            };
+            delete_row(tx, &scope, before, job, command).await
+        })
+        .await
+}
+
+/// Marks a stack as deleted and ends the activations of its tenant. While other entities run its features, it stays.
+pub(super) async fn delete_row(
+    tx: &mut Tx,
+    scope: &PlatformScope,
+    before: StackRow,
+    job: Uuid,
+    command: impl FnOnce(Record, &StackRow) -> Record,
+) -> Result<Removed> {
+    let rows = features::store::of_stack(tx.conn().await?, scope, &before.id).await?;
+    let others = rows.iter().filter(|row| row.entity_id != before.tenant_id && row.status.is_live()).count();
+    if others > 0 {
+        let message = "Other entities run features of the stack that must be deactivated first";
+        let dependents = json!({ "features": others });
+        return Err(Error::new(Kind::HasDependents, message).with("dependents", dependents));
+    }
+    refuse_busy(&rows)?;
+    let after = before.apply(&StackEvent::Deleted { job })?;
+    let mut record =
+        Record::change("stack.deleted", super::AUDIT_TYPE, &after.id).of(scope.id()).before(&before);
+    let (mut ended, mut tags) = (Vec::new(), Vec::new());
+    for row in rows.into_iter().filter(|row| row.entity_id == before.tenant_id) {
+        let after = row.apply(&ActivationEvent::StackRemoved { job })?;
+        if row.live_version.is_some() {
+            tags.push(ManifestTag::of(&row));
+            record = features::ops::written(record, FeatureTransition::Remove, Some(&row), &after);
+        }
+        ended.push(after);
+    }
+    let record = command(record, &after);
+    let answer = Removed { id: after.id.clone(), provision_job_id: job };
+    let change = (store::update(after), features::store::put_all(ended), features::store::touch_all(tags));
+    tx.finish(change, record, answer, |_| None).await
+}
+
+/// The build of a job for a stack.
+pub(super) fn start_build(stack: &StackRow, job: Uuid) -> Build {
+    NewBuild::of_feature(job, Environment::Prod).into_row(&stack.platform_id)
+}
+
+/// Subject of the requests for a stack's jobs. The outbox delivers the requests of one subject in their order.
+pub(super) fn subject(stack: &StackRow) -> String {
     format!("{}/{}", stack.platform_id, stack.id)
 }
 
-/// Has provisioning do what was asked of a stack.
-pub(super) fn with_command(record: Record, stack: &Stack, kind: JobType, mut more: Value) -> Record {
+/// Adds the request for a stack's job to a record.
+fn with_command(record: Record, stack: &StackRow, kind: JobType, mut more: Value) -> Record {
     let Some(job) = stack.provision_job_id else { return record };
     if let Some(more) = more.as_object_mut() {
         more.insert("stackId".to_owned(), json!(stack.id));

@@ -1,19 +1,21 @@
-//! What provisioning reports of the jobs for stacks. Reports may come twice, and late: a job that is older than the one
-//! the stack knows changes nothing of it.
+//! Reports of provisioning about the jobs of stacks. A report may come twice, and late: one about a job older than the
+//! last one requested changes nothing.
 //!
-//! All that a job changes is written by one statement at its end: the stack, the tenant's activations, the manifest's
-//! tag. So whoever reads sees one whole version at any time.
+//! One statement at the end of a job writes everything that it changes: the stack, the tenant's activations, the
+//! manifest's tag. So a reader sees one whole version at any time.
 
 use std::collections::BTreeMap;
 
 use database::{Record, Tx};
 use domain::{
-    Error, Result, Slug, StackId, Version,
+    Error, PlatformId, Result, Slug, StackId,
     build::BuildStatus,
-    feature::FeatureEvent,
+    deployment::{
+        ActivationEvent, CurrentActivations, FeatureTransition, JobEffect, PlannedFeature, Release, Replaced,
+        ServiceVersions, Stack, StackEvent, StackStatus, Target,
+    },
     job::JobType,
     resource::Environment,
-    stack::{StackEvent, StackStatus},
 };
 use identity::{Done, PlatformScope, WriteCtx};
 use runtime::clock;
@@ -21,11 +23,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    change::{kept, take_out, template_of},
-    definition::Known,
-    model::{Stack, Wanted},
-    ops::{named, start_build},
-    plan::{Part, Present},
+    model::StackRow,
+    ops::{current_activations, delete_row, start_build, stored_version},
     store,
 };
 use crate::{
@@ -33,47 +32,50 @@ use crate::{
     builds::{self, model::Build},
     features::{
         self,
-        model::{Activation, ManifestTag, Place},
+        model::{ActivationRow, ManifestTag},
         ops::written,
     },
     platforms,
 };
 
-/// A job, as provisioning names it.
+/// Reason why the stacks of a platform failed whose infrastructure was taken down.
+const PLATFORM_REMOVED: &str = "the infrastructure of the platform was taken down";
+
+/// Job of a stack, as provisioning names it.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) id: Uuid,
-    pub(crate) platform: domain::PlatformId,
+    pub(crate) platform: PlatformId,
     pub(crate) stack: StackId,
     pub(crate) kind: JobType,
 }
 
-/// The service of one feature, before and after a job.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Service {
-    pub(crate) feature: Slug,
-    /// What it is to run when the job is done, and when it is undone.
-    pub(crate) version: Option<Version>,
-    pub(crate) version_before: Option<Version>,
-}
-
-/// What a job that begins has to know.
+/// Input of a job that begins.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Begun {
+pub(crate) struct JobInput {
     pub(crate) superseded: bool,
     pub(crate) owner: String,
-    pub(crate) services: Vec<Service>,
+    pub(crate) services: Vec<ServiceVersions>,
     pub(crate) shared: Vec<String>,
     pub(crate) shared_before: Vec<String>,
 }
 
-/// A job begins. One that the registry did not ask for itself takes the place of an older one, as if it had.
-pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<Begun>> {
+/// Report that a job ended.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outcome {
+    /// Reason why the job was undone; `None` if it is done.
+    pub(crate) error: Option<String>,
+    /// Addresses of the services, by feature.
+    pub(crate) served: BTreeMap<Slug, String>,
+}
+
+/// Records that a job begins. A job that the registry did not request replaces an older one, as if requested here.
+pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<JobInput>> {
     let scope = ctx.platform(&job.platform)?;
     app.db
         .tx("stack.begin", ctx, async |tx| {
             let c = tx.conn().await?;
-            // What is gone with its platform is to be taken down all the same.
+            // A stack is taken down also when its platform is deleted.
             if job.kind == JobType::ActivateStack {
                 platforms::ops::hold(c, ctx, &scope).await?;
             }
@@ -81,96 +83,74 @@ pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<B
             let known = before.provision_job_id.unwrap_or_default();
             let owner = before.tenant_id.to_string();
             match job.kind {
-                _ if known > job.id => Ok(Begun { superseded: true, owner, ..Begun::default() }),
+                _ if known > job.id => Ok(JobInput { superseded: true, owner, ..JobInput::default() }),
                 JobType::ActivateStack if before.deleted_at.is_none() => {
                     activate(tx, &scope, job, before).await
                 }
                 JobType::ActivateStack => Err(Error::not_found("stack", &job.stack)),
-                _ if before.deleted_at.is_some() => Ok(Begun { owner, ..Begun::default() }),
+                _ if before.deleted_at.is_some() => Ok(JobInput { owner, ..JobInput::default() }),
                 _ => {
-                    take_out(tx, &scope, before, job.id, |record, _| record).await?;
-                    Ok(Begun { owner, ..Begun::default() })
+                    delete_row(tx, &scope, before, job.id, |record, _| record).await?;
+                    Ok(JobInput { owner, ..JobInput::default() })
                 }
             }
         })
         .await
 }
 
-/// Whether a job that waits for another one still has something to wait for.
-pub(crate) async fn wait(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Begun> {
+/// Returns whether a job that waits for another one is superseded.
+pub(crate) async fn wait(app: &App, ctx: &WriteCtx, job: &Job) -> Result<JobInput> {
     let scope = ctx.platform(&job.platform)?;
     let known = app.db.read(ctx, async |c| store::any(c, &scope, &job.stack).await).await?;
-    Ok(Begun { superseded: known.provision_job_id.unwrap_or_default() > job.id, ..Begun::default() })
+    Ok(JobInput { superseded: known.provision_job_id.unwrap_or_default() > job.id, ..JobInput::default() })
 }
 
-/// The job that was asked for last begins, or one that someone gave to provisioning itself: it does once more what the
-/// stack runs.
-async fn activate(tx: &mut Tx, scope: &PlatformScope, job: &Job, before: Stack) -> Result<Begun> {
-    let (asked, build) = if before.provision_job_id == Some(job.id) {
+/// Begins the job that was requested last. A job that a caller sent to provisioning directly deploys again what the stack
+/// runs.
+async fn activate(tx: &mut Tx, scope: &PlatformScope, job: &Job, before: StackRow) -> Result<JobInput> {
+    let (requested, build) = if before.provision_job_id == Some(job.id) {
         (before.clone(), None)
     } else {
-        let template = template_of(&before)?;
-        let edition =
-            before.edition().ok_or_else(|| Error::internal(format!("{template} has no version")))?;
-        let asked = before.asked(StackEvent::Upgrade, &Wanted { edition, back: false }, job.id)?;
-        let build = start_build(&asked, job.id);
-        (asked, Some(build))
+        let template = before.template()?;
+        let version = Stack::try_from(before.clone())?.version();
+        let version = version.ok_or_else(|| Error::internal(format!("{template} has no version")))?;
+        let target = Target { version, is_rollback: false };
+        let requested = before.apply(&StackEvent::Requested { target, job: job.id })?;
+        let build = start_build(&requested, job.id);
+        (requested, Some(build))
     };
-    if asked.status == StackStatus::Active {
+    if requested.status == StackStatus::Active {
         return Err(Error::internal("the job has ended already"));
     }
-    let begun = begun(tx, scope, &asked).await?;
-    if asked.status != StackStatus::Pending {
-        return Ok(begun);
+    let input = job_input(tx, scope, &requested).await?;
+    if requested.status != StackStatus::Pending {
+        return Ok(input);
     }
-    let after = asked.stepped(StackEvent::Begin)?;
+    let after = requested.apply(&StackEvent::JobBegan { job: job.id })?;
     let record = Record::change("stack.provisioning", super::AUDIT_TYPE, &after.id);
     let record = record.of(scope.id()).before(&before).after(&after);
-    tx.finish((store::update(after), builds::store::insert_any(build)), record, begun, |_| None).await
+    tx.finish((store::update(after), builds::store::insert_any(build)), record, input, |_| None).await
 }
 
-/// What the job has to know. It stays the same until the job ends: until then nothing else changes the stack.
-async fn begun(tx: &mut Tx, scope: &PlatformScope, stack: &Stack) -> Result<Begun> {
-    let wanted = stack.wanted()?;
-    let known = kept(tx, template_of(stack)?, &wanted.edition.version).await?;
+/// Collects the input of a job. It stays the same until the job ends: until then nothing else changes the stack.
+async fn job_input(tx: &mut Tx, scope: &PlatformScope, row: &StackRow) -> Result<JobInput> {
+    let target = Stack::try_from(row.clone())?.target;
+    let target = target.ok_or_else(|| Error::internal("the stack has no target"))?;
+    let release = stored_version(tx, row.template()?, &target.version.version).await?.release();
     let c = tx.conn().await?;
-    let present = Present::of(&stack.id, features::store::around(c, scope, stack, &known).await?);
-    let sharers = store::sharers(c, scope, stack).await?;
-    let mut services: BTreeMap<Slug, Service> = BTreeMap::new();
-    let service = |feature: &Slug| {
-        // No entity is served by less than what it runs.
-        let others =
-            sharers.iter().filter(|one| one.feature_id == *feature).map(|one| &one.live_version).max();
-        Service { feature: feature.clone(), version: others.cloned(), version_before: others.cloned() }
-    };
-    let with_service = |parts: Vec<Part>| parts.into_iter().filter(|part| part.has_service);
-    for part in with_service(present.parts()) {
-        let one = services.entry(part.feature.clone()).or_insert_with_key(service);
-        one.version_before = one.version_before.take().max(Some(part.version));
-    }
-    for part in with_service(present.target(&known)) {
-        let one = services.entry(part.feature.clone()).or_insert_with_key(service);
-        one.version = one.version.take().max(Some(part.version));
-    }
-    Ok(Begun {
+    let current = current_activations(c, scope, row, &release).await?;
+    let sharers = store::sharers(c, scope, row).await?;
+    let others: Vec<_> = sharers.into_iter().map(|one| (one.feature_id, one.live_version)).collect();
+    Ok(JobInput {
         superseded: false,
-        owner: stack.tenant_id.to_string(),
-        services: services.into_values().collect(),
-        shared: known.shared(),
-        shared_before: stack.shared.clone(),
+        owner: row.tenant_id.to_string(),
+        services: current.services(&release, &others),
+        shared: release.shared,
+        shared_before: row.shared.clone(),
     })
 }
 
-/// How a job ended.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Outcome {
-    /// Why it is undone; none when it is done.
-    pub(crate) error: Option<String>,
-    /// Where the services are reached, by feature.
-    pub(crate) served: BTreeMap<Slug, String>,
-}
-
-/// A job has ended. The platform may be gone by then.
+/// Records that a job ended. The platform may be deleted by then.
 pub(crate) async fn end(app: &App, ctx: &WriteCtx, job: &Job, outcome: &Outcome) -> Result<Done<()>> {
     let scope = ctx.platform(&job.platform)?;
     app.db
@@ -179,84 +159,86 @@ pub(crate) async fn end(app: &App, ctx: &WriteCtx, job: &Job, outcome: &Outcome)
             let before = store::lock(c, &scope, &job.stack).await?;
             let build = builds::store::find(c, &scope, job.id).await?;
             let status = if outcome.error.is_some() { BuildStatus::Failed } else { BuildStatus::Success };
-            // What has failed stays so, whatever comes late.
+            // A build that failed stays so, whatever is reported later.
             let build = build.filter(|build| ![status, BuildStatus::Failed].contains(&build.build_status));
-            let mut end = End { scope: &scope, before: &before, build, status };
-            if before.provision_job_id != Some(job.id) || before.deleted_at.is_some() {
-                return end.nothing(tx).await;
-            }
-            match (&outcome.error, before.status) {
-                (None, StackStatus::Provisioning) => end.done(tx, outcome).await,
-                (Some(why), StackStatus::Pending | StackStatus::Provisioning) => {
-                    end.undone(tx, before.failed(why)?).await
-                }
-                (Some(why), StackStatus::Active) => end.taken_back(tx, why).await,
-                _ => end.nothing(tx).await,
+            let stack = Stack::try_from(before.clone())?;
+            let effect = stack.effect_of_end(job.id, outcome.error.is_none());
+            let end = End { scope: &scope, job: job.id, before: &before, stack: &stack, build, status };
+            match (effect, &outcome.error) {
+                (JobEffect::Completed(target), None) => end.complete(tx, target, &outcome.served).await,
+                (JobEffect::Failed, Some(error)) => end.fail(tx, error).await,
+                (JobEffect::RolledBack(replaced), Some(error)) => end.roll_back(tx, replaced, error).await,
+                _ => end.finish_build(tx).await,
             }
         })
         .await
 }
 
-/// The end of a job, about to be written.
+/// End of a job, about to be written.
 struct End<'a> {
     scope: &'a PlatformScope,
-    before: &'a Stack,
-    /// The build, if it has yet to be told how it ended.
+    job: Uuid,
+    before: &'a StackRow,
+    stack: &'a Stack,
+    /// The build, unless its end is recorded already.
     build: Option<Build>,
     status: BuildStatus,
 }
 
 impl End<'_> {
-    /// Everything is in place: from now on it is the new version that is seen.
-    async fn done(&mut self, tx: &mut Tx, outcome: &Outcome) -> Result<()> {
-        let (stack, wanted) = (self.before, self.before.wanted()?);
-        let known = kept(tx, template_of(stack)?, &wanted.edition.version).await?;
-        let rows = features::store::around(tx.conn().await?, self.scope, stack, &known).await?;
-        let present = Present::of(&stack.id, rows);
-        let mut target = present.target(&known);
-        for part in &mut target {
-            part.service_url = outcome.served.get(&part.feature).cloned();
+    /// Switches to the target of the job.
+    async fn complete(self, tx: &mut Tx, target: &Target, served: &BTreeMap<Slug, String>) -> Result<()> {
+        let release = stored_version(tx, self.before.template()?, &target.version.version).await?.release();
+        let current = current_activations(tx.conn().await?, self.scope, self.before, &release).await?;
+        let mut features = current.target(&release);
+        for feature in &mut features {
+            feature.service_url = served.get(&feature.feature).cloned();
         }
-        let after = stack.completed(wanted, &known, present.parts())?;
-        self.switch(tx, after, &target, present, &known).await
+        let event = StackEvent::JobCompleted {
+            job: self.job,
+            shared: release.shared.clone(),
+            features_before: current.running(),
+        };
+        let after = self.stack.apply(&event, clock::now())?;
+        self.switch(tx, after, &features, &current, &release).await
     }
 
-    /// Nothing of it was ever seen.
-    async fn undone(&mut self, tx: &mut Tx, after: Stack) -> Result<()> {
+    /// Records a failure of which readers never saw anything.
+    async fn fail(self, tx: &mut Tx, error: &str) -> Result<()> {
+        let event = StackEvent::JobFailed { job: self.job, error: error.to_owned() };
+        let after = self.before.apply(&event)?;
         let action = if self.before.is_live { "stack.reverted" } else { "stack.failed" };
         let record = Record::change(action, super::AUDIT_TYPE, &after.id);
         let (record, build) = self.record(record, &after);
         tx.finish((store::update(after), builds::store::put_any(build)), record, (), |_| None).await
     }
 
-    /// A job that was done is undone: what it has replaced is seen again.
-    async fn taken_back(&mut self, tx: &mut Tx, why: &str) -> Result<()> {
-        let stack = self.before;
-        let Some(replaced) = stack.replaced()? else { return self.nothing(tx).await };
-        let after = stack.taken_back(&replaced, why)?;
-        let template = template_of(stack)?;
-        let version = after.template_version.clone().ok_or_else(|| Error::internal("no version"))?;
-        let known = kept(tx, template, &version).await?;
-        // What was changed since, by a job of its own, stays as it is.
-        let mut rows = features::store::of_stack(tx.conn().await?, self.scope, &stack.id).await?;
-        rows.retain(|row| row.entity_id == stack.tenant_id && row.environment == Environment::Prod);
-        rows.retain(|row| Some(row.provision_job_id) == stack.provision_job_id);
-        let present = Present::of(&stack.id, rows);
-        let mut target = replaced.parts;
-        target.retain(|part| present.row(&part.feature).is_some());
-        self.switch(tx, after, &target, present, &known).await
+    /// Switches back to what the job replaced.
+    async fn roll_back(self, tx: &mut Tx, replaced: &Replaced, error: &str) -> Result<()> {
+        let event = StackEvent::JobFailed { job: self.job, error: error.to_owned() };
+        let after = self.stack.apply(&event, clock::now())?;
+        let template = self.before.template()?;
+        let version = after.version().ok_or_else(|| Error::internal("no version"))?.version;
+        let release = stored_version(tx, template, &version).await?.release();
+        // A feature that a job of its own changed since stays as it is.
+        let current = current_activations(tx.conn().await?, self.scope, self.before, &release).await?;
+        let current = current.changed_by(self.stack.job);
+        let mut features = replaced.features.clone();
+        features.retain(|feature| current.get(&feature.feature).is_some());
+        self.switch(tx, after, &features, &current, &release).await
     }
 
-    /// The one statement by which another version is seen.
+    /// Writes the one statement after which readers see another version.
     async fn switch(
-        &mut self,
+        self,
         tx: &mut Tx,
         after: Stack,
-        target: &[Part],
-        present: Present,
-        known: &Known,
+        features: &[PlannedFeature],
+        current: &CurrentActivations,
+        release: &Release,
     ) -> Result<()> {
-        let (job, features) = (after.provision_job_id.unwrap_or_default(), named(known, &after));
+        let changes = current.switch(&after, features, domain::id::uuid_v7, clock::now())?;
+        let after = StackRow::try_from(after)?;
         let action = match (&after.error, self.before.is_live) {
             (Some(_), _) => "stack.reverted",
             (None, true) => "stack.upgraded",
@@ -264,95 +246,82 @@ impl End<'_> {
         };
         let (mut record, build) = self.record(Record::change(action, super::AUDIT_TYPE, &after.id), &after);
         let mut rows = Vec::new();
-        for part in target {
-            let place = Place {
-                platform: after.platform_id.clone(),
-                entity: after.tenant_id.clone(),
-                feature: part.feature.clone(),
-                environment: Environment::Prod,
-            };
-            let before = present.row(&part.feature);
-            let row = Activation::arranged(before, &place, &after.id, part, job)?;
-            record =
-                written(record.and("feature.activated", crate::features::AUDIT_TYPE, row.id), before, &row);
-            rows.push(row);
-        }
-        let gone = |row: &&Activation| !target.iter().any(|part| part.feature == row.feature_id);
-        for before in present.own.iter().filter(|row| row.live_version.is_some()).filter(gone) {
-            let row = before.taken_out(job)?;
-            record = written(
-                record.and("feature.deactivated", crate::features::AUDIT_TYPE, row.id),
-                Some(before),
-                &row,
-            );
+        for change in changes {
+            let before = change.before.map(ActivationRow::from);
+            let row = ActivationRow::from(change.after);
+            record = written(record, change.transition, before.as_ref(), &row);
             rows.push(row);
         }
         let tag = ManifestTag::new(&after.platform_id, &after.tenant_id, Environment::Prod);
-        let names = features.iter().map(|feature| feature.feature_id.clone()).collect();
+        let named = after.features(release);
         let change = (
-            store::drop_named(after.id.clone(), names),
-            store::put_named(features),
+            store::drop_named(after.id.clone(), named.iter().map(|row| row.feature_id.clone()).collect()),
+            store::put_named(named),
             store::update(after),
             features::store::put_all(rows),
             features::store::touch(tag),
             builds::store::put_any(build),
         );
-        // A feature that was asked for at the same time is seen by the next run.
+        // The next run sees a feature that was requested at the same time.
         let met = |constraint: &str| {
             (constraint == "feature_activations_one").then(|| Error::met("a feature was asked for meanwhile"))
         };
         tx.finish(change, record, (), met).await
     }
 
-    /// Only the build is told how it ended.
-    async fn nothing(&mut self, tx: &mut Tx) -> Result<()> {
-        match self.build.take() {
-            None => Ok(()),
-            Some(build) => {
-                let ended = build.finished(self.status, None);
-                let record = Record::default().and("build.finished", crate::builds::AUDIT_TYPE, build.id);
-                let record = record.of(self.scope.id()).before(&build).after(&ended);
-                tx.finish((builds::store::put(ended),), record, (), |_| None).await
-            }
-        }
+    /// Records only the end of the build.
+    async fn finish_build(self, tx: &mut Tx) -> Result<()> {
+        let Some(build) = self.build else { return Ok(()) };
+        let ended = build.finished(self.status, None);
+        let record = Record::default().and("build.finished", crate::builds::AUDIT_TYPE, build.id);
+        let record = record.of(self.scope.id()).before(&build).after(&ended);
+        tx.finish((builds::store::put(ended),), record, (), |_| None).await
     }
 
-    fn record(&mut self, record: Record, after: &Stack) -> (Record, Option<Build>) {
+    /// Adds the change of the stack and the end of the build to a record.
+    fn record(self, record: Record, after: &StackRow) -> (Record, Option<Build>) {
         let record = record.of(self.scope.id()).before(self.before).after(after);
-        let Some(build) = self.build.take() else { return (record, None) };
+        let Some(build) = self.build else { return (record, None) };
         let ended = build.finished(self.status, None);
         let record = record.and("build.finished", crate::builds::AUDIT_TYPE, build.id);
         (record.of(self.scope.id()).before(&build).after(&ended), Some(ended))
     }
 }
 
-impl Activation {
-    /// The activation once its stack has brought it to what `part` says, whatever it was.
-    fn arranged(
-        before: Option<&Self>,
-        place: &Place,
-        stack: &StackId,
-        part: &Part,
-        job: Uuid,
-    ) -> Result<Self> {
-        let asked = Self::requested(before, place, part.version.clone(), job, None)?;
-        let begun = asked.stepped(FeatureEvent::Begin)?;
-        let mut after = begun.stepped(FeatureEvent::Complete)?;
-        after.stack_id = stack.clone();
-        (after.package, after.has_service) = (part.package.clone(), part.has_service);
-        (after.live_version, after.live_package) = (Some(part.version.clone()), Some(part.package.clone()));
-        after.service_url.clone_from(&part.service_url);
-        (after.activated_at, after.deactivated_at) = (Some(clock::now()), None);
-        after.has_data |= part.has_service;
-        // It is not what the activation of one feature takes.
-        after.took_ms = None;
-        Ok(after)
-    }
-
-    /// The activation once its stack runs without it; its data stays.
-    pub(super) fn taken_out(&self, job: Uuid) -> Result<Self> {
-        let mut after = self.given_up(job)?.stepped(FeatureEvent::Remove)?;
-        after.deactivated_at = Some(after.updated_at);
-        Ok(after)
-    }
+/// Records that the infrastructure of a platform was taken down: nothing of it runs any more, and it may be deleted. What
+/// a later job changed stays as it is.
+pub(crate) async fn clear(app: &App, ctx: &WriteCtx, platform: &PlatformId, job: Uuid) -> Result<Done<()>> {
+    let scope = ctx.platform(platform)?;
+    app.db
+        .tx("platform.clear", ctx, async |tx| {
+            let c = tx.conn().await?;
+            let stacks = store::running_before(c, &scope, job).await?;
+            let rows = features::store::running_before(c, &scope, job).await?;
+            let (mut record, mut ended, mut tags, mut ids) =
+                (Record::default(), Vec::new(), Vec::new(), Vec::new());
+            for row in rows {
+                let after = row.apply(&ActivationEvent::StackRemoved { job })?;
+                record = written(record, FeatureTransition::Remove, Some(&row), &after);
+                tags.push(ManifestTag::of(&row));
+                ended.push(after);
+            }
+            let now = clock::now();
+            let event = StackEvent::PlatformRemoved { reason: PLATFORM_REMOVED.to_owned() };
+            for stack in stacks {
+                let after = StackRow::try_from(Stack::try_from(stack.clone())?.apply(&event, now)?)?;
+                record = record.and("stack.failed", super::AUDIT_TYPE, &stack.id);
+                record = record.of(platform).before(&stack).after(&after);
+                ids.push(stack.id);
+            }
+            if ended.is_empty() && ids.is_empty() {
+                return Ok(());
+            }
+            let change = (
+                store::clear(ids, PLATFORM_REMOVED.to_owned(), now),
+                features::store::put_all(ended),
+                features::store::touch_all(tags),
+            );
+            tx.finish(change, record, (), |_| None).await
+        })
+        .await
 }

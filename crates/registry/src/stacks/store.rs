@@ -15,13 +15,13 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use domain::{
     Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result, Slug, StackId, Version,
-    stack::StackStatus,
+    deployment::StackStatus,
 };
 use identity::{PlatformScope, Scope};
 
 use super::{
-    definition::Known,
-    model::{Stack, TemplateVersion, Usage},
+    model::{StackRow, TemplateVersion, Usage},
+    template::ResolvedTemplate,
 };
 use crate::{
     features::model::StackFeature,
@@ -40,13 +40,13 @@ fn not_found(id: &StackId) -> Error {
 }
 
 /// A stack that is not deleted.
-pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(reach::by_entity(scope, s::tenant_id))
         .filter(s::id.eq(id))
         .filter(s::deleted_at.is_null())
-        .select(Stack::as_select())
+        .select(StackRow::as_select())
         .first(&mut c)
         .await
         .optional()?
@@ -54,12 +54,12 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Re
 }
 
 /// A stack, deleted or not.
-pub(super) async fn any(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
+pub(super) async fn any(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(reach::by_entity(scope, s::tenant_id))
         .filter(s::id.eq(id))
-        .select(Stack::as_select())
+        .select(StackRow::as_select())
         .first(&mut c)
         .await
         .optional()?
@@ -67,49 +67,18 @@ pub(super) async fn any(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Re
 }
 
 /// A stack that is not deleted, of a platform that is not either: one round trip.
-pub(super) async fn of_live(c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
+pub(super) async fn of_live(c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
     platforms::store::of_live(c, scope, get(c, scope, id)).await
 }
 
-/// A stack, deleted or not, held until the transaction ends, also against whoever [`hold`]s it.
-pub(super) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<Stack> {
+/// A stack, deleted or not, held until the transaction ends, also against [`crate::parents::lock_stack`].
+pub(super) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(reach::by_entity(scope, s::tenant_id))
         .filter(s::id.eq(id))
-        .select(Stack::as_select())
+        .select(StackRow::as_select())
         .for_no_key_update()
-        .first(&mut c)
-        .await
-        .optional()?
-        .ok_or_else(|| not_found(id))
-}
-
-/// How a stack that is not deleted stands, held so until the transaction ends.
-pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackStatus> {
-    s::stacks
-        .filter(s::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, s::tenant_id))
-        .filter(s::id.eq(id))
-        .filter(s::deleted_at.is_null())
-        .select(s::status)
-        .for_share()
-        .first(&mut c)
-        .await
-        .optional()?
-        .ok_or_else(|| not_found(id))
-}
-
-/// The tenant that a stack belongs to, and what the features of the stack share.
-pub(crate) async fn owner_of(
-    mut c: &Conn,
-    scope: &PlatformScope,
-    id: &StackId,
-) -> Result<(EntityId, Vec<String>)> {
-    s::stacks
-        .filter(s::platform_id.eq(scope.id()))
-        .filter(s::id.eq(id))
-        .select((s::tenant_id, s::shared))
         .first(&mut c)
         .await
         .optional()?
@@ -122,13 +91,13 @@ pub(crate) async fn by_name(
     scope: &PlatformScope,
     tenant: &EntityId,
     name: &Name,
-) -> Result<Option<Stack>> {
+) -> Result<Option<StackRow>> {
     Ok(s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::tenant_id.eq(tenant))
         .filter(s::name.eq(name))
         .filter(s::deleted_at.is_null())
-        .select(Stack::as_select())
+        .select(StackRow::as_select())
         .first(&mut c)
         .await
         .optional()?)
@@ -150,14 +119,14 @@ pub(super) async fn running_before(
     mut c: &Conn,
     scope: &PlatformScope,
     job: uuid::Uuid,
-) -> Result<Vec<Stack>> {
+) -> Result<Vec<StackRow>> {
     Ok(s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::deleted_at.is_null())
         .filter(s::status.eq(StackStatus::Active))
         .filter(s::provision_job_id.lt(job))
         .order(s::id)
-        .select(Stack::as_select())
+        .select(StackRow::as_select())
         .for_no_key_update()
         .load(&mut c)
         .await?)
@@ -174,12 +143,12 @@ pub(super) async fn removals(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<
     Ok(jobs.into_iter().flatten().collect())
 }
 
-/// A stack beside another, and what its version is made of.
+/// Another stack of the platform, with the version that it runs.
 pub(super) struct Other {
     pub(super) id: StackId,
     pub(super) name: Name,
     pub(super) is_live: bool,
-    pub(super) known: Known,
+    pub(super) template: ResolvedTemplate,
 }
 
 /// The other stacks of the platform that run a version of a template, or are on their way to their first. In the order
@@ -187,31 +156,31 @@ pub(super) struct Other {
 /// platform comes near the limit.
 pub(super) async fn others(mut c: &Conn, scope: &PlatformScope, than: &StackId) -> Result<Vec<Other>> {
     const MOST: i64 = 10_000;
-    let rows: Vec<Stack> = s::stacks
+    let rows: Vec<StackRow> = s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::deleted_at.is_null())
         .order((s::created_at.desc(), s::id.desc()))
         .limit(MOST)
-        .select(Stack::as_select())
+        .select(StackRow::as_select())
         .load(&mut c)
         .await?;
-    let runs = |row: &Stack| row.id != *than && (row.is_live || row.status.is_on_its_way());
-    let rows: Vec<Stack> = rows.into_iter().filter(runs).collect();
-    let editions: HashSet<(&str, &str)> = rows.iter().filter_map(Stack::runs).collect();
-    let known = known_all(c, scope, editions.into_iter().unzip()).await?;
-    let other = |row: Stack| {
-        let known = known.iter().find(|known| row.runs() == Some(known.name()))?.clone();
-        Some(Other { id: row.id, name: row.name, is_live: row.is_live, known })
+    let runs = |row: &StackRow| row.id != *than && (row.is_live || row.status.is_on_its_way());
+    let rows: Vec<StackRow> = rows.into_iter().filter(runs).collect();
+    let versions: HashSet<(&str, &str)> = rows.iter().filter_map(StackRow::template_key).collect();
+    let templates = template_versions(c, scope, versions.into_iter().unzip()).await?;
+    let other = |row: StackRow| {
+        let template = templates.iter().find(|one| row.template_key() == Some(one.key()))?.clone();
+        Some(Other { id: row.id, name: row.name, is_live: row.is_live, template })
     };
     Ok(rows.into_iter().filter_map(other).collect())
 }
 
 /// Versions of templates that stacks of the platform run, by names and versions.
-async fn known_all(
+async fn template_versions(
     mut c: &Conn,
     _: &PlatformScope,
     (names, versions): (Vec<&str>, Vec<&str>),
-) -> Result<Vec<Known>> {
+) -> Result<Vec<ResolvedTemplate>> {
     // One by one through the key: a join would leave it to the planner to read the whole table.
     let rows: Vec<TemplateVersion> = sql_query(
         "SELECT kept.* FROM unnest($1::text[], $2::text[]) AS wanted (name, version), LATERAL ( \
@@ -222,7 +191,7 @@ async fn known_all(
     .bind::<t::Array<t::Text>, _>(versions)
     .load(&mut c)
     .await?;
-    rows.into_iter().map(Known::kept).collect()
+    rows.into_iter().map(ResolvedTemplate::from_stored).collect()
 }
 
 /// The versions of these templates that stacks of the platform run, held until the transaction ends.
@@ -250,13 +219,13 @@ pub(crate) async fn page(
     tenant: Option<&EntityId>,
     limit: Limit,
     after: &Cursor,
-) -> Result<Page<Stack>> {
+) -> Result<Page<StackRow>> {
     let before = s::created_at.lt(after.at).or(s::created_at.eq(after.at).and(s::id.lt(&after.id)));
     let rows = s::stacks
         .filter(s::deleted_at.is_null())
         .filter(s::created_at.le(after.at))
         .filter(before)
-        .select(Stack::as_select())
+        .select(StackRow::as_select())
         .order((s::created_at.desc(), s::id.desc()))
         .limit(limit.rows());
     let rows = match (reach::roots(scope), tenant) {
@@ -266,7 +235,7 @@ pub(crate) async fn page(
                     .filter(s::id.eq(member))
                     .filter(s::platform_id.concat("").eq(scope.id()))
                     .filter(s::deleted_at.is_null())
-                    .select(Stack::as_select())
+                    .select(StackRow::as_select())
             };
             subtree::newest(roots, List::Stacks, after, limit, row).load(&mut c).await?
         }
@@ -280,11 +249,15 @@ pub(crate) async fn page(
         }
     };
     // The envelope of this list has no total.
-    Ok(Page::new(rows, limit, 0, &list(scope.id(), tenant), Stack::place))
+    Ok(Page::new(rows, limit, 0, &list(scope.id(), tenant), StackRow::cursor))
 }
 
-/// A version of a template, if it was used before.
-pub(super) async fn known(mut c: &Conn, name: &str, version: &Version) -> Result<Option<Known>> {
+/// A version of a template, if a stack ever used it.
+pub(super) async fn template_version(
+    mut c: &Conn,
+    name: &str,
+    version: &Version,
+) -> Result<Option<ResolvedTemplate>> {
     let row = v::template_versions
         .filter(v::template_name.eq(name))
         .filter(v::version.eq(version))
@@ -292,10 +265,10 @@ pub(super) async fn known(mut c: &Conn, name: &str, version: &Version) -> Result
         .first(&mut c)
         .await
         .optional()?;
-    row.map(Known::kept).transpose()
+    row.map(ResolvedTemplate::from_stored).transpose()
 }
 
-/// What runs a feature's service beside the tenant.
+/// Version of a feature's service that an entity other than the tenant runs.
 #[derive(Debug, Clone, QueryableByName)]
 pub(super) struct Sharer {
     #[diesel(sql_type = t::Text)]
@@ -305,7 +278,7 @@ pub(super) struct Sharer {
 }
 
 /// What entities other than the tenant run of a stack in production.
-pub(super) async fn sharers(mut c: &Conn, scope: &PlatformScope, stack: &Stack) -> Result<Vec<Sharer>> {
+pub(super) async fn sharers(mut c: &Conn, scope: &PlatformScope, stack: &StackRow) -> Result<Vec<Sharer>> {
     Ok(sql_query(
         "SELECT DISTINCT feature_id, live_version FROM feature_activations \
          WHERE platform_id = $1 AND stack_id = $2 AND environment = 'prod' AND entity_id <> $3 \
@@ -331,12 +304,12 @@ pub(crate) async fn usage(mut c: &Conn, _: &Scope, template: &Name) -> Result<Ve
 }
 
 /// The insert of a new stack.
-pub(crate) fn insert(row: Stack) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+pub(crate) fn insert(row: StackRow) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     diesel::insert_into(s::stacks).values(row)
 }
 
 /// The update of a stack that the transaction holds.
-pub(super) fn update(row: Stack) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+pub(super) fn update(row: StackRow) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     let id = row.id.clone();
     diesel::update(s::stacks.filter(s::id.eq(id))).set(row)
 }

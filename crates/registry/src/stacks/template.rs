@@ -1,86 +1,121 @@
-//! Asking the stack registry for versions of templates. What was used once is kept: without a stack registry, only what
-//! was never seen is missing.
+//! Versions of templates: from the stack registry, checked, and stored once a stack used them. Without the stack
+//! registry, only versions that no stack ever used are missing.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
-use domain::{Error, Kind, Name, Result, Version, masked::masked_text};
-use identity::Ctx;
+use database::Conn;
+use domain::{
+    Error, Fault, Kind, Name, PlatformId, Result, Slug, StackId, Version,
+    deployment::{Inputs, PlannedFeature, Release, ReleaseFeature},
+    feature::check_names,
+    masked::masked_text,
+    resource::{Environment, ResourceType},
+    stack::{SHARABLE, SHARED},
+};
+use identity::{Ctx, PlatformScope};
 use rpc::{
     Client, PeerCall,
-    stack_registry::{GetTemplateRequest, GetVersionRequest, Version as Told},
+    stack_registry::{GetTemplateRequest, GetVersionRequest, Version as VersionMessage},
 };
+use runtime::fair::{FairKey, FairSemaphore};
+use serde_json::{Value, json};
+use stack_definition::{Feature, StackDefinition};
+use tokio::{task::spawn_blocking, time::timeout};
 
-use super::{definition::Known, model::TemplateVersion, store};
+use super::{
+    model::{StackRow, TemplateVersion},
+    store,
+};
 use crate::App;
 
-/// How long is waited for the stack registry: someone waits for the answer.
+/// Deadline of a call to the stack registry: a client waits for the answer.
 const CALL: PeerCall<'static> = PeerCall { key: None, deadline: Some(Duration::from_secs(2)) };
 const ACTIVE: &str = "active";
+/// Checks of inputs that run at a time in this process. A platform has one of them.
+static CHECKS: LazyLock<FairSemaphore> = LazyLock::new(|| FairSemaphore::new(2));
+/// Longest wait for a check to begin.
+const WAIT: Duration = Duration::from_secs(3);
 
-/// The newest active version of a template, by the template's id or name. Never called with a connection in hand.
+/// Version of a template with its definition.
+#[derive(Debug, Clone)]
+pub(super) struct ResolvedTemplate {
+    pub(super) template_id: String,
+    pub(super) template_name: String,
+    pub(super) version: Version,
+    definition: StackDefinition,
+    /// The definition as the stack registry sent it.
+    text: String,
+}
+
+/// Returns the newest active version of a template, by the template's id or name. The caller must not hold a connection.
 ///
 /// # Errors
 /// [`Kind::TemplateUnavailable`] when the template is unknown or deprecated or has no active version,
-/// [`Kind::ServiceUnavailable`] when the stack registry cannot be asked, [`Kind::Upstream`] when its answer is none.
-pub(super) async fn newest_version(app: &App, ctx: &Ctx, template: &Name) -> Result<Known> {
+/// [`Kind::ServiceUnavailable`] when the stack registry cannot be reached, [`Kind::Upstream`] when its answer is invalid.
+pub(super) async fn newest_version(app: &App, ctx: &Ctx, template: &Name) -> Result<ResolvedTemplate> {
     let peer = &app.stack_registry;
     let answer = peer.call_with(ctx, CALL, GetTemplateRequest { template: template.to_string() }).await;
-    let told = answer.map_err(|error| refused(error, template))?;
-    let found = told.template.ok_or_else(|| nonsense(template, "no template"))?;
+    let answer = answer.map_err(|error| refused(error, template))?;
+    let found = answer.template.ok_or_else(|| invalid_answer(template, "no template"))?;
     if found.status != ACTIVE {
         return Err(unavailable(template, "is deprecated"));
     }
-    let version = told.latest_version.ok_or_else(|| unavailable(template, "has no active version"))?;
+    let version = answer.latest_version.ok_or_else(|| unavailable(template, "has no active version"))?;
     read(app, peer, &found.name, version).await
 }
 
-/// A version of a template, by the template's name. Never called with a connection in hand.
+/// Returns a version of a template, by the template's name. The caller must not hold a connection.
 ///
 /// # Errors
-/// As of [`newest_version`]; where the stack registry cannot be asked, only of a version that was never used.
-pub(super) async fn version(app: &App, ctx: &Ctx, name: &str, version: &Version) -> Result<Known> {
+/// Those of [`newest_version`]. When the stack registry cannot be reached, only for a version that no stack ever used.
+pub(super) async fn version(app: &App, ctx: &Ctx, name: &str, version: &Version) -> Result<ResolvedTemplate> {
     let peer = &app.stack_registry;
     let message = GetVersionRequest { name: name.to_owned(), version: version.to_string() };
     let answer = peer.call_with(ctx, CALL, message).await;
     let which = format!("{name} {version}");
     match answer.map_err(|error| refused(error, &which)) {
-        Ok(told) => {
-            let told = told.version.ok_or_else(|| nonsense(&which, "no version"))?;
-            if told.version != version.as_str() {
-                return Err(nonsense(&which, "another version"));
+        Ok(answer) => {
+            let found = answer.version.ok_or_else(|| invalid_answer(&which, "no version"))?;
+            if found.version != version.as_str() {
+                return Err(invalid_answer(&which, "another version"));
             }
-            if told.status != ACTIVE {
+            if found.status != ACTIVE {
                 return Err(unavailable(&which, "is deprecated"));
             }
-            read(app, peer, name, told).await
+            read(app, peer, name, found).await
         }
-        // Whether it is deprecated by now is not known, and what it is made of never changes.
+        // It may be deprecated by now, but its definition never changes.
         Err(error) if error.kind() == Kind::ServiceUnavailable => {
-            app.db.read(ctx, async |c| store::known(c, name, version).await).await?.ok_or(error)
+            app.db.read(ctx, async |c| store::template_version(c, name, version).await).await?.ok_or(error)
         }
         Err(error) => Err(error),
     }
 }
 
-/// The version as it is kept, or else as it was told.
-async fn read(app: &App, peer: &Client<rpc::StackRegistry>, name: &str, told: Told) -> Result<Known> {
-    let which = format!("{name} {}", told.version);
-    let version = Version::parse(&told.version).map_err(|why| nonsense(&which, &why))?;
-    let told = TemplateVersion {
+/// Prefers the stored version to the received one.
+async fn read(
+    app: &App,
+    peer: &Client<rpc::StackRegistry>,
+    name: &str,
+    received: VersionMessage,
+) -> Result<ResolvedTemplate> {
+    let which = format!("{name} {}", received.version);
+    let version = Version::parse(&received.version).map_err(|why| invalid_answer(&which, &why))?;
+    let received = TemplateVersion {
         template_name: name.to_owned(),
         version,
-        template_id: told.template_id,
-        definition: told.stack_definition,
+        template_id: received.template_id,
+        definition: received.stack_definition,
     };
-    let kept = app.db.own_read(async |c| store::known(c, name, &told.version).await).await?;
-    match kept {
-        Some(kept) => {
-            if kept.row().definition != told.definition {
-                tracing::warn!(which, "the {} tells a version anew that never changes", peer.peer().name());
+    let stored = app.db.own_read(async |c| store::template_version(c, name, &received.version).await).await?;
+    match stored {
+        Some(stored) => {
+            if stored.text != received.definition {
+                tracing::warn!(which, "the {} changed a version that never changes", peer.peer().name());
             }
-            Ok(kept)
+            Ok(stored)
         }
-        None => Known::told(told).map_err(|why| nonsense(&which, &why)),
+        None => ResolvedTemplate::from_received(received).map_err(|why| invalid_answer(&which, &why)),
     }
 }
 
@@ -97,8 +132,199 @@ fn unavailable(which: impl std::fmt::Display, why: &str) -> Error {
     Error::new(Kind::TemplateUnavailable, format!("The template '{which}' {why}")).with("template", which)
 }
 
-/// The stack registry's answer cannot be what it has: it is not believed.
-fn nonsense(which: impl std::fmt::Display, why: &str) -> Error {
+fn invalid_answer(which: impl std::fmt::Display, why: &str) -> Error {
     let message = format!("The stack registry's answer for '{which}' is not a stack definition");
     Error::new(Kind::Upstream, message).context(why)
+}
+
+impl ResolvedTemplate {
+    /// Reads a version that the stack registry sent, and checks it.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    fn from_received(row: TemplateVersion) -> Result<Self, String> {
+        let value: Value = serde_json::from_str(&row.definition).map_err(|error| error.to_string())?;
+        let definition = StackDefinition::read(&value).map_err(|faults| {
+            let faults: Vec<_> =
+                faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect();
+            faults.join("; ")
+        })?;
+        Ok(Self::new(row, definition))
+    }
+
+    /// Reads a stored version. It was checked when it was received.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] when it is not of the format.
+    pub(super) fn from_stored(row: TemplateVersion) -> Result<Self> {
+        let definition = StackDefinition::from_published(&row.definition)?;
+        Ok(Self::new(row, definition))
+    }
+
+    fn new(row: TemplateVersion, definition: StackDefinition) -> Self {
+        let TemplateVersion { template_name, version, template_id, definition: text } = row;
+        Self { template_id, template_name, version, definition, text }
+    }
+
+    /// Name of the template and the version.
+    pub(super) fn key(&self) -> (&str, &str) {
+        (&self.template_name, self.version.as_str())
+    }
+
+    /// The row to store.
+    pub(super) fn row(&self) -> TemplateVersion {
+        TemplateVersion {
+            template_name: self.template_name.clone(),
+            version: self.version.clone(),
+            template_id: self.template_id.clone(),
+            definition: self.text.clone(),
+        }
+    }
+
+    /// The features and shared resources of the version.
+    pub(super) fn release(&self) -> Release {
+        let resources = self.definition.resources();
+        let shares = |kind: &ResourceType| match kind {
+            ResourceType::D1 => resources.d1,
+            ResourceType::R2 => resources.r2,
+            ResourceType::Kv => resources.kv,
+            ResourceType::Queue => resources.queue,
+            ResourceType::Worker | ResourceType::Pages => false,
+        };
+        Release {
+            version: self.version.clone(),
+            features: self.definition.features().iter().map(release_feature).collect(),
+            shared: SHARABLE.into_iter().filter(shares).map(|kind| kind.to_string()).collect(),
+        }
+    }
+
+    /// The templates that the version depends on.
+    pub(super) fn dependencies(&self) -> Vec<&Slug> {
+        self.definition.depends_on().iter().map(|dependency| dependency.template()).collect()
+    }
+
+    /// Rejects the version when a dependency is not among the versions that run.
+    ///
+    /// # Errors
+    /// [`Kind::Unprocessable`], whose details name what is missing.
+    pub(super) fn check_dependencies(&self, running: &[(String, Version)]) -> Result<()> {
+        let missing: Vec<_> = self
+            .definition
+            .depends_on()
+            .iter()
+            .filter(|one| {
+                let (name, range) = (one.template().as_str(), one.version_range());
+                !running.iter().any(|(template, version)| template == name && range.matches(version))
+            })
+            .map(|one| (one.template(), one.version_range()))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> =
+            missing.iter().map(|(template, range)| format!("{template} {}", range.as_str())).collect();
+        let message =
+            format!("The version depends on {}, of which the platform runs no stack", names.join(", "));
+        let missing: Vec<Value> = missing
+            .into_iter()
+            .map(|(template, range)| json!({ "template": template, "versionRange": range }))
+            .collect();
+        Err(Error::new(Kind::Unprocessable, message).with("missing", missing))
+    }
+
+    /// Rejects the version when a service of its features cannot have a valid name in the stack.
+    ///
+    /// # Errors
+    /// [`Kind::Unprocessable`], whose details name the features and the reasons.
+    pub(super) fn check_feature_names(&self, scope: &PlatformScope, stack: &StackId) -> Result<()> {
+        let reason = |id: &Slug| {
+            if id.as_str() == SHARED {
+                return Some("is what the features of a stack share".to_owned());
+            }
+            check_names(scope.id(), stack, id, Environment::Prod).err()
+        };
+        let features = self.definition.features().iter().filter(|feature| feature.has_service());
+        let faults: Vec<_> = features
+            .filter_map(|one| Some(json!({ "feature": one.id(), "reason": reason(one.id())? })))
+            .collect();
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let message = "The version has features that cannot have a service in this stack";
+        Err(Error::new(Kind::Unprocessable, message).with("features", faults))
+    }
+
+    /// Checks the inputs for the version on a thread of its own, because a check may take up to a second. The caller must
+    /// not hold a connection, except to check a row that changed since.
+    ///
+    /// # Errors
+    /// [`Kind::Validation`] with every fault, at `inputs/…`, also when the inputs are too costly to check;
+    /// [`Kind::ServiceUnavailable`] when other checks take too long.
+    pub(super) async fn check_inputs(&self, platform: &PlatformId, inputs: &Inputs) -> Result<()> {
+        let (definition, values) = (self.definition.clone(), Value::Object(inputs.clone()));
+        let share = FairKey::alone(platform.as_str());
+        let permit = timeout(WAIT, CHECKS.acquire(&share, 1))
+            .await
+            .map_err(|error| Error::unavailable("The check of inputs", error))?;
+        let checked = spawn_blocking(move || {
+            let result = stack_definition::check_inputs(&definition, &values);
+            // Dropped when the work ends, also when the request was cancelled.
+            drop(permit);
+            result
+        });
+        let at = |fault: Fault| Fault::new(format!("inputs{}", fault.path), fault.message);
+        checked
+            .await
+            .map_err(Error::internal)?
+            .map_err(|faults| Error::validation(faults.into_iter().map(at).collect()))
+    }
+}
+
+fn release_feature(feature: &Feature) -> ReleaseFeature {
+    ReleaseFeature {
+        feature: PlannedFeature {
+            feature: feature.id().clone(),
+            version: feature.version().clone(),
+            package: feature.package().to_owned(),
+            has_service: feature.has_service(),
+            service_url: None,
+        },
+        required: feature.is_required(),
+    }
+}
+
+/// Rejects a change after which another stack would miss a dependency. `after` is the version that the changed stack is
+/// to run; `None` deletes the stack. The transaction holds the stack, and a stack that begins to depend on it does too:
+/// one of the two sees the other.
+///
+/// # Errors
+/// [`Kind::HasDependents`], whose details name the stacks.
+pub(super) async fn check_dependents(
+    c: &Conn,
+    scope: &PlatformScope,
+    changed: &StackRow,
+    after: Option<&Version>,
+) -> Result<()> {
+    let Some(template) = &changed.template_name else { return Ok(()) };
+    let others = store::others(c, scope, &changed.id).await?;
+    let with = |version: Option<&Version>| {
+        let runs = others.iter().filter(|one| one.is_live).map(|one| &one.template);
+        let mut running: Vec<_> = runs.map(|one| (one.template_name.clone(), one.version.clone())).collect();
+        running.extend(version.map(|version| (template.clone(), version.clone())));
+        running
+    };
+    let (now, then) = (with(changed.template_version.as_ref()), with(after));
+    let broken: Vec<_> = others
+        .iter()
+        .filter(|one| one.template.dependencies().iter().any(|name| name.as_str() == template))
+        .filter(|one| one.template.check_dependencies(&now).is_ok())
+        .filter(|one| one.template.check_dependencies(&then).is_err())
+        .map(|one| json!({ "id": one.id, "name": one.name }))
+        .collect();
+    if broken.is_empty() {
+        return Ok(());
+    }
+    let message = "Other stacks of the platform depend on what the stack runs";
+    let dependents = json!({ "stacks": broken.len() });
+    Err(Error::new(Kind::HasDependents, message).with("dependents", dependents).with("stacks", broken))
 }
