@@ -35,6 +35,7 @@ mod features;
 mod grpc;
 #[cfg(test)]
 mod heads;
+mod imports;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
