@@ -92,6 +92,21 @@ async fn a_failure_is_told_and_a_failed_upgrade_leaves_what_ran() {
 }
 
 #[tokio::test]
+async fn an_upgrade_cancelled_before_it_began_may_be_reported_twice() {
+    let world = World::start().await;
+    let feature = billing(&world).await;
+    let job = feature.activate(&world, "1.0.0").await;
+    feature.complete(&world, &job, "1.0.0").await;
+    let upgrade = feature.activate(&world, "2.0.0").await;
+    for _ in 0..2 {
+        feature.end(&world, &upgrade, Some("2.0.0"), undone(None)).await.unwrap();
+        let now = feature.get(&world).await;
+        assert_eq!((&now["status"], &now["featureVersion"]), (&json!("active"), &json!("1.0.0")));
+        assert_eq!(feature.manifest(&world).await["features"][0]["version"], "1.0.0");
+    }
+}
+
+#[tokio::test]
 async fn a_job_that_is_undone_after_its_end_takes_back_what_it_did() {
     let world = World::start().await;
     let feature = billing(&world).await;

@@ -230,6 +230,16 @@ fn a_service_that_exists_stays_in_its_stack() {
 }
 
 #[test]
+fn data_that_exists_stays_in_its_stack() {
+    let end = ended(2, FeatureJobKind::Deactivate, None);
+    let gone = run(&active(), &[Event::DeactivationRequested { job: job(2) }, Event::JobEnded(end)]);
+    assert_eq!((gone.status, gone.has_data), (S::Deactivated, true));
+    let source = FeatureSource { stack: stack_id(), package: "@shop/other".to_owned(), has_service: false };
+    let again = run(&gone, &[Event::Requested(ActivationRequest { source, ..request(2, 3) })]);
+    assert_eq!((&again.stack, again.has_service), (&StackId::default_stack(), true));
+}
+
+#[test]
 fn a_feature_that_is_not_active_cannot_be_deactivated() {
     let error = requested().apply(&Event::DeactivationRequested { job: job(2) }, at(1)).unwrap_err();
     assert_eq!(error.kind(), crate::Kind::InvalidTransition);

@@ -175,6 +175,12 @@ fn a_stack_that_never_ran_fails_and_takes_the_version_of_the_next_request() {
 }
 
 #[test]
+fn a_first_job_undone_after_its_end_leaves_nothing_that_runs() {
+    let stack = run(&active(), &[failed(1)]);
+    assert_eq!((stack.status, stack.is_live, stack.shared), (S::Failed, false, Vec::new()));
+}
+
+#[test]
 fn a_rollback_goes_to_the_previous_version_once() {
     let upgraded = run(&active(), &[upgrade(2, 2), began(2), completed(2)]);
     let target = upgraded.rollback_target().unwrap();

@@ -223,6 +223,26 @@ fn a_plan_lists_features_before_resources() {
 }
 
 #[test]
+fn a_different_package_is_a_change() {
+    let runs = activation("cart", Past::Runs { own: true, major: 2, has_service: true }).unwrap();
+    let mut release = release(&[("cart", true)]);
+    release.features[0].feature.package = "@shop/cart-next".to_owned();
+    let plan = stack::active().plan(&current(&[runs]), &release);
+    let item = plan.changed.first().unwrap();
+    assert_eq!((item.from.as_deref(), item.to.as_deref()), (Some("2.0.0"), Some("2.0.0")));
+}
+
+#[test]
+fn only_what_the_job_changed_is_switched_back() {
+    let runs = |feature| activation(feature, Past::Runs { own: true, major: 1, has_service: true }).unwrap();
+    let later = Activation { job: job(6), ..runs("pay") };
+    let affected = current(&[runs("cart"), later]).changed_by(Some(job(1)));
+    let ids: Vec<_> = affected.running().into_iter().map(|one| one.feature.to_string()).collect();
+    assert_eq!(ids, ["cart"]);
+    assert_eq!(affected.get(&slug("pay")), None);
+}
+
+#[test]
 fn a_feature_that_is_being_changed_cannot_be_detached() {
     let runs = activation("cart", Past::Runs { own: true, major: 1, has_service: true }).unwrap();
     let source = crate::deployment::FeatureSource::without_stack(&slug("cart"));
