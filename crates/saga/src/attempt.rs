@@ -8,17 +8,17 @@ use runtime::backoff::Backoff;
 use serde_json::Value;
 
 use crate::{
-    Moment, Point, Policy, Progress, Saga, Step, StepCx, Tried, Verdict, outcome::Way, runner::Inner,
+    AnyStep, Moment, Point, Policy, Progress, Saga, StepCx, Tried, Verdict, outcome::Way, runner::Inner,
     store::storable,
 };
 
 /// What a try gave: progress, or that the step is undone.
-pub(crate) type Outcome = Result<Option<Progress>>;
+pub(crate) type Outcome = Result<Option<Progress<Value>>>;
 
 /// One try of a step, forth or back.
 pub(crate) struct Try<'d, A> {
     pub(crate) inner: &'d Inner<A>,
-    pub(crate) step: &'d dyn Step<A>,
+    pub(crate) step: &'d dyn AnyStep<A>,
     pub(crate) cx: StepCx,
     pub(crate) way: Way,
     /// For the test that interferes, if one does.
@@ -83,7 +83,7 @@ async fn within<T>(time: Duration, work: impl Future<Output = Result<T>>) -> Res
 }
 
 /// An output that no row can hold is a failure of the step; else the write would fail for ever.
-pub(crate) fn storable_output(progress: Option<Progress>) -> Outcome {
+pub(crate) fn storable_output(progress: Option<Progress<Value>>) -> Outcome {
     match &progress {
         Some(Progress::Done(output)) if has_nul(output) => {
             Err(Error::internal("the output has a NUL character, which a row cannot hold"))

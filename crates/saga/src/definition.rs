@@ -11,13 +11,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::attempt;
+use crate::{
+    attempt,
+    key::{AnyStep, StepKey, StepName},
+};
 
-/// What a step gave when it did not fail.
-#[derive(Debug, Clone)]
-pub enum Progress {
+/// The result of a try of a step that did not fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress<T> {
     /// It is done, and this is what later steps and its undoing know of it.
-    Done(Value),
+    Done(T),
     /// It is under way elsewhere; ask again. `on` tells a person what is waited for.
     Waiting { on: String, ask_again: Duration },
     /// It waits for another saga of this service. The step is asked again as soon as that saga has ended or is paused,
@@ -27,13 +30,18 @@ pub enum Progress {
     Skipped,
 }
 
-impl Progress {
-    /// Done, with this output.
+impl<T> Progress<T> {
+    /// The same progress with another output.
     ///
     /// # Errors
-    /// When the output cannot be written as JSON.
-    pub fn done(output: impl Serialize) -> Result<Self> {
-        serde_json::to_value(output).map(Self::Done).map_err(Error::internal)
+    /// Those of `map`.
+    pub(crate) fn try_map<U>(self, map: impl FnOnce(T) -> Result<U>) -> Result<Progress<U>> {
+        Ok(match self {
+            Self::Done(output) => Progress::Done(map(output)?),
+            Self::Waiting { on, ask_again } => Progress::Waiting { on, ask_again },
+            Self::Behind { saga, on, ask_again } => Progress::Behind { saga, on, ask_again },
+            Self::Skipped => Progress::Skipped,
+        })
     }
 }
 
@@ -70,12 +78,15 @@ impl Default for Policy {
 /// One step of a kind of saga. Running or undoing it again, at any point, changes nothing more.
 #[async_trait]
 pub trait Step<A>: Send + Sync {
-    /// Its name, as it stands in rows and answers.
-    fn name(&self) -> &'static str;
+    /// Its output, which is stored as JSON.
+    type Output: Serialize + Send + 'static;
+
+    /// Its name, and the type of its output, by which other steps read it.
+    fn key(&self) -> StepKey<Self::Output>;
 
     /// Does it. A failure whose kind is transient is tried again; any other is for good. A panic is a fault of ours,
     /// which is transient.
-    async fn run(&self, app: &A, cx: &StepCx) -> Result<Progress>;
+    async fn run(&self, app: &A, cx: &StepCx) -> Result<Progress<Self::Output>>;
 
     /// Undoes it, whether or not it ever took effect. Every failure is tried again, as often as the policy says.
     async fn undo(&self, app: &A, cx: &StepCx) -> Result<()>;
@@ -87,7 +98,7 @@ pub trait Step<A>: Send + Sync {
 
     /// The earlier steps that have to be done before it, and undone after it: all of them, unless it names some. Steps
     /// of which none needs the other run side by side.
-    fn needs(&self) -> Option<&'static [&'static str]> {
+    fn needs(&self) -> Option<&'static [StepName]> {
         None
     }
 
@@ -114,7 +125,7 @@ pub struct Definition<A> {
     /// version to be registered too.
     pub version: i32,
     /// In the order of running.
-    pub steps: Vec<Box<dyn Step<A>>>,
+    pub steps: Vec<Box<dyn AnyStep<A>>>,
     pub on_failure: OnFailure,
 }
 
@@ -130,19 +141,17 @@ impl<A> Definition<A> {
         let Some(step) = self.steps.get(at).filter(|_| other < at) else { return false };
         let Some(named) = step.needs() else { return true };
         let earlier = self.steps.iter().enumerate().take(at).skip(other);
-        let mut needed = earlier.filter(|(_, step)| named.contains(&step.name())).map(|(at, _)| at);
+        let is_named = |step: &dyn AnyStep<A>| named.iter().any(|name| name.as_str() == step.name());
+        let mut needed = earlier.filter(|(_, step)| is_named(step.as_ref())).map(|(at, _)| at);
         needed.any(|needed| needed == other || self.needs(needed, other))
     }
 
     /// Names that steps need and no earlier step has.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
         let earlier = |at: usize, name: &str| self.steps.iter().take(at).any(|step| step.name() == name);
-        let named = |step: &dyn Step<A>| step.needs().unwrap_or_default();
+        let named = |step: &dyn AnyStep<A>| step.needs().unwrap_or_default().iter().map(|name| name.as_str());
         let steps = self.steps.iter().enumerate();
-        steps
-            .flat_map(|(at, step)| named(step.as_ref()).iter().filter(move |name| !earlier(at, name)))
-            .copied()
-            .collect()
+        steps.flat_map(|(at, step)| named(step.as_ref()).filter(move |name| !earlier(at, name))).collect()
     }
 }
 
@@ -192,31 +201,24 @@ impl StepCx {
         serde_json::from_value(self.input.clone()).map_err(Error::internal)
     }
 
-    /// What an earlier step gave.
+    /// The output of an earlier step.
     ///
     /// # Errors
-    /// When it gave nothing, or something that is not a `T`.
-    pub fn output<T: DeserializeOwned>(&self, step: &str) -> Result<T> {
-        self.output_if_any(step)?.ok_or_else(|| Error::internal(format!("step {step} has no output")))
+    /// When the step has no output, or one that is stored in another form.
+    pub fn output<T: DeserializeOwned>(&self, step: StepKey<T>) -> Result<T> {
+        let name = step.as_str();
+        self.output_if_any(step)?.ok_or_else(|| Error::internal(format!("step {name} has no output")))
     }
 
-    /// What a step gave, if it gave something; while undoing, a step may not know what it did.
+    /// The output of a step, if it has one; while undoing, a step may not know what it did.
     ///
     /// # Errors
-    /// When it is not a `T`.
-    pub fn output_if_any<T: DeserializeOwned>(&self, step: &str) -> Result<Option<T>> {
+    /// When it is stored in another form.
+    pub fn output_if_any<T: DeserializeOwned>(&self, step: StepKey<T>) -> Result<Option<T>> {
         self.outputs
-            .get(step)
+            .get(step.as_str())
             .map(|output| serde_json::from_value(output.clone()).map_err(Error::internal))
             .transpose()
-    }
-
-    /// What the step itself gave, while it is undone.
-    ///
-    /// # Errors
-    /// When it is not a `T`.
-    pub fn own_output<T: DeserializeOwned>(&self) -> Result<Option<T>> {
-        self.output_if_any(self.step)
     }
 
     /// Whether the step would be tried again if it failed with `error`.
@@ -243,15 +245,17 @@ mod tests {
     use super::*;
     use crate::OnFailure;
 
-    struct Named(&'static str, Option<&'static [&'static str]>);
+    struct Named(&'static str, Option<&'static [StepName]>);
 
     #[async_trait]
     impl Step<()> for Named {
-        fn name(&self) -> &'static str {
-            self.0
+        type Output = ();
+
+        fn key(&self) -> StepKey<()> {
+            StepKey::new(self.0)
         }
 
-        async fn run(&self, (): &(), _: &StepCx) -> Result<Progress> {
+        async fn run(&self, (): &(), _: &StepCx) -> Result<Progress<()>> {
             Ok(Progress::Skipped)
         }
 
@@ -259,25 +263,27 @@ mod tests {
             Ok(())
         }
 
-        fn needs(&self) -> Option<&'static [&'static str]> {
+        fn needs(&self) -> Option<&'static [StepName]> {
             self.1
         }
     }
 
-    fn definition(steps: &[(&'static str, Option<&'static [&'static str]>)]) -> Definition<()> {
-        let steps = steps.iter().map(|(name, needs)| Box::new(Named(name, *needs)) as Box<dyn Step<()>>);
+    const fn step(name: &'static str) -> StepName {
+        StepKey::<()>::new(name).name()
+    }
+
+    const A: &[StepName] = &[step("a")];
+    const B: &[StepName] = &[step("b")];
+    const C: &[StepName] = &[step("c")];
+
+    fn definition(steps: &[(&'static str, Option<&'static [StepName]>)]) -> Definition<()> {
+        let steps = steps.iter().map(|(name, needs)| Box::new(Named(name, *needs)) as Box<dyn AnyStep<()>>);
         Definition { kind: "kind", version: 1, steps: steps.collect(), on_failure: OnFailure::Undo }
     }
 
     #[test]
     fn a_step_needs_what_its_needs_need() {
-        let all = definition(&[
-            ("a", None),
-            ("b", Some(&[])),
-            ("c", Some(&["a"])),
-            ("d", Some(&["c"])),
-            ("e", None),
-        ]);
+        let all = definition(&[("a", None), ("b", Some(&[])), ("c", Some(A)), ("d", Some(C)), ("e", None)]);
         let needed = |at: usize| (0..5).filter(|other| all.needs(at, *other)).collect::<Vec<_>>();
         assert_eq!([0, 1, 2, 3, 4].map(needed), [vec![], vec![], vec![0], vec![0, 2], vec![0, 1, 2, 3]]);
         assert!(all.missing().is_empty());
@@ -285,7 +291,8 @@ mod tests {
 
     #[test]
     fn what_is_needed_comes_earlier() {
-        let wrong = definition(&[("a", Some(&["b"])), ("b", Some(&["a", "typo"]))]);
+        const A_AND_TYPO: &[StepName] = &[step("a"), step("typo")];
+        let wrong = definition(&[("a", Some(B)), ("b", Some(A_AND_TYPO))]);
         assert_eq!(wrong.missing(), ["b", "typo"]);
     }
 }

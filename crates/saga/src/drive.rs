@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    Cause, Moment, Point, Saga, SagaStatus, Step, StepCx, StepRow, Tried, Verdict,
+    AnyStep, Cause, Moment, Point, Saga, SagaStatus, StepCx, StepRow, Tried, Verdict,
     attempt::{Outcome, Try},
     connection::insist,
     definition::Definition,
@@ -374,7 +374,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
         matches!(met, Verdict::Die)
     }
 
-    fn cx(&self, step: &dyn Step<A>, row: &StepRow) -> StepCx {
+    fn cx(&self, step: &dyn AnyStep<A>, row: &StepRow) -> StepCx {
         let output = |row: &StepRow| Some((row.name.clone(), row.output.clone()?));
         let ctx = Ctx {
             caller: Caller::this_service(self.inner.db.service()),

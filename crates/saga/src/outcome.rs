@@ -8,7 +8,7 @@ use runtime::clock;
 use tokio::time::Instant;
 
 use crate::{
-    Cause, Definition, OnFailure, Policy, Progress, Saga, SagaStatus, Step, StepRow, StepStatus,
+    AnyStep, Cause, Definition, OnFailure, Policy, Progress, Saga, SagaStatus, StepRow, StepStatus,
     attempt::{Outcome, is_outage, is_tried_again, pause_after, storable_output, told},
     drive::Drive,
     store::storable,
@@ -42,7 +42,7 @@ impl Way {
     }
 
     /// Whether there is something left to do of a step.
-    pub(crate) fn is_open<A>(self, row: &StepRow, step: &dyn Step<A>) -> bool {
+    pub(crate) fn is_open<A>(self, row: &StepRow, step: &dyn AnyStep<A>) -> bool {
         match self {
             Self::Forth => !row.is_done(),
             Self::Back => row.may_have_effect() || (row.status == StepStatus::Pending && step.undo_unbegun()),
@@ -139,7 +139,7 @@ impl StepRow {
 
 impl<A: Send + Sync + 'static> Drive<A> {
     /// Notes how a try of step `at` came out.
-    pub(crate) fn record(&mut self, then: OnFailure, step: &dyn Step<A>, at: usize, outcome: Outcome) {
+    pub(crate) fn record(&mut self, then: OnFailure, step: &dyn AnyStep<A>, at: usize, outcome: Outcome) {
         let left = deadline_left(&self.saga).filter(|_| self.way == Way::Forth).unwrap_or(LONGEST_PAUSE);
         if let Ok(Some(Progress::Behind { saga, .. })) = &outcome {
             self.waits_for = Some(*saga);

@@ -11,10 +11,11 @@ use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Limit, Result, Total};
 use identity::{Ctx, Scope};
 use runtime::clock;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::{
-    Cause, Saga, SagaStatus, StepRow,
+    Cause, Saga, SagaStatus, StepKey, StepRow,
     schema::{saga_steps, sagas},
 };
 
@@ -23,6 +24,14 @@ use crate::{
 pub struct Told {
     pub saga: Saga,
     pub steps: Vec<StepRow>,
+}
+
+impl Told {
+    /// The output of a step, if it is there.
+    pub fn output<T: DeserializeOwned>(&self, step: StepKey<T>) -> Option<T> {
+        let row = self.steps.iter().find(|row| row.name == step.as_str())?;
+        T::deserialize(row.output.as_ref()?).ok()
+    }
 }
 
 /// The constraint that the insert of a saga violates when its id is there already: as a saga, or as the

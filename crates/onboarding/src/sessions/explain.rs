@@ -9,7 +9,6 @@ use domain::{
 use identity::Ctx;
 use runtime::clock;
 use saga::{SagaStatus, Told};
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -53,24 +52,24 @@ async fn deeper(app: &App, ctx: &Ctx, row: &SessionRow, told: &Told) -> Option<E
         return None;
     }
     let back = !matches!(told.saga.status, SagaStatus::Pending | SagaStatus::Running);
-    match told.step()?.name.as_str() {
-        steps::PROVISION_INFRA => {
+    let name = told.step()?.name.as_str();
+    match name {
+        _ if name == steps::PROVISION_INFRA.as_str() => {
             let job = rpc::explain::job(&app.provisioning, ctx, &row.provision_job_id.to_string()).await?;
             let undone = job.chain.first().is_some_and(|link| link.status == JobStatus::RolledBack.as_str());
             // Gone back, it waits for the job to be undone.
             let done = job.ready || (back && undone);
             (!done).then_some(job)
         }
-        steps::DEPLOY_SERVICES if back => stack(app, ctx, told).await,
-        steps::VERIFY if !back => stack(app, ctx, told).await,
+        _ if back && name == steps::DEPLOY_SERVICES.as_str() => stack(app, ctx, told).await,
+        _ if !back && name == steps::VERIFY.as_str() => stack(app, ctx, told).await,
         _ => None,
     }
 }
 
 /// The stack that was asked for, if it is not there yet, or not gone yet.
 async fn stack(app: &App, ctx: &Ctx, told: &Told) -> Option<Explanation> {
-    let deployed = told.steps.iter().find(|step| step.name == steps::DEPLOY_SERVICES)?;
-    let id = deployed.output.as_ref()?.get("stackId").and_then(Value::as_str)?;
-    let stack = rpc::explain::stack(&app.registry, ctx, &told.saga.subject, id).await?;
+    let id = told.output(steps::DEPLOY_SERVICES)?.stack_id?;
+    let stack = rpc::explain::stack(&app.registry, ctx, &told.saga.subject, &id).await?;
     (!stack.ready).then_some(stack)
 }

@@ -3,14 +3,14 @@
 
 use async_trait::async_trait;
 use domain::{
-    Error, Grant, Kind, Reach, Result, Role,
+    Error, Grant, Kind, PlatformId, Reach, Result, Role,
     platform::{PlatformEvent, PlatformStatus},
 };
 use rpc::{
     iam::{EnsureBindingRequest, RemoveBindingRequest},
     registry::CreatePlatformRequest,
 };
-use saga::{Progress, Step, StepCx};
+use saga::{Progress, Step, StepCx, StepKey};
 
 use super::{platform, transition};
 use crate::{App, sessions::model::Input};
@@ -31,11 +31,13 @@ fn administration(cx: &StepCx) -> Result<Option<(String, rpc::iam::Grant)>> {
 
 #[async_trait]
 impl Step<App> for CreatePlatform {
-    fn name(&self) -> &'static str {
+    type Output = PlatformId;
+
+    fn key(&self) -> StepKey<PlatformId> {
         super::CREATE_PLATFORM
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<PlatformId>> {
         let input: Input = cx.input()?;
         let message = CreatePlatformRequest {
             name: input.platform_name.to_string(),
@@ -50,7 +52,7 @@ impl Step<App> for CreatePlatform {
             let message = EnsureBindingRequest { subject, grant: Some(grant) };
             app.iam.call(&cx.ctx, message).await?;
         }
-        Progress::done(input.platform_id)
+        Ok(Progress::Done(input.platform_id))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {

@@ -11,10 +11,9 @@ use rpc::{
         EnsureStackRequest, EnsureTenantRequest, FinishBuildRequest, RemoveStacksRequest, StartBuildRequest,
     },
 };
-use saga::{Progress, Step, StepCx};
+use saga::{Progress, Step, StepCx, StepKey};
 use serde::{Deserialize, Serialize};
 
-use super::setup_repo::Repository;
 use crate::{App, sessions::model::Input};
 
 pub(crate) struct DeployServices;
@@ -29,13 +28,15 @@ pub(crate) struct Deployed {
 
 #[async_trait]
 impl Step<App> for DeployServices {
-    fn name(&self) -> &'static str {
+    type Output = Deployed;
+
+    fn key(&self) -> StepKey<Deployed> {
         super::DEPLOY_SERVICES
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Deployed>> {
         let input: Input = cx.input()?;
-        let repository: Repository = cx.output("setup_repo")?;
+        let repository = cx.output(super::SETUP_REPO)?;
         let message = StartBuildRequest {
             build_id: input.build_id.to_string(),
             platform_id: cx.subject.clone(),
@@ -49,7 +50,7 @@ impl Step<App> for DeployServices {
             Some(template) => Some(default_stack(app, cx, template, repository.repo_name).await?),
             None => None,
         };
-        Progress::done(Deployed { build_id: input.build_id.to_string(), stack_id })
+        Ok(Progress::Done(Deployed { build_id: input.build_id.to_string(), stack_id }))
     }
 
     /// The platform is deleted with all that hangs on it; what is left is to take its stacks down, and to say how the

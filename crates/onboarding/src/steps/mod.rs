@@ -6,20 +6,24 @@ mod provision_infra;
 mod setup_repo;
 mod verify;
 
-use domain::{Error, Result, platform::PlatformEvent};
+use domain::{Error, PlatformId, Result, platform::PlatformEvent};
 use rpc::registry::{GetPlatformRequest, Platform, TransitionPlatformRequest};
-use saga::{Definition, OnFailure, Outline, StepCx};
+use saga::{Definition, OnFailure, Outline, StepCx, StepKey};
+use uuid::Uuid;
 
+use self::{deploy_services::Deployed, setup_repo::Repository};
 use crate::App;
 
-/// The step that all others need.
-pub(crate) const CREATE_PLATFORM: &str = "create_platform";
-/// The step that waits for a job of provisioning.
-pub(crate) const PROVISION_INFRA: &str = "provision_infra";
+/// The step that all others need: the platform's id.
+pub(crate) const CREATE_PLATFORM: StepKey<PlatformId> = StepKey::new("create_platform");
+/// The step that waits for a job of provisioning: the job's id.
+pub(crate) const PROVISION_INFRA: StepKey<Uuid> = StepKey::new("provision_infra");
+/// The step that makes the repository.
+pub(crate) const SETUP_REPO: StepKey<Repository> = StepKey::new("setup_repo");
 /// The step that makes a stack, and undone waits until it is taken down.
-pub(crate) const DEPLOY_SERVICES: &str = "deploy_services";
-/// The step that waits for the stack to run.
-pub(crate) const VERIFY: &str = "verify";
+pub(crate) const DEPLOY_SERVICES: StepKey<Deployed> = StepKey::new("deploy_services");
+/// The step that waits for the stack to run: the number of resources.
+pub(crate) const VERIFY: StepKey<usize> = StepKey::new("verify");
 
 /// The outlines of all sagas of this service.
 pub fn outlines() -> Vec<Outline> {

@@ -9,7 +9,7 @@ use domain::{
     platform::PlatformEvent,
 };
 use rpc::provisioning::{CancelJobRequest, EnqueueJobRequest, GetJobRequest, Job};
-use saga::{Progress, Step, StepCx};
+use saga::{Progress, Step, StepCx, StepKey};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -24,11 +24,13 @@ const LOOKS: u32 = 40;
 
 #[async_trait]
 impl Step<App> for ProvisionInfra {
-    fn name(&self) -> &'static str {
+    type Output = Uuid;
+
+    fn key(&self) -> StepKey<Uuid> {
         super::PROVISION_INFRA
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Uuid>> {
         let input: Input = cx.input()?;
         // The step is asked again while the job is under way. The platform's transition and the request for the job are for
         // the first time alone, and for one that was cut off between the two.
@@ -38,7 +40,7 @@ impl Step<App> for ProvisionInfra {
         };
         let step = job.current_step.as_deref().unwrap_or("its first step");
         match status(&job)? {
-            JobStatus::Completed => Progress::done(input.provision_job_id),
+            JobStatus::Completed => Ok(Progress::Done(input.provision_job_id)),
             JobStatus::Pending | JobStatus::Running => {
                 let why = job.error.or(job.waiting_for).map(|why| format!(" ({why})")).unwrap_or_default();
                 let on = format!("provisioning job {}: {step}{why}", job.id);

@@ -6,7 +6,7 @@ use rpc::{
     provisioning::{DeleteRepositoryRequest, EnsureRepositoryRequest},
     registry::SetRepositoryRequest,
 };
-use saga::{Progress, Step, StepCx};
+use saga::{Progress, Step, StepCx, StepKey, StepName};
 use serde::{Deserialize, Serialize};
 
 use crate::{App, sessions::model::Input, steps};
@@ -23,15 +23,17 @@ pub(crate) struct Repository {
 
 #[async_trait]
 impl Step<App> for SetupRepo {
-    fn name(&self) -> &'static str {
-        "setup_repo"
+    type Output = Repository;
+
+    fn key(&self) -> StepKey<Repository> {
+        super::SETUP_REPO
     }
 
-    fn needs(&self) -> Option<&'static [&'static str]> {
-        Some(&[steps::CREATE_PLATFORM])
+    fn needs(&self) -> Option<&'static [StepName]> {
+        Some(const { &[steps::CREATE_PLATFORM.name()] })
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Repository>> {
         let input: Input = cx.input()?;
         let message = EnsureRepositoryRequest {
             platform_id: cx.subject.clone(),
@@ -41,7 +43,7 @@ impl Step<App> for SetupRepo {
         let answer = app.provisioning.call(&cx.ctx, message).await;
         let made = answer?;
         set_in_registry(app, cx, Some(made.repo_name.clone())).await?;
-        Progress::done(Repository { repo_name: made.repo_name, commit_sha: made.commit_sha })
+        Ok(Progress::Done(Repository { repo_name: made.repo_name, commit_sha: made.commit_sha }))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {

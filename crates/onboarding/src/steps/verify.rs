@@ -5,24 +5,23 @@ use domain::{
     Error, Kind, Result, deployment::StackStatus, platform::PlatformEvent, resource::ResourceStatus,
 };
 use rpc::registry::{GetStackRequest, ListResourcesRequest};
-use saga::{Progress, Step, StepCx};
+use saga::{Progress, Step, StepCx, StepKey};
 
-use super::{
-    deploy_services::{Deployed, finish_build},
-    transition,
-};
+use super::{deploy_services::finish_build, transition};
 use crate::App;
 
 pub(crate) struct Verify;
 
 #[async_trait]
 impl Step<App> for Verify {
-    fn name(&self) -> &'static str {
+    type Output = usize;
+
+    fn key(&self) -> StepKey<usize> {
         super::VERIFY
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let deployed: Deployed = cx.output(super::DEPLOY_SERVICES)?;
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<usize>> {
+        let deployed = cx.output(super::DEPLOY_SERVICES)?;
         if let Some(stack) = &deployed.stack_id
             && let Some(on) = stack_waits(app, cx, stack).await?
         {
@@ -50,7 +49,7 @@ impl Step<App> for Verify {
         }
         finish_build(app, cx, &deployed.build_id, "success").await?;
         transition(app, cx, PlatformEvent::Complete, None).await?;
-        Progress::done(resources.len())
+        Ok(Progress::Done(resources.len()))
     }
 
     /// What was verified is undone by the steps before.

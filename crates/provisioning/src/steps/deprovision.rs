@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use domain::{Error, PlatformId, Result, job::JobType};
 use rpc::registry::ClearPlatformRequest;
-use saga::{Definition, OnFailure, Progress, Step, StepCx};
+use saga::{Definition, OnFailure, Progress, Step, StepCx, StepKey, StepName};
 
 use super::{made, no_way_back};
 use crate::{App, repository};
@@ -36,17 +36,19 @@ struct DnsRecords;
 
 #[async_trait]
 impl Step<App> for DnsRecords {
-    fn name(&self) -> &'static str {
-        "dns"
+    type Output = made::Removed;
+
+    fn key(&self) -> StepKey<made::Removed> {
+        StepKey::new("dns")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<made::Removed>> {
         let platform = platform(cx)?;
         let mut removed = made::Removed::default();
         for record in made::platform_things(app, cx, &platform).await?.dns_records {
             made::remove_host(app, cx, &platform, record, &mut removed).await?;
         }
-        Progress::done(removed)
+        Ok(Progress::Done(removed))
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
@@ -58,11 +60,13 @@ struct Resources;
 
 #[async_trait]
 impl Step<App> for Resources {
-    fn name(&self) -> &'static str {
-        "resources"
+    type Output = made::Removed;
+
+    fn key(&self) -> StepKey<made::Removed> {
+        StepKey::new("resources")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<made::Removed>> {
         let platform = platform(cx)?;
         let mut resources = made::platform_things(app, cx, &platform).await?.resources;
         // Code first, then the data that it uses.
@@ -71,7 +75,7 @@ impl Step<App> for Resources {
         for resource in resources {
             made::remove(app, cx, &platform, resource, &mut removed).await?;
         }
-        Progress::done(removed)
+        Ok(Progress::Done(removed))
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
@@ -83,17 +87,19 @@ struct Repository;
 
 #[async_trait]
 impl Step<App> for Repository {
-    fn name(&self) -> &'static str {
-        "repository"
+    type Output = bool;
+
+    fn key(&self) -> StepKey<bool> {
+        StepKey::new("repository")
     }
 
-    fn needs(&self) -> Option<&'static [&'static str]> {
+    fn needs(&self) -> Option<&'static [StepName]> {
         Some(&[])
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<bool>> {
         repository::delete(app, &platform(cx)?).await?;
-        Progress::done(true)
+        Ok(Progress::Done(true))
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
@@ -106,15 +112,17 @@ struct Report;
 
 #[async_trait]
 impl Step<App> for Report {
-    fn name(&self) -> &'static str {
-        "report"
+    type Output = bool;
+
+    fn key(&self) -> StepKey<bool> {
+        StepKey::new("report")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<bool>> {
         let (platform_id, job_id) = (platform(cx)?.to_string(), cx.saga_id.to_string());
         let message = ClearPlatformRequest { platform_id, job_id };
         app.registry.call(&cx.ctx, message).await?;
-        Progress::done(true)
+        Ok(Progress::Done(true))
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {

@@ -10,7 +10,7 @@ use domain::{
     resource::{Environment, ResourceType, SecretStatus, host_name, resource_name},
 };
 use rpc::{PeerCall, registry::MarkSecretRequest};
-use saga::{Definition, OnFailure, Progress, Step, StepCx};
+use saga::{Definition, OnFailure, Progress, Step, StepCx, StepKey, StepName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -34,7 +34,7 @@ pub(crate) struct Input {
 }
 
 const SERVICE: &str = "auth";
-const WORKER: &str = "auth_worker";
+const WORKER: StepKey<Made> = StepKey::new("auth_worker");
 const SECRET: &str = "AUTH_SECRET";
 const ENTRY: &str = "index.js";
 const CODE: &[u8] = include_bytes!("../../auth-worker/index.js");
@@ -118,13 +118,15 @@ struct Database;
 
 #[async_trait]
 impl Step<App> for Database {
-    fn name(&self) -> &'static str {
-        "auth_database"
+    type Output = Made;
+
+    fn key(&self) -> StepKey<Made> {
+        StepKey::new("auth_database")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Made>> {
         let wanted = About::of(cx)?.wanted(ResourceType::D1, Spec::Plain)?;
-        Progress::done(made::ensure(app, cx, &wanted).await?)
+        Ok(Progress::Done(made::ensure(app, cx, &wanted).await?))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
@@ -137,17 +139,19 @@ struct Worker;
 
 #[async_trait]
 impl Step<App> for Worker {
-    fn name(&self) -> &'static str {
+    type Output = Made;
+
+    fn key(&self) -> StepKey<Made> {
         WORKER
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Made>> {
         let about = About::of(cx)?;
         let database = parse_resource_name(&about.name(ResourceType::D1)?).map_err(fault)?;
         let files = BTreeMap::from([(ENTRY.to_owned(), CODE.to_vec())]);
         let bundle = Bundle::new(ENTRY, files).map_err(fault)?.bind("DB", ResourceKind::D1, database);
         let wanted = about.wanted(ResourceType::Worker, Spec::Bundle(bundle))?;
-        Progress::done(made::ensure(app, cx, &wanted).await?)
+        Ok(Progress::Done(made::ensure(app, cx, &wanted).await?))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
@@ -160,12 +164,14 @@ struct Secret;
 
 #[async_trait]
 impl Step<App> for Secret {
-    fn name(&self) -> &'static str {
-        "auth_secret"
+    type Output = &'static str;
+
+    fn key(&self) -> StepKey<&'static str> {
+        StepKey::new("auth_secret")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let (owner, worker) = (About::of(cx)?.owner(), cx.output::<Made>(WORKER)?);
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<&'static str>> {
+        let (owner, worker) = (About::of(cx)?.owner(), cx.output(WORKER)?);
         // No one needs to know the value, so no one ever does: the provider draws it.
         let target = Target::secret(&owner, worker.name, SECRET, None).map_err(fault)?;
         app.provider.ensure(&target).await.map_err(fault)?;
@@ -177,7 +183,7 @@ impl Step<App> for Secret {
         };
         let key = cx.key("mark");
         app.registry.call_with(&cx.ctx, PeerCall { key: Some(&key), ..PeerCall::default() }, message).await?;
-        Progress::done(SECRET)
+        Ok(Progress::Done(SECRET))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
@@ -192,16 +198,18 @@ struct Dns;
 
 #[async_trait]
 impl Step<App> for Dns {
-    fn name(&self) -> &'static str {
-        "dns"
+    type Output = Vec<String>;
+
+    fn key(&self) -> StepKey<Vec<String>> {
+        StepKey::new("dns")
     }
 
-    fn needs(&self) -> Option<&'static [&'static str]> {
-        Some(&[WORKER])
+    fn needs(&self) -> Option<&'static [StepName]> {
+        Some(const { &[WORKER.name()] })
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let (about, worker) = (About::of(cx)?, cx.output::<Made>(WORKER)?);
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Vec<String>>> {
+        let (about, worker) = (About::of(cx)?, cx.output(WORKER)?);
         let mut records = Vec::new();
         for (environment, name) in about.hosts(&app.base_domain)? {
             records.push(name.to_string());
@@ -209,7 +217,7 @@ impl Step<App> for Dns {
             let host = Host { platform, stack, environment, name, worker: worker.clone() };
             made::ensure_host(app, cx, &host).await?;
         }
-        Progress::done(records)
+        Ok(Progress::Done(records))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {

@@ -138,7 +138,7 @@ pub(crate) async fn wake_superseded(db: &Db, subject: &Subject, job: Uuid) -> Re
 }
 
 /// What a step comes to that waits until it is its turn on `thing`.
-pub(crate) fn wait_for(wait: Wait, thing: &str) -> Progress {
+pub(crate) fn wait_for<T>(wait: Wait, thing: &str) -> Progress<T> {
     let on = format!("job {}, which works on {thing}", wait.holder);
     Progress::Behind { saga: wait.before, on, ask_again: ASK_AGAIN }
 }

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use domain::Kind;
 use identity::WriteCtx;
-use saga::{Cause, Interpose, Moment, Point, Progress, SagaStatus, Step, StepCx, StepStatus, Verdict};
+use saga::{
+    Cause, Interpose, Moment, Point, Progress, SagaStatus, Step, StepCx, StepKey, StepStatus, Verdict,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -34,16 +36,18 @@ struct Teller;
 
 #[async_trait]
 impl Step<App> for Teller {
-    fn name(&self) -> &'static str {
-        "a"
+    type Output = ();
+
+    fn key(&self) -> StepKey<()> {
+        StepKey::new("a")
     }
 
-    async fn run(&self, _: &App, _: &StepCx) -> domain::Result<Progress> {
-        Progress::done(())
+    async fn run(&self, _: &App, _: &StepCx) -> domain::Result<Progress<()>> {
+        Ok(Progress::Done(()))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> domain::Result<()> {
-        assert_eq!(cx.own_output::<()>()?, None);
+        assert_eq!(cx.output_if_any(self.key())?, None);
         app.note(cx, "undo", "a").await
     }
 

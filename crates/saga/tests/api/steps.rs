@@ -15,8 +15,9 @@ use database::Db;
 use diesel::{sql_query, sql_types as t};
 use diesel_async::RunQueryDsl;
 use domain::{Error, Kind, Result};
-use saga::{Definition, OnFailure, Policy, Progress, Step, StepCx};
+use saga::{AnyStep, Definition, OnFailure, Policy, Progress, Step, StepCx, StepKey, StepName};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -160,20 +161,22 @@ pub(crate) struct Output {
 pub(crate) struct TestStep {
     name: &'static str,
     policy: Policy,
-    needs: Option<&'static [&'static str]>,
+    needs: Option<&'static [StepName]>,
 }
 
 #[async_trait]
 impl Step<App> for TestStep {
-    fn name(&self) -> &'static str {
-        self.name
+    type Output = Value;
+
+    fn key(&self) -> StepKey<Value> {
+        StepKey::new(self.name)
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Value>> {
         app.note(cx, "run", self.name).await?;
         // Every earlier step's output is there, or the step was skipped.
         for earlier in STEPS.iter().take_while(|step| **step != self.name) {
-            if let Some(output) = cx.output_if_any::<Output>(earlier)? {
+            if let Some(output) = cx.output_if_any(StepKey::<Output>::new(earlier))? {
                 assert_eq!(output.step, *earlier);
             }
         }
@@ -200,7 +203,7 @@ impl Step<App> for TestStep {
         }
     }
 
-    fn needs(&self) -> Option<&'static [&'static str]> {
+    fn needs(&self) -> Option<&'static [StepName]> {
         self.needs
     }
 
@@ -210,8 +213,9 @@ impl Step<App> for TestStep {
 }
 
 impl TestStep {
-    async fn act(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let done = || Progress::done(Output { step: self.name.to_owned(), by: app.name.to_owned() });
+    async fn act(&self, app: &App, cx: &StepCx) -> Result<Progress<Value>> {
+        let output = Output { step: self.name.to_owned(), by: app.name.to_owned() };
+        let done = || Ok(Progress::Done(serde_json::to_value(&output).unwrap()));
         let make = || app.make(cx.saga_id, self.name);
         match app.script.act(cx.saga_id, self.name, false) {
             Some(Act::Fail(kind)) => Err(fault(kind)),
@@ -229,7 +233,7 @@ impl TestStep {
             Some(Act::Skip) => Ok(Progress::Skipped),
             Some(Act::Panic) => panic!("a step that panics"),
             Some(Act::NulMessage) => Err(Error::new(Kind::Unprocessable, "nul \0 nul")),
-            Some(Act::NulOutput) => Progress::done(serde_json::json!({ "deep": ["nul \0 nul"] })),
+            Some(Act::NulOutput) => Ok(Progress::Done(serde_json::json!({ "deep": ["nul \0 nul"] }))),
             Some(Act::Gate(gate)) => {
                 make().await?;
                 gate.reached.notify_one();
@@ -269,15 +273,17 @@ pub(crate) fn definition(kind: &'static str, on_failure: OnFailure, policy: Poli
 
 /// The same, but c does not need b.
 pub(crate) fn fan_out(kind: &'static str, on_failure: OnFailure, policy: Policy) -> Definition<App> {
-    of_steps(kind, on_failure, policy, |step| (step == "c").then_some(&["a"]))
+    of_steps(kind, on_failure, policy, |step| {
+        (step == "c").then_some(const { &[StepKey::<Output>::new("a").name()] as &[StepName] })
+    })
 }
 
 fn of_steps(
     kind: &'static str,
     on_failure: OnFailure,
     policy: Policy,
-    needs: impl Fn(&str) -> Option<&'static [&'static str]>,
+    needs: impl Fn(&str) -> Option<&'static [StepName]>,
 ) -> Definition<App> {
-    let step = |name| Box::new(TestStep { name, policy, needs: needs(name) }) as Box<dyn Step<App>>;
+    let step = |name| Box::new(TestStep { name, policy, needs: needs(name) }) as Box<dyn AnyStep<App>>;
     Definition { kind, version: 1, steps: STEPS.map(step).into(), on_failure }
 }

@@ -1,9 +1,9 @@
 //! ACTIVATE_FEATURE: the service of a feature made, or brought to another version, and the activation made active.
 
 use async_trait::async_trait;
-use domain::{Error, Result, job::JobType};
+use domain::{Error, HostName, Result, job::JobType};
 use rpc::registry::EndFeatureJobRequest;
-use saga::{Definition, OnFailure, Progress, Step, StepCx};
+use saga::{Definition, OnFailure, Progress, Step, StepCx, StepKey};
 
 use super::{Begin, end, service::Job};
 use crate::{App, steps::made::Made};
@@ -22,13 +22,15 @@ struct Database;
 
 #[async_trait]
 impl Step<App> for Database {
-    fn name(&self) -> &'static str {
-        "database"
+    type Output = Made;
+
+    fn key(&self) -> StepKey<Made> {
+        StepKey::new("database")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Made>> {
         let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
-        Progress::done(job.service(app, cx).ensure_database(job.plan.has_data).await?)
+        Ok(Progress::Done(job.service(app, cx).ensure_database(job.plan.has_data).await?))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
@@ -40,22 +42,24 @@ impl Step<App> for Database {
     }
 }
 
-const WORKER: &str = "worker";
+const WORKER: StepKey<Made> = StepKey::new("worker");
 
 struct Worker;
 
 #[async_trait]
 impl Step<App> for Worker {
-    fn name(&self) -> &'static str {
+    type Output = Made;
+
+    fn key(&self) -> StepKey<Made> {
         WORKER
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Made>> {
         let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
         let version = job.plan.version.as_ref();
         let version = version.ok_or_else(|| Error::internal("the registry named no version"))?;
         let known = job.plan.version_before.is_some();
-        Progress::done(job.service(app, cx).ensure_worker(version, known).await?)
+        Ok(Progress::Done(job.service(app, cx).ensure_worker(version, known).await?))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
@@ -70,15 +74,17 @@ struct Dns;
 
 #[async_trait]
 impl Step<App> for Dns {
-    fn name(&self) -> &'static str {
-        "dns"
+    type Output = HostName;
+
+    fn key(&self) -> StepKey<HostName> {
+        StepKey::new("dns")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<HostName>> {
         let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
         let service = job.service(app, cx);
         service.ensure_host(cx.output(WORKER)?).await?;
-        Progress::done(service.host()?)
+        Ok(Progress::Done(service.host()?))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
@@ -93,23 +99,25 @@ struct Report;
 
 #[async_trait]
 impl Step<App> for Report {
-    fn name(&self) -> &'static str {
-        "report"
+    type Output = Option<String>;
+
+    fn key(&self) -> StepKey<Option<String>> {
+        StepKey::new("report")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Option<String>>> {
         let service_url = match Job::of(cx)? {
             Some(job) => Some(job.service(app, cx).url()?),
             None => None,
         };
-        let worker: Option<Made> = cx.output_if_any(WORKER)?;
+        let worker = cx.output_if_any(WORKER)?;
         let told = EndFeatureJobRequest {
             cf_deployment_id: worker.and_then(|worker| worker.deployment),
             service_url: service_url.clone(),
             ..EndFeatureJobRequest::default()
         };
         end(app, cx, JobType::ActivateFeature, told).await?;
-        Progress::done(service_url)
+        Ok(Progress::Done(service_url))
     }
 
     /// The first step tells how the job ended, when all is undone.

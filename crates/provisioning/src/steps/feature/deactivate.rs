@@ -2,12 +2,12 @@
 //! again, and the feature is active as before.
 
 use async_trait::async_trait;
-use domain::{Result, job::JobType};
+use domain::{HostName, Result, Version, job::JobType};
 use rpc::registry::EndFeatureJobRequest;
-use saga::{Definition, OnFailure, Progress, Step, StepCx};
+use saga::{Definition, OnFailure, Progress, Step, StepCx, StepKey};
 
 use super::{Asked, Begin, end, service::Job};
-use crate::App;
+use crate::{App, steps::made};
 
 pub(crate) fn definition() -> Definition<App> {
     let begin = Begin(JobType::DeactivateFeature);
@@ -23,16 +23,18 @@ struct Dns;
 
 #[async_trait]
 impl Step<App> for Dns {
-    fn name(&self) -> &'static str {
-        "dns"
+    type Output = HostName;
+
+    fn key(&self) -> StepKey<HostName> {
+        StepKey::new("dns")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<HostName>> {
         match Job::of(cx)? {
             Some(job) if job.plan.version.is_none() => {
                 let service = job.service(app, cx);
                 service.destroy_host().await?;
-                Progress::done(service.host()?)
+                Ok(Progress::Done(service.host()?))
             }
             _ => Ok(Progress::Skipped),
         }
@@ -50,11 +52,13 @@ struct Worker;
 
 #[async_trait]
 impl Step<App> for Worker {
-    fn name(&self) -> &'static str {
-        "worker"
+    type Output = Option<Version>;
+
+    fn key(&self) -> StepKey<Option<Version>> {
+        StepKey::new("worker")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Option<Version>>> {
         let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
         let service = job.service(app, cx);
         // Where others run less than this entity did, it is less that runs from now on.
@@ -62,7 +66,7 @@ impl Step<App> for Worker {
             Some(version) => drop(service.ensure_worker(version, job.plan.version_before.is_some()).await?),
             None => service.destroy_worker().await?,
         }
-        Progress::done(&job.plan.version)
+        Ok(Progress::Done(job.plan.version))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
@@ -77,17 +81,19 @@ struct Data;
 
 #[async_trait]
 impl Step<App> for Data {
-    fn name(&self) -> &'static str {
-        "data"
+    type Output = made::Removed;
+
+    fn key(&self) -> StepKey<made::Removed> {
+        StepKey::new("data")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<made::Removed>> {
         let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
         let service = job.service(app, cx);
         if !service.deletes_data() {
             return Ok(Progress::Skipped);
         }
-        Progress::done(service.destroy_data().await?)
+        Ok(Progress::Done(service.destroy_data().await?))
     }
 
     /// What is deleted does not come back. It goes last, when nothing else is left that could fail but the report.
@@ -100,15 +106,17 @@ struct Report;
 
 #[async_trait]
 impl Step<App> for Report {
-    fn name(&self) -> &'static str {
-        "report"
+    type Output = bool;
+
+    fn key(&self) -> StepKey<bool> {
+        StepKey::new("report")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<bool>> {
         let gives_up_data = cx.input::<Asked>()?.delete_data;
         let told = EndFeatureJobRequest { gives_up_data, ..EndFeatureJobRequest::default() };
         end(app, cx, JobType::DeactivateFeature, told).await?;
-        Progress::done(gives_up_data)
+        Ok(Progress::Done(gives_up_data))
     }
 
     /// The first step tells how the job ended, when all is undone.

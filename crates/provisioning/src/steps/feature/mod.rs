@@ -15,7 +15,7 @@ use domain::{
 };
 use identity::Ctx;
 use rpc::registry::{BeginFeatureJobRequest, BeginFeatureJobResponse, EndFeatureJobRequest, FeatureJob};
-use saga::{Progress, Step, StepCx};
+use saga::{Progress, Step, StepCx, StepKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -135,18 +135,20 @@ impl Asked {
     }
 }
 
-const BEGIN: &str = "begin";
+const BEGIN: StepKey<Plan> = StepKey::new("begin");
 
 /// The first step of both: waits for its turn, and tells the registry. Undone, which is last, it tells how it ended.
 struct Begin(JobType);
 
 #[async_trait]
 impl Step<App> for Begin {
-    fn name(&self) -> &'static str {
+    type Output = Plan;
+
+    fn key(&self) -> StepKey<Plan> {
         BEGIN
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Plan>> {
         let asked: Asked = cx.input()?;
         let wait = turn::take(app, cx, &asked.subject(&cx.subject)).await?;
         let job = Some(asked.job(&cx.subject, cx.saga_id, self.0));
@@ -159,11 +161,11 @@ impl Step<App> for Begin {
         if let Some(wait) = wait {
             return Ok(turn::wait_for(wait, "the same feature"));
         }
-        Progress::done(Plan::try_from(said)?)
+        Ok(Progress::Done(Plan::try_from(said)?))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        let plan: Option<Plan> = cx.own_output()?;
+        let plan = cx.output_if_any(BEGIN)?;
         let before = plan.and_then(|plan| plan.own_version_before);
         let told = EndFeatureJobRequest {
             error: Some(cx.error.clone().unwrap_or_else(|| "it was undone".to_owned())),

@@ -40,7 +40,7 @@ impl<'a> Deref for Service<'a> {
 impl Job {
     /// None where the feature has no service.
     pub(super) fn of(cx: &StepCx) -> Result<Option<Self>> {
-        let (asked, plan): (Asked, Plan) = (cx.input()?, cx.output(BEGIN)?);
+        let (asked, plan): (Asked, _) = (cx.input()?, cx.output(BEGIN)?);
         let site = Site {
             platform: platform(cx)?,
             stack: plan.stack.clone(),

@@ -7,14 +7,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use domain::{Error, Kind, Result, job::JobType, resource::ResourceType};
+use domain::{Error, HostName, Kind, Result, job::JobType, resource::ResourceType};
 use rpc::registry::{EndStackJobRequest, ServedFeature};
-use saga::{Definition, OnFailure, Progress, Step, StepCx};
+use saga::{Definition, OnFailure, Progress, Step, StepCx, StepKey, StepName};
 
-use super::{Work, begin, end, take_turns};
+use super::{Plan, Work, begin, end, take_turns};
 use crate::{App, steps::made::Made};
 
-const TURNS: &str = "turns";
+const TURNS: StepKey<BTreeSet<String>> = StepKey::new("turns");
 const KIND: JobType = JobType::ActivateStack;
 
 pub(crate) fn definition() -> Definition<App> {
@@ -40,11 +40,13 @@ struct Begin;
 
 #[async_trait]
 impl Step<App> for Begin {
-    fn name(&self) -> &'static str {
+    type Output = Plan;
+
+    fn key(&self) -> StepKey<Plan> {
         super::BEGIN
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Plan>> {
         begin(app, cx, KIND).await
     }
 
@@ -62,14 +64,16 @@ struct Turns;
 
 #[async_trait]
 impl Step<App> for Turns {
-    fn name(&self) -> &'static str {
+    type Output = BTreeSet<String>;
+
+    fn key(&self) -> StepKey<BTreeSet<String>> {
         TURNS
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<BTreeSet<String>>> {
         let features: BTreeSet<_> =
             Work::of(cx)?.plan.services.iter().map(|one| one.feature.to_string()).collect();
-        take_turns(app, cx, &features).await
+        take_turns(app, cx, features).await
     }
 
     /// Turns end with the job.
@@ -82,18 +86,20 @@ struct Shared;
 
 #[async_trait]
 impl Step<App> for Shared {
-    fn name(&self) -> &'static str {
-        "shared"
+    type Output = Vec<Made>;
+
+    fn key(&self) -> StepKey<Vec<Made>> {
+        StepKey::new("shared")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Vec<Made>>> {
         let work = Work::of(cx)?;
         let mut made = Vec::new();
         for kind in &work.plan.shared {
             let known = work.plan.existing.contains(&work.site.shared_name(*kind)?);
             made.push(work.site.ensure_shared(app, cx, *kind, known).await?);
         }
-        Progress::done(made)
+        Ok(Progress::Done(made))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
@@ -113,15 +119,17 @@ struct Databases;
 
 #[async_trait]
 impl Step<App> for Databases {
-    fn name(&self) -> &'static str {
-        "databases"
+    type Output = Vec<Made>;
+
+    fn key(&self) -> StepKey<Vec<Made>> {
+        StepKey::new("databases")
     }
 
-    fn needs(&self) -> Option<&'static [&'static str]> {
-        Some(&[TURNS])
+    fn needs(&self) -> Option<&'static [StepName]> {
+        Some(const { &[TURNS.name()] })
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Vec<Made>>> {
         let work = Work::of(cx)?;
         let mut made = Vec::new();
         for (one, _) in work.running() {
@@ -129,7 +137,7 @@ impl Step<App> for Databases {
             let known = work.plan.existing.contains(&service.name(ResourceType::D1)?);
             made.push(service.ensure_database(known).await?);
         }
-        Progress::done(made)
+        Ok(Progress::Done(made))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
@@ -144,7 +152,7 @@ impl Step<App> for Databases {
     }
 }
 
-const WORKERS: &str = "workers";
+const WORKERS: StepKey<BTreeMap<String, Made>> = StepKey::new("workers");
 
 /// A worker that ran before runs the new version from here on. The manifest goes on naming the old one, whole, until
 /// every part of the new one is in place.
@@ -152,11 +160,13 @@ struct Workers;
 
 #[async_trait]
 impl Step<App> for Workers {
-    fn name(&self) -> &'static str {
+    type Output = BTreeMap<String, Made>;
+
+    fn key(&self) -> StepKey<BTreeMap<String, Made>> {
         WORKERS
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<BTreeMap<String, Made>>> {
         let work = Work::of(cx)?;
         let mut made: BTreeMap<String, Made> = BTreeMap::new();
         for (one, version) in work.running() {
@@ -164,7 +174,7 @@ impl Step<App> for Workers {
                 work.service(app, cx, one).ensure_worker(version, one.version_before.is_some()).await?;
             made.insert(one.feature.to_string(), worker);
         }
-        Progress::done(made)
+        Ok(Progress::Done(made))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
@@ -180,12 +190,14 @@ struct Dns;
 
 #[async_trait]
 impl Step<App> for Dns {
-    fn name(&self) -> &'static str {
-        "dns"
+    type Output = Vec<HostName>;
+
+    fn key(&self) -> StepKey<Vec<HostName>> {
+        StepKey::new("dns")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
-        let (work, workers) = (Work::of(cx)?, cx.output::<BTreeMap<String, Made>>(WORKERS)?);
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Vec<HostName>>> {
+        let (work, workers) = (Work::of(cx)?, cx.output(WORKERS)?);
         let mut hosts = Vec::new();
         for (one, _) in work.running() {
             let service = work.service(app, cx, one);
@@ -193,7 +205,7 @@ impl Step<App> for Dns {
             service.ensure_host(worker.ok_or_else(|| Error::internal("a worker was not made"))?).await?;
             hosts.push(service.host()?);
         }
-        Progress::done(hosts)
+        Ok(Progress::Done(hosts))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
@@ -210,11 +222,13 @@ struct Switch;
 
 #[async_trait]
 impl Step<App> for Switch {
-    fn name(&self) -> &'static str {
-        "switch"
+    type Output = bool;
+
+    fn key(&self) -> StepKey<bool> {
+        StepKey::new("switch")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<bool>> {
         let work = Work::of(cx)?;
         let mut served = Vec::new();
         for (one, _) in work.running() {
@@ -222,7 +236,7 @@ impl Step<App> for Switch {
             served.push(ServedFeature { feature_id: one.feature.to_string(), service_url });
         }
         end(app, cx, KIND, EndStackJobRequest { served, ..EndStackJobRequest::default() }).await?;
-        Progress::done(true)
+        Ok(Progress::Done(true))
     }
 
     /// The first step tells how the job ended, when all is undone.
@@ -240,11 +254,13 @@ const CLEANUP: Duration = Duration::from_secs(20);
 
 #[async_trait]
 impl Step<App> for Cleanup {
-    fn name(&self) -> &'static str {
-        "cleanup"
+    type Output = Vec<String>;
+
+    fn key(&self) -> StepKey<Vec<String>> {
+        StepKey::new("cleanup")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Vec<String>>> {
         let (work, mut left) = (Work::of(cx)?, Vec::new());
         for one in work.leaving() {
             let service = work.service(app, cx, one);
@@ -257,14 +273,14 @@ impl Step<App> for Cleanup {
                 .unwrap_or_else(|late| Err(Error::new(Kind::Upstream, "The provider hangs").context(late)))
             {
                 Ok(()) => {}
-                Err(error) if cx.is_tried_again(&error, self.policy()) => return Err(error),
+                Err(error) if cx.is_tried_again(&error, Step::policy(self)) => return Err(error),
                 Err(error) => {
                     tracing::warn!(feature = one.feature.as_str(), error = error.message(), "left over");
                     left.push(service.name(ResourceType::Worker)?);
                 }
             }
         }
-        Progress::done(left)
+        Ok(Progress::Done(left))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {

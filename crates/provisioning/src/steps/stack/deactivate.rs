@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use domain::{Result, job::JobType};
 use rpc::registry::Resource;
-use saga::{Definition, OnFailure, Progress, Step, StepCx};
+use saga::{Definition, OnFailure, Progress, Step, StepCx, StepKey};
 
-use super::{Asked, begin, take_turns};
+use super::{Asked, Plan, begin, take_turns};
 use crate::{
     App,
     steps::{feature, made, no_way_back},
@@ -37,24 +37,26 @@ async fn resources(app: &App, cx: &StepCx, that_run: bool) -> Result<Vec<Resourc
     Ok(found)
 }
 
-async fn take_down(app: &App, cx: &StepCx, that_run: bool) -> Result<Progress> {
+async fn take_down(app: &App, cx: &StepCx, that_run: bool) -> Result<Progress<made::Removed>> {
     let platform = feature::platform(cx)?;
     let mut removed = made::Removed::default();
     for one in resources(app, cx, that_run).await? {
         made::remove(app, cx, &platform, one, &mut removed).await?;
     }
-    Progress::done(removed)
+    Ok(Progress::Done(removed))
 }
 
 struct Begin;
 
 #[async_trait]
 impl Step<App> for Begin {
-    fn name(&self) -> &'static str {
+    type Output = Plan;
+
+    fn key(&self) -> StepKey<Plan> {
         super::BEGIN
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Plan>> {
         begin(app, cx, KIND).await
     }
 
@@ -67,14 +69,16 @@ struct Turns;
 
 #[async_trait]
 impl Step<App> for Turns {
-    fn name(&self) -> &'static str {
-        "turns"
+    type Output = BTreeSet<String>;
+
+    fn key(&self) -> StepKey<BTreeSet<String>> {
+        StepKey::new("turns")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<BTreeSet<String>>> {
         let running = resources(app, cx, true).await?;
         let features: BTreeSet<_> = running.into_iter().map(|one| one.service_name).collect();
-        take_turns(app, cx, &features).await
+        take_turns(app, cx, features).await
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
@@ -86,11 +90,13 @@ struct Dns;
 
 #[async_trait]
 impl Step<App> for Dns {
-    fn name(&self) -> &'static str {
-        "dns"
+    type Output = made::Removed;
+
+    fn key(&self) -> StepKey<made::Removed> {
+        StepKey::new("dns")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<made::Removed>> {
         let (platform, stack) = (feature::platform(cx)?, Asked::of(cx)?.stack_id);
         let mut removed = made::Removed::default();
         for record in made::platform_things(app, cx, &platform).await?.dns_records {
@@ -98,7 +104,7 @@ impl Step<App> for Dns {
                 made::remove_host(app, cx, &platform, record, &mut removed).await?;
             }
         }
-        Progress::done(removed)
+        Ok(Progress::Done(removed))
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
@@ -110,11 +116,13 @@ struct Workers;
 
 #[async_trait]
 impl Step<App> for Workers {
-    fn name(&self) -> &'static str {
-        "workers"
+    type Output = made::Removed;
+
+    fn key(&self) -> StepKey<made::Removed> {
+        StepKey::new("workers")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<made::Removed>> {
         take_down(app, cx, true).await
     }
 
@@ -127,11 +135,13 @@ struct Data;
 
 #[async_trait]
 impl Step<App> for Data {
-    fn name(&self) -> &'static str {
-        "data"
+    type Output = made::Removed;
+
+    fn key(&self) -> StepKey<made::Removed> {
+        StepKey::new("data")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<made::Removed>> {
         if Asked::of(cx)?.delete_data { take_down(app, cx, false).await } else { Ok(Progress::Skipped) }
     }
 

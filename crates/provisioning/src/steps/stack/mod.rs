@@ -18,7 +18,7 @@ use identity::Ctx;
 use rpc::registry::{
     BeginStackJobRequest, BeginStackJobResponse, EndStackJobRequest, StackJob, StackService,
 };
-use saga::{Progress, StepCx};
+use saga::{Progress, StepCx, StepKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -78,7 +78,7 @@ struct Plan {
     existing: BTreeSet<String>,
 }
 
-const BEGIN: &str = "begin";
+const BEGIN: StepKey<Plan> = StepKey::new("begin");
 
 impl Asked {
     fn of(cx: &StepCx) -> Result<Self> {
@@ -117,7 +117,7 @@ impl TryFrom<StackService> for Served {
 }
 
 /// The first step of both: waits for its turn, and tells the registry.
-async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress> {
+async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress<Plan>> {
     let asked = Asked::of(cx)?;
     let wait = turn::take(app, cx, &asked.subject(&cx.subject)).await?;
     let job = Some(asked.job(&cx.subject, cx.saga_id, kind));
@@ -132,18 +132,22 @@ async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress> {
     }
     let things = made::platform_things(app, cx, &feature::platform(cx)?).await?;
     let own = things.resources.into_iter().filter(|one| one.stack_id == asked.stack_id.as_str());
-    Progress::done(Plan {
+    Ok(Progress::Done(Plan {
         owner: said.owner_id,
         services: said.services.into_iter().map(Served::try_from).collect::<Result<_>>()?,
         shared: feature::kinds(&said.shared)?,
         shared_before: feature::kinds(&said.shared_before)?,
         existing: own.map(|one| one.cf_name).collect(),
-    })
+    }))
 }
 
 /// Takes the turns of features, always in the same order, so that no two jobs wait for each other.
-async fn take_turns(app: &App, cx: &StepCx, features: &BTreeSet<String>) -> Result<Progress> {
-    for feature in features {
+async fn take_turns(
+    app: &App,
+    cx: &StepCx,
+    features: BTreeSet<String>,
+) -> Result<Progress<BTreeSet<String>>> {
+    for feature in &features {
         let thing = feature::thing(&cx.subject, feature, ENVIRONMENT);
         // Jobs of features never supersede one of a stack.
         let subject = turn::Subject { thing, replaces: format!("job {}", cx.saga_id) };
@@ -151,7 +155,7 @@ async fn take_turns(app: &App, cx: &StepCx, features: &BTreeSet<String>) -> Resu
             return Ok(turn::wait_for(wait, &format!("the feature {feature}")));
         }
     }
-    Progress::done(features)
+    Ok(Progress::Done(features))
 }
 
 /// Tells the registry how the job ended.
@@ -191,7 +195,7 @@ struct Work {
 
 impl Work {
     fn of(cx: &StepCx) -> Result<Self> {
-        let plan: Plan = cx.output(BEGIN)?;
+        let plan = cx.output(BEGIN)?;
         let site = Site {
             platform: feature::platform(cx)?,
             stack: Asked::of(cx)?.stack_id,
