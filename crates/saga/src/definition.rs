@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    attempt,
+    Wait, attempt,
     key::{AnyStep, StepKey, StepName},
 };
 
@@ -21,11 +21,8 @@ use crate::{
 pub enum Progress<T> {
     /// It is done, and this is what later steps and its undoing know of it.
     Done(T),
-    /// It is under way elsewhere; ask again. `on` tells a person what is waited for.
-    Waiting { on: String, ask_again: Duration },
-    /// It waits for another saga of this service. The step is asked again as soon as that saga has ended or is paused,
-    /// provided that no other step of this saga runs meanwhile; and after `ask_again` in any case.
-    Behind { saga: Uuid, on: String, ask_again: Duration },
+    /// It is under way elsewhere: the step is asked again.
+    Waiting(Wait),
     /// There was nothing to do, and no earlier try did anything: it will not be undone.
     Skipped,
 }
@@ -38,8 +35,7 @@ impl<T> Progress<T> {
     pub(crate) fn try_map<U>(self, map: impl FnOnce(T) -> Result<U>) -> Result<Progress<U>> {
         Ok(match self {
             Self::Done(output) => Progress::Done(map(output)?),
-            Self::Waiting { on, ask_again } => Progress::Waiting { on, ask_again },
-            Self::Behind { saga, on, ask_again } => Progress::Behind { saga, on, ask_again },
+            Self::Waiting(wait) => Progress::Waiting(wait),
             Self::Skipped => Progress::Skipped,
         })
     }

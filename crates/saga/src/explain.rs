@@ -114,7 +114,7 @@ mod tests {
     use runtime::clock;
 
     use super::*;
-    use crate::{Definition, NewSaga, OnFailure, Saga};
+    use crate::{Definition, NewSaga, OnFailure, Saga, WaitingFor};
 
     /// A saga whose steps stand so, held by the process `p`.
     fn told(status: SagaStatus, steps: impl Into<Vec<StepRow>>) -> Told {
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn of_steps_side_by_side_the_one_that_holds_it_up_is_told() {
         let (a, b) = (step("a", StepStatus::Completed), step("b", StepStatus::InProgress));
-        let waiting_for = Some("job 1".to_owned());
+        let waiting_for = Some(WaitingFor::text("job 1"));
         let c = StepRow { waiting_for, ..step("c", StepStatus::InProgress) };
         assert_says(&told(SagaStatus::Running, [a.clone(), b.clone(), c]), "step c waits for job 1");
         let c = failed("c", 2, Some(clock::now()));
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_nobody_takes_up_is_told_whatever_it_waits_for() {
-        let waiting_for = Some("job 1".to_owned());
+        let waiting_for = Some(WaitingFor::text("job 1"));
         let waits = StepRow { waiting_for, ..step("a", StepStatus::InProgress) };
         let mut due = told(SagaStatus::Running, [waits]);
         due.saga.lease_until = None;

@@ -57,7 +57,7 @@ impl Tried {
     pub(crate) const fn of(outcome: &Outcome) -> Self {
         match outcome {
             Ok(Some(Progress::Done(_) | Progress::Skipped) | None) => Self::Done,
-            Ok(Some(Progress::Waiting { .. } | Progress::Behind { .. })) => Self::Waits,
+            Ok(Some(Progress::Waiting(_))) => Self::Waits,
             Err(_) => Self::Failed,
         }
     }

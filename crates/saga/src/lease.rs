@@ -234,7 +234,7 @@ pub(crate) async fn save(
     .bind::<t::Array<t::Integer>, _>(column(steps, |step| step.undo_attempts))
     .bind::<t::Array<t::Nullable<t::Jsonb>>, _>(column(steps, |step| step.output.as_ref()))
     .bind::<t::Array<t::Nullable<t::Text>>, _>(column(steps, |step| step.error.as_deref()))
-    .bind::<t::Array<t::Nullable<t::Text>>, _>(column(steps, |step| step.waiting_for.as_deref()))
+    .bind::<t::Array<t::Nullable<t::Jsonb>>, _>(column(steps, |step| step.waiting_for.as_ref()))
     .bind::<t::Array<t::Nullable<t::Timestamptz>>, _>(column(steps, |step| step.started_at))
     .bind::<t::Array<t::Nullable<t::Timestamptz>>, _>(column(steps, |step| step.completed_at))
     .bind::<t::Array<t::Nullable<t::BigInt>>, _>(pauses)

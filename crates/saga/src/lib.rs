@@ -26,6 +26,7 @@ pub mod schema;
 mod steer;
 mod store;
 mod view;
+mod waiting;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
@@ -41,6 +42,7 @@ pub use store::{
     resume, retry, steps_of, tombstone, touch,
 };
 pub use view::StepView;
+pub use waiting::{Wait, WaitingFor};
 
 /// The tables of sagas, for the migrations of a service that has some.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");

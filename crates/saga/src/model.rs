@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Definition,
+    Definition, WaitingFor,
     schema::{saga_steps, sagas},
 };
 
@@ -62,7 +62,7 @@ pub struct StepRow {
     pub undo_attempts: i32,
     pub output: Option<Value>,
     pub error: Option<String>,
-    pub waiting_for: Option<String>,
+    pub waiting_for: Option<WaitingFor>,
     pub started_at: Option<DateTime<Utc>>,
     pub completed_at: Option<DateTime<Utc>>,
     /// By the clock of the database.

@@ -8,14 +8,11 @@ use runtime::clock;
 use tokio::time::Instant;
 
 use crate::{
-    AnyStep, Cause, Definition, OnFailure, Policy, Progress, Saga, SagaStatus, StepRow, StepStatus,
+    AnyStep, Cause, Definition, OnFailure, Policy, Progress, Saga, SagaStatus, StepRow, StepStatus, Wait,
+    WaitingFor,
     attempt::{Outcome, is_outage, is_tried_again, pause_after, storable_output, told},
     drive::Drive,
-    store::storable,
 };
-
-/// What a step waits for whose tries are used up.
-pub(crate) const GIVEN_UP: &str = "a person: its tries are used up";
 
 /// The shortest pause that is granted: what waits must not keep the database busy.
 pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -127,7 +124,7 @@ impl StepRow {
 
     /// Whether only a person can have it tried again.
     pub(crate) fn is_given_up(&self) -> bool {
-        self.waiting_for.as_deref() == Some(GIVEN_UP)
+        self.waiting_for == Some(WaitingFor::Person)
     }
 
     fn passed(&mut self, status: StepStatus) {
@@ -141,7 +138,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
     /// Notes how a try of step `at` came out.
     pub(crate) fn record(&mut self, then: OnFailure, step: &dyn AnyStep<A>, at: usize, outcome: Outcome) {
         let left = deadline_left(&self.saga).filter(|_| self.way == Way::Forth).unwrap_or(LONGEST_PAUSE);
-        if let Ok(Some(Progress::Behind { saga, .. })) = &outcome {
+        if let Ok(Some(Progress::Waiting(Wait { behind: Some(saga), .. }))) = &outcome {
             self.waits_for = Some(*saga);
         }
         let Some(row) = self.steps.get_mut(at) else { return };
@@ -157,7 +154,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
             self.due.insert(at, Instant::now() + pause);
         } else if row.status == StepStatus::Failed && self.way == Way::Forth {
             match then {
-                OnFailure::Stop => row.waiting_for = Some(GIVEN_UP.to_owned()),
+                OnFailure::Stop => row.waiting_for = Some(WaitingFor::Person),
                 // Of several that fail, the first is the cause.
                 OnFailure::Undo if self.saga.cause.is_none() => {
                     let why = row.why();
@@ -172,8 +169,8 @@ impl<A: Send + Sync + 'static> Drive<A> {
 /// Gives the pause after which it is tried or asked again.
 fn forth(row: &mut StepRow, policy: Policy, outcome: Outcome) -> Option<Duration> {
     match outcome.and_then(storable_output) {
-        Ok(Some(Progress::Waiting { on, ask_again } | Progress::Behind { on, ask_again, .. })) => {
-            row.waiting_for = Some(storable(&on));
+        Ok(Some(Progress::Waiting(Wait { on, ask_again, .. }))) => {
+            row.waiting_for = Some(on.storable());
             row.error = None;
             Some(ask_again)
         }
@@ -209,6 +206,6 @@ fn back(row: &mut StepRow, policy: Policy, outcome: Result<()>) -> Option<Durati
     if is_outage(&error) || row.undo_attempts - row.undo_outages < policy.undo_attempts {
         return Some(pause_after(policy, row.undo_attempts, &error));
     }
-    row.waiting_for = Some(GIVEN_UP.to_owned());
+    row.waiting_for = Some(WaitingFor::Person);
     None
 }

@@ -39,12 +39,12 @@ diesel::table! {
         undo_attempts -> Integer,
         output -> Nullable<Jsonb>,
         error -> Nullable<Text>,
-        waiting_for -> Nullable<Text>,
         started_at -> Nullable<Timestamptz>,
         completed_at -> Nullable<Timestamptz>,
         next_attempt_at -> Nullable<Timestamptz>,
         outages -> Integer,
         undo_outages -> Integer,
+        waiting_for -> Nullable<Jsonb>,
     }
 }
 

@@ -42,7 +42,7 @@ impl From<&StepRow> for StepView {
             started_at: row.started_at,
             completed_at: row.completed_at,
             error: row.error.clone(),
-            waiting_for: row.waiting_for.clone(),
+            waiting_for: row.waiting_for.as_ref().map(ToString::to_string),
             next_attempt_at: row.next_attempt_at,
         }
     }

@@ -9,7 +9,7 @@ use domain::{
     platform::PlatformEvent,
 };
 use rpc::provisioning::{CancelJobRequest, EnqueueJobRequest, GetJobRequest, Job};
-use saga::{Progress, Step, StepCx, StepKey};
+use saga::{Progress, Step, StepCx, StepKey, Wait, WaitingFor};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -43,8 +43,8 @@ impl Step<App> for ProvisionInfra {
             JobStatus::Completed => Ok(Progress::Done(input.provision_job_id)),
             JobStatus::Pending | JobStatus::Running => {
                 let why = job.error.or(job.waiting_for).map(|why| format!(" ({why})")).unwrap_or_default();
-                let on = format!("provisioning job {}: {step}{why}", job.id);
-                Ok(Progress::Waiting { on, ask_again: cx.patience() })
+                let on = WaitingFor::Job { job: input.provision_job_id, at: format!("{step}{why}") };
+                Ok(Progress::Waiting(Wait::new(on, cx.patience())))
             }
             ended => {
                 let why = job.error.unwrap_or_else(|| ended.to_string());

@@ -5,7 +5,7 @@ use domain::{
     Error, Kind, Result, deployment::StackStatus, platform::PlatformEvent, resource::ResourceStatus,
 };
 use rpc::registry::{GetStackRequest, ListResourcesRequest};
-use saga::{Progress, Step, StepCx, StepKey};
+use saga::{Progress, Step, StepCx, StepKey, Wait, WaitingFor};
 
 use super::{deploy_services::finish_build, transition};
 use crate::App;
@@ -25,7 +25,7 @@ impl Step<App> for Verify {
         if let Some(stack) = &deployed.stack_id
             && let Some(on) = stack_waits(app, cx, stack).await?
         {
-            return Ok(Progress::Waiting { on, ask_again: cx.patience() });
+            return Ok(Progress::Waiting(Wait::new(on, cx.patience())));
         }
         let message = ListResourcesRequest { platform_id: cx.subject.clone() };
         let answer = app.registry.call(&cx.ctx, message).await;
@@ -36,16 +36,10 @@ impl Step<App> for Verify {
         if let Some(failed) = resources.iter().find(|one| one.status == ResourceStatus::Failed.as_str()) {
             return Err(Error::new(Kind::Unprocessable, format!("resource {} has failed", failed.cf_name)));
         }
-        let waited: Vec<&str> = resources
-            .iter()
-            .filter(|one| one.status != ResourceStatus::Active.as_str())
-            .map(|one| one.cf_name.as_str())
-            .collect();
-        if !waited.is_empty() {
-            return Ok(Progress::Waiting {
-                on: format!("resources {}", waited.join(", ")),
-                ask_again: cx.patience(),
-            });
+        let inactive = resources.iter().filter(|one| one.status != ResourceStatus::Active.as_str());
+        let names: Vec<_> = inactive.map(|one| one.cf_name.clone()).collect();
+        if !names.is_empty() {
+            return Ok(Progress::Waiting(Wait::new(WaitingFor::Resources { names }, cx.patience())));
         }
         finish_build(app, cx, &deployed.build_id, "success").await?;
         transition(app, cx, PlatformEvent::Complete, None).await?;
@@ -62,7 +56,7 @@ impl Step<App> for Verify {
 ///
 /// # Errors
 /// [`Kind::Unprocessable`] when it has failed.
-async fn stack_waits(app: &App, cx: &StepCx, stack: &str) -> Result<Option<String>> {
+async fn stack_waits(app: &App, cx: &StepCx, stack: &str) -> Result<Option<WaitingFor>> {
     let message = GetStackRequest { platform_id: cx.subject.clone(), stack_id: stack.to_owned() };
     let answer = app.registry.call(&cx.ctx, message).await;
     let told = answer?;
@@ -73,8 +67,8 @@ async fn stack_waits(app: &App, cx: &StepCx, stack: &str) -> Result<Option<Strin
             Err(Error::new(Kind::Unprocessable, format!("stack {stack} has failed: {why}")))
         }
         status => {
-            let job = told.provision_job_id.unwrap_or_default();
-            Ok(Some(format!("stack {stack}, which is {status} (provisioning job {job})")))
+            let job = told.provision_job_id.map(|id| rpc::parse_uuid("provision_job_id", &id)).transpose()?;
+            Ok(Some(WaitingFor::Stack { stack: stack.to_owned(), status: status.to_string(), job }))
         }
     }
 }

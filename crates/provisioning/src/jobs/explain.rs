@@ -10,7 +10,7 @@ use runtime::clock;
 use saga::Told;
 use uuid::Uuid;
 
-use crate::{App, steps::turn};
+use crate::App;
 
 /// Jobs that wait for each other's turn, told one after the other. The chain is as long as people ask for more of one
 /// thing while it is being worked on.
@@ -49,5 +49,5 @@ fn waits_for(told: &Told) -> Option<Uuid> {
     if told.saga.paused_at.is_some() {
         return None;
     }
-    turn::waited_for(told.step()?.waiting_for.as_deref()?)
+    told.step()?.waiting_for.as_ref()?.saga()
 }

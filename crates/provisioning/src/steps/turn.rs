@@ -10,7 +10,7 @@ use diesel::{OptionalExtension, QueryableByName, sql_query, sql_types as t};
 use diesel_async::RunQueryDsl;
 use domain::Result;
 use identity::WriteCtx;
-use saga::{Progress, StepCx};
+use saga::{Progress, StepCx, WaitingFor};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -137,14 +137,8 @@ pub(crate) async fn wake_superseded(db: &Db, subject: &Subject, job: Uuid) -> Re
     Ok(())
 }
 
-/// What a step comes to that waits until it is its turn on `thing`.
+/// The progress of a step that waits until it is its turn on `thing`.
 pub(crate) fn wait_for<T>(wait: Wait, thing: &str) -> Progress<T> {
-    let on = format!("job {}, which works on {thing}", wait.holder);
-    Progress::Behind { saga: wait.before, on, ask_again: ASK_AGAIN }
-}
-
-/// The job that a step says it [waits for](wait_for).
-pub(crate) fn waited_for(says: &str) -> Option<Uuid> {
-    let (id, _) = says.strip_prefix("job ")?.split_once(',')?;
-    Uuid::parse_str(id).ok()
+    let on = WaitingFor::Saga { noun: "job".into(), saga: wait.holder, works_on: thing.to_owned() };
+    Progress::Waiting(saga::Wait { on, ask_again: ASK_AGAIN, behind: Some(wait.before) })
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::Kind;
 use runtime::shutdown::Shutdown;
-use saga::SagaStatus;
+use saga::{SagaStatus, WaitingFor};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -28,7 +28,8 @@ async fn one_behind_the_other(world: &World, kind: &'static str) -> (Uuid, Arc<G
 async fn waits(world: &World, id: Uuid) {
     world
         .until(id, |told| {
-            told.steps[0].waiting_for.as_deref() == Some("the saga before") && told.saga.lease_until.is_none()
+            told.steps[0].waiting_for == Some(WaitingFor::text("the saga before"))
+                && told.saga.lease_until.is_none()
         })
         .await;
 }

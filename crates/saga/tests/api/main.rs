@@ -10,6 +10,8 @@ mod behind;
 #[cfg(test)]
 mod beside;
 #[cfg(test)]
+mod causes;
+#[cfg(test)]
 mod clocks;
 #[cfg(test)]
 mod death;

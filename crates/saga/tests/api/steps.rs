@@ -15,7 +15,9 @@ use database::Db;
 use diesel::{sql_query, sql_types as t};
 use diesel_async::RunQueryDsl;
 use domain::{Error, Kind, Result};
-use saga::{AnyStep, Definition, OnFailure, Policy, Progress, Step, StepCx, StepKey, StepName};
+use saga::{
+    AnyStep, Definition, OnFailure, Policy, Progress, Step, StepCx, StepKey, StepName, Wait, WaitingFor,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -225,10 +227,11 @@ impl TestStep {
             }
             Some(Act::Wait(ask_again)) => {
                 make().await?;
-                Ok(Progress::Waiting { on: "the other side".to_owned(), ask_again })
+                Ok(Progress::Waiting(Wait::new(WaitingFor::text("the other side"), ask_again)))
             }
             Some(Act::Behind(saga, ask_again)) => {
-                Ok(Progress::Behind { saga, on: "the saga before".to_owned(), ask_again })
+                let on = WaitingFor::text("the saga before");
+                Ok(Progress::Waiting(Wait { on, ask_again, behind: Some(saga) }))
             }
             Some(Act::Skip) => Ok(Progress::Skipped),
             Some(Act::Panic) => panic!("a step that panics"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use domain::Kind;
 use runtime::{clock, shutdown::Shutdown};
-use saga::{Cause, SagaStatus, StepStatus};
+use saga::{Cause, SagaStatus, StepStatus, WaitingFor};
 use tokio::time::Instant;
 
 use crate::{
@@ -36,7 +36,7 @@ async fn what_is_waited_for_is_seen_and_asking_again_is_no_try() {
         "it is free meanwhile"
     );
     assert_eq!((row.status, row.attempts), (StepStatus::InProgress, 2));
-    assert_eq!((row.waiting_for.as_deref(), row.error.as_deref()), (Some("the other side"), None));
+    assert_eq!((&row.waiting_for, row.error.as_deref()), (&Some(WaitingFor::text("the other side")), None));
     let pause = row.next_attempt_at.unwrap() - clock::now();
     assert!(pause > TimeDelta::seconds(590) && pause <= TimeDelta::seconds(600), "{pause}");
     assert!(!engine.turn().await.unwrap(), "it is not due");
