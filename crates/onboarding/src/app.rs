@@ -7,7 +7,7 @@ use database::{Db, Migrations, Tally};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use rpc::Client;
 use runtime::{config::PeerSettings, shutdown::Shutdown};
-use saga::{Engine, EngineSettings, Followers, Interpose};
+use saga::{Engine, EngineSettings, Followers, Hooks, Interpose};
 use serde::{Deserialize, Serialize};
 use service::{Application, Parts, Service, Settings};
 use tokio::sync::Notify;
@@ -17,7 +17,11 @@ use utoipa::{
 };
 use web::ServiceConfig;
 
-use crate::{grpc, sessions, steps};
+use crate::{
+    grpc,
+    jobs::{self, JobEnds},
+    sessions, steps,
+};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -48,6 +52,7 @@ pub struct App {
     pub(crate) session_lifetime: Duration,
     pub(crate) wake: Arc<Notify>,
     pub(crate) followers: Followers,
+    pub(crate) job_ends: JobEnds,
 }
 
 /// Onboarding as a service.
@@ -109,20 +114,22 @@ impl Onboarding {
         let own = settings.service;
         let (database, peers, wake) = (parts.database.clone(), parts.peers.clone(), Arc::new(Notify::new()));
         let followers = Followers::start(parts.background.clone(), &parts.shutdown);
-        let engine = own.engine;
+        let (engine, job_ends) = (own.engine, JobEnds::default());
         let state = move |db: Db| {
             let registry = Client::new(&peers, &own.registry)?;
             let provisioning = Client::new(&peers, &own.provisioning)?;
             let iam = Client::new(&peers, &own.iam)?;
             let session_lifetime = own.session_lifetime;
-            let (wake, followers) = (Arc::clone(&wake), followers.clone());
-            anyhow::Ok(App { db, registry, provisioning, iam, session_lifetime, wake, followers })
+            let (wake, followers, job_ends) = (Arc::clone(&wake), followers.clone(), job_ends.clone());
+            anyhow::Ok(App { db, registry, provisioning, iam, session_lifetime, wake, followers, job_ends })
         };
         let app = state(parts.background.clone())?;
         parts.probes = vec![app.registry.probe(), app.provisioning.probe(), app.iam.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
-        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose)
-            .start(&parts.shutdown);
+        let (report, waits) = Hooks::waits();
+        let hooks = Hooks { interpose, ends: None, waits: Some(report) };
+        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks).start(&parts.shutdown);
+        jobs::start(&app, waits, &parts.shutdown);
         let methods = grpc::methods().serve(app)?;
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }

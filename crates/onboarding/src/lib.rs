@@ -4,6 +4,7 @@
 
 mod app;
 mod grpc;
+mod jobs;
 pub mod schema;
 mod sessions;
 mod steps;

@@ -8,7 +8,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use domain::HostName;
 use rpc::Client;
 use runtime::{clock, config::PeerSettings, shutdown::Shutdown};
-use saga::{Engine, EngineSettings, Followers, Interpose};
+use saga::{Engine, EngineSettings, Followers, Hooks, Interpose};
 use serde::{Deserialize, Serialize};
 use service::{Application, Parts, Service, Settings};
 use tokio::sync::Notify;
@@ -151,8 +151,8 @@ impl Provisioning {
         let app = state(parts.background.clone())?;
         parts.probes = vec![app.registry.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
-        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), interpose)
-            .start(&parts.shutdown);
+        let hooks = Hooks { interpose, ends: Some(app.followers.clone()), waits: None };
+        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks).start(&parts.shutdown);
         domains::start(&app, domain_checks, &parts.shutdown);
         let methods = grpc::methods().serve(app)?;
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await

@@ -15,7 +15,7 @@ use tonic::Request;
 use crate::{
     App,
     jobs::{
-        explain,
+        self, explain,
         model::Job,
         ops::{self, NewJob},
     },
@@ -29,6 +29,7 @@ pub(crate) fn methods() -> Declared<Provisioning, App> {
         .method(&["onboarding"], get_job)
         .method(&["registry", "onboarding"], explain_job)
         .method(&["onboarding"], cancel_job)
+        .stream(&["onboarding"], jobs::watch)
         .method(&["onboarding"], ensure_repository)
         .method(&["onboarding"], delete_repository)
 }

@@ -13,6 +13,7 @@ mod peer;
 mod server;
 mod signed;
 pub mod status;
+pub mod watch;
 
 use domain::{
     Error, Reach, Result,

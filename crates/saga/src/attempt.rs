@@ -12,7 +12,7 @@ use crate::{
     store::storable,
 };
 
-/// What a try gave: progress, or that the step is undone.
+/// The result of a try: progress, or `None` when the step is undone. Going back, the only progress is to wait.
 pub(crate) type Outcome = Result<Option<Progress<Value>>>;
 
 /// One try of a step, forth or back.
@@ -54,7 +54,7 @@ impl<A: Send + Sync + 'static> Try<'_, A> {
         let work = async {
             match way {
                 Way::Forth => step.run(app, cx).await.map(Some),
-                Way::Back => step.undo(app, cx).await.map(|()| None),
+                Way::Back => Ok(step.undo(app, cx).await?.map(Progress::Waiting)),
             }
         };
         within(timeout, work).await

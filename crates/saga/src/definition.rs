@@ -84,6 +84,12 @@ pub trait Step<A>: Send + Sync {
     /// which is transient.
     async fn run(&self, app: &A, cx: &StepCx) -> Result<Progress<Self::Output>>;
 
+    /// Begins the work elsewhere that has to end before it can be undone, and returns what to wait for; `None` once that
+    /// work has ended. `undo` comes after it. It is called again after each wait, and fails as `undo` does.
+    async fn before_undo(&self, _app: &A, _cx: &StepCx) -> Result<Option<Wait>> {
+        Ok(None)
+    }
+
     /// Undoes it, whether or not it ever took effect. Every failure is tried again, as often as the policy says.
     async fn undo(&self, app: &A, cx: &StepCx) -> Result<()>;
 

@@ -266,7 +266,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
             self.due.remove(&at);
             if let (Some(step), Some(row)) = (definition.steps.get(at), self.steps.get(at)) {
                 let step = step.as_ref();
-                let saga = inner.interpose.is_some().then(|| self.saga.clone());
+                let saga = inner.hooks.interpose.is_some().then(|| self.saga.clone());
                 let one = Try { inner, step, cx: self.cx(step, row), way: self.way, saga };
                 tries.push(one.run().map(move |outcome| (at, outcome)).boxed());
             }
@@ -321,6 +321,11 @@ impl<A: Send + Sync + 'static> Drive<A> {
         let waits_for = self.waits_for.filter(|_| pause.is_some());
         if self.save(Next::Release { pause: pause.unwrap_or_default(), waits_for }).await?.is_some() {
             self.tell_end();
+            match pause {
+                Some(_) => self.inner.hooks.report_waits(&self.steps),
+                None if !self.saga.status.is_live() => self.inner.hooks.report_end(self.saga.id),
+                None => {}
+            }
             return Ok(self.written(definition).or(Some(Ended::Released(pause))));
         }
         if self.saga.cause.is_none() {

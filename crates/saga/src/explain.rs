@@ -65,12 +65,14 @@ impl Told {
         let owner = saga.lease_owner.as_deref().unwrap_or("of another");
         let begun = step.status == StepStatus::InProgress || (back && step.undo_attempts > 0);
         let taken_up = || format!("no process has taken it up since {}", at(saga.next_run_at));
-        match (saga.lease_until, &step.waiting_for, &step.error) {
+        // What was waited for going forth is not when going back.
+        let waiting = step.waiting_for.as_ref().filter(|_| !back || step.undo_attempts > 0);
+        match (saga.lease_until, waiting, &step.error) {
             (None, ..) if saga.next_run_at + OVERDUE < now => taken_up(),
             (Some(until), ..) if until <= now => {
                 format!("the process that ran step {name} is gone since {}; another takes over", at(until))
             }
-            (_, Some(waiting), _) => format!("step {name} waits for {waiting}"),
+            (_, Some(waiting), _) => format!("{what} {name} waits for {waiting}"),
             (_, None, Some(error)) if step.failures(way) > 0 => {
                 let again = step.next_attempt_at.map_or_else(
                     || "is being tried again".to_owned(),

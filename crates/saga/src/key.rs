@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::{Error, Result};
 use serde_json::Value;
 
-use crate::{Policy, Progress, Step, StepCx};
+use crate::{Policy, Progress, Step, StepCx, Wait};
 
 /// The name of a step and the type `T` of its output. Other steps read the output by the key, so neither a misspelt name
 /// nor a wrong type compiles.
@@ -82,8 +82,8 @@ pub trait AnyStep<A>: Send + Sync {
     /// See [`Step::run`]; the output is JSON.
     async fn run(&self, app: &A, cx: &StepCx) -> Result<Progress<Value>>;
 
-    /// See [`Step::undo`].
-    async fn undo(&self, app: &A, cx: &StepCx) -> Result<()>;
+    /// See [`Step::before_undo`] and [`Step::undo`]; `None` when it is undone.
+    async fn undo(&self, app: &A, cx: &StepCx) -> Result<Option<Wait>>;
 
     /// See [`Step::undo_unbegun`].
     fn undo_unbegun(&self) -> bool;
@@ -106,8 +106,12 @@ impl<A: Sync, S: Step<A>> AnyStep<A> for S {
         progress.try_map(|output| serde_json::to_value(output).map_err(Error::internal))
     }
 
-    async fn undo(&self, app: &A, cx: &StepCx) -> Result<()> {
-        Step::undo(self, app, cx).await
+    async fn undo(&self, app: &A, cx: &StepCx) -> Result<Option<Wait>> {
+        let wait = self.before_undo(app, cx).await?;
+        if wait.is_none() {
+            Step::undo(self, app, cx).await?;
+        }
+        Ok(wait)
     }
 
     fn undo_unbegun(&self) -> bool {

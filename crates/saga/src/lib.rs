@@ -16,6 +16,7 @@ mod drive;
 mod due;
 mod explain;
 mod follow;
+mod hooks;
 mod interpose;
 mod key;
 mod lease;
@@ -32,14 +33,15 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 pub use definition::{Definition, OnFailure, Outline, Policy, Progress, Step, StepCx};
 pub use follow::Followers;
+pub use hooks::Hooks;
 pub use interpose::{Interpose, Moment, Point, Tried, Verdict};
 pub use key::{AnyStep, StepKey, StepName};
 pub use model::{Cause, NewSaga, Saga, SagaStatus, StepRow, StepStatus};
 pub use runner::{Engine, EngineSettings};
 pub use steer::{Shown, Verb, steer};
 pub use store::{
-    Filter, ID_TAKEN, Told, ask_undo, by_id, count, discard, insert, insert_steps, of_flow, page, pause,
-    resume, retry, steps_of, tombstone, touch,
+    Filter, ID_TAKEN, Told, ask_undo, awaited_jobs, by_id, count, discard, insert, insert_steps, job_ended,
+    of_flow, page, pause, resume, retry, steps_of, tombstone, touch,
 };
 pub use view::StepView;
 pub use waiting::{Wait, WaitingFor};

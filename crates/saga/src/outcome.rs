@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Error, Result};
+use domain::Error;
 use runtime::clock;
 use tokio::time::Instant;
 
@@ -71,8 +71,11 @@ impl Way {
                 row.started_at = row.started_at.or_else(|| Some(clock::now()));
             }
             Self::Back => {
-                row.undo_attempts += 1;
-                row.waiting_for = None;
+                if row.undo_attempts == 0 {
+                    // What was waited for going forth is not when going back.
+                    row.waiting_for = None;
+                }
+                row.undo_attempts += i32::from(row.waiting_for.is_none());
             }
         }
     }
@@ -144,7 +147,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
         let Some(row) = self.steps.get_mut(at) else { return };
         let pause = match self.way {
             Way::Forth => forth(row, step.policy(), outcome),
-            Way::Back => back(row, step.policy(), outcome.map(drop)),
+            Way::Back => back(row, step.policy(), outcome),
         };
         if let Some(pause) = pause {
             // Or at the deadline, which is a reason to act.
@@ -195,12 +198,20 @@ fn forth(row: &mut StepRow, policy: Policy, outcome: Outcome) -> Option<Duration
 }
 
 /// Gives the pause after which it is tried again to undo it.
-fn back(row: &mut StepRow, policy: Policy, outcome: Result<()>) -> Option<Duration> {
-    let Err(error) = outcome else {
-        // What is left of a step that had not failed is the error of an earlier try to undo it.
-        row.error = row.error.take().filter(|_| row.status != StepStatus::Completed);
-        row.status = StepStatus::Compensated;
-        return None;
+fn back(row: &mut StepRow, policy: Policy, outcome: Outcome) -> Option<Duration> {
+    let error = match outcome {
+        Ok(Some(Progress::Waiting(Wait { on, ask_again, .. }))) => {
+            row.waiting_for = Some(on.storable());
+            return Some(ask_again);
+        }
+        Ok(_) => {
+            // What is left of a step that had not failed is the error of an earlier try to undo it.
+            row.error = row.error.take().filter(|_| row.status != StepStatus::Completed);
+            row.waiting_for = None;
+            row.status = StepStatus::Compensated;
+            return None;
+        }
+        Err(error) => error,
     };
     row.failed(&error, Way::Back);
     if is_outage(&error) || row.undo_attempts - row.undo_outages < policy.undo_attempts {

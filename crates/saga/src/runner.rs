@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Definition, Interpose, Moment, Saga, Verdict, connection,
+    Definition, Hooks, Moment, Saga, Verdict, connection,
     drive::{Drive, Ended},
     due::Due,
     lease::{self, Extended},
@@ -55,7 +55,7 @@ pub struct Engine<A> {
 pub(crate) struct Inner<A> {
     pub(crate) db: Db,
     pub(crate) app: A,
-    pub(crate) interpose: Option<Interpose>,
+    pub(crate) hooks: Hooks,
     definitions: HashMap<String, Definition<A>>,
     known: Vec<String>,
     settings: EngineSettings,
@@ -76,7 +76,7 @@ impl<A> Inner<A> {
 
     /// What a test makes of a moment.
     pub(crate) fn meet(&self, moment: Moment<'_>) -> Verdict {
-        self.interpose.as_ref().map_or(Verdict::Go, |interpose| interpose(moment))
+        self.hooks.interpose.as_ref().map_or(Verdict::Go, |interpose| interpose(moment))
     }
 
     /// Runs a statement, which is given up when a lease could have run out meanwhile.
@@ -128,17 +128,17 @@ impl<A: Send + Sync + 'static> Engine<A> {
         wake: Arc<Notify>,
         definitions: Vec<Definition<A>>,
     ) -> Self {
-        Self::interposed(db, app, settings, wake, definitions, None)
+        Self::interposed(db, app, settings, wake, definitions, Hooks::default())
     }
 
-    /// The same with something that interferes, for tests.
+    /// The same with parties that hear from it.
     pub fn interposed(
         db: Db,
         app: A,
         settings: EngineSettings,
         wake: Arc<Notify>,
         definitions: Vec<Definition<A>>,
-        interpose: Option<Interpose>,
+        hooks: impl Into<Hooks>,
     ) -> Self {
         let definitions: HashMap<_, _> =
             definitions.into_iter().map(|one| (lease::known(one.kind, one.version), one)).collect();
@@ -162,7 +162,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
             inner: Arc::new(Inner {
                 db,
                 app,
-                interpose,
+                hooks: hooks.into(),
                 definitions,
                 known,
                 settings,

@@ -282,9 +282,49 @@ pub fn touch(id: Uuid) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 
     diesel::update(sagas::table.find(id)).set(sagas::revision.eq(sagas::revision + 1))
 }
 
-/// Which of these sagas there are, and what each has come to.
-pub(crate) async fn revisions(mut c: &Conn, ids: &[Uuid]) -> Result<Vec<(Uuid, i64)>> {
-    Ok(sagas::table.filter(sagas::id.eq_any(ids)).select((sagas::id, sagas::revision)).load(&mut c).await?)
+/// Which of these sagas there are: the revision that each has come to, and its status.
+pub(crate) async fn revisions(mut c: &Conn, ids: &[Uuid]) -> Result<Vec<(Uuid, i64, SagaStatus)>> {
+    let found = sagas::table.filter(sagas::id.eq_any(ids));
+    Ok(found.select((sagas::id, sagas::revision, sagas::status)).load(&mut c).await?)
+}
+
+#[derive(QueryableByName)]
+struct Awaited {
+    #[diesel(sql_type = t::Text)]
+    job: String,
+}
+
+/// The jobs of provisioning that live sagas wait for.
+///
+/// # Errors
+/// Those of the database.
+pub async fn awaited_jobs(mut c: &Conn) -> Result<Vec<Uuid>> {
+    let found: Vec<Awaited> = sql_query(
+        "SELECT DISTINCT waiting_for ->> 'job' AS job FROM saga_steps JOIN sagas ON sagas.id = saga_id \
+         WHERE waiting_for ->> 'job' IS NOT NULL AND sagas.status IN ('pending', 'running', 'undoing')",
+    )
+    .load(&mut c)
+    .await?;
+    Ok(found.iter().filter_map(|row| Uuid::parse_str(&row.job).ok()).collect())
+}
+
+/// Has the steps asked again now that wait for this job of provisioning, which has ended. Whoever calls this also wakes
+/// the engine.
+///
+/// # Errors
+/// Those of the database.
+pub async fn job_ended(mut c: &Conn, job: Uuid) -> Result<()> {
+    // Sagas before their steps, as runners write them: in another order the two would wait for each other.
+    sql_query(
+        "WITH due AS (UPDATE sagas SET next_run_at = now() WHERE id = ANY (ARRAY(\
+             SELECT saga_id FROM saga_steps WHERE waiting_for ->> 'job' = $1)) AND next_run_at > now() RETURNING id) \
+         UPDATE saga_steps SET next_attempt_at = now() FROM due \
+         WHERE saga_id = due.id AND waiting_for ->> 'job' = $1 AND next_attempt_at > now()",
+    )
+    .bind::<t::Text, _>(job.to_string())
+    .execute(&mut c)
+    .await?;
+    Ok(())
 }
 
 /// Keeps the id of a saga that is never to begin: a request for it that comes late meets [`ID_TAKEN`] and finds it

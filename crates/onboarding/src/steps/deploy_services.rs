@@ -1,17 +1,12 @@
 //! The first build is recorded and, if a template was asked for, a default tenant gets a default stack of it, which
 //! verification waits for. The secrets of the platform's workers were set and marked when provisioning made them.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use domain::{Error, Kind, Result, build::BuildTrigger, job::JobStatus, resource::Environment};
-use rpc::{
-    provisioning::GetJobRequest,
-    registry::{
-        EnsureStackRequest, EnsureTenantRequest, FinishBuildRequest, RemoveStacksRequest, StartBuildRequest,
-    },
+use rpc::registry::{
+    EnsureStackRequest, EnsureTenantRequest, FinishBuildRequest, RemoveStacksRequest, StartBuildRequest,
 };
-use saga::{Progress, Step, StepCx, StepKey};
+use saga::{Progress, Step, StepCx, StepKey, Wait};
 use serde::{Deserialize, Serialize};
 
 use crate::{App, sessions::model::Input};
@@ -53,13 +48,17 @@ impl Step<App> for DeployServices {
         Ok(Progress::Done(Deployed { build_id: input.build_id.to_string(), stack_id }))
     }
 
-    /// The platform is deleted with all that hangs on it; what is left is to take its stacks down, and to say how the
-    /// build ended.
+    /// Has the stacks taken down, and waits until they are. The platform is deleted with all else that hangs on it.
+    async fn before_undo(&self, app: &App, cx: &StepCx) -> Result<Option<Wait>> {
+        match cx.input::<Input>()?.stack_template_id {
+            Some(_) => remove_stacks(app, cx).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Says how the build ended.
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let input: Input = cx.input()?;
-        if input.stack_template_id.is_some() {
-            remove_stacks(app, cx).await?;
-        }
         finish_build(app, cx, &input.build_id.to_string(), "failed").await
     }
 }
@@ -97,39 +96,23 @@ async fn default_stack(app: &App, cx: &StepCx, template: &str, repo_name: String
     Ok(stack.stack_id)
 }
 
-const ASK_AGAIN: Duration = Duration::from_millis(250);
-/// Looks at jobs that take stacks down before the step gives the engine a turn.
-const LOOKS: u32 = 40;
-
-/// Takes down what there is of stacks, also of one whose making was never heard of.
-async fn remove_stacks(app: &App, cx: &StepCx) -> Result<()> {
+/// Takes down what there is of stacks, also of one whose making was never heard of. Gives the first of the jobs that have
+/// not ended: whichever ends last, all have ended then.
+async fn remove_stacks(app: &App, cx: &StepCx) -> Result<Option<Wait>> {
     let message = RemoveStacksRequest { platform_id: cx.subject.clone() };
     let answer = app.registry.call(&cx.ctx, message).await;
-    let mut jobs = answer?.job_ids;
-    for _ in 0..LOOKS {
-        let mut left = Vec::new();
-        for job in jobs {
-            if !is_done(app, cx, &job).await? {
-                left.push(job);
+    for id in answer?.job_ids {
+        let id = rpc::parse_uuid("job_ids", &id)?;
+        // One that is not there is yet to come.
+        let job = super::job(app, cx, id).await?.unwrap_or_default();
+        match JobStatus::parse(&job.status) {
+            Ok(JobStatus::Completed) => {}
+            Ok(JobStatus::Failed | JobStatus::RolledBack) => {
+                let message = format!("the job {id}, which takes a stack down, is {}", job.status);
+                return Err(Error::new(Kind::Upstream, message));
             }
+            _ => return Ok(Some(app.job_ends.wait(cx, super::waits_for(&id, job)))),
         }
-        if left.is_empty() {
-            return Ok(());
-        }
-        jobs = left;
-        tokio::time::sleep(ASK_AGAIN).await;
     }
-    let message = format!("the jobs {} that take stacks down have not ended", jobs.join(", "));
-    Err(Error::new(Kind::Upstream, message))
-}
-
-async fn is_done(app: &App, cx: &StepCx, job: &str) -> Result<bool> {
-    let message = GetJobRequest { job_id: job.to_owned() };
-    let answer = app.provisioning.call(&cx.ctx, message).await;
-    match answer {
-        Ok(told) => Ok(told.job.is_some_and(|job| job.status == JobStatus::Completed.as_str())),
-        // It is yet to come.
-        Err(error) if error.kind() == Kind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(None)
 }

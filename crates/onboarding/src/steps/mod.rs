@@ -6,9 +6,12 @@ mod provision_infra;
 mod setup_repo;
 mod verify;
 
-use domain::{Error, PlatformId, Result, platform::PlatformEvent};
-use rpc::registry::{GetPlatformRequest, Platform, TransitionPlatformRequest};
-use saga::{Definition, OnFailure, Outline, StepCx, StepKey};
+use domain::{Error, Kind, PlatformId, Result, job::JobStatus, platform::PlatformEvent};
+use rpc::{
+    provisioning::{GetJobRequest, Job},
+    registry::{GetPlatformRequest, Platform, TransitionPlatformRequest},
+};
+use saga::{Definition, OnFailure, Outline, StepCx, StepKey, WaitingFor};
 use uuid::Uuid;
 
 use self::{deploy_services::Deployed, setup_repo::Repository};
@@ -68,4 +71,33 @@ async fn transition(
 async fn platform(app: &App, cx: &StepCx) -> Result<Platform> {
     let answer = app.registry.call(&cx.ctx, GetPlatformRequest { platform_id: cx.subject.clone() }).await;
     answer?.platform.ok_or_else(|| Error::internal("the registry gave no platform"))
+}
+
+/// A job of provisioning as it stands; none if it is not recorded yet.
+async fn job(app: &App, cx: &StepCx, id: Uuid) -> Result<Option<Job>> {
+    let answer = app.provisioning.call(&cx.ctx, GetJobRequest { job_id: id.to_string() }).await;
+    match answer {
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        answer => told(answer?.job).map(Some),
+    }
+}
+
+fn told(job: Option<Job>) -> Result<Job> {
+    job.ok_or_else(|| Error::internal("provisioning gave no job"))
+}
+
+fn status(job: &Job) -> Result<JobStatus> {
+    JobStatus::parse(&job.status).map_err(Error::internal)
+}
+
+/// Whether nothing more will become of a job by itself.
+fn has_ended(job: &Job) -> Result<bool> {
+    Ok(matches!(status(job)?, JobStatus::Completed | JobStatus::RolledBack | JobStatus::Failed))
+}
+
+/// The cause for which a step waits for a job, with the step at which the job is.
+fn waits_for(id: &Uuid, job: Job) -> WaitingFor {
+    let step = job.current_step.as_deref().unwrap_or("its first step");
+    let why = job.error.or(job.waiting_for).map(|why| format!(" ({why})")).unwrap_or_default();
+    WaitingFor::Job { job: *id, at: format!("{step}{why}") }
 }

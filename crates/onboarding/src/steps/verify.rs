@@ -25,7 +25,7 @@ impl Step<App> for Verify {
         if let Some(stack) = &deployed.stack_id
             && let Some(on) = stack_waits(app, cx, stack).await?
         {
-            return Ok(Progress::Waiting(Wait::new(on, cx.patience())));
+            return Ok(Progress::Waiting(app.job_ends.wait(cx, on)));
         }
         let message = ListResourcesRequest { platform_id: cx.subject.clone() };
         let answer = app.registry.call(&cx.ctx, message).await;
@@ -52,11 +52,21 @@ impl Step<App> for Verify {
     }
 }
 
-/// What the stack waits for, if it is not active yet.
+/// The cause for which the stack is waited for, if it is not active yet.
 ///
 /// # Errors
 /// [`Kind::Unprocessable`] when it has failed.
 async fn stack_waits(app: &App, cx: &StepCx, stack: &str) -> Result<Option<WaitingFor>> {
+    let Some(on) = inactive(app, cx, stack).await? else { return Ok(None) };
+    if !has_ended(app, cx, &on).await? {
+        return Ok(Some(on));
+    }
+    // The job has ended after the registry was asked, or the stack waits for another one. The end of a job that has ended
+    // is not reported again.
+    Ok(inactive(app, cx, stack).await?.map(|on| WaitingFor::text(on.to_string())))
+}
+
+async fn inactive(app: &App, cx: &StepCx, stack: &str) -> Result<Option<WaitingFor>> {
     let message = GetStackRequest { platform_id: cx.subject.clone(), stack_id: stack.to_owned() };
     let answer = app.registry.call(&cx.ctx, message).await;
     let told = answer?;
@@ -71,4 +81,9 @@ async fn stack_waits(app: &App, cx: &StepCx, stack: &str) -> Result<Option<Waiti
             Ok(Some(WaitingFor::Stack { stack: stack.to_owned(), status: status.to_string(), job }))
         }
     }
+}
+
+async fn has_ended(app: &App, cx: &StepCx, on: &WaitingFor) -> Result<bool> {
+    let Some(id) = on.job() else { return Ok(false) };
+    super::job(app, cx, id).await?.as_ref().map_or(Ok(false), super::has_ended)
 }

@@ -6,6 +6,8 @@ mod causes;
 #[cfg(test)]
 mod document;
 #[cfg(test)]
+mod ends;
+#[cfg(test)]
 mod explained;
 #[cfg(test)]
 mod features;
@@ -15,6 +17,8 @@ mod matrix;
 mod quota;
 #[cfg(test)]
 mod reach;
+#[cfg(test)]
+mod relay;
 #[cfg(test)]
 mod saga;
 #[cfg(test)]

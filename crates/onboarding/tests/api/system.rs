@@ -13,6 +13,8 @@ use stack_registry::StackRegistry;
 use tempfile::TempDir;
 use testkit::{HeldPort, Keys, TestDb, TestService};
 
+use crate::relay::Relay;
+
 pub(crate) struct System {
     pub(crate) registry: TestService,
     pub(crate) stacks: TestService,
@@ -21,6 +23,8 @@ pub(crate) struct System {
     /// What the provider made, and what it was asked.
     pub(crate) provider: FakeProvider,
     pub(crate) folder: TempDir,
+    /// The line from onboarding to provisioning, if it is one that can be cut.
+    relay: Option<Relay>,
     iam: u16,
     _held: [HeldPort; 5],
 }
@@ -48,6 +52,20 @@ impl System {
         onboarding: Option<Interpose>,
         provisioning: Option<Interpose>,
         engine: Value,
+    ) -> Self {
+        Self::start_all(onboarding, provisioning, engine, false).await
+    }
+
+    /// The same with a line between onboarding and provisioning that can be cut.
+    pub(crate) async fn start_relayed(onboarding: Option<Interpose>) -> Self {
+        Self::start_all(onboarding, None, quick_engine(), true).await
+    }
+
+    async fn start_all(
+        onboarding: Option<Interpose>,
+        provisioning: Option<Interpose>,
+        engine: Value,
+        relayed: bool,
     ) -> Self {
         let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
@@ -78,8 +96,10 @@ impl System {
                 FakeProvisioning::build_interposed(settings, shutdown, provisioning)
             })
             .await;
+        let relay = if relayed { Some(Relay::to(held[2].address).await) } else { None };
+        let to_provisioning = relay.as_ref().map_or(grpc_provisioning, |relay| relay.address.port());
         let set = json!({ "grpc": bind(grpc_onboarding), "service": {
-            "registry": url(grpc_registry), "provisioning": url(grpc_provisioning), "iam": url(iam),
+            "registry": url(grpc_registry), "provisioning": url(to_provisioning), "iam": url(iam),
             "engine": engine,
         }});
         let db = TestDb::of::<Onboarding>().await;
@@ -87,7 +107,11 @@ impl System {
             Onboarding::build_interposed(settings, shutdown, onboarding)
         })
         .await;
-        Self { registry, stacks, provisioning, onboarding, provider, folder, iam, _held: held }
+        Self { registry, stacks, provisioning, onboarding, provider, folder, relay, iam, _held: held }
+    }
+
+    pub(crate) fn relay(&self) -> &Relay {
+        self.relay.as_ref().unwrap()
     }
 
     /// Starts iam, which is asked where a person onboards.

@@ -4,6 +4,9 @@ pub(crate) mod explain;
 mod http;
 pub(crate) mod model;
 pub(crate) mod ops;
+mod watch;
+
+pub(crate) use watch::watch;
 
 use web::ServiceConfig;
 

@@ -170,7 +170,7 @@ async fn right_before_the_last_write() {
     for (step, point, kind, act, what) in cases {
         let id = world.begin(kind).await;
         world.script.next(id, step, false, act);
-        let engine = world.engine(|setup| setup.interpose = Some(ask_at(&world, id, (step, point))));
+        let engine = world.engine(|setup| setup.hooks.interpose = Some(ask_at(&world, id, (step, point))));
         assert!(engine.turn().await.unwrap(), "{what}");
         let told = world.told(id).await;
         assert_eq!(told.saga.status, SagaStatus::Undone, "one that {what}: {told:?}");

@@ -14,7 +14,7 @@ use crate::{
 async fn every_undoing_twice_leaves_nothing_and_fails_nothing() {
     let world = World::new().await;
     let twice = |now: Moment<'_>| if now.undo { Verdict::Twice } else { Verdict::Go };
-    let engine = world.engine(|setup| setup.interpose = Some(Arc::new(twice)));
+    let engine = world.engine(|setup| setup.hooks.interpose = Some(Arc::new(twice)));
     let id = world.begin(UNDO).await;
     world.script.next(id, "c", false, [Act::FailAfter(Kind::Unprocessable)]);
     let told = world.settle(&engine, id).await;

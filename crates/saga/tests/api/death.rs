@@ -57,7 +57,7 @@ async fn taken_over(world: &World, at: usize, undo: bool, point: Point) {
     let first = world.engine(|setup| {
         setup.settings.lease = LEASE;
         setup.definitions = vec![definition(kind, OnFailure::Undo, POLICY)];
-        setup.interpose = Some(interpose);
+        setup.hooks.interpose = Some(interpose);
     });
     let second = world.engine(|setup| {
         setup.name = "second";
@@ -105,7 +105,7 @@ async fn one_that_is_alone_takes_over_at_once() {
     let world = World::new().await;
     let id = world.begin(UNDO).await;
     let (interpose, died) = die("b", false, Point::AfterEffect);
-    let first = world.engine(|setup| setup.interpose = Some(interpose));
+    let first = world.engine(|setup| setup.hooks.interpose = Some(interpose));
     assert!(first.turn().await.unwrap());
     assert!(died.load(Ordering::SeqCst) && world.told(id).await.saga.lease_until.is_some());
     let second = world.engine(|setup| setup.settings.alone = true);

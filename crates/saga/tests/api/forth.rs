@@ -39,7 +39,7 @@ async fn every_step_runs_once_in_order() {
 #[tokio::test]
 async fn every_step_twice_leaves_single_effects() {
     let world = World::new().await;
-    let twice = |setup: &mut crate::world::Setup| setup.interpose = Some(Arc::new(|_| Verdict::Twice));
+    let twice = |setup: &mut crate::world::Setup| setup.hooks.interpose = Some(Arc::new(|_| Verdict::Twice));
     let engine = world.engine(twice);
     let id = world.begin(UNDO).await;
     let told = world.settle(&engine, id).await;
@@ -228,7 +228,7 @@ async fn a_failure_that_a_test_interposes_counts_as_the_steps_own() {
         ("b", Point::AfterEffect) => Verdict::Fail(domain::Error::new(Kind::Unprocessable, "interposed")),
         _ => Verdict::Go,
     };
-    let engine = world.engine(|setup| setup.interpose = Some(Arc::new(interpose)));
+    let engine = world.engine(|setup| setup.hooks.interpose = Some(Arc::new(interpose)));
     let id = world.begin(STOP).await;
     let told = world.settle(&engine, id).await;
     assert_eq!((told.saga.status, world.effects(id).await.len()), (SagaStatus::Stuck, 2));
@@ -244,7 +244,7 @@ async fn a_try_that_a_test_has_time_out_is_tried_again_whatever_came_of_it() {
         }
         _ => Verdict::Go,
     };
-    let engine = world.engine(|setup| setup.interpose = Some(Arc::new(interpose)));
+    let engine = world.engine(|setup| setup.hooks.interpose = Some(Arc::new(interpose)));
     let id = world.begin(UNDO).await;
     let told = world.settle(&engine, id).await;
     world.assert_completed(&told).await;

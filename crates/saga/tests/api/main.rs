@@ -18,6 +18,8 @@ mod death;
 #[cfg(test)]
 mod forth;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod loss;

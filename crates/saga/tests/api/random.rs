@@ -78,7 +78,7 @@ async fn ends_well(world: &World, case: &Case) -> Result<(), TestCaseError> {
             setup.name = name_of_process;
             let define = if case.fan_out { fan_out } else { definition };
             setup.definitions = vec![define(name, OnFailure::Undo, policy)];
-            setup.interpose = Some(Arc::clone(&happens));
+            setup.hooks.interpose = Some(Arc::clone(&happens));
         })
     };
     let engines = [engine("first"), engine("second")];

@@ -35,6 +35,8 @@ pub(crate) enum Act {
     Wait(Duration),
     /// Waits for another saga.
     Behind(Uuid, Duration),
+    /// Waits for a job of provisioning.
+    Job(Uuid, Duration),
     Skip,
     Panic,
     /// Fails with a text that no row can hold, or gives such an output.
@@ -65,6 +67,7 @@ pub(crate) struct App {
 pub(crate) struct Script {
     once: Mutex<HashMap<Call, VecDeque<Act>>>,
     always: Mutex<HashMap<Call, Act>>,
+    undo_waits: Mutex<HashMap<(Uuid, &'static str), VecDeque<Wait>>>,
     /// Steps that were cut off before their end.
     pub(crate) cut: AtomicUsize,
     /// Steps under way, and the most that ever were.
@@ -88,6 +91,20 @@ impl Script {
     /// The step does again what it is for.
     pub(crate) fn heal(&self, id: Uuid, step: &'static str, undo: bool) {
         self.always.lock().unwrap().remove(&(id, step, undo));
+    }
+
+    /// What the undoing of the step waits for, at its next calls.
+    pub(crate) fn wait_before_undo(
+        &self,
+        id: Uuid,
+        step: &'static str,
+        waits: impl IntoIterator<Item = Wait>,
+    ) {
+        self.undo_waits.lock().unwrap().entry((id, step)).or_default().extend(waits);
+    }
+
+    fn undo_wait(&self, id: Uuid, step: &'static str) -> Option<Wait> {
+        self.undo_waits.lock().unwrap().get_mut(&(id, step)).and_then(VecDeque::pop_front)
     }
 
     fn act(&self, id: Uuid, step: &'static str, undo: bool) -> Option<Act> {
@@ -188,6 +205,12 @@ impl Step<App> for TestStep {
         result
     }
 
+    async fn before_undo(&self, app: &App, cx: &StepCx) -> Result<Option<Wait>> {
+        let Some(wait) = app.script.undo_wait(cx.saga_id, self.name) else { return Ok(None) };
+        app.note(cx, "ask", self.name).await?;
+        Ok(Some(wait))
+    }
+
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         app.note(cx, "undo", self.name).await?;
         match app.script.act(cx.saga_id, self.name, true) {
@@ -232,6 +255,11 @@ impl TestStep {
             Some(Act::Behind(saga, ask_again)) => {
                 let on = WaitingFor::text("the saga before");
                 Ok(Progress::Waiting(Wait { on, ask_again, behind: Some(saga) }))
+            }
+            Some(Act::Job(job, ask_again)) => {
+                make().await?;
+                let on = WaitingFor::Job { job, at: "its first step".to_owned() };
+                Ok(Progress::Waiting(Wait::new(on, ask_again)))
             }
             Some(Act::Skip) => Ok(Progress::Skipped),
             Some(Act::Panic) => panic!("a step that panics"),

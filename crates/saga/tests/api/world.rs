@@ -10,7 +10,7 @@ use domain::{Error, Kind, Result};
 use identity::{Ctx, WriteCtx};
 use runtime::{config::Secret, shutdown::Shutdown};
 use saga::{
-    Cause, Definition, Engine, EngineSettings, Interpose, NewSaga, OnFailure, SagaStatus, StepStatus, Told,
+    Cause, Definition, Engine, EngineSettings, Hooks, NewSaga, OnFailure, SagaStatus, StepStatus, Told,
 };
 use service::{Application, Service, Settings};
 use testkit::TestDb;
@@ -62,7 +62,7 @@ pub(crate) struct Setup {
     pub(crate) name: &'static str,
     pub(crate) settings: EngineSettings,
     pub(crate) definitions: Vec<Definition<App>>,
-    pub(crate) interpose: Option<Interpose>,
+    pub(crate) hooks: Hooks,
     /// Where a process with connections of its own finds the database; the others share those of the test, because
     /// to make a connection takes longer than most tests.
     pub(crate) own_connections: Option<String>,
@@ -79,7 +79,14 @@ impl Default for Setup {
             vec![definition(UNDO, OnFailure::Undo, POLICY), definition(STOP, OnFailure::Stop, POLICY)];
         let settings =
             EngineSettings { concurrency: 8, lease: LONG, poll: Duration::from_millis(20), alone: false };
-        Self { name: "first", settings, definitions, interpose: None, own_connections: None, connections: 6 }
+        Self {
+            name: "first",
+            settings,
+            definitions,
+            hooks: Hooks::default(),
+            own_connections: None,
+            connections: 6,
+        }
     }
 }
 
@@ -115,7 +122,7 @@ impl World {
         };
         let app = App { name: setup.name, db: of_steps, script: Arc::clone(&self.script) };
         let wake = Arc::clone(&self.wake);
-        Engine::interposed(db, app, setup.settings, wake, setup.definitions, setup.interpose)
+        Engine::interposed(db, app, setup.settings, wake, setup.definitions, setup.hooks)
     }
 
     /// Records a saga; no one is told.

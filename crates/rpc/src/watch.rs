@@ -1,0 +1,37 @@
+//! Watches of another service: streams that are opened again whenever they are lost.
+
+use std::{convert::Infallible, time::Duration};
+
+use domain::{Error, Result};
+use runtime::backoff::Backoff;
+use tokio::time::sleep;
+use tonic::{Status, Streaming};
+
+/// The pauses before a lost watch is begun again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+
+/// Runs `watch`, and runs it again whenever it is lost. `lost` hears why, and returns whether the watch had begun: then
+/// the pauses begin anew.
+pub async fn watch_forever<F>(mut watch: impl FnMut() -> F, lost: impl Fn(&Error) -> bool) -> Infallible
+where
+    F: Future<Output = Result<Infallible>>,
+{
+    let mut failures = 0u32;
+    loop {
+        let Err(cause) = watch().await;
+        if lost(&cause) {
+            failures = 0;
+        }
+        failures = failures.saturating_add(1);
+        sleep(BACKOFF.pause(failures)).await;
+    }
+}
+
+/// The next message of a watch of `peer`.
+///
+/// # Errors
+/// [`domain::Kind::ServiceUnavailable`] when the watch is lost or has ended.
+pub async fn next<T>(peer: &'static str, messages: &mut Streaming<T>) -> Result<T> {
+    let lost = |status: Status| Error::unavailable(peer, status);
+    messages.message().await.map_err(lost)?.ok_or_else(|| Error::unavailable(peer, "the watch has ended"))
+}
