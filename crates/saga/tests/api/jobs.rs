@@ -53,7 +53,7 @@ async fn the_end_of_a_job_has_the_step_asked_again_at_once() {
     let told = world.at_rest(id).await;
     world.assert_completed(&told).await;
     assert_eq!(world.calls(id).await.iter().filter(|call| *call == "run b").count(), 2);
-    assert_eq!(awaited(&world).await, [Uuid::nil(); 0]);
+    assert!(awaited(&world).await.is_empty());
     stop.begin();
     stop.drained().await;
 }

@@ -171,3 +171,35 @@ async fn pages_are_found_through_their_indexes() {
         assert!(after.entries - before.entries <= most * 2, "{index} {filter:?}: {before:?} {after:?}");
     }
 }
+
+#[tokio::test]
+async fn steps_that_wait_for_a_job_are_found_through_their_index() {
+    let world = World::new().await;
+    fill(&world).await;
+    let job = domain::id::uuid_v7();
+    let steps = format!(
+        "INSERT INTO saga_steps (saga_id, position, name, status, attempts, undo_attempts) \
+             SELECT id, n, 'step', 'completed', 1, 0 FROM sagas, generate_series(0, 2) AS n; \
+         UPDATE saga_steps SET waiting_for = jsonb_build_object('kind', 'job', 'at', 'dns', 'job', gen_random_uuid()) \
+             WHERE position = 0 AND saga_id IN (SELECT id FROM sagas WHERE status = 'running'); \
+         UPDATE saga_steps SET waiting_for = jsonb_set(waiting_for, '{{job}}', '\"{job}\"'), \
+             next_attempt_at = now() + interval '1 hour' \
+             WHERE saga_id = (SELECT min(saga_id::text)::uuid FROM saga_steps WHERE waiting_for IS NOT NULL); \
+         ANALYZE saga_steps"
+    );
+    world.db.connect_as_owner().await.batch_execute(&steps).await.unwrap();
+    world.all_gone().await;
+    let before = read_of(&world, "saga_steps_job").await;
+    let connection = world.db.connect().await;
+    saga::job_ended(&connection, job).await.unwrap();
+    assert_eq!(saga::awaited_jobs(&connection).await.unwrap().len(), 100);
+    drop(connection);
+    world.all_gone().await;
+    let after = read_of(&world, "saga_steps_job").await;
+    assert_eq!(after.whole, before.whole, "{before:?} {after:?}");
+    assert!(after.scans >= before.scans + 2, "{before:?} {after:?}");
+    assert!(after.entries - before.entries <= 100 + 2, "{before:?} {after:?}");
+    let due = "SELECT count(*) AS number FROM sagas JOIN saga_steps ON saga_id = id \
+         WHERE sagas.next_run_at <= now() AND next_attempt_at <= now()";
+    assert_eq!(world.number(due).await, 1);
+}
