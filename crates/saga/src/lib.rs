@@ -9,6 +9,7 @@
 //! cut off (by its timeout, a stop of the process, or the loss of its lease) may still reach the other side later, so
 //! what it calls must refuse what comes after its undoing: see [`tombstone`].
 
+pub mod api;
 mod attempt;
 mod connection;
 mod definition;
@@ -38,7 +39,7 @@ pub use interpose::{Interpose, Moment, Point, Tried, Verdict};
 pub use key::{AnyStep, StepKey, StepName};
 pub use model::{Cause, NewSaga, Saga, SagaStatus, StepRow, StepStatus};
 pub use runner::{Engine, EngineSettings};
-pub use steer::{Shown, Verb, steer};
+pub use steer::{Cancel, Discard, Pause, Resume, Retry, Steered, Verb, steer};
 pub use store::{
     Filter, ID_TAKEN, Told, ask_undo, awaited_jobs, by_id, count, discard, insert, insert_steps, job_ended,
     of_flow, page, pause, resume, retry, steps_of, tombstone, touch,

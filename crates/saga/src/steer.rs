@@ -1,63 +1,83 @@
-//! What people do to a saga: pause it, have it go on, retry it, cancel it, or end it as it stands.
+//! The operations by which people steer a saga: pause it, have it go on, retry it, cancel it, or end it as it stands.
+//!
+//! Each is a type. A service declares those that its API has, each with its words ([`Steered`]); another does not
+//! compile.
 
 use database::{Conn, Db, NoEffect, Record};
-use domain::{Error, Kind, PlatformId, Result};
+use domain::{Error, Kind, Result};
 use identity::{Done, WriteCtx};
-use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::{ask_undo, discard, pause, resume, retry};
+use crate::{
+    api::{Found, Shown},
+    ask_undo, discard, pause, resume, retry,
+};
 
-/// A saga as the API of a service shows it.
-pub trait Shown: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
-    /// What it is called in the audit log, such as `job`.
-    const NAME: &'static str;
-    /// The name of the transaction that steers it.
-    const TRANSACTION: &'static str;
-
-    /// Reads one that the caller of `ctx` sees.
-    fn read(c: &Conn, ctx: &WriteCtx, id: Uuid) -> impl Future<Output = Result<Self>> + Send;
-
-    /// The platform that it is about.
-    fn platform(&self) -> &PlatformId;
-
-    /// Its status, as it is shown.
-    fn status(&self) -> impl Serialize;
-
-    /// The action in the audit log, such as `job.paused`.
-    fn action(verb: Verb<'_>) -> &'static str;
-
-    /// Why a verb is refused in the status that it has.
-    fn refusal(verb: Verb<'_>) -> &'static str;
+/// An operation on a saga.
+pub trait Verb: Copy + Send + Sync {
+    /// Does it; returns whether the saga was in a status for it.
+    fn apply(self, c: &Conn, id: Uuid) -> impl Future<Output = Result<bool>> + Send;
 }
 
-/// What is done to a saga.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb<'a> {
-    /// It rests before its next step.
-    Pause,
-    /// It goes on after a pause.
-    Resume,
-    /// It goes on where it stopped, with new tries.
-    Retry,
-    /// It is undone, for this reason.
-    Cancel(&'a str),
-    /// It ends as it stands, for this reason.
-    Discard(&'a str),
-}
+/// The saga rests before its next step.
+#[derive(Debug, Clone, Copy)]
+pub struct Pause;
 
-impl Verb<'_> {
-    /// Whether the saga was in a status for it.
+/// It goes on after a pause.
+#[derive(Debug, Clone, Copy)]
+pub struct Resume;
+
+/// It goes on where it stopped, with new tries.
+#[derive(Debug, Clone, Copy)]
+pub struct Retry;
+
+/// It is undone, for this reason.
+#[derive(Debug, Clone, Copy)]
+pub struct Cancel<'a>(pub &'a str);
+
+/// It ends as it stands, for this reason.
+#[derive(Debug, Clone, Copy)]
+pub struct Discard<'a>(pub &'a str);
+
+impl Verb for Pause {
     async fn apply(self, c: &Conn, id: Uuid) -> Result<bool> {
-        match self {
-            Self::Pause => pause(c, id).await,
-            Self::Resume => resume(c, id).await,
-            Self::Retry => retry(c, id).await,
-            Self::Cancel(why) => ask_undo(c, id, why).await,
-            Self::Discard(why) => discard(c, id, why).await,
-        }
+        pause(c, id).await
     }
+}
+
+impl Verb for Resume {
+    async fn apply(self, c: &Conn, id: Uuid) -> Result<bool> {
+        resume(c, id).await
+    }
+}
+
+impl Verb for Retry {
+    async fn apply(self, c: &Conn, id: Uuid) -> Result<bool> {
+        retry(c, id).await
+    }
+}
+
+impl Verb for Cancel<'_> {
+    async fn apply(self, c: &Conn, id: Uuid) -> Result<bool> {
+        ask_undo(c, id, self.0).await
+    }
+}
+
+impl Verb for Discard<'_> {
+    async fn apply(self, c: &Conn, id: Uuid) -> Result<bool> {
+        discard(c, id, self.0).await
+    }
+}
+
+/// A saga that the API of a service has the operation `V` on.
+pub trait Steered<V>: Shown {
+    /// The name of the transaction.
+    const TRANSACTION: &'static str;
+    /// The action in the audit log, such as `job.paused`.
+    const ACTION: &'static str;
+    /// The reason for which it is refused in the status that the saga has.
+    const REFUSAL: &'static str;
 }
 
 /// Does it, in one transaction with its audit entry, and wakes the engine.
@@ -65,28 +85,26 @@ impl Verb<'_> {
 /// # Errors
 /// [`Kind::NotFound`] for a saga that is not there; [`Kind::PreconditionFailed`] when the caller saw another state;
 /// [`Kind::InvalidTransition`] in a status that the verb is not for.
-pub async fn steer<T: Shown>(
+pub async fn steer<T: Steered<V>, V: Verb>(
     db: &Db,
     wake: &Notify,
     ctx: &WriteCtx,
     id: Uuid,
-    verb: Verb<'_>,
+    verb: V,
 ) -> Result<Done<T>> {
     let done = db
         .tx(T::TRANSACTION, ctx, async |tx| {
             let c = tx.conn().await?;
-            let before = T::read(c, ctx, id).await?;
+            let found = Found::<T>::read(c, ctx, id).await?;
+            let before = found.show()?;
             ctx.check_match(&before)?;
             if !verb.apply(c, id).await? {
-                return Err(
-                    Error::new(Kind::InvalidTransition, T::refusal(verb)).with("from", before.status())
-                );
+                let refused = Error::new(Kind::InvalidTransition, T::REFUSAL);
+                return Err(refused.with("from", T::status_of(&found.told.saga)));
             }
-            let after = T::read(c, ctx, id).await?;
-            let record = Record::change(T::action(verb), T::NAME, id)
-                .of(after.platform())
-                .before(&before)
-                .after(&after);
+            let after = Found::<T>::read(c, ctx, id).await?.show()?;
+            let record =
+                Record::change(T::ACTION, T::NAME, id).of(after.platform()).before(&before).after(&after);
             tx.finish(NoEffect, record, after, |_| None).await
         })
         .await;

@@ -2,7 +2,7 @@
 
 use database::{Conn, total};
 use diesel::{
-    ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, SelectableHelper,
+    ExpressionMethods, QueryDsl, QueryableByName, SelectableHelper,
     dsl::sql,
     query_builder::{QueryFragment, QueryId},
     sql_query, sql_types as t,
@@ -49,19 +49,21 @@ pub fn insert_steps(rows: Vec<StepRow>) -> impl QueryFragment<diesel::pg::Pg> + 
     diesel::insert_into(saga_steps::table).values(rows)
 }
 
-/// A saga and its steps: one round trip.
+/// A saga and its steps, as they stood at one moment: one statement.
 ///
 /// # Errors
 /// [`domain::Kind::NotFound`].
-pub async fn by_id(c: &Conn, thing: &str, id: Uuid) -> Result<Told> {
-    let (mut first, mut second) = (c, c);
-    let saga = sagas::table.find(id).select(Saga::as_select());
-    let steps = saga_steps::table.filter(saga_steps::saga_id.eq(id)).order(saga_steps::position);
-    let (saga, steps) =
-        tokio::try_join!(async { Ok::<_, Error>(saga.first(&mut first).await.optional()?) }, async {
-            Ok(steps.select(StepRow::as_select()).load(&mut second).await?)
-        })?;
-    Ok(Told { saga: saga.ok_or_else(|| Error::not_found(thing, id))?, steps })
+pub async fn by_id(mut c: &Conn, thing: &str, id: Uuid) -> Result<Told> {
+    let rows: Vec<(Saga, Option<StepRow>)> = sagas::table
+        .left_join(saga_steps::table)
+        .filter(sagas::id.eq(id))
+        .order(saga_steps::position)
+        .select((Saga::as_select(), Option::<StepRow>::as_select()))
+        .load(&mut c)
+        .await?;
+    let (mut sagas, steps): (Vec<Saga>, Vec<_>) = rows.into_iter().unzip();
+    let saga = sagas.pop().ok_or_else(|| Error::not_found(thing, id))?;
+    Ok(Told { saga, steps: steps.into_iter().flatten().collect() })
 }
 
 /// The steps of several sagas, by saga and position: one statement for a whole page.
@@ -86,6 +88,11 @@ pub struct Filter<'a> {
 }
 
 impl Filter<'_> {
+    /// Whether it lets all pass.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.statuses.is_empty() && self.causes.is_empty() && self.subject.is_none()
+    }
+
     /// The statuses and causes for the statements; a status given twice would be walked twice.
     fn texts(&self) -> (Vec<&'static str>, Vec<&'static str>) {
         let mut statuses: Vec<_> = self.statuses.iter().map(SagaStatus::as_str).collect();

@@ -1,49 +1,40 @@
 //! Why an onboarding is not done.
 
-use domain::{
-    Error, PlatformId, Result,
-    explain::{Explanation, Link},
-    job::JobStatus,
-    onboarding::SessionStatus,
-};
+use domain::{Error, PlatformId, Result, explain::Explanation, job::JobStatus};
 use identity::Ctx;
-use runtime::clock;
-use saga::{SagaStatus, Told};
+use saga::{
+    SagaStatus, Told,
+    api::{self, Found},
+};
 use uuid::Uuid;
 
 use super::{
     model::{Session, SessionRow},
-    ops, store,
+    store,
 };
 use crate::{App, steps};
 
 /// For its owner or an operator: what it waits for, over the borders to the registry and provisioning.
 pub(super) async fn of(app: &App, ctx: &Ctx, id: Uuid) -> Result<Explanation> {
-    let scope = &ctx.caller.scope;
-    let (row, told) = app.db.read(ctx, async |c| store::get(c, scope, id).await).await?;
-    ops::may_see(ctx, &row)?;
-    Ok(explained(app, ctx, row, told).await)
+    Ok(explained(app, ctx, api::find(&app.db, ctx, id).await?).await)
 }
 
 /// The same of the newest onboarding that was to make a platform.
 pub(crate) async fn of_platform(app: &App, ctx: &Ctx, platform: &PlatformId) -> Result<Explanation> {
     let scope = &ctx.caller.scope;
-    let (row, told) = app
+    let found = app
         .db
         .read(ctx, async |c| {
             let id = store::newest_of(c, scope, platform).await?;
-            store::get(c, scope, id.ok_or_else(|| Error::not_found("onboarding of", platform))?).await
+            Found::any(c, scope, id.ok_or_else(|| Error::not_found("onboarding of", platform))?).await
         })
         .await?;
-    Ok(explained(app, ctx, row, told).await)
+    Ok(explained(app, ctx, found).await)
 }
 
-async fn explained(app: &App, ctx: &Ctx, row: SessionRow, told: Told) -> Explanation {
-    let says = told.says(clock::now());
-    let deeper = deeper(app, ctx, &row, &told).await;
-    let session = Session::of(row, &told.saga, &told.steps);
-    let link = Link::new("onboarding", session.id, session.status, says);
-    Explanation::of(session.status == SessionStatus::Completed, link).under(deeper)
+async fn explained(app: &App, ctx: &Ctx, found: Found<Session>) -> Explanation {
+    let deeper = deeper(app, ctx, &found.row, &found.told).await;
+    found.explain().under(deeper)
 }
 
 /// What the step that holds it up waits for in another service, if that is not done.

@@ -1,11 +1,10 @@
 //! Onboardings over HTTP.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
-use database::counter_total;
 use domain::{
-    Name, Page, Result, Slug, access::Access, explain::Explanation, onboarding::SessionStatus, platform::Tier,
+    Name, Result, Slug, access::Access, explain::Explanation, onboarding::SessionStatus, platform::Tier,
 };
-use saga::Verb;
+use saga::{Discard, Pause, Resume, api};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -104,29 +103,10 @@ async fn start(app: &App, command: Unchecked<StartOnboarding>) -> HttpResult {
 )]
 #[get("/admin/sessions")]
 pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<SessionsQuery>) -> HttpResult {
-    let (status, scope) = (query.0.status, &ctx.caller.scope);
-    let key = format!("sessions:{status:?}");
-    let (limit, after) = ListQuery { limit: query.0.limit, cursor: query.0.cursor }.parse(&key)?;
-    let (rows, steps, total) = app
-        .db
-        .read(&ctx, async |c| {
-            let rows = store::page(c, scope, status, limit, &after).await?;
-            let ids: Vec<Uuid> = rows.iter().map(|(row, _)| row.id).collect();
-            let steps = saga::steps_of(c, &ids).await?;
-            let total = match status {
-                None => counter_total(c, store::COUNTER).await?.into(),
-                Some(status) => store::count(c, scope, status).await?,
-            };
-            Ok((rows, steps, total))
-        })
-        .await?;
-    let page = Page::new(rows, limit, total, &key, |(_, saga)| saga.place());
-    let session = |(row, saga): (super::model::SessionRow, saga::Saga)| {
-        let own: Vec<_> = steps.iter().filter(|step| step.saga_id == row.id).cloned().collect();
-        Session::of(row, &saga, &own)
-    };
-    let items = page.items.into_iter().map(session).collect();
-    Ok(HttpResponse::Ok().json(Paged::from(Page { items, next: page.next, total: page.total })))
+    let list = format!("sessions:{:?}", query.0.status);
+    let filter = store::filter(query.0.status);
+    let place = ListQuery { limit: query.0.limit, cursor: query.0.cursor };
+    Ok(HttpResponse::Ok().json(api::list::<Session>(&app.db, &ctx, &filter, &place, &list).await?))
 }
 
 /// Get an onboarding session: every step, its attempts, its error and what it waits for.
@@ -175,7 +155,7 @@ pub(crate) async fn update(
 )]
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/pause")]
 pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::steer(&app, &command.ctx, path.0, Verb::Pause).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Pause).await?.ok()
 }
 
 /// Have a paused onboarding go on.
@@ -187,7 +167,7 @@ pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoB
 )]
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/resume")]
 pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::steer(&app, &command.ctx, path.0, Verb::Resume).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Resume).await?.ok()
 }
 
 /// End an onboarding that can go neither on nor back, as it stands: what it made and did not undo stays.
@@ -200,7 +180,7 @@ pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<No
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/discard")]
 pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     let why = format!("discarded by {}", command.ctx.caller.id);
-    ops::steer(&app, &command.ctx, path.0, Verb::Discard(&why)).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Discard(&why)).await?.ok()
 }
 
 /// Follow an onboarding: server-sent events, each with the whole session, until it has ended.
@@ -221,11 +201,8 @@ pub(crate) async fn follow(
     path: Path<Uuid>,
     request: HttpRequest,
 ) -> HttpResult {
-    let (id, read) = (path.0, app.clone());
-    web::events::follow(&request, app.followers.follow(id)?, async move || {
-        ops::snapshot(&read, &ctx, id).await
-    })
-    .await
+    let (changes, read) = api::follow::<Session>(&app.db, &app.followers, &ctx, path.0)?;
+    web::events::follow(&request, changes, read).await
 }
 
 /// Why an onboarding is not done, in one sentence, and the chain that leads there.

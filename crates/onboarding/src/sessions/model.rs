@@ -102,7 +102,7 @@ pub(crate) struct Input {
 }
 
 /// The status of a session whose saga stands so. While it is being undone, or waits for a person, it is in progress.
-fn status(saga: &Saga) -> SessionStatus {
+pub(super) fn status(saga: &Saga) -> SessionStatus {
     match (saga.status, saga.cause) {
         (SagaStatus::Completed, _) => SessionStatus::Completed,
         (SagaStatus::Undone, Some(Cause::Cancelled)) => SessionStatus::Cancelled,

@@ -1,20 +1,21 @@
 //! What can be done with onboardings.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use database::{Conn, NoEffect, Record};
 use domain::{Error, Kind, Name, PlatformId, Result, Slug, onboarding::SessionStatus, platform::Tier};
-use identity::{ActorType, Caller, Ctx, Done, WriteCtx, scope_is_enforced};
+use identity::{ActorType, Caller, Ctx, Done, Scope, WriteCtx, scope_is_enforced};
 use rpc::{PeerCall, registry::CheckSlugRequest};
 use runtime::clock;
-use saga::{NewSaga, Saga, SagaStatus, Shown, StepView, Verb};
-use serde::Serialize;
+use saga::{
+    Discard, NewSaga, Pause, Resume, Saga, SagaStatus, Steered, StepRow, StepView, Verb,
+    api::{self, Found, Shown},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
-use web::events::Snapshot;
 
 use super::{
-    model::{Input, Session, SessionRow, Started},
+    model::{Input, Session, SessionRow, Started, status},
     quota::{self, Allowance},
     store,
 };
@@ -151,14 +152,11 @@ fn input(row: &SessionRow, limited: bool) -> Input {
 
 /// An onboarding, for its owner or an operator.
 pub(crate) async fn get(app: &App, ctx: &Ctx, id: Uuid) -> Result<Session> {
-    let scope = &ctx.caller.scope;
-    let (row, told) = app.db.read(ctx, async |c| store::get(c, scope, id).await).await?;
-    may_see(ctx, &row)?;
-    Ok(Session::of(row, &told.saga, &told.steps))
+    api::get(&app.db, ctx, id).await
 }
 
 /// Another's onboarding is not there; of who reaches everything, the role is too low.
-pub(super) fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
+fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
     let caller = &ctx.caller;
     if caller.is_operator() || caller.id == row.user_id {
         return Ok(());
@@ -169,55 +167,65 @@ pub(super) fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
     if scope_is_enforced() { Err(Error::not_found("onboarding", row.id)) } else { Ok(()) }
 }
 
-/// An onboarding as it stands, for who follows it.
-pub(crate) async fn snapshot(app: &App, ctx: &Ctx, id: Uuid) -> Result<Snapshot<Session>> {
-    let scope = &ctx.caller.scope;
-    let (row, told) = app.db.read(ctx, async |c| store::get(c, scope, id).await).await?;
-    may_see(ctx, &row)?;
-    Ok(told.saga.snapshot(Session::of(row, &told.saga, &told.steps)))
-}
-
 /// Pauses an onboarding, has it go on, or ends it as it stands: what operators alone may.
-pub(crate) async fn steer(app: &App, ctx: &WriteCtx, id: Uuid, verb: Verb<'_>) -> Result<Done<Session>> {
+pub(crate) async fn steer<V: Verb>(app: &App, ctx: &WriteCtx, id: Uuid, verb: V) -> Result<Done<Session>>
+where
+    Session: Steered<V>,
+{
     saga::steer(&app.db, &app.wake, ctx, id, verb).await
 }
 
 impl Shown for Session {
     const NAME: &'static str = "onboarding";
-    const TRANSACTION: &'static str = "onboarding.steer";
+    const COUNTER: &'static str = store::COUNTER;
 
-    async fn read(c: &Conn, ctx: &WriteCtx, id: Uuid) -> Result<Self> {
-        let (row, told) = store::get(c, &ctx.caller.scope, id).await?;
-        Ok(Self::of(row, &told.saga, &told.steps))
+    type Row = SessionRow;
+    type Status = SessionStatus;
+
+    async fn row(c: &Conn, scope: &Scope, id: Uuid) -> Result<SessionRow> {
+        store::row(c, scope, id).await
+    }
+
+    async fn rows(c: &Conn, scope: &Scope, ids: &[Uuid]) -> Result<HashMap<Uuid, SessionRow>> {
+        store::rows(c, scope, ids).await
+    }
+
+    fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
+        may_see(ctx, row)
+    }
+
+    fn show(row: SessionRow, saga: &Saga, steps: &[StepRow]) -> Result<Self> {
+        Ok(Self::of(row, saga, steps))
+    }
+
+    fn status_of(saga: &Saga) -> SessionStatus {
+        status(saga)
     }
 
     fn platform(&self) -> &PlatformId {
         &self.platform_id
     }
+}
 
-    fn status(&self) -> impl Serialize {
-        self.status
-    }
+/// The name of the transaction that steers an onboarding.
+const STEER: &str = "onboarding.steer";
 
-    fn action(verb: Verb<'_>) -> &'static str {
-        match verb {
-            Verb::Pause => "onboarding.paused",
-            Verb::Resume => "onboarding.resumed",
-            Verb::Retry => "onboarding.retried",
-            Verb::Cancel(_) => "onboarding.cancelled",
-            Verb::Discard(_) => "onboarding.discarded",
-        }
-    }
+impl Steered<Pause> for Session {
+    const TRANSACTION: &'static str = STEER;
+    const ACTION: &'static str = "onboarding.paused";
+    const REFUSAL: &'static str = "only an onboarding that is under way, and does not rest, can be paused";
+}
 
-    fn refusal(verb: Verb<'_>) -> &'static str {
-        match verb {
-            Verb::Pause => "only an onboarding that is under way, and does not rest, can be paused",
-            Verb::Resume => "only an onboarding that was paused can be resumed",
-            Verb::Retry => "only an onboarding whose tries are used up can be retried",
-            Verb::Discard(_) => "only an onboarding whose tries are used up can be discarded",
-            Verb::Cancel(_) => "an onboarding that has ended cannot be cancelled",
-        }
-    }
+impl Steered<Resume> for Session {
+    const TRANSACTION: &'static str = STEER;
+    const ACTION: &'static str = "onboarding.resumed";
+    const REFUSAL: &'static str = "only an onboarding that was paused can be resumed";
+}
+
+impl Steered<Discard<'_>> for Session {
+    const TRANSACTION: &'static str = STEER;
+    const ACTION: &'static str = "onboarding.discarded";
+    const REFUSAL: &'static str = "only an onboarding whose tries are used up can be discarded";
 }
 
 /// What of an onboarding a client asks to change.
@@ -236,20 +244,22 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
         .db
         .tx("onboarding.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            let (row, told) = store::get(c, &ctx.caller.scope, id).await?;
-            may_see(ctx, &row)?;
-            let before = Session::of(row.clone(), &told.saga, &told.steps);
+            let found = Found::<Session>::read(c, ctx, id).await?;
+            let before = found.show()?;
             ctx.check_match(&before)?;
             refuse_what_the_saga_keeps(&before, &change)?;
             let cancels = asks_to_cancel(&before, change.status)?;
             if cancels {
-                ask_undo(c, ctx, &told.saga).await?;
+                ask_undo(c, ctx, &found.told.saga).await?;
             }
             let mut after = before.clone();
             after.updated_at = clock::now();
             let action = if cancels { "onboarding.cancelled" } else { "onboarding.updated" };
             let record = |after: &Session| {
-                Record::change(action, "onboarding", id).of(&row.platform_id).before(&before).after(after)
+                Record::change(action, "onboarding", id)
+                    .of(&found.row.platform_id)
+                    .before(&before)
+                    .after(after)
             };
             match &change.metadata {
                 Some(metadata) => {

@@ -9,12 +9,12 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{
-    Cursor, Error, Limit, PlatformId, Result, Total,
+    Cursor, Error, Limit, PlatformId, Result,
     onboarding::SessionStatus,
     saga::{Cause, SagaStatus},
 };
 use identity::Scope;
-use saga::{Filter, Saga, Told};
+use saga::Filter;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -24,15 +24,17 @@ use crate::schema::sessions::dsl as s;
 /// Counter of all sessions.
 pub(crate) const COUNTER: &str = "sessions";
 
-/// A session and its saga: one round trip. Who may see it is decided by its owner.
-pub(crate) async fn get(c: &Conn, _: &Scope, id: Uuid) -> Result<(SessionRow, Told)> {
-    let mut pipeline = c;
-    let row = s::sessions.find(id).select(SessionRow::as_select());
-    let (row, told) = tokio::try_join!(
-        async { Ok(row.first(&mut pipeline).await.optional()?) },
-        saga::by_id(c, "onboarding", id)
-    )?;
-    Ok((row.ok_or_else(|| Error::not_found("onboarding", id))?, told))
+/// The row of a session. Who may see it is decided by its owner.
+pub(crate) async fn row(mut c: &Conn, _: &Scope, id: Uuid) -> Result<SessionRow> {
+    let row = s::sessions.find(id).select(SessionRow::as_select()).first(&mut c).await.optional()?;
+    row.ok_or_else(|| Error::not_found("onboarding", id))
+}
+
+/// The rows of several sessions, by id.
+pub(crate) async fn rows(mut c: &Conn, _: &Scope, ids: &[Uuid]) -> Result<HashMap<Uuid, SessionRow>> {
+    let rows: Vec<SessionRow> =
+        s::sessions.filter(s::id.eq_any(ids)).select(SessionRow::as_select()).load(&mut c).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
 /// The newest session that was to make a platform.
@@ -42,30 +44,9 @@ pub(crate) async fn newest_of(c: &Conn, scope: &Scope, platform: &PlatformId) ->
     Ok(newest.into_iter().next().map(|saga| saga.id))
 }
 
-/// A page of sessions with their sagas, newest first. Every saga of this database is an onboarding.
-pub(crate) async fn page(
-    mut c: &Conn,
-    scope: &Scope,
-    status: Option<SessionStatus>,
-    limit: Limit,
-    after: &Cursor,
-) -> Result<Vec<(SessionRow, Saga)>> {
+/// The filter of a list. Every saga of this database is an onboarding.
+pub(crate) const fn filter(status: Option<SessionStatus>) -> Filter<'static> {
     let (statuses, causes) = sagas_of(status);
-    let sagas = saga::page(c, scope, &filter(statuses, causes), limit, after).await?;
-    let ids: Vec<Uuid> = sagas.iter().map(|saga| saga.id).collect();
-    let rows: Vec<SessionRow> =
-        s::sessions.filter(s::id.eq_any(ids)).select(SessionRow::as_select()).load(&mut c).await?;
-    let mut rows: HashMap<Uuid, SessionRow> = rows.into_iter().map(|row| (row.id, row)).collect();
-    Ok(sagas.into_iter().filter_map(|saga| Some((rows.remove(&saga.id)?, saga))).collect())
-}
-
-/// How many sessions have a status.
-pub(crate) async fn count(c: &Conn, scope: &Scope, status: SessionStatus) -> Result<Total> {
-    let (statuses, causes) = sagas_of(Some(status));
-    saga::count(c, scope, &filter(statuses, causes)).await
-}
-
-const fn filter(statuses: &'static [SagaStatus], causes: &'static [Cause]) -> Filter<'static> {
     Filter { statuses, causes, subject: None }
 }
 

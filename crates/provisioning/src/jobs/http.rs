@@ -1,16 +1,15 @@
 //! Jobs over HTTP. Operators only.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
-use database::counter_total;
 use domain::{
-    EntityId, Page, PlatformId, Slug, StackId, Version,
+    EntityId, PlatformId, Slug, StackId, Version,
     access::Access,
     explain::Explanation,
     job::{JobStatus, JobType},
     resource::Environment,
 };
 use identity::WriteCtx;
-use saga::{Filter, Saga, StepRow, Verb};
+use saga::{Cancel, Filter, Pause, Resume, Retry, api};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -231,34 +230,12 @@ async fn queue(
 #[get("/jobs")]
 pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<JobsQuery>) -> HttpResult {
     let query = query.0;
-    let key = format!("jobs:{:?}:{:?}", query.platform_id, query.status);
+    let list = format!("jobs:{:?}:{:?}", query.platform_id, query.status);
     let place = ListQuery { limit: query.limit, cursor: query.cursor };
-    let (limit, after) = place.parse(&key)?;
     let statuses: Vec<_> = query.status.iter().map(|status| status.saga()).collect();
     let subject = query.platform_id.as_ref().map(PlatformId::as_str);
     let filter = Filter { statuses: &statuses, subject, ..Filter::default() };
-    let (sagas, steps, total) = app
-        .db
-        .read(&ctx, async |c| {
-            let sagas = saga::page(c, &ctx.caller.scope, &filter, limit, &after).await?;
-            let ids: Vec<Uuid> = sagas.iter().map(|saga| saga.id).collect();
-            let steps = saga::steps_of(c, &ids).await?;
-            let total = match (statuses.as_slice(), subject) {
-                ([], None) => counter_total(c, ops::COUNTER).await?.into(),
-                _ => saga::count(c, &ctx.caller.scope, &filter).await?,
-            };
-            Ok((sagas, steps, total))
-        })
-        .await?;
-    let page = Page::new(sagas, limit, total, &key, Saga::place);
-    let of =
-        |saga: &Saga| steps.iter().filter(|step| step.saga_id == saga.id).cloned().collect::<Vec<StepRow>>();
-    let items = page
-        .items
-        .into_iter()
-        .map(|saga| Job::of(saga.clone(), &of(&saga)))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(HttpResponse::Ok().json(Paged::from(Page { items, next: page.next, total: page.total })))
+    Ok(HttpResponse::Ok().json(api::list::<Job>(&app.db, &ctx, &filter, &place, &list).await?))
 }
 
 /// Get a job with all its steps.
@@ -280,7 +257,7 @@ pub(crate) async fn get(app: Data<App>, ctx: Context, path: Path<Uuid>, request:
 )]
 #[post("/jobs/{jobId}/retry")]
 pub(crate) async fn retry(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::steer(&app, &command.ctx, path.0, Verb::Retry).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Retry).await?.ok()
 }
 
 /// Undo a job.
@@ -292,7 +269,7 @@ pub(crate) async fn retry(app: Data<App>, path: Path<Uuid>, command: Command<NoB
 #[post("/jobs/{jobId}/cancel")]
 pub(crate) async fn cancel(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     let why = format!("cancelled by {}", command.ctx.caller.id);
-    ops::steer(&app, &command.ctx, path.0, Verb::Cancel(&why)).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Cancel(&why)).await?.ok()
 }
 
 /// Have a job rest before its next step; what is under way is brought to its end first.
@@ -303,7 +280,7 @@ pub(crate) async fn cancel(app: Data<App>, path: Path<Uuid>, command: Command<No
 )]
 #[post("/jobs/{jobId}/pause")]
 pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::steer(&app, &command.ctx, path.0, Verb::Pause).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Pause).await?.ok()
 }
 
 /// Have a paused job go on.
@@ -314,7 +291,7 @@ pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoB
 )]
 #[post("/jobs/{jobId}/resume")]
 pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::steer(&app, &command.ctx, path.0, Verb::Resume).await?.ok()
+    ops::steer(&app, &command.ctx, path.0, Resume).await?.ok()
 }
 
 /// End a failed job as it stands: nothing of it is tried any more, and what it made and did not undo stays.
@@ -346,11 +323,8 @@ pub(crate) async fn follow(
     path: Path<Uuid>,
     request: HttpRequest,
 ) -> HttpResult {
-    let (id, read) = (path.0, app.clone());
-    web::events::follow(&request, app.followers.follow(id)?, async move || {
-        ops::snapshot(&read, &ctx, id).await
-    })
-    .await
+    let (changes, read) = api::follow::<Job>(&app.db, &app.followers, &ctx, path.0)?;
+    web::events::follow(&request, changes, read).await
 }
 
 /// Why a job is not done, in one sentence.

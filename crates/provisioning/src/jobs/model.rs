@@ -7,7 +7,7 @@ use domain::{
     saga::StepStatus,
 };
 use runtime::clock;
-use saga::{Saga, StepRow, StepView, Told};
+use saga::{Saga, StepRow, StepView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -59,14 +59,14 @@ impl Queued {
 
 impl Job {
     /// The job that a saga is.
-    pub(crate) fn of(saga: Saga, steps: &[StepRow]) -> Result<Self> {
+    pub(crate) fn of(saga: &Saga, steps: &[StepRow]) -> Result<Self> {
         Ok(Self {
             r#type: saga.kind.parse().map_err(Error::internal)?,
             platform_id: saga.subject.parse().map_err(Error::internal)?,
             id: saga.id,
             status: saga.status.into(),
-            input: saga.input,
-            error: saga.error,
+            input: saga.input.clone(),
+            error: saga.error.clone(),
             steps: steps.iter().map(StepView::from).collect(),
             created_at: saga.created_at,
             updated_at: saga.updated_at,
@@ -81,13 +81,5 @@ impl Job {
         self.steps.iter().find(|step| {
             matches!(step.status, StepStatus::InProgress | StepStatus::Failed | StepStatus::Pending)
         })
-    }
-}
-
-impl TryFrom<Told> for Job {
-    type Error = Error;
-
-    fn try_from(told: Told) -> Result<Self> {
-        Self::of(told.saga, &told.steps)
     }
 }

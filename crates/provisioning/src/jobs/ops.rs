@@ -1,16 +1,19 @@
 //! What can be done with jobs.
 
+use std::collections::HashMap;
+
 use database::{Conn, Record};
 use domain::{
     Error, Kind, PlatformId, Result,
     job::{JobStatus, JobType},
 };
-use identity::{Ctx, Done, WriteCtx};
-use saga::{NewSaga, Shown, Verb};
-use serde::Serialize;
+use identity::{Ctx, Done, Scope, WriteCtx};
+use saga::{
+    Cancel, Discard, NewSaga, Pause, Resume, Retry, Saga, Steered, StepRow, Verb,
+    api::{self, Shown},
+};
 use serde_json::Value;
 use uuid::Uuid;
-use web::events::Snapshot;
 
 use super::model::Job;
 use crate::{App, steps};
@@ -48,7 +51,7 @@ pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Resul
                 flow: flow.to_owned(),
             };
             let (saga, rows) = new.rows(&definition, ctx);
-            let job = Job::of(saga.clone(), &rows)?;
+            let job = Job::of(&saga, &rows)?;
             let record = Record::change("job.queued", "job", id).of(platform).after(&job).count(COUNTER, 1);
             let change = (saga::insert(saga), saga::insert_steps(rows));
             tx.finish(change, record, job, |constraint| is_there(constraint).then(|| there(id))).await
@@ -86,11 +89,14 @@ fn there(id: Uuid) -> Error {
 
 /// A job with its steps.
 pub(crate) async fn get(app: &App, ctx: &Ctx, id: Uuid) -> Result<Job> {
-    app.db.read(ctx, async |c| saga::by_id(c, "job", id).await).await?.try_into()
+    api::get(&app.db, ctx, id).await
 }
 
 /// Pauses a job, has it go on, retries or cancels it.
-pub(crate) async fn steer(app: &App, ctx: &WriteCtx, id: Uuid, verb: Verb<'_>) -> Result<Done<Job>> {
+pub(crate) async fn steer<V: Verb>(app: &App, ctx: &WriteCtx, id: Uuid, verb: V) -> Result<Done<Job>>
+where
+    Job: Steered<V>,
+{
     saga::steer(&app.db, &app.wake, ctx, id, verb).await
 }
 
@@ -101,14 +107,7 @@ pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid, why: &str) -> R
         ctx.check_match(&job)?;
         steps::give_up(app, ctx, &job, why).await?;
     }
-    steer(app, ctx, id, Verb::Discard(why)).await
-}
-
-/// A job as it stands, for who follows it.
-pub(crate) async fn snapshot(app: &App, ctx: &Ctx, id: Uuid) -> Result<Snapshot<Job>> {
-    let told = app.db.read(ctx, async |c| saga::by_id(c, "job", id).await).await?;
-    let saga = told.saga.clone();
-    Ok(saga.snapshot(told.try_into()?))
+    steer(app, ctx, id, Discard(why)).await
 }
 
 /// Cancels a job for a service, whose request may come before the job does: it is then never begun.
@@ -139,37 +138,66 @@ pub(crate) async fn cancel_once(
 
 impl Shown for Job {
     const NAME: &'static str = "job";
-    const TRANSACTION: &'static str = "job.change";
+    const COUNTER: &'static str = COUNTER;
 
-    async fn read(c: &Conn, _: &WriteCtx, id: Uuid) -> Result<Self> {
-        saga::by_id(c, Self::NAME, id).await?.try_into()
+    type Row = ();
+    type Status = JobStatus;
+
+    async fn row(_: &Conn, _: &Scope, _: Uuid) -> Result<()> {
+        Ok(())
+    }
+
+    async fn rows(_: &Conn, _: &Scope, ids: &[Uuid]) -> Result<HashMap<Uuid, ()>> {
+        Ok(ids.iter().map(|id| (*id, ())).collect())
+    }
+
+    /// Its operations are declared for operators.
+    fn may_see(_: &Ctx, (): &()) -> Result<()> {
+        Ok(())
+    }
+
+    fn show((): (), saga: &Saga, steps: &[StepRow]) -> Result<Self> {
+        Self::of(saga, steps)
+    }
+
+    fn status_of(saga: &Saga) -> JobStatus {
+        saga.status.into()
     }
 
     fn platform(&self) -> &PlatformId {
         &self.platform_id
     }
+}
 
-    fn status(&self) -> impl Serialize {
-        self.status
-    }
+/// The name of the transaction that steers a job.
+const STEER: &str = "job.change";
 
-    fn action(verb: Verb<'_>) -> &'static str {
-        match verb {
-            Verb::Pause => "job.paused",
-            Verb::Resume => "job.resumed",
-            Verb::Retry => "job.retried",
-            Verb::Cancel(_) => "job.cancelled",
-            Verb::Discard(_) => "job.discarded",
-        }
-    }
+impl Steered<Pause> for Job {
+    const TRANSACTION: &'static str = STEER;
+    const ACTION: &'static str = "job.paused";
+    const REFUSAL: &'static str = "only a job that is under way, and does not rest, can be paused";
+}
 
-    fn refusal(verb: Verb<'_>) -> &'static str {
-        match verb {
-            Verb::Pause => "only a job that is under way, and does not rest, can be paused",
-            Verb::Resume => "only a job that was paused can be resumed",
-            Verb::Retry => "only a FAILED job can be retried",
-            Verb::Cancel(_) => "a job that has ended cannot be cancelled",
-            Verb::Discard(_) => "only a FAILED job can be discarded",
-        }
-    }
+impl Steered<Resume> for Job {
+    const TRANSACTION: &'static str = STEER;
+    const ACTION: &'static str = "job.resumed";
+    const REFUSAL: &'static str = "only a job that was paused can be resumed";
+}
+
+impl Steered<Retry> for Job {
+    const TRANSACTION: &'static str = STEER;
+    const ACTION: &'static str = "job.retried";
+    const REFUSAL: &'static str = "only a FAILED job can be retried";
+}
+
+impl Steered<Cancel<'_>> for Job {
+    const TRANSACTION: &'static str = STEER;
+    const ACTION: &'static str = "job.cancelled";
+    const REFUSAL: &'static str = "a job that has ended cannot be cancelled";
+}
+
+impl Steered<Discard<'_>> for Job {
+    const TRANSACTION: &'static str = STEER;
+    const ACTION: &'static str = "job.discarded";
+    const REFUSAL: &'static str = "only a FAILED job can be discarded";
 }

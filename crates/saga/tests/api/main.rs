@@ -28,6 +28,8 @@ mod many;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
+mod reads;
+#[cfg(test)]
 mod rest;
 #[cfg(test)]
 mod steps;
