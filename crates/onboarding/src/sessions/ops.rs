@@ -47,7 +47,11 @@ pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<
         return Ok(done);
     }
     let slug = check_slug(app, ctx, &new.slug);
-    let ((), allowance) = tokio::try_join!(slug, Allowance::ask(app, ctx, new.tier))?;
+    let allowance = match tokio::try_join!(slug, Allowance::ask(app, ctx, new.tier)) {
+        Ok(((), allowance)) => allowance,
+        // The platform may be that of another request with the same key, which was recorded meanwhile.
+        Err(error) => return app.db.replay(ctx).await?.ok_or(error),
+    };
     let definition = steps::definition();
     let done = app
         .db
