@@ -1,28 +1,26 @@
 //! Why a stack is not active.
 
 use domain::{
-    PlatformId, Result, StackId,
+    Result, StackId,
     deployment::StackStatus,
     explain::{Explanation, Link},
 };
-use identity::Ctx;
+use identity::{Ctx, PlatformScope};
 use runtime::clock::in_words as at;
 
 use super::{model::StackRow, ops::subject, store};
 use crate::{App, explain};
 
 /// Over the border to provisioning, whose job brings it to what is wanted.
-pub(super) async fn of(app: &App, ctx: &Ctx, platform: &PlatformId, id: &StackId) -> Result<Explanation> {
-    let scope = ctx.platform(platform)?;
-    let stack = app.db.read(ctx, async |c| store::of_live(c, &scope, id).await).await?;
+pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, id: &StackId) -> Result<Explanation> {
+    let stack = app.db.read(ctx, async |c| store::of_live(c, scope, id).await).await?;
     explained(app, ctx, stack).await
 }
 
 /// For services: also of a stack that is deleted, whether or not its platform is. What they wait for then is that it
 /// is taken down.
-pub(super) async fn of_any(app: &App, ctx: &Ctx, platform: &PlatformId, id: &StackId) -> Result<Explanation> {
-    let scope = ctx.platform(platform)?;
-    let stack = app.db.read(ctx, async |c| store::any(c, &scope, id).await).await?;
+pub(super) async fn of_any(app: &App, ctx: &Ctx, scope: &PlatformScope, id: &StackId) -> Result<Explanation> {
+    let stack = app.db.read(ctx, async |c| store::any(c, scope, id).await).await?;
     explained(app, ctx, stack).await
 }
 

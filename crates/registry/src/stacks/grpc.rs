@@ -37,7 +37,8 @@ pub(crate) async fn ensure_stack(
         inputs: None,
         repo_name: parse_optional("repo_name", message.repo_name.as_deref())?,
     };
-    let stack = ops::ensure(app, &ctx, &parse("platform_id", &message.platform_id)?, new).await?.value;
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
+    let stack = ops::ensure(app, &ctx, &scope, new).await?.value;
     Ok(EnsureStackResponse { stack_id: stack.id.to_string(), status: stack.status.to_string() })
 }
 
@@ -116,8 +117,8 @@ pub(crate) async fn explain_stack(
 ) -> Result<ExplainStackResponse> {
     let ctx = read_ctx(&request)?;
     let message = request.into_inner();
-    let (platform, id) = (parse("platform_id", &message.platform_id)?, parse("stack_id", &message.stack_id)?);
-    let explanation = explain::of_any(app, &ctx, &platform, &id).await?;
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
+    let explanation = explain::of_any(app, &ctx, &scope, &parse("stack_id", &message.stack_id)?).await?;
     Ok(ExplainStackResponse { explanation: Some(explanation.into()) })
 }
 
@@ -128,7 +129,8 @@ pub(crate) async fn clear_platform(
     let ctx = write_ctx(&request)?;
     let message = request.into_inner();
     let job = parse_uuid("job_id", &message.job_id)?;
-    report::clear(app, &ctx, &parse("platform_id", &message.platform_id)?, job).await?;
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
+    report::clear(app, &ctx, &scope, job).await?;
     Ok(ClearPlatformResponse {})
 }
 
@@ -137,8 +139,8 @@ pub(crate) async fn remove_stacks(
     request: Request<RemoveStacksRequest>,
 ) -> Result<RemoveStacksResponse> {
     let ctx = write_ctx(&request)?;
-    let platform = parse("platform_id", &request.into_inner().platform_id)?;
-    let jobs = ops::remove_all(app, &ctx, &platform).await?;
+    let scope = ctx.platform(&parse("platform_id", &request.into_inner().platform_id)?)?;
+    let jobs = ops::remove_all(app, &ctx, &scope).await?;
     Ok(RemoveStacksResponse { job_ids: jobs.iter().map(ToString::to_string).collect() })
 }
 

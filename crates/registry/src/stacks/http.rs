@@ -160,7 +160,7 @@ pub(crate) async fn create(
 ) -> HttpResult {
     let CreateStack { tenant_id, name, is_default, template_id, inputs, repo_name } = command.body;
     let new = StackRequest { tenant_id, name, is_default, template: template_id, inputs, repo_name };
-    ops::create(&app, &command.ctx, path.0.id(), new).await?.map(CreatedStack::from).told(StatusCode::CREATED)
+    ops::create(&app, &command.ctx, &path.0, new).await?.map(CreatedStack::from).told(StatusCode::CREATED)
 }
 
 /// Get a workspace stack by ID.
@@ -191,7 +191,7 @@ pub(crate) async fn get(
 #[get("/platforms/{platformId}/stacks/{stackId}/explain")]
 pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<(PlatformId, StackId)>) -> HttpResult {
     let (scope, id) = path.0;
-    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, scope.id(), &id).await?))
+    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &scope, &id).await?))
 }
 
 /// Bring a workspace stack to a version of its template.
@@ -212,7 +212,7 @@ pub(crate) async fn upgrade(
 ) -> HttpResult {
     let ((scope, id), UpgradeStack { version, inputs, plan_hash }) = (path.0, command.body);
     let asked = Upgrade { version, inputs, plan_hash };
-    ops::upgrade(&app, &command.ctx, scope.id(), &id, asked).await?.told(StatusCode::ACCEPTED)
+    ops::upgrade(&app, &command.ctx, &scope, &id, asked).await?.told(StatusCode::ACCEPTED)
 }
 
 /// Bring a workspace stack back to the version before its last upgrade.
@@ -229,7 +229,7 @@ pub(crate) async fn rollback(
     command: Command<RollbackStack>,
 ) -> HttpResult {
     let ((scope, id), hash) = (path.0, command.body.plan_hash);
-    ops::rollback(&app, &command.ctx, scope.id(), &id, hash.as_deref()).await?.told(StatusCode::ACCEPTED)
+    ops::rollback(&app, &command.ctx, &scope, &id, hash.as_deref()).await?.told(StatusCode::ACCEPTED)
 }
 
 /// Delete a workspace stack and take down what there is of it.
@@ -248,5 +248,5 @@ pub(crate) async fn remove(
     command: Command<DeleteStack>,
 ) -> HttpResult {
     let ((scope, id), DeleteStack { delete_data }) = (path.0, command.body);
-    ops::remove(&app, &command.ctx, scope.id(), &id, delete_data).await?.told(StatusCode::ACCEPTED)
+    ops::remove(&app, &command.ctx, &scope, &id, delete_data).await?.told(StatusCode::ACCEPTED)
 }

@@ -71,21 +71,18 @@ pub(crate) struct Upgrade {
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     new: StackRequest,
 ) -> Result<Done<StackRow>> {
-    let scope = ctx.platform(platform)?;
     // A repeated request is answered from its first run, whatever the stack registry answers by now.
     if new.template.is_some()
         && let Some(done) = app.db.replay(ctx).await?
     {
         return Ok(done);
     }
-    let template = resolve(app, ctx, platform, &new).await?;
+    let template = resolve(app, ctx, scope.id(), &new).await?;
     app.db
-        .tx("stack.create", ctx, async |tx| {
-            insert(tx, app, ctx, &scope, new.clone(), template.as_ref()).await
-        })
+        .tx("stack.create", ctx, async |tx| insert(tx, app, ctx, scope, new.clone(), template.as_ref()).await)
         .await
 }
 
@@ -93,27 +90,26 @@ pub(crate) async fn create(
 pub(crate) async fn ensure(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     new: StackRequest,
 ) -> Result<Done<StackRow>> {
-    let scope = ctx.platform(platform)?;
     let found = app
         .db
         .read(ctx, async |c| {
-            let stack = store::by_name(c, &scope, &new.tenant_id, &new.name);
-            platforms::store::of_live(c, &scope, stack).await
+            let stack = store::by_name(c, scope, &new.tenant_id, &new.name);
+            platforms::store::of_live(c, scope, stack).await
         })
         .await?;
     if let Some(stack) = found {
         return Ok(Done { value: stack, replayed: true, dry_run: false });
     }
-    let template = resolve(app, ctx, platform, &new).await?;
+    let template = resolve(app, ctx, scope.id(), &new).await?;
     app.db
         .tx("stack.ensure", ctx, async |tx| {
             // Another request may have created it since.
-            match store::by_name(tx.conn().await?, &scope, &new.tenant_id, &new.name).await? {
+            match store::by_name(tx.conn().await?, scope, &new.tenant_id, &new.name).await? {
                 Some(stack) => Ok(stack),
-                None => insert(tx, app, ctx, &scope, new.clone(), template.as_ref()).await.map_err(|error| {
+                None => insert(tx, app, ctx, scope, new.clone(), template.as_ref()).await.map_err(|error| {
                     let met = error.kind() == Kind::AlreadyExists && error.details().contains_key("name");
                     if met { Error::met("the stack was made at the same time") } else { error }
                 }),
@@ -195,29 +191,28 @@ async fn insert(
 pub(crate) async fn upgrade(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: &StackId,
     upgrade: Upgrade,
 ) -> Result<Done<Changing>> {
-    let scope = ctx.platform(platform)?;
     // A repeated request is answered from its first run, whatever the stack registry answers by now.
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok(done);
     }
-    let found = app.db.read(ctx, async |c| store::of_live(c, &scope, id).await).await?;
+    let found = app.db.read(ctx, async |c| store::of_live(c, scope, id).await).await?;
     let template = template::version(app, ctx, found.template()?, &upgrade.version).await?;
     let checked = upgrade.inputs_for(&found);
-    template.check_inputs(platform, &checked).await?;
+    template.check_inputs(scope.id(), &checked).await?;
     app.db
         .tx("stack.upgrade", ctx, async |tx| {
-            let before = lock(tx, ctx, &scope, id).await?;
+            let before = lock(tx, ctx, scope, id).await?;
             let inputs = upgrade.inputs_for(&before);
             if inputs != checked {
-                template.check_inputs(platform, &inputs).await?;
+                template.check_inputs(scope.id(), &inputs).await?;
             }
             let version = VersionWithInputs { version: template.version.clone(), inputs };
             let target = Target { version, is_rollback: false };
-            change(tx, &scope, before, target, &template, upgrade.plan_hash.as_deref()).await
+            change(tx, scope, before, target, &template, upgrade.plan_hash.as_deref()).await
         })
         .await
 }
@@ -234,18 +229,17 @@ impl Upgrade {
 pub(crate) async fn rollback(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: &StackId,
     plan_hash: Option<&str>,
 ) -> Result<Done<Changing>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("stack.rollback", ctx, async |tx| {
-            let before = lock(tx, ctx, &scope, id).await?;
+            let before = lock(tx, ctx, scope, id).await?;
             let name = before.template()?.to_owned();
             let target = Stack::try_from(before.clone())?.rollback_target()?;
             let template = stored_version(tx, &name, &target.version.version).await?;
-            change(tx, &scope, before, target, &template, plan_hash).await
+            change(tx, scope, before, target, &template, plan_hash).await
         })
         .await
 }
@@ -348,45 +342,43 @@ fn refuse_busy(of_stack: &[ActivationRow]) -> Result<()> {
 pub(crate) async fn remove(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: &StackId,
     delete_data: bool,
 ) -> Result<Done<Removed>> {
-    delete(app, ctx, platform, id, delete_data, true).await
+    delete(app, ctx, scope, id, delete_data, true).await
 }
 
 /// Deletes all stacks of a platform, with their data. Returns the jobs, also those of stacks that are deleted already.
-pub(crate) async fn remove_all(app: &App, ctx: &WriteCtx, platform: &PlatformId) -> Result<Vec<Uuid>> {
-    let scope = ctx.platform(platform)?;
-    for id in app.db.read(ctx, async |c| store::ids(c, &scope).await).await? {
-        match delete(app, ctx, platform, &id, true, false).await {
+pub(crate) async fn remove_all(app: &App, ctx: &WriteCtx, scope: &PlatformScope) -> Result<Vec<Uuid>> {
+    for id in app.db.read(ctx, async |c| store::ids(c, scope).await).await? {
+        match delete(app, ctx, scope, &id, true, false).await {
             Err(error) if error.kind() == Kind::NotFound => {}
             done => drop(done?),
         }
     }
-    app.db.read(ctx, async |c| store::removals(c, &scope).await).await
+    app.db.read(ctx, async |c| store::removals(c, scope).await).await
 }
 
 async fn delete(
     app: &App,
     ctx: &WriteCtx,
-    platform: &PlatformId,
+    scope: &PlatformScope,
     id: &StackId,
     delete_data: bool,
     others_stay: bool,
 ) -> Result<Done<Removed>> {
-    let scope = ctx.platform(platform)?;
     app.db
         .tx("stack.remove", ctx, async |tx| {
-            let before = lock(tx, ctx, &scope, id).await?;
+            let before = lock(tx, ctx, scope, id).await?;
             if others_stay {
-                check_dependents(tx.conn().await?, &scope, &before, None).await?;
+                check_dependents(tx.conn().await?, scope, &before, None).await?;
             }
             let job = domain::id::uuid_v7();
             let command = |record: Record, after: &StackRow| {
                 with_command(record, after, JobType::DeactivateStack, json!({ "deleteData": delete_data }))
             };
-            delete_row(tx, &scope, before, job, command).await
+            delete_row(tx, scope, before, job, command).await
         })
         .await
 }

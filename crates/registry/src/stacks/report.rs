@@ -290,13 +290,12 @@ impl End<'_> {
 
 /// Records that the infrastructure of a platform was taken down: nothing of it runs any more, and it may be deleted. What
 /// a later job changed stays as it is.
-pub(crate) async fn clear(app: &App, ctx: &WriteCtx, platform: &PlatformId, job: Uuid) -> Result<Done<()>> {
-    let scope = ctx.platform(platform)?;
+pub(crate) async fn clear(app: &App, ctx: &WriteCtx, scope: &PlatformScope, job: Uuid) -> Result<Done<()>> {
     app.db
         .tx("platform.clear", ctx, async |tx| {
             let c = tx.conn().await?;
-            let stacks = store::running_before(c, &scope, job).await?;
-            let rows = features::store::running_before(c, &scope, job).await?;
+            let stacks = store::running_before(c, scope, job).await?;
+            let rows = features::store::running_before(c, scope, job).await?;
             let (mut record, mut ended, mut tags, mut ids) =
                 (Record::default(), Vec::new(), Vec::new(), Vec::new());
             for row in rows {
@@ -310,7 +309,7 @@ pub(crate) async fn clear(app: &App, ctx: &WriteCtx, platform: &PlatformId, job:
             for stack in stacks {
                 let after = StackRow::try_from(Stack::try_from(stack.clone())?.apply(&event, now)?)?;
                 record = record.and("stack.failed", super::AUDIT_TYPE, &stack.id);
-                record = record.of(platform).before(&stack).after(&after);
+                record = record.of(scope.id()).before(&stack).after(&after);
                 ids.push(stack.id);
             }
             if ended.is_empty() && ids.is_empty() {
