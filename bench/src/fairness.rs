@@ -93,7 +93,8 @@ async fn reads(load: Load) -> Result<()> {
 
 /// A quiet caller, alone and next to each load.
 async fn shares(site: &Site, scene: &Scene, seconds: Duration) -> Result<()> {
-    line(format_args!("\nA manifest every {} ms, next to another tenant's load; ms\n", PACE.as_millis()));
+    line(format_args!("\nA manifest every {} ms, next to another tenant's load; ms", PACE.as_millis()));
+    line(format_args!("kernel.sched_autogroup_enabled = {}\n", autogroup()));
     line(format_args!("| load | its answers/s | alone p50 | p99 | with it p50 | p99 | p99 ratio |"));
     line(format_args!("|---|--:|--:|--:|--:|--:|--:|"));
     busy(site, scene, seconds).await?;
@@ -142,6 +143,13 @@ fn row(load: fmt::Arguments<'_>, rate: f64, alone: &Figure, next_to_it: &Figure)
         ms(next_to_it.p99),
         next_to_it.p99 as f64 / alone.p99 as f64
     ));
+}
+
+/// Whether the kernel schedules sessions in place of threads. Each connection's process of PostgreSQL is a session of its
+/// own then, and now and then waits a tenth of a second for a core.
+fn autogroup() -> String {
+    fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled")
+        .map_or_else(|_| "unknown".to_owned(), |value| value.trim().to_owned())
 }
 
 fn ms(micros: u64) -> f64 {

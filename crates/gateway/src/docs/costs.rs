@@ -1,10 +1,14 @@
-//! What operations cost: as how many requests one counts that answers with more than a page. Its handler declares it, as
-//! `x-cost` of the operation.
+//! The cost of operations: the number of requests that one counts as. A page counts as [`PAGE`]; a handler may declare
+//! another cost, as `x-cost` of its operation.
 
 use actix_web::{dev::ResourceDef, http::Method};
 use serde_json::Value;
 
 use super::merge::entries;
+
+/// The cost of a page. More pages than this leaves one tenant at a time would only wait for the service's connections, and
+/// keep others from its processors.
+const PAGE: usize = 64;
 
 /// The operations that cost more than others.
 #[derive(Debug)]
@@ -16,12 +20,8 @@ impl Costs {
         let mut costs = Vec::new();
         for (path, item) in document.get("paths").map(entries).unwrap_or_default() {
             for (method, operation) in entries(&item) {
-                let cost = operation
-                    .get("x-cost")
-                    .and_then(Value::as_u64)
-                    .and_then(|cost| usize::try_from(cost).ok());
                 let method = Method::from_bytes(method.to_uppercase().as_bytes());
-                if let (Some(cost), Ok(method)) = (cost, method) {
+                if let (Some(cost), Ok(method)) = (cost(&operation), method) {
                     costs.push((ResourceDef::new(path.clone()), method, cost));
                 }
             }
@@ -36,17 +36,26 @@ impl Costs {
     }
 }
 
+fn cost(operation: &Value) -> Option<usize> {
+    let declared = operation.get("x-cost").and_then(Value::as_u64);
+    let parameters = operation.get("parameters").and_then(Value::as_array);
+    let is_page =
+        parameters.is_some_and(|all| all.iter().any(|one| one.get("name") == Some(&"limit".into())));
+    declared.and_then(|cost| usize::try_from(cost).ok()).or(is_page.then_some(PAGE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::docs::merge;
 
     #[test]
-    fn a_list_without_pages_costs_more_than_a_page() {
+    fn a_page_costs_more_than_a_thing_and_a_list_without_pages_more_than_a_page() {
         let costs = Costs::of(&merge::document().unwrap());
         let entities = "/api/v1/platforms/a0b1c2d3e4/entities";
         assert_eq!(costs.of_request(&Method::GET, &format!("{entities}/f5g6h7i8j9/descendants")), 256);
-        assert_eq!(costs.of_request(&Method::GET, entities), 1);
+        assert_eq!(costs.of_request(&Method::GET, entities), PAGE);
+        assert_eq!(costs.of_request(&Method::GET, &format!("{entities}/f5g6h7i8j9")), 1);
         assert_eq!(costs.of_request(&Method::POST, &format!("{entities}/f5g6h7i8j9/descendants")), 1);
     }
 }
