@@ -1,9 +1,11 @@
 //! Identifiers. Opaque to clients.
 //!
 //! Platforms, entities and stacks have ten random characters of `[a-z0-9]`, because they stand in resource names
-//! and host names. Everything else has a UUIDv7: see [`uuid_v7`].
+//! and host names. Everything else has a UUIDv7. Each kind of id is a type of its own, so an id of one kind cannot be
+//! passed for an id of another.
 
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Characters of a short id; 36^10 of them, so a collision is met by trying again, not by looking first.
@@ -75,6 +77,149 @@ short_id!(
     StackId, "a stack", or "default"
 );
 
+macro_rules! uuid_id {
+    ($(#[$meta:meta])* $type:ident) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        #[cfg_attr(feature = "diesel", derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow))]
+        #[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::Uuid))]
+        pub struct $type(Uuid);
+
+        impl $type {
+            /// The greatest id.
+            pub const MAX: Self = Self(Uuid::max());
+
+            /// A new time-ordered id.
+            pub fn generate() -> Self {
+                Self(uuid_v7())
+            }
+
+            /// The id with this value.
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The value of the id.
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+
+            /// Reads an id.
+            ///
+            /// # Errors
+            /// A sentence that says what an id looks like.
+            pub fn parse(text: &str) -> Result<Self, String> {
+                Uuid::parse_str(text).map(Self).map_err(|_| "must be a UUID".to_owned())
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                Self::parse(text)
+            }
+        }
+
+        #[cfg(feature = "diesel")]
+        impl<DB> diesel::deserialize::FromSql<diesel::sql_types::Uuid, DB> for $type
+        where
+            DB: diesel::backend::Backend,
+            Uuid: diesel::deserialize::FromSql<diesel::sql_types::Uuid, DB>,
+        {
+            fn from_sql(bytes: DB::RawValue<'_>) -> diesel::deserialize::Result<Self> {
+                Uuid::from_sql(bytes).map(Self)
+            }
+        }
+
+        #[cfg(feature = "diesel")]
+        impl diesel::serialize::ToSql<diesel::sql_types::Uuid, diesel::pg::Pg> for $type {
+            fn to_sql<'b>(
+                &'b self,
+                out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>,
+            ) -> diesel::serialize::Result {
+                <Uuid as diesel::serialize::ToSql<diesel::sql_types::Uuid, diesel::pg::Pg>>::to_sql(&self.0, out)
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $type {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                uuid_schema()
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $type {
+            fn name() -> std::borrow::Cow<'static, str> {
+                UUID_SCHEMA.into()
+            }
+        }
+    };
+}
+
+/// Name of the schema that all UUID ids share.
+#[cfg(feature = "openapi")]
+pub const UUID_SCHEMA: &str = "Uuid";
+
+/// The schema that all UUID ids share.
+#[cfg(feature = "openapi")]
+pub fn uuid_schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+    use utoipa::openapi::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+    let format = SchemaFormat::KnownFormat(KnownFormat::Uuid);
+    ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into()
+}
+
+uuid_id!(
+    /// Id of a provisioned resource.
+    ResourceId
+);
+uuid_id!(
+    /// Id of a DNS record.
+    DnsRecordId
+);
+uuid_id!(
+    /// Id of a custom domain.
+    DomainId
+);
+uuid_id!(
+    /// Id of a secret.
+    SecretId
+);
+uuid_id!(
+    /// Id of a feature activation.
+    ActivationId
+);
+uuid_id!(
+    /// Id of a job in provisioning.
+    JobId
+);
+uuid_id!(
+    /// Id of a build.
+    BuildId
+);
+uuid_id!(
+    /// Id of an entry of the audit log.
+    AuditEntryId
+);
+uuid_id!(
+    /// Id of an event in the life of a platform.
+    LifecycleEventId
+);
+
+impl BuildId {
+    /// The id of the build that a job does, which is the job's own.
+    pub const fn of_job(job: JobId) -> Self {
+        Self(job.0)
+    }
+}
+
 impl StackId {
     /// The literal `default`.
     pub fn default_stack() -> Self {
@@ -94,6 +239,16 @@ mod tests {
             let id = PlatformId::random();
             assert_eq!(PlatformId::parse(id.as_str()).unwrap(), id);
         }
+    }
+
+    #[test]
+    fn uuid_ids_read_back_and_are_ordered_by_time() {
+        let first = ResourceId::generate();
+        assert_eq!(ResourceId::parse(&first.to_string()).unwrap(), first);
+        assert_eq!(serde_json::to_value(first).unwrap(), serde_json::json!(first.uuid().to_string()));
+        assert_eq!(serde_json::from_value::<ResourceId>(serde_json::json!(first)).unwrap(), first);
+        assert!(ResourceId::generate() > first && first < ResourceId::MAX);
+        assert_eq!(JobId::parse("job 1").unwrap_err(), "must be a UUID");
     }
 
     #[test]

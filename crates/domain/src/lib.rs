@@ -37,7 +37,10 @@ pub use self::semver::Version;
 pub use access::{Grant, Reach, Role};
 pub use api_key::ApiKey;
 pub use error::{Error, Fault, Kind, MAX_FAULTS, Result};
-pub use id::{EntityId, PlatformId, StackId};
+pub use id::{
+    ActivationId, AuditEntryId, BuildId, DnsRecordId, DomainId, EntityId, JobId, LifecycleEventId,
+    PlatformId, ResourceId, SecretId, StackId,
+};
 pub use name::{HostName, HttpUrl, Name, ResourceName, SecretName, Slug};
 pub use page::{Cursor, Limit, Page, Total};
 pub use patch::Patch;

@@ -2,18 +2,17 @@
 
 use database::outbox::{self, Undelivered};
 use domain::{
-    Result,
+    JobId, Result,
     explain::{Explanation, Link},
 };
 use identity::Ctx;
 use runtime::clock::in_words as at;
-use uuid::Uuid;
 
 use crate::App;
 
 /// What there is to say of the job that was asked for under this subject of the outbox; nothing when it is done.
-pub(crate) async fn job(app: &App, ctx: &Ctx, subject: &str, id: Uuid) -> Result<Option<Explanation>> {
-    let held_up = app.db.own_read(async |c| outbox::undelivered(c, subject, id).await).await?;
+pub(crate) async fn job(app: &App, ctx: &Ctx, subject: &str, id: JobId) -> Result<Option<Explanation>> {
+    let held_up = app.db.own_read(async |c| outbox::undelivered(c, subject, id.uuid()).await).await?;
     if let Some(held_up) = held_up {
         return Ok(Some(Explanation::of(false, request(id, &held_up))));
     }
@@ -25,9 +24,9 @@ pub(crate) async fn job(app: &App, ctx: &Ctx, subject: &str, id: Uuid) -> Result
     Ok(Some(told.unwrap_or_else(unknown)).filter(|job| !job.ready))
 }
 
-fn request(job: Uuid, held_up: &Undelivered) -> Link {
+fn request(job: JobId, held_up: &Undelivered) -> Link {
     let Undelivered { first, attempts, next_attempt_at, last_error } = held_up;
-    let what = if *first == job {
+    let what = if *first == job.uuid() {
         format!("the request for job {job}")
     } else {
         format!("the request for job {job} waits until that for job {first} is delivered, which")

@@ -7,9 +7,8 @@ use std::pin::Pin;
 
 use actix_web::{HttpRequest, web::Data};
 use database::Conn;
-use domain::{EntityId, PlatformId, Result, StackId};
+use domain::{DnsRecordId, DomainId, EntityId, PlatformId, ResourceId, Result, StackId};
 use identity::{Ctx, PlatformScope};
-use uuid::Uuid;
 
 use crate::{App, dns, domains, entities, platforms, resources, stacks};
 
@@ -17,9 +16,9 @@ use crate::{App, dns, domains, entities, platforms, resources, stacks};
 struct Target {
     entity: Option<EntityId>,
     stack: Option<StackId>,
-    dns_record: Option<Uuid>,
-    resource: Option<Uuid>,
-    domain: Option<Uuid>,
+    dns_record: Option<DnsRecordId>,
+    resource: Option<ResourceId>,
+    domain: Option<DomainId>,
 }
 
 /// Finds what the path of a request leads to.
@@ -49,11 +48,13 @@ fn part<T, E>(request: &HttpRequest, name: &str, parse: impl Fn(&str) -> Result<
 
 impl Target {
     fn of(request: &HttpRequest) -> Self {
-        let uuid = |name| part(request, name, Uuid::parse_str);
-        let (entity, stack) =
-            (part(request, "entityId", EntityId::parse), part(request, "stackId", StackId::parse));
-        let (dns_record, resource, domain) = (uuid("dnsId"), uuid("resourceId"), uuid("domainId"));
-        Self { entity, stack, dns_record, resource, domain }
+        Self {
+            entity: part(request, "entityId", EntityId::parse),
+            stack: part(request, "stackId", StackId::parse),
+            dns_record: part(request, "dnsId", DnsRecordId::parse),
+            resource: part(request, "resourceId", ResourceId::parse),
+            domain: part(request, "domainId", DomainId::parse),
+        }
     }
 
     /// Builds are the platform's, and are seen by who sees it.

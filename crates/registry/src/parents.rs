@@ -5,9 +5,8 @@
 use database::Conn;
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
 use diesel_async::RunQueryDsl;
-use domain::{Error, Result, StackId, deployment::StackStatus};
+use domain::{DnsRecordId, Error, ResourceId, Result, StackId, deployment::StackStatus};
 use identity::PlatformScope;
-use uuid::Uuid;
 
 use crate::{
     reach,
@@ -33,7 +32,11 @@ pub(crate) async fn lock_stack(mut c: &Conn, scope: &PlatformScope, id: &StackId
 }
 
 /// Locks a resource that is not deleted, if it exists.
-pub(crate) async fn lock_resource(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Uuid>> {
+pub(crate) async fn lock_resource(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    id: ResourceId,
+) -> Result<Option<ResourceId>> {
     Ok(r::resources
         .filter(r::platform_id.eq(scope.id()))
         .filter(reach::by_entity(scope, r::entity_id))
@@ -47,7 +50,11 @@ pub(crate) async fn lock_resource(mut c: &Conn, scope: &PlatformScope, id: Uuid)
 }
 
 /// Locks a DNS record, if it exists.
-pub(crate) async fn lock_dns_record(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Uuid>> {
+pub(crate) async fn lock_dns_record(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    id: DnsRecordId,
+) -> Result<Option<DnsRecordId>> {
     Ok(d::dns_records
         .filter(d::platform_id.eq(scope.id()))
         .filter(reach::by_resource(scope, d::resource_id))

@@ -4,7 +4,10 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
-use domain::{EntityId, Error, Kind, PlatformId, Result, Slug, StackId, Version, masked::masked_path};
+use domain::{
+    BuildId, DnsRecordId, DomainId, EntityId, Error, JobId, Kind, PlatformId, ResourceId, Result, Slug,
+    StackId, Version, masked::masked_path,
+};
 use identity::{Caller, PlatformScope};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -14,7 +17,12 @@ use crate::{HttpError, extract::context};
 /// A part of a path. [`PlatformId`] is none: it becomes a [`PlatformScope`].
 pub trait PathPart: DeserializeOwned {}
 
+impl PathPart for BuildId {}
+impl PathPart for DnsRecordId {}
+impl PathPart for DomainId {}
 impl PathPart for EntityId {}
+impl PathPart for JobId {}
+impl PathPart for ResourceId {}
 impl PathPart for Slug {}
 impl PathPart for StackId {}
 impl PathPart for String {}

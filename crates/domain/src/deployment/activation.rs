@@ -1,7 +1,6 @@
 //! Activation of a feature: its state, the events that change it, and the state after each.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::{
     feature_status::{FeatureStatus, FeatureTransition, TRANSITIONS},
@@ -10,7 +9,7 @@ use super::{
 use crate::{
     error::Result,
     feature::default_package,
-    id::{EntityId, PlatformId, StackId},
+    id::{ActivationId, EntityId, JobId, PlatformId, StackId},
     name::Slug,
     resource::Environment,
     semver::Version,
@@ -28,7 +27,7 @@ pub struct ActivationKey {
 /// State of a feature that an entity runs in an environment, ran, or is about to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activation {
-    pub id: Uuid,
+    pub id: ActivationId,
     pub key: ActivationKey,
     /// Version of the last request.
     pub version: Version,
@@ -43,7 +42,7 @@ pub struct Activation {
     pub activated_at: Option<DateTime<Utc>>,
     pub deactivated_at: Option<DateTime<Utc>>,
     /// Job of the last request. A report about any other job changes nothing.
-    pub job: Uuid,
+    pub job: JobId,
     /// Stack that owns the service of the feature.
     pub stack: StackId,
     pub has_service: bool,
@@ -68,7 +67,7 @@ pub struct RunningFeature {
 pub struct ActivationRequest {
     pub version: Version,
     pub source: FeatureSource,
-    pub job: Uuid,
+    pub job: JobId,
 }
 
 /// Properties of a feature that come from the stack that defines it.
@@ -89,7 +88,7 @@ pub enum FeatureJobKind {
 /// Report that a job ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeatureJobEnd {
-    pub job: Uuid,
+    pub job: JobId,
     pub kind: FeatureJobKind,
     /// Reason why the job was undone; `None` if it is done.
     pub error: Option<String>,
@@ -107,26 +106,26 @@ pub enum ActivationEvent {
     Requested(ActivationRequest),
     /// A caller requests the deactivation: consoles stop to show the feature.
     DeactivationRequested {
-        job: Uuid,
+        job: JobId,
     },
     /// A job that activates the feature began.
     JobBegan {
-        job: Uuid,
+        job: JobId,
     },
     JobEnded(FeatureJobEnd),
     /// The job of a stack deployed the feature.
     Deployed {
         stack: StackId,
         feature: PlannedFeature,
-        job: Uuid,
+        job: JobId,
     },
     /// The job of a stack ended, and the stack runs without the feature. Its data stays.
     Detached {
-        job: Uuid,
+        job: JobId,
     },
     /// The stack of the feature was taken down, with its service and its data.
     StackRemoved {
-        job: Uuid,
+        job: JobId,
     },
 }
 
@@ -139,7 +138,7 @@ impl FeatureSource {
 
 impl Activation {
     /// The first state, after a request.
-    pub fn new(id: Uuid, key: ActivationKey, request: ActivationRequest, at: DateTime<Utc>) -> Self {
+    pub fn new(id: ActivationId, key: ActivationKey, request: ActivationRequest, at: DateTime<Utc>) -> Self {
         let ActivationRequest { version, source, job } = request;
         Self {
             id,
@@ -165,10 +164,10 @@ impl Activation {
 
     /// The first state, after the job of a stack deployed the feature.
     pub(super) fn deployed_new(
-        id: Uuid,
+        id: ActivationId,
         key: ActivationKey,
         (stack, feature): (&StackId, &PlannedFeature),
-        job: Uuid,
+        job: JobId,
         at: DateTime<Utc>,
     ) -> Self {
         let PlannedFeature { version, package, has_service, .. } = feature.clone();
@@ -250,7 +249,7 @@ impl Activation {
         Ok(after)
     }
 
-    fn deactivating(&self, job: Uuid, at: DateTime<Utc>) -> Result<Self> {
+    fn deactivating(&self, job: JobId, at: DateTime<Utc>) -> Result<Self> {
         let mut after = self.with_status(FeatureTransition::Deactivate, at)?;
         (after.job, after.requested_at) = (job, at);
         (after.error, after.running) = (None, None);
@@ -330,7 +329,7 @@ impl Activation {
     }
 
     /// The state once a stack runs the feature. A stack may deploy a feature in any status.
-    fn running_from(&self, stack: &StackId, feature: &PlannedFeature, job: Uuid, at: DateTime<Utc>) -> Self {
+    fn running_from(&self, stack: &StackId, feature: &PlannedFeature, job: JobId, at: DateTime<Utc>) -> Self {
         let running = RunningFeature { version: feature.version.clone(), package: feature.package.clone() };
         Self {
             version: running.version.clone(),
@@ -353,13 +352,13 @@ impl Activation {
         }
     }
 
-    fn detached(&self, job: Uuid, at: DateTime<Utc>) -> Result<Self> {
+    fn detached(&self, job: JobId, at: DateTime<Utc>) -> Result<Self> {
         let mut after = self.deactivating(job, at)?.with_status(FeatureTransition::Remove, at)?;
         after.deactivated_at = Some(at);
         Ok(after)
     }
 
-    fn without_stack(&self, job: Uuid, at: DateTime<Utc>) -> Result<Self> {
+    fn without_stack(&self, job: JobId, at: DateTime<Utc>) -> Result<Self> {
         let mut after = match self.status {
             FeatureStatus::Active => self.detached(job, at)?,
             _ => self.clone(),

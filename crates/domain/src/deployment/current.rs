@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    id::{EntityId, PlatformId, StackId},
+    id::{ActivationId, EntityId, JobId, PlatformId, StackId},
     name::Slug,
     resource::Environment,
     semver::Version,
@@ -59,7 +59,7 @@ impl CurrentActivations {
 
     /// Leaves out the activations whose last job is not `job`.
     #[must_use]
-    pub fn changed_by(mut self, job: Option<Uuid>) -> Self {
+    pub fn changed_by(mut self, job: Option<JobId>) -> Self {
         self.own.retain(|one| Some(one.job) == job);
         self.elsewhere.retain(|one| Some(one.job) == job);
         self
@@ -117,10 +117,10 @@ impl CurrentActivations {
         &self,
         stack: &Stack,
         target: &[PlannedFeature],
-        new_id: impl Fn() -> Uuid,
+        new_id: impl Fn() -> ActivationId,
         at: DateTime<Utc>,
     ) -> Result<Vec<ActivationChange>> {
-        let job = stack.job.unwrap_or_default();
+        let job = stack.job.unwrap_or(JobId::from_uuid(Uuid::nil()));
         let deployed = target.iter().map(|feature| match self.get(&feature.feature) {
             Some(before) => {
                 let (stack, feature) = (stack.id.clone(), feature.clone());

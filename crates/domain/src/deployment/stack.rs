@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::{
     current::CurrentActivations,
@@ -13,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    id::{EntityId, PlatformId, StackId},
+    id::{EntityId, JobId, PlatformId, StackId},
     name::Name,
     semver::Version,
 };
@@ -38,7 +37,7 @@ pub struct Stack {
     /// Reason why the last job failed.
     pub error: Option<String>,
     /// Job of the last request. A report about any other job changes nothing.
-    pub job: Option<Uuid>,
+    pub job: Option<JobId>,
     /// Target of the job.
     pub target: Option<Target>,
     /// Version that a rollback goes back to.
@@ -101,7 +100,7 @@ pub struct NewStack {
     pub is_default: bool,
     pub repo_name: Option<Name>,
     /// Template with the version to activate, and the job that does it. `None` creates a custom stack.
-    pub template: Option<(StackTemplate, Uuid)>,
+    pub template: Option<(StackTemplate, JobId)>,
 }
 
 /// Event in the life of a stack.
@@ -110,14 +109,14 @@ pub enum StackEvent {
     /// A caller requests another version, the same again, or the previous one.
     Requested {
         target: Target,
-        job: Uuid,
+        job: JobId,
     },
     JobBegan {
-        job: Uuid,
+        job: JobId,
     },
     /// The job is done: the release runs.
     JobCompleted {
-        job: Uuid,
+        job: JobId,
         /// Shared resources of the release.
         shared: Vec<String>,
         /// Features that ran before.
@@ -125,12 +124,12 @@ pub enum StackEvent {
     },
     /// The job is undone, before or after its end.
     JobFailed {
-        job: Uuid,
+        job: JobId,
         error: String,
     },
     /// A caller deletes the stack; the job takes it down.
     Deleted {
-        job: Uuid,
+        job: JobId,
     },
     /// The infrastructure of the platform was taken down.
     PlatformRemoved {
@@ -225,7 +224,7 @@ impl Stack {
     }
 
     /// The effect of a report that `job` ended.
-    pub fn effect_of_end(&self, job: Uuid, is_done: bool) -> JobEffect<'_> {
+    pub fn effect_of_end(&self, job: JobId, is_done: bool) -> JobEffect<'_> {
         if self.job != Some(job) || self.deleted_at.is_some() {
             return JobEffect::Unchanged;
         }
@@ -270,7 +269,7 @@ impl Stack {
         Ok(Self { status: self.status.after(transition)?, updated_at: at, ..self.clone() })
     }
 
-    fn requested(&self, target: &Target, job: Uuid, at: DateTime<Utc>) -> Result<Self> {
+    fn requested(&self, target: &Target, job: JobId, at: DateTime<Utc>) -> Result<Self> {
         let transition =
             if target.is_rollback { StackTransition::Rollback } else { StackTransition::Upgrade };
         let mut after = self.with_status(transition, at)?;

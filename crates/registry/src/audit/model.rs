@@ -3,19 +3,19 @@
 use chrono::{DateTime, Utc};
 use database::tables::audit_log;
 use diesel::{Queryable, Selectable};
-use domain::{Cursor, PlatformId};
+use domain::{AuditEntryId, Cursor, PlatformId};
 use runtime::clock;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// One change, and who made it.
 #[derive(Debug, Serialize, ToSchema, Queryable, Selectable)]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = audit_log)]
 pub(crate) struct AuditEntry {
-    pub(crate) id: Uuid,
+    #[schema(value_type = Uuid)]
+    pub(crate) id: AuditEntryId,
     // Everything that the registry changes belongs to a platform.
     #[schema(value_type = String, required)]
     pub(crate) platform_id: Option<PlatformId>,

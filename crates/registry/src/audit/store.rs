@@ -6,9 +6,8 @@ use diesel::{
     pg::Pg, sql_types::Integer,
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, Limit, Page, Result, Total};
+use domain::{AuditEntryId, Cursor, Limit, Page, Result, Total};
 use identity::Scope;
-use uuid::Uuid;
 
 use super::{
     filter::{Filter, Thing},
@@ -24,7 +23,7 @@ pub(crate) async fn page(
     limit: Limit,
     after: &Cursor,
 ) -> Result<Page<AuditEntry>> {
-    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let last = AuditEntryId::parse(&after.id).unwrap_or(AuditEntryId::MAX);
     let before = a::created_at.lt(after.at).or(a::created_at.eq(after.at).and(a::id.lt(last)));
     let rows = matching(scope, filter)
         .filter(a::created_at.le(after.at))

@@ -2,7 +2,7 @@
 
 use domain::{Error, Result, build::BuildStatus};
 use rpc::{
-    parse, parse_uuid,
+    parse,
     registry::{FinishBuildRequest, FinishBuildResponse, StartBuildRequest, StartBuildResponse},
     write_ctx,
 };
@@ -19,7 +19,7 @@ pub(crate) async fn start_build(
     let asked = request.into_inner();
     let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
     let new = NewBuild {
-        id: parse_uuid("build_id", &asked.build_id)?,
+        id: parse("build_id", &asked.build_id)?,
         environment: parse("environment", &asked.environment)?,
         triggered_by: parse("triggered_by", &asked.triggered_by)?,
         repo_name: asked.repo_name,
@@ -40,7 +40,7 @@ pub(crate) async fn finish_build(
         return Err(Error::invalid("status", "must say how the build ended"));
     }
     let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
-    let id = parse_uuid("build_id", &asked.build_id)?;
+    let id = parse("build_id", &asked.build_id)?;
     ops::finish(app, &ctx, &scope, id, status, asked.cf_deployment_id).await?;
     Ok(FinishBuildResponse {})
 }

@@ -2,14 +2,13 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, patch, web::Data};
 use domain::{
-    HttpUrl, Patch, PlatformId, Role, UnixMillis,
+    BuildId, HttpUrl, Patch, PlatformId, Role, UnixMillis,
     access::Access,
     build::{BuildStatus, BuildTrigger},
     resource::Environment,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 use web::{Answer, Command, Context, HttpResult, Path, Query};
 
 use super::{
@@ -115,7 +114,7 @@ pub(crate) async fn latest(
 #[patch("/platforms/{platformId}/builds/{buildId}")]
 pub(crate) async fn update(
     app: Data<App>,
-    path: Path<(PlatformId, Uuid)>,
+    path: Path<(PlatformId, BuildId)>,
     command: Command<UpdateBuild>,
 ) -> HttpResult {
     let ((scope, id), body) = (path.0, command.body);

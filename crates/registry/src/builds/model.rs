@@ -3,14 +3,13 @@
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{
-    HttpUrl, Patch, PlatformId,
+    BuildId, HttpUrl, JobId, Patch, PlatformId,
     build::{BuildStatus, BuildTrigger},
     resource::Environment,
 };
 use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::schema::builds;
 
@@ -32,7 +31,8 @@ use crate::schema::builds;
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = builds, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct Build {
-    pub(crate) id: Uuid,
+    #[schema(value_type = Uuid)]
+    pub(crate) id: BuildId,
     pub(crate) platform_id: PlatformId,
     pub(crate) environment: Environment,
     #[schema(required)]
@@ -61,7 +61,7 @@ pub(crate) struct Build {
 /// What a build that begins is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct NewBuild {
-    pub(crate) id: Uuid,
+    pub(crate) id: BuildId,
     pub(crate) environment: Environment,
     pub(crate) triggered_by: BuildTrigger,
     pub(crate) repo_name: Option<String>,
@@ -82,10 +82,10 @@ pub(crate) struct Change {
 }
 
 impl NewBuild {
-    /// A build that the change of a feature starts.
-    pub(crate) fn of_feature(id: Uuid, environment: Environment) -> Self {
+    /// The build that a job does.
+    pub(crate) fn of_job(job: JobId, environment: Environment) -> Self {
         let triggered_by = BuildTrigger::FeatureActivation;
-        Self { id, environment, triggered_by, repo_name: None, last_commit_sha: None }
+        Self { id: BuildId::of_job(job), environment, triggered_by, repo_name: None, last_commit_sha: None }
     }
 
     /// The row of a build that begins now.

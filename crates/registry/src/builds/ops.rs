@@ -1,9 +1,8 @@
 //! What can be done with builds.
 
 use database::{Record, Tx};
-use domain::{Error, Result, build::BuildStatus};
+use domain::{BuildId, Error, Result, build::BuildStatus};
 use identity::{Done, PlatformScope, WriteCtx};
-use uuid::Uuid;
 
 use super::{
     model::{Build, Change, NewBuild},
@@ -38,7 +37,7 @@ pub(crate) async fn finish(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
-    id: Uuid,
+    id: BuildId,
     status: BuildStatus,
     deployment: Option<String>,
 ) -> Result<Done<Build>> {
@@ -61,7 +60,7 @@ pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
-    id: Uuid,
+    id: BuildId,
     change: Change,
 ) -> Result<Done<Build>> {
     app.db

@@ -7,9 +7,8 @@ use diesel::{
     upsert::excluded,
 };
 use diesel_async::RunQueryDsl;
-use domain::{Error, Result, resource::Environment};
+use domain::{BuildId, Error, Result, resource::Environment};
 use identity::PlatformScope;
-use uuid::Uuid;
 
 use super::model::Build;
 use crate::schema::builds::dsl as b;
@@ -42,12 +41,12 @@ pub(crate) async fn latest(mut c: &Conn, scope: &PlatformScope, environment: Env
 }
 
 /// A build, held until the transaction ends.
-pub(crate) async fn lock(c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Build> {
+pub(crate) async fn lock(c: &Conn, scope: &PlatformScope, id: BuildId) -> Result<Build> {
     find(c, scope, id).await?.ok_or_else(|| Error::not_found("build", id))
 }
 
 /// A build if it was begun, held until the transaction ends.
-pub(crate) async fn find(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Option<Build>> {
+pub(crate) async fn find(mut c: &Conn, scope: &PlatformScope, id: BuildId) -> Result<Option<Build>> {
     Ok(b::builds
         .filter(b::platform_id.eq(scope.id()))
         .filter(b::id.eq(id))

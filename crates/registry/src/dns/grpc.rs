@@ -2,7 +2,7 @@
 
 use domain::{Error, HostName, PlatformId, Result, ownership::PlatformHost};
 use rpc::{
-    parse, parse_uuid,
+    parse,
     registry::{
         DeleteDnsRecordRequest, DeleteDnsRecordResponse, DnsRecord as Said, EnsureDnsRecordRequest,
         EnsureDnsRecordResponse,
@@ -42,7 +42,7 @@ fn read(said: Said, platform: &PlatformId, base: &HostName) -> Result<NewDnsReco
         stack_id: parse("record.stack_id", &said.stack_id)?,
         hostname: hostname.into(),
         target_type: parse("record.target_type", &said.target_type)?,
-        resource_id: parse_uuid("record.resource_id", &said.resource_id)?,
+        resource_id: parse("record.resource_id", &said.resource_id)?,
         environment: parse("record.environment", &said.environment)?,
         cf_route_id: said.cf_route_id,
         status: parse("record.status", &said.status)?,
@@ -67,7 +67,7 @@ pub(crate) async fn delete_dns_record(
 ) -> Result<DeleteDnsRecordResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
-    let id = parse_uuid("dns_record_id", &asked.dns_record_id)?;
+    let id = parse("dns_record_id", &asked.dns_record_id)?;
     let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
     ops::delete_once(app, &ctx, &scope, id).await?;
     Ok(DeleteDnsRecordResponse {})

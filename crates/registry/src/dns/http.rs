@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web::Data};
 use database::Conn;
 use domain::{
-    Error, HostName, Name, PlatformId, Result, Role, StackId,
+    DnsRecordId, Error, HostName, Name, PlatformId, ResourceId, Result, Role, StackId,
     access::Access,
     ownership::RecordHost,
     resource::{DnsStatus, Environment},
@@ -11,7 +11,6 @@ use domain::{
 use identity::{Ctx, PlatformScope};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Path, Query};
 
 use super::{
@@ -29,7 +28,8 @@ pub(crate) struct CreateDnsRecord {
     /// What kind of thing the record leads to, such as `worker`.
     target_type: Name,
     /// A resource of the platform.
-    resource_id: Uuid,
+    #[schema(value_type = Uuid)]
+    resource_id: ResourceId,
     environment: Environment,
 }
 
@@ -121,7 +121,7 @@ pub(crate) async fn create(
 pub(crate) async fn get_of_stack(
     app: Data<App>,
     ctx: Context,
-    path: Path<(PlatformId, StackId, Uuid)>,
+    path: Path<(PlatformId, StackId, DnsRecordId)>,
     request: HttpRequest,
 ) -> HttpResult {
     let (scope, stack, id) = path.0;
@@ -142,14 +142,14 @@ pub(crate) async fn get_of_stack(
 pub(crate) async fn get(
     app: Data<App>,
     ctx: Context,
-    path: Path<(PlatformId, Uuid)>,
+    path: Path<(PlatformId, DnsRecordId)>,
     request: HttpRequest,
 ) -> HttpResult {
     let (scope, id) = path.0;
     web::read(&request, &find(&app, &ctx, &scope, id).await?)
 }
 
-async fn find(app: &App, ctx: &Ctx, scope: &PlatformScope, id: Uuid) -> Result<DnsRecord> {
+async fn find(app: &App, ctx: &Ctx, scope: &PlatformScope, id: DnsRecordId) -> Result<DnsRecord> {
     app.db.read(ctx, async |c| platforms::store::of_live(c, scope, store::get(c, scope, id)).await).await
 }
 
@@ -162,7 +162,7 @@ async fn find(app: &App, ctx: &Ctx, scope: &PlatformScope, id: Uuid) -> Result<D
 #[delete("/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}")]
 pub(crate) async fn delete(
     app: Data<App>,
-    path: Path<(PlatformId, StackId, Uuid)>,
+    path: Path<(PlatformId, StackId, DnsRecordId)>,
     command: Command<NoBody>,
 ) -> HttpResult {
     let (scope, stack, id) = path.0;

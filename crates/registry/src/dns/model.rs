@@ -3,14 +3,13 @@
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{
-    Cursor, HostName, Name, PlatformId, StackId,
+    Cursor, DnsRecordId, HostName, Name, PlatformId, ResourceId, StackId,
     ownership::RecordHost,
     resource::{DnsStatus, Environment},
 };
 use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::schema::dns_records;
 
@@ -32,12 +31,14 @@ use crate::schema::dns_records;
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = dns_records, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct DnsRecord {
-    pub(crate) id: Uuid,
+    #[schema(value_type = Uuid)]
+    pub(crate) id: DnsRecordId,
     pub(crate) platform_id: PlatformId,
     pub(crate) stack_id: StackId,
     pub(crate) hostname: HostName,
     pub(crate) target_type: Name,
-    pub(crate) resource_id: Uuid,
+    #[schema(value_type = Uuid)]
+    pub(crate) resource_id: ResourceId,
     pub(crate) environment: Environment,
     #[schema(required)]
     pub(crate) cf_route_id: Option<String>,
@@ -54,7 +55,7 @@ pub(crate) struct NewDnsRecord {
     pub(crate) stack_id: StackId,
     pub(crate) hostname: RecordHost,
     pub(crate) target_type: Name,
-    pub(crate) resource_id: Uuid,
+    pub(crate) resource_id: ResourceId,
     pub(crate) environment: Environment,
     pub(crate) cf_route_id: Option<String>,
     pub(crate) status: DnsStatus,
@@ -65,7 +66,7 @@ impl NewDnsRecord {
     pub(crate) fn into_row(self, platform: &PlatformId) -> DnsRecord {
         let now = clock::now();
         DnsRecord {
-            id: domain::id::uuid_v7(),
+            id: DnsRecordId::generate(),
             platform_id: platform.clone(),
             stack_id: self.stack_id,
             hostname: self.hostname.into_inner(),

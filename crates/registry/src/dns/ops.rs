@@ -1,10 +1,9 @@
 //! What can be done with DNS records.
 
 use database::{Record, Tx};
-use domain::{Error, Kind, Result, StackId};
+use domain::{DnsRecordId, Error, Kind, ResourceId, Result, StackId};
 use identity::{Done, PlatformScope, WriteCtx};
 use serde_json::json;
-use uuid::Uuid;
 
 use super::{
     model::{DnsRecord, NewDnsRecord},
@@ -70,7 +69,7 @@ pub(crate) async fn delete(
     ctx: &WriteCtx,
     scope: &PlatformScope,
     stack: &StackId,
-    id: Uuid,
+    id: DnsRecordId,
 ) -> Result<Done<()>> {
     app.db
         .tx("dns_record.delete", ctx, async |tx| {
@@ -99,7 +98,7 @@ pub(crate) async fn delete_once(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
-    id: Uuid,
+    id: DnsRecordId,
 ) -> Result<Done<()>> {
     app.db
         .tx("dns_record.delete_once", ctx, async |tx| {
@@ -154,7 +153,7 @@ async fn remove(tx: &mut Tx, before: &DnsRecord, domains: &[CustomDomain]) -> Re
 }
 
 /// Holds the resource that a record is to lead to.
-async fn hold_resource(tx: &mut Tx, scope: &PlatformScope, resource: Uuid) -> Result<()> {
+async fn hold_resource(tx: &mut Tx, scope: &PlatformScope, resource: ResourceId) -> Result<()> {
     match parents::lock_resource(tx.conn().await?, scope, resource).await? {
         Some(_) => Ok(()),
         None => Err(Error::invalid("resourceId", "must be a resource of the platform")),

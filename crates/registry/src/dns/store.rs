@@ -7,9 +7,8 @@ use diesel::{
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, Error, HostName, Limit, Page, PlatformId, Result, StackId};
+use domain::{Cursor, DnsRecordId, Error, HostName, Limit, Page, PlatformId, Result, StackId};
 use identity::{PlatformScope, Scope};
-use uuid::Uuid;
 
 use super::model::DnsRecord;
 use crate::{
@@ -23,12 +22,12 @@ pub(crate) fn list(platform: &PlatformId, stack: &StackId) -> String {
     format!("dns_records:{platform}:{stack}")
 }
 
-fn not_found(id: Uuid) -> Error {
+fn not_found(id: DnsRecordId) -> Error {
     Error::not_found("DNS record", id)
 }
 
 /// A record.
-pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<DnsRecord> {
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: DnsRecordId) -> Result<DnsRecord> {
     d::dns_records
         .filter(d::platform_id.eq(scope.id()))
         .filter(reach::by_resource(scope, d::resource_id))
@@ -41,7 +40,7 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result
 }
 
 /// A record, held until the transaction ends.
-pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<DnsRecord> {
+pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: DnsRecordId) -> Result<DnsRecord> {
     d::dns_records
         .filter(d::platform_id.eq(scope.id()))
         .filter(reach::by_resource(scope, d::resource_id))
@@ -83,7 +82,7 @@ pub(crate) async fn page(
     limit: Limit,
     after: &Cursor,
 ) -> Result<Page<DnsRecord>> {
-    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let last = DnsRecordId::parse(&after.id).unwrap_or(DnsRecordId::MAX);
     let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
     let rows = d::dns_records
         .filter(d::stack_id.eq(stack))
@@ -120,6 +119,6 @@ pub(crate) fn update(row: DnsRecord) -> impl QueryFragment<diesel::pg::Pg> + Que
 }
 
 /// The deletion of a record that the transaction holds.
-pub(crate) fn delete(id: Uuid) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn delete(id: DnsRecordId) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::delete(d::dns_records.filter(d::id.eq(id)))
 }

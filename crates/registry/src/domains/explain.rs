@@ -1,19 +1,18 @@
 //! Why a custom domain is not active.
 
 use domain::{
-    Result,
+    DomainId, Result,
     explain::{Explanation, Link},
     resource::DomainStatus,
 };
 use identity::{Ctx, PlatformScope};
 use runtime::clock::{self, in_words as at};
-use uuid::Uuid;
 
 use super::{model::CustomDomain, store};
 use crate::{App, platforms};
 
 /// Over the border to provisioning, which checks it.
-pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, id: Uuid) -> Result<Explanation> {
+pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, id: DomainId) -> Result<Explanation> {
     let domain = app
         .db
         .read(ctx, async |c| platforms::store::of_live(c, scope, store::get(c, scope, id)).await)

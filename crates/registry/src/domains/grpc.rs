@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use domain::{Error, Result, UnixMillis};
 use rpc::{
-    parse, parse_uuid,
+    parse,
     registry::{
         ClaimDomainsRequest, ClaimDomainsResponse, Domain as Said, ReportDomainRequest, ReportDomainResponse,
     },
@@ -60,7 +60,7 @@ pub(crate) async fn report_domain(
     let asked = request.into_inner();
     let at = UnixMillis::parse(asked.checked_at).map_err(|why| Error::invalid("checked_at", why))?.time();
     let not_yet = asked.reason.map(|reason| reason.replace('\0', "").chars().take(LONGEST).collect());
-    let id = parse_uuid("domain_id", &asked.domain_id)?;
+    let id = parse("domain_id", &asked.domain_id)?;
     let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
     let found = verification::report(app, &ctx, &scope, id, Check { at, not_yet }).await?;
     Ok(ReportDomainResponse { status: found.map(|domain| domain.status.to_string()) })

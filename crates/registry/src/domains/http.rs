@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, delete, get, patch, post, web::Data};
 use domain::{
-    Error, Fault, HostName, Name, Patch, PlatformId, Result, Role, UnixMillis,
+    DnsRecordId, DomainId, Error, Fault, HostName, Name, Patch, PlatformId, Result, Role, UnixMillis,
     access::Access,
     explain::Explanation,
     ownership::{CustomHost, PlatformHost},
@@ -10,7 +10,6 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Path, Query};
 
 use super::{
@@ -25,7 +24,8 @@ use crate::{App, platforms};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateDomain {
     /// The DNS record of the platform that the domain hangs on.
-    dns_record_id: Uuid,
+    #[schema(value_type = Uuid)]
+    dns_record_id: DnsRecordId,
     /// Unique among the platform's custom domains, and outside the base domain.
     hostname: HostName,
     /// The host name that it is to lead to, which ends in `.{platformId}.{base domain}`.
@@ -156,7 +156,11 @@ impl CreateDomain {
     responses((status = 200, body = Explanation)),
 )]
 #[get("/platforms/{platformId}/domains/{domainId}/explain")]
-pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<(PlatformId, Uuid)>) -> HttpResult {
+pub(crate) async fn explained(
+    app: Data<App>,
+    ctx: Context,
+    path: Path<(PlatformId, DomainId)>,
+) -> HttpResult {
     let (scope, id) = path.0;
     Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &scope, id).await?))
 }
@@ -171,7 +175,7 @@ pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<(Platform
 #[patch("/platforms/{platformId}/domains/{domainId}")]
 pub(crate) async fn update(
     app: Data<App>,
-    path: Path<(PlatformId, Uuid)>,
+    path: Path<(PlatformId, DomainId)>,
     command: Command<UpdateDomain>,
 ) -> HttpResult {
     let ((scope, id), UpdateDomain { ssl_status, status, verified_at, cf_hostname_id }) =
@@ -194,7 +198,7 @@ pub(crate) async fn update(
 #[delete("/platforms/{platformId}/domains/{domainId}")]
 pub(crate) async fn delete(
     app: Data<App>,
-    path: Path<(PlatformId, Uuid)>,
+    path: Path<(PlatformId, DomainId)>,
     command: Command<NoBody>,
 ) -> HttpResult {
     let (scope, id) = path.0;

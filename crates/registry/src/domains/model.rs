@@ -3,14 +3,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, QueryableByName, Selectable};
 use domain::{
-    Cursor, Error, HostName, Kind, Name, Patch, PlatformId, Result,
+    Cursor, DnsRecordId, DomainId, Error, HostName, Kind, Name, Patch, PlatformId, Result,
     ownership::{CustomHost, PlatformHost},
     resource::DomainStatus,
 };
 use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::schema::custom_domains;
 
@@ -33,9 +32,11 @@ use crate::schema::custom_domains;
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = custom_domains, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct CustomDomain {
-    pub(crate) id: Uuid,
+    #[schema(value_type = Uuid)]
+    pub(crate) id: DomainId,
     pub(crate) platform_id: PlatformId,
-    pub(crate) dns_record_id: Uuid,
+    #[schema(value_type = Uuid)]
+    pub(crate) dns_record_id: DnsRecordId,
     pub(crate) hostname: HostName,
     /// The host name that it is to lead to.
     pub(crate) target_dns: HostName,
@@ -71,7 +72,8 @@ pub(crate) struct CustomDomain {
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = custom_domains)]
 pub(crate) struct PendingDomain {
-    id: Uuid,
+    #[schema(value_type = Uuid)]
+    id: DomainId,
     platform_id: PlatformId,
     #[schema(required)]
     cf_hostname_id: Option<String>,
@@ -81,7 +83,7 @@ pub(crate) struct PendingDomain {
 /// What a new domain is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct NewDomain {
-    pub(crate) dns_record_id: Uuid,
+    pub(crate) dns_record_id: DnsRecordId,
     pub(crate) hostname: CustomHost,
     pub(crate) target_dns: PlatformHost,
     pub(crate) cf_hostname_id: Option<String>,
@@ -113,7 +115,7 @@ impl NewDomain {
     pub(crate) fn into_row(self, platform: &PlatformId, claim_period: TimeDelta) -> Result<CustomDomain> {
         let now = clock::now();
         Ok(CustomDomain {
-            id: domain::id::uuid_v7(),
+            id: DomainId::generate(),
             platform_id: platform.clone(),
             dns_record_id: self.dns_record_id,
             hostname: self.hostname.into_inner(),

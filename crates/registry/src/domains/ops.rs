@@ -2,10 +2,9 @@
 
 use chrono::TimeDelta;
 use database::Record;
-use domain::{Error, Result, resource::DomainStatus};
+use domain::{DomainId, Error, Result, resource::DomainStatus};
 use identity::{Done, PlatformScope, WriteCtx};
 use runtime::clock;
-use uuid::Uuid;
 
 use super::{
     model::{Change, CustomDomain, NewDomain},
@@ -50,7 +49,7 @@ pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
-    id: Uuid,
+    id: DomainId,
     change: Change,
 ) -> Result<Done<CustomDomain>> {
     app.db
@@ -79,7 +78,12 @@ pub(crate) async fn update(
 }
 
 /// Deletes a domain.
-pub(crate) async fn delete(app: &App, ctx: &WriteCtx, scope: &PlatformScope, id: Uuid) -> Result<Done<()>> {
+pub(crate) async fn delete(
+    app: &App,
+    ctx: &WriteCtx,
+    scope: &PlatformScope,
+    id: DomainId,
+) -> Result<Done<()>> {
     app.db
         .tx("custom_domain.delete", ctx, async |tx| {
             let c = tx.conn().await?;

@@ -10,9 +10,8 @@ use diesel::{
     sql_query, sql_types as t,
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, Error, Limit, Page, PlatformId, Result, resource::DomainStatus};
+use domain::{Cursor, DnsRecordId, DomainId, Error, Limit, Page, PlatformId, Result, resource::DomainStatus};
 use identity::{PlatformScope, Scope};
-use uuid::Uuid;
 
 use super::model::{CustomDomain, PendingDomain};
 use crate::{
@@ -29,12 +28,12 @@ pub(crate) fn list(platform: &PlatformId) -> String {
     format!("custom_domains:{platform}")
 }
 
-fn not_found(id: Uuid) -> Error {
+fn not_found(id: DomainId) -> Error {
     Error::not_found("custom domain", id)
 }
 
 /// A domain.
-pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<CustomDomain> {
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: DomainId) -> Result<CustomDomain> {
     d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
         .filter(reach::by_dns_record(scope, d::dns_record_id))
@@ -47,7 +46,7 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result
 }
 
 /// A domain, held until the transaction ends.
-pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<CustomDomain> {
+pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: DomainId) -> Result<CustomDomain> {
     d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
         .filter(reach::by_dns_record(scope, d::dns_record_id))
@@ -61,7 +60,11 @@ pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Resul
 }
 
 /// The domains that hang on a DNS record, held until the transaction ends.
-pub(crate) async fn lock_of(mut c: &Conn, scope: &PlatformScope, record: Uuid) -> Result<Vec<CustomDomain>> {
+pub(crate) async fn lock_of(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    record: DnsRecordId,
+) -> Result<Vec<CustomDomain>> {
     Ok(d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
         .filter(d::dns_record_id.eq(record))
@@ -79,7 +82,7 @@ pub(crate) async fn page(
     limit: Limit,
     after: &Cursor,
 ) -> Result<Page<CustomDomain>> {
-    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let last = DomainId::parse(&after.id).unwrap_or(DomainId::MAX);
     let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
     let rows = d::custom_domains
         .filter(d::created_at.le(after.at))
@@ -183,7 +186,7 @@ pub(crate) async fn lock_lapsed(
 
 /// The end of claims that the transaction holds, all for the same reason.
 pub(crate) fn fail(
-    ids: Vec<Uuid>,
+    ids: Vec<DomainId>,
     why: String,
     now: DateTime<Utc>,
 ) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
@@ -209,14 +212,14 @@ pub(crate) fn update(row: CustomDomain) -> impl QueryFragment<diesel::pg::Pg> + 
 }
 
 /// The deletion of a domain that the transaction holds.
-pub(crate) fn delete(id: Uuid) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn delete(id: DomainId) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::delete(d::custom_domains.filter(d::id.eq(id)))
 }
 
 /// The deletion of the domains of a DNS record, which the transaction holds.
 pub(crate) fn delete_of(
     platform: &PlatformId,
-    record: Uuid,
+    record: DnsRecordId,
 ) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let of_record = d::custom_domains.filter(d::platform_id.eq(platform.clone()));
     diesel::delete(of_record.filter(d::dns_record_id.eq(record)))

@@ -1,10 +1,9 @@
 //! How a claim of a host name ends: verified, and then the others fail; or lapsed.
 
 use database::{Record, Tx};
-use domain::{Error, HostName, Kind, Result, resource::DomainStatus};
+use domain::{DomainId, Error, HostName, Kind, Result, resource::DomainStatus};
 use identity::{PlatformScope, WriteCtx};
 use runtime::clock;
-use uuid::Uuid;
 
 use super::{
     model::{Check, CustomDomain},
@@ -21,7 +20,7 @@ pub(super) async fn report(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
-    id: Uuid,
+    id: DomainId,
     check: Check,
 ) -> Result<Option<CustomDomain>> {
     let done = app
@@ -73,7 +72,7 @@ async fn note(tx: &mut Tx, after: CustomDomain) -> Result<CustomDomain> {
 
 /// Lets those who make a claim of one host name active wait for each other, before any of them holds a row. A domain that
 /// is not there is left to whoever looks for it next.
-pub(super) async fn hold_host(tx: &mut Tx, scope: &PlatformScope, id: Uuid) -> Result<()> {
+pub(super) async fn hold_host(tx: &mut Tx, scope: &PlatformScope, id: DomainId) -> Result<()> {
     match store::get(tx.conn().await?, scope, id).await {
         Ok(domain) => tx.hold(&format!("custom_domain:{}", domain.hostname)).await.map(drop),
         Err(error) if error.kind() == Kind::NotFound => Ok(()),

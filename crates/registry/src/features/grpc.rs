@@ -6,7 +6,7 @@ use domain::{
     job::JobType,
 };
 use rpc::{
-    parse, parse_optional, parse_uuid,
+    parse, parse_optional,
     registry::{
         BeginFeatureJobRequest, BeginFeatureJobResponse, EndFeatureJobRequest, EndFeatureJobResponse,
         FeatureJob as FeatureJobMessage,
@@ -34,7 +34,7 @@ fn read(message: Option<FeatureJobMessage>) -> Result<Job> {
         JobType::DeactivateFeature => None,
         _ => return Err(Error::invalid("job.type", "must be of a job for features")),
     };
-    Ok(Job { id: parse_uuid("job.job_id", &message.job_id)?, key, version })
+    Ok(Job { id: parse("job.job_id", &message.job_id)?, key, version })
 }
 
 pub(crate) async fn begin_feature_job(

@@ -3,13 +3,12 @@
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, post, web::Data};
 use database::Conn;
 use domain::{
-    EntityId, PlatformId, Result, Role, Slug, Version, access::Access, deployment::ActivationKey,
-    explain::Explanation, resource::Environment,
+    ActivationId, EntityId, PlatformId, Result, Role, Slug, Version, access::Access,
+    deployment::ActivationKey, explain::Explanation, resource::Environment,
 };
 use identity::{Ctx, PlatformScope};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 use web::{Answer, Command, Context, HttpResult, ListQuery, Paged, Path, Query};
 
 use super::{
@@ -180,7 +179,7 @@ async fn read(
 ) -> Result<ActivationRow> {
     let (scope, entity, feature) = path.0;
     let environment = query.env.unwrap_or(Environment::Prod);
-    let id = Uuid::parse_str(feature.as_str()).ok();
+    let id = ActivationId::parse(feature.as_str()).ok();
     app.db
         .read(ctx, async |c| {
             let found = async {

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{
-    Cursor, EntityId, PlatformId, Result, Slug, StackId, Version,
+    ActivationId, Cursor, EntityId, JobId, PlatformId, Result, Slug, StackId, Version,
     deployment::{
         Activation, ActivationEvent, ActivationKey, FeatureSource, FeatureStatus, FeatureTransition,
         RunningFeature,
@@ -16,7 +16,6 @@ use domain::{
 use runtime::clock;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::schema::{feature_activations, manifests, stack_features};
 
@@ -38,7 +37,8 @@ use crate::schema::{feature_activations, manifests, stack_features};
 #[diesel(table_name = feature_activations, treat_none_as_default_value = false, treat_none_as_null = true)]
 #[schema(as = Activation)]
 pub(crate) struct ActivationRow {
-    pub(crate) id: Uuid,
+    #[schema(value_type = Uuid)]
+    pub(crate) id: ActivationId,
     pub(crate) platform_id: PlatformId,
     pub(crate) entity_id: EntityId,
     pub(crate) feature_id: Slug,
@@ -61,7 +61,7 @@ pub(crate) struct ActivationRow {
     pub(crate) updated_at: DateTime<Utc>,
     /// Not part of the API, as all that follows.
     #[serde(skip)]
-    pub(crate) provision_job_id: Uuid,
+    pub(crate) provision_job_id: JobId,
     #[serde(skip)]
     pub(crate) requested_at: DateTime<Utc>,
     #[serde(skip)]

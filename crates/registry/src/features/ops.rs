@@ -2,7 +2,7 @@
 
 use database::{Record, Tx};
 use domain::{
-    Error, Kind, Result, Slug, StackId, Version,
+    ActivationId, Error, JobId, Kind, Result, Slug, StackId, Version,
     deployment::{
         Activation, ActivationEvent, ActivationKey, ActivationRequest, FeatureSource, FeatureStatus,
         FeatureTransition,
@@ -15,7 +15,6 @@ use runtime::clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::{
     model::{ActivationRow, ManifestTag, StackFeature},
@@ -34,12 +33,13 @@ use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Activated {
-    activation_id: Uuid,
+    #[schema(value_type = Uuid)]
+    activation_id: ActivationId,
     feature_id: Slug,
     status: FeatureStatus,
     /// The job in provisioning.
     #[schema(value_type = String, nullable, required, format = "uuid")]
-    provision_job_id: Uuid,
+    provision_job_id: JobId,
     /// How long activations take, as a rule. Null when none was completed yet, or nothing is left to wait for.
     #[schema(required)]
     estimated_duration_seconds: Option<i64>,
@@ -93,7 +93,7 @@ pub(crate) async fn activate(
             if let Some(before) = before.as_ref().filter(covers) {
                 return Ok(Activated::of(before, estimate));
             }
-            let after = request(before.as_ref(), key, version, domain::id::uuid_v7(), named)?;
+            let after = request(before.as_ref(), key, version, JobId::generate(), named)?;
             check_names(&key.platform, &after.stack_id, &key.feature, key.environment)
                 .map_err(|why| Error::invalid("featureId", why))?;
             hold_stack(tx, &scope, &after).await?;
@@ -123,7 +123,7 @@ pub(crate) async fn deactivate(
             let before = before.ok_or_else(|| Error::not_found("feature", &key.feature))?;
             ctx.check_match(&before)?;
             tx.see_platform(&scope).await?;
-            let job = domain::id::uuid_v7();
+            let job = JobId::generate();
             let after = before.apply(&ActivationEvent::DeactivationRequested { job })?;
             hold_stack(tx, &scope, &after).await?;
             let input = input(&after, JobType::DeactivateFeature, json!({ "deleteData": delete_data }));
@@ -143,14 +143,14 @@ pub(super) fn request(
     before: Option<&ActivationRow>,
     key: &ActivationKey,
     version: &Version,
-    job: Uuid,
+    job: JobId,
     named: Option<StackFeature>,
 ) -> Result<ActivationRow> {
     let source = named.map_or_else(|| FeatureSource::without_stack(&key.feature), FeatureSource::from);
     let request = ActivationRequest { version: version.clone(), source, job };
     match before {
         Some(before) => before.apply(&ActivationEvent::Requested(request)),
-        None => Ok(Activation::new(domain::id::uuid_v7(), key.clone(), request, clock::now()).into()),
+        None => Ok(Activation::new(ActivationId::generate(), key.clone(), request, clock::now()).into()),
     }
 }
 
@@ -191,7 +191,7 @@ pub(super) fn subject(row: &ActivationRow) -> String {
 }
 
 fn with_command(record: Record, after: &ActivationRow, input: Value) -> Record {
-    record.command("provisioning", "provisioning.job", after.provision_job_id, subject(after), input)
+    record.command("provisioning", "provisioning.job", after.provision_job_id.uuid(), subject(after), input)
 }
 
 /// Action of the audit entry for a transition.
@@ -230,7 +230,7 @@ pub(super) async fn begin_build<T: Serialize>(
     after: ActivationRow,
     answer: T,
 ) -> Result<T> {
-    let build = NewBuild::of_feature(after.provision_job_id, after.environment).into_row(&after.platform_id);
+    let build = NewBuild::of_job(after.provision_job_id, after.environment).into_row(&after.platform_id);
     let record =
         record.and("build.started", crate::builds::AUDIT_TYPE, build.id).of(&after.platform_id).after(&build);
     finish(tx, record, after, Some(build), answer).await

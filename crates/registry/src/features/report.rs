@@ -3,14 +3,13 @@
 
 use database::{Conn, Record, Tx};
 use domain::{
-    EntityId, Error, Kind, Result, StackId, Version,
+    BuildId, EntityId, Error, JobId, Kind, Result, StackId, Version,
     build::BuildStatus,
     deployment::{ActivationEvent, ActivationKey, FeatureJobEnd, FeatureJobKind, FeatureTransition},
     feature::check_names,
 };
 use identity::{Done, PlatformScope, WriteCtx};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{
     model::ActivationRow,
@@ -22,7 +21,7 @@ use crate::{App, builds, entities, platforms};
 /// Job of a feature, as provisioning names it.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
-    pub(crate) id: Uuid,
+    pub(crate) id: JobId,
     pub(crate) key: ActivationKey,
     /// Version to activate; `None` for a job that deactivates.
     pub(crate) version: Option<Version>,
@@ -184,7 +183,7 @@ pub(crate) async fn end(
         .tx("feature.end", ctx, async |tx| {
             let c = tx.conn().await?;
             let Some(before) = store::lock(c, &scope, &job.key).await? else { return Ok(()) };
-            let build = builds::store::find(c, &scope, job.id).await?;
+            let build = builds::store::find(c, &scope, BuildId::of_job(job.id)).await?;
             let status = if end.error.is_some() { BuildStatus::Failed } else { BuildStatus::Success };
             // A build that failed stays so, whatever is reported later.
             let build = build.filter(|build| ![status, BuildStatus::Failed].contains(&build.build_status));

@@ -10,12 +10,11 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{
-    Cursor, EntityId, Error, Limit, Page, PlatformId, Result, Slug, StackId, Version,
+    ActivationId, Cursor, EntityId, Error, JobId, Limit, Page, PlatformId, Result, Slug, StackId, Version,
     deployment::{ActivationKey, FeatureStatus, StackStatus},
     resource::Environment,
 };
 use identity::{PlatformScope, Scope};
-use uuid::Uuid;
 
 use super::model::{ActivationRow, ManifestTag, StackFeature};
 use crate::{
@@ -64,7 +63,7 @@ pub(crate) async fn by_id(
     mut c: &Conn,
     scope: &PlatformScope,
     entity: &EntityId,
-    id: Uuid,
+    id: ActivationId,
 ) -> Result<ActivationRow> {
     a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
@@ -105,7 +104,7 @@ pub(crate) async fn page(
     limit: Limit,
     after: &Cursor,
 ) -> Result<Page<ActivationRow>> {
-    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let last = ActivationId::parse(&after.id).unwrap_or(ActivationId::MAX);
     let before = a::created_at.lt(after.at).or(a::created_at.eq(after.at).and(a::id.lt(last)));
     let rows = a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
@@ -165,7 +164,7 @@ pub(crate) async fn of_stack(
 pub(crate) async fn running_before(
     mut c: &Conn,
     scope: &PlatformScope,
-    job: Uuid,
+    job: JobId,
 ) -> Result<Vec<ActivationRow>> {
     Ok(a::feature_activations
         .filter(a::platform_id.eq(scope.id()))

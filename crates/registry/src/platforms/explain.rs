@@ -1,13 +1,12 @@
 //! Why a platform is not active.
 
 use domain::{
-    PlatformId, Result,
+    JobId, PlatformId, Result,
     explain::{Explanation, Link},
     platform::PlatformStatus,
 };
 use identity::{Ctx, PlatformScope};
 use runtime::clock::in_words as at;
-use uuid::Uuid;
 
 use super::{lifecycle, model::Platform, store};
 use crate::{App, explain};
@@ -52,7 +51,7 @@ fn unknown(id: &PlatformId) -> Explanation {
 
 impl Platform {
     /// How it stands, in one sentence; `job` takes it down.
-    fn says(&self, job: Option<Uuid>) -> String {
+    fn says(&self, job: Option<JobId>) -> String {
         let because =
             |reason: &Option<String>| reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let since = |time| at(Option::unwrap_or(time, self.updated_at));

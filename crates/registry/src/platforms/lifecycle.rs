@@ -6,9 +6,8 @@ use diesel::{
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, Limit, Page, PlatformId, Result};
+use domain::{Cursor, LifecycleEventId, Limit, Page, PlatformId, Result};
 use identity::PlatformScope;
-use uuid::Uuid;
 
 use super::model::LifecycleEvent;
 use crate::schema::lifecycle_events::dsl as e;
@@ -33,7 +32,7 @@ pub(crate) async fn page(
     limit: Limit,
     after: &Cursor,
 ) -> Result<Page<LifecycleEvent>> {
-    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let last = LifecycleEventId::parse(&after.id).unwrap_or(LifecycleEventId::MAX);
     let before = e::created_at.lt(after.at).or(e::created_at.eq(after.at).and(e::id.lt(last)));
     let rows = e::lifecycle_events
         .filter(e::platform_id.eq(scope.id()))

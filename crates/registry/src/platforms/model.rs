@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{
-    Cursor, Name, PlatformId, Result, Slug,
+    Cursor, JobId, LifecycleEventId, Name, PlatformId, Result, Slug,
     platform::{PlatformEvent, PlatformStatus, Tier, TriggerType},
 };
 use identity::{ActorType, Ctx};
@@ -11,7 +11,6 @@ use runtime::clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::schema::{lifecycle_events, platforms};
 
@@ -76,7 +75,8 @@ pub(crate) struct Platform {
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = lifecycle_events, treat_none_as_default_value = false)]
 pub(crate) struct LifecycleEvent {
-    pub(crate) id: Uuid,
+    #[schema(value_type = Uuid)]
+    pub(crate) id: LifecycleEventId,
     pub(crate) platform_id: PlatformId,
     #[schema(required)]
     pub(crate) from_status: Option<PlatformStatus>,
@@ -189,7 +189,7 @@ impl LifecycleEvent {
     /// What brought a platform to what it is now; `from` is none for its creation.
     pub(crate) fn of(ctx: &Ctx, from: Option<PlatformStatus>, now: &Platform, reason: Option<&str>) -> Self {
         Self {
-            id: domain::id::uuid_v7(),
+            id: LifecycleEventId::generate(),
             platform_id: now.id.clone(),
             from_status: from,
             to_status: now.status,
@@ -206,7 +206,7 @@ impl LifecycleEvent {
     }
 
     /// The event with the job that was asked for with it.
-    pub(crate) fn with_job(mut self, job: Uuid) -> Self {
+    pub(crate) fn with_job(mut self, job: JobId) -> Self {
         if let Some(metadata) = self.metadata.as_object_mut() {
             metadata.insert(PROVISION_JOB.to_owned(), json!(job));
         }
@@ -214,7 +214,7 @@ impl LifecycleEvent {
     }
 
     /// The job that was asked for with it, if one was.
-    pub(crate) fn job(&self) -> Option<Uuid> {
+    pub(crate) fn job(&self) -> Option<JobId> {
         self.metadata.get(PROVISION_JOB)?.as_str()?.parse().ok()
     }
 

@@ -2,7 +2,7 @@
 
 use database::{Conn, Db, Record, Tx};
 use domain::{
-    Error, Kind, Name, Patch, PlatformId, Result,
+    Error, JobId, Kind, Name, Patch, PlatformId, Result,
     platform::{PlatformEvent, PlatformStatus, Tier},
 };
 use identity::{Done, PlatformScope, WriteCtx};
@@ -155,7 +155,7 @@ pub(crate) async fn delete_and_deprovision(
     scope: &PlatformScope,
     reason: Option<&str>,
 ) -> Result<Done<Platform>> {
-    let (id, job) = (scope.id(), domain::id::uuid_v7());
+    let (id, job) = (scope.id(), JobId::generate());
     app.db
         .tx("platform.delete_and_deprovision", ctx, async |tx| {
             let before = lock(tx, ctx, scope).await?;
@@ -164,7 +164,7 @@ pub(crate) async fn delete_and_deprovision(
             let record = Record::change("platform.deleted", super::AUDIT_TYPE, id).command(
                 "provisioning",
                 "provisioning.job",
-                job,
+                job.uuid(),
                 id,
                 input,
             );

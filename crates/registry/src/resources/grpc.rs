@@ -2,7 +2,7 @@
 
 use domain::{Error, PlatformId, Result, ownership::PlatformResourceName, resource::ResourceStatus};
 use rpc::{
-    parse, parse_optional, parse_uuid, read_ctx,
+    parse, parse_optional, read_ctx,
     registry::{
         DeleteResourceRequest, DeleteResourceResponse, EnsureResourceRequest, EnsureResourceResponse,
         ListResourcesRequest, ListResourcesResponse, Resource as Said,
@@ -75,7 +75,7 @@ pub(crate) async fn delete_resource(
 ) -> Result<DeleteResourceResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
-    let id = parse_uuid("resource_id", &asked.resource_id)?;
+    let id = parse("resource_id", &asked.resource_id)?;
     let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
     ops::delete_once(app, &ctx, &scope, id).await?;
     Ok(DeleteResourceResponse {})

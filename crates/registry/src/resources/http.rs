@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, patch, post, web::Data};
 use database::Conn;
 use domain::{
-    EntityId, Error, HttpUrl, Name, Patch, PlatformId, ResourceName, Result, Role, StackId,
+    EntityId, Error, HttpUrl, Name, Patch, PlatformId, ResourceId, ResourceName, Result, Role, StackId,
     access::Access,
     ownership::PlatformResourceName,
     resource::{Environment, ResourceStatus, ResourceType},
@@ -12,7 +12,6 @@ use identity::{Ctx, PlatformScope};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success};
 
 use super::{
@@ -236,7 +235,7 @@ pub(crate) async fn register(
 pub(crate) async fn get(
     app: Data<App>,
     ctx: Context,
-    path: Path<(PlatformId, Uuid)>,
+    path: Path<(PlatformId, ResourceId)>,
     deleted: Query<DeletedQuery>,
     request: HttpRequest,
 ) -> HttpResult {
@@ -262,7 +261,7 @@ pub(crate) async fn get(
 #[patch("/platforms/{platformId}/resources/{resourceId}")]
 pub(crate) async fn update(
     app: Data<App>,
-    path: Path<(PlatformId, Uuid)>,
+    path: Path<(PlatformId, ResourceId)>,
     command: Command<UpdateResource>,
 ) -> HttpResult {
     let ((scope, id), body) = (path.0, command.body);
@@ -286,7 +285,7 @@ pub(crate) async fn update(
 #[delete("/platforms/{platformId}/resources/{resourceId}")]
 pub(crate) async fn delete(
     app: Data<App>,
-    path: Path<(PlatformId, Uuid)>,
+    path: Path<(PlatformId, ResourceId)>,
     deleted: Query<DeletedQuery>,
     command: Command<NoBody>,
 ) -> HttpResult {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
 use domain::{
-    Cursor, EntityId, HttpUrl, Name, Patch, PlatformId, StackId,
+    Cursor, EntityId, HttpUrl, Name, Patch, PlatformId, ResourceId, StackId,
     ownership::PlatformResourceName,
     resource::{Environment, ResourceStatus, ResourceType},
 };
@@ -11,7 +11,6 @@ use runtime::clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::schema::resources;
 
@@ -32,7 +31,8 @@ use crate::schema::resources;
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = resources, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct Resource {
-    pub(crate) id: Uuid,
+    #[schema(value_type = Uuid)]
+    pub(crate) id: ResourceId,
     pub(crate) platform_id: PlatformId,
     /// An entity, or the platform's own id for what belongs to the platform as a whole.
     pub(crate) entity_id: EntityId,
@@ -91,7 +91,7 @@ impl NewResource {
     pub(crate) fn into_row(self, platform: &PlatformId) -> Resource {
         let now = clock::now();
         Resource {
-            id: domain::id::uuid_v7(),
+            id: ResourceId::generate(),
             platform_id: platform.clone(),
             entity_id: self.entity_id,
             stack_id: self.stack_id,

@@ -1,9 +1,8 @@
 //! What can be done with resources.
 
 use database::{Conn, Record, Tx};
-use domain::{EntityId, Error, Kind, Result, StackId, resource::ResourceStatus};
+use domain::{EntityId, Error, Kind, ResourceId, Result, StackId, resource::ResourceStatus};
 use identity::{Done, PlatformScope, WriteCtx};
-use uuid::Uuid;
 
 use super::{
     model::{Change, NewResource, Resource},
@@ -78,7 +77,7 @@ pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
-    id: Uuid,
+    id: ResourceId,
     change: Change,
 ) -> Result<Done<Resource>> {
     app.db
@@ -100,7 +99,7 @@ pub(crate) async fn delete(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
-    id: Uuid,
+    id: ResourceId,
     of_deleted: bool,
 ) -> Result<Done<Resource>> {
     if !of_deleted {
@@ -121,7 +120,7 @@ pub(crate) async fn delete_once(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
-    id: Uuid,
+    id: ResourceId,
 ) -> Result<Done<()>> {
     app.db
         .tx("resource.delete_once", ctx, async |tx| match store::lock(tx.conn().await?, scope, id).await {

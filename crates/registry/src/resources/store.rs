@@ -8,9 +8,8 @@ use diesel::{
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
-use domain::{Cursor, EntityId, Error, Limit, Name, Page, PlatformId, ResourceName, Result};
+use domain::{Cursor, EntityId, Error, Limit, Name, Page, PlatformId, ResourceId, ResourceName, Result};
 use identity::{PlatformScope, Scope};
-use uuid::Uuid;
 
 use super::model::Resource;
 use crate::{
@@ -56,12 +55,12 @@ pub(crate) const TALLY_UNDER: Tally = Tally {
           FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
 };
 
-fn not_found(id: Uuid) -> Error {
+fn not_found(id: ResourceId) -> Error {
     Error::not_found("resource", id)
 }
 
 /// A live resource.
-pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Resource> {
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: ResourceId) -> Result<Resource> {
     r::resources
         .filter(r::platform_id.eq(scope.id()))
         .filter(reach::by_entity(scope, r::entity_id))
@@ -104,7 +103,7 @@ pub(crate) async fn lock_named(mut c: &Conn, _: &Scope, name: &ResourceName) -> 
 }
 
 /// A live resource, held until the transaction ends, also against [`crate::parents::lock_resource`].
-pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<Resource> {
+pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: ResourceId) -> Result<Resource> {
     r::resources
         .filter(r::platform_id.eq(scope.id()))
         .filter(reach::by_entity(scope, r::entity_id))
@@ -137,7 +136,7 @@ pub(crate) async fn page(
     limit: Limit,
     after: &Cursor,
 ) -> Result<Page<Resource>> {
-    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
+    let last = ResourceId::parse(&after.id).unwrap_or(ResourceId::MAX);
     let before = r::created_at.lt(after.at).or(r::created_at.eq(after.at).and(r::id.lt(last)));
     let live = r::resources.filter(r::deleted_at.is_null());
     let rows = live

@@ -2,7 +2,7 @@
 
 use domain::Result;
 use rpc::{
-    parse, parse_uuid,
+    parse,
     registry::{MarkSecretRequest, MarkSecretResponse},
     write_ctx,
 };
@@ -17,7 +17,7 @@ pub(crate) async fn mark_secret(
 ) -> Result<MarkSecretResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
-    let resource = parse_uuid("resource_id", &asked.resource_id)?;
+    let resource = parse("resource_id", &asked.resource_id)?;
     let (name, status) = (parse("secret_name", &asked.secret_name)?, parse("status", &asked.status)?);
     let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
     ops::mark(app, &ctx, &scope, resource, &name, status).await?;

@@ -1,10 +1,9 @@
 //! Secrets over HTTP.
 
 use actix_web::{HttpResponse, get, http::StatusCode, post, web::Data};
-use domain::{Error, PlatformId, Role, SecretName, access::Access, resource::SecretStatus};
+use domain::{Error, PlatformId, ResourceId, Role, SecretName, access::Access, resource::SecretStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 use web::{Answer, Command, Context, HttpResult, Path};
 
 use super::{ops, store, view::Secret};
@@ -31,7 +30,7 @@ pub(crate) struct SecretList {
     responses((status = 200, body = SecretList)),
 )]
 #[get("/platforms/{platformId}/resources/{resourceId}/secrets")]
-pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<(PlatformId, Uuid)>) -> HttpResult {
+pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<(PlatformId, ResourceId)>) -> HttpResult {
     let (scope, resource) = path.0;
     let data = app
         .db
@@ -59,7 +58,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<(PlatformId, U
 #[post("/platforms/{platformId}/resources/{resourceId}/secrets/{secretName}")]
 pub(crate) async fn mark(
     app: Data<App>,
-    path: Path<(PlatformId, Uuid, String)>,
+    path: Path<(PlatformId, ResourceId, String)>,
     command: Command<MarkSecret>,
 ) -> HttpResult {
     let (scope, resource, name) = path.0;

@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
-use domain::{PlatformId, SecretName, resource::SecretStatus};
+use domain::{PlatformId, ResourceId, SecretId, SecretName, resource::SecretStatus};
 use runtime::clock;
-use uuid::Uuid;
 
 use crate::schema::secrets;
 
@@ -12,9 +11,9 @@ use crate::schema::secrets;
 #[derive(Debug, Clone, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = secrets, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct SecretRow {
-    pub(crate) id: Uuid,
+    pub(crate) id: SecretId,
     pub(crate) platform_id: PlatformId,
-    pub(crate) resource_id: Uuid,
+    pub(crate) resource_id: ResourceId,
     pub(crate) secret_name: SecretName,
     pub(crate) status: SecretStatus,
     pub(crate) last_set_at: Option<DateTime<Utc>>,
@@ -24,10 +23,15 @@ pub(crate) struct SecretRow {
 
 impl SecretRow {
     /// A secret of which nothing was known.
-    pub(crate) fn new(platform: &PlatformId, resource: Uuid, name: SecretName, status: SecretStatus) -> Self {
+    pub(crate) fn new(
+        platform: &PlatformId,
+        resource: ResourceId,
+        name: SecretName,
+        status: SecretStatus,
+    ) -> Self {
         let now = clock::now();
         Self {
-            id: domain::id::uuid_v7(),
+            id: SecretId::generate(),
             platform_id: platform.clone(),
             resource_id: resource,
             secret_name: name,

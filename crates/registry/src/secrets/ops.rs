@@ -1,9 +1,8 @@
 //! What can be done with secrets.
 
 use database::Record;
-use domain::{Error, Result, SecretName, resource::SecretStatus};
+use domain::{Error, ResourceId, Result, SecretName, resource::SecretStatus};
 use identity::{Done, PlatformScope, WriteCtx};
-use uuid::Uuid;
 
 use super::{
     model::SecretRow,
@@ -17,7 +16,7 @@ pub(crate) async fn mark(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
-    resource: Uuid,
+    resource: ResourceId,
     name: &SecretName,
     status: SecretStatus,
 ) -> Result<Done<Marked>> {

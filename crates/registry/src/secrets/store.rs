@@ -6,9 +6,8 @@ use diesel::{
     query_builder::{QueryFragment, QueryId},
 };
 use diesel_async::RunQueryDsl;
-use domain::{Result, SecretName};
+use domain::{ResourceId, Result, SecretName};
 use identity::PlatformScope;
-use uuid::Uuid;
 
 use super::model::SecretRow;
 use crate::{reach, schema::secrets::dsl as s};
@@ -17,7 +16,7 @@ use crate::{reach, schema::secrets::dsl as s};
 pub(crate) async fn of_resource(
     mut c: &Conn,
     scope: &PlatformScope,
-    resource: Uuid,
+    resource: ResourceId,
 ) -> Result<Vec<SecretRow>> {
     Ok(s::secrets
         .filter(s::platform_id.eq(scope.id()))
@@ -33,7 +32,7 @@ pub(crate) async fn of_resource(
 pub(crate) async fn lock(
     mut c: &Conn,
     scope: &PlatformScope,
-    resource: Uuid,
+    resource: ResourceId,
     name: &SecretName,
 ) -> Result<Option<SecretRow>> {
     Ok(s::secrets

@@ -1,11 +1,10 @@
 //! Secrets as the API shows them.
 
 use chrono::{DateTime, Utc};
-use domain::{SecretName, resource::SecretStatus};
+use domain::{ResourceId, SecretId, SecretName, resource::SecretStatus};
 use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::model::SecretRow;
 
@@ -13,8 +12,10 @@ use super::model::SecretRow;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Secret {
-    pub(crate) id: Uuid,
-    pub(crate) resource_id: Uuid,
+    #[schema(value_type = Uuid)]
+    pub(crate) id: SecretId,
+    #[schema(value_type = Uuid)]
+    pub(crate) resource_id: ResourceId,
     pub(crate) secret_name: SecretName,
     pub(crate) status: SecretStatus,
     #[serde(with = "clock::rfc3339")]

@@ -2,7 +2,7 @@
 
 use domain::{Error, Name, Result, deployment::ServiceVersions, job::JobType};
 use rpc::{
-    parse, parse_optional, parse_uuid, read_ctx,
+    parse, parse_optional, read_ctx,
     registry::{
         BeginStackJobRequest, BeginStackJobResponse, ClearPlatformRequest, ClearPlatformResponse,
         EndStackJobRequest, EndStackJobResponse, EnsureStackRequest, EnsureStackResponse,
@@ -49,7 +49,7 @@ fn read(message: Option<StackJob>) -> Result<Job> {
         return Err(Error::invalid("job.type", "must be of a job for stacks"));
     }
     Ok(Job {
-        id: parse_uuid("job.job_id", &message.job_id)?,
+        id: parse("job.job_id", &message.job_id)?,
         platform: parse("job.platform_id", &message.platform_id)?,
         stack: parse("job.stack_id", &message.stack_id)?,
         kind,
@@ -128,7 +128,7 @@ pub(crate) async fn clear_platform(
 ) -> Result<ClearPlatformResponse> {
     let ctx = write_ctx(&request)?;
     let message = request.into_inner();
-    let job = parse_uuid("job_id", &message.job_id)?;
+    let job = parse("job_id", &message.job_id)?;
     let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
     report::clear(app, &ctx, &scope, job).await?;
     Ok(ClearPlatformResponse {})

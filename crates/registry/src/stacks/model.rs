@@ -6,14 +6,13 @@
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, QueryableByName, Selectable, sql_types};
 use domain::{
-    Cursor, EntityId, Error, Kind, Name, PlatformId, Result, StackId, Version,
+    Cursor, EntityId, Error, JobId, Kind, Name, PlatformId, Result, StackId, Version,
     deployment::{Inputs, NewStack, Release, Stack, StackEvent, StackStatus, StackTemplate},
 };
 use runtime::clock;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::template::ResolvedTemplate;
 use crate::{
@@ -70,8 +69,8 @@ pub(crate) struct StackRow {
     #[schema(required)]
     pub(crate) error: Option<String>,
     /// The job in provisioning that was asked for last.
-    #[schema(required)]
-    pub(crate) provision_job_id: Option<Uuid>,
+    #[schema(value_type = Option<Uuid>, required)]
+    pub(crate) provision_job_id: Option<JobId>,
     /// Not part of the API, as all that follows.
     #[serde(skip)]
     pub(crate) wanted: Option<Value>,
@@ -131,7 +130,7 @@ impl StackRequest {
             name: self.name,
             is_default: self.is_default,
             repo_name: self.repo_name,
-            template: template.map(|template| (template, domain::id::uuid_v7())),
+            template: template.map(|template| (template, JobId::generate())),
         };
         Stack::new(new, clock::now()).try_into()
     }

@@ -2,7 +2,7 @@
 
 use database::{Conn, Record, Tx};
 use domain::{
-    Error, Kind, PlatformId, Result, StackId, Version,
+    Error, JobId, Kind, PlatformId, Result, StackId, Version,
     deployment::{
         ActivationEvent, CurrentActivations, FeatureTransition, Inputs, Plan, Release, Stack, StackEvent,
         StackStatus, Target, VersionWithInputs,
@@ -15,7 +15,6 @@ use runtime::clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::{
     model::{StackRequest, StackRow},
@@ -46,7 +45,8 @@ pub(crate) struct Changing {
     /// Hash of the plan. A request that sends it is done only while the plan is the same.
     plan_hash: String,
     /// The job in provisioning.
-    provision_job_id: Uuid,
+    #[schema(value_type = Uuid)]
+    provision_job_id: JobId,
 }
 
 /// Answer to a request that deletes a stack: it is gone, and is about to be taken down.
@@ -55,7 +55,8 @@ pub(crate) struct Changing {
 pub(crate) struct Removed {
     id: StackId,
     /// The job in provisioning.
-    provision_job_id: Uuid,
+    #[schema(value_type = Uuid)]
+    provision_job_id: JobId,
 }
 
 /// Request to bring a stack to a version.
@@ -277,7 +278,7 @@ async fn change(
     template: &ResolvedTemplate,
     plan_hash: Option<&str>,
 ) -> Result<Changing> {
-    let job = domain::id::uuid_v7();
+    let job = JobId::generate();
     let action = if target.is_rollback { "stack.rolling_back" } else { "stack.upgrading" };
     let stack = Stack::try_from(before.clone())?;
     let after = StackRow::try_from(stack.apply(&StackEvent::Requested { target, job }, clock::now())?)?;
@@ -350,7 +351,7 @@ pub(crate) async fn remove(
 }
 
 /// Deletes all stacks of a platform, with their data. Returns the jobs, also those of stacks that are deleted already.
-pub(crate) async fn remove_all(app: &App, ctx: &WriteCtx, scope: &PlatformScope) -> Result<Vec<Uuid>> {
+pub(crate) async fn remove_all(app: &App, ctx: &WriteCtx, scope: &PlatformScope) -> Result<Vec<JobId>> {
     for id in app.db.read(ctx, async |c| store::ids(c, scope).await).await? {
         match delete(app, ctx, scope, &id, true, false).await {
             Err(error) if error.kind() == Kind::NotFound => {}
@@ -374,7 +375,7 @@ async fn delete(
             if others_stay {
                 check_dependents(tx.conn().await?, scope, &before, None).await?;
             }
-            let job = domain::id::uuid_v7();
+            let job = JobId::generate();
             let command = |record: Record, after: &StackRow| {
                 with_command(record, after, JobType::DeactivateStack, json!({ "deleteData": delete_data }))
             };
@@ -388,7 +389,7 @@ pub(super) async fn delete_row(
     tx: &mut Tx,
     scope: &PlatformScope,
     before: StackRow,
-    job: Uuid,
+    job: JobId,
     command: impl FnOnce(Record, &StackRow) -> Record,
 ) -> Result<Removed> {
     let rows = features::store::of_stack(tx.conn().await?, scope, &before.id).await?;
@@ -418,8 +419,8 @@ pub(super) async fn delete_row(
 }
 
 /// The build of a job for a stack.
-pub(super) fn start_build(stack: &StackRow, job: Uuid) -> Build {
-    NewBuild::of_feature(job, Environment::Prod).into_row(&stack.platform_id)
+pub(super) fn start_build(stack: &StackRow, job: JobId) -> Build {
+    NewBuild::of_job(job, Environment::Prod).into_row(&stack.platform_id)
 }
 
 /// Subject of the requests for a stack's jobs. The outbox delivers the requests of one subject in their order.
@@ -434,5 +435,5 @@ fn with_command(record: Record, stack: &StackRow, kind: JobType, mut more: Value
         more.insert("stackId".to_owned(), json!(stack.id));
     }
     let input = json!({ "type": kind, "platformId": stack.platform_id, "input": more });
-    record.command("provisioning", "provisioning.job", job, subject(stack), input)
+    record.command("provisioning", "provisioning.job", job.uuid(), subject(stack), input)
 }

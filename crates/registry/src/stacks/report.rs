@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use database::{Record, Tx};
 use domain::{
-    Error, PlatformId, Result, Slug, StackId,
+    ActivationId, BuildId, Error, JobId, PlatformId, Result, Slug, StackId,
     build::BuildStatus,
     deployment::{
         ActivationEvent, CurrentActivations, FeatureTransition, JobEffect, PlannedFeature, Release, Replaced,
@@ -20,7 +20,6 @@ use domain::{
 use identity::{Done, PlatformScope, WriteCtx};
 use runtime::clock;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{
     model::StackRow,
@@ -44,7 +43,7 @@ const PLATFORM_REMOVED: &str = "the infrastructure of the platform was taken dow
 /// Job of a stack, as provisioning names it.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
-    pub(crate) id: Uuid,
+    pub(crate) id: JobId,
     pub(crate) platform: PlatformId,
     pub(crate) stack: StackId,
     pub(crate) kind: JobType,
@@ -80,10 +79,10 @@ pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<J
                 platforms::ops::hold(c, ctx, &scope).await?;
             }
             let before = store::lock(c, &scope, &job.stack).await?;
-            let known = before.provision_job_id.unwrap_or_default();
+            let superseded = before.provision_job_id.is_some_and(|known| known > job.id);
             let owner = before.tenant_id.to_string();
             match job.kind {
-                _ if known > job.id => Ok(JobInput { superseded: true, owner, ..JobInput::default() }),
+                _ if superseded => Ok(JobInput { superseded: true, owner, ..JobInput::default() }),
                 JobType::ActivateStack if before.deleted_at.is_none() => {
                     activate(tx, &scope, job, before).await
                 }
@@ -102,7 +101,8 @@ pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<J
 pub(crate) async fn wait(app: &App, ctx: &WriteCtx, job: &Job) -> Result<JobInput> {
     let scope = ctx.platform(&job.platform)?;
     let known = app.db.read(ctx, async |c| store::any(c, &scope, &job.stack).await).await?;
-    Ok(JobInput { superseded: known.provision_job_id.unwrap_or_default() > job.id, ..JobInput::default() })
+    let superseded = known.provision_job_id.is_some_and(|known| known > job.id);
+    Ok(JobInput { superseded, ..JobInput::default() })
 }
 
 /// Begins the job that was requested last. A job that a caller sent to provisioning directly deploys again what the stack
@@ -157,7 +157,7 @@ pub(crate) async fn end(app: &App, ctx: &WriteCtx, job: &Job, outcome: &Outcome)
         .tx("stack.end", ctx, async |tx| {
             let c = tx.conn().await?;
             let before = store::lock(c, &scope, &job.stack).await?;
-            let build = builds::store::find(c, &scope, job.id).await?;
+            let build = builds::store::find(c, &scope, BuildId::of_job(job.id)).await?;
             let status = if outcome.error.is_some() { BuildStatus::Failed } else { BuildStatus::Success };
             // A build that failed stays so, whatever is reported later.
             let build = build.filter(|build| ![status, BuildStatus::Failed].contains(&build.build_status));
@@ -177,7 +177,7 @@ pub(crate) async fn end(app: &App, ctx: &WriteCtx, job: &Job, outcome: &Outcome)
 /// End of a job, about to be written.
 struct End<'a> {
     scope: &'a PlatformScope,
-    job: Uuid,
+    job: JobId,
     before: &'a StackRow,
     stack: &'a Stack,
     /// The build, unless its end is recorded already.
@@ -237,7 +237,7 @@ impl End<'_> {
         current: &CurrentActivations,
         release: &Release,
     ) -> Result<()> {
-        let changes = current.switch(&after, features, domain::id::uuid_v7, clock::now())?;
+        let changes = current.switch(&after, features, ActivationId::generate, clock::now())?;
         let after = StackRow::try_from(after)?;
         let action = match (&after.error, self.before.is_live) {
             (Some(_), _) => "stack.reverted",
@@ -290,7 +290,7 @@ impl End<'_> {
 
 /// Records that the infrastructure of a platform was taken down: nothing of it runs any more, and it may be deleted. What
 /// a later job changed stays as it is.
-pub(crate) async fn clear(app: &App, ctx: &WriteCtx, scope: &PlatformScope, job: Uuid) -> Result<Done<()>> {
+pub(crate) async fn clear(app: &App, ctx: &WriteCtx, scope: &PlatformScope, job: JobId) -> Result<Done<()>> {
     app.db
         .tx("platform.clear", ctx, async |tx| {
             let c = tx.conn().await?;

@@ -14,7 +14,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{
-    Cursor, EntityId, Error, Limit, Name, Page, PlatformId, Result, Slug, StackId, Version,
+    Cursor, EntityId, Error, JobId, Limit, Name, Page, PlatformId, Result, Slug, StackId, Version,
     deployment::StackStatus,
 };
 use identity::{PlatformScope, Scope};
@@ -115,11 +115,7 @@ pub(super) async fn ids(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<Stack
 }
 
 /// The stacks of templates that run and that no job after this one has to do with, held until the transaction ends.
-pub(super) async fn running_before(
-    mut c: &Conn,
-    scope: &PlatformScope,
-    job: uuid::Uuid,
-) -> Result<Vec<StackRow>> {
+pub(super) async fn running_before(mut c: &Conn, scope: &PlatformScope, job: JobId) -> Result<Vec<StackRow>> {
     Ok(s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::deleted_at.is_null())
@@ -133,8 +129,8 @@ pub(super) async fn running_before(
 }
 
 /// The jobs that take the deleted stacks of a platform down.
-pub(super) async fn removals(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<uuid::Uuid>> {
-    let jobs: Vec<Option<uuid::Uuid>> = s::stacks
+pub(super) async fn removals(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<JobId>> {
+    let jobs: Vec<Option<JobId>> = s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::deleted_at.is_not_null())
         .select(s::provision_job_id)

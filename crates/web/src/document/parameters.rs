@@ -1,5 +1,6 @@
 //! Parameters that handlers do not tell of: those of the path, and those that many operations have.
 
+use domain::id::{UUID_SCHEMA, uuid_schema};
 use identity::Idempotency;
 use utoipa::{
     PartialSchema,
@@ -26,7 +27,7 @@ pub(super) fn add(operation: &mut Operation, path: &str, shape: Shape) {
         RefOr::Ref(_) => true,
     };
     let told = operation.parameters.take().into_iter().flatten();
-    let told: Vec<RefOr<Parameter>> = told.filter(is_there).collect();
+    let told: Vec<RefOr<Parameter>> = told.filter(is_there).map(describe_uuid).collect();
     let is_told = |name: &str| told.iter().any(|one| matches!(one, RefOr::T(one) if one.name == name));
     let mut parameters: Vec<_> = names
         .clone()
@@ -48,6 +49,16 @@ pub(super) fn add(operation: &mut Operation, path: &str, shape: Shape) {
     parameters
         .extend(common.map(|(_, name)| RefOr::Ref(Ref::new(format!("#/components/parameters/{name}")))));
     operation.parameters = Some(parameters);
+}
+
+/// Describes a UUID where it stands: the components of the document have no schema of ids that are UUIDs.
+fn describe_uuid(mut parameter: RefOr<Parameter>) -> RefOr<Parameter> {
+    if let RefOr::T(Parameter { schema: Some(schema), .. }) = &mut parameter
+        && matches!(schema, RefOr::Ref(at) if at.ref_location.rsplit('/').next() == Some(UUID_SCHEMA))
+    {
+        *schema = uuid_schema();
+    }
+    parameter
 }
 
 /// Adds what [`add`] refers to.

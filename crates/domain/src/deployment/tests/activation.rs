@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{any_planned, at, job, platform, slug, stack_id, tenant, version};
+use super::{activation_id, any_planned, at, job, platform, slug, stack_id, tenant, version};
 use crate::{
     deployment::{
         Activation, ActivationEvent as Event, ActivationKey, ActivationRequest, FeatureJobEnd,
@@ -27,7 +27,7 @@ fn requested() -> Activation {
         feature: slug("cart"),
         environment: Environment::Prod,
     };
-    Activation::new(job(100), key, request(1, 1), at(0))
+    Activation::new(activation_id(100), key, request(1, 1), at(0))
 }
 
 fn ended(number: u128, kind: FeatureJobKind, error: Option<&str>) -> FeatureJobEnd {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{PlannedFeature, Release, ReleaseFeature};
 use crate::{
-    id::{EntityId, PlatformId, StackId},
+    id::{ActivationId, EntityId, JobId, PlatformId, StackId},
     name::Slug,
     semver::Version,
 };
@@ -23,8 +23,12 @@ fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).unwrap()
 }
 
-fn job(number: u128) -> Uuid {
-    Uuid::from_u128(number)
+fn job(number: u128) -> JobId {
+    JobId::from_uuid(Uuid::from_u128(number))
+}
+
+fn activation_id(number: u128) -> ActivationId {
+    ActivationId::from_uuid(Uuid::from_u128(number))
 }
 
 fn version(major: u8) -> Version {

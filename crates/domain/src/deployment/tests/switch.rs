@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{
-    FEATURES, any_release, any_shared, at, job, planned, platform, slug, stack, stack_id, tenant, version,
+    FEATURES, activation_id, any_release, any_shared, at, job, planned, platform, slug, stack, stack_id,
+    tenant, version,
 };
 use crate::{
     deployment::{
@@ -52,7 +53,7 @@ fn activation(feature: &str, past: Past) -> Option<Activation> {
     };
     let deployed = |own: bool, feature: &PlannedFeature| {
         let stack = if own { stack_id() } else { StackId::default_stack() };
-        Activation::deployed_new(job(100), key.clone(), (&stack, feature), job(1), at(0))
+        Activation::deployed_new(activation_id(100), key.clone(), (&stack, feature), job(1), at(0))
     };
     match past {
         Past::None => None,
@@ -136,12 +137,12 @@ proptest! {
         let (shared, features_before) = (release.shared.clone(), before.running());
         let event = StackEvent::JobCompleted { job: job(5), shared, features_before };
         let done = begun.apply(&event, at(12)).unwrap();
-        let changes = before.switch(&done, &target, || job(101), at(12)).unwrap();
+        let changes = before.switch(&done, &target, || activation_id(101), at(12)).unwrap();
         let after = current(&updated(&activations, &changes));
         prop_assert_eq!(sorted(after.running()), sorted(target.clone()));
         prop_assert!(done.plan(&after, &release).is_empty());
 
-        let again = after.switch(&done, &target, || job(101), at(12)).unwrap();
+        let again = after.switch(&done, &target, || activation_id(101), at(12)).unwrap();
         prop_assert!(again.iter().all(|change| change.before.as_ref() == Some(&change.after)));
     }
 
@@ -154,13 +155,13 @@ proptest! {
         let (shared, features_before) = (release.shared.clone(), before.running());
         let event = StackEvent::JobCompleted { job: job(5), shared, features_before };
         let done = begun.apply(&event, at(12)).unwrap();
-        let changes = before.switch(&done, &before.target(&release), || job(101), at(12)).unwrap();
+        let changes = before.switch(&done, &before.target(&release), || activation_id(101), at(12)).unwrap();
         let switched = updated(&activations, &changes);
 
         let replaced = done.replaced.clone().unwrap();
         let undone = done.apply(&StackEvent::JobFailed { job: job(5), error: "no".to_owned() }, at(13)).unwrap();
         let affected = current(&switched).changed_by(done.job);
-        let changes = affected.switch(&undone, &replaced.features, || job(102), at(13)).unwrap();
+        let changes = affected.switch(&undone, &replaced.features, || activation_id(102), at(13)).unwrap();
         let after = current(&updated(&switched, &changes));
         prop_assert_eq!(sorted(after.running()), sorted(before.running()));
         prop_assert_eq!((undone.version(), undone.shared), (ran.version(), ran.shared));
@@ -248,6 +249,6 @@ fn a_feature_that_is_being_changed_cannot_be_detached() {
     let source = crate::deployment::FeatureSource::without_stack(&slug("cart"));
     let request = crate::deployment::ActivationRequest { version: version(2), source, job: job(4) };
     let pending = runs.apply(&ActivationEvent::Requested(request), at(5)).unwrap();
-    let error = current(&[pending]).switch(&stack::active(), &[], || job(101), at(6)).unwrap_err();
+    let error = current(&[pending]).switch(&stack::active(), &[], || activation_id(101), at(6)).unwrap_err();
     assert_eq!(error.kind(), crate::Kind::InvalidTransition);
 }
