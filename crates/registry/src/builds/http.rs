@@ -11,10 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use web::{Answer, Command, Context, HttpResult, Path, Query};
 
-use super::{
-    model::{Build, Change},
-    ops, store,
-};
+use super::{model::Change, ops, store, view::Build};
 use crate::{App, platforms};
 
 /// What of a build is to change.
@@ -73,7 +70,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<PlatformId>) -
         .db
         .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::newest(c, &scope)).await)
         .await?;
-    Ok(HttpResponse::Ok().json(BuildList { data }))
+    Ok(HttpResponse::Ok().json(BuildList { data: data.iter().map(Build::from).collect() }))
 }
 
 /// Get the latest build for a platform.
@@ -99,7 +96,7 @@ pub(crate) async fn latest(
             platforms::store::of_live(c, &scope, store::latest(c, &scope, environment)).await
         })
         .await?;
-    web::read(&request, &build)
+    web::read(&request, &Build::from(&build))
 }
 
 /// Update a build state.

@@ -7,6 +7,7 @@ mod http;
 pub(crate) mod model;
 mod ops;
 pub(crate) mod store;
+pub(crate) mod view;
 
 use web::ServiceConfig;
 

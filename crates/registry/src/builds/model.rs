@@ -1,4 +1,4 @@
-//! The rows of builds, which are also what is answered.
+//! The rows of builds.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
@@ -8,53 +8,25 @@ use domain::{
     resource::Environment,
 };
 use runtime::clock;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::schema::builds;
 
-/// What was built, and how it ended.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    Queryable,
-    Selectable,
-    Insertable,
-    Identifiable,
-    AsChangeset,
-)]
-#[serde(rename_all = "camelCase")]
+/// The row of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = builds, treat_none_as_default_value = false, treat_none_as_null = true)]
-pub(crate) struct Build {
-    #[schema(value_type = Uuid)]
+pub(crate) struct BuildRow {
     pub(crate) id: BuildId,
     pub(crate) platform_id: PlatformId,
     pub(crate) environment: Environment,
-    #[schema(required)]
     pub(crate) repo_name: Option<String>,
-    #[schema(required)]
     pub(crate) last_commit_sha: Option<String>,
-    #[schema(required)]
     pub(crate) cf_deployment_id: Option<String>,
     pub(crate) build_status: BuildStatus,
-    #[schema(value_type = Option<String>, format = "uri", required)]
     pub(crate) build_url: Option<HttpUrl>,
     pub(crate) triggered_by: BuildTrigger,
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) triggered_at: Option<DateTime<Utc>>,
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) completed_at: Option<DateTime<Utc>>,
-    /// Not part of the API.
-    #[serde(skip)]
     pub(crate) created_at: DateTime<Utc>,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) updated_at: DateTime<Utc>,
 }
 
@@ -89,9 +61,9 @@ impl NewBuild {
     }
 
     /// The row of a build that begins now.
-    pub(crate) fn into_row(self, platform: &PlatformId) -> Build {
+    pub(crate) fn into_row(self, platform: &PlatformId) -> BuildRow {
         let now = clock::now();
-        Build {
+        BuildRow {
             id: self.id,
             platform_id: platform.clone(),
             environment: self.environment,
@@ -109,7 +81,7 @@ impl NewBuild {
     }
 }
 
-impl Build {
+impl BuildRow {
     /// The build at its end.
     pub(crate) fn finished(&self, status: BuildStatus, deployment: Option<String>) -> Self {
         self.changed(Change {

@@ -5,8 +5,9 @@ use domain::{BuildId, Error, Result, build::BuildStatus};
 use identity::{Done, PlatformScope, WriteCtx};
 
 use super::{
-    model::{Build, Change, NewBuild},
+    model::{BuildRow, Change, NewBuild},
     store,
+    view::Build,
 };
 use crate::{App, platforms};
 
@@ -22,12 +23,13 @@ pub(crate) async fn start(
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, scope).await?;
             if let Some(begun) = store::find(c, scope, new.id).await? {
-                return Ok(begun);
+                return Ok(Build::from(&begun));
             }
             let row = new.clone().into_row(scope.id());
+            let build = Build::from(&row);
             let record =
-                Record::change("build.started", super::AUDIT_TYPE, row.id).of(scope.id()).after(&row);
-            tx.finish((store::insert(row.clone()),), record, row, |_| None).await
+                Record::change("build.started", super::AUDIT_TYPE, row.id).of(scope.id()).after(&build);
+            tx.finish((store::insert(row),), record, build, |_| None).await
         })
         .await
 }
@@ -47,7 +49,7 @@ pub(crate) async fn finish(
             platforms::ops::hold(c, ctx, scope).await?;
             let before = store::lock(c, scope, id).await?;
             if before.completed_at.is_some() && before.build_status == status {
-                return Ok(before);
+                return Ok(Build::from(&before));
             }
             let after = before.finished(status, deployment.clone());
             write(tx, "build.finished", &before, after).await
@@ -68,7 +70,7 @@ pub(crate) async fn update(
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, scope).await?;
             let before = store::lock(c, scope, id).await?;
-            ctx.check_match(&before)?;
+            ctx.check_match(&Build::from(&before))?;
             let after = before.changed(change.clone());
             write(tx, "build.updated", &before, after).await
         })
@@ -76,14 +78,15 @@ pub(crate) async fn update(
 }
 
 /// The end of every change: the row and the record.
-async fn write(tx: &mut Tx, action: &'static str, before: &Build, after: Build) -> Result<Build> {
+async fn write(tx: &mut Tx, action: &'static str, before: &BuildRow, after: BuildRow) -> Result<Build> {
+    let build = Build::from(&after);
     let record = Record::change(action, super::AUDIT_TYPE, before.id)
         .of(&before.platform_id)
-        .before(before)
-        .after(&after);
+        .before(&Build::from(before))
+        .after(&build);
     let on_constraint = |constraint: &str| {
         (constraint == "builds_ends_after_start")
             .then(|| Error::invalid("completedAt", "must not be before the build's start"))
     };
-    tx.finish((store::update(after.clone()),), record, after, on_constraint).await
+    tx.finish((store::update(after),), record, build, on_constraint).await
 }

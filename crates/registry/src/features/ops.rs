@@ -24,7 +24,8 @@ use crate::{
     App,
     builds::{
         self,
-        model::{Build, NewBuild},
+        model::{BuildRow, NewBuild},
+        view::Build,
     },
     entities, parents, platforms,
 };
@@ -231,8 +232,10 @@ pub(super) async fn begin_build<T: Serialize>(
     answer: T,
 ) -> Result<T> {
     let build = NewBuild::of_job(after.provision_job_id, after.environment).into_row(&after.platform_id);
-    let record =
-        record.and("build.started", crate::builds::AUDIT_TYPE, build.id).of(&after.platform_id).after(&build);
+    let record = record
+        .and("build.started", crate::builds::AUDIT_TYPE, build.id)
+        .of(&after.platform_id)
+        .after(&Build::from(&build));
     finish(tx, record, after, Some(build), answer).await
 }
 
@@ -241,7 +244,7 @@ pub(super) async fn finish<T: Serialize>(
     tx: &mut Tx,
     record: Record,
     after: ActivationRow,
-    build: Option<Build>,
+    build: Option<BuildRow>,
     answer: T,
 ) -> Result<T> {
     let tag = store::touch(ManifestTag::of(&after));

@@ -16,7 +16,11 @@ use super::{
     ops::{begin_build, finish, hold_stack, request, written},
     store::{self, Sharers},
 };
-use crate::{App, builds, entities, platforms};
+use crate::{
+    App,
+    builds::{self, view::Build},
+    entities, platforms,
+};
 
 /// Job of a feature, as provisioning names it.
 #[derive(Debug, Clone)]
@@ -198,8 +202,8 @@ pub(crate) async fn end(
                 (Some(build), Some(ended)) => record
                     .and("build.finished", crate::builds::AUDIT_TYPE, build.id)
                     .of(&build.platform_id)
-                    .before(build)
-                    .after(ended),
+                    .before(&Build::from(build))
+                    .after(&Build::from(ended)),
                 _ => record,
             };
             match (transition, ended) {

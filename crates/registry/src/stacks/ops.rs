@@ -25,7 +25,8 @@ use crate::{
     App,
     builds::{
         self,
-        model::{Build, NewBuild},
+        model::{BuildRow, NewBuild},
+        view::Build,
     },
     entities,
     features::{
@@ -166,7 +167,10 @@ async fn insert(
         record = with_command(record, &row, JobType::ActivateStack, json!({}));
     }
     if let Some(build) = &build {
-        record = record.and("build.started", crate::builds::AUDIT_TYPE, build.id).of(scope.id()).after(build);
+        record = record
+            .and("build.started", crate::builds::AUDIT_TYPE, build.id)
+            .of(scope.id())
+            .after(&Build::from(build));
     }
     let name = row.name.clone();
     let on_constraint = |constraint: &str| match constraint {
@@ -304,7 +308,7 @@ async fn change(
         .after(&after)
         .and("build.started", crate::builds::AUDIT_TYPE, build.id)
         .of(scope.id())
-        .after(&build);
+        .after(&Build::from(&build));
     let record = with_command(record, &after, JobType::ActivateStack, json!({}));
     let answer =
         Changing { id: after.id.clone(), status: after.status, plan, plan_hash: hash, provision_job_id: job };
@@ -419,7 +423,7 @@ pub(super) async fn delete_row(
 }
 
 /// The build of a job for a stack.
-pub(super) fn start_build(stack: &StackRow, job: JobId) -> Build {
+pub(super) fn start_build(stack: &StackRow, job: JobId) -> BuildRow {
     NewBuild::of_job(job, Environment::Prod).into_row(&stack.platform_id)
 }
 

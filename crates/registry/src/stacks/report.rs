@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     App,
-    builds::{self, model::Build},
+    builds::{self, model::BuildRow, view::Build},
     features::{
         self,
         model::{ActivationRow, ManifestTag},
@@ -181,7 +181,7 @@ struct End<'a> {
     before: &'a StackRow,
     stack: &'a Stack,
     /// The build, unless its end is recorded already.
-    build: Option<Build>,
+    build: Option<BuildRow>,
     status: BuildStatus,
 }
 
@@ -274,17 +274,18 @@ impl End<'_> {
         let Some(build) = self.build else { return Ok(()) };
         let ended = build.finished(self.status, None);
         let record = Record::default().and("build.finished", crate::builds::AUDIT_TYPE, build.id);
-        let record = record.of(self.scope.id()).before(&build).after(&ended);
+        let record = record.of(self.scope.id()).before(&Build::from(&build)).after(&Build::from(&ended));
         tx.finish((builds::store::put(ended),), record, (), |_| None).await
     }
 
     /// Adds the change of the stack and the end of the build to a record.
-    fn record(self, record: Record, after: &StackRow) -> (Record, Option<Build>) {
+    fn record(self, record: Record, after: &StackRow) -> (Record, Option<BuildRow>) {
         let record = record.of(self.scope.id()).before(self.before).after(after);
         let Some(build) = self.build else { return (record, None) };
         let ended = build.finished(self.status, None);
         let record = record.and("build.finished", crate::builds::AUDIT_TYPE, build.id);
-        (record.of(self.scope.id()).before(&build).after(&ended), Some(ended))
+        let record = record.of(self.scope.id()).before(&Build::from(&build)).after(&Build::from(&ended));
+        (record, Some(ended))
     }
 }
 
