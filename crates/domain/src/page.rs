@@ -141,6 +141,11 @@ impl<T> Page<T> {
         let next = if more { items.last().map(|last| place(last).encode(list)) } else { None };
         Self { items, next, total: total.into() }
     }
+
+    /// The same page with each item converted: rows to what the API shows of them.
+    pub fn convert<U: for<'a> From<&'a T>>(self) -> Page<U> {
+        Page { items: self.items.iter().map(U::from).collect(), next: self.next, total: self.total }
+    }
 }
 
 #[cfg(test)]

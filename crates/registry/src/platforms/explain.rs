@@ -8,7 +8,7 @@ use domain::{
 use identity::{Ctx, PlatformScope};
 use runtime::clock::in_words as at;
 
-use super::{lifecycle, model::Platform, store};
+use super::{lifecycle, model::PlatformRow, store};
 use crate::{App, explain};
 
 /// Over the borders to onboarding, which makes a platform, and to provisioning, which takes one down.
@@ -49,7 +49,7 @@ fn unknown(id: &PlatformId) -> Explanation {
     Explanation::of(false, Link::new("onboarding", id, "unknown", says))
 }
 
-impl Platform {
+impl PlatformRow {
     /// How it stands, in one sentence; `job` takes it down.
     fn says(&self, job: Option<JobId>) -> String {
         let because =

@@ -15,22 +15,19 @@ use rpc::{
 };
 use tonic::Request;
 
-use super::{
-    model::{NewPlatform, Platform},
-    ops, store,
-};
+use super::{model::NewPlatform, ops, store, view::Platform};
 use crate::App;
 
 impl From<Platform> for Said {
-    fn from(row: Platform) -> Self {
+    fn from(platform: Platform) -> Self {
         Self {
-            id: row.id.to_string(),
-            name: row.name.to_string(),
-            slug: row.slug.to_string(),
-            status: row.status.to_string(),
-            tier: row.tier.to_string(),
-            repo_name: row.repo_name,
-            owner_user_id: row.owner_user_id,
+            id: platform.id.to_string(),
+            name: platform.name.to_string(),
+            slug: platform.slug.to_string(),
+            status: platform.status.to_string(),
+            tier: platform.tier.to_string(),
+            repo_name: platform.repo_name,
+            owner_user_id: platform.owner_user_id,
         }
     }
 }
@@ -81,7 +78,7 @@ pub(crate) async fn get_platform(
     let ctx = read_ctx(&request)?;
     let scope = ctx.platform(&parse("platform_id", &request.get_ref().platform_id)?)?;
     let platform = app.db.read(&ctx, async |c| store::get(c, &scope, true).await).await?;
-    Ok(GetPlatformResponse { platform: Some(platform.into()) })
+    Ok(GetPlatformResponse { platform: Some(Platform::from(&platform).into()) })
 }
 
 pub(crate) async fn transition_platform(

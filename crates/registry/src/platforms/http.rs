@@ -13,8 +13,9 @@ use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, 
 
 use super::{
     explain, lifecycle as events,
-    model::{LifecycleEvent, NewPlatform, Platform},
+    model::{LifecycleEvent, NewPlatform},
     ops, store,
+    view::Platform,
 };
 use crate::App;
 
@@ -102,7 +103,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<ListQuery>) 
     let (limit, after) = query.0.parse(store::COUNTER)?;
     let scope = &ctx.caller.scope;
     let page = app.db.read(&ctx, async |c| store::page(c, scope, limit, &after).await).await?;
-    Ok(HttpResponse::Ok().json(Paged::from(page)))
+    Ok(HttpResponse::Ok().json(Paged::from(page.convert::<Platform>())))
 }
 
 /// Create a new platform.
@@ -147,7 +148,7 @@ pub(crate) async fn get(
     let scope = path.0;
     let deleted = query.0.include_deleted.unwrap_or_default() && ctx.caller.is_operator();
     let platform = app.db.read(&ctx, async |c| store::get(c, &scope, deleted).await).await?;
-    web::read(&request, &platform)
+    web::read(&request, &Platform::from(&platform))
 }
 
 /// Why a platform is not active, in one sentence, and the chain that leads there.

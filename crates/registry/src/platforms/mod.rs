@@ -11,6 +11,7 @@ pub(crate) mod model;
 pub(crate) mod ops;
 pub(crate) mod quota;
 pub(crate) mod store;
+mod view;
 
 use std::{sync::Arc, time::Duration};
 

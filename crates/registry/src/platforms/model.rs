@@ -1,4 +1,4 @@
-//! The rows of platforms, which are also what is answered.
+//! The rows of platforms and of the events in their lives.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
@@ -8,65 +8,34 @@ use domain::{
 };
 use identity::{ActorType, Ctx};
 use runtime::clock;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::schema::{lifecycle_events, platforms};
 
-/// One customer product.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    Queryable,
-    Selectable,
-    Insertable,
-    Identifiable,
-    AsChangeset,
-)]
-#[serde(rename_all = "camelCase")]
+/// The row of a platform.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = platforms, treat_none_as_default_value = false, treat_none_as_null = true)]
-pub(crate) struct Platform {
+pub(crate) struct PlatformRow {
     pub(crate) id: PlatformId,
     pub(crate) name: Name,
     pub(crate) slug: Slug,
     pub(crate) status: PlatformStatus,
     pub(crate) tier: Tier,
-    #[schema(required)]
     pub(crate) cf_account_id: Option<String>,
-    #[schema(required)]
     pub(crate) repo_name: Option<String>,
-    #[schema(required)]
     pub(crate) stripe_customer_id: Option<String>,
-    #[schema(required)]
     pub(crate) owner_user_id: Option<String>,
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) cancelled_at: Option<DateTime<Utc>>,
-    #[schema(required)]
     pub(crate) cancellation_reason: Option<String>,
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) suspended_at: Option<DateTime<Utc>>,
-    #[schema(required)]
     pub(crate) suspension_reason: Option<String>,
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) trial_ends_at: Option<DateTime<Utc>>,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) updated_at: DateTime<Utc>,
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) deleted_at: Option<DateTime<Utc>>,
-    /// Not part of the API.
-    #[serde(skip)]
+    /// When the paid period of a cancelled platform ends.
     pub(crate) period_ends_at: Option<DateTime<Utc>>,
 }
 
@@ -111,9 +80,9 @@ pub(crate) struct NewPlatform {
 
 impl NewPlatform {
     /// The row.
-    pub(crate) fn into_row(self) -> Platform {
+    pub(crate) fn into_row(self) -> PlatformRow {
         let now = clock::now();
-        Platform {
+        PlatformRow {
             id: self.id.unwrap_or_else(PlatformId::random),
             name: self.name,
             slug: self.slug,
@@ -136,7 +105,7 @@ impl NewPlatform {
     }
 }
 
-impl Platform {
+impl PlatformRow {
     /// The platform after `event`: its status, and what the event says and clears.
     ///
     /// # Errors
@@ -187,7 +156,12 @@ impl Platform {
 
 impl LifecycleEvent {
     /// What brought a platform to what it is now; `from` is none for its creation.
-    pub(crate) fn of(ctx: &Ctx, from: Option<PlatformStatus>, now: &Platform, reason: Option<&str>) -> Self {
+    pub(crate) fn of(
+        ctx: &Ctx,
+        from: Option<PlatformStatus>,
+        now: &PlatformRow,
+        reason: Option<&str>,
+    ) -> Self {
         Self {
             id: LifecycleEventId::generate(),
             platform_id: now.id.clone(),

@@ -11,8 +11,9 @@ use serde_json::json;
 
 use super::{
     lifecycle,
-    model::{LifecycleEvent, NewPlatform, Platform},
+    model::{LifecycleEvent, NewPlatform, PlatformRow},
     quota, store,
+    view::Platform,
 };
 use crate::App;
 
@@ -23,13 +24,14 @@ pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewPlatform) -> Resul
             quota::platform(tx, &app.own.quotas, &new).await?;
             let row = new.clone().into_row();
             let event = LifecycleEvent::of(ctx, None, &row, None);
+            let platform = Platform::from(&row);
             let record = Record::change("platform.created", super::AUDIT_TYPE, &row.id)
                 .of(&row.id)
-                .after(&row)
+                .after(&platform)
                 .count(store::COUNTER, 1)
                 .count(lifecycle::counter(&row.id), 1);
-            let change = (store::insert(row.clone()), lifecycle::insert(event));
-            tx.finish(change, record, row, |constraint| {
+            let change = (store::insert(row), lifecycle::insert(event));
+            tx.finish(change, record, platform, |constraint| {
                 (constraint == "platforms_slug_live").then(|| taken(&new))
             })
             .await
@@ -49,7 +51,9 @@ pub(crate) async fn create_once(
         Err(error) => {
             let scope = ctx.platform(id)?;
             match app.db.read(ctx, async |c| store::get(c, &scope, true).await).await {
-                Ok(there) if there.slug == slug => Ok(Done { value: there, replayed: true, dry_run: false }),
+                Ok(there) if there.slug == slug => {
+                    Ok(Done { value: Platform::from(&there), replayed: true, dry_run: false })
+                }
                 _ => Err(error),
             }
         }
@@ -67,10 +71,10 @@ pub(crate) async fn hold(c: &Conn, ctx: &WriteCtx, scope: &PlatformScope) -> Res
 }
 
 /// The platform as its caller has seen it, held to be changed.
-async fn lock(tx: &mut Tx, ctx: &WriteCtx, scope: &PlatformScope) -> Result<Platform> {
+async fn lock(tx: &mut Tx, ctx: &WriteCtx, scope: &PlatformScope) -> Result<PlatformRow> {
     let before = store::lock(tx.conn().await?, scope).await?;
     refuse_suspended(ctx, before.status)?;
-    ctx.check_match(&before)?;
+    ctx.check_match(&Platform::from(&before))?;
     Ok(before)
 }
 
@@ -115,7 +119,7 @@ pub(crate) async fn transition_once(
         Err(error) if error.kind() == Kind::InvalidTransition || error.kind() == Kind::NotFound => {
             let now = app.db.read(ctx, async |c| store::get(c, scope, true).await).await?;
             if leads_to(event) == Some(now.status) {
-                Ok(Done { value: now, replayed: true, dry_run: false })
+                Ok(Done { value: Platform::from(&now), replayed: true, dry_run: false })
             } else {
                 Err(error)
             }
@@ -202,7 +206,7 @@ pub(crate) async fn update(
             let change = change.clone();
             let mut after = match change.event {
                 Some(event) => before.after(event, None, app.own.cancellation_period)?,
-                None => Platform { updated_at: clock::now(), ..before.clone() },
+                None => PlatformRow { updated_at: clock::now(), ..before.clone() },
             };
             after.name = change.name.unwrap_or(after.name);
             after.tier = change.tier.unwrap_or(after.tier);
@@ -237,13 +241,14 @@ async fn write(
     tx: &mut Tx,
     ctx: &WriteCtx,
     record: Record,
-    before: &Platform,
-    after: Platform,
+    before: &PlatformRow,
+    after: PlatformRow,
     reason: Option<&str>,
 ) -> Result<Platform> {
     if after.status == before.status {
-        let record = record.of(&before.id).before(before).after(&after);
-        return tx.finish((store::update(after.clone()),), record, after, |_| None).await;
+        let platform = Platform::from(&after);
+        let record = record.of(&before.id).before(&Platform::from(before)).after(&platform);
+        return tx.finish((store::update(after),), record, platform, |_| None).await;
     }
     let event = LifecycleEvent::of(ctx, Some(before.status), &after, reason);
     write_event(tx, record, before, after, event).await
@@ -253,16 +258,17 @@ async fn write(
 async fn write_event(
     tx: &mut Tx,
     record: Record,
-    before: &Platform,
-    after: Platform,
+    before: &PlatformRow,
+    after: PlatformRow,
     event: LifecycleEvent,
 ) -> Result<Platform> {
-    let record = record.of(&before.id).before(before).after(&after);
+    let platform = Platform::from(&after);
+    let record = record.of(&before.id).before(&Platform::from(before)).after(&platform);
     let mut record = record.count(lifecycle::counter(&before.id), 1);
     if after.status == PlatformStatus::Deleted {
         record = record.count(store::COUNTER, -1);
     }
-    tx.finish((store::update(after.clone()), lifecycle::insert(event)), record, after, |_| None).await
+    tx.finish((store::update(after), lifecycle::insert(event)), record, platform, |_| None).await
 }
 
 const fn action(event: PlatformEvent) -> &'static str {

@@ -12,7 +12,7 @@ use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Limit, Page, PlatformId, Result, Slug, platform::PlatformStatus};
 use identity::{PlatformScope, Scope};
 
-use super::model::Platform;
+use super::model::PlatformRow;
 use crate::{reach, schema::platforms::dsl as p};
 
 /// Counter of the platforms that are not deleted.
@@ -30,11 +30,11 @@ fn not_found(scope: &PlatformScope) -> Error {
 }
 
 /// A platform; one that is deleted only where `deleted` says so.
-pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, deleted: bool) -> Result<Platform> {
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, deleted: bool) -> Result<PlatformRow> {
     p::platforms
         .filter(p::id.eq(scope.id()))
         .filter(p::deleted_at.is_null().or(deleted.into_sql::<Bool>()))
-        .select(Platform::as_select())
+        .select(PlatformRow::as_select())
         .first(&mut c)
         .await
         .optional()?
@@ -68,11 +68,11 @@ pub(crate) async fn live(mut c: &Conn, scope: &PlatformScope) -> Result<()> {
 }
 
 /// A platform that is not deleted, held until the transaction ends, also against whoever [`hold`]s it.
-pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope) -> Result<Platform> {
+pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope) -> Result<PlatformRow> {
     p::platforms
         .filter(p::id.eq(scope.id()))
         .filter(p::deleted_at.is_null())
-        .select(Platform::as_select())
+        .select(PlatformRow::as_select())
         .for_update()
         .first(&mut c)
         .await
@@ -109,13 +109,13 @@ pub(crate) async fn owned(mut c: &Conn, owner: &str) -> Result<Vec<PlatformId>> 
 }
 
 /// A page of the platforms in the caller's scope, newest first.
-pub(crate) async fn page(c: &Conn, scope: &Scope, limit: Limit, after: &Cursor) -> Result<Page<Platform>> {
+pub(crate) async fn page(c: &Conn, scope: &Scope, limit: Limit, after: &Cursor) -> Result<Page<PlatformRow>> {
     let before = p::created_at.lt(after.at).or(p::created_at.eq(after.at).and(p::id.lt(&after.id)));
     let rows = p::platforms
         .filter(p::deleted_at.is_null())
         .filter(p::created_at.le(after.at))
         .filter(before)
-        .select(Platform::as_select())
+        .select(PlatformRow::as_select())
         .order((p::created_at.desc(), p::id.desc()))
         .limit(limit.rows());
     let (rows, total) = match scope.only_platforms() {
@@ -133,17 +133,21 @@ pub(crate) async fn page(c: &Conn, scope: &Scope, limit: Limit, after: &Cursor) 
             tokio::try_join!(rows, total)?
         }
     };
-    Ok(Page::new(rows, limit, total, COUNTER, Platform::place))
+    Ok(Page::new(rows, limit, total, COUNTER, PlatformRow::place))
 }
 
 /// A platform whose paid period is over, held until the transaction ends; one that another replica holds is passed.
-pub(crate) async fn lock_one_to_end(mut c: &Conn, _: &Scope, now: DateTime<Utc>) -> Result<Option<Platform>> {
+pub(crate) async fn lock_one_to_end(
+    mut c: &Conn,
+    _: &Scope,
+    now: DateTime<Utc>,
+) -> Result<Option<PlatformRow>> {
     Ok(p::platforms
         // Literally, as the index has it: of a value that is yet to come the planner cannot know it.
         .filter(sql::<Bool>("status = 'pending_cancellation'"))
         .filter(p::period_ends_at.le(now))
         .order(p::period_ends_at)
-        .select(Platform::as_select())
+        .select(PlatformRow::as_select())
         .for_no_key_update()
         .skip_locked()
         .first(&mut c)
@@ -152,12 +156,12 @@ pub(crate) async fn lock_one_to_end(mut c: &Conn, _: &Scope, now: DateTime<Utc>)
 }
 
 /// The insert of a new platform.
-pub(crate) fn insert(row: Platform) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn insert(row: PlatformRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(p::platforms).values(row)
 }
 
 /// The update of a platform that the transaction holds.
-pub(crate) fn update(row: Platform) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn update(row: PlatformRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let id: PlatformId = row.id.clone();
     diesel::update(p::platforms.filter(p::id.eq(id))).set(row)
 }
