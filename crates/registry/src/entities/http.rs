@@ -16,8 +16,9 @@ use web::{
 };
 
 use super::{
-    model::{DepthCursor, Entity, NewEntity},
+    model::{DepthCursor, EntityRow, NewEntity},
     ops, store,
+    view::Entity,
 };
 use crate::{App, platforms};
 
@@ -86,7 +87,7 @@ pub(crate) async fn list(
             platforms::store::of_live(c, &scope, store::page(c, &scope, kind, limit, &after)).await
         })
         .await?;
-    Ok(HttpResponse::Ok().json(Paged::from(page)))
+    Ok(HttpResponse::Ok().json(Paged::from(page.convert::<Entity>())))
 }
 
 /// Create an entity.
@@ -136,7 +137,7 @@ pub(crate) async fn get(
         .db
         .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await)
         .await?;
-    web::read(&request, &entity)
+    web::read(&request, &Entity::from(&entity))
 }
 
 /// Update an entity.
@@ -194,7 +195,7 @@ pub(crate) async fn ancestors(
             store::ancestors(c, &scope, &entity).await
         })
         .await?;
-    Ok(HttpResponse::Ok().json(EntityBranch { data }))
+    Ok(HttpResponse::Ok().json(EntityBranch { data: data.iter().map(Entity::from).collect() }))
 }
 
 /// Get the descendants of an entity, by depth, then oldest first.
@@ -223,10 +224,10 @@ pub(crate) async fn descendants(
             }
             rows.await
         });
-        let rows = read.await?;
+        let rows: Vec<EntityRow> = read.await?;
         let is_full = i64::try_from(rows.len()).is_ok_and(|found| found == CHUNK);
         let next = rows.last().filter(|_| is_full).map(|last| Some(last.place_by_depth()));
-        Ok(Chunk { rows, next })
+        Ok(Chunk { rows: rows.iter().map(Entity::from).collect::<Vec<_>>(), next })
     })
     .await
 }

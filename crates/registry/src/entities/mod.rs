@@ -8,6 +8,7 @@ mod http;
 pub(crate) mod model;
 pub(crate) mod ops;
 pub(crate) mod store;
+mod view;
 
 use web::ServiceConfig;
 

@@ -1,4 +1,4 @@
-//! The rows of entities, which are also what is answered.
+//! The rows of entities.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
@@ -7,50 +7,26 @@ use domain::{
     entity::{EntityStatus, EntityType, MAX_DEPTH},
 };
 use runtime::clock;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::schema::entities;
 
-/// A tenant or subtenant of a platform.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    Queryable,
-    Selectable,
-    Insertable,
-    Identifiable,
-    AsChangeset,
-)]
-#[serde(rename_all = "camelCase")]
+/// The row of an entity.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = entities, treat_none_as_default_value = false, treat_none_as_null = true)]
-pub(crate) struct Entity {
+pub(crate) struct EntityRow {
     pub(crate) id: EntityId,
     pub(crate) platform_id: PlatformId,
-    #[schema(required)]
     pub(crate) parent_id: Option<EntityId>,
-    #[serde(rename = "type")]
     pub(crate) kind: EntityType,
     pub(crate) name: Name,
     pub(crate) slug: Slug,
     pub(crate) status: EntityStatus,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) updated_at: DateTime<Utc>,
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) deleted_at: Option<DateTime<Utc>>,
-    /// Level in the tree; a tenant is level 1. Not part of the API.
-    #[serde(skip)]
+    /// Level in the tree; a tenant is level 1.
     pub(crate) depth: i32,
-    /// The ancestors, root first. Not part of the API.
-    #[serde(skip)]
+    /// The ancestors, root first.
     pub(crate) path: Vec<EntityId>,
 }
 
@@ -97,7 +73,7 @@ impl NewEntity {
     ///
     /// # Errors
     /// [`domain::Kind::Validation`] when the tree would grow too deep.
-    pub(crate) fn into_row(self, platform: &PlatformId, parent: Option<&Entity>) -> Result<Entity> {
+    pub(crate) fn into_row(self, platform: &PlatformId, parent: Option<&EntityRow>) -> Result<EntityRow> {
         let depth = parent.map_or(0, |parent| parent.depth) + 1;
         if depth > MAX_DEPTH {
             return Err(Error::invalid(
@@ -106,7 +82,7 @@ impl NewEntity {
             ));
         }
         let now = clock::now();
-        Ok(Entity {
+        Ok(EntityRow {
             id: EntityId::random(),
             platform_id: platform.clone(),
             parent_id: self.parent_id,
@@ -118,12 +94,12 @@ impl NewEntity {
             updated_at: now,
             deleted_at: None,
             depth,
-            path: parent.map(Entity::line).unwrap_or_default(),
+            path: parent.map(EntityRow::line).unwrap_or_default(),
         })
     }
 }
 
-impl Entity {
+impl EntityRow {
     /// The root of the branch that it is on: itself, if it is a tenant.
     pub(crate) fn tenant(&self) -> &EntityId {
         self.path.first().unwrap_or(&self.id)

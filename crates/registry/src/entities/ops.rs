@@ -9,8 +9,9 @@ use identity::{Done, PlatformScope, WriteCtx};
 use runtime::clock;
 
 use super::{
-    model::{Entity, NewEntity},
+    model::{EntityRow, NewEntity},
     store::{self, Dependents},
+    view::Entity,
 };
 use crate::{App, platforms};
 
@@ -46,7 +47,7 @@ pub(crate) async fn ensure_tenant(
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, scope).await?;
             match store::by_slug(c, scope, &new.slug).await? {
-                Some(tenant) if tenant.kind == EntityType::Tenant => Ok(tenant),
+                Some(tenant) if tenant.kind == EntityType::Tenant => Ok(Entity::from(&tenant)),
                 Some(_) => Err(taken(&new.slug)),
                 // One that is made beside this one is found by the next run.
                 None => insert(tx, scope, new.clone()).await.map_err(|error| match error.kind() {
@@ -79,12 +80,13 @@ async fn insert(tx: &mut Tx, scope: &PlatformScope, new: NewEntity) -> Result<En
         None => None,
     };
     let row = new.into_row(scope.id(), parent.as_ref())?;
+    let entity = Entity::from(&row);
     let record = counted(Record::change("entity.created", super::AUDIT_TYPE, &row.id), &row, 1)
         .of(scope.id())
-        .after(&row);
+        .after(&entity);
     let slug = row.slug.clone();
     let on_constraint = |constraint: &str| (constraint == "entities_slug_live").then(|| taken(&slug));
-    tx.finish((store::insert(row.clone()),), record, row, on_constraint).await
+    tx.finish((store::insert(row),), record, entity, on_constraint).await
 }
 
 fn taken(slug: &Slug) -> Error {
@@ -111,8 +113,8 @@ pub(crate) async fn update(
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, scope).await?;
             let before = store::lock(c, scope, id).await?;
-            ctx.check_match(&before)?;
-            let mut after = Entity { updated_at: clock::now(), ..before.clone() };
+            ctx.check_match(&Entity::from(&before))?;
+            let mut after = EntityRow { updated_at: clock::now(), ..before.clone() };
             after.name = change.name.clone().unwrap_or(after.name);
             after.status = change.status.unwrap_or(after.status);
             write(tx, scope, &before, after).await
@@ -131,7 +133,12 @@ pub(crate) async fn delete(
 }
 
 /// The end of every change: the row and the record.
-async fn write(tx: &mut Tx, scope: &PlatformScope, before: &Entity, mut after: Entity) -> Result<Entity> {
+async fn write(
+    tx: &mut Tx,
+    scope: &PlatformScope,
+    before: &EntityRow,
+    mut after: EntityRow,
+) -> Result<Entity> {
     let action = match after.status {
         EntityStatus::Deleted => "entity.deleted",
         now if now == before.status => "entity.updated",
@@ -149,11 +156,12 @@ async fn write(tx: &mut Tx, scope: &PlatformScope, before: &Entity, mut after: E
         after.deleted_at = Some(after.updated_at);
         record = counted(record, before, -1);
     }
-    let record = record.of(scope.id()).before(before).after(&after);
-    tx.finish((store::update(after.clone()),), record, after, |_| None).await
+    let entity = Entity::from(&after);
+    let record = record.of(scope.id()).before(&Entity::from(before)).after(&entity);
+    tx.finish((store::update(after),), record, entity, |_| None).await
 }
 
-fn counted(record: Record, entity: &Entity, by: i64) -> Record {
+fn counted(record: Record, entity: &EntityRow, by: i64) -> Record {
     let platform = &entity.platform_id;
     let record = record
         .count(store::counter(platform, None), by)

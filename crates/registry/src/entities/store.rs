@@ -14,7 +14,7 @@ use domain::{
 use identity::PlatformScope;
 use serde::Serialize;
 
-use super::model::{DepthCursor, Entity};
+use super::model::{DepthCursor, EntityRow};
 use crate::{
     reach,
     schema::{entities::dsl as e, feature_activations::dsl as a, resources::dsl as r, stacks::dsl as s},
@@ -55,13 +55,13 @@ fn not_found(id: &EntityId) -> Error {
 }
 
 /// A live entity.
-pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Entity> {
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<EntityRow> {
     e::entities
         .filter(e::platform_id.eq(scope.id()))
         .filter(reach::entity(scope))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
-        .select(Entity::as_select())
+        .select(EntityRow::as_select())
         .first(&mut c)
         .await
         .optional()?
@@ -69,26 +69,26 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> R
 }
 
 /// The live entity with a slug.
-pub(crate) async fn by_slug(mut c: &Conn, scope: &PlatformScope, slug: &Slug) -> Result<Option<Entity>> {
+pub(crate) async fn by_slug(mut c: &Conn, scope: &PlatformScope, slug: &Slug) -> Result<Option<EntityRow>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
         .filter(reach::entity(scope))
         .filter(e::slug.eq(slug))
         .filter(e::deleted_at.is_null())
-        .select(Entity::as_select())
+        .select(EntityRow::as_select())
         .first(&mut c)
         .await
         .optional()?)
 }
 
 /// A live entity, held against deletion until the transaction ends.
-pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Option<Entity>> {
+pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Option<EntityRow>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
         .filter(reach::entity(scope))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
-        .select(Entity::as_select())
+        .select(EntityRow::as_select())
         .for_key_share()
         .first(&mut c)
         .await
@@ -96,13 +96,13 @@ pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> 
 }
 
 /// A live entity, held until the transaction ends, also against whoever [`hold`]s it.
-pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Entity> {
+pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<EntityRow> {
     e::entities
         .filter(e::platform_id.eq(scope.id()))
         .filter(reach::entity(scope))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
-        .select(Entity::as_select())
+        .select(EntityRow::as_select())
         .for_update()
         .first(&mut c)
         .await
@@ -117,7 +117,7 @@ pub(crate) async fn page(
     kind: Option<EntityType>,
     limit: Limit,
     after: &Cursor,
-) -> Result<Page<Entity>> {
+) -> Result<Page<EntityRow>> {
     if let Some(roots) = reach::roots(scope) {
         return page_under(c, scope, roots, kind, limit, after).await;
     }
@@ -127,7 +127,7 @@ pub(crate) async fn page(
         .filter(e::deleted_at.is_null())
         .filter(e::created_at.le(after.at))
         .filter(before)
-        .select(Entity::as_select())
+        .select(EntityRow::as_select())
         .order((e::created_at.desc(), e::id.desc()))
         .limit(limit.rows());
     let (mut pipeline, key) = (c, counter(scope.id(), kind));
@@ -139,7 +139,7 @@ pub(crate) async fn page(
         }
     };
     let (rows, total) = tokio::try_join!(rows, counter_total(c, &key))?;
-    Ok(Page::new(rows, limit, total, &key, Entity::place))
+    Ok(Page::new(rows, limit, total, &key, EntityRow::place))
 }
 
 /// The same of some entities and what is under them.
@@ -150,14 +150,14 @@ async fn page_under(
     kind: Option<EntityType>,
     limit: Limit,
     after: &Cursor,
-) -> Result<Page<Entity>> {
+) -> Result<Page<EntityRow>> {
     let kinds = kind.map_or_else(|| EntityType::ALL.to_vec(), |kind| vec![kind]);
     let rows = |member: subtree::TextMember| {
         e::entities
             .filter(e::id.eq(member))
             .filter(e::platform_id.concat("").eq(scope.id()))
             .filter(e::deleted_at.is_null())
-            .select(Entity::as_select())
+            .select(EntityRow::as_select())
     };
     let rows = subtree::newest(roots, List::Entities(&kinds), after, limit, rows);
     // Under an entity there are subtenants alone.
@@ -165,7 +165,7 @@ async fn page_under(
     let mut pipeline = c;
     let total = subtree::total(c, roots, under.as_deref(), &kinds);
     let (rows, total) = tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, total)?;
-    Ok(Page::new(rows, limit, total, &counter(scope.id(), kind), Entity::place))
+    Ok(Page::new(rows, limit, total, &counter(scope.id(), kind), EntityRow::place))
 }
 
 /// An entity and its ancestors, root first; none for an id that stands for the platform as a whole.
@@ -181,12 +181,16 @@ pub(crate) async fn line(mut c: &Conn, id: &EntityId) -> Result<Vec<EntityId>> {
 }
 
 /// The ancestors of an entity, nearest first.
-pub(crate) async fn ancestors(mut c: &Conn, scope: &PlatformScope, entity: &Entity) -> Result<Vec<Entity>> {
+pub(crate) async fn ancestors(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    entity: &EntityRow,
+) -> Result<Vec<EntityRow>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
         .filter(reach::entity(scope))
         .filter(e::id.eq_any(&entity.path))
-        .select(Entity::as_select())
+        .select(EntityRow::as_select())
         .order(e::depth.desc())
         .load(&mut c)
         .await?)
@@ -199,14 +203,14 @@ pub(crate) async fn descendants(
     id: &EntityId,
     after: &DepthCursor,
     limit: i64,
-) -> Result<Vec<Entity>> {
+) -> Result<Vec<EntityRow>> {
     let rows = |member: subtree::TextMember| {
         e::entities
             .filter(e::id.eq(member))
             .filter(e::platform_id.concat("").eq(scope.id()))
             .filter(reach::entity(scope))
             .filter(e::deleted_at.is_null())
-            .select(Entity::as_select())
+            .select(EntityRow::as_select())
     };
     Ok(subtree::under(id, after, limit, rows).load(&mut c).await?)
 }
@@ -258,12 +262,12 @@ pub(crate) async fn dependents(mut c: &Conn, scope: &PlatformScope, id: &EntityI
 }
 
 /// The insert of a new entity.
-pub(crate) fn insert(row: Entity) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn insert(row: EntityRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(e::entities).values(row)
 }
 
 /// The update of an entity that the transaction holds.
-pub(crate) fn update(row: Entity) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn update(row: EntityRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let id = row.id.clone();
     diesel::update(e::entities.filter(e::id.eq(id))).set(row)
 }
