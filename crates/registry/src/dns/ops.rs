@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     App,
-    domains::{self, model::CustomDomain},
+    domains::{self, model::CustomDomainRow, view::CustomDomain},
     parents, platforms,
 };
 
@@ -138,7 +138,7 @@ async fn replace(
     tx.finish((store::update(after.clone()),), record, after, |constraint| meaning(constraint, &seen)).await
 }
 
-async fn remove(tx: &mut Tx, before: &DnsRecord, domains: &[CustomDomain]) -> Result<()> {
+async fn remove(tx: &mut Tx, before: &DnsRecord, domains: &[CustomDomainRow]) -> Result<()> {
     let platform = &before.platform_id;
     let mut record =
         Record::change("dns_record.deleted", super::AUDIT_TYPE, before.id).of(platform).before(before);
@@ -146,7 +146,7 @@ async fn remove(tx: &mut Tx, before: &DnsRecord, domains: &[CustomDomain]) -> Re
         record = record
             .and("custom_domain.deleted", crate::domains::AUDIT_TYPE, domain.id)
             .of(platform)
-            .before(domain);
+            .before(&CustomDomain::from(domain));
     }
     let effect = (domains::store::delete_of(platform, before.id), store::delete(before.id));
     tx.finish(effect, record, (), |_| None).await

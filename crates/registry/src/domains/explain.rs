@@ -8,7 +8,7 @@ use domain::{
 use identity::{Ctx, PlatformScope};
 use runtime::clock::{self, in_words as at};
 
-use super::{model::CustomDomain, store};
+use super::{model::CustomDomainRow, store};
 use crate::{App, platforms};
 
 /// Over the border to provisioning, which checks it.
@@ -28,7 +28,7 @@ pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, id: DomainId
     Ok(whole)
 }
 
-impl CustomDomain {
+impl CustomDomainRow {
     /// How it stands, in one sentence.
     fn says(&self) -> String {
         let Self { hostname, target_dns, .. } = self;

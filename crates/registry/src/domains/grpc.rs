@@ -11,10 +11,7 @@ use rpc::{
 };
 use tonic::Request;
 
-use super::{
-    model::{Check, CustomDomain},
-    ops, verification,
-};
+use super::{model::Check, ops, verification, view::CustomDomain};
 use crate::App;
 
 /// The most that are claimed at once.
@@ -23,14 +20,14 @@ const MOST: u32 = 100;
 const LONGEST: usize = 1024;
 
 impl From<CustomDomain> for Said {
-    fn from(row: CustomDomain) -> Self {
+    fn from(domain: CustomDomain) -> Self {
         Self {
-            id: row.id.to_string(),
-            platform_id: row.platform_id.to_string(),
-            hostname: row.hostname.to_string(),
-            target_dns: row.target_dns.to_string(),
-            cf_hostname_id: row.cf_hostname_id,
-            status: row.status.to_string(),
+            id: domain.id.to_string(),
+            platform_id: domain.platform_id.to_string(),
+            hostname: domain.hostname.to_string(),
+            target_dns: domain.target_dns.to_string(),
+            cf_hostname_id: domain.cf_hostname_id,
+            status: domain.status.to_string(),
         }
     }
 }

@@ -14,8 +14,9 @@ use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Path, Query};
 
 use super::{
     explain,
-    model::{Change, CustomDomain, NewDomain, PendingDomain},
+    model::{Change, NewDomain, PendingDomain},
     ops, store,
+    view::CustomDomain,
 };
 use crate::{App, platforms};
 
@@ -106,6 +107,7 @@ pub(crate) async fn list(
             platforms::store::of_live(c, &scope, page).await
         })
         .await?;
+    let page = page.convert::<CustomDomain>();
     Ok(HttpResponse::Ok().json(CustomDomainPage { data: page.items, cursor: page.next }))
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod model;
 mod ops;
 pub(crate) mod store;
 mod verification;
+pub(crate) mod view;
 
 use std::time::Duration;
 

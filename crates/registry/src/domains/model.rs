@@ -1,4 +1,4 @@
-//! The rows of custom domains, which are also what is answered.
+//! The rows of custom domains.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, QueryableByName, Selectable};
@@ -8,62 +8,35 @@ use domain::{
     resource::DomainStatus,
 };
 use runtime::clock;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::schema::custom_domains;
 
-/// A customer's own host name.
+/// The row of a custom domain.
 #[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    Queryable,
-    QueryableByName,
-    Selectable,
-    Insertable,
-    Identifiable,
-    AsChangeset,
+    Debug, Clone, PartialEq, Eq, Queryable, QueryableByName, Selectable, Insertable, Identifiable, AsChangeset,
 )]
-#[serde(rename_all = "camelCase")]
 #[diesel(table_name = custom_domains, treat_none_as_default_value = false, treat_none_as_null = true)]
-pub(crate) struct CustomDomain {
-    #[schema(value_type = Uuid)]
+pub(crate) struct CustomDomainRow {
     pub(crate) id: DomainId,
     pub(crate) platform_id: PlatformId,
-    #[schema(value_type = Uuid)]
     pub(crate) dns_record_id: DnsRecordId,
     pub(crate) hostname: HostName,
-    /// The host name that it is to lead to.
     pub(crate) target_dns: HostName,
-    #[schema(required)]
     pub(crate) cf_hostname_id: Option<String>,
-    /// In the provider's words; `pending` until told.
     pub(crate) ssl_status: Name,
     pub(crate) status: DomainStatus,
-    /// When it was first seen to lead to its target.
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) verified_at: Option<DateTime<Utc>>,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) updated_at: DateTime<Utc>,
-    /// When it is to be checked next, if it is pending. Not part of the API.
-    #[serde(skip)]
+    /// When it is to be checked next, if it is pending.
     pub(crate) due_at: Option<DateTime<Utc>>,
-    /// When it was checked last. Not part of the API.
-    #[serde(skip)]
+    /// When it was checked last.
     pub(crate) checked_at: Option<DateTime<Utc>>,
-    /// Why it did not lead to its target then. Not part of the API.
-    #[serde(skip)]
+    /// Why it did not lead to its target then.
     pub(crate) check_error: Option<String>,
-    /// When its claim lapses, if it is pending. Not part of the API.
-    #[serde(skip)]
+    /// When its claim lapses, if it is pending.
     pub(crate) lapses_at: Option<DateTime<Utc>>,
 }
 
@@ -112,9 +85,9 @@ impl NewDomain {
     ///
     /// # Errors
     /// None that a caller could cause.
-    pub(crate) fn into_row(self, platform: &PlatformId, claim_period: TimeDelta) -> Result<CustomDomain> {
+    pub(crate) fn into_row(self, platform: &PlatformId, claim_period: TimeDelta) -> Result<CustomDomainRow> {
         let now = clock::now();
-        Ok(CustomDomain {
+        Ok(CustomDomainRow {
             id: DomainId::generate(),
             platform_id: platform.clone(),
             dns_record_id: self.dns_record_id,
@@ -134,7 +107,7 @@ impl NewDomain {
     }
 }
 
-impl CustomDomain {
+impl CustomDomainRow {
     /// Rejects what only an operator may say of a domain. What it is already may be repeated.
     ///
     /// # Errors

@@ -7,8 +7,9 @@ use identity::{Done, PlatformScope, WriteCtx};
 use runtime::clock;
 
 use super::{
-    model::{Change, CustomDomain, NewDomain},
+    model::{Change, NewDomain},
     store, verification,
+    view::CustomDomain,
 };
 use crate::{App, parents, platforms};
 
@@ -33,13 +34,15 @@ pub(crate) async fn create(
                 .await?
                 .ok_or_else(|| Error::invalid("dnsRecordId", "must be a DNS record of the platform"))?;
             let row = new.into_row(scope.id(), claim_period(app)?)?;
-            let record =
-                Record::change("custom_domain.created", super::AUDIT_TYPE, row.id).of(scope.id()).after(&row);
+            let domain = CustomDomain::from(&row);
+            let record = Record::change("custom_domain.created", super::AUDIT_TYPE, row.id)
+                .of(scope.id())
+                .after(&domain);
             let hostname = row.hostname.clone();
             let on_constraint = |name: &str| {
                 (name == "custom_domains_hostname_of_platform").then(|| verification::taken(&hostname))
             };
-            tx.finish((store::insert(row.clone()),), record, row, on_constraint).await
+            tx.finish((store::insert(row),), record, domain, on_constraint).await
         })
         .await
 }
@@ -60,7 +63,8 @@ pub(crate) async fn update(
                 verification::hold_host(tx, scope, id).await?;
             }
             let before = store::lock(tx.conn().await?, scope, id).await?;
-            ctx.check_match(&before)?;
+            let seen = CustomDomain::from(&before);
+            ctx.check_match(&seen)?;
             if !ctx.caller.is_operator() {
                 before.refuse_self_verification(&change)?;
             }
@@ -68,11 +72,12 @@ pub(crate) async fn update(
             if after.status == DomainStatus::Active && before.status != DomainStatus::Active {
                 return verification::activate(tx, ctx, "custom_domain.updated", &before, after).await;
             }
+            let domain = CustomDomain::from(&after);
             let record = Record::change("custom_domain.updated", super::AUDIT_TYPE, id)
                 .of(scope.id())
-                .before(&before)
-                .after(&after);
-            tx.finish((store::update(after.clone()),), record, after, |_| None).await
+                .before(&seen)
+                .after(&domain);
+            tx.finish((store::update(after),), record, domain, |_| None).await
         })
         .await
 }
@@ -88,7 +93,7 @@ pub(crate) async fn delete(
         .tx("custom_domain.delete", ctx, async |tx| {
             let c = tx.conn().await?;
             platforms::ops::hold(c, ctx, scope).await?;
-            let before = store::lock(c, scope, id).await?;
+            let before = CustomDomain::from(&store::lock(c, scope, id).await?);
             ctx.check_match(&before)?;
             let record =
                 Record::change("custom_domain.deleted", super::AUDIT_TYPE, id).of(scope.id()).before(&before);
@@ -113,7 +118,7 @@ pub(crate) async fn claim(
             let due = store::claim(tx.conn().await?, scope, limit.into(), clock::now(), pause).await?;
             let more = u32::try_from(due.len()).is_ok_and(|found| found == limit);
             // Those of a deleted platform have their turn too, so that they are in nobody's way.
-            let live = due.into_iter().filter(|due| due.live).map(|due| due.domain);
+            let live = due.into_iter().filter(|due| due.live).map(|due| CustomDomain::from(&due.domain));
             Ok((live.collect::<Vec<_>>(), more))
         })
         .await?;

@@ -13,7 +13,7 @@ use diesel_async::RunQueryDsl;
 use domain::{Cursor, DnsRecordId, DomainId, Error, Limit, Page, PlatformId, Result, resource::DomainStatus};
 use identity::{PlatformScope, Scope};
 
-use super::model::{CustomDomain, PendingDomain};
+use super::model::{CustomDomainRow, PendingDomain};
 use crate::{
     reach,
     schema::{custom_domains::dsl as d, platforms::dsl as p},
@@ -33,12 +33,12 @@ fn not_found(id: DomainId) -> Error {
 }
 
 /// A domain.
-pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: DomainId) -> Result<CustomDomain> {
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: DomainId) -> Result<CustomDomainRow> {
     d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
         .filter(reach::by_dns_record(scope, d::dns_record_id))
         .filter(d::id.eq(id))
-        .select(CustomDomain::as_select())
+        .select(CustomDomainRow::as_select())
         .first(&mut c)
         .await
         .optional()?
@@ -46,12 +46,12 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: DomainId) -> Re
 }
 
 /// A domain, held until the transaction ends.
-pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: DomainId) -> Result<CustomDomain> {
+pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: DomainId) -> Result<CustomDomainRow> {
     d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
         .filter(reach::by_dns_record(scope, d::dns_record_id))
         .filter(d::id.eq(id))
-        .select(CustomDomain::as_select())
+        .select(CustomDomainRow::as_select())
         .for_update()
         .first(&mut c)
         .await
@@ -64,11 +64,11 @@ pub(crate) async fn lock_of(
     mut c: &Conn,
     scope: &PlatformScope,
     record: DnsRecordId,
-) -> Result<Vec<CustomDomain>> {
+) -> Result<Vec<CustomDomainRow>> {
     Ok(d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
         .filter(d::dns_record_id.eq(record))
-        .select(CustomDomain::as_select())
+        .select(CustomDomainRow::as_select())
         .order(d::id)
         .for_update()
         .load(&mut c)
@@ -81,13 +81,13 @@ pub(crate) async fn page(
     scope: &PlatformScope,
     limit: Limit,
     after: &Cursor,
-) -> Result<Page<CustomDomain>> {
+) -> Result<Page<CustomDomainRow>> {
     let last = DomainId::parse(&after.id).unwrap_or(DomainId::MAX);
     let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
     let rows = d::custom_domains
         .filter(d::created_at.le(after.at))
         .filter(before)
-        .select(CustomDomain::as_select())
+        .select(CustomDomainRow::as_select())
         .order((d::created_at.desc(), d::id.desc()))
         .limit(limit.rows());
     let rows = match reach::roots(scope) {
@@ -96,14 +96,14 @@ pub(crate) async fn page(
                 d::custom_domains
                     .filter(d::id.eq(member))
                     .filter(d::platform_id.concat("").eq(scope.id()))
-                    .select(CustomDomain::as_select())
+                    .select(CustomDomainRow::as_select())
             };
             subtree::newest(roots, List::CustomDomains, after, limit, row).load(&mut c).await?
         }
         None => rows.filter(d::platform_id.eq(scope.id())).load(&mut c).await?,
     };
     // The envelope of this list has no total.
-    Ok(Page::new(rows, limit, 0, &list(scope.id()), CustomDomain::place))
+    Ok(Page::new(rows, limit, 0, &list(scope.id()), CustomDomainRow::place))
 }
 
 /// The domains that wait to be seen leading to their target, longest due first.
@@ -124,7 +124,7 @@ pub(crate) async fn pending(mut c: &Conn, _: &Scope) -> Result<Vec<PendingDomain
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Due {
     #[diesel(embed)]
-    pub(crate) domain: CustomDomain,
+    pub(crate) domain: CustomDomainRow,
     #[diesel(sql_type = t::Bool)]
     pub(crate) live: bool,
 }
@@ -153,11 +153,15 @@ pub(crate) async fn claim(
 }
 
 /// The other claims of a host name, of all platforms, held until the transaction ends.
-pub(crate) async fn lock_rivals(mut c: &Conn, _: &Scope, of: &CustomDomain) -> Result<Vec<CustomDomain>> {
+pub(crate) async fn lock_rivals(
+    mut c: &Conn,
+    _: &Scope,
+    of: &CustomDomainRow,
+) -> Result<Vec<CustomDomainRow>> {
     Ok(d::custom_domains
         .filter(d::hostname.eq(&of.hostname))
         .filter(d::id.ne(of.id))
-        .select(CustomDomain::as_select())
+        .select(CustomDomainRow::as_select())
         .order(d::id)
         .for_update()
         .load(&mut c)
@@ -170,12 +174,12 @@ pub(crate) async fn lock_lapsed(
     _: &Scope,
     limit: i64,
     now: DateTime<Utc>,
-) -> Result<Vec<CustomDomain>> {
+) -> Result<Vec<CustomDomainRow>> {
     Ok(d::custom_domains
         // Literally, as the index has it: of a value that is yet to come the planner cannot know it.
         .filter(sql::<t::Bool>("status = 'pending'"))
         .filter(d::lapses_at.le(now))
-        .select(CustomDomain::as_select())
+        .select(CustomDomainRow::as_select())
         .order((d::lapses_at, d::id))
         .limit(limit)
         .for_no_key_update()
@@ -201,12 +205,12 @@ pub(crate) fn fail(
 }
 
 /// The insert of a new domain.
-pub(crate) fn insert(row: CustomDomain) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn insert(row: CustomDomainRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(d::custom_domains).values(row)
 }
 
 /// The update of a domain that the transaction holds.
-pub(crate) fn update(row: CustomDomain) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn update(row: CustomDomainRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let id = row.id;
     diesel::update(d::custom_domains.filter(d::id.eq(id))).set(row)
 }

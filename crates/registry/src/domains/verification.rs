@@ -6,8 +6,9 @@ use identity::{PlatformScope, WriteCtx};
 use runtime::clock;
 
 use super::{
-    model::{Check, CustomDomain},
+    model::{Check, CustomDomainRow},
     store,
+    view::CustomDomain,
 };
 use crate::App;
 
@@ -42,12 +43,14 @@ pub(super) async fn report(
 async fn judge(
     tx: &mut Tx,
     ctx: &WriteCtx,
-    before: &CustomDomain,
+    before: &CustomDomainRow,
     check: Check,
     base: &HostName,
 ) -> Result<CustomDomain> {
     let not_yet = check.not_yet.or_else(|| before.impossible(base));
-    let Some(after) = before.checked(&Check { not_yet, ..check }) else { return Ok(before.clone()) };
+    let Some(after) = before.checked(&Check { not_yet, ..check }) else {
+        return Ok(CustomDomain::from(before));
+    };
     if after.status != DomainStatus::Active {
         return note(tx, after).await;
     }
@@ -58,7 +61,7 @@ async fn judge(
             let refused = Check { at: check.at, not_yet: Some(why) };
             match before.checked(&refused) {
                 Some(after) => note(tx, after).await,
-                None => Ok(before.clone()),
+                None => Ok(CustomDomain::from(before)),
             }
         }
         result => result,
@@ -66,8 +69,9 @@ async fn judge(
 }
 
 /// Keeps the result of a check that changes nothing that is shown.
-async fn note(tx: &mut Tx, after: CustomDomain) -> Result<CustomDomain> {
-    tx.finish((store::update(after.clone()),), Record::default(), after, |_| None).await
+async fn note(tx: &mut Tx, after: CustomDomainRow) -> Result<CustomDomain> {
+    let domain = CustomDomain::from(&after);
+    tx.finish((store::update(after),), Record::default(), domain, |_| None).await
 }
 
 /// Lets those who make a claim of one host name active wait for each other, before any of them holds a row. A domain that
@@ -88,34 +92,35 @@ pub(super) async fn activate(
     tx: &mut Tx,
     ctx: &WriteCtx,
     action: &'static str,
-    before: &CustomDomain,
-    after: CustomDomain,
+    before: &CustomDomainRow,
+    after: CustomDomainRow,
 ) -> Result<CustomDomain> {
     let rivals = store::lock_rivals(tx.conn().await?, &ctx.caller.scope, before).await?;
     if rivals.iter().any(|rival| rival.status == DomainStatus::Active) {
         return Err(taken(&before.hostname));
     }
     let why = format!("{} was verified for another platform", before.hostname);
+    let domain = CustomDomain::from(&after);
     let mut record = Record::change(action, super::AUDIT_TYPE, before.id)
         .of(&before.platform_id)
-        .before(before)
-        .after(&after);
+        .before(&CustomDomain::from(before))
+        .after(&domain);
     let mut failing = Vec::new();
     for rival in rivals.iter().filter(|rival| rival.status == DomainStatus::Pending) {
         record = record
             .and("custom_domain.failed", super::AUDIT_TYPE, rival.id)
             .of(&rival.platform_id)
-            .before(rival)
-            .after(&rival.failed(why.clone()));
+            .before(&CustomDomain::from(rival))
+            .after(&CustomDomain::from(&rival.failed(why.clone())));
         failing.push(rival.id);
     }
-    let effect = (store::update(after.clone()), store::fail(failing, why, clock::now()));
+    let effect = (store::update(after), store::fail(failing, why, clock::now()));
     // A process of an earlier version waits for nobody; run again, this one finds the other active.
     let on_constraint = |name: &str| {
         (name == "custom_domains_hostname_active")
             .then(|| Error::met("the host name was verified at the same time"))
     };
-    tx.finish(effect, record, after, on_constraint).await
+    tx.finish(effect, record, domain, on_constraint).await
 }
 
 /// The host name is taken: by a claim of the same platform, or by a verified one.
@@ -139,8 +144,8 @@ pub(super) async fn lapse(app: &App, ctx: &WriteCtx) -> Result<()> {
                 record = record
                     .and("custom_domain.lapsed", super::AUDIT_TYPE, domain.id)
                     .of(&domain.platform_id)
-                    .before(domain)
-                    .after(&domain.failed(why.to_owned()));
+                    .before(&CustomDomain::from(domain))
+                    .after(&CustomDomain::from(&domain.failed(why.to_owned())));
             }
             let ids = lapsed.iter().map(|domain| domain.id).collect();
             tx.finish((store::fail(ids, why.to_owned(), clock::now()),), record, (), |_| None).await

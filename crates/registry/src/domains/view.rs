@@ -1,0 +1,54 @@
+//! Custom domains as the API shows them.
+
+use chrono::{DateTime, Utc};
+use domain::{DnsRecordId, DomainId, HostName, Name, PlatformId, resource::DomainStatus};
+use runtime::clock;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::model::CustomDomainRow;
+
+/// A customer's own host name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CustomDomain {
+    #[schema(value_type = Uuid)]
+    pub(crate) id: DomainId,
+    pub(crate) platform_id: PlatformId,
+    #[schema(value_type = Uuid)]
+    pub(crate) dns_record_id: DnsRecordId,
+    pub(crate) hostname: HostName,
+    /// The host name that it is to lead to.
+    pub(crate) target_dns: HostName,
+    #[schema(required)]
+    pub(crate) cf_hostname_id: Option<String>,
+    /// In the provider's words; `pending` until told.
+    pub(crate) ssl_status: Name,
+    pub(crate) status: DomainStatus,
+    /// When it was first seen to lead to its target.
+    #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
+    pub(crate) verified_at: Option<DateTime<Utc>>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) created_at: DateTime<Utc>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) updated_at: DateTime<Utc>,
+}
+
+impl From<&CustomDomainRow> for CustomDomain {
+    fn from(row: &CustomDomainRow) -> Self {
+        Self {
+            id: row.id,
+            platform_id: row.platform_id.clone(),
+            dns_record_id: row.dns_record_id,
+            hostname: row.hostname.clone(),
+            target_dns: row.target_dns.clone(),
+            cf_hostname_id: row.cf_hostname_id.clone(),
+            ssl_status: row.ssl_status.clone(),
+            status: row.status,
+            verified_at: row.verified_at,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
