@@ -16,6 +16,7 @@ use super::{
     model::ActivationRow,
     ops::{self, Activated, Deactivated},
     store,
+    view::ActivationView,
 };
 use crate::{App, entities, platforms};
 
@@ -55,7 +56,7 @@ pub(crate) struct EnvironmentQuery {
     operation_id = "listFeatures",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
     params(ListQuery),
-    responses((status = 200, body = Paged<ActivationRow>)),
+    responses((status = 200, body = Paged<ActivationView>)),
 )]
 #[get("/platforms/{platformId}/entities/{entityId}/features")]
 pub(crate) async fn list(
@@ -73,7 +74,7 @@ pub(crate) async fn list(
             tokio::try_join!(owner_is_live(c, &scope, &entity), page).map(|((), page)| page)
         })
         .await?;
-    Ok(HttpResponse::Ok().json(Paged::from(page)))
+    Ok(HttpResponse::Ok().json(Paged::from(page.convert::<ActivationView>())))
 }
 
 async fn owner_is_live(c: &Conn, scope: &PlatformScope, entity: &EntityId) -> Result<()> {
@@ -140,7 +141,7 @@ pub(crate) async fn deactivate(
     operation_id = "getFeature",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
     params(EnvironmentQuery),
-    responses((status = 200, body = ActivationRow)),
+    responses((status = 200, body = ActivationView)),
 )]
 #[get("/platforms/{platformId}/entities/{entityId}/features/{featureId}")]
 pub(crate) async fn get(
@@ -150,7 +151,7 @@ pub(crate) async fn get(
     query: Query<EnvironmentQuery>,
     request: HttpRequest,
 ) -> HttpResult {
-    web::read(&request, &read(&app, &ctx, path, query.0).await?)
+    web::read(&request, &ActivationView::from(&read(&app, &ctx, path, query.0).await?))
 }
 
 /// Why a feature is not active, in one sentence, and the chain that leads there.

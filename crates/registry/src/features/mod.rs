@@ -12,6 +12,7 @@ pub(crate) mod model;
 pub(crate) mod ops;
 mod report;
 pub(crate) mod store;
+pub(crate) mod view;
 
 use web::ServiceConfig;
 

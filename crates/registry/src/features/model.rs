@@ -1,4 +1,4 @@
-//! Rows of feature activations, which are also the answers of the API.
+//! Rows of feature activations.
 //!
 //! The lifecycle is [`domain::deployment`]: [`ActivationRow::apply`] converts a row to an [`Activation`], applies an
 //! event, and converts the result back.
@@ -14,73 +14,36 @@ use domain::{
     resource::Environment,
 };
 use runtime::clock;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::schema::{feature_activations, manifests, stack_features};
 
-/// A feature that an entity runs in an environment, or ran.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Eq,
-    Serialize,
-    ToSchema,
-    Queryable,
-    Selectable,
-    Insertable,
-    Identifiable,
-    AsChangeset,
-)]
-#[serde(rename_all = "camelCase")]
+/// The row of a feature activation.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = feature_activations, treat_none_as_default_value = false, treat_none_as_null = true)]
-#[schema(as = Activation)]
 pub(crate) struct ActivationRow {
-    #[schema(value_type = Uuid)]
     pub(crate) id: ActivationId,
     pub(crate) platform_id: PlatformId,
     pub(crate) entity_id: EntityId,
     pub(crate) feature_id: Slug,
-    /// The version that was requested last.
     pub(crate) feature_version: Version,
     pub(crate) environment: Environment,
     pub(crate) status: FeatureStatus,
-    /// Why it failed; of an active one, why its last upgrade did.
-    #[schema(required)]
     pub(crate) error: Option<String>,
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) activated_at: Option<DateTime<Utc>>,
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) deactivated_at: Option<DateTime<Utc>>,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) updated_at: DateTime<Utc>,
-    /// Not part of the API, as all that follows.
-    #[serde(skip)]
     pub(crate) provision_job_id: JobId,
-    #[serde(skip)]
     pub(crate) requested_at: DateTime<Utc>,
-    #[serde(skip)]
     pub(crate) stack_id: StackId,
-    #[serde(skip)]
     pub(crate) package: String,
-    #[serde(skip)]
     pub(crate) has_service: bool,
     /// What runs, and what the manifest shows: also while an upgrade is on its way.
-    #[serde(skip)]
     pub(crate) live_version: Option<Version>,
-    #[serde(skip)]
     pub(crate) live_package: Option<String>,
     /// Where its service was reached last.
-    #[serde(skip)]
     pub(crate) service_url: Option<String>,
-    #[serde(skip)]
     pub(crate) has_data: bool,
-    #[serde(skip)]
     pub(crate) took_ms: Option<i32>,
 }
 

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use super::{
     model::{ActivationRow, ManifestTag, StackFeature},
     store,
+    view::ActivationView,
 };
 use crate::{
     App,
@@ -88,7 +89,7 @@ pub(crate) async fn activate(
                 store::estimate(c, &ctx.caller.scope)
             )?;
             if let Some(before) = &before {
-                ctx.check_match(before)?;
+                ctx.check_match(&ActivationView::from(before))?;
             }
             let covers = |row: &&ActivationRow| Activation::from((*row).clone()).covers(version);
             if let Some(before) = before.as_ref().filter(covers) {
@@ -122,7 +123,7 @@ pub(crate) async fn deactivate(
             platforms::ops::hold(c, ctx, &scope).await?;
             let before = store::lock(c, &scope, key).await?;
             let before = before.ok_or_else(|| Error::not_found("feature", &key.feature))?;
-            ctx.check_match(&before)?;
+            ctx.check_match(&ActivationView::from(&before))?;
             tx.see_platform(&scope).await?;
             let job = JobId::generate();
             let after = before.apply(&ActivationEvent::DeactivationRequested { job })?;
@@ -217,9 +218,9 @@ pub(crate) fn written(
     after: &ActivationRow,
 ) -> Record {
     let record = record.and(action(transition), super::AUDIT_TYPE, after.id);
-    let record = record.of(&after.platform_id).after(after);
+    let record = record.of(&after.platform_id).after(&ActivationView::from(after));
     match before {
-        Some(before) => record.before(before),
+        Some(before) => record.before(&ActivationView::from(before)),
         None => record.count(store::counter(&after.platform_id, &after.entity_id), 1),
     }
 }

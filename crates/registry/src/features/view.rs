@@ -1,0 +1,59 @@
+//! Feature activations as the API shows them.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    ActivationId, EntityId, PlatformId, Slug, Version, deployment::FeatureStatus, resource::Environment,
+};
+use runtime::clock;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::model::ActivationRow;
+
+/// A feature that an entity runs in an environment, or ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Activation)]
+pub(crate) struct ActivationView {
+    #[schema(value_type = Uuid)]
+    pub(crate) id: ActivationId,
+    pub(crate) platform_id: PlatformId,
+    pub(crate) entity_id: EntityId,
+    pub(crate) feature_id: Slug,
+    /// The version that was requested last.
+    pub(crate) feature_version: Version,
+    pub(crate) environment: Environment,
+    pub(crate) status: FeatureStatus,
+    /// Why it failed; of an active one, why its last upgrade did.
+    #[schema(required)]
+    pub(crate) error: Option<String>,
+    #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
+    pub(crate) activated_at: Option<DateTime<Utc>>,
+    #[serde(with = "clock::rfc3339")]
+    #[schema(required)]
+    pub(crate) deactivated_at: Option<DateTime<Utc>>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) created_at: DateTime<Utc>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) updated_at: DateTime<Utc>,
+}
+
+impl From<&ActivationRow> for ActivationView {
+    fn from(row: &ActivationRow) -> Self {
+        Self {
+            id: row.id,
+            platform_id: row.platform_id.clone(),
+            entity_id: row.entity_id.clone(),
+            feature_id: row.feature_id.clone(),
+            feature_version: row.feature_version.clone(),
+            environment: row.environment,
+            status: row.status,
+            error: row.error.clone(),
+            activated_at: row.activated_at,
+            deactivated_at: row.deactivated_at,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
