@@ -15,9 +15,10 @@ use web::{Answer, Command, Context, HttpResult, ListQuery, Path, Query};
 
 use super::{
     explain,
-    model::{StackRequest, StackRow},
+    model::StackRequest,
     ops::{self, Changing, Removed, Upgrade},
     store,
+    view::StackView,
 };
 use crate::{App, platforms};
 
@@ -89,9 +90,9 @@ pub(crate) struct CreatedStack {
     created_at: DateTime<Utc>,
 }
 
-impl From<StackRow> for CreatedStack {
-    fn from(stack: StackRow) -> Self {
-        let StackRow { id, name, status, is_default, created_at, .. } = stack;
+impl From<StackView> for CreatedStack {
+    fn from(stack: StackView) -> Self {
+        let StackView { id, name, status, is_default, created_at, .. } = stack;
         Self { id, name, status, is_default, created_at }
     }
 }
@@ -108,7 +109,7 @@ pub(crate) struct StackFilter {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StackPage {
     /// Newest first.
-    data: Vec<StackRow>,
+    data: Vec<StackView>,
     /// Where the next page starts, if there is one.
     #[schema(required)]
     cursor: Option<String>,
@@ -139,6 +140,7 @@ pub(crate) async fn list(
             platforms::store::of_live(c, &scope, page).await
         })
         .await?;
+    let page = page.convert::<StackView>();
     Ok(HttpResponse::Ok().json(StackPage { data: page.items, cursor: page.next }))
 }
 
@@ -167,7 +169,7 @@ pub(crate) async fn create(
 #[utoipa::path(
     operation_id = "getStack",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
-    responses((status = 200, body = StackRow)),
+    responses((status = 200, body = StackView)),
 )]
 #[get("/platforms/{platformId}/stacks/{stackId}")]
 pub(crate) async fn get(
@@ -179,7 +181,7 @@ pub(crate) async fn get(
     let scope = path.0.0;
     let id = &path.0.1;
     let stack = app.db.read(&ctx, async |c| store::of_live(c, &scope, id).await).await?;
-    web::read(&request, &stack)
+    web::read(&request, &StackView::from(&stack))
 }
 
 /// Why a workspace stack is not active, in one sentence, and the chain that leads there.

@@ -12,6 +12,7 @@ pub(crate) mod ops;
 mod report;
 pub(crate) mod store;
 mod template;
+mod view;
 
 use web::ServiceConfig;
 

@@ -1,4 +1,4 @@
-//! Rows of stacks, which are also the answers of the API.
+//! Rows of stacks.
 //!
 //! The lifecycle is [`domain::deployment`]: [`StackRow::apply`] converts a row to a [`Stack`], applies an event, and
 //! converts the result back.
@@ -10,9 +10,8 @@ use domain::{
     deployment::{Inputs, NewStack, Release, Stack, StackEvent, StackStatus, StackTemplate},
 };
 use runtime::clock;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use utoipa::ToSchema;
 
 use super::template::ResolvedTemplate;
 use crate::{
@@ -20,67 +19,30 @@ use crate::{
     schema::{stacks, template_versions},
 };
 
-/// A running instance of a stack template, or a custom one.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    Queryable,
-    Selectable,
-    Insertable,
-    Identifiable,
-    AsChangeset,
-)]
-#[serde(rename_all = "camelCase")]
+/// The row of a stack.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = stacks, treat_none_as_default_value = false, treat_none_as_null = true)]
-#[schema(as = Stack)]
 pub(crate) struct StackRow {
     pub(crate) id: StackId,
     pub(crate) tenant_id: EntityId,
     pub(crate) platform_id: PlatformId,
     pub(crate) name: Name,
     pub(crate) is_default: bool,
-    /// Id of the template, also where the stack was made by the template's name.
-    #[schema(required)]
     pub(crate) template_id: Option<String>,
-    /// Not part of the API.
-    #[serde(skip)]
     pub(crate) template_name: Option<String>,
-    /// The version of the template that it runs; of one that never ran, the one that it is to run.
-    #[schema(value_type = Option<String>, required)]
     pub(crate) template_version: Option<Version>,
-    #[schema(required)]
     pub(crate) repo_name: Option<Name>,
     pub(crate) status: StackStatus,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) updated_at: DateTime<Utc>,
-    /// Not part of the API.
-    #[serde(skip)]
     pub(crate) is_live: bool,
-    /// What was filled in for the version; null of a custom stack.
-    #[schema(value_type = Option<Object>, required)]
     pub(crate) inputs: Option<Value>,
-    /// Why it failed; of an active one, why its last change did.
-    #[schema(required)]
     pub(crate) error: Option<String>,
-    /// The job in provisioning that was asked for last.
-    #[schema(value_type = Option<Uuid>, required)]
     pub(crate) provision_job_id: Option<JobId>,
-    /// Not part of the API, as all that follows.
-    #[serde(skip)]
     pub(crate) wanted: Option<Value>,
-    #[serde(skip)]
     pub(crate) previous: Option<Value>,
-    #[serde(skip)]
     pub(crate) replaced: Option<Value>,
-    #[serde(skip)]
     pub(crate) shared: Vec<String>,
-    #[serde(skip)]
     pub(crate) deleted_at: Option<DateTime<Utc>>,
 }
 

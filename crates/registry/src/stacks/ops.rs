@@ -20,6 +20,7 @@ use super::{
     model::{StackRequest, StackRow},
     store,
     template::{self, ResolvedTemplate, check_dependents},
+    view::StackView,
 };
 use crate::{
     App,
@@ -75,7 +76,7 @@ pub(crate) async fn create(
     ctx: &WriteCtx,
     scope: &PlatformScope,
     new: StackRequest,
-) -> Result<Done<StackRow>> {
+) -> Result<Done<StackView>> {
     // A repeated request is answered from its first run, whatever the stack registry answers by now.
     if new.template.is_some()
         && let Some(done) = app.db.replay(ctx).await?
@@ -94,7 +95,7 @@ pub(crate) async fn ensure(
     ctx: &WriteCtx,
     scope: &PlatformScope,
     new: StackRequest,
-) -> Result<Done<StackRow>> {
+) -> Result<Done<StackView>> {
     let found = app
         .db
         .read(ctx, async |c| {
@@ -103,14 +104,14 @@ pub(crate) async fn ensure(
         })
         .await?;
     if let Some(stack) = found {
-        return Ok(Done { value: stack, replayed: true, dry_run: false });
+        return Ok(Done { value: StackView::from(&stack), replayed: true, dry_run: false });
     }
     let template = resolve(app, ctx, scope.id(), &new).await?;
     app.db
         .tx("stack.ensure", ctx, async |tx| {
             // Another request may have created it since.
             match store::by_name(tx.conn().await?, scope, &new.tenant_id, &new.name).await? {
-                Some(stack) => Ok(stack),
+                Some(stack) => Ok(StackView::from(&stack)),
                 None => insert(tx, app, ctx, scope, new.clone(), template.as_ref()).await.map_err(|error| {
                     let met = error.kind() == Kind::AlreadyExists && error.details().contains_key("name");
                     if met { Error::met("the stack was made at the same time") } else { error }
@@ -145,7 +146,7 @@ async fn insert(
     scope: &PlatformScope,
     new: StackRequest,
     template: Option<&ResolvedTemplate>,
-) -> Result<StackRow> {
+) -> Result<StackView> {
     let c = tx.conn().await?;
     platforms::ops::hold(c, ctx, scope).await?;
     if entities::store::hold(c, scope, &new.tenant_id).await?.is_none() {
@@ -158,7 +159,8 @@ async fn insert(
     // A dependency may belong to another tenant.
     let c = tx.see_platform(scope).await?;
     let row = new.into_row(scope.id(), template)?;
-    let mut record = Record::change("stack.created", super::AUDIT_TYPE, &row.id).of(scope.id()).after(&row);
+    let stack = StackView::from(&row);
+    let mut record = Record::change("stack.created", super::AUDIT_TYPE, &row.id).of(scope.id()).after(&stack);
     let mut build = None;
     if let Some(template) = template {
         template.check_feature_names(scope, &row.id)?;
@@ -189,7 +191,7 @@ async fn insert(
         store::put_named(release.map(|release| row.features(&release)).unwrap_or_default()),
         builds::store::insert_any(build),
     );
-    tx.finish(change, record, row, on_constraint).await
+    tx.finish(change, record, stack, on_constraint).await
 }
 
 /// Requests that a stack is brought to a version of its template.
@@ -267,7 +269,7 @@ async fn lock(tx: &mut Tx, ctx: &WriteCtx, scope: &PlatformScope, id: &StackId) 
     if before.deleted_at.is_some() {
         return Err(Error::not_found("stack", id));
     }
-    ctx.check_match(&before)?;
+    ctx.check_match(&StackView::from(&before))?;
     // Other tenants may depend on it, or run its features.
     tx.see_platform(scope).await?;
     Ok(before)
@@ -304,8 +306,8 @@ async fn change(
     let build = start_build(&after, job);
     let record = Record::change(action, super::AUDIT_TYPE, &after.id)
         .of(scope.id())
-        .before(&before)
-        .after(&after)
+        .before(&StackView::from(&before))
+        .after(&StackView::from(&after))
         .and("build.started", crate::builds::AUDIT_TYPE, build.id)
         .of(scope.id())
         .after(&Build::from(&build));
@@ -405,8 +407,9 @@ pub(super) async fn delete_row(
     }
     refuse_busy(&rows)?;
     let after = before.apply(&StackEvent::Deleted { job })?;
-    let mut record =
-        Record::change("stack.deleted", super::AUDIT_TYPE, &after.id).of(scope.id()).before(&before);
+    let mut record = Record::change("stack.deleted", super::AUDIT_TYPE, &after.id)
+        .of(scope.id())
+        .before(&StackView::from(&before));
     let (mut ended, mut tags) = (Vec::new(), Vec::new());
     for row in rows.into_iter().filter(|row| row.entity_id == before.tenant_id) {
         let after = row.apply(&ActivationEvent::StackRemoved { job })?;

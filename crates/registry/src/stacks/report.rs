@@ -25,6 +25,7 @@ use super::{
     model::StackRow,
     ops::{current_activations, delete_row, start_build, stored_version},
     store,
+    view::StackView,
 };
 use crate::{
     App,
@@ -128,7 +129,7 @@ async fn activate(tx: &mut Tx, scope: &PlatformScope, job: &Job, before: StackRo
     }
     let after = requested.apply(&StackEvent::JobBegan { job: job.id })?;
     let record = Record::change("stack.provisioning", super::AUDIT_TYPE, &after.id);
-    let record = record.of(scope.id()).before(&before).after(&after);
+    let record = record.of(scope.id()).before(&StackView::from(&before)).after(&StackView::from(&after));
     tx.finish((store::update(after), builds::store::insert_any(build)), record, input, |_| None).await
 }
 
@@ -280,7 +281,8 @@ impl End<'_> {
 
     /// Adds the change of the stack and the end of the build to a record.
     fn record(self, record: Record, after: &StackRow) -> (Record, Option<BuildRow>) {
-        let record = record.of(self.scope.id()).before(self.before).after(after);
+        let record = record.of(self.scope.id());
+        let record = record.before(&StackView::from(self.before)).after(&StackView::from(after));
         let Some(build) = self.build else { return (record, None) };
         let ended = build.finished(self.status, None);
         let record = record.and("build.finished", crate::builds::AUDIT_TYPE, build.id);
@@ -310,7 +312,8 @@ pub(crate) async fn clear(app: &App, ctx: &WriteCtx, scope: &PlatformScope, job:
             for stack in stacks {
                 let after = StackRow::try_from(Stack::try_from(stack.clone())?.apply(&event, now)?)?;
                 record = record.and("stack.failed", super::AUDIT_TYPE, &stack.id);
-                record = record.of(scope.id()).before(&stack).after(&after);
+                record =
+                    record.of(scope.id()).before(&StackView::from(&stack)).after(&StackView::from(&after));
                 ids.push(stack.id);
             }
             if ended.is_empty() && ids.is_empty() {

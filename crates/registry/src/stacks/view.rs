@@ -1,0 +1,65 @@
+//! Stacks as the API shows them.
+
+use chrono::{DateTime, Utc};
+use domain::{EntityId, JobId, Name, PlatformId, StackId, Version, deployment::StackStatus};
+use runtime::clock;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::model::StackRow;
+
+/// A running instance of a stack template, or a custom one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Stack)]
+pub(crate) struct StackView {
+    pub(crate) id: StackId,
+    pub(crate) tenant_id: EntityId,
+    pub(crate) platform_id: PlatformId,
+    pub(crate) name: Name,
+    pub(crate) is_default: bool,
+    /// Id of the template, also where the stack was made by the template's name.
+    #[schema(required)]
+    pub(crate) template_id: Option<String>,
+    /// The version of the template that it runs; of one that never ran, the one that it is to run.
+    #[schema(value_type = Option<String>, required)]
+    pub(crate) template_version: Option<Version>,
+    #[schema(required)]
+    pub(crate) repo_name: Option<Name>,
+    pub(crate) status: StackStatus,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) created_at: DateTime<Utc>,
+    #[serde(with = "clock::rfc3339")]
+    pub(crate) updated_at: DateTime<Utc>,
+    /// What was filled in for the version; null of a custom stack.
+    #[schema(value_type = Option<Object>, required)]
+    pub(crate) inputs: Option<Value>,
+    /// Why it failed; of an active one, why its last change did.
+    #[schema(required)]
+    pub(crate) error: Option<String>,
+    /// The job in provisioning that was asked for last.
+    #[schema(value_type = Option<Uuid>, required)]
+    pub(crate) provision_job_id: Option<JobId>,
+}
+
+impl From<&StackRow> for StackView {
+    fn from(row: &StackRow) -> Self {
+        Self {
+            id: row.id.clone(),
+            tenant_id: row.tenant_id.clone(),
+            platform_id: row.platform_id.clone(),
+            name: row.name.clone(),
+            is_default: row.is_default,
+            template_id: row.template_id.clone(),
+            template_version: row.template_version.clone(),
+            repo_name: row.repo_name.clone(),
+            status: row.status,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            inputs: row.inputs.clone(),
+            error: row.error.clone(),
+            provision_job_id: row.provision_job_id,
+        }
+    }
+}
