@@ -6,7 +6,7 @@ use tonic::Request;
 
 use crate::{
     App, bindings,
-    keys::{model::Key, resolve},
+    keys::{model::KeyRow, resolve},
     revocations,
 };
 
@@ -27,7 +27,7 @@ async fn resolve_key(app: &App, request: Request<i::ResolveKeyRequest>) -> Resul
     Ok(i::ResolveKeyResponse { key: found.map(resolved).transpose()? })
 }
 
-fn resolved(key: Key) -> Result<i::ResolvedKey> {
+fn resolved(key: KeyRow) -> Result<i::ResolvedKey> {
     let grant = Some(key.grant()?.into());
     let expires_at = key.expires_at.map(|end| end.timestamp_millis());
     Ok(i::ResolvedKey { name: key.name.to_string(), grant, expires_at })

@@ -10,7 +10,7 @@ use rpc::{
 };
 use tonic::Request;
 
-use super::{model::Binding, ops, store};
+use super::{model::BindingRow, ops, store};
 use crate::App;
 
 pub(crate) async fn resolve_person(
@@ -22,7 +22,7 @@ pub(crate) async fn resolve_person(
         return Ok(ResolvePersonResponse::default());
     };
     let rows = app.db.own_read(async |c| store::of_subject(c, &subject).await).await?;
-    let grants: Vec<Grant> = rows.iter().map(Binding::grant).collect::<Result<_>>()?;
+    let grants: Vec<Grant> = rows.iter().map(BindingRow::grant).collect::<Result<_>>()?;
     Ok(ResolvePersonResponse { grants: grants.into_iter().map(Said::from).collect() })
 }
 

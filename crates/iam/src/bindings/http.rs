@@ -8,9 +8,9 @@ use uuid::Uuid;
 use web::{Answer, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked};
 
 use super::{
-    model::Binding,
     ops,
     store::{self, Filter},
+    view::Binding,
 };
 use crate::{
     App,
@@ -65,7 +65,7 @@ pub(crate) async fn list(
     let (limit, after) = query.0.parse(&filter.list())?;
     let own = Administered::by(ctx.caller.grants());
     let page = app.db.read(&ctx, async |c| store::page(c, &own, &filter, limit, &after).await).await?;
-    Ok(HttpResponse::Ok().json(Paged::from(page)))
+    Ok(HttpResponse::Ok().json(Paged::from(page.convert::<Binding>())))
 }
 
 /// Grant something to a person. Nobody grants more than they hold.

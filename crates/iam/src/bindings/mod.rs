@@ -8,6 +8,7 @@ mod http;
 mod model;
 mod ops;
 pub(crate) mod store;
+mod view;
 
 use web::ServiceConfig;
 

@@ -5,7 +5,7 @@ use domain::{Error, Grant, Kind, Name, Result};
 use identity::{Ctx, Done, WriteCtx};
 use uuid::Uuid;
 
-use super::{model::Binding, store};
+use super::{model::BindingRow, store, view::Binding};
 use crate::{
     App,
     grants::{self, Placed},
@@ -27,7 +27,7 @@ pub(crate) async fn create(
         return Ok(done);
     }
     let placed = grants::permit(app, ctx, grant).await?;
-    let row = Binding::new(subject, placed, &ctx.caller.id);
+    let row = BindingRow::new(subject, placed, &ctx.caller.id);
     let done = app.db.tx("binding.create", ctx, async |tx| insert(tx, &row).await).await?;
     if !done.dry_run {
         app.revocations.spread(&done.value.1).await;
@@ -35,12 +35,13 @@ pub(crate) async fn create(
     Ok(done)
 }
 
-async fn insert(tx: &mut Tx, row: &Binding) -> Result<(Binding, Revocation)> {
+async fn insert(tx: &mut Tx, row: &BindingRow) -> Result<(Binding, Revocation)> {
     make_room(tx, &row.subject).await?;
     let changed = changed(tx, row).await?;
-    let record = record("binding.created", row).after(row);
+    let binding = Binding::from(row);
+    let record = record("binding.created", row).after(&binding);
     let meaning = |constraint: &str| (constraint == "bindings_once").then(|| taken(row));
-    tx.finish((store::insert(row.clone()),), record, (row.clone(), changed), meaning).await
+    tx.finish((store::insert(row.clone()),), record, (binding, changed), meaning).await
 }
 
 /// Refuses one more binding than a person may have.
@@ -54,7 +55,7 @@ async fn make_room(tx: &mut Tx, subject: &Name) -> Result<()> {
     Err(Error::new(Kind::QuotaExceeded, message).with("quota", "bindings").with("limit", MOST_BINDINGS))
 }
 
-fn taken(row: &Binding) -> Error {
+fn taken(row: &BindingRow) -> Error {
     let message = format!("'{}' holds this grant already", row.subject);
     Error::new(Kind::AlreadyExists, message).with("subject", &row.subject)
 }
@@ -65,7 +66,7 @@ pub(crate) async fn may_delete(app: &App, ctx: &Ctx, id: Uuid) -> Result<()> {
     administered(ctx, &binding)
 }
 
-fn administered(ctx: &Ctx, binding: &Binding) -> Result<()> {
+fn administered(ctx: &Ctx, binding: &BindingRow) -> Result<()> {
     let own = ctx.caller.grants();
     if grants::administers(own, &binding.grant()?, &binding.entity_line) {
         return Ok(());
@@ -80,7 +81,7 @@ pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<R
         .tx("binding.delete", ctx, async |tx| {
             let before = store::lock(tx.conn().await?, id).await?;
             administered(ctx, &before)?;
-            ctx.check_match(&before)?;
+            ctx.check_match(&Binding::from(&before))?;
             remove_held(tx, &before).await
         })
         .await?;
@@ -90,9 +91,9 @@ pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<R
     Ok(done)
 }
 
-async fn remove_held(tx: &mut Tx, before: &Binding) -> Result<Revocation> {
+async fn remove_held(tx: &mut Tx, before: &BindingRow) -> Result<Revocation> {
     let changed = changed(tx, before).await?;
-    let record = record("binding.deleted", before).before(before);
+    let record = record("binding.deleted", before).before(&Binding::from(before));
     tx.finish((store::delete(before.id),), record, changed, |_| None).await
 }
 
@@ -105,7 +106,7 @@ pub(crate) async fn ensure(app: &App, ctx: &WriteCtx, subject: &Name, grant: &Gr
                 return Ok(None);
             }
             let placed = Placed { grant: grant.clone(), line: Vec::new() };
-            let row = Binding::new(subject.clone(), placed, &ctx.caller.id);
+            let row = BindingRow::new(subject.clone(), placed, &ctx.caller.id);
             let made = insert_beside(tx, &row).await?;
             Ok(Some(made))
         })
@@ -115,10 +116,10 @@ pub(crate) async fn ensure(app: &App, ctx: &WriteCtx, subject: &Name, grant: &Gr
 }
 
 /// One that is made beside this one is found by the next run.
-async fn insert_beside(tx: &mut Tx, row: &Binding) -> Result<Revocation> {
+async fn insert_beside(tx: &mut Tx, row: &BindingRow) -> Result<Revocation> {
     make_room(tx, &row.subject).await?;
     let changed = changed(tx, row).await?;
-    let record = record("binding.created", row).after(row);
+    let record = record("binding.created", row).after(&Binding::from(row));
     let meaning = |constraint: &str| {
         (constraint == "bindings_once").then(|| Error::met("the binding was made at the same time"))
     };
@@ -136,7 +137,7 @@ pub(crate) async fn remove(app: &App, ctx: &WriteCtx, subject: &Name, grant: &Gr
                 return Ok(None);
             };
             let changed = changed(tx, &before).await?;
-            let record = record("binding.deleted", &before).before(&before);
+            let record = record("binding.deleted", &before).before(&Binding::from(&before));
             tx.finish((store::delete(before.id),), record, Some(changed), |_| None).await
         })
         .await?;
@@ -151,11 +152,11 @@ async fn spread(app: &App, revocation: Option<Revocation>) {
 }
 
 /// Notes that what a person holds has changed.
-async fn changed(tx: &mut Tx, row: &Binding) -> Result<Revocation> {
+async fn changed(tx: &mut Tx, row: &BindingRow) -> Result<Revocation> {
     revocations::note(tx.conn().await?, What::Subject(row.subject.to_string())).await
 }
 
-fn record(action: &'static str, row: &Binding) -> Record {
+fn record(action: &'static str, row: &BindingRow) -> Record {
     let record = Record::change(action, "binding", row.id);
     match &row.platform_id {
         Some(platform) => record.of(platform),

@@ -14,7 +14,7 @@ use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Grant, Limit, Name, Page, PlatformId, Result};
 use uuid::Uuid;
 
-use super::model::Binding;
+use super::model::BindingRow;
 use crate::{
     grants::Administered,
     schema::bindings::{self, dsl as b},
@@ -41,7 +41,7 @@ pub(super) async fn page(
     filter: &Filter,
     limit: Limit,
     after: &Cursor,
-) -> Result<Page<Binding>> {
+) -> Result<Page<BindingRow>> {
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
     let before = b::created_at.lt(after.at).or(b::created_at.eq(after.at).and(b::id.lt(last)));
     let rows = matching(own, filter)
@@ -49,12 +49,12 @@ pub(super) async fn page(
         .filter(before)
         .order((b::created_at.desc(), b::id.desc()))
         .limit(limit.rows())
-        .select(Binding::as_select());
+        .select(BindingRow::as_select());
     let mut pipeline = c;
     let rows = async { Ok(rows.load(&mut pipeline).await?) };
     let count = total(c, || matching(own, filter).select(sql::<Integer>("1")));
     let (rows, total) = tokio::try_join!(rows, count)?;
-    Ok(Page::new(rows, limit, total, &filter.list(), Binding::place))
+    Ok(Page::new(rows, limit, total, &filter.list(), BindingRow::place))
 }
 
 /// The bindings that match, yet to be ordered and selected.
@@ -79,8 +79,8 @@ fn matching<'a>(own: &'a Administered, filter: &'a Filter) -> IntoBoxed<'a, bind
 }
 
 /// All that a person was granted.
-pub(super) async fn of_subject(mut c: &Conn, subject: &Name) -> Result<Vec<Binding>> {
-    let found = b::bindings.filter(b::subject.eq(subject)).select(Binding::as_select());
+pub(super) async fn of_subject(mut c: &Conn, subject: &Name) -> Result<Vec<BindingRow>> {
+    let found = b::bindings.filter(b::subject.eq(subject)).select(BindingRow::as_select());
     Ok(found.order((b::created_at.desc(), b::id.desc())).load(&mut c).await?)
 }
 
@@ -90,10 +90,10 @@ pub(super) async fn count_of(mut c: &Conn, subject: &Name) -> Result<i64> {
 }
 
 /// A binding, held until the transaction ends.
-pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<Binding> {
+pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<BindingRow> {
     b::bindings
         .filter(b::id.eq(id))
-        .select(Binding::as_select())
+        .select(BindingRow::as_select())
         .for_update()
         .first(&mut c)
         .await
@@ -102,19 +102,19 @@ pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<Binding> {
 }
 
 /// A binding.
-pub(super) async fn get(mut c: &Conn, id: Uuid) -> Result<Binding> {
-    let found = b::bindings.filter(b::id.eq(id)).select(Binding::as_select());
+pub(super) async fn get(mut c: &Conn, id: Uuid) -> Result<BindingRow> {
+    let found = b::bindings.filter(b::id.eq(id)).select(BindingRow::as_select());
     found.first(&mut c).await.optional()?.ok_or_else(|| Error::not_found("binding", id))
 }
 
 /// The binding of a person to a grant, held until the transaction ends.
-pub(super) async fn lock_same(mut c: &Conn, subject: &Name, grant: &Grant) -> Result<Option<Binding>> {
+pub(super) async fn lock_same(mut c: &Conn, subject: &Name, grant: &Grant) -> Result<Option<BindingRow>> {
     Ok(b::bindings
         .filter(b::subject.eq(subject))
         .filter(b::role.eq(grant.role))
         .filter(b::platform_id.is_not_distinct_from(grant.reach.platform()))
         .filter(b::entity_id.is_not_distinct_from(grant.reach.entity()))
-        .select(Binding::as_select())
+        .select(BindingRow::as_select())
         .for_update()
         .first(&mut c)
         .await
@@ -122,7 +122,7 @@ pub(super) async fn lock_same(mut c: &Conn, subject: &Name, grant: &Grant) -> Re
 }
 
 /// The insert of a new binding.
-pub(super) fn insert(row: Binding) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+pub(super) fn insert(row: BindingRow) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     diesel::insert_into(b::bindings).values(row)
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use chrono::TimeDelta;
-use domain::{EntityId, Grant, Name, Page, PlatformId, Reach, Result, Role, access::Access};
+use domain::{EntityId, Grant, Name, PlatformId, Reach, Result, Role, access::Access};
 use runtime::clock;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -10,9 +10,10 @@ use uuid::Uuid;
 use web::{Answer, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked};
 
 use super::{
-    model::{KeyDetail, MadeKey, NewKey},
+    model::NewKey,
     ops,
     store::{self, Filter},
+    view::{KeyDetail, MadeKey},
 };
 use crate::{
     App, answer,
@@ -76,12 +77,7 @@ pub(crate) async fn list(
     let (limit, after) = query.0.parse(&filter.list())?;
     let own = Administered::by(ctx.caller.grants());
     let page = app.db.read(&ctx, async |c| store::page(c, &own, &filter, limit, &after).await).await?;
-    let page = Page {
-        items: page.items.into_iter().map(KeyDetail::from).collect(),
-        next: page.next,
-        total: page.total,
-    };
-    Ok(HttpResponse::Ok().json(Paged::from(page)))
+    Ok(HttpResponse::Ok().json(Paged::from(page.convert::<KeyDetail>())))
 }
 
 /// Create a key.

@@ -8,6 +8,7 @@ mod ops;
 pub(crate) mod resolve;
 mod store;
 mod used;
+mod view;
 
 use web::ServiceConfig;
 

@@ -1,52 +1,31 @@
-//! The rows of keys, and what is answered of them.
+//! The rows of keys.
 
 use chrono::{DateTime, Utc};
 use diesel::{Insertable, Queryable, Selectable};
-use domain::{ApiKey, Cursor, EntityId, Grant, Name, PlatformId, Reach, Result, Role, api_key};
+use domain::{ApiKey, Cursor, EntityId, Grant, Name, PlatformId, Reach, Result, Role};
 use runtime::clock;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{grants::Placed, schema::keys};
 
-/// A key, without its secret's digest: so that no audit entry, answer or log line can hold it.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, Queryable, Selectable, Insertable,
-)]
-#[serde(rename_all = "camelCase")]
+/// The row of a key, without the digest of its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = keys, treat_none_as_default_value = false)]
-pub(crate) struct Key {
+pub(crate) struct KeyRow {
     pub(crate) id: Uuid,
     pub(crate) name: Name,
     pub(crate) role: Role,
-    /// With `entityId` null: the whole platform. Both null: everything.
-    #[schema(value_type = Option<String>, required)]
     pub(crate) platform_id: Option<PlatformId>,
-    /// The entity, with what is under it.
-    #[schema(value_type = Option<String>, required)]
     pub(crate) entity_id: Option<EntityId>,
-    /// Not part of the API.
-    #[serde(skip)]
     pub(crate) entity_line: Vec<EntityId>,
-    /// Who made it.
     pub(crate) created_by: String,
-    #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,
-    /// Null for one that does not expire.
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) expires_at: Option<DateTime<Utc>>,
-    /// To the minute; null for one that was never used.
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) last_used_at: Option<DateTime<Utc>>,
-    #[serde(with = "clock::rfc3339")]
-    #[schema(required)]
     pub(crate) revoked_at: Option<DateTime<Utc>>,
 }
 
-impl Key {
+impl KeyRow {
     /// What it grants.
     ///
     /// # Errors
@@ -58,11 +37,6 @@ impl Key {
     /// Where it stands in the list.
     pub(crate) fn place(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
-    }
-
-    /// The state that its ETag names: that it is used changes nothing of it.
-    pub(crate) fn unused(&self) -> Self {
-        Self { last_used_at: None, ..self.clone() }
     }
 }
 
@@ -76,8 +50,8 @@ pub(crate) struct NewKey {
 
 impl NewKey {
     /// The row.
-    pub(crate) fn into_row(self, key: &ApiKey, placed: Placed, created_by: &str) -> Key {
-        Key {
+    pub(crate) fn into_row(self, key: &ApiKey, placed: Placed, created_by: &str) -> KeyRow {
+        KeyRow {
             id: key.id(),
             name: self.name,
             role: placed.grant.role,
@@ -91,29 +65,4 @@ impl NewKey {
             revoked_at: None,
         }
     }
-}
-
-/// A key as lists tell it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct KeyDetail {
-    /// What the key begins with, by which its holder knows it.
-    prefix: String,
-    #[serde(flatten)]
-    key: Key,
-}
-
-impl From<Key> for KeyDetail {
-    fn from(key: Key) -> Self {
-        Self { prefix: api_key::prefix(key.id), key }
-    }
-}
-
-/// A key that was made.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct MadeKey {
-    /// The key itself. It is shown this once and kept nowhere: null in the answer to a repetition, and of a dry run.
-    #[schema(required)]
-    pub(crate) key: Option<String>,
-    #[serde(flatten)]
-    pub(crate) detail: KeyDetail,
 }

@@ -7,8 +7,9 @@ use runtime::clock;
 use uuid::Uuid;
 
 use super::{
-    model::{Key, NewKey},
+    model::{KeyRow, NewKey},
     store,
+    view::Key,
 };
 use crate::{
     App, grants,
@@ -27,9 +28,10 @@ pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewKey) -> Result<(Do
     let done = app
         .db
         .tx("key.create", ctx, async |tx| {
-            let record = record("key.created", &row).after(&row);
+            let made = Key::from(&row);
+            let record = record("key.created", &row).after(&made);
             let insert = store::insert(row.clone(), key.secret_digest());
-            tx.finish((insert,), record, row.clone(), |_| None).await
+            tx.finish((insert,), record, made, |_| None).await
         })
         .await?;
     let shown = (!done.replayed && !done.dry_run).then_some(key);
@@ -42,7 +44,7 @@ pub(crate) async fn may_revoke(app: &App, ctx: &Ctx, id: Uuid) -> Result<()> {
     administered(ctx, &key)
 }
 
-fn administered(ctx: &Ctx, key: &Key) -> Result<()> {
+fn administered(ctx: &Ctx, key: &KeyRow) -> Result<()> {
     let own = ctx.caller.grants();
     if grants::administers(own, &key.grant()?, &key.entity_line) {
         return Ok(());
@@ -58,11 +60,12 @@ pub(crate) async fn revoke(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<R
             let c = tx.conn().await?;
             let before = store::lock(c, id).await?;
             administered(ctx, &before)?;
-            ctx.check_match(&before.unused())?;
+            let seen = Key::from(&before);
+            ctx.check_match(&seen.clone().unused())?;
             let revocation = revocations::note(c, What::Key(id)).await?;
             let now = clock::now();
-            let after = Key { revoked_at: Some(now), ..before.clone() };
-            let record = record("key.revoked", &after).before(&before).after(&after);
+            let after = Key { revoked_at: Some(now), ..seen.clone() };
+            let record = record("key.revoked", &before).before(&seen).after(&after);
             tx.finish((store::revoke(id, now),), record, revocation, |_| None).await
         })
         .await?;
@@ -72,7 +75,7 @@ pub(crate) async fn revoke(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<R
     Ok(done)
 }
 
-fn record(action: &'static str, key: &Key) -> Record {
+fn record(action: &'static str, key: &KeyRow) -> Record {
     let record = Record::change(action, "key", key.id);
     match &key.platform_id {
         Some(platform) => record.of(platform),

@@ -14,7 +14,7 @@ use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Limit, Page, PlatformId, Result};
 use uuid::Uuid;
 
-use super::model::Key;
+use super::model::KeyRow;
 use crate::{
     grants::Administered,
     schema::keys::{self, dsl as k},
@@ -42,7 +42,7 @@ pub(super) async fn page(
     filter: &Filter,
     limit: Limit,
     after: &Cursor,
-) -> Result<Page<Key>> {
+) -> Result<Page<KeyRow>> {
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
     let before = k::created_at.lt(after.at).or(k::created_at.eq(after.at).and(k::id.lt(last)));
     let rows = matching(own, filter)
@@ -50,12 +50,12 @@ pub(super) async fn page(
         .filter(before)
         .order((k::created_at.desc(), k::id.desc()))
         .limit(limit.rows())
-        .select(Key::as_select());
+        .select(KeyRow::as_select());
     let mut pipeline = c;
     let rows = async { Ok(rows.load(&mut pipeline).await?) };
     let count = total(c, || matching(own, filter).select(sql::<t::Integer>("1")));
     let (rows, total) = tokio::try_join!(rows, count)?;
-    Ok(Page::new(rows, limit, total, &filter.list(), Key::place))
+    Ok(Page::new(rows, limit, total, &filter.list(), KeyRow::place))
 }
 
 /// The keys that match, yet to be ordered and selected.
@@ -80,11 +80,11 @@ fn matching<'a>(own: &'a Administered, filter: &'a Filter) -> IntoBoxed<'a, keys
 }
 
 /// A key that is not revoked, held until the transaction ends.
-pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<Key> {
+pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<KeyRow> {
     k::keys
         .filter(k::id.eq(id))
         .filter(k::revoked_at.is_null())
-        .select(Key::as_select())
+        .select(KeyRow::as_select())
         .for_no_key_update()
         .first(&mut c)
         .await
@@ -93,19 +93,22 @@ pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<Key> {
 }
 
 /// A key that is not revoked.
-pub(super) async fn get(mut c: &Conn, id: Uuid) -> Result<Key> {
-    let found = k::keys.filter(k::id.eq(id)).filter(k::revoked_at.is_null()).select(Key::as_select());
+pub(super) async fn get(mut c: &Conn, id: Uuid) -> Result<KeyRow> {
+    let found = k::keys.filter(k::id.eq(id)).filter(k::revoked_at.is_null()).select(KeyRow::as_select());
     found.first(&mut c).await.optional()?.ok_or_else(|| Error::not_found("key", id))
 }
 
 /// A key, whatever became of it, and its secret's digest.
-pub(super) async fn with_digest(mut c: &Conn, id: Uuid) -> Result<Option<(Key, Vec<u8>)>> {
-    let found = k::keys.filter(k::id.eq(id)).select((Key::as_select(), k::secret_digest));
+pub(super) async fn with_digest(mut c: &Conn, id: Uuid) -> Result<Option<(KeyRow, Vec<u8>)>> {
+    let found = k::keys.filter(k::id.eq(id)).select((KeyRow::as_select(), k::secret_digest));
     Ok(found.first(&mut c).await.optional()?)
 }
 
 /// The insert of a new key.
-pub(super) fn insert(row: Key, secret_digest: [u8; 32]) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+pub(super) fn insert(
+    row: KeyRow,
+    secret_digest: [u8; 32],
+) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     diesel::insert_into(k::keys).values((row, k::secret_digest.eq(secret_digest.to_vec())))
 }
 
