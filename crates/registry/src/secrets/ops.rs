@@ -23,7 +23,7 @@ pub(crate) async fn mark(
     app.db
         .tx("secret.mark", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
             if parents::lock_resource(c, scope, resource).await?.is_none() {
                 return Err(Error::not_found("resource", resource));
             }
