@@ -65,6 +65,8 @@ mod recount;
 #[cfg(test)]
 mod resources;
 #[cfg(test)]
+mod rows;
+#[cfg(test)]
 mod schemas;
 #[cfg(test)]
 mod secrets;
