@@ -6,7 +6,7 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 
 /// What the others import: it is a module of its own, that theirs know.
-const COMMON: &str = "nno/common/v1/explanation.proto";
+const COMMON: [&str; 2] = ["nno/common/v1/explanation.proto", "nno/common/v1/job.proto"];
 
 const FILES: [&str; 5] = [
     "nno/iam/v1/iam.proto",
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     fs::write(out.join("methods.rs"), methods(&descriptors)?)?;
-    tonic_prost_build::configure().build_server(false).compile_fds(protox::compile([COMMON], [&root])?)?;
+    tonic_prost_build::configure().build_server(false).compile_fds(protox::compile(COMMON, [&root])?)?;
     tonic_prost_build::configure()
         .build_server(false)
         .extern_path(".nno.common.v1", "crate::common")

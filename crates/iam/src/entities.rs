@@ -2,7 +2,7 @@
 
 use domain::{EntityId, Error, PlatformId, Result, platform::PlatformStatus};
 use identity::Ctx;
-use rpc::registry::LocateEntityRequest;
+use rpc::{parse_answered_enum, registry::LocateEntityRequest};
 
 use crate::App;
 
@@ -30,6 +30,6 @@ pub(crate) async fn locate(
         LocateEntityRequest { platform_id: platform.to_string(), entity_id: entity.map(ToString::to_string) };
     let told = app.registry.call(ctx, message).await?;
     let line = told.ancestors.iter().map(|id| EntityId::parse(id).map_err(Error::internal));
-    let suspended = told.platform_status == PlatformStatus::Suspended.as_str();
-    Ok(Location { line: line.collect::<Result<_>>()?, suspended })
+    let status: PlatformStatus = parse_answered_enum("platform_status", told.platform_status)?;
+    Ok(Location { line: line.collect::<Result<_>>()?, suspended: status == PlatformStatus::Suspended })
 }

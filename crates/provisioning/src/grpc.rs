@@ -2,7 +2,7 @@
 
 use domain::{Error, PlatformId, Result, job::JobType};
 use rpc::{
-    Declared, Provisioning, parse, parse_uuid,
+    Declared, Provisioning, enum_number, parse, parse_enum, parse_uuid,
     provisioning::{
         self as wire, CancelJobRequest, CancelJobResponse, DeleteRepositoryRequest, DeleteRepositoryResponse,
         EnqueueJobRequest, EnqueueJobResponse, EnsureRepositoryRequest, EnsureRepositoryResponse,
@@ -38,7 +38,7 @@ async fn enqueue_job(app: &App, request: Request<EnqueueJobRequest>) -> Result<E
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
     let input = serde_json::from_str(&asked.input).map_err(|why| Error::invalid("input", why.to_string()))?;
-    let kind: JobType = parse("type", &asked.r#type)?;
+    let kind: JobType = parse_enum("type", asked.r#type)?;
     let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
     let flow = if asked.flow.is_empty() { platform.as_str() } else { &asked.flow };
     let new = NewJob { id: parse_uuid("job_id", &asked.job_id)?, kind, platform: &platform, input, flow };
@@ -61,7 +61,7 @@ async fn explain_job(app: &App, request: Request<ExplainJobRequest>) -> Result<E
 async fn cancel_job(app: &App, request: Request<CancelJobRequest>) -> Result<CancelJobResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
-    let (kind, platform) = (parse("type", &asked.r#type)?, parse("platform_id", &asked.platform_id)?);
+    let (kind, platform) = (parse_enum("type", asked.r#type)?, parse("platform_id", &asked.platform_id)?);
     let job =
         ops::cancel_once(app, &ctx, parse_uuid("job_id", &asked.job_id)?, kind, &platform, &asked.reason)
             .await?;
@@ -94,9 +94,9 @@ impl From<Job> for wire::Job {
             error: job.error.clone().or_else(|| current.and_then(|step| step.error.clone())),
             waiting_for: current.and_then(|step| step.waiting_for.clone()),
             id: job.id.to_string(),
-            r#type: job.r#type.to_string(),
+            r#type: enum_number(job.r#type),
             platform_id: job.platform_id.to_string(),
-            status: job.status.to_string(),
+            status: enum_number(job.status),
         }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use database::outbox::{Deliver, Event};
-use domain::{Error, Result};
+use domain::{Error, Result, job::JobType};
 use identity::Ctx;
-use rpc::{Client, Provisioning, provisioning::EnqueueJobRequest};
+use rpc::{Client, Provisioning, enum_number, parse, provisioning::EnqueueJobRequest};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -35,7 +35,7 @@ impl Deliver for ToProvisioning {
         // The event's id is the job's: a second delivery finds the job there.
         let message = EnqueueJobRequest {
             job_id: event.id.to_string(),
-            r#type: job.r#type,
+            r#type: enum_number(parse::<JobType>("type", &job.r#type)?),
             platform_id: job.platform_id,
             input: job.input.to_string(),
             flow: String::new(),

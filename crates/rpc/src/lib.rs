@@ -6,6 +6,7 @@
 
 mod access;
 mod client;
+mod enums;
 pub mod explain;
 mod method;
 mod methods;
@@ -24,6 +25,7 @@ use uuid::Uuid;
 
 pub use access::{Access, read_ctx, write_ctx};
 pub use client::Client;
+pub use enums::{ClosedSet, enum_number, parse_answered_enum, parse_enum};
 pub use method::{Iam, Method, Onboarding, Provisioning, Registry, Service, StackRegistry, StreamMethod};
 pub use methods::{Callers, Declared, Handler, Methods};
 pub use peer::{Peer, PeerCall, Peers};
@@ -105,7 +107,7 @@ generated!(provisioning, "nno.provisioning.v1", "Messages of provisioning.");
 impl From<domain::Grant> for iam::Grant {
     fn from(grant: domain::Grant) -> Self {
         Self {
-            role: grant.role.to_string(),
+            role: enum_number(grant.role),
             platform_id: grant.reach.platform().map(ToString::to_string),
             entity_id: grant.reach.entity().map(ToString::to_string),
         }
@@ -118,7 +120,7 @@ impl TryFrom<iam::Grant> for domain::Grant {
     fn try_from(told: iam::Grant) -> Result<Self> {
         let platform = parse_optional("platform_id", told.platform_id.as_deref())?;
         let entity = parse_optional("entity_id", told.entity_id.as_deref())?;
-        Self::new(parse("role", &told.role)?, Reach::of(platform, entity)?)
+        Self::new(parse_enum("role", told.role)?, Reach::of(platform, entity)?)
     }
 }
 

@@ -3,7 +3,7 @@
 use database::Conn;
 use domain::{Error, Result, Slug, Version};
 use rpc::{
-    Declared, StackRegistry,
+    Declared, StackRegistry, enum_number,
     stack_registry::{
         self as messages, GetTemplateRequest, GetTemplateResponse, GetVersionRequest, GetVersionResponse,
     },
@@ -61,7 +61,7 @@ impl From<TemplateDetail> for GetTemplateResponse {
             id: id.to_string(),
             name: name.to_string(),
             display_name,
-            status: status.to_string(),
+            status: enum_number(status),
         };
         Self { template: Some(template), latest_version: detail.latest_version.map(messages::Version::from) }
     }
@@ -75,7 +75,7 @@ impl From<StackVersion> for messages::Version {
             version: row.version.to_string(),
             stack_definition: row.stack_definition,
             nno_sdk_version: row.nno_sdk_version.to_string(),
-            status: row.status.to_string(),
+            status: enum_number(row.status),
         }
     }
 }

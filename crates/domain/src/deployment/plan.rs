@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     id::StackId,
     name::Slug,
+    resource::ResourceType,
     semver::Version,
 };
 
@@ -78,9 +79,9 @@ impl Plan {
 
     /// Adds the difference between two sets of shared resources.
     #[must_use]
-    pub(super) fn resources(mut self, current: &[String], target: &[String]) -> Self {
-        let only = |these: &[String], those: &[String]| -> Vec<PlanItem> {
-            these.iter().filter(|kind| !those.contains(kind)).map(|kind| PlanItem::resource(kind)).collect()
+    pub(super) fn resources(mut self, current: &[ResourceType], target: &[ResourceType]) -> Self {
+        let only = |these: &[ResourceType], those: &[ResourceType]| -> Vec<PlanItem> {
+            these.iter().filter(|kind| !those.contains(kind)).map(|kind| PlanItem::resource(*kind)).collect()
         };
         self.added.extend(only(target, current));
         self.removed.extend(only(current, target));
@@ -108,7 +109,7 @@ impl PlanItem {
         Self { kind: PlanItemKind::Feature, id: id.to_string(), from: text(from), to: text(to) }
     }
 
-    fn resource(kind: &str) -> Self {
-        Self { kind: PlanItemKind::Resource, id: kind.to_owned(), from: None, to: None }
+    fn resource(kind: ResourceType) -> Self {
+        Self { kind: PlanItemKind::Resource, id: kind.to_string(), from: None, to: None }
     }
 }

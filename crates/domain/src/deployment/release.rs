@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{name::Slug, semver::Version};
+use crate::{name::Slug, resource::ResourceType, semver::Version};
 
 /// Version of a template, as a stack deploys it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct Release {
     /// Features in the order of the definition.
     pub features: Vec<ReleaseFeature>,
     /// Types of resources that the features share, in the order of their creation.
-    pub shared: Vec<String>,
+    pub shared: Vec<ResourceType>,
 }
 
 impl Release {

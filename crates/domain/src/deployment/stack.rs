@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Kind, Result},
     id::{EntityId, JobId, PlatformId, StackId},
     name::Name,
+    resource::ResourceType,
     semver::Version,
 };
 
@@ -45,7 +46,7 @@ pub struct Stack {
     /// State that the last job replaced. It comes back if the job is undone after its end.
     pub replaced: Option<Replaced>,
     /// Types of resources that the features of the running version share.
-    pub shared: Vec<String>,
+    pub shared: Vec<ResourceType>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub deleted_at: Option<DateTime<Utc>>,
@@ -84,7 +85,7 @@ pub struct Replaced {
     #[serde(rename = "edition")]
     pub version: Option<VersionWithInputs>,
     pub previous: Option<VersionWithInputs>,
-    pub shared: Vec<String>,
+    pub shared: Vec<ResourceType>,
     /// Features that the tenant ran from the stack.
     #[serde(rename = "parts")]
     pub features: Vec<PlannedFeature>,
@@ -118,7 +119,7 @@ pub enum StackEvent {
     JobCompleted {
         job: JobId,
         /// Shared resources of the release.
-        shared: Vec<String>,
+        shared: Vec<ResourceType>,
         /// Features that ran before.
         features_before: Vec<PlannedFeature>,
     },
@@ -284,7 +285,7 @@ impl Stack {
     fn completed(
         &self,
         target: &Target,
-        shared: &[String],
+        shared: &[ResourceType],
         features_before: &[PlannedFeature],
         at: DateTime<Utc>,
     ) -> Result<Self> {

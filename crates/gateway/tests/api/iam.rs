@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Error, Result};
+use domain::{Error, Result, Role};
 use futures_util::StreamExt;
 use rpc::{
     Declared, Iam,
@@ -54,7 +54,8 @@ pub(crate) struct Running {
 
 /// A grant as iam tells it.
 pub(crate) fn grant(role: &str, platform: Option<&str>) -> Grant {
-    Grant { role: role.to_owned(), platform_id: platform.map(str::to_owned), entity_id: None }
+    let role = rpc::enum_number(Role::parse(role).unwrap());
+    Grant { role, platform_id: platform.map(str::to_owned), entity_id: None }
 }
 
 impl FakeIam {

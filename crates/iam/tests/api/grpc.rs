@@ -18,7 +18,7 @@ async fn call(iam: &TestService, process: &str, method: &str) -> Result<(), Kind
     let (peer, ctx) = (iam.peer(process), iam.ctx(process));
     let mut client = IamClient::new(peer.channel());
     let said = Said {
-        role: "platform-admin".to_owned(),
+        role: rpc::enum_number(Role::PlatformAdmin),
         platform_id: Some("aaaaaaaaaa".to_owned()),
         entity_id: None,
     };

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use database::Tx;
 use domain::{Result, platform::Tier};
 use identity::Ctx;
-use rpc::registry::{CheckQuotaRequest, CheckQuotaResponse};
+use rpc::{
+    enum_number,
+    registry::{CheckQuotaRequest, CheckQuotaResponse},
+};
 use saga::SagaStatus;
 use uuid::Uuid;
 
@@ -35,7 +38,7 @@ impl Allowance {
         let person = &ctx.caller.id;
         let known = app.db.read(ctx, async |c| saga::of_flow(c, person).await).await?;
         let complete = known.into_iter().filter(|(_, status, _)| *status == SagaStatus::Completed);
-        let message = CheckQuotaRequest { owner_user_id: person.clone(), tier: tier.to_string() };
+        let message = CheckQuotaRequest { owner_user_id: person.clone(), tier: enum_number(tier) };
         let answer = app.registry.call_with(ctx, ops::brief(), message).await;
         let told = ops::if_answered("the quota", answer).filter(|told| told.limit > 0);
         Ok(told.map(|told| Self { tier, told, complete: complete.map(|(id, ..)| id).collect() }))

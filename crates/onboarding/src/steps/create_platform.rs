@@ -3,11 +3,13 @@
 
 use async_trait::async_trait;
 use domain::{
-    Error, Grant, Kind, PlatformId, Reach, Result, Role,
+    Grant, Kind, PlatformId, Reach, Result, Role,
     platform::{PlatformEvent, PlatformStatus},
 };
 use rpc::{
+    enum_number,
     iam::{EnsureBindingRequest, RemoveBindingRequest},
+    parse_answered_enum,
     registry::CreatePlatformRequest,
 };
 use saga::{Progress, Step, StepCx, StepKey};
@@ -42,7 +44,7 @@ impl Step<App> for CreatePlatform {
         let message = CreatePlatformRequest {
             name: input.platform_name.to_string(),
             slug: input.slug.to_string(),
-            tier: input.tier.to_string(),
+            tier: enum_number(input.tier),
             owner_user_id: input.user_id,
             platform_id: input.platform_id.to_string(),
             limited: input.limited,
@@ -71,7 +73,7 @@ impl Step<App> for CreatePlatform {
             if now.slug != input.slug.as_str() {
                 return Ok(());
             }
-            let event = match PlatformStatus::parse(&now.status).map_err(Error::internal)? {
+            let event = match parse_answered_enum("platform.status", now.status)? {
                 PlatformStatus::Deleted => return Ok(()),
                 PlatformStatus::Provisioning => PlatformEvent::Fail,
                 PlatformStatus::Active => PlatformEvent::Suspend,

@@ -2,9 +2,17 @@
 //! verification waits for. The secrets of the platform's workers were set and marked when provisioning made them.
 
 use async_trait::async_trait;
-use domain::{Error, Kind, Result, build::BuildTrigger, job::JobStatus, resource::Environment};
-use rpc::registry::{
-    EnsureStackRequest, EnsureTenantRequest, FinishBuildRequest, RemoveStacksRequest, StartBuildRequest,
+use domain::{
+    Error, Kind, Result,
+    build::{BuildStatus, BuildTrigger},
+    job::JobStatus,
+    resource::Environment,
+};
+use rpc::{
+    enum_number,
+    registry::{
+        EnsureStackRequest, EnsureTenantRequest, FinishBuildRequest, RemoveStacksRequest, StartBuildRequest,
+    },
 };
 use saga::{Progress, Step, StepCx, StepKey, Wait};
 use serde::{Deserialize, Serialize};
@@ -35,8 +43,8 @@ impl Step<App> for DeployServices {
         let message = StartBuildRequest {
             build_id: input.build_id.to_string(),
             platform_id: cx.subject.clone(),
-            environment: Environment::Prod.to_string(),
-            triggered_by: BuildTrigger::Manual.to_string(),
+            environment: enum_number(Environment::Prod),
+            triggered_by: enum_number(BuildTrigger::Manual),
             repo_name: Some(repository.repo_name.clone()),
             last_commit_sha: Some(repository.commit_sha),
         };
@@ -59,16 +67,16 @@ impl Step<App> for DeployServices {
     /// Says how the build ended.
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let input: Input = cx.input()?;
-        finish_build(app, cx, &input.build_id.to_string(), "failed").await
+        finish_build(app, cx, &input.build_id.to_string(), BuildStatus::Failed).await
     }
 }
 
 /// Says how a build ended; one that is not there is no fault.
-pub(crate) async fn finish_build(app: &App, cx: &StepCx, build_id: &str, status: &str) -> Result<()> {
+pub(crate) async fn finish_build(app: &App, cx: &StepCx, build_id: &str, status: BuildStatus) -> Result<()> {
     let message = FinishBuildRequest {
         platform_id: cx.subject.clone(),
         build_id: build_id.to_owned(),
-        status: status.to_owned(),
+        status: enum_number(status),
         cf_deployment_id: None,
     };
     match app.registry.call(&cx.ctx, message).await {
@@ -104,14 +112,14 @@ async fn remove_stacks(app: &App, cx: &StepCx) -> Result<Option<Wait>> {
     for id in answer?.job_ids {
         let id = rpc::parse_uuid("job_ids", &id)?;
         // One that is not there is yet to come.
-        let job = super::job(app, cx, id).await?.unwrap_or_default();
-        match JobStatus::parse(&job.status) {
-            Ok(JobStatus::Completed) => {}
-            Ok(JobStatus::Failed | JobStatus::RolledBack) => {
-                let message = format!("the job {id}, which takes a stack down, is {}", job.status);
+        let job = super::job(app, cx, id).await?;
+        match job.as_ref().map(super::status).transpose()? {
+            Some(JobStatus::Completed) => {}
+            Some(status @ (JobStatus::Failed | JobStatus::RolledBack)) => {
+                let message = format!("the job {id}, which takes a stack down, is {status}");
                 return Err(Error::new(Kind::Upstream, message));
             }
-            _ => return Ok(Some(app.job_ends.wait(cx, super::waits_for(&id, job)))),
+            _ => return Ok(Some(app.job_ends.wait(cx, super::waits_for(&id, job.unwrap_or_default())))),
         }
     }
     Ok(None)

@@ -8,6 +8,7 @@ mod verify;
 
 use domain::{Error, Kind, PlatformId, Result, job::JobStatus, platform::PlatformEvent};
 use rpc::{
+    enum_number, parse_answered_enum,
     provisioning::{GetJobRequest, Job},
     registry::{GetPlatformRequest, Platform, TransitionPlatformRequest},
 };
@@ -62,7 +63,7 @@ async fn transition(
     reason: Option<String>,
 ) -> Result<Platform> {
     let message =
-        TransitionPlatformRequest { platform_id: cx.subject.clone(), event: event.to_string(), reason };
+        TransitionPlatformRequest { platform_id: cx.subject.clone(), event: enum_number(event), reason };
     let answer = app.registry.call(&cx.ctx, message).await;
     answer?.platform.ok_or_else(|| Error::internal("the registry gave no platform"))
 }
@@ -87,7 +88,7 @@ fn told(job: Option<Job>) -> Result<Job> {
 }
 
 fn status(job: &Job) -> Result<JobStatus> {
-    JobStatus::parse(&job.status).map_err(Error::internal)
+    parse_answered_enum("job.status", job.status)
 }
 
 /// Whether nothing more will become of a job by itself.

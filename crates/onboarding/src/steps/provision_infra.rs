@@ -5,8 +5,12 @@ use domain::{
     Error, Kind, Result,
     job::{JobStatus, JobType},
     platform::PlatformEvent,
+    resource::Environment,
 };
-use rpc::provisioning::{CancelJobRequest, EnqueueJobRequest, Job};
+use rpc::{
+    enum_number,
+    provisioning::{CancelJobRequest, EnqueueJobRequest, Job},
+};
 use saga::{Progress, Step, StepCx, StepKey, Wait};
 use serde_json::json;
 use uuid::Uuid;
@@ -52,16 +56,16 @@ impl Step<App> for ProvisionInfra {
         let message = CancelJobRequest {
             job_id: job_id.clone(),
             reason: cx.error.clone().unwrap_or_else(|| "the onboarding is undone".to_owned()),
-            r#type: JobType::ProvisionPlatform.to_string(),
+            r#type: enum_number(JobType::ProvisionPlatform),
             platform_id: cx.subject.clone(),
         };
         let answer = app.provisioning.call(&cx.ctx, message).await;
         let job = told(answer?.job)?;
         match status(&job)? {
             JobStatus::RolledBack => Ok(None),
-            JobStatus::Failed => {
+            status @ JobStatus::Failed => {
                 let why = job.error.unwrap_or_default();
-                let message = format!("provisioning job {job_id} is {}: {why}", job.status);
+                let message = format!("provisioning job {job_id} is {status}: {why}");
                 Err(Error::new(Kind::ServiceUnavailable, message))
             }
             _ => Ok(Some(app.job_ends.wait(cx, super::waits_for(&input.provision_job_id, job)))),
@@ -77,11 +81,12 @@ impl Step<App> for ProvisionInfra {
 /// Asks for the job. Its id is ours: asked for twice, it is one job.
 async fn begin(app: &App, cx: &StepCx, input: &Input) -> Result<Job> {
     transition(app, cx, PlatformEvent::Bootstrap, None).await?;
-    let spec =
-        json!({ "environment": "prod", "entityId": null, "planTier": input.tier, "billingEmail": null });
+    let spec = json!({
+        "environment": Environment::Prod, "entityId": null, "planTier": input.tier, "billingEmail": null,
+    });
     let message = EnqueueJobRequest {
         job_id: input.provision_job_id.to_string(),
-        r#type: JobType::ProvisionPlatform.to_string(),
+        r#type: enum_number(JobType::ProvisionPlatform),
         platform_id: cx.subject.clone(),
         input: spec.to_string(),
         flow: cx.flow.clone(),

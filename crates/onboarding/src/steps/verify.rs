@@ -2,9 +2,13 @@
 
 use async_trait::async_trait;
 use domain::{
-    Error, Kind, Result, deployment::StackStatus, platform::PlatformEvent, resource::ResourceStatus,
+    Error, Kind, Result, build::BuildStatus, deployment::StackStatus, platform::PlatformEvent,
+    resource::ResourceStatus,
 };
-use rpc::registry::{GetStackRequest, ListResourcesRequest};
+use rpc::{
+    parse_answered_enum,
+    registry::{GetStackRequest, ListResourcesRequest, Resource},
+};
 use saga::{Progress, Step, StepCx, StepKey, Wait, WaitingFor};
 
 use super::{deploy_services::finish_build, transition};
@@ -33,15 +37,11 @@ impl Step<App> for Verify {
         if resources.is_empty() {
             return Err(Error::new(Kind::Unprocessable, "the platform has no resources"));
         }
-        if let Some(failed) = resources.iter().find(|one| one.status == ResourceStatus::Failed.as_str()) {
-            return Err(Error::new(Kind::Unprocessable, format!("resource {} has failed", failed.cf_name)));
-        }
-        let inactive = resources.iter().filter(|one| one.status != ResourceStatus::Active.as_str());
-        let names: Vec<_> = inactive.map(|one| one.cf_name.clone()).collect();
+        let names = inactive_resources(&resources)?;
         if !names.is_empty() {
             return Ok(Progress::Waiting(Wait::new(WaitingFor::Resources { names }, cx.patience())));
         }
-        finish_build(app, cx, &deployed.build_id, "success").await?;
+        finish_build(app, cx, &deployed.build_id, BuildStatus::Success).await?;
         transition(app, cx, PlatformEvent::Complete, None).await?;
         Ok(Progress::Done(resources.len()))
     }
@@ -50,6 +50,25 @@ impl Step<App> for Verify {
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
         Ok(())
     }
+}
+
+/// The names of the resources that are not active yet.
+///
+/// # Errors
+/// [`Kind::Unprocessable`] when one has failed.
+fn inactive_resources(resources: &[Resource]) -> Result<Vec<String>> {
+    let mut inactive = Vec::new();
+    for resource in resources {
+        match parse_answered_enum("resources.status", resource.status)? {
+            ResourceStatus::Active => {}
+            ResourceStatus::Failed => {
+                let message = format!("resource {} has failed", resource.cf_name);
+                return Err(Error::new(Kind::Unprocessable, message));
+            }
+            _ => inactive.push(resource.cf_name.clone()),
+        }
+    }
+    Ok(inactive)
 }
 
 /// The cause for which the stack is waited for, if it is not active yet.
@@ -70,7 +89,7 @@ async fn inactive(app: &App, cx: &StepCx, stack: &str) -> Result<Option<WaitingF
     let message = GetStackRequest { platform_id: cx.subject.clone(), stack_id: stack.to_owned() };
     let answer = app.registry.call(&cx.ctx, message).await;
     let told = answer?;
-    match StackStatus::parse(&told.status).map_err(Error::internal)? {
+    match parse_answered_enum("status", told.status)? {
         StackStatus::Active => Ok(None),
         StackStatus::Failed => {
             let why = told.error.unwrap_or_default();

@@ -14,7 +14,7 @@ use provisioning::providers::ResourceKind;
 use reqwest::Method;
 use rpc::{
     PeerCall,
-    registry::{CreatePlatformRequest, registry_client::RegistryClient},
+    registry::{CreatePlatformRequest, Tier, registry_client::RegistryClient},
 };
 use serde_json::{Value, json};
 use testkit::{Response, TestService};
@@ -140,7 +140,7 @@ async fn the_registry_has_the_last_word() {
     let given = CreatePlatformRequest {
         name: "Given".to_owned(),
         slug: "given".to_owned(),
-        tier: "scale".to_owned(),
+        tier: Tier::Scale.into(),
         owner_user_id: "user:ada".to_owned(),
         platform_id: PlatformId::random().to_string(),
         limited: false,

@@ -5,8 +5,9 @@ use domain::{
     Error, HostName, PlatformId, Result, Slug, StackId,
     resource::{DnsStatus, Environment, ResourceStatus, ResourceType},
 };
-use rpc::registry::{
-    DeleteResourceRequest, DnsRecord, EnsureDnsRecordRequest, EnsureResourceRequest, Resource,
+use rpc::{
+    enum_number, parse_enum,
+    registry::{DeleteResourceRequest, DnsRecord, EnsureDnsRecordRequest, EnsureResourceRequest, Resource},
 };
 use saga::StepCx;
 use serde::{Deserialize, Serialize};
@@ -77,13 +78,13 @@ async fn register(
         platform_id: wanted.platform.to_string(),
         entity_id: wanted.entity.clone(),
         stack_id: wanted.stack.to_string(),
-        resource_type: wanted.kind.to_string(),
+        resource_type: enum_number(wanted.kind),
         service_name: wanted.service.to_string(),
-        environment: wanted.environment.to_string(),
+        environment: enum_number(wanted.environment),
         cf_name: wanted.target.name().to_owned(),
         cf_id,
         cf_url,
-        status: status.to_string(),
+        status: enum_number(status),
         provision_job_id: Some(cx.saga_id.to_string()),
     };
     let answer = app.registry.call(&cx.ctx, EnsureResourceRequest { resource: Some(resource) }).await;
@@ -173,7 +174,11 @@ pub(crate) async fn remove_host(
 }
 
 pub(crate) fn type_of(registered: &Resource) -> Result<ResourceType> {
-    rpc::parse("resource_type", &registered.resource_type)
+    parse_enum("resource_type", registered.resource_type)
+}
+
+pub(crate) fn environment_of(registered: &Resource) -> Result<Environment> {
+    parse_enum("environment", registered.environment)
 }
 
 /// Makes the host name lead to its worker, and registers it.
@@ -188,9 +193,9 @@ pub(crate) async fn ensure_host(app: &App, cx: &StepCx, host: &Host) -> Result<(
         hostname: host.name.to_string(),
         target_type: ResourceType::Worker.to_string(),
         resource_id: host.worker.resource_id.clone(),
-        environment: host.environment.to_string(),
+        environment: enum_number(host.environment),
         cf_route_id: Some(observed.provider_id),
-        status: DnsStatus::Active.to_string(),
+        status: enum_number(DnsStatus::Active),
     };
     let message = EnsureDnsRecordRequest { record: Some(record) };
     app.registry.call(&cx.ctx, message).await?;

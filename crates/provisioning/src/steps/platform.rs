@@ -9,7 +9,7 @@ use domain::{
     platform::Tier,
     resource::{Environment, ResourceType, SecretStatus, host_name, resource_name},
 };
-use rpc::{PeerCall, registry::MarkSecretRequest};
+use rpc::{PeerCall, enum_number, registry::MarkSecretRequest};
 use saga::{Definition, OnFailure, Progress, Step, StepCx, StepKey, StepName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -179,7 +179,7 @@ impl Step<App> for Secret {
             platform_id: cx.subject.clone(),
             resource_id: worker.resource_id,
             secret_name: SECRET.to_owned(),
-            status: SecretStatus::Set.to_string(),
+            status: enum_number(SecretStatus::Set),
         };
         let key = cx.key("mark");
         app.registry.call_with(&cx.ctx, PeerCall { key: Some(&key), ..PeerCall::default() }, message).await?;

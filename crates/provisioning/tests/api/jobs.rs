@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use domain::job::JobType;
 use fake_provider::{Action, Fault, Operation, Rule, Stage};
 use provisioning::providers::ResourceKind;
-use rpc::{PeerCall, provisioning::provisioning_client::ProvisioningClient};
+use rpc::{
+    PeerCall,
+    provisioning::{JobStatus, provisioning_client::ProvisioningClient},
+};
 use serde_json::json;
 
 use crate::system::System;
@@ -135,14 +139,14 @@ async fn a_job_that_is_cancelled_before_it_comes_is_listed_and_counted() {
     for _ in 0..2 {
         let message = rpc::provisioning::CancelJobRequest {
             job_id: id.clone(),
-            r#type: "PROVISION_PLATFORM".to_owned(),
+            r#type: rpc::enum_number(JobType::ProvisionPlatform),
             platform_id: platform.clone(),
             reason: "no longer wanted".to_owned(),
         };
         let peer = service.peer("onboarding");
         let request = peer.request(&service.ctx("onboarding"), PeerCall::default(), message).unwrap();
         let told = peer.answer(ProvisioningClient::new(peer.channel()).cancel_job(request).await).unwrap();
-        assert_eq!(told.job.unwrap().status, "ROLLED_BACK");
+        assert_eq!(told.job.unwrap().status(), JobStatus::RolledBack);
     }
     let list = service.get("/api/v1/provision/jobs").await.expect(200);
     assert_eq!((&list["data"][0]["id"], &list["pagination"]["total"]), (&json!(id), &json!(1)));

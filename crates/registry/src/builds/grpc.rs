@@ -2,7 +2,7 @@
 
 use domain::{Error, Result, build::BuildStatus};
 use rpc::{
-    parse,
+    parse, parse_enum,
     registry::{FinishBuildRequest, FinishBuildResponse, StartBuildRequest, StartBuildResponse},
     write_ctx,
 };
@@ -20,8 +20,8 @@ pub(crate) async fn start_build(
     let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
     let new = NewBuild {
         id: parse("build_id", &asked.build_id)?,
-        environment: parse("environment", &asked.environment)?,
-        triggered_by: parse("triggered_by", &asked.triggered_by)?,
+        environment: parse_enum("environment", asked.environment)?,
+        triggered_by: parse_enum("triggered_by", asked.triggered_by)?,
         repo_name: asked.repo_name,
         last_commit_sha: asked.last_commit_sha,
     };
@@ -35,7 +35,7 @@ pub(crate) async fn finish_build(
 ) -> Result<FinishBuildResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
-    let status = parse("status", &asked.status)?;
+    let status = parse_enum("status", asked.status)?;
     if status == BuildStatus::Building {
         return Err(Error::invalid("status", "must say how the build ended"));
     }

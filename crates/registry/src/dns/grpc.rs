@@ -2,7 +2,7 @@
 
 use domain::{Error, HostName, PlatformId, Result, ownership::PlatformHost};
 use rpc::{
-    parse,
+    enum_number, parse, parse_enum,
     registry::{
         DeleteDnsRecordRequest, DeleteDnsRecordResponse, DnsRecord as Said, EnsureDnsRecordRequest,
         EnsureDnsRecordResponse,
@@ -26,9 +26,9 @@ impl From<DnsRecord> for Said {
             hostname: row.hostname.to_string(),
             target_type: row.target_type.to_string(),
             resource_id: row.resource_id.to_string(),
-            environment: row.environment.to_string(),
+            environment: enum_number(row.environment),
             cf_route_id: row.cf_route_id,
-            status: row.status.to_string(),
+            status: enum_number(row.status),
         }
     }
 }
@@ -43,9 +43,9 @@ fn read(said: Said, platform: &PlatformId, base: &HostName) -> Result<NewDnsReco
         hostname: hostname.into(),
         target_type: parse("record.target_type", &said.target_type)?,
         resource_id: parse("record.resource_id", &said.resource_id)?,
-        environment: parse("record.environment", &said.environment)?,
+        environment: parse_enum("record.environment", said.environment)?,
         cf_route_id: said.cf_route_id,
-        status: parse("record.status", &said.status)?,
+        status: parse_enum("record.status", said.status)?,
     })
 }
 

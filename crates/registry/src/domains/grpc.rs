@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use domain::{Error, Result, UnixMillis};
 use rpc::{
-    parse,
+    enum_number, parse,
     registry::{
         ClaimDomainsRequest, ClaimDomainsResponse, Domain as Said, ReportDomainRequest, ReportDomainResponse,
     },
@@ -27,7 +27,7 @@ impl From<CustomDomain> for Said {
             hostname: domain.hostname.to_string(),
             target_dns: domain.target_dns.to_string(),
             cf_hostname_id: domain.cf_hostname_id,
-            status: domain.status.to_string(),
+            status: enum_number(domain.status),
         }
     }
 }
@@ -60,5 +60,5 @@ pub(crate) async fn report_domain(
     let id = parse("domain_id", &asked.domain_id)?;
     let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
     let found = verification::report(app, &ctx, &scope, id, Check { at, not_yet }).await?;
-    Ok(ReportDomainResponse { status: found.map(|domain| domain.status.to_string()) })
+    Ok(ReportDomainResponse { status: found.map(|domain| enum_number(domain.status)) })
 }

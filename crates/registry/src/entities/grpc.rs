@@ -2,7 +2,7 @@
 
 use domain::{EntityId, PlatformId, Result};
 use rpc::{
-    parse, parse_optional, read_ctx,
+    enum_number, parse, parse_optional, read_ctx,
     registry::{EnsureTenantRequest, EnsureTenantResponse, LocateEntityRequest, LocateEntityResponse},
     write_ctx,
 };
@@ -21,7 +21,7 @@ pub(crate) async fn locate_entity(
     let scope = ctx.platform(&platform)?;
     let Some(id) = entity else {
         let platform = app.db.read(&ctx, async |c| platforms::store::get(c, &scope, false).await).await?;
-        return Ok(LocateEntityResponse { ancestors: vec![], platform_status: platform.status.to_string() });
+        return Ok(LocateEntityResponse { ancestors: vec![], platform_status: enum_number(platform.status) });
     };
     let (platform, found) = app
         .db
@@ -32,7 +32,7 @@ pub(crate) async fn locate_entity(
     let line = std::iter::once(&found.id).chain(found.path.iter().rev());
     Ok(LocateEntityResponse {
         ancestors: line.map(ToString::to_string).collect(),
-        platform_status: platform.status.to_string(),
+        platform_status: enum_number(platform.status),
     })
 }
 

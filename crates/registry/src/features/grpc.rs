@@ -6,7 +6,7 @@ use domain::{
     job::JobType,
 };
 use rpc::{
-    parse, parse_optional,
+    enum_number, parse, parse_enum, parse_optional,
     registry::{
         BeginFeatureJobRequest, BeginFeatureJobResponse, EndFeatureJobRequest, EndFeatureJobResponse,
         FeatureJob as FeatureJobMessage,
@@ -24,9 +24,9 @@ fn read(message: Option<FeatureJobMessage>) -> Result<Job> {
         platform: parse("job.platform_id", &message.platform_id)?,
         entity: parse("job.entity_id", &message.entity_id)?,
         feature: parse("job.feature_id", &message.feature_id)?,
-        environment: parse("job.environment", &message.environment)?,
+        environment: parse_enum("job.environment", message.environment)?,
     };
-    let version = match parse("job.type", &message.r#type)? {
+    let version = match parse_enum("job.type", message.r#type)? {
         JobType::ActivateFeature => {
             let version = required("job.feature_version", message.feature_version.as_deref())?;
             Some(parse("job.feature_version", version)?)
@@ -58,7 +58,7 @@ pub(crate) async fn begin_feature_job(
         has_data: input.has_data,
         shares_data: input.shares_data,
         own_version_before: input.own_version_before.map(|version| version.to_string()),
-        shared: input.shared,
+        shared: input.shared.into_iter().map(enum_number).collect(),
     })
 }
 

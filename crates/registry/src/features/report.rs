@@ -7,6 +7,7 @@ use domain::{
     build::BuildStatus,
     deployment::{ActivationEvent, ActivationKey, FeatureJobEnd, FeatureJobKind, FeatureTransition},
     feature::check_names,
+    resource::ResourceType,
 };
 use identity::{Done, PlatformScope, WriteCtx};
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,7 @@ pub(crate) struct JobInput {
     /// Version that the entity itself ran before.
     pub(crate) own_version_before: Option<Version>,
     /// Types of resources that the features of the stack share.
-    pub(crate) shared: Vec<String>,
+    pub(crate) shared: Vec<ResourceType>,
 }
 
 impl Job {

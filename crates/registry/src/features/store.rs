@@ -12,7 +12,7 @@ use diesel_async::RunQueryDsl;
 use domain::{
     ActivationId, Cursor, EntityId, Error, JobId, Limit, Page, PlatformId, Result, Slug, StackId, Version,
     deployment::{ActivationKey, FeatureStatus, StackStatus},
-    resource::Environment,
+    resource::{Environment, ResourceType},
 };
 use identity::{PlatformScope, Scope};
 
@@ -203,7 +203,7 @@ pub(crate) async fn stack_owner(
     mut c: &Conn,
     scope: &PlatformScope,
     id: &StackId,
-) -> Result<(EntityId, Vec<String>)> {
+) -> Result<(EntityId, Vec<ResourceType>)> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::id.eq(id))

@@ -5,7 +5,7 @@ use domain::{
     platform::{PlatformEvent, PlatformStatus},
 };
 use rpc::{
-    parse, read_ctx,
+    enum_number, parse, parse_enum, read_ctx,
     registry::{
         CheckQuotaRequest, CheckQuotaResponse, CheckSlugRequest, CheckSlugResponse, CreatePlatformRequest,
         CreatePlatformResponse, GetPlatformRequest, GetPlatformResponse, Platform as Said,
@@ -24,8 +24,8 @@ impl From<Platform> for Said {
             id: platform.id.to_string(),
             name: platform.name.to_string(),
             slug: platform.slug.to_string(),
-            status: platform.status.to_string(),
-            tier: platform.tier.to_string(),
+            status: enum_number(platform.status),
+            tier: enum_number(platform.tier),
             repo_name: platform.repo_name,
             owner_user_id: platform.owner_user_id,
         }
@@ -43,7 +43,7 @@ pub(crate) async fn check_quota(
     request: Request<CheckQuotaRequest>,
 ) -> Result<CheckQuotaResponse> {
     let CheckQuotaRequest { owner_user_id, tier } = request.into_inner();
-    let limit = app.own.quotas.of(parse("tier", &tier)?).platforms;
+    let limit = app.own.quotas.of(parse_enum("tier", tier)?).platforms;
     let owned = app.db.own_read(async |c| store::owned(c, &owner_user_id).await).await?;
     Ok(CheckQuotaResponse { limit, platform_ids: owned.iter().map(ToString::to_string).collect() })
 }
@@ -59,7 +59,7 @@ pub(crate) async fn create_platform(
         id: None,
         name: parse("name", &asked.name)?,
         slug: parse("slug", &asked.slug)?,
-        tier: parse("tier", &asked.tier)?,
+        tier: parse_enum("tier", asked.tier)?,
         status: PlatformStatus::Pending,
         cf_account_id: None,
         repo_name: None,
@@ -87,7 +87,7 @@ pub(crate) async fn transition_platform(
 ) -> Result<TransitionPlatformResponse> {
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
-    let event = parse("event", &asked.event)?;
+    let event = parse_enum("event", asked.event)?;
     if event == PlatformEvent::PeriodEnd {
         return Err(Error::invalid("event", "must not be period_end: time alone makes it happen"));
     }

@@ -3,6 +3,7 @@
 use database::{Conn, Db, Record, Tx};
 use domain::{
     Error, JobId, Kind, Name, Patch, PlatformId, Result,
+    job::JobType,
     platform::{PlatformEvent, PlatformStatus, Tier},
 };
 use identity::{Done, PlatformScope, WriteCtx};
@@ -164,7 +165,9 @@ pub(crate) async fn delete_and_deprovision(
         .tx("platform.delete_and_deprovision", ctx, async |tx| {
             let before = lock(tx, ctx, scope).await?;
             let after = before.after(PlatformEvent::Delete, reason, app.own.cancellation_period)?;
-            let input = json!({ "type": "DEPROVISION_PLATFORM", "platformId": id, "input": { "platformSlug": before.slug } });
+            let input = json!({
+                "type": JobType::DeprovisionPlatform, "platformId": id, "input": { "platformSlug": before.slug },
+            });
             let record = Record::change("platform.deleted", super::AUDIT_TYPE, id).command(
                 "provisioning",
                 "provisioning.job",

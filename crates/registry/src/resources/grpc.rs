@@ -2,7 +2,7 @@
 
 use domain::{Error, PlatformId, Result, ownership::PlatformResourceName, resource::ResourceStatus};
 use rpc::{
-    parse, parse_optional, read_ctx,
+    enum_number, parse, parse_enum, parse_optional, read_ctx,
     registry::{
         DeleteResourceRequest, DeleteResourceResponse, EnsureResourceRequest, EnsureResourceResponse,
         ListResourcesRequest, ListResourcesResponse, Resource as Said,
@@ -24,29 +24,29 @@ impl From<Resource> for Said {
             platform_id: row.platform_id.to_string(),
             entity_id: row.entity_id.to_string(),
             stack_id: row.stack_id.to_string(),
-            resource_type: row.resource_type.to_string(),
+            resource_type: enum_number(row.resource_type),
             service_name: row.service_name.to_string(),
-            environment: row.environment.to_string(),
+            environment: enum_number(row.environment),
             cf_name: row.cf_name.to_string(),
             cf_id: row.cf_id,
             cf_url: row.cf_url.map(|url| url.to_string()),
-            status: row.status.to_string(),
+            status: enum_number(row.status),
             provision_job_id: row.provision_job_id,
         }
     }
 }
 
 fn read(said: Said, platform: &PlatformId) -> Result<NewResource> {
-    let status = parse("resource.status", &said.status)?;
+    let status = parse_enum("resource.status", said.status)?;
     if status == ResourceStatus::Deleted {
         return Err(Error::invalid("resource.status", "must not be deleted: DeleteResource does that"));
     }
     Ok(NewResource {
         entity_id: parse("resource.entity_id", &said.entity_id)?,
         stack_id: parse("resource.stack_id", &said.stack_id)?,
-        resource_type: parse("resource.resource_type", &said.resource_type)?,
+        resource_type: parse_enum("resource.resource_type", said.resource_type)?,
         service_name: parse("resource.service_name", &said.service_name)?,
-        environment: parse("resource.environment", &said.environment)?,
+        environment: parse_enum("resource.environment", said.environment)?,
         cf_name: PlatformResourceName::new(parse("resource.cf_name", &said.cf_name)?, platform)
             .map_err(|why| Error::invalid("resource.cf_name", why))?,
         cf_id: said.cf_id,

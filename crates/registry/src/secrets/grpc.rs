@@ -2,7 +2,7 @@
 
 use domain::Result;
 use rpc::{
-    parse,
+    parse, parse_enum,
     registry::{MarkSecretRequest, MarkSecretResponse},
     write_ctx,
 };
@@ -18,7 +18,7 @@ pub(crate) async fn mark_secret(
     let ctx = write_ctx(&request)?;
     let asked = request.into_inner();
     let resource = parse("resource_id", &asked.resource_id)?;
-    let (name, status) = (parse("secret_name", &asked.secret_name)?, parse("status", &asked.status)?);
+    let (name, status) = (parse("secret_name", &asked.secret_name)?, parse_enum("status", asked.status)?);
     let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
     ops::mark(app, &ctx, &scope, resource, &name, status).await?;
     Ok(MarkSecretResponse {})

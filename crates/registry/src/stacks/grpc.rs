@@ -2,7 +2,7 @@
 
 use domain::{Error, Name, Result, deployment::ServiceVersions, job::JobType};
 use rpc::{
-    parse, parse_optional, read_ctx,
+    enum_number, parse, parse_enum, parse_optional, read_ctx,
     registry::{
         BeginStackJobRequest, BeginStackJobResponse, ClearPlatformRequest, ClearPlatformResponse,
         EndStackJobRequest, EndStackJobResponse, EnsureStackRequest, EnsureStackResponse,
@@ -39,12 +39,12 @@ pub(crate) async fn ensure_stack(
     };
     let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
     let stack = ops::ensure(app, &ctx, &scope, new).await?.value;
-    Ok(EnsureStackResponse { stack_id: stack.id.to_string(), status: stack.status.to_string() })
+    Ok(EnsureStackResponse { stack_id: stack.id.to_string(), status: enum_number(stack.status) })
 }
 
 fn read(message: Option<StackJob>) -> Result<Job> {
     let message = required("job", message)?;
-    let kind = parse("job.type", &message.r#type)?;
+    let kind = parse_enum("job.type", message.r#type)?;
     if !matches!(kind, JobType::ActivateStack | JobType::DeactivateStack) {
         return Err(Error::invalid("job.type", "must be of a job for stacks"));
     }
@@ -79,8 +79,8 @@ pub(crate) async fn begin_stack_job(
         superseded: input.superseded,
         owner_id: input.owner,
         services: input.services.into_iter().map(service).collect(),
-        shared: input.shared,
-        shared_before: input.shared_before,
+        shared: input.shared.into_iter().map(enum_number).collect(),
+        shared_before: input.shared_before.into_iter().map(enum_number).collect(),
     })
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn get_stack(app: &App, request: Request<GetStackRequest>) -> R
     let id = parse("stack_id", &message.stack_id)?;
     let stack = app.db.read(&ctx, async |c| store::get(c, &scope, &id).await).await?;
     Ok(GetStackResponse {
-        status: stack.status.to_string(),
+        status: enum_number(stack.status),
         error: stack.error,
         provision_job_id: stack.provision_job_id.map(|job| job.to_string()),
     })

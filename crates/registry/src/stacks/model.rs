@@ -8,6 +8,7 @@ use diesel::{AsChangeset, Identifiable, Insertable, Queryable, QueryableByName, 
 use domain::{
     Cursor, EntityId, Error, JobId, Kind, Name, PlatformId, Result, StackId, Version,
     deployment::{Inputs, NewStack, Release, Stack, StackEvent, StackStatus, StackTemplate},
+    resource::ResourceType,
 };
 use runtime::clock;
 use serde::{Serialize, de::DeserializeOwned};
@@ -42,7 +43,7 @@ pub(crate) struct StackRow {
     pub(crate) wanted: Option<Value>,
     pub(crate) previous: Option<Value>,
     pub(crate) replaced: Option<Value>,
-    pub(crate) shared: Vec<String>,
+    pub(crate) shared: Vec<ResourceType>,
     pub(crate) deleted_at: Option<DateTime<Utc>>,
 }
 

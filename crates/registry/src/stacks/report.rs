@@ -15,7 +15,7 @@ use domain::{
         ServiceVersions, Stack, StackEvent, StackStatus, Target,
     },
     job::JobType,
-    resource::Environment,
+    resource::{Environment, ResourceType},
 };
 use identity::{Done, PlatformScope, WriteCtx};
 use runtime::clock;
@@ -56,8 +56,8 @@ pub(crate) struct JobInput {
     pub(crate) superseded: bool,
     pub(crate) owner: String,
     pub(crate) services: Vec<ServiceVersions>,
-    pub(crate) shared: Vec<String>,
-    pub(crate) shared_before: Vec<String>,
+    pub(crate) shared: Vec<ResourceType>,
+    pub(crate) shared_before: Vec<ResourceType>,
 }
 
 /// Report that a job ended.

@@ -15,7 +15,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use domain::{
     Cursor, EntityId, Error, JobId, Limit, Name, Page, PlatformId, Result, Slug, StackId, Version,
-    deployment::StackStatus,
+    deployment::StackStatus, resource::ResourceType,
 };
 use identity::{PlatformScope, Scope};
 
@@ -321,7 +321,7 @@ pub(super) fn clear(
         s::status.eq(StackStatus::Failed),
         s::is_live.eq(false),
         s::error.eq(why),
-        s::shared.eq(Vec::<String>::new()),
+        s::shared.eq(Vec::<ResourceType>::new()),
         s::previous.eq(none.clone()),
         s::replaced.eq(none),
         s::updated_at.eq(at),

@@ -11,10 +11,11 @@ use domain::{
     masked::masked_text,
     resource::{Environment, ResourceType},
     stack::{SHARABLE, SHARED},
+    template::TemplateStatus,
 };
 use identity::{Ctx, PlatformScope};
 use rpc::{
-    Client, PeerCall,
+    Client, PeerCall, parse_enum,
     stack_registry::{GetTemplateRequest, GetVersionRequest, Version as VersionMessage},
 };
 use runtime::fair::{FairKey, FairSemaphore};
@@ -30,7 +31,6 @@ use crate::App;
 
 /// Deadline of a call to the stack registry: a client waits for the answer.
 const CALL: PeerCall<'static> = PeerCall { key: None, deadline: Some(Duration::from_secs(2)) };
-const ACTIVE: &str = "active";
 /// Checks of inputs that run at a time in this process. A platform has one of them.
 static CHECKS: LazyLock<FairSemaphore> = LazyLock::new(|| FairSemaphore::new(2));
 /// Longest wait for a check to begin.
@@ -57,9 +57,7 @@ pub(super) async fn newest_version(app: &App, ctx: &Ctx, template: &Name) -> Res
     let answer = peer.call_with(ctx, CALL, GetTemplateRequest { template: template.to_string() }).await;
     let answer = answer.map_err(|error| refused(error, template))?;
     let found = answer.template.ok_or_else(|| invalid_answer(template, "no template"))?;
-    if found.status != ACTIVE {
-        return Err(unavailable(template, "is deprecated"));
-    }
+    check_active(found.status, template)?;
     let version = answer.latest_version.ok_or_else(|| unavailable(template, "has no active version"))?;
     read(app, peer, &found.name, version).await
 }
@@ -79,9 +77,7 @@ pub(super) async fn version(app: &App, ctx: &Ctx, name: &str, version: &Version)
             if found.version != version.as_str() {
                 return Err(invalid_answer(&which, "another version"));
             }
-            if found.status != ACTIVE {
-                return Err(unavailable(&which, "is deprecated"));
-            }
+            check_active(found.status, &which)?;
             read(app, peer, name, found).await
         }
         // It may be deprecated by now, but its definition never changes.
@@ -130,6 +126,15 @@ fn refused(error: Error, which: impl std::fmt::Display) -> Error {
 fn unavailable(which: impl std::fmt::Display, why: &str) -> Error {
     let which = masked_text(which.to_string());
     Error::new(Kind::TemplateUnavailable, format!("The template '{which}' {why}")).with("template", which)
+}
+
+/// Rejects a template, or a version of it, that the stack registry says is deprecated.
+fn check_active(status: i32, which: impl std::fmt::Display) -> Result<()> {
+    match parse_enum("status", status) {
+        Ok(TemplateStatus::Active) => Ok(()),
+        Ok(TemplateStatus::Deprecated) => Err(unavailable(which, "is deprecated")),
+        Err(error) => Err(invalid_answer(which, error.message())),
+    }
 }
 
 fn invalid_answer(which: impl std::fmt::Display, why: &str) -> Error {
@@ -194,7 +199,7 @@ impl ResolvedTemplate {
         Release {
             version: self.version.clone(),
             features: self.definition.features().iter().map(release_feature).collect(),
-            shared: SHARABLE.into_iter().filter(shares).map(|kind| kind.to_string()).collect(),
+            shared: SHARABLE.into_iter().filter(shares).collect(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Builds over HTTP. Services begin and end them over gRPC.
 
-use domain::Kind;
+use domain::{Kind, resource::Environment};
 use reqwest::Method;
-use rpc::registry::{FinishBuildRequest, StartBuildRequest};
+use rpc::registry::{BuildStatus, BuildTrigger, FinishBuildRequest, StartBuildRequest};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -31,8 +31,8 @@ impl World {
         let asked = StartBuildRequest {
             build_id: id.to_string(),
             platform_id: platform.to_owned(),
-            environment: environment.to_owned(),
-            triggered_by: "manual".to_owned(),
+            environment: rpc::enum_number(Environment::parse(environment).unwrap()),
+            triggered_by: BuildTrigger::Manual.into(),
             repo_name: Some("repo".to_owned()),
             last_commit_sha: None,
         };
@@ -145,8 +145,8 @@ async fn services_begin_and_end_them() {
     let start = StartBuildRequest {
         build_id: id.clone(),
         platform_id: platform.clone(),
-        environment: "stg".to_owned(),
-        triggered_by: "push".to_owned(),
+        environment: rpc::enum_number(Environment::Stg),
+        triggered_by: BuildTrigger::Push.into(),
         ..StartBuildRequest::default()
     };
     // A second beginning changes nothing; another platform's build is no one else's.
@@ -155,17 +155,17 @@ async fn services_begin_and_end_them() {
     let refused =
         world.call("onboarding", None, strange, async |mut c, r| c.start_build(r).await).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Conflict);
-    let finish = |platform: &str, status: &str| FinishBuildRequest {
+    let finish = |platform: &str, status: BuildStatus| FinishBuildRequest {
         platform_id: platform.to_owned(),
         build_id: id.clone(),
-        status: status.to_owned(),
+        status: status.into(),
         cf_deployment_id: Some("d".to_owned()),
     };
     let send =
         async |asked| world.call("onboarding", None, asked, async |mut c, r| c.finish_build(r).await).await;
-    assert_eq!(send(finish(&other, "success")).await.unwrap_err().kind(), Kind::NotFound);
-    assert_eq!(send(finish(&platform, "building")).await.unwrap_err().kind(), Kind::Validation);
-    send(finish(&platform, "success")).await.unwrap();
+    assert_eq!(send(finish(&other, BuildStatus::Success)).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(send(finish(&platform, BuildStatus::Building)).await.unwrap_err().kind(), Kind::Validation);
+    send(finish(&platform, BuildStatus::Success)).await.unwrap();
     let first = world.get(&format!("/api/v1/platforms/{platform}/builds/latest")).await.expect(200);
     assert_eq!(
         (&first["buildStatus"], &first["environment"], &first["cfDeploymentId"]),
@@ -173,6 +173,6 @@ async fn services_begin_and_end_them() {
     );
     assert!(first["completedAt"].is_string());
     let writes = world.writes().await;
-    send(finish(&platform, "success")).await.unwrap();
+    send(finish(&platform, BuildStatus::Success)).await.unwrap();
     assert_eq!(world.writes().await, writes);
 }

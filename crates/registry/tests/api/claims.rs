@@ -1,6 +1,7 @@
 //! Custom domains are claims until they are verified: which of several claims of one host name holds.
 
 use diesel_async::SimpleAsyncConnection;
+use domain::resource::DomainStatus;
 use futures_util::future::join_all;
 use reqwest::Method;
 use rpc::registry as r;
@@ -74,7 +75,7 @@ impl<'a> Claimant<'a> {
         let world = self.world;
         let answer =
             world.call("provisioning", None, message, async |mut c, m| c.report_domain(m).await).await;
-        answer.unwrap().status.unwrap()
+        rpc::parse_enum::<DomainStatus>("status", answer.unwrap().status.unwrap()).unwrap().to_string()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Custom domains: over HTTP, and as the one who checks them asks and tells.
 
 use chrono::{TimeDelta, Utc};
-use domain::Kind;
+use domain::{Kind, resource::DomainStatus};
 use reqwest::Method;
 use rpc::registry as r;
 use serde_json::{Value, json};
@@ -58,7 +58,8 @@ impl World {
 
     async fn report(&self, message: r::ReportDomainRequest) -> Option<String> {
         let told = self.call("provisioning", None, message, async |mut c, m| c.report_domain(m).await).await;
-        told.unwrap().status
+        let status = |number| rpc::parse_enum::<DomainStatus>("status", number).unwrap().to_string();
+        told.unwrap().status.map(status)
     }
 }
 

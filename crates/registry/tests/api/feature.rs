@@ -1,7 +1,7 @@
 //! A feature of an entity, and provisioning as it reports of it.
 
-use domain::Error;
-use rpc::registry as r;
+use domain::{Error, job::JobType, resource::Environment};
+use rpc::{enum_number, registry as r};
 use serde_json::{Value, json};
 
 use crate::world::{World, text};
@@ -59,14 +59,14 @@ impl Feature {
 
     /// The job as provisioning names it; without a version it deactivates.
     pub(crate) fn job(&self, id: &str, version: Option<&str>) -> Option<r::FeatureJob> {
-        let kind = if version.is_some() { "ACTIVATE_FEATURE" } else { "DEACTIVATE_FEATURE" };
+        let kind = if version.is_some() { JobType::ActivateFeature } else { JobType::DeactivateFeature };
         Some(r::FeatureJob {
             platform_id: self.platform.clone(),
             entity_id: self.entity.clone(),
             feature_id: self.id.clone(),
-            environment: self.environment.clone(),
+            environment: enum_number(Environment::parse(&self.environment).unwrap()),
             job_id: id.to_owned(),
-            r#type: kind.to_owned(),
+            r#type: enum_number(kind),
             feature_version: version.map(str::to_owned),
         })
     }

@@ -217,7 +217,7 @@ async fn a_stack_s_definition_says_which_package_and_whether_there_is_a_service(
         let job = feature.activate(&world, "1.1.0").await;
         let begun = feature.begin(&world, &job, Some("1.1.0")).await.unwrap();
         let (of, owner) = if in_stack { (stack.id.as_str(), &tenant) } else { ("default", &platform) };
-        assert_eq!(begun.shared, if in_stack { vec!["d1"] } else { vec![] });
+        assert_eq!(begun.shared, if in_stack { vec![i32::from(r::ResourceType::D1)] } else { vec![] });
         assert_eq!(
             (begun.stack_id.as_str(), &begun.owner_id, begun.has_service),
             (of, owner, service),

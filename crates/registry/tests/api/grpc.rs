@@ -1,7 +1,7 @@
 //! What other services ask.
 
 use domain::{Kind, PlatformId, StackId};
-use rpc::registry as r;
+use rpc::registry::{self as r, PlatformEvent as E, PlatformStatus as S};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -25,17 +25,17 @@ fn new_platform(slug: &str) -> r::CreatePlatformRequest {
     r::CreatePlatformRequest {
         name: text("Shop"),
         slug: text(slug),
-        tier: text("growth"),
+        tier: r::Tier::Growth.into(),
         owner_user_id: text("ada"),
         platform_id: PlatformId::random().to_string(),
         limited: false,
     }
 }
 
-fn transition(platform: &str, event: &str) -> r::TransitionPlatformRequest {
+fn transition(platform: &str, event: r::PlatformEvent) -> r::TransitionPlatformRequest {
     r::TransitionPlatformRequest {
         platform_id: text(platform),
-        event: text(event),
+        event: event.into(),
         reason: Some(text("why")),
     }
 }
@@ -45,11 +45,11 @@ fn resource(platform: &str, entity: &str, name: &str) -> r::Resource {
         platform_id: text(platform),
         entity_id: text(entity),
         stack_id: text("default"),
-        resource_type: text("worker"),
+        resource_type: r::ResourceType::Worker.into(),
         service_name: text("auth"),
-        environment: text("prod"),
+        environment: r::Environment::Prod.into(),
         cf_name: text(name),
-        status: text("provisioning"),
+        status: r::ResourceStatus::Provisioning.into(),
         ..r::Resource::default()
     }
 }
@@ -61,8 +61,8 @@ fn dns_record(platform: &str, hostname: &str, resource: &str) -> r::DnsRecord {
         hostname: text(hostname),
         target_type: text("worker"),
         resource_id: text(resource),
-        environment: text("prod"),
-        status: text("pending"),
+        environment: r::Environment::Prod.into(),
+        status: r::DnsStatus::Pending.into(),
         ..r::DnsRecord::default()
     }
 }
@@ -76,13 +76,8 @@ async fn a_platform_from_nothing_to_active_and_gone() {
     assert!(!taken("shop").await);
     let asked = new_platform("shop");
     let made = call!(world, "onboarding", create_platform, asked.clone()).unwrap().platform.unwrap();
-    let fields = (
-        made.status.as_str(),
-        made.tier.as_str(),
-        made.owner_user_id.as_deref(),
-        made.id == asked.platform_id,
-    );
-    assert_eq!(fields, ("pending", "growth", Some("ada"), true));
+    let fields = (made.status(), made.tier(), made.owner_user_id.as_deref(), made.id == asked.platform_id);
+    assert_eq!(fields, (r::PlatformStatus::Pending, r::Tier::Growth, Some("ada"), true));
     assert!(taken("shop").await);
     let again = call!(world, "onboarding", create_platform, asked.clone()).unwrap().platform.unwrap();
     assert_eq!(again, made);
@@ -90,14 +85,14 @@ async fn a_platform_from_nothing_to_active_and_gone() {
     assert_eq!(stolen.kind(), Kind::AlreadyExists);
 
     for (event, status) in [
-        ("bootstrap", "provisioning"),
-        ("fail", "pending"),
-        ("bootstrap", "provisioning"),
-        ("complete", "active"),
+        (E::Bootstrap, S::Provisioning),
+        (E::Fail, S::Pending),
+        (E::Bootstrap, S::Provisioning),
+        (E::Complete, S::Active),
     ] {
         for _ in 0..2 {
             let after = call!(world, "onboarding", transition_platform, transition(&made.id, event)).unwrap();
-            assert_eq!(after.platform.unwrap().status, status, "{event}");
+            assert_eq!(after.platform.unwrap().status(), status, "{event:?}");
         }
     }
     let set = r::SetRepositoryRequest { platform_id: made.id.clone(), repo_name: Some(text("repo")) };
@@ -107,18 +102,18 @@ async fn a_platform_from_nothing_to_active_and_gone() {
     assert_eq!(call!(world, "onboarding", set_repository, clear).unwrap().platform.unwrap().repo_name, None);
 
     let refused =
-        call!(world, "onboarding", transition_platform, transition(&made.id, "bootstrap")).unwrap_err();
+        call!(world, "onboarding", transition_platform, transition(&made.id, E::Bootstrap)).unwrap_err();
     assert_eq!((refused.kind(), &refused.details()["from"]), (Kind::InvalidTransition, &json!("active")));
     let never =
-        call!(world, "onboarding", transition_platform, transition(&made.id, "period_end")).unwrap_err();
+        call!(world, "onboarding", transition_platform, transition(&made.id, E::PeriodEnd)).unwrap_err();
     assert_eq!(never.kind(), Kind::Validation);
-    for event in ["suspend", "delete", "delete"] {
+    for event in [E::Suspend, E::Delete, E::Delete] {
         call!(world, "onboarding", transition_platform, transition(&made.id, event)).unwrap();
     }
     let found =
         call!(world, "onboarding", get_platform, r::GetPlatformRequest { platform_id: made.id.clone() })
             .unwrap();
-    assert_eq!(found.platform.unwrap().status, "deleted");
+    assert_eq!(found.platform.unwrap().status(), S::Deleted);
     assert!(!taken("shop").await);
     let events = world
         .number(&format!("SELECT count(*) FROM lifecycle_events WHERE platform_id = '{}'", made.id))
@@ -162,7 +157,7 @@ async fn a_stack_is_made_once() {
         repo_name: Some(text("repo")),
     };
     let first = call!(world, "onboarding", ensure_stack, asked("main", "shop")).unwrap();
-    assert_eq!(first.status, "pending");
+    assert_eq!(first.status(), r::StackStatus::Pending);
     templates.now(Answers::Failure);
     assert_eq!(call!(world, "onboarding", ensure_stack, asked("main", "shop")).unwrap(), first);
     assert_eq!(templates.asked(), 1);
@@ -240,14 +235,16 @@ async fn a_resource_is_registered_once_and_brought_to_what_is_said() {
         entity_id: tenant.clone(),
         cf_id: Some(text("id")),
         cf_url: Some(text("https://x.example")),
-        status: text("active"),
+        status: r::ResourceStatus::Active.into(),
         ..resource(&platform, &tenant, "x")
     };
     let after = ensure(said.clone()).await.unwrap();
     assert_eq!(after, r::Resource { id: first.id.clone(), ..said });
     let kept =
-        ensure(r::Resource { status: text("failed"), ..resource(&platform, &tenant, "x") }).await.unwrap();
-    assert_eq!((kept.cf_id.as_deref(), kept.status.as_str()), (Some("id"), "failed"));
+        ensure(r::Resource { status: r::ResourceStatus::Failed.into(), ..resource(&platform, &tenant, "x") })
+            .await
+            .unwrap();
+    assert_eq!((kept.cf_id.as_deref(), kept.status()), (Some("id"), r::ResourceStatus::Failed));
     for (entity, total) in [(&platform, 0), (&tenant, 1)] {
         let page =
             world.get(&format!("/api/v1/platforms/{platform}/entities/{entity}/resources")).await.expect(200);
@@ -257,7 +254,10 @@ async fn a_resource_is_registered_once_and_brought_to_what_is_said() {
         (resource(&other, &other, "x"), Kind::AlreadyExists),
         (resource("aaaaaaaaaa", "aaaaaaaaaa", "y"), Kind::NotFound),
         (resource(&platform, "aaaaaaaaaa", "y"), Kind::NotFound),
-        (r::Resource { status: text("deleted"), ..resource(&platform, &platform, "x") }, Kind::Validation),
+        (
+            r::Resource { status: r::ResourceStatus::Deleted.into(), ..resource(&platform, &platform, "x") },
+            Kind::Validation,
+        ),
         (
             r::Resource { stack_id: text("aaaaaaaaaa"), ..resource(&platform, &platform, "y") },
             Kind::Validation,
@@ -331,7 +331,7 @@ async fn a_dns_record_is_made_once_and_brought_to_what_is_said() {
     assert_eq!(first.hostname, a);
     let b = |platform: &str| format!("b.{platform}.nno.localhost");
     let said = r::DnsRecord {
-        status: text("active"),
+        status: r::DnsStatus::Active.into(),
         cf_route_id: Some(text("r")),
         ..dns_record(&platform, &a, &x)
     };
@@ -359,20 +359,21 @@ async fn a_secret_is_marked() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let id = world.resource(&platform, &platform, "x").await;
-    let asked = |status: &str| r::MarkSecretRequest {
+    let asked = |status: i32| r::MarkSecretRequest {
         platform_id: platform.clone(),
         resource_id: id.clone(),
         secret_name: text("AUTH_SECRET"),
-        status: text(status),
+        status,
     };
-    call!(world, "provisioning", mark_secret, asked("missing")).unwrap();
-    call!(world, "provisioning", mark_secret, asked("set")).unwrap();
+    call!(world, "provisioning", mark_secret, asked(r::SecretStatus::Missing.into())).unwrap();
+    call!(world, "provisioning", mark_secret, asked(r::SecretStatus::Set.into())).unwrap();
     let list = world.get(&format!("/api/v1/platforms/{platform}/resources/{id}/secrets")).await.expect(200);
     assert_eq!((list["data"].as_array().unwrap().len(), &list["data"][0]["status"]), (1, &json!("set")));
-    assert_eq!(
-        call!(world, "provisioning", mark_secret, asked("leaked")).unwrap_err().kind(),
-        Kind::Validation
-    );
+    for number in [0, 99] {
+        let refused = call!(world, "provisioning", mark_secret, asked(number)).unwrap_err();
+        assert_eq!(refused.kind(), Kind::Validation);
+        assert_eq!(refused.details()["fields"][0]["path"], "status");
+    }
 }
 
 #[tokio::test]

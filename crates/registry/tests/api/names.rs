@@ -247,11 +247,11 @@ async fn services_cannot_register_foreign_names_either() {
             platform_id: a.clone(),
             entity_id: a.clone(),
             stack_id: "default".to_owned(),
-            resource_type: "worker".to_owned(),
+            resource_type: r::ResourceType::Worker.into(),
             service_name: "f1".to_owned(),
-            environment: "prod".to_owned(),
+            environment: r::Environment::Prod.into(),
             cf_name: name.clone(),
-            status: "pending".to_owned(),
+            status: r::ResourceStatus::Pending.into(),
             ..r::Resource::default()
         };
         let message = r::EnsureResourceRequest { resource: Some(resource) };
@@ -267,8 +267,8 @@ async fn services_cannot_register_foreign_names_either() {
             hostname: hostname.clone(),
             target_type: "worker".to_owned(),
             resource_id: id.clone(),
-            environment: "prod".to_owned(),
-            status: "pending".to_owned(),
+            environment: r::Environment::Prod.into(),
+            status: r::DnsStatus::Pending.into(),
             ..r::DnsRecord::default()
         };
         let message = r::EnsureDnsRecordRequest { record: Some(record) };

@@ -176,7 +176,7 @@ async fn ask_all(fixture: &Fixture, world: &World) {
     world.call("stack-registry", None, usage, async |mut c, m| c.template_usage(m).await).await.unwrap();
     let stack = r::ExplainStackRequest { platform_id: fixture.fill("{p}"), stack_id: fixture.fill("{gone}") };
     world.call("onboarding", None, stack, async |mut c, m| c.explain_stack(m).await).await.unwrap();
-    let quota = r::CheckQuotaRequest { owner_user_id: "user:ada".to_owned(), tier: "starter".to_owned() };
+    let quota = r::CheckQuotaRequest { owner_user_id: "user:ada".to_owned(), tier: r::Tier::Starter.into() };
     world.call("onboarding", None, quota, async |mut c, m| c.check_quota(m).await).await.unwrap();
     let slug = r::CheckSlugRequest { slug: "p".to_owned() };
     world.call("onboarding", None, slug, async |mut c, m| c.check_slug(m).await).await.unwrap();

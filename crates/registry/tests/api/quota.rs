@@ -1,6 +1,6 @@
 //! What a tier allows: how many platforms a person may have, and what one may have.
 
-use domain::{Grant, Kind, PlatformId, Reach, Result, Role};
+use domain::{Grant, Kind, PlatformId, Reach, Result, Role, platform::Tier};
 use identity::{ActorType, Caller};
 use reqwest::Method;
 use rpc::registry::{CheckQuotaRequest, CreatePlatformRequest, CreatePlatformResponse, Platform};
@@ -93,7 +93,7 @@ fn of(owner: &str, slug: &str, tier: &str) -> CreatePlatformRequest {
     CreatePlatformRequest {
         name: "Shop".to_owned(),
         slug: slug.to_owned(),
-        tier: tier.to_owned(),
+        tier: rpc::enum_number(Tier::parse(tier).unwrap()),
         owner_user_id: owner.to_owned(),
         platform_id: PlatformId::random().to_string(),
         limited: true,
@@ -132,7 +132,8 @@ async fn whoever_has_as_many_platforms_as_the_tier_allows_gets_no_other() {
     make(&world, CreatePlatformRequest { limited: false, ..of("user:ada", "five", "starter") })
         .await
         .unwrap();
-    let asked = CheckQuotaRequest { owner_user_id: "user:ada".to_owned(), tier: "growth".to_owned() };
+    let asked =
+        CheckQuotaRequest { owner_user_id: "user:ada".to_owned(), tier: rpc::enum_number(Tier::Growth) };
     let told =
         world.call("onboarding", None, asked, async |mut client, request| client.check_quota(request).await);
     let told = told.await.unwrap();

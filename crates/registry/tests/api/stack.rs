@@ -1,14 +1,14 @@
 //! A stack of the template `shop`, and provisioning as it reports of it.
 
-use domain::Error;
-use rpc::registry as r;
+use domain::{Error, job::JobType};
+use rpc::{enum_number, registry as r};
 use serde_json::{Value, json};
 use testkit::Response;
 
 use crate::world::{World, text};
 
-pub(crate) const ACTIVATE: &str = "ACTIVATE_STACK";
-pub(crate) const DEACTIVATE: &str = "DEACTIVATE_STACK";
+pub(crate) const ACTIVATE: JobType = JobType::ActivateStack;
+pub(crate) const DEACTIVATE: JobType = JobType::DeactivateStack;
 
 type Client = r::registry_client::RegistryClient<rpc::SignedChannel>;
 
@@ -68,12 +68,12 @@ impl Stack {
         shown.iter().map(|one| (text(one, "id"), text(one, "version"))).collect()
     }
 
-    fn said(&self, job: &str, kind: &str) -> Option<r::StackJob> {
+    fn said(&self, job: &str, kind: JobType) -> Option<r::StackJob> {
         Some(r::StackJob {
             platform_id: self.platform.clone(),
             stack_id: self.id.clone(),
             job_id: job.to_owned(),
-            r#type: kind.to_owned(),
+            r#type: enum_number(kind),
         })
     }
 
@@ -81,7 +81,7 @@ impl Stack {
         &self,
         world: &World,
         job: &str,
-        kind: &str,
+        kind: JobType,
     ) -> Result<r::BeginStackJobResponse, Error> {
         let message = r::BeginStackJobRequest { job: self.said(job, kind), waits: false };
         let send = async |mut client: Client, request| client.begin_stack_job(request).await;

@@ -1,6 +1,6 @@
 //! What becomes of stacks by the jobs that provisioning reports.
 
-use domain::Kind;
+use domain::{Kind, resource::ResourceType};
 use serde_json::{Value, json};
 
 use crate::{
@@ -34,7 +34,7 @@ async fn it_is_pending_then_provisioning_then_active_with_its_features() {
 
     let begun = stack.begin(&world, &job, ACTIVATE).await.unwrap();
     assert_eq!((begun.superseded, &begun.owner_id), (false, &stack.tenant));
-    assert_eq!((begun.shared, begun.shared_before), (vec!["d1".to_owned()], vec![]));
+    assert_eq!((begun.shared, begun.shared_before), (vec![rpc::enum_number(ResourceType::D1)], vec![]));
     let services: Vec<_> = begun
         .services
         .iter()

@@ -2,9 +2,9 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use domain::{Error, Kind, Result};
+use domain::{Error, Kind, Result, template::TemplateStatus};
 use rpc::{
-    Declared, StackRegistry,
+    Declared, StackRegistry, enum_number,
     stack_registry::{
         GetTemplateRequest, GetTemplateResponse, GetVersionRequest, GetVersionResponse, Template, Version,
     },
@@ -159,7 +159,7 @@ async fn get_version(double: &Double, request: Request<GetVersionRequest>) -> Re
     let version = match double.next() {
         Answers::Shop(status, _) if name == "shop" && !version.starts_with("9.") => {
             let status = if version.starts_with("8.") { "deprecated" } else { status };
-            Version { status: status.to_owned(), ..told(&version, definition(&version)) }
+            Version { status: number(status), ..told(&version, definition(&version)) }
         }
         Answers::Shop(..) | Answers::Unknown => return Err(unknown),
         Answers::Lie(_) => told(&version, LIE.to_owned()),
@@ -184,12 +184,17 @@ impl Double {
     }
 }
 
+/// Of a status as text.
+fn number(status: &str) -> i32 {
+    enum_number(TemplateStatus::parse(status).unwrap())
+}
+
 fn shop(status: &str) -> Template {
     Template {
         id: "t-1".to_owned(),
         name: "shop".to_owned(),
         display_name: "Shop".to_owned(),
-        status: status.to_owned(),
+        status: number(status),
     }
 }
 
@@ -200,6 +205,6 @@ fn told(version: &str, stack_definition: String) -> Version {
         version: version.to_owned(),
         stack_definition,
         nno_sdk_version: "1.0.0".to_owned(),
-        status: "active".to_owned(),
+        status: enum_number(TemplateStatus::Active),
     }
 }

@@ -4,7 +4,7 @@ use domain::{Error, Kind};
 use rpc::{
     PeerCall,
     stack_registry::{
-        GetTemplateRequest, GetTemplateResponse, GetVersionRequest, Version,
+        GetTemplateRequest, GetTemplateResponse, GetVersionRequest, TemplateStatus, Version,
         stack_registry_client::StackRegistryClient,
     },
 };
@@ -39,14 +39,18 @@ async fn a_template_by_id_and_by_name() {
     let found = get_template(&catalogue, "shop").await.unwrap();
     assert_eq!(found, get_template(&catalogue, &id).await.unwrap());
     let template = found.template.unwrap();
-    assert_eq!((template.id, template.name.as_str()), (id.clone(), "shop"));
-    assert_eq!((template.display_name.as_str(), template.status.as_str()), ("A shop", "active"));
+    assert_eq!((template.id.as_str(), template.name.as_str()), (id.as_str(), "shop"));
+    assert_eq!((template.display_name.as_str(), template.status()), ("A shop", TemplateStatus::Active));
     let latest = found.latest_version.unwrap();
     assert_eq!((latest.id, latest.version.as_str(), latest.template_id), (version, "1.0.0", id));
 
     catalogue.patch("/api/v1/stacks/shop", json!({ "status": "deprecated" })).await.expect(200);
     let deprecated = get_template(&catalogue, "shop").await.unwrap();
-    assert_eq!(deprecated.template.unwrap().status, "deprecated", "the caller decides what that means");
+    assert_eq!(
+        deprecated.template.unwrap().status(),
+        TemplateStatus::Deprecated,
+        "the caller decides what that means"
+    );
 }
 
 #[tokio::test]
@@ -66,14 +70,14 @@ async fn an_id_goes_before_a_name_that_looks_like_it() {
 async fn a_version_is_what_http_answers() {
     let catalogue = Catalogue::with_shop().await;
     catalogue.publish("shop", "1.0.0").await;
-    for status in ["active", "deprecated"] {
+    for (status, text) in [(TemplateStatus::Active, "active"), (TemplateStatus::Deprecated, "deprecated")] {
         let over_http = catalogue.get("/api/v1/stacks/shop/1.0.0").await.expect(200);
         let version = get_version(&catalogue, "shop", "1.0.0").await.unwrap();
-        assert_eq!(version.status, status);
+        assert_eq!(version.status(), status);
         let told = json!({
             "id": version.id, "template_id": version.template_id, "version": version.version,
             "stack_definition": version.stack_definition, "nno_sdk_version": version.nno_sdk_version,
-            "status": version.status, "published_at": over_http["published_at"], "created_at": over_http["created_at"],
+            "status": text, "published_at": over_http["published_at"], "created_at": over_http["created_at"],
         });
         assert_eq!(told, over_http);
         catalogue.deprecate("shop", "1.0.0").await;

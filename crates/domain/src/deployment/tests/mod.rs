@@ -12,7 +12,9 @@ use super::{PlannedFeature, Release, ReleaseFeature};
 use crate::{
     id::{ActivationId, EntityId, JobId, PlatformId, StackId},
     name::Slug,
+    resource::ResourceType,
     semver::Version,
+    stack::SHARABLE,
 };
 
 /// Ids of the features that the tests choose from.
@@ -66,9 +68,8 @@ fn any_planned() -> impl Strategy<Value = PlannedFeature> {
         .prop_map(|(feature, major, has_service)| planned(FEATURES[feature], major, has_service))
 }
 
-fn any_shared() -> impl Strategy<Value = Vec<String>> {
-    proptest::sample::subsequence(vec!["d1", "r2", "kv", "queue"], 0..=4)
-        .prop_map(|kinds| kinds.into_iter().map(str::to_owned).collect())
+fn any_shared() -> impl Strategy<Value = Vec<ResourceType>> {
+    proptest::sample::subsequence(SHARABLE.to_vec(), 0..=4)
 }
 
 fn any_release() -> impl Strategy<Value = Release> {

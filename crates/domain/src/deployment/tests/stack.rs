@@ -8,6 +8,7 @@ use crate::{
         VersionWithInputs,
     },
     name::Name,
+    resource::ResourceType,
 };
 
 fn with_inputs(major: u8) -> VersionWithInputs {
@@ -24,7 +25,7 @@ fn upgrade(major: u8, number: u128) -> Event {
 }
 
 fn completed(number: u128) -> Event {
-    Event::JobCompleted { job: job(number), shared: vec!["d1".to_owned()], features_before: Vec::new() }
+    Event::JobCompleted { job: job(number), shared: vec![ResourceType::D1], features_before: Vec::new() }
 }
 
 fn failed(number: u128) -> Event {
@@ -164,7 +165,7 @@ fn a_new_stack_becomes_active_with_its_job() {
     assert_eq!((stack.status, &stack.target), (S::Pending, &Some(target(1))));
     let stack = active();
     assert_eq!((stack.status, stack.version(), stack.target), (S::Active, Some(with_inputs(1)), None));
-    assert_eq!((stack.previous, stack.shared), (None, vec!["d1".to_owned()]));
+    assert_eq!((stack.previous, stack.shared), (None, vec![ResourceType::D1]));
 }
 
 #[test]
@@ -217,7 +218,7 @@ fn the_stored_form_stays_the_same() {
     let replaced = Replaced {
         version: Some(with_inputs(1)),
         previous: None,
-        shared: vec!["d1".to_owned()],
+        shared: vec![ResourceType::D1],
         features: vec![super::planned("cart", 1, true)],
     };
     let edition = json!({ "version": "1.0.0", "inputs": { "size": 1 } });

@@ -13,7 +13,7 @@ use crate::{
         VersionWithInputs,
     },
     id::StackId,
-    resource::Environment,
+    resource::{Environment, ResourceType},
 };
 
 /// History of the activation of a feature.
@@ -76,7 +76,7 @@ fn current(activations: &[Activation]) -> CurrentActivations {
 }
 
 /// An active stack, and the same once job 5 has begun to bring it to a release.
-fn changing(shared: Vec<String>, release: &Release) -> (Stack, Stack) {
+fn changing(shared: Vec<ResourceType>, release: &Release) -> (Stack, Stack) {
     let before = Stack { shared, ..stack::active() };
     let inputs = serde_json::Map::new();
     let version = VersionWithInputs { version: release.version.clone(), inputs };
@@ -93,10 +93,13 @@ fn updated(activations: &[Activation], changes: &[ActivationChange]) -> Vec<Acti
 }
 
 /// What runs, as the items of a plan name it.
-fn contents(features: &[PlannedFeature], shared: &[String]) -> BTreeMap<(bool, String), Option<String>> {
+fn contents(
+    features: &[PlannedFeature],
+    shared: &[ResourceType],
+) -> BTreeMap<(bool, String), Option<String>> {
     let features =
         features.iter().map(|one| ((true, one.feature.to_string()), Some(one.version.to_string())));
-    features.chain(shared.iter().map(|kind| ((false, kind.clone()), None))).collect()
+    features.chain(shared.iter().map(|kind| ((false, kind.to_string()), None))).collect()
 }
 
 fn item_key(item: &PlanItem) -> (bool, String) {
@@ -208,9 +211,9 @@ fn a_release_brings_the_required_features_and_those_that_run() {
 
 #[test]
 fn a_plan_lists_features_before_resources() {
-    let stack = Stack { shared: vec!["r2".to_owned()], ..stack::active() };
+    let stack = Stack { shared: vec![ResourceType::R2], ..stack::active() };
     let activations = [activation("wish", Past::Runs { own: true, major: 1, has_service: true }).unwrap()];
-    let release = Release { shared: vec!["d1".to_owned()], ..release(&[("cart", true)]) };
+    let release = Release { shared: vec![ResourceType::D1], ..release(&[("cart", true)]) };
     let plan = stack.plan(&current(&activations), &release);
     let ids = |items: &[PlanItem]| items.iter().map(|item| item.id.clone()).collect::<Vec<_>>();
     assert_eq!(

@@ -14,7 +14,10 @@ use domain::{
     resource::{Environment, ResourceType},
 };
 use identity::Ctx;
-use rpc::registry::{BeginFeatureJobRequest, BeginFeatureJobResponse, EndFeatureJobRequest, FeatureJob};
+use rpc::{
+    enum_number, parse_enum,
+    registry::{BeginFeatureJobRequest, BeginFeatureJobResponse, EndFeatureJobRequest, FeatureJob},
+};
 use saga::{Progress, Step, StepCx, StepKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -100,8 +103,8 @@ impl TryFrom<BeginFeatureJobResponse> for Plan {
 }
 
 /// Types of resources, as the registry tells them.
-pub(super) fn kinds(said: &[String]) -> Result<Vec<ResourceType>> {
-    said.iter().map(|kind| rpc::parse("shared", kind)).collect()
+pub(super) fn kinds(said: &[i32]) -> Result<Vec<ResourceType>> {
+    said.iter().map(|kind| parse_enum("shared", *kind)).collect()
 }
 
 /// What only one job may work on at a time.
@@ -127,9 +130,9 @@ impl Asked {
             platform_id: platform.to_owned(),
             entity_id: self.entity_id.to_string(),
             feature_id: self.feature_id.to_string(),
-            environment: self.environment.to_string(),
+            environment: enum_number(self.environment),
             job_id: id.to_string(),
-            r#type: kind.to_string(),
+            r#type: enum_number(kind),
             feature_version: self.feature_version.map(|version| version.to_string()),
         }
     }

@@ -79,7 +79,7 @@ impl Service<'_> {
         for resource in made::platform_things(app, cx, &site.platform).await?.resources {
             let ours = resource.service_name == self.feature.as_str()
                 && resource.stack_id == site.stack.as_str()
-                && resource.environment == site.environment.as_str();
+                && made::environment_of(&resource)? == site.environment;
             if ours && !made::type_of(&resource)?.runs_code() {
                 made::remove(app, cx, &site.platform, resource, &mut removed).await?;
             }

@@ -15,8 +15,9 @@ use domain::{
     resource::{Environment, ResourceType},
 };
 use identity::Ctx;
-use rpc::registry::{
-    BeginStackJobRequest, BeginStackJobResponse, EndStackJobRequest, StackJob, StackService,
+use rpc::{
+    enum_number,
+    registry::{BeginStackJobRequest, BeginStackJobResponse, EndStackJobRequest, StackJob, StackService},
 };
 use saga::{Progress, StepCx, StepKey};
 use serde::{Deserialize, Serialize};
@@ -99,7 +100,7 @@ impl Asked {
             platform_id: platform.to_owned(),
             stack_id: self.stack_id.to_string(),
             job_id: id.to_string(),
-            r#type: kind.to_string(),
+            r#type: enum_number(kind),
         }
     }
 }
