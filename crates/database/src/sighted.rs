@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -36,85 +36,43 @@ pub struct Sighted {
 
 /// A connection that goes back to its pool when it is dropped, if it is known to be clean: outside a transaction, and
 /// with no statement under way. Otherwise its next user would find an aborted transaction, or wait for the answer to
-/// somebody else's question.
+/// somebody else's question. Such a connection is closed, and what it still does is cancelled.
 pub struct PooledConn {
     connection: Option<Object<Manager>>,
-    state: AtomicU8,
+    unfinished: AtomicBool,
     /// Given back after the connection: whoever is granted it next finds a connection in the pool.
-    permit: Option<Permit>,
+    _permit: Permit,
 }
-
-/// Statements of a read may be under way, outside a transaction.
-const READING: u8 = 1;
-/// A transaction may be open.
-const WRITING: u8 = 2;
 
 impl PooledConn {
     pub(super) fn new(connection: Object<Manager>, permit: Permit) -> Self {
-        Self { connection: Some(connection), state: AtomicU8::new(0), permit: Some(permit) }
+        Self { connection: Some(connection), unfinished: AtomicBool::new(false), _permit: permit }
     }
 
-    /// From here on, until [`Self::finished`], the connection is closed when it is dropped, and its statement is
-    /// cancelled.
+    /// From here on the connection is closed when it is dropped, until [`Self::finished`].
     pub fn unfinished(&self) {
-        self.state.store(WRITING, Ordering::Relaxed);
-    }
-
-    /// From here on, until [`Self::finished`], statements that run outside a transaction are cancelled when the
-    /// connection is dropped. It goes back to its pool when they have ended.
-    pub fn reading(&self) {
-        self.state.store(READING, Ordering::Relaxed);
+        self.unfinished.store(true, Ordering::Relaxed);
     }
 
     /// All answers have come, and no transaction is open.
     pub fn finished(&self) {
-        self.state.store(0, Ordering::Relaxed);
+        self.unfinished.store(false, Ordering::Relaxed);
     }
 }
 
 impl Drop for PooledConn {
     fn drop(&mut self) {
-        let Some(object) = self.connection.take() else { return };
-        let (state, permit) = (*self.state.get_mut(), self.permit.take());
-        if state == 0 {
-            return;
-        }
+        let Some(object) = self.connection.take().filter(|_| *self.unfinished.get_mut()) else { return };
+        let lent = Object::take(object);
+        let token = lent.connection.cancel_token();
         // A statement that nobody waits for would go on for as long as it takes.
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) if state == READING => drop(runtime.spawn(keep_or_close(object, permit))),
-            Ok(runtime) => drop(runtime.spawn(close(object))),
-            Err(_) => drop(Object::take(object)),
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(tokio_postgres::NoTls)).await;
+                drop(lent);
+            });
         }
     }
-}
-
-/// Cancels what the connection does, and gives it back. Opening another one takes longer, and those who read would wait for
-/// it whenever a client gives up.
-async fn keep_or_close(object: Object<Manager>, permit: Option<Permit>) {
-    let ended = tokio::time::timeout(CANCEL_TIMEOUT, end_statements(&object)).await;
-    if !ended.is_ok_and(|ended| ended.is_ok()) {
-        drop(Object::take(object));
-    }
-    drop(permit);
-}
-
-/// Cancels the statement under way, and waits until the connection answers again.
-async fn end_statements(connection: &Sighted) -> QueryResult<()> {
-    let cancelled = connection.cancel_token().cancel_query(tokio_postgres::NoTls).await;
-    if let Err(error) = cancelled {
-        return Err(diesel::result::Error::QueryBuilderError(error.into()));
-    }
-    // The cancellation may strike the first statement after the one that it was for.
-    if SimpleAsyncConnection::batch_execute(&mut &connection.connection, "SELECT 1").await.is_ok() {
-        return Ok(());
-    }
-    SimpleAsyncConnection::batch_execute(&mut &connection.connection, "SELECT 1").await
-}
-
-async fn close(object: Object<Manager>) {
-    let lent = Object::take(object);
-    let token = lent.connection.cancel_token();
-    let _ = tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(tokio_postgres::NoTls)).await;
 }
 
 impl std::fmt::Debug for PooledConn {

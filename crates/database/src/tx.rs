@@ -278,7 +278,7 @@ impl Db {
         F: for<'r> Read<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync,
     {
         let run = async |connection: PooledConn| {
-            connection.reading();
+            connection.unfinished();
             let told = async { Ok(connection.tell(sight).await?) };
             let found = try_join(told, work(&connection)).await.map(|((), found)| found);
             // Not after a failure: what was sent next to the statement that failed may still be under way.
@@ -300,7 +300,7 @@ impl Db {
 /// The answer that was stored under the request's idempotency key, if there is one.
 async fn stored<T: DeserializeOwned>(connection: &PooledConn, ctx: &WriteCtx) -> Result<Option<Done<T>>> {
     let Some(asked) = &ctx.idempotency else { return Ok(None) };
-    connection.reading();
+    connection.unfinished();
     let told = async { Ok(connection.tell(ctx.caller.scope.sight()).await?) };
     let found = try_join(told, idempotency::replay(connection, &ctx.caller.id, asked)).await?.1;
     connection.finished();
