@@ -1,6 +1,8 @@
 //! The cost of operations: the number of requests that one counts as. A page counts as [`PAGE`]; a handler may declare
 //! another cost, as `x-cost` of its operation.
 
+use std::collections::BTreeMap;
+
 use actix_web::{dev::ResourceDef, http::Method};
 use serde_json::Value;
 
@@ -10,29 +12,31 @@ use super::merge::entries;
 /// keep others from its processors.
 const PAGE: usize = 64;
 
-/// The operations that cost more than others.
+/// The operations that cost more than others, by method and cost: the paths of each are matched at once.
 #[derive(Debug)]
-pub(crate) struct Costs(Vec<(ResourceDef, Method, usize)>);
+pub(crate) struct Costs(Vec<(Method, usize, ResourceDef)>);
 
 impl Costs {
     /// Those of the document.
     pub(super) fn of(document: &Value) -> Self {
-        let mut costs = Vec::new();
+        let mut costs = BTreeMap::<_, Vec<String>>::new();
         for (path, item) in document.get("paths").map(entries).unwrap_or_default() {
             for (method, operation) in entries(&item) {
-                let method = Method::from_bytes(method.to_uppercase().as_bytes());
-                if let (Some(cost), Ok(method)) = (cost(&operation), method) {
-                    costs.push((ResourceDef::new(path.clone()), method, cost));
+                if let Some(cost) = cost(&operation) {
+                    costs.entry((cost, method.to_uppercase())).or_default().push(path.clone());
                 }
             }
         }
-        Self(costs)
+        let group = |((cost, method), paths): ((usize, String), _)| {
+            Some((Method::from_bytes(method.as_bytes()).ok()?, cost, ResourceDef::new(paths)))
+        };
+        Self(costs.into_iter().filter_map(group).collect())
     }
 
-    /// As how many requests one counts.
+    /// The number of requests that one of this method and path counts as.
     pub(crate) fn of_request(&self, method: &Method, path: &str) -> usize {
-        let costly = self.0.iter().find(|(pattern, of, _)| of == method && pattern.is_match(path));
-        costly.map_or(1, |(_, _, cost)| *cost)
+        let costly = self.0.iter().find(|(of, _, paths)| of == method && paths.is_match(path));
+        costly.map_or(1, |(_, cost, _)| *cost)
     }
 }
 
