@@ -13,7 +13,7 @@ use actix_web::{
     http::header,
     web::{self, BytesMut},
 };
-use domain::{Cursor, Error, Kind, Limit, PlatformId, Result};
+use domain::{Cursor, Error, Kind, Limit, Result};
 use futures_util::{StreamExt, future::LocalBoxFuture};
 use identity::{ActorType, Ctx, Idempotency, Verifier, WriteCtx};
 use runtime::telemetry;
@@ -175,20 +175,12 @@ impl<T: 'static> FromRequest for Unchecked<T> {
 }
 
 async fn unchecked<T>(request: &HttpRequest, payload: &mut Payload) -> Result<Unchecked<T>> {
-    // The caller first: the body of someone who may not do this is not even read.
+    // The caller first: the body of a stranger is not even read. Nor is that of a caller who may not do this in the
+    // platform of the path, which `Path` refuses.
     let ctx = context(request)?;
-    decide(request, &ctx)?;
     let bytes = body(request, payload).await?;
     let ctx = write_ctx(request, ctx, &bytes)?;
     Ok(Unchecked { ctx, request: request.clone(), bytes, body: PhantomData })
-}
-
-/// Refuses a caller who may not do the operation in the platform of the path, before the body is read.
-fn decide(request: &HttpRequest, ctx: &Ctx) -> Result<()> {
-    let platform = request.match_info().get("platformId").map(PlatformId::parse);
-    // What can be no id is the path extractor's to refuse.
-    let Some(Ok(platform)) = platform else { return Ok(()) };
-    ctx.platform(&platform).map(drop)
 }
 
 async fn body(request: &HttpRequest, payload: &mut Payload) -> Result<BytesMut> {
