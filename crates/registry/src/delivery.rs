@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use database::outbox::{Deliver, Event};
-use domain::{Error, Result, job::JobType};
+use database::{
+    Record,
+    outbox::{Deliver, Event},
+};
+use domain::{Error, JobId, PlatformId, Result, job::JobType};
 use identity::Ctx;
 use rpc::{Client, Provisioning, enum_number, parse, provisioning::EnqueueJobRequest};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Jobs for provisioning.
 pub(crate) struct ToProvisioning(Client<Provisioning>);
@@ -19,6 +22,18 @@ struct Job {
     r#type: String,
     platform_id: String,
     input: Value,
+}
+
+/// Adds the request for a job of provisioning to a record. The requests of one subject are delivered in their order.
+pub(crate) fn request_job(
+    record: Record,
+    (kind, job): (JobType, JobId),
+    platform: &PlatformId,
+    subject: impl ToString,
+    input: &Value,
+) -> Record {
+    let data = json!({ "type": kind, "platformId": platform, "input": input });
+    record.command("provisioning", "provisioning.job", job.uuid(), subject, data)
 }
 
 impl ToProvisioning {

@@ -28,6 +28,7 @@ use crate::{
         model::{BuildRow, NewBuild},
         view::Build,
     },
+    delivery::request_job,
     entities, parents, platforms,
 };
 
@@ -71,21 +72,21 @@ impl Activated {
 pub(crate) async fn activate(
     app: &App,
     ctx: &WriteCtx,
+    scope: &PlatformScope,
     key: &ActivationKey,
     version: &Version,
 ) -> Result<Done<Activated>> {
-    let scope = ctx.platform(&key.platform)?;
     app.db
         .tx("feature.activate", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            let entity = entities::store::hold(c, &scope, &key.entity).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
+            let entity = entities::store::hold(c, scope, &key.entity).await?;
             let entity = entity.ok_or_else(|| Error::not_found("entity", &key.entity))?;
             // What the feature is made of is told by a stack of the tenant's, which may be above the caller.
-            let c = &*tx.see_platform(&scope).await?;
+            let c = &*tx.see_platform(scope).await?;
             let (before, named, estimate) = tokio::try_join!(
-                store::lock(c, &scope, key),
-                store::named(c, &scope, entity.tenant(), &key.feature),
+                store::lock(c, scope, key),
+                store::named(c, scope, entity.tenant(), &key.feature),
                 store::estimate(c, &ctx.caller.scope)
             )?;
             if let Some(before) = &before {
@@ -98,11 +99,11 @@ pub(crate) async fn activate(
             let after = request(before.as_ref(), key, version, JobId::generate(), named)?;
             check_names(&key.platform, &after.stack_id, &key.feature, key.environment)
                 .map_err(|why| Error::invalid("featureId", why))?;
-            hold_stack(tx, &scope, &after).await?;
-            platforms::quota::features(tx, ctx, &scope, &app.own.quotas, &[&key.feature]).await?;
-            let input = input(&after, JobType::ActivateFeature, json!({ "featureVersion": version }));
+            hold_stack(tx, scope, &after).await?;
+            platforms::quota::features(tx, ctx, scope, &app.own.quotas, &[&key.feature]).await?;
             let record = written(Record::default(), FeatureTransition::Activate, before.as_ref(), &after);
-            let record = with_command(record, &after, input);
+            let more = json!({ "featureVersion": version });
+            let record = with_command(record, &after, JobType::ActivateFeature, more);
             let answer = Activated::of(&after, estimate);
             begin_build(tx, record, after, answer).await
         })
@@ -113,24 +114,24 @@ pub(crate) async fn activate(
 pub(crate) async fn deactivate(
     app: &App,
     ctx: &WriteCtx,
+    scope: &PlatformScope,
     key: &ActivationKey,
     delete_data: bool,
 ) -> Result<Done<Deactivated>> {
-    let scope = ctx.platform(&key.platform)?;
     app.db
         .tx("feature.deactivate", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            let before = store::lock(c, &scope, key).await?;
+            platforms::ops::hold(c, ctx, scope).await?;
+            let before = store::lock(c, scope, key).await?;
             let before = before.ok_or_else(|| Error::not_found("feature", &key.feature))?;
             ctx.check_match(&ActivationView::from(&before))?;
-            tx.see_platform(&scope).await?;
+            tx.see_platform(scope).await?;
             let job = JobId::generate();
             let after = before.apply(&ActivationEvent::DeactivationRequested { job })?;
-            hold_stack(tx, &scope, &after).await?;
-            let input = input(&after, JobType::DeactivateFeature, json!({ "deleteData": delete_data }));
+            hold_stack(tx, scope, &after).await?;
             let record = written(Record::default(), FeatureTransition::Deactivate, Some(&before), &after);
-            let record = with_command(record, &after, input);
+            let more = json!({ "deleteData": delete_data });
+            let record = with_command(record, &after, JobType::DeactivateFeature, more);
             let answer = Deactivated { feature_id: after.feature_id.clone(), status: after.status };
             begin_build(tx, record, after, answer).await
         })
@@ -175,25 +176,21 @@ pub(super) async fn hold_stack(tx: &mut Tx, scope: &PlatformScope, row: &Activat
     Ok(())
 }
 
-/// The input of a job: its activation, and what its type needs in addition.
-fn input(after: &ActivationRow, kind: JobType, mut more: Value) -> Value {
-    let key = json!({
-        "entityId": after.entity_id, "featureId": after.feature_id, "environment": after.environment,
-    });
-    if let (Some(more), Value::Object(key)) = (more.as_object_mut(), key) {
-        more.extend(key);
-    }
-    json!({ "type": kind, "platformId": after.platform_id, "input": more })
-}
-
 /// What the requests for its jobs are about. Those for one service are delivered in the order they were asked for; those
 /// for others do not wait for them.
 pub(super) fn subject(row: &ActivationRow) -> String {
     format!("{}/{}/{}", row.platform_id, row.feature_id, row.environment)
 }
 
-fn with_command(record: Record, after: &ActivationRow, input: Value) -> Record {
-    record.command("provisioning", "provisioning.job", after.provision_job_id.uuid(), subject(after), input)
+/// Adds the request for a job to a record. Its input is the activation, and what its type needs in addition.
+fn with_command(record: Record, after: &ActivationRow, kind: JobType, mut more: Value) -> Record {
+    let key = json!({
+        "entityId": after.entity_id, "featureId": after.feature_id, "environment": after.environment,
+    });
+    if let (Some(more), Value::Object(key)) = (more.as_object_mut(), key) {
+        more.extend(key);
+    }
+    request_job(record, (kind, after.provision_job_id), &after.platform_id, subject(after), &more)
 }
 
 /// Action of the audit entry for a transition.

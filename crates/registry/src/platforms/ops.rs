@@ -16,7 +16,7 @@ use super::{
     quota, store,
     view::Platform,
 };
-use crate::App;
+use crate::{App, delivery::request_job};
 
 /// Makes a platform; one that is not by onboarding is active at once.
 pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewPlatform) -> Result<Done<Platform>> {
@@ -165,16 +165,9 @@ pub(crate) async fn delete_and_deprovision(
         .tx("platform.delete_and_deprovision", ctx, async |tx| {
             let before = lock(tx, ctx, scope).await?;
             let after = before.after(PlatformEvent::Delete, reason, app.own.cancellation_period)?;
-            let input = json!({
-                "type": JobType::DeprovisionPlatform, "platformId": id, "input": { "platformSlug": before.slug },
-            });
-            let record = Record::change("platform.deleted", super::AUDIT_TYPE, id).command(
-                "provisioning",
-                "provisioning.job",
-                job.uuid(),
-                id,
-                input,
-            );
+            let record = Record::change("platform.deleted", super::AUDIT_TYPE, id);
+            let input = json!({ "platformSlug": before.slug });
+            let record = request_job(record, (JobType::DeprovisionPlatform, job), id, id, &input);
             let event = LifecycleEvent::of(ctx, Some(before.status), &after, reason).with_job(job);
             write_event(tx, record, &before, after, event).await
         })

@@ -29,6 +29,7 @@ use crate::{
         model::{BuildRow, NewBuild},
         view::Build,
     },
+    delivery::request_job,
     entities,
     features::{
         self,
@@ -441,6 +442,5 @@ fn with_command(record: Record, stack: &StackRow, kind: JobType, mut more: Value
     if let Some(more) = more.as_object_mut() {
         more.insert("stackId".to_owned(), json!(stack.id));
     }
-    let input = json!({ "type": kind, "platformId": stack.platform_id, "input": more });
-    record.command("provisioning", "provisioning.job", job.uuid(), subject(stack), input)
+    request_job(record, (kind, job), &stack.platform_id, subject(stack), &more)
 }
