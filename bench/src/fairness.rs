@@ -145,8 +145,8 @@ fn row(load: fmt::Arguments<'_>, rate: f64, alone: &Figure, next_to_it: &Figure)
     ));
 }
 
-/// Whether the kernel schedules sessions in place of threads. Each connection's process of PostgreSQL is a session of its
-/// own then, and now and then waits a tenth of a second for a core.
+/// The kernel's setting `kernel.sched_autogroup_enabled`. With 1, processors are shared among sessions, and each connection
+/// of PostgreSQL is a session: some statements wait a tenth of a second for a processor.
 fn autogroup() -> String {
     fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled")
         .map_or_else(|_| "unknown".to_owned(), |value| value.trim().to_owned())

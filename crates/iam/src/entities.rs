@@ -28,8 +28,8 @@ pub(crate) async fn locate(
 ) -> Result<Location> {
     let message =
         LocateEntityRequest { platform_id: platform.to_string(), entity_id: entity.map(ToString::to_string) };
-    let told = app.registry.call(ctx, message).await?;
-    let line = told.ancestors.iter().map(|id| EntityId::parse(id).map_err(Error::internal));
-    let status: PlatformStatus = parse_answered_enum("platform_status", told.platform_status)?;
+    let answer = app.registry.call(ctx, message).await?;
+    let line = answer.ancestors.iter().map(|id| EntityId::parse(id).map_err(Error::internal));
+    let status: PlatformStatus = parse_answered_enum("platform_status", answer.platform_status)?;
     Ok(Location { line: line.collect::<Result<_>>()?, suspended: status == PlatformStatus::Suspended })
 }

@@ -34,7 +34,7 @@ const IN_ANY_CASE: Duration = Duration::from_secs(5);
 /// Jobs that may be on their way to provisioning.
 const UNDER_WAY: usize = 64;
 
-/// Whether the ends of jobs are reported. Clones share it.
+/// A flag that is set while provisioning reports the ends of jobs. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JobEnds(Arc<AtomicBool>);
 

@@ -72,11 +72,6 @@ impl FeatureStatus {
         transition::after(TRANSITIONS, "a feature", self, transition)
     }
 
-    /// The transitions that are valid now.
-    pub fn allowed(self) -> Vec<FeatureTransition> {
-        transition::allowed(TRANSITIONS, self)
-    }
-
     /// Returns true if the feature is requested and not active yet.
     pub const fn is_on_its_way(self) -> bool {
         matches!(self, Self::Pending | Self::Provisioning)

@@ -61,11 +61,6 @@ impl StackStatus {
         transition::after(TRANSITIONS, "a stack", self, transition)
     }
 
-    /// The transitions that are valid now.
-    pub fn allowed(self) -> Vec<StackTransition> {
-        transition::allowed(TRANSITIONS, self)
-    }
-
     /// Returns true if a job is about to change the stack.
     pub const fn is_on_its_way(self) -> bool {
         matches!(self, Self::Pending | Self::Provisioning)

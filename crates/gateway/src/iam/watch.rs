@@ -37,13 +37,13 @@ pub(super) async fn forever(client: Arc<Client>) {
 async fn watch(client: &Client) -> Result<Infallible> {
     let (acknowledge, acknowledged) = mpsc::channel::<Forgotten>(UNDER_WAY);
     let ctx = Ctx::of_service(NAME, id::uuid_v7().to_string());
-    let mut told = client.iam.stream(&ctx, ReceiverStream::new(acknowledged)).await?;
-    watch::next("iam", &mut told).await?;
+    let mut revocations = client.iam.stream(&ctx, ReceiverStream::new(acknowledged)).await?;
+    watch::next("iam", &mut revocations).await?;
     let watched = Arc::new(Watched::new());
     client.set_watched(Some(Arc::clone(&watched)));
     tracing::info!("iam tells of revocations");
     loop {
-        let revocation = watch::next("iam", &mut told).await?;
+        let revocation = watch::next("iam", &mut revocations).await?;
         forget(&watched, revocation.what);
         let number = revocation.number;
         acknowledge.send(Forgotten { number }).await.map_err(|error| Error::unavailable("iam", error))?;

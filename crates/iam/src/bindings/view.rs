@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::model::BindingRow;
 
-/// What a person was granted.
+/// A role that a person is granted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Binding {
@@ -24,7 +24,7 @@ pub(crate) struct Binding {
     /// The entity, with what is under it.
     #[schema(value_type = Option<String>, required)]
     pub(crate) entity_id: Option<EntityId>,
-    /// Who made it.
+    /// The caller who created it.
     pub(crate) created_by: String,
     #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,

@@ -22,7 +22,7 @@ pub(crate) struct Key {
     /// The entity, with what is under it.
     #[schema(value_type = Option<String>, required)]
     pub(crate) entity_id: Option<EntityId>,
-    /// Who made it.
+    /// The caller who created it.
     pub(crate) created_by: String,
     #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,
@@ -66,7 +66,7 @@ impl Key {
 /// A key as lists tell it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KeyDetail {
-    /// What the key begins with, by which its holder knows it.
+    /// The beginning of the key, by which its holder recognizes it.
     prefix: String,
     #[serde(flatten)]
     key: Key,

@@ -92,7 +92,7 @@ fn updated(activations: &[Activation], changes: &[ActivationChange]) -> Vec<Acti
     activations.iter().filter(unchanged).cloned().chain(after).collect()
 }
 
-/// What runs, as the items of a plan name it.
+/// The versions that run, by the names that items of a plan have.
 fn contents(
     features: &[PlannedFeature],
     shared: &[ResourceType],
