@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::merge::entries;
 
-/// The cost of a page. More pages than this leaves one tenant at a time would only wait for the service's connections, and
-/// keep others from its processors.
-const PAGE: usize = 64;
+/// The cost of a page. It leaves one tenant four pages at a time of a service with the default limits: more would keep
+/// two processors from others.
+const PAGE: usize = 192;
 
 /// The operations that cost more than others, by method and cost: the paths of each are matched at once.
 #[derive(Debug)]
