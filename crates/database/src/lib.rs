@@ -4,6 +4,7 @@ mod constraint;
 mod disk;
 mod housekeeping;
 mod idempotency;
+mod keyset;
 pub mod migrate;
 pub mod outbox;
 mod pool;
@@ -22,4 +23,4 @@ pub use record::{Audit, Effect, NoEffect, Record, audit_counter, counter_total, 
 pub use recount::{Drift, Recount, Tally};
 pub use sighted::PooledConn;
 pub use total::total;
-pub use tx::{Read, Tx, Work};
+pub use tx::{ReadBody, Tx, TxBody};

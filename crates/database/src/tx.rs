@@ -39,32 +39,48 @@ pub struct Tx {
     wake: bool,
 }
 
-/// The body of a transaction: an async closure that may be called again.
-pub trait Work<'r, T>: Fn(&'r mut Tx) -> Self::Fut {
-    /// What the closure gives.
-    type Fut: Future<Output = Result<T>> + Send;
+/// The body of a transaction: an async closure that may be called again, such as `async |tx| { … }`.
+pub trait TxBody<T>: for<'r> CallOnTx<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync {}
+
+impl<T, F> TxBody<T> for F where F: for<'r> CallOnTx<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync {}
+
+/// The body of a read: an async closure that may be called again, such as `async |c| { … }`.
+pub trait ReadBody<T>:
+    for<'r> CallOnConn<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync
+{
 }
 
-impl<'r, T, F, Fut> Work<'r, T> for F
+impl<T, F> ReadBody<T> for F where
+    F: for<'r> CallOnConn<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync
+{
+}
+
+/// A closure whose future is `Send`, which `AsyncFn` cannot express.
+pub trait CallOnTx<'r, T>: Fn(&'r mut Tx) -> Self::Future {
+    /// The future of one call.
+    type Future: Future<Output = Result<T>> + Send;
+}
+
+impl<'r, T, F, Fut> CallOnTx<'r, T> for F
 where
     F: Fn(&'r mut Tx) -> Fut,
     Fut: Future<Output = Result<T>> + Send,
 {
-    type Fut = Fut;
+    type Future = Fut;
 }
 
-/// The body of a read: an async closure that may be called again.
-pub trait Read<'r, T>: Fn(&'r AsyncPgConnection) -> Self::Fut {
-    /// What the closure gives.
-    type Fut: Future<Output = Result<T>> + Send;
+/// A closure whose future is `Send`, which `AsyncFn` cannot express.
+pub trait CallOnConn<'r, T>: Fn(&'r AsyncPgConnection) -> Self::Future {
+    /// The future of one call.
+    type Future: Future<Output = Result<T>> + Send;
 }
 
-impl<'r, T, F, Fut> Read<'r, T> for F
+impl<'r, T, F, Fut> CallOnConn<'r, T> for F
 where
     F: Fn(&'r AsyncPgConnection) -> Fut,
     Fut: Future<Output = Result<T>> + Send,
 {
-    type Fut = Fut;
+    type Future = Fut;
 }
 
 impl Tx {
@@ -186,7 +202,7 @@ impl Db {
     pub async fn tx<T, F>(&self, name: &'static str, ctx: &WriteCtx, work: F) -> Result<Done<T>>
     where
         T: Serialize + DeserializeOwned + Send,
-        F: for<'r> Work<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync,
+        F: TxBody<T>,
     {
         let started = Instant::now();
         let mut run = 1;
@@ -212,7 +228,7 @@ impl Db {
     async fn run_once<T, F>(&self, ctx: &WriteCtx, work: &F) -> Result<Done<T>>
     where
         T: Serialize + DeserializeOwned + Send,
-        F: for<'r> Work<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync,
+        F: TxBody<T>,
     {
         let connection = self.conn_for(&ctx.caller.scope.sight().share).await?;
         connection.unfinished();
@@ -257,7 +273,7 @@ impl Db {
     /// Those of `work`.
     pub async fn read<T, F>(&self, ctx: &Ctx, work: F) -> Result<T>
     where
-        F: for<'r> Read<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync,
+        F: ReadBody<T>,
     {
         self.read_seeing(ctx.caller.scope.sight(), work).await
     }
@@ -268,14 +284,14 @@ impl Db {
     /// Those of `work`.
     pub async fn own_read<T, F>(&self, work: F) -> Result<T>
     where
-        F: for<'r> Read<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync,
+        F: ReadBody<T>,
     {
         self.read_seeing(self.own_sight(), work).await
     }
 
     async fn read_seeing<T, F>(&self, sight: &Arc<Sight>, work: F) -> Result<T>
     where
-        F: for<'r> Read<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync,
+        F: ReadBody<T>,
     {
         let run = async |connection: PooledConn| {
             connection.unfinished();

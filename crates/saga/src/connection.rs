@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use database::{Conn, Db, Read};
+use database::{Db, ReadBody};
 use domain::{Error, Result};
 
 /// How often a statement is sent when the database does not take it.
@@ -19,7 +19,7 @@ const SEND_AGAIN: Duration = Duration::from_millis(20);
 /// Those of `statement`; [`domain::Kind::ServiceUnavailable`] when there is no connection, or no answer in time.
 pub(crate) async fn ask<T, F>(db: &Db, patience: Duration, statement: F) -> Result<T>
 where
-    F: for<'r> Read<'r, T> + AsyncFn(&Conn) -> Result<T> + Send + Sync,
+    F: ReadBody<T>,
 {
     let connection = db.own_conn().await?;
     connection.unfinished();

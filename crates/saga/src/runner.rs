@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use database::{Conn, Db, Read};
+use database::{Db, ReadBody};
 use domain::{Error, Result};
 use runtime::shutdown::Shutdown;
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,7 @@ impl<A> Inner<A> {
     /// Runs a statement, which is given up when a lease could have run out meanwhile.
     pub(crate) async fn ask<T, F>(&self, statement: F) -> Result<T>
     where
-        F: for<'r> Read<'r, T> + AsyncFn(&Conn) -> Result<T> + Send + Sync,
+        F: ReadBody<T>,
     {
         connection::ask(&self.db, self.settings.lease.max(SHORTEST_ANSWER), statement).await
     }

@@ -14,13 +14,7 @@ pub(super) const LIST: &str = "audit";
 /// A page of the entries, newest first, and how many there are.
 pub(super) async fn page(c: &Conn, limit: Limit, after: &Cursor) -> Result<Page<AuditEntry>> {
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
-    let before = a::created_at.lt(after.at).or(a::created_at.eq(after.at).and(a::id.lt(last)));
-    let rows = a::audit_log
-        .filter(a::created_at.le(after.at))
-        .filter(before)
-        .order((a::created_at.desc(), a::id.desc()))
-        .limit(limit.rows())
-        .select(AuditEntry::as_select());
+    let rows = database::newest!(a::audit_log.select(AuditEntry::as_select()), a, after, last, limit);
     let mut pipeline = c;
     let rows = async { Ok(rows.load(&mut pipeline).await?) };
     let all = audit_counter(None);

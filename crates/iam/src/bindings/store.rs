@@ -43,13 +43,8 @@ pub(super) async fn page(
     after: &Cursor,
 ) -> Result<Page<BindingRow>> {
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
-    let before = b::created_at.lt(after.at).or(b::created_at.eq(after.at).and(b::id.lt(last)));
-    let rows = matching(own, filter)
-        .filter(b::created_at.le(after.at))
-        .filter(before)
-        .order((b::created_at.desc(), b::id.desc()))
-        .limit(limit.rows())
-        .select(BindingRow::as_select());
+    let rows =
+        database::newest!(matching(own, filter).select(BindingRow::as_select()), b, after, last, limit);
     let mut pipeline = c;
     let rows = async { Ok(rows.load(&mut pipeline).await?) };
     let count = total(c, || matching(own, filter).select(sql::<Integer>("1")));

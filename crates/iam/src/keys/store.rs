@@ -44,13 +44,7 @@ pub(super) async fn page(
     after: &Cursor,
 ) -> Result<Page<KeyRow>> {
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
-    let before = k::created_at.lt(after.at).or(k::created_at.eq(after.at).and(k::id.lt(last)));
-    let rows = matching(own, filter)
-        .filter(k::created_at.le(after.at))
-        .filter(before)
-        .order((k::created_at.desc(), k::id.desc()))
-        .limit(limit.rows())
-        .select(KeyRow::as_select());
+    let rows = database::newest!(matching(own, filter).select(KeyRow::as_select()), k, after, last, limit);
     let mut pipeline = c;
     let rows = async { Ok(rows.load(&mut pipeline).await?) };
     let count = total(c, || matching(own, filter).select(sql::<t::Integer>("1")));

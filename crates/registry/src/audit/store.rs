@@ -24,13 +24,8 @@ pub(crate) async fn page(
     after: &Cursor,
 ) -> Result<Page<AuditEntry>> {
     let last = AuditEntryId::parse(&after.id).unwrap_or(AuditEntryId::MAX);
-    let before = a::created_at.lt(after.at).or(a::created_at.eq(after.at).and(a::id.lt(last)));
-    let rows = matching(scope, filter)
-        .filter(a::created_at.le(after.at))
-        .filter(before)
-        .order((a::created_at.desc(), a::id.desc()))
-        .limit(limit.rows())
-        .select(AuditEntry::as_select());
+    let rows =
+        database::newest!(matching(scope, filter).select(AuditEntry::as_select()), a, after, last, limit);
     let mut pipeline = c;
     let rows = async { Ok(rows.load(&mut pipeline).await?) };
     let (rows, total) = tokio::try_join!(rows, count(c, scope, filter))?;

@@ -83,14 +83,13 @@ pub(crate) async fn page(
     after: &Cursor,
 ) -> Result<Page<DnsRecord>> {
     let last = DnsRecordId::parse(&after.id).unwrap_or(DnsRecordId::MAX);
-    let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
-    let rows = d::dns_records
-        .filter(d::stack_id.eq(stack))
-        .filter(d::created_at.le(after.at))
-        .filter(before)
-        .select(DnsRecord::as_select())
-        .order((d::created_at.desc(), d::id.desc()))
-        .limit(limit.rows());
+    let rows = database::newest!(
+        d::dns_records.filter(d::stack_id.eq(stack)).select(DnsRecord::as_select()),
+        d,
+        after,
+        last,
+        limit
+    );
     let rows = match reach::roots(scope) {
         Some(roots) => {
             let row = |member: subtree::UuidMember| {

@@ -83,13 +83,8 @@ pub(crate) async fn page(
     after: &Cursor,
 ) -> Result<Page<CustomDomainRow>> {
     let last = DomainId::parse(&after.id).unwrap_or(DomainId::MAX);
-    let before = d::created_at.lt(after.at).or(d::created_at.eq(after.at).and(d::id.lt(last)));
-    let rows = d::custom_domains
-        .filter(d::created_at.le(after.at))
-        .filter(before)
-        .select(CustomDomainRow::as_select())
-        .order((d::created_at.desc(), d::id.desc()))
-        .limit(limit.rows());
+    let rows =
+        database::newest!(d::custom_domains.select(CustomDomainRow::as_select()), d, after, last, limit);
     let rows = match reach::roots(scope) {
         Some(roots) => {
             let row = |member: subtree::UuidMember| {

@@ -121,15 +121,16 @@ pub(crate) async fn page(
     if let Some(roots) = reach::roots(scope) {
         return page_under(c, scope, roots, kind, limit, after).await;
     }
-    let before = e::created_at.lt(after.at).or(e::created_at.eq(after.at).and(e::id.lt(&after.id)));
-    let rows = e::entities
-        .filter(e::platform_id.eq(scope.id()))
-        .filter(e::deleted_at.is_null())
-        .filter(e::created_at.le(after.at))
-        .filter(before)
-        .select(EntityRow::as_select())
-        .order((e::created_at.desc(), e::id.desc()))
-        .limit(limit.rows());
+    let rows = database::newest!(
+        e::entities
+            .filter(e::platform_id.eq(scope.id()))
+            .filter(e::deleted_at.is_null())
+            .select(EntityRow::as_select()),
+        e,
+        after,
+        &after.id,
+        limit
+    );
     let (mut pipeline, key) = (c, counter(scope.id(), kind));
     // Two statements rather than one put together, so that both stay prepared.
     let rows = async {

@@ -105,16 +105,17 @@ pub(crate) async fn page(
     after: &Cursor,
 ) -> Result<Page<ActivationRow>> {
     let last = ActivationId::parse(&after.id).unwrap_or(ActivationId::MAX);
-    let before = a::created_at.lt(after.at).or(a::created_at.eq(after.at).and(a::id.lt(last)));
-    let rows = a::feature_activations
-        .filter(a::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, a::entity_id))
-        .filter(a::entity_id.eq(entity))
-        .filter(a::created_at.le(after.at))
-        .filter(before)
-        .select(ActivationRow::as_select())
-        .order((a::created_at.desc(), a::id.desc()))
-        .limit(limit.rows());
+    let rows = database::newest!(
+        a::feature_activations
+            .filter(a::platform_id.eq(scope.id()))
+            .filter(reach::by_entity(scope, a::entity_id))
+            .filter(a::entity_id.eq(entity))
+            .select(ActivationRow::as_select()),
+        a,
+        after,
+        last,
+        limit
+    );
     let (mut pipeline, key) = (c, counter(scope.id(), entity));
     let (rows, total) =
         tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, counter_total(c, &key))?;

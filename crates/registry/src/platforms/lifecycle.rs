@@ -33,14 +33,13 @@ pub(crate) async fn page(
     after: &Cursor,
 ) -> Result<Page<LifecycleEvent>> {
     let last = LifecycleEventId::parse(&after.id).unwrap_or(LifecycleEventId::MAX);
-    let before = e::created_at.lt(after.at).or(e::created_at.eq(after.at).and(e::id.lt(last)));
-    let rows = e::lifecycle_events
-        .filter(e::platform_id.eq(scope.id()))
-        .filter(e::created_at.le(after.at))
-        .filter(before)
-        .select(LifecycleEvent::as_select())
-        .order((e::created_at.desc(), e::id.desc()))
-        .limit(limit.rows());
+    let rows = database::newest!(
+        e::lifecycle_events.filter(e::platform_id.eq(scope.id())).select(LifecycleEvent::as_select()),
+        e,
+        after,
+        last,
+        limit
+    );
     let (mut pipeline, key) = (c, counter(scope.id()));
     let (rows, total) =
         tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, counter_total(c, &key))?;

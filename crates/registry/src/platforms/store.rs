@@ -110,14 +110,13 @@ pub(crate) async fn owned(mut c: &Conn, owner: &str) -> Result<Vec<PlatformId>> 
 
 /// A page of the platforms in the caller's scope, newest first.
 pub(crate) async fn page(c: &Conn, scope: &Scope, limit: Limit, after: &Cursor) -> Result<Page<PlatformRow>> {
-    let before = p::created_at.lt(after.at).or(p::created_at.eq(after.at).and(p::id.lt(&after.id)));
-    let rows = p::platforms
-        .filter(p::deleted_at.is_null())
-        .filter(p::created_at.le(after.at))
-        .filter(before)
-        .select(PlatformRow::as_select())
-        .order((p::created_at.desc(), p::id.desc()))
-        .limit(limit.rows());
+    let rows = database::newest!(
+        p::platforms.filter(p::deleted_at.is_null()).select(PlatformRow::as_select()),
+        p,
+        after,
+        &after.id,
+        limit
+    );
     let (rows, total) = match scope.only_platforms() {
         // Both statements are sent before the first is answered: one round trip.
         None => {

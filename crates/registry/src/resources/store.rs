@@ -137,14 +137,8 @@ pub(crate) async fn page(
     after: &Cursor,
 ) -> Result<Page<Resource>> {
     let last = ResourceId::parse(&after.id).unwrap_or(ResourceId::MAX);
-    let before = r::created_at.lt(after.at).or(r::created_at.eq(after.at).and(r::id.lt(last)));
     let live = r::resources.filter(r::deleted_at.is_null());
-    let rows = live
-        .filter(r::created_at.le(after.at))
-        .filter(before)
-        .select(Resource::as_select())
-        .order((r::created_at.desc(), r::id.desc()))
-        .limit(limit.rows());
+    let rows = database::newest!(live.select(Resource::as_select()), r, after, last, limit);
     let (mut pipeline, key) = (c, counter(scope.id(), entity));
     let rows = async {
         match (reach::roots(scope), entity) {

@@ -216,14 +216,13 @@ pub(crate) async fn page(
     limit: Limit,
     after: &Cursor,
 ) -> Result<Page<StackRow>> {
-    let before = s::created_at.lt(after.at).or(s::created_at.eq(after.at).and(s::id.lt(&after.id)));
-    let rows = s::stacks
-        .filter(s::deleted_at.is_null())
-        .filter(s::created_at.le(after.at))
-        .filter(before)
-        .select(StackRow::as_select())
-        .order((s::created_at.desc(), s::id.desc()))
-        .limit(limit.rows());
+    let rows = database::newest!(
+        s::stacks.filter(s::deleted_at.is_null()).select(StackRow::as_select()),
+        s,
+        after,
+        &after.id,
+        limit
+    );
     let rows = match (reach::roots(scope), tenant) {
         (Some(roots), None) => {
             let row = |member: subtree::TextMember| {
