@@ -21,6 +21,7 @@ mod forged;
 mod port;
 pub mod reach;
 mod response;
+mod system;
 pub mod tap;
 mod test_service;
 
@@ -30,4 +31,5 @@ pub use collector::Collector;
 pub use db::TestDb;
 pub use port::HeldPort;
 pub use response::Response;
+pub use system::System;
 pub use test_service::{Keys, PROCESSES, TestService};

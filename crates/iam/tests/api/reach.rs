@@ -16,7 +16,7 @@ use testkit::{
     reach::{self, Asked, Case, Places, Someone, Stage},
 };
 
-use crate::world::{BINDINGS, KEYS, World, body, entity, platform, text};
+use crate::world::{BINDINGS, KEYS, World, body, text};
 
 struct Scene {
     world: World,
@@ -45,8 +45,8 @@ impl Scene {
             deleted: deleted(registry).await,
             parent: world.tenant.clone(),
             entity: world.below.clone(),
-            child: entity(registry, &world.own, "child", Some(&world.below)).await,
-            sibling: entity(registry, &world.own, "sibling", Some(&world.tenant)).await,
+            child: registry.entity(&world.own, "child", Some(&world.below)).await,
+            sibling: registry.entity(&world.own, "sibling", Some(&world.tenant)).await,
             gone: gone(registry, &world.own).await,
             foreign: world.others.clone(),
         };
@@ -108,14 +108,14 @@ impl Scene {
 }
 
 async fn deleted(registry: &TestService) -> PlatformId {
-    let id = platform(registry, "deleted").await;
+    let id = registry.platform("deleted").await;
     registry.post(&format!("/api/v1/platforms/{id}/suspend"), json!({})).await.expect(200);
     registry.delete(&format!("/api/v1/platforms/{id}")).await.expect(200);
     id
 }
 
 async fn gone(registry: &TestService, of: &PlatformId) -> EntityId {
-    let id = entity(registry, of, "gone", None).await;
+    let id = registry.entity(of, "gone", None).await;
     registry.delete(&format!("/api/v1/platforms/{of}/entities/{id}")).await.expect(200);
     id
 }

@@ -14,7 +14,7 @@ use rpc::{
     iam::{ResolveKeyRequest, ResolvedKey, iam_client::IamClient},
 };
 use serde_json::{Value, json};
-use testkit::{Keys, Response, TestDb, TestService};
+use testkit::{Response, System, TestService};
 
 pub(crate) const KEYS: &str = "/api/v1/iam/keys";
 pub(crate) const BINDINGS: &str = "/api/v1/iam/bindings";
@@ -29,6 +29,7 @@ pub(crate) struct World {
     pub(crate) beside: EntityId,
     pub(crate) other: PlatformId,
     pub(crate) others: EntityId,
+    services: System,
 }
 
 impl Deref for World {
@@ -71,48 +72,22 @@ pub(crate) async fn alone() -> TestService {
         .await
 }
 
-pub(crate) async fn platform(registry: &TestService, slug: &str) -> PlatformId {
-    let made = registry.post("/api/v1/platforms", json!({ "name": slug, "slug": slug })).await.expect(201);
-    PlatformId::parse(text(&made, "id")).unwrap()
-}
-
-pub(crate) async fn entity(
-    registry: &TestService,
-    of: &PlatformId,
-    slug: &str,
-    parent: Option<&EntityId>,
-) -> EntityId {
-    let kind = if parent.is_some() { "subtenant" } else { "tenant" };
-    let mut body = json!({ "name": slug, "slug": slug, "type": kind });
-    if let Some(parent) = parent {
-        body["parentId"] = json!(parent);
-    }
-    let made = registry.post(&format!("/api/v1/platforms/{of}/entities"), body).await.expect(201);
-    EntityId::parse(text(&made, "id")).unwrap()
-}
-
 impl World {
     pub(crate) async fn start() -> Self {
-        let keys = Keys::new();
-        let registry =
-            TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), json!({})).await;
-        let set = json!({ "service": { "registry": { "url": format!("http://{}", registry.grpc) } } });
-        let iam = TestService::start_on::<Iam>(TestDb::of::<Iam>().await, keys, set).await;
-        let (own, other) = (platform(&registry, "own").await, platform(&registry, "other").await);
-        let tenant = entity(&registry, &own, "tenant", None).await;
-        let below = entity(&registry, &own, "below", Some(&tenant)).await;
-        let beside = entity(&registry, &own, "beside", None).await;
-        let others = entity(&registry, &other, "tenant", None).await;
-        Self { iam, registry, own, tenant, below, beside, other, others }
+        let services = System::new();
+        let registry = services.start::<Registry>(json!({})).await;
+        let iam = services.start::<Iam>(json!({})).await;
+        let (own, other) = (registry.platform("own").await, registry.platform("other").await);
+        let tenant = registry.entity(&own, "tenant", None).await;
+        let below = registry.entity(&own, "below", Some(&tenant)).await;
+        let beside = registry.entity(&own, "beside", None).await;
+        let others = registry.entity(&other, "tenant", None).await;
+        Self { iam, registry, own, tenant, below, beside, other, others, services }
     }
 
     /// Another process of iam on the same database.
     pub(crate) async fn replica(&self) -> TestService {
-        let set = json!({
-            "database": { "url": self.db.app_url },
-            "service": { "registry": { "url": format!("http://{}", self.registry.grpc) } },
-        });
-        TestService::start_on::<Iam>(TestDb::of::<Iam>().await, self.keys.clone(), set).await
+        self.services.replica::<Iam>(&self.iam, json!({})).await
     }
 
     pub(crate) fn all_of_own(&self) -> Reach {

@@ -11,7 +11,7 @@ use registry::Registry;
 use serde_json::{Value, json};
 use stack_registry::StackRegistry;
 use tempfile::TempDir;
-use testkit::{HeldPort, Keys, TestDb, TestService};
+use testkit::TestService;
 
 use crate::relay::Relay;
 
@@ -25,8 +25,7 @@ pub(crate) struct System {
     pub(crate) folder: TempDir,
     /// The line from onboarding to provisioning, if it is one that can be cut.
     relay: Option<Relay>,
-    iam: u16,
-    _held: [HeldPort; 5],
+    services: testkit::System,
 }
 
 /// How often the engines look and how soon a dead one is succeeded: quick, because tests wait for it.
@@ -67,47 +66,25 @@ impl System {
         engine: Value,
         relayed: bool,
     ) -> Self {
-        let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
+        let (services, folder) = (testkit::System::new(), tempfile::tempdir().unwrap());
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
-        let held: [HeldPort; 5] = std::array::from_fn(|_| HeldPort::new());
-        let [grpc_registry, grpc_stacks, grpc_provisioning, grpc_onboarding, iam] =
-            held.each_ref().map(|port| port.address.port());
-        let url = |port: u16| json!({ "url": format!("http://127.0.0.1:{port}") });
-        let bind = |port: u16| json!({ "bind": format!("127.0.0.1:{port}") });
-
-        let set = json!({ "grpc": bind(grpc_stacks) });
-        let stacks =
-            TestService::start_on::<StackRegistry>(TestDb::of::<StackRegistry>().await, keys.clone(), set)
-                .await;
-        let peers = json!({
-            "stack_registry": url(grpc_stacks), "provisioning": url(grpc_provisioning),
-            "onboarding": url(grpc_onboarding),
+        let stacks = services.start::<StackRegistry>(json!({})).await;
+        let registry = services.start::<Registry>(json!({})).await;
+        let own = json!({
+            "data_dir": folder.path(), "engine": engine, "domains": { "check_every": "300ms" },
         });
-        let set = json!({ "grpc": bind(grpc_registry), "service": peers });
-        let registry =
-            TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
-        let set = json!({ "grpc": bind(grpc_provisioning), "service": {
-            "data_dir": folder.path(), "registry": url(grpc_registry), "engine": engine,
-            "domains": { "check_every": "300ms" },
-        }});
-        let db = TestDb::of::<FakeProvisioning>().await;
-        let provisioning =
-            TestService::start_built::<FakeProvisioning, _>(db, keys.clone(), set, |settings, shutdown| {
-                FakeProvisioning::build_interposed(settings, shutdown, provisioning)
-            })
-            .await;
-        let relay = if relayed { Some(Relay::to(held[2].address).await) } else { None };
-        let to_provisioning = relay.as_ref().map_or(grpc_provisioning, |relay| relay.address.port());
-        let set = json!({ "grpc": bind(grpc_onboarding), "service": {
-            "registry": url(grpc_registry), "provisioning": url(to_provisioning), "iam": url(iam),
-            "engine": engine,
-        }});
-        let db = TestDb::of::<Onboarding>().await;
-        let onboarding = TestService::start_built::<Onboarding, _>(db, keys, set, |settings, shutdown| {
-            Onboarding::build_interposed(settings, shutdown, onboarding)
-        })
-        .await;
-        Self { registry, stacks, provisioning, onboarding, provider, folder, relay, iam, _held: held }
+        let build = |settings, shutdown| FakeProvisioning::build_interposed(settings, shutdown, provisioning);
+        let provisioning = services.start_built::<FakeProvisioning, _>(own, build).await;
+        let mut own = json!({ "engine": engine });
+        let mut relay = None;
+        if relayed {
+            let line = Relay::to(services.grpc("provisioning")).await;
+            own["provisioning"] = json!({ "url": format!("http://{}", line.address) });
+            relay = Some(line);
+        }
+        let build = |settings, shutdown| Onboarding::build_interposed(settings, shutdown, onboarding);
+        let onboarding = services.start_built::<Onboarding, _>(own, build).await;
+        Self { registry, stacks, provisioning, onboarding, provider, folder, relay, services }
     }
 
     pub(crate) fn relay(&self) -> &Relay {
@@ -116,11 +93,7 @@ impl System {
 
     /// Starts iam, which is asked where a person onboards.
     pub(crate) async fn iam(&self) -> TestService {
-        let set = json!({
-            "grpc": { "bind": format!("127.0.0.1:{}", self.iam) },
-            "service": { "registry": { "url": format!("http://{}", self.registry.grpc) } },
-        });
-        TestService::start_on::<Iam>(TestDb::of::<Iam>().await, self.registry.keys.clone(), set).await
+        self.services.start::<Iam>(json!({})).await
     }
 
     /// Starts an onboarding and gives its id.

@@ -49,13 +49,14 @@ fn version(number: &str) -> Value {
 
 impl Mall {
     pub(crate) async fn start(interpose: Option<Interpose>) -> Self {
-        let stacks = TestService::start::<StackRegistry>().await;
+        let services = testkit::System::new();
+        let stacks = services.start::<StackRegistry>(json!({})).await;
         let body = json!({ "name": "mall", "displayName": "Mall", "description": "Sells" });
         stacks.post("/api/v1/stacks", body).await.expect(201);
         stacks.post("/api/v1/stacks/mall/versions", version("1.0.0")).await.expect(201);
         // A pre-release is not what a new stack is made of.
         stacks.post("/api/v1/stacks/mall/versions", version(NEXT)).await.expect(201);
-        let system = Registered::beside(&stacks).await.provision(interpose).await;
+        let system = Registered::start_in(services).await.provision(interpose).await;
         Self { system, _stacks: stacks }
     }
 

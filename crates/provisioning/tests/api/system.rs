@@ -8,44 +8,30 @@ use registry::Registry;
 use saga::Interpose;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::{HeldPort, Keys, TestDb, TestService};
+use testkit::TestService;
 
 pub(crate) struct System {
     pub(crate) registry: TestService,
     pub(crate) provisioning: TestService,
     pub(crate) provider: FakeProvider,
     folder: TempDir,
-    _held: HeldPort,
+    services: testkit::System,
 }
 
-/// A registry whose peer is not there yet.
+/// A registry whose provisioning has not started yet.
 pub(crate) struct Registered {
     pub(crate) registry: TestService,
-    keys: Keys,
-    port: u16,
-    held: HeldPort,
+    services: testkit::System,
 }
 
 impl Registered {
     pub(crate) async fn start() -> Self {
-        Self::start_with(Keys::new(), json!({})).await
+        Self::start_in(testkit::System::new()).await
     }
 
-    /// With a registry that asks this stack registry.
-    pub(crate) async fn beside(stacks: &TestService) -> Self {
-        let url = json!({ "url": format!("http://{}", stacks.grpc) });
-        Self::start_with(stacks.keys.clone(), json!({ "service": { "stack_registry": url } })).await
-    }
-
-    async fn start_with(keys: Keys, more: Value) -> Self {
-        let held = HeldPort::new();
-        let port = held.address.port();
-        let url = json!({ "url": format!("http://127.0.0.1:{port}") });
-        let mut set = json!({ "service": { "provisioning": url } });
-        runtime::config::put_over(&mut set, more);
-        let db = TestDb::of::<Registry>().await;
-        let registry = TestService::start_on::<Registry>(db, keys.clone(), set).await;
-        Self { registry, keys, port, held }
+    /// A registry in a system whose stack registry may run already.
+    pub(crate) async fn start_in(services: testkit::System) -> Self {
+        Self { registry: services.start::<Registry>(json!({})).await, services }
     }
 
     /// Starts provisioning, with something that interferes with its jobs.
@@ -53,24 +39,18 @@ impl Registered {
         self.provision_with(json!({}), interpose).await
     }
 
-    /// The same, with something of provisioning's own set otherwise.
+    /// Starts provisioning with some of its own settings changed.
     async fn provision_with(self, own: Value, interpose: Option<Interpose>) -> System {
-        let Self { registry, keys, port, held } = self;
+        let Self { registry, services } = self;
         let folder = tempfile::tempdir().unwrap();
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
-        let mut set = json!({ "grpc": { "bind": format!("127.0.0.1:{port}") }, "service": {
-            "data_dir": folder.path(),
-            "registry": { "url": format!("http://{}", registry.grpc) },
-            "engine": { "concurrency": 8, "lease": "1s", "poll": "20ms" },
-        }});
-        runtime::config::put_over(&mut set, json!({ "service": own }));
-        let db = TestDb::of::<FakeProvisioning>().await;
-        let provisioning =
-            TestService::start_built::<FakeProvisioning, _>(db, keys, set, |settings, shutdown| {
-                FakeProvisioning::build_interposed(settings, shutdown, interpose)
-            })
-            .await;
-        System { registry, provisioning, provider, folder, _held: held }
+        let mut set = json!({
+            "data_dir": folder.path(), "engine": { "concurrency": 8, "lease": "1s", "poll": "20ms" },
+        });
+        runtime::config::put_over(&mut set, own);
+        let build = |settings, shutdown| FakeProvisioning::build_interposed(settings, shutdown, interpose);
+        let provisioning = services.start_built::<FakeProvisioning, _>(set, build).await;
+        System { registry, provisioning, provider, folder, services }
     }
 }
 
@@ -79,32 +59,20 @@ impl System {
         Registered::start().await.provision(None).await
     }
 
-    /// With something of provisioning's own set otherwise.
+    /// Starts provisioning with some of its own settings changed.
     pub(crate) async fn start_with(own: Value) -> Self {
         Registered::start().await.provision_with(own, None).await
     }
 
-    /// A second replica of provisioning on the same database, which the first must outlive.
+    /// Starts a second replica of provisioning on the same database, which the first must outlive.
     pub(crate) async fn replica(&self, own: Value) -> TestService {
-        let mut set = json!({
-            "database": { "url": self.provisioning.db.app_url },
-            "identity": { "keys_dir": self.provisioning.keys.dir() },
-            "service": {
-                "data_dir": self.folder.path(),
-                "registry": { "url": format!("http://{}", self.registry.grpc) },
-            },
-        });
-        runtime::config::put_over(&mut set, json!({ "service": own }));
-        TestService::start_with::<FakeProvisioning>(set).await
+        let mut set = json!({ "data_dir": self.folder.path() });
+        runtime::config::put_over(&mut set, own);
+        self.services.replica::<FakeProvisioning>(&self.provisioning, set).await
     }
 
     pub(crate) async fn platform(&self, slug: &str) -> String {
-        let made = self
-            .registry
-            .post("/api/v1/platforms", json!({ "name": "Acme", "slug": slug }))
-            .await
-            .expect(201);
-        made["id"].as_str().unwrap().to_owned()
+        self.registry.platform(slug).await.to_string()
     }
 
     pub(crate) async fn provision(&self, platform: &str) -> String {

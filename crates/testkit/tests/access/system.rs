@@ -10,10 +10,9 @@ use registry::Registry;
 use reqwest::{Method, RequestBuilder};
 use runtime::{config, shutdown::Shutdown};
 use serde_json::{Value, json};
-use service::Service;
 use stack_registry::StackRegistry;
 use tempfile::TempDir;
-use testkit::{Keys, Response, TestDb, TestService};
+use testkit::{Response, TestService};
 
 /// The operator's credential.
 pub(crate) const OPERATOR: &str = "the-key-of-the-operator";
@@ -24,7 +23,7 @@ pub(crate) struct System {
     pub(crate) onboarding: TestService,
     pub(crate) provisioning: TestService,
     pub(crate) iam: TestService,
-    keys: Keys,
+    system: testkit::System,
     _folder: TempDir,
 }
 
@@ -41,28 +40,18 @@ impl Drop for Door {
     }
 }
 
-async fn start<S: Service>(keys: &Keys, service: Value) -> TestService {
-    TestService::start_on::<S>(TestDb::of::<S>().await, keys.clone(), json!({ "service": service })).await
-}
-
 impl System {
-    /// What calls another finds it; the registry calls nobody.
+    /// Starts every service. The registry calls none of the others.
     pub(crate) async fn start() -> Self {
-        let (keys, folder) = (Keys::new(), tempfile::tempdir().unwrap());
-        let grpc = |of: &TestService| json!({ "url": format!("http://{}", of.grpc) });
+        let (system, folder) = (testkit::System::new(), tempfile::tempdir().unwrap());
         let nobody = json!({ "url": "http://127.0.0.1:9" });
         let peers = json!({ "stack_registry": nobody, "provisioning": nobody, "onboarding": nobody });
-        let registry = start::<Registry>(&keys, peers).await;
-        let to_registry = json!({ "registry": grpc(&registry) });
-        let stack_registry = start::<StackRegistry>(&keys, to_registry.clone()).await;
-        let iam = start::<Iam>(&keys, to_registry.clone()).await;
-        let mut own = json!({ "data_dir": folder.path() });
-        config::put_over(&mut own, to_registry.clone());
-        let provisioning = start::<FakeProvisioning>(&keys, own).await;
-        let mut peers = json!({ "provisioning": grpc(&provisioning), "iam": grpc(&iam) });
-        config::put_over(&mut peers, to_registry);
-        let onboarding = start::<Onboarding>(&keys, peers).await;
-        Self { registry, stack_registry, onboarding, provisioning, iam, keys, _folder: folder }
+        let registry = system.start::<Registry>(peers).await;
+        let stack_registry = system.start::<StackRegistry>(json!({})).await;
+        let iam = system.start::<Iam>(json!({})).await;
+        let provisioning = system.start::<FakeProvisioning>(json!({ "data_dir": folder.path() })).await;
+        let onboarding = system.start::<Onboarding>(json!({})).await;
+        Self { registry, stack_registry, onboarding, provisioning, iam, system, _folder: folder }
     }
 
     /// A gateway before it.
@@ -70,7 +59,7 @@ impl System {
         let http = |of: &TestService| json!({ "url": format!("http://{}", of.http) });
         let set = json!({
             "http": { "bind": "127.0.0.1:0", "workers": 1 },
-            "identity": { "keys_dir": self.keys.dir() },
+            "identity": { "keys_dir": self.system.keys().dir() },
             "service": {
                 "operator_key": OPERATOR,
                 "upstreams": {
