@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use domain::{Grant, Reach, Role};
+use domain::{Grant, GrantScope, Role};
 use embedded_postgres::{Cluster, ServiceDatabase, Settings};
 use identity::{ActorType, Caller, KeyPair, Signer};
 use secrecy::{ExposeSecret, SecretString};
@@ -122,7 +122,7 @@ impl Site {
     /// The same in the name of someone who reads one platform, the first.
     pub(crate) fn token_of_one(&self) -> Result<String> {
         let platform = FIRST.to_string().parse().map_err(anyhow::Error::msg)?;
-        let grant = Grant::new(Role::Viewer, Reach::Platform(platform)).map_err(told)?;
+        let grant = Grant::new(Role::Viewer, GrantScope::Platform(platform)).map_err(told)?;
         let caller = Caller::known("key:bench", ActorType::Apikey, vec![grant]);
         self.signer.sign("registry", &caller).map_err(told)
     }

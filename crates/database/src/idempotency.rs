@@ -44,7 +44,7 @@ pub(super) async fn replay<T: DeserializeOwned>(
     let Some(stored) = stored else { return Ok(None) };
     if stored.created_at + KEPT < clock::now() {
         forget(connection, caller, asked).await?;
-        return Err(Error::met("the answer kept for the key was too old"));
+        return Err(Error::concurrent_write("the answer kept for the key was too old"));
     }
     if stored.fingerprint != asked.fingerprint {
         let message = "The Idempotency-Key was used before for another request";

@@ -208,7 +208,7 @@ impl Db {
         let mut run = 1;
         let result = loop {
             match self.run_once(ctx, &work).await {
-                Err(error) if error.may_rerun() && run < MAX_RUNS => {
+                Err(error) if error.is_retryable() && run < MAX_RUNS => {
                     tracing::debug!(transaction = name, run, context = error.log_context(), "running again");
                     let most = 5u64 << run;
                     let pause = rand::rng().random_range(1..=most);
@@ -249,7 +249,7 @@ impl Db {
                 }
                 Ok(Done { value, replayed: false, dry_run: ctx.dry_run })
             }
-            Err(error) if error.may_rerun() || !clean => Err(error),
+            Err(error) if error.is_retryable() || !clean => Err(error),
             // A repetition meets what its first run did: its error is answered with the first run's answer.
             Err(error) => stored(&tx.connection, ctx).await?.ok_or(error),
         }

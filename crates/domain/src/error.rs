@@ -1,8 +1,7 @@
-//! The one error of all services: transport-free, with an outside message and an inside context.
+//! The error type of all services, independent of HTTP and gRPC.
 //!
-//! The outside message and details go to the client as they stand. The context is for the log alone: there is no
-//! `Display` that prints it, so it cannot leak by accident. What an error becomes in HTTP and gRPC stands in one
-//! table, `runtime::error`.
+//! The message and the details go to the client unchanged. The context goes to the log only: no `Display` prints it, so
+//! it cannot leak by accident. The table in `runtime::error` maps each error to its HTTP and gRPC status.
 
 use std::borrow::Cow;
 
@@ -15,7 +14,7 @@ use crate::masked;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 text_enum! {
-    /// What went wrong, as the machine-readable code of the error envelope.
+    /// Kind of an error: the machine-readable code of the error envelope.
     pub enum Kind {
         Validation = "VALIDATION_ERROR",
         InvalidCursor = "INVALID_CURSOR",
@@ -48,7 +47,7 @@ text_enum! {
 }
 
 impl Kind {
-    /// Whether the same call may succeed later without anything being changed by the caller.
+    /// Returns true if the same request may succeed later.
     pub const fn is_transient(self) -> bool {
         matches!(
             self,
@@ -62,16 +61,17 @@ impl Kind {
     }
 }
 
-/// Maximum number of faults that an error lists. A request can have many more, and its answer must not be larger than
+/// Maximum number of faults that an error lists. A request can have many more, and its response must not be larger than
 /// the request.
 pub const MAX_FAULTS: usize = 100;
-/// Maximum length of a path and of a message of a fault, in bytes.
+/// Maximum length of the path of a fault, in bytes.
 const MAX_PATH: usize = 256;
+/// Maximum length of the message of a fault, in bytes.
 const MAX_FAULT: usize = 512;
 /// Maximum length of the message of an error, in bytes.
 const MAX_MESSAGE: usize = 1024;
 
-/// Cuts a text that may repeat what a client sent.
+/// Truncates a text that may repeat input of a client.
 fn shortened(mut text: String, max: usize) -> String {
     if text.len() > max {
         text.truncate(text.floor_char_boundary(max));
@@ -80,17 +80,25 @@ fn shortened(mut text: String, max: usize) -> String {
     text
 }
 
-/// One fault of a request: where it is and what is wrong there.
+/// Makes a sentence of a text: a capital letter at the start and a full stop at the end.
+fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    let start: String = rest.next().into_iter().flat_map(char::to_uppercase).collect();
+    let end = if text.is_empty() || text.ends_with(['.', '!', '?', '…']) { "" } else { "." };
+    format!("{start}{}{end}", rest.as_str())
+}
+
+/// Invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// Dotted path into the body, or the name of the query or path parameter.
     pub path: String,
-    /// What is wrong there, for a person.
+    /// Predicate that follows the name of the field: "is required", "must be at most 63 characters".
     pub message: String,
 }
 
 impl Fault {
-    /// A fault at `path`. What looks like a secret is [masked](crate::masked), as a field's name may be one.
+    /// A fault at `path`. Text that looks like a secret is [masked](crate::masked), in the path as well.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         let (path, message): (String, String) = (path.into(), message.into());
         let path = if masked::may_be_secret(&path) { masked::MASK.to_owned() } else { path };
@@ -98,7 +106,7 @@ impl Fault {
     }
 }
 
-/// An error on its way to a client. One word wide, because results carry it everywhere.
+/// Error of an operation. One pointer wide, because every result carries it.
 #[derive(Debug, Clone)]
 pub struct Error(Box<Inner>);
 
@@ -108,25 +116,25 @@ struct Inner {
     message: Cow<'static, str>,
     details: Map<String, Value>,
     context: Vec<String>,
-    rerun: bool,
+    retryable: bool,
 }
 
 impl Error {
-    /// An error that says `message` to the client, without what looks like a secret in it.
+    /// An error with a message for the client. Text that looks like a secret is masked.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
         let message = match masked::masked(message.into()) {
             Cow::Owned(message) => Cow::Owned(shortened(message, MAX_MESSAGE)),
             borrowed @ Cow::Borrowed(_) => borrowed,
         };
-        Self(Box::new(Inner { kind, message, details: Map::new(), context: Vec::new(), rerun: false }))
+        Self(Box::new(Inner { kind, message, details: Map::new(), context: Vec::new(), retryable: false }))
     }
 
-    /// A request whose faults are named at once: the first [`MAX_FAULTS`], and the number of the others.
+    /// An invalid request. The details list the first [`MAX_FAULTS`] faults and the number of the others.
     pub fn validation(mut faults: Vec<Fault>) -> Self {
         let message = match faults.as_slice() {
-            [one] if one.path.is_empty() => one.message.clone(),
-            [one] => format!("{}: {}", one.path, one.message),
-            many => format!("{} fields are not valid", many.len()),
+            [one] if one.path.is_empty() => sentence(&one.message),
+            [one] => sentence(&format!("Field '{}' {}", one.path, one.message)),
+            many => format!("{} fields are invalid. See details.fields.", many.len()),
         };
         let more = faults.len().saturating_sub(MAX_FAULTS);
         faults.truncate(MAX_FAULTS);
@@ -134,43 +142,44 @@ impl Error {
         if more > 0 { error.with("moreFields", more) } else { error }
     }
 
-    /// A request with one fault.
+    /// An invalid request with one fault. `message` is a predicate, as in [`Fault::message`].
     pub fn invalid(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::validation(vec![Fault::new(path, message)])
     }
 
-    /// A thing that does not exist, or lies outside the caller's scope: the two are not told apart.
-    pub fn not_found(thing: &str, id: impl std::fmt::Display) -> Self {
-        Self::new(Kind::NotFound, format!("{thing} '{id}' was not found"))
+    /// An object that does not exist or lies outside the caller's scope. The client cannot distinguish the two.
+    pub fn not_found(kind: &str, id: impl std::fmt::Display) -> Self {
+        Self::new(Kind::NotFound, sentence(&format!("{kind} '{id}' was not found")))
     }
 
-    /// A fault of ours. The client learns nothing; `context` goes to the log.
+    /// A fault of the service itself. The client learns nothing about it; `context` goes to the log.
     pub fn internal(context: impl std::fmt::Display) -> Self {
-        Self::new(Kind::Internal, "An internal error occurred").context(context)
+        Self::new(Kind::Internal, "An internal error occurred.").context(context)
     }
 
-    /// Something we depend on cannot be reached. `context` goes to the log.
+    /// A dependency that cannot be reached. `context` goes to the log.
     pub fn unavailable(what: &str, context: impl std::fmt::Display) -> Self {
-        Self::new(Kind::ServiceUnavailable, format!("{what} is not available right now, try again shortly"))
-            .context(context)
+        let message = sentence(&format!("{what} is not available. Try again shortly"));
+        Self::new(Kind::ServiceUnavailable, message).context(context)
     }
 
-    /// Whether the disk of the database is full.
+    /// Returns true if the disk of the database is full.
     pub fn is_disk_full(&self) -> bool {
         self.0.details.get(REASON).is_some_and(|reason| reason == DISK_FULL)
     }
 
-    /// Two writers met: the transaction may be run again as a whole. Told to the client only when that was tried
-    /// too often.
-    pub fn met(context: impl std::fmt::Display) -> Self {
-        let mut error = Self::new(Kind::Conflict, "The thing was being changed at the same time, try again");
-        error.0.rerun = true;
+    /// A conflict with a concurrent transaction. The whole transaction can be retried; the client gets this error only
+    /// after too many retries.
+    pub fn concurrent_write(context: impl std::fmt::Display) -> Self {
+        let message = "The object was changed by another request at the same time. Try again.";
+        let mut error = Self::new(Kind::Conflict, message);
+        error.0.retryable = true;
         error.context(context)
     }
 
-    /// Whether the transaction that met this error may be run again as a whole.
-    pub fn may_rerun(&self) -> bool {
-        self.0.rerun
+    /// Returns true if the whole transaction that failed with this error can be retried.
+    pub fn is_retryable(&self) -> bool {
+        self.0.retryable
     }
 
     /// Adds a detail for the client.
@@ -188,50 +197,50 @@ impl Error {
         self
     }
 
-    /// Adds what the log should know, without what looks like a secret in it; the client never sees it.
+    /// Adds context for the log. Text that looks like a secret is masked. The client never sees the context.
     #[must_use]
     pub fn context(mut self, context: impl std::fmt::Display) -> Self {
         self.0.context.push(masked::masked_text(context.to_string()));
         self
     }
 
-    /// What went wrong.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
 
-    /// What the client is told.
+    /// The message for the client.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// What the client is told in machine-readable form.
+    /// The machine-readable details for the client.
     pub fn details(&self) -> &Map<String, Value> {
         &self.0.details
     }
 
-    /// What the log is told, outermost last.
+    /// The context for the log, innermost first.
     pub fn log_context(&self) -> String {
         self.0.context.join("; ")
     }
 }
 
-/// The detail of an outage that has a known reason.
+/// Name of the detail that states the known reason of an outage.
 const REASON: &str = "reason";
 const DISK_FULL: &str = "disk_full";
 
 #[cfg(feature = "diesel")]
 impl From<diesel::result::Error> for Error {
-    /// What a failed statement means when no one expected it. Expected constraint violations are told by
-    /// `database::OnConstraint` before they come here.
+    /// The error of a failed statement. `database::OnConstraint` maps expected constraint violations before.
     fn from(error: diesel::result::Error) -> Self {
         use diesel::result::{DatabaseErrorKind as D, Error as E};
         let E::DatabaseError(kind, info) = &error else { return Self::internal(&error) };
         let message = info.message();
         match kind {
-            D::SerializationFailure => Self::met(&error),
+            D::SerializationFailure => Self::concurrent_write(&error),
             D::ClosedConnection => Self::unavailable("The database", &error),
-            // So diesel-async calls whatever failed without an answer of the server; the texts are tokio-postgres's.
+            // diesel-async reports every failure without a response of the server as this kind. The texts come from
+            // tokio-postgres.
             D::UnableToSendCommand
                 if ["connection closed", "error communicating with the server"]
                     .iter()
@@ -239,14 +248,14 @@ impl From<diesel::result::Error> for Error {
             {
                 Self::unavailable("The database", &error)
             }
-            // A random key that is already there: the next run draws another.
+            // A random key that exists already: the retry generates a different one.
             D::UniqueViolation if info.constraint_name().is_some_and(|name| name.ends_with("_pkey")) => {
-                Self::met(&error)
+                Self::concurrent_write(&error)
             }
-            // Diesel does not give the SQLSTATE of these, and the servers' messages are in English (lc_messages C).
-            _ if message.contains("deadlock detected") => Self::met(&error),
+            // Diesel does not expose the SQLSTATE of these, and the servers' messages are in English (lc_messages C).
+            _ if message.contains("deadlock detected") => Self::concurrent_write(&error),
             _ if message.contains("lock timeout") => {
-                Self::new(Kind::Conflict, "The thing is being changed by another request, try again")
+                Self::new(Kind::Conflict, "The object is being changed by another request. Try again.")
                     .context(&error)
             }
             _ if ["No space left on device", "Disk quota exceeded"]
@@ -257,7 +266,7 @@ impl From<diesel::result::Error> for Error {
                     .with(REASON, DISK_FULL)
                     .context(&error)
             }
-            // Postgres says which timeout, or that somebody has cancelled the statement.
+            // PostgreSQL names the timeout, or reports that the statement was cancelled.
             _ if message.contains("canceling statement due to")
                 || message.contains("terminating connection")
                 || message.contains("shutting down")
@@ -275,18 +284,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_is_named() {
+    fn validation_error_lists_every_fault() {
         let error =
             Error::validation(vec![Fault::new("name", "is required"), Fault::new("tier", "is unknown")]);
-        assert_eq!(error.message(), "2 fields are not valid");
+        assert_eq!(error.message(), "2 fields are invalid. See details.fields.");
         assert_eq!(error.details()["fields"][1]["path"], "tier");
     }
 
     #[test]
-    fn faults_and_texts_are_cut() {
+    fn messages_are_sentences() {
+        for (error, message) in [
+            (Error::invalid("name", "is required"), "Field 'name' is required."),
+            (Error::invalid("", "The body is too short."), "The body is too short."),
+            (Error::invalid("", "must be an object"), "Must be an object."),
+            (Error::not_found("platform", 1), "Platform '1' was not found."),
+            (Error::unavailable("the database", ""), "The database is not available. Try again shortly."),
+        ] {
+            assert_eq!(error.message(), message);
+        }
+    }
+
+    #[test]
+    fn long_faults_and_messages_are_truncated() {
         let fault = |n: usize| Fault::new(format!("{n}{}", "ä".repeat(1000)), "x ".repeat(1000));
         let error = Error::validation((0..1000).map(fault).collect());
-        assert_eq!(error.message(), "1000 fields are not valid");
+        assert_eq!(error.message(), "1000 fields are invalid. See details.fields.");
         assert_eq!(error.details()["fields"].as_array().unwrap().len(), MAX_FAULTS);
         assert_eq!(error.details()["moreFields"], 900);
         assert!(serde_json::to_string(error.details()).unwrap().len() < 100_000);
@@ -295,14 +317,14 @@ mod tests {
     }
 
     #[test]
-    fn inside_context_is_not_in_the_message() {
+    fn message_does_not_contain_context() {
         let error = Error::internal("password of the database");
         assert!(!error.message().contains("password"));
         assert!(error.log_context().contains("password"));
     }
 
     #[test]
-    fn codes_read_back() {
+    fn every_code_parses_to_its_kind() {
         for kind in Kind::ALL {
             assert_eq!(Kind::parse(kind.as_str()).unwrap(), *kind);
         }

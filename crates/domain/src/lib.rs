@@ -34,7 +34,7 @@ pub mod template;
 pub mod time;
 
 pub use self::semver::Version;
-pub use access::{Grant, Reach, Role};
+pub use access::{Grant, GrantScope, Role};
 pub use api_key::ApiKey;
 pub use error::{Error, Fault, Kind, MAX_FAULTS, Result};
 pub use id::{

@@ -1,4 +1,4 @@
-//! The life of a platform, as a table.
+//! Lifecycle of a platform, as a transition table.
 
 use crate::{
     error::{Error, Kind, Result},
@@ -6,7 +6,7 @@ use crate::{
 };
 
 text_enum! {
-    /// Where a platform is in its life.
+    /// Status of a platform.
     pub enum PlatformStatus {
         Pending = "pending",
         Provisioning = "provisioning",
@@ -19,7 +19,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// What happens to a platform.
+    /// Event in the lifecycle of a platform.
     pub enum PlatformEvent {
         Bootstrap = "bootstrap",
         Complete = "complete",
@@ -33,7 +33,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// What a platform's owner pays for.
+    /// Pricing tier of a platform.
     pub enum Tier {
         Starter = "starter",
         Growth = "growth",
@@ -42,7 +42,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// Who or what caused a lifecycle event.
+    /// Kind of actor that triggered a lifecycle event.
     pub enum TriggerType {
         User = "user",
         Operator = "operator",
@@ -51,7 +51,7 @@ text_enum! {
     }
 }
 
-/// Every lawful transition. Anything else is [`crate::error::Kind::InvalidTransition`].
+/// Every valid transition. Anything else is [`crate::error::Kind::InvalidTransition`].
 pub const TRANSITIONS: &[(PlatformStatus, PlatformEvent, PlatformStatus)] = {
     use PlatformEvent as E;
     use PlatformStatus as S;
@@ -76,34 +76,35 @@ impl PlatformStatus {
     /// The status after `event`.
     ///
     /// # Errors
-    /// [`crate::error::Kind::InvalidTransition`], whose details name `from`, `event` and the events `allowed` now.
+    /// [`Kind::InvalidTransition`], whose details contain `from`, `event` and the events `allowed` now.
     pub fn after(self, event: PlatformEvent) -> Result<Self> {
         transition::after(TRANSITIONS, "a platform", self, event)
     }
 
-    /// The events that may happen now.
+    /// The events that the status allows.
     pub fn allowed(self) -> Vec<PlatformEvent> {
         transition::allowed(TRANSITIONS, self)
     }
 }
 
 impl Tier {
-    /// Refuses one platform more to a person who has `used`, where those of this tier are for who has fewer than `limit`;
-    /// 0 is no limit.
+    /// Rejects a new platform of this tier when its owner already has `limit` platforms or more. A limit of 0 means no
+    /// limit.
     ///
     /// # Errors
-    /// [`Kind::QuotaExceeded`], whose details tell the numbers.
-    pub fn one_more(self, limit: u32, used: usize) -> Result<()> {
+    /// [`Kind::QuotaExceeded`], whose details contain the limit and `used`.
+    pub fn check_platform_limit(self, limit: u32, used: usize) -> Result<()> {
         if limit == 0 || used < limit as usize {
             return Ok(());
         }
-        let message =
-            format!("A platform of tier {self} is for who has fewer than {limit} platforms; you have {used}");
-        Err(self.exceeded("platforms", limit, message).with("used", used))
+        let message = format!(
+            "You have {used} platforms. Creating a platform of tier {self} requires fewer than {limit}."
+        );
+        Err(self.quota_exceeded("platforms", limit, message).with("used", used))
     }
 
-    /// What is told where more is asked for than the tier allows.
-    pub fn exceeded(self, quota: &'static str, limit: u32, message: String) -> Error {
+    /// The error for a request that exceeds a quota of the tier.
+    pub fn quota_exceeded(self, quota: &'static str, limit: u32, message: String) -> Error {
         Error::new(Kind::QuotaExceeded, message).with("quota", quota).with("limit", limit).with("tier", self)
     }
 }
@@ -112,7 +113,7 @@ impl Tier {
 mod tests {
     use super::*;
 
-    /// The table of the product description, written a second time so that a slip in either is seen.
+    /// A second copy of the table, so that a mistake in one of them fails the test.
     fn expected(from: &str, event: &str) -> Option<&'static str> {
         match (from, event) {
             ("pending", "bootstrap") => Some("provisioning"),
@@ -128,25 +129,25 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_cross_product() {
+    fn every_pair_of_status_and_event_matches_the_table() {
         transition::check(PlatformStatus::ALL, PlatformEvent::ALL, PlatformStatus::after, expected);
     }
 
     #[test]
-    fn as_many_as_the_limit_are_one_too_many() {
+    fn platform_limit_rejects_owners_who_reached_it() {
         for (limit, used, fits) in [(1, 0, true), (1, 1, false), (3, 2, true), (1, 3, false), (0, 1000, true)]
         {
-            assert_eq!(Tier::Starter.one_more(limit, used).is_ok(), fits, "{used} of {limit}");
+            assert_eq!(Tier::Starter.check_platform_limit(limit, used).is_ok(), fits, "{used} of {limit}");
         }
-        let told = Tier::Starter.one_more(1, 3).unwrap_err();
+        let error = Tier::Starter.check_platform_limit(1, 3).unwrap_err();
         let details = [("quota", "platforms".into()), ("limit", 1.into()), ("tier", "starter".into())];
-        assert_eq!((told.kind(), told.details().len()), (Kind::QuotaExceeded, 4));
-        assert_eq!(told.details()["used"], 3);
-        assert!(details.iter().all(|(key, value): &(_, serde_json::Value)| told.details()[*key] == *value));
+        assert_eq!((error.kind(), error.details().len()), (Kind::QuotaExceeded, 4));
+        assert_eq!(error.details()["used"], 3);
+        assert!(details.iter().all(|(key, value): &(_, serde_json::Value)| error.details()[*key] == *value));
     }
 
     #[test]
-    fn deleted_is_final() {
+    fn deleted_platform_allows_no_event() {
         assert!(PlatformStatus::Deleted.allowed().is_empty());
     }
 }

@@ -41,7 +41,7 @@ text_enum! {
 
 impl SagaStatus {
     /// Whether a runner has something to do.
-    pub const fn is_live(self) -> bool {
+    pub const fn is_in_progress(self) -> bool {
         matches!(self, Self::Pending | Self::Running | Self::Undoing)
     }
 }

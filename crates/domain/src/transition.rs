@@ -1,4 +1,4 @@
-//! What the lives of things have in common: a table of (from, event, to), and nothing lawful beside it.
+//! Transition tables of (from, event, to). A transition that is not in its table is invalid.
 
 use std::fmt::Display;
 
@@ -6,30 +6,31 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 
-/// The status that `event` leads to, for a `thing` such as "a platform".
+/// The status after `event`. `object` names the object in the error message, such as "a platform".
 ///
 /// # Errors
-/// [`Kind::InvalidTransition`], whose details name `from`, `event` and the events `allowed` now.
-pub(crate) fn after<S, E>(table: &[(S, E, S)], thing: &str, from: S, event: E) -> Result<S>
+/// [`Kind::InvalidTransition`], whose details contain `from`, `event` and the events `allowed` now.
+pub(crate) fn after<S, E>(table: &[(S, E, S)], object: &str, from: S, event: E) -> Result<S>
 where
     S: Copy + PartialEq + Display + Serialize,
     E: Copy + PartialEq + Display + Serialize,
 {
     let row = table.iter().find(|(status, on, _)| (*status, *on) == (from, event));
     row.map(|(_, _, to)| *to).ok_or_else(|| {
-        Error::new(Kind::InvalidTransition, format!("{thing} that is {from} cannot {event}"))
+        let message = format!("The status of {object} is {from}, which does not allow the event {event}.");
+        Error::new(Kind::InvalidTransition, message)
             .with("from", from)
             .with("event", event)
             .with("allowed", allowed(table, from))
     })
 }
 
-/// The events that may happen to what is `from`.
+/// The events that the status `from` allows.
 pub(crate) fn allowed<S: Copy + PartialEq, E: Copy>(table: &[(S, E, S)], from: S) -> Vec<E> {
     table.iter().filter(|(status, _, _)| *status == from).map(|(_, event, _)| *event).collect()
 }
 
-/// Holds a table of transitions to the same table written a second time, as texts: for every status and event.
+/// Compares a transition table with a second copy of it, written as texts, for every status and event.
 #[cfg(test)]
 pub(crate) fn check<S: Copy + Display, E: Copy + Display>(
     statuses: &[S],

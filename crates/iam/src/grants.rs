@@ -1,7 +1,7 @@
 //! Who may grant what, and whose grants they may see and take back.
 
 use domain::{
-    EntityId, Error, Grant, Kind, PlatformId, Reach, Result, Role,
+    EntityId, Error, Grant, GrantScope, Kind, PlatformId, Result, Role,
     access::{Target, may_grant},
 };
 use identity::{Ctx, scope_is_enforced};
@@ -29,12 +29,12 @@ pub(crate) struct Placed {
 /// asked.
 pub(crate) async fn permit(app: &App, ctx: &Ctx, grant: Grant) -> Result<Placed> {
     let own = ctx.caller.grants();
-    let Location { line, suspended } = match grant.reach.platform() {
+    let Location { line, suspended } = match grant.scope.platform() {
         None => Location::default(),
         Some(platform) if scope_is_enforced() && !touches(own, platform) => {
             return Err(Error::not_found("platform", platform));
         }
-        Some(platform) => entities::locate(app, ctx, platform, grant.reach.entity()).await?,
+        Some(platform) => entities::locate(app, ctx, platform, grant.scope.entity()).await?,
     };
     if !administers(own, &grant, &line) {
         return Err(refusal(own, &grant, &line));
@@ -67,7 +67,7 @@ fn grant_of(body: &Value) -> Option<Grant> {
     let platform = text("platformId").map(PlatformId::deserialize).transpose().ok()?;
     let entity = text("entityId").map(EntityId::deserialize).transpose().ok()?;
     let role = Role::deserialize(text("role")?).ok()?;
-    Grant::new(role, Reach::of(platform, entity).ok()?).ok()
+    Grant::new(role, GrantScope::new(platform, entity).ok()?).ok()
 }
 
 /// Whether who holds `own` may make such a grant, and so also see it and take it back.
@@ -77,18 +77,18 @@ pub(crate) fn administers(own: &[Grant], grant: &Grant, line: &[EntityId]) -> bo
 
 /// Whether any of the grants reaches something in a platform.
 fn touches(own: &[Grant], platform: &PlatformId) -> bool {
-    own.iter().any(|grant| grant.reach.platform().is_none_or(|reached| reached == platform))
+    own.iter().any(|grant| grant.scope.platform().is_none_or(|reached| reached == platform))
 }
 
 /// Why a grant may not be made.
 fn refusal(own: &[Grant], wanted: &Grant, line: &[EntityId]) -> Error {
-    let target = match &wanted.reach {
-        Reach::All => Target::Everything,
-        Reach::Platform(platform) => Target::Platform(platform),
-        Reach::Entity(platform, _) => Target::Entity(platform, line),
+    let target = match &wanted.scope {
+        GrantScope::All => Target::Everything,
+        GrantScope::Platform(platform) => Target::Platform(platform),
+        GrantScope::Entity(platform, _) => Target::Entity(platform, line),
     };
-    let highest = own.iter().filter(|grant| grant.reach.includes(&target)).map(|grant| grant.role).max();
-    match (highest, wanted.reach.entity()) {
+    let highest = own.iter().filter(|grant| grant.scope.includes(&target)).map(|grant| grant.role).max();
+    match (highest, wanted.scope.entity()) {
         (None, Some(entity)) => Error::not_found("entity", entity),
         (Some(role), _) if !role.covers(Role::PlatformAdmin) => {
             needs_admin(format!("A {role} here grants nothing: that needs platform-admin"))
@@ -122,18 +122,21 @@ impl Administered {
             return Self::Everywhere(Role::ALL.to_vec());
         }
         let administers = |grant: &&Grant| grant.role.covers(Role::PlatformAdmin);
-        let everywhere =
-            own.iter().filter(administers).filter(|grant| grant.reach == Reach::All).map(|grant| grant.role);
+        let everywhere = own
+            .iter()
+            .filter(administers)
+            .filter(|grant| grant.scope == GrantScope::All)
+            .map(|grant| grant.role);
         if let Some(highest) = everywhere.max() {
             let roles = Role::ALL.iter().copied().filter(|role| highest.covers(*role));
             return Self::Everywhere(roles.collect());
         }
         let (mut platforms, mut entities) = (Vec::new(), Vec::new());
         for grant in own.iter().filter(administers) {
-            match &grant.reach {
-                Reach::All => {}
-                Reach::Platform(platform) => platforms.push(platform.clone()),
-                Reach::Entity(_, entity) => entities.push(entity.clone()),
+            match &grant.scope {
+                GrantScope::All => {}
+                GrantScope::Platform(platform) => platforms.push(platform.clone()),
+                GrantScope::Entity(_, entity) => entities.push(entity.clone()),
             }
         }
         Self::Within { platforms, entities }
@@ -144,8 +147,8 @@ impl Administered {
 mod tests {
     use super::*;
 
-    fn grant(role: Role, reach: Reach) -> Grant {
-        Grant { role, reach }
+    fn grant(role: Role, reach: GrantScope) -> Grant {
+        Grant { role, scope: reach }
     }
 
     #[test]
@@ -153,18 +156,18 @@ mod tests {
         let (platform, entity) = (PlatformId::random(), EntityId::random());
         let of = |role| {
             vec![
-                grant(role, Reach::Platform(platform.clone())),
-                grant(role, Reach::Entity(platform.clone(), entity.clone())),
+                grant(role, GrantScope::Platform(platform.clone())),
+                grant(role, GrantScope::Entity(platform.clone(), entity.clone())),
             ]
         };
         let nothing = Administered::Within { platforms: vec![], entities: vec![] };
         for low in [Role::Viewer, Role::Developer] {
             assert_eq!(Administered::by(&of(low)), nothing);
-            assert_eq!(Administered::by(&[grant(low, Reach::All)]), nothing);
+            assert_eq!(Administered::by(&[grant(low, GrantScope::All)]), nothing);
         }
         let both = Administered::Within { platforms: vec![platform.clone()], entities: vec![entity.clone()] };
         assert_eq!(Administered::by(&of(Role::PlatformAdmin)), both);
-        let operator = [grant(Role::PlatformAdmin, Reach::All), grant(Role::Operator, Reach::All)];
+        let operator = [grant(Role::PlatformAdmin, GrantScope::All), grant(Role::Operator, GrantScope::All)];
         assert_eq!(Administered::by(&operator), Administered::Everywhere(Role::ALL.to_vec()));
         let admin = Administered::by(&operator[..1]);
         assert_eq!(admin, Administered::Everywhere(vec![Role::Viewer, Role::Developer, Role::PlatformAdmin]));

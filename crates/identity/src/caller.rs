@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use domain::{
-    EntityId, Error, Grant, PlatformId, Reach, Result, Role,
-    access::{About, Operation, Target, Verdict},
+    EntityId, Error, Grant, GrantScope, PlatformId, Result, Role,
+    access::{About, AccessDecision, Operation, Target},
 };
 use runtime::fair::FairKey;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ impl Scope {
     /// [`domain::Kind::Forbidden`] when it is about everything, and the caller does not reach that.
     fn doing(&self, operation: Arc<Operation>) -> Result<Self> {
         let refused = operation.about == About::Everything
-            && operation.verdict(self.grants(), &Target::Everything) != Verdict::Allowed;
+            && operation.decide(self.grants(), &Target::Everything) != AccessDecision::Allowed;
         if refused && (self.is_all() || scope_is_enforced()) {
             return Err(operation.refusal());
         }
@@ -96,22 +96,22 @@ impl Scope {
     /// [`domain::Kind::Forbidden`] when the caller's role there is too low.
     pub fn platform(&self, id: &PlatformId) -> Result<PlatformScope> {
         let whole = match &self.operation {
-            Some(operation) => match operation.verdict(self.grants(), &Target::Platform(id)) {
-                Verdict::Allowed => return Ok(PlatformScope { platform: id.clone(), roots: None }),
+            Some(operation) => match operation.decide(self.grants(), &Target::Platform(id)) {
+                AccessDecision::Allowed => return Ok(PlatformScope { platform: id.clone(), roots: None }),
                 verdict => verdict,
             },
-            None if self.grants().iter().any(|grant| grant.reach.includes(&Target::Platform(id))) => {
+            None if self.grants().iter().any(|grant| grant.scope.includes(&Target::Platform(id))) => {
                 return Ok(PlatformScope { platform: id.clone(), roots: None });
             }
-            None => Verdict::Outside,
+            None => AccessDecision::Outside,
         };
         let roots = self.roots(id);
         if !roots.is_empty() {
             return Ok(PlatformScope { platform: id.clone(), roots: Some(roots) });
         }
-        let inside = |grant: &Grant| grant.reach.platform() == Some(id) && self.is_about_entities();
+        let inside = |grant: &Grant| grant.scope.platform() == Some(id) && self.is_about_entities();
         match &self.operation {
-            Some(operation) if whole == Verdict::Forbidden || self.grants().iter().any(inside) => {
+            Some(operation) if whole == AccessDecision::Forbidden || self.grants().iter().any(inside) => {
                 Err(operation.refusal())
             }
             _ if !scope_is_enforced() => Ok(self.unproven(id)),
@@ -122,15 +122,17 @@ impl Scope {
     /// A platform that was not proven to lie inside: what PostgreSQL alone is tried with.
     fn unproven(&self, id: &PlatformId) -> PlatformScope {
         let roots = self.only_entities().into_iter().cloned().collect();
-        let sees_platforms = self.grants().iter().any(|grant| grant.reach.entity().is_none());
+        let sees_platforms = self.grants().iter().any(|grant| grant.scope.entity().is_none());
         PlatformScope { platform: id.clone(), roots: (!sees_platforms).then_some(roots) }
     }
 
     /// The entities of a platform that the caller reaches, with what is under them, in a role that is high enough.
     fn roots(&self, id: &PlatformId) -> Vec<EntityId> {
         let least = self.operation.as_ref().map_or(Role::Viewer, |operation| operation.least);
-        let root = |grant: &Grant| match &grant.reach {
-            Reach::Entity(platform, root) if platform == id && grant.role.covers(least) => Some(root.clone()),
+        let root = |grant: &Grant| match &grant.scope {
+            GrantScope::Entity(platform, root) if platform == id && grant.role.covers(least) => {
+                Some(root.clone())
+            }
             _ => None,
         };
         if self.is_about_entities() { self.grants().iter().filter_map(root).collect() } else { Vec::new() }
@@ -145,24 +147,24 @@ impl Scope {
         if self.is_all() || !scope_is_enforced() {
             return None;
         }
-        let whole = |grant: &Grant| grant.reach.entity().is_none();
+        let whole = |grant: &Grant| grant.scope.entity().is_none();
         Some(
             self.grants()
                 .iter()
                 .filter(|grant| whole(grant))
-                .filter_map(|grant| grant.reach.platform())
+                .filter_map(|grant| grant.scope.platform())
                 .collect(),
         )
     }
 
     /// The entities that the caller sees with what is under them, in platforms that they do not see whole.
     pub fn only_entities(&self) -> Vec<&EntityId> {
-        self.grants().iter().filter_map(|grant| grant.reach.entity()).collect()
+        self.grants().iter().filter_map(|grant| grant.scope.entity()).collect()
     }
 
     /// Whether the caller sees every platform.
     pub fn is_all(&self) -> bool {
-        self.grants().iter().any(|grant| grant.reach == Reach::All)
+        self.grants().iter().any(|grant| grant.scope == GrantScope::All)
     }
 }
 
@@ -239,7 +241,7 @@ impl Caller {
 }
 
 /// What operators and services hold.
-const EVERYTHING: Grant = Grant { role: Role::Operator, reach: Reach::All };
+const EVERYTHING: Grant = Grant { role: Role::Operator, scope: GrantScope::All };
 
 #[cfg(test)]
 mod tests;

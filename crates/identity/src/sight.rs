@@ -1,6 +1,6 @@
 //! What the database is told of a caller, so that row-level security shows them no row of anyone else.
 
-use domain::{EntityId, Grant, PlatformId, Reach};
+use domain::{EntityId, Grant, GrantScope, PlatformId};
 use runtime::fair::FairKey;
 
 /// All platforms, to the policies.
@@ -27,16 +27,16 @@ impl Sight {
             caller: caller.to_owned(),
             share: share(caller, grants),
         };
-        if grants.iter().any(|grant| grant.reach == Reach::All) {
+        if grants.iter().any(|grant| grant.scope == GrantScope::All) {
             ALL.clone_into(&mut sight.platforms);
             return sight;
         }
         let (mut platforms, mut entities) = (Vec::new(), Vec::new());
         for grant in grants {
-            match &grant.reach {
-                Reach::All => {}
-                Reach::Platform(platform) => platforms.push(PlatformId::as_str(platform)),
-                Reach::Entity(_, entity) => entities.push(EntityId::as_str(entity)),
+            match &grant.scope {
+                GrantScope::All => {}
+                GrantScope::Platform(platform) => platforms.push(PlatformId::as_str(platform)),
+                GrantScope::Entity(_, entity) => entities.push(EntityId::as_str(entity)),
             }
         }
         sight.platforms = platforms.join(",");
@@ -46,7 +46,7 @@ impl Sight {
 }
 
 fn share(caller: &str, grants: &[Grant]) -> FairKey {
-    let mut platforms = grants.iter().map(|grant| grant.reach.platform());
+    let mut platforms = grants.iter().map(|grant| grant.scope.platform());
     let first = platforms.next().flatten();
     match first {
         Some(platform) if platforms.all(|other| other == Some(platform)) => {

@@ -14,12 +14,12 @@ use crate::App;
 pub(crate) async fn job(app: &App, ctx: &Ctx, subject: &str, id: JobId) -> Result<Option<Explanation>> {
     let held_up = app.db.own_read(async |c| outbox::undelivered(c, subject, id.uuid()).await).await?;
     if let Some(held_up) = held_up {
-        return Ok(Some(Explanation::of(false, request(id, &held_up))));
+        return Ok(Some(Explanation::new(false, request(id, &held_up))));
     }
     let told = rpc::explain::job(&app.provisioning, ctx, &id.to_string()).await;
     let unknown = || {
         let says = format!("provisioning was asked for job {id}, and knows nothing of it");
-        Explanation::of(false, Link::new("job", id, "unknown", says))
+        Explanation::new(false, Link::new("job", id, "unknown", says))
     };
     Ok(Some(told.unwrap_or_else(unknown)).filter(|job| !job.ready))
 }

@@ -17,7 +17,7 @@ pub mod status;
 pub mod watch;
 
 use domain::{
-    Error, Reach, Result,
+    Error, GrantScope, Result,
     explain::{Explanation, Link},
 };
 pub use prost::Message;
@@ -108,8 +108,8 @@ impl From<domain::Grant> for iam::Grant {
     fn from(grant: domain::Grant) -> Self {
         Self {
             role: enum_number(grant.role),
-            platform_id: grant.reach.platform().map(ToString::to_string),
-            entity_id: grant.reach.entity().map(ToString::to_string),
+            platform_id: grant.scope.platform().map(ToString::to_string),
+            entity_id: grant.scope.entity().map(ToString::to_string),
         }
     }
 }
@@ -120,13 +120,14 @@ impl TryFrom<iam::Grant> for domain::Grant {
     fn try_from(told: iam::Grant) -> Result<Self> {
         let platform = parse_optional("platform_id", told.platform_id.as_deref())?;
         let entity = parse_optional("entity_id", told.entity_id.as_deref())?;
-        Self::new(parse_enum("role", told.role)?, Reach::of(platform, entity)?)
+        Self::new(parse_enum("role", told.role)?, GrantScope::new(platform, entity)?)
     }
 }
 
 impl From<common::Explanation> for Explanation {
     fn from(told: common::Explanation) -> Self {
-        let link = |common::ExplainedThing { thing, id, status, says }| Link { thing, id, status, says };
+        let link =
+            |common::ExplainedThing { thing, id, status, says }| Link { object: thing, id, status, says };
         let chain = told.chain.into_iter().map(link).collect();
         Self { ready: told.ready, because: told.because, chain }
     }
@@ -134,8 +135,9 @@ impl From<common::Explanation> for Explanation {
 
 impl From<Explanation> for common::Explanation {
     fn from(told: Explanation) -> Self {
-        let thing = |Link { thing, id, status, says }| common::ExplainedThing { thing, id, status, says };
-        let chain = told.chain.into_iter().map(thing).collect();
+        let object =
+            |Link { object, id, status, says }| common::ExplainedThing { thing: object, id, status, says };
+        let chain = told.chain.into_iter().map(object).collect();
         Self { ready: told.ready, because: told.because, chain }
     }
 }

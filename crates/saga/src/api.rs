@@ -98,7 +98,7 @@ impl<T: Shown> Found<T> {
     pub fn explain(&self) -> Explanation {
         let saga = &self.told.saga;
         let link = Link::new(T::NAME, saga.id, T::status_of(saga), self.told.says(clock::now()));
-        Explanation::of(saga.status == SagaStatus::Completed, link)
+        Explanation::new(saga.status == SagaStatus::Completed, link)
     }
 }
 

@@ -323,7 +323,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
             self.tell_end();
             match pause {
                 Some(_) => self.inner.hooks.report_waits(&self.steps),
-                None if !self.saga.status.is_live() => self.inner.hooks.report_end(self.saga.id),
+                None if !self.saga.status.is_in_progress() => self.inner.hooks.report_end(self.saga.id),
                 None => {}
             }
             return Ok(self.written(definition).or(Some(Ended::Released(pause))));
@@ -341,7 +341,7 @@ impl<A: Send + Sync + 'static> Drive<A> {
             Some(StepRow { name, error, .. }) if self.saga.status == SagaStatus::Stuck => {
                 tracing::error!(step = name, error, "the saga is stuck and needs a person");
             }
-            _ if !self.saga.status.is_live() => tracing::info!(status, "the saga has ended"),
+            _ if !self.saga.status.is_in_progress() => tracing::info!(status, "the saga has ended"),
             _ => {}
         }
     }

@@ -25,7 +25,7 @@ const MOST_AWAITED: usize = 16 * 1024;
 impl crate::Saga {
     /// What the saga is the life of, as it stands.
     pub fn snapshot<T>(&self, thing: T) -> Snapshot<T> {
-        Snapshot { thing, revision: self.revision, ended: !self.status.is_live() }
+        Snapshot { thing, revision: self.revision, ended: !self.status.is_in_progress() }
     }
 }
 
@@ -134,7 +134,7 @@ impl Followers {
             if let Some(changes) = state.followed.get(id) {
                 changes.send_if_modified(|known| std::mem::replace(known, *revision) != *revision);
             }
-            if !status.is_live() {
+            if !status.is_in_progress() {
                 state.end(*id);
             }
         }

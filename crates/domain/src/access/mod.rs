@@ -1,8 +1,8 @@
 //! Access control: roles, grants, and what an operation requires.
 //!
-//! A caller holds grants. A grant is a role and how far it reaches: everything, one platform, or one entity with what
-//! is under it. The handler of an operation declares the [`Access`] that it requires: the least role and what the
-//! operation is about. [`Operation::verdict`] alone decides from the two whether a caller may do it.
+//! A caller holds grants. A grant is a role with a scope: all platforms, one platform, or one entity and its
+//! descendants. The handler of an operation declares the [`Access`] that it requires: the least role, and the kind of
+//! object that the operation is about. [`Operation::decide`] is the only place that compares the two.
 
 mod declared;
 
@@ -13,7 +13,7 @@ pub use declared::{METHODS, declared_operation, declared_operations};
 use crate::{EntityId, Error, Kind, PlatformId, Result};
 
 text_enum! {
-    /// What someone may do within their reach. Each role may do what those before it may.
+    /// Role of a caller within a scope. Each role includes the permissions of the roles before it.
     pub enum Role {
         Viewer = "viewer",
         Developer = "developer",
@@ -23,7 +23,7 @@ text_enum! {
 }
 
 impl Role {
-    /// How much it may do, beside the other roles.
+    /// Position in the order of the roles, lowest first.
     const fn rank(self) -> u8 {
         match self {
             Self::Viewer => 0,
@@ -33,30 +33,30 @@ impl Role {
         }
     }
 
-    /// Whether it may do all that `other` may.
+    /// Returns true if the role includes the permissions of `other`.
     pub const fn covers(self, other: Self) -> bool {
         self.rank() >= other.rank()
     }
 }
 
-/// How far a grant reaches.
+/// Scope of a grant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Reach {
+pub enum GrantScope {
     /// All platforms.
     All,
-    /// One platform, whole.
+    /// One platform as a whole.
     Platform(PlatformId),
-    /// An entity of a platform, and what is under it.
+    /// An entity of a platform, and its descendants.
     Entity(PlatformId, EntityId),
 }
 
-impl Reach {
-    /// The reach that these two name: an entity needs its platform.
+impl GrantScope {
+    /// The scope of a platform and an entity. Without a platform, the scope is all platforms.
     ///
     /// # Errors
     /// [`Kind::Validation`] for an entity without its platform.
-    pub fn of(platform: Option<PlatformId>, entity: Option<EntityId>) -> Result<Self> {
+    pub fn new(platform: Option<PlatformId>, entity: Option<EntityId>) -> Result<Self> {
         match (platform, entity) {
             (None, None) => Ok(Self::All),
             (Some(platform), None) => Ok(Self::Platform(platform)),
@@ -65,7 +65,7 @@ impl Reach {
         }
     }
 
-    /// The platform, unless it is all of them.
+    /// The platform; `None` for all platforms.
     pub const fn platform(&self) -> Option<&PlatformId> {
         match self {
             Self::All => None,
@@ -73,7 +73,7 @@ impl Reach {
         }
     }
 
-    /// The entity, if it is only one.
+    /// The entity, if the scope is one entity and its descendants.
     pub const fn entity(&self) -> Option<&EntityId> {
         match self {
             Self::Entity(_, entity) => Some(entity),
@@ -81,63 +81,63 @@ impl Reach {
         }
     }
 
-    /// Whether `target` lies within.
+    /// Returns true if `target` lies within the scope.
     pub fn includes(&self, target: &Target<'_>) -> bool {
         match (self, target) {
             (Self::All, _) => true,
             (Self::Platform(own), Target::Platform(id) | Target::Entity(id, _)) => own == *id,
-            (Self::Entity(own, root), Target::Entity(id, line)) => own == *id && line.contains(root),
+            (Self::Entity(own, root), Target::Entity(id, path)) => own == *id && path.contains(root),
             (Self::Platform(_) | Self::Entity(..), Target::Everything) | (Self::Entity(..), _) => false,
         }
     }
 }
 
-/// A role, and how far it reaches.
+/// A role within a scope.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Grant {
-    /// What may be done.
     pub role: Role,
-    /// Where.
-    pub reach: Reach,
+    // Services and gateways of older versions call it `reach` in tokens.
+    #[serde(rename = "reach")]
+    pub scope: GrantScope,
 }
 
 impl Grant {
-    /// A grant of what can be granted.
+    /// A grant of a role within a scope.
     ///
     /// # Errors
-    /// [`Kind::Validation`] for an operator of less than everything: cross-platform operations would be part of it.
-    pub fn new(role: Role, reach: Reach) -> Result<Self> {
-        if role == Role::Operator && reach != Reach::All {
+    /// [`Kind::Validation`] for an operator within a platform: the role includes operations across platforms.
+    pub fn new(role: Role, scope: GrantScope) -> Result<Self> {
+        if role == Role::Operator && scope != GrantScope::All {
             return Err(Error::invalid(
                 "role",
-                "operator reaches all platforms: leave out platformId and entityId",
+                "must not be operator within a platform: leave out platformId and entityId",
             ));
         }
-        Ok(Self { role, reach })
+        Ok(Self { role, scope })
     }
 }
 
-/// What an operation is done to.
+/// Object that a caller applies an operation to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target<'a> {
-    /// Nothing that belongs to one platform.
+    /// More than one platform, or an object that belongs to no platform.
     Everything,
-    /// A platform as a whole, or what belongs to no entity of it.
+    /// A platform as a whole, or an object of it that belongs to no entity.
     Platform(&'a PlatformId),
-    /// What belongs to an entity of a platform: the entity itself and all that it is under.
+    /// An object that belongs to an entity of a platform, with the entity and its ancestors.
     Entity(&'a PlatformId, &'a [EntityId]),
 }
 
-/// What an operation is about, by its form.
+/// Kind of object that an operation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
-    /// Whoever is known may do it; what they are answered is their own, or nobody's.
+    /// The caller itself. Every authenticated caller is allowed, and the operation limits the result to its own objects.
     Caller,
-    /// More than one platform, or what belongs to none: a grant that reaches all is needed.
+    /// More than one platform, or an object that belongs to no platform: requires a grant for all platforms.
     Everything,
-    /// One platform as a whole. Who reaches but an entity of it finds nothing.
+    /// One platform as a whole. It does not exist for a caller whose grants cover only entities of it.
     Platform,
-    /// What is inside a platform, and may belong to an entity.
+    /// An object of a platform, which may belong to an entity.
     Entity,
 }
 
@@ -145,13 +145,13 @@ pub enum About {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "about", content = "role", rename_all = "lowercase")]
 pub enum Access {
-    /// Any known caller. The operation itself limits what they see and change to what is theirs.
+    /// Any authenticated caller. The operation itself limits the caller to its own objects.
     Caller,
-    /// An operator of all platforms.
+    /// An operator.
     Everything,
     /// At least this role on the whole platform.
     Platform(Role),
-    /// At least this role on the entity, on one above it, or on the platform.
+    /// At least this role on the entity, on an ancestor of it, or on the platform.
     Entity(Role),
 }
 
@@ -159,7 +159,7 @@ impl Access {
     /// Name of the extension in OpenAPI documents.
     pub const EXTENSION: &str = "x-access";
 
-    /// The least role. [`Access::Caller`] asks for none, so any is enough.
+    /// The least role. [`Access::Caller`] requires none, so the lowest is enough.
     pub const fn least(self) -> Role {
         match self {
             Self::Caller => Role::Viewer,
@@ -168,7 +168,7 @@ impl Access {
         }
     }
 
-    /// What the operation is about.
+    /// The kind of object that the operation is about.
     pub const fn about(self) -> About {
         match self {
             Self::Caller => About::Caller,
@@ -184,20 +184,19 @@ impl Access {
 pub struct Operation {
     /// `operationId` of the OpenAPI documents.
     pub id: String,
-    /// The least role that may do it. Without meaning for an operation about the caller.
+    /// The least role that may call it. Without meaning for an operation about the caller.
     pub least: Role,
-    /// What it is about.
+    /// Kind of object that it is about.
     pub about: About,
 }
 
-/// Whether an operation is done.
+/// Decision whether a caller may call an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is.
+pub enum AccessDecision {
     Allowed,
-    /// It is not: the caller's role there is too low.
+    /// The caller's role in the scope is too low.
     Forbidden,
-    /// It is not: what it is done to lies outside, as if it did not exist.
+    /// The target lies outside the caller's scope, as if it did not exist.
     Outside,
 }
 
@@ -207,44 +206,52 @@ impl Operation {
         Self { id: Self::without_alias(id).to_owned(), least: access.least(), about: access.about() }
     }
 
-    /// `listResources` of `listResourcesAlias`.
+    /// The id without the suffix of an alias: `listResources` for `listResourcesAlias`.
     pub fn without_alias(id: &str) -> &str {
         id.strip_suffix("Alias").unwrap_or(id)
     }
 
-    /// Whether who holds `grants` may do it to `target`.
-    pub fn verdict(&self, grants: &[Grant], target: &Target<'_>) -> Verdict {
+    /// Decides whether a caller with `grants` may apply the operation to `target`.
+    pub fn decide(&self, grants: &[Grant], target: &Target<'_>) -> AccessDecision {
         if self.about == About::Caller {
-            return Verdict::Allowed;
+            return AccessDecision::Allowed;
         }
-        let mut within = grants.iter().filter(|grant| grant.reach.includes(target)).peekable();
+        let mut within = grants.iter().filter(|grant| grant.scope.includes(target)).peekable();
         if within.peek().is_none() {
-            // What is about everything is there for all to know; that it is not theirs is no secret.
-            return if self.about == About::Everything { Verdict::Forbidden } else { Verdict::Outside };
+            // Operations about everything are public knowledge: 403 reveals nothing.
+            return if self.about == About::Everything {
+                AccessDecision::Forbidden
+            } else {
+                AccessDecision::Outside
+            };
         }
-        if within.any(|grant| grant.role.covers(self.least)) { Verdict::Allowed } else { Verdict::Forbidden }
+        if within.any(|grant| grant.role.covers(self.least)) {
+            AccessDecision::Allowed
+        } else {
+            AccessDecision::Forbidden
+        }
     }
 
-    /// What is told to who may not do it.
+    /// The error for a caller whose role is too low.
     pub fn refusal(&self) -> Error {
         let message = match self.about {
-            About::Everything => format!("Only an {} of all platforms may do this", self.least),
-            _ => format!("This needs the role {} here", self.least),
+            About::Everything => format!("This operation requires the role {} on all platforms.", self.least),
+            _ => format!("This operation requires the role {} in this scope.", self.least),
         };
         Error::new(Kind::Forbidden, message).with("operation", &self.id).with("needs", self.least)
     }
 }
 
-/// Whether who holds `grants` may grant `wanted`: nobody grants more than they hold. `line` is the entity of `wanted`
-/// and all that it is under, if it is one.
-pub fn may_grant(grants: &[Grant], wanted: &Grant, line: &[EntityId]) -> bool {
-    let target = match &wanted.reach {
-        Reach::All => Target::Everything,
-        Reach::Platform(platform) => Target::Platform(platform),
-        Reach::Entity(platform, _) => Target::Entity(platform, line),
+/// Returns true if a caller with `grants` may create `new`: a caller can only grant permissions that it holds. `path`
+/// is the entity of `new` with its ancestors, and empty if the scope is not an entity.
+pub fn may_grant(grants: &[Grant], new: &Grant, path: &[EntityId]) -> bool {
+    let target = match &new.scope {
+        GrantScope::All => Target::Everything,
+        GrantScope::Platform(platform) => Target::Platform(platform),
+        GrantScope::Entity(platform, _) => Target::Entity(platform, path),
     };
-    let covers = |own: &Grant| own.role.covers(Role::PlatformAdmin) && own.role.covers(wanted.role);
-    grants.iter().any(|own| covers(own) && own.reach.includes(&target))
+    let covers = |own: &Grant| own.role.covers(Role::PlatformAdmin) && own.role.covers(new.role);
+    grants.iter().any(|own| covers(own) && own.scope.includes(&target))
 }
 
 #[cfg(test)]

@@ -11,16 +11,16 @@ fn entity() -> impl Strategy<Value = EntityId> {
         .prop_map(|id| EntityId::parse(id).unwrap())
 }
 
-fn reach() -> impl Strategy<Value = Reach> {
+fn scope() -> impl Strategy<Value = GrantScope> {
     prop_oneof![
-        Just(Reach::All),
-        platform().prop_map(Reach::Platform),
-        (platform(), entity()).prop_map(|(platform, entity)| Reach::Entity(platform, entity)),
+        Just(GrantScope::All),
+        platform().prop_map(GrantScope::Platform),
+        (platform(), entity()).prop_map(|(platform, entity)| GrantScope::Entity(platform, entity)),
     ]
 }
 
 fn grant() -> impl Strategy<Value = Grant> {
-    (prop::sample::select(Role::ALL), reach()).prop_map(|(role, reach)| Grant { role, reach })
+    (prop::sample::select(Role::ALL), scope()).prop_map(|(role, scope)| Grant { role, scope })
 }
 
 fn grants() -> impl Strategy<Value = Vec<Grant>> {
@@ -40,55 +40,55 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 proptest! {
     #[test]
-    fn a_grant_more_never_takes_away(
-        operation in operation(), mut held in grants(), more in grant(), id in platform(),
-        line in prop::collection::vec(entity(), 1..3),
+    fn additional_grant_never_removes_access(
+        operation in operation(), mut held in grants(), additional in grant(), id in platform(),
+        path in prop::collection::vec(entity(), 1..3),
     ) {
-        for target in [Target::Everything, Target::Platform(&id), Target::Entity(&id, &line)] {
-            let before = operation.verdict(&held, &target);
-            held.push(more.clone());
-            let after = operation.verdict(&held, &target);
-            prop_assert!(before != Verdict::Allowed || after == Verdict::Allowed);
+        for target in [Target::Everything, Target::Platform(&id), Target::Entity(&id, &path)] {
+            let before = operation.decide(&held, &target);
+            held.push(additional.clone());
+            let after = operation.decide(&held, &target);
+            prop_assert!(before != AccessDecision::Allowed || after == AccessDecision::Allowed);
             held.pop();
         }
     }
 
     #[test]
-    fn what_reaches_the_platform_reaches_all_in_it(own in grant(), id in platform(), line in prop::collection::vec(entity(), 1..3)) {
-        prop_assert!(!own.reach.includes(&Target::Platform(&id)) || own.reach.includes(&Target::Entity(&id, &line)));
-        prop_assert!(!own.reach.includes(&Target::Everything) || own.reach.includes(&Target::Platform(&id)));
+    fn scope_of_a_platform_includes_its_entities(own in grant(), id in platform(), path in prop::collection::vec(entity(), 1..3)) {
+        prop_assert!(!own.scope.includes(&Target::Platform(&id)) || own.scope.includes(&Target::Entity(&id, &path)));
+        prop_assert!(!own.scope.includes(&Target::Everything) || own.scope.includes(&Target::Platform(&id)));
     }
 
     #[test]
-    fn nobody_gains_by_granting(held in grants(), wanted in grant(), operation in operation(), id in platform(), line in prop::collection::vec(entity(), 1..3)) {
-        // The entity of the grant is at the end of its line.
-        let line = match &wanted.reach {
-            Reach::Entity(_, entity) => [line, vec![entity.clone()]].concat(),
-            _ => line,
+    fn caller_gains_nothing_by_granting(held in grants(), new in grant(), operation in operation(), id in platform(), path in prop::collection::vec(entity(), 1..3)) {
+        // The path of the grant's entity ends with the entity.
+        let path = match &new.scope {
+            GrantScope::Entity(_, entity) => [path, vec![entity.clone()]].concat(),
+            _ => path,
         };
-        prop_assume!(may_grant(&held, &wanted, &line));
-        let granted = [wanted];
-        for target in [Target::Everything, Target::Platform(&id), Target::Entity(&id, &line)] {
-            if operation.verdict(&granted, &target) == Verdict::Allowed {
-                prop_assert_eq!(operation.verdict(&held, &target), Verdict::Allowed);
+        prop_assume!(may_grant(&held, &new, &path));
+        let granted = [new];
+        for target in [Target::Everything, Target::Platform(&id), Target::Entity(&id, &path)] {
+            if operation.decide(&granted, &target) == AccessDecision::Allowed {
+                prop_assert_eq!(operation.decide(&held, &target), AccessDecision::Allowed);
             }
         }
     }
 }
 
 #[test]
-fn an_alias_is_the_operation_that_it_stands_for() {
+fn alias_equals_its_operation() {
     let operation = Operation::new("getOnboardingAlias", Access::Caller);
     assert_eq!(operation, Operation::new("getOnboarding", Access::Caller));
 }
 
 #[test]
-fn only_operators_do_what_is_about_everything() {
+fn operations_about_everything_require_an_operator() {
     assert_eq!(Access::Everything.least(), Role::Operator);
 }
 
 #[test]
-fn documents_name_the_role_and_the_subject() {
+fn access_serializes_role_and_subject() {
     for (access, text) in [
         (Access::Caller, r#"{"about":"caller"}"#),
         (Access::Everything, r#"{"about":"everything"}"#),
@@ -101,23 +101,23 @@ fn documents_name_the_role_and_the_subject() {
 }
 
 #[test]
-fn a_role_where_it_holds_and_where_not() {
+fn grant_applies_only_within_its_scope() {
     let (id, other) = (PlatformId::parse("aaaaaaaaaa").unwrap(), PlatformId::parse("bbbbbbbbbb").unwrap());
     let (root, child) = (EntityId::parse("entity0001").unwrap(), EntityId::parse("entity0002").unwrap());
-    let held = [Grant { role: Role::Developer, reach: Reach::Entity(id.clone(), root.clone()) }];
-    let verdict =
-        |access: Access, target: &Target<'_>| Operation::new("anything", access).verdict(&held, target);
+    let held = [Grant { role: Role::Developer, scope: GrantScope::Entity(id.clone(), root.clone()) }];
+    let decide =
+        |access: Access, target: &Target<'_>| Operation::new("anything", access).decide(&held, target);
     let update_entity = Access::Entity(Role::Developer);
     let (own, under, sibling) = ([root.clone()], [child.clone(), root], [child]);
-    assert_eq!(verdict(update_entity, &Target::Entity(&id, &own)), Verdict::Allowed);
-    assert_eq!(verdict(update_entity, &Target::Entity(&id, &under)), Verdict::Allowed);
-    assert_eq!(verdict(update_entity, &Target::Entity(&id, &sibling)), Verdict::Outside);
-    assert_eq!(verdict(update_entity, &Target::Entity(&other, &own)), Verdict::Outside);
+    assert_eq!(decide(update_entity, &Target::Entity(&id, &own)), AccessDecision::Allowed);
+    assert_eq!(decide(update_entity, &Target::Entity(&id, &under)), AccessDecision::Allowed);
+    assert_eq!(decide(update_entity, &Target::Entity(&id, &sibling)), AccessDecision::Outside);
+    assert_eq!(decide(update_entity, &Target::Entity(&other, &own)), AccessDecision::Outside);
     assert_eq!(
-        verdict(Access::Platform(Role::Viewer), &Target::Platform(&id)),
-        Verdict::Outside,
-        "what it is under"
+        decide(Access::Platform(Role::Viewer), &Target::Platform(&id)),
+        AccessDecision::Outside,
+        "the platform of the entity"
     );
-    assert_eq!(verdict(Access::Everything, &Target::Everything), Verdict::Forbidden);
-    assert_eq!(verdict(Access::Caller, &Target::Everything), Verdict::Allowed);
+    assert_eq!(decide(Access::Everything, &Target::Everything), AccessDecision::Forbidden);
+    assert_eq!(decide(Access::Caller, &Target::Everything), AccessDecision::Allowed);
 }

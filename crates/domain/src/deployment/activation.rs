@@ -217,7 +217,7 @@ impl Activation {
 
     /// Returns true if the feature is active in this version, or about to be.
     pub fn covers(&self, version: &Version) -> bool {
-        self.version == *version && (self.status == FeatureStatus::Active || self.status.is_on_its_way())
+        self.version == *version && (self.status == FeatureStatus::Active || self.status.is_activating())
     }
 
     /// The feature as it runs.
@@ -238,7 +238,7 @@ impl Activation {
     fn requested(&self, request: &ActivationRequest, at: DateTime<Utc>) -> Result<Self> {
         let mut after = self.with_status(FeatureTransition::Activate, at)?;
         // A service that exists, or whose data exists, stays in its stack.
-        if !self.status.is_live() && !self.has_data {
+        if !self.status.has_resources() && !self.has_data {
             after.stack.clone_from(&request.source.stack);
             after.has_service = request.source.has_service;
         }

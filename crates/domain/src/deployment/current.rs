@@ -79,7 +79,7 @@ impl CurrentActivations {
     /// that the tenant runs from elsewhere stays there.
     pub fn target(&self, release: &Release) -> Vec<PlannedFeature> {
         let elsewhere =
-            |id: &Slug| self.elsewhere.iter().any(|one| one.key.feature == *id && one.status.is_live());
+            |id: &Slug| self.elsewhere.iter().any(|one| one.key.feature == *id && one.status.has_resources());
         let runs = |id: &Slug| self.own.iter().any(|one| one.key.feature == *id && one.running.is_some());
         let features = release.features.iter().filter(|one| {
             let id = &one.feature.feature;

@@ -73,23 +73,23 @@ impl FeatureStatus {
     }
 
     /// Returns true if the feature is requested and not active yet.
-    pub const fn is_on_its_way(self) -> bool {
+    pub const fn is_activating(self) -> bool {
         matches!(self, Self::Pending | Self::Provisioning)
     }
 
-    /// The statuses for which [`is_live`](Self::is_live) is true.
-    pub fn live() -> Vec<Self> {
-        Self::ALL.iter().copied().filter(|status| status.is_live()).collect()
+    /// The statuses for which [`has_resources`](Self::has_resources) is true.
+    pub fn with_resources() -> Vec<Self> {
+        Self::ALL.iter().copied().filter(|status| status.has_resources()).collect()
     }
 
     /// Returns true if a job is about to change the activation.
     pub const fn is_changing(self) -> bool {
-        self.is_on_its_way() || matches!(self, Self::Deactivating)
+        self.is_activating() || matches!(self, Self::Deactivating)
     }
 
     /// Returns true if resources of the feature exist, or may exist: its entity cannot be deleted before they are taken
     /// down.
-    pub const fn is_live(self) -> bool {
+    pub const fn has_resources(self) -> bool {
         matches!(self, Self::Pending | Self::Provisioning | Self::Active | Self::Deactivating)
     }
 }
@@ -119,11 +119,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_on_its_way_is_live() {
+    fn activating_features_have_resources() {
         for status in FeatureStatus::ALL {
-            assert!(status.is_live() || !status.is_on_its_way(), "{status}");
+            assert!(status.has_resources() || !status.is_activating(), "{status}");
         }
-        let idle: Vec<_> = FeatureStatus::ALL.iter().filter(|status| !status.is_live()).collect();
+        let idle: Vec<_> = FeatureStatus::ALL.iter().filter(|status| !status.has_resources()).collect();
         assert_eq!(idle, [&FeatureStatus::Failed, &FeatureStatus::Deactivated]);
     }
 }

@@ -34,7 +34,7 @@ pub struct Stack {
     pub template: Option<StackTemplate>,
     pub status: StackStatus,
     /// A version runs.
-    pub is_live: bool,
+    pub is_running: bool,
     /// Reason why the last job failed.
     pub error: Option<String>,
     /// Job of the last request. A report about any other job changes nothing.
@@ -170,7 +170,7 @@ impl Stack {
             },
             is_rollback: false,
         });
-        let is_live = template.is_none();
+        let is_running = template.is_none();
         Self {
             id,
             platform,
@@ -179,8 +179,8 @@ impl Stack {
             is_default,
             repo_name,
             template,
-            status: if is_live { StackStatus::Active } else { StackStatus::Pending },
-            is_live,
+            status: if is_running { StackStatus::Active } else { StackStatus::Pending },
+            is_running,
             error: None,
             job,
             target,
@@ -218,7 +218,8 @@ impl Stack {
 
     /// The plan that brings the stack from its current activations to a release.
     pub fn plan(&self, current: &CurrentActivations, release: &Release) -> Plan {
-        let from = self.template.as_ref().filter(|_| self.is_live).map(|template| template.version.clone());
+        let from =
+            self.template.as_ref().filter(|_| self.is_running).map(|template| template.version.clone());
         Plan::new(from, release.version.clone())
             .features(&current.running(), &current.target(release))
             .resources(&self.shared, &release.shared)
@@ -261,7 +262,7 @@ impl Stack {
             E::Deleted { job } if self.deleted_at.is_none() => {
                 Ok(Self { job: Some(*job), updated_at: at, deleted_at: Some(at), ..self.clone() })
             }
-            E::PlatformRemoved { reason } if self.is_live => self.stopped(reason, at),
+            E::PlatformRemoved { reason } if self.is_running => self.stopped(reason, at),
             _ => Ok(self.clone()),
         }
     }
@@ -276,7 +277,7 @@ impl Stack {
         let mut after = self.with_status(transition, at)?;
         (after.target, after.job) = (Some(target.clone()), Some(job));
         (after.error, after.replaced) = (None, None);
-        if let Some(template) = after.template.as_mut().filter(|_| !self.is_live) {
+        if let Some(template) = after.template.as_mut().filter(|_| !self.is_running) {
             template.set(&target.version);
         }
         Ok(after)
@@ -290,7 +291,7 @@ impl Stack {
         at: DateTime<Utc>,
     ) -> Result<Self> {
         let mut after = self.with_status(StackTransition::Complete, at)?;
-        let ran = self.version().filter(|_| self.is_live);
+        let ran = self.version().filter(|_| self.is_running);
         after.replaced = Some(Replaced {
             version: ran.clone(),
             previous: self.previous.clone(),
@@ -306,19 +307,19 @@ impl Stack {
             template.set(&target.version);
         }
         after.shared = shared.to_vec();
-        (after.is_live, after.error, after.target) = (true, None, None);
+        (after.is_running, after.error, after.target) = (true, None, None);
         Ok(after)
     }
 
     fn failed(&self, error: &str, at: DateTime<Utc>) -> Result<Self> {
-        let transition = if self.is_live { StackTransition::Revert } else { StackTransition::Fail };
+        let transition = if self.is_running { StackTransition::Revert } else { StackTransition::Fail };
         let mut after = self.with_status(transition, at)?;
         (after.error, after.target) = (Some(error.to_owned()), None);
         Ok(after)
     }
 
     fn rolled_back(&self, replaced: &Replaced, error: &str, at: DateTime<Utc>) -> Result<Self> {
-        let before = Self { is_live: replaced.version.is_some(), ..self.clone() };
+        let before = Self { is_running: replaced.version.is_some(), ..self.clone() };
         let mut after = before.failed(error, at)?;
         if let (Some(template), Some(version)) = (&mut after.template, &replaced.version) {
             template.set(version);
@@ -331,7 +332,7 @@ impl Stack {
     /// Nothing of the stack runs any more.
     fn stopped(&self, reason: &str, at: DateTime<Utc>) -> Result<Self> {
         let mut after = self.with_status(StackTransition::Fail, at)?;
-        (after.is_live, after.error, after.shared) = (false, Some(reason.to_owned()), Vec::new());
+        (after.is_running, after.error, after.shared) = (false, Some(reason.to_owned()), Vec::new());
         (after.target, after.previous, after.replaced) = (None, None, None);
         Ok(after)
     }

@@ -62,7 +62,7 @@ impl StackStatus {
     }
 
     /// Returns true if a job is about to change the stack.
-    pub const fn is_on_its_way(self) -> bool {
+    pub const fn is_changing(self) -> bool {
         matches!(self, Self::Pending | Self::Provisioning)
     }
 }
@@ -93,7 +93,7 @@ mod tests {
         for status in StackStatus::ALL {
             let valid =
                 [StackTransition::Upgrade, StackTransition::Rollback].map(|one| status.after(one).is_ok());
-            assert_eq!(valid.contains(&true), !status.is_on_its_way(), "{status}");
+            assert_eq!(valid.contains(&true), !status.is_changing(), "{status}");
         }
     }
 }

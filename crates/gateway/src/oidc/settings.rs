@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use domain::{Grant, Reach, Role};
+use domain::{Grant, GrantScope, Role};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 use utoipa::ToSchema;
@@ -77,7 +77,7 @@ impl RoleSettings {
         let role: Role = rpc::parse("role", &self.role).map_err(wrong)?;
         let platform = rpc::parse_optional("platform", self.platform.as_deref()).map_err(wrong)?;
         let entity = rpc::parse_optional("entity", self.entity.as_deref()).map_err(wrong)?;
-        Reach::of(platform, entity).and_then(|reach| Grant::new(role, reach)).map_err(wrong)
+        GrantScope::new(platform, entity).and_then(|reach| Grant::new(role, reach)).map_err(wrong)
     }
 }
 
@@ -149,9 +149,9 @@ mod tests {
             "acme": { "role": "developer", "platform": "k3m9p2xw7q" },
         }});
         let roles = told(roles).unwrap();
-        assert_eq!(roles["admins"], Grant::new(Role::Operator, Reach::All).unwrap());
+        assert_eq!(roles["admins"], Grant::new(Role::Operator, GrantScope::All).unwrap());
         assert_eq!(roles["acme"].role, Role::Developer);
-        assert!(roles["acme"].reach.platform().is_some());
+        assert!(roles["acme"].scope.platform().is_some());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use domain::{
-    EntityId, Error, Fault, Grant, Kind, PlatformId, Reach, Result,
-    access::{About, Operation, Target, Verdict},
+    EntityId, Error, Fault, Grant, GrantScope, Kind, PlatformId, Result,
+    access::{About, AccessDecision, Operation, Target},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use identity::Ctx;
@@ -122,15 +122,15 @@ impl Asked {
     /// The entity that it is about, if the answer depends on what that is under.
     fn place_that_decides(&self, own: &[Grant]) -> Option<(PlatformId, EntityId)> {
         let (platform, entity) = (self.check.platform_id.as_ref()?, self.check.entity_id.as_ref()?);
-        let of_an_entity = |grant: &Grant| matches!(&grant.reach, Reach::Entity(reached, root) if reached == platform && root != entity);
+        let of_an_entity = |grant: &Grant| matches!(&grant.scope, GrantScope::Entity(reached, root) if reached == platform && root != entity);
         let decides = self.operation.about == About::Entity
-            && self.verdict(own, std::slice::from_ref(entity)) != Verdict::Allowed
+            && self.verdict(own, std::slice::from_ref(entity)) != AccessDecision::Allowed
             && own.iter().any(of_an_entity);
         decides.then(|| (platform.clone(), entity.clone()))
     }
 
-    fn verdict(&self, own: &[Grant], line: &[EntityId]) -> Verdict {
-        self.operation.verdict(own, &self.target(line))
+    fn verdict(&self, own: &[Grant], line: &[EntityId]) -> AccessDecision {
+        self.operation.decide(own, &self.target(line))
     }
 
     fn target<'a>(&'a self, line: &'a [EntityId]) -> Target<'a> {
@@ -148,26 +148,28 @@ impl Asked {
         let verdict = self.verdict(own, line);
         let reason = self.reason(own, line, verdict);
         let Check { action, platform_id, entity_id } = self.check;
-        Checked { action, platform_id, entity_id, allowed: verdict == Verdict::Allowed, reason }
+        Checked { action, platform_id, entity_id, allowed: verdict == AccessDecision::Allowed, reason }
     }
 
-    fn reason(&self, own: &[Grant], line: &[EntityId], verdict: Verdict) -> String {
+    fn reason(&self, own: &[Grant], line: &[EntityId], verdict: AccessDecision) -> String {
         let least = self.operation.least;
         let (about, target) = (self.operation.about, self.target(line));
-        let within = own.iter().filter(|grant| grant.reach.includes(&target));
+        let within = own.iter().filter(|grant| grant.scope.includes(&target));
         let highest = within.max_by_key(|grant| grant.role);
         match (verdict, highest) {
-            (Verdict::Allowed, _) if about == About::Caller => {
+            (AccessDecision::Allowed, _) if about == About::Caller => {
                 "Whoever is known may do this, with what is theirs.".to_owned()
             }
-            (Verdict::Allowed, Some(grant)) => format!("You are {} of {}.", grant.role, words(&grant.reach)),
-            (Verdict::Outside, _) | (Verdict::Allowed, None) => {
+            (AccessDecision::Allowed, Some(grant)) => {
+                format!("You are {} of {}.", grant.role, words(&grant.scope))
+            }
+            (AccessDecision::Outside, _) | (AccessDecision::Allowed, None) => {
                 format!("None of your grants reaches {}.", self.place_in_words())
             }
-            (Verdict::Forbidden, Some(grant)) => {
-                format!("This needs the role {least}, and you are {} of {}.", grant.role, words(&grant.reach))
+            (AccessDecision::Forbidden, Some(grant)) => {
+                format!("This needs the role {least}, and you are {} of {}.", grant.role, words(&grant.scope))
             }
-            (Verdict::Forbidden, None) => {
+            (AccessDecision::Forbidden, None) => {
                 format!(
                     "This needs the role {least} of all platforms, and no grant of yours reaches them all."
                 )
@@ -186,11 +188,11 @@ impl Asked {
     }
 }
 
-fn words(reach: &Reach) -> String {
+fn words(reach: &GrantScope) -> String {
     match reach {
-        Reach::All => "all platforms".to_owned(),
-        Reach::Platform(platform) => format!("platform '{platform}'"),
-        Reach::Entity(platform, entity) => {
+        GrantScope::All => "all platforms".to_owned(),
+        GrantScope::Platform(platform) => format!("platform '{platform}'"),
+        GrantScope::Entity(platform, entity) => {
             format!("entity '{entity}' of platform '{platform}' and what is under it")
         }
     }

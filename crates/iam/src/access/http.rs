@@ -26,8 +26,8 @@ impl From<&Grant> for HeldGrant {
     fn from(grant: &Grant) -> Self {
         Self {
             role: grant.role,
-            platform_id: grant.reach.platform().cloned(),
-            entity_id: grant.reach.entity().cloned(),
+            platform_id: grant.scope.platform().cloned(),
+            entity_id: grant.scope.entity().cloned(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Bindings over gRPC.
 
-use domain::{Error, Grant, Name, Reach, Result};
+use domain::{Error, Grant, GrantScope, Name, Result};
 use rpc::{
     iam::{
         EnsureBindingRequest, EnsureBindingResponse, Grant as Said, RemoveBindingRequest,
@@ -49,8 +49,10 @@ pub(crate) async fn remove_binding(
 /// A grant of a platform: what services grant is no more than that.
 fn of_platform(told: Option<Said>) -> Result<Grant> {
     let grant = Grant::try_from(required("grant", told)?)?;
-    match grant.reach {
-        Reach::Platform(_) => Ok(grant),
-        Reach::All | Reach::Entity(..) => Err(Error::invalid("grant", "must be of a platform as a whole")),
+    match grant.scope {
+        GrantScope::Platform(_) => Ok(grant),
+        GrantScope::All | GrantScope::Entity(..) => {
+            Err(Error::invalid("grant", "must be of a platform as a whole"))
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Bindings over HTTP.
 
 use actix_web::{HttpResponse, delete, get, http::StatusCode, post, web::Data};
-use domain::{EntityId, Grant, Name, PlatformId, Reach, Role, access::Access};
+use domain::{EntityId, Grant, GrantScope, Name, PlatformId, Role, access::Access};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -79,7 +79,7 @@ pub(crate) async fn list(
 pub(crate) async fn create(app: Data<App>, command: Unchecked<CreateBinding>) -> HttpResult {
     let command = command.check(async |ctx, body| grants::decide(&app, ctx, &body).await).await?;
     let CreateBinding { subject, role, platform_id, entity_id } = command.body;
-    let grant = Grant::new(role, Reach::of(platform_id, entity_id)?)?;
+    let grant = Grant::new(role, GrantScope::new(platform_id, entity_id)?)?;
     ops::create(&app, &command.ctx, subject, grant).await?.map(|(binding, _)| binding).created()
 }
 

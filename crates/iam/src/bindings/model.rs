@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{Insertable, Queryable, Selectable};
-use domain::{Cursor, EntityId, Grant, Name, PlatformId, Reach, Result, Role};
+use domain::{Cursor, EntityId, Grant, GrantScope, Name, PlatformId, Result, Role};
 use runtime::clock;
 use uuid::Uuid;
 
@@ -29,8 +29,8 @@ impl BindingRow {
             id: domain::id::uuid_v7(),
             subject,
             role: placed.grant.role,
-            platform_id: placed.grant.reach.platform().cloned(),
-            entity_id: placed.grant.reach.entity().cloned(),
+            platform_id: placed.grant.scope.platform().cloned(),
+            entity_id: placed.grant.scope.entity().cloned(),
             entity_line: placed.line,
             created_by: created_by.to_owned(),
             created_at: clock::now(),
@@ -42,7 +42,7 @@ impl BindingRow {
     /// # Errors
     /// When the row holds what can be no grant.
     pub(crate) fn grant(&self) -> Result<Grant> {
-        Grant::new(self.role, Reach::of(self.platform_id.clone(), self.entity_id.clone())?)
+        Grant::new(self.role, GrantScope::new(self.platform_id.clone(), self.entity_id.clone())?)
     }
 
     /// Where it stands in the list.

@@ -121,7 +121,8 @@ async fn insert_beside(tx: &mut Tx, row: &BindingRow) -> Result<Revocation> {
     let changed = changed(tx, row).await?;
     let record = record("binding.created", row).after(&Binding::from(row));
     let meaning = |constraint: &str| {
-        (constraint == "bindings_once").then(|| Error::met("the binding was made at the same time"))
+        (constraint == "bindings_once")
+            .then(|| Error::concurrent_write("the binding was made at the same time"))
     };
     // The answer that is kept for repetitions is that of the transaction, whose value this is.
     tx.finish((store::insert(row.clone()),), record, Some(changed.clone()), meaning).await?;

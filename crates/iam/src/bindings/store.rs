@@ -107,8 +107,8 @@ pub(super) async fn lock_same(mut c: &Conn, subject: &Name, grant: &Grant) -> Re
     Ok(b::bindings
         .filter(b::subject.eq(subject))
         .filter(b::role.eq(grant.role))
-        .filter(b::platform_id.is_not_distinct_from(grant.reach.platform()))
-        .filter(b::entity_id.is_not_distinct_from(grant.reach.entity()))
+        .filter(b::platform_id.is_not_distinct_from(grant.scope.platform()))
+        .filter(b::entity_id.is_not_distinct_from(grant.scope.entity()))
         .select(BindingRow::as_select())
         .for_update()
         .first(&mut c)

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use chrono::TimeDelta;
-use domain::{EntityId, Grant, Name, PlatformId, Reach, Result, Role, access::Access};
+use domain::{EntityId, Grant, GrantScope, Name, PlatformId, Result, Role, access::Access};
 use runtime::clock;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -40,7 +40,7 @@ pub(crate) struct CreateKey {
 
 impl CreateKey {
     fn read(self) -> Result<NewKey> {
-        let grant = Grant::new(self.role, Reach::of(self.platform_id, self.entity_id)?)?;
+        let grant = Grant::new(self.role, GrantScope::new(self.platform_id, self.entity_id)?)?;
         let expires_at = self.expires_in_days.map(|days| clock::now() + TimeDelta::days(days.into()));
         Ok(NewKey { name: self.name, grant, expires_at })
     }

@@ -1,6 +1,6 @@
 //! Bindings over HTTP, and what the gateway is told of people.
 
-use domain::{Grant, Reach, Role};
+use domain::{Grant, GrantScope, Role};
 use reqwest::Method;
 use rpc::{
     PeerCall,
@@ -29,7 +29,7 @@ async fn a_binding_is_made_listed_held_and_deleted() {
     let made = made.expect(201);
     let details = world.post(BINDINGS, wanted).await.expect_error(409, "ALREADY_EXISTS");
     assert_eq!(details["subject"], "https://id.example|ann");
-    let operator = body(Role::Operator, &Reach::All, json!({ "subject": "bob" }));
+    let operator = body(Role::Operator, &GrantScope::All, json!({ "subject": "bob" }));
     let bobs = world.post(BINDINGS, operator.clone()).await.expect(201);
     world.post(BINDINGS, operator).await.expect_error(409, "ALREADY_EXISTS");
 
@@ -66,12 +66,12 @@ async fn a_binding_is_made_once_however_often_it_is_asked_for() {
 #[tokio::test]
 async fn everyone_sees_and_deletes_what_they_administer() {
     let world = World::start().await;
-    let others = Reach::Platform(world.other.clone());
+    let others = GrantScope::Platform(world.other.clone());
     let mut ids = Vec::new();
     for (role, reach) in [
-        (Role::Operator, &Reach::All),
+        (Role::Operator, &GrantScope::All),
         (Role::PlatformAdmin, &world.all_of_own()),
-        (Role::Viewer, &Reach::Entity(world.own.clone(), world.below.clone())),
+        (Role::Viewer, &GrantScope::Entity(world.own.clone(), world.below.clone())),
         (Role::Viewer, &others),
     ] {
         let made = world.post(BINDINGS, body(role, reach, json!({ "subject": "ann" }))).await.expect(201);
@@ -81,7 +81,7 @@ async fn everyone_sees_and_deletes_what_they_administer() {
         (grant(Role::PlatformAdmin, &world.all_of_own()), vec![1, 2]),
         (grant(Role::PlatformAdmin, &world.of_tenant()), vec![2]),
         (grant(Role::Developer, &world.all_of_own()), vec![]),
-        (grant(Role::Operator, &Reach::All), vec![0, 1, 2, 3]),
+        (grant(Role::Operator, &GrantScope::All), vec![0, 1, 2, 3]),
     ] {
         let caller = person(vec![own]);
         let list = world.send_as(&caller, Method::GET, BINDINGS, &Value::Null).await.expect(200);

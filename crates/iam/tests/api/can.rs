@@ -1,7 +1,7 @@
 //! Who the caller is, and what they may do.
 
 use api_documents::all_operations;
-use domain::{Reach, Role, access::About};
+use domain::{GrantScope, Role, access::About};
 use identity::Caller;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ async fn the_answers_are_those_of_the_table() {
         (Role::Viewer, world.all_of_own()),
         (Role::Developer, world.of_tenant()),
         (Role::PlatformAdmin, world.all_of_own()),
-        (Role::Operator, Reach::All),
+        (Role::Operator, GrantScope::All),
     ] {
         let caller = person(vec![grant(held, &reach)]);
         for some in all_operations().unwrap().chunks(100) {
@@ -62,7 +62,7 @@ async fn the_answers_are_those_of_the_table() {
                 let high_enough = held >= operation.least;
                 let expected = match operation.about {
                     About::Caller => true,
-                    About::Everything => reach == Reach::All && high_enough,
+                    About::Everything => reach == GrantScope::All && high_enough,
                     About::Platform => reach.entity().is_none() && high_enough,
                     About::Entity => high_enough,
                 };
@@ -153,10 +153,10 @@ async fn the_registry_is_asked_only_when_the_answer_depends_on_it() {
     let iam = alone().await;
     let (platform, entity) = (domain::PlatformId::random(), domain::EntityId::random());
     let body = json!({ "checks": [{ "action": "getEntity", "platformId": platform, "entityId": entity }] });
-    let of_platform = Reach::Platform(platform.clone());
-    let of_itself = Reach::Entity(platform.clone(), entity.clone());
-    let of_another = Reach::Entity(platform.clone(), domain::EntityId::random());
-    for reach in [Reach::All, of_platform, of_itself] {
+    let of_platform = GrantScope::Platform(platform.clone());
+    let of_itself = GrantScope::Entity(platform.clone(), entity.clone());
+    let of_another = GrantScope::Entity(platform.clone(), domain::EntityId::random());
+    for reach in [GrantScope::All, of_platform, of_itself] {
         let caller = person(vec![grant(Role::Viewer, &reach)]);
         let told = send_as(&iam, &caller, Method::POST, CAN, &body).await.expect(200);
         assert_eq!(told["results"][0]["allowed"], true);

@@ -1,6 +1,6 @@
 //! Who may grant what: nobody grants more than they hold.
 
-use domain::{Reach, Role};
+use domain::{GrantScope, Role};
 use reqwest::Method;
 use serde_json::json;
 
@@ -22,15 +22,15 @@ use Place::{Below, Beside, Everywhere, Other, Own, Tenant};
 const PLACES: [Place; 6] = [Everywhere, Own, Tenant, Below, Beside, Other];
 
 impl Place {
-    fn reach(self, world: &World) -> Reach {
-        let of = |entity: &domain::EntityId| Reach::Entity(world.own.clone(), entity.clone());
+    fn reach(self, world: &World) -> GrantScope {
+        let of = |entity: &domain::EntityId| GrantScope::Entity(world.own.clone(), entity.clone());
         match self {
-            Everywhere => Reach::All,
+            Everywhere => GrantScope::All,
             Own => world.all_of_own(),
             Tenant => of(&world.tenant),
             Below => of(&world.below),
             Beside => of(&world.beside),
-            Other => Reach::Platform(world.other.clone()),
+            Other => GrantScope::Platform(world.other.clone()),
         }
     }
 
@@ -136,7 +136,7 @@ async fn grants_do_not_add_up_to_more() {
     let caller = person(vec![
         grant(Role::Viewer, &world.all_of_own()),
         grant(Role::PlatformAdmin, &world.of_tenant()),
-        grant(Role::Developer, &Reach::All),
+        grant(Role::Developer, &GrantScope::All),
     ]);
     for (there, status) in
         [(Own, 403), (Tenant, 201), (Below, 201), (Beside, 403), (Other, 403), (Everywhere, 403)]

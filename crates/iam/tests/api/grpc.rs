@@ -1,6 +1,6 @@
 //! Who may call what over gRPC, and what onboarding asks.
 
-use domain::{Grant, Kind, Reach, Role};
+use domain::{Grant, GrantScope, Kind, Role};
 use rpc::{
     PeerCall,
     iam::{
@@ -91,7 +91,7 @@ impl Onboarding<'_> {
 async fn onboarding_makes_a_person_an_administrator_once_and_takes_it_back_once() {
     let iam = alone().await;
     let (platform, onboarding) = (domain::PlatformId::random(), Onboarding(&iam));
-    let admin = || grant(Role::PlatformAdmin, &Reach::Platform(platform.clone()));
+    let admin = || grant(Role::PlatformAdmin, &GrantScope::Platform(platform.clone()));
     for key in [Some("once"), Some("once"), Some("again"), None] {
         onboarding.ensure(admin(), key).await.unwrap();
     }
@@ -111,10 +111,12 @@ async fn onboarding_makes_a_person_an_administrator_once_and_takes_it_back_once(
 #[tokio::test]
 async fn what_services_grant_is_no_more_than_a_platform() {
     let iam = alone().await;
-    let entity = Reach::Entity(domain::PlatformId::random(), domain::EntityId::random());
-    for wrong in
-        [grant(Role::Operator, &Reach::All), grant(Role::Viewer, &Reach::All), grant(Role::Viewer, &entity)]
-    {
+    let entity = GrantScope::Entity(domain::PlatformId::random(), domain::EntityId::random());
+    for wrong in [
+        grant(Role::Operator, &GrantScope::All),
+        grant(Role::Viewer, &GrantScope::All),
+        grant(Role::Viewer, &entity),
+    ] {
         assert_eq!(Onboarding(&iam).ensure(wrong, None).await, Err(Kind::Validation));
     }
     assert_eq!(count(&iam, "bindings").await, 0);

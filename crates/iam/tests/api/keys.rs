@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
-use domain::{Reach, Role};
+use domain::{GrantScope, Role};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -86,9 +86,9 @@ async fn what_a_key_reaches_must_be_there() {
         }
         world.post(KEYS, body).await.expect_error(404, "NOT_FOUND");
     }
-    let gone = Reach::Entity(world.other.clone(), world.others.clone());
+    let gone = GrantScope::Entity(world.other.clone(), world.others.clone());
     world.registry.delete(&format!("/api/v1/platforms/{}", world.other)).await.expect(200);
-    for reach in [gone, Reach::Platform(world.other.clone())] {
+    for reach in [gone, GrantScope::Platform(world.other.clone())] {
         world
             .post(KEYS, body(Role::Viewer, &reach, json!({ "name": "ci" })))
             .await
@@ -99,7 +99,7 @@ async fn what_a_key_reaches_must_be_there() {
     world.post(KEYS, of_platform).await.expect_error(503, "SERVICE_UNAVAILABLE");
     assert_eq!(count(&world, "keys").await + count(&world, "audit_log").await, 0);
     // What reaches everything needs no registry.
-    world.post(KEYS, body(Role::Viewer, &Reach::All, json!({ "name": "ci" }))).await.expect(201);
+    world.post(KEYS, body(Role::Viewer, &GrantScope::All, json!({ "name": "ci" }))).await.expect(201);
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn a_repetition_makes_no_second_key_and_tells_no_secret() {
     let mut expected = first.clone();
     expected["key"] = Value::Null;
     assert_eq!(again, expected);
-    let other = body(Role::Viewer, &Reach::All, json!({ "name": "ci" }));
+    let other = body(Role::Viewer, &GrantScope::All, json!({ "name": "ci" }));
     world.send(Method::POST, KEYS, &other, &once).await.expect_error(422, "IDEMPOTENCY_MISMATCH");
     assert_eq!(count(&world, "keys").await, 1);
 }
@@ -149,7 +149,7 @@ async fn used(world: &World, keys: i64) {
 #[tokio::test]
 async fn a_use_is_kept_once_a_minute() {
     let world = World::start().await;
-    let key = text(&world.key(Role::Viewer, &Reach::All).await, "key").to_owned();
+    let key = text(&world.key(Role::Viewer, &GrantScope::All).await, "key").to_owned();
     resolve(&world, &key).await.unwrap();
     used(&world, 1).await;
     let first = world.get(KEYS).await.expect(200)["data"][0]["lastUsedAt"].clone();
@@ -196,11 +196,11 @@ async fn only_the_key_itself_resolves_and_only_while_it_lives() {
 async fn the_list_has_pages_and_is_narrowed_to_a_platform() {
     let world = World::start().await;
     for reach in [
-        Reach::All,
+        GrantScope::All,
         world.all_of_own(),
-        Reach::Platform(world.other.clone()),
+        GrantScope::Platform(world.other.clone()),
         world.of_tenant(),
-        Reach::Entity(world.own.clone(), world.below.clone()),
+        GrantScope::Entity(world.own.clone(), world.below.clone()),
     ] {
         world.key(Role::Viewer, &reach).await;
     }
@@ -226,13 +226,13 @@ async fn the_list_has_pages_and_is_narrowed_to_a_platform() {
 #[tokio::test]
 async fn everyone_sees_and_revokes_what_they_administer() {
     let world = World::start().await;
-    let of_below = Reach::Entity(world.own.clone(), world.below.clone());
-    let of_beside = Reach::Entity(world.own.clone(), world.beside.clone());
-    let others = Reach::Platform(world.other.clone());
+    let of_below = GrantScope::Entity(world.own.clone(), world.below.clone());
+    let of_beside = GrantScope::Entity(world.own.clone(), world.beside.clone());
+    let others = GrantScope::Platform(world.other.clone());
     let mut ids = Vec::new();
     for (role, reach) in [
-        (Role::Operator, &Reach::All),
-        (Role::Viewer, &Reach::All),
+        (Role::Operator, &GrantScope::All),
+        (Role::Viewer, &GrantScope::All),
         (Role::PlatformAdmin, &world.all_of_own()),
         (Role::Viewer, &world.of_tenant()),
         (Role::PlatformAdmin, &of_below),
@@ -241,14 +241,14 @@ async fn everyone_sees_and_revokes_what_they_administer() {
     ] {
         ids.push(text(&world.key(role, reach).await, "id").to_owned());
     }
-    let admin = |reach: &Reach| person(vec![grant(Role::PlatformAdmin, reach)]);
+    let admin = |reach: &GrantScope| person(vec![grant(Role::PlatformAdmin, reach)]);
     for (caller, sees) in [
-        (person(vec![grant(Role::Operator, &Reach::All)]), vec![0, 1, 2, 3, 4, 5, 6]),
-        (admin(&Reach::All), vec![1, 2, 3, 4, 5, 6]),
+        (person(vec![grant(Role::Operator, &GrantScope::All)]), vec![0, 1, 2, 3, 4, 5, 6]),
+        (admin(&GrantScope::All), vec![1, 2, 3, 4, 5, 6]),
         (admin(&world.all_of_own()), vec![2, 3, 4, 5]),
         (admin(&world.of_tenant()), vec![3, 4]),
         (admin(&of_below), vec![4]),
-        (person(vec![grant(Role::Developer, &Reach::All)]), vec![]),
+        (person(vec![grant(Role::Developer, &GrantScope::All)]), vec![]),
         (
             person(vec![grant(Role::Viewer, &world.all_of_own()), grant(Role::PlatformAdmin, &others)]),
             vec![6],

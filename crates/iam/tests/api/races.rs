@@ -1,7 +1,7 @@
 //! Two at once.
 
 use diesel_async::SimpleAsyncConnection;
-use domain::{Reach, Role};
+use domain::{GrantScope, Role};
 use rpc::{
     PeerCall,
     iam::{EnsureBindingRequest, iam_client::IamClient},
@@ -57,7 +57,7 @@ async fn whoever_ensures_the_same_at_once_finds_it_done() {
     let iam = alone().await;
     let (peer, ctx) = (iam.peer("onboarding"), iam.ctx("onboarding"));
     for _ in 0..10 {
-        let reach = Reach::Platform(domain::PlatformId::random());
+        let reach = GrantScope::Platform(domain::PlatformId::random());
         let ensure = async || {
             let granted = Some(grant(Role::PlatformAdmin, &reach).into());
             let message = EnsureBindingRequest { subject: "ann".to_owned(), grant: granted };

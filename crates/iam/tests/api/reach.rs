@@ -4,8 +4,8 @@
 //! back, and to all others it is not there.
 
 use domain::{
-    EntityId, Grant, PlatformId, Reach, Role,
-    access::{Target, Verdict, may_grant},
+    EntityId, Grant, GrantScope, PlatformId, Role,
+    access::{AccessDecision, Target, may_grant},
 };
 use iam::Iam;
 use identity::{ActorType, scope_is_enforced};
@@ -63,7 +63,7 @@ impl Scene {
     }
 
     /// The place whose grant is asked for.
-    fn place(&self, case: &Case) -> Option<(&'static str, Reach)> {
+    fn place(&self, case: &Case) -> Option<(&'static str, GrantScope)> {
         let said = format!("{} {}", case.path, case.body);
         self.places.reaches().into_iter().find(|(place, _)| {
             let named = |kind| said.contains(part(kind, place));
@@ -71,38 +71,38 @@ impl Scene {
         })
     }
 
-    fn line(&self, reach: &Reach) -> Vec<EntityId> {
+    fn line(&self, reach: &GrantScope) -> Vec<EntityId> {
         reach.entity().map(|entity| self.places.line(entity)).unwrap_or_default()
     }
 
-    fn reaches(&self, someone: &Someone, reach: &Reach) -> bool {
+    fn reaches(&self, someone: &Someone, reach: &GrantScope) -> bool {
         let line = self.line(reach);
         someone.reaches(&match reach {
-            Reach::All => Target::Everything,
-            Reach::Platform(platform) => Target::Platform(platform),
-            Reach::Entity(platform, _) => Target::Entity(platform, &line),
+            GrantScope::All => Target::Everything,
+            GrantScope::Platform(platform) => Target::Platform(platform),
+            GrantScope::Entity(platform, _) => Target::Entity(platform, &line),
         })
     }
 
-    fn may_grant(&self, someone: &Someone, reach: &Reach) -> bool {
-        let grant = Grant { role: Role::Viewer, reach: reach.clone() };
+    fn may_grant(&self, someone: &Someone, reach: &GrantScope) -> bool {
+        let grant = Grant { role: Role::Viewer, scope: reach.clone() };
         may_grant(someone.caller.grants(), &grant, &self.line(reach))
     }
 
     /// What is answered to who wants to grant something in a place.
-    fn granting(&self, someone: &Someone, place: &str, reach: &Reach) -> Verdict {
+    fn granting(&self, someone: &Someone, place: &str, reach: &GrantScope) -> AccessDecision {
         let touches = |platform: &PlatformId| {
-            let mut reached = someone.caller.grants().iter().map(|grant| grant.reach.platform());
+            let mut reached = someone.caller.grants().iter().map(|grant| grant.scope.platform());
             reached.any(|reached| reached.is_none_or(|reached| reached == platform))
         };
         if reach.platform().is_some_and(|platform| !touches(platform)) || !is_there(place) {
-            return Verdict::Outside;
+            return AccessDecision::Outside;
         }
         match (self.may_grant(someone, reach), reach) {
-            (true, _) => Verdict::Allowed,
-            (false, Reach::Entity(..)) if !self.reaches(someone, reach) => Verdict::Outside,
+            (true, _) => AccessDecision::Allowed,
+            (false, GrantScope::Entity(..)) if !self.reaches(someone, reach) => AccessDecision::Outside,
             // That a platform is more than a part of it, and that there are others, is no secret.
-            _ => Verdict::Forbidden,
+            _ => AccessDecision::Forbidden,
         }
     }
 }
@@ -167,16 +167,16 @@ impl Stage for Scene {
         self.places.everyone(ActorType::User)
     }
 
-    fn verdict(&self, asked: &Asked<'_>) -> Verdict {
+    fn verdict(&self, asked: &Asked<'_>) -> AccessDecision {
         match (asked.case.method.as_str(), self.place(asked.case)) {
             ("POST", Some((place, reach))) => self.granting(asked.someone, place, &reach),
-            ("DELETE", Some((_, reach))) if self.may_grant(asked.someone, &reach) => Verdict::Allowed,
-            ("DELETE", _) => Verdict::Outside,
-            _ => asked.row.verdict(asked.someone.caller.grants(), &Target::Everything),
+            ("DELETE", Some((_, reach))) if self.may_grant(asked.someone, &reach) => AccessDecision::Allowed,
+            ("DELETE", _) => AccessDecision::Outside,
+            _ => asked.row.decide(asked.someone.caller.grants(), &Target::Everything),
         }
     }
 
-    fn is_outside(&self, asked: &Asked<'_>, _: Verdict) -> bool {
+    fn is_outside(&self, asked: &Asked<'_>, _: AccessDecision) -> bool {
         self.place(asked.case).is_some_and(|(_, reach)| !self.reaches(asked.someone, &reach))
     }
 

@@ -1,6 +1,6 @@
 //! Access to a platform that is suspended.
 
-use domain::{Reach, Role};
+use domain::{GrantScope, Role};
 use reqwest::Method;
 use serde_json::json;
 
@@ -11,7 +11,7 @@ async fn only_operators_grant_access_to_a_suspended_platform() {
     let world = World::start().await;
     let admin = person(vec![grant(Role::PlatformAdmin, &world.all_of_own())]);
     let developer = person(vec![grant(Role::Developer, &world.all_of_own())]);
-    let tenant = Reach::Entity(world.own.clone(), world.tenant.clone());
+    let tenant = GrantScope::Entity(world.own.clone(), world.tenant.clone());
     let make = async |caller, list: &str, field: &str, reach| {
         let body = body(Role::Viewer, reach, json!({ field: "someone" }));
         world.send_as(caller, Method::POST, list, &body).await

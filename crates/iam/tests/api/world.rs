@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 use diesel_async::RunQueryDsl;
-use domain::{ApiKey, EntityId, Grant, PlatformId, Reach, Role};
+use domain::{ApiKey, EntityId, Grant, GrantScope, PlatformId, Role};
 use iam::Iam;
 use identity::{ActorType, Caller};
 use registry::Registry;
@@ -40,8 +40,8 @@ impl Deref for World {
     }
 }
 
-pub(crate) fn grant(role: Role, reach: &Reach) -> Grant {
-    Grant { role, reach: reach.clone() }
+pub(crate) fn grant(role: Role, reach: &GrantScope) -> Grant {
+    Grant { role, scope: reach.clone() }
 }
 
 /// A person who holds some grants.
@@ -50,7 +50,7 @@ pub(crate) fn person(grants: Vec<Grant>) -> Caller {
 }
 
 /// What a body says of a reach.
-pub(crate) fn body(role: Role, reach: &Reach, more: Value) -> Value {
+pub(crate) fn body(role: Role, reach: &GrantScope, more: Value) -> Value {
     let mut body = more;
     body["role"] = json!(role);
     if let Some(platform) = reach.platform() {
@@ -90,12 +90,12 @@ impl World {
         self.services.replica::<Iam>(&self.iam, json!({})).await
     }
 
-    pub(crate) fn all_of_own(&self) -> Reach {
-        Reach::Platform(self.own.clone())
+    pub(crate) fn all_of_own(&self) -> GrantScope {
+        GrantScope::Platform(self.own.clone())
     }
 
-    pub(crate) fn of_tenant(&self) -> Reach {
-        Reach::Entity(self.own.clone(), self.tenant.clone())
+    pub(crate) fn of_tenant(&self) -> GrantScope {
+        GrantScope::Entity(self.own.clone(), self.tenant.clone())
     }
 
     pub(crate) async fn send_as(
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// A key of the operator's making.
-    pub(crate) async fn key(&self, role: Role, reach: &Reach) -> Value {
+    pub(crate) async fn key(&self, role: Role, reach: &GrantScope) -> Value {
         self.post(KEYS, body(role, reach, json!({ "name": "ci" }))).await.expect(201)
     }
 }

@@ -28,7 +28,7 @@ fn narrowed(grants: &[Grant], operation: &str, platform: &str) -> Result<Platfor
 
 #[test]
 fn outside_is_not_found_and_inside_may_be_forbidden() {
-    let viewer = [Grant { role: Role::Viewer, reach: Reach::Platform(id("aaaaaaaaaa")) }];
+    let viewer = [Grant { role: Role::Viewer, scope: GrantScope::Platform(id("aaaaaaaaaa")) }];
     assert!(narrowed(&viewer, "getPlatform", "aaaaaaaaaa").unwrap().roots().is_none());
     assert_eq!(narrowed(&viewer, "suspendPlatform", "aaaaaaaaaa").unwrap_err().kind(), Kind::Forbidden);
     assert_eq!(narrowed(&viewer, "suspendPlatform", "bbbbbbbbbb").unwrap_err().kind(), Kind::NotFound);
@@ -38,8 +38,8 @@ fn outside_is_not_found_and_inside_may_be_forbidden() {
 
 #[test]
 fn who_reaches_an_entity_sees_that_alone() {
-    let reach = Reach::Entity(id("aaaaaaaaaa"), root("entity0001"));
-    let developer = [Grant { role: Role::Developer, reach }];
+    let reach = GrantScope::Entity(id("aaaaaaaaaa"), root("entity0001"));
+    let developer = [Grant { role: Role::Developer, scope: reach }];
     let seen = narrowed(&developer, "updateEntity", "aaaaaaaaaa").unwrap();
     assert_eq!(seen.roots(), Some([root("entity0001")].as_slice()));
     assert_eq!(narrowed(&developer, "getPlatform", "aaaaaaaaaa").unwrap_err().kind(), Kind::NotFound);
@@ -50,9 +50,9 @@ fn who_reaches_an_entity_sees_that_alone() {
 
 #[test]
 fn of_several_grants_those_count_whose_role_is_high_enough() {
-    let viewer = Grant { role: Role::Viewer, reach: Reach::Platform(id("aaaaaaaaaa")) };
+    let viewer = Grant { role: Role::Viewer, scope: GrantScope::Platform(id("aaaaaaaaaa")) };
     let developer =
-        Grant { role: Role::Developer, reach: Reach::Entity(id("aaaaaaaaaa"), root("entity0001")) };
+        Grant { role: Role::Developer, scope: GrantScope::Entity(id("aaaaaaaaaa"), root("entity0001")) };
     let both = [viewer, developer];
     assert!(narrowed(&both, "getEntity", "aaaaaaaaaa").unwrap().roots().is_none());
     let writes = narrowed(&both, "updateEntity", "aaaaaaaaaa").unwrap();
@@ -61,9 +61,9 @@ fn of_several_grants_those_count_whose_role_is_high_enough() {
 
 #[test]
 fn the_database_is_told_what_a_caller_holds_whatever_they_do() {
-    let viewer = Grant { role: Role::Viewer, reach: Reach::Platform(id("aaaaaaaaaa")) };
+    let viewer = Grant { role: Role::Viewer, scope: GrantScope::Platform(id("aaaaaaaaaa")) };
     let developer =
-        Grant { role: Role::Developer, reach: Reach::Entity(id("bbbbbbbbbb"), root("entity0001")) };
+        Grant { role: Role::Developer, scope: GrantScope::Entity(id("bbbbbbbbbb"), root("entity0001")) };
     let caller = caller(&[viewer, developer]);
     let sight = caller.scope.sight();
     assert_eq!(

@@ -34,7 +34,7 @@ pub(crate) async fn of_platform(app: &App, ctx: &Ctx, platform: &PlatformId) -> 
 
 async fn explained(app: &App, ctx: &Ctx, found: Found<Session>) -> Explanation {
     let deeper = deeper(app, ctx, &found.row, &found.told).await;
-    found.explain().under(deeper)
+    found.explain().caused_by(deeper)
 }
 
 /// What the step that holds it up waits for in another service, if that is not done.

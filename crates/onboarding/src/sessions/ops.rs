@@ -288,7 +288,7 @@ async fn ask_undo(c: &Conn, ctx: &WriteCtx, saga: &Saga) -> Result<()> {
         _ => saga::ask_undo(c, saga.id, &format!("cancelled by {}", ctx.caller.id)).await?,
     };
     // It was read before it was asked, and ended in between.
-    if asked { Ok(()) } else { Err(Error::met("the onboarding has just ended")) }
+    if asked { Ok(()) } else { Err(Error::concurrent_write("the onboarding has just ended")) }
 }
 
 /// A client may say again what is so, and nothing else.

@@ -54,6 +54,6 @@ impl Allowance {
         let made = under_way.into_iter().filter(|(id, ..)| !self.complete.contains(id));
         let mut platforms: BTreeSet<String> = made.map(|(.., platform)| platform).collect();
         platforms.extend(self.told.platform_ids.iter().cloned());
-        self.tier.one_more(self.told.limit, platforms.len())
+        self.tier.check_platform_limit(self.told.limit, platforms.len())
     }
 }

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use domain::{
-    Grant, Kind, PlatformId, Reach, Result, Role,
+    Grant, GrantScope, Kind, PlatformId, Result, Role,
     platform::{PlatformEvent, PlatformStatus},
 };
 use rpc::{
@@ -27,7 +27,7 @@ fn administration(cx: &StepCx) -> Result<Option<(String, rpc::iam::Grant)>> {
     let input: Input = cx.input()?;
     // Bindings name people as their issuers do.
     let Some(subject) = input.user_id.strip_prefix(PERSON) else { return Ok(None) };
-    let grant = Grant::new(Role::PlatformAdmin, Reach::Platform(input.platform_id))?;
+    let grant = Grant::new(Role::PlatformAdmin, GrantScope::Platform(input.platform_id))?;
     Ok(Some((subject.to_owned(), grant.into())))
 }
 

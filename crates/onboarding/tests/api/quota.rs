@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use ::saga::{Interpose, Point, Verdict};
-use domain::{Error, Grant, Kind, PlatformId, Reach, Role};
+use domain::{Error, Grant, GrantScope, Kind, PlatformId, Role};
 use fake_provider::{Action, Fault, Operation, Rule};
 use futures_util::future::join_all;
 use identity::{ActorType, Caller};
@@ -177,7 +177,7 @@ async fn a_repetition_is_answered_also_where_no_more_may_be_had() {
 #[tokio::test]
 async fn an_operator_has_as_many_as_they_like() {
     let (system, _iam) = with_people(None).await;
-    let everything = Grant { role: Role::Operator, reach: Reach::All };
+    let everything = Grant { role: Role::Operator, scope: GrantScope::All };
     let person = Caller::known("user:root", ActorType::User, vec![everything]);
     for (who, slug) in
         [(&person, "a"), (&person, "b"), (&Caller::operator(), "c"), (&Caller::operator(), "d")]

@@ -3,7 +3,7 @@
 //! An onboarding is seen by who began it. None of these goes on: nobody answers for the registry.
 
 use diesel_async::SimpleAsyncConnection;
-use domain::access::{About, Target, Verdict};
+use domain::access::{About, AccessDecision, Target};
 use identity::ActorType;
 use onboarding::Onboarding;
 use reqwest::Method;
@@ -129,23 +129,23 @@ impl Stage for Scene {
         people.into_iter().chain(programs).chain([self.ann.clone()]).collect()
     }
 
-    fn verdict(&self, asked: &Asked<'_>) -> Verdict {
+    fn verdict(&self, asked: &Asked<'_>) -> AccessDecision {
         let Asked { someone, row, .. } = asked;
         if row.about == About::Everything {
-            return row.verdict(someone.caller.grants(), &Target::Everything);
+            return row.decide(someone.caller.grants(), &Target::Everything);
         }
         let is_person = someone.caller.actor_type == ActorType::User;
         match row.id.as_str() {
-            _ if someone.caller.is_operator() => Verdict::Allowed,
-            "createOnboarding" if is_person => Verdict::Allowed,
-            "createOnboarding" => Verdict::Forbidden,
-            _ if self.is_theirs(asked) => Verdict::Allowed,
-            _ if someone.reaches_all() => Verdict::Forbidden,
-            _ => Verdict::Outside,
+            _ if someone.caller.is_operator() => AccessDecision::Allowed,
+            "createOnboarding" if is_person => AccessDecision::Allowed,
+            "createOnboarding" => AccessDecision::Forbidden,
+            _ if self.is_theirs(asked) => AccessDecision::Allowed,
+            _ if someone.reaches_all() => AccessDecision::Forbidden,
+            _ => AccessDecision::Outside,
         }
     }
 
-    fn is_outside(&self, asked: &Asked<'_>, _: Verdict) -> bool {
+    fn is_outside(&self, asked: &Asked<'_>, _: AccessDecision) -> bool {
         !asked.someone.reaches_all() && !self.is_theirs(asked)
     }
 

@@ -19,8 +19,8 @@ pub(crate) async fn of(app: &App, ctx: &Ctx, id: Uuid) -> Result<Explanation> {
     for _ in 1..MOST {
         let Some(id) = next else { break };
         match api::find::<Job>(&app.db, ctx, id).await {
-            Ok(job) if job.told.saga.status.is_live() => {
-                (whole, next) = (whole.under(job.explain()), waits_for(&job.told));
+            Ok(job) if job.told.saga.status.is_in_progress() => {
+                (whole, next) = (whole.caused_by(job.explain()), waits_for(&job.told));
             }
             // It has had its turn since.
             Ok(_) => break,

@@ -3,7 +3,7 @@
 //! Jobs are operators' alone, whatever platform they are of. None of these goes on: nobody answers for the registry.
 
 use diesel_async::SimpleAsyncConnection;
-use domain::access::{Target, Verdict};
+use domain::access::{AccessDecision, Target};
 use fake_provider::FakeProvisioning;
 use identity::ActorType;
 use provisioning::Provisioning;
@@ -109,8 +109,8 @@ impl Stage for Scene {
         self.places.everyone(ActorType::Apikey)
     }
 
-    fn verdict(&self, asked: &Asked<'_>) -> Verdict {
-        asked.row.verdict(asked.someone.caller.grants(), &Target::Everything)
+    fn verdict(&self, asked: &Asked<'_>) -> AccessDecision {
+        asked.row.decide(asked.someone.caller.grants(), &Target::Everything)
     }
 
     fn hidden(&self, someone: &Someone) -> Vec<String> {

@@ -55,7 +55,7 @@ pub(crate) async fn ensure(
                 }
                 // One that is made beside this one is found by the next run.
                 None => insert(tx, scope, new.clone()).await.map_err(|error| match error.kind() {
-                    Kind::AlreadyExists => Error::met("the record was made at the same time"),
+                    Kind::AlreadyExists => Error::concurrent_write("the record was made at the same time"),
                     _ => error,
                 }),
             }

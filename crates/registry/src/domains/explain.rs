@@ -18,12 +18,12 @@ pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, id: DomainId
         .read(ctx, async |c| platforms::store::of_live(c, scope, store::get(c, scope, id)).await)
         .await?;
     let link = Link::new("custom_domain", id, domain.status, domain.says());
-    let whole = Explanation::of(domain.status == DomainStatus::Active, link);
+    let whole = Explanation::new(domain.status == DomainStatus::Active, link);
     // Whoever is to check it takes it up as soon as it is due.
     if domain.due_at.is_some_and(|due| due <= clock::now())
         && let Err(error) = app.provisioning.peer().ping().await
     {
-        return Ok(whole.under(Explanation::unanswered(app.provisioning.peer().name(), &error)));
+        return Ok(whole.caused_by(Explanation::unanswered(app.provisioning.peer().name(), &error)));
     }
     Ok(whole)
 }

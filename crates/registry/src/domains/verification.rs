@@ -118,7 +118,7 @@ pub(super) async fn activate(
     // A process of an earlier version waits for nobody; run again, this one finds the other active.
     let on_constraint = |name: &str| {
         (name == "custom_domains_hostname_active")
-            .then(|| Error::met("the host name was verified at the same time"))
+            .then(|| Error::concurrent_write("the host name was verified at the same time"))
     };
     tx.finish(effect, record, domain, on_constraint).await
 }

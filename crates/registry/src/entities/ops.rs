@@ -51,7 +51,7 @@ pub(crate) async fn ensure_tenant(
                 Some(_) => Err(taken(&new.slug)),
                 // One that is made beside this one is found by the next run.
                 None => insert(tx, scope, new.clone()).await.map_err(|error| match error.kind() {
-                    Kind::AlreadyExists => Error::met("the tenant was made at the same time"),
+                    Kind::AlreadyExists => Error::concurrent_write("the tenant was made at the same time"),
                     _ => error,
                 }),
             }

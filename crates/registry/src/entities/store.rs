@@ -248,7 +248,7 @@ pub(crate) async fn dependents(mut c: &Conn, scope: &PlatformScope, id: &EntityI
     let features = a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
         .filter(a::entity_id.eq(id))
-        .filter(a::status.eq_any(FeatureStatus::live()))
+        .filter(a::status.eq_any(FeatureStatus::with_resources()))
         .count()
         .single_value();
     let counted: (Option<i64>, Option<i64>, Option<i64>, Option<i64>) =

@@ -21,7 +21,7 @@ pub(super) async fn of(app: &App, ctx: &Ctx, activation: ActivationRow) -> Resul
     } else {
         None
     };
-    Ok(Explanation::of(ready, link).under(deeper))
+    Ok(Explanation::new(ready, link).caused_by(deeper))
 }
 
 /// The status, in one sentence.

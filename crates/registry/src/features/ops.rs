@@ -63,7 +63,7 @@ impl Activated {
             feature_id: row.feature_id.clone(),
             status: row.status,
             provision_job_id: row.provision_job_id,
-            estimated_duration_seconds: estimate.filter(|_| row.status.is_on_its_way()),
+            estimated_duration_seconds: estimate.filter(|_| row.status.is_activating()),
         }
     }
 }
@@ -167,7 +167,7 @@ pub(super) async fn hold_stack(tx: &mut Tx, scope: &PlatformScope, row: &Activat
         return Ok(());
     }
     let status = parents::lock_stack(tx.conn().await?, scope, &row.stack_id).await?;
-    if status.is_on_its_way() {
+    if status.is_changing() {
         let message = "The stack of the feature is being changed, try again when it is done";
         return Err(Error::new(Kind::Conflict, message)
             .with("stackId", &row.stack_id)
@@ -249,7 +249,7 @@ pub(super) async fn finish<T: Serialize>(
     // Whoever asks at the same time finds, when run again, what the first one asked for.
     let met = |constraint: &str| {
         (constraint == "feature_activations_one")
-            .then(|| Error::met("the feature was asked for twice at once"))
+            .then(|| Error::concurrent_write("the feature was asked for twice at once"))
     };
     match build {
         None => tx.finish((store::put(after), tag), record, answer, met).await,

@@ -41,12 +41,12 @@ pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, deleted: boo
         _ => false,
     };
     let link = Link::new("platform", id, platform.status, platform.says(job));
-    Ok(Explanation::of(ready, link).under(deeper))
+    Ok(Explanation::new(ready, link).caused_by(deeper))
 }
 
 fn unknown(id: &PlatformId) -> Explanation {
     let says = format!("onboarding knows of no onboarding of the platform {id}");
-    Explanation::of(false, Link::new("onboarding", id, "unknown", says))
+    Explanation::new(false, Link::new("onboarding", id, "unknown", says))
 }
 
 impl PlatformRow {

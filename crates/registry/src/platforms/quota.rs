@@ -60,7 +60,7 @@ pub(crate) async fn platform(tx: &mut Tx, quotas: &Quotas, new: &NewPlatform) ->
         return Ok(());
     };
     let owned = store::owned(tx.hold(&format!("platforms of {owner}")).await?, owner).await?;
-    new.tier.one_more(limit, owned.len())
+    new.tier.check_platform_limit(limit, owned.len())
 }
 
 /// Refuses one tenant more than the platform's tier allows.
@@ -148,5 +148,5 @@ fn refuse(what: &'static str, tier: Tier, limit: u32, fits: bool) -> Result<()> 
         return Ok(());
     }
     let message = format!("A platform of tier {tier} has at most {limit} {what}");
-    Err(tier.exceeded(what, limit, message))
+    Err(tier.quota_exceeded(what, limit, message))
 }

@@ -64,7 +64,9 @@ pub(crate) async fn ensure(
                 }
                 // One that is registered beside this one is found by the next run.
                 None => insert(tx, scope, new.clone()).await.map_err(|error| match error.kind() {
-                    Kind::AlreadyExists => Error::met("the resource was registered at the same time"),
+                    Kind::AlreadyExists => {
+                        Error::concurrent_write("the resource was registered at the same time")
+                    }
                     _ => error,
                 }),
             }

@@ -45,8 +45,9 @@ pub(crate) async fn mark(
                     let secret = Secret::from(&row);
                     let record = record(&secret);
                     // One that is marked beside this one is found by the next run.
-                    let met =
-                        |name: &str| (name == "secrets_name").then(|| Error::met("marked at the same time"));
+                    let met = |name: &str| {
+                        (name == "secrets_name").then(|| Error::concurrent_write("marked at the same time"))
+                    };
                     tx.finish((store::insert(row),), record, Marked { secret, new: true }, met).await
                 }
             }

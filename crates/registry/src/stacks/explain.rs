@@ -26,15 +26,15 @@ pub(super) async fn of_any(app: &App, ctx: &Ctx, scope: &PlatformScope, id: &Sta
 
 async fn explained(app: &App, ctx: &Ctx, stack: StackRow) -> Result<Explanation> {
     let gone = stack.deleted_at.is_some();
-    let job = stack.provision_job_id.filter(|_| gone || stack.status.is_on_its_way());
+    let job = stack.provision_job_id.filter(|_| gone || stack.status.is_changing());
     let deeper = match job {
         Some(job) => explain::job(app, ctx, &subject(&stack), job).await?,
         None => None,
     };
     let ready = if gone { deeper.is_none() } else { stack.status == StackStatus::Active };
     let status = if gone { "deleted" } else { stack.status.as_str() };
-    let whole = Explanation::of(ready, Link::new("stack", &stack.id, status, sentence(&stack)));
-    Ok(whole.under(deeper))
+    let whole = Explanation::new(ready, Link::new("stack", &stack.id, status, sentence(&stack)));
+    Ok(whole.caused_by(deeper))
 }
 
 /// The status, in one sentence.

@@ -115,7 +115,7 @@ pub(crate) async fn ensure(
                 Some(stack) => Ok(StackView::from(&stack)),
                 None => insert(tx, app, ctx, scope, new.clone(), template.as_ref()).await.map_err(|error| {
                     let met = error.kind() == Kind::AlreadyExists && error.details().contains_key("name");
-                    if met { Error::met("the stack was made at the same time") } else { error }
+                    if met { Error::concurrent_write("the stack was made at the same time") } else { error }
                 }),
             }
         })
@@ -400,7 +400,8 @@ pub(super) async fn delete_row(
     command: impl FnOnce(Record, &StackRow) -> Record,
 ) -> Result<Removed> {
     let rows = features::store::of_stack(tx.conn().await?, scope, &before.id).await?;
-    let others = rows.iter().filter(|row| row.entity_id != before.tenant_id && row.status.is_live()).count();
+    let others =
+        rows.iter().filter(|row| row.entity_id != before.tenant_id && row.status.has_resources()).count();
     if others > 0 {
         let message = "Other entities run features of the stack that must be deactivated first";
         let dependents = json!({ "features": others });

@@ -265,7 +265,8 @@ impl End<'_> {
         );
         // The next run sees a feature that was requested at the same time.
         let met = |constraint: &str| {
-            (constraint == "feature_activations_one").then(|| Error::met("a feature was asked for meanwhile"))
+            (constraint == "feature_activations_one")
+                .then(|| Error::concurrent_write("a feature was asked for meanwhile"))
         };
         tx.finish(change, record, (), met).await
     }

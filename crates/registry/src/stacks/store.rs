@@ -160,7 +160,7 @@ pub(super) async fn others(mut c: &Conn, scope: &PlatformScope, than: &StackId) 
         .select(StackRow::as_select())
         .load(&mut c)
         .await?;
-    let runs = |row: &StackRow| row.id != *than && (row.is_live || row.status.is_on_its_way());
+    let runs = |row: &StackRow| row.id != *than && (row.is_live || row.status.is_changing());
     let rows: Vec<StackRow> = rows.into_iter().filter(runs).collect();
     let versions: HashSet<(&str, &str)> = rows.iter().filter_map(StackRow::template_key).collect();
     let templates = template_versions(c, scope, versions.into_iter().unzip()).await?;

@@ -1,6 +1,6 @@
 //! `HEAD` and `OPTIONS`, of the service itself.
 
-use domain::{Grant, PlatformId, Reach, Role};
+use domain::{Grant, GrantScope, PlatformId, Role};
 use identity::{ActorType, Caller};
 use reqwest::{Method, Response, header::HeaderMap};
 
@@ -25,7 +25,7 @@ async fn head_answers_whoever_may_get_with_the_same_headers() {
     let world = World::start().await;
     let (own, other) = (world.platform("own").await, world.platform("other").await);
     let entity = world.tenant(&own, "acme").await;
-    let grant = Grant::new(Role::Viewer, Reach::Platform(PlatformId::parse(&own).unwrap())).unwrap();
+    let grant = Grant::new(Role::Viewer, GrantScope::Platform(PlatformId::parse(&own).unwrap())).unwrap();
     let viewer = Caller::known("apikey:viewer".to_owned(), ActorType::Apikey, vec![grant]);
     for (path, status) in [
         (format!("/api/v1/platforms/{own}"), 200),

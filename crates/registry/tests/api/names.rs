@@ -1,6 +1,6 @@
 //! Names and host names belong to platforms: what has the form of another platform's is rejected.
 
-use domain::{Grant, Kind, PlatformId, Reach, Role};
+use domain::{Grant, GrantScope, Kind, PlatformId, Role};
 use identity::{ActorType, Caller};
 use reqwest::Method;
 use rpc::registry as r;
@@ -21,8 +21,8 @@ impl World {
         path: &str,
         body: Value,
     ) -> Response {
-        let reach = Reach::Platform(PlatformId::parse(platform).unwrap());
-        let grants = vec![Grant { role: Role::Developer, reach }];
+        let reach = GrantScope::Platform(PlatformId::parse(platform).unwrap());
+        let grants = vec![Grant { role: Role::Developer, scope: reach }];
         let mut request = self.request_as(&Caller::known("user:dev", ActorType::User, grants), method, path);
         if !body.is_null() {
             request = request.json(&body);

@@ -1,6 +1,6 @@
 //! What a tier allows: how many platforms a person may have, and what one may have.
 
-use domain::{Grant, Kind, PlatformId, Reach, Result, Role, platform::Tier};
+use domain::{Grant, GrantScope, Kind, PlatformId, Result, Role, platform::Tier};
 use identity::{ActorType, Caller};
 use reqwest::Method;
 use rpc::registry::{CheckQuotaRequest, CreatePlatformRequest, CreatePlatformResponse, Platform};
@@ -10,9 +10,12 @@ use testkit::Response;
 use crate::world::World;
 
 async fn as_admin(world: &World, platform: &str, method: Method, path: &str, body: Value) -> Response {
-    let reach = Reach::Platform(PlatformId::parse(platform).unwrap());
-    let caller =
-        Caller::known("apikey:admin", ActorType::Apikey, vec![Grant { role: Role::PlatformAdmin, reach }]);
+    let reach = GrantScope::Platform(PlatformId::parse(platform).unwrap());
+    let caller = Caller::known(
+        "apikey:admin",
+        ActorType::Apikey,
+        vec![Grant { role: Role::PlatformAdmin, scope: reach }],
+    );
     let path = format!("/api/v1/platforms/{platform}{path}");
     Response::read(world.request_as(&caller, method, &path).json(&body).send().await.unwrap()).await
 }

@@ -2,7 +2,7 @@
 
 use domain::{
     EntityId, PlatformId,
-    access::{About, Target, Verdict},
+    access::{About, AccessDecision, Target},
 };
 use identity::ActorType;
 use registry::Registry;
@@ -148,7 +148,7 @@ impl Stage for Scene {
         self.places.everyone(ActorType::Apikey)
     }
 
-    fn verdict(&self, asked: &Asked<'_>) -> Verdict {
+    fn verdict(&self, asked: &Asked<'_>) -> AccessDecision {
         let (Asked { someone, row, .. }, path) = (*asked, &asked.case.path);
         let part = ["{q}", "{ended}"].into_iter().find(|part| path.contains(part)).unwrap_or("{p}");
         let platform = PlatformId::parse(&self.fill(part)).unwrap();
@@ -162,19 +162,21 @@ impl Stage for Scene {
             .caller
             .grants()
             .iter()
-            .find(|grant| grant.reach.platform() == Some(&platform))
+            .find(|grant| grant.scope.platform() == Some(&platform))
             .filter(|_| row.about == About::Entity);
-        let verdict = match (row.verdict(someone.caller.grants(), &target), role_in) {
+        let verdict = match (row.decide(someone.caller.grants(), &target), role_in) {
             // A role that is too low for the whole platform is told so: that tells nothing of what is there.
-            (Verdict::Outside, Some(grant)) if !grant.role.covers(row.least) => Verdict::Forbidden,
+            (AccessDecision::Outside, Some(grant)) if !grant.role.covers(row.least) => {
+                AccessDecision::Forbidden
+            }
             // A list of the platform is there for everyone who sees something of it.
-            (Verdict::Outside, Some(_)) if line.is_empty() => Verdict::Allowed,
+            (AccessDecision::Outside, Some(_)) if line.is_empty() => AccessDecision::Allowed,
             (verdict, _) => verdict,
         };
         // Only operators are told of what is deleted, where they ask for it.
         let is_shown = path.contains("includeDeleted") && someone.caller.is_operator();
         let is_gone = is_gone(path) && !is_shown;
-        if is_gone && verdict == Verdict::Allowed { Verdict::Outside } else { verdict }
+        if is_gone && verdict == AccessDecision::Allowed { AccessDecision::Outside } else { verdict }
     }
 
     fn hidden(&self, someone: &Someone) -> Vec<String> {
@@ -185,7 +187,7 @@ impl Stage for Scene {
         };
         let sees = |part: &str| someone.reaches(&Target::Entity(own, &self.line(part)));
         let touches = |part: &str| {
-            let mut touched = someone.caller.grants().iter().map(|grant| grant.reach.platform());
+            let mut touched = someone.caller.grants().iter().map(|grant| grant.scope.platform());
             touched.any(|platform| platform.is_none_or(|id| id.as_str() == self.fill(part)))
         };
         let names = ["a.example", "shop.example", "old.example", "spare.example"];
@@ -211,22 +213,24 @@ impl Stage for Scene {
         hidden
     }
 
-    fn fits(&self, asked: &Asked<'_>, verdict: Verdict, answer: &Response) -> bool {
+    fn fits(&self, asked: &Asked<'_>, verdict: AccessDecision, answer: &Response) -> bool {
         let (Asked { someone, row, case }, status) = (*asked, answer.status.as_u16());
         match verdict {
             // What is looked up by name alone is not there for who does not reach it.
             _ if row.id == "lookupResource" => status == if self.sees(someone) { 200 } else { 404 },
             // A tenant is made by who sees the platform whole.
-            Verdict::Allowed if of_entity(someone) && row.id == "createEntity" => status == 403,
+            AccessDecision::Allowed if of_entity(someone) && row.id == "createEntity" => status == 403,
             // What a body names is looked for where the caller may.
-            Verdict::Allowed
+            AccessDecision::Allowed
                 if !self.sees(someone) && case.method == Method::POST && !case.body.is_null() =>
             {
                 reach::follows(verdict, answer) == case.path.contains("/resources")
                     && (status < 300 || status == 400 || status == 404)
             }
             // An active platform is neither restored nor deleted.
-            Verdict::Allowed if ["/restore", "/delete"].iter().any(|verb| case.path.ends_with(verb)) => {
+            AccessDecision::Allowed
+                if ["/restore", "/delete"].iter().any(|verb| case.path.ends_with(verb)) =>
+            {
                 status == 409
             }
             verdict => reach::follows(verdict, answer),

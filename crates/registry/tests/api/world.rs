@@ -105,7 +105,7 @@ impl World {
     /// Sends a request of someone whose scope is `scope`, such as `{"platform": id}`; a null body is none.
     pub(crate) async fn send_as(&self, scope: &Value, method: Method, path: &str, body: &Value) -> Response {
         let reach = serde_json::from_value(scope.clone()).unwrap();
-        let grant = Grant { role: Role::PlatformAdmin, reach };
+        let grant = Grant { role: Role::PlatformAdmin, scope: reach };
         let mut request =
             self.request_as(&Caller::known("user:ada", ActorType::User, vec![grant]), method, path);
         if !body.is_null() {

@@ -165,7 +165,7 @@ async fn one_that_is_slow_gives_its_slot_away() {
     engine.start(&stop);
     let told = world.at_rest(quick).await;
     world.assert_completed(&told).await;
-    assert!(world.told(slow).await.saga.status.is_live());
+    assert!(world.told(slow).await.saga.status.is_in_progress());
     gate.open.notify_one();
     let told = world.at_rest(slow).await;
     world.assert_completed(&told).await;

@@ -88,7 +88,7 @@ async fn ends_well(world: &World, case: &Case) -> Result<(), TestCaseError> {
         if case.asked == Some(turn) {
             world.ask_undo(id).await;
         }
-        if !world.told(id).await.saga.status.is_live() && case.asked.is_none_or(|asked| asked < turn) {
+        if !world.told(id).await.saga.status.is_in_progress() && case.asked.is_none_or(|asked| asked < turn) {
             break;
         }
         if !engines[turn % 2].turn().await.unwrap() {

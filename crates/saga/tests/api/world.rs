@@ -193,7 +193,7 @@ impl World {
         let patience = Instant::now() + PATIENCE;
         loop {
             let told = self.told(id).await;
-            if !told.saga.status.is_live() {
+            if !told.saga.status.is_in_progress() {
                 return told;
             }
             assert!(Instant::now() < patience, "still at it: {told:?}");
@@ -205,7 +205,7 @@ impl World {
 
     /// Waits until the saga is at rest, which a started engine sees to.
     pub(crate) async fn at_rest(&self, id: Uuid) -> Told {
-        self.until(id, |told| !told.saga.status.is_live()).await
+        self.until(id, |told| !told.saga.status.is_in_progress()).await
     }
 
     /// Waits until the saga is as wanted.

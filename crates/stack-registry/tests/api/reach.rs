@@ -1,7 +1,7 @@
 //! Every operation × every role × how far it reaches: see [`testkit::reach`]. The catalogue is nobody's, so there is no
 //! second wall here: what is hidden is who uses it.
 
-use domain::access::{Target, Verdict};
+use domain::access::{AccessDecision, Target};
 use identity::ActorType;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -71,8 +71,8 @@ impl Stage for Scene {
         self.places.everyone(ActorType::Apikey)
     }
 
-    fn verdict(&self, asked: &Asked<'_>) -> Verdict {
-        asked.row.verdict(asked.someone.caller.grants(), &Target::Everything)
+    fn verdict(&self, asked: &Asked<'_>) -> AccessDecision {
+        asked.row.decide(asked.someone.caller.grants(), &Target::Everything)
     }
 
     fn hidden(&self, _: &Someone) -> Vec<String> {

@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 use diesel::{QueryableByName, sql_query, sql_types::BigInt};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use domain::{
-    Reach,
-    access::{About, Operation, Verdict, declared_operation},
+    GrantScope,
+    access::{About, AccessDecision, Operation, declared_operation},
 };
 use futures_util::{StreamExt, stream};
 use identity::scope_is_enforced;
@@ -88,19 +88,20 @@ pub trait Stage: Sync {
     fn everyone(&self) -> Vec<Someone>;
 
     /// What the table says.
-    fn verdict(&self, asked: &Asked<'_>) -> Verdict;
+    fn verdict(&self, asked: &Asked<'_>) -> AccessDecision;
 
     /// Texts that no answer may tell someone, unless they said them.
     fn hidden(&self, someone: &Someone) -> Vec<String>;
 
     /// Whether an answer is what the verdict has it be.
-    fn fits(&self, _: &Asked<'_>, verdict: Verdict, answer: &Response) -> bool {
+    fn fits(&self, _: &Asked<'_>, verdict: AccessDecision, answer: &Response) -> bool {
         follows(verdict, answer)
     }
 
     /// Whether what is asked for lies outside of what they reach, whatever their role.
-    fn is_outside(&self, asked: &Asked<'_>, verdict: Verdict) -> bool {
-        verdict == Verdict::Outside || (asked.row.about == About::Everything && !asked.someone.reaches_all())
+    fn is_outside(&self, asked: &Asked<'_>, verdict: AccessDecision) -> bool {
+        verdict == AccessDecision::Outside
+            || (asked.row.about == About::Everything && !asked.someone.reaches_all())
     }
 
     /// A text with its parts filled.
@@ -110,11 +111,11 @@ pub trait Stage: Sync {
 }
 
 /// Whether an answer is what a verdict is without more: done, 403, or 404.
-pub fn follows(verdict: Verdict, answer: &Response) -> bool {
+pub fn follows(verdict: AccessDecision, answer: &Response) -> bool {
     match verdict {
-        Verdict::Allowed => answer.status.is_success(),
-        Verdict::Forbidden => answer.status == 403,
-        Verdict::Outside => answer.status == 404,
+        AccessDecision::Allowed => answer.status.is_success(),
+        AccessDecision::Forbidden => answer.status == 403,
+        AccessDecision::Outside => answer.status == 404,
     }
 }
 
@@ -319,6 +320,6 @@ async fn writes(db: &TestDb) -> i64 {
 impl Someone {
     /// Whether any of their grants reaches everything.
     pub fn reaches_all(&self) -> bool {
-        self.caller.grants().iter().any(|grant| grant.reach == Reach::All)
+        self.caller.grants().iter().any(|grant| grant.scope == GrantScope::All)
     }
 }

@@ -1,6 +1,6 @@
 //! Who asks: every role, reaching from every place.
 
-use domain::{EntityId, Grant, PlatformId, Reach, Role, access::Target};
+use domain::{EntityId, Grant, GrantScope, PlatformId, Role, access::Target};
 use identity::{ActorType, Caller};
 
 /// Places that differ in what is seen from them. What is looked for is that of `entity`, in the platform `own`.
@@ -38,13 +38,13 @@ impl Someone {
     }
 
     /// How far they reach, if they hold something.
-    pub fn reach(&self) -> Option<&Reach> {
-        self.caller.grants().first().map(|grant| &grant.reach)
+    pub fn reach(&self) -> Option<&GrantScope> {
+        self.caller.grants().first().map(|grant| &grant.scope)
     }
 
     /// Whether they reach something, in whatever role.
     pub fn reaches(&self, target: &Target<'_>) -> bool {
-        self.caller.grants().iter().any(|grant| grant.reach.includes(target))
+        self.caller.grants().iter().any(|grant| grant.scope.includes(target))
     }
 }
 
@@ -66,19 +66,19 @@ impl Places {
     }
 
     /// Each place by its name.
-    pub fn reaches(&self) -> Vec<(&'static str, Reach)> {
-        let of_own = |entity: &EntityId| Reach::Entity(self.own.clone(), entity.clone());
+    pub fn reaches(&self) -> Vec<(&'static str, GrantScope)> {
+        let of_own = |entity: &EntityId| GrantScope::Entity(self.own.clone(), entity.clone());
         vec![
-            ("all", Reach::All),
-            ("own", Reach::Platform(self.own.clone())),
-            ("other", Reach::Platform(self.other.clone())),
-            ("deleted", Reach::Platform(self.deleted.clone())),
+            ("all", GrantScope::All),
+            ("own", GrantScope::Platform(self.own.clone())),
+            ("other", GrantScope::Platform(self.other.clone())),
+            ("deleted", GrantScope::Platform(self.deleted.clone())),
             ("entity", of_own(&self.entity)),
             ("parent", of_own(&self.parent)),
             ("child", of_own(&self.child)),
             ("sibling", of_own(&self.sibling)),
             ("gone", of_own(&self.gone)),
-            ("foreign", Reach::Entity(self.other.clone(), self.foreign.clone())),
+            ("foreign", GrantScope::Entity(self.other.clone(), self.foreign.clone())),
         ]
     }
 

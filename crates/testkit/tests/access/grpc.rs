@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use domain::{Grant, Reach, Role};
+use domain::{Grant, GrantScope, Role};
 use identity::{ActorType, Caller};
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -61,7 +61,7 @@ fn everyone(service: &TestService, name: &str) -> Vec<Asking> {
     let mut all = vec![("nobody".to_owned(), None, Code::Unauthenticated)];
     let forged = service.keys.forged(name).into_iter();
     all.extend(forged.map(|(what, token)| (what.to_owned(), Some(token), Code::Unauthenticated)));
-    let everything = vec![Grant { role: Role::Operator, reach: Reach::All }];
+    let everything = vec![Grant { role: Role::Operator, scope: GrantScope::All }];
     let known = |id: &str, actor| Caller::known(id, actor, everything.clone());
     for caller in [
         known("user:ann", ActorType::User),

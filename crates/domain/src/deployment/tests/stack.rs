@@ -89,8 +89,8 @@ fn any_change() -> impl Strategy<Value = Vec<Event>> {
 
 /// The state after changes of which some fail and some are cut short.
 fn any_state() -> impl Strategy<Value = Stack> {
-    (any::<bool>(), proptest::collection::vec(any_change(), 0..4)).prop_map(|(is_live, changes)| {
-        let start = if is_live { active() } else { new(Some(1)) };
+    (any::<bool>(), proptest::collection::vec(any_change(), 0..4)).prop_map(|(is_running, changes)| {
+        let start = if is_running { active() } else { new(Some(1)) };
         changes.concat().iter().fold(start, |now, event| now.apply(event, at(50)).unwrap_or(now))
     })
 }
@@ -142,21 +142,21 @@ proptest! {
         events.push(failed(9));
         let after = run(&state, &events);
         prop_assert_eq!((after.version(), &after.shared), (state.version(), &state.shared));
-        prop_assert_eq!((after.status, after.is_live), (S::Active, true));
+        prop_assert_eq!((after.status, after.is_running), (S::Active, true));
         prop_assert_eq!((&after.previous, after.error.as_deref()), (&state.previous, Some("no quota")));
     }
 
     #[test]
     fn an_active_stack_is_live_and_a_changing_one_has_a_target(state in any_state()) {
-        prop_assert!(state.status != S::Active || state.is_live);
-        prop_assert!(!state.status.is_on_its_way() || state.target.is_some());
+        prop_assert!(state.status != S::Active || state.is_running);
+        prop_assert!(!state.status.is_changing() || state.target.is_some());
     }
 }
 
 #[test]
 fn a_custom_stack_is_active_at_once() {
     let stack = new(None);
-    assert_eq!((stack.status, stack.is_live, stack.version(), stack.job), (S::Active, true, None, None));
+    assert_eq!((stack.status, stack.is_running, stack.version(), stack.job), (S::Active, true, None, None));
 }
 
 #[test]
@@ -171,14 +171,14 @@ fn a_new_stack_becomes_active_with_its_job() {
 #[test]
 fn a_stack_that_never_ran_fails_and_takes_the_version_of_the_next_request() {
     let stack = run(&new(Some(1)), &[failed(1), upgrade(2, 2)]);
-    assert_eq!((stack.status, stack.version(), stack.is_live), (S::Pending, Some(with_inputs(2)), false));
+    assert_eq!((stack.status, stack.version(), stack.is_running), (S::Pending, Some(with_inputs(2)), false));
     assert_eq!(run(&stack, &[began(2), failed(2)]).status, S::Failed);
 }
 
 #[test]
 fn a_first_job_undone_after_its_end_leaves_nothing_that_runs() {
     let stack = run(&active(), &[failed(1)]);
-    assert_eq!((stack.status, stack.is_live, stack.shared), (S::Failed, false, Vec::new()));
+    assert_eq!((stack.status, stack.is_running, stack.shared), (S::Failed, false, Vec::new()));
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(super) fn causes() -> Vec<Cause> {
         Cause::of("the platform of a stack was deleted", job_of_stack)
             .away(Process::Provisioning)
             .inject(delete_platform)
-            .tells(&["job"], &["it was undone: begin: NOT_FOUND: platform", "was not found"]),
+            .tells(&["job"], &["it was undone: begin: NOT_FOUND: Platform", "was not found"]),
     ]
 }
 

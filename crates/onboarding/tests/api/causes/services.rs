@@ -29,13 +29,16 @@ pub(super) fn causes() -> Vec<Cause> {
         Cause::of("the registry is away, and a job is to tell it something", onboarding)
             .rules([hangs(Kind::D1)])
             .inject(stop_registry)
-            .tells(&["onboarding", "job"], &["SERVICE_UNAVAILABLE: registry is not available right now"])
+            .tells(
+                &["onboarding", "job"],
+                &["SERVICE_UNAVAILABLE: Registry is not available. Try again shortly."],
+            )
             .lift(start_registry),
         Cause::of("the registry is away when an onboarding begins", onboarding)
             .away(Process::Registry)
             .tells(
                 &["onboarding"],
-                &["step create_platform has failed", "registry is not available right now"],
+                &["step create_platform has failed", "Registry is not available. Try again shortly."],
             )
             .lift(start_registry),
         Cause::of("provisioning is away, and a feature is asked for", feature)
@@ -62,7 +65,7 @@ pub(super) fn causes() -> Vec<Cause> {
         Cause::of("somebody else answers at the address of provisioning", feature)
             .rules(lunch())
             .inject(talk_nonsense)
-            .tells(&["feature", "service"], &["the service provisioning does not answer as it should"])
+            .tells(&["feature", "service"], &["the service provisioning has an internal error"])
             .lift(start_provisioning),
         Cause::of("provisioning knows nothing of a job that it was asked for", feature)
             .rules(lunch())
