@@ -1,4 +1,4 @@
-//! `nno`: the command people type.
+//! `nno`: the command-line program.
 
 mod process_keys;
 mod up;
@@ -19,26 +19,30 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the whole system on this machine, until SIGTERM or Ctrl-C.
+    ///
+    /// On a terminal it shows each step with its duration, then the addresses, the path of the operator's key and the
+    /// next command. Log lines are JSON, in logs/nno.log of the data folder (at most 6 files of 10 MiB). They also go to
+    /// stderr if stdout is not a terminal, or with --log-requests.
     Up(up::Args),
-    /// Check a key, and keep it for later commands; without options it is asked for on the terminal.
+    /// Check a key and store it for later commands; prompts for the key unless an option has it.
     Login(access::LoginArgs),
-    /// Forget the key that is kept; it goes on to work until it is revoked.
+    /// Remove the stored key; the key stays valid until it is revoked.
     Logout(access::LogoutArgs),
-    /// Who you are to the server, and what you hold.
+    /// Show your identity and your grants.
     Whoami(access::WhoamiArgs),
-    /// Make, list and revoke API keys.
+    /// Create, list and revoke API keys.
     Keys(access::KeysArgs),
-    /// Whether you may do something, and why. Ends with 0 for yes, 1 for no, 2 when it cannot be found out.
+    /// Check whether an action is allowed, and why. Exits with 0 for yes, 1 for no, 2 if the check fails.
     Can(access::CanArgs),
     /// Check and publish stack templates.
     Stack(stack::Args),
-    /// Make the keys that the processes of the system know each other by, where they run one by one.
+    /// Create the signing keys of the system's processes, for deployments that run them separately.
     ProcessKeys(process_keys::Args),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Not `#[tokio::main]`: that would wait for whatever blocks a thread, however long.
+    // `#[tokio::main]` would wait for blocked threads at the end, without a limit.
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return say::failed(&error.into()),

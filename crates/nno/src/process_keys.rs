@@ -1,4 +1,4 @@
-//! `nno process-keys`: the keys of all processes, for deployments that run them one by one.
+//! `nno process-keys`: the signing keys of all processes, for deployments that run them separately.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use service::Service;
 
 use cli::say;
 
-/// Every process of the system. Each signs what it sends.
+/// Every process of the system. Each signs the requests that it sends.
 pub(crate) const PROCESSES: [&str; 6] = [
     gateway::NAME,
     registry::Registry::NAME,
@@ -20,7 +20,7 @@ pub(crate) const PROCESSES: [&str; 6] = [
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The folder: `private/<name>.pem` is for its process alone, `public/` for all of them
+    /// Folder of the keys: give `private/<name>.pem` only to its process, and `public/` to all
     #[arg(long)]
     dir: PathBuf,
 }
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Makes the keys that are not there yet; those that are stay.
+/// Creates the keys that do not exist.
 ///
 /// # Errors
 /// When the folder cannot be written.
@@ -39,5 +39,5 @@ pub(crate) fn ensure(dir: &Path) -> Result<()> {
     PROCESSES
         .iter()
         .try_for_each(|name| KeyPair::ensure(dir, name))
-        .with_context(|| format!("cannot make keys in {}", dir.display()))
+        .with_context(|| format!("cannot create keys in {}", dir.display()))
 }

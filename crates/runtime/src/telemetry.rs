@@ -2,7 +2,7 @@
 
 mod lines;
 
-use std::{cell::RefCell, collections::HashMap, time::Duration};
+use std::{cell::RefCell, collections::HashMap, io, time::Duration};
 
 use anyhow::{Context, Result};
 use opentelemetry::{
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt,
+    EnvFilter, Layer, filter::LevelFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
 };
 use utoipa::ToSchema;
 
@@ -46,6 +46,17 @@ impl Telemetry {
     /// # Errors
     /// When the filter or the endpoint cannot be read, or telemetry was started before.
     pub fn start(service: &str, settings: &TelemetrySettings) -> Result<Self> {
+        Self::start_with_writer(service, settings, io::stderr)
+    }
+
+    /// Does the same as [`Telemetry::start`] and writes the log lines to `writer`, each in one call.
+    ///
+    /// # Errors
+    /// When the filter or the endpoint cannot be read, or telemetry was started before.
+    pub fn start_with_writer<W>(service: &str, settings: &TelemetrySettings, writer: W) -> Result<Self>
+    where
+        W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    {
         global::set_text_map_propagator(TraceContextPropagator::new());
         let filter = EnvFilter::try_new(&settings.log).context("telemetry.log is not a filter")?;
         let resource = Resource::builder().with_service_name(service.to_owned()).build();
@@ -57,7 +68,7 @@ impl Telemetry {
         let logs = tracing_subscriber::fmt::layer()
             .fmt_fields(lines::Fields)
             .event_format(lines::Lines)
-            .with_writer(std::io::stderr)
+            .with_writer(writer)
             .with_filter(filter);
         tracing_subscriber::registry().with(logs).with(spans.with_filter(LevelFilter::INFO)).try_init()?;
         Ok(Self { traces: Some(traces), metrics })

@@ -1,15 +1,17 @@
-//! `nno up`: the whole system on one machine, in one process beside its PostgreSQL.
+//! `nno up`: the whole system on one machine, in one process next to its PostgreSQL.
 
-mod folder;
+mod console;
+mod data_folder;
+mod data_path;
+mod log_file;
 mod operator;
-mod place;
 mod port;
 mod postgres;
-mod running;
 mod secret;
 mod services;
 mod settings;
 mod signal;
+mod supervisor;
 mod system;
 
 use std::{
@@ -33,132 +35,170 @@ use runtime::{
 };
 
 use self::{
-    folder::DataFolder,
-    port::Reserved,
-    running::Running,
-    services::Site,
+    console::Console,
+    data_folder::DataFolder,
+    log_file::{Limits, LogFile, LogWriter},
+    port::ReservedPort,
+    services::SharedSettings,
     settings::SettingsFile,
-    signal::HangUps,
-    system::{Places, System},
+    signal::ReloadRequests,
+    supervisor::Supervisor,
+    system::{ServiceAddresses, System},
 };
 use cli::say;
 
-/// More would only cost: each worker of each service holds connections to PostgreSQL.
-const MOST_WORKERS: usize = 8;
-/// Files that may be open at a time, if the system lets us: more than all connections that the gateway takes.
+/// Upper bound of the HTTP workers of one service: each holds connections to PostgreSQL.
+const MAX_WORKERS: usize = 8;
+/// Limit of open files to request from the system: more than all connections that the gateway accepts.
 const OPEN_FILES: u64 = 65_536;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The port of the gateway; 0 takes any free one
+    /// Port of the gateway; 0 picks a free one
     #[arg(long, env = "NNO_PORT", default_value_t = 8080)]
     port: u16,
-    /// The address that the gateway listens on
+    /// Address that the gateway listens on
     #[arg(long, env = "NNO_BIND", default_value = "127.0.0.1")]
     bind: IpAddr,
-    /// The folder that everything is kept in [default: .nno]
+    /// Folder for all data [default: .nno]
     #[arg(long, env = "NNO_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// The operator's credential, 16 or more characters [default: made once and kept in the data folder]
-    #[arg(long, env = "NNO_OPERATOR_KEY", hide_env_values = true, value_parser = unseen)]
+    /// The operator's key, at least 16 characters [default: generated once and stored in the data folder]
+    #[arg(long, env = "NNO_OPERATOR_KEY", hide_env_values = true, value_parser = parse_secret)]
     operator_key: Option<Secret>,
-    /// The folder of PostgreSQL's programs `initdb` and `postgres` [default: looked for]
+    /// Folder with PostgreSQL's programs `initdb` and `postgres` [default: searched for]
     #[arg(long, env = "NNO_POSTGRES_BIN")]
     postgres_bin: Option<PathBuf>,
-    /// What is logged: the words of tracing's EnvFilter
+    /// Filter of the log, in the syntax of tracing's EnvFilter
     #[arg(long, env = "NNO_LOG", default_value = "info,actix_server=warn")]
     log: String,
-    /// Where traces and metrics go: OTLP over gRPC, such as http://127.0.0.1:4317 [default: nowhere]
+    /// Show request and other log lines on the terminal too; they are always in the log file
+    #[arg(long, env = "NNO_LOG_REQUESTS", value_parser = FalseyValueParser::new())]
+    log_requests: bool,
+    /// Collector of traces and metrics, OTLP over gRPC, such as http://127.0.0.1:4317 [default: none]
     #[arg(long, env = "NNO_OTLP_ENDPOINT", default_value = "", hide_default_value = true)]
     otlp_endpoint: String,
-    /// A TOML file with settings: a table for each process, such as [gateway.service.limits] [default: none]
+    /// TOML file with settings: a table for each process, such as [gateway.service.limits] [default: none]
     #[arg(long, env = "NNO_CONFIG_FILE")]
     config: Option<PathBuf>,
-    /// Publish the templates to start with, unless they are there
+    /// Publish the demo stack templates if they do not exist
     #[arg(long, env = "NNO_DEMO", value_parser = FalseyValueParser::new())]
     demo: bool,
 }
 
-/// Whatever it is: what is refused while the arguments are read is also repeated.
-fn unseen(text: &str) -> Result<Secret, Infallible> {
+/// Accepts any text: clap repeats a rejected value in its error.
+fn parse_secret(text: &str) -> Result<Secret, Infallible> {
     Ok(Secret::new(text))
 }
 
-/// Runs until the first SIGTERM or Ctrl-C has been answered in order, or a second one cuts that short.
+/// Runs until the first SIGTERM or Ctrl-C has stopped everything in order, or a second one cuts that short.
 pub(crate) async fn run(args: Args) -> ExitCode {
     let stop = Shutdown::new();
-    // Before there is anything that must not be left behind.
-    let (second_signal, hang_ups) = match signal::listen(&stop) {
-        Ok(heeded) => heeded,
+    let console = Console::new(args.log_requests);
+    // Before anything exists that has to be cleaned up.
+    let (second_signal, reload_requests) = match signal::listen(&stop, &console) {
+        Ok(listening) => listening,
         Err(error) => return say::failed(&error.into()),
     };
     tokio::select! {
-        outcome = Box::pin(up(args, stop, hang_ups)) => match outcome {
-            Ok(()) => ExitCode::SUCCESS,
+        outcome = Box::pin(up(args, &console, stop, reload_requests)) => match outcome {
+            Ok(()) => {
+                console.notice("Stopped.");
+                ExitCode::SUCCESS
+            }
             Err(error) => say::failed(&error),
         },
-        // What runs is dropped, and PostgreSQL with it: it is told to stop and not waited for.
+        // Dropping the system signals PostgreSQL to stop and does not wait for it.
         signal = second_signal => cut_short(signal),
     }
 }
 
 fn cut_short(signal: Signal) -> ExitCode {
     tracing::warn!(signal = signal.as_str(), "stopped at once");
-    // As a shell tells it.
+    // The convention of shells.
     ExitCode::from(u8::try_from(128 + signal as i32).unwrap_or(u8::MAX))
 }
 
-async fn up(args: Args, stop: Shutdown, hang_ups: HangUps) -> Result<()> {
-    let file = SettingsFile(args.config.clone());
-    let told = file.read()?;
-    let folder = DataFolder::open(&place::choose(args.data_dir.clone())?)?;
+async fn up(args: Args, console: &Console, stop: Shutdown, reload_requests: ReloadRequests) -> Result<()> {
+    let settings_file = SettingsFile(args.config.clone());
+    let file_settings = settings_file.read()?;
+    let folder = DataFolder::open(&data_path::choose(args.data_dir.clone(), console)?)?;
     let front = SocketAddr::new(args.bind, args.port);
-    // Now, and not when all the rest is up.
-    let front = Reserved::at(front).with_context(|| {
+    // Reserved first, so that a port in use is reported before anything is created.
+    let front = ReservedPort::at(front).with_context(|| {
         format!("cannot listen on {front} (is something running there?): choose another port with NNO_PORT")
     })?;
-    let settings = TelemetrySettings { log: args.log.clone(), otlp_endpoint: args.otlp_endpoint.clone() };
-    let telemetry = Telemetry::start("nno", &settings)?;
+    let telemetry_settings =
+        TelemetrySettings { log: args.log.clone(), otlp_endpoint: args.otlp_endpoint.clone() };
+    let telemetry = start_telemetry(&telemetry_settings, &folder, console)?;
     if let Err(error) = raise_open_files() {
-        tracing::warn!(%error, "the limit of open files stays as it is");
+        tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    let workers = available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
-    let site = Site { keys: folder.keys()?, provider: folder.provider(), workers, telemetry: settings, told };
+    let workers = available_parallelism().map_or(1, usize::from).min(MAX_WORKERS);
+    let shared = SharedSettings {
+        keys_dir: folder.keys()?,
+        provider_dir: folder.provider(),
+        workers,
+        telemetry: telemetry_settings,
+        file: file_settings,
+    };
     let system = System {
+        console,
         folder: &folder,
-        site: &site,
+        shared: &shared,
         front: front.address,
         operator_key: args.operator_key,
-        file,
+        settings_file,
         demo: args.demo,
         stop: &stop,
-        hang_ups,
+        reload_requests,
     };
-    let outcome = beside_postgres(&system, args.postgres_bin).await;
+    let outcome = run_with_postgres(&system, args.postgres_bin).await;
     telemetry.flush();
     outcome
 }
 
-/// A connection is an open file, and what an ordinary user may have open at first, often 1024, is soon used up.
-fn raise_open_files() -> nix::Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let wanted = hard.min(OPEN_FILES);
-    if soft < wanted { setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) } else { Ok(()) }
+fn start_telemetry(
+    settings: &TelemetrySettings,
+    folder: &DataFolder,
+    console: &Console,
+) -> Result<Telemetry> {
+    let dir = folder.logs();
+    let file = LogFile::open(&dir, Limits::default())
+        .with_context(|| format!("cannot write log files in {}", dir.display()))?;
+    let writer = LogWriter::new(file, console.logs_to_stderr());
+    Telemetry::start_with_writer("nno", settings, move || writer.clone())
 }
 
-async fn beside_postgres(system: &System<'_>, postgres_bin: Option<PathBuf>) -> Result<()> {
-    let folder = system.folder;
-    let plans = services::plan(system.site)?;
-    say::line(format_args!("data folder: {}", folder.path().display()));
-    if system.operator_key.is_none() && folder.operator_key_path().exists() {
-        say::line(format_args!("operator key: in {}", folder.operator_key_path().display()));
+/// Raises the soft limit of open files: a connection is an open file, and the usual limit of 1024 is soon reached.
+fn raise_open_files() -> nix::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let target = hard.min(OPEN_FILES);
+    if soft < target { setrlimit(Resource::RLIMIT_NOFILE, target, hard) } else { Ok(()) }
+}
+
+async fn run_with_postgres(system: &System<'_>, postgres_bin: Option<PathBuf>) -> Result<()> {
+    let (folder, console) = (system.folder, system.console);
+    let plans = services::plan(system.shared)?;
+    if console.is_terminal() {
+        console.line(format_args!(
+            "nno {}, data in {}\n",
+            env!("CARGO_PKG_VERSION"),
+            folder.path().display()
+        ));
+    } else {
+        console.line(format_args!("data folder: {}", folder.path().display()));
     }
-    // What is wrong with it is told before anything is started in vain.
-    system.gateway(&system.site.told, &Places::unknown())?;
-    let mut cluster = postgres::start(folder, postgres_bin, &plans).await?;
-    let mut running = Running::default();
-    let outcome = system.serve(plans, &mut cluster, &mut running).await;
-    running.stop().await;
-    // What kept the system from running is what people want to know first.
+    // Reports faults of the gateway's settings before PostgreSQL is started.
+    system.gateway_settings(&system.shared.file, &ServiceAddresses::none())?;
+    if system.operator_key.is_none() {
+        console.script_line(format_args!("operator key: in {}", folder.operator_key_path().display()));
+    }
+    let start = postgres::start(folder, postgres_bin, &plans);
+    let mut cluster = console.step("Starting PostgreSQL", start).await?;
+    let mut supervisor = Supervisor::default();
+    let outcome = system.serve(plans, &mut cluster, &mut supervisor).await;
+    supervisor.stop().await;
+    // The error that ended the system is reported in preference to one of the stop.
     outcome.and(cluster.stop().await.context("cannot stop PostgreSQL"))
 }

@@ -1,4 +1,4 @@
-//! Secrets that are made once and kept in files that only we can read.
+//! Secrets that are generated once and stored in files that only their owner can read.
 
 use std::{
     fs::{self, File},
@@ -12,42 +12,42 @@ use tempfile::NamedTempFile;
 
 const BYTES: usize = 32;
 
-/// A secret from its file.
+/// A secret read from its file.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct StoredSecret {
     pub(crate) value: SecretString,
-    /// Whether it was made just now.
-    pub(crate) new: bool,
+    /// True if this call generated the secret.
+    pub(crate) created: bool,
 }
 
-/// The secret in the file `path`, made of 32 random bytes (in hex) if there is no such file.
+/// Returns the secret in the file `path`. Generates one of 32 random bytes (in hex) if the file does not exist.
 ///
 /// # Errors
 /// When the file cannot be read or written, or is empty.
-pub(crate) fn ensure(path: &Path) -> Result<Kept> {
+pub(crate) fn ensure(path: &Path) -> Result<StoredSecret> {
     match fs::read_to_string(path) {
         Ok(text) => {
             let value = text.trim();
             ensure!(!value.is_empty(), "{} is empty: restore the secret, or remove the file", path.display());
-            Ok(Kept { value: value.into(), new: false })
+            Ok(StoredSecret { value: value.into(), created: false })
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let value = make();
+            let value = generate();
             write(path, &value).with_context(|| format!("cannot write {}", path.display()))?;
-            Ok(Kept { value: value.into(), new: true })
+            Ok(StoredSecret { value: value.into(), created: true })
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 
-fn make() -> String {
+fn generate() -> String {
     rand::random::<[u8; BYTES]>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whole or not at all, and for good before anything is locked with it.
+/// Writes the file atomically and syncs it, because a secret that is in use must survive a crash.
 fn write(path: &Path, value: &str) -> Result<()> {
-    let folder = path.parent().context("it has no folder")?;
-    // Its mode is 0600.
+    let folder = path.parent().context("the path has no parent folder")?;
+    // Created with mode 0600.
     let mut file = NamedTempFile::new_in(folder)?;
     writeln!(file, "{value}")?;
     file.as_file().sync_all()?;
@@ -65,21 +65,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_made_once_and_for_us_alone() {
+    fn secret_is_generated_once_and_readable_by_its_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
-        let (made, kept) = (ensure(&path).unwrap(), ensure(&path).unwrap());
-        assert!(made.new && !kept.new);
-        assert_eq!(made.value.expose_secret(), kept.value.expose_secret());
-        assert_eq!(made.value.expose_secret().len(), 2 * BYTES);
+        let (first, second) = (ensure(&path).unwrap(), ensure(&path).unwrap());
+        assert!(first.created && !second.created);
+        assert_eq!(first.value.expose_secret(), second.value.expose_secret());
+        assert_eq!(first.value.expose_secret().len(), 2 * BYTES);
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let other = ensure(&dir.path().join("other")).unwrap();
-        assert_ne!(made.value.expose_secret(), other.value.expose_secret());
-        assert_eq!(dir.path().read_dir().unwrap().count(), 2, "nothing else is left");
+        assert_ne!(first.value.expose_secret(), other.value.expose_secret());
+        assert_eq!(dir.path().read_dir().unwrap().count(), 2, "no temporary file is left");
     }
 
     #[test]
-    fn an_empty_file_is_not_taken_for_a_secret() {
+    fn empty_file_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         fs::write(&path, "\n").unwrap();

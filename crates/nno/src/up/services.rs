@@ -1,4 +1,4 @@
-//! The services of the system, and how they find each other.
+//! The services of the system and their addresses.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -22,118 +22,128 @@ use serde_json::{Value, json};
 use service::{Application, Service, Settings};
 use stack_registry::StackRegistry;
 
-use super::{port::Reserved, settings::Told};
+use super::{port::ReservedPort, settings::FileSettings};
 
-/// What all services are told.
+/// Settings that all processes share.
 #[derive(Debug)]
-pub(crate) struct Site {
-    /// The processes' keys.
-    pub(crate) keys: PathBuf,
-    /// Where the local provider keeps what it makes.
-    pub(crate) provider: PathBuf,
-    /// HTTP worker threads of each.
+pub(crate) struct SharedSettings {
+    /// Folder of the processes' signing keys.
+    pub(crate) keys_dir: PathBuf,
+    /// Folder of the local provider.
+    pub(crate) provider_dir: PathBuf,
+    /// HTTP worker threads of each process.
     pub(crate) workers: usize,
     pub(crate) telemetry: TelemetrySettings,
-    /// What the settings file says.
-    pub(crate) told: Told,
+    pub(crate) file: FileSettings,
 }
 
-impl Site {
-    /// What every process is told of it.
-    pub(crate) fn decided(&self, bind: SocketAddr) -> Value {
+impl SharedSettings {
+    /// Returns the settings of a process that `nno up` sets itself.
+    pub(crate) fn overrides(&self, bind: SocketAddr) -> Value {
         json!({
             "http": { "bind": bind, "workers": self.workers },
-            "identity": { "keys_dir": self.keys },
+            "identity": { "keys_dir": self.keys_dir },
             "telemetry": self.telemetry,
         })
     }
 }
 
-/// A service that could be started.
-pub(crate) struct Plan {
+/// A configured service that has not been started.
+pub(crate) struct ServicePlan {
     pub(crate) name: &'static str,
-    /// The most connections to its database that it opens.
+    /// Maximum number of connections that the service opens to its database.
     pub(crate) connections: usize,
-    /// Its gRPC port, held as long as this is.
-    grpc: Reserved,
+    /// Migrates the database at the owner's URL.
+    pub(crate) migrate: Migrate,
+    /// Reserved until the service itself listens on it.
+    grpc: ReservedPort,
     start: Start,
 }
 
-type Start = Box<dyn FnOnce(Urls, Shutdown) -> BoxFuture<'static, Result<Application>> + Send>;
+type Migrate = fn(SecretString) -> BoxFuture<'static, Result<()>>;
+type Start = Box<dyn FnOnce(DatabaseUrls, Shutdown) -> BoxFuture<'static, Result<Application>> + Send>;
 
-/// How a service reaches its database.
+/// URLs of a service's database, one for each role.
 #[derive(Debug)]
-pub(crate) struct Urls {
-    /// As the role that owns the tables and migrates.
+pub(crate) struct DatabaseUrls {
+    /// The role that owns the tables and migrates.
     pub(crate) owner: SecretString,
-    /// As the role that serves.
+    /// The role that serves requests.
     pub(crate) app: SecretString,
 }
 
-/// All services, in the order in which they are started: the called before the callers, as far as they do not call
-/// each other. Each knows the addresses of the others before any of them runs.
+/// Plans all services in start order: callees before callers, as far as they do not call each other. Each service knows
+/// the addresses of the others before any of them runs.
 ///
 /// # Errors
-/// When no port is free, or the settings are not what a service takes.
-pub(crate) fn plan(site: &Site) -> Result<Vec<Plan>> {
-    let port = || Reserved::on_loopback().context("no free port on 127.0.0.1");
+/// When no port is free, or the settings file has a value that a service does not accept.
+pub(crate) fn plan(shared: &SharedSettings) -> Result<Vec<ServicePlan>> {
+    let port = || ReservedPort::on_loopback().context("no free port on 127.0.0.1");
     let (stack_registry, registry, provisioning, onboarding) = (port()?, port()?, port()?, port()?);
     let iam = port()?;
-    // The data folder is ours alone, so what an earlier process held at its death goes on at once.
+    // This process has the data folder for itself, so it takes over the work of a crashed predecessor at once.
     let alone = json!({ "alone": true });
-    let of_stack_registry = json!({ "registry": peer(&registry) });
-    let of_registry = json!({
+    let for_stack_registry = json!({ "registry": peer(&registry) });
+    let for_registry = json!({
         "stack_registry": peer(&stack_registry), "provisioning": peer(&provisioning), "onboarding": peer(&onboarding),
     });
-    let of_provisioning = json!({ "registry": peer(&registry), "data_dir": site.provider, "engine": alone });
-    let of_onboarding = json!({ "registry": peer(&registry), "provisioning": peer(&provisioning), "iam": peer(&iam), "engine": alone });
-    let of_iam = json!({ "registry": peer(&registry) });
+    let for_provisioning =
+        json!({ "registry": peer(&registry), "data_dir": shared.provider_dir, "engine": alone });
+    let for_onboarding = json!({
+        "registry": peer(&registry), "provisioning": peer(&provisioning), "iam": peer(&iam), "engine": alone,
+    });
+    let for_iam = json!({ "registry": peer(&registry) });
     Ok(vec![
-        Plan::of::<StackRegistry>(site, stack_registry, of_stack_registry)?,
-        Plan::of::<Registry>(site, registry, of_registry)?,
-        Plan::of::<Provisioning>(site, provisioning, of_provisioning)?,
-        Plan::of::<Onboarding>(site, onboarding, of_onboarding)?,
-        Plan::of::<Iam>(site, iam, of_iam)?,
+        ServicePlan::new::<StackRegistry>(shared, stack_registry, for_stack_registry)?,
+        ServicePlan::new::<Registry>(shared, registry, for_registry)?,
+        ServicePlan::new::<Provisioning>(shared, provisioning, for_provisioning)?,
+        ServicePlan::new::<Onboarding>(shared, onboarding, for_onboarding)?,
+        ServicePlan::new::<Iam>(shared, iam, for_iam)?,
     ])
 }
 
-fn peer(grpc: &Reserved) -> Value {
+fn peer(grpc: &ReservedPort) -> Value {
     json!({ "url": format!("http://{}", grpc.address) })
 }
 
-impl Plan {
-    fn of<S: Service>(site: &Site, grpc: Reserved, own: Value) -> Result<Self> {
-        let mut decided = site.decided((Ipv4Addr::LOCALHOST, 0).into());
+fn run_migrations<S: Service>(owner_url: SecretString) -> BoxFuture<'static, Result<()>> {
+    async move {
+        let ran = migrate::run(owner_url.expose_secret(), S::migrations()).await?;
+        tracing::info!(service = S::NAME, ran = ran.len(), "migrated");
+        Ok(())
+    }
+    .boxed()
+}
+
+impl ServicePlan {
+    fn new<S: Service>(shared: &SharedSettings, grpc: ReservedPort, service: Value) -> Result<Self> {
+        let mut fixed = shared.overrides((Ipv4Addr::LOCALHOST, 0).into());
         let addresses = json!({
             "grpc": { "bind": grpc.address },
-            // They are known when PostgreSQL runs.
+            // Set when PostgreSQL runs.
             "database": { "url": "", "owner_url": "" },
-            "service": own,
+            "service": service,
         });
-        config::put_over(&mut decided, addresses);
-        let over = site.told.over_defaults(S::NAME, decided)?;
-        let mut settings: Settings<S::Own> = config::with_overrides(S::DEFAULTS, over).context(S::NAME)?;
+        config::put_over(&mut fixed, addresses);
+        let overrides = shared.file.overrides(S::NAME, fixed)?;
+        let mut settings: Settings<S::Own> =
+            config::with_overrides(S::DEFAULTS, overrides).context(S::NAME)?;
         let database = &settings.database;
-        let connections = site.workers * database.pool_per_worker + database.pool_background;
-        let start = move |urls: Urls, shutdown| {
-            async move {
-                let ran = migrate::run(urls.owner.expose_secret(), S::migrations()).await?;
-                tracing::info!(service = S::NAME, ran = ran.len(), "migrated");
-                settings.database.url = Secret::new(urls.app.expose_secret());
-                S::build(settings, shutdown).await
-            }
-            .boxed()
+        let connections = shared.workers * database.pool_per_worker + database.pool_background;
+        let start = move |urls: DatabaseUrls, shutdown| {
+            settings.database.url = Secret::new(urls.app.expose_secret());
+            S::build(settings, shutdown).boxed()
         };
-        Ok(Self { name: S::NAME, connections, grpc, start: Box::new(start) })
+        let migrate = run_migrations::<S>;
+        Ok(Self { name: S::NAME, connections, migrate, grpc, start: Box::new(start) })
     }
 
-    /// Brings the database to the service's schema, and starts the service.
+    /// Starts the service on its migrated database.
     ///
     /// # Errors
-    /// Whatever keeps it from starting.
-    pub(crate) async fn start(self, urls: Urls, shutdown: Shutdown) -> Result<Application> {
-        // The port is held until the service itself has it.
-        let Self { name, start, grpc: _held, .. } = self;
+    /// When the service cannot be built, for example because its database rejects it.
+    pub(crate) async fn start(self, urls: DatabaseUrls, shutdown: Shutdown) -> Result<Application> {
+        let Self { name, start, grpc: _reserved, .. } = self;
         start(urls, shutdown).await.with_context(|| format!("cannot start {name}"))
     }
 }

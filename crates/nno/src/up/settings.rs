@@ -1,4 +1,4 @@
-//! The settings file of `nno up`: TOML, a table for each process, with what that process can be told.
+//! The settings file of `nno up`: TOML with a table of settings for each process.
 //!
 //! ```toml
 //! [gateway.service.limits]
@@ -16,34 +16,34 @@ use serde_json::{Map, Value};
 
 use crate::process_keys::PROCESSES;
 
-/// Where settings are; without a file there are none.
+/// Path of the settings file, if there is one.
 #[derive(Debug)]
 pub(crate) struct SettingsFile(pub(crate) Option<PathBuf>);
 
-/// What the file tells each process.
+/// Settings of each process from the file.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct Told(Map<String, Value>);
+pub(crate) struct FileSettings(Map<String, Value>);
 
 impl SettingsFile {
-    /// Reads it as it is now.
+    /// Reads the file as it is now.
     ///
     /// # Errors
-    /// When it cannot be read, or tells something to what is no process.
-    pub(crate) fn read(&self) -> Result<Told> {
-        let Some(path) = &self.0 else { return Ok(Told::default()) };
+    /// When the file cannot be read, or has a table for an unknown process.
+    pub(crate) fn read(&self) -> Result<FileSettings> {
+        let Some(path) = &self.0 else { return Ok(FileSettings::default()) };
         let in_file = || format!("the settings file {}", path.display());
-        Told::of(config::file(path).with_context(in_file)?).with_context(in_file)
+        FileSettings::new(config::file(path).with_context(in_file)?).with_context(in_file)
     }
 }
 
-impl Told {
-    fn of(value: Value) -> Result<Self> {
+impl FileSettings {
+    fn new(value: Value) -> Result<Self> {
         let Value::Object(tables) = value else { bail!("it has no tables") };
         for (name, table) in &tables {
             let shown = masked_text(name.clone());
             ensure!(
                 PROCESSES.contains(&name.as_str()) && table.is_object(),
-                "{shown} is no table of a process: there are {}, such as [{}.service]",
+                "{shown} is not a table of a process; the processes are {}, with tables such as [{}.service]",
                 PROCESSES.join(", "),
                 gateway::NAME
             );
@@ -51,37 +51,37 @@ impl Told {
         Ok(Self(tables))
     }
 
-    /// What goes over the defaults of a process: what it is told, and over that what is decided here.
+    /// Returns the overrides of a process's defaults: those of the file, and those that `nno up` sets itself.
     ///
     /// # Errors
-    /// One error that names everything that is not for the file to tell.
-    pub(crate) fn over_defaults(&self, name: &str, decided: Value) -> Result<Value> {
-        let mut over = self.0.get(name).cloned().unwrap_or_else(|| Map::new().into());
-        let mut both = Vec::new();
-        find_both(&over, &decided, name, &mut both);
+    /// When the file sets what `nno up` sets itself. The error names every such setting.
+    pub(crate) fn overrides(&self, name: &str, fixed: Value) -> Result<Value> {
+        let mut overrides = self.0.get(name).cloned().unwrap_or_else(|| Map::new().into());
+        let mut conflicts = Vec::new();
+        find_conflicts(&overrides, &fixed, name, &mut conflicts);
         ensure!(
-            both.is_empty(),
-            "not for the settings file, as `nno up` itself decides it: {}",
-            both.join(", ")
+            conflicts.is_empty(),
+            "`nno up` sets these itself, so remove them from the settings file: {}",
+            conflicts.join(", ")
         );
-        config::put_over(&mut over, decided);
-        Ok(over)
+        config::put_over(&mut overrides, fixed);
+        Ok(overrides)
     }
 
-    /// The processes but the gateway that are told something else by `other`.
-    pub(crate) fn differing(&self, other: &Self) -> Vec<&'static str> {
+    /// Returns the processes, except the gateway, whose settings are different in `other`.
+    pub(crate) fn changed_processes(&self, other: &Self) -> Vec<&'static str> {
         let differs = |name: &&str| self.0.get(*name) != other.0.get(*name);
         PROCESSES.into_iter().filter(|name| *name != gateway::NAME).filter(differs).collect()
     }
 }
 
-/// Everything at which one value and another both say something.
-fn find_both(one: &Value, other: &Value, at: &str, found: &mut Vec<String>) {
+/// Collects the paths that both values set.
+fn find_conflicts(one: &Value, other: &Value, at: &str, found: &mut Vec<String>) {
     match (one, other) {
         (Value::Object(one), Value::Object(other)) => {
             for (key, value) in other {
-                if let Some(told) = one.get(key) {
-                    find_both(told, value, &format!("{at}.{key}"), found);
+                if let Some(set) = one.get(key) {
+                    find_conflicts(set, value, &format!("{at}.{key}"), found);
                 }
             }
         }
@@ -95,13 +95,13 @@ mod tests {
 
     use super::*;
 
-    fn gateway_settings(file: Value, decided: Value) -> Result<gateway::Settings> {
-        let over = Told::of(json!({ "gateway": file }))?.over_defaults(gateway::NAME, decided)?;
-        config::with_overrides(gateway::DEFAULTS, over)
+    fn gateway_settings(file: Value, fixed: Value) -> Result<gateway::Settings> {
+        let overrides = FileSettings::new(json!({ "gateway": file }))?.overrides(gateway::NAME, fixed)?;
+        config::with_overrides(gateway::DEFAULTS, overrides)
     }
 
     #[test]
-    fn what_is_told_goes_over_the_defaults_and_what_is_decided_beside_it() {
+    fn file_and_fixed_settings_override_the_defaults() {
         let file =
             json!({ "http": { "drain_timeout": "3s" }, "service": { "limits": { "max_in_flight": 7 } } });
         let settings = gateway_settings(file, json!({ "http": { "workers": 3 } })).unwrap();
@@ -111,34 +111,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_decided_cannot_be_told() {
-        let decided =
+    fn file_cannot_set_fixed_settings() {
+        let fixed =
             json!({ "http": { "bind": "127.0.0.1:1", "workers": 1 }, "service": { "iam": { "url": "x" } } });
-        for (file, told) in [
+        for (file, path) in [
             (json!({ "http": { "bind": "0.0.0.0:80" } }), "gateway.http.bind"),
             (json!({ "http": { "bind": "x", "workers": 2 } }), "gateway.http.bind, gateway.http.workers"),
             (json!({ "http": 3 }), "gateway.http"),
             (json!({ "service": { "iam": "x" } }), "gateway.service.iam"),
         ] {
-            let error = format!("{:#}", gateway_settings(file, decided.clone()).unwrap_err());
-            assert!(error.contains("`nno up` itself decides") && error.ends_with(told), "{error}");
+            let error = format!("{:#}", gateway_settings(file, fixed.clone()).unwrap_err());
+            assert!(error.contains("`nno up` sets these itself") && error.ends_with(path), "{error}");
         }
     }
 
     #[test]
-    fn what_is_no_table_of_a_process_is_told() {
+    fn unknown_tables_are_rejected() {
         for wrong in [json!({ "getaway": {} }), json!({ "registry": 3 }), json!({ "service": {} })] {
-            let error = Told::of(wrong).unwrap_err().to_string();
+            let error = FileSettings::new(wrong).unwrap_err().to_string();
             assert!(error.contains("stack-registry"), "{error}");
         }
     }
 
     #[test]
-    fn those_that_differ_are_named() {
-        let told = |value| Told::of(value).unwrap();
-        let before = told(json!({ "registry": { "service": {} } }));
-        assert_eq!(before.differing(&before), [""; 0]);
-        let after = told(json!({ "gateway": { "service": {} }, "iam": {} }));
-        assert_eq!(before.differing(&after), ["registry", "iam"]);
+    fn changed_processes_are_listed_without_the_gateway() {
+        let settings = |value| FileSettings::new(value).unwrap();
+        let before = settings(json!({ "registry": { "service": {} } }));
+        assert_eq!(before.changed_processes(&before), [""; 0]);
+        let after = settings(json!({ "gateway": { "service": {} }, "iam": {} }));
+        assert_eq!(before.changed_processes(&after), ["registry", "iam"]);
     }
 }

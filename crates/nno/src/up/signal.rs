@@ -1,4 +1,5 @@
-//! SIGTERM, Ctrl-C and a closed terminal stop in order, a second signal at once. SIGHUP alone has settings read anew.
+//! Signals: SIGTERM, Ctrl-C and a closed terminal stop in order, a second signal at once. Any other SIGHUP reloads the
+//! settings.
 
 use std::{
     fs::{self, File},
@@ -20,17 +21,22 @@ use tokio::{
     time::sleep,
 };
 
-/// How long after the signal a terminal may be there that is being closed: a session whose leader ends is told first.
-const CLOSING: Duration = Duration::from_millis(200);
+use super::console::Console;
 
-/// Told each time that settings are to be read anew; several that nobody waited for are one.
-pub(crate) type HangUps = Arc<Notify>;
+/// Time that a closing terminal may stay open after the signal: the system signals a session whose leader ends first.
+const TERMINAL_CLOSE_DELAY: Duration = Duration::from_millis(200);
 
-/// Begins `stop` at the first signal; what is returned ends at the second, with its name.
+/// Notified for each request to reload the settings. Requests that arrive during a reload count as one.
+pub(crate) type ReloadRequests = Arc<Notify>;
+
+/// Begins `stop` at the first signal. The returned future completes at the second one.
 ///
 /// # Errors
-/// When signals cannot be listened to.
-pub(crate) fn listen(stop: &Shutdown) -> io::Result<(impl Future<Output = Signal> + use<>, HangUps)> {
+/// When a signal handler cannot be installed.
+pub(crate) fn listen(
+    stop: &Shutdown,
+    console: &Console,
+) -> io::Result<(impl Future<Output = Signal> + use<>, ReloadRequests)> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     for (kind, name) in
         [(SignalKind::terminate(), Signal::SIGTERM), (SignalKind::interrupt(), Signal::SIGINT)]
@@ -38,11 +44,12 @@ pub(crate) fn listen(stop: &Shutdown) -> io::Result<(impl Future<Output = Signal
         let (mut stream, sender) = (signal(kind)?, sender.clone());
         tokio::spawn(async move { while stream.recv().await.is_some() && sender.send(name).is_ok() {} });
     }
-    let hang_ups = hang_ups(sender)?;
-    let stop = stop.clone();
+    let reload_requests = listen_to_hangups(sender)?;
+    let (stop, console) = (stop.clone(), console.clone());
     let second = async move {
         if let Some(first) = receiver.recv().await {
             tracing::info!(signal = first.as_str(), "stopping; a second signal stops at once");
+            console.notice("\nStopping. Press Ctrl-C again to stop at once.");
             stop.begin();
         }
         match receiver.recv().await {
@@ -50,42 +57,42 @@ pub(crate) fn listen(stop: &Shutdown) -> io::Result<(impl Future<Output = Signal
             None => std::future::pending().await,
         }
     };
-    Ok((second.fuse(), hang_ups))
+    Ok((second.fuse(), reload_requests))
 }
 
-/// SIGHUP has two meanings: people send it to have settings read anew, and the system when the terminal is closed.
-fn hang_ups(stop: UnboundedSender<Signal>) -> io::Result<HangUps> {
-    let told = HangUps::default();
-    // `nohup` means that we are to outlive the terminal.
-    let bound = has_terminal() && !is_ignored(Signal::SIGHUP);
-    let (mut stream, tell) = (signal(SignalKind::hangup())?, Arc::clone(&told));
+/// Tells the two meanings of SIGHUP apart: a request to reload the settings, and the end of the terminal.
+fn listen_to_hangups(stop: UnboundedSender<Signal>) -> io::Result<ReloadRequests> {
+    let requests = ReloadRequests::default();
+    // With `nohup` the process outlives its terminal.
+    let ends_with_terminal = has_terminal() && !is_ignored(Signal::SIGHUP);
+    let (mut stream, notify) = (signal(SignalKind::hangup())?, Arc::clone(&requests));
     tokio::spawn(async move {
         while stream.recv().await.is_some() {
-            if bound && is_closed().await {
-                // Once: the shell and the system may both tell it, and that is no haste.
+            if ends_with_terminal && is_closed().await {
+                // Sent once: the shell and the system may both send the signal, which must not stop at once.
                 let _ = stop.send(Signal::SIGHUP);
                 return;
             }
-            tell.notify_one();
+            notify.notify_one();
         }
     });
-    Ok(told)
+    Ok(requests)
 }
 
 async fn is_closed() -> bool {
     if has_terminal() {
-        sleep(CLOSING).await;
+        sleep(TERMINAL_CLOSE_DELAY).await;
     }
     !has_terminal()
 }
 
-/// Whether there is a terminal that the process belongs to. It opens as long as it is not closed.
+/// Returns true if the process has a controlling terminal that is open.
 fn has_terminal() -> bool {
     let without_waiting = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
     File::options().read(true).custom_flags(without_waiting).open("/dev/tty").is_ok()
 }
 
-/// Whether whoever started us had the signal ignored.
+/// Returns true if the parent process set the signal to be ignored.
 fn is_ignored(signal: Signal) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,10 +1,6 @@
-//! All that runs beside PostgreSQL.
+//! The services and the gateway, next to PostgreSQL.
 
-use std::{
-    convert::Infallible,
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result};
 use embedded_postgres::Cluster;
@@ -20,46 +16,48 @@ use tokio::time::{Instant, sleep};
 use web::healthcheck;
 
 use super::{
-    folder::DataFolder,
+    console::{Console, Summary, reachable},
+    data_folder::DataFolder,
     operator, postgres,
-    running::Running,
-    services::{Plan, Site},
-    settings::{SettingsFile, Told},
-    signal::HangUps,
+    services::{ServicePlan, SharedSettings},
+    settings::{FileSettings, SettingsFile},
+    signal::ReloadRequests,
+    supervisor::Supervisor,
 };
-use cli::{say, stack};
+use cli::stack;
 
-/// How long all of it may take to become ready once it runs.
-const READY: Duration = Duration::from_secs(60);
+/// Time within which all services must become ready after their start.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(50);
 
-/// All that the services and the gateway are started with.
+/// Inputs of the services and the gateway.
 pub(crate) struct System<'a> {
+    pub(crate) console: &'a Console,
     pub(crate) folder: &'a DataFolder,
-    pub(crate) site: &'a Site,
+    pub(crate) shared: &'a SharedSettings,
     pub(crate) front: SocketAddr,
-    /// If it is not the one that the data folder keeps.
+    /// Set if the key is not the one in the data folder.
     pub(crate) operator_key: Option<Secret>,
-    pub(crate) file: SettingsFile,
+    pub(crate) settings_file: SettingsFile,
     pub(crate) demo: bool,
     pub(crate) stop: &'a Shutdown,
-    pub(crate) hang_ups: HangUps,
+    pub(crate) reload_requests: ReloadRequests,
 }
 
-/// Where the services are, as the gateway is told it.
+/// Addresses of the services, in the form of the gateway's settings.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct ServiceAddresses {
     upstreams: Value,
     iam: Value,
 }
 
-impl Places {
-    /// As long as nothing runs.
-    pub(crate) fn unknown() -> Self {
+impl ServiceAddresses {
+    /// No addresses, for a check of settings before anything runs.
+    pub(crate) fn none() -> Self {
         Self { upstreams: json!({}), iam: json!({}) }
     }
 
-    fn of(services: &[(&str, SocketAddr)], iam: SocketAddr) -> Self {
+    fn new(services: &[(&str, SocketAddr)], iam: SocketAddr) -> Self {
         let at = |address: &SocketAddr| json!({ "url": format!("http://{address}") });
         let upstreams = services
             .iter()
@@ -70,107 +68,135 @@ impl Places {
 }
 
 impl System<'_> {
-    /// Starts everything, says when it is ready, and watches it until `stop` begins.
+    /// Starts everything, reports when it is ready, and watches it until `stop` begins.
     pub(crate) async fn serve(
         &self,
-        plans: Vec<Plan>,
+        plans: Vec<ServicePlan>,
         cluster: &mut Cluster,
-        running: &mut Running,
+        supervisor: &mut Supervisor,
     ) -> Result<()> {
         let (mut addresses, mut iam) = (Vec::new(), None);
         for plan in plans {
             if self.stop.has_begun() {
                 return Ok(());
             }
-            let (name, urls) = (plan.name, postgres::database(cluster, self.folder, plan.name).await?);
-            let application = plan.start(urls, running.announce(name)).await?;
+            let (name, migrate) = (plan.name, plan.migrate);
+            let migration = async {
+                let urls = postgres::ensure_database(cluster, self.folder, name).await?;
+                migrate(urls.owner.clone())
+                    .await
+                    .with_context(|| format!("cannot migrate the database of {name}"))?;
+                Ok(urls)
+            };
+            let urls = self.console.step(format_args!("Migrating {name}"), migration).await?;
+            let start = plan.start(urls, supervisor.register(name));
+            let application = self.console.step(format_args!("Starting {name}"), start).await?;
             addresses.push((name, application.http));
             iam = iam.or((name == Iam::NAME).then_some(application.grpc));
-            running.run(name, application.run());
+            supervisor.spawn(name, application.run());
         }
-        let places = Places::of(&addresses, iam.context("iam does not run")?);
-        let gateway =
-            Gateway::build(self.gateway(&self.site.told, &places)?, running.announce(gateway::NAME))?;
+        let services = ServiceAddresses::new(&addresses, iam.context("iam does not run")?);
+        let settings = self.gateway_settings(&self.shared.file, &services)?;
+        let start = async { Gateway::build(settings, supervisor.register(gateway::NAME)) };
+        let gateway = self.console.step("Starting gateway", start).await?;
         addresses.push((gateway::NAME, gateway.http));
         let reload = gateway.reloader();
-        running.run(gateway::NAME, gateway.run());
+        supervisor.spawn(gateway::NAME, gateway.run());
         tokio::select! {
-            outcome = postgres::keep_up(cluster, self.stop) => outcome,
-            error = running.ended() => Err(error),
-            error = self.tell_when_ready(&addresses) => Err(error),
-            never = self.read_anew(&reload, &places) => match never {},
+            outcome = postgres::supervise(cluster, self.stop, self.console) => outcome,
+            error = supervisor.unexpected_end() => Err(error),
+            error = self.announce_when_ready(&addresses) => Err(error),
+            never = self.reload_on_request(&reload, &services) => match never {},
         }
     }
 
-    /// What the gateway is told.
+    /// Returns the gateway's settings: its defaults, then the settings file, then the values that `nno up` sets.
     ///
     /// # Errors
-    /// When it is not what the gateway takes.
-    pub(crate) fn gateway(&self, told: &Told, places: &Places) -> Result<gateway::Settings> {
-        let mut decided = self.site.decided(self.front);
+    /// When the settings file has a value that the gateway does not accept.
+    pub(crate) fn gateway_settings(
+        &self,
+        file: &FileSettings,
+        services: &ServiceAddresses,
+    ) -> Result<gateway::Settings> {
+        let mut fixed = self.shared.overrides(self.front);
         config::put_over(
-            &mut decided,
-            json!({ "service": { "operator_key": "", "upstreams": places.upstreams, "iam": places.iam } }),
+            &mut fixed,
+            json!({ "service": { "operator_key": "", "upstreams": services.upstreams, "iam": services.iam } }),
         );
-        let over = told.over_defaults(gateway::NAME, decided)?;
+        let overrides = file.overrides(gateway::NAME, fixed)?;
         let mut settings: gateway::Settings =
-            config::with_overrides(gateway::DEFAULTS, over).context(gateway::NAME)?;
+            config::with_overrides(gateway::DEFAULTS, overrides).context(gateway::NAME)?;
         settings.service.operator_key = operator::key(self.operator_key.as_ref(), self.folder)?;
         Ok(settings)
     }
 
-    /// Has the gateway go by the settings and the operator's key as they are now, each time that someone asks for it.
-    async fn read_anew(&self, reload: &Reload, places: &Places) -> Infallible {
+    /// Applies the settings file and the operator's key to the gateway on every request to reload.
+    async fn reload_on_request(&self, reload: &Reload, services: &ServiceAddresses) -> Infallible {
         loop {
-            self.hang_ups.notified().await;
+            self.reload_requests.notified().await;
             reload.apply_and_tell(|| {
-                let told = self.file.read()?;
-                let settings = self.gateway(&told, places)?;
-                let processes = self.site.told.differing(&told);
+                let file = self.settings_file.read()?;
+                let settings = self.gateway_settings(&file, services)?;
+                let processes = self.shared.file.changed_processes(&file);
                 if !processes.is_empty() {
                     let processes = processes.join(", ");
-                    tracing::warn!(processes, "the settings of these change with a restart alone");
+                    tracing::warn!(
+                        processes,
+                        "the changed settings of these processes take effect after a restart"
+                    );
                 }
                 Ok(settings)
             });
         }
     }
 
-    /// Ends only if something does not become ready in time.
-    async fn tell_when_ready(&self, addresses: &[(&str, SocketAddr)]) -> anyhow::Error {
-        let deadline = Instant::now() + READY;
-        for (name, http) in addresses {
-            while let Err(error) = healthcheck(*http, None).await {
-                if Instant::now() >= deadline {
-                    return error.context(format!("{name} did not become ready in {} s", READY.as_secs()));
-                }
-                sleep(READY_POLL).await;
-            }
+    /// Returns only if a process does not become ready in time.
+    async fn announce_when_ready(&self, addresses: &[(&str, SocketAddr)]) -> anyhow::Error {
+        let ready = wait_until_ready(addresses);
+        if let Err(error) = self.console.step("Waiting for all services", ready).await {
+            return error;
         }
         if self.demo {
             self.publish_demo().await;
         }
-        say::line(format_args!("nno is ready: http://{}", self.front));
+        let key_file = self.folder.operator_key_path();
+        self.console.ready(&Summary {
+            front: self.front,
+            key_file: self.operator_key.is_none().then_some(key_file.as_path()),
+            log_file: &self.folder.log_file(),
+        });
         std::future::pending().await
     }
 
-    async fn publish_at(&self, front: SocketAddr) -> Result<(usize, usize)> {
-        let key = operator::key(self.operator_key.as_ref(), self.folder)?;
-        stack::publish_demo(&format!("http://{front}"), key).await
-    }
-
-    /// Publishes the templates to start with, as a client would. The system is ready without them.
+    /// Publishes the demo templates through the API. The system is ready even if that fails.
     async fn publish_demo(&self) {
-        let mut front = self.front;
-        if front.ip().is_unspecified() {
-            front.set_ip(Ipv4Addr::LOCALHOST.into());
-        }
-        match self.publish_at(front).await {
-            Ok((changed, all)) => say::line(format_args!("demo templates: {changed} of {all} published now")),
+        let publish = async {
+            let key = operator::key(self.operator_key.as_ref(), self.folder)?;
+            stack::publish_demo(&format!("http://{}", reachable(self.front)), key).await
+        };
+        match self.console.step("Publishing demo templates", publish).await {
+            Ok((changed, all)) => {
+                self.console.script_line(format_args!("demo templates: {changed} of {all} published now"));
+            }
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "the demo templates are not published");
-                say::line(format_args!("demo templates: not published: {error:#}"));
+                tracing::warn!(error = format!("{error:#}"), "cannot publish the demo templates");
+                self.console.line(format_args!("demo templates: not published: {error:#}"));
             }
         }
     }
+}
+
+async fn wait_until_ready(addresses: &[(&str, SocketAddr)]) -> Result<()> {
+    let deadline = Instant::now() + READY_TIMEOUT;
+    for (name, http) in addresses {
+        while let Err(error) = healthcheck(*http, None).await {
+            if Instant::now() >= deadline {
+                let seconds = READY_TIMEOUT.as_secs();
+                return Err(error.context(format!("{name} did not become ready in {seconds} s")));
+            }
+            sleep(READY_POLL).await;
+        }
+    }
+    Ok(())
 }

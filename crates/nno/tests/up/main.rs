@@ -35,3 +35,5 @@ mod start;
 mod stop;
 #[cfg(test)]
 mod system;
+#[cfg(test)]
+mod terminal;

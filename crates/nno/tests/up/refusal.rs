@@ -48,7 +48,7 @@ fn a_folder_with_things_in_it_that_are_not_ours() {
 fn a_folder_that_is_a_file() {
     let place = Place::new();
     fs::write(place.data(), "mine").unwrap();
-    refused(&place, place.command(), &["cannot make the data folder", place.data().to_str().unwrap()]);
+    refused(&place, place.command(), &["cannot create the data folder", place.data().to_str().unwrap()]);
 }
 
 #[test]

@@ -87,7 +87,7 @@ async fn a_hang_up_has_settings_and_the_operator_s_key_read_anew() {
 
     // What other processes are told is for their start.
     write(&place, "[registry.service]\nquotas.starter.tenants = 1\n");
-    hang_up(&up, "change with a restart alone").await;
+    hang_up(&up, "take effect after a restart").await;
     assert!(up.log().contains("\"processes\":\"registry\""), "{}", up.log());
 
     let other = "another-key-of-the-operator";
@@ -181,9 +181,12 @@ async fn with_nohup_it_outlives_its_terminal() {
 async fn a_file_that_cannot_be_used_is_told_before_anything_is_started() {
     let place = Place::new();
     for (settings, why) in [
-        ("[getaway]", "getaway is no table of a process"),
+        ("[getaway]", "getaway is not a table of a process"),
         ("x = [", "the settings file"),
-        ("[registry.grpc]\nbind = \"127.0.0.1:1\"", "`nno up` itself decides it: registry.grpc.bind"),
+        (
+            "[registry.grpc]\nbind = \"127.0.0.1:1\"",
+            "`nno up` sets these itself, so remove them from the settings file: registry.grpc.bind",
+        ),
         ("[gateway.service]\noperator_key = \"a-key-in-the-file\"", "gateway.service.operator_key"),
         ("[iam.telemetry]\nlog = \"debug\"", "iam.telemetry.log"),
         ("[gateway.service]\nmax_uri_byte = 1", "max_uri_byte: is not a known field"),

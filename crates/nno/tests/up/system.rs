@@ -196,6 +196,11 @@ impl Up {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Path of the file that its stderr is written to.
+    pub(crate) fn log_path(&self) -> &Path {
+        &self.log
+    }
+
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap()

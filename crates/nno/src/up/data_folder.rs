@@ -1,13 +1,14 @@
 //! The data folder.
 //!
 //! ```text
-//! .nno/                   all may traverse it, because PostgreSQL may run as another user
-//!   nno-data              marks it as ours; locked while a process uses it
-//!   operator-key          0600; the operator's credential, unless one was given
+//! .nno/                   0711: PostgreSQL, which may run as another user, has to traverse it
+//!   nno-data              marker of this program; locked while a process uses the folder
+//!   operator-key          0600; the operator's key, unless one was given
 //!   secrets/              0700; `postgres` (the superuser's password), `<service>-owner` and `<service>-app`
-//!   keys/                 0700; what the processes sign with and know each other by
+//!   keys/                 0700; the keys that the processes sign with, and their public keys
+//!   logs/                 0700; the log of the process, see `log_file`
 //!   postgres/             the cluster, see crate embedded-postgres
-//!   provider/             what provisioning's local provider makes
+//!   provider/             the resources of provisioning's local provider
 //! ```
 
 use std::{
@@ -21,30 +22,33 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::geteuid;
 use secrecy::SecretString;
 
-use super::secret::{self, Kept};
+use super::{
+    log_file,
+    secret::{self, StoredSecret},
+};
 use crate::process_keys;
 
 const MARKER: &str = "nno-data";
 const MARKER_TEXT: &str = "This folder is kept by `nno up`. Layout 1.\n";
-/// What a fresh file system has at its top.
-const NOT_OURS_BUT_HARMLESS: &str = "lost+found";
+/// The entry that a new file system has in its root folder.
+const IGNORED_ENTRY: &str = "lost+found";
 const TRAVERSABLE: u32 = 0o711;
 
-/// The data folder, while this process has it for itself.
+/// The data folder, locked for this process.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     path: PathBuf,
-    /// Locked by the kernel until closed, so that no crash leaves a lock behind.
+    /// The kernel releases the lock when the file is closed, so a crash leaves no lock behind.
     _lock: File,
 }
 
 impl DataFolder {
-    /// Makes the folder if need be, and takes it.
+    /// Creates the folder if it does not exist, and locks it.
     ///
     /// # Errors
-    /// When there are things in it that are not ours, it belongs to another user, or another process has it.
+    /// When the folder has files of another program, belongs to another user, or is locked by another process.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        make(path).with_context(|| format!("cannot make the data folder {}", path.display()))?;
+        create(path).with_context(|| format!("cannot create the data folder {}", path.display()))?;
         let path = path.canonicalize().with_context(|| format!("cannot resolve {}", path.display()))?;
         ensure!(path.to_str().is_some(), "the name of the data folder {} must be UTF-8", path.display());
         let marker = path.join(MARKER);
@@ -53,7 +57,7 @@ impl DataFolder {
         }
         let lock = lock(&path, &marker)?;
         let folder = Self { path, _lock: lock };
-        folder.make_private("secrets")?;
+        folder.create_private("secrets")?;
         Ok(folder)
     }
 
@@ -61,66 +65,76 @@ impl DataFolder {
         &self.path
     }
 
-    /// Where the operator's key is kept.
+    /// Returns the path of the operator's key.
     pub(crate) fn operator_key_path(&self) -> PathBuf {
         self.path.join("operator-key")
     }
 
-    /// The operator's key, made if there is none.
+    /// Returns the operator's key, and generates it first if there is none.
     ///
     /// # Errors
-    /// When it cannot be read or written.
-    pub(crate) fn operator_key(&self) -> Result<Kept> {
+    /// When the file cannot be read or written.
+    pub(crate) fn operator_key(&self) -> Result<StoredSecret> {
         secret::ensure(&self.operator_key_path())
     }
 
-    /// One of the secrets that only this program uses, made if there is none.
+    /// Returns a secret that only this program uses, and generates it first if there is none.
     ///
     /// # Errors
-    /// When it cannot be read or written.
+    /// When the file cannot be read or written.
     pub(crate) fn secret(&self, name: &str) -> Result<SecretString> {
         Ok(secret::ensure(&self.path.join("secrets").join(name))?.value)
     }
 
-    /// The folder of the processes' keys, with all of them in it.
+    /// Returns the folder of the processes' keys, and creates the keys that do not exist.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the folder cannot be written.
     pub(crate) fn keys(&self) -> Result<PathBuf> {
         let dir = self.path.join("keys");
         if dir.is_dir() {
-            // Those of services that are new.
+            // A newer version of this program may have more processes.
             process_keys::ensure(&dir)?;
             return Ok(dir);
         }
-        // Under another name until it is whole.
-        let making = tempfile::Builder::new()
+        // Under a temporary name until it is complete.
+        let incomplete = tempfile::Builder::new()
             .prefix("keys-")
             .permissions(Permissions::from_mode(0o700))
             .tempdir_in(&self.path)
-            .with_context(|| format!("cannot make a folder in {}", self.path.display()))?;
-        process_keys::ensure(making.path())?;
-        fs::rename(making.keep(), &dir).with_context(|| format!("cannot make {}", dir.display()))?;
+            .with_context(|| format!("cannot create a folder in {}", self.path.display()))?;
+        process_keys::ensure(incomplete.path())?;
+        fs::rename(incomplete.keep(), &dir).with_context(|| format!("cannot create {}", dir.display()))?;
         Ok(dir)
     }
 
-    /// Where the local provider keeps what it makes.
+    /// Returns the folder of the local provider.
     pub(crate) fn provider(&self) -> PathBuf {
         self.path.join("provider")
     }
 
-    fn make_private(&self, name: &str) -> Result<()> {
+    /// Returns the folder of the log files.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.path.join("logs")
+    }
+
+    /// Returns the path of the current log file.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.logs().join(log_file::FILE_NAME)
+    }
+
+    fn create_private(&self, name: &str) -> Result<()> {
         let dir = self.path.join(name);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&dir)
-            .with_context(|| format!("cannot make {}", dir.display()))
+            .with_context(|| format!("cannot create {}", dir.display()))
     }
 }
 
-/// Whatever the umask is, all may traverse what we made: PostgreSQL may run as another user.
-fn make(dir: &Path) -> std::io::Result<()> {
+/// Creates the folder so that every user can traverse it whatever the umask is: PostgreSQL may run as another user.
+fn create(dir: &Path) -> std::io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -128,11 +142,11 @@ fn make(dir: &Path) -> std::io::Result<()> {
     fs::set_permissions(dir, Permissions::from_mode(TRAVERSABLE))
 }
 
-/// An empty folder may become ours; one with things in it is somebody's.
+/// Rejects a folder with files of another program.
 fn check_empty(dir: &Path) -> Result<()> {
     let cannot = || format!("cannot read the data folder {}", dir.display());
     for entry in dir.read_dir().with_context(cannot)? {
-        if entry.with_context(cannot)?.file_name() != NOT_OURS_BUT_HARMLESS {
+        if entry.with_context(cannot)?.file_name() != IGNORED_ENTRY {
             bail!(
                 "the data folder {} is not empty and was not made by `nno up`: choose another (NNO_DATA_DIR), or move \
                  it away",
@@ -143,7 +157,7 @@ fn check_empty(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Takes the lock on the marker, and makes it if there is none.
+/// Locks the marker, and creates it if it does not exist.
 fn lock(dir: &Path, marker: &Path) -> Result<File> {
     let new = !marker.exists();
     let opened = OpenOptions::new().read(true).append(true).create(true).mode(0o644).open(marker);
@@ -156,7 +170,7 @@ fn lock(dir: &Path, marker: &Path) -> Result<File> {
             return Err(error).with_context(|| format!("cannot write in the data folder {}", dir.display()));
         }
     };
-    // As root one could, and would leave files behind that its owner can no longer use.
+    // Root could use the folder, but would leave files in it that the owner cannot read.
     if file.metadata()?.uid() != geteuid().as_raw() {
         return Err(other_owner(dir, marker));
     }
@@ -173,7 +187,7 @@ fn lock(dir: &Path, marker: &Path) -> Result<File> {
     let mut text = String::new();
     file.read_to_string(&mut text).with_context(|| format!("cannot read {}", marker.display()))?;
     if text.is_empty() {
-        open_up(dir)?;
+        make_traversable(dir)?;
         file.write_all(MARKER_TEXT.as_bytes())
             .with_context(|| format!("cannot write {}", marker.display()))?;
     } else if text != MARKER_TEXT {
@@ -182,16 +196,16 @@ fn lock(dir: &Path, marker: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// A folder that has just become ours may have been made for its owner alone, as by `mktemp -d`. What is secret in it
-/// is closed by itself.
-fn open_up(dir: &Path) -> Result<()> {
+/// Lets PostgreSQL's user traverse a new data folder that was created for its owner only, as by `mktemp -d`. Secrets in
+/// it have restrictive modes of their own.
+fn make_traversable(dir: &Path) -> Result<()> {
     let metadata = dir.metadata()?;
     let mode = metadata.permissions().mode();
     if !geteuid().is_root() || metadata.uid() != 0 || mode & 0o011 == 0o011 {
         return Ok(());
     }
     fs::set_permissions(dir, Permissions::from_mode(mode | 0o011))
-        .with_context(|| format!("cannot let PostgreSQL's user into {}", dir.display()))
+        .with_context(|| format!("cannot let PostgreSQL's user traverse {}", dir.display()))
 }
 
 fn other_owner(dir: &Path, marker: &Path) -> anyhow::Error {
@@ -199,7 +213,7 @@ fn other_owner(dir: &Path, marker: &Path) -> anyhow::Error {
         .metadata()
         .map_or_else(|_| "another user".to_owned(), |found| format!("user id {}", found.uid()));
     anyhow::anyhow!(
-        "the data folder {} belongs to {owner}, and this is user id {}: start it as that user, or choose another folder \
+        "the data folder {} belongs to {owner}, and this is user id {}: start `nno up` as that user, or choose another folder \
          (NNO_DATA_DIR)",
         dir.display(),
         geteuid()

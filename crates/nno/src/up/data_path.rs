@@ -1,4 +1,4 @@
-//! Where the data folder is when nobody said.
+//! The default path of the data folder.
 
 use std::{
     env,
@@ -9,45 +9,45 @@ use std::{
 use anyhow::{Context, Result};
 use nix::unistd::geteuid;
 
-use cli::say;
+use super::console::Console;
 
 const DEFAULT: &str = ".nno";
-/// Where a system keeps the data of what root runs.
+/// Parent of the data folders that root uses by default.
 const SYSTEM: &str = "/var/lib/nno";
 
-/// The data folder: the one given, else `.nno` here.
+/// Returns the path that was given, else `.nno` in the working directory.
 ///
-/// Root's PostgreSQL runs as another user, who cannot come to a folder below a closed one such as `/root`. There the
-/// default is a folder under `/var/lib/nno` that is named after this one, and people are told.
+/// Root's PostgreSQL runs as another user, which cannot reach a folder below one such as `/root`. There the default is a
+/// folder under `/var/lib/nno` that is named after the working directory, and the console reports it.
 ///
 /// # Errors
-/// When the working folder is gone.
-pub(crate) fn choose(given: Option<PathBuf>) -> Result<PathBuf> {
+/// When the working directory does not exist any more.
+pub(crate) fn choose(given: Option<PathBuf>, console: &Console) -> Result<PathBuf> {
     if let Some(given) = given {
         return Ok(given);
     }
-    let here = env::current_dir().context("cannot find the working folder")?;
+    let here = env::current_dir().context("cannot find the working directory")?;
     let default = here.join(DEFAULT);
     if !geteuid().is_root() || default.exists() {
         return Ok(default);
     }
     let Some(closed) = closed_to_others(&here) else { return Ok(default) };
     let instead = Path::new(SYSTEM).join(flat(&here));
-    say::line(format_args!(
-        "data is not kept in {}, as PostgreSQL's user may not enter {}; choose a folder with NNO_DATA_DIR",
+    console.line(format_args!(
+        "data folder is not {}, because PostgreSQL's user cannot enter {}; choose a folder with NNO_DATA_DIR",
         default.display(),
         closed.display()
     ));
     Ok(instead)
 }
 
-/// The outermost folder on the way to `path` that others may not traverse.
+/// Returns the outermost folder of `path` that other users cannot traverse.
 fn closed_to_others(path: &Path) -> Option<&Path> {
     let is_closed = |dir: &&Path| dir.metadata().is_ok_and(|found| found.permissions().mode() & 0o001 == 0);
     path.ancestors().filter(is_closed).last()
 }
 
-/// The path as one name: two paths never have the same one.
+/// Encodes a path as one file name. Different paths get different names.
 fn flat(path: &Path) -> String {
     path.to_string_lossy().trim_start_matches('/').replace('-', "--").replace('/', "-")
 }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_outermost_closed_folder_is_found() {
+    fn outermost_closed_folder_is_found() {
         let dir = tempfile::tempdir().unwrap();
         set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let (closed, inner) = (dir.path().join("a"), dir.path().join("a/b/c"));
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_do_not_share_a_name() {
+    fn different_paths_have_different_names() {
         assert_eq!(flat(Path::new("/root/nno")), "root-nno");
         assert_ne!(flat(Path::new("/root/a-b")), flat(Path::new("/root/a/b")));
     }
