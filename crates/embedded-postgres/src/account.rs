@@ -10,36 +10,37 @@ use tokio::process::Command;
 use crate::binaries::Binaries;
 use crate::error::Error;
 
-/// `nobody` on Linux, for systems whose user list does not have it.
+/// User and group id of `nobody` on Linux, for systems without an entry for it.
 const NOBODY: (u32, u32) = (65534, 65534);
 
-/// The user PostgreSQL's processes run as.
+/// The operating system user that PostgreSQL runs as.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
     name: String,
-    /// User and group id to change to; `None` to stay who we are.
+    /// User and group id to switch to. `None` keeps the current user.
     switch: Option<(u32, u32)>,
 }
 
 impl Account {
-    /// Ourselves; but for root the owner of an existing cluster, else the user `postgres`, else `nobody`.
+    /// Selects the current user. If that is root, selects the owner of the existing cluster, else the user `postgres`,
+    /// else `nobody`.
     ///
     /// # Errors
-    /// [`Error::Owner`] if the cluster belongs to root, or to somebody else and we are not root.
+    /// [`Error::Owner`] if the cluster belongs to root, or to another user and the current user is not root.
     pub(crate) fn choose(cluster: &Path) -> Result<Self, Error> {
-        let me = geteuid();
+        let current = geteuid();
         let owner = match fs::metadata(cluster) {
             Ok(metadata) => Some((metadata.uid(), metadata.gid())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(Error::io("cannot read", cluster)(e)),
         };
-        let account = if me.is_root() {
+        let account = if current.is_root() {
             match owner {
                 Some(ids) if ids.0 != 0 => Self { name: user_name(ids.0), switch: Some(ids) },
                 _ => Self::unprivileged(),
             }
         } else {
-            Self { name: own_name(), switch: None }
+            Self { name: current_user(), switch: None }
         };
         match owner {
             Some((uid, _)) if uid != account.uid() => {
@@ -62,8 +63,8 @@ impl Account {
         self.switch.map_or_else(|| geteuid().as_raw(), |(uid, _)| uid)
     }
 
-    /// Makes a file or folder the user's own.
-    pub(crate) fn give(&self, path: &Path) -> Result<(), Error> {
+    /// Changes the owner of a file or folder to this user.
+    pub(crate) fn take_ownership(&self, path: &Path) -> Result<(), Error> {
         match self.switch {
             Some((uid, gid)) => {
                 chown(path, Some(uid), Some(gid)).map_err(Error::io("cannot change the owner of", path))
@@ -72,12 +73,12 @@ impl Account {
         }
     }
 
-    /// A command of this user: empty environment, no input, and a process group of its own, so that Ctrl-C in the
-    /// terminal reaches only us, and we stop PostgreSQL in order.
+    /// Returns a command that runs as this user, with an empty environment, no input and its own process group. Ctrl-C in
+    /// the terminal then reaches only this process, which stops PostgreSQL cleanly.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("LC_ALL", "C").env("TZ", "UTC");
-        // Our own working directory may be closed to the user, and initdb insists on reading it.
+        // The user may lack access to the current working directory, and initdb fails if it cannot read it.
         command.current_dir("/").stdin(Stdio::null()).process_group(0);
         if let Some((uid, gid)) = self.switch {
             command.uid(uid).gid(gid);
@@ -85,10 +86,10 @@ impl Account {
         command
     }
 
-    /// Checks, by doing it, that the user can run the programs and enter the folder.
+    /// Checks that the user can run the programs and enter the folder, by trying both.
     ///
     /// # Errors
-    /// [`Error::NotExecutable`], or [`Error::NotTraversable`] naming the outermost folder that is closed.
+    /// [`Error::NotExecutable`], or [`Error::NotTraversable`] with the outermost folder that the user cannot enter.
     pub(crate) async fn check_access(&self, binaries: &Binaries, folder: &Path) -> Result<(), Error> {
         if self.switch.is_none() {
             return Ok(());
@@ -110,7 +111,8 @@ impl Account {
         Ok(())
     }
 
-    /// The working directory is changed after the user, so this fails where the user may not go.
+    /// Runs the program in a directory. The process switches users first and then changes the directory, so this fails if
+    /// the user cannot enter it.
     async fn try_in(&self, program: &Path, dir: &Path) -> io::Result<()> {
         let mut command = self.command(program);
         let status = command.arg("--version").current_dir(dir).stdout(Stdio::null()).status().await?;
@@ -118,8 +120,8 @@ impl Account {
     }
 }
 
-/// The user we run as ourselves.
-pub(crate) fn own_name() -> String {
+/// Returns the name of the current user.
+pub(crate) fn current_user() -> String {
     user_name(geteuid().as_raw())
 }
 

@@ -6,10 +6,10 @@ use tokio::process::Command;
 
 use crate::error::Error;
 
-/// The oldest major version this program is made for: the SQL and the options used need it.
+/// The oldest supported major version: the SQL and the server options require it.
 const MINIMUM: u32 = 14;
 
-/// Folders that hold one folder per installed version: (parent, start of the name, what follows the name).
+/// Folders with one subfolder per installed version: (parent, prefix of the subfolder, rest of the path).
 const INSTALLED: &[(&str, &str, &str)] = &[
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
@@ -29,25 +29,25 @@ pub struct Binaries {
 impl Binaries {
     /// Finds `initdb` and `postgres`, of version 14 or newer.
     ///
-    /// With `explicit`, only that folder is looked at. Otherwise the folders of `PATH` (symbolic links resolved:
-    /// the programs find their other files relative to themselves), then the places where Debian, the PGDG
-    /// packages and Homebrew put them, the highest version first. `prefer_major` is the version an existing cluster
-    /// needs: it goes before all others.
+    /// With `explicit`, searches only that folder. Otherwise searches the folders of `PATH` (with symbolic links resolved,
+    /// because the programs find their other files relative to themselves), then the folders that Debian, the PGDG
+    /// packages and Homebrew install to, highest version first. `prefer_major`, the version of an existing cluster, takes
+    /// precedence.
     ///
     /// # Errors
-    /// [`Error::BinariesUnusable`] for a bad `explicit` folder, [`Error::BinariesNotFound`] if there are none.
+    /// [`Error::BinariesUnusable`] if `explicit` cannot be used, [`Error::BinariesNotFound`] if the search finds nothing.
     pub async fn find(explicit: Option<&Path>, prefer_major: Option<u32>) -> Result<Self, Error> {
         if let Some(dir) = explicit {
             return Self::explicit(dir).await;
         }
         let mut found = Vec::new();
-        let mut looked = vec!["PATH".to_owned()];
+        let mut searched = vec!["PATH".to_owned()];
         for dir in on_path() {
             found.extend(Self::probe(&dir).await.ok());
         }
         let mut installed = Vec::new();
         for &(parent, prefix, rest) in INSTALLED {
-            looked.push(format!("{parent}/{prefix}*/{rest}"));
+            searched.push(format!("{parent}/{prefix}*/{rest}"));
             for dir in versions_in(Path::new(parent), prefix, rest) {
                 installed.extend(Self::probe(&dir).await.ok());
             }
@@ -55,16 +55,16 @@ impl Binaries {
         installed.sort_by_key(|binaries| Reverse(binaries.major));
         found.append(&mut installed);
         choose(found, prefer_major)
-            .ok_or_else(|| Error::BinariesNotFound { minimum: MINIMUM, looked: looked.join(", ") })
+            .ok_or_else(|| Error::BinariesNotFound { minimum: MINIMUM, searched: searched.join(", ") })
     }
 
-    /// The major version, such as 17.
+    /// Returns the major version, such as 17.
     #[must_use]
     pub fn major(&self) -> u32 {
         self.major
     }
 
-    /// The folder of the programs.
+    /// Returns the folder of the programs.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -82,18 +82,21 @@ impl Binaries {
         let unusable = |reason| Error::BinariesUnusable { dir: dir.to_owned(), reason };
         let found = Self::probe(dir).await.map_err(unusable)?;
         if found.major < MINIMUM {
-            return Err(unusable(format!("it has version {}, and {MINIMUM} is needed", found.major)));
+            return Err(unusable(format!(
+                "it has version {}, but {MINIMUM} or newer is required",
+                found.major
+            )));
         }
         Ok(found)
     }
 
-    /// What is in a folder, or why it cannot be used.
+    /// Returns the programs in a folder, or the reason why they cannot be used.
     async fn probe(dir: &Path) -> Result<Self, String> {
         let postgres = dir.join("postgres");
         let real = postgres.canonicalize().map_err(|e| format!("{}: {e}", postgres.display()))?;
         let dir = real.parent().unwrap_or(dir).to_owned();
         if !dir.join("initdb").is_file() {
-            return Err(format!("{} has no `initdb`", dir.display()));
+            return Err(format!("{} does not contain `initdb`", dir.display()));
         }
         let output = Command::new(&real)
             .arg("--version")
@@ -110,7 +113,7 @@ impl Binaries {
 
 fn choose(found: Vec<Binaries>, prefer_major: Option<u32>) -> Option<Binaries> {
     let mut usable: Vec<_> = found.into_iter().filter(|b| b.major >= MINIMUM).collect();
-    // The sort is stable: but for the preferred version the order stays.
+    // The sort is stable: only the preferred version moves.
     usable.sort_by_key(|b| Some(b.major) != prefer_major);
     usable.into_iter().next()
 }
@@ -130,7 +133,7 @@ fn versions_in(parent: &Path, prefix: &str, rest: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The major version in "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)" or "postgres (PostgreSQL) 18beta1".
+/// Parses the major version of "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)" or "postgres (PostgreSQL) 18beta1".
 fn major(version: &str) -> Option<u32> {
     let number = version.split("(PostgreSQL)").nth(1)?.trim_start();
     let digits = number.split(|c: char| !c.is_ascii_digit()).next()?;
@@ -142,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_version_of_releases_and_betas() {
+    fn major_version_of_releases_and_betas_is_parsed() {
         assert_eq!(major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(15));
         assert_eq!(major("postgres (PostgreSQL) 18beta1\n"), Some(18));
         assert_eq!(major("postgres (PostgreSQL) 9.6.24\n"), Some(9));
@@ -150,18 +153,18 @@ mod tests {
     }
 
     #[test]
-    fn the_version_of_the_cluster_wins_then_the_first_new_enough_one() {
-        let of = |major| Binaries { dir: PathBuf::from(format!("/{major}")), major };
-        let all = || vec![of(13), of(15), of(17)];
+    fn cluster_version_takes_precedence_over_the_search_order() {
+        let binaries = |major| Binaries { dir: PathBuf::from(format!("/{major}")), major };
+        let all = || vec![binaries(13), binaries(15), binaries(17)];
         assert_eq!(choose(all(), None).unwrap().major, 15);
         assert_eq!(choose(all(), Some(17)).unwrap().major, 17);
         assert_eq!(choose(all(), Some(16)).unwrap().major, 15);
         assert_eq!(choose(all(), Some(13)).unwrap().major, 15);
-        assert!(choose(vec![of(13)], None).is_none());
+        assert!(choose(vec![binaries(13)], None).is_none());
     }
 
     #[tokio::test]
-    async fn a_link_to_the_program_leads_to_its_real_folder() {
+    async fn symlink_to_the_program_resolves_to_its_folder() {
         let real = Binaries::find(None, None).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(real.postgres(), dir.path().join("postgres")).unwrap();
@@ -170,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_explicit_folder_without_the_programs_is_refused_though_others_exist() {
+    async fn explicit_folder_without_the_programs_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let error = Binaries::find(Some(dir.path()), None).await.unwrap_err().to_string();
         assert!(error.contains("NNO_POSTGRES_BIN") && error.contains("postgres"), "{error}");

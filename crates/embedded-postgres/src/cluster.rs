@@ -19,42 +19,42 @@ use crate::{initdb, orphan, port};
 /// The name of the role that owns the cluster.
 pub const SUPERUSER: &str = "nno";
 
-/// How long a start is tried again while something that is on its way out is still in the way.
+/// Time for which a start is retried while processes of the last run are still ending.
 const RETRY: Duration = Duration::from_secs(15);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a cluster is started with.
+/// Settings of a cluster.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The cluster is kept in the folder `postgres/` under it. Made if it does not exist.
+    /// Data folder; the cluster is stored in its subfolder `postgres/`. Created if it does not exist.
     pub data_dir: PathBuf,
-    /// The folder of PostgreSQL's programs (`NNO_POSTGRES_BIN`); `None` to look for them, see [`Binaries::find`].
+    /// Folder of the PostgreSQL programs (`NNO_POSTGRES_BIN`). `None` searches for them, see [`Binaries::find`].
     pub binaries_dir: Option<PathBuf>,
-    /// The TCP port on 127.0.0.1; `None` for the one of the last start or, if that is taken, any free one.
+    /// TCP port on 127.0.0.1. `None` selects the port of the last start or, if that is in use, a free one.
     pub port: Option<u16>,
-    /// Whether what was committed outlives a crash of the machine. Tests do without, and are faster.
+    /// True if committed data survives a crash of the machine. Tests set false, which is faster.
     pub durable: bool,
-    /// The most connections at a time.
+    /// Maximum number of concurrent connections.
     pub max_connections: u16,
-    /// The password of [`SUPERUSER`]. It is set when the cluster is made, and must stay the same.
+    /// Password of [`SUPERUSER`]. It is set when the cluster is created and cannot be changed later.
     pub superuser_password: SecretString,
 }
 
-/// A running PostgreSQL that is ours alone. Stop it with [`Cluster::stop`]; one that is merely dropped is asked to
-/// stop too, but nobody waits for it.
+/// A running PostgreSQL that belongs to this process alone. Stop it with [`Cluster::stop`]. Dropping it also sends the stop
+/// signal but does not wait for the end.
 #[derive(Debug)]
 pub struct Cluster {
-    // Before the folder: it must be told to stop before the lock is released.
+    // Declared before the folder, so that its stop signal is sent before the lock is released.
     postmaster: Postmaster,
-    site: Site,
+    context: ClusterContext,
     port: u16,
-    /// Where in the log the output of this run begins, in bytes.
+    /// Offset in the log, in bytes, at which the output of this run begins.
     log_start: u64,
 }
 
-/// What all starts of one cluster have in common.
+/// Values that all starts of one cluster share.
 #[derive(Debug)]
-struct Site {
+struct ClusterContext {
     settings: Settings,
     folder: Folder,
     binaries: Binaries,
@@ -62,30 +62,30 @@ struct Site {
 }
 
 impl Cluster {
-    /// Makes the cluster if there is none, and starts it. Stops first whatever an earlier process left running on it.
+    /// Starts the cluster. Creates it if it does not exist, and first stops processes that an earlier run left behind.
     ///
     /// # Errors
-    /// Any of [`Error`]; each says what to do.
+    /// Any [`Error`]; its message says what to do.
     pub async fn start(settings: Settings) -> Result<Self, Error> {
-        let site = Site::prepare(settings).await?;
-        let last = site.folder.port();
-        let asked = site.settings.port;
-        site.launch(asked, last).await
+        let context = ClusterContext::prepare(settings).await?;
+        let last = context.folder.port();
+        let requested = context.settings.port;
+        context.launch(requested, last).await
     }
 
-    /// The TCP port on 127.0.0.1.
+    /// Returns the TCP port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The connection URL of the superuser for a database.
+    /// Returns the connection URL of the superuser for a database.
     #[must_use]
     pub fn superuser_url(&self, database: &str) -> SecretString {
-        self.url(SUPERUSER, &self.site.settings.superuser_password, database)
+        self.url(SUPERUSER, &self.context.settings.superuser_password, database)
     }
 
-    /// The connection URL of a role for a database.
+    /// Returns the connection URL of a role for a database.
     #[must_use]
     pub fn url(&self, role: &str, password: &SecretString, database: &str) -> SecretString {
         let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
@@ -93,67 +93,66 @@ impl Cluster {
         SecretString::from(format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.port))
     }
 
-    /// Waits until PostgreSQL ends without having been asked to; then call [`Cluster::restart`].
+    /// Waits until PostgreSQL exits unexpectedly. The caller can then [`restart`](Cluster::restart) it.
     pub async fn exited(&self) -> Exit {
         let status = self.postmaster.exited().await;
-        Exit { status, log_tail: self.site.folder.log_tail(self.log_start) }
+        Exit { status, log_tail: self.context.folder.log_tail(self.log_start) }
     }
 
-    /// Starts it again on the same port, after stopping it if it runs.
+    /// Restarts PostgreSQL on the same port.
     ///
     /// # Errors
-    /// [`Error::PortTaken`] if another program has taken the port meanwhile, or as [`Cluster::start`]. It may then be
-    /// called again.
+    /// [`Error::PortTaken`] if another program uses the port by now, or those of [`Cluster::start`]. The call can be
+    /// repeated.
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.postmaster.stop().await?;
-        orphan::stop(&self.site.folder.cluster()).await?;
-        let (postmaster, port, log_start) = self.site.try_until_up(Some(self.port), None).await?;
+        orphan::stop(&self.context.folder.cluster()).await?;
+        let (postmaster, port, log_start) = self.context.try_until_up(Some(self.port), None).await?;
         (self.postmaster, self.port, self.log_start) = (postmaster, port, log_start);
         Ok(())
     }
 
-    /// Stops it: sessions are cut, and what they had not committed is rolled back.
+    /// Stops PostgreSQL. Open sessions are terminated and their transactions rolled back.
     ///
     /// # Errors
-    /// [`Error::Unstoppable`] if it does not end.
+    /// [`Error::Unstoppable`] if it does not exit.
     pub async fn stop(self) -> Result<(), Error> {
         self.postmaster.stop().await
     }
 
-    /// Makes a service's database and its roles, or brings them to what they should be. See [`ServiceDatabase`].
+    /// Creates or updates the database of a service and its roles. See [`ServiceDatabase`].
     ///
     /// # Errors
-    /// [`Error::Name`], or [`Error::Sql`] with what the server said.
+    /// [`Error::Name`], or [`Error::Sql`] with the message of the server.
     pub async fn ensure_service_database(&self, database: &ServiceDatabase) -> Result<(), Error> {
         ensure_service_database(&self.superuser_url("postgres"), database).await
     }
 }
 
-/// Stops what runs in the cluster under a data folder, and removes it **with all its data**. Does nothing if there is
-/// none.
+/// Stops the cluster in a data folder and deletes it **with all its data**. Does nothing if there is no cluster.
 ///
 /// # Errors
-/// [`Error::Foreign`] if the folder is not ours, [`Error::AlreadyRunning`] if a living process has it.
+/// [`Error::Foreign`] if the folder belongs to another program, [`Error::AlreadyRunning`] if a running process holds it.
 pub async fn discard(data_dir: &Path) -> Result<(), Error> {
     let Some(folder) = Folder::open_existing(data_dir)? else { return Ok(()) };
     orphan::stop(&folder.cluster()).await?;
-    initdb::remove_half_made(&folder).await?;
+    initdb::remove_incomplete(&folder).await?;
     tokio::fs::remove_dir_all(folder.path()).await.map_err(Error::io("cannot remove", folder.path()))
 }
 
-impl Site {
+impl ClusterContext {
     async fn prepare(settings: Settings) -> Result<Self, Error> {
         let folder = Folder::open(&settings.data_dir)?;
         let version = folder.cluster_version()?;
-        let wanted = version.as_deref().and_then(|v| v.parse().ok());
-        let binaries = Binaries::find(settings.binaries_dir.as_deref(), wanted).await?;
+        let preferred = version.as_deref().and_then(|v| v.parse().ok());
+        let binaries = Binaries::find(settings.binaries_dir.as_deref(), preferred).await?;
         if let Some(cluster) = version.as_ref().filter(|v| **v != binaries.major().to_string()) {
             let (dir, cluster, found) = (folder.path().to_owned(), cluster.clone(), binaries.major());
             return Err(Error::VersionMismatch { dir, cluster, binaries: binaries.dir().to_owned(), found });
         }
         let account = Account::choose(&folder.cluster())?;
         account.check_access(&binaries, folder.path()).await?;
-        initdb::remove_half_made(&folder).await?;
+        initdb::remove_incomplete(&folder).await?;
         if version.is_some() {
             orphan::stop(&folder.cluster()).await?;
         } else {
@@ -163,31 +162,31 @@ impl Site {
         Ok(Self { settings, folder, binaries, account })
     }
 
-    async fn launch(self, asked: Option<u16>, last: Option<u16>) -> Result<Cluster, Error> {
-        let (postmaster, port, log_start) = self.try_until_up(asked, last).await?;
+    async fn launch(self, requested: Option<u16>, last: Option<u16>) -> Result<Cluster, Error> {
+        let (postmaster, port, log_start) = self.try_until_up(requested, last).await?;
         self.folder.remember_port(port)?;
         tracing::info!(port, version = self.binaries.major(), folder = %self.folder.path().display(), "PostgreSQL is up");
-        Ok(Cluster { postmaster, site: self, port, log_start })
+        Ok(Cluster { postmaster, context: self, port, log_start })
     }
 
-    /// Tries again where the obstacle is one that passes: a port taken between choosing and using it, and (where
-    /// they cannot be seen) children of a killed postmaster that have not noticed yet.
+    /// Starts PostgreSQL and retries after temporary failures: another program took the chosen port first, or children of
+    /// a killed postmaster are still exiting (which can only be observed with `/proc`).
     async fn try_until_up(
         &self,
-        asked: Option<u16>,
+        requested: Option<u16>,
         last: Option<u16>,
     ) -> Result<(Postmaster, u16, u64), Error> {
         let deadline = Instant::now() + RETRY;
         loop {
-            let port = port::choose(asked, last)?;
+            let port = port::choose(requested, last)?;
             let error = match self.try_once(port).await {
                 Ok((postmaster, log_start)) => return Ok((postmaster, port, log_start)),
                 Err(error) => error,
             };
             let Error::Start { tail, .. } = &error else { return Err(error) };
-            let port_taken = asked.is_none() && tail.contains("Address already in use");
-            let passes = port_taken || tail.contains("pre-existing shared memory block");
-            if !passes || Instant::now() >= deadline {
+            let port_taken = requested.is_none() && tail.contains("Address already in use");
+            let temporary = port_taken || tail.contains("pre-existing shared memory block");
+            if !temporary || Instant::now() >= deadline {
                 return Err(error);
             }
             sleep(RETRY_PAUSE).await;
@@ -229,7 +228,8 @@ impl Site {
     }
 }
 
-/// Given on the command line, where nothing in the cluster's own files can override them.
+/// Returns the server options. They are passed on the command line because it takes precedence over the files of the
+/// cluster.
 fn server_options(settings: &Settings, port: u16) -> Vec<String> {
     let mut options = vec![format!("port={port}"), format!("max_connections={}", settings.max_connections)];
     let common = [
@@ -237,14 +237,14 @@ fn server_options(settings: &Settings, port: u16) -> Vec<String> {
         "unix_socket_directories=",
         "password_encryption=scram-sha-256",
         "shared_buffers=128MB",
-        // Compiling a plan costs more than it saves in short queries.
+        // For short queries, JIT compilation costs more than it saves.
         "jit=off",
         "timezone=UTC",
         "log_timezone=UTC",
         "log_line_prefix=%m [%p] %u@%d %a ",
         "log_destination=stderr",
         "logging_collector=off",
-        // Values are the customers' data.
+        // Parameters may contain customer data.
         "log_parameter_max_length=0",
         "log_parameter_max_length_on_error=0",
     ];

@@ -13,25 +13,25 @@ const LOG_LIMIT: u64 = 16 * 1024 * 1024;
 const TAIL_BYTES: u64 = 4096;
 const TAIL_LINES: usize = 15;
 
-/// The folder `postgres/` under a data folder, while this process has it for itself.
+/// The folder `postgres/` in a data folder, locked by this process.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// Locked until closed, by the kernel, so that no crash leaves a lock behind.
+    /// The kernel releases the lock when the file is closed, also after a crash.
     _lock: File,
 }
 
 impl Folder {
-    /// Makes the folder if need be, and takes the lock.
+    /// Opens and locks the folder. Creates it if it does not exist.
     ///
     /// # Errors
-    /// [`Error::Foreign`] for a folder with things in it that are not ours, [`Error::AlreadyRunning`] if another
-    /// process has the lock.
+    /// [`Error::Foreign`] if the folder contains files of another program, [`Error::AlreadyRunning`] if another process
+    /// holds the lock.
     pub(crate) fn open(data_dir: &Path) -> Result<Self, Error> {
-        make(data_dir)?;
+        create(data_dir)?;
         let data_dir = data_dir.canonicalize().map_err(Error::io("cannot resolve", data_dir))?;
         let path = data_dir.join(NAME);
-        make(&path)?;
+        create(&path)?;
         if !path.join(MARKER).is_file() && !is_empty(&path)? {
             return Err(Error::Foreign(path));
         }
@@ -39,7 +39,7 @@ impl Folder {
         Ok(Self { path, _lock: lock })
     }
 
-    /// As [`Folder::open`], but `None` if there is no such folder.
+    /// Opens and locks the folder like [`Folder::open`]. Returns `None` if it does not exist.
     pub(crate) fn open_existing(data_dir: &Path) -> Result<Option<Self>, Error> {
         if data_dir.join(NAME).is_dir() { Self::open(data_dir).map(Some) } else { Ok(None) }
     }
@@ -48,17 +48,17 @@ impl Folder {
         &self.path
     }
 
-    /// PostgreSQL's data directory, which may not exist yet.
+    /// Returns the path of PostgreSQL's data directory, which may not exist yet.
     pub(crate) fn cluster(&self) -> PathBuf {
         self.path.join("cluster")
     }
 
-    /// The version the cluster was made by, as PostgreSQL writes it ("15"); `None` if there is no cluster yet.
+    /// Returns the PostgreSQL version that created the cluster, such as "15", or `None` if there is no cluster yet.
     pub(crate) fn cluster_version(&self) -> Result<Option<String>, Error> {
         let file = self.cluster().join("PG_VERSION");
         match fs::read_to_string(&file) {
             Ok(text) => Ok(Some(text.trim().to_owned())),
-            // A cluster appears under its name only when complete, so this one was damaged.
+            // initdb creates the cluster elsewhere and renames it, so a cluster without this file is damaged.
             Err(e) if e.kind() == io::ErrorKind::NotFound && !self.cluster().exists() => Ok(None),
             Err(e) => Err(Error::io("cannot read", &file)(e)),
         }
@@ -77,48 +77,49 @@ impl Folder {
         self.path.join("postgres.log")
     }
 
-    /// The log, opened for appending, and its present length in bytes. Set aside first when it is long.
+    /// Opens the log for appending and returns its current length in bytes. Rotates it first if it is too long.
     pub(crate) fn open_log(&self) -> Result<(File, u64), Error> {
         let path = self.log_path();
         if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > LOG_LIMIT) {
             let old = self.path.join("postgres.log.1");
-            fs::rename(&path, &old).map_err(Error::io("cannot set aside", &path))?;
+            fs::rename(&path, &old).map_err(Error::io("cannot rename", &path))?;
         }
-        // It may quote statements and their data.
+        // Not world-readable: the log may quote statements and their data.
         let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let file = opened.map_err(Error::io("cannot open", &path))?;
         let length = file.metadata().map_err(Error::io("cannot read", &path))?.len();
         Ok((file, length))
     }
 
-    /// The last lines of the log written after the byte `since`.
+    /// Returns the last lines of the log after the byte offset `since`.
     pub(crate) fn log_tail(&self, since: u64) -> String {
         read_tail(&self.log_path(), since).unwrap_or_else(|e| format!("(the log cannot be read: {e})"))
     }
 
-    /// Makes what was renamed or made in the folder last through a power cut.
+    /// Flushes the entries of the folder to disk, so that created and renamed files survive a power failure.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(Error::io("cannot sync", &self.path))
     }
 }
 
-/// Makes a folder, if it does not exist, that all may traverse and no more: PostgreSQL may run as another user.
-fn make(dir: &Path) -> Result<(), Error> {
+/// Creates a folder if it does not exist. Other users may only traverse it: PostgreSQL may run as another user.
+fn create(dir: &Path) -> Result<(), Error> {
     if dir.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o711).create(dir).map_err(Error::io("cannot make", dir))?;
-    // Whatever the umask is.
-    fs::set_permissions(dir, Permissions::from_mode(0o711)).map_err(Error::io("cannot open up", dir))
+    DirBuilder::new().recursive(true).mode(0o711).create(dir).map_err(Error::io("cannot create", dir))?;
+    // The mode above is subject to the umask.
+    fs::set_permissions(dir, Permissions::from_mode(0o711))
+        .map_err(Error::io("cannot change the mode of", dir))
 }
 
 fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join(MARKER);
     let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
     let mut file = opened.map_err(|e| match (e.kind(), fs::metadata(folder)) {
-        // Somebody else's run, most likely one as root.
+        // Another user created the folder, most likely root.
         (io::ErrorKind::PermissionDenied, Ok(metadata)) => {
-            Error::Owner { dir: folder.to_owned(), owner: metadata.uid(), user: account::own_name() }
+            Error::Owner { dir: folder.to_owned(), owner: metadata.uid(), user: account::current_user() }
         }
         _ => Error::io("cannot open", &path)(e),
     })?;

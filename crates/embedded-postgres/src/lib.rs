@@ -1,21 +1,22 @@
 //! Finds, initialises, starts, supervises and stops a PostgreSQL cluster that belongs to this program alone.
 //!
-//! It serves `nno up` (durable) and the tests (no fsync). The binaries are the system's; nothing is downloaded.
+//! `nno up` uses it with durable storage, the tests without fsync. It uses the installed PostgreSQL programs and downloads
+//! nothing.
 //!
-//! On disk, under the data folder of the caller:
+//! Layout of the caller's data folder:
 //!
 //! ```text
-//! postgres/               the folder that is ours
-//!   nno-cluster           marks it as ours; locked while a process uses it
+//! postgres/               the folder of this crate
+//!   nno-cluster           marks the folder as ours; locked while a process uses it
 //!   cluster/              PostgreSQL's data directory (PGDATA)
-//!   initdb-XXXXXX/        a data directory being made, renamed to `cluster` when complete
+//!   initdb-XXXXXX/        a data directory that initdb creates, renamed to `cluster` when complete
 //!   port                  the port of the last start
-//!   postgres.log          PostgreSQL's own log (and `.1`, the one before)
+//!   postgres.log          PostgreSQL's log (`postgres.log.1` is the previous one)
 //! ```
 //!
-//! PostgreSQL refuses to run as root, so root's children run as an unprivileged user, who then owns `cluster/`.
-//! It listens on 127.0.0.1 only, with SCRAM passwords and without a Unix socket. The children get an empty
-//! environment: neither our secrets nor stray `PG*` variables reach them.
+//! PostgreSQL refuses to run as root. If this program runs as root, PostgreSQL runs as an unprivileged user, which then
+//! owns `cluster/`. It listens only on 127.0.0.1, with SCRAM passwords and without a Unix socket. Its environment is
+//! empty, so that neither our secrets nor `PG*` variables of the user reach it.
 
 mod account;
 mod binaries;

@@ -1,5 +1,5 @@
-//! Ends what still runs on a cluster although its parent is gone. The caller has the folder's lock, so no living
-//! parent can be watching those processes.
+//! Stops processes of a cluster whose parent process is gone. The caller holds the lock of the folder, so no running parent
+//! supervises them.
 
 use std::fs;
 use std::path::Path;
@@ -14,27 +14,27 @@ use tokio::time::{Instant, sleep};
 use crate::error::Error;
 use crate::postmaster::STOP;
 
-/// The children of a postmaster that was killed notice by themselves, when they next wait for something.
-const NOTICE: Duration = Duration::from_secs(1);
-const KILL: Duration = Duration::from_secs(5);
+/// Time for the children of a killed postmaster to exit by themselves, which they do when they next wait.
+const CHILD_EXIT: Duration = Duration::from_secs(1);
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Stops a postmaster left on `cluster`, then what it may have left in turn, and removes a stale `postmaster.pid`.
+/// Stops an orphaned postmaster of `cluster` and its remaining children, and removes a stale `postmaster.pid`.
 ///
 /// # Errors
-/// [`Error::Unstoppable`] if a process outlives SIGKILL.
+/// [`Error::Unstoppable`] if a process survives SIGKILL.
 pub(crate) async fn stop(cluster: &Path) -> Result<(), Error> {
     let pid_file = cluster.join("postmaster.pid");
     let recorded = recorded_pid(&pid_file);
     if let Some(pid) = recorded.filter(|pid| is_postmaster_of(*pid, cluster)) {
-        tracing::warn!(%pid, cluster = %cluster.display(), "stopping a PostgreSQL whose parent is gone");
+        tracing::warn!(%pid, cluster = %cluster.display(), "stopping a PostgreSQL whose parent process is gone");
         stop_postmaster(pid).await?;
     }
-    stop_leftovers(cluster).await?;
-    // PostgreSQL takes any process of that number for a rival: one that was given the number since, or a zombie that
-    // nobody reaps. Otherwise the file stays, as PostgreSQL finds a survivor's shared memory through it.
-    let taken = recorded_pid(&pid_file).is_some_and(|pid| kill(pid, None) != Err(Errno::ESRCH));
-    if taken {
+    stop_children(cluster).await?;
+    // PostgreSQL would refuse to start if any process has the recorded pid: an unrelated one, or an unreaped zombie. If
+    // no process has it, the file stays because PostgreSQL uses it to find the shared memory of surviving children.
+    let pid_in_use = recorded_pid(&pid_file).is_some_and(|pid| kill(pid, None) != Err(Errno::ESRCH));
+    if pid_in_use {
         fs::remove_file(&pid_file).map_err(Error::io("cannot remove", &pid_file))?;
     }
     Ok(())
@@ -50,16 +50,16 @@ async fn stop_postmaster(pid: Pid) -> Result<(), Error> {
     Err(Error::Unstoppable(pid.as_raw()))
 }
 
-/// The next postmaster refuses to start while a child of the last one is attached to the shared memory.
-async fn stop_leftovers(cluster: &Path) -> Result<(), Error> {
-    let deadline = Instant::now() + NOTICE;
-    while !working_in(cluster).is_empty() && Instant::now() < deadline {
+/// Stops children of the last postmaster. The next one refuses to start while they are attached to the shared memory.
+async fn stop_children(cluster: &Path) -> Result<(), Error> {
+    let deadline = Instant::now() + CHILD_EXIT;
+    while !processes_of(cluster).is_empty() && Instant::now() < deadline {
         sleep(POLL).await;
     }
-    for pid in working_in(cluster) {
+    for pid in processes_of(cluster) {
         tracing::warn!(%pid, cluster = %cluster.display(), "killing a PostgreSQL process whose postmaster is gone");
         send(pid, Signal::SIGKILL);
-        if !ended(pid, KILL).await {
+        if !ended(pid, KILL_TIMEOUT).await {
             return Err(Error::Unstoppable(pid.as_raw()));
         }
     }
@@ -68,18 +68,18 @@ async fn stop_leftovers(cluster: &Path) -> Result<(), Error> {
 
 fn recorded_pid(pid_file: &Path) -> Option<Pid> {
     let text = fs::read_to_string(pid_file).ok()?;
-    // Negative for a single-user backend; 0 and 1 could only be damage, and signalling them would be a disaster.
+    // Negative for a single-user backend. 0 and 1 mean a damaged file and must never be signalled.
     let pid: i32 = text.lines().next()?.trim().parse().ok()?;
     (pid.abs() > 1).then(|| Pid::from_raw(pid.abs()))
 }
 
-/// Whether the process is a postgres started on this data directory, and not one that was given its old number.
+/// Returns true if the process is a postmaster of this data directory, and not another process that reuses its pid.
 fn is_postmaster_of(pid: Pid, cluster: &Path) -> bool {
     let Some(line) = command_line(pid) else { return false };
     line.contains(&format!("/postgres -D {} ", cluster.display()))
 }
 
-/// The arguments, joined by spaces; `None` if there is no such process.
+/// Returns the command line of a process with its arguments joined by spaces, or `None` if it does not exist.
 fn command_line(pid: Pid) -> Option<String> {
     if Path::new("/proc/self/cmdline").exists() {
         let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
@@ -90,9 +90,9 @@ fn command_line(pid: Pid) -> Option<String> {
     (!line.is_empty()).then_some(line)
 }
 
-/// The processes whose working directory is the cluster, as that of all of PostgreSQL's is. Without `/proc`, or
-/// where it tells us nothing, none: PostgreSQL then notices by itself, and the start is tried again.
-fn working_in(cluster: &Path) -> Vec<Pid> {
+/// Returns the PostgreSQL processes of the cluster; their working directory is its data directory. Returns none if `/proc`
+/// is missing or unreadable: PostgreSQL then detects the processes itself, and the start is retried.
+fn processes_of(cluster: &Path) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .flatten()
@@ -106,7 +106,7 @@ fn working_in(cluster: &Path) -> Vec<Pid> {
 }
 
 fn send(pid: Pid, signal: Signal) {
-    // It may have just ended; whether it did is looked at next.
+    // The process may have just exited; the caller checks that next.
     if let Err(error) = kill(pid, signal) {
         tracing::debug!(%pid, %signal, %error, "signal not sent");
     }
@@ -123,7 +123,7 @@ async fn ended(pid: Pid, grace: Duration) -> bool {
     true
 }
 
-/// A zombie has ended too: nobody may be left to reap it.
+/// Returns true if the process runs. A zombie does not: there may be no parent left to reap it.
 fn is_alive(pid: Pid) -> bool {
     let zombie = fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')));

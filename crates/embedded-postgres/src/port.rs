@@ -2,18 +2,18 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use crate::error::Error;
 
-/// The port asked for; else the last one, if it is still free; else any free one.
+/// Returns the requested port, else the last one if it is still free, else any free one.
 ///
 /// # Errors
-/// [`Error::PortTaken`] if the port asked for is in use.
-pub(crate) fn choose(asked: Option<u16>, last: Option<u16>) -> Result<u16, Error> {
-    if let Some(port) = asked {
+/// [`Error::PortTaken`] if the requested port is in use.
+pub(crate) fn choose(requested: Option<u16>, last: Option<u16>) -> Result<u16, Error> {
+    if let Some(port) = requested {
         return bind(port).ok_or(Error::PortTaken(port));
     }
     last.and_then(bind).or_else(|| bind(0)).ok_or(Error::PortTaken(0))
 }
 
-/// The port (a free one for 0), if one can listen on it; released again, so that another may be faster to take it.
+/// Returns the port (for 0, a free one) if it can be bound. It is released again, so another program may still take it.
 fn bind(port: u16) -> Option<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
     listener.local_addr().ok().map(|address| address.port())

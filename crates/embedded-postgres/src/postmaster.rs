@@ -12,23 +12,23 @@ use tokio::time::{sleep, timeout};
 
 use crate::error::Error;
 
-/// Replaying the log of a large cluster after a crash can take minutes.
-const START: Duration = Duration::from_secs(600);
+/// Time limit of a start. Replaying the log of a large cluster after a crash can take minutes.
+const START_TIMEOUT: Duration = Duration::from_secs(600);
 const START_WARNING: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(5);
 
-/// The ways to stop a postmaster, one after another, each with its grace: sessions cut and a checkpoint written;
-/// nothing written, so that the next start replays the log; killed.
+/// Signals that stop a postmaster, in order, each with its grace period. SIGINT terminates sessions and writes a checkpoint;
+/// SIGQUIT writes nothing, so that the next start replays the log; SIGKILL ends the process at once.
 pub(crate) const STOP: [(Signal, Duration); 3] = [
     (Signal::SIGINT, Duration::from_secs(30)),
     (Signal::SIGQUIT, Duration::from_secs(5)),
     (Signal::SIGKILL, Duration::from_secs(5)),
 ];
 
-/// How PostgreSQL ended although nobody had asked it to.
+/// Unexpected exit of PostgreSQL.
 #[derive(Debug, Clone)]
 pub struct Exit {
-    /// `None` if the operating system did not tell.
+    /// `None` if the operating system did not report it.
     pub status: Option<ExitStatus>,
     /// The end of its log.
     pub log_tail: String,
@@ -36,7 +36,7 @@ pub struct Exit {
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PostgreSQL ended ({}); the end of its log:\n{}", ExitReason(self.status), self.log_tail)
+        write!(f, "PostgreSQL exited ({}); the end of its log:\n{}", ExitReason(self.status), self.log_tail)
     }
 }
 
@@ -51,75 +51,76 @@ impl fmt::Display for ExitReason {
     }
 }
 
-/// The first process of a running PostgreSQL. Dropped, it is asked to stop, and not waited for.
+/// The main process of a running PostgreSQL. Dropping it sends the stop signal and does not wait.
 #[derive(Debug)]
 pub(crate) struct Postmaster {
     pid: Pid,
-    /// `None` while it runs, then how it ended.
+    /// `None` while it runs, then its exit status.
     exit: watch::Receiver<Option<Option<ExitStatus>>>,
 }
 
 impl Postmaster {
-    /// Starts the command, with its output appended to the log.
+    /// Starts the command and appends its output to the log.
     pub(crate) fn spawn(mut command: Command, log: File) -> Result<Self, Error> {
         let program = Path::new(command.as_std().get_program()).to_owned();
         let stdout = log.try_clone().map_err(Error::io("cannot open the log for", &program))?;
         command.stdout(Stdio::from(stdout)).stderr(Stdio::from(log));
         let mut child = command.spawn().map_err(Error::io("cannot run", &program))?;
-        // Only a child that was already waited for has none.
+        // `id` returns `None` only for a child that was already waited for.
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map_or(Pid::from_raw(0), Pid::from_raw);
         let (ended, exit) = watch::channel(None);
         tokio::spawn(async move { ended.send_replace(Some(child.wait().await.ok())) });
         Ok(Self { pid, exit })
     }
 
-    /// Waits until it accepts connections.
+    /// Waits until PostgreSQL accepts connections.
     ///
     /// # Errors
-    /// Why it does not, in words.
+    /// The reason why it does not, as text.
     pub(crate) async fn ready(&self, cluster: &Path) -> Result<(), String> {
         let ready = async {
-            while !self.says_ready(cluster) {
+            while !self.is_ready(cluster) {
                 sleep(POLL).await;
             }
         };
-        let patience = async {
+        let warnings = async {
             loop {
                 sleep(START_WARNING).await;
-                tracing::warn!("PostgreSQL is still starting; after a crash it replays its log first");
+                tracing::warn!("PostgreSQL is still starting; after a crash it first replays its log");
             }
         };
         let outcome = async {
             tokio::select! {
                 () = ready => Ok(()),
                 status = self.exited() => Err(ExitReason(status).to_string()),
-                never = patience => never,
+                never = warnings => never,
             }
         };
-        timeout(START, outcome)
+        timeout(START_TIMEOUT, outcome)
             .await
-            .unwrap_or_else(|_| Err(format!("not ready after {} s", START.as_secs())))
+            .unwrap_or_else(|_| Err(format!("not ready after {} s", START_TIMEOUT.as_secs())))
     }
 
-    /// `postmaster.pid` holds the process id in its first line and the state in its eighth; `pg_ctl` reads it too.
-    fn says_ready(&self, cluster: &Path) -> bool {
+    /// Returns true if `postmaster.pid` reports that PostgreSQL is ready. Like `pg_ctl`, reads the process id in its first
+    /// line and the state in its eighth.
+    fn is_ready(&self, cluster: &Path) -> bool {
         let Ok(text) = fs::read_to_string(cluster.join("postmaster.pid")) else { return false };
         let mut lines = text.lines().map(str::trim);
         let ours = lines.next() == Some(self.pid.to_string().as_str());
         ours && lines.nth(6) == Some("ready")
     }
 
-    /// Waits until it ends, for whatever reason.
+    /// Waits until the process exits, for any reason.
     pub(crate) async fn exited(&self) -> Option<ExitStatus> {
         let mut exit = self.exit.clone();
         let ended = exit.wait_for(Option::is_some).await;
         ended.ok().and_then(|status| status.flatten())
     }
 
-    /// Stops it: fast, then at once, then by force.
+    /// Stops PostgreSQL with the signals of [`STOP`].
     ///
     /// # Errors
-    /// [`Error::Unstoppable`] if it outlives SIGKILL.
+    /// [`Error::Unstoppable`] if it survives SIGKILL.
     pub(crate) async fn stop(&self) -> Result<(), Error> {
         for (signal, grace) in STOP {
             self.signal(signal);
@@ -133,9 +134,9 @@ impl Postmaster {
 
     fn signal(&self, signal: Signal) {
         let running = self.exit.borrow().is_none();
-        // 0 would be our own process group.
+        // Pid 0 would signal our own process group.
         if running && self.pid.as_raw() > 0 {
-            // An error means that it has just ended.
+            // An error means that the process has just exited.
             let _ = kill(self.pid, signal);
         }
     }

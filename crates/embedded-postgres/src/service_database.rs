@@ -8,17 +8,17 @@ use tokio_postgres::{Client, Config, SimpleQueryMessage};
 use crate::client::connect;
 use crate::error::Error;
 
-/// The psql script that makes one service's database, for deployments that bring their own PostgreSQL. The variables
-/// it takes are named in its first lines.
+/// The psql script that creates the database of one service, for deployments with their own PostgreSQL. Its header lists
+/// the variables.
 pub const SERVICE_DATABASE_SQL: &str = include_str!("../sql/service-database.sql");
 
-/// In bytes; PostgreSQL cuts longer names without an error.
+/// Maximum length of a name in bytes; PostgreSQL truncates longer names without an error.
 const NAME_LIMIT: usize = 63;
 
-/// One service's database, with an owner role that migrates and a lesser one that serves.
+/// Database of one service, with an owner role that runs migrations and an app role that serves requests.
 ///
-/// The app role may read and write the rows of the tables the owner makes and use their sequences; it may make
-/// nothing, and connect to no other database. A migration may take rights away from it again.
+/// The app role may read and write the rows of the owner's tables and use their sequences. It cannot create objects or
+/// connect to another database. A migration may revoke further privileges.
 #[derive(Debug, Clone)]
 pub struct ServiceDatabase {
     pub name: String,
@@ -29,8 +29,8 @@ pub struct ServiceDatabase {
 }
 
 impl ServiceDatabase {
-    /// By the naming rule: for the service `stack-registry` the database `nno_stack_registry` with the roles
-    /// `nno_stack_registry_owner` and `nno_stack_registry_app`.
+    /// Returns the database of a service by the naming rule: for `stack-registry`, the database `nno_stack_registry` with the
+    /// roles `nno_stack_registry_owner` and `nno_stack_registry_app`.
     #[must_use]
     pub fn of_service(service: &str, owner_password: SecretString, app_password: SecretString) -> Self {
         let name = format!("nno_{}", service.replace('-', "_"));
@@ -53,8 +53,8 @@ impl ServiceDatabase {
         Ok(())
     }
 
-    /// The value of a variable of the script. Passwords go as SCRAM verifiers, so that the server never sees them
-    /// and cannot log them.
+    /// Returns the value of a variable of the script. Passwords are sent as SCRAM verifiers, so that the server never sees or
+    /// logs them.
     fn variable(&self, name: &str) -> Option<String> {
         match name {
             "database" => Some(self.name.clone()),
@@ -67,11 +67,10 @@ impl ServiceDatabase {
     }
 }
 
-/// Makes the database and its roles, or brings them to what they should be, over any superuser's URL. Safe to repeat
-/// and to run from several processes at once.
+/// Creates or updates the database and its roles with the URL of a superuser. Safe to repeat and to run concurrently.
 ///
 /// # Errors
-/// [`Error::Name`] for a name PostgreSQL would change, [`Error::Sql`] with what the server said.
+/// [`Error::Name`] for a name that PostgreSQL would change, [`Error::Sql`] with the message of the server.
 pub async fn ensure_service_database(
     superuser_url: &SecretString,
     database: &ServiceDatabase,
@@ -88,16 +87,16 @@ pub async fn ensure_service_database(
             Step::Run(template) => {
                 client.batch_execute(&fill(&template, database)).await.map_err(Error::sql(what()))?;
             }
-            Step::RunAnswers(template) => {
-                run_answers(&client, &fill(&template, database)).await.map_err(Error::sql(what()))?;
+            Step::RunResults(template) => {
+                run_results(&client, &fill(&template, database)).await.map_err(Error::sql(what()))?;
             }
         }
     }
     Ok(())
 }
 
-/// As psql's `\gexec`: the rows of the answer are statements.
-async fn run_answers(client: &Client, query: &str) -> Result<(), tokio_postgres::Error> {
+/// Runs each row of the query result as a statement, like `\gexec` of psql.
+async fn run_results(client: &Client, query: &str) -> Result<(), tokio_postgres::Error> {
     for message in client.simple_query(query).await? {
         if let SimpleQueryMessage::Row(row) = message
             && let Some(statement) = row.try_get(0)?
@@ -111,11 +110,11 @@ async fn run_answers(client: &Client, query: &str) -> Result<(), tokio_postgres:
 #[derive(Debug, PartialEq)]
 enum Step {
     Run(String),
-    RunAnswers(String),
+    RunResults(String),
     Connect,
 }
 
-/// Reads the part of psql's language that the head of the script allows.
+/// Parses the subset of psql's syntax that the header of the script describes.
 fn steps(script: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut statement = String::new();
@@ -127,7 +126,7 @@ fn steps(script: &str) -> Vec<Step> {
             steps.push(Step::Connect);
         } else if let Some(last) = line.strip_suffix(r"\gexec") {
             statement.push_str(last);
-            steps.push(Step::RunAnswers(std::mem::take(&mut statement)));
+            steps.push(Step::RunResults(std::mem::take(&mut statement)));
         } else {
             statement.push_str(line);
             statement.push('\n');
@@ -139,7 +138,7 @@ fn steps(script: &str) -> Vec<Step> {
     steps
 }
 
-/// Puts the values in for `:"name"` (an identifier) and `:'name'` (a literal). Values are not looked into again.
+/// Replaces `:"name"` with an identifier and `:'name'` with a literal. Placeholders in values are not replaced.
 fn fill(template: &str, database: &ServiceDatabase) -> String {
     let mut filled = String::new();
     let mut rest = template;
@@ -155,7 +154,7 @@ fn fill(template: &str, database: &ServiceDatabase) -> String {
     filled
 }
 
-/// The quoted value for the placeholder a text begins with, and the text after it.
+/// Returns the quoted value of the placeholder at the start of a text, and the rest of the text.
 fn placeholder<'a>(text: &'a str, database: &ServiceDatabase) -> Option<(String, &'a str)> {
     let text = text.strip_prefix(':')?;
     let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_leave_only_as_verifiers() {
+    fn passwords_are_sent_only_as_verifiers() {
         for step in steps(SERVICE_DATABASE_SQL) {
             if let Step::Run(template) = step {
                 let sql = fill(&template, &hostile());
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_the_script_is_understood() {
+    fn every_line_of_the_script_is_parsed() {
         let steps = steps(SERVICE_DATABASE_SQL);
         let ends = SERVICE_DATABASE_SQL
             .lines()
@@ -207,7 +206,7 @@ mod tests {
             .count();
         assert_eq!(steps.len(), ends);
         for step in steps {
-            if let Step::Run(sql) | Step::RunAnswers(sql) = step {
+            if let Step::Run(sql) | Step::RunResults(sql) = step {
                 let filled = fill(&sql, &hostile());
                 assert!(!sql.contains('\\') && !filled.contains(":\""), "{sql}");
             }
@@ -215,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn names_that_postgres_would_cut_are_refused() {
+    fn names_that_postgres_would_truncate_are_rejected() {
         let database = ServiceDatabase::of_service(&"x".repeat(60), "a".into(), "b".into());
         let error = database.check().unwrap_err().to_string();
         assert!(error.contains("longer than 63 bytes"), "{error}");
     }
 
     #[test]
-    fn names_follow_the_service() {
+    fn names_derive_from_the_service() {
         let database = ServiceDatabase::of_service("stack-registry", "a".into(), "b".into());
         assert_eq!(database.name, "nno_stack_registry");
         assert_eq!(database.owner, "nno_stack_registry_owner");

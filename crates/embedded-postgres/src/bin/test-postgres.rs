@@ -1,8 +1,8 @@
-//! `test-postgres [--data-dir DIR] -- COMMAND [ARGS...]`: runs a command beside a throwaway PostgreSQL.
+//! `test-postgres [--data-dir DIR] -- COMMAND [ARGS...]`: runs a command with a temporary PostgreSQL.
 //!
-//! The command finds the superuser's URL in `NNO_TEST_POSTGRES_URL`. Its exit code is passed on; 125 means that it
-//! could not be run. The cluster is stopped and removed at the end, also when interrupted. What a run
-//! that was killed left behind, the next one removes.
+//! The command gets the URL of the superuser in `NNO_TEST_POSTGRES_URL`. The program returns the exit code of the command,
+//! or 125 if it could not run it. It stops and removes the cluster at the end, also when interrupted. Each run removes the
+//! clusters of earlier runs that were killed.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -27,19 +27,19 @@ use tokio::time::timeout;
 
 const URL: &str = "NNO_TEST_POSTGRES_URL";
 const PREFIX: &str = "nno-test-postgres-";
-/// A younger folder may belong to a run that is just about to lock it.
+/// Minimum age of a folder to remove. A younger one may belong to a run that is about to lock it.
 const SWEEP_AGE: Duration = Duration::from_secs(60);
-/// How long the command may take to end when it was told to.
+/// Time for the command to exit after a signal.
 const GRACE: Duration = Duration::from_secs(10);
 const NOT_RUN: u8 = 125;
 
 #[derive(Parser)]
-#[command(about = "Run a command beside a throwaway PostgreSQL, whose URL it finds in NNO_TEST_POSTGRES_URL")]
+#[command(about = "Run a command with a temporary PostgreSQL, whose URL is in NNO_TEST_POSTGRES_URL")]
 struct Args {
-    /// Keep the cluster in this folder's subfolder `postgres` while it runs [default: a temporary folder]
+    /// Folder whose subfolder `postgres` holds the cluster while it runs [default: a temporary folder]
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// The folder that holds `initdb` and `postgres` [default: looked for]
+    /// Folder that contains `initdb` and `postgres` [default: search for it]
     #[arg(long, env = "NNO_POSTGRES_BIN")]
     postgres_bin: Option<PathBuf>,
     #[arg(long, default_value_t = 300)]
@@ -61,7 +61,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> anyhow::Result<u8> {
-    // First of all: from here on no signal ends us before the cluster is removed.
+    // First, so that from here on no signal ends this process before the cluster is removed.
     let mut signals = signals()?;
     sweep(&std::env::temp_dir()).await;
     let (_temporary, data_dir) = match &args.data_dir {
@@ -73,12 +73,12 @@ async fn run(args: Args) -> anyhow::Result<u8> {
         }
     };
     discard(&data_dir).await?;
-    let outcome = beside_cluster(args, &data_dir, &mut signals).await;
+    let outcome = with_cluster(args, &data_dir, &mut signals).await;
     discard(&data_dir).await.context("the cluster could not be removed")?;
     outcome
 }
 
-async fn beside_cluster(
+async fn with_cluster(
     args: Args,
     data_dir: &Path,
     signals: &mut mpsc::Receiver<Signal>,
@@ -106,7 +106,7 @@ async fn run_command(
     cluster: &Cluster,
     signals: &mut mpsc::Receiver<Signal>,
 ) -> anyhow::Result<u8> {
-    let (program, arguments) = command.split_first().context("no command given")?;
+    let (program, arguments) = command.split_first().context("a command is required")?;
     let mut child = Command::new(program)
         .args(arguments)
         .env(URL, cluster.superuser_url("postgres").expose_secret())
@@ -114,25 +114,25 @@ async fn run_command(
         .with_context(|| format!("cannot run {}", program.display()))?;
     let status = tokio::select! {
         status = child.wait() => status?,
-        Some(signal) = signals.recv() => end(&mut child, signal).await?,
+        Some(signal) = signals.recv() => stop(&mut child, signal).await?,
         exit = cluster.exited() => {
             eprintln!("test-postgres: {exit}");
-            end(&mut child, Signal::SIGTERM).await?
+            stop(&mut child, Signal::SIGTERM).await?
         }
     };
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.unwrap_or_else(|| killed_by(status.signal().unwrap_or_default())))
 }
 
-/// Ends the command. After Ctrl-C it was told by the terminal too, and a second telling could mean "at once" to it.
-async fn end(child: &mut Child, signal: Signal) -> anyhow::Result<ExitStatus> {
+/// Stops the command. After Ctrl-C the terminal has already signalled it; a second signal could make it skip its cleanup.
+async fn stop(child: &mut Child, signal: Signal) -> anyhow::Result<ExitStatus> {
     if signal == Signal::SIGINT
         && let Ok(status) = timeout(GRACE, child.wait()).await
     {
         return Ok(status?);
     }
     if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()) {
-        // An error means that it has just ended.
+        // An error means that the process has just exited.
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
     if let Ok(status) = timeout(GRACE, child.wait()).await {
@@ -142,7 +142,7 @@ async fn end(child: &mut Child, signal: Signal) -> anyhow::Result<ExitStatus> {
     Ok(child.wait().await?)
 }
 
-/// As a shell reports it.
+/// Returns the exit code that a shell reports for a process killed by a signal.
 fn killed_by(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(u8::MAX)
 }
@@ -159,7 +159,7 @@ fn signals() -> anyhow::Result<mpsc::Receiver<Signal>> {
         let sender = sender.clone();
         tokio::spawn(async move {
             while stream.recv().await.is_some() {
-                // Full means that enough are waiting to be seen.
+                // A full channel already holds unprocessed signals.
                 let _ = sender.try_send(name);
             }
         });
@@ -167,14 +167,14 @@ fn signals() -> anyhow::Result<mpsc::Receiver<Signal>> {
     Ok(receiver)
 }
 
-/// Open to traversal, because PostgreSQL may run as another user.
+/// Creates a temporary folder that other users may traverse, because PostgreSQL may run as another user.
 fn temporary_folder() -> anyhow::Result<tempfile::TempDir> {
     let dir = tempfile::Builder::new().prefix(PREFIX).tempdir().context("cannot make a temporary folder")?;
     fs::set_permissions(dir.path(), Permissions::from_mode(0o711))?;
     Ok(dir)
 }
 
-/// Removes the clusters of runs that were killed. What cannot be removed is in nobody's way.
+/// Removes the clusters of killed runs. Ignores those that cannot be removed, because they do no harm.
 async fn sweep(parent: &Path) {
     let Ok(entries) = parent.read_dir() else { return };
     for entry in entries.flatten().filter(|e| e.file_name().to_string_lossy().starts_with(PREFIX)) {

@@ -11,10 +11,10 @@ use percent_encoding::percent_decode_str;
 
 use crate::scratch::{Scratch, connect, eventually, runs, value};
 
-/// A process that has a cluster, and can be killed.
+/// A process that owns a cluster and can be killed.
 struct Parent {
     child: Child,
-    /// The command it runs beside the cluster.
+    /// The command that the process runs with the cluster.
     command: Pid,
     url: String,
 }
@@ -47,30 +47,30 @@ impl Parent {
 }
 
 #[tokio::test]
-async fn data_outlives_a_killed_postmaster() {
+async fn data_survives_a_killed_postmaster() {
     let scratch = Scratch::new();
     let cluster = scratch.start_durable().await;
     let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
-    client.batch_execute("CREATE TABLE kept AS SELECT 42 AS n").await.unwrap();
+    client.batch_execute("CREATE TABLE saved AS SELECT 42 AS n").await.unwrap();
     kill(scratch.postmaster(), Signal::SIGKILL).unwrap();
     drop(cluster);
     assert!(scratch.folder().join("cluster/postmaster.pid").exists());
 
     let cluster = scratch.start_durable().await;
     let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
-    assert_eq!(value(&client, "SELECT n FROM kept").await, "42");
+    assert_eq!(value(&client, "SELECT n FROM saved").await, "42");
     cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_postmaster_whose_parent_was_killed_is_replaced() {
+async fn orphaned_postmaster_is_replaced() {
     let scratch = Scratch::new();
     let mut parent = Parent::start(&scratch);
     let client = connect(&parent.url.clone().into()).await.unwrap();
-    client.batch_execute("CREATE TABLE kept AS SELECT 42 AS n").await.unwrap();
+    client.batch_execute("CREATE TABLE saved AS SELECT 42 AS n").await.unwrap();
     parent.kill();
     let orphan = scratch.postmaster();
-    assert_eq!(value(&client, "SELECT n FROM kept").await, "42", "the orphan must still be running");
+    assert_eq!(value(&client, "SELECT n FROM saved").await, "42", "the orphan must still be running");
 
     let settings = Settings { superuser_password: parent.password().into(), ..scratch.settings() };
     let cluster = Cluster::start(settings).await.unwrap();
@@ -82,12 +82,12 @@ async fn a_postmaster_whose_parent_was_killed_is_replaced() {
         "{log}"
     );
     let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
-    assert_eq!(value(&client, "SELECT n FROM kept").await, "42");
+    assert_eq!(value(&client, "SELECT n FROM saved").await, "42");
     cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_dropped_cluster_is_stopped_by_whoever_comes_next() {
+async fn dropped_cluster_is_stopped_by_the_next_start() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     let postmaster = scratch.postmaster();
@@ -99,13 +99,13 @@ async fn a_dropped_cluster_is_stopped_by_whoever_comes_next() {
 }
 
 #[tokio::test]
-async fn a_process_that_was_given_the_old_number_is_left_alone() {
+async fn unrelated_process_with_the_recorded_pid_is_not_killed() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     let pid_file = scratch.folder().join("cluster/postmaster.pid");
     let text = fs::read_to_string(&pid_file).unwrap();
     cluster.stop().await.unwrap();
-    // Of the same user, or PostgreSQL would know by itself that it is none of its own.
+    // It runs as the same user, otherwise PostgreSQL itself would recognise it as unrelated.
     let mut command = Command::new("sleep");
     command.arg("600").current_dir("/");
     let owner = scratch.folder().join("cluster").metadata().unwrap();
@@ -125,7 +125,7 @@ async fn a_process_that_was_given_the_old_number_is_left_alone() {
 }
 
 #[tokio::test]
-async fn an_initdb_killed_in_the_middle_is_done_again() {
+async fn killed_initdb_is_repeated() {
     let scratch = Scratch::new();
     let mut parent = Command::new(env!("CARGO_BIN_EXE_test-postgres"))
         .arg("--data-dir")
@@ -133,34 +133,34 @@ async fn an_initdb_killed_in_the_middle_is_done_again() {
         .args(["--", "true"])
         .spawn()
         .unwrap();
-    let begun = || scratch.half_made().first().is_some_and(|dir| dir.join("cluster/base/1").exists());
+    let begun = || scratch.incomplete().first().is_some_and(|dir| dir.join("cluster/base/1").exists());
     eventually("initdb has begun", begun).await;
     parent.kill().unwrap();
     parent.wait().unwrap();
     assert!(!scratch.folder().join("cluster").exists(), "initdb was faster than the kill");
 
-    // The initdb of the killed process is still at work.
+    // The initdb of the killed process is still running.
     let cluster = scratch.start().await;
     let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
     assert_eq!(value(&client, "SELECT 1").await, "1");
-    assert_eq!(scratch.half_made().len(), 0);
+    assert_eq!(scratch.incomplete().len(), 0);
     cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_half_made_folder_of_long_ago_is_removed() {
+async fn incomplete_cluster_is_removed_at_the_next_start() {
     let scratch = Scratch::new();
-    // What a crash of the machine leaves.
+    // The state after a crash of the machine.
     fs::create_dir_all(scratch.folder().join("initdb-gone/cluster/base")).unwrap();
     fs::write(scratch.folder().join("initdb-gone/password"), "secret").unwrap();
     fs::write(scratch.folder().join("nno-cluster"), "").unwrap();
     let cluster = scratch.start().await;
-    assert_eq!(scratch.half_made().len(), 0);
+    assert_eq!(scratch.incomplete().len(), 0);
     cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_cluster_that_cannot_start_says_why() {
+async fn failed_start_reports_the_log() {
     let scratch = Scratch::new();
     scratch.start().await.stop().await.unwrap();
     let configuration = scratch.folder().join("cluster/postgresql.conf");

@@ -32,16 +32,16 @@ async fn a_fresh_start_answers_queries() {
     if !geteuid().is_root() {
         assert_eq!(owner.uid(), geteuid().as_raw());
     }
-    assert_eq!(scratch.half_made().len(), 0);
+    assert_eq!(scratch.incomplete().len(), 0);
     cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn the_processes_are_kept_apart_from_ours() {
+async fn postgres_has_its_own_process_group_and_environment() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     let postmaster = scratch.postmaster();
-    // Ctrl-C in a terminal goes to a whole process group.
+    // A terminal sends Ctrl-C to the whole process group.
     assert_eq!(getpgid(Some(postmaster)).unwrap(), postmaster);
     assert_ne!(getpgid(None).unwrap(), postmaster);
     if let Ok(environment) = std::fs::read_to_string(format!("/proc/{postmaster}/environ")) {
@@ -51,7 +51,7 @@ async fn the_processes_are_kept_apart_from_ours() {
 }
 
 #[tokio::test]
-async fn a_login_needs_the_password() {
+async fn login_requires_the_password() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     let wrong = cluster.url("nno", &"wrong".into(), "postgres");
@@ -62,7 +62,7 @@ async fn a_login_needs_the_password() {
 }
 
 #[tokio::test]
-async fn a_durable_cluster_writes_through() {
+async fn durable_cluster_syncs_writes() {
     let scratch = Scratch::new();
     let cluster = scratch.start_durable().await;
     let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
@@ -74,25 +74,25 @@ async fn a_durable_cluster_writes_through() {
 }
 
 #[tokio::test]
-async fn stopping_and_starting_keeps_the_data_and_the_port() {
+async fn restart_preserves_data_and_port() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
-    client.batch_execute("CREATE TABLE kept AS SELECT 42 AS n").await.unwrap();
+    client.batch_execute("CREATE TABLE saved AS SELECT 42 AS n").await.unwrap();
     let (port, postmaster) = (cluster.port(), scratch.postmaster());
-    // The open session does not hold up the stop.
+    // The open session does not delay the stop.
     timeout(Duration::from_secs(5), cluster.stop()).await.unwrap().unwrap();
     assert!(!runs(postmaster));
 
     let cluster = scratch.start().await;
     assert_eq!(cluster.port(), port);
     let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
-    assert_eq!(value(&client, "SELECT n FROM kept").await, "42");
+    assert_eq!(value(&client, "SELECT n FROM saved").await, "42");
     cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn another_port_is_taken_when_the_last_one_is_in_use() {
+async fn start_selects_another_port_if_the_last_one_is_in_use() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     let port = cluster.port();
@@ -121,12 +121,12 @@ async fn two_clusters_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_postmaster_that_dies_is_noticed_and_started_again() {
+async fn exit_of_the_postmaster_is_reported_and_restart_works() {
     let scratch = Scratch::new();
     let mut cluster = scratch.start_durable().await;
     let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
-    client.batch_execute("CREATE TABLE kept AS SELECT 42 AS n").await.unwrap();
-    // A session that computes does not notice that its postmaster is gone, and holds the shared memory.
+    client.batch_execute("CREATE TABLE saved AS SELECT 42 AS n").await.unwrap();
+    // A computing session does not notice that its postmaster is gone and keeps the shared memory attached.
     let busy = connect(&cluster.superuser_url("postgres")).await.unwrap();
     tokio::spawn(async move { busy.batch_execute("SELECT sum(n) FROM generate_series(1, 1e13) AS n").await });
     while value(&client, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%1e13%'").await != "2" {}
@@ -139,26 +139,26 @@ async fn a_postmaster_that_dies_is_noticed_and_started_again() {
             assert!(exit.to_string().contains("signal: 9"), "{exit}");
             cluster.restart().await.unwrap();
         }
-        () = sleep(Duration::from_secs(5)) => panic!("not noticed"),
+        () = sleep(Duration::from_secs(5)) => panic!("the exit was not reported"),
     }
 
     assert_eq!(cluster.port(), port);
     let client = connect(&cluster.superuser_url("postgres")).await.unwrap();
-    assert_eq!(value(&client, "SELECT n FROM kept").await, "42");
+    assert_eq!(value(&client, "SELECT n FROM saved").await, "42");
     cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn root_runs_a_cluster_as_its_owner() {
+async fn root_runs_postgres_as_the_owner_of_the_cluster() {
     if !geteuid().is_root() {
-        // An ordinary user can be only itself, as the fresh start has shown.
+        // An ordinary user cannot switch users.
         return;
     }
     let scratch = Scratch::new();
     scratch.start().await.stop().await.unwrap();
     let cluster = scratch.folder().join("cluster");
-    let given = Command::new("chown").args(["-R", "65534:65534"]).arg(&cluster).status().unwrap();
-    assert!(given.success());
+    let changed = Command::new("chown").args(["-R", "65534:65534"]).arg(&cluster).status().unwrap();
+    assert!(changed.success());
     let started = scratch.start().await;
     let pid_file = cluster.join("postmaster.pid").metadata().unwrap();
     assert_eq!((pid_file.uid(), pid_file.gid()), (65534, 65534));
@@ -166,7 +166,7 @@ async fn root_runs_a_cluster_as_its_owner() {
 }
 
 #[tokio::test]
-async fn the_log_gets_what_postgres_says() {
+async fn log_contains_messages_but_no_password() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     let client = connect(&cluster.superuser_url("postgres")).await.unwrap();

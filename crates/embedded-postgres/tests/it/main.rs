@@ -1,5 +1,4 @@
-//! Real clusters, made and killed. They run as root (PostgreSQL's processes then as an unprivileged user) and as an
-//! ordinary user alike.
+//! Tests with real clusters. They run as root (PostgreSQL then runs as an unprivileged user) and as an ordinary user.
 
 #[cfg(test)]
 mod crash;

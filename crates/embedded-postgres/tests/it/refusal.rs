@@ -8,7 +8,7 @@ use nix::unistd::geteuid;
 use crate::scratch::{Scratch, connect, value};
 
 #[tokio::test]
-async fn a_folder_of_others_is_refused_and_left_as_it_is() {
+async fn folder_of_another_program_is_rejected_and_unchanged() {
     let scratch = Scratch::new();
     fs::create_dir(scratch.folder()).unwrap();
     fs::write(scratch.folder().join("PG_VERSION"), "15\n").unwrap();
@@ -20,7 +20,7 @@ async fn a_folder_of_others_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_folder_in_use_is_refused() {
+async fn folder_in_use_is_rejected() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     let error = Cluster::start(scratch.settings()).await.unwrap_err();
@@ -35,7 +35,7 @@ async fn a_folder_in_use_is_refused() {
 }
 
 #[tokio::test]
-async fn a_discarded_cluster_is_gone() {
+async fn discard_removes_the_cluster() {
     let scratch = Scratch::new();
     scratch.start().await.stop().await.unwrap();
     discard(scratch.path()).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_discarded_cluster_is_gone() {
 }
 
 #[tokio::test]
-async fn a_cluster_of_another_version_is_refused() {
+async fn cluster_of_another_version_is_rejected() {
     let scratch = Scratch::new();
     let version = scratch.folder().join("cluster/PG_VERSION");
     scratch.start().await.stop().await.unwrap();
@@ -57,18 +57,18 @@ async fn a_cluster_of_another_version_is_refused() {
 }
 
 #[tokio::test]
-async fn another_superuser_password_is_refused() {
+async fn different_superuser_password_is_rejected() {
     let scratch = Scratch::new();
     scratch.start().await.stop().await.unwrap();
     let settings = Settings { superuser_password: "another".into(), ..scratch.settings() };
     let error = Cluster::start(settings).await.unwrap_err();
     assert!(matches!(error, Error::WrongPassword(_)), "{error}");
-    // Nothing is left running.
+    // The failed start left no process running.
     scratch.start().await.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_refused_when_it_was_asked_for() {
+async fn requested_port_in_use_is_rejected() {
     let scratch = Scratch::new();
     let rival = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = rival.local_addr().unwrap().port();
@@ -82,18 +82,18 @@ async fn a_port_in_use_is_refused_when_it_was_asked_for() {
 }
 
 #[tokio::test]
-async fn a_folder_that_postgres_may_not_enter_is_named() {
+async fn inaccessible_folder_is_named_in_the_error() {
     let scratch = Scratch::new();
-    let home = scratch.path().join("home");
-    let data_dir = home.join("nested");
+    let private = scratch.path().join("private");
+    let data_dir = private.join("nested");
     fs::create_dir_all(&data_dir).unwrap();
-    fs::set_permissions(&home, Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(&private, Permissions::from_mode(0o700)).unwrap();
     let settings = Settings { data_dir, ..scratch.settings() };
     let started = Cluster::start(settings).await;
-    // An ordinary user's PostgreSQL is that user's own, and may.
+    // For an ordinary user, PostgreSQL runs as that user, which may enter the folder.
     if geteuid().is_root() {
         let error = started.unwrap_err();
-        assert!(matches!(&error, Error::NotTraversable { dir, .. } if *dir == home), "{error}");
+        assert!(matches!(&error, Error::NotTraversable { dir, .. } if *dir == private), "{error}");
         assert!(error.to_string().contains("chmod o+x"), "{error}");
     } else {
         started.unwrap().stop().await.unwrap();

@@ -11,10 +11,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-/// Characters that mean something in a URL, in SQL and in a shell.
+/// A password with special characters of URLs, SQL and shells.
 pub(crate) const PASSWORD: &str = r#"p@ss/w:rd?#%'"\ $é"#;
 
-/// A folder for one test, removed at its end.
+/// Temporary folder of one test, removed when dropped.
 pub(crate) struct Scratch(TempDir);
 
 impl Scratch {
@@ -47,19 +47,19 @@ impl Scratch {
         Cluster::start(self.settings()).await.unwrap()
     }
 
-    /// One that loses nothing when it is killed.
+    /// Starts a cluster that loses no data when it is killed.
     pub(crate) async fn start_durable(&self) -> Cluster {
         Cluster::start(Settings { durable: true, ..self.settings() }).await.unwrap()
     }
 
-    /// The process id in PostgreSQL's own file.
+    /// Returns the process id in `postmaster.pid`.
     pub(crate) fn postmaster(&self) -> Pid {
         let text = fs::read_to_string(self.folder().join("cluster/postmaster.pid")).unwrap();
         Pid::from_raw(text.lines().next().unwrap().parse().unwrap())
     }
 
-    /// The folders of initdb runs that did not come to their end.
-    pub(crate) fn half_made(&self) -> Vec<PathBuf> {
+    /// Returns the folders of interrupted initdb runs.
+    pub(crate) fn incomplete(&self) -> Vec<PathBuf> {
         let Ok(entries) = self.folder().read_dir() else { return Vec::new() };
         let entries = entries.map(|entry| entry.unwrap().path());
         entries.filter(|path| path.to_string_lossy().contains("/initdb-")).collect()
@@ -72,7 +72,7 @@ pub(crate) async fn connect(url: &SecretString) -> Result<Client, tokio_postgres
     Ok(client)
 }
 
-/// The first value of the first row.
+/// Returns the first value of the first row.
 pub(crate) async fn value(client: &Client, query: &str) -> String {
     let messages = client.simple_query(query).await.unwrap();
     let row = messages.into_iter().find_map(|message| match message {
@@ -82,23 +82,23 @@ pub(crate) async fn value(client: &Client, query: &str) -> String {
     row.unwrap().get(0).unwrap().to_owned()
 }
 
-/// What PostgreSQL answered to something it was to refuse.
+/// Returns the message with which PostgreSQL rejected a statement or connection.
 pub(crate) fn refusal<T>(result: Result<T, tokio_postgres::Error>) -> String {
     match result {
-        Ok(_) => panic!("it was not refused"),
+        Ok(_) => panic!("PostgreSQL did not reject it"),
         Err(error) => error.as_db_error().unwrap().message().to_owned(),
     }
 }
 
-pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
+    while !condition() {
         assert!(Instant::now() < deadline, "not within 20 s: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-/// Whether the process runs; one that has ended and was not waited for does not.
+/// Returns true if the process runs. A zombie does not.
 pub(crate) fn runs(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     kill(pid, None) != Err(Errno::ESRCH) && !stat.is_ok_and(|stat| stat.contains(") Z "))

@@ -23,22 +23,22 @@ async fn app(cluster: &Cluster, database: &ServiceDatabase) -> Client {
 }
 
 const MIGRATION: &str = "
-    CREATE TABLE things (id bigserial PRIMARY KEY, name text);
+    CREATE TABLE items (id bigserial PRIMARY KEY, name text);
     CREATE TABLE audit (id bigserial PRIMARY KEY, what text);
 ";
 
 #[tokio::test]
-async fn the_app_role_works_with_rows_and_nothing_else() {
+async fn app_role_can_only_access_rows() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     cluster.ensure_service_database(&registry()).await.unwrap();
     owner(&cluster, &registry()).await.batch_execute(MIGRATION).await.unwrap();
 
     let app = app(&cluster, &registry()).await;
-    app.batch_execute("INSERT INTO things (name) VALUES ('a'), ('b')").await.unwrap();
-    app.batch_execute("UPDATE things SET name = 'c' WHERE name = 'b'").await.unwrap();
-    app.batch_execute("DELETE FROM things WHERE name = 'a'").await.unwrap();
-    assert_eq!(value(&app, "SELECT string_agg(name, ',') FROM things").await, "c");
+    app.batch_execute("INSERT INTO items (name) VALUES ('a'), ('b')").await.unwrap();
+    app.batch_execute("UPDATE items SET name = 'c' WHERE name = 'b'").await.unwrap();
+    app.batch_execute("DELETE FROM items WHERE name = 'a'").await.unwrap();
+    assert_eq!(value(&app, "SELECT string_agg(name, ',') FROM items").await, "c");
     assert_eq!(value(&app, "SELECT has_schema_privilege('public', 'public', 'USAGE')").await, "f");
     for (statement, expected) in [
         ("CREATE TABLE mine ()", "permission denied for schema public"),
@@ -46,19 +46,19 @@ async fn the_app_role_works_with_rows_and_nothing_else() {
         ("CREATE SCHEMA mine", "permission denied for database"),
         ("CREATE DATABASE mine", "permission denied to create database"),
         ("CREATE ROLE mine", "permission denied to create role"),
-        ("ALTER TABLE things ADD COLUMN more int", "must be owner of table things"),
-        ("DROP TABLE things", "must be owner of table things"),
-        ("TRUNCATE things", "permission denied for table things"),
+        ("ALTER TABLE items ADD COLUMN more int", "must be owner of table items"),
+        ("DROP TABLE items", "must be owner of table items"),
+        ("TRUNCATE items", "permission denied for table items"),
         ("SET ROLE nno_registry_owner", "permission denied to set role"),
     ] {
-        let said = refusal(app.batch_execute(statement).await);
-        assert!(said.contains(expected), "{statement}: {said}");
+        let message = refusal(app.batch_execute(statement).await);
+        assert!(message.contains(expected), "{statement}: {message}");
     }
     cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_role_connects_to_its_own_database_only() {
+async fn role_can_connect_only_to_its_own_database() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     for database in [registry(), onboarding()] {
@@ -68,15 +68,15 @@ async fn a_role_connects_to_its_own_database_only() {
     for (role, password) in [(&mine.app, &mine.app_password), (&mine.owner, &mine.owner_password)] {
         connect(&cluster.url(role, password, &mine.name)).await.unwrap();
         for database in [other.name.as_str(), "postgres", "template1"] {
-            let said = refusal(connect(&cluster.url(role, password, database)).await);
-            assert!(said.contains("permission denied for database"), "{role} to {database}: {said}");
+            let message = refusal(connect(&cluster.url(role, password, database)).await);
+            assert!(message.contains("permission denied for database"), "{role} to {database}: {message}");
         }
     }
     cluster.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn repeating_sets_new_passwords_and_gives_nothing_back() {
+async fn repeated_run_sets_passwords_and_restores_no_revoked_privilege() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     cluster.ensure_service_database(&registry()).await.unwrap();
@@ -89,7 +89,7 @@ async fn repeating_sets_new_passwords_and_gives_nothing_back() {
     let old = cluster.url(&changed.app, &registry().app_password, &changed.name);
     assert!(refusal(connect(&old).await).contains("password authentication failed"));
     let app = app(&cluster, &changed).await;
-    app.batch_execute("INSERT INTO audit (what) VALUES ('made')").await.unwrap();
+    app.batch_execute("INSERT INTO audit (what) VALUES ('created')").await.unwrap();
     assert!(
         refusal(app.batch_execute("DELETE FROM audit").await).contains("permission denied for table audit")
     );
@@ -97,7 +97,7 @@ async fn repeating_sets_new_passwords_and_gives_nothing_back() {
 }
 
 #[tokio::test]
-async fn several_at_once_do_not_disturb_each_other() {
+async fn concurrent_runs_succeed() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     let url = cluster.superuser_url("postgres");
@@ -117,7 +117,7 @@ async fn several_at_once_do_not_disturb_each_other() {
 }
 
 #[tokio::test]
-async fn names_are_taken_literally() {
+async fn special_characters_in_names_are_quoted() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     let odd = ServiceDatabase {
@@ -140,7 +140,7 @@ async fn names_are_taken_literally() {
 }
 
 #[tokio::test]
-async fn messages_are_in_english_whatever_the_server_is_set_to() {
+async fn messages_are_in_english_for_any_server_locale() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     cluster.ensure_service_database(&registry()).await.unwrap();
@@ -152,7 +152,7 @@ async fn messages_are_in_english_whatever_the_server_is_set_to() {
 }
 
 #[tokio::test]
-async fn psql_runs_the_same_script_to_the_same_end() {
+async fn psql_produces_the_same_privileges() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     let mine = registry();
@@ -171,17 +171,17 @@ async fn psql_runs_the_same_script_to_the_same_end() {
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    let by_psql = rights(&cluster, &mine).await;
+    let by_psql = privileges(&cluster, &mine).await;
     cluster.ensure_service_database(&mine).await.unwrap();
-    assert_eq!(rights(&cluster, &mine).await, by_psql);
+    assert_eq!(privileges(&cluster, &mine).await, by_psql);
     assert!(by_psql.contains("nno_registry_app=arwd/nno_registry_owner"), "{by_psql}");
     owner(&cluster, &mine).await.batch_execute(MIGRATION).await.unwrap();
-    app(&cluster, &mine).await.batch_execute("INSERT INTO things (name) VALUES ('a')").await.unwrap();
+    app(&cluster, &mine).await.batch_execute("INSERT INTO items (name) VALUES ('a')").await.unwrap();
     cluster.stop().await.unwrap();
 }
 
-/// All that was granted, as text.
-async fn rights(cluster: &Cluster, database: &ServiceDatabase) -> String {
+/// Returns all granted privileges as text.
+async fn privileges(cluster: &Cluster, database: &ServiceDatabase) -> String {
     let client = connect(&cluster.superuser_url(&database.name)).await.unwrap();
     let query = "SELECT concat_ws(' | ',
         (SELECT string_agg(concat(datname, datacl), ' ' ORDER BY datname) FROM pg_database),

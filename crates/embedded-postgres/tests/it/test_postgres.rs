@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 use crate::scratch::{Scratch, connect, eventually, runs, value};
 
-/// The program, with its temporary folders in the scratch folder.
+/// Returns a command that runs `test-postgres` with its temporary folders in the scratch folder.
 fn program(scratch: &Scratch, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_test-postgres"));
     command.args(arguments).env("TMPDIR", scratch.path());
@@ -24,7 +24,7 @@ fn send(child: &Child, signal: Signal) {
 }
 
 #[tokio::test]
-async fn the_command_gets_a_database_and_its_exit_code_is_passed_on() {
+async fn command_gets_a_database_and_its_exit_code_is_returned() {
     let scratch = Scratch::new();
     let mut child = program(&scratch, &["--", "sh", "-c", "echo $NNO_TEST_POSTGRES_URL; read line; exit 7"])
         .stdin(Stdio::piped())
@@ -46,10 +46,10 @@ async fn the_command_gets_a_database_and_its_exit_code_is_passed_on() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_the_command_and_the_cluster() {
+async fn signal_stops_the_command_and_the_cluster() {
     for (signal, command, code) in [
         (Signal::SIGTERM, "echo ready; exec sleep 600", 143),
-        // A terminal sends Ctrl-C to the command as well; here only test-postgres gets it.
+        // A terminal also sends Ctrl-C to the command; here only test-postgres gets it.
         (Signal::SIGINT, "echo ready; sleep 1; exit 130", 130),
     ] {
         let scratch = Scratch::new();
@@ -69,19 +69,19 @@ async fn a_signal_ends_the_command_and_the_cluster() {
 }
 
 #[tokio::test]
-async fn a_signal_in_the_middle_of_initdb_leaves_nothing() {
+async fn signal_during_initdb_leaves_no_files() {
     let scratch = Scratch::new();
     let data_dir = Scratch::new();
     let data_path = data_dir.path().to_str().unwrap();
     let mut child = program(&scratch, &["--data-dir", data_path, "--", "true"]).spawn().unwrap();
-    eventually("initdb has begun", || !data_dir.half_made().is_empty()).await;
+    eventually("initdb has begun", || !data_dir.incomplete().is_empty()).await;
     send(&child, Signal::SIGTERM);
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert_eq!((left_behind(&scratch), left_behind(&data_dir)), (0, 0));
 }
 
 #[tokio::test]
-async fn what_a_killed_run_left_in_a_given_folder_is_removed_by_the_next() {
+async fn next_run_removes_the_cluster_of_a_killed_run_from_an_explicit_folder() {
     let scratch = Scratch::new();
     let data_dir = Scratch::new();
     let data_path = data_dir.path().to_str().unwrap();
@@ -105,7 +105,7 @@ async fn what_a_killed_run_left_in_a_given_folder_is_removed_by_the_next() {
 }
 
 #[tokio::test]
-async fn temporary_folders_of_killed_runs_are_removed_by_a_later_one() {
+async fn later_run_removes_temporary_folders_of_killed_runs() {
     let scratch = Scratch::new();
     let mut killed = program(&scratch, &["--", "sh", "-c", "echo $$; exec sleep 600"])
         .stdout(Stdio::piped())
@@ -114,25 +114,25 @@ async fn temporary_folders_of_killed_runs_are_removed_by_a_later_one() {
     let mut line = String::new();
     BufReader::new(killed.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let folder = scratch.path().read_dir().unwrap().next().unwrap().unwrap().path();
-    let sweeping = || program(&scratch, &["--", "true"]).status().unwrap();
-    // It is not young, but it is in use.
+    let sweep = || program(&scratch, &["--", "true"]).status().unwrap();
+    // The folder is old enough to be removed, but it is in use.
     fs::File::open(&folder).unwrap().set_modified(SystemTime::now() - Duration::from_secs(120)).unwrap();
-    assert_eq!(sweeping().code(), Some(0));
+    assert_eq!(sweep().code(), Some(0));
     assert_eq!(left_behind(&scratch), 1);
 
     killed.kill().unwrap();
     killed.wait().unwrap();
     kill(Pid::from_raw(line.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
-    assert_eq!(sweeping().code(), Some(0));
+    assert_eq!(sweep().code(), Some(0));
     assert_eq!(left_behind(&scratch), 0);
 }
 
 #[tokio::test]
-async fn no_cluster_is_left_when_the_command_does_not_exist() {
+async fn missing_command_leaves_no_cluster() {
     let scratch = Scratch::new();
     let output = program(&scratch, &["--", "no-such-command"]).output().unwrap();
     assert_eq!(output.status.code(), Some(125));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("cannot run no-such-command"), "{said}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("cannot run no-such-command"), "{message}");
     assert_eq!(left_behind(&scratch), 0);
 }
