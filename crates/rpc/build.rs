@@ -5,7 +5,7 @@ use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
-/// What the others import: it is a module of its own, that theirs know.
+/// Files that the others import. They are compiled into a module of their own, which the other modules refer to.
 const COMMON: [&str; 2] = ["nno/common/v1/explanation.proto", "nno/common/v1/job.proto"];
 
 const FILES: [&str; 5] = [
@@ -16,7 +16,10 @@ const FILES: [&str; 5] = [
     "nno/provisioning/v1/provisioning.proto",
 ];
 
-#[expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts through the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo passes the settings of a build script in the environment"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
@@ -32,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Each service, and each method by its request, as implementations of the traits in `src/method.rs`.
+/// Generates an implementation of the traits in `src/method.rs` for each service and for the request of each method.
 fn methods(descriptors: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     let mut code = String::new();
     for file in &descriptors.file {
@@ -51,10 +54,10 @@ fn methods(descriptors: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
             )?;
             for (method, path) in service.method.iter().zip(&paths) {
                 let kind = if method.client_streaming() { "StreamMethod" } else { "Method" };
-                let (request, answer) = (message(method.input_type()), message(method.output_type()));
+                let (request, response) = (message(method.input_type()), message(method.output_type()));
                 writeln!(
                     code,
-                    "impl {kind} for {request} {{\n    type Service = {name};\n    type Answer = {answer};\n    \
+                    "impl {kind} for {request} {{\n    type Service = {name};\n    type Response = {response};\n    \
                      const PATH: &'static str = {path:?};\n}}"
                 )?;
             }
@@ -63,7 +66,7 @@ fn methods(descriptors: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     Ok(code)
 }
 
-/// The type of a message: `.nno.registry.v1.StartBuildRequest` is `crate::registry::StartBuildRequest`.
+/// Returns the Rust path of a message: `crate::registry::StartBuildRequest` for `.nno.registry.v1.StartBuildRequest`.
 fn message(name: &str) -> String {
     let mut parts = name.trim_start_matches('.').split('.').skip(1);
     let (module, message) = (parts.next().unwrap_or_default(), parts.last().unwrap_or_default());

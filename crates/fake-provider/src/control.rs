@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::FakeProvider;
 use crate::script::{Rule, Script};
 use crate::state::{self, Call, LiveTarget, sql};
-use provisioning::providers::{Doing as _, ProviderError, Target};
+use provisioning::providers::{ErrorContext as _, ProviderError, Target};
 
 /// What has been done to targets of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl FakeProvider {
             rows.into_iter()
                 .map(|(call, outcome)| {
                     let outcome = outcome.map(|text| serde_json::from_str(&text)).transpose();
-                    Ok(Call { outcome: outcome.doing(|| "reading the outcome".to_owned())?, ..call })
+                    Ok(Call { outcome: outcome.during(|| "reading the outcome".to_owned())?, ..call })
                 })
                 .collect()
         })

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use provisioning::providers::{
-    Clock, Destroyed, Doing as _, Observed, Provider, ProviderError, Target, blocking,
+    Clock, DestroyOutcome, ErrorContext as _, ObservedState, Provider, ProviderError, Target, blocking,
 };
 use rusqlite::Connection;
 
@@ -38,8 +38,8 @@ pub struct FakeProvider {
 /// What a call came to.
 enum Effect {
     /// What is there after it, if anything is.
-    Observed(Option<Observed>),
-    Destroyed(Destroyed),
+    ObservedState(Option<ObservedState>),
+    Destroyed(DestroyOutcome),
 }
 
 /// The answer to any call.
@@ -52,7 +52,7 @@ impl FakeProvider {
     ///
     /// [`ProviderError`] in the words of SQLite.
     pub fn in_memory(script: &Script, clock: Clock) -> Result<Self, ProviderError> {
-        let connection = Connection::open_in_memory().doing(|| "opening a database in memory".to_owned())?;
+        let connection = Connection::open_in_memory().during(|| "opening a database in memory".to_owned())?;
         Self::with(connection, Some(script), clock)
     }
 
@@ -66,9 +66,9 @@ impl FakeProvider {
     ///
     /// [`ProviderError`] in the words of the disk or of SQLite.
     pub fn open(folder: &Path, script: Option<&Script>, clock: Clock) -> Result<Self, ProviderError> {
-        std::fs::create_dir_all(folder).doing(|| format!("making {}", folder.display()))?;
+        std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
         let path = folder.join("fake.sqlite");
-        let connection = Connection::open(&path).doing(|| format!("opening {}", path.display()))?;
+        let connection = Connection::open(&path).during(|| format!("opening {}", path.display()))?;
         Self::with(connection, script, clock)
     }
 
@@ -77,7 +77,7 @@ impl FakeProvider {
         script: Option<&Script>,
         clock: Clock,
     ) -> Result<Self, ProviderError> {
-        state::prepare(&mut connection).doing(|| "preparing the fake provider".to_owned())?;
+        state::prepare(&mut connection).during(|| "preparing the fake provider".to_owned())?;
         if let Some(script) = script {
             state::configure(&mut connection, script)?;
         }
@@ -125,10 +125,10 @@ impl FakeProvider {
         let (target, now) = (target.clone(), self.clock.now());
         self.call(move |connection| match operation {
             Operation::Ensure => {
-                state::ensure(connection, &target, blindly, now).map(|made| Effect::Observed(Some(made)))
+                state::ensure(connection, &target, blindly, now).map(|made| Effect::ObservedState(Some(made)))
             }
             Operation::Destroy => state::destroy(connection, &target, now).map(Effect::Destroyed),
-            Operation::Observe => state::observe(connection, &target).map(Effect::Observed),
+            Operation::Observe => state::observe(connection, &target).map(Effect::ObservedState),
         })
         .await
     }
@@ -136,11 +136,13 @@ impl FakeProvider {
     /// Does nothing, and says it was done, or the opposite of what is.
     async fn lie(&self, operation: Operation, target: &Target) -> Answer {
         match operation {
-            Operation::Ensure => state::made_up(target).map(|made| Effect::Observed(Some(made))),
-            Operation::Destroy => Ok(Effect::Destroyed(Destroyed::Removed)),
+            Operation::Ensure => state::made_up(target).map(|made| Effect::ObservedState(Some(made))),
+            Operation::Destroy => Ok(Effect::Destroyed(DestroyOutcome::Removed)),
             Operation::Observe => match self.effect(operation, target, false).await? {
-                Effect::Observed(None) => state::made_up(target).map(|made| Effect::Observed(Some(made))),
-                _ => Ok(Effect::Observed(None)),
+                Effect::ObservedState(None) => {
+                    state::made_up(target).map(|made| Effect::ObservedState(Some(made)))
+                }
+                _ => Ok(Effect::ObservedState(None)),
             },
         }
     }
@@ -178,23 +180,23 @@ impl FakeProvider {
 
 #[async_trait]
 impl Provider for FakeProvider {
-    async fn ensure(&self, target: &Target) -> Result<Observed, ProviderError> {
+    async fn ensure(&self, target: &Target) -> Result<ObservedState, ProviderError> {
         match self.perform(Operation::Ensure, target).await? {
-            Effect::Observed(Some(observed)) => Ok(observed),
+            Effect::ObservedState(Some(observed)) => Ok(observed),
             _ => Err(ProviderError::permanent("the fake provider made nothing")),
         }
     }
 
-    async fn destroy(&self, target: &Target) -> Result<Destroyed, ProviderError> {
+    async fn destroy(&self, target: &Target) -> Result<DestroyOutcome, ProviderError> {
         match self.perform(Operation::Destroy, target).await? {
             Effect::Destroyed(destroyed) => Ok(destroyed),
-            Effect::Observed(_) => Err(ProviderError::permanent("the fake provider destroyed nothing")),
+            Effect::ObservedState(_) => Err(ProviderError::permanent("the fake provider destroyed nothing")),
         }
     }
 
-    async fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError> {
+    async fn observe(&self, target: &Target) -> Result<Option<ObservedState>, ProviderError> {
         match self.perform(Operation::Observe, target).await? {
-            Effect::Observed(observed) => Ok(observed),
+            Effect::ObservedState(observed) => Ok(observed),
             Effect::Destroyed(_) => Err(ProviderError::permanent("the fake provider observed nothing")),
         }
     }

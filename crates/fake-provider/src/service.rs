@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use database::{Migrations, Tally};
-use provisioning::{Own, Provisioning, providers::Clock};
+use provisioning::{Provisioning, ProvisioningSettings, providers::Clock};
 use runtime::{clock, shutdown::Shutdown};
 use saga::Interpose;
 use service::{Application, Service, Settings};
@@ -20,7 +20,7 @@ pub struct FakeProvisioning;
 impl Service for FakeProvisioning {
     const NAME: &'static str = Provisioning::NAME;
     const DEFAULTS: &'static str = Provisioning::DEFAULTS;
-    type Own = Own;
+    type Own = ProvisioningSettings;
 
     fn migrations() -> Migrations {
         Provisioning::migrations()
@@ -38,7 +38,7 @@ impl Service for FakeProvisioning {
         Provisioning::openapi()
     }
 
-    async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
+    async fn build(settings: Settings<ProvisioningSettings>, shutdown: Shutdown) -> Result<Application> {
         Self::build_interposed(settings, shutdown, None).await
     }
 }
@@ -49,7 +49,7 @@ impl FakeProvisioning {
     /// # Errors
     /// Those of [`Service::build`].
     pub async fn build_interposed(
-        settings: Settings<Own>,
+        settings: Settings<ProvisioningSettings>,
         shutdown: Shutdown,
         interpose: Option<Interpose>,
     ) -> Result<Application> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::script::{Action, Operation, Rule, Script};
 use provisioning::providers::{
-    Destroyed, Doing as _, Observed, Owner, ProviderError, ResourceKind, Spec, Target,
+    DestroyOutcome, ErrorContext as _, ObservedState, Owner, ProviderError, ResourceKind, Spec, Target,
 };
 
 /// A target lives in as many rows as were made of it: the table is not what keeps it single.
@@ -108,7 +108,7 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
 /// Sets `script`, unless it is the one that was configured last.
 pub(super) fn configure(connection: &mut Connection, script: &Script) -> Result<(), ProviderError> {
     write(connection, |tx| {
-        let text = serde_json::to_string(script).doing(|| "writing the script".to_owned())?;
+        let text = serde_json::to_string(script).during(|| "writing the script".to_owned())?;
         if setting(tx, "configured")?.as_ref() != Some(&text) {
             put_setting(tx, "configured", &text)?;
             put_script(tx, &text)?;
@@ -120,7 +120,7 @@ pub(super) fn configure(connection: &mut Connection, script: &Script) -> Result<
 /// Sets `script`; its rules count from here.
 pub(super) fn set_script(connection: &mut Connection, script: &Script) -> Result<(), ProviderError> {
     write(connection, |tx| {
-        let text = serde_json::to_string(script).doing(|| "writing the script".to_owned())?;
+        let text = serde_json::to_string(script).during(|| "writing the script".to_owned())?;
         put_script(tx, &text)
     })
 }
@@ -135,7 +135,7 @@ fn put_script(tx: &Transaction<'_>, text: &str) -> Result<(), ProviderError> {
 /// The script that is followed now.
 pub(super) fn script(connection: &Connection) -> Result<Script, ProviderError> {
     match setting(connection, "script")? {
-        Some(text) => serde_json::from_str(&text).doing(|| "reading the script".to_owned()),
+        Some(text) => serde_json::from_str(&text).during(|| "reading the script".to_owned()),
         None => Ok(Script::default()),
     }
 }
@@ -241,7 +241,7 @@ pub(super) fn ensure(
     target: &Target,
     blindly: bool,
     now: i64,
-) -> Result<Observed, ProviderError> {
+) -> Result<ObservedState, ProviderError> {
     let details = details(target)?;
     let digest = spec_digest(target)?;
     write(connection, |tx| {
@@ -260,7 +260,7 @@ pub(super) fn ensure(
                 (target.identity(), &digest, details.to_string()),
             ))?;
             record(tx, target.identity(), target.kind().as_str(), "changed", now)?;
-            return Ok(Observed { details, ..observed });
+            return Ok(ObservedState { details, ..observed });
         }
         if target.kind() == ResourceKind::Secret {
             let worker = Target::plain(target.owner(), ResourceKind::Worker, target.name())?;
@@ -273,7 +273,7 @@ pub(super) fn ensure(
             }
         }
         let observed = observed(target, format!("fake-{}", Uuid::now_v7()), details);
-        let owner = serde_json::to_string(target.owner()).doing(|| "writing the owner".to_owned())?;
+        let owner = serde_json::to_string(target.owner()).during(|| "writing the owner".to_owned())?;
         sql(tx.execute(
             "INSERT INTO targets (identity, kind, name, provider_id, spec_digest, details, owner)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -293,7 +293,7 @@ pub(super) fn ensure(
 }
 
 /// Whether what was found is of the target's owner.
-fn is_owner(target: &Target, found: &Observed) -> bool {
+fn is_owner(target: &Target, found: &ObservedState) -> bool {
     found.owner.as_ref().is_some_and(|owner| owner.is(target.owner()))
 }
 
@@ -302,11 +302,11 @@ pub(super) fn destroy(
     connection: &mut Connection,
     target: &Target,
     now: i64,
-) -> Result<Destroyed, ProviderError> {
+) -> Result<DestroyOutcome, ProviderError> {
     write(connection, |tx| {
         match live(tx, target)? {
-            Some((found, _)) if !is_owner(target, &found) => return Ok(Destroyed::NotOurs),
-            None => return Ok(Destroyed::Absent),
+            Some((found, _)) if !is_owner(target, &found) => return Ok(DestroyOutcome::NotOurs),
+            None => return Ok(DestroyOutcome::Absent),
             Some(_) => {}
         }
         let with_secrets = target.kind() == ResourceKind::Worker;
@@ -323,23 +323,26 @@ pub(super) fn destroy(
                     .collect()
             }))?;
         removed.into_iter().try_for_each(|(identity, kind)| record(tx, identity, &kind, "destroyed", now))?;
-        Ok(Destroyed::Removed)
+        Ok(DestroyOutcome::Removed)
     })
 }
 
 /// What there is of the target; if there are several, the oldest.
-pub(super) fn observe(connection: &Connection, target: &Target) -> Result<Option<Observed>, ProviderError> {
+pub(super) fn observe(
+    connection: &Connection,
+    target: &Target,
+) -> Result<Option<ObservedState>, ProviderError> {
     Ok(live(connection, target)?.map(|(observed, _)| observed))
 }
 
 /// What there would be, had the target been made.
-pub(super) fn made_up(target: &Target) -> Result<Observed, ProviderError> {
+pub(super) fn made_up(target: &Target) -> Result<ObservedState, ProviderError> {
     let details = if matches!(target.spec(), Spec::Plain) { serde_json::json!({}) } else { details(target)? };
     Ok(observed(target, format!("fake-lie-{}", Uuid::now_v7()), details))
 }
 
 /// The oldest live target of this identity, and the digest of the spec it was last ensured with.
-fn live(connection: &Connection, target: &Target) -> Result<Option<(Observed, String)>, ProviderError> {
+fn live(connection: &Connection, target: &Target) -> Result<Option<(ObservedState, String)>, ProviderError> {
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
     let found: Option<(String, String, String, String)> = sql(connection
         .query_row(
@@ -349,14 +352,14 @@ fn live(connection: &Connection, target: &Target) -> Result<Option<(Observed, St
         )
         .optional())?;
     let Some((provider_id, details, digest, owner)) = found else { return Ok(None) };
-    let details = serde_json::from_str(&details).doing(|| "reading the details".to_owned())?;
-    let owner: Owner = serde_json::from_str(&owner).doing(|| "reading the owner".to_owned())?;
-    Ok(Some((Observed { owner: Some(owner), ..observed(target, provider_id, details) }, digest)))
+    let details = serde_json::from_str(&details).during(|| "reading the details".to_owned())?;
+    let owner: Owner = serde_json::from_str(&owner).during(|| "reading the owner".to_owned())?;
+    Ok(Some((ObservedState { owner: Some(owner), ..observed(target, provider_id, details) }, digest)))
 }
 
-fn observed(target: &Target, provider_id: String, details: serde_json::Value) -> Observed {
+fn observed(target: &Target, provider_id: String, details: serde_json::Value) -> ObservedState {
     let url = Some(format!("fake:///{}", target.identity()));
-    Observed { provider_id, url, details, owner: Some(target.owner().clone()) }
+    ObservedState { provider_id, url, details, owner: Some(target.owner().clone()) }
 }
 
 fn record(
@@ -392,7 +395,7 @@ fn details(target: &Target) -> Result<serde_json::Value, ProviderError> {
 fn spec_digest(target: &Target) -> Result<Option<String>, ProviderError> {
     let text = match target.spec() {
         Spec::Secret { .. } => target.spec().secret_value().map(str::to_owned),
-        spec => Some(serde_json::to_string(spec).doing(|| "writing the spec".to_owned())?),
+        spec => Some(serde_json::to_string(spec).during(|| "writing the spec".to_owned())?),
     };
     Ok(text.map(|text| format!("{:x}", Sha256::digest(text))))
 }
@@ -408,7 +411,7 @@ fn put_setting(tx: &Transaction<'_>, name: &str, value: &str) -> Result<(), Prov
 }
 
 fn to_json(outcome: &Outcome) -> Result<String, ProviderError> {
-    serde_json::to_string(outcome).doing(|| "writing the outcome".to_owned())
+    serde_json::to_string(outcome).during(|| "writing the outcome".to_owned())
 }
 
 /// Commits what `work` has done, if it did not fail.
@@ -424,5 +427,5 @@ fn write<T>(
 
 /// An error of the fake itself.
 pub(super) fn sql<T>(result: rusqlite::Result<T>) -> Result<T, ProviderError> {
-    result.doing(|| "the fake provider's own database".to_owned())
+    result.during(|| "the fake provider's own database".to_owned())
 }

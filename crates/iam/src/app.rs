@@ -89,7 +89,7 @@ impl Service for Iam {
         parts.probes = vec![app.registry.probe()];
         revocations::start(&app).await?;
         keys::start_workers(&app);
-        let methods = grpc::methods().serve(app)?;
+        let methods = grpc::methods().build(app)?;
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

@@ -2,7 +2,7 @@
 
 use domain::{EntityId, Error, PlatformId, Result, platform::PlatformStatus};
 use identity::Ctx;
-use rpc::{parse_answered_enum, registry::LocateEntityRequest};
+use rpc::{parse_response_enum, registry::LocateEntityRequest};
 
 use crate::App;
 
@@ -30,6 +30,6 @@ pub(crate) async fn locate(
         LocateEntityRequest { platform_id: platform.to_string(), entity_id: entity.map(ToString::to_string) };
     let answer = app.registry.call(ctx, message).await?;
     let line = answer.ancestors.iter().map(|id| EntityId::parse(id).map_err(Error::internal));
-    let status: PlatformStatus = parse_answered_enum("platform_status", answer.platform_status)?;
+    let status: PlatformStatus = parse_response_enum("platform_status", answer.platform_status)?;
     Ok(Location { line: line.collect::<Result<_>>()?, suspended: status == PlatformStatus::Suspended })
 }

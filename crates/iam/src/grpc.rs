@@ -1,7 +1,7 @@
 //! iam over gRPC: each method with who may call it and what handles it.
 
 use domain::Result;
-use rpc::{Declared, Iam, iam as i, parse_uuid};
+use rpc::{Iam, MethodsBuilder, iam as i, parse_uuid};
 use tonic::Request;
 
 use crate::{
@@ -11,8 +11,8 @@ use crate::{
 };
 
 /// The methods.
-pub(crate) fn methods() -> Declared<Iam, App> {
-    Declared::default()
+pub(crate) fn methods() -> MethodsBuilder<Iam, App> {
+    MethodsBuilder::default()
         .method(&["gateway"], resolve_key)
         .method(&["gateway"], bindings::grpc::resolve_person)
         .stream(&["gateway"], revocations::watch)

@@ -130,7 +130,7 @@ impl Onboarding {
         let hooks = Hooks { interpose, ends: None, waits: Some(report) };
         Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks).start(&parts.shutdown);
         jobs::start(&app, waits, &parts.shutdown);
-        let methods = grpc::methods().serve(app)?;
+        let methods = grpc::methods().build(app)?;
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

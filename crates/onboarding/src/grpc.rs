@@ -2,7 +2,7 @@
 
 use domain::Result;
 use rpc::{
-    Declared, Onboarding,
+    MethodsBuilder, Onboarding,
     onboarding::{ExplainPlatformRequest, ExplainPlatformResponse},
     parse, read_ctx,
 };
@@ -11,8 +11,8 @@ use tonic::Request;
 use crate::{App, sessions};
 
 /// The methods.
-pub(crate) fn methods() -> Declared<Onboarding, App> {
-    Declared::default().method(&["registry"], explain_platform)
+pub(crate) fn methods() -> MethodsBuilder<Onboarding, App> {
+    MethodsBuilder::default().method(&["registry"], explain_platform)
 }
 
 async fn explain_platform(

@@ -21,7 +21,7 @@ use web::ServiceConfig;
 use crate::{
     domains::{self, DomainSettings},
     grpc, jobs,
-    providers::{Clock, Paced, Provider, local},
+    providers::{Clock, PacedProvider, Provider, local},
     steps,
 };
 
@@ -30,7 +30,7 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 /// What provisioning alone can be told.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Own {
+pub struct ProvisioningSettings {
     pub provider: ProviderName,
     /// Where the provider keeps its things.
     #[schema(value_type = String)]
@@ -80,7 +80,7 @@ fn routes(config: &mut ServiceConfig) {
     config.service(utoipa_actix_web::scope("/api/v1/provision").configure(jobs::http));
 }
 
-async fn open(own: &Own) -> Result<Arc<dyn Provider>> {
+async fn open(own: &ProvisioningSettings) -> Result<Arc<dyn Provider>> {
     let clock = Clock::from_fn(|| clock::now().timestamp_millis());
     let cannot = || format!("cannot use the provider's folder {}", own.data_dir.display());
     match own.provider {
@@ -100,7 +100,7 @@ async fn open(own: &Own) -> Result<Arc<dyn Provider>> {
 impl Service for Provisioning {
     const NAME: &'static str = "provisioning";
     const DEFAULTS: &'static str = include_str!("../config/default.toml");
-    type Own = Own;
+    type Own = ProvisioningSettings;
 
     fn migrations() -> Migrations {
         Migrations::with_shared([saga::MIGRATIONS, MIGRATIONS])
@@ -119,7 +119,7 @@ impl Service for Provisioning {
         web::document(routes, OpenApiBuilder::new().info(info).build())
     }
 
-    async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
+    async fn build(settings: Settings<ProvisioningSettings>, shutdown: Shutdown) -> Result<Application> {
         let provider = open(&settings.service).await?;
         Self::build_with(settings, shutdown, provider, None).await
     }
@@ -132,14 +132,14 @@ impl Provisioning {
     /// # Errors
     /// Those of [`Service::build`].
     pub async fn build_with(
-        settings: Settings<Own>,
+        settings: Settings<ProvisioningSettings>,
         shutdown: Shutdown,
         provider: Arc<dyn Provider>,
         interpose: Option<Interpose>,
     ) -> Result<Application> {
         let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
         let own = settings.service;
-        let provider: Arc<dyn Provider> = Arc::new(Paced::new(provider));
+        let provider: Arc<dyn Provider> = Arc::new(PacedProvider::new(provider));
         let (database, peers, wake) = (parts.database.clone(), parts.peers.clone(), Arc::new(Notify::new()));
         let followers = Followers::start(parts.background.clone(), &parts.shutdown);
         let (engine, domain_checks) = (own.engine, own.domains);
@@ -154,7 +154,7 @@ impl Provisioning {
         let hooks = Hooks { interpose, ends: Some(app.followers.clone()), waits: None };
         Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks).start(&parts.shutdown);
         domains::start(&app, domain_checks, &parts.shutdown);
-        let methods = grpc::methods().serve(app)?;
+        let methods = grpc::methods().build(app)?;
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

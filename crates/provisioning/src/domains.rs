@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use crate::{
     App,
-    providers::{Owner, ProviderError, Verdict, parse_host_name},
+    providers::{DomainCheck, Owner, ProviderError, parse_host_name},
 };
 
 /// How custom domains are checked.
@@ -75,8 +75,8 @@ async fn check(app: &App, ctx: &Ctx, domain: Domain) {
     let verdict = tokio::time::timeout(PATIENCE, verify(app, &domain)).await;
     let hostname = &domain.hostname;
     let (outcome, reason) = match verdict {
-        Ok(Ok(Verdict::Verified)) => ("verified", None),
-        Ok(Ok(Verdict::NotYet(why))) => ("not_yet", Some(why)),
+        Ok(Ok(DomainCheck::Verified)) => ("verified", None),
+        Ok(Ok(DomainCheck::NotYet(why))) => ("not_yet", Some(why)),
         Ok(Err(error)) => ("failed", Some(format!("where {hostname} leads could not be found out: {error}"))),
         Err(_) => ("failed", Some(format!("where {hostname} leads could not be found out in time"))),
     };
@@ -95,7 +95,7 @@ async fn check(app: &App, ctx: &Ctx, domain: Domain) {
     }
 }
 
-async fn verify(app: &App, domain: &Domain) -> Result<Verdict, ProviderError> {
+async fn verify(app: &App, domain: &Domain) -> Result<DomainCheck, ProviderError> {
     let platform = domain.platform_id.parse::<PlatformId>();
     let owner = Owner::of(&platform.map_err(|why| ProviderError::permanent(why.to_string()))?);
     let hostname = parse_host_name(&domain.hostname)?;

@@ -2,7 +2,7 @@
 
 use domain::{Error, PlatformId, Result, job::JobType};
 use rpc::{
-    Declared, Provisioning, enum_number, parse, parse_enum, parse_uuid,
+    MethodsBuilder, Provisioning, enum_number, parse, parse_enum, parse_uuid,
     provisioning::{
         self as wire, CancelJobRequest, CancelJobResponse, DeleteRepositoryRequest, DeleteRepositoryResponse,
         EnqueueJobRequest, EnqueueJobResponse, EnsureRepositoryRequest, EnsureRepositoryResponse,
@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// The methods.
-pub(crate) fn methods() -> Declared<Provisioning, App> {
-    Declared::default()
+pub(crate) fn methods() -> MethodsBuilder<Provisioning, App> {
+    MethodsBuilder::default()
         .method(&["registry", "onboarding"], enqueue_job)
         .method(&["onboarding"], get_job)
         .method(&["registry", "onboarding"], explain_job)

@@ -12,6 +12,6 @@ pub mod providers;
 mod repository;
 mod steps;
 
-pub use app::{App, Own, Provisioning};
+pub use app::{App, Provisioning, ProvisioningSettings};
 pub use domains::DomainSettings;
 pub use steps::outlines;

@@ -109,7 +109,7 @@ impl Service for Registry {
         let called = [app.stack_registry.probe(), app.provisioning.probe(), app.onboarding.probe()];
         parts.probes = called.into_iter().chain([relay.probe()]).collect();
         relay.start(&parts.shutdown);
-        let methods = grpc::methods().serve(app)?;
+        let methods = grpc::methods().build(app)?;
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

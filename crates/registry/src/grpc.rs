@@ -1,12 +1,12 @@
 //! The registry over gRPC: each method with who may call it and what handles it.
 
-use rpc::{Declared, Registry};
+use rpc::{MethodsBuilder, Registry};
 
 use crate::{App, builds, dns, domains, entities, features, platforms, resources, secrets, stacks};
 
 /// The methods.
-pub(crate) fn methods() -> Declared<Registry, App> {
-    Declared::default()
+pub(crate) fn methods() -> MethodsBuilder<Registry, App> {
+    MethodsBuilder::default()
         .method(&["onboarding"], platforms::grpc::check_slug)
         .method(&["onboarding"], platforms::grpc::check_quota)
         .method(&["onboarding"], platforms::grpc::create_platform)

@@ -1,4 +1,4 @@
-//! Which processes may call which method, and who they are once inside.
+//! Access control: the processes that may call each method, and the context of an accepted call.
 
 use std::{
     collections::HashMap,
@@ -17,50 +17,50 @@ use tracing::{Instrument, field::Empty};
 
 use crate::{Callers, status::to_status};
 
-/// The methods of a service, each with the processes that may call it.
+/// Allow list of a service: the processes that may call each method.
 #[derive(Debug, Clone)]
 pub struct Access {
     methods: Arc<HashMap<&'static str, Callers>>,
     verifier: Verifier,
 }
 
-/// What may be asked without an identity: whether the process is alive, and what it speaks.
-const OPEN: [&str; 2] = ["/grpc.health.v1.Health/", "/grpc.reflection."];
+/// Path prefixes that need no identity: health check and reflection.
+const PUBLIC: [&str; 2] = ["/grpc.health.v1.Health/", "/grpc.reflection."];
 
 impl Access {
-    /// Lets in the callers of each method, by its path. What is not listed is refused.
+    /// Creates the allow list from the callers of each method path. Calls of other methods are rejected.
     pub fn new(verifier: Verifier, methods: impl IntoIterator<Item = (&'static str, Callers)>) -> Self {
         Self { methods: Arc::new(methods.into_iter().collect()), verifier }
     }
 
-    fn admit(&self, path: &str, authorization: Option<&str>) -> Result<Caller> {
+    fn check(&self, path: &str, authorization: Option<&str>) -> Result<Caller> {
         let caller = self.verifier.verify(authorization)?;
         let listed = self.methods.get(path).is_some_and(|callers| callers.contains(&caller.issuer.as_str()));
-        // Whom the gateway speaks for comes over HTTP.
+        // Users and API keys call over HTTP, through the gateway; gRPC is only for services.
         if listed && caller.actor_type == ActorType::Service {
             return Ok(caller);
         }
-        let message = format!("'{}' may not call {path}", caller.issuer);
+        let message = format!("The process '{}' is not allowed to call {path}.", caller.issuer);
         Err(Error::new(Kind::Forbidden, message))
     }
 }
 
 impl<S> Layer<S> for Access {
-    type Service = Admitting<S>;
+    type Service = AccessService<S>;
 
-    fn layer(&self, inner: S) -> Admitting<S> {
-        Admitting { inner, access: self.clone() }
+    fn layer(&self, inner: S) -> AccessService<S> {
+        AccessService { inner, access: self.clone() }
     }
 }
 
-/// The server behind its door.
+/// Service that rejects the calls that [`Access`] does not allow.
 #[derive(Debug, Clone)]
-pub struct Admitting<S> {
+pub struct AccessService<S> {
     inner: S,
     access: Access,
 }
 
-impl<S> Service<http::Request<Body>> for Admitting<S>
+impl<S> Service<http::Request<Body>> for AccessService<S>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
@@ -80,8 +80,8 @@ where
             header("x-request-id").map_or_else(|| domain::id::uuid_v7().to_string().into(), Arc::from);
         let span = tracing::info_span!("grpc", request_id = %id, trace_id = Empty, method = %path);
         telemetry::continue_trace(&span, header("traceparent"));
-        if !OPEN.iter().any(|open| path.starts_with(open)) {
-            match self.access.admit(&path, header("authorization")) {
+        if !PUBLIC.iter().any(|prefix| path.starts_with(prefix)) {
+            match self.access.check(&path, header("authorization")) {
                 Ok(caller) => {
                     let traceparent = span.in_scope(telemetry::traceparent).map(Arc::from);
                     request.extensions_mut().insert(Ctx { caller, request_id: id, traceparent });
@@ -92,25 +92,25 @@ where
                 }
             }
         }
-        // The clone that is ready is the one to call.
+        // `poll_ready` was called on this clone, so it is the one to call.
         let fresh = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move { ready.call(request).await }.instrument(span))
     }
 }
 
-/// Who sent a request that reads.
+/// Returns the context of a request that only reads.
 ///
 /// # Errors
-/// [`Kind::Internal`] when the request did not come through the door.
+/// [`Kind::Internal`] if the request did not pass [`Access`].
 pub fn read_ctx<T>(request: &Request<T>) -> Result<Ctx> {
     request.extensions().get::<Ctx>().cloned().ok_or_else(|| Error::internal("a request without a caller"))
 }
 
-/// Who sent a request that writes, and under which idempotency key.
+/// Returns the context of a request that writes, with its idempotency key.
 ///
 /// # Errors
-/// [`Kind::Validation`] for a key that is none.
+/// [`Kind::Validation`] if the idempotency key is malformed.
 pub fn write_ctx<T: Message>(request: &Request<T>) -> Result<WriteCtx> {
     let ctx = read_ctx(request)?;
     let key = request.metadata().get("idempotency-key").and_then(|value| value.to_str().ok());

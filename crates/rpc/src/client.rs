@@ -1,4 +1,4 @@
-//! Typed calls of another service.
+//! Typed client of another service.
 
 use std::{marker::PhantomData, time::Duration};
 
@@ -11,10 +11,10 @@ use tonic_prost::ProstCodec;
 
 use crate::{Method, Peer, PeerCall, Peers, Service, SignedChannel, StreamMethod};
 
-/// The deadline of a stream, which has no end of its own.
-const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The deadline of a stream, which is open until one side closes it.
+const STREAM_DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The service `S`, as this process calls it. It takes the requests of that service alone.
+/// Client of the service `S`. It accepts only the requests of that service.
 pub struct Client<S> {
     peer: Peer,
     service: PhantomData<fn() -> S>,
@@ -33,20 +33,20 @@ impl<S: Service> std::fmt::Debug for Client<S> {
 }
 
 impl<S: Service> Client<S> {
-    /// Calls the service at its address; it is connected to when it is first called.
+    /// Creates a client of the service at the address in the settings. The first call opens the connection.
     ///
     /// # Errors
-    /// Those of [`Peers::to`].
+    /// Those of [`Peers::peer`].
     pub fn new(peers: &Peers, settings: &PeerSettings) -> anyhow::Result<Self> {
-        Ok(Self { peer: peers.to(S::PROCESS, settings)?, service: PhantomData })
+        Ok(Self { peer: peers.peer(S::PROCESS, settings)?, service: PhantomData })
     }
 
-    /// The connection.
+    /// Returns the peer that this client calls.
     pub const fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    /// What `/ready` says of the service.
+    /// Returns the probe that reports the service at `/ready`.
     pub fn probe(&self) -> Probe {
         self.peer.probe()
     }
@@ -54,40 +54,40 @@ impl<S: Service> Client<S> {
     /// Calls a method.
     ///
     /// # Errors
-    /// Those of [`Peer::answer`].
-    pub async fn call<M: Method<Service = S>>(&self, ctx: &Ctx, request: M) -> Result<M::Answer> {
+    /// Those of [`Peer::unpack`].
+    pub async fn call<M: Method<Service = S>>(&self, ctx: &Ctx, request: M) -> Result<M::Response> {
         self.call_with(ctx, PeerCall::default(), request).await
     }
 
-    /// Calls a method in a certain way.
+    /// Calls a method with options.
     ///
     /// # Errors
-    /// Those of [`Peer::answer`].
+    /// Those of [`Peer::unpack`].
     pub async fn call_with<M: Method<Service = S>>(
         &self,
         ctx: &Ctx,
         call: PeerCall<'_>,
         request: M,
-    ) -> Result<M::Answer> {
+    ) -> Result<M::Response> {
         let request = self.peer.request(ctx, call, request)?;
-        self.peer.answer(self.send::<M>(request).await)
+        self.peer.unpack(self.send::<M>(request).await)
     }
 
-    /// Opens a method in which both sides send as long as they like; it has begun when the service has answered.
+    /// Opens a bidirectional stream. Returns when the service has accepted it.
     ///
     /// # Errors
-    /// Those of [`Peer::answer`].
+    /// Those of [`Peer::unpack`].
     pub async fn stream<M: StreamMethod<Service = S>>(
         &self,
         ctx: &Ctx,
         messages: impl Stream<Item = M> + Send + 'static,
-    ) -> Result<Streaming<M::Answer>> {
-        let call = PeerCall { key: None, deadline: Some(ENDLESS) };
+    ) -> Result<Streaming<M::Response>> {
+        let call = PeerCall { idempotency_key: None, deadline: Some(STREAM_DEADLINE) };
         let request = self.peer.stream(ctx, call, messages)?;
-        let mut client = self.ready().await.or_else(|status| self.peer.answer(Err(status)))?;
+        let mut client = self.ready().await.or_else(|status| self.peer.unpack(Err(status)))?;
         let path = PathAndQuery::from_static(M::PATH);
-        let codec = ProstCodec::<M, M::Answer>::default();
-        self.peer.answer(client.streaming(request, path, codec).await)
+        let codec = ProstCodec::<M, M::Response>::default();
+        self.peer.unpack(client.streaming(request, path, codec).await)
     }
 
     async fn ready(&self) -> Result<Grpc<SignedChannel>, Status> {
@@ -99,7 +99,7 @@ impl<S: Service> Client<S> {
         Ok(client)
     }
 
-    async fn send<M: Method>(&self, request: tonic::Request<M>) -> Result<Response<M::Answer>, Status> {
+    async fn send<M: Method>(&self, request: tonic::Request<M>) -> Result<Response<M::Response>, Status> {
         let mut client = self.ready().await?;
         client.unary(request, PathAndQuery::from_static(M::PATH), ProstCodec::default()).await
     }

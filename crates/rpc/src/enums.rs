@@ -1,7 +1,7 @@
-//! Closed sets of the domain as the enums of `proto/`.
+//! Conversion between the closed sets of the domain and the enums of `proto/`.
 //!
-//! A message holds the number of an enum. [`enum_number`] writes it, [`parse_enum`] reads it. A variant that only one of
-//! the two sides has does not compile.
+//! A message holds the number of an enum value. [`enum_number`] returns it, [`parse_enum`] parses it. A variant that exists
+//! on only one of the two sides is a compile error.
 
 use std::fmt::Display;
 
@@ -9,43 +9,43 @@ use domain::{Error, Result, access, build, deployment, job, platform, resource, 
 
 use crate::{common, iam, provisioning, registry, stack_registry};
 
-/// Type of the domain whose values are the values of an enum in `proto/`, and the unspecified one.
+/// Domain type that has a variant for each value of an enum in `proto/` except the unspecified one.
 pub trait ClosedSet: Copy + Display + 'static {
-    /// The enum, as it is generated.
+    /// The generated enum.
     type Message: TryFrom<i32> + Into<i32>;
     /// Every value.
     const ALL: &'static [Self];
 
-    /// The value of the enum that stands for this one.
+    /// Returns the enum value of this variant.
     fn to_message(self) -> Self::Message;
 
-    /// The value that one of the enum stands for; none for the unspecified one.
+    /// Returns the variant of an enum value, or `None` for the unspecified value.
     fn from_message(message: Self::Message) -> Option<Self>;
 }
 
-/// The number that stands for a value in a message.
+/// Returns the number of a value in a message.
 pub fn enum_number<T: ClosedSet>(value: T) -> i32 {
     value.to_message().into()
 }
 
-/// Reads the number of a message as the value that it must stand for.
+/// Parses the number of an enum value in a request.
 ///
 /// # Errors
-/// [`domain::Kind::Validation`], at `field`, for the unspecified number and for one that the enum does not have.
+/// [`domain::Kind::Validation`], at `field`, if the number is the unspecified one or unknown.
 pub fn parse_enum<T: ClosedSet>(field: &str, number: i32) -> Result<T> {
     let known = T::Message::try_from(number).ok();
     known.and_then(T::from_message).ok_or_else(|| {
-        let all: Vec<String> = T::ALL.iter().map(ToString::to_string).collect();
+        let allowed: Vec<String> = T::ALL.iter().map(ToString::to_string).collect();
         let found = if number == 0 { "unspecified".to_owned() } else { format!("the number {number}") };
-        Error::invalid(field, format!("must be one of {}, not {found}", all.join(", ")))
+        Error::invalid(field, format!("must be one of {}, not {found}", allowed.join(", ")))
     })
 }
 
-/// Reads the number of an answer, as [`parse_enum`] does.
+/// Parses the number of an enum value in a response.
 ///
 /// # Errors
-/// [`domain::Kind::Internal`], whose context names `field`: the caller of a service is not at fault for its answer.
-pub fn parse_answered_enum<T: ClosedSet>(field: &str, number: i32) -> Result<T> {
+/// [`domain::Kind::Internal`], whose context names `field`: an invalid response is not the caller's fault.
+pub fn parse_response_enum<T: ClosedSet>(field: &str, number: i32) -> Result<T> {
     parse_enum(field, number).map_err(|error| Error::internal(error.message()))
 }
 
@@ -67,7 +67,7 @@ macro_rules! closed_sets {
             }
         })+
 
-        /// Each set by its name in `proto/`, with the check of it.
+        /// The check of each set by its name in `proto/`.
         #[cfg(test)]
         const CHECKS: &[(&str, fn())] = &[$((stringify!($message), tests::check::<$domain>)),+];
     };
@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    /// Round trip of every value; every other number is refused with the name of the field.
+    /// Checks that every value survives a round trip and that every other number is rejected with the name of the field.
     pub(super) fn check<T: ClosedSet + PartialEq + Debug>() {
         let numbers: BTreeSet<i32> = T::ALL.iter().map(|value| enum_number(*value)).collect();
         assert_eq!(numbers.len(), T::ALL.len(), "two values have the same number");
@@ -126,7 +126,7 @@ mod tests {
         }
     }
 
-    /// The enums of `proto/`, by module and name.
+    /// Returns the enums of `proto/` by module and name.
     fn enums() -> BTreeMap<String, EnumDescriptorProto> {
         let all = FileDescriptorSet::decode(crate::DESCRIPTORS).unwrap();
         let mut enums = BTreeMap::new();
@@ -137,7 +137,7 @@ mod tests {
         enums
     }
 
-    /// `PLATFORM_STATUS` of `PlatformStatus`.
+    /// Returns the prefix of the value names of an enum: `PLATFORM_STATUS` for `PlatformStatus`.
     fn prefix(name: &str) -> String {
         let letter = |(at, letter): (usize, char)| {
             let separator = if at > 0 && letter.is_uppercase() { "_" } else { "" };
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn every_enum_of_proto_is_a_closed_set_that_survives_a_round_trip() {
+    fn every_proto_enum_is_a_closed_set_that_survives_a_round_trip() {
         let checked: BTreeSet<String> = CHECKS.iter().map(|(name, _)| (*name).to_owned()).collect();
         assert_eq!(checked, enums().into_keys().collect());
         for (_, check) in CHECKS {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_values_follow_the_style_guide() {
+    fn value_names_follow_the_style_guide() {
         for (name, one) in enums() {
             let prefix = prefix(one.name());
             assert_eq!(one.value[0].name(), format!("{prefix}_UNSPECIFIED"), "{name}");
@@ -168,15 +168,15 @@ mod tests {
     }
 
     #[test]
-    fn an_error_lists_what_would_have_been_read() {
+    fn an_error_lists_the_allowed_values() {
         let reason = |number| {
             let error = parse_enum::<resource::Environment>("environment", number).unwrap_err();
             error.details()["fields"][0]["message"].as_str().unwrap().to_owned()
         };
         assert_eq!(reason(0), "must be one of dev, stg, prod, not unspecified");
         assert_eq!(reason(4), "must be one of dev, stg, prod, not the number 4");
-        let answered = parse_answered_enum::<resource::Environment>("environment", 4).unwrap_err();
-        assert_eq!(answered.kind(), Kind::Internal);
-        assert_eq!(answered.log_context(), "environment: must be one of dev, stg, prod, not the number 4");
+        let error = parse_response_enum::<resource::Environment>("environment", 4).unwrap_err();
+        assert_eq!(error.kind(), Kind::Internal);
+        assert_eq!(error.log_context(), "environment: must be one of dev, stg, prod, not the number 4");
     }
 }

@@ -1,7 +1,7 @@
-//! Asking another service why something is not ready.
+//! Explanations by another service why an object is not ready.
 //!
-//! A service that is asked may ask the next one. Whoever asks further out waits longer, so that it is the one that does
-//! not answer who is named, and not those before it.
+//! A service may call the next one for its explanation. Outer calls have longer deadlines than inner ones, so that the
+//! explanation names the service that did not respond and not the ones that waited for it.
 
 use std::time::Duration;
 
@@ -13,40 +13,40 @@ use crate::{
     onboarding::ExplainPlatformRequest, provisioning::ExplainJobRequest, registry::ExplainStackRequest,
 };
 
-/// What provisioning says of a job; nothing of one that it does not know.
+/// Returns the explanation of a job by provisioning, or `None` if the job does not exist.
 pub async fn job(provisioning: &Client<Provisioning>, ctx: &Ctx, id: &str) -> Option<Explanation> {
     let request = ExplainJobRequest { job_id: id.to_owned() };
-    let answer = provisioning.call_with(ctx, within(2), request).await;
-    known(provisioning, answer.map(|answer| answer.explanation))
+    let response = provisioning.call_with(ctx, deadline(2), request).await;
+    unpack(provisioning, response.map(|response| response.explanation))
 }
 
-/// What the registry says of a stack, and provisioning of its job; nothing of one that the registry does not know.
+/// Returns the explanation of a stack by the registry, which includes its job, or `None` if the stack does not exist.
 pub async fn stack(registry: &Client<Registry>, ctx: &Ctx, platform: &str, id: &str) -> Option<Explanation> {
     let request = ExplainStackRequest { platform_id: platform.to_owned(), stack_id: id.to_owned() };
-    let answer = registry.call_with(ctx, within(3), request).await;
-    known(registry, answer.map(|answer| answer.explanation))
+    let response = registry.call_with(ctx, deadline(3), request).await;
+    unpack(registry, response.map(|response| response.explanation))
 }
 
-/// What onboarding says of the onboarding that a platform came from; nothing if it knows of none.
+/// Returns the explanation of the onboarding that created a platform, or `None` if there was none.
 pub async fn platform(onboarding: &Client<Onboarding>, ctx: &Ctx, id: &str) -> Option<Explanation> {
     let request = ExplainPlatformRequest { platform_id: id.to_owned() };
-    let answer = onboarding.call_with(ctx, within(4), request).await;
-    known(onboarding, answer.map(|answer| answer.explanation))
+    let response = onboarding.call_with(ctx, deadline(4), request).await;
+    unpack(onboarding, response.map(|response| response.explanation))
 }
 
-fn within(seconds: u64) -> PeerCall<'static> {
+fn deadline(seconds: u64) -> PeerCall<'static> {
     PeerCall { deadline: Some(Duration::from_secs(seconds)), ..PeerCall::default() }
 }
 
-fn known<S: Service>(
+fn unpack<S: Service>(
     service: &Client<S>,
-    answer: Result<Option<common::Explanation>>,
+    response: Result<Option<common::Explanation>>,
 ) -> Option<Explanation> {
     let name = service.peer().name();
-    let explained = answer.and_then(|explanation| {
-        explanation.ok_or_else(|| Error::internal(format!("{name} explained nothing")))
+    let explanation = response.and_then(|explanation| {
+        explanation.ok_or_else(|| Error::internal(format!("{name} returned no explanation")))
     });
-    match explained {
+    match explanation {
         Ok(explanation) => Some(explanation.into()),
         Err(error) if error.kind() == Kind::NotFound => None,
         Err(error) => Some(Explanation::unanswered(name, &error)),

@@ -1,8 +1,8 @@
-//! What is said between services.
+//! gRPC between services.
 //!
-//! The messages are generated from `proto/` at build, and each request names its method (see [`Method`]). A [`Client`]
-//! calls a service, and every call has a deadline, an identity, a request id and a trace. [`Methods`] are what a process
-//! serves.
+//! The build script generates the messages from `proto/`. Each request type names its method (see [`Method`]). A
+//! [`Client`] calls a service; every call has a deadline, an identity, a request id and a trace. [`Methods`] serves the
+//! methods of a process.
 
 mod access;
 mod client;
@@ -25,14 +25,14 @@ use uuid::Uuid;
 
 pub use access::{Access, read_ctx, write_ctx};
 pub use client::Client;
-pub use enums::{ClosedSet, enum_number, parse_answered_enum, parse_enum};
+pub use enums::{ClosedSet, enum_number, parse_enum, parse_response_enum};
 pub use method::{Iam, Method, Onboarding, Provisioning, Registry, Service, StackRegistry, StreamMethod};
-pub use methods::{Callers, Declared, Handler, Methods};
+pub use methods::{Callers, Handler, Methods, MethodsBuilder};
 pub use peer::{Peer, PeerCall, Peers};
 pub use server::{GrpcSettings, serve};
 pub use signed::SignedChannel;
 
-/// Reads a text of a message as the domain type that it must be.
+/// Parses a text field of a message as a domain type.
 ///
 /// # Errors
 /// [`domain::Kind::Validation`], at `field`.
@@ -40,7 +40,7 @@ pub fn parse<T: std::str::FromStr<Err = String>>(field: &str, text: &str) -> Res
     text.parse().map_err(|why| Error::invalid(field, why))
 }
 
-/// The same for a field that may be absent.
+/// Parses an optional text field of a message as a domain type.
 ///
 /// # Errors
 /// [`domain::Kind::Validation`], at `field`.
@@ -51,7 +51,7 @@ pub fn parse_optional<T: std::str::FromStr<Err = String>>(
     text.map(|text| parse(field, text)).transpose()
 }
 
-/// Reads an id of a message.
+/// Parses the id in a field of a message.
 ///
 /// # Errors
 /// [`domain::Kind::Validation`], at `field`.
@@ -59,18 +59,18 @@ pub fn parse_uuid(field: &str, text: &str) -> Result<Uuid> {
     Uuid::parse_str(text).map_err(|error| Error::invalid(field, "must be a UUID").context(error))
 }
 
-/// A part of a message that must be there.
+/// Returns the value of a field that must be present.
 ///
 /// # Errors
 /// [`domain::Kind::Validation`], at `field`.
-pub fn required<T>(field: &str, part: Option<T>) -> Result<T> {
-    part.ok_or_else(|| Error::invalid(field, "is required"))
+pub fn required<T>(field: &str, value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| Error::invalid(field, "is required"))
 }
 
-/// Describes the services to tools such as `buf curl`.
+/// Returns the reflection service, which describes the methods to tools such as `buf curl`.
 ///
 /// # Errors
-/// When the descriptors cannot be read.
+/// If the descriptors cannot be decoded.
 pub fn reflection() -> std::result::Result<
     tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
     tonic_reflection::server::Error,
@@ -80,7 +80,7 @@ pub fn reflection() -> std::result::Result<
         .build_v1()
 }
 
-/// Everything in `proto/`, as an encoded `FileDescriptorSet`.
+/// All files of `proto/` as an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 macro_rules! generated {
@@ -93,12 +93,12 @@ macro_rules! generated {
     };
 }
 
-/// What all services say to each other.
+/// Messages that several services use.
 pub mod common {
     tonic::include_proto!("nno.common.v1");
 }
 
-generated!(iam, "nno.iam.v1", "Messages of iam.");
+generated!(iam, "nno.iam.v1", "Messages of IAM.");
 generated!(onboarding, "nno.onboarding.v1", "Messages of onboarding.");
 generated!(registry, "nno.registry.v1", "Messages of the registry.");
 generated!(stack_registry, "nno.stack_registry.v1", "Messages of the stack registry.");
@@ -117,27 +117,27 @@ impl From<domain::Grant> for iam::Grant {
 impl TryFrom<iam::Grant> for domain::Grant {
     type Error = Error;
 
-    fn try_from(told: iam::Grant) -> Result<Self> {
-        let platform = parse_optional("platform_id", told.platform_id.as_deref())?;
-        let entity = parse_optional("entity_id", told.entity_id.as_deref())?;
-        Self::new(parse_enum("role", told.role)?, GrantScope::new(platform, entity)?)
+    fn try_from(message: iam::Grant) -> Result<Self> {
+        let platform = parse_optional("platform_id", message.platform_id.as_deref())?;
+        let entity = parse_optional("entity_id", message.entity_id.as_deref())?;
+        Self::new(parse_enum("role", message.role)?, GrantScope::new(platform, entity)?)
     }
 }
 
 impl From<common::Explanation> for Explanation {
-    fn from(told: common::Explanation) -> Self {
+    fn from(message: common::Explanation) -> Self {
         let link =
             |common::ExplainedThing { thing, id, status, says }| Link { object: thing, id, status, says };
-        let chain = told.chain.into_iter().map(link).collect();
-        Self { ready: told.ready, because: told.because, chain }
+        let chain = message.chain.into_iter().map(link).collect();
+        Self { ready: message.ready, because: message.because, chain }
     }
 }
 
 impl From<Explanation> for common::Explanation {
-    fn from(told: Explanation) -> Self {
-        let object =
+    fn from(explanation: Explanation) -> Self {
+        let link =
             |Link { object, id, status, says }| common::ExplainedThing { thing: object, id, status, says };
-        let chain = told.chain.into_iter().map(object).collect();
-        Self { ready: told.ready, because: told.because, chain }
+        let chain = explanation.chain.into_iter().map(link).collect();
+        Self { ready: explanation.ready, because: explanation.because, chain }
     }
 }

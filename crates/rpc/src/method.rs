@@ -1,29 +1,29 @@
-//! The methods of `proto/` as types: each request names its method and its answer.
+//! The methods of `proto/` as types: each request type names its method and its response type.
 
 use prost::Message;
 
-/// A service of `proto/`.
+/// A service that `proto/` defines.
 pub trait Service: Send + Sync + 'static {
-    /// The process that serves it, such as `stack-registry`.
+    /// Name of the process that serves it, such as `stack-registry`.
     const PROCESS: &'static str;
-    /// Its full name, such as `nno.registry.v1.Registry`.
+    /// Full name, such as `nno.registry.v1.Registry`.
     const NAME: &'static str;
-    /// The paths of all its methods.
+    /// Paths of all its methods.
     const METHODS: &'static [&'static str];
 }
 
-/// The request of a method that has one answer.
+/// Request of a unary method.
 pub trait Method: Message + Default + 'static {
     type Service: Service;
-    type Answer: Message + Default + 'static;
-    /// The method's path, such as `/nno.registry.v1.Registry/StartBuild`.
+    type Response: Message + Default + 'static;
+    /// Path of the method, such as `/nno.registry.v1.Registry/StartBuild`.
     const PATH: &'static str;
 }
 
-/// What is sent of a method in which both sides send as long as they like.
+/// Message that the caller of a bidirectional stream sends.
 pub trait StreamMethod: Message + Default + 'static {
     type Service: Service;
-    type Answer: Message + Default + 'static;
+    type Response: Message + Default + 'static;
     const PATH: &'static str;
 }
 

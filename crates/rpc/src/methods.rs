@@ -1,4 +1,4 @@
-//! The methods that a process serves: one declaration each, with who may call it and what handles it.
+//! gRPC methods that a process serves, each with its allowed callers and its handler.
 
 use std::{
     collections::HashMap,
@@ -20,39 +20,39 @@ use tonic_prost::ProstCodec;
 
 use crate::{Method, Service, StreamMethod, status::to_status};
 
-/// The processes that may call a method.
+/// Names of the processes that may call a method.
 pub type Callers = &'static [&'static str];
 
-/// A function that handles the requests of a method.
+/// Function that handles the requests of a method.
 pub trait Handler<'a, A: 'a, M: Method>: Fn(&'a A, Request<M>) -> Self::Fut {
-    type Fut: Future<Output = Result<M::Answer>> + Send;
+    type Fut: Future<Output = Result<M::Response>> + Send;
 }
 
 impl<'a, A: 'a, M: Method, F, Fut> Handler<'a, A, M> for F
 where
     F: Fn(&'a A, Request<M>) -> Fut,
-    Fut: Future<Output = Result<M::Answer>> + Send,
+    Fut: Future<Output = Result<M::Response>> + Send,
 {
     type Fut = Fut;
 }
 
-type Serve<A> = dyn Fn(A, http::Request<Body>) -> BoxFuture<'static, http::Response<Body>> + Send + Sync;
+type ServeFn<A> = dyn Fn(A, http::Request<Body>) -> BoxFuture<'static, http::Response<Body>> + Send + Sync;
 
-struct Served<A> {
+struct RegisteredMethod<A> {
     callers: Callers,
-    serve: Arc<Serve<A>>,
+    serve: Arc<ServeFn<A>>,
 }
 
-/// The methods of the service `S`, which work with an `A`.
+/// The methods of the service `S`, whose handlers take an `A`.
 pub struct Methods<S, A> {
     app: A,
-    served: Arc<HashMap<&'static str, Served<A>>>,
+    methods: Arc<HashMap<&'static str, RegisteredMethod<A>>>,
     service: PhantomData<fn() -> S>,
 }
 
 impl<S, A: Clone> Clone for Methods<S, A> {
     fn clone(&self) -> Self {
-        Self { app: self.app.clone(), served: Arc::clone(&self.served), service: PhantomData }
+        Self { app: self.app.clone(), methods: Arc::clone(&self.methods), service: PhantomData }
     }
 }
 
@@ -62,26 +62,26 @@ impl<S: Service, A> std::fmt::Debug for Methods<S, A> {
     }
 }
 
-/// Methods that are being declared.
-pub struct Declared<S, A> {
-    served: HashMap<&'static str, Served<A>>,
+/// Builder of [`Methods`].
+pub struct MethodsBuilder<S, A> {
+    methods: HashMap<&'static str, RegisteredMethod<A>>,
     service: PhantomData<fn() -> S>,
 }
 
-impl<S: Service, A> std::fmt::Debug for Declared<S, A> {
+impl<S: Service, A> std::fmt::Debug for MethodsBuilder<S, A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Declared({})", S::NAME)
+        write!(f, "MethodsBuilder({})", S::NAME)
     }
 }
 
-impl<S, A> Default for Declared<S, A> {
+impl<S, A> Default for MethodsBuilder<S, A> {
     fn default() -> Self {
-        Self { served: HashMap::new(), service: PhantomData }
+        Self { methods: HashMap::new(), service: PhantomData }
     }
 }
 
-impl<S: Service, A: Clone + Send + Sync + 'static> Declared<S, A> {
-    /// Declares a method: who may call it, and what handles it.
+impl<S: Service, A: Clone + Send + Sync + 'static> MethodsBuilder<S, A> {
+    /// Adds a method with its allowed callers and its handler.
     #[must_use]
     pub fn method<M, H>(mut self, callers: Callers, handler: H) -> Self
     where
@@ -90,54 +90,54 @@ impl<S: Service, A: Clone + Send + Sync + 'static> Declared<S, A> {
     {
         let serve = move |app: A, request| -> BoxFuture<'static, http::Response<Body>> {
             Box::pin(async move {
-                let codec = ProstCodec::<M::Answer, M>::default();
-                Grpc::new(codec).unary(Unary { app, handler }, request).await
+                let codec = ProstCodec::<M::Response, M>::default();
+                Grpc::new(codec).unary(UnaryHandler { app, handler }, request).await
             })
         };
-        self.served.insert(M::PATH, Served { callers, serve: Arc::new(serve) });
+        self.methods.insert(M::PATH, RegisteredMethod { callers, serve: Arc::new(serve) });
         self
     }
 
-    /// Declares a method in which both sides send as long as they like.
+    /// Adds a method with a bidirectional stream.
     #[must_use]
     pub fn stream<M, H, T>(mut self, callers: Callers, handler: H) -> Self
     where
         M: StreamMethod<Service = S>,
         H: Fn(&A, Streaming<M>) -> Result<T> + Copy + Send + Sync + 'static,
-        T: Stream<Item = std::result::Result<M::Answer, Status>> + Send + 'static,
+        T: Stream<Item = std::result::Result<M::Response, Status>> + Send + 'static,
     {
         let serve = move |app: A, request| -> BoxFuture<'static, http::Response<Body>> {
             Box::pin(async move {
-                let codec = ProstCodec::<M::Answer, M>::default();
-                Grpc::new(codec).streaming(Both { app, handler }, request).await
+                let codec = ProstCodec::<M::Response, M>::default();
+                Grpc::new(codec).streaming(StreamHandler { app, handler }, request).await
             })
         };
-        self.served.insert(M::PATH, Served { callers, serve: Arc::new(serve) });
+        self.methods.insert(M::PATH, RegisteredMethod { callers, serve: Arc::new(serve) });
         self
     }
 
-    /// Each method's path, in the order of the service, with the processes that may call it.
+    /// Returns the path of each method with its allowed callers, in the order of the service definition.
     pub fn callers(&self) -> Vec<(&'static str, Callers)> {
-        let callers = |path: &&'static str| self.served.get(path).map(|served| (*path, served.callers));
+        let callers = |path: &&'static str| self.methods.get(path).map(|method| (*path, method.callers));
         S::METHODS.iter().filter_map(callers).collect()
     }
 
-    /// Serves them with an `A`.
+    /// Builds the methods; their handlers get `app`.
     ///
     /// # Errors
-    /// When a method of the service is not declared.
-    pub fn serve(self, app: A) -> anyhow::Result<Methods<S, A>> {
+    /// If a method of the service has no handler.
+    pub fn build(self, app: A) -> anyhow::Result<Methods<S, A>> {
         for path in S::METHODS {
-            anyhow::ensure!(self.served.contains_key(path), "nothing handles {path}");
+            anyhow::ensure!(self.methods.contains_key(path), "the method {path} has no handler");
         }
-        Ok(Methods { app, served: Arc::new(self.served), service: PhantomData })
+        Ok(Methods { app, methods: Arc::new(self.methods), service: PhantomData })
     }
 }
 
 impl<S, A> Methods<S, A> {
-    /// Each method's path, with the processes that may call it.
+    /// Returns the path of each method with its allowed callers, in no particular order.
     pub fn callers(&self) -> impl Iterator<Item = (&'static str, Callers)> {
-        self.served.iter().map(|(path, served)| (*path, served.callers))
+        self.methods.iter().map(|(path, method)| (*path, method.callers))
     }
 }
 
@@ -155,27 +155,27 @@ impl<S: Service, A: Clone + Send + 'static> tower::Service<http::Request<Body>> 
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let answer = match self.served.get(request.uri().path()) {
-            Some(served) => (served.serve)(self.app.clone(), request),
-            None => Box::pin(async { Status::unimplemented("there is no such method").into_http() }),
+        let response = match self.methods.get(request.uri().path()) {
+            Some(method) => (method.serve)(self.app.clone(), request),
+            None => Box::pin(async { Status::unimplemented("The method does not exist.").into_http() }),
         };
-        Box::pin(async move { Ok(answer.await) })
+        Box::pin(async move { Ok(response.await) })
     }
 }
 
-struct Unary<A, H> {
+struct UnaryHandler<A, H> {
     app: A,
     handler: H,
 }
 
-impl<A, H, M> UnaryService<M> for Unary<A, H>
+impl<A, H, M> UnaryService<M> for UnaryHandler<A, H>
 where
     A: Clone + Send + Sync + 'static,
     M: Method,
     H: for<'a> Handler<'a, A, M> + Copy + Send + Sync + 'static,
 {
-    type Response = M::Answer;
-    type Future = BoxFuture<'static, Result<Response<M::Answer>, Status>>;
+    type Response = M::Response;
+    type Future = BoxFuture<'static, Result<Response<M::Response>, Status>>;
 
     fn call(&mut self, request: Request<M>) -> Self::Future {
         let (app, handler) = (self.app.clone(), self.handler);
@@ -185,19 +185,19 @@ where
     }
 }
 
-struct Both<A, H> {
+struct StreamHandler<A, H> {
     app: A,
     handler: H,
 }
 
-impl<A, H, M, T> StreamingService<M> for Both<A, H>
+impl<A, H, M, T> StreamingService<M> for StreamHandler<A, H>
 where
     A: Clone + Send + Sync + 'static,
     M: StreamMethod,
     H: Fn(&A, Streaming<M>) -> Result<T> + Copy + Send + Sync + 'static,
-    T: Stream<Item = std::result::Result<M::Answer, Status>> + Send + 'static,
+    T: Stream<Item = std::result::Result<M::Response, Status>> + Send + 'static,
 {
-    type Response = M::Answer;
+    type Response = M::Response;
     type ResponseStream = T;
     type Future = BoxFuture<'static, Result<Response<T>, Status>>;
 
@@ -222,11 +222,11 @@ mod tests {
     }
 
     #[test]
-    fn a_service_with_a_method_that_nothing_handles_is_not_served() {
-        let error = Declared::<Onboarding, ()>::default().serve(()).unwrap_err();
+    fn service_with_an_unhandled_method_is_not_built() {
+        let error = MethodsBuilder::<Onboarding, ()>::default().build(()).unwrap_err();
         assert!(error.to_string().contains("/nno.onboarding.v1.Onboarding/ExplainPlatform"), "{error}");
-        let served = Declared::default().method(&["registry"], explain).serve(()).unwrap();
-        let callers: Vec<_> = served.callers().collect();
+        let methods = MethodsBuilder::default().method(&["registry"], explain).build(()).unwrap();
+        let callers: Vec<_> = methods.callers().collect();
         assert_eq!(callers, [(ExplainPlatformRequest::PATH, &["registry"][..])]);
     }
 }

@@ -1,4 +1,4 @@
-//! Another service, as this one calls it.
+//! Connections to other services.
 
 use std::{io, time::Duration};
 
@@ -23,12 +23,12 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use super::signed::{SignedChannel, Unary};
 use crate::status::from_status;
 
-const CONNECT: Duration = Duration::from_secs(2);
-const ALIVE: Duration = Duration::from_secs(10);
-/// How long a call may take when nothing else is said.
-const DEADLINE: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Deadline of a call that sets none.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What a process calls others with: what it signs with, and what it shows where connections are under TLS.
+/// Credentials with which a process calls other services: its signer and, if it uses TLS, its certificates.
 #[derive(Debug, Clone)]
 pub struct Peers {
     pub signer: Signer,
@@ -36,20 +36,20 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// The service `name` at its address.
+    /// Returns the peer `name` at the address in the settings.
     ///
     /// # Errors
-    /// When the address is no URL, or one of other connections than this process makes: https is for those who show
-    /// certificates, http for those who do not.
-    pub fn to(&self, name: &'static str, settings: &PeerSettings) -> anyhow::Result<Peer> {
-        let wrong = || format!("the address of {name}");
+    /// If the address is not a URL or its scheme does not match the settings of this process: `https` with TLS, `http`
+    /// without.
+    pub fn peer(&self, name: &'static str, settings: &PeerSettings) -> anyhow::Result<Peer> {
+        let context = || format!("the address of {name}");
         let endpoint = Endpoint::from_shared(settings.url.clone())
-            .with_context(wrong)?
-            .connect_timeout(CONNECT)
-            .http2_keep_alive_interval(ALIVE)
-            .keep_alive_timeout(ALIVE)
+            .with_context(context)?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
             .tcp_nodelay(true);
-        Tls::ensure_scheme(self.tls.as_ref(), endpoint.uri().scheme_str()).with_context(wrong)?;
+        Tls::ensure_scheme(self.tls.as_ref(), endpoint.uri().scheme_str()).with_context(context)?;
         let channel = match self.tls.clone() {
             None => endpoint.connect_lazy(),
             Some(tls) => {
@@ -66,7 +66,7 @@ async fn connect(tls: Tls, uri: Uri) -> io::Result<TokioIo<TlsStream<TcpStream>>
     tls.connect(uri.host().unwrap_or_default(), port, HTTP2).await.map(TokioIo::new)
 }
 
-/// A connection to another service, made when first needed and again when lost.
+/// Connection to another service. It is opened by the first call and reopened when lost.
 #[derive(Debug, Clone)]
 pub struct Peer {
     name: &'static str,
@@ -74,71 +74,72 @@ pub struct Peer {
     signer: Signer,
 }
 
-/// How one call is made.
+/// Options of one call.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PeerCall<'a> {
     /// Makes a write safe to repeat.
-    pub key: Option<&'a str>,
-    /// How long it may take; 5 s if not said.
+    pub idempotency_key: Option<&'a str>,
+    /// Time limit of the call; 5 s by default.
     pub deadline: Option<Duration>,
 }
 
 impl Peer {
-    /// The service's name.
+    /// Returns the name of the service.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// What a generated client is made of.
+    /// Returns the channel for a generated client.
     pub fn channel(&self) -> SignedChannel {
         SignedChannel::new(self.channel.clone(), self.name, self.signer.clone())
     }
 
-    /// Tells at `/ready` whether the peer answers. Its absence is told and no more: what needs it waits or says 503.
+    /// Returns a probe that reports at `/ready` if the peer responds. An unreachable peer does not make this process
+    /// unready: operations that need the peer wait or fail with 503.
     pub fn probe(&self) -> Probe {
         let peer = self.clone();
         Probe::told(self.name, move || {
             let peer = peer.clone();
             Box::pin(async move {
-                let asked = peer.health().await;
-                asked.map_err(|status| format!("does not answer ({:?})", status.code()))
+                let health = peer.health().await;
+                health.map_err(|status| format!("does not answer ({:?})", status.code()))
             })
         })
     }
 
-    /// Asks whether it is there at all.
+    /// Calls the health check of the peer.
     ///
     /// # Errors
-    /// That it cannot be reached or did not answer in time.
+    /// If the peer cannot be reached or does not respond in time.
     pub async fn ping(&self) -> Result<()> {
         self.health().await.map_err(|status| from_status(self.name, &status))
     }
 
     async fn health(&self) -> std::result::Result<(), Status> {
         let mut request = Request::new(HealthCheckRequest { service: String::new() });
-        request.set_timeout(CONNECT);
+        request.set_timeout(CONNECT_TIMEOUT);
         HealthClient::new(self.channel()).check(request).await.map(drop)
     }
 
-    /// A request of this service itself, with what travels along. If the peer refuses its signature, the
-    /// [channel](Self::channel) signs it again and sends it once more.
+    /// Builds a request that this service sends in its own name, with identity, request id, trace and idempotency key in
+    /// the metadata. If the peer rejects the signature, the [channel](Self::channel) signs and sends the request again.
     ///
     /// # Errors
-    /// When it cannot be signed.
+    /// If the request cannot be signed.
     pub fn request<T: Message>(&self, ctx: &Ctx, call: PeerCall<'_>, message: T) -> Result<Request<T>> {
         let mut request = self.stream(ctx, call, message)?;
         request.extensions_mut().insert(Unary);
         Ok(request)
     }
 
-    /// The same for a stream of messages, which can be sent only once.
+    /// Builds a request for a stream of messages, which can be sent only once.
     ///
     /// # Errors
-    /// When it cannot be signed.
+    /// If the request cannot be signed.
     pub fn stream<T>(&self, ctx: &Ctx, call: PeerCall<'_>, messages: T) -> Result<Request<T>> {
         let token = self.signer.sign(self.name, &Caller::this_service(self.signer.name()))?;
         let mut request = Request::new(messages);
-        request.set_timeout(call.deadline.unwrap_or(DEADLINE));
+        request.set_timeout(call.deadline.unwrap_or(DEFAULT_DEADLINE));
         let mut put = |name: &'static str, value: &str| -> Result<()> {
             let value = MetadataValue::try_from(value).map_err(Error::internal)?;
             request.metadata_mut().insert(name, value);
@@ -149,20 +150,21 @@ impl Peer {
         if let Some(parent) = &ctx.traceparent {
             put("traceparent", parent)?;
         }
-        if let Some(key) = call.key {
+        if let Some(key) = call.idempotency_key {
             put("idempotency-key", key)?;
         }
         Ok(request)
     }
 
-    /// The answer, or the error that the peer told.
+    /// Returns the message of a response, or the domain error of a status.
     ///
     /// # Errors
-    /// The peer's own error, or that it cannot be reached or did not answer in time. A peer that refuses the identity of
-    /// this service is as good as away: no caller of this service can do anything about it, and it passes.
-    pub fn answer<T>(&self, result: std::result::Result<Response<T>, Status>) -> Result<T> {
+    /// The error that the peer returned, or one that says that the peer cannot be reached or did not respond in time. A
+    /// peer that rejects the identity of this service counts as unavailable: the callers of this service cannot fix it,
+    /// and it is temporary.
+    pub fn unpack<T>(&self, result: std::result::Result<Response<T>, Status>) -> Result<T> {
         let error = match result {
-            Ok(answer) => return Ok(answer.into_inner()),
+            Ok(response) => return Ok(response.into_inner()),
             Err(status) => from_status(self.name, &status),
         };
         Err(match error.kind() {

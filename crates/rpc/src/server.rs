@@ -10,19 +10,19 @@ use utoipa::ToSchema;
 
 use super::Access;
 
-/// Where a service serves gRPC.
+/// Settings of the gRPC server.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrpcSettings {
-    /// Address and port; port 0 takes any free one.
+    /// Address and port to listen on. Port 0 selects a free port.
     #[schema(value_type = String)]
     pub bind: std::net::SocketAddr,
 }
 
-/// Serves until the shutdown begins, then lets the calls under way end.
+/// Serves until the shutdown begins, then waits for the calls in progress.
 ///
 /// # Errors
-/// When the server ends by itself.
+/// If the server fails.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,

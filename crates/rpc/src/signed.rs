@@ -1,4 +1,4 @@
-//! The connection to a peer, which signs a call again whose signature was refused.
+//! Connection to a peer that signs a call again if the peer rejected its signature.
 
 use std::{
     error::Error as StdError,
@@ -16,14 +16,15 @@ use tonic::{
 };
 use tower::{Service, ServiceExt};
 
-/// Marks a request that consists of one message and may be sent again.
+/// Marks a request that consists of one message and can therefore be sent again.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unary;
 
-/// A connection to a peer that accepts the signatures of this service.
+/// Connection to a peer that signs every call as this service.
 ///
-/// A signature is refused for a moment when the clock of the peer was stepped, or differs from the clock here. A new one
-/// then begins its life now, and mostly passes. The peer checks it before it does anything, so the call has had no effect.
+/// A peer rejects a signature if its clock was stepped or differs from the clock of this process. A new signature is valid
+/// from now on and usually accepted. The peer checks the signature before it runs the method, so a rejected call has had
+/// no effect.
 #[derive(Debug, Clone)]
 pub struct SignedChannel {
     channel: Channel,
@@ -41,18 +42,18 @@ impl SignedChannel {
     async fn send(mut self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let (mut head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
-        let whole = |head| Request::from_parts(head, Body::new(Full::new(body.clone())));
-        let answer = self.channel.call(whole(head.clone())).await?;
-        if Status::from_header_map(answer.headers())
+        let request = |head| Request::from_parts(head, Body::new(Full::new(body.clone())));
+        let response = self.channel.call(request(head.clone())).await?;
+        if Status::from_header_map(response.headers())
             .is_none_or(|status| status.code() != Code::Unauthenticated)
         {
-            return Ok(answer);
+            return Ok(response);
         }
         let caller = Caller::this_service(self.signer.name());
-        let Ok(token) = self.signer.sign_again(self.peer, &caller) else { return Ok(answer) };
-        tracing::info!(peer = self.peer, "the peer refused the signature; signing again");
+        let Ok(token) = self.signer.sign_again(self.peer, &caller) else { return Ok(response) };
+        tracing::info!(peer = self.peer, "the peer rejected the signature; signing again");
         head.headers.insert(header::AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}"))?);
-        Ok(self.channel.ready().await?.call(whole(head)).await?)
+        Ok(self.channel.ready().await?.call(request(head)).await?)
     }
 }
 
@@ -66,7 +67,7 @@ impl Service<Request<Body>> for SignedChannel {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // The clone that is ready is the one to call.
+        // `poll_ready` was called on this clone, so it is the one to call.
         let fresh = self.clone();
         let mut ready = std::mem::replace(self, fresh);
         match request.extensions().get::<Unary>() {

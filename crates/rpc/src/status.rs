@@ -1,4 +1,4 @@
-//! Errors over gRPC: the status that carries one from a service to its caller.
+//! Conversion between domain errors and gRPC statuses.
 
 use domain::{Error, Kind};
 use runtime::error::{log, row};
@@ -9,7 +9,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 const DETAILS: &str = "details";
 const DOMAIN: &str = "nno";
 
-/// The gRPC status of an error; [`from_status`] gives the same error back on the other side.
+/// Converts an error to a gRPC status. [`from_status`] restores the same error on the calling side.
 pub fn to_status(error: &Error) -> Status {
     log(error);
     let details = Value::Object(error.details().clone()).to_string();
@@ -17,10 +17,10 @@ pub fn to_status(error: &Error) -> Status {
     Status::with_error_details(row(error.kind()).grpc, error.message(), info)
 }
 
-/// The error that a peer's status stands for.
+/// Converts the status of a peer to a domain error.
 pub fn from_status(peer: &'static str, status: &Status) -> Error {
-    let told = status.get_error_details();
-    let info = told.error_info().filter(|info| info.domain == DOMAIN);
+    let error_details = status.get_error_details();
+    let info = error_details.error_info().filter(|info| info.domain == DOMAIN);
     if let Some(info) = info
         && let Ok(kind) = Kind::parse(&info.reason)
     {
@@ -28,12 +28,13 @@ pub fn from_status(peer: &'static str, status: &Status) -> Error {
             info.metadata.get(DETAILS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         return Error::new(kind, status.message().to_owned())
             .with_details(details)
-            .context(format!("told by {peer}"));
+            .context(format!("returned by {peer}"));
     }
     let context = format!("{peer}: {:?}: {}", status.code(), status.message());
     match status.code() {
         Code::DeadlineExceeded | Code::Cancelled => {
-            Error::new(Kind::GatewayTimeout, format!("{peer} did not answer in time")).context(context)
+            Error::new(Kind::GatewayTimeout, format!("The service '{peer}' did not respond in time."))
+                .context(context)
         }
         Code::Unavailable | Code::Unknown => Error::unavailable(peer, context),
         _ => Error::internal(context),
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_are_errors() {
+    fn every_kind_maps_to_an_error_status() {
         for kind in Kind::ALL {
             assert!((400..600).contains(&row(*kind).http));
             assert_ne!(row(*kind).grpc, Code::Ok);
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strange_status_says_nothing_of_the_inside() {
+    fn an_unknown_status_does_not_leak_its_message() {
         let error = from_status("registry", &Status::internal("secret path"));
         assert!(!error.message().contains("secret"));
         assert_eq!(from_status("registry", &Status::unavailable("x")).kind(), Kind::ServiceUnavailable);

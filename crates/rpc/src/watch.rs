@@ -1,4 +1,4 @@
-//! Watches of another service: streams that are opened again whenever they are lost.
+//! Watches of another service: streams that are reopened whenever they break.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -7,11 +7,11 @@ use runtime::backoff::Backoff;
 use tokio::time::sleep;
 use tonic::{Status, Streaming};
 
-/// The pauses before a lost watch is begun again.
+/// Pauses before a broken watch is reopened.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
-/// Runs `watch`, and runs it again whenever it is lost. `lost` hears why, and returns whether the watch had begun: then
-/// the pauses begin anew.
+/// Runs `watch`, and runs it again whenever it fails. `lost` gets the error and returns true if the watch had begun; the
+/// backoff then restarts with its shortest pause.
 pub async fn watch_forever<F>(mut watch: impl FnMut() -> F, lost: impl Fn(&Error) -> bool) -> Infallible
 where
     F: Future<Output = Result<Infallible>>,
@@ -27,10 +27,10 @@ where
     }
 }
 
-/// The next message of a watch of `peer`.
+/// Returns the next message of a watch of `peer`.
 ///
 /// # Errors
-/// [`domain::Kind::ServiceUnavailable`] when the watch is lost or has ended.
+/// [`domain::Kind::ServiceUnavailable`] if the watch broke or ended.
 pub async fn next<T>(peer: &'static str, messages: &mut Streaming<T>) -> Result<T> {
     let lost = |status: Status| Error::unavailable(peer, status);
     messages.message().await.map_err(lost)?.ok_or_else(|| Error::unavailable(peer, "the watch has ended"))

@@ -69,7 +69,7 @@ impl Service for StackRegistry {
         };
         let app = state(parts.background.clone())?;
         parts.probes = vec![app.registry.probe()];
-        let methods = grpc::methods().serve(app)?;
+        let methods = grpc::methods().build(app)?;
         parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

@@ -3,7 +3,7 @@
 use database::Conn;
 use domain::{Error, Result, Slug, Version};
 use rpc::{
-    Declared, StackRegistry, enum_number,
+    MethodsBuilder, StackRegistry, enum_number,
     stack_registry::{
         self as messages, GetTemplateRequest, GetTemplateResponse, GetVersionRequest, GetVersionResponse,
     },
@@ -21,8 +21,8 @@ use crate::{
 };
 
 /// The methods.
-pub(crate) fn methods() -> Declared<StackRegistry, App> {
-    Declared::default().method(&["registry"], get_template).method(&["registry"], get_version)
+pub(crate) fn methods() -> MethodsBuilder<StackRegistry, App> {
+    MethodsBuilder::default().method(&["registry"], get_template).method(&["registry"], get_version)
 }
 
 async fn get_template(app: &App, request: Request<GetTemplateRequest>) -> Result<GetTemplateResponse> {

@@ -168,7 +168,7 @@ impl TestService {
 
     /// The service as `process` calls it over gRPC.
     pub fn peer(&self, process: &str) -> Peer {
-        self.peers(process).to(self.name, &self.address()).expect("a peer")
+        self.peers(process).peer(self.name, &self.address()).expect("a peer")
     }
 
     /// The same, typed: it takes the requests of the service `S` alone.

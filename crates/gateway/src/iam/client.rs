@@ -69,9 +69,9 @@ impl Client {
         self.watched.store(watched);
     }
 
-    async fn ask<M: Method<Service = Iam>>(&self, request: M) -> Result<M::Answer> {
+    async fn ask<M: Method<Service = Iam>>(&self, request: M) -> Result<M::Response> {
         let ctx = Ctx::of_service(NAME, id::uuid_v7().to_string());
-        self.iam.call_with(&ctx, PeerCall { key: None, deadline: Some(DEADLINE) }, request).await
+        self.iam.call_with(&ctx, PeerCall { idempotency_key: None, deadline: Some(DEADLINE) }, request).await
     }
 
     pub(super) async fn ask_key(&self, key: ApiKey) -> Result<Option<KnownKey>> {

@@ -10,7 +10,7 @@ use std::{
 use domain::{Error, Result, Role};
 use futures_util::StreamExt;
 use rpc::{
-    Declared, Iam,
+    Iam, MethodsBuilder,
     iam::{
         EnsureBindingRequest, EnsureBindingResponse, Forgotten, Grant, RemoveBindingRequest,
         RemoveBindingResponse, ResolveKeyRequest, ResolveKeyResponse, ResolvePersonRequest,
@@ -109,14 +109,14 @@ impl FakeIam {
     pub(crate) async fn serve(self) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
-        let methods = Declared::<Iam, Self>::default()
+        let methods = MethodsBuilder::<Iam, Self>::default()
             .method(&[], resolve_key)
             .method(&[], resolve_person)
             .stream(&[], watch_revocations)
             .method(&[], ensure_binding)
             .method(&[], remove_binding);
         let server = Server::builder()
-            .add_service(methods.serve(self.clone()).unwrap())
+            .add_service(methods.build(self.clone()).unwrap())
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(async move { server.await.unwrap() });
         Running { iam: self, at }

@@ -16,7 +16,7 @@ async fn held(iam: &TestService, subject: &str) -> Vec<Grant> {
     let peer = iam.peer("gateway");
     let message = ResolvePersonRequest { subject: subject.to_owned() };
     let request = peer.request(&iam.ctx("gateway"), PeerCall::default(), message).unwrap();
-    let told = peer.answer(IamClient::new(peer.channel()).resolve_person(request).await).unwrap();
+    let told = peer.unpack(IamClient::new(peer.channel()).resolve_person(request).await).unwrap();
     told.grants.into_iter().map(|grant| Grant::try_from(grant).unwrap()).collect()
 }
 

@@ -25,7 +25,7 @@ async fn call(iam: &TestService, process: &str, method: &str) -> Result<(), Kind
     macro_rules! ask {
         ($method:ident, $message:expr) => {{
             let request = peer.stream(&ctx, PeerCall::default(), $message).unwrap();
-            peer.answer(client.$method(request).await).map(drop).map_err(|error| error.kind())
+            peer.unpack(client.$method(request).await).map(drop).map_err(|error| error.kind())
         }};
     }
     match method {
@@ -73,9 +73,9 @@ impl Onboarding<'_> {
     async fn ensure(&self, grant: Grant, key: Option<&str>) -> Result<(), Kind> {
         let (peer, ctx) = (self.0.peer("onboarding"), self.0.ctx("onboarding"));
         let message = EnsureBindingRequest { subject: "ann".to_owned(), grant: Some(grant.into()) };
-        let request = peer.request(&ctx, PeerCall { key, deadline: None }, message).unwrap();
+        let request = peer.request(&ctx, PeerCall { idempotency_key: key, deadline: None }, message).unwrap();
         let told = IamClient::new(peer.channel()).ensure_binding(request).await;
-        peer.answer(told).map(drop).map_err(|error| error.kind())
+        peer.unpack(told).map(drop).map_err(|error| error.kind())
     }
 
     async fn remove(&self, grant: Grant) -> Result<(), Kind> {
@@ -83,7 +83,7 @@ impl Onboarding<'_> {
         let message = RemoveBindingRequest { subject: "ann".to_owned(), grant: Some(grant.into()) };
         let request = peer.request(&ctx, PeerCall::default(), message).unwrap();
         let told = IamClient::new(peer.channel()).remove_binding(request).await;
-        peer.answer(told).map(drop).map_err(|error| error.kind())
+        peer.unpack(told).map(drop).map_err(|error| error.kind())
     }
 }
 

@@ -25,9 +25,9 @@ impl Gateway {
     async fn watch(iam: &TestService) -> Self {
         let (says, said) = mpsc::channel(8);
         let peer = iam.peer("gateway");
-        let call = PeerCall { key: None, deadline: Some(Duration::from_secs(3600)) };
+        let call = PeerCall { idempotency_key: None, deadline: Some(Duration::from_secs(3600)) };
         let request = peer.stream(&iam.ctx("gateway"), call, ReceiverStream::new(said)).unwrap();
-        let told = peer.answer(IamClient::new(peer.channel()).watch_revocations(request).await).unwrap();
+        let told = peer.unpack(IamClient::new(peer.channel()).watch_revocations(request).await).unwrap();
         let mut gateway = Self { told, says };
         let begun = gateway.next().await;
         assert_eq!(begun, Revocation { number: 0, what: Some(What::Everything(true)) });

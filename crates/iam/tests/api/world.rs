@@ -138,7 +138,7 @@ pub(crate) async fn resolve_digest(iam: &TestService, id: &str, digest: Vec<u8>)
     let peer = iam.peer("gateway");
     let message = ResolveKeyRequest { id: id.to_owned(), secret_digest: digest };
     let request = peer.request(&iam.ctx("gateway"), PeerCall::default(), message).unwrap();
-    peer.answer(IamClient::new(peer.channel()).resolve_key(request).await).unwrap().key
+    peer.unpack(IamClient::new(peer.channel()).resolve_key(request).await).unwrap().key
 }
 
 /// How many rows a table has, or what is behind FROM.

@@ -9,7 +9,7 @@ use domain::{
 use rpc::{
     enum_number,
     iam::{EnsureBindingRequest, RemoveBindingRequest},
-    parse_answered_enum,
+    parse_response_enum,
     registry::CreatePlatformRequest,
 };
 use saga::{Progress, Step, StepCx, StepKey};
@@ -73,7 +73,7 @@ impl Step<App> for CreatePlatform {
             if now.slug != input.slug.as_str() {
                 return Ok(());
             }
-            let event = match parse_answered_enum("platform.status", now.status)? {
+            let event = match parse_response_enum("platform.status", now.status)? {
                 PlatformStatus::Deleted => return Ok(()),
                 PlatformStatus::Provisioning => PlatformEvent::Fail,
                 PlatformStatus::Active => PlatformEvent::Suspend,

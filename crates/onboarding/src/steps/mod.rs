@@ -8,7 +8,7 @@ mod verify;
 
 use domain::{Error, Kind, PlatformId, Result, job::JobStatus, platform::PlatformEvent};
 use rpc::{
-    enum_number, parse_answered_enum,
+    enum_number, parse_response_enum,
     provisioning::{GetJobRequest, Job},
     registry::{GetPlatformRequest, Platform, TransitionPlatformRequest},
 };
@@ -88,7 +88,7 @@ fn told(job: Option<Job>) -> Result<Job> {
 }
 
 fn status(job: &Job) -> Result<JobStatus> {
-    parse_answered_enum("job.status", job.status)
+    parse_response_enum("job.status", job.status)
 }
 
 /// Whether nothing more will become of a job by itself.

@@ -6,7 +6,7 @@ use domain::{
     resource::ResourceStatus,
 };
 use rpc::{
-    parse_answered_enum,
+    parse_response_enum,
     registry::{GetStackRequest, ListResourcesRequest, Resource},
 };
 use saga::{Progress, Step, StepCx, StepKey, Wait, WaitingFor};
@@ -59,7 +59,7 @@ impl Step<App> for Verify {
 fn inactive_resources(resources: &[Resource]) -> Result<Vec<String>> {
     let mut inactive = Vec::new();
     for resource in resources {
-        match parse_answered_enum("resources.status", resource.status)? {
+        match parse_response_enum("resources.status", resource.status)? {
             ResourceStatus::Active => {}
             ResourceStatus::Failed => {
                 let message = format!("resource {} has failed", resource.cf_name);
@@ -89,7 +89,7 @@ async fn inactive(app: &App, cx: &StepCx, stack: &str) -> Result<Option<WaitingF
     let message = GetStackRequest { platform_id: cx.subject.clone(), stack_id: stack.to_owned() };
     let answer = app.registry.call(&cx.ctx, message).await;
     let told = answer?;
-    match parse_answered_enum("status", told.status)? {
+    match parse_response_enum("status", told.status)? {
         StackStatus::Active => Ok(None),
         StackStatus::Failed => {
             let why = told.error.unwrap_or_default();

@@ -7,16 +7,16 @@ use rusqlite::ErrorCode;
 use super::ProviderError;
 
 /// Says what was being done when something went wrong.
-pub trait Doing<T> {
+pub trait ErrorContext<T> {
     /// The error in the words of its source, after what was being done.
     ///
     /// # Errors
     /// The error itself.
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, ProviderError>;
+    fn during(self, what: impl FnOnce() -> String) -> Result<T, ProviderError>;
 }
 
-impl<T> Doing<T> for io::Result<T> {
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, ProviderError> {
+impl<T> ErrorContext<T> for io::Result<T> {
+    fn during(self, what: impl FnOnce() -> String) -> Result<T, ProviderError> {
         self.map_err(|e| of_io(what(), e))
     }
 }
@@ -35,8 +35,8 @@ pub(super) fn of_io(what: impl fmt::Display, error: io::Error) -> ProviderError 
     }
 }
 
-impl<T> Doing<T> for rusqlite::Result<T> {
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, ProviderError> {
+impl<T> ErrorContext<T> for rusqlite::Result<T> {
+    fn during(self, what: impl FnOnce() -> String) -> Result<T, ProviderError> {
         self.map_err(|e| {
             let message = format!("{}: {e}", what());
             match e.sqlite_error_code() {
@@ -56,8 +56,8 @@ impl<T> Doing<T> for rusqlite::Result<T> {
     }
 }
 
-impl<T> Doing<T> for serde_json::Result<T> {
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, ProviderError> {
+impl<T> ErrorContext<T> for serde_json::Result<T> {
+    fn during(self, what: impl FnOnce() -> String) -> Result<T, ProviderError> {
         self.map_err(|e| ProviderError::permanent(format!("{}: {e}", what())))
     }
 }

@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 pub use bundle::{Binding, Bundle, MAX_BUNDLE_BYTES};
 pub use clock::Clock;
 pub use domain::{HostName, ResourceName, SecretName};
-pub use fault::Doing;
+pub use fault::ErrorContext;
 pub use names::DnsTarget;
 pub(crate) use names::{parse_host_name, parse_resource_name};
-pub use owner::{Destroyed, Owner};
-pub use paced::Paced;
+pub use owner::{DestroyOutcome, Owner};
+pub use paced::PacedProvider;
 pub use target::{ResourceKind, Spec, Target};
 
 /// Makes, removes and looks at the targets of one provider.
@@ -48,24 +48,24 @@ pub trait Provider: Send + Sync {
     /// # Errors
     ///
     /// [`ErrorKind::OwnedByAnother`], and nothing is changed. Any other [`ProviderError`] in the provider's own words. The target may exist after a failure: call again, or `destroy`.
-    async fn ensure(&self, target: &Target) -> Result<Observed, ProviderError>;
+    async fn ensure(&self, target: &Target) -> Result<ObservedState, ProviderError>;
 
     /// Removes the target and the data in it, if it belongs to the owner of the target; the spec is not looked at. Also
-    /// `Ok` if there is nothing to remove, or it is another's, or nothing says whose it is: see [`Destroyed`].
+    /// `Ok` if there is nothing to remove, or it is another's, or nothing says whose it is: see [`DestroyOutcome`].
     ///
     /// A worker's secrets go with it. A target ensured again afterwards is a new thing with a new `provider_id`.
     ///
     /// # Errors
     ///
     /// [`ProviderError`] in the provider's own words. The target may be gone after a failure: call again.
-    async fn destroy(&self, target: &Target) -> Result<Destroyed, ProviderError>;
+    async fn destroy(&self, target: &Target) -> Result<DestroyOutcome, ProviderError>;
 
     /// Says what is there and whose it is, or `None`; spec and owner of the target are not looked at. Has no effect on any target.
     ///
     /// # Errors
     ///
     /// [`ProviderError`] if it could not be found out; a target that does not exist is not an error.
-    async fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError>;
+    async fn observe(&self, target: &Target) -> Result<Option<ObservedState>, ProviderError>;
 
     /// Finds out whether the host name of a customer, which `owner` claims, leads to `target`. Has no effect on anything.
     ///
@@ -73,29 +73,29 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] if it could not be found out; that it does not lead there is [`Verdict::NotYet`].
+    /// [`ProviderError`] if it could not be found out; that it does not lead there is [`DomainCheck::NotYet`].
     async fn verify_domain(
         &self,
         owner: &Owner,
         hostname: &HostName,
         target: &HostName,
-    ) -> Result<Verdict, ProviderError> {
+    ) -> Result<DomainCheck, ProviderError> {
         let record = Target::plain(owner, ResourceKind::DnsRecord, hostname.as_str())?;
         let Some(observed) = self.observe(&record).await? else {
-            return Ok(Verdict::NotYet(format!("{hostname} leads nowhere")));
+            return Ok(DomainCheck::NotYet(format!("{hostname} leads nowhere")));
         };
         let leads_to = observed.details.get("target").and_then(serde_json::Value::as_str);
         Ok(match leads_to {
-            Some(found) if found == target.as_str() => Verdict::Verified,
-            Some(found) => Verdict::NotYet(format!("{hostname} leads to {found}, not to {target}")),
-            None => Verdict::NotYet(format!("{hostname} does not say where it leads")),
+            Some(found) if found == target.as_str() => DomainCheck::Verified,
+            Some(found) => DomainCheck::NotYet(format!("{hostname} leads to {found}, not to {target}")),
+            None => DomainCheck::NotYet(format!("{hostname} does not say where it leads")),
         })
     }
 }
 
 /// Whether a customer's own host name leads where it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum DomainCheck {
     /// It does.
     Verified,
     /// It does not, for this reason.
@@ -104,7 +104,7 @@ pub enum Verdict {
 
 /// What a provider has under the identity of a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Observed {
+pub struct ObservedState {
     /// The provider's own id of the thing: the same at every call, until it is destroyed.
     pub provider_id: String,
     /// Where the thing itself can be reached, if it has an address of its own.
@@ -116,7 +116,7 @@ pub struct Observed {
     pub owner: Option<Owner>,
 }
 
-impl Observed {
+impl ObservedState {
     /// A thing without an address of its own.
     fn new(provider_id: impl Into<String>, details: serde_json::Value) -> Self {
         Self { provider_id: provider_id.into(), url: None, details, owner: None }
@@ -178,8 +178,8 @@ impl ProviderError {
 
     /// Puts what was being done before the provider's words.
     #[must_use]
-    pub fn context(self, doing: impl std::fmt::Display) -> Self {
-        Self { kind: self.kind, message: format!("{doing}: {}", self.message) }
+    pub fn context(self, action: impl std::fmt::Display) -> Self {
+        Self { kind: self.kind, message: format!("{action}: {}", self.message) }
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Owner {
 
 /// What a provider did about an object that was to be destroyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Destroyed {
+pub enum DestroyOutcome {
     /// It is gone.
     Removed,
     /// There was none.

@@ -14,7 +14,9 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Destroyed, ErrorKind, HostName, Observed, Owner, Provider, ProviderError, Target, Verdict};
+use super::{
+    DestroyOutcome, DomainCheck, ErrorKind, HostName, ObservedState, Owner, Provider, ProviderError, Target,
+};
 
 /// How long a call waits for its turn, and is made again, before its refusal is told: less than a step may take, so that
 /// a longer pause is the saga's, which holds on to nothing.
@@ -26,7 +28,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const FASTER: f64 = 1.001;
 
 /// Another provider, called at its own pace.
-pub struct Paced {
+pub struct PacedProvider {
     provider: Arc<dyn Provider>,
     pace: Mutex<Pace>,
 }
@@ -73,7 +75,7 @@ impl Pace {
     }
 }
 
-impl Paced {
+impl PacedProvider {
     pub fn new(provider: Arc<dyn Provider>) -> Self {
         let pace = Pace { next: Instant::now(), rate: None, made: VecDeque::new() };
         Self { provider, pace: Mutex::new(pace) }
@@ -109,16 +111,16 @@ impl Paced {
 }
 
 #[async_trait]
-impl Provider for Paced {
-    async fn ensure(&self, target: &Target) -> Result<Observed, ProviderError> {
+impl Provider for PacedProvider {
+    async fn ensure(&self, target: &Target) -> Result<ObservedState, ProviderError> {
         self.call(|| self.provider.ensure(target)).await
     }
 
-    async fn destroy(&self, target: &Target) -> Result<Destroyed, ProviderError> {
+    async fn destroy(&self, target: &Target) -> Result<DestroyOutcome, ProviderError> {
         self.call(|| self.provider.destroy(target)).await
     }
 
-    async fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError> {
+    async fn observe(&self, target: &Target) -> Result<Option<ObservedState>, ProviderError> {
         self.call(|| self.provider.observe(target)).await
     }
 
@@ -127,7 +129,7 @@ impl Provider for Paced {
         owner: &Owner,
         hostname: &HostName,
         target: &HostName,
-    ) -> Result<Verdict, ProviderError> {
+    ) -> Result<DomainCheck, ProviderError> {
         self.call(|| self.provider.verify_domain(owner, hostname, target)).await
     }
 }

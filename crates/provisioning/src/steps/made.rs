@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     App,
-    providers::{Destroyed, Observed, Owner, ResourceKind, Target},
+    providers::{DestroyOutcome, ObservedState, Owner, ResourceKind, Target},
     steps::fault,
 };
 
@@ -67,7 +67,7 @@ async fn register(
     cx: &StepCx,
     wanted: &Wanted,
     status: ResourceStatus,
-    observed: Option<Observed>,
+    observed: Option<ObservedState>,
 ) -> Result<Resource> {
     // A place on disk is no address that the registry's callers could go to.
     let web = |url: &String| url.starts_with("http://") || url.starts_with("https://");
@@ -139,8 +139,8 @@ async fn destroy_registered(
         Err(impossible) => return Ok(Some(impossible.message)),
     };
     Ok(match app.provider.destroy(&target).await.map_err(fault)? {
-        Destroyed::Removed | Destroyed::Absent => None,
-        Destroyed::NotOurs => Some("it was not made for this platform".to_owned()),
+        DestroyOutcome::Removed | DestroyOutcome::Absent => None,
+        DestroyOutcome::NotOurs => Some("it was not made for this platform".to_owned()),
     })
 }
 

@@ -182,7 +182,9 @@ impl Step<App> for Secret {
             status: enum_number(SecretStatus::Set),
         };
         let key = cx.key("mark");
-        app.registry.call_with(&cx.ctx, PeerCall { key: Some(&key), ..PeerCall::default() }, message).await?;
+        app.registry
+            .call_with(&cx.ctx, PeerCall { idempotency_key: Some(&key), ..PeerCall::default() }, message)
+            .await?;
         Ok(Progress::Done(SECRET))
     }
 

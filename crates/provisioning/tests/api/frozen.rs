@@ -16,7 +16,7 @@ use nix::{
     unistd::Pid,
 };
 use provisioning::{
-    Own,
+    ProvisioningSettings,
     providers::{Clock, ResourceKind},
 };
 use reqwest::Method;
@@ -117,7 +117,8 @@ fn replica() {
         return;
     }
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
-        let settings: Settings<Own> = config::load(FakeProvisioning::DEFAULTS, None).unwrap();
+        let settings: Settings<ProvisioningSettings> =
+            config::load(FakeProvisioning::DEFAULTS, None).unwrap();
         // The tests read its log.
         let _telemetry = Telemetry::start(FakeProvisioning::NAME, &settings.telemetry).unwrap();
         let shutdown = Shutdown::new();

@@ -145,7 +145,7 @@ async fn a_job_that_is_cancelled_before_it_comes_is_listed_and_counted() {
         };
         let peer = service.peer("onboarding");
         let request = peer.request(&service.ctx("onboarding"), PeerCall::default(), message).unwrap();
-        let told = peer.answer(ProvisioningClient::new(peer.channel()).cancel_job(request).await).unwrap();
+        let told = peer.unpack(ProvisioningClient::new(peer.channel()).cancel_job(request).await).unwrap();
         assert_eq!(told.job.unwrap().status(), JobStatus::RolledBack);
     }
     let list = service.get("/api/v1/provision/jobs").await.expect(200);

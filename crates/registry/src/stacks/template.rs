@@ -30,7 +30,7 @@ use super::{
 use crate::App;
 
 /// Deadline of a call to the stack registry: a client waits for the answer.
-const CALL: PeerCall<'static> = PeerCall { key: None, deadline: Some(Duration::from_secs(2)) };
+const CALL: PeerCall<'static> = PeerCall { idempotency_key: None, deadline: Some(Duration::from_secs(2)) };
 /// Checks of inputs that run at a time in this process. A platform has one of them.
 static CHECKS: LazyLock<FairSemaphore> = LazyLock::new(|| FairSemaphore::new(2));
 /// Longest wait for a check to begin.

@@ -32,14 +32,14 @@ fn caller(world: &World, differs_by: &Arc<AtomicI64>) -> (Peer, Signer) {
     let key = KeyPair::read(world.keys.dir(), "onboarding").unwrap();
     let signer = Signer::with_clocks("onboarding", &key, Clocks::new(wall, Instant::now)).unwrap();
     let settings = PeerSettings { url: format!("http://{}", world.grpc) };
-    let peer = Peers { signer: signer.clone(), tls: None }.to("registry", &settings).unwrap();
+    let peer = Peers { signer: signer.clone(), tls: None }.peer("registry", &settings).unwrap();
     (peer, signer)
 }
 
 async fn call(world: &World, peer: &Peer) -> Result<bool, domain::Error> {
     let message = CheckSlugRequest { slug: "free".to_owned() };
     let request = peer.request(&world.ctx("onboarding"), PeerCall::default(), message)?;
-    Ok(peer.answer(RegistryClient::new(peer.channel()).check_slug(request).await)?.taken)
+    Ok(peer.unpack(RegistryClient::new(peer.channel()).check_slug(request).await)?.taken)
 }
 
 #[tokio::test]

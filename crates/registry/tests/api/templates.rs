@@ -4,7 +4,7 @@ use std::{sync::Mutex, time::Duration};
 
 use domain::{Error, Kind, Result, template::TemplateStatus};
 use rpc::{
-    Declared, StackRegistry, enum_number,
+    MethodsBuilder, StackRegistry, enum_number,
     stack_registry::{
         GetTemplateRequest, GetTemplateResponse, GetVersionRequest, GetVersionResponse, Template, Version,
     },
@@ -107,10 +107,10 @@ impl Templates {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let answers = std::sync::Arc::new(Mutex::new((answers, 0)));
-        let service = Declared::<StackRegistry, Double>::default()
+        let service = MethodsBuilder::<StackRegistry, Double>::default()
             .method(&[], get_template)
             .method(&[], get_version)
-            .serve(Double(std::sync::Arc::clone(&answers)))
+            .build(Double(std::sync::Arc::clone(&answers)))
             .unwrap();
         tokio::spawn(
             Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)),

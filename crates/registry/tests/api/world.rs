@@ -151,7 +151,8 @@ impl World {
         F: AsyncFnOnce(RegistryClient<SignedChannel>, Request<M>) -> Result<Answer<T>, Status>,
     {
         let peer = self.peer(process);
-        let request = peer.request(&self.ctx(process), PeerCall { key, deadline: None }, message)?;
-        peer.answer(send(RegistryClient::new(peer.channel()), request).await)
+        let request =
+            peer.request(&self.ctx(process), PeerCall { idempotency_key: key, deadline: None }, message)?;
+        peer.unpack(send(RegistryClient::new(peer.channel()), request).await)
     }
 }

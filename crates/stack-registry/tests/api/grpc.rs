@@ -16,14 +16,14 @@ async fn get_template(catalogue: &Catalogue, template: &str) -> Result<GetTempla
     let peer = catalogue.peer("registry");
     let message = GetTemplateRequest { template: template.to_owned() };
     let request = peer.request(&catalogue.ctx("registry"), PeerCall::default(), message)?;
-    peer.answer(StackRegistryClient::new(peer.channel()).get_template(request).await)
+    peer.unpack(StackRegistryClient::new(peer.channel()).get_template(request).await)
 }
 
 async fn get_version(catalogue: &Catalogue, name: &str, version: &str) -> Result<Version, Error> {
     let peer = catalogue.peer("registry");
     let message = GetVersionRequest { name: name.to_owned(), version: version.to_owned() };
     let request = peer.request(&catalogue.ctx("registry"), PeerCall::default(), message)?;
-    let answer = peer.answer(StackRegistryClient::new(peer.channel()).get_version(request).await)?;
+    let answer = peer.unpack(StackRegistryClient::new(peer.channel()).get_version(request).await)?;
     Ok(answer.version.unwrap())
 }
 

@@ -52,7 +52,7 @@ impl World {
     async fn lets_in(&self, tls: &Tls) -> [bool; 2] {
         let http = ask_ready("localhost", self.registry.http.port(), Some(tls)).await.is_ok();
         let peers = Peers { signer: self.registry.keys.signer("iam"), tls: Some(tls.clone()) };
-        let grpc = peers.to("registry", &at("localhost", self.registry.grpc)).unwrap().ping().await.is_ok();
+        let grpc = peers.peer("registry", &at("localhost", self.registry.grpc)).unwrap().ping().await.is_ok();
         [http, grpc]
     }
 }
@@ -91,7 +91,7 @@ async fn a_server_must_be_who_was_called() {
     let (http, grpc, tls) = (world.registry.http, world.registry.grpc, world.believed());
     assert!(ask_ready("127.0.0.1", http.port(), Some(&tls)).await.is_err());
     let peers = Peers { signer: world.registry.keys.signer("iam"), tls: Some(tls.clone()) };
-    assert!(peers.to("registry", &at("127.0.0.1", grpc)).unwrap().ping().await.is_err());
+    assert!(peers.peer("registry", &at("127.0.0.1", grpc)).unwrap().ping().await.is_err());
     // A process that asks itself does so at an address, which its certificate need not hold.
     healthcheck(http, Some(tls)).await.unwrap();
     let stranger = Authority::new().files(&world.folder.path().join("stranger"), "localhost");
@@ -103,7 +103,7 @@ async fn certificates_change_without_a_restart() {
     let world = World::start().await;
     let (old, own) = (world.believed(), world.folder.path().join("registry"));
     let peers = Peers { signer: world.registry.keys.signer("iam"), tls: Some(old.clone()) };
-    let kept = peers.to("registry", &at("localhost", world.registry.grpc)).unwrap();
+    let kept = peers.peer("registry", &at("localhost", world.registry.grpc)).unwrap();
     kept.ping().await.unwrap();
     // Half of a change cannot be used, and what is not read does no harm.
     std::fs::write(own.join("tls.crt"), "no certificate").unwrap();
@@ -219,7 +219,8 @@ async fn settings_that_contradict_each_other_are_told() {
     let tls = Tls::read(&config::read(files.clone()).unwrap()).unwrap();
     for (tls, url) in [(tls, "http://localhost:1"), (None, "https://localhost:1")] {
         let peers = Peers { signer: keys.signer("iam"), tls };
-        let told = format!("{:#}", peers.to("registry", &PeerSettings { url: url.to_owned() }).unwrap_err());
+        let told =
+            format!("{:#}", peers.peer("registry", &PeerSettings { url: url.to_owned() }).unwrap_err());
         assert!(told.contains("registry") && told.contains("must begin with"), "{told}");
     }
 }

@@ -14,11 +14,11 @@ use sha2::{Digest as _, Sha256};
 use super::place::{Held, Spot};
 use super::{durable, identity};
 use crate::providers::bundle::hex;
-use crate::providers::fault::Doing as _;
-use crate::providers::{Binding, Bundle, Observed, ProviderError};
+use crate::providers::fault::ErrorContext as _;
+use crate::providers::{Binding, Bundle, ObservedState, ProviderError};
 
 /// How many deployments are kept to go back to, the current one included.
-pub const KEPT_DEPLOYMENTS: usize = 10;
+pub const MAX_DEPLOYMENTS: usize = 10;
 
 const DEPLOYMENTS: &str = "deployments";
 const CURRENT: &str = "current";
@@ -60,7 +60,7 @@ pub struct FileInfo {
 }
 
 /// Makes `bundle` the current deployment of the held worker or pages, making that if need be.
-pub(super) fn ensure(held: &Held, bundle: &Bundle, now: i64) -> Result<Observed, ProviderError> {
+pub(super) fn ensure(held: &Held, bundle: &Bundle, now: i64) -> Result<ObservedState, ProviderError> {
     held.build(|folder| {
         identity::claim(folder, now)?;
         deploy(folder, bundle, now)
@@ -73,7 +73,7 @@ pub(super) fn ensure(held: &Held, bundle: &Bundle, now: i64) -> Result<Observed,
 }
 
 /// What is deployed, or `None` if the worker or pages does not exist.
-pub(super) fn observe(spot: &Spot) -> Result<Option<Observed>, ProviderError> {
+pub(super) fn observe(spot: &Spot) -> Result<Option<ObservedState>, ProviderError> {
     let Some(id) = identity::read(&spot.folder)? else { return Ok(None) };
     let current = current(spot)?;
     let details = serde_json::json!({
@@ -82,7 +82,7 @@ pub(super) fn observe(spot: &Spot) -> Result<Option<Observed>, ProviderError> {
         "path": current.as_ref().map(|current| &current.files),
         "createdAt": id.created_at,
     });
-    Ok(Some(Observed::new(id.id, details)))
+    Ok(Some(ObservedState::new(id.id, details)))
 }
 
 /// The current deployment, if there is one.
@@ -98,7 +98,7 @@ fn deploy(folder: &Path, bundle: &Bundle, now: i64) -> Result<(), ProviderError>
     let deployments = folder.join(DEPLOYMENTS);
     let unpacked = deployments.join(&hash);
     if manifest(&unpacked)?.is_none() {
-        let doing = || format!("unpacking {}", unpacked.display());
+        let action = || format!("unpacking {}", unpacked.display());
         let staging = deployments.join(format!(".{hash}.new"));
         let unpack = || -> io::Result<()> {
             durable::remove_tree_if_any(&staging)?;
@@ -107,7 +107,7 @@ fn deploy(folder: &Path, bundle: &Bundle, now: i64) -> Result<(), ProviderError>
             fs::rename(&staging, &unpacked)?;
             durable::sync_folder(&deployments)
         };
-        unpack().doing(doing)?;
+        unpack().during(action)?;
     }
     if pointer(folder)?.as_ref() != Some(&hash) {
         durable::replace_file(&folder.join(CURRENT), hash.as_bytes())?;
@@ -137,7 +137,7 @@ fn write_files(staging: &Path, bundle: &Bundle, hash: &str, now: i64) -> io::Res
     fs::write(staging.join(MANIFEST), serde_json::to_vec_pretty(&manifest)?)
 }
 
-/// Removes the oldest deployments beyond [`KEPT_DEPLOYMENTS`], and what a crash has left of unpacking one.
+/// Removes the oldest deployments beyond [`MAX_DEPLOYMENTS`], and what a crash has left of unpacking one.
 fn prune(folder: &Path) -> Result<(), ProviderError> {
     let current = pointer(folder)?;
     let mut earlier = Vec::new();
@@ -152,12 +152,12 @@ fn prune(folder: &Path) -> Result<(), ProviderError> {
         }
     }
     earlier.sort_unstable();
-    let surplus = earlier.len().saturating_sub(KEPT_DEPLOYMENTS - 1);
+    let surplus = earlier.len().saturating_sub(MAX_DEPLOYMENTS - 1);
     earlier.iter().take(surplus).try_for_each(|(_, path)| remove(path))
 }
 
 fn remove(path: &Path) -> Result<(), ProviderError> {
-    durable::remove_tree_if_any(path).doing(|| format!("removing {}", path.display()))
+    durable::remove_tree_if_any(path).during(|| format!("removing {}", path.display()))
 }
 
 /// The hash of the current deployment.
@@ -174,5 +174,5 @@ fn is_hash(text: &str) -> bool {
 fn manifest(folder: &Path) -> Result<Option<Manifest>, ProviderError> {
     let path = folder.join(MANIFEST);
     let Some(text) = durable::read_if_any(&path)? else { return Ok(None) };
-    serde_json::from_slice(&text).doing(|| format!("reading {}", path.display())).map(Some)
+    serde_json::from_slice(&text).during(|| format!("reading {}", path.display())).map(Some)
 }

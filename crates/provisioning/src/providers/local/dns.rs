@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::durable;
 use super::place::Place;
 use super::sqlite;
-use crate::providers::fault::Doing as _;
-use crate::providers::{Clock, Destroyed, HostName, Observed, Owner, ProviderError, blocking};
+use crate::providers::fault::ErrorContext as _;
+use crate::providers::{Clock, DestroyOutcome, HostName, ObservedState, Owner, ProviderError, blocking};
 
 const FILE: &str = "dns.sqlite";
 
@@ -50,7 +50,7 @@ impl Routes {
         let _lock = place.lock(FILE)?;
         let connection = sqlite::open(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
         make(&connection, &path)?;
-        durable::sync_folder(place.root()).doing(|| format!("writing {}", place.root().display()))?;
+        durable::sync_folder(place.root()).during(|| format!("writing {}", place.root().display()))?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)), clock })
     }
 
@@ -96,8 +96,8 @@ impl Routes {
         owner: &Owner,
         hostname: &str,
         target: &str,
-    ) -> Result<Observed, ProviderError> {
-        let text = serde_json::to_string(owner).doing(|| format!("using {FILE}"))?;
+    ) -> Result<ObservedState, ProviderError> {
+        let text = serde_json::to_string(owner).during(|| format!("using {FILE}"))?;
         let (id, now) = (Uuid::now_v7().to_string(), self.clock.now());
         self.with(|connection| {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -121,35 +121,35 @@ impl Routes {
     }
 
     /// Lets `hostname` lead nowhere, if it is the owner's.
-    pub(super) fn destroy(&self, owner: &Owner, hostname: &str) -> Result<Destroyed, ProviderError> {
+    pub(super) fn destroy(&self, owner: &Owner, hostname: &str) -> Result<DestroyOutcome, ProviderError> {
         self.with(|connection| {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let Some(present) = tx.query_row(SELECT, [hostname], observed).optional()? else {
-                return Ok(Destroyed::Absent);
+                return Ok(DestroyOutcome::Absent);
             };
             if !present.owner.is_some_and(|found| found.is(owner)) {
-                return Ok(Destroyed::NotOurs);
+                return Ok(DestroyOutcome::NotOurs);
             }
             tx.execute("DELETE FROM routes WHERE hostname = ?1", [hostname])?;
             tx.commit()?;
-            Ok(Destroyed::Removed)
+            Ok(DestroyOutcome::Removed)
         })
     }
 
     /// Where `hostname` leads, as a target.
-    pub(super) fn observe(&self, hostname: &str) -> Result<Option<Observed>, ProviderError> {
+    pub(super) fn observe(&self, hostname: &str) -> Result<Option<ObservedState>, ProviderError> {
         self.with(|connection| connection.query_row(SELECT, [hostname], observed).optional())
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, ProviderError> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        work(&mut connection).doing(|| format!("using {FILE}"))
+        work(&mut connection).during(|| format!("using {FILE}"))
     }
 }
 
 const SELECT: &str = "SELECT id, target, created_at, updated_at, owner FROM routes WHERE hostname = ?1";
 
-fn observed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Observed> {
+fn observed(row: &rusqlite::Row<'_>) -> rusqlite::Result<ObservedState> {
     let (target, owner): (String, Option<String>) = (row.get(1)?, row.get(4)?);
     // Before owners were kept, the worker that a host name led to said whose it is.
     let owner = match owner {
@@ -161,7 +161,7 @@ fn observed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Observed> {
         "createdAt": row.get::<_, i64>(2)?,
         "updatedAt": row.get::<_, i64>(3)?,
     });
-    Ok(Observed { owner, ..Observed::new(row.get::<_, String>(0)?, details) })
+    Ok(ObservedState { owner, ..ObservedState::new(row.get::<_, String>(0)?, details) })
 }
 
 fn make(connection: &Connection, path: &Path) -> Result<(), ProviderError> {
@@ -173,5 +173,5 @@ fn make(connection: &Connection, path: &Path) -> Result<(), ProviderError> {
         }
         connection.execute_batch("ALTER TABLE routes ADD COLUMN owner TEXT")
     };
-    make().doing(|| format!("making {}", path.display()))
+    make().during(|| format!("making {}", path.display()))
 }

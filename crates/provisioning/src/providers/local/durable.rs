@@ -6,14 +6,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::providers::ProviderError;
-use crate::providers::fault::Doing as _;
+use crate::providers::fault::ErrorContext as _;
 
 /// Puts `content` in place of the file at `path`, readable by this user only.
 ///
 /// The new content is staged under one name beside `path`, so the caller must hold what guards `path`; a stage left by a
 /// crash is written over.
 pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), ProviderError> {
-    let doing = || format!("writing {}", path.display());
+    let action = || format!("writing {}", path.display());
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(ProviderError::permanent(format!("{} is not the path of a file", path.display())));
     };
@@ -27,7 +27,7 @@ pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), ProviderEr
         fs::rename(&staged, path)?;
         sync_folder(folder)
     };
-    write().doing(doing)
+    write().during(action)
 }
 
 /// Makes the entries of `folder` last: what was made, renamed or removed in it.
@@ -71,7 +71,7 @@ pub(super) fn read_if_any(path: &Path) -> Result<Option<Vec<u8>>, ProviderError>
     match fs::read(path) {
         Ok(content) => Ok(Some(content)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).doing(|| format!("reading {}", path.display())),
+        Err(e) => Err(e).during(|| format!("reading {}", path.display())),
     }
 }
 
@@ -81,6 +81,6 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, ProviderError> {
         || -> io::Result<Vec<PathBuf>> { fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };
     match list() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        other => other.doing(|| format!("listing {}", folder.display())),
+        other => other.during(|| format!("listing {}", folder.display())),
     }
 }

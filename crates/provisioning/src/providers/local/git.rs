@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use super::identity;
 use super::place::{Held, Spot, file_url};
-use crate::providers::fault::Doing as _;
+use crate::providers::fault::ErrorContext as _;
 use crate::providers::starter::Starter;
-use crate::providers::{Observed, ProviderError};
+use crate::providers::{ObservedState, ProviderError};
 
 /// The branch the first commit is on.
 const BRANCH: &str = "main";
@@ -46,7 +46,12 @@ pub(super) struct Git {
 
 impl Git {
     /// Makes the held repository from `starter`; one that has a commit is left as it is.
-    pub(super) fn ensure(&self, held: &Held, starter: &Starter, now: i64) -> Result<Observed, ProviderError> {
+    pub(super) fn ensure(
+        &self,
+        held: &Held,
+        starter: &Starter,
+        now: i64,
+    ) -> Result<ObservedState, ProviderError> {
         held.build(|folder| {
             // Nothing but what is asked for: no hooks, and the hash whatever a later git prefers.
             let branch = format!("--initial-branch={BRANCH}");
@@ -64,7 +69,7 @@ impl Git {
     }
 
     /// What is in the repository, or `None` if there is none.
-    pub(super) fn observe(&self, spot: &Spot) -> Result<Option<Observed>, ProviderError> {
+    pub(super) fn observe(&self, spot: &Spot) -> Result<Option<ObservedState>, ProviderError> {
         let look = || {
             let Some(id) = identity::read(&spot.folder)? else { return Ok(None) };
             let head = self.head(&spot.folder)?;
@@ -74,7 +79,7 @@ impl Git {
                 "path": spot.folder,
                 "createdAt": id.created_at,
             });
-            Ok(Some(Observed { url: file_url(&spot.folder), ..Observed::new(id.id, details) }))
+            Ok(Some(ObservedState { url: file_url(&spot.folder), ..ObservedState::new(id.id, details) }))
         };
         match look() {
             // It was removed while being looked at.
@@ -111,7 +116,7 @@ impl Git {
         arguments: &[&str],
         input: &[u8],
     ) -> Result<(), ProviderError> {
-        let lock = held.share().doing(|| "sharing the lock with git".to_owned())?;
+        let lock = held.share().during(|| "sharing the lock with git".to_owned())?;
         self.run(repository, arguments, input, lock).map(drop)
     }
 
@@ -134,12 +139,12 @@ impl Git {
         let what = || format!("git {}", arguments.join(" "));
         // Git reads all of its input before it has much to say. One that stops reading says why on its way out.
         let written = child.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(input));
-        let output = child.wait_with_output().doing(what)?;
+        let output = child.wait_with_output().during(what)?;
         if !output.status.success() {
             let words = String::from_utf8_lossy(&output.stderr);
             return Err(ProviderError::retryable(format!("{}: {}: {}", what(), output.status, words.trim())));
         }
-        written.doing(what)?;
+        written.during(what)?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::durable;
 use crate::providers::ProviderError;
-use crate::providers::fault::Doing as _;
+use crate::providers::fault::ErrorContext as _;
 
 const FILE: &str = "nno-meta.json";
 
@@ -28,7 +28,7 @@ pub(super) fn claim(folder: &Path, now: i64) -> Result<Identity, ProviderError> 
     }
     let identity = Identity { id: Uuid::now_v7().to_string(), created_at: now };
     let path = folder.join(FILE);
-    let text = serde_json::to_vec_pretty(&identity).doing(|| format!("writing {}", path.display()))?;
+    let text = serde_json::to_vec_pretty(&identity).during(|| format!("writing {}", path.display()))?;
     durable::replace_file(&path, &text)?;
     Ok(identity)
 }
@@ -37,5 +37,5 @@ pub(super) fn claim(folder: &Path, now: i64) -> Result<Identity, ProviderError> 
 pub(super) fn read(folder: &Path) -> Result<Option<Identity>, ProviderError> {
     let path = folder.join(FILE);
     let Some(text) = durable::read_if_any(&path)? else { return Ok(None) };
-    serde_json::from_slice(&text).doing(|| format!("reading {}", path.display())).map(Some)
+    serde_json::from_slice(&text).during(|| format!("reading {}", path.display())).map(Some)
 }

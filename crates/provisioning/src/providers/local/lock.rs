@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::providers::ProviderError;
-use crate::providers::fault::Doing as _;
+use crate::providers::fault::ErrorContext as _;
 
 /// The longest pause between two looks at a lock somebody else holds.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
@@ -29,19 +29,20 @@ impl Lock {
     ///
     /// Retryable, if others held it all that time.
     pub(super) fn take(path: &Path, patience: Duration) -> Result<Self, ProviderError> {
-        let doing = || format!("locking {}", path.display());
+        let action = || format!("locking {}", path.display());
         let since = Instant::now();
         let mut pause = Duration::from_millis(1);
         loop {
-            let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).doing(doing)?;
+            let file =
+                OpenOptions::new().create(true).truncate(false).write(true).open(path).during(action)?;
             match file.try_lock() {
-                Ok(()) if is_at(&file, path).doing(doing)? => {
+                Ok(()) if is_at(&file, path).during(action)? => {
                     return Ok(Self { path: path.to_owned(), file });
                 }
                 // The one who held it has removed the file meanwhile: what was locked is nobody's lock any more.
                 Ok(()) => continue,
                 Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(e)) => return Err(e).doing(doing),
+                Err(TryLockError::Error(e)) => return Err(e).during(action),
             }
             if since.elapsed() >= patience {
                 let message = format!("{} was held by others for {patience:?}", path.display());

@@ -28,7 +28,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-pub use self::deployments::{Deployment, FileInfo, KEPT_DEPLOYMENTS, Manifest};
+pub use self::deployments::{Deployment, FileInfo, MAX_DEPLOYMENTS, Manifest};
 pub use self::dns::{Route, Routes};
 use self::git::Git;
 use self::kv::KvStore;
@@ -36,8 +36,8 @@ use self::place::{Place, Spot};
 use self::queue::Queue;
 use self::r2::Bucket;
 use super::{
-    Clock, Destroyed, HostName, Observed, Owner, Provider, ProviderError, ResourceKind, ResourceName, Spec,
-    Target, Verdict, blocking, parse_resource_name,
+    Clock, DestroyOutcome, DomainCheck, HostName, ObservedState, Owner, Provider, ProviderError,
+    ResourceKind, ResourceName, Spec, Target, blocking, parse_resource_name,
 };
 
 /// Where the provider keeps its things, and with what it makes them.
@@ -170,17 +170,17 @@ impl LocalProvider {
 
 #[async_trait]
 impl Provider for LocalProvider {
-    async fn ensure(&self, target: &Target) -> Result<Observed, ProviderError> {
+    async fn ensure(&self, target: &Target) -> Result<ObservedState, ProviderError> {
         let (inner, target) = (Arc::clone(&self.inner), target.clone());
         blocking(move || inner.ensure(&target).map_err(|e| e.context(&target))).await
     }
 
-    async fn destroy(&self, target: &Target) -> Result<Destroyed, ProviderError> {
+    async fn destroy(&self, target: &Target) -> Result<DestroyOutcome, ProviderError> {
         let (inner, target) = (Arc::clone(&self.inner), target.clone());
         blocking(move || inner.destroy(&target).map_err(|e| e.context(&target))).await
     }
 
-    async fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError> {
+    async fn observe(&self, target: &Target) -> Result<Option<ObservedState>, ProviderError> {
         let (inner, target) = (Arc::clone(&self.inner), target.clone());
         blocking(move || inner.observe(&target).map_err(|e| e.context(&target))).await
     }
@@ -191,18 +191,18 @@ impl Provider for LocalProvider {
         _: &Owner,
         hostname: &HostName,
         target: &HostName,
-    ) -> Result<Verdict, ProviderError> {
+    ) -> Result<DomainCheck, ProviderError> {
         resolver::verify(hostname, target, self.inner.nameserver).await
     }
 }
 
 impl Inner {
-    fn ensure(&self, target: &Target) -> Result<Observed, ProviderError> {
+    fn ensure(&self, target: &Target) -> Result<ObservedState, ProviderError> {
         let made = self.make(target)?;
         self.with_owner(target, made)
     }
 
-    fn make(&self, target: &Target) -> Result<Observed, ProviderError> {
+    fn make(&self, target: &Target) -> Result<ObservedState, ProviderError> {
         let now = self.clock.now();
         let hold = || self.spot(target)?.hold_for(target.owner());
         match (target.kind(), target.spec()) {
@@ -224,25 +224,25 @@ impl Inner {
         }
     }
 
-    fn destroy(&self, target: &Target) -> Result<Destroyed, ProviderError> {
+    fn destroy(&self, target: &Target) -> Result<DestroyOutcome, ProviderError> {
         if target.kind() == ResourceKind::DnsRecord {
             return self.routes.destroy(target.owner(), target.name());
         }
         let held = self.spot(target)?.hold()?;
         if !held.spot().exists()? {
-            return Ok(Destroyed::Absent);
+            return Ok(DestroyOutcome::Absent);
         }
         if !held.spot().owner()?.is_some_and(|owner| owner.is(target.owner())) {
             tracing::warn!(%target, platform = %target.owner().platform, "not removed: it is not this platform's");
-            return Ok(Destroyed::NotOurs);
+            return Ok(DestroyOutcome::NotOurs);
         }
         match target.spec() {
             Spec::Secret { secret, .. } => secrets::destroy(&held, secret),
-            _ => held.remove().map(|()| Destroyed::Removed),
+            _ => held.remove().map(|()| DestroyOutcome::Removed),
         }
     }
 
-    fn observe(&self, target: &Target) -> Result<Option<Observed>, ProviderError> {
+    fn observe(&self, target: &Target) -> Result<Option<ObservedState>, ProviderError> {
         let found = match (target.kind(), target.spec()) {
             (ResourceKind::DnsRecord, _) => self.routes.observe(target.name()),
             (_, Spec::Secret { secret, .. }) => secrets::observe(&self.spot(target)?, secret),
@@ -255,10 +255,10 @@ impl Inner {
     }
 
     /// Adds whose it is. Of a host name, the table of routes has said it.
-    fn with_owner(&self, target: &Target, found: Observed) -> Result<Observed, ProviderError> {
+    fn with_owner(&self, target: &Target, found: ObservedState) -> Result<ObservedState, ProviderError> {
         match target.kind() {
             ResourceKind::DnsRecord => Ok(found),
-            _ => Ok(Observed { owner: self.spot(target)?.owner()?, ..found }),
+            _ => Ok(ObservedState { owner: self.spot(target)?.owner()?, ..found }),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::durable;
-use crate::providers::fault::Doing as _;
+use crate::providers::fault::ErrorContext as _;
 use crate::providers::{Owner, ProviderError};
 
 const FILE: &str = "nno-owner.json";
@@ -11,7 +11,7 @@ const FILE: &str = "nno-owner.json";
 /// Keeps the owner of the target in `folder`. The caller holds the target.
 pub(super) fn record(folder: &Path, owner: &Owner) -> Result<(), ProviderError> {
     let path = folder.join(FILE);
-    let text = serde_json::to_vec_pretty(owner).doing(|| format!("writing {}", path.display()))?;
+    let text = serde_json::to_vec_pretty(owner).during(|| format!("writing {}", path.display()))?;
     durable::replace_file(&path, &text)
 }
 
@@ -19,5 +19,5 @@ pub(super) fn record(folder: &Path, owner: &Owner) -> Result<(), ProviderError> 
 pub(super) fn recorded(folder: &Path) -> Result<Option<Owner>, ProviderError> {
     let path = folder.join(FILE);
     let Some(text) = durable::read_if_any(&path)? else { return Ok(None) };
-    serde_json::from_slice(&text).doing(|| format!("reading {}", path.display())).map(Some)
+    serde_json::from_slice(&text).during(|| format!("reading {}", path.display())).map(Some)
 }

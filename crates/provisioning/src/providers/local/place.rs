@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::lock::Lock;
 use super::{durable, ownership};
-use crate::providers::fault::Doing as _;
+use crate::providers::fault::ErrorContext as _;
 use crate::providers::{Owner, ProviderError, ResourceKind, ResourceName};
 
 /// The kinds that have a folder each for their targets.
@@ -67,15 +67,15 @@ impl Place {
                 .recursive(true)
                 .mode(0o700)
                 .create(path)
-                .doing(|| format!("making {}", path.display()))
+                .during(|| format!("making {}", path.display()))
         };
         make(root)?;
-        let root = root.canonicalize().doing(|| format!("finding {}", root.display()))?;
+        let root = root.canonicalize().during(|| format!("finding {}", root.display()))?;
         make(&root.join("locks"))?;
         for kind in KEPT {
             make(&root.join(kind.as_str()))?;
         }
-        durable::sync_folder(&root).doing(|| format!("writing {}", root.display()))?;
+        durable::sync_folder(&root).during(|| format!("writing {}", root.display()))?;
         let place = Self { root, patience };
         for kind in KEPT {
             place.sweep(kind)?;
@@ -134,7 +134,7 @@ impl Spot {
     pub(super) fn hold(&self) -> Result<Held, ProviderError> {
         let lock = Lock::take(&self.lock, self.patience)?;
         for left in [&self.staging, &self.trash] {
-            durable::remove_tree_if_any(left).doing(|| format!("clearing away {}", left.display()))?;
+            durable::remove_tree_if_any(left).during(|| format!("clearing away {}", left.display()))?;
         }
         Ok(Held { spot: self.clone(), lock, owner: None })
     }
@@ -165,7 +165,7 @@ impl Spot {
 
     /// Whether the target exists.
     pub(super) fn exists(&self) -> Result<bool, ProviderError> {
-        self.folder.try_exists().doing(|| format!("looking at {}", self.folder.display()))
+        self.folder.try_exists().during(|| format!("looking at {}", self.folder.display()))
     }
 
     /// The error for a target that should exist.
@@ -194,8 +194,8 @@ impl Held {
             return Ok(());
         }
         let Spot { folder, staging, .. } = &self.spot;
-        let doing = || format!("making {}", folder.display());
-        fs::DirBuilder::new().mode(0o700).create(staging).doing(doing)?;
+        let action = || format!("making {}", folder.display());
+        fs::DirBuilder::new().mode(0o700).create(staging).during(action)?;
         // With its name it has its owner: no crash leaves something that is nobody's.
         if let Some(owner) = &self.owner {
             ownership::record(staging, owner)?;
@@ -206,7 +206,7 @@ impl Held {
             fs::rename(staging, folder)?;
             folder.parent().map_or(Ok(()), durable::sync_folder)
         };
-        publish().doing(doing)?;
+        publish().during(action)?;
         tracing::info!(kind = %self.spot.kind, name = %self.spot.name, "made");
         Ok(())
     }
@@ -222,7 +222,7 @@ impl Held {
             folder.parent().map_or(Ok(()), durable::sync_folder)?;
             durable::remove_tree_if_any(trash)
         };
-        remove().doing(|| format!("removing {}", folder.display()))?;
+        remove().during(|| format!("removing {}", folder.display()))?;
         tracing::info!(kind = %self.spot.kind, name = %self.spot.name, "removed");
         Ok(())
     }

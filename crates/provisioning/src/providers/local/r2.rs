@@ -17,8 +17,8 @@ use super::place::{Held, Spot};
 use super::{durable, identity};
 use crate::providers::blocking;
 use crate::providers::bundle::hex;
-use crate::providers::fault::{Doing as _, of_io};
-use crate::providers::{Clock, Observed, ProviderError};
+use crate::providers::fault::{ErrorContext as _, of_io};
+use crate::providers::{Clock, ObservedState, ProviderError};
 
 /// The most bytes of a key.
 pub const MAX_KEY_BYTES: usize = 1024;
@@ -50,27 +50,27 @@ const ENCODED: &AsciiSet = &{
 };
 
 /// Makes the held bucket, or takes over the folder that is there.
-pub(super) fn ensure(held: &Held, now: i64) -> Result<Observed, ProviderError> {
+pub(super) fn ensure(held: &Held, now: i64) -> Result<ObservedState, ProviderError> {
     held.build(|folder| identity::claim(folder, now).map(drop))?;
     let spot = held.spot();
     let id = identity::claim(&spot.folder, now)?;
     for part in [OBJECTS, STAGING] {
         let path = spot.folder.join(part);
-        make_folder(&path).doing(|| format!("making {}", path.display()))?;
+        make_folder(&path).during(|| format!("making {}", path.display()))?;
     }
-    durable::sync_folder(&spot.folder).doing(|| format!("writing {}", spot.folder.display()))?;
+    durable::sync_folder(&spot.folder).during(|| format!("writing {}", spot.folder.display()))?;
     sweep(&spot.folder.join(STAGING))?;
     Ok(observed(spot, &id))
 }
 
 /// What the bucket says of itself, or `None` if there is none.
-pub(super) fn observe(spot: &Spot) -> Result<Option<Observed>, ProviderError> {
+pub(super) fn observe(spot: &Spot) -> Result<Option<ObservedState>, ProviderError> {
     Ok(identity::read(&spot.folder)?.map(|id| observed(spot, &id)))
 }
 
-fn observed(spot: &Spot, id: &identity::Identity) -> Observed {
+fn observed(spot: &Spot, id: &identity::Identity) -> ObservedState {
     let details = serde_json::json!({ "path": spot.folder, "createdAt": id.created_at });
-    Observed::new(id.id.clone(), details)
+    ObservedState::new(id.id.clone(), details)
 }
 
 /// Removes what puts that were killed have left.
@@ -79,7 +79,7 @@ fn sweep(staging: &Path) -> Result<(), ProviderError> {
         let changed = fs::metadata(&path).and_then(|found| found.modified());
         let age = changed.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
         if age.is_some_and(|age| age > ABANDONED) {
-            durable::remove_file_if_any(&path).doing(|| format!("clearing away {}", path.display()))?;
+            durable::remove_file_if_any(&path).during(|| format!("clearing away {}", path.display()))?;
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
-use crate::providers::{HostName, ProviderError, Verdict};
+use crate::providers::{DomainCheck, HostName, ProviderError};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The label below which a TXT record holds the target of a host name that cannot have a CNAME record.
@@ -29,14 +29,14 @@ pub(super) async fn verify(
     hostname: &HostName,
     target: &HostName,
     nameserver: Option<SocketAddr>,
-) -> Result<Verdict, ProviderError> {
+) -> Result<DomainCheck, ProviderError> {
     if let Some(known) = reserved(hostname, target) {
         return Ok(known);
     }
     let verdict = async {
         let dns = Dns::new(nameserver)?;
         match dns.chain(hostname, target).await? {
-            None => Ok(Verdict::Verified),
+            None => Ok(DomainCheck::Verified),
             Some(end) => dns.challenge(hostname, target, &end).await,
         }
     };
@@ -47,14 +47,16 @@ pub(super) async fn verify(
 
 /// What RFC 6761 says of two top-level names: hosts of one are this machine, which belongs to whoever runs it, and there
 /// are none of the other. No DNS server is asked for them.
-fn reserved(hostname: &HostName, target: &HostName) -> Option<Verdict> {
+fn reserved(hostname: &HostName, target: &HostName) -> Option<DomainCheck> {
     let top = |host: &HostName| host.as_str().rsplit('.').next().unwrap_or_default().to_owned();
     match top(hostname).as_str() {
-        "localhost" if top(target) == "localhost" => Some(Verdict::Verified),
-        "localhost" => Some(Verdict::NotYet(format!("{hostname} leads to this machine, not to {target}"))),
-        "invalid" => {
-            Some(Verdict::NotYet(format!("{hostname} does not resolve: the name is reserved to be invalid")))
+        "localhost" if top(target) == "localhost" => Some(DomainCheck::Verified),
+        "localhost" => {
+            Some(DomainCheck::NotYet(format!("{hostname} leads to this machine, not to {target}")))
         }
+        "invalid" => Some(DomainCheck::NotYet(format!(
+            "{hostname} does not resolve: the name is reserved to be invalid"
+        ))),
         _ => None,
     }
 }
@@ -101,7 +103,7 @@ impl Dns {
         hostname: &HostName,
         target: &HostName,
         end: &str,
-    ) -> Result<Verdict, ProviderError> {
+    ) -> Result<DomainCheck, ProviderError> {
         let at = format!("{CHALLENGE}.{hostname}");
         let proven = at.len() <= MAX_NAME && self.texts(&at).await?.contains(target.as_str());
         if !proven {
@@ -110,15 +112,15 @@ impl Dns {
             } else {
                 format!("{hostname} leads to {end}, not to {target}")
             };
-            return Ok(Verdict::NotYet(format!("{leads}, and {at} has no TXT record '{target}'")));
+            return Ok(DomainCheck::NotYet(format!("{leads}, and {at} has no TXT record '{target}'")));
         }
         let (found, wanted) =
             tokio::try_join!(self.addresses(hostname.as_str()), self.addresses(target.as_str()))?;
         if !found.is_disjoint(&wanted) {
-            return Ok(Verdict::Verified);
+            return Ok(DomainCheck::Verified);
         }
         let (found, wanted) = (listed(&found), listed(&wanted));
-        Ok(Verdict::NotYet(format!("{hostname} leads to {found}, and {target} to {wanted}")))
+        Ok(DomainCheck::NotYet(format!("{hostname} leads to {found}, and {target} to {wanted}")))
     }
 
     async fn cname(&self, host: &str) -> Result<Option<String>, ProviderError> {

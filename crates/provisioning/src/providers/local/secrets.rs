@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::durable;
 use super::place::{Held, Spot};
-use crate::providers::fault::Doing as _;
-use crate::providers::{Destroyed, Observed, ProviderError, SecretName};
+use crate::providers::fault::ErrorContext as _;
+use crate::providers::{DestroyOutcome, ObservedState, ProviderError, SecretName};
 
 const FILE: &str = "secrets.json";
 
@@ -37,7 +37,7 @@ pub(super) fn ensure(
     name: &SecretName,
     value: Option<&str>,
     now: i64,
-) -> Result<Observed, ProviderError> {
+) -> Result<ObservedState, ProviderError> {
     let spot = held.spot();
     if !spot.exists()? {
         return Err(spot.missing());
@@ -55,16 +55,16 @@ pub(super) fn ensure(
 }
 
 /// Takes the secret `name` from the held worker.
-pub(super) fn destroy(held: &Held, name: &SecretName) -> Result<Destroyed, ProviderError> {
+pub(super) fn destroy(held: &Held, name: &SecretName) -> Result<DestroyOutcome, ProviderError> {
     let mut secrets = read(held.spot())?;
     match secrets.remove(name.as_str()) {
-        Some(_) => write(held.spot(), &secrets).map(|()| Destroyed::Removed),
-        None => Ok(Destroyed::Absent),
+        Some(_) => write(held.spot(), &secrets).map(|()| DestroyOutcome::Removed),
+        None => Ok(DestroyOutcome::Absent),
     }
 }
 
 /// Says whether the worker has the secret `name`, without its value.
-pub(super) fn observe(spot: &Spot, name: &SecretName) -> Result<Option<Observed>, ProviderError> {
+pub(super) fn observe(spot: &Spot, name: &SecretName) -> Result<Option<ObservedState>, ProviderError> {
     Ok(read(spot)?.get(name.as_str()).map(|kept| observed(spot, kept)))
 }
 
@@ -73,9 +73,9 @@ pub(super) fn reveal(spot: &Spot) -> Result<BTreeMap<String, SecretString>, Prov
     Ok(read(spot)?.into_iter().map(|(name, kept)| (name, kept.value.into())).collect())
 }
 
-fn observed(spot: &Spot, kept: &Kept) -> Observed {
+fn observed(spot: &Spot, kept: &Kept) -> ObservedState {
     let details = serde_json::json!({ "worker": spot.name.as_str(), "setAt": kept.set_at });
-    Observed::new(kept.id.clone(), details)
+    ObservedState::new(kept.id.clone(), details)
 }
 
 fn read(spot: &Spot) -> Result<Secrets, ProviderError> {
@@ -88,7 +88,7 @@ fn read(spot: &Spot) -> Result<Secrets, ProviderError> {
 
 fn write(spot: &Spot, secrets: &Secrets) -> Result<(), ProviderError> {
     let path = spot.folder.join(FILE);
-    let text = serde_json::to_vec_pretty(secrets).doing(|| format!("writing {}", path.display()))?;
+    let text = serde_json::to_vec_pretty(secrets).during(|| format!("writing {}", path.display()))?;
     durable::replace_file(&path, &text)
 }
 

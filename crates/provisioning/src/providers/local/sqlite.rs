@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::durable;
 use super::place::{Held, Spot, file_url};
-use crate::providers::fault::Doing as _;
-use crate::providers::{Observed, ProviderError, blocking};
+use crate::providers::fault::ErrorContext as _;
+use crate::providers::{ObservedState, ProviderError, blocking};
 
 /// How long a statement waits for other connections.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,26 +31,26 @@ const IDENTITY: &str = "CREATE TABLE IF NOT EXISTS _nno (
 /// Makes the held target's database with the tables of `schema`, or takes over the one that is there.
 ///
 /// `schema` may be run more than once. `now` is in Unix milliseconds.
-pub(super) fn ensure(held: &Held, schema: &str, now: i64) -> Result<Observed, ProviderError> {
+pub(super) fn ensure(held: &Held, schema: &str, now: i64) -> Result<ObservedState, ProviderError> {
     let id = Uuid::now_v7().to_string();
     held.build(|folder| {
         let path = folder.join(format!("{id}.sqlite"));
         let mut connection = open(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
-        claim(&mut connection, schema, &id, now).doing(|| format!("making {}", path.display()))?;
+        claim(&mut connection, schema, &id, now).during(|| format!("making {}", path.display()))?;
         // Moves everything out of the log and removes it, so that the folder holds one file when it is renamed.
-        connection.close().map_err(|(_, e)| e).doing(|| format!("closing {}", path.display()))
+        connection.close().map_err(|(_, e)| e).during(|| format!("closing {}", path.display()))
     })?;
     let spot = held.spot();
     let path = find(spot)?.ok_or_else(|| spot.missing())?;
     let mut connection = open(&path, OpenFlags::empty())?;
-    if identity(&connection).doing(|| format!("reading {}", path.display()))?.is_none() {
-        claim(&mut connection, schema, &id, now).doing(|| format!("taking over {}", path.display()))?;
+    if identity(&connection).during(|| format!("reading {}", path.display()))?.is_none() {
+        claim(&mut connection, schema, &id, now).during(|| format!("taking over {}", path.display()))?;
     }
     look_at(&connection, &path)?.ok_or_else(|| spot.missing())
 }
 
 /// What the target's database says of itself, or `None` if there is none.
-pub(super) fn observe(spot: &Spot) -> Result<Option<Observed>, ProviderError> {
+pub(super) fn observe(spot: &Spot) -> Result<Option<ObservedState>, ProviderError> {
     loop {
         let Some(path) = find(spot)? else { return Ok(None) };
         match open(&path, OpenFlags::empty()).and_then(|connection| look_at(&connection, &path)) {
@@ -88,7 +88,7 @@ pub(super) fn open(path: &Path, more: OpenFlags) -> Result<Connection, ProviderE
         connection.pragma_update(None, "synchronous", "FULL")?;
         Ok(connection)
     };
-    open().doing(|| format!("opening {}", path.display()))
+    open().during(|| format!("opening {}", path.display()))
 }
 
 /// Makes the tables and the identity, keeping what is there.
@@ -113,9 +113,9 @@ fn identity(connection: &Connection) -> rusqlite::Result<Option<(String, i64)>> 
 }
 
 /// What the database at `path` says of itself; `None` if it has not been taken over yet.
-fn look_at(connection: &Connection, path: &Path) -> Result<Option<Observed>, ProviderError> {
-    let found = identity(connection).doing(|| format!("reading {}", path.display()))?;
-    Ok(found.map(|(id, created_at)| Observed {
+fn look_at(connection: &Connection, path: &Path) -> Result<Option<ObservedState>, ProviderError> {
+    let found = identity(connection).during(|| format!("reading {}", path.display()))?;
+    Ok(found.map(|(id, created_at)| ObservedState {
         provider_id: id,
         url: file_url(path),
         details: serde_json::json!({ "path": path, "createdAt": created_at }),
@@ -163,7 +163,7 @@ impl Database {
             };
             let present = open.insert(present);
             let done = work(&mut present.connection);
-            done.doing(|| format!("using {}", present.path.display()))
+            done.during(|| format!("using {}", present.path.display()))
         })
         .await
     }
@@ -186,6 +186,6 @@ fn file_number(path: &Path) -> Result<Option<(u64, u64)>, ProviderError> {
     match fs::metadata(path) {
         Ok(found) => Ok(Some((found.dev(), found.ino()))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).doing(|| format!("looking at {}", path.display())),
+        Err(e) => Err(e).during(|| format!("looking at {}", path.display())),
     }
 }

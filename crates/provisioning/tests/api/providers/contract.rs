@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fake_provider::{Action, FakeProvider, Rule, Stage};
 use provisioning::providers::{
-    Clock, Destroyed, ErrorKind, Owner, Provider, ResourceKind, Target,
+    Clock, DestroyOutcome, ErrorKind, Owner, Provider, ResourceKind, Target,
     local::{LocalProvider, LocalSettings},
 };
 use tempfile::TempDir;
@@ -172,7 +172,7 @@ async fn an_object_of_another_is_neither_changed_nor_destroyed(subject: &Subject
         let error = subject.provider.ensure(&asked).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::OwnedByAnother, "{asked}: {error}");
         assert!(!error.is_transient() && error.message.contains("belongs to another platform"), "{error}");
-        assert_eq!(subject.provider.destroy(&asked).await.unwrap(), Destroyed::NotOurs, "{asked}");
+        assert_eq!(subject.provider.destroy(&asked).await.unwrap(), DestroyOutcome::NotOurs, "{asked}");
         assert_eq!(subject.provider.observe(own).await.unwrap(), before, "{own}");
     }
 }
@@ -183,8 +183,8 @@ async fn what_was_destroyed_is_free_for_another(subject: &Subject) {
         subject.provider.ensure(target).await.unwrap();
     }
     for target in targets.iter().rev() {
-        assert_eq!(subject.provider.destroy(target).await.unwrap(), Destroyed::Removed, "{target}");
-        assert_eq!(subject.provider.destroy(target).await.unwrap(), Destroyed::Absent, "{target}");
+        assert_eq!(subject.provider.destroy(target).await.unwrap(), DestroyOutcome::Removed, "{target}");
+        assert_eq!(subject.provider.destroy(target).await.unwrap(), DestroyOutcome::Absent, "{target}");
     }
     for target in of_another(&targets) {
         let made = subject.provider.ensure(&target).await.unwrap();

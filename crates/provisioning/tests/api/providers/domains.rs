@@ -11,22 +11,22 @@ use hickory_resolver::proto::{
     },
 };
 use provisioning::providers::{
-    Clock, ErrorKind, HostName, Provider, ProviderError, Target, Verdict,
+    Clock, DomainCheck, ErrorKind, HostName, Provider, ProviderError, Target,
     local::{LocalProvider, LocalSettings},
 };
 use tokio::net::UdpSocket;
 
 use super::Local;
 
-async fn verify(provider: &dyn Provider, host: &str, target: &str) -> Result<Verdict, ProviderError> {
+async fn verify(provider: &dyn Provider, host: &str, target: &str) -> Result<DomainCheck, ProviderError> {
     let name = |text: &str| HostName::parse(text).unwrap();
     provider.verify_domain(&super::targets::owner(), &name(host), &name(target)).await
 }
 
-fn reason(verdict: Verdict) -> String {
+fn reason(verdict: DomainCheck) -> String {
     match verdict {
-        Verdict::NotYet(why) => why,
-        Verdict::Verified => panic!("verified"),
+        DomainCheck::NotYet(why) => why,
+        DomainCheck::Verified => panic!("verified"),
     }
 }
 
@@ -40,7 +40,7 @@ async fn by_its_own_records() {
         .unwrap();
     let told = reason(verify(&fake, "shop.acme.com", "a.nno.example").await.unwrap());
     assert_eq!(told, "shop.acme.com leads to b.nno.example, not to a.nno.example");
-    assert_eq!(verify(&fake, "Shop.acme.com", "b.nno.example").await.unwrap(), Verdict::Verified);
+    assert_eq!(verify(&fake, "Shop.acme.com", "b.nno.example").await.unwrap(), DomainCheck::Verified);
     fake.follow([Rule::new(Action::Fail(Fault::Retryable("later".into()))).on(Operation::Observe)])
         .await
         .unwrap();
@@ -56,7 +56,7 @@ async fn reserved_names_are_decided_without_dns() {
     let provider = &local.provider;
     // Names under .localhost are this machine's, and there are none under .invalid (RFC 6761).
     let target = "auth.svc.default.abcdefghij.nno.localhost";
-    assert_eq!(verify(provider, "shop.localhost", target).await.unwrap(), Verdict::Verified);
+    assert_eq!(verify(provider, "shop.localhost", target).await.unwrap(), DomainCheck::Verified);
     let told = reason(verify(provider, "shop.localhost", "a.abcdefghij.nno.example").await.unwrap());
     assert_eq!(told, "shop.localhost leads to this machine, not to a.abcdefghij.nno.example");
     let told = reason(verify(provider, "shop.acme.invalid", target).await.unwrap());
@@ -85,7 +85,7 @@ async fn cname_into_a_platform_proves_a_domain_for_it_alone() {
     .await;
     let local = dns.provider().await;
     for host in ["www.vic.org", "WWW.vic.org", "shop.vic.org"] {
-        assert_eq!(verify(&local.provider, host, TARGET_B).await.unwrap(), Verdict::Verified, "{host}");
+        assert_eq!(verify(&local.provider, host, TARGET_B).await.unwrap(), DomainCheck::Verified, "{host}");
         let told = reason(verify(&local.provider, host, TARGET_A).await.unwrap());
         assert!(told.contains("leads to auth.svc.default.bbbbbbbbbb.nno.example, not to"), "{told}");
     }
@@ -106,7 +106,7 @@ async fn address_in_common_proves_nothing_without_the_txt_record() {
     ])
     .await;
     let local = dns.provider().await;
-    assert_eq!(verify(&local.provider, "vic.org", TARGET_B).await.unwrap(), Verdict::Verified);
+    assert_eq!(verify(&local.provider, "vic.org", TARGET_B).await.unwrap(), DomainCheck::Verified);
     let told = reason(verify(&local.provider, "vic.org", TARGET_A).await.unwrap());
     assert_eq!(
         told,

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use provisioning::providers::{
-    Binding, Clock, ErrorKind, Provider as _, ResourceKind, Spec, Target, local::KEPT_DEPLOYMENTS,
+    Binding, Clock, ErrorKind, Provider as _, ResourceKind, Spec, Target, local::MAX_DEPLOYMENTS,
 };
 use secrecy::ExposeSecret as _;
 
@@ -46,15 +46,15 @@ async fn earlier_deployments_are_kept_to_go_back_to_but_not_for_ever() {
         Local::at(Clock::from_fn(move || now.fetch_add(1, std::sync::atomic::Ordering::SeqCst))).await;
     let deployments = local.root.path().join("worker/acme-api/deployments");
     let kept = |n: usize| deployments.join(bundle(&n.to_string()).hash()).join("manifest.json").exists();
-    let last = KEPT_DEPLOYMENTS + 3;
+    let last = MAX_DEPLOYMENTS + 3;
     for n in 0..=last {
         local.provider.ensure(&worker("acme-api", &n.to_string())).await.unwrap();
     }
-    let expected: Vec<bool> = (0..=last).map(|n| n > last - KEPT_DEPLOYMENTS).collect();
+    let expected: Vec<bool> = (0..=last).map(|n| n > last - MAX_DEPLOYMENTS).collect();
     assert_eq!((0..=last).map(kept).collect::<Vec<_>>(), expected);
 
     // Back to the oldest that is left: the current one is kept, however old.
-    let oldest = last - KEPT_DEPLOYMENTS + 1;
+    let oldest = last - MAX_DEPLOYMENTS + 1;
     local.provider.ensure(&worker("acme-api", &oldest.to_string())).await.unwrap();
     local.provider.ensure(&worker("acme-api", &oldest.to_string())).await.unwrap();
     let current = local.provider.worker(&name("acme-api")).await.unwrap().unwrap();
@@ -128,7 +128,7 @@ async fn secrets_are_kept_where_only_their_worker_reads_them() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(secrets().await.into_keys().collect::<Vec<_>>(), ["GENERATED"]);
 
-    // Redeployed: kept. Destroyed: gone.
+    // Redeployed: kept. DestroyOutcome: gone.
     local.provider.ensure(&worker("acme-api", "two")).await.unwrap();
     assert_eq!(secrets().await.len(), 1);
     local.provider.destroy(&plain(ResourceKind::Worker, "acme-api")).await.unwrap();

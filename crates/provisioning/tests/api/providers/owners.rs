@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use provisioning::providers::{
-    Clock, Destroyed, ErrorKind, Owner, Provider, ResourceKind, Target,
+    Clock, DestroyOutcome, ErrorKind, Owner, Provider, ResourceKind, Target,
     local::{LocalProvider, LocalSettings},
 };
 use rusqlite::Connection;
@@ -49,14 +49,14 @@ async fn an_old_object_belongs_to_the_platform_in_its_name() {
     for target in &targets {
         let stolen = Target::new(&other(), target.kind(), target.name(), target.spec().clone()).unwrap();
         assert_eq!(provider.ensure(&stolen).await.unwrap_err().kind, ErrorKind::OwnedByAnother, "{target}");
-        assert_eq!(provider.destroy(&stolen).await.unwrap(), Destroyed::NotOurs, "{target}");
+        assert_eq!(provider.destroy(&stolen).await.unwrap(), DestroyOutcome::NotOurs, "{target}");
         assert_eq!(provider.observe(target).await.unwrap().unwrap().owner, Some(owner()), "{target}");
         assert_eq!(provider.ensure(target).await.unwrap().owner, Some(owner()), "{target}");
     }
     // A worker and its secret have one between them, and the routes are in a table.
     assert_eq!(owners(local.root.path()).len(), 7, "it is kept from now on");
     for target in targets.iter().rev() {
-        assert_eq!(provider.destroy(target).await.unwrap(), Destroyed::Removed, "{target}");
+        assert_eq!(provider.destroy(target).await.unwrap(), DestroyOutcome::Removed, "{target}");
     }
 }
 
@@ -68,7 +68,7 @@ async fn an_old_object_of_nobody_is_adopted_and_never_destroyed_before() {
     forget_owners(local.root.path());
     let provider = reopened(&local).await;
     assert_eq!(provider.observe(&target).await.unwrap().unwrap().owner, None);
-    assert_eq!(provider.destroy(&target).await.unwrap(), Destroyed::NotOurs);
+    assert_eq!(provider.destroy(&target).await.unwrap(), DestroyOutcome::NotOurs);
     let adopted = Target::plain(&other(), ResourceKind::D1, "inventory").unwrap();
     let found = provider.ensure(&adopted).await.unwrap();
     assert_eq!((found.provider_id, found.owner), (made.provider_id, Some(other())));

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use fake_provider::{Action, Calls, FakeProvider, Fault, Outcome, Rule, Script};
-use provisioning::providers::{Clock, ErrorKind, Owner, Paced, Provider as _, ResourceKind, Target};
+use provisioning::providers::{Clock, ErrorKind, Owner, PacedProvider, Provider as _, ResourceKind, Target};
 
 fn target(name: &str) -> Target {
     let platform = domain::PlatformId::parse("k3x9q2m7ab").unwrap();
@@ -14,7 +14,7 @@ fn target(name: &str) -> Target {
 async fn all_get_through_and_few_are_refused() {
     let script = Script { calls_per_second: 20.try_into().ok(), ..Script::default() };
     let fake = FakeProvider::in_memory(&script, Clock::system()).unwrap();
-    let paced = Paced::new(Arc::new(fake.clone()));
+    let paced = PacedProvider::new(Arc::new(fake.clone()));
     let names: Vec<_> = (0..60).map(|n| target(&format!("thing-{n}"))).collect();
     let made = futures_util::future::join_all(names.iter().map(|name| paced.ensure(name))).await;
     assert!(made.iter().all(Result::is_ok), "{made:?}");
@@ -30,7 +30,7 @@ async fn a_long_pause_is_told_at_once_to_all() {
     let fault = Fault::RateLimited(Duration::from_secs(300));
     let rule = Rule { calls: Calls::First(1), ..Rule::new(Action::Fail(fault)) };
     fake.follow([rule]).await.unwrap();
-    let paced = Paced::new(Arc::new(fake.clone()));
+    let paced = PacedProvider::new(Arc::new(fake.clone()));
     for name in ["first", "second"] {
         let error = paced.ensure(&target(name)).await.unwrap_err();
         let ErrorKind::RateLimited { retry_after } = error.kind else { panic!("{error:?}") };
