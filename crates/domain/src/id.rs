@@ -5,7 +5,6 @@
 //! passed for an id of another.
 
 use rand::Rng;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Characters of a short id; 36^10 of them, so a collision is met by trying again, not by looking first.
@@ -77,91 +76,140 @@ short_id!(
     StackId, "a stack", or "default"
 );
 
+/// Defines the id of one kind of object: a UUID that no other kind's id can stand in for.
+///
+/// ```
+/// domain::uuid_id!(
+///     /// Id of an invoice.
+///     pub InvoiceId
+/// );
+/// assert_ne!(InvoiceId::generate(), InvoiceId::generate());
+/// ```
+#[macro_export]
 macro_rules! uuid_id {
-    ($(#[$meta:meta])* $type:ident) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(transparent)]
-        #[cfg_attr(feature = "diesel", derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow))]
-        #[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::Uuid))]
-        pub struct $type(Uuid);
+    ($(#[$meta:meta])* $vis:vis $type:ident) => {
+        $crate::uuid_id_type!($(#[$meta])* $vis $type);
+        $crate::uuid_id_schema!($type);
 
         impl $type {
             /// The greatest id.
-            pub const MAX: Self = Self(Uuid::max());
+            pub const MAX: Self = Self($crate::Uuid::max());
 
             /// A new time-ordered id.
             pub fn generate() -> Self {
-                Self(uuid_v7())
+                Self($crate::id::uuid_v7())
             }
 
             /// The id with this value.
-            pub const fn from_uuid(uuid: Uuid) -> Self {
+            pub const fn from_uuid(uuid: $crate::Uuid) -> Self {
                 Self(uuid)
             }
 
             /// The value of the id.
-            pub const fn uuid(self) -> Uuid {
+            pub const fn uuid(self) -> $crate::Uuid {
                 self.0
             }
 
             /// Reads an id.
             ///
             /// # Errors
-            /// A sentence that says what an id looks like.
-            pub fn parse(text: &str) -> Result<Self, String> {
-                Uuid::parse_str(text).map(Self).map_err(|_| "must be a UUID".to_owned())
+            /// The form of an id.
+            pub fn parse(text: &str) -> ::std::result::Result<Self, String> {
+                $crate::Uuid::parse_str(text).map(Self).map_err(|_| "must be a UUID".to_owned())
             }
         }
 
-        impl std::fmt::Display for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                self.0.fmt(f)
+        impl ::std::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::fmt::Display::fmt(&self.0, f)
             }
         }
 
-        impl std::str::FromStr for $type {
+        impl ::std::str::FromStr for $type {
             type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
+            fn from_str(text: &str) -> ::std::result::Result<Self, String> {
                 Self::parse(text)
             }
         }
+    };
+}
 
-        #[cfg(feature = "diesel")]
-        impl<DB> diesel::deserialize::FromSql<diesel::sql_types::Uuid, DB> for $type
+/// The type that [`uuid_id!`] defines. The features of this crate decide, not those of the crate that calls the macro.
+#[doc(hidden)]
+#[macro_export]
+#[cfg(not(feature = "diesel"))]
+macro_rules! uuid_id_type {
+    ($(#[$meta:meta])* $vis:vis $type:ident) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::serde::Serialize, ::serde::Deserialize)]
+        #[serde(transparent)]
+        $vis struct $type($crate::Uuid);
+    };
+}
+
+/// The type that [`uuid_id!`] defines, which PostgreSQL stores as a `uuid`.
+#[doc(hidden)]
+#[macro_export]
+#[cfg(feature = "diesel")]
+macro_rules! uuid_id_type {
+    ($(#[$meta:meta])* $vis:vis $type:ident) => {
+        $(#[$meta])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::serde::Serialize, ::serde::Deserialize,
+            ::diesel::expression::AsExpression, ::diesel::deserialize::FromSqlRow,
+        )]
+        #[serde(transparent)]
+        #[diesel(sql_type = ::diesel::sql_types::Uuid)]
+        $vis struct $type($crate::Uuid);
+
+        impl<DB> ::diesel::deserialize::FromSql<::diesel::sql_types::Uuid, DB> for $type
         where
-            DB: diesel::backend::Backend,
-            Uuid: diesel::deserialize::FromSql<diesel::sql_types::Uuid, DB>,
+            DB: ::diesel::backend::Backend,
+            $crate::Uuid: ::diesel::deserialize::FromSql<::diesel::sql_types::Uuid, DB>,
         {
-            fn from_sql(bytes: DB::RawValue<'_>) -> diesel::deserialize::Result<Self> {
-                Uuid::from_sql(bytes).map(Self)
+            fn from_sql(bytes: DB::RawValue<'_>) -> ::diesel::deserialize::Result<Self> {
+                <$crate::Uuid as ::diesel::deserialize::FromSql<::diesel::sql_types::Uuid, DB>>::from_sql(bytes)
+                    .map(Self)
             }
         }
 
-        #[cfg(feature = "diesel")]
-        impl diesel::serialize::ToSql<diesel::sql_types::Uuid, diesel::pg::Pg> for $type {
+        impl ::diesel::serialize::ToSql<::diesel::sql_types::Uuid, ::diesel::pg::Pg> for $type {
             fn to_sql<'b>(
                 &'b self,
-                out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>,
-            ) -> diesel::serialize::Result {
-                <Uuid as diesel::serialize::ToSql<diesel::sql_types::Uuid, diesel::pg::Pg>>::to_sql(&self.0, out)
-            }
-        }
-
-        #[cfg(feature = "openapi")]
-        impl utoipa::PartialSchema for $type {
-            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-                uuid_schema()
-            }
-        }
-
-        #[cfg(feature = "openapi")]
-        impl utoipa::ToSchema for $type {
-            fn name() -> std::borrow::Cow<'static, str> {
-                UUID_SCHEMA.into()
+                out: &mut ::diesel::serialize::Output<'b, '_, ::diesel::pg::Pg>,
+            ) -> ::diesel::serialize::Result {
+                ::diesel::serialize::ToSql::<::diesel::sql_types::Uuid, ::diesel::pg::Pg>::to_sql(&self.0, out)
             }
         }
     };
+}
+
+/// The schema of a type that [`uuid_id!`] defines.
+#[doc(hidden)]
+#[macro_export]
+#[cfg(feature = "openapi")]
+macro_rules! uuid_id_schema {
+    ($type:ident) => {
+        impl ::utoipa::PartialSchema for $type {
+            fn schema() -> ::utoipa::openapi::RefOr<::utoipa::openapi::schema::Schema> {
+                $crate::id::uuid_schema()
+            }
+        }
+
+        impl ::utoipa::ToSchema for $type {
+            fn name() -> ::std::borrow::Cow<'static, str> {
+                $crate::id::UUID_SCHEMA.into()
+            }
+        }
+    };
+}
+
+/// No schema: this crate was built without `openapi`.
+#[doc(hidden)]
+#[macro_export]
+#[cfg(not(feature = "openapi"))]
+macro_rules! uuid_id_schema {
+    ($type:ident) => {};
 }
 
 /// Name of the schema that all UUID ids share.
@@ -178,39 +226,39 @@ pub fn uuid_schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> 
 
 uuid_id!(
     /// Id of a provisioned resource.
-    ResourceId
+    pub ResourceId
 );
 uuid_id!(
     /// Id of a DNS record.
-    DnsRecordId
+    pub DnsRecordId
 );
 uuid_id!(
     /// Id of a custom domain.
-    DomainId
+    pub DomainId
 );
 uuid_id!(
     /// Id of a secret.
-    SecretId
+    pub SecretId
 );
 uuid_id!(
     /// Id of a feature activation.
-    ActivationId
+    pub ActivationId
 );
 uuid_id!(
     /// Id of a job in provisioning.
-    JobId
+    pub JobId
 );
 uuid_id!(
     /// Id of a build.
-    BuildId
+    pub BuildId
 );
 uuid_id!(
     /// Id of an entry of the audit log.
-    AuditEntryId
+    pub AuditEntryId
 );
 uuid_id!(
     /// Id of an event in the life of a platform.
-    LifecycleEventId
+    pub LifecycleEventId
 );
 
 impl BuildId {

@@ -45,3 +45,5 @@ pub use name::{HostName, HttpUrl, Name, ResourceName, SecretName, Slug};
 pub use page::{Cursor, Limit, Page, Total};
 pub use patch::Patch;
 pub use time::UnixMillis;
+#[doc(no_inline)]
+pub use uuid::Uuid;

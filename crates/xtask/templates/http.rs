@@ -4,11 +4,10 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web::Data};
 use domain::{Name, Patch, PlatformId, Role, access::Access};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use web::{Context, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query};
 
 use super::{
-    model::{Change, New${Singular}, ${Singular}},
+    model::{Change, New${Singular}, ${Singular}, ${Singular}Id},
     ops, store,
 };
 use crate::{App, platforms};
@@ -88,7 +87,7 @@ pub(crate) async fn create(
 pub(crate) async fn get(
     app: Data<App>,
     ctx: Context,
-    path: Path<(PlatformId, Uuid)>,
+    path: Path<(PlatformId, ${Singular}Id)>,
     request: HttpRequest,
 ) -> HttpResult {
     let (scope, id) = path.0;
@@ -112,7 +111,7 @@ pub(crate) async fn get(
 #[patch("/platforms/{platformId}/${path}/{${camel}Id}")]
 pub(crate) async fn update(
     app: Data<App>,
-    path: Path<(PlatformId, Uuid)>,
+    path: Path<(PlatformId, ${Singular}Id)>,
     command: Command<Update${Singular}>,
 ) -> HttpResult {
     let Update${Singular} { title, body } = command.body;
@@ -128,7 +127,7 @@ pub(crate) async fn update(
 #[delete("/platforms/{platformId}/${path}/{${camel}Id}")]
 pub(crate) async fn delete(
     app: Data<App>,
-    path: Path<(PlatformId, Uuid)>,
+    path: Path<(PlatformId, ${Singular}Id)>,
     command: Command<NoBody>,
 ) -> HttpResult {
     Ok(ops::delete(&app, &command.ctx, &path.0.0, path.0.1).await?.no_content())

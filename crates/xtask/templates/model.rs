@@ -2,13 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
-use domain::{Cursor, Name, Patch, PlatformId};
+use domain::{Cursor, Name, Patch, PlatformId, uuid_id};
 use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::schema::${plural};
+
+uuid_id!(
+    /// Id of a ${word}.
+    pub(crate) ${Singular}Id
+);
 
 /// ${Word} of a platform.
 #[derive(
@@ -28,7 +32,7 @@ use crate::schema::${plural};
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = ${plural}, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct ${Singular} {
-    pub(crate) id: Uuid,
+    pub(crate) id: ${Singular}Id,
     pub(crate) platform_id: PlatformId,
     pub(crate) title: Name,
     #[schema(required)]
@@ -58,7 +62,7 @@ impl New${Singular} {
     pub(crate) fn into_row(self, platform: &PlatformId) -> ${Singular} {
         let now = clock::now();
         ${Singular} {
-            id: domain::id::uuid_v7(),
+            id: ${Singular}Id::generate(),
             platform_id: platform.clone(),
             title: self.title,
             body: self.body,

@@ -3,11 +3,10 @@
 use database::Record;
 use domain::{Error, Kind, Name, Result};
 use identity::{Done, PlatformScope, WriteCtx};
-use uuid::Uuid;
 
 use super::{
     AUDIT_TYPE,
-    model::{Change, New${Singular}, ${Singular}},
+    model::{Change, New${Singular}, ${Singular}, ${Singular}Id},
     store,
 };
 use crate::{App, platforms};
@@ -41,7 +40,7 @@ pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
-    id: Uuid,
+    id: ${Singular}Id,
     change: Change,
 ) -> Result<Done<${Singular}>> {
     app.db
@@ -65,7 +64,7 @@ pub(crate) async fn update(
 }
 
 /// Deletes a ${word}.
-pub(crate) async fn delete(app: &App, ctx: &WriteCtx, scope: &PlatformScope, id: Uuid) -> Result<Done<()>> {
+pub(crate) async fn delete(app: &App, ctx: &WriteCtx, scope: &PlatformScope, id: ${Singular}Id) -> Result<Done<()>> {
     app.db
         .tx("${singular}.delete", ctx, async |tx| {
             let c = tx.conn().await?;

@@ -8,10 +8,9 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use domain::{Cursor, Error, Limit, Page, PlatformId, Result};
-use uuid::Uuid;
 
 use crate::schema::${plural}::dsl as t;
-use super::model::${Singular};
+use super::model::{${Singular}, ${Singular}Id};
 
 /// Counter of the ${words} of a platform.
 pub(crate) fn counter(platform: &PlatformId) -> String {
@@ -26,12 +25,12 @@ pub(crate) const TALLY: Tally = Tally {
           FROM (SELECT id FROM platforms WHERE id > $1 ORDER BY id LIMIT $2) p",
 };
 
-fn not_found(id: Uuid) -> Error {
+fn not_found(id: ${Singular}Id) -> Error {
     Error::not_found("${word}", id)
 }
 
 /// Returns one ${word}.
-pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<${Singular}> {
+pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: ${Singular}Id) -> Result<${Singular}> {
     t::${plural}
         .filter(t::platform_id.eq(scope.id()))
         .filter(t::id.eq(id))
@@ -43,7 +42,7 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result
 }
 
 /// Returns one ${word}, locked until the transaction ends.
-pub(crate) async fn lock_for_update(mut c: &Conn, scope: &PlatformScope, id: Uuid) -> Result<${Singular}> {
+pub(crate) async fn lock_for_update(mut c: &Conn, scope: &PlatformScope, id: ${Singular}Id) -> Result<${Singular}> {
     t::${plural}
         .filter(t::platform_id.eq(scope.id()))
         .filter(t::id.eq(id))
@@ -62,16 +61,14 @@ pub(crate) async fn page(
     limit: Limit,
     after: &Cursor,
 ) -> Result<Page<${Singular}>> {
-    let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
-    let before = t::created_at.lt(after.at).or(t::created_at.eq(after.at).and(t::id.lt(last)));
-    let rows = t::${plural}
-        .filter(t::platform_id.eq(scope.id()))
-        // Redundant, but it lets the index scan start at the cursor instead of at the newest row.
-        .filter(t::created_at.le(after.at))
-        .filter(before)
-        .select(${Singular}::as_select())
-        .order((t::created_at.desc(), t::id.desc()))
-        .limit(limit.rows());
+    let last = ${Singular}Id::parse(&after.id).unwrap_or(${Singular}Id::MAX);
+    let rows = database::newest!(
+        t::${plural}.filter(t::platform_id.eq(scope.id())).select(${Singular}::as_select()),
+        t,
+        after,
+        last,
+        limit,
+    );
     let (mut pipeline, key) = (c, counter(scope.id()));
     let (rows, total) =
         tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, counter_total(c, &key))?;
@@ -90,6 +87,6 @@ pub(crate) fn update(row: ${Singular}) -> impl QueryFragment<diesel::pg::Pg> + Q
 }
 
 /// Deletes a ${word} that the transaction has locked.
-pub(crate) fn delete(id: Uuid) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+pub(crate) fn delete(id: ${Singular}Id) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::delete(t::${plural}.filter(t::id.eq(id)))
 }
