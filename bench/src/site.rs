@@ -123,7 +123,7 @@ impl Site {
     pub(crate) fn token_of_one(&self) -> Result<String> {
         let platform = FIRST.to_string().parse().map_err(anyhow::Error::msg)?;
         let grant = Grant::new(Role::Viewer, GrantScope::Platform(platform)).map_err(told)?;
-        let caller = Caller::known("key:bench", ActorType::Apikey, vec![grant]);
+        let caller = Caller::authenticated("key:bench", ActorType::Apikey, vec![grant]);
         self.signer.sign("registry", &caller).map_err(told)
     }
 

@@ -100,7 +100,7 @@ impl Relay {
     /// Tells of events that wait for long. The service does its work without them, for a while.
     pub fn probe(&self) -> Probe {
         let relay = self.clone();
-        Probe::told("outbox", move || {
+        Probe::optional("outbox", move || {
             let relay = relay.clone();
             Box::pin(async move {
                 match relay.db.own_read(async |c| late(c).await).await {
@@ -133,7 +133,7 @@ impl Relay {
         );
         telemetry::continue_trace(&span, event.traceparent.as_deref());
         async {
-            let ctx = Ctx::of_service(self.db.service(), event.request_id.as_str());
+            let ctx = Ctx::for_service(self.db.service(), event.request_id.as_str());
             let result = match self.destinations.get(event.destination.as_str()) {
                 Some(destination) => destination.deliver(&ctx, &event).await,
                 None => Err(Error::internal(format!("no destination '{}'", event.destination))),

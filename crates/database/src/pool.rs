@@ -14,7 +14,7 @@ use diesel_async::{
     pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod},
 };
 use domain::{Error, Result};
-use identity::{Caller, Sight};
+use identity::{Caller, RlsContext};
 use runtime::{
     config::Secret,
     fair::{FairKey, FairSemaphore},
@@ -80,7 +80,7 @@ pub struct Db {
     acquire_timeout: Duration,
     service: Arc<str>,
     /// What the service itself sees: all.
-    own_sight: Arc<Sight>,
+    own_sight: Arc<RlsContext>,
     wake: Arc<Notify>,
     pub(super) disk: Arc<Disk>,
 }
@@ -131,7 +131,7 @@ impl Database {
             .create_timeout(Some(self.settings.acquire_timeout))
             .runtime(deadpool::Runtime::Tokio1)
             .build()?;
-        let own_sight = Arc::clone(Caller::this_service(&self.service).scope.sight());
+        let own_sight = Arc::clone(Caller::this_service(&self.service).scope.rls_context());
         let permits = FairSemaphore::new(size);
         let acquire_timeout = self.settings.acquire_timeout;
         Ok(Db {
@@ -154,7 +154,7 @@ impl Db {
     }
 
     /// What the service itself sees.
-    pub(super) fn own_sight(&self) -> &Arc<Sight> {
+    pub(super) fn own_sight(&self) -> &Arc<RlsContext> {
         &self.own_sight
     }
 
@@ -178,7 +178,7 @@ impl Db {
     /// # Errors
     /// [`domain::Kind::ServiceUnavailable`] when none is to be had in time.
     pub async fn own_conn(&self) -> Result<PooledConn> {
-        let connection = self.conn_for(&self.own_sight.share).await?;
+        let connection = self.conn_for(&self.own_sight.fairness_key).await?;
         connection.tell(&self.own_sight).await?;
         Ok(connection)
     }

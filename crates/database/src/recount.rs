@@ -158,7 +158,7 @@ impl Recount {
 
     /// The last parent of a page, if it was whole, and the lists that were off; `None` while another process counts.
     async fn page(&self, tally: Tally, after: &str) -> Result<Option<(Option<String>, Vec<Drift>)>> {
-        let ctx = WriteCtx::of_service(self.db.service(), "recount");
+        let ctx = WriteCtx::for_service(self.db.service(), "recount");
         let done = self
             .db
             .tx("counters.recount", &ctx, async |tx| {

@@ -1,6 +1,6 @@
 //! Connections that know what the database was told last of their user.
 //!
-//! Row-level security reads three settings: see [`Sight`]. A transaction that begins is told them as it begins, and
+//! Row-level security reads three settings: see [`RlsContext`]. A transaction that begins is told them as it begins, and
 //! they end with it. A single statement has no beginning to be told in; so its connection keeps what it was told, and
 //! is told anew when another uses it. What tells it is sent ahead of the statement, so it costs no round trip; and
 //! nothing of an answer is believed unless that was taken. A connection that was never told sees no row.
@@ -20,7 +20,7 @@ use diesel_async::{
     pooled_connection::{AsyncDieselConnectionManager, PoolError},
 };
 use futures_util::future::{Either, ready};
-use identity::Sight;
+use identity::RlsContext;
 use runtime::fair::Permit;
 
 /// How long a statement that nobody waits for is tried to be cancelled.
@@ -31,7 +31,7 @@ type Transactions = <AsyncPgConnection as AsyncConnection>::TransactionManager;
 /// A connection of a pool.
 pub struct Sighted {
     connection: AsyncPgConnection,
-    told: Mutex<Option<Arc<Sight>>>,
+    told: Mutex<Option<Arc<RlsContext>>>,
 }
 
 /// A connection that goes back to its pool when it is dropped, if it is known to be clean: outside a transaction, and
@@ -145,14 +145,14 @@ impl std::ops::DerefMut for Sighted {
 impl Sighted {
     /// Tells the database what the statements after this one see. It is sent when the future is polled first; what is
     /// sent later comes later.
-    pub(super) fn tell(&self, sight: &Arc<Sight>) -> impl Future<Output = QueryResult<()>> {
+    pub(super) fn tell(&self, sight: &Arc<RlsContext>) -> impl Future<Output = QueryResult<()>> {
         if self.told.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(sight) {
             return Either::Left(ready(Ok(())));
         }
         Either::Right(self.tell_anew(Arc::clone(sight)))
     }
 
-    async fn tell_anew(&self, sight: Arc<Sight>) -> QueryResult<()> {
+    async fn tell_anew(&self, sight: Arc<RlsContext>) -> QueryResult<()> {
         // Whether it is taken is not known until it is answered, and this may be given up before.
         self.remember(None);
         let text = settings(&sight, "");
@@ -161,12 +161,12 @@ impl Sighted {
         Ok(())
     }
 
-    fn remember(&self, sight: Option<Arc<Sight>>) {
+    fn remember(&self, sight: Option<Arc<RlsContext>>) {
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = sight;
     }
 
     /// Begins a transaction that sees this, and is one that writes.
-    pub(super) async fn begin(&mut self, sight: &Sight) -> QueryResult<()> {
+    pub(super) async fn begin(&mut self, sight: &RlsContext) -> QueryResult<()> {
         let text = format!("BEGIN; SET LOCAL nno.writing TO 'on'; {}", settings(sight, "LOCAL "));
         Transactions::begin_transaction_sql(&mut self.connection, &text).await
     }
@@ -182,8 +182,8 @@ impl Sighted {
 
 /// The statements that tell it. Not prepared ones: those are sent when their preparation was answered, and so perhaps
 /// after what follows them.
-fn settings(sight: &Sight, local: &str) -> String {
-    let Sight { platforms, entities, caller, .. } = sight;
+fn settings(sight: &RlsContext, local: &str) -> String {
+    let RlsContext { platforms, entities, caller, .. } = sight;
     // Planning for a caller who is granted entities takes longer than most of their reads, and plans of their parameters
     // look cheaper than general ones without being so.
     let plans = if entities.is_empty() { "DEFAULT" } else { "force_generic_plan" };

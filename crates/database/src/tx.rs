@@ -13,7 +13,7 @@ use diesel::{result::QueryResult, sql_query, sql_types::Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use domain::{Error, Kind, Result};
 use futures_util::future::try_join;
-use identity::{Ctx, Done, PlatformScope, Sight, WriteCtx};
+use identity::{Ctx, Done, PlatformScope, RlsContext, WriteCtx};
 use opentelemetry::KeyValue;
 use rand::Rng;
 use runtime::telemetry;
@@ -90,7 +90,7 @@ impl Tx {
     /// When the transaction cannot begin.
     pub async fn conn(&mut self) -> Result<&mut AsyncPgConnection> {
         if !self.begun {
-            let sight = Arc::clone(self.sight());
+            let sight = Arc::clone(self.rls_context());
             // Should it fail, its `BEGIN` may have been taken, and what follows it not: the connection is not clean.
             self.unclean = true;
             self.connection.begin(&sight).await?;
@@ -99,8 +99,8 @@ impl Tx {
         Ok(&mut self.connection)
     }
 
-    fn sight(&self) -> &Arc<Sight> {
-        self.ctx.caller.scope.sight()
+    fn rls_context(&self) -> &Arc<RlsContext> {
+        self.ctx.caller.scope.rls_context()
     }
 
     /// Has the statements from here on see a platform whole, where the caller sees but an entity of it: whether a thing
@@ -111,7 +111,7 @@ impl Tx {
     /// When the transaction cannot begin.
     pub async fn see_platform(&mut self, scope: &PlatformScope) -> Result<&mut AsyncPgConnection> {
         let c = self.conn().await?;
-        if scope.roots().is_some() {
+        if scope.subtree_roots().is_some() {
             c.batch_execute(&format!("SET LOCAL nno.platforms TO '{}'", scope.id())).await?;
         }
         Ok(c)
@@ -160,7 +160,7 @@ impl Tx {
             return written.execute(&mut **self.connection).await;
         }
         let mut connection = &**self.connection;
-        let told = self.connection.tell(self.sight());
+        let told = self.connection.tell(self.rls_context());
         let ((), rows) = try_join(told, written.execute(&mut connection)).await?;
         Ok(rows)
     }
@@ -230,7 +230,7 @@ impl Db {
         T: Serialize + DeserializeOwned + Send,
         F: TxBody<T>,
     {
-        let connection = self.conn_for(&ctx.caller.scope.sight().share).await?;
+        let connection = self.conn_for(&ctx.caller.scope.rls_context().fairness_key).await?;
         connection.unfinished();
         let mut tx =
             Tx { connection, ctx: ctx.clone(), begun: false, unclean: false, finished: false, wake: false };
@@ -264,7 +264,7 @@ impl Db {
         if ctx.idempotency.is_none() {
             return Ok(None);
         }
-        stored(&self.conn_for(&ctx.caller.scope.sight().share).await?, ctx).await
+        stored(&self.conn_for(&ctx.caller.scope.rls_context().fairness_key).await?, ctx).await
     }
 
     /// Runs a read that sees what the caller may see, once more if its connection turns out to be dead.
@@ -275,7 +275,7 @@ impl Db {
     where
         F: ReadBody<T>,
     {
-        self.read_seeing(ctx.caller.scope.sight(), work).await
+        self.read_seeing(ctx.caller.scope.rls_context(), work).await
     }
 
     /// Runs a read of the service's own, which sees all rows.
@@ -289,7 +289,7 @@ impl Db {
         self.read_seeing(self.own_sight(), work).await
     }
 
-    async fn read_seeing<T, F>(&self, sight: &Arc<Sight>, work: F) -> Result<T>
+    async fn read_seeing<T, F>(&self, sight: &Arc<RlsContext>, work: F) -> Result<T>
     where
         F: ReadBody<T>,
     {
@@ -304,9 +304,9 @@ impl Db {
             }
             found
         };
-        match run(self.conn_for(&sight.share).await?).await {
+        match run(self.conn_for(&sight.fairness_key).await?).await {
             Err(error) if error.kind() == Kind::ServiceUnavailable => {
-                run(self.conn_for(&sight.share).await?).await
+                run(self.conn_for(&sight.fairness_key).await?).await
             }
             result => result,
         }
@@ -317,7 +317,7 @@ impl Db {
 async fn stored<T: DeserializeOwned>(connection: &PooledConn, ctx: &WriteCtx) -> Result<Option<Done<T>>> {
     let Some(asked) = &ctx.idempotency else { return Ok(None) };
     connection.unfinished();
-    let told = async { Ok(connection.tell(ctx.caller.scope.sight()).await?) };
+    let told = async { Ok(connection.tell(ctx.caller.scope.rls_context()).await?) };
     let found = try_join(told, idempotency::replay(connection, &ctx.caller.id, asked)).await?.1;
     connection.finished();
     Ok(found.map(|value| Done { value, replayed: true, dry_run: false }))

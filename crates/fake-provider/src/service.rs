@@ -20,14 +20,14 @@ pub struct FakeProvisioning;
 impl Service for FakeProvisioning {
     const NAME: &'static str = Provisioning::NAME;
     const DEFAULTS: &'static str = Provisioning::DEFAULTS;
-    type Own = ProvisioningSettings;
+    type Settings = ProvisioningSettings;
 
     fn migrations() -> Migrations {
         Provisioning::migrations()
     }
 
-    fn tallies() -> &'static [Tally] {
-        Provisioning::tallies()
+    fn counter_sources() -> &'static [Tally] {
+        Provisioning::counter_sources()
     }
 
     fn grpc_callers() -> Vec<(&'static str, service::Callers)> {

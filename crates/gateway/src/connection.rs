@@ -14,7 +14,7 @@ use actix_web::{
     rt::net::{ActixStream, TcpStream},
 };
 use awc::{Client, Connector};
-use identity::tls::{HTTP1, Tls, open};
+use identity::tls::{HTTP1, Tls, connect_plaintext};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio_rustls::client::TlsStream;
 
@@ -40,7 +40,7 @@ pub(crate) fn client(connect_timeout: Duration, tls: Option<Tls>) -> Client {
 
 async fn connect(info: ConnectInfo<Uri>, tls: Option<Tls>) -> Result<Connection<Uri, Whole>, ConnectError> {
     let stream = match tls {
-        None => open(info.hostname(), info.port()).await.map(Stream::Open),
+        None => connect_plaintext(info.hostname(), info.port()).await.map(Stream::Open),
         Some(tls) => tls
             .connect(info.hostname(), info.port(), HTTP1)
             .await

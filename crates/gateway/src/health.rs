@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use identity::tls::Tls;
 use runtime::Probe;
 use tokio::{sync::Mutex, time::timeout};
-use web::ask_ready;
+use web::check_ready;
 
 use crate::{breaker::Breakers, iam, policy::CurrentPolicy, upstream::Upstream};
 
@@ -53,12 +53,12 @@ fn probe(upstream: Upstream, policy: CurrentPolicy, tls: Option<Tls>) -> Probe {
             answer
         })
     };
-    if upstream == Upstream::Iam { Probe::told(name, look) } else { Probe::needed(name, look) }
+    if upstream == Upstream::Iam { Probe::optional(name, look) } else { Probe::required(name, look) }
 }
 
 /// The cause goes to the log: a probe's answer is public.
 async fn ask(name: &str, host: &str, port: u16, tls: Option<&Tls>) -> Answer {
-    let cause = match timeout(DEADLINE, ask_ready(host, port, tls)).await {
+    let cause = match timeout(DEADLINE, check_ready(host, port, tls)).await {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => format!("{error:#}"),
         Err(_elapsed) => "no answer in time".to_owned(),

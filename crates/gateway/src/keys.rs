@@ -32,7 +32,7 @@ impl ApiKeys {
         if known.expires_at.is_some_and(|at| at <= clock::now().timestamp_millis()) {
             return Ok(None);
         }
-        Ok(Some(Caller::known(format!("apikey:{}", key.id), ActorType::Apikey, vec![known.grant])))
+        Ok(Some(Caller::authenticated(format!("apikey:{}", key.id), ActorType::Apikey, vec![known.grant])))
     }
 }
 

@@ -113,7 +113,7 @@ impl Proxy {
     /// Finds the service of a request, and names the route for the metrics.
     fn route<'a>(&self, request: &'a HttpRequest) -> Result<Target<'a>> {
         let (path, method) = (request.uri().path(), request.method());
-        let refusal = || self.docs.paths.refusal(path, method.as_str());
+        let refusal = || self.docs.paths.rejection(path, method.as_str());
         let target = match routes::find(path) {
             Err(_) if OWN.contains(&path) => return Err(refusal()),
             found => found?,

@@ -72,7 +72,7 @@ impl Gateway {
         let assembly = Arc::new(Assembly::new(&settings)?);
         let peers = &assembly.peers;
         if let Some(tls) = &peers.tls {
-            tls.keep_current(&shutdown);
+            tls.reload_periodically(&shutdown);
         }
         let app = AppFactory {
             probes: health::probes(&assembly.policy, &assembly.breakers, peers.tls.as_ref()),

@@ -6,7 +6,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use rpc::Client;
 use runtime::{config::PeerSettings, shutdown::Shutdown};
 use serde::{Deserialize, Serialize};
-use service::{Application, Parts, Service, Settings};
+use service::{Application, Service, ServiceBuilder, Settings};
 use utoipa::{
     ToSchema,
     openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
@@ -59,7 +59,7 @@ fn routes(config: &mut ServiceConfig) {
 impl Service for Iam {
     const NAME: &'static str = "iam";
     const DEFAULTS: &'static str = include_str!("../config/default.toml");
-    type Own = Own;
+    type Settings = Own;
 
     fn migrations() -> Migrations {
         Migrations::with_shared([MIGRATIONS])
@@ -75,8 +75,8 @@ impl Service for Iam {
     }
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
-        let mut parts = Parts::new::<Self>(&settings, shutdown.clone()).await?;
-        let (database, peers) = (parts.database.clone(), parts.peers.clone());
+        let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown.clone()).await?;
+        let (database, peers) = (builder.database.clone(), builder.peers.clone());
         let (hub, used) = (Hub::default(), Used::default());
         let actions = Actions::of_all_services()?;
         let state = move |db: Db| {
@@ -85,11 +85,11 @@ impl Service for Iam {
             let actions = actions.clone();
             anyhow::Ok(App { db, registry, revocations, used, actions, shutdown })
         };
-        let app = state(parts.background.clone())?;
-        parts.probes = vec![app.registry.probe()];
+        let app = state(builder.background.clone())?;
+        builder.probes = vec![app.registry.probe()];
         revocations::start(&app).await?;
         keys::start_workers(&app);
         let methods = grpc::methods().build(app)?;
-        parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
+        builder.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

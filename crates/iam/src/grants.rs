@@ -4,7 +4,7 @@ use domain::{
     EntityId, Error, Grant, GrantScope, Kind, PlatformId, Result, Role,
     access::{Target, may_grant},
 };
-use identity::{Ctx, scope_is_enforced};
+use identity::{Ctx, scope_filter_enabled};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ pub(crate) async fn permit(app: &App, ctx: &Ctx, grant: Grant) -> Result<Placed>
     let own = ctx.caller.grants();
     let Location { line, suspended } = match grant.scope.platform() {
         None => Location::default(),
-        Some(platform) if scope_is_enforced() && !touches(own, platform) => {
+        Some(platform) if scope_filter_enabled() && !touches(own, platform) => {
             return Err(Error::not_found("platform", platform));
         }
         Some(platform) => entities::locate(app, ctx, platform, grant.scope.entity()).await?,
@@ -72,7 +72,7 @@ fn grant_of(body: &Value) -> Option<Grant> {
 
 /// Whether who holds `own` may make such a grant, and so also see it and take it back.
 pub(crate) fn administers(own: &[Grant], grant: &Grant, line: &[EntityId]) -> bool {
-    !scope_is_enforced() || may_grant(own, grant, line)
+    !scope_filter_enabled() || may_grant(own, grant, line)
 }
 
 /// Whether any of the grants reaches something in a platform.
@@ -118,7 +118,7 @@ impl Administered {
 
     /// What follows from a caller's grants.
     pub(crate) fn by(own: &[Grant]) -> Self {
-        if !scope_is_enforced() {
+        if !scope_filter_enabled() {
             return Self::Everywhere(Role::ALL.to_vec());
         }
         let administers = |grant: &&Grant| grant.role.covers(Role::PlatformAdmin);

@@ -1,8 +1,8 @@
-//! Who calls, and what they may see.
+//! Callers and their scopes.
 //!
-//! Every request to a service carries a token that the gateway or another service signed: an EdDSA JWT of at most
-//! [`crate::LIFETIME`], made for one audience. A request without one gets in nowhere, so reaching a service's port
-//! directly gains nothing. A [`Scope`] cannot be made but from such a token.
+//! Every request to a service carries a token that the gateway or another service signed: an EdDSA JWT that lives at
+//! most [`crate::LIFETIME`] and names one audience. Services reject every request without one, so direct access to a
+//! service's port gains nothing. Only such a token yields a [`Scope`].
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use domain::{
 use runtime::fair::FairKey;
 use serde::{Deserialize, Serialize};
 
-use crate::{scope_is_enforced, sight::Sight};
+use crate::{rls_context::RlsContext, scope_filter_enabled};
 
-/// What kind of caller an actor is, as the audit log tells it.
+/// The kind of an actor, as in the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActorType {
@@ -27,7 +27,7 @@ pub enum ActorType {
 }
 
 impl ActorType {
-    /// The text of the audit log.
+    /// The name in the audit log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -39,95 +39,96 @@ impl ActorType {
     }
 }
 
-/// What a caller may see, for the operation that is asked for. Made by [`crate::Verifier::verify`], or for the service itself.
+/// The objects that a caller may see with the requested operation. Comes from [`crate::Verifier::verify`], or is that of
+/// the service itself.
 #[derive(Debug, Clone)]
 pub struct Scope {
-    held: Arc<Held>,
+    grants: Arc<GrantSet>,
     operation: Option<Arc<Operation>>,
 }
 
-/// What a caller holds, and how the database is told of it.
+/// A caller's grants, and the same for the database's policies.
 #[derive(Debug)]
-struct Held {
+struct GrantSet {
     grants: Vec<Grant>,
-    sight: Arc<Sight>,
+    rls_context: Arc<RlsContext>,
 }
 
-/// One platform, proven to lie inside the caller's scope, and what of it the caller sees.
+/// One platform that is proven to lie inside the caller's scope, and the part of it that the caller sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlatformScope {
     platform: PlatformId,
-    roots: Option<Vec<EntityId>>,
+    subtree_roots: Option<Vec<EntityId>>,
 }
 
 impl Scope {
     fn of(caller: &str, grants: Vec<Grant>) -> Self {
-        let sight = Arc::new(Sight::of(caller, &grants));
-        Self { held: Arc::new(Held { grants, sight }), operation: None }
+        let rls_context = Arc::new(RlsContext::of(caller, &grants));
+        Self { grants: Arc::new(GrantSet { grants, rls_context }), operation: None }
     }
 
-    /// The same for one operation: only the access that it requires counts.
+    /// Narrows the scope to the grants that are sufficient for an operation.
     ///
     /// # Errors
-    /// [`domain::Kind::Forbidden`] when it is about everything, and the caller does not reach that.
-    fn doing(&self, operation: Arc<Operation>) -> Result<Self> {
+    /// [`domain::Kind::Forbidden`] when the operation covers all platforms and the caller's scope does not.
+    fn for_operation(&self, operation: Arc<Operation>) -> Result<Self> {
         let refused = operation.about == About::Everything
             && operation.decide(self.grants(), &Target::Everything) != AccessDecision::Allowed;
-        if refused && (self.is_all() || scope_is_enforced()) {
+        if refused && (self.is_all() || scope_filter_enabled()) {
             return Err(operation.refusal());
         }
-        Ok(Self { held: Arc::clone(&self.held), operation: Some(operation) })
+        Ok(Self { grants: Arc::clone(&self.grants), operation: Some(operation) })
     }
 
-    /// What the caller holds.
+    /// The caller's grants.
     pub fn grants(&self) -> &[Grant] {
-        &self.held.grants
+        &self.grants.grants
     }
 
-    /// What the database is told that the caller sees.
-    pub fn sight(&self) -> &Arc<Sight> {
-        &self.held.sight
+    /// The caller's visible rows, for the database's policies.
+    pub fn rls_context(&self) -> &Arc<RlsContext> {
+        &self.grants.rls_context
     }
 
-    /// Narrows to one platform, or to those of its entities that the caller's role reaches.
+    /// Narrows the scope to one platform, or to those of its subtrees for which the caller's role is sufficient.
     ///
     /// # Errors
-    /// [`domain::Kind::NotFound`] when it lies outside: exactly as if it did not exist;
-    /// [`domain::Kind::Forbidden`] when the caller's role there is too low.
+    /// [`domain::Kind::NotFound`] when the platform lies outside, exactly as if it did not exist;
+    /// [`domain::Kind::Forbidden`] when the caller's role there is not sufficient.
     pub fn platform(&self, id: &PlatformId) -> Result<PlatformScope> {
         let whole = match &self.operation {
             Some(operation) => match operation.decide(self.grants(), &Target::Platform(id)) {
-                AccessDecision::Allowed => return Ok(PlatformScope { platform: id.clone(), roots: None }),
+                AccessDecision::Allowed => return Ok(PlatformScope { platform: id.clone(), subtree_roots: None }),
                 verdict => verdict,
             },
             None if self.grants().iter().any(|grant| grant.scope.includes(&Target::Platform(id))) => {
-                return Ok(PlatformScope { platform: id.clone(), roots: None });
+                return Ok(PlatformScope { platform: id.clone(), subtree_roots: None });
             }
             None => AccessDecision::Outside,
         };
-        let roots = self.roots(id);
+        let roots = self.entity_roots(id);
         if !roots.is_empty() {
-            return Ok(PlatformScope { platform: id.clone(), roots: Some(roots) });
+            return Ok(PlatformScope { platform: id.clone(), subtree_roots: Some(roots) });
         }
-        let inside = |grant: &Grant| grant.scope.platform() == Some(id) && self.is_about_entities();
+        let is_inside = |grant: &Grant| grant.scope.platform() == Some(id) && self.is_about_entities();
         match &self.operation {
-            Some(operation) if whole == AccessDecision::Forbidden || self.grants().iter().any(inside) => {
+            Some(operation) if whole == AccessDecision::Forbidden || self.grants().iter().any(is_inside) => {
                 Err(operation.refusal())
             }
-            _ if !scope_is_enforced() => Ok(self.unproven(id)),
+            _ if !scope_filter_enabled() => Ok(self.unproven(id)),
             _ => Err(Error::not_found("platform", id)),
         }
     }
 
-    /// A platform that was not proven to lie inside: what PostgreSQL alone is tried with.
+    /// The scope of a platform without proof that the caller may see it, for tests of row-level security.
     fn unproven(&self, id: &PlatformId) -> PlatformScope {
         let roots = self.only_entities().into_iter().cloned().collect();
         let sees_platforms = self.grants().iter().any(|grant| grant.scope.entity().is_none());
-        PlatformScope { platform: id.clone(), roots: (!sees_platforms).then_some(roots) }
+        PlatformScope { platform: id.clone(), subtree_roots: (!sees_platforms).then_some(roots) }
     }
 
-    /// The entities of a platform that the caller reaches, with what is under them, in a role that is high enough.
-    fn roots(&self, id: &PlatformId) -> Vec<EntityId> {
+    /// The roots of the subtrees of a platform in which the caller has a sufficient role.
+    fn entity_roots(&self, id: &PlatformId) -> Vec<EntityId> {
         let least = self.operation.as_ref().map_or(Role::Viewer, |operation| operation.least);
         let root = |grant: &Grant| match &grant.scope {
             GrantScope::Entity(platform, root) if platform == id && grant.role.covers(least) => {
@@ -142,9 +143,9 @@ impl Scope {
         self.operation.as_ref().is_none_or(|operation| operation.about == About::Entity)
     }
 
-    /// The platforms that the caller sees whole; none for a caller who sees all.
+    /// The platforms that the caller sees completely; `None` if the caller sees every platform.
     pub fn only_platforms(&self) -> Option<Vec<&PlatformId>> {
-        if self.is_all() || !scope_is_enforced() {
+        if self.is_all() || !scope_filter_enabled() {
             return None;
         }
         let whole = |grant: &Grant| grant.scope.entity().is_none();
@@ -157,12 +158,12 @@ impl Scope {
         )
     }
 
-    /// The entities that the caller sees with what is under them, in platforms that they do not see whole.
+    /// The roots of the subtrees that the caller sees, in platforms that they do not see completely.
     pub fn only_entities(&self) -> Vec<&EntityId> {
         self.grants().iter().filter_map(|grant| grant.scope.entity()).collect()
     }
 
-    /// Whether the caller sees every platform.
+    /// Returns true if the caller sees every platform.
     pub fn is_all(&self) -> bool {
         self.grants().iter().any(|grant| grant.scope == GrantScope::All)
     }
@@ -174,40 +175,40 @@ impl PlatformScope {
         &self.platform
     }
 
-    /// The entities that are seen, with what is under them; none when the platform is seen whole.
-    pub fn roots(&self) -> Option<&[EntityId]> {
-        self.roots.as_deref()
+    /// The roots of the subtrees that the caller sees; `None` if the caller sees the whole platform.
+    pub fn subtree_roots(&self) -> Option<&[EntityId]> {
+        self.subtree_roots.as_deref()
     }
 }
 
-/// Who calls.
+/// A caller.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The process that signed: `gateway`, or a service's name.
+    /// The process that signed the token: `gateway`, or a service's name.
     pub issuer: String,
     /// Stable name of the actor, such as `operator`, `apikey:...` or `service:onboarding`.
     pub id: String,
-    /// What kind of actor it is.
+    /// The kind of actor.
     pub actor_type: ActorType,
-    /// What they may see.
+    /// The objects that the caller may see.
     pub scope: Scope,
 }
 
 impl Caller {
-    /// Someone the gateway knows, with what they hold.
-    pub fn known(id: impl Into<String>, actor_type: ActorType, grants: Vec<Grant>) -> Self {
+    /// A caller whom the gateway has authenticated, with their grants.
+    pub fn authenticated(id: impl Into<String>, actor_type: ActorType, grants: Vec<Grant>) -> Self {
         Self::signed("gateway".to_owned(), id.into(), actor_type, grants)
     }
 
-    /// The service itself, at work on its own account.
+    /// The service itself, for work on its own behalf.
     pub fn this_service(name: &str) -> Self {
         let id = format!("service:{name}");
         Self::signed(name.to_owned(), id, ActorType::Service, vec![EVERYTHING])
     }
 
-    /// The operator, who may do everything.
+    /// The operator.
     pub fn operator() -> Self {
-        Self::known("operator", ActorType::Operator, vec![EVERYTHING])
+        Self::authenticated("operator", ActorType::Operator, vec![EVERYTHING])
     }
 
     pub(crate) fn signed(issuer: String, id: String, actor_type: ActorType, grants: Vec<Grant>) -> Self {
@@ -215,32 +216,32 @@ impl Caller {
         Self { issuer, id, actor_type, scope }
     }
 
-    /// The same caller, doing one operation.
+    /// Narrows the caller's scope to the grants that are sufficient for an operation.
     ///
     /// # Errors
-    /// [`domain::Kind::Forbidden`] when it is about everything, and the caller does not reach that.
-    pub fn doing(mut self, operation: Arc<Operation>) -> Result<Self> {
-        self.scope = self.scope.doing(operation)?;
+    /// [`domain::Kind::Forbidden`] when the operation covers all platforms and the caller's scope does not.
+    pub fn for_operation(mut self, operation: Arc<Operation>) -> Result<Self> {
+        self.scope = self.scope.for_operation(operation)?;
         Ok(self)
     }
 
-    /// What they hold.
+    /// The caller's grants.
     pub fn grants(&self) -> &[Grant] {
         self.scope.grants()
     }
 
-    /// Whose share of what is scarce they use. All callers of one platform have one tenant's share.
-    pub fn share(&self) -> &FairKey {
-        &self.scope.sight().share
+    /// The key for the fair sharing of connections and request slots. All callers of one platform share one tenant's part.
+    pub fn fairness_key(&self) -> &FairKey {
+        &self.scope.rls_context().fairness_key
     }
 
-    /// Whether the caller is an operator or another service of ours.
+    /// Returns true if the caller is an operator or a service.
     pub fn is_operator(&self) -> bool {
         self.grants().contains(&EVERYTHING)
     }
 }
 
-/// What operators and services hold.
+/// The grant of operators and services.
 const EVERYTHING: Grant = Grant { role: Role::Operator, scope: GrantScope::All };
 
 #[cfg(test)]

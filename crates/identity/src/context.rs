@@ -1,4 +1,4 @@
-//! What travels with a request: who, which request, which trace; for a write also how it is to be done.
+//! Request contexts: the caller, the request id and the trace; for a write, also its execution options.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -9,44 +9,45 @@ use sha2::{Digest, Sha256};
 
 use crate::{Caller, PlatformScope};
 
-/// A request that reads.
+/// The context of a read.
 #[derive(Debug, Clone)]
 pub struct Ctx {
-    /// Who calls.
+    /// The caller.
     pub caller: Caller,
-    /// The id of the request, from the client or made at the first entry.
+    /// The id of the request: the client's, or else generated on entry.
     pub request_id: Arc<str>,
     /// W3C trace context of the current span, if it is traced.
     pub traceparent: Option<Arc<str>>,
 }
 
-/// A request that writes.
+/// The context of a write.
 #[derive(Debug, Clone)]
 pub struct WriteCtx {
-    /// What a read has too.
+    /// The part that a read has too.
     pub ctx: Ctx,
-    /// Run everything, keep nothing.
+    /// True if the write runs with all its checks and is then rolled back.
     pub dry_run: bool,
-    /// Do it once, however often it is asked for.
+    /// The idempotency key. A write with a key takes effect once, even if the client repeats it.
     pub idempotency: Option<Idempotency>,
-    /// The state of the thing that the caller has seen, as its ETag.
+    /// The `If-Match` header: the ETag of the state that the caller has read.
     pub if_match: Option<String>,
 }
 
-/// A key by which a client marks repetitions of one request, and what the request was.
+/// The key by which a client marks repetitions of one request, with a fingerprint of that request.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
-    /// Digest of the client's key, in hexadecimal: it is kept for a day, and some clients make it of what is secret.
+    /// Digest of the client's key, in hexadecimal. The key itself is not stored, because some clients derive it from
+    /// secrets.
     pub key: String,
-    /// Digest of what was asked.
+    /// Digest of the request.
     pub fingerprint: Vec<u8>,
 }
 
 impl Idempotency {
-    /// The longest key that is taken, in characters.
+    /// Maximum length of a key, in characters.
     pub const MAX_KEY: usize = 255;
 
-    /// A key with the digest of the parts of the request.
+    /// Creates a key with a fingerprint of the parts of the request.
     ///
     /// # Errors
     /// [`Kind::Validation`] for an empty, long or unprintable key.
@@ -68,8 +69,8 @@ impl Idempotency {
 }
 
 impl Ctx {
-    /// The service itself, at work on its own account; `request_id` ties its log lines together.
-    pub fn of_service(name: &str, request_id: impl Into<Arc<str>>) -> Self {
+    /// The context of work that the service does on its own behalf. `request_id` connects its log lines.
+    pub fn for_service(name: &str, request_id: impl Into<Arc<str>>) -> Self {
         Self {
             caller: Caller::this_service(name),
             request_id: request_id.into(),
@@ -77,7 +78,7 @@ impl Ctx {
         }
     }
 
-    /// One platform, or those of its entities that the caller's role reaches.
+    /// The caller's scope inside one platform.
     ///
     /// # Errors
     /// Those of [`Scope::platform`](crate::Scope::platform).
@@ -100,27 +101,27 @@ impl Deref for WriteCtx {
 }
 
 impl WriteCtx {
-    /// A plain write in this context.
-    pub fn of(ctx: Ctx) -> Self {
+    /// A write in this context without execution options.
+    pub fn new(ctx: Ctx) -> Self {
         Self { ctx, dry_run: false, idempotency: None, if_match: None }
     }
 
-    /// A plain write of the service itself.
-    pub fn of_service(name: &str, request_id: impl Into<Arc<str>>) -> Self {
-        Self::of(Ctx::of_service(name, request_id))
+    /// A write that the service does on its own behalf, without execution options.
+    pub fn for_service(name: &str, request_id: impl Into<Arc<str>>) -> Self {
+        Self::new(Ctx::for_service(name, request_id))
     }
 
-    /// Refuses to write over what the caller has not seen.
+    /// Checks the `If-Match` header, so that the caller cannot overwrite a state that they have not read.
     ///
     /// # Errors
-    /// [`Kind::PreconditionFailed`] when `If-Match` was sent and names another state.
+    /// [`Kind::PreconditionFailed`] when the header was sent and does not match the current state.
     pub fn check_match<T: Serialize>(&self, current: &T) -> Result<()> {
-        let Some(wanted) = &self.if_match else { return Ok(()) };
+        let Some(expected) = &self.if_match else { return Ok(()) };
         let etag = crate::etag::of(current)?;
-        if wanted == "*" || wanted.split(',').any(|one| one.trim() == etag) {
+        if expected == "*" || expected.split(',').any(|one| one.trim() == etag) {
             return Ok(());
         }
-        Err(Error::new(Kind::PreconditionFailed, "The thing has changed since it was read")
-            .with("etag", etag))
+        let message = "The object has changed since it was read. Read it again.";
+        Err(Error::new(Kind::PreconditionFailed, message).with("etag", etag))
     }
 }

@@ -1,18 +1,18 @@
-//! What a write left.
+//! The outcome of a write.
 
-/// What a transaction left, and how.
+/// The outcome of a write transaction.
 #[derive(Debug, Clone)]
 pub struct Done<T> {
-    /// The answer.
+    /// The result, which becomes the response.
     pub value: T,
-    /// Whether it is the answer of an earlier run with the same idempotency key.
+    /// True if the result is that of an earlier request with the same idempotency key.
     pub replayed: bool,
-    /// Whether nothing was kept.
+    /// True if the transaction was a dry run and was rolled back.
     pub dry_run: bool,
 }
 
 impl<T> Done<T> {
-    /// The same with another answer.
+    /// Converts the result.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Done<U> {
         Done { value: f(self.value), replayed: self.replayed, dry_run: self.dry_run }
     }

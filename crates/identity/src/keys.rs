@@ -1,4 +1,4 @@
-//! The Ed25519 keys that processes sign with and are known by.
+//! The Ed25519 keys with which processes sign tokens.
 
 use std::{
     fs,
@@ -18,16 +18,17 @@ use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Where a process finds its own key and those of the processes it believes.
+/// Location of the process's own key and of the public keys that it trusts.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdentitySettings {
-    /// Folder with this process's `private/<name>.pem` and everyone's `public/<name>.pem`; `nno process-keys` makes it.
+    /// Folder with this process's `private/<name>.pem` and every process's `public/<name>.pem`; `nno process-keys`
+    /// creates it.
     #[schema(value_type = String)]
     pub keys_dir: PathBuf,
 }
 
-/// A process's own key.
+/// A process's own key pair.
 #[derive(Clone)]
 pub struct KeyPair(SigningKey);
 
@@ -38,12 +39,12 @@ impl std::fmt::Debug for KeyPair {
 }
 
 impl KeyPair {
-    /// A new random key.
+    /// Generates a random key pair.
     pub fn generate() -> Self {
         Self(SigningKey::from_bytes(&rand::random()))
     }
 
-    /// Writes `private/<name>.pem` (0600) and `public/<name>.pem` under `dir`, unless they are there.
+    /// Writes `private/<name>.pem` (mode 0600) and `public/<name>.pem` under `dir`, unless they exist.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -51,13 +52,13 @@ impl KeyPair {
         let (private, public) = (private_path(dir, name), public_path(dir, name));
         fs::create_dir_all(dir.join("public"))?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join("private"))?;
-        // The private key comes first: the public one can be made from it again.
+        // The private key comes first, because the public key can be derived from it again.
         let pair = if private.exists() {
             Self::read(dir, name)?
         } else {
             let pair = Self::generate();
             let pem = pair.0.to_pkcs8_pem(LineEnding::LF).context("cannot write a private key")?;
-            write_whole(&private, pem.as_bytes(), 0o600)?;
+            write_atomically(&private, pem.as_bytes(), 0o600)?;
             pair
         };
         if !public.exists() {
@@ -66,7 +67,7 @@ impl KeyPair {
                 .verifying_key()
                 .to_public_key_pem(LineEnding::LF)
                 .context("cannot write a public key")?;
-            write_whole(&public, pem.as_bytes(), 0o644)?;
+            write_atomically(&public, pem.as_bytes(), 0o644)?;
         }
         Ok(())
     }
@@ -74,7 +75,7 @@ impl KeyPair {
     /// Reads `private/<name>.pem` under `dir`.
     ///
     /// # Errors
-    /// When it is not there or not an Ed25519 key.
+    /// When the file does not exist or is not an Ed25519 key.
     pub fn read(dir: &Path, name: &str) -> Result<Self> {
         let path = private_path(dir, name);
         let key = SigningKey::from_pkcs8_pem(&read(&path)?)
@@ -82,12 +83,12 @@ impl KeyPair {
         Ok(Self(key))
     }
 
-    /// The key to sign with.
+    /// The key for signing.
     pub(super) fn encoding(&self) -> Result<EncodingKey> {
         Ok(EncodingKey::from_ed_der(self.0.to_pkcs8_der().context("cannot encode a private key")?.as_bytes()))
     }
 
-    /// The key to know this process by.
+    /// The key for verifying this process's signatures.
     pub(super) fn decoding(&self) -> DecodingKey {
         DecodingKey::from_ed_der(self.0.verifying_key().as_bytes())
     }
@@ -97,7 +98,7 @@ impl KeyPair {
 pub(super) fn public_keys(dir: &Path) -> Result<Vec<(String, DecodingKey)>> {
     let folder = dir.join("public");
     let entries = fs::read_dir(&folder)
-        .with_context(|| format!("cannot read {} (make keys with `nno process-keys`)", folder.display()))?;
+        .with_context(|| format!("cannot read {} (create keys with `nno process-keys`)", folder.display()))?;
     let mut keys = Vec::new();
     for entry in entries {
         let path = entry?.path();
@@ -113,8 +114,8 @@ pub(super) fn public_keys(dir: &Path) -> Result<Vec<(String, DecodingKey)>> {
     Ok(keys)
 }
 
-/// Writes a file that is there whole or not at all, whenever the process dies.
-fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+/// Writes a file atomically: if the process dies, the file is complete or absent.
+fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let unfinished = path.with_extension("new");
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
@@ -134,6 +135,6 @@ fn public_path(dir: &Path, name: &str) -> PathBuf {
 
 fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| {
-        format!("cannot read the key {} (make keys with `nno process-keys`)", path.display())
+        format!("cannot read the key {} (create keys with `nno process-keys`)", path.display())
     })
 }

@@ -1,6 +1,6 @@
-//! The two layers of tenancy: statements are given the caller's scope, and PostgreSQL shows no row outside of it.
+//! The two tenancy layers: the scope filter of every statement, and row-level security in PostgreSQL.
 //!
-//! Tests prove that each layer holds alone. For that, a test process can have its statements given no scope. Builds
+//! Tests prove that each layer is sufficient alone. For that, a test process can disable the scope filter. Builds
 //! without debug assertions, such as every release, have no such switch.
 
 #[cfg(debug_assertions)]
@@ -9,23 +9,23 @@ mod switch {
 
     static ENFORCED: AtomicBool = AtomicBool::new(true);
 
-    /// Whether statements are given the caller's scope.
-    pub fn scope_is_enforced() -> bool {
+    /// Returns true if statements filter by the caller's scope.
+    pub fn scope_filter_enabled() -> bool {
         ENFORCED.load(Ordering::Relaxed)
     }
 
-    /// Has the statements of this process given no scope from here on, so that PostgreSQL alone keeps callers apart. For
-    /// tests that run in a process of their own.
-    pub fn leave_tenancy_to_postgres() {
+    /// Disables the scope filter of this process for good, so that only row-level security isolates callers. For tests
+    /// that run in their own process.
+    pub fn disable_scope_filter() {
         ENFORCED.store(false, Ordering::Relaxed);
     }
 }
 
 #[cfg(debug_assertions)]
-pub use switch::{leave_tenancy_to_postgres, scope_is_enforced};
+pub use switch::{disable_scope_filter, scope_filter_enabled};
 
-/// Whether statements are given the caller's scope.
+/// Returns true if statements filter by the caller's scope.
 #[cfg(not(debug_assertions))]
-pub const fn scope_is_enforced() -> bool {
+pub const fn scope_filter_enabled() -> bool {
     true
 }

@@ -1,5 +1,4 @@
-//! Who calls: callers, what they may see, the tokens that processes sign for each other, what travels with a request,
-//! and TLS between processes.
+//! Callers, their scopes, the tokens that processes sign for each other, request contexts, and TLS between processes.
 
 mod caller;
 mod context;
@@ -7,7 +6,7 @@ mod done;
 pub mod etag;
 mod keys;
 mod layers;
-mod sight;
+mod rls_context;
 pub mod tls;
 mod token;
 
@@ -16,7 +15,7 @@ pub use context::{Ctx, Idempotency, WriteCtx};
 pub use done::Done;
 pub use keys::{IdentitySettings, KeyPair};
 #[cfg(debug_assertions)]
-pub use layers::leave_tenancy_to_postgres;
-pub use layers::scope_is_enforced;
-pub use sight::Sight;
+pub use layers::disable_scope_filter;
+pub use layers::scope_filter_enabled;
+pub use rls_context::RlsContext;
 pub use token::{LIFETIME, Signer, Verifier};

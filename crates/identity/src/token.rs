@@ -1,4 +1,4 @@
-//! Signing and checking the tokens that requests carry.
+//! Signing and verification of the tokens that requests carry.
 
 use std::{
     collections::HashMap,
@@ -15,15 +15,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{ActorType, Caller, keys, keys::KeyPair};
 
-/// How long a token is valid. Revocation works at the gateway; this is how long a stolen one lasts, plus 30 seconds where
-/// the clocks of two machines differ.
+/// Lifetime of a token. Credentials are revoked at the gateway, so a stolen token is useful for this time, plus 30 seconds
+/// where the clocks of two machines differ.
 pub const LIFETIME: Duration = Duration::from_secs(60);
-/// A signed token is reused until it has this long left.
+/// Remaining lifetime below which a signed token is no longer reused.
 const REUSE: Duration = Duration::from_secs(30);
-/// How far the clocks of two machines may differ. A signer that is behind by as much sends tokens that are still valid;
-/// one that is ahead by as much is forgiven.
+/// Maximum difference between the clocks of two machines. Tokens from a signer that is behind by this much are still
+/// valid; those from a signer that is ahead by this much are accepted.
 const SKEW: Duration = Duration::from_secs(30);
-const REMEMBERED: usize = 4096;
+/// Maximum number of cached tokens, for signing and for verification each.
+const CACHE_CAPACITY: usize = 4096;
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
@@ -31,26 +32,27 @@ struct Claims {
     aud: String,
     sub: String,
     exp: u64,
-    /// Makes each token unique: after a step back, a second comes twice, and a verifier would know the token as an old one.
+    /// Makes each token unique. After the clock steps back, the same second occurs twice, and a verifier would otherwise
+    /// take the new token for the old one.
     #[serde(default)]
     jti: u64,
     actor: ActorType,
     grants: Vec<Grant>,
 }
 
-/// A token that was signed.
+/// A signed token in the cache.
 #[derive(Clone)]
 struct Signed {
     token: String,
-    /// Its end by the wall clock, which decides what the audience accepts.
+    /// Expiry by the wall clock, which the audience checks.
     exp: u64,
-    /// When it was signed.
+    /// The time of signing.
     at: Instant,
 }
 
 impl Signed {
-    /// Whether the audience accepts it for a while longer. A wall clock that was stepped makes the token too old, or makes
-    /// it end later than a token may.
+    /// Returns true if the audience accepts the token for a while longer. After the wall clock is stepped, the token may
+    /// be too old, or may expire later than a token may.
     fn is_fresh(&self, clocks: &Clocks) -> bool {
         let left = self.exp.saturating_sub(clocks.unix_seconds());
         let age = clocks.monotonic().saturating_duration_since(self.at);
@@ -58,14 +60,14 @@ impl Signed {
     }
 }
 
-/// Signs callers on behalf of this process.
+/// Signs tokens as this process.
 #[derive(Clone)]
 pub struct Signer(Arc<SignerInner>);
 
 struct SignerInner {
     name: String,
     key: EncodingKey,
-    // By audience and caller: an Ed25519 signature costs more than the rest of a small read.
+    // By audience and caller. An Ed25519 signature costs more than the rest of a small read.
     signed: Cache<(String, String), Signed>,
     clocks: Clocks,
 }
@@ -77,7 +79,7 @@ impl std::fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// A signer for the process `name`.
+    /// Creates a signer for the process `name`.
     ///
     /// # Errors
     /// When the key cannot be encoded.
@@ -85,12 +87,12 @@ impl Signer {
         Self::with_clocks(name, key, Clocks::system())
     }
 
-    /// A signer for the process `name` that reads these clocks.
+    /// Creates a signer for the process `name` that reads these clocks.
     ///
     /// # Errors
     /// When the key cannot be encoded.
     pub fn with_clocks(name: &str, key: &KeyPair, clocks: Clocks) -> anyhow::Result<Self> {
-        let signed = Cache::new(REMEMBERED);
+        let signed = Cache::new(CACHE_CAPACITY);
         Ok(Self(Arc::new(SignerInner { name: name.to_owned(), key: key.encoding()?, signed, clocks })))
     }
 
@@ -99,7 +101,7 @@ impl Signer {
         &self.0.name
     }
 
-    /// A token that makes `caller` known to `audience`.
+    /// Returns a token that identifies `caller` to `audience`.
     ///
     /// # Errors
     /// [`Kind::Internal`] when the key cannot sign.
@@ -111,7 +113,7 @@ impl Signer {
         }
     }
 
-    /// A new token, for a call whose token was refused.
+    /// Returns a new token, for a call whose token was rejected.
     ///
     /// # Errors
     /// [`Kind::Internal`] when the key cannot sign.
@@ -137,30 +139,30 @@ impl Signer {
     }
 }
 
-/// The key that a signed token is cached under.
+/// The cache key of a signed token.
 fn slot(audience: &str, caller: &Caller) -> (String, String) {
-    let known = format!("{} {}\n{:?}", caller.actor_type.as_str(), caller.id, caller.grants());
-    (audience.to_owned(), known)
+    let identity = format!("{} {}\n{:?}", caller.actor_type.as_str(), caller.id, caller.grants());
+    (audience.to_owned(), identity)
 }
 
-/// A token that was verified.
+/// A verified token in the cache.
 #[derive(Clone)]
 struct Verified {
     caller: Caller,
     exp: u64,
-    /// When it was verified first.
+    /// The time of the first verification.
     at: Instant,
 }
 
 impl Verified {
-    /// Whether it is still valid, by both clocks: one that was stepped back does not prolong a token.
+    /// Returns true if the token is still valid by both clocks, so that stepping the wall clock back does not prolong it.
     fn is_valid(&self, clocks: &Clocks) -> bool {
         let age = clocks.monotonic().saturating_duration_since(self.at);
         lifetime_fault(self.exp, clocks).is_none() && age < LIFETIME + SKEW
     }
 }
 
-/// What is wrong with the end of a token, by the wall clock.
+/// Checks the expiry of a token by the wall clock and returns the fault, if any.
 fn lifetime_fault(exp: u64, clocks: &Clocks) -> Option<&'static str> {
     let now = clocks.unix_seconds();
     if exp <= now {
@@ -169,16 +171,16 @@ fn lifetime_fault(exp: u64, clocks: &Clocks) -> Option<&'static str> {
     (exp > now + (LIFETIME + SKEW).as_secs()).then_some("the token lives longer than tokens may")
 }
 
-/// Checks the tokens that come to this process.
+/// Verifies the tokens that this process receives.
 #[derive(Clone)]
 pub struct Verifier(Arc<VerifierInner>);
 
 struct VerifierInner {
     audience: String,
     keys: HashMap<String, DecodingKey>,
-    // By the whole token: a signature is checked once.
-    known: Cache<String, Verified>,
-    refused: Mutex<Option<Instant>>,
+    // By the whole token, so that each signature is verified once.
+    verified: Cache<String, Verified>,
+    last_logged_rejection: Mutex<Option<Instant>>,
     clocks: Clocks,
 }
 
@@ -189,7 +191,7 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// Believes every process with a `public/<name>.pem` under `keys_dir`.
+    /// Creates a verifier that trusts every process with a `public/<name>.pem` under `keys_dir`.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -197,13 +199,13 @@ impl Verifier {
         Ok(Self::new(audience, keys::public_keys(keys_dir)?, Clocks::system()))
     }
 
-    /// Believes one process; for tests and tools that hold its key.
-    pub fn believing(audience: &str, issuer: &str, key: &KeyPair) -> Self {
-        Self::believing_with_clocks(audience, issuer, key, Clocks::system())
+    /// Creates a verifier that trusts one process, for tests and tools that have its key.
+    pub fn trusting(audience: &str, issuer: &str, key: &KeyPair) -> Self {
+        Self::trusting_with_clocks(audience, issuer, key, Clocks::system())
     }
 
-    /// Believes one process, and reads these clocks.
-    pub fn believing_with_clocks(audience: &str, issuer: &str, key: &KeyPair, clocks: Clocks) -> Self {
+    /// Creates a verifier that trusts one process and reads these clocks.
+    pub fn trusting_with_clocks(audience: &str, issuer: &str, key: &KeyPair, clocks: Clocks) -> Self {
         Self::new(audience, vec![(issuer.to_owned(), key.decoding())], clocks)
     }
 
@@ -211,26 +213,26 @@ impl Verifier {
         Self(Arc::new(VerifierInner {
             audience: audience.to_owned(),
             keys: keys.into_iter().collect(),
-            known: Cache::new(REMEMBERED),
-            refused: Mutex::new(None),
+            verified: Cache::new(CACHE_CAPACITY),
+            last_logged_rejection: Mutex::new(None),
             clocks,
         }))
     }
 
-    /// Who the value of an `Authorization` header stands for.
+    /// Returns the caller that the value of an `Authorization` header identifies.
     ///
     /// # Errors
-    /// [`Kind::Unauthorized`], which does not tell a client why.
+    /// [`Kind::Unauthorized`]. The message does not contain the reason, which is only logged.
     pub fn verify(&self, authorization: Option<&str>) -> Result<Caller> {
-        let token = authorization
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .ok_or_else(|| Error::new(Kind::Unauthorized, "A signed identity is needed"))?;
-        if let Some(known) = self.0.known.get(token).filter(|known| known.is_valid(&self.0.clocks)) {
+        let token = authorization.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
+            Error::new(Kind::Unauthorized, "The request has no signed identity. Send it through the gateway.")
+        })?;
+        if let Some(known) = self.0.verified.get(token).filter(|known| known.is_valid(&self.0.clocks)) {
             return Ok(known.caller);
         }
         self.check(token).map_err(|why| {
-            self.log_refusal(&why);
-            Error::new(Kind::Unauthorized, "The signed identity is not valid").context(why)
+            self.log_rejection(&why);
+            Error::new(Kind::Unauthorized, "The signed identity is not valid.").context(why)
         })
     }
 
@@ -238,32 +240,28 @@ impl Verifier {
         let issuer = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token)
             .map_err(|error| error.to_string())?
             .iss;
-        let key = self.0.keys.get(&issuer).ok_or_else(|| format!("issuer '{issuer}' is not believed"))?;
+        let key = self.0.keys.get(&issuer).ok_or_else(|| format!("issuer '{issuer}' is not trusted"))?;
         let mut rules = Validation::new(Algorithm::EdDSA);
         rules.set_audience(&[&self.0.audience]);
         rules.set_issuer(&[&issuer]);
         rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
-        // `exp` is checked below, by the clock of this verifier.
+        // `exp` is checked below, with the clock of this verifier.
         rules.validate_exp = false;
         let claims =
             jsonwebtoken::decode::<Claims>(token, key, &rules).map_err(|error| error.to_string())?.claims;
         if let Some(fault) = lifetime_fault(claims.exp, &self.0.clocks) {
             return Err(fault.to_owned());
         }
-        // Only the gateway speaks for others; a service speaks for itself, and as a service: one that called itself an
-        // operator would be let in where people are.
+        // Only the gateway signs for others. A service signs only for itself, and only with the actor type `service`:
+        // with the type `operator` it could call operations that are meant for people.
         let is_itself = claims.sub == format!("service:{issuer}");
         let as_service = claims.actor == ActorType::Service;
         if is_itself != as_service || !(is_itself || issuer == "gateway") {
-            return Err(format!(
-                "'{issuer}' may not speak for '{}' as {}",
-                claims.sub,
-                claims.actor.as_str()
-            ));
+            return Err(format!("'{issuer}' may not sign for '{}' as {}", claims.sub, claims.actor.as_str()));
         }
         let caller = Caller::signed(claims.iss, claims.sub, claims.actor, claims.grants);
-        let at = match self.0.known.get(token) {
-            // Checked again because a clock was stepped: its age still counts from the first time.
+        let at = match self.0.verified.get(token) {
+            // A clock was stepped since the first verification, from which the age still counts.
             Some(known) => known.at,
             None => self.0.clocks.monotonic(),
         };
@@ -271,15 +269,16 @@ impl Verifier {
         if !verified.is_valid(&self.0.clocks) {
             return Err("the token is older than tokens may be".to_owned());
         }
-        self.0.known.insert(token.to_owned(), verified);
+        self.0.verified.insert(token.to_owned(), verified);
         Ok(caller)
     }
 
-    /// At most one line a second: refusals are cheap to cause.
-    fn log_refusal(&self, why: &str) {
-        let mut last = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Logs at most one line per second, because anyone can cause rejections.
+    fn log_rejection(&self, why: &str) {
+        let mut last = self.0.last_logged_rejection.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
-            tracing::warn!(why, "an identity was refused");
+            tracing::warn!(why, "rejected a signed identity");
+
             *last = Some(Instant::now());
         }
     }

@@ -1,4 +1,4 @@
-//! Tokens are signed once and reused, and clocks are stepped.
+//! Tests of signing, reuse and verification, with clocks that are stepped.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -8,7 +8,7 @@ use super::*;
 
 fn pair() -> (Signer, Verifier) {
     let key = KeyPair::generate();
-    (Signer::new("gateway", &key).unwrap(), Verifier::believing("registry", "gateway", &key))
+    (Signer::new("gateway", &key).unwrap(), Verifier::trusting("registry", "gateway", &key))
 }
 
 fn bearer(token: &str) -> String {
@@ -16,7 +16,7 @@ fn bearer(token: &str) -> String {
 }
 
 #[test]
-fn what_was_signed_is_known() {
+fn signed_tokens_are_accepted_and_reused() {
     let (signer, verifier) = pair();
     let token = signer.sign("registry", &Caller::operator()).unwrap();
     for _ in 0..2 {
@@ -24,11 +24,11 @@ fn what_was_signed_is_known() {
         assert_eq!((caller.id.as_str(), caller.is_operator()), ("operator", true));
         assert!(caller.scope.is_all());
     }
-    assert_eq!(token, signer.sign("registry", &Caller::operator()).unwrap(), "a signature is used again");
+    assert_eq!(token, signer.sign("registry", &Caller::operator()).unwrap(), "the signature is reused");
 }
 
 #[test]
-fn what_is_not_for_us_is_refused() {
+fn tokens_of_other_audiences_and_issuers_are_rejected() {
     let (signer, verifier) = pair();
     let (stranger, _) = pair();
     let operator = Caller::operator();
@@ -45,13 +45,13 @@ fn what_is_not_for_us_is_refused() {
 }
 
 #[test]
-fn a_service_speaks_for_itself_alone() {
+fn service_can_sign_only_for_itself() {
     let key = KeyPair::generate();
     let (signer, verifier) =
-        (Signer::new("onboarding", &key).unwrap(), Verifier::believing("registry", "onboarding", &key));
+        (Signer::new("onboarding", &key).unwrap(), Verifier::trusting("registry", "onboarding", &key));
     let own = signer.sign("registry", &Caller::this_service("onboarding")).unwrap();
     assert!(verifier.verify(Some(&bearer(&own))).is_ok());
-    let as_person = Caller::known("service:onboarding", ActorType::Operator, own_grants());
+    let as_person = Caller::authenticated("service:onboarding", ActorType::Operator, own_grants());
     for other in [Caller::operator(), Caller::this_service("provisioning"), as_person] {
         let other = signer.sign("registry", &other).unwrap();
         assert_eq!(verifier.verify(Some(&bearer(&other))).unwrap_err().kind(), Kind::Unauthorized);
@@ -59,16 +59,16 @@ fn a_service_speaks_for_itself_alone() {
 }
 
 #[test]
-fn the_gateway_speaks_for_no_service_but_itself() {
+fn gateway_cannot_sign_for_other_services() {
     let (signer, verifier) = pair();
-    let told = |caller: &Caller| {
+    let verified = |caller: &Caller| {
         let token = signer.sign("registry", caller).unwrap();
         verifier.verify(Some(&bearer(&token))).map(|caller| caller.id)
     };
-    assert_eq!(told(&Caller::this_service("gateway")).unwrap(), "service:gateway");
-    let person = Caller::known("service:gateway", ActorType::User, own_grants());
+    assert_eq!(verified(&Caller::this_service("gateway")).unwrap(), "service:gateway");
+    let person = Caller::authenticated("service:gateway", ActorType::User, own_grants());
     for other in [Caller::this_service("onboarding"), person] {
-        assert_eq!(told(&other).unwrap_err().kind(), Kind::Unauthorized);
+        assert_eq!(verified(&other).unwrap_err().kind(), Kind::Unauthorized);
     }
 }
 
@@ -76,12 +76,12 @@ fn own_grants() -> Vec<Grant> {
     Caller::operator().grants().to_vec()
 }
 
-/// A machine whose clocks a test moves.
+/// A machine whose clocks a test controls.
 #[derive(Clone)]
 struct Machine {
-    /// Seconds that the wall clock has been stepped by.
+    /// The sum of the wall clock's steps, in seconds.
     step: Arc<AtomicI64>,
-    /// Seconds that have passed.
+    /// The elapsed time, in seconds.
     passed: Arc<AtomicI64>,
     start: Instant,
 }
@@ -110,11 +110,11 @@ impl Machine {
     }
 }
 
-/// A signer and a verifier, each on its machine.
+/// A signer and a verifier on two machines.
 fn pair_on(of_signer: &Machine, of_verifier: &Machine) -> (Signer, Verifier) {
     let key = KeyPair::generate();
     let signer = Signer::with_clocks("gateway", &key, of_signer.clocks()).unwrap();
-    (signer, Verifier::believing_with_clocks("registry", "gateway", &key, of_verifier.clocks()))
+    (signer, Verifier::trusting_with_clocks("registry", "gateway", &key, of_verifier.clocks()))
 }
 
 fn call(signer: &Signer, verifier: &Verifier) -> Result<Caller> {
@@ -139,7 +139,7 @@ fn no_call_fails_when_the_wall_clock_is_stepped() {
 }
 
 #[test]
-fn a_token_is_reused_while_both_clocks_call_it_fresh() {
+fn token_is_reused_while_fresh_by_both_clocks() {
     let machine = Machine::new();
     let (signer, _) = pair_on(&machine, &machine);
     let sign = || signer.sign("registry", &Caller::operator()).unwrap();
@@ -154,12 +154,12 @@ fn a_token_is_reused_while_both_clocks_call_it_fresh() {
 }
 
 #[test]
-fn a_verified_token_ends_by_the_monotonic_clock_too() {
+fn verified_token_also_expires_by_the_monotonic_clock() {
     let machine = Machine::new();
     let (signer, verifier) = pair_on(&machine, &machine);
     let token = bearer(&signer.sign("registry", &Caller::operator()).unwrap());
     verifier.verify(Some(&token)).unwrap();
-    // The wall clock goes back as fast as time passes: by that clock alone the token would be good for ever.
+    // The wall clock steps back as fast as time passes, so by that clock alone the token would never expire.
     for _ in 0..30 {
         machine.wait(5);
         machine.step_wall_clock(-5);
@@ -171,7 +171,7 @@ fn a_verified_token_ends_by_the_monotonic_clock_too() {
 }
 
 #[test]
-fn machines_whose_clocks_differ_by_half_a_minute_understand_each_other() {
+fn clocks_may_differ_by_half_a_minute() {
     for differs_by in [-29, -2, 2, 29] {
         let (here, there) = (Machine::new(), Machine::new());
         there.step_wall_clock(differs_by);
@@ -185,7 +185,7 @@ fn machines_whose_clocks_differ_by_half_a_minute_understand_each_other() {
 }
 
 #[test]
-fn a_refused_token_is_replaced_by_a_new_one() {
+fn rejected_token_can_be_replaced_by_a_new_one() {
     let (here, there) = (Machine::new(), Machine::new());
     let (signer, verifier) = pair_on(&here, &there);
     call(&signer, &verifier).unwrap();
@@ -199,7 +199,7 @@ fn a_refused_token_is_replaced_by_a_new_one() {
 }
 
 #[test]
-fn a_second_that_comes_twice_gives_two_tokens() {
+fn repeated_second_yields_two_different_tokens() {
     let machine = Machine::new();
     let (signer, verifier) = pair_on(&machine, &machine);
     call(&signer, &verifier).unwrap();

@@ -9,7 +9,7 @@ use rpc::Client;
 use runtime::{config::PeerSettings, shutdown::Shutdown};
 use saga::{Engine, EngineSettings, Followers, Hooks, Interpose};
 use serde::{Deserialize, Serialize};
-use service::{Application, Parts, Service, Settings};
+use service::{Application, Service, ServiceBuilder, Settings};
 use tokio::sync::Notify;
 use utoipa::{
     ToSchema,
@@ -74,13 +74,13 @@ const TALLIES: [Tally; 1] = [Tally {
 impl Service for Onboarding {
     const NAME: &'static str = "onboarding";
     const DEFAULTS: &'static str = include_str!("../config/default.toml");
-    type Own = Own;
+    type Settings = Own;
 
     fn migrations() -> Migrations {
         Migrations::with_shared([saga::MIGRATIONS, MIGRATIONS])
     }
 
-    fn tallies() -> &'static [Tally] {
+    fn counter_sources() -> &'static [Tally] {
         &TALLIES
     }
 
@@ -110,10 +110,11 @@ impl Onboarding {
         shutdown: Shutdown,
         interpose: Option<Interpose>,
     ) -> Result<Application> {
-        let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
+        let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown).await?;
         let own = settings.service;
-        let (database, peers, wake) = (parts.database.clone(), parts.peers.clone(), Arc::new(Notify::new()));
-        let followers = Followers::start(parts.background.clone(), &parts.shutdown);
+        let (database, peers, wake) =
+            (builder.database.clone(), builder.peers.clone(), Arc::new(Notify::new()));
+        let followers = Followers::start(builder.background.clone(), &builder.shutdown);
         let (engine, job_ends) = (own.engine, JobEnds::default());
         let state = move |db: Db| {
             let registry = Client::new(&peers, &own.registry)?;
@@ -123,14 +124,14 @@ impl Onboarding {
             let (wake, followers, job_ends) = (Arc::clone(&wake), followers.clone(), job_ends.clone());
             anyhow::Ok(App { db, registry, provisioning, iam, session_lifetime, wake, followers, job_ends })
         };
-        let app = state(parts.background.clone())?;
-        parts.probes = vec![app.registry.probe(), app.provisioning.probe(), app.iam.probe()];
+        let app = state(builder.background.clone())?;
+        builder.probes = vec![app.registry.probe(), app.provisioning.probe(), app.iam.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
         let (report, waits) = Hooks::waits();
         let hooks = Hooks { interpose, ends: None, waits: Some(report) };
-        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks).start(&parts.shutdown);
-        jobs::start(&app, waits, &parts.shutdown);
+        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks).start(&builder.shutdown);
+        jobs::start(&app, waits, &builder.shutdown);
         let methods = grpc::methods().build(app)?;
-        parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
+        builder.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn start(app: &App, waits: mpsc::Receiver<Uuid>, shutdown: &Shutdown)
 /// One stream, until it is lost.
 async fn hold(app: &App, waits: &Mutex<mpsc::Receiver<Uuid>>) -> Result<Infallible> {
     let (send, messages) = mpsc::channel::<AwaitedJob>(UNDER_WAY);
-    let ctx = Ctx::of_service("onboarding", id::uuid_v7().to_string());
+    let ctx = Ctx::for_service("onboarding", id::uuid_v7().to_string());
     let ends = app.provisioning.stream(&ctx, ReceiverStream::new(messages)).await?;
     app.job_ends.0.store(true, Ordering::Relaxed);
     tracing::info!("provisioning reports the ends of jobs");

@@ -10,7 +10,7 @@ use rpc::Client;
 use runtime::{clock, config::PeerSettings, shutdown::Shutdown};
 use saga::{Engine, EngineSettings, Followers, Hooks, Interpose};
 use serde::{Deserialize, Serialize};
-use service::{Application, Parts, Service, Settings};
+use service::{Application, Service, ServiceBuilder, Settings};
 use tokio::sync::Notify;
 use utoipa::{
     ToSchema,
@@ -100,13 +100,13 @@ async fn open(own: &ProvisioningSettings) -> Result<Arc<dyn Provider>> {
 impl Service for Provisioning {
     const NAME: &'static str = "provisioning";
     const DEFAULTS: &'static str = include_str!("../config/default.toml");
-    type Own = ProvisioningSettings;
+    type Settings = ProvisioningSettings;
 
     fn migrations() -> Migrations {
         Migrations::with_shared([saga::MIGRATIONS, MIGRATIONS])
     }
 
-    fn tallies() -> &'static [Tally] {
+    fn counter_sources() -> &'static [Tally] {
         &TALLIES
     }
 
@@ -137,24 +137,24 @@ impl Provisioning {
         provider: Arc<dyn Provider>,
         interpose: Option<Interpose>,
     ) -> Result<Application> {
-        let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
+        let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown).await?;
         let own = settings.service;
         let provider: Arc<dyn Provider> = Arc::new(PacedProvider::new(provider));
-        let (database, peers, wake) = (parts.database.clone(), parts.peers.clone(), Arc::new(Notify::new()));
-        let followers = Followers::start(parts.background.clone(), &parts.shutdown);
+        let (database, peers, wake) = (builder.database.clone(), builder.peers.clone(), Arc::new(Notify::new()));
+        let followers = Followers::start(builder.background.clone(), &builder.shutdown);
         let (engine, domain_checks) = (own.engine, own.domains);
         let state = move |db: Db| {
             let registry = Client::new(&peers, &own.registry)?;
             let (provider, wake, followers) = (Arc::clone(&provider), Arc::clone(&wake), followers.clone());
             anyhow::Ok(App { db, registry, provider, base_domain: own.base_domain.clone(), wake, followers })
         };
-        let app = state(parts.background.clone())?;
-        parts.probes = vec![app.registry.probe()];
+        let app = state(builder.background.clone())?;
+        builder.probes = vec![app.registry.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
         let hooks = Hooks { interpose, ends: Some(app.followers.clone()), waits: None };
-        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks).start(&parts.shutdown);
-        domains::start(&app, domain_checks, &parts.shutdown);
+        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks).start(&builder.shutdown);
+        domains::start(&app, domain_checks, &builder.shutdown);
         let methods = grpc::methods().build(app)?;
-        parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
+        builder.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

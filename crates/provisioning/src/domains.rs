@@ -50,7 +50,7 @@ pub(crate) fn start(app: &App, settings: DomainSettings, shutdown: &Shutdown) {
 
 /// Checks what is due now, a page of it; answers whether more may be due.
 async fn turn(app: &App, settings: DomainSettings, stop: &Shutdown) -> Result<bool> {
-    let ctx = Ctx::of_service("provisioning", domain::id::uuid_v7().to_string());
+    let ctx = Ctx::for_service("provisioning", domain::id::uuid_v7().to_string());
     let page = claim(app, &ctx, settings).await?;
     let checks = page.domains.into_iter().map(|domain| check(app, &ctx, domain));
     let side_by_side = usize::try_from(settings.concurrency).unwrap_or(1).max(1);

@@ -10,7 +10,7 @@ use domain::HostName;
 use rpc::Client;
 use runtime::{config::PeerSettings, shutdown::Shutdown};
 use serde::{Deserialize, Serialize};
-use service::{Application, Parts, Service, Settings};
+use service::{Application, Service, ServiceBuilder, Settings};
 use utoipa::{
     ToSchema,
     openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
@@ -72,13 +72,13 @@ fn routes(config: &mut ServiceConfig) {
 impl Service for Registry {
     const NAME: &'static str = "registry";
     const DEFAULTS: &'static str = include_str!("../config/default.toml");
-    type Own = Own;
+    type Settings = Own;
 
     fn migrations() -> Migrations {
         Migrations::with_shared([MIGRATIONS])
     }
 
-    fn tallies() -> &'static [Tally] {
+    fn counter_sources() -> &'static [Tally] {
         &slices::TALLIES
     }
 
@@ -94,22 +94,22 @@ impl Service for Registry {
     }
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
-        let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
+        let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown).await?;
         let own = Arc::new(settings.service);
-        let (database, peers) = (parts.database.clone(), parts.peers.clone());
+        let (database, peers) = (builder.database.clone(), builder.peers.clone());
         let state = move |db: Db| {
             let stack_registry = Client::new(&peers, &own.stack_registry)?;
             let provisioning = Client::new(&peers, &own.provisioning)?;
             let onboarding = Client::new(&peers, &own.onboarding)?;
             anyhow::Ok(App { db, own: Arc::clone(&own), stack_registry, provisioning, onboarding })
         };
-        let app = state(parts.background.clone())?;
-        platforms::start_workers(&app, &parts.shutdown);
+        let app = state(builder.background.clone())?;
+        platforms::start_workers(&app, &builder.shutdown);
         let relay = Relay::new(app.db.clone(), [ToProvisioning::destination(app.provisioning.clone())]);
         let called = [app.stack_registry.probe(), app.provisioning.probe(), app.onboarding.probe()];
-        parts.probes = called.into_iter().chain([relay.probe()]).collect();
-        relay.start(&parts.shutdown);
+        builder.probes = called.into_iter().chain([relay.probe()]).collect();
+        relay.start(&builder.shutdown);
         let methods = grpc::methods().build(app)?;
-        parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
+        builder.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

@@ -106,7 +106,7 @@ impl<C, L> Reached<C, L> {
 
 /// The entities whose branches are all that a statement may find; none where it may find what the platform has.
 pub(crate) fn roots(scope: &PlatformScope) -> Option<&[EntityId]> {
-    scope.roots().filter(|_| identity::scope_is_enforced())
+    scope.subtree_roots().filter(|_| identity::scope_filter_enabled())
 }
 
 impl<C: QueryFragment<Pg>, L: Lead> QueryFragment<Pg> for Reached<C, L> {

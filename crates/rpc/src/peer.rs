@@ -98,7 +98,7 @@ impl Peer {
     /// unready: operations that need the peer wait or fail with 503.
     pub fn probe(&self) -> Probe {
         let peer = self.clone();
-        Probe::told(self.name, move || {
+        Probe::optional(self.name, move || {
             let peer = peer.clone();
             Box::pin(async move {
                 let health = peer.health().await;

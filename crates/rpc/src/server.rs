@@ -1,6 +1,6 @@
 //! The gRPC server of a service.
 
-use identity::tls::{HTTP2, MOST_AGE, Tls};
+use identity::tls::{HTTP2, MAX_CONNECTION_AGE, Tls};
 use runtime::shutdown::Shutdown;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -41,7 +41,7 @@ pub async fn serve(
         }
         Some(tls) => {
             let incoming = tls.incoming(listener, HTTP2);
-            let server = server.max_connection_age(MOST_AGE).layer(access).add_routes(routes);
+            let server = server.max_connection_age(MAX_CONNECTION_AGE).layer(access).add_routes(routes);
             server.serve_with_incoming_shutdown(incoming, stop).await?;
         }
     }

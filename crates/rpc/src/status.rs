@@ -1,7 +1,7 @@
 //! Conversion between domain errors and gRPC statuses.
 
 use domain::{Error, Kind};
-use runtime::error::{log, row};
+use runtime::error::{log, mapping};
 use serde_json::{Map, Value};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -14,7 +14,7 @@ pub fn to_status(error: &Error) -> Status {
     log(error);
     let details = Value::Object(error.details().clone()).to_string();
     let info = ErrorDetails::with_error_info(error.kind().as_str(), DOMAIN, [(DETAILS.to_owned(), details)]);
-    Status::with_error_details(row(error.kind()).grpc, error.message(), info)
+    Status::with_error_details(mapping(error.kind()).grpc, error.message(), info)
 }
 
 /// Converts the status of a peer to a domain error.
@@ -57,8 +57,8 @@ mod tests {
     #[test]
     fn every_kind_maps_to_an_error_status() {
         for kind in Kind::ALL {
-            assert!((400..600).contains(&row(*kind).http));
-            assert_ne!(row(*kind).grpc, Code::Ok);
+            assert!((400..600).contains(&mapping(*kind).http));
+            assert_ne!(mapping(*kind).grpc, Code::Ok);
         }
     }
 

@@ -1,10 +1,10 @@
-//! Exponential backoff with jitter: the pauses between attempts that fail.
+//! Exponential backoff with jitter.
 
 use std::time::Duration;
 
 use rand::Rng;
 
-/// Pauses that double with each failure in a row, up to a limit.
+/// Pauses between attempts that double with each consecutive failure, up to a limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
     first: Duration,
@@ -12,13 +12,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses from `first` to `longest`.
+    /// Creates a backoff with pauses from `first` to `longest`.
     pub const fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest }
     }
 
-    /// The pause after so many failures in a row: between half of the full pause and all of it, at random, so that
-    /// clients that failed together do not come back together.
+    /// Returns the pause after this number of consecutive failures: a random duration between half of the full pause and
+    /// all of it, so that clients that failed together do not retry together.
     pub fn pause(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(30);
         let full = self.first.saturating_mul(1 << doublings).min(self.longest);
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_differ() {
+    fn pauses_are_randomized() {
         let backoff = Backoff::new(LONGEST, LONGEST);
         let pauses: std::collections::BTreeSet<Duration> = (0..100).map(|_| backoff.pause(1)).collect();
         assert!(pauses.len() > 10, "{} different pauses", pauses.len());

@@ -1,19 +1,20 @@
-//! Time: as the API reports it, and as caches measure it.
+//! Clocks, and the text form of times.
 
 use std::{sync::Arc, time::Instant};
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 
-/// The time now, cut to the milliseconds that the API answers, so that what is stored is what was answered.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine")]
+/// Returns the current time, truncated to the milliseconds that the API reports, so that stored and reported times are
+/// equal.
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the system clock")]
 pub fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(3)
 }
 
 /// The wall clock and the monotonic clock of one machine.
 ///
-/// A cache needs both. The wall clock decides what another machine accepts, and it can be stepped. The monotonic clock
-/// cannot be stepped, and it stands still while the machine is suspended. An entry is fresh only while both say so.
+/// A cache needs both. Other machines judge expiry by the wall clock, which can be stepped. The monotonic clock cannot be
+/// stepped, but it stops while the machine is suspended. An entry is fresh only while it is fresh by both.
 #[derive(Clone)]
 pub struct Clocks {
     wall: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
@@ -34,12 +35,12 @@ impl Clocks {
         Self { wall: Arc::new(wall), monotonic: Arc::new(monotonic) }
     }
 
-    /// The wall clock, in seconds since the Unix epoch.
+    /// Returns the time of the wall clock, in seconds since the Unix epoch.
     pub fn unix_seconds(&self) -> u64 {
         u64::try_from((self.wall)().timestamp()).unwrap_or_default()
     }
 
-    /// The monotonic clock.
+    /// Returns the time of the monotonic clock.
     pub fn monotonic(&self) -> Instant {
         (self.monotonic)()
     }
@@ -51,8 +52,8 @@ impl std::fmt::Debug for Clocks {
     }
 }
 
-/// A time as sentences have it: RFC 3339 in UTC, to the second.
-pub fn in_words(time: DateTime<Utc>) -> String {
+/// Formats a time as RFC 3339 in UTC, to the second, for use in messages.
+pub fn rfc3339_seconds(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
@@ -61,14 +62,14 @@ pub mod rfc3339 {
     use chrono::{DateTime, SecondsFormat, Utc};
     use serde::{Deserialize, Deserializer, Serializer};
 
-    /// A time or none; the two are written by one pair of functions.
+    /// `DateTime<Utc>` or `Option<DateTime<Utc>>`, so that one pair of functions serializes both.
     pub trait Time: Sized {
-        /// The time, if there is one.
+        /// Returns the time, if there is one.
         fn time(&self) -> Option<DateTime<Utc>>;
-        /// Makes it of what was read.
+        /// Creates the value from the deserialized time.
         ///
         /// # Errors
-        /// When a time is needed and there is none.
+        /// When a time is required and there is none.
         fn of(time: Option<DateTime<Utc>>) -> Result<Self, &'static str>;
     }
 
@@ -90,7 +91,7 @@ pub mod rfc3339 {
         }
     }
 
-    /// Writes `2026-01-02T03:04:05.678Z` or null.
+    /// Writes a time such as `2026-01-02T03:04:05.678Z`, or null.
     ///
     /// # Errors
     /// Those of the serializer.
@@ -104,7 +105,7 @@ pub mod rfc3339 {
     /// Reads what [`serialize`] wrote.
     ///
     /// # Errors
-    /// When it is not a time.
+    /// When the value is not a time.
     pub fn deserialize<'de, T: Time, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         T::of(Option::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }

@@ -1,7 +1,7 @@
-//! Configuration: the commented `default.toml` of a service, a file, the environment, in this order.
+//! Configuration from the commented `default.toml` of a service, a file, and the environment, in this order.
 //!
-//! The environment names a key as `NNO__SECTION__KEY`. All faults are told at once, unknown keys among them, and
-//! nothing secret can be printed: see [`Secret`].
+//! An environment variable names a key as `NNO__SECTION__KEY`. All faults are reported at once, including unknown keys.
+//! Secrets cannot be printed: see [`Secret`].
 
 use std::path::Path;
 
@@ -13,14 +13,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwn
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// What every environment variable of ours starts with.
+/// The prefix of all environment variables.
 const PREFIX: &str = "NNO";
 const SEPARATOR: &str = "__";
 
 /// Reads the settings of a service.
 ///
 /// # Errors
-/// One error that names every fault, and where the value came from cannot be read.
+/// When a source cannot be read, or the settings are not valid; that error lists all faults.
 pub fn load<T: DeserializeOwned + ToSchema + 'static>(defaults: &str, file: Option<&Path>) -> Result<T> {
     let mut sources = Config::builder().add_source(File::from_str(defaults, FileFormat::Toml));
     if let Some(path) = file {
@@ -28,44 +28,43 @@ pub fn load<T: DeserializeOwned + ToSchema + 'static>(defaults: &str, file: Opti
     }
     let mut merged = values(sources)?;
     let environment = Environment::with_prefix(PREFIX).prefix_separator(SEPARATOR).separator(SEPARATOR);
-    put_texts_over(&mut merged, values(Config::builder().add_source(environment))?);
+    merge_texts(&mut merged, values(Config::builder().add_source(environment))?);
     read(merged)
 }
 
-/// The values of a TOML file, of whatever type they are.
+/// Reads the values of a TOML file, without a check of their types.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the file cannot be read.
 pub fn file(path: &Path) -> Result<Value> {
     values(Config::builder().add_source(File::from(path).format(FileFormat::Toml)))
 }
 
 fn values(sources: ConfigBuilder<DefaultState>) -> Result<Value> {
-    let cannot = "cannot read the configuration";
     let read = sources.build().and_then(Config::try_deserialize);
-    read.map_err(|error| without_quotes(&error)).context(cannot)
+    read.map_err(|error| without_quotes(&error)).context("cannot read the configuration")
 }
 
-/// A fault of the syntax is told with its line, which may hold a password.
+/// Removes the quoted line from a syntax error, because it may contain a password.
 fn without_quotes(error: &ConfigError) -> anyhow::Error {
     let is_quote =
         |line: &&str| line.trim_start().trim_start_matches(char::is_numeric).trim_start().starts_with('|');
-    let told: Vec<String> = error
+    let lines: Vec<String> = error
         .to_string()
         .lines()
         .filter(|line| !is_quote(line))
         .map(|line| masked_text(line.to_owned()))
         .collect();
-    anyhow!("{}", told.join("\n"))
+    anyhow!("{}", lines.join("\n"))
 }
 
-/// The environment has texts alone: each takes the type of the value that it goes over, so that a password of digits
-/// stays a text.
-fn put_texts_over(below: &mut Value, above: Value) {
+/// Merges values from the environment, which are all texts. Each takes the type of the value that it overrides, so that a
+/// password of digits stays a text.
+fn merge_texts(below: &mut Value, above: Value) {
     match (below, above) {
         (Value::Object(below), Value::Object(above)) => {
             for (key, value) in above {
-                put_texts_over(below.entry(key).or_insert(Value::Null), value);
+                merge_texts(below.entry(key).or_insert(Value::Null), value);
             }
         }
         (below @ (Value::Number(_) | Value::Bool(_)), Value::String(text)) => {
@@ -75,49 +74,48 @@ fn put_texts_over(below: &mut Value, above: Value) {
     }
 }
 
-/// Reads the settings of a service from its defaults and what goes over them, as `nno up` and tests do; the
-/// environment has no say.
+/// Reads the settings of a service from its defaults and overrides, for `nno up` and tests. Ignores the environment.
 ///
 /// # Errors
-/// One error that names every fault.
+/// One error that lists all faults.
 pub fn with_overrides<T: DeserializeOwned + ToSchema + 'static>(
     defaults: &str,
     overrides: Value,
 ) -> Result<T> {
     let defaults = Config::builder().add_source(File::from_str(defaults, FileFormat::Toml)).build()?;
     let mut merged = defaults.try_deserialize().context("cannot read the defaults")?;
-    put_over(&mut merged, overrides);
+    merge(&mut merged, overrides);
     read(merged)
 }
 
-/// Puts `above` over `below`, key by key.
-pub fn put_over(below: &mut Value, above: Value) {
+/// Merges `above` into `below`, key by key. Values of `above` win.
+pub fn merge(below: &mut Value, above: Value) {
     match (below, above) {
         (Value::Object(below), Value::Object(above)) => {
             for (key, value) in above {
-                put_over(below.entry(key).or_insert(Value::Null), value);
+                merge(below.entry(key).or_insert(Value::Null), value);
             }
         }
         (below, above) => *below = above,
     }
 }
 
-/// Holds merged settings against their type.
+/// Converts merged settings to their type.
 ///
 /// # Errors
-/// One error that names every fault.
+/// One error that lists all faults.
 pub fn read<T: DeserializeOwned + ToSchema + 'static>(merged: Value) -> Result<T> {
     check::value(merged).or_else(|error| {
         let fields =
             error.details().get("fields").and_then(|fields| fields.as_array().cloned()).unwrap_or_default();
-        let told: Vec<String> = fields
+        let faults: Vec<String> = fields
             .iter()
             .map(|fault| {
                 let text = |key: &str| fault.get(key).and_then(|value| value.as_str()).unwrap_or_default();
                 format!("  {}: {}", text("path"), text("message"))
             })
             .collect();
-        bail!("the configuration is not valid:\n{}", told.join("\n"))
+        bail!("the configuration is not valid:\n{}", faults.join("\n"))
     })
 }
 
@@ -126,12 +124,12 @@ pub fn read<T: DeserializeOwned + ToSchema + 'static>(merged: Value) -> Result<T
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Hides a value.
+    /// Wraps a value.
     pub fn new(value: impl Into<String>) -> Self {
         Self(SecretString::from(value.into()))
     }
 
-    /// The value, for the one place that needs it.
+    /// Returns the value, for the code that needs it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -157,20 +155,20 @@ impl utoipa::PartialSchema for Secret {
 
 impl ToSchema for Secret {}
 
-/// Where a service listens.
+/// The listening address of a server.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenSettings {
-    /// Address and port; port 0 takes any free one.
+    /// Address and port. Port 0 selects any free port.
     #[schema(value_type = String)]
     pub bind: std::net::SocketAddr,
 }
 
-/// A peer that is called over gRPC.
+/// A peer that this process calls.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PeerSettings {
-    /// Such as `http://127.0.0.1:9101`.
+    /// URL, such as `http://127.0.0.1:9101`.
     pub url: String,
 }
 
@@ -192,25 +190,25 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_at_once() {
+    fn all_faults_are_reported_at_once() {
         let wrong = serde_json::json!({ "workers": "many", "databse": {}, "database": { "uri": "x" } });
-        let told = read::<Settings>(wrong).unwrap_err().to_string();
+        let message = read::<Settings>(wrong).unwrap_err().to_string();
         for part in ["workers", "databse: is not a known field", "database.url: is required", "database.uri"]
         {
-            assert!(told.contains(part), "{part} in {told}");
+            assert!(message.contains(part), "{part} in {message}");
         }
     }
 
     #[test]
-    fn a_text_takes_the_type_of_what_it_goes_over() {
+    fn text_takes_the_type_of_the_value_that_it_overrides() {
         let mut merged = serde_json::json!({ "workers": 1, "database": { "url": "" }, "on": true });
         let texts = serde_json::json!({ "workers": "2", "database": { "url": "12345678" }, "on": "false", "new": "1" });
-        put_texts_over(&mut merged, texts);
+        merge_texts(&mut merged, texts);
         let expected =
             serde_json::json!({ "workers": 2, "database": { "url": "12345678" }, "on": false, "new": "1" });
         assert_eq!(merged, expected);
-        put_texts_over(&mut merged, serde_json::json!({ "workers": "many" }));
-        assert_eq!(merged["workers"], "many", "what is no number is left for the check to tell");
+        merge_texts(&mut merged, serde_json::json!({ "workers": "many" }));
+        assert_eq!(merged["workers"], "many", "the check reports a value that is not a number");
     }
 
     #[test]
@@ -223,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cannot_be_read_is_not_quoted() {
+    fn malformed_line_is_not_quoted() {
         let path = std::env::temp_dir().join(format!("nno-{}.toml", uuid::Uuid::new_v4()));
         std::fs::write(&path, "[database]\nworkers = 1\nurl = \"postgres://me:hunter2@db\n").unwrap();
         let error = format!("{:#}", file(&path).unwrap_err());

@@ -1,22 +1,22 @@
-//! The one table of what an error becomes: HTTP status, gRPC code, log level. And the ways in and out of both.
+//! The error table: the HTTP status, gRPC code and log level of each kind of error.
 
 use domain::{Error, Kind};
 use tonic::Code;
 use tracing::Level;
 
-/// What one kind of error becomes.
+/// The representation of one kind of error.
 #[derive(Debug, Clone, Copy)]
-pub struct Row {
-    /// The status over HTTP.
+pub struct Mapping {
+    /// The HTTP status.
     pub http: u16,
-    /// The code over gRPC.
+    /// The gRPC code.
     pub grpc: Code,
-    /// How loudly it is logged: what the client did is quiet, what we did is not.
+    /// The log level: low for a client's mistakes, high for our own faults.
     pub level: Level,
 }
 
-/// The row of a kind.
-pub const fn row(kind: Kind) -> Row {
+/// Returns the representation of a kind of error.
+pub const fn mapping(kind: Kind) -> Mapping {
     let (http, grpc, level) = match kind {
         Kind::Validation | Kind::InvalidCursor | Kind::TemplateUnavailable => {
             (400, Code::InvalidArgument, Level::DEBUG)
@@ -42,16 +42,16 @@ pub const fn row(kind: Kind) -> Row {
         Kind::ServiceUnavailable => (503, Code::Unavailable, Level::WARN),
         Kind::GatewayTimeout => (504, Code::DeadlineExceeded, Level::WARN),
     };
-    Row { http, grpc, level }
+    Mapping { http, grpc, level }
 }
 
-/// Writes the error to the log, with what the client is not told.
+/// Logs an error, including the context that is not sent to the client.
 pub fn log(error: &Error) {
-    let (code, told, context) = (error.kind().as_str(), error.message(), error.log_context());
-    match row(error.kind()).level {
-        Level::ERROR => tracing::error!(code, told, context, "request failed"),
-        Level::WARN => tracing::warn!(code, told, context, "request failed"),
-        Level::INFO => tracing::info!(code, told, context, "request refused"),
-        _ => tracing::debug!(code, told, context, "request refused"),
+    let (code, message, context) = (error.kind().as_str(), error.message(), error.log_context());
+    match mapping(error.kind()).level {
+        Level::ERROR => tracing::error!(code, error = message, context, "request failed"),
+        Level::WARN => tracing::warn!(code, error = message, context, "request failed"),
+        Level::INFO => tracing::info!(code, error = message, context, "request rejected"),
+        _ => tracing::debug!(code, error = message, context, "request rejected"),
     }
 }

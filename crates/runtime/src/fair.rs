@@ -1,9 +1,9 @@
-//! A semaphore whose permits are shared fairly among those who ask for them.
+//! A semaphore that shares its permits fairly.
 //!
-//! First come, first served gives most to whoever asks most: behind a hundred requests of one caller, the single
-//! request of another waits for a hundred. Here the next permit goes to the group that holds the fewest, and within it
-//! to the caller who holds the fewest; of equals, to the one who has used the least time. No group holds all permits, so
-//! that another finds one free.
+//! A queue in order of arrival favours the busiest caller: behind a hundred requests of one caller, a single request of
+//! another waits for a hundred. Here, the next permit goes to the group that holds the fewest permits, and within it to
+//! the caller that holds the fewest; among equals, to the one that has used the least time. No group may hold all
+//! permits, so that other groups find one free.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,24 +14,25 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// Who asks for a permit.
+/// The party that a permit counts for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FairKey {
-    /// What shares come to first: a tenant, so that many keys of one tenant have no more than one key of another.
+    /// The group, among which permits are shared first. A tenant is a group, so that many keys of one tenant get no more
+    /// than one key of another.
     pub group: Arc<str>,
-    /// What shares come to within a group: one of its callers.
+    /// The caller, among which the permits of a group are shared.
     pub caller: Arc<str>,
 }
 
 impl FairKey {
-    /// A caller who is a group of their own.
+    /// The key of a caller that is a group of its own.
     pub fn alone(caller: &str) -> Self {
         let caller: Arc<str> = caller.into();
         Self { group: Arc::clone(&caller), caller }
     }
 }
 
-/// A number of permits.
+/// A semaphore that shares its permits fairly among groups and their callers.
 #[derive(Clone)]
 pub struct FairSemaphore(Arc<Shared>);
 
@@ -43,7 +44,7 @@ struct Shared {
 struct State {
     free: usize,
     groups: HashMap<Arc<str>, Group>,
-    /// The time that the group served last had used: where a group that asks for the first time begins.
+    /// The used time of the group that was granted a permit last. A new group starts with this value.
     clock: Duration,
     next_waiter: u64,
     waiting: usize,
@@ -62,7 +63,7 @@ struct Caller {
     waiting: VecDeque<Waiter>,
 }
 
-/// What someone has of the permits.
+/// The permits that a group or caller holds, and the time for which it has used permits.
 #[derive(Debug, Clone, Copy, Default)]
 struct Share {
     held: usize,
@@ -75,7 +76,7 @@ struct Waiter {
     granted: oneshot::Sender<Permit>,
 }
 
-/// Permits that are given back when it is dropped.
+/// One or more permits, which return to the semaphore on drop.
 pub struct Permit {
     shared: Arc<Shared>,
     key: FairKey,
@@ -96,12 +97,12 @@ impl fmt::Debug for Permit {
 }
 
 impl FairSemaphore {
-    /// A semaphore of which one group holds at most three quarters.
+    /// Creates a semaphore. One group may hold at most three quarters of the permits.
     pub fn new(permits: usize) -> Self {
         Self::with_share(permits, permits - permits.div_ceil(4).min(permits.saturating_sub(1)))
     }
 
-    /// A semaphore of `permits`, of which one group holds at most `per_group`.
+    /// Creates a semaphore. One group may hold at most `per_group` permits.
     fn with_share(permits: usize, per_group: usize) -> Self {
         let state = State {
             free: permits,
@@ -113,7 +114,7 @@ impl FairSemaphore {
         Self(Arc::new(Shared { per_group: per_group.clamp(1, permits.max(1)), state: Mutex::new(state) }))
     }
 
-    /// Waits for `units` permits; more than a group may hold count as all that it may.
+    /// Waits for `units` permits, capped at the number that one group may hold.
     pub async fn acquire(&self, key: &FairKey, units: usize) -> Permit {
         let units = units.clamp(1, self.0.per_group);
         loop {
@@ -132,13 +133,13 @@ impl FairSemaphore {
         }
     }
 
-    /// The number of permits that nobody holds.
+    /// Returns the number of free permits.
     pub fn free(&self) -> usize {
         self.0.lock().free
     }
 }
 
-/// Takes a waiter out when its future ends before it was granted anything.
+/// Removes a waiter if its future is dropped before it was granted a permit.
 struct Waiting<'a> {
     shared: &'a Arc<Shared>,
     key: &'a FairKey,
@@ -148,10 +149,10 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        if !state.give_up(self.key, self.id) {
+        if !state.remove_waiter(self.key, self.id) {
             return;
         }
-        // Others may have waited behind this one.
+        // Others may have been blocked by this waiter.
         let granted = self.shared.grant_waiting(&mut state);
         drop(state);
         send(granted);
@@ -162,7 +163,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let used = self.since.elapsed().saturating_mul(u32::try_from(self.units).unwrap_or(u32::MAX));
         let mut state = self.shared.lock();
-        state.give_back(&self.key, self.units, used);
+        state.release(&self.key, self.units, used);
         let granted = self.shared.grant_waiting(&mut state);
         drop(state);
         send(granted);
@@ -171,7 +172,8 @@ impl Drop for Permit {
 
 type Granted = Vec<(oneshot::Sender<Permit>, Permit)>;
 
-/// Hands permits over. Never under the lock: one whose waiter has gone is dropped here, and takes the lock.
+/// Sends permits to their waiters. Must not be called under the lock: the permit of a waiter that has gone is dropped
+/// here, which takes the lock.
 fn send(granted: Granted) {
     for (waiter, permit) in granted {
         let _ = waiter.send(permit);
@@ -188,7 +190,7 @@ impl Shared {
         Permit { shared: Arc::clone(self), key: key.clone(), units, since: Instant::now() }
     }
 
-    /// The waiters who may go now, with their permits.
+    /// Grants permits to all waiters that can have them now.
     fn grant_waiting(self: &Arc<Self>, state: &mut State) -> Granted {
         let mut granted = Vec::new();
         while let Some((key, waiter)) = state.next(self.per_group) {
@@ -199,13 +201,13 @@ impl Shared {
 }
 
 impl State {
-    /// Whether a newcomer may go at once. With permits free, those who wait are of groups that have their share; unless
-    /// the one whose turn it is needs more than there are.
+    /// Returns true if a new request may be granted at once. While permits are free, the waiters belong to groups at their
+    /// limit, unless the next in line needs more permits than are free.
     fn may_enter(&self, key: &FairKey, units: usize, per_group: usize) -> bool {
         let held = self.groups.get(&key.group).map_or(0, |group| group.share.held);
         self.free >= units
             && held + units <= per_group
-            && (self.waiting == 0 || self.turn(per_group).is_none())
+            && (self.waiting == 0 || self.next_in_line(per_group).is_none())
     }
 
     fn wait(&mut self, key: &FairKey, units: usize, granted: oneshot::Sender<Permit>) -> u64 {
@@ -241,7 +243,7 @@ impl State {
         }
     }
 
-    fn give_back(&mut self, key: &FairKey, units: usize, used: Duration) {
+    fn release(&mut self, key: &FairKey, units: usize, used: Duration) {
         self.free += units;
         if let Some(group) = self.groups.get_mut(&key.group) {
             group.share.held -= units;
@@ -251,11 +253,11 @@ impl State {
                 caller.share.used += used;
             }
         }
-        self.forget_idle(key);
+        self.remove_idle(key);
     }
 
-    /// Who holds nothing and waits for nothing is not known here.
-    fn forget_idle(&mut self, key: &FairKey) {
+    /// Removes a caller, and then its group, once neither holds or waits for permits.
+    fn remove_idle(&mut self, key: &FairKey) {
         let Some(group) = self.groups.get_mut(&key.group) else { return };
         if group.callers.get(&key.caller).is_some_and(|one| one.share.held == 0 && one.waiting.is_empty()) {
             group.callers.remove(&key.caller);
@@ -265,8 +267,8 @@ impl State {
         }
     }
 
-    /// Takes a waiter out; `false` when it is not there any more.
-    fn give_up(&mut self, key: &FairKey, id: u64) -> bool {
+    /// Removes a waiter. Returns false if it is no longer queued.
+    fn remove_waiter(&mut self, key: &FairKey, id: u64) -> bool {
         let found = self.groups.get_mut(&key.group).and_then(|group| {
             let caller = group.callers.get_mut(&key.caller)?;
             let at = caller.waiting.iter().position(|waiter| waiter.id == id)?;
@@ -276,12 +278,12 @@ impl State {
             return false;
         }
         self.waiting -= 1;
-        self.forget_idle(key);
+        self.remove_idle(key);
         true
     }
 
-    /// The caller whose turn it is, among groups that do not have their share, and how many permits they wait for.
-    fn turn(&self, per_group: usize) -> Option<(FairKey, usize)> {
+    /// Returns the caller that is next in line, among groups below their limit, and the number of permits it waits for.
+    fn next_in_line(&self, per_group: usize) -> Option<(FairKey, usize)> {
         let rank = |share: &Share| (share.held, share.used);
         let firsts = self.groups.iter().filter_map(|(name, group)| {
             let callers = group.callers.iter();
@@ -295,10 +297,10 @@ impl State {
         Some((FairKey { group: Arc::clone(group), caller: Arc::clone(caller) }, units))
     }
 
-    /// The waiter whose turn it is, taken out; none while the permits that it needs are not free. Nobody overtakes it
-    /// then, or one that needs many would wait for ever.
+    /// Removes the waiter that is next in line; `None` while too few permits are free. Nobody overtakes it meanwhile:
+    /// otherwise a waiter that needs many permits might wait forever.
     fn next(&mut self, per_group: usize) -> Option<(FairKey, Waiter)> {
-        let (key, units) = self.turn(per_group).filter(|_| self.waiting > 0)?;
+        let (key, units) = self.next_in_line(per_group).filter(|_| self.waiting > 0)?;
         if units > self.free {
             return None;
         }

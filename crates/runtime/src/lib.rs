@@ -1,5 +1,5 @@
-//! What every process needs, whatever it serves: configuration, telemetry, time, fair shares, background work, and a
-//! shutdown that lets work under way end.
+//! The infrastructure of every process: configuration, telemetry, time, fair sharing, background work, and a shutdown
+//! that lets work in progress end.
 
 pub mod backoff;
 pub mod clock;

@@ -1,4 +1,4 @@
-//! What `/ready` asks.
+//! The probes of `/ready`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,14 +6,14 @@ use futures_util::future::BoxFuture;
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
-type Ask = dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync;
+type Check = dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync;
 
-/// One thing that `/ready` looks at.
+/// A check of `/ready`.
 #[derive(Clone)]
 pub struct Probe {
     name: &'static str,
-    needed: bool,
-    ask: Arc<Ask>,
+    required: bool,
+    check: Arc<Check>,
 }
 
 impl std::fmt::Debug for Probe {
@@ -23,39 +23,39 @@ impl std::fmt::Debug for Probe {
 }
 
 impl Probe {
-    /// Something without which the service is not ready.
-    pub fn needed(
+    /// A probe without which the process is not ready.
+    pub fn required(
         name: &'static str,
-        ask: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
+        check: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
     ) -> Self {
-        Self { name, needed: true, ask: Arc::new(ask) }
+        Self { name, required: true, check: Arc::new(check) }
     }
 
-    /// Something whose absence is told, but that the service works without for a while.
-    pub fn told(
+    /// A probe whose failure is reported but does not make the process unready.
+    pub fn optional(
         name: &'static str,
-        ask: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
+        check: impl Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
     ) -> Self {
-        Self { name, needed: false, ask: Arc::new(ask) }
+        Self { name, required: false, check: Arc::new(check) }
     }
 
-    /// The name in the answer of `/ready`.
+    /// The name in the response of `/ready`.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Whether the process is not ready without it.
-    pub const fn is_needed(&self) -> bool {
-        self.needed
+    /// Returns true if the process is not ready without this probe.
+    pub const fn is_required(&self) -> bool {
+        self.required
     }
 
-    /// Asks it, for at most two seconds.
+    /// Runs the check, for at most two seconds.
     ///
     /// # Errors
-    /// What keeps it from answering.
+    /// The reason of the failure, as public text.
     pub async fn run(&self) -> Result<(), String> {
-        tokio::time::timeout(DEADLINE, (self.ask)())
+        tokio::time::timeout(DEADLINE, (self.check)())
             .await
-            .unwrap_or_else(|_| Err("no answer in time".to_owned()))
+            .unwrap_or_else(|_| Err("did not respond in time".to_owned()))
     }
 }

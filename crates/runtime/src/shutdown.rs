@@ -1,8 +1,8 @@
-//! Stopping in order: one signal that everything that runs listens to.
+//! Graceful shutdown: one signal for all tasks of the process.
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The signal to stop, and the tasks that must end before the process may.
+/// The signal to stop, and the tasks that must end before the process exits.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,
@@ -10,28 +10,28 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Nothing is stopping yet.
+    /// Creates a signal that has not been given.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Starts the stop. Says so once and does not wait.
+    /// Begins the shutdown and does not wait for it.
     pub fn begin(&self) {
         self.token.cancel();
         self.tasks.close();
     }
 
-    /// Whether the stop has begun.
+    /// Returns true if the shutdown has begun.
     pub fn has_begun(&self) -> bool {
         self.token.is_cancelled()
     }
 
-    /// Ends when the stop begins.
+    /// Waits until the shutdown begins.
     pub async fn begun(&self) {
         self.token.cancelled().await;
     }
 
-    /// Runs `task` in the background, in the span of its maker; [`Shutdown::drained`] waits for it.
+    /// Runs `task` in the background, in the current span. [`Shutdown::drained`] waits for it.
     pub fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -40,13 +40,13 @@ impl Shutdown {
         self.tasks.spawn(task.in_current_span());
     }
 
-    /// Ends when every task has ended.
+    /// Waits until all tasks have ended.
     pub async fn drained(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// Sleeps, but no longer than until the stop begins.
+    /// Sleeps for `time`, or until the shutdown begins.
     pub async fn sleep(&self, time: std::time::Duration) {
         tokio::select! {
             () = tokio::time::sleep(time) => {}
@@ -54,10 +54,10 @@ impl Shutdown {
         }
     }
 
-    /// Begins the stop at SIGTERM or Ctrl-C.
+    /// Begins the shutdown on SIGTERM or Ctrl-C.
     ///
     /// # Errors
-    /// When the signals cannot be listened to.
+    /// When the signal handlers cannot be installed.
     pub fn on_signal(&self) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
         let (mut terminate, mut interrupt) =

@@ -23,17 +23,17 @@ use tracing_subscriber::{
 };
 use utoipa::ToSchema;
 
-/// What a process tells of itself, and where.
+/// The settings of logs, traces and metrics.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TelemetrySettings {
-    /// What is logged, in the words of `tracing`'s `EnvFilter`, such as `info,registry=debug`.
+    /// Log filter in the syntax of `tracing`'s `EnvFilter`, such as `info,registry=debug`.
     pub log: String,
-    /// OTLP over gRPC, such as `http://127.0.0.1:4317`; empty for none.
+    /// URL of an OTLP collector (gRPC), such as `http://127.0.0.1:4317`. Empty disables the export of traces and metrics.
     pub otlp_endpoint: String,
 }
 
-/// Sends what is left when the process ends.
+/// The telemetry of this process. Must be flushed before the process exits.
 #[derive(Debug)]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
@@ -41,10 +41,10 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Starts the logs of this process and, with an endpoint, its traces and metrics.
+    /// Starts the logs of this process and, with an endpoint, the export of traces and metrics.
     ///
     /// # Errors
-    /// When the filter or the endpoint cannot be read, or telemetry was started before.
+    /// When the filter or the endpoint is not valid, or telemetry was started before.
     pub fn start(service: &str, settings: &TelemetrySettings) -> Result<Self> {
         Self::start_with_writer(service, settings, io::stderr)
     }
@@ -58,11 +58,11 @@ impl Telemetry {
         W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
     {
         global::set_text_map_propagator(TraceContextPropagator::new());
-        let filter = EnvFilter::try_new(&settings.log).context("telemetry.log is not a filter")?;
+        let filter = EnvFilter::try_new(&settings.log).context("telemetry.log is not a valid filter")?;
         let resource = Resource::builder().with_service_name(service.to_owned()).build();
         let endpoint = Some(settings.otlp_endpoint.as_str()).filter(|endpoint| !endpoint.is_empty());
         let metrics = endpoint.map(|endpoint| meter(endpoint, resource.clone())).transpose()?;
-        // Without an endpoint spans still get ids, so that logs and audit can name the trace.
+        // Without an endpoint, spans still get ids, so that the logs and the audit log contain the trace id.
         let traces = tracer(endpoint, resource)?;
         let spans = tracing_opentelemetry::layer().with_tracer(traces.tracer("nno"));
         let logs = tracing_subscriber::fmt::layer()
@@ -74,7 +74,7 @@ impl Telemetry {
         Ok(Self { traces: Some(traces), metrics })
     }
 
-    /// Sends what is left, for a few seconds at most.
+    /// Exports the remaining traces and metrics, for at most two seconds each.
     pub fn flush(mut self) {
         if let Some(traces) = self.traces.take() {
             let _ = traces.shutdown_with_timeout(Duration::from_secs(2));
@@ -104,7 +104,7 @@ fn meter(endpoint: &str, resource: Resource) -> Result<SdkMeterProvider> {
     Ok(provider)
 }
 
-/// W3C trace context of the current span, if it has one.
+/// Returns the W3C trace context of the current span, if it has one.
 pub fn traceparent() -> Option<String> {
     struct Parent(Option<String>);
     impl Injector for Parent {
@@ -119,7 +119,7 @@ pub fn traceparent() -> Option<String> {
     parent.0
 }
 
-/// Makes `span` a child of the trace that `traceparent` names, and writes its trace id into its `trace_id` field.
+/// Makes `span` a child of the trace in `traceparent`, and records the trace id in the span's `trace_id` field.
 pub fn continue_trace(span: &Span, traceparent: Option<&str>) {
     struct Parent<'a>(&'a str);
     impl Extractor for Parent<'_> {
@@ -131,7 +131,7 @@ pub fn continue_trace(span: &Span, traceparent: Option<&str>) {
         }
     }
     if let Some(parent) = traceparent {
-        // A malformed parent starts a new trace: tracing must not fail a request.
+        // A malformed parent starts a new trace, because tracing must not fail a request.
         let _ = span.set_parent(TraceContextPropagator::new().extract(&Parent(parent)));
     }
     let context = span.context();
@@ -141,24 +141,24 @@ pub fn continue_trace(span: &Span, traceparent: Option<&str>) {
     }
 }
 
-/// How long something took, and how it ended, as a histogram of seconds.
+/// Records a duration in a histogram of seconds.
 pub fn measure(histogram: &'static str, labels: &[KeyValue], took: Duration) {
     thread_local! {
-        // Looking one up takes a lock that all threads share.
-        static KNOWN: RefCell<HashMap<&'static str, Histogram<f64>>> = RefCell::default();
+        // A lookup in the meter takes a lock that all threads share.
+        static HISTOGRAMS: RefCell<HashMap<&'static str, Histogram<f64>>> = RefCell::default();
     }
     let make = || global::meter("nno").f64_histogram(histogram).with_unit("s").build();
-    KNOWN.with_borrow_mut(|known| {
-        known.entry(histogram).or_insert_with(make).record(took.as_secs_f64(), labels);
+    HISTOGRAMS.with_borrow_mut(|histograms| {
+        histograms.entry(histogram).or_insert_with(make).record(took.as_secs_f64(), labels);
     });
 }
 
-/// How much of something there was since the last time it was told.
+/// Adds to a counter.
 pub fn add(name: &'static str, labels: &[KeyValue], amount: u64) {
     global::meter("nno").u64_counter(name).build().add(amount, labels);
 }
 
-/// How much of something there is now.
+/// Records the current value of a gauge.
 pub fn gauge(name: &'static str, labels: &[KeyValue], value: u64) {
     global::meter("nno").u64_gauge(name).build().record(value, labels);
 }

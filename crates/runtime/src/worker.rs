@@ -1,4 +1,4 @@
-//! Background work that goes on until the process stops.
+//! Background workers that run until the process stops.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,12 +8,12 @@ use tracing::Instrument;
 
 use crate::{backoff::Backoff, shutdown::Shutdown};
 
-/// The pauses after failures in a row.
+/// The pauses after consecutive failures.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
 
-/// Runs `turn` again and again: at once while it says that there was work, else when woken or after `idle`. After a
-/// failure it pauses, longer each time, and goes on: a database that is away for an hour ends no worker.
-pub fn run<F, Fut>(shutdown: &Shutdown, name: &'static str, idle: Duration, wake: Arc<Notify>, turn: F)
+/// Calls `run_once` repeatedly: immediately if it returns true (there was work), otherwise after `wake` or `idle`. After
+/// a failure, the worker backs off and continues, so that it survives a long outage of the database.
+pub fn run<F, Fut>(shutdown: &Shutdown, name: &'static str, idle: Duration, wake: Arc<Notify>, run_once: F)
 where
     F: Fn() -> Fut + Send + 'static,
     Fut: Future<Output = Result<bool>> + Send + 'static,
@@ -22,7 +22,7 @@ where
     let work = async move {
         let mut failures = 0u32;
         while !stop.has_begun() {
-            let pause = match turn().await {
+            let pause = match run_once().await {
                 Ok(true) => {
                     failures = 0;
                     continue;

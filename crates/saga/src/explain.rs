@@ -1,7 +1,7 @@
 //! What a saga says of why it is not done, in one sentence.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use runtime::clock::in_words as at;
+use runtime::clock::rfc3339_seconds as at;
 
 use crate::{SagaStatus, StepRow, StepStatus, Told, outcome::Way};
 
@@ -129,7 +129,7 @@ mod tests {
             input: Value::Null,
             deadline: None,
         };
-        let (saga, _) = new.rows(&definition, &Ctx::of_service("test", "r"));
+        let (saga, _) = new.rows(&definition, &Ctx::for_service("test", "r"));
         let saga = Saga {
             status,
             error: Some("b: broken".to_owned()),

@@ -1,4 +1,4 @@
-//! A service as a process: its settings, its subcommands, its start and its end.
+//! The process of a service: settings, subcommands, startup and shutdown.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::{ToSchema, openapi::OpenApi};
 use web::{HttpSettings, Routes};
 
-/// The settings of a service: what all have, and under `service` what it alone has.
+/// The settings of a service: those that all services have, and its specific ones under `service`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings<Own> {
+pub struct Settings<Specific> {
     pub http: HttpSettings,
     pub grpc: GrpcSettings,
     pub database: DatabaseSettings,
@@ -32,50 +32,50 @@ pub struct Settings<Own> {
     pub telemetry: TelemetrySettings,
     pub tls: TlsSettings,
     #[schema(inline)]
-    pub service: Own,
+    pub service: Specific,
 }
 
-/// What a service is.
+/// A service.
 pub trait Service: Sized + 'static {
-    /// Its name: of the process, of its key, of its audience.
+    /// The name of the process, of its key, and of its audience.
     const NAME: &'static str;
-    /// Its commented `default.toml`.
+    /// The commented `default.toml`.
     const DEFAULTS: &'static str;
-    /// What it alone can be told.
-    type Own: Serialize + DeserializeOwned + ToSchema + Clone + Send + 'static;
+    /// The settings that only this service has.
+    type Settings: Serialize + DeserializeOwned + ToSchema + Clone + Send + 'static;
 
-    /// Its migrations, the shared ones among them.
+    /// The migrations, including the shared ones.
     fn migrations() -> Migrations;
 
-    /// Its lists whose totals come from counters, beside the shared ones.
-    fn tallies() -> &'static [Tally] {
+    /// The lists whose totals come from counters, in addition to the shared ones.
+    fn counter_sources() -> &'static [Tally] {
         &[]
     }
 
-    /// The document of its HTTP API.
+    /// The OpenAPI document of the HTTP API.
     fn openapi() -> OpenApi;
 
-    /// Its gRPC methods, with the processes that may call each.
+    /// The gRPC methods, with the processes that may call each.
     fn grpc_callers() -> Vec<(&'static str, Callers)>;
 
-    /// Starts it.
+    /// Starts the service.
     fn build(
-        settings: Settings<Self::Own>,
+        settings: Settings<Self::Settings>,
         shutdown: Shutdown,
     ) -> impl Future<Output = Result<Application>> + Send;
 }
 
-/// What every service is made of once its settings are read.
+/// Builds a service from its settings. Contains the components that all services have.
 #[derive(Debug, Clone)]
-pub struct Parts {
+pub struct ServiceBuilder {
     pub name: &'static str,
     pub database: Database,
-    /// The pool of gRPC and of the background workers.
+    /// The connection pool of gRPC and of the background workers.
     pub background: Db,
     pub verifier: Verifier,
     pub peers: Peers,
     pub shutdown: Shutdown,
-    /// What `/ready` tells beside the database.
+    /// The probes of `/ready` in addition to the database.
     pub probes: Vec<Probe>,
     http: HttpSettings,
     grpc: GrpcSettings,
@@ -83,11 +83,11 @@ pub struct Parts {
     recount_every: Duration,
 }
 
-/// A service that runs.
+/// A running service.
 pub struct Application {
-    /// Where it serves HTTP.
+    /// The address of the HTTP server.
     pub http: SocketAddr,
-    /// Where it serves gRPC.
+    /// The address of the gRPC server.
     pub grpc: SocketAddr,
     run: BoxFuture<'static, Result<()>>,
 }
@@ -99,32 +99,32 @@ impl std::fmt::Debug for Application {
 }
 
 impl Application {
-    /// Runs until its shutdown has begun and all that was under way has ended.
+    /// Runs until the shutdown has begun and all work in progress has ended.
     ///
     /// # Errors
-    /// When a server ends by itself.
+    /// When a server ends without a shutdown.
     pub async fn run(self) -> Result<()> {
         self.run.await
     }
 }
 
-impl Parts {
-    /// Reads keys and makes pools.
+impl ServiceBuilder {
+    /// Reads the keys and creates the connection pools.
     ///
     /// # Errors
-    /// When a key cannot be read, or the database has a schema that this binary does not know.
-    pub async fn new<S: Service>(settings: &Settings<S::Own>, shutdown: Shutdown) -> Result<Self> {
+    /// When a key cannot be read, or the database does not have this binary's schema.
+    pub async fn new<S: Service>(settings: &Settings<S::Settings>, shutdown: Shutdown) -> Result<Self> {
         let database = Database::new(S::NAME, &settings.database);
         let background = database.background()?;
         let keys = &settings.identity.keys_dir;
         let tls = Tls::read(&settings.tls)?;
         if let Some(tls) = &tls {
-            tls.keep_current(&shutdown);
+            tls.reload_periodically(&shutdown);
         }
         let parts = Self {
             name: S::NAME,
             database,
-            recount: Recount::new(background.clone(), S::tallies()),
+            recount: Recount::new(background.clone(), S::counter_sources()),
             recount_every: settings.database.recount_every,
             background,
             verifier: Verifier::read(S::NAME, keys)?,
@@ -143,10 +143,10 @@ impl Parts {
         Ok(parts)
     }
 
-    /// Starts both servers and the housekeeping. `state` is made once per HTTP worker thread.
+    /// Starts both servers and the housekeeping. `state` is called once per HTTP worker thread.
     ///
     /// # Errors
-    /// When an address is taken.
+    /// When an address is already in use.
     pub async fn start<App, S, A>(
         self,
         migrations: fn() -> Migrations,
@@ -161,11 +161,12 @@ impl Parts {
     {
         let access = Access::new(self.verifier.clone(), methods.callers());
         let grpc_routes = tonic::service::Routes::new(methods).add_service(rpc::reflection()?);
-        let bound = |address: SocketAddr| format!("cannot listen on {address}");
+        let cannot_listen = |address: SocketAddr| format!("cannot listen on {address}");
         let http_listener =
-            std::net::TcpListener::bind(self.http.bind).with_context(|| bound(self.http.bind))?;
-        let grpc_listener =
-            tokio::net::TcpListener::bind(self.grpc.bind).await.with_context(|| bound(self.grpc.bind))?;
+            std::net::TcpListener::bind(self.http.bind).with_context(|| cannot_listen(self.http.bind))?;
+        let grpc_listener = tokio::net::TcpListener::bind(self.grpc.bind)
+            .await
+            .with_context(|| cannot_listen(self.grpc.bind))?;
         let (http_addr, grpc_addr) = (http_listener.local_addr()?, grpc_listener.local_addr()?);
         housekeeping(&self.shutdown, self.background.clone());
         self.recount.clone().start(self.recount_every, &self.shutdown);
@@ -179,7 +180,7 @@ impl Parts {
         let shutdown = self.shutdown;
         let run = Box::pin(async move {
             let (http, grpc) = tokio::join!(http, grpc);
-            // A server that ended by itself takes the service down, so that its supervisor sees it.
+            // If one server ends by itself, the whole service stops, so that its supervisor notices.
             shutdown.begin();
             shutdown.drained().await;
             http??;
@@ -191,17 +192,17 @@ impl Parts {
 
     fn database_probe(&self, migrations: fn() -> Migrations) -> Probe {
         let db = self.background.clone();
-        Probe::needed("database", move || {
+        Probe::required("database", move || {
             let db = db.clone();
             Box::pin(async move {
                 if db.disk_is_full() {
-                    return Err("the disk of the database is full: writes fail".to_owned());
+                    return Err("the disk of the database is full; writes fail".to_owned());
                 }
                 let mut connection = db.own_conn().await.map_err(|error| error.message().to_owned())?;
-                // The cause is in the log; a probe's answer is public.
+                // The cause is only logged, because the response of a probe is public.
                 migrate::check(&mut connection, &migrations()).await.map_err(|error| {
                     tracing::warn!(%error, "not ready");
-                    "the database does not answer or its schema is not known".to_owned()
+                    "the database does not respond or does not have the expected schema".to_owned()
                 })
             })
         })
@@ -211,7 +212,7 @@ impl Parts {
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// A TOML file whose values go over the defaults.
+    /// A TOML file whose values override the defaults.
     #[arg(long, env = "NNO_CONFIG_FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -222,38 +223,38 @@ struct Cli {
 enum Command {
     /// Serve HTTP and gRPC until SIGTERM.
     Serve,
-    /// Bring the database to this binary's schema, as its owner, and end.
+    /// Migrate the database to this binary's schema, as its owner, and exit.
     Migrate,
     /// Print the OpenAPI document.
     Openapi,
-    /// Print the effective settings as JSON, secrets redacted.
+    /// Print the effective settings as JSON, with secrets redacted.
     Config,
-    /// Ask the running service whether it is ready; ends with 0 if so.
+    /// Check that the running service is ready; exits with 0 if it is.
     Healthcheck,
 }
 
-/// The `main` of a service.
+/// The `main` function of a service.
 ///
 /// # Errors
-/// Whatever kept it from starting or ended it.
+/// When the service cannot start, or ends without a shutdown.
 pub async fn main<S: Service>() -> Result<()> {
-    // All crates have one version; the name is the service's.
+    // All crates share one version, so only the name differs between services.
     let cli = Cli::from_arg_matches(&Cli::command().name(S::NAME).get_matches())
         .unwrap_or_else(|error| error.exit());
-    let settings = || config::load::<Settings<S::Own>>(S::DEFAULTS, cli.config.as_deref());
+    let settings = || config::load::<Settings<S::Settings>>(S::DEFAULTS, cli.config.as_deref());
     match cli.command {
         Command::Serve => serve::<S>(settings()?).await,
         Command::Migrate => {
             let ran = migrate::run(settings()?.database.owner_url.expose(), S::migrations()).await?;
-            say(&format!("{}: {} migrations ran", S::NAME, ran.len()));
+            print_line(&format!("{}: {} migrations ran", S::NAME, ran.len()));
             Ok(())
         }
         Command::Openapi => {
-            say(&S::openapi().to_pretty_json()?);
+            print_line(&S::openapi().to_pretty_json()?);
             Ok(())
         }
         Command::Config => {
-            say(&serde_json::to_string_pretty(&settings()?)?);
+            print_line(&serde_json::to_string_pretty(&settings()?)?);
             Ok(())
         }
         Command::Healthcheck => {
@@ -263,12 +264,12 @@ pub async fn main<S: Service>() -> Result<()> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "what a command was asked for")]
-fn say(text: &str) {
+#[expect(clippy::print_stdout, reason = "the output of a command")]
+fn print_line(text: &str) {
     println!("{text}");
 }
 
-async fn serve<S: Service>(settings: Settings<S::Own>) -> Result<()> {
+async fn serve<S: Service>(settings: Settings<S::Settings>) -> Result<()> {
     let telemetry = Telemetry::start(S::NAME, &settings.telemetry)?;
     let shutdown = Shutdown::new();
     shutdown.on_signal()?;

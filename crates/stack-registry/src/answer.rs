@@ -6,7 +6,7 @@ use identity::{Done, etag};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use web::{Answer, HttpResult};
+use web::{HttpResult, WriteResponse};
 
 /// The id of what was made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -50,7 +50,7 @@ pub(crate) fn told<T: Serialize, B: Serialize>(
     body: impl FnOnce(&T) -> B,
 ) -> HttpResult {
     let tag = header::HeaderValue::try_from(etag::of(&done.value)?).map_err(Error::internal)?;
-    let mut answer = done.map(|thing| body(&thing)).with(status)?;
+    let mut answer = done.map(|thing| body(&thing)).with_etag(status)?;
     answer.headers_mut().insert(header::ETAG, tag);
     Ok(answer)
 }

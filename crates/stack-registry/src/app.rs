@@ -6,7 +6,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use rpc::Client;
 use runtime::{config::PeerSettings, shutdown::Shutdown};
 use serde::{Deserialize, Serialize};
-use service::{Application, Parts, Service, Settings};
+use service::{Application, Service, ServiceBuilder, Settings};
 use utoipa::{
     ToSchema,
     openapi::{InfoBuilder, OpenApi, OpenApiBuilder},
@@ -45,7 +45,7 @@ fn routes(config: &mut ServiceConfig) {
 impl Service for StackRegistry {
     const NAME: &'static str = "stack-registry";
     const DEFAULTS: &'static str = include_str!("../config/default.toml");
-    type Own = Own;
+    type Settings = Own;
 
     fn migrations() -> Migrations {
         Migrations::with_shared([MIGRATIONS])
@@ -61,15 +61,15 @@ impl Service for StackRegistry {
     }
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
-        let mut parts = Parts::new::<Self>(&settings, shutdown).await?;
-        let (database, peers) = (parts.database.clone(), parts.peers.clone());
+        let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown).await?;
+        let (database, peers) = (builder.database.clone(), builder.peers.clone());
         let state = move |db: Db| {
             let registry = Client::new(&peers, &settings.service.registry)?;
             anyhow::Ok(App { db, registry })
         };
-        let app = state(parts.background.clone())?;
-        parts.probes = vec![app.registry.probe()];
+        let app = state(builder.background.clone())?;
+        builder.probes = vec![app.registry.probe()];
         let methods = grpc::methods().build(app)?;
-        parts.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
+        builder.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }
 }

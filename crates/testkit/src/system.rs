@@ -43,7 +43,7 @@ impl System {
                 service[key] = json!({ "url": format!("http://{}", self.grpc(process)) });
             }
         }
-        config::put_over(&mut service, own);
+        config::merge(&mut service, own);
         json!({ "grpc": { "bind": self.grpc(S::NAME).to_string() }, "service": service })
     }
 
@@ -56,7 +56,7 @@ impl System {
     pub async fn start_built<S: Service, Fut>(
         &self,
         own: Value,
-        build: impl FnOnce(Settings<S::Own>, Shutdown) -> Fut,
+        build: impl FnOnce(Settings<S::Settings>, Shutdown) -> Fut,
     ) -> TestService
     where
         Fut: Future<Output = anyhow::Result<Application>>,
@@ -69,7 +69,7 @@ impl System {
     pub async fn replica<S: Service>(&self, first: &TestService, own: Value) -> TestService {
         let mut settings = self.settings::<S>(own);
         let replica = json!({ "database": { "url": first.db.app_url }, "grpc": { "bind": "127.0.0.1:0" } });
-        config::put_over(&mut settings, replica);
+        config::merge(&mut settings, replica);
         TestService::start_on::<S>(TestDb::of::<S>().await, self.keys.clone(), settings).await
     }
 }

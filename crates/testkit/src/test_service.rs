@@ -86,7 +86,7 @@ impl TestService {
         db: TestDb,
         keys: Keys,
         overrides: Value,
-        build: impl FnOnce(Settings<S::Own>, Shutdown) -> Fut,
+        build: impl FnOnce(Settings<S::Settings>, Shutdown) -> Fut,
     ) -> Self
     where
         Fut: Future<Output = anyhow::Result<Application>>,
@@ -97,7 +97,7 @@ impl TestService {
             "database": { "url": db.app_url, "pool_per_worker": 8, "pool_background": 6 },
             "identity": { "keys_dir": keys.dir() },
         });
-        config::put_over(&mut set, overrides);
+        config::merge(&mut set, overrides);
         let settings = config::with_overrides(S::DEFAULTS, set).expect("settings");
         let shutdown = Shutdown::new();
         let application = build(settings, shutdown.clone()).await.expect("the service starts");
@@ -182,7 +182,7 @@ impl TestService {
 
     /// What a call of `process` travels with.
     pub fn ctx(&self, process: &str) -> Ctx {
-        Ctx::of_service(process, "test")
+        Ctx::for_service(process, "test")
     }
 }
 

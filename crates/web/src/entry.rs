@@ -1,5 +1,5 @@
-//! What every request passes first and last: its id, its span, its deadline; panics and strange answers become
-//! the envelope.
+//! The outermost middleware: request id, span, deadline and metrics. It turns panics and errors of the framework into the
+//! error envelope.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
@@ -30,78 +30,78 @@ const MAX_REQUEST_ID: usize = 128;
 
 struct RequestId(Arc<str>);
 
-/// What metrics call the route of a request that no pattern of the framework matched: a handler that routes by
-/// itself puts it into the request's extensions.
+/// The route name in metrics, for a handler that does its own routing. Such a handler puts it into the request's
+/// extensions.
 #[derive(Debug, Clone, Copy)]
 pub struct RouteName(pub &'static str);
 
-/// The id of the request under way.
+/// Returns the id of a request.
 pub fn request_id(request: &HttpRequest) -> Arc<str> {
     request.extensions().get::<RequestId>().map_or_else(|| Arc::from(""), |id| Arc::clone(&id.0))
 }
 
-/// The client's id if it is a sane token and no credential, else a new one.
-fn take_request_id(request: &ServiceRequest) -> Arc<str> {
-    let sane = |text: &&str| {
+/// Returns the client's request id if it is a well-formed token and not a credential, otherwise a new id.
+fn choose_request_id(request: &ServiceRequest) -> Arc<str> {
+    let is_acceptable = |text: &&str| {
         (1..=MAX_REQUEST_ID).contains(&text.len())
             && text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.' | b':'))
             && !is_credential(text)
     };
-    match request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(sane) {
+    match request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(is_acceptable) {
         Some(id) => Arc::from(id),
         None => Arc::from(id::uuid_v7().to_string()),
     }
 }
 
-/// The middleware that every request passes first and last. It reads its deadline from [`HttpSettings`] in the
-/// application's data, if they are there.
+/// The outermost middleware. It takes the deadline from [`HttpSettings`] in the application data, if present.
 ///
 /// # Errors
-/// Those that stand for a whole answer, to be written as it is: when the handler panicked or took too long, its
-/// request went with it, and a `ServiceResponse` cannot be made without one.
+/// When the handler panicked or exceeded the deadline. The request is lost then, and a `ServiceResponse` cannot be built
+/// without one, so the error contains the complete response.
 pub async fn enter<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let started = Instant::now();
-    let id = take_request_id(&request);
+    let id = choose_request_id(&request);
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let method = request.method().clone();
     let span = tracing::info_span!(
         "http",
         request_id = &*id,
         trace_id = Empty,
-        method = known(&method),
+        method = method_label(&method),
         path = &*masked_path(request.path())
     );
     let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     telemetry::continue_trace(&span, parent);
 
-    let answer = async {
-        let answer = guarded(request, next, &id).await;
+    let response = async {
+        let response = guarded(request, next, &id).await;
         let status =
-            answer.as_ref().map_or_else(ResponseError::status_code, ServiceResponse::status).as_u16();
+            response.as_ref().map_or_else(ResponseError::status_code, ServiceResponse::status).as_u16();
         tracing::info!(target: "access", status, ms = started.elapsed().as_secs_f64() * 1000.0, "answered");
-        answer
+        response
     }
     .instrument(span)
     .await;
 
-    let (status, route) = match &answer {
-        Ok(answer) => (answer.status(), route(answer.request())),
+    let (status, route) = match &response {
+        Ok(response) => (response.status(), route(response.request())),
         Err(lost) => (lost.status_code(), None),
     };
     let labels = [
-        KeyValue::new("http.request.method", known(&method).to_owned()),
+        KeyValue::new("http.request.method", method_label(&method).to_owned()),
         KeyValue::new("http.route", route.unwrap_or_else(|| "none".to_owned())),
         KeyValue::new("http.response.status_code", i64::from(status.as_u16())),
     ];
     telemetry::measure("http.server.request.duration", &labels, started.elapsed());
-    Ok(answer?)
+    Ok(response?)
 }
 
-/// Anyone may make up a method; metrics must not keep a series for each, and it may be a secret.
-fn known(method: &Method) -> &str {
+/// Returns the name of a standard method, or `_OTHER`. Clients can invent methods: metrics must not keep a series for
+/// each, and the text may be a secret.
+fn method_label(method: &Method) -> &str {
     let known = [
         Method::GET,
         Method::HEAD,
@@ -119,8 +119,8 @@ fn route(request: &HttpRequest) -> Option<String> {
     named.or_else(|| request.match_pattern())
 }
 
-/// The answer to a request that is no more. It could only have been kept by cloning it, and the framework panics
-/// when it has to route a request that was cloned.
+/// The response to a request that the handler consumed. A clone of the request is not possible, because the framework
+/// panics when it routes a cloned request.
 #[derive(Debug)]
 struct Lost {
     error: Error,
@@ -139,13 +139,13 @@ impl ResponseError for Lost {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut answer = error::response(&self.error, &self.id);
-        stamp(answer.headers_mut(), &self.id);
-        answer
+        let mut response = error::response(&self.error, &self.id);
+        add_common_headers(response.headers_mut(), &self.id);
+        response
     }
 }
 
-/// Runs the handler; whatever comes out is an answer.
+/// Runs the handler, and turns a panic, an error or a timeout into a response.
 async fn guarded<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -158,11 +158,12 @@ async fn guarded<B: MessageBody + 'static>(
         None => Ok(run.await),
     };
     let error = match outcome {
-        Ok(Ok(Ok(answer))) => return Ok(finish(answer.map_into_boxed_body(), id)),
-        Ok(Ok(Err(error))) => of_error(&error),
+        Ok(Ok(Ok(response))) => return Ok(finish(response.map_into_boxed_body(), id)),
+        Ok(Ok(Err(error))) => domain_error(&error),
         Ok(Err(_panic)) => Error::internal("the handler panicked"),
         Err(_elapsed) => {
-            let message = "The request took too long; whether it took effect is not known";
+            let message =
+                "The request took too long. It may have taken effect. Read the object before you retry.";
             Error::new(Kind::GatewayTimeout, message)
         }
     };
@@ -170,26 +171,26 @@ async fn guarded<B: MessageBody + 'static>(
     Err(Lost { error, id: Arc::clone(id) })
 }
 
-fn refuse(request: HttpRequest, error: Error, id: &str) -> ServiceResponse<BoxBody> {
+fn reject(request: HttpRequest, error: Error, id: &str) -> ServiceResponse<BoxBody> {
     log(&error);
     ServiceResponse::new(request, error::response(&error, id))
 }
 
-/// Writes errors as the envelope, and what every answer carries.
-fn finish(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
-    let mut answer = match told(&answer) {
+/// Turns errors into the envelope, and adds the common headers.
+fn finish(response: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
+    let mut response = match error_without_envelope(&response) {
         Some(error) => {
-            let request = answer.request().clone();
-            refuse(request, error, id)
+            let request = response.request().clone();
+            reject(request, error, id)
         }
-        None => answer,
+        None => response,
     };
-    stamp(answer.headers_mut(), id);
-    answer
+    add_common_headers(response.headers_mut(), id);
+    response
 }
 
-/// Writes what every answer carries.
-fn stamp(headers: &mut HeaderMap, id: &str) {
+/// Adds the headers of every response.
+fn add_common_headers(headers: &mut HeaderMap, id: &str) {
     if let Ok(value) = header::HeaderValue::from_str(id) {
         headers.insert(header::HeaderName::from_static(REQUEST_ID), value);
     }
@@ -198,40 +199,43 @@ fn stamp(headers: &mut HeaderMap, id: &str) {
     }
 }
 
-/// The error that an answer stands for, if it does and is not written as the envelope yet.
-fn told(answer: &ServiceResponse<BoxBody>) -> Option<Error> {
-    if let Some(error) = answer.response().error() {
-        return Some(of_error(error));
+/// Returns the error of a response that is an error but does not have the envelope yet.
+fn error_without_envelope(response: &ServiceResponse<BoxBody>) -> Option<Error> {
+    if let Some(error) = response.response().error() {
+        return Some(domain_error(error));
     }
-    let status = answer.status();
-    let ours = answer
+    let status = response.status();
+    let has_envelope = response
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    (!ours && (status.is_client_error() || status.is_server_error())).then(|| of_status(status, &"no body"))
+    (!has_envelope && (status.is_client_error() || status.is_server_error()))
+        .then(|| framework_error(status, &"no body"))
 }
 
-fn of_error(error: &ActixError) -> Error {
+fn domain_error(error: &ActixError) -> Error {
     match error.as_error::<HttpError>() {
         Some(HttpError(error)) => error.clone(),
-        None => of_status(error.as_response_error().status_code(), error),
+        None => framework_error(error.as_response_error().status_code(), error),
     }
 }
 
-/// What the framework itself refused.
-fn of_status(status: StatusCode, cause: &dyn std::fmt::Display) -> Error {
+/// Returns the error for a status that the framework itself chose.
+fn framework_error(status: StatusCode, cause: &dyn std::fmt::Display) -> Error {
     let error = match status {
-        StatusCode::NOT_FOUND => Error::new(Kind::NotFound, "There is nothing at this path"),
+        StatusCode::NOT_FOUND => Error::new(Kind::NotFound, "The path does not exist."),
         StatusCode::METHOD_NOT_ALLOWED => {
-            Error::new(Kind::MethodNotAllowed, "The path does not take this method")
+            Error::new(Kind::MethodNotAllowed, "The path does not support this method.")
         }
-        StatusCode::PAYLOAD_TOO_LARGE => Error::new(Kind::PayloadTooLarge, "The body is too large"),
+        StatusCode::PAYLOAD_TOO_LARGE => Error::new(Kind::PayloadTooLarge, "The body is too large."),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            Error::new(Kind::UnsupportedMediaType, "The body must be application/json")
+            Error::new(Kind::UnsupportedMediaType, "The body must have the content type application/json.")
         }
-        StatusCode::REQUEST_TIMEOUT => Error::new(Kind::RequestTimeout, "The request did not arrive in time"),
-        status if status.is_client_error() => Error::new(Kind::Validation, "The request cannot be read"),
-        _ => Error::internal("answered by the framework"),
+        StatusCode::REQUEST_TIMEOUT => {
+            Error::new(Kind::RequestTimeout, "The request did not arrive in time.")
+        }
+        status if status.is_client_error() => Error::new(Kind::Validation, "The request is malformed."),
+        _ => Error::internal("error response of the framework"),
     };
     error.context(cause)
 }
@@ -258,7 +262,7 @@ mod tests {
         }
     }
 
-    /// The answer to a GET as the server would write it: status, code of the envelope, request id.
+    /// Returns the response to a GET as the server would write it: status, error of the envelope, request id.
     async fn ask(path: &str) -> (u16, Value, String) {
         let app = App::new()
             .app_data(web::Data::new(settings()))
@@ -272,14 +276,14 @@ mod tests {
             .wrap(from_fn(enter));
         let app = test::init_service(app).await;
         let request = test::TestRequest::get().uri(path).insert_header((REQUEST_ID, "id-1")).to_request();
-        let answer = match test::try_call_service(&app, request).await {
-            Ok(answer) => answer.into_parts().1,
+        let response = match test::try_call_service(&app, request).await {
+            Ok(response) => response.into_parts().1,
             Err(error) => error.error_response(),
         };
-        let header = |name: &str| answer.headers().get(name).unwrap().to_str().unwrap().to_owned();
+        let header = |name: &str| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
         assert_eq!(header("cache-control"), "no-store");
-        let (status, id) = (answer.status().as_u16(), header(REQUEST_ID));
-        let body = to_bytes(answer.into_body()).await.unwrap();
+        let (status, id) = (response.status().as_u16(), header(REQUEST_ID));
+        let body = to_bytes(response.into_body()).await.unwrap();
         (
             status,
             serde_json::from_slice::<Value>(&body).map(|body| body["error"].clone()).unwrap_or_default(),
@@ -288,15 +292,15 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn whatever_happens_is_an_answer_with_the_requests_id() {
+    async fn every_failure_yields_an_envelope_with_the_request_id() {
         for (path, status, code) in [
             ("/panics", 500, "INTERNAL_ERROR"),
             ("/hangs", 504, "GATEWAY_TIMEOUT"),
             ("/refuses", 409, "CONFLICT"),
             ("/nothing", 404, "NOT_FOUND"),
         ] {
-            let (told, error, id) = ask(path).await;
-            assert_eq!((told, &error["code"], id.as_str()), (status, &Value::from(code), "id-1"), "{path}");
+            let (actual, error, id) = ask(path).await;
+            assert_eq!((actual, &error["code"], id.as_str()), (status, &Value::from(code), "id-1"), "{path}");
             assert_eq!(error["requestId"], "id-1");
         }
         assert_eq!(ask("/good/1").await, (200, Value::Null, "id-1".to_owned()));

@@ -1,16 +1,16 @@
-//! Errors over HTTP: the envelope and the answer.
+//! Errors over HTTP: the envelope and the response.
 
 use actix_web::{HttpResponse, http::StatusCode};
 use domain::{Error, Kind};
-use runtime::error::row;
+use runtime::error::mapping;
 use serde_json::{Value, json};
 
-/// The status of an error.
+/// Returns the HTTP status of a kind of error.
 pub fn status(kind: Kind) -> StatusCode {
-    StatusCode::from_u16(row(kind).http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    StatusCode::from_u16(mapping(kind).http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// The envelope of an error.
+/// Returns the envelope of an error.
 pub fn envelope(error: &Error, request_id: &str) -> Value {
     json!({ "error": {
         "code": error.kind(),
@@ -20,15 +20,15 @@ pub fn envelope(error: &Error, request_id: &str) -> Value {
     }})
 }
 
-/// The HTTP answer of an error.
+/// Returns the HTTP response of an error.
 pub fn response(error: &Error, request_id: &str) -> HttpResponse {
-    let mut answer = HttpResponse::build(status(error.kind()));
+    let mut response = HttpResponse::build(status(error.kind()));
     if let Some(seconds) = error.details().get("retryAfterSeconds").and_then(Value::as_u64) {
-        answer.insert_header(("Retry-After", seconds.to_string()));
+        response.insert_header(("Retry-After", seconds.to_string()));
     }
     if let Some(allowed) = error.details().get("allowed").filter(|_| error.kind() == Kind::MethodNotAllowed) {
         let names: Vec<&str> = allowed.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        answer.insert_header(("Allow", names.join(", ")));
+        response.insert_header(("Allow", names.join(", ")));
     }
-    answer.json(envelope(error, request_id))
+    response.json(envelope(error, request_id))
 }

@@ -71,7 +71,7 @@ fn verified(request: &HttpRequest) -> Result<Ctx> {
         return Err(Error::new(Kind::Forbidden, "Services call each other over gRPC"));
     }
     Ok(Ctx {
-        caller: caller.doing(operations.asked(request)?)?,
+        caller: caller.for_operation(operations.find(request)?)?,
         request_id: request_id(request),
         traceparent: telemetry::traceparent().map(Arc::from),
     })

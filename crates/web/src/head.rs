@@ -1,4 +1,4 @@
-//! `HEAD`: what `GET` answers, without its body.
+//! `HEAD` requests, which are handled as `GET` without the body.
 
 use std::{
     convert::Infallible,
@@ -16,22 +16,22 @@ use actix_web::{
     web::{self, Bytes},
 };
 
-/// A route that answers `GET`, and `HEAD` with the same headers: the server leaves the body out.
+/// Returns a route for `GET` and `HEAD`. The server omits the body of a response to `HEAD`.
 pub fn read_route() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-/// Marks a request that came as `HEAD`.
-struct CameAsHead;
+/// Marks a request whose original method was `HEAD`.
+struct OriginallyHead;
 
-/// The method that a request came with.
+/// Returns the original method of a request.
 pub(super) fn method(request: &HttpRequest) -> Method {
-    let came_as_head = request.extensions().get::<CameAsHead>().is_some();
-    if came_as_head { Method::HEAD } else { request.method().clone() }
+    let is_head = request.extensions().get::<OriginallyHead>().is_some();
+    if is_head { Method::HEAD } else { request.method().clone() }
 }
 
-/// The middleware that has every handler of `GET` answer `HEAD` too. So who may read may ask for the head, and nobody
-/// else. A body that is made as it is read is not made.
+/// The middleware that passes `HEAD` requests to the handlers of `GET`, so that both require the same access. Streamed
+/// bodies are not produced.
 ///
 /// # Errors
 /// Those of the handler.
@@ -43,12 +43,12 @@ pub(super) async fn as_get(
         return Ok(next.call(request).await?.map_into_left_body());
     }
     request.head_mut().method = Method::GET;
-    request.extensions_mut().insert(CameAsHead);
-    let answer = next.call(request).await?;
-    Ok(answer.map_body(|_, body| EitherBody::right(NoBody(body.size()))))
+    request.extensions_mut().insert(OriginallyHead);
+    let response = next.call(request).await?;
+    Ok(response.map_body(|_, body| EitherBody::right(NoBody(body.size()))))
 }
 
-/// No body, where another of this size would be.
+/// The omitted body, with the size of the original one.
 #[derive(Debug)]
 pub(super) struct NoBody(BodySize);
 
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[actix_web::test]
-    async fn head_has_the_headers_of_get_and_makes_no_body() {
+    async fn head_has_the_headers_of_get_and_no_body() {
         let endless = || stream::pending::<Result<Bytes, std::io::Error>>();
         let app = App::new()
             .route("/short", web::get().to(async || "hello"))
@@ -96,9 +96,13 @@ mod tests {
             ("/write", 404, BodySize::Sized(0)),
         ] {
             let request = test::TestRequest::default().method(Method::HEAD).uri(path).to_request();
-            let answer = test::call_service(&app, request).await;
-            assert_eq!((answer.status().as_u16(), answer.response().body().size()), (status, size), "{path}");
-            assert_eq!(to_bytes(answer.into_body()).await.unwrap(), "", "{path}");
+            let response = test::call_service(&app, request).await;
+            assert_eq!(
+                (response.status().as_u16(), response.response().body().size()),
+                (status, size),
+                "{path}"
+            );
+            assert_eq!(to_bytes(response.into_body()).await.unwrap(), "", "{path}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `/health`: the process is alive. `/ready`: it can do its work.
+//! `/health` (the process is alive) and `/ready` (it can serve requests).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::read_route;
 
-/// Adds both paths; neither needs an identity. `/ready` asks the `Vec<Probe>` in the application's data.
+/// Adds both paths. Neither requires an identity. `/ready` runs the `Vec<Probe>` in the application data.
 pub fn configure(config: &mut web::ServiceConfig) {
     config.route("/health", read_route().to(health)).route("/ready", read_route().to(ready));
 }
@@ -19,14 +19,14 @@ async fn health() -> HttpResponse {
 }
 
 async fn ready(probes: web::Data<Vec<Probe>>) -> HttpResponse {
-    let answers = join_all(probes.iter().map(Probe::run)).await;
-    let ready = probes.iter().zip(&answers).all(|(probe, answer)| !probe.is_needed() || answer.is_ok());
+    let results = join_all(probes.iter().map(Probe::run)).await;
+    let ready = probes.iter().zip(&results).all(|(probe, result)| !probe.is_required() || result.is_ok());
     let checks: BTreeMap<&str, &str> = probes
         .iter()
-        .zip(&answers)
-        .map(|(probe, answer)| (probe.name(), answer.as_ref().map_or_else(String::as_str, |()| "ok")))
+        .zip(&results)
+        .map(|(probe, result)| (probe.name(), result.as_ref().map_or_else(String::as_str, |()| "ok")))
         .collect();
-    let (mut answer, status) =
+    let (mut response, status) =
         if ready { (HttpResponse::Ok(), "ready") } else { (HttpResponse::ServiceUnavailable(), "not_ready") };
-    answer.json(json!({ "status": status, "checks": checks }))
+    response.json(json!({ "status": status, "checks": checks }))
 }

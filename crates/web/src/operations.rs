@@ -1,4 +1,4 @@
-//! Which operation a request asks for, by the route that it came to.
+//! The operation of a request, found by its route.
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -12,22 +12,22 @@ use utoipa::openapi::OpenApi;
 
 use super::document::{declared_access, operations};
 
-/// The operations of a service, by path and method as its document has them.
+/// The operations of a service, by the paths and methods of its document.
 #[derive(Debug)]
 pub(super) struct Operations(HashMap<String, HashMap<&'static str, Arc<Operation>>>);
 
 impl Operations {
-    /// Those of a document.
+    /// Reads the operations of a document.
     ///
     /// # Errors
-    /// When a handler does not declare the access that it requires: nobody could call it.
+    /// When a handler does not declare the access that it requires. Nobody could call such an operation.
     pub(super) fn of(mut document: OpenApi) -> anyhow::Result<Self> {
         let mut found: HashMap<String, HashMap<_, _>> = HashMap::new();
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in operations(item) {
                 let id = operation.operation_id.as_deref().unwrap_or_default();
                 let access = declared_access(operation)
-                    .with_context(|| format!("{method} {path}: '{}' cannot be read", Access::EXTENSION))?;
+                    .with_context(|| format!("{method} {path}: cannot parse '{}'", Access::EXTENSION))?;
                 let access = access.with_context(|| {
                     format!("{method} {path}: '{id}' declares no '{}'", Access::EXTENSION)
                 })?;
@@ -37,35 +37,37 @@ impl Operations {
         Ok(Self(found))
     }
 
-    /// The operation that a request asks for.
+    /// Returns the operation of a request.
     ///
     /// # Errors
-    /// [`domain::Kind::Internal`] when its route is none of the document's: nobody may do what declares no access.
-    pub(super) fn asked(&self, request: &HttpRequest) -> Result<Arc<Operation>> {
+    /// [`domain::Kind::Internal`] when the document does not contain the route: without declared access, nobody may call
+    /// it.
+    pub(super) fn find(&self, request: &HttpRequest) -> Result<Arc<Operation>> {
         let pattern = request.match_pattern().unwrap_or_default();
-        // HEAD comes here as GET: see `head`.
-        let row = self.0.get(&*without_rules(&pattern)).and_then(|item| item.get(request.method().as_str()));
+        // A HEAD request has the method GET here: see `head`.
+        let row =
+            self.0.get(&*without_patterns(&pattern)).and_then(|item| item.get(request.method().as_str()));
         row.cloned().ok_or_else(|| Error::internal(format!("no operation {} {pattern}", request.method())))
     }
 }
 
-/// `/{id}` of `/{id:[0-9]{4}}`: documents do not tell of the rules that parts of a path have.
-fn without_rules(pattern: &str) -> Cow<'_, str> {
+/// Removes the patterns of path parameters, which documents do not contain: `/{id:[0-9]{4}}` becomes `/{id}`.
+fn without_patterns(pattern: &str) -> Cow<'_, str> {
     if !pattern.contains(':') {
         return Cow::Borrowed(pattern);
     }
-    let (mut plain, mut depth, mut in_rule) = (String::with_capacity(pattern.len()), 0u32, false);
+    let (mut plain, mut depth, mut in_pattern) = (String::with_capacity(pattern.len()), 0u32, false);
     for c in pattern.chars() {
         match c {
             '{' => depth += 1,
             '}' => depth = depth.saturating_sub(1),
-            ':' if depth == 1 => in_rule = true,
+            ':' if depth == 1 => in_pattern = true,
             _ => {}
         }
         if c == '}' && depth == 0 {
-            in_rule = false;
+            in_pattern = false;
         }
-        if !in_rule {
+        if !in_pattern {
             plain.push(c);
         }
     }
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_with_an_undeclared_operation_does_not_start() {
+    fn operations_without_declared_access_are_rejected() {
         let undeclared = Operations::of(document(json!({}))).unwrap_err();
         assert_eq!(undeclared.to_string(), "GET /notes: 'listNotes' declares no 'x-access'");
         for access in
@@ -106,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_known_without_its_rules() {
+    fn patterns_of_path_parameters_are_removed() {
         for (pattern, plain) in [
             ("/a/{b}/c", "/a/{b}/c"),
             ("/a/{b:[0-9a-f-]{36}}", "/a/{b}"),
             ("/{a:x{1,2}y}/b/{c:.*}/d", "/{a}/b/{c}/d"),
             ("/a:b/{c}", "/a:b/{c}"),
         ] {
-            assert_eq!(without_rules(pattern), plain);
+            assert_eq!(without_patterns(pattern), plain);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The parts of a path. Those of something that belongs to a platform come with the caller's scope in it, so that a
-//! handler has no platform that it did not check.
+//! Path parameters. The id of a platform is extracted as the caller's scope in that platform, so that a handler cannot use
+//! a platform without an access check.
 
 use std::future::{Ready, ready};
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{HttpError, extract::context};
 
-/// A part of a path. [`PlatformId`] is none: it becomes a [`PlatformScope`].
+/// A path parameter other than [`PlatformId`], which becomes a [`PlatformScope`].
 pub trait PathPart: DeserializeOwned {}
 
 impl PathPart for BuildId {}
@@ -29,12 +29,12 @@ impl PathPart for String {}
 impl PathPart for Uuid {}
 impl PathPart for Version {}
 
-/// All parts of a path.
+/// All parameters of a path.
 pub trait PathParts: DeserializeOwned {
-    /// The same, with the caller's scope in place of the id of a platform.
+    /// The parameters, with the caller's scope in place of a platform's id.
     type Checked;
 
-    /// Checks them by the scope of the caller.
+    /// Checks the parameters against the caller's scope.
     ///
     /// # Errors
     /// Those of [`identity::Scope::platform`].
@@ -81,8 +81,8 @@ impl<A: PathPart, B: PathPart> PathParts for (PlatformId, A, B) {
     }
 }
 
-/// The parts of a path. The id of a platform is extracted as the caller's scope in it, and 404 or 403 where there is none.
-/// A part that can be no id names nothing that exists: 404, without asking the database.
+/// The extractor of path parameters. A platform outside the caller's scope yields 404 or 403. A malformed id cannot exist
+/// and yields 404 without a query.
 #[derive(Debug)]
 pub struct Path<T: PathParts>(pub T::Checked);
 
@@ -101,7 +101,7 @@ impl<T: PathParts> FromRequest for Path<T> {
 
 fn parts<T: DeserializeOwned>(request: &HttpRequest) -> Result<T> {
     web::Path::<T>::extract(request).into_inner().map(web::Path::into_inner).map_err(|error| {
-        let message = format!("'{}' was not found", masked_path(request.path()));
+        let message = format!("'{}' does not exist.", masked_path(request.path()));
         Error::new(Kind::NotFound, message).context(error)
     })
 }
@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    // A handler gets no id of a platform without the caller's scope in it.
+    // A handler cannot extract the id of a platform without the caller's scope in it.
     assert_not_impl_any!(PlatformId: PathPart);
     assert_type_eq_all!(<PlatformId as PathParts>::Checked, PlatformScope);
     assert_type_eq_all!(<(PlatformId, Uuid) as PathParts>::Checked, (PlatformScope, Uuid));

@@ -1,4 +1,4 @@
-//! The paths of a document and the methods that each takes, to tell 405 from 404.
+//! The paths of a document and the methods of each, to distinguish 405 from 404.
 
 use actix_web::{HttpResponse, dev::ResourceDef, http::header};
 use domain::{Error, Kind, Result, masked::masked_path};
@@ -6,13 +6,13 @@ use utoipa::openapi::OpenApi;
 
 use super::document::operations;
 
-/// What is at which path.
+/// The paths of an API.
 pub struct Paths(Vec<Item>);
 
 struct Item {
     pattern: ResourceDef,
-    /// How much of the path may be anything.
-    holes: usize,
+    /// Number of path parameters.
+    parameters: usize,
     methods: Vec<String>,
 }
 
@@ -23,56 +23,56 @@ impl std::fmt::Debug for Paths {
 }
 
 impl Paths {
-    /// Those with these names and methods.
+    /// Creates the table from paths and their methods.
     pub fn new(items: impl IntoIterator<Item = (String, Vec<String>)>) -> Self {
         let item = |(path, methods): (String, _)| Item {
-            holes: path.matches('{').count(),
+            parameters: path.matches('{').count(),
             pattern: ResourceDef::new(path),
             methods,
         };
         Self(items.into_iter().map(item).collect())
     }
 
-    /// Those of a document.
+    /// Creates the table from a document.
     pub(super) fn of(mut document: OpenApi) -> Self {
         let methods = |item| operations(item).map(|(method, _)| method.to_owned()).collect();
         Self::new(document.paths.paths.iter_mut().map(|(path, item)| (path.clone(), methods(item))))
     }
 
-    /// The answer to `OPTIONS`: the methods that a path takes.
+    /// Responds to `OPTIONS` with the methods of a path.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when there is nothing at it.
+    /// [`Kind::NotFound`] when the path does not exist.
     pub fn options(&self, path: &str) -> Result<HttpResponse> {
-        let item = self.nearest(path).ok_or_else(|| nothing_at(path))?;
+        let item = self.most_specific(path).ok_or_else(|| not_found(path))?;
         Ok(HttpResponse::NoContent().insert_header((header::ALLOW, item.allowed().join(", "))).finish())
     }
 
-    fn at<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Item> {
+    fn matching<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Item> {
         self.0.iter().filter(move |item| item.pattern.is_match(path))
     }
 
-    /// Of `/{name}/versions` and `/{name}/{version}` the first is meant.
-    fn nearest<'a>(&'a self, path: &'a str) -> Option<&'a Item> {
-        self.at(path).min_by_key(|item| item.holes)
+    /// Returns the match with the fewest parameters: `/{name}/versions` wins over `/{name}/{version}`.
+    fn most_specific<'a>(&'a self, path: &'a str) -> Option<&'a Item> {
+        self.matching(path).min_by_key(|item| item.parameters)
     }
 
-    /// Why a request for `path` finds nothing that takes its method.
-    pub fn refusal(&self, path: &str, method: &str) -> Error {
-        let takes_it = self.at(path).any(|item| item.allowed().contains(&method));
-        match self.nearest(path) {
-            Some(item) if !takes_it => {
-                let message = format!("'{}' does not take {method}", masked_path(path));
+    /// Returns the error for a request that no handler matched: 405 if only the method is wrong, otherwise 404.
+    pub fn rejection(&self, path: &str, method: &str) -> Error {
+        let supports_method = self.matching(path).any(|item| item.allowed().contains(&method));
+        match self.most_specific(path) {
+            Some(item) if !supports_method => {
+                let message = format!("'{}' does not support {method}.", masked_path(path));
                 Error::new(Kind::MethodNotAllowed, message).with("allowed", item.allowed())
             }
-            // A path that fits a template whose own rule it breaks, such as an id that can be none, names nothing.
-            _ => nothing_at(path),
+            // The path matches a template but not the pattern of a parameter, such as a malformed id.
+            _ => not_found(path),
         }
     }
 }
 
 impl Item {
-    /// All methods that it takes: those of the document, and what follows from them.
+    /// Returns all allowed methods: those of the document, `OPTIONS`, and `HEAD` if there is `GET`.
     fn allowed(&self) -> Vec<&str> {
         let (reads, writes): (Vec<_>, Vec<_>) =
             self.methods.iter().map(String::as_str).partition(|method| *method == "GET");
@@ -81,8 +81,8 @@ impl Item {
     }
 }
 
-fn nothing_at(path: &str) -> Error {
-    Error::new(Kind::NotFound, format!("There is nothing at '{}'", masked_path(path)))
+fn not_found(path: &str) -> Error {
+    Error::new(Kind::NotFound, format!("'{}' does not exist.", masked_path(path)))
 }
 
 #[cfg(test)]
@@ -92,25 +92,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_methods_told_are_those_of_the_nearest_path() {
+    fn rejection_lists_the_methods_of_the_most_specific_path() {
         let item = |path: &str, methods: [&str; 2]| (path.to_owned(), methods.map(str::to_owned).to_vec());
         let paths = Paths::new([
-            item("/things", ["GET", "POST"]),
-            item("/things/{name}/{version}", ["GET", "DELETE"]),
-            item("/things/{name}/versions", ["GET", "POST"]),
+            item("/notes", ["GET", "POST"]),
+            item("/notes/{name}/{version}", ["GET", "DELETE"]),
+            item("/notes/{name}/versions", ["GET", "POST"]),
         ]);
         for (path, method, allowed) in [
-            ("/things", "PUT", json!(["GET", "HEAD", "OPTIONS", "POST"])),
-            ("/things/a/versions", "TRACE", json!(["GET", "HEAD", "OPTIONS", "POST"])),
-            ("/things/a/1", "POST", json!(["GET", "HEAD", "OPTIONS", "DELETE"])),
+            ("/notes", "PUT", json!(["GET", "HEAD", "OPTIONS", "POST"])),
+            ("/notes/a/versions", "TRACE", json!(["GET", "HEAD", "OPTIONS", "POST"])),
+            ("/notes/a/1", "POST", json!(["GET", "HEAD", "OPTIONS", "DELETE"])),
         ] {
-            let refusal = paths.refusal(path, method);
-            assert_eq!((refusal.kind(), &refusal.details()["allowed"]), (Kind::MethodNotAllowed, &allowed));
+            let rejection = paths.rejection(path, method);
+            assert_eq!(
+                (rejection.kind(), &rejection.details()["allowed"]),
+                (Kind::MethodNotAllowed, &allowed)
+            );
         }
         for (path, method) in
-            [("/thing", "PUT"), ("/things/a", "GET"), ("/things", "GET"), ("", "GET"), ("/things", "HEAD")]
+            [("/note", "PUT"), ("/notes/a", "GET"), ("/notes", "GET"), ("", "GET"), ("/notes", "HEAD")]
         {
-            assert_eq!(paths.refusal(path, method).kind(), Kind::NotFound, "{method} {path}");
+            assert_eq!(paths.rejection(path, method).kind(), Kind::NotFound, "{method} {path}");
         }
     }
 }

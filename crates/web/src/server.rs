@@ -19,50 +19,50 @@ pub use utoipa_actix_web::service_config::ServiceConfig;
 /// Adds the routes of a service.
 pub type Routes = fn(&mut ServiceConfig);
 
-/// Where and within which limits a process serves HTTP.
+/// The address and the limits of an HTTP server.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpSettings {
-    /// Address and port; port 0 takes any free one.
+    /// Address and port. Port 0 selects any free port.
     #[schema(value_type = String)]
     pub bind: std::net::SocketAddr,
-    /// Worker threads; 0 is one per core.
+    /// Number of worker threads. 0 means one per core.
     #[schema(maximum = 256)]
     pub workers: usize,
-    /// The largest body that is read.
+    /// Maximum size of a request body, in bytes.
     #[schema(minimum = 1024)]
     pub max_body_bytes: usize,
-    /// How long a client may take to send its head.
+    /// Time limit for the head of a request to arrive.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub head_timeout: Duration,
-    /// How long a client may take to send its body.
+    /// Time limit for the body of a request to arrive.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub body_timeout: Duration,
-    /// How long a request may take in all.
+    /// Time limit of a whole request.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub request_timeout: Duration,
-    /// How long requests under way may take to end when the process stops.
+    /// Time limit for requests in progress to end when the process stops.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub drain_timeout: Duration,
 }
 
-/// What each worker thread is given.
+/// The components that all worker threads share.
 #[derive(Debug, Clone)]
 pub struct Shared {
-    /// Limits.
+    /// The settings of the server.
     pub settings: HttpSettings,
-    /// Who is believed.
+    /// The verifier of the callers' tokens.
     pub verifier: Verifier,
-    /// What `/ready` looks at.
+    /// The probes of `/ready`.
     pub probes: Vec<Probe>,
 }
 
-/// Starts to serve; the server ends when the shutdown begins and the requests under way have ended. `state` is made once per worker thread,
-/// so that its pools and channels live where they are used.
+/// Starts the server. It ends once the shutdown has begun and the requests in progress have ended. `state` is called once
+/// per worker thread, so that its pools and channels belong to the thread that uses them.
 ///
 /// # Errors
 /// When the server cannot start.
@@ -78,7 +78,7 @@ pub fn serve<S: 'static>(
     let operations = web::Data::new(Operations::of(document.clone())?);
     let paths = web::Data::new(Paths::of(document));
     let settings = shared.settings.clone();
-    // A state that cannot be made is found here, not in a worker thread.
+    // If the state cannot be created, the start fails here and not in a worker thread.
     drop(state()?);
     let workers = Workers::default();
     shared.probes.push(workers.probe());
@@ -100,7 +100,7 @@ pub fn serve<S: 'static>(
             })
             .into_app()
             .configure(health::configure)
-            .default_service(web::to(nothing_here))
+            .default_service(web::to(unmatched))
             .wrap(from_fn(head::as_get))
             .wrap(from_fn(entry::enter))
     })
@@ -123,10 +123,10 @@ pub fn serve<S: 'static>(
     Ok(server)
 }
 
-async fn nothing_here(request: HttpRequest, paths: web::Data<Paths>) -> HttpResult {
+async fn unmatched(request: HttpRequest, paths: web::Data<Paths>) -> HttpResult {
     let method = head::method(&request);
     if method == Method::OPTIONS {
         return Ok(paths.options(request.path())?);
     }
-    Err(HttpError(paths.refusal(request.path(), method.as_str())))
+    Err(HttpError(paths.rejection(request.path(), method.as_str())))
 }

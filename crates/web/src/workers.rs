@@ -1,7 +1,8 @@
-//! Whether the worker threads of an HTTP server still run their tasks.
+//! Detection of blocked worker threads of an HTTP server.
 //!
-//! A worker whose thread is taken by one request answers none of its other connections, and the process looks healthy
-//! from outside. So each worker notes the time once a second, and `/ready`, on a worker that runs, compares.
+//! If one request blocks a worker's thread, the worker serves none of its other connections, although the process looks
+//! healthy from outside. So each worker records the time once per second, and `/ready`, on a worker that runs, checks
+//! the times of all.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -11,7 +12,7 @@ use std::{
 use runtime::Probe;
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Silence after which a worker counts as stuck.
+/// The silence after which a worker counts as blocked.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// The worker threads of one server.
@@ -20,42 +21,42 @@ pub struct Workers(Arc<Mutex<Vec<Weak<Worker>>>>);
 
 #[derive(Debug)]
 struct Worker {
-    /// The last time that it ran its tasks.
-    seen: Mutex<Instant>,
+    /// The last time at which the worker ran its tasks.
+    last_run: Mutex<Instant>,
 }
 
 impl Workers {
-    /// Watches the worker thread that calls this, for as long as it lives.
+    /// Monitors the calling worker thread, until it ends.
     pub fn watch(&self) {
-        let worker = Arc::new(Worker { seen: Mutex::new(Instant::now()) });
+        let worker = Arc::new(Worker { last_run: Mutex::new(Instant::now()) });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&worker));
         actix_web::rt::spawn(async move {
             loop {
-                *worker.seen.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                *worker.last_run.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                 tokio::time::sleep(INTERVAL).await;
             }
         });
     }
 
-    /// A probe that fails while a worker is stuck.
+    /// Returns a probe that fails while a worker is blocked.
     pub fn probe(&self) -> Probe {
         let workers = self.clone();
-        Probe::needed("workers", move || {
-            let stuck = workers.stuck();
-            Box::pin(async move { stuck.map_or(Ok(()), Err) })
+        Probe::required("workers", move || {
+            let blocked = workers.blocked();
+            Box::pin(async move { blocked.map_or(Ok(()), Err) })
         })
     }
 
-    /// The first worker that is stuck, in words.
-    fn stuck(&self) -> Option<String> {
+    /// Returns a message about the first blocked worker, if there is one.
+    fn blocked(&self) -> Option<String> {
         let mut workers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A worker that ended was replaced by another.
+        // A worker that ended has been replaced by a new one.
         workers.retain(|worker| worker.strong_count() > 0);
         let silences = workers
             .iter()
             .filter_map(Weak::upgrade)
-            .map(|worker| worker.seen.lock().unwrap_or_else(PoisonError::into_inner).elapsed());
+            .map(|worker| worker.last_run.lock().unwrap_or_else(PoisonError::into_inner).elapsed());
         let (number, silence) = silences.enumerate().find(|(_, silence)| *silence > SILENCE)?;
-        Some(format!("worker {} has not answered for {} s", number + 1, silence.as_secs()))
+        Some(format!("worker {} has been blocked for {} s", number + 1, silence.as_secs()))
     }
 }

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web::Data};
 use domain::{Name, Patch, PlatformId, Role, access::Access};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use web::{Context, Answer, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query};
+use web::{Context, Command, HttpResult, ListQuery, NoBody, Paged, Path, Query, WriteResponse};
 
 use super::{
     model::{Change, New${Singular}, ${Singular}, ${Singular}Id},

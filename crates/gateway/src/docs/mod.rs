@@ -58,7 +58,7 @@ impl File {
 
     fn answer(&self, request: &HttpRequest) -> HttpResponse {
         let seen = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-        let has_it = seen.is_some_and(|seen| etag::lists(seen, &self.etag));
+        let has_it = seen.is_some_and(|seen| etag::matches(seen, &self.etag));
         let mut answer = if has_it { HttpResponse::NotModified() } else { HttpResponse::Ok() };
         answer.insert_header((header::ETAG, self.etag.as_str()));
         // Kept, and asked about each time: it changes when the gateway does.

@@ -70,7 +70,7 @@ impl Client {
     }
 
     async fn ask<M: Method<Service = Iam>>(&self, request: M) -> Result<M::Response> {
-        let ctx = Ctx::of_service(NAME, id::uuid_v7().to_string());
+        let ctx = Ctx::for_service(NAME, id::uuid_v7().to_string());
         self.iam.call_with(&ctx, PeerCall { idempotency_key: None, deadline: Some(DEADLINE) }, request).await
     }
 

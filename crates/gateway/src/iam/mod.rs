@@ -79,7 +79,7 @@ impl Iam {
 
 /// The probe of the watch that `current` gives.
 pub(crate) fn probe(current: impl Fn() -> Arc<Iam> + Send + Sync + 'static) -> Probe {
-    Probe::told("revocations", move || {
+    Probe::optional("revocations", move || {
         let is_watching = current().is_watching();
         Box::pin(async move {
             let told = "not told by iam: nothing is remembered of keys and people, and each use asks";

@@ -36,7 +36,7 @@ pub(super) async fn forever(client: Arc<Client>) {
 /// One watch, until it is lost.
 async fn watch(client: &Client) -> Result<Infallible> {
     let (acknowledge, acknowledged) = mpsc::channel::<Forgotten>(UNDER_WAY);
-    let ctx = Ctx::of_service(NAME, id::uuid_v7().to_string());
+    let ctx = Ctx::for_service(NAME, id::uuid_v7().to_string());
     let mut revocations = client.iam.stream(&ctx, ReceiverStream::new(acknowledged)).await?;
     watch::next("iam", &mut revocations).await?;
     let watched = Arc::new(Watched::new());

@@ -37,7 +37,7 @@ impl Turns {
     ) -> Result<Option<Permit>> {
         let Some(upstreams) = &self.upstreams else { return Ok(None) };
         let turns = upstreams.get(&upstream).ok_or_else(|| Error::internal("a service without turns"))?;
-        let turn = tokio::time::timeout(self.patience, turns.acquire(caller.share(), cost)).await;
+        let turn = tokio::time::timeout(self.patience, turns.acquire(caller.fairness_key(), cost)).await;
         turn.map(Some).map_err(|_late| too_much(upstream.name()))
     }
 }

@@ -101,7 +101,7 @@ impl Oidc {
             }
         }
         // Who holds nothing is known all the same: they may ask who they are, and begin an onboarding.
-        Ok(Some(Caller::known(format!("user:{subject}"), ActorType::User, grants)))
+        Ok(Some(Caller::authenticated(format!("user:{subject}"), ActorType::User, grants)))
     }
 }
 

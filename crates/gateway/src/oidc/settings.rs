@@ -138,7 +138,7 @@ mod tests {
 
     fn told(over: Value) -> Result<BTreeMap<String, Grant>> {
         let mut settings = json!({ "issuer": "https://login.example.com", "audiences": "nno" });
-        runtime::config::put_over(&mut settings, over);
+        runtime::config::merge(&mut settings, over);
         runtime::config::read::<IssuerSettings>(settings)?.check()
     }
 

@@ -52,7 +52,7 @@ pub(crate) fn settings(keys: &Path, services: [SocketAddr; 5], overrides: Value)
             },
         },
     });
-    config::put_over(&mut set, overrides);
+    config::merge(&mut set, overrides);
     config::with_overrides(DEFAULTS, set).unwrap()
 }
 

@@ -5,7 +5,7 @@ use domain::{EntityId, Grant, GrantScope, Name, PlatformId, Role, access::Access
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-use web::{Answer, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked};
+use web::{Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked, WriteResponse};
 
 use super::{
     ops,
@@ -92,5 +92,5 @@ pub(crate) async fn create(app: Data<App>, command: Unchecked<CreateBinding>) ->
 #[delete("/bindings/{bindingId}")]
 pub(crate) async fn delete(app: Data<App>, path: Path<Uuid>, command: Unchecked<NoBody>) -> HttpResult {
     let command = command.check(async |ctx, _| ops::may_delete(&app, ctx, path.0).await).await?;
-    ops::delete(&app, &command.ctx, path.0).await?.map(|_| Success::YES).told(StatusCode::OK)
+    ops::delete(&app, &command.ctx, path.0).await?.map(|_| Success::YES).without_etag(StatusCode::OK)
 }

@@ -7,7 +7,7 @@ use runtime::clock;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-use web::{Answer, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked};
+use web::{Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked, WriteResponse};
 
 use super::{
     model::NewKey,
@@ -107,5 +107,5 @@ pub(crate) async fn create(app: Data<App>, command: Unchecked<CreateKey>) -> Htt
 #[delete("/keys/{keyId}")]
 pub(crate) async fn revoke(app: Data<App>, path: Path<Uuid>, command: Unchecked<NoBody>) -> HttpResult {
     let command = command.check(async |ctx, _| ops::may_revoke(&app, ctx, path.0).await).await?;
-    ops::revoke(&app, &command.ctx, path.0).await?.map(|_| Success::YES).told(StatusCode::OK)
+    ops::revoke(&app, &command.ctx, path.0).await?.map(|_| Success::YES).without_etag(StatusCode::OK)
 }

@@ -8,7 +8,7 @@ use domain::{
     access::{AccessDecision, Target, may_grant},
 };
 use iam::Iam;
-use identity::{ActorType, scope_is_enforced};
+use identity::{ActorType, scope_filter_enabled};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{
@@ -184,7 +184,7 @@ impl Stage for Scene {
         let mut hidden = Vec::new();
         for (place, reach) in self.places.reaches() {
             // Postgres alone knows nothing of roles.
-            let sees = if scope_is_enforced() {
+            let sees = if scope_filter_enabled() {
                 self.may_grant(someone, &reach)
             } else {
                 self.reaches(someone, &reach)
@@ -220,13 +220,13 @@ async fn the_first_wall_alone_keeps_everyone_apart() {
 /// What the second wall leaves to the first is not left to it alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_wall_alone_keeps_everyone_apart() {
-    reach::leave_tenancy_to_postgres();
+    reach::disable_scope_filter();
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
 /// The tests of each wall can fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_both_walls_down_everyone_sees_everything() {
-    reach::leave_tenancy_to_postgres();
+    reach::disable_scope_filter();
     reach::with_both_walls_down(&Scene::new().await).await;
 }

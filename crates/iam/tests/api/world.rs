@@ -46,7 +46,7 @@ pub(crate) fn grant(role: Role, reach: &GrantScope) -> Grant {
 
 /// A person who holds some grants.
 pub(crate) fn person(grants: Vec<Grant>) -> Caller {
-    Caller::known("user:someone", ActorType::User, grants)
+    Caller::authenticated("user:someone", ActorType::User, grants)
 }
 
 /// What a body says of a reach.

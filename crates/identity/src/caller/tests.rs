@@ -11,7 +11,7 @@ fn root(text: &str) -> EntityId {
 }
 
 fn caller(grants: &[Grant]) -> Caller {
-    Caller::known("someone", ActorType::Apikey, grants.to_vec())
+    Caller::authenticated("someone", ActorType::Apikey, grants.to_vec())
 }
 
 fn narrowed(grants: &[Grant], operation: &str, platform: &str) -> Result<PlatformScope> {
@@ -23,13 +23,13 @@ fn narrowed(grants: &[Grant], operation: &str, platform: &str) -> Result<Platfor
         _ => Access::Everything,
     };
     let operation = Arc::new(Operation::new(operation, access));
-    caller(grants).doing(operation)?.scope.platform(&id(platform))
+    caller(grants).for_operation(operation)?.scope.platform(&id(platform))
 }
 
 #[test]
-fn outside_is_not_found_and_inside_may_be_forbidden() {
+fn objects_outside_the_scope_are_not_found_and_actions_inside_may_be_forbidden() {
     let viewer = [Grant { role: Role::Viewer, scope: GrantScope::Platform(id("aaaaaaaaaa")) }];
-    assert!(narrowed(&viewer, "getPlatform", "aaaaaaaaaa").unwrap().roots().is_none());
+    assert!(narrowed(&viewer, "getPlatform", "aaaaaaaaaa").unwrap().subtree_roots().is_none());
     assert_eq!(narrowed(&viewer, "suspendPlatform", "aaaaaaaaaa").unwrap_err().kind(), Kind::Forbidden);
     assert_eq!(narrowed(&viewer, "suspendPlatform", "bbbbbbbbbb").unwrap_err().kind(), Kind::NotFound);
     assert_eq!(narrowed(&viewer, "listAudit", "aaaaaaaaaa").unwrap_err().kind(), Kind::Forbidden);
@@ -37,11 +37,11 @@ fn outside_is_not_found_and_inside_may_be_forbidden() {
 }
 
 #[test]
-fn who_reaches_an_entity_sees_that_alone() {
-    let reach = GrantScope::Entity(id("aaaaaaaaaa"), root("entity0001"));
-    let developer = [Grant { role: Role::Developer, scope: reach }];
+fn entity_grant_covers_only_its_subtree() {
+    let scope = GrantScope::Entity(id("aaaaaaaaaa"), root("entity0001"));
+    let developer = [Grant { role: Role::Developer, scope }];
     let seen = narrowed(&developer, "updateEntity", "aaaaaaaaaa").unwrap();
-    assert_eq!(seen.roots(), Some([root("entity0001")].as_slice()));
+    assert_eq!(seen.subtree_roots(), Some([root("entity0001")].as_slice()));
     assert_eq!(narrowed(&developer, "getPlatform", "aaaaaaaaaa").unwrap_err().kind(), Kind::NotFound);
     assert_eq!(narrowed(&developer, "updateEntity", "bbbbbbbbbb").unwrap_err().kind(), Kind::NotFound);
     let viewer = [Grant { role: Role::Viewer, ..developer[0].clone() }];
@@ -49,27 +49,27 @@ fn who_reaches_an_entity_sees_that_alone() {
 }
 
 #[test]
-fn of_several_grants_those_count_whose_role_is_high_enough() {
+fn only_grants_with_a_sufficient_role_count() {
     let viewer = Grant { role: Role::Viewer, scope: GrantScope::Platform(id("aaaaaaaaaa")) };
     let developer =
         Grant { role: Role::Developer, scope: GrantScope::Entity(id("aaaaaaaaaa"), root("entity0001")) };
     let both = [viewer, developer];
-    assert!(narrowed(&both, "getEntity", "aaaaaaaaaa").unwrap().roots().is_none());
+    assert!(narrowed(&both, "getEntity", "aaaaaaaaaa").unwrap().subtree_roots().is_none());
     let writes = narrowed(&both, "updateEntity", "aaaaaaaaaa").unwrap();
-    assert_eq!(writes.roots(), Some([root("entity0001")].as_slice()));
+    assert_eq!(writes.subtree_roots(), Some([root("entity0001")].as_slice()));
 }
 
 #[test]
-fn the_database_is_told_what_a_caller_holds_whatever_they_do() {
+fn rls_context_lists_all_grants_regardless_of_the_operation() {
     let viewer = Grant { role: Role::Viewer, scope: GrantScope::Platform(id("aaaaaaaaaa")) };
     let developer =
         Grant { role: Role::Developer, scope: GrantScope::Entity(id("bbbbbbbbbb"), root("entity0001")) };
     let caller = caller(&[viewer, developer]);
-    let sight = caller.scope.sight();
+    let context = caller.scope.rls_context();
     assert_eq!(
-        (sight.platforms.as_str(), sight.entities.as_str(), sight.caller.as_str()),
+        (context.platforms.as_str(), context.entities.as_str(), context.caller.as_str()),
         ("aaaaaaaaaa", "entity0001", "someone")
     );
-    assert_eq!(Caller::operator().scope.sight().platforms, "*");
-    assert_eq!(Caller::known("nobody", ActorType::User, vec![]).scope.sight().platforms, "");
+    assert_eq!(Caller::operator().scope.rls_context().platforms, "*");
+    assert_eq!(Caller::authenticated("nobody", ActorType::User, vec![]).scope.rls_context().platforms, "");
 }

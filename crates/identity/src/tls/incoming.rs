@@ -1,4 +1,4 @@
-//! Connections that are accepted under TLS.
+//! Incoming connections with TLS.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -13,50 +13,50 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::Tls;
 
-/// How long a client may take to show who it is.
-const HANDSHAKE: Duration = Duration::from_secs(5);
-/// How many may be about it at a time; the others wait to be accepted.
-const MOST_HANDSHAKES: usize = 256;
-/// How long accepting rests when the process has no more files to open, say.
-const REST: Duration = Duration::from_millis(100);
+/// Time limit of a handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum number of handshakes at a time. Further connections wait to be accepted.
+const MAX_HANDSHAKES: usize = 256;
+/// The pause after a failed accept, such as when the process has no free file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 impl Tls {
-    /// The connections on which a client was believed, for as long as they are taken. Nobody waits for the handshake
-    /// of another.
+    /// The connections whose clients presented a trusted certificate, until the stream is dropped. Handshakes run
+    /// concurrently.
     pub fn incoming(
         &self,
         listener: TcpListener,
         protocol: &[u8],
     ) -> ReceiverStream<io::Result<TlsStream<TcpStream>>> {
         let acceptor = TlsAcceptor::from(Arc::new(self.server_config(&[protocol])));
-        let (believed, taken) = mpsc::channel(1);
-        tokio::spawn(accept(listener, acceptor, believed));
-        ReceiverStream::new(taken)
+        let (trusted, receiver) = mpsc::channel(1);
+        tokio::spawn(accept(listener, acceptor, trusted));
+        ReceiverStream::new(receiver)
     }
 }
 
 async fn accept(
     listener: TcpListener,
     acceptor: TlsAcceptor,
-    believed: mpsc::Sender<io::Result<TlsStream<TcpStream>>>,
+    trusted: mpsc::Sender<io::Result<TlsStream<TcpStream>>>,
 ) {
     let mut handshakes = JoinSet::new();
     loop {
         tokio::select! {
-            () = believed.closed() => return,
-            accepted = listener.accept(), if handshakes.len() < MOST_HANDSHAKES => match accepted {
+            () = trusted.closed() => return,
+            accepted = listener.accept(), if handshakes.len() < MAX_HANDSHAKES => match accepted {
                 Ok((stream, _)) => {
-                    let (acceptor, believed) = (acceptor.clone(), believed.clone());
+                    let (acceptor, trusted) = (acceptor.clone(), trusted.clone());
                     handshakes.spawn(async move {
                         if let Some(stream) = handshake(stream, &acceptor).await {
-                            // It fails when the server has ended, as do all from then on.
-                            let _ = believed.send(Ok(stream)).await;
+                            // Sending fails only after the server has stopped.
+                            let _ = trusted.send(Ok(stream)).await;
                         }
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(REST).await;
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
             },
             Some(_) = handshakes.join_next() => {}
@@ -64,15 +64,15 @@ async fn accept(
     }
 }
 
-/// Who is not believed is not answered: what went wrong is in the log.
+/// Runs a handshake. A client that is not trusted gets no response; the cause is logged.
 async fn handshake(stream: TcpStream, acceptor: &TlsAcceptor) -> Option<TlsStream<TcpStream>> {
     let peer = stream.peer_addr().ok();
     let _ = stream.set_nodelay(true);
-    let cause = match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+    let cause = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) => error.to_string(),
-        Err(_elapsed) => "no handshake in time".to_owned(),
+        Err(_elapsed) => "the handshake timed out".to_owned(),
     };
-    tracing::warn!(?peer, cause, "not believed");
+    tracing::warn!(?peer, cause, "rejected a connection");
     None
 }

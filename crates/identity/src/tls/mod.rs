@@ -1,9 +1,10 @@
-//! Mutual TLS between processes: each shows a certificate, and believes whoever shows one of the same authority.
+//! Mutual TLS between processes. Each presents a certificate and trusts those of the same authority.
 //!
-//! The files are read anew while the process runs. What cannot be used is told in the log, and what was read before
-//! goes on to hold. A connection keeps what it was made with; [`MOST_AGE`] bounds how long that is on gRPC.
+//! The process reloads the files while it runs. If they cannot be used, it logs the reason and keeps the previous
+//! certificates. A connection keeps the certificates it was opened with; on gRPC, [`MAX_CONNECTION_AGE`] limits for how
+//! long.
 
-mod held;
+mod certificates;
 mod incoming;
 mod web;
 
@@ -26,38 +27,38 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use utoipa::ToSchema;
 
-use held::{Held, OfClients, OfServers, Shown};
+use certificates::{Certificates, ClientVerifier, OwnCertificate, ServerVerifier};
 
 pub use web::web_client;
 
-/// How long a gRPC connection is used under TLS before it is made anew, with the certificates of then.
-pub const MOST_AGE: Duration = Duration::from_secs(3600);
+/// Maximum age of a gRPC connection with TLS. Its replacement uses the current certificates.
+pub const MAX_CONNECTION_AGE: Duration = Duration::from_secs(3600);
 
-/// What both ends say that they speak, as ALPN has it.
+/// ALPN protocol names.
 pub const HTTP1: &[u8] = b"http/1.1";
 pub const HTTP2: &[u8] = b"h2";
 
-/// The files of mutual TLS, all PEM. Without them nothing between processes is encrypted.
+/// The PEM files of mutual TLS. Without them, connections between processes are not encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {
-    /// The certificate of this process, then those between it and the authority. It must hold the name by which others
-    /// reach the process, and be one for servers and for clients.
+    /// The certificate of this process, followed by the intermediate certificates. It must contain the host name of the
+    /// process and be valid for both server and client authentication.
     #[schema(value_type = String)]
     pub certificate: PathBuf,
-    /// The certificate's private key.
+    /// The private key of the certificate.
     #[schema(value_type = String)]
     pub private_key: PathBuf,
     /// The certificates of the authorities of all processes.
     #[schema(value_type = String)]
     pub authority: PathBuf,
-    /// How often it is looked whether the files are others.
+    /// Interval between checks of the certificate files for changes.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub reread_every: Duration,
 }
 
-/// The certificates of now, and who is believed.
+/// The configuration of TLS, for servers and clients.
 #[derive(Debug, Clone)]
 pub struct Tls {
     settings: Arc<TlsSettings>,
@@ -66,17 +67,17 @@ pub struct Tls {
     client: ClientConfig,
 }
 
-/// What is held now; it changes when the files do.
+/// The certificates loaded last.
 #[derive(Debug, Clone)]
-struct Current(Arc<ArcSwap<Held>>);
+struct Current(Arc<ArcSwap<Certificates>>);
 
 impl Current {
-    fn get(&self) -> Arc<Held> {
+    fn get(&self) -> Arc<Certificates> {
         self.0.load_full()
     }
 
-    fn set(&self, held: Held) {
-        self.0.store(Arc::new(held));
+    fn set(&self, certificates: Certificates) {
+        self.0.store(Arc::new(certificates));
     }
 
     fn identity(&self) -> Arc<CertifiedKey> {
@@ -85,10 +86,10 @@ impl Current {
 }
 
 impl Tls {
-    /// Reads the files; none if none is set.
+    /// Loads the files; `None` if no file is set.
     ///
     /// # Errors
-    /// When only some are set, or one cannot be used.
+    /// When only some files are set, or one cannot be used.
     pub fn read(settings: &TlsSettings) -> Result<Option<Self>> {
         let files = [&settings.certificate, &settings.private_key, &settings.authority];
         if files.iter().all(|file| file.as_os_str().is_empty()) {
@@ -96,10 +97,11 @@ impl Tls {
         }
         ensure!(
             files.iter().all(|file| !file.as_os_str().is_empty()),
-            "tls.certificate, tls.private_key and tls.authority are set together or not at all"
+            "tls.certificate, tls.private_key and tls.authority must be set together or not at all"
         );
-        ensure!(!settings.reread_every.is_zero(), "tls.reread_every must be longer than nothing");
-        let current = Current(Arc::new(ArcSwap::from_pointee(Held::read(settings).context("tls")?)));
+        ensure!(!settings.reread_every.is_zero(), "tls.reread_every must be greater than zero");
+        let certificates = Certificates::read(settings).context("tls")?;
+        let current = Current(Arc::new(ArcSwap::from_pointee(certificates)));
         Ok(Some(Self {
             settings: Arc::new(settings.clone()),
             server: server(&current)?,
@@ -108,7 +110,7 @@ impl Tls {
         }))
     }
 
-    /// For a server that speaks one of these protocols.
+    /// The configuration of a server that supports these protocols.
     #[must_use]
     pub fn server_config(&self, protocols: &[&[u8]]) -> ServerConfig {
         let mut config = self.server.clone();
@@ -116,82 +118,82 @@ impl Tls {
         config
     }
 
-    /// Makes a connection under TLS.
+    /// Opens a connection with TLS.
     ///
     /// # Errors
-    /// When nobody is there, it is not who it should be, or it does not believe us.
+    /// When the peer cannot be reached, its certificate is not trusted, or it does not trust ours.
     pub async fn connect(&self, host: &str, port: u16, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> {
-        let name = ServerName::try_from(bare(host).to_owned()).map_err(io::Error::other)?;
+        let name = ServerName::try_from(without_brackets(host).to_owned()).map_err(io::Error::other)?;
         let mut config = self.client.clone();
         config.alpn_protocols = vec![protocol.to_vec()];
-        TlsConnector::from(Arc::new(config)).connect(name, open(host, port).await?).await
+        TlsConnector::from(Arc::new(config)).connect(name, connect_plaintext(host, port).await?).await
     }
 
-    /// Holds a scheme against whether there are certificates: nothing is sent in the open by mistake.
+    /// Checks that a scheme agrees with the TLS settings, so that nothing is sent unencrypted by mistake.
     ///
     /// # Errors
-    /// When they do not belong together.
+    /// When the scheme is `http` with TLS, or `https` without.
     pub fn ensure_scheme(tls: Option<&Self>, scheme: Option<&str>) -> Result<()> {
-        let (needed, because) = if tls.is_some() { ("https", "is") } else { ("http", "is not") };
+        let (required, because) = if tls.is_some() { ("https", "is") } else { ("http", "is not") };
         ensure!(
-            scheme == Some(needed),
-            "must begin with {needed}://, as tls.certificate {because} set: with it all connections between processes \
-             are encrypted, without it none"
+            scheme == Some(required),
+            "must begin with {required}://, because tls.certificate {because} set: with a certificate, all connections \
+             between processes are encrypted; without one, none is"
         );
         Ok(())
     }
 
-    /// The same for a process that is asked at an address instead of by its name, such as by its own health check: its
-    /// authority is looked at, its names are not.
+    /// Makes the client accept any host name in a server's certificate. For a process that is called by its address, such
+    /// as by its own health check. The authority is still verified.
     #[must_use]
-    pub fn of_any_name(mut self) -> Self {
-        let servers = OfServers { current: self.current.clone(), by_any_name: true };
-        self.client.dangerous().set_certificate_verifier(Arc::new(servers));
+    pub fn accept_any_name(mut self) -> Self {
+        let verifier = ServerVerifier { current: self.current.clone(), accepts_any_name: true };
+        self.client.dangerous().set_certificate_verifier(Arc::new(verifier));
         self
     }
 
-    /// Looks at the files again and again, until the process ends.
-    pub fn keep_current(&self, shutdown: &Shutdown) {
+    /// Checks the files for changes in the background, until the process stops.
+    pub fn reload_periodically(&self, shutdown: &Shutdown) {
         let (tls, ending) = (self.clone(), shutdown.clone());
         shutdown.spawn(async move {
-            let mut told = None;
+            let mut logged = None;
             while tokio::time::timeout(tls.settings.reread_every, ending.begun()).await.is_err() {
                 let next = tls.clone();
-                let looked = tokio::task::spawn_blocking(move || next.look_again()).await;
+                let outcome = tokio::task::spawn_blocking(move || next.reload()).await;
                 let failure =
-                    looked.map_err(anyhow::Error::from).flatten().err().map(|error| format!("{error:#}"));
-                if failure.is_some() && failure != told {
+                    outcome.map_err(anyhow::Error::from).flatten().err().map(|error| format!("{error:#}"));
+                if failure.is_some() && failure != logged {
                     let cause = failure.as_deref().unwrap_or_default();
-                    tracing::error!(cause, "the new certificates cannot be used: the ones before still hold");
+                    tracing::error!(cause, "cannot load the new certificates; the previous ones stay in use");
                 }
-                told = failure;
+                logged = failure;
             }
         });
     }
 
-    fn look_again(&self) -> Result<()> {
-        let held = Held::read(&self.settings)?;
-        if held.digest != self.current.get().digest {
-            self.current.set(held);
-            tracing::info!("the certificates are read anew");
+    fn reload(&self) -> Result<()> {
+        let certificates = Certificates::read(&self.settings)?;
+        if certificates.digest != self.current.get().digest {
+            self.current.set(certificates);
+            tracing::info!("reloaded the certificates");
         }
         Ok(())
     }
 }
 
-/// Makes a connection in the open.
+/// Opens a connection without TLS.
 ///
 /// # Errors
-/// When nobody is there.
-pub async fn open(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((bare(host), port)).await?;
-    // What is written piece by piece must not wait for the acknowledgement of the piece before.
+/// When the peer cannot be reached.
+pub async fn connect_plaintext(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((without_brackets(host), port)).await?;
+    // Without this, a small write waits for the acknowledgement of the previous one.
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// An IPv6 address stands in brackets in a URL, and without in an address.
-fn bare(host: &str) -> &str {
+/// Removes the brackets of an IPv6 address in a URL.
+fn without_brackets(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
@@ -199,12 +201,13 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// All ends are ours, so the newest version alone. Nothing is resumed: who is believed is looked at each time.
+/// Both ends are our own processes, so only TLS 1.3 is enabled. Sessions are not resumed, so that each connection verifies
+/// the certificates.
 fn server(current: &Current) -> Result<ServerConfig> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_client_cert_verifier(Arc::new(OfClients(current.clone())))
-        .with_cert_resolver(Arc::new(Shown(current.clone())));
+        .with_client_cert_verifier(Arc::new(ClientVerifier(current.clone())))
+        .with_cert_resolver(Arc::new(OwnCertificate(current.clone())));
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
@@ -214,11 +217,11 @@ fn client(current: &Current) -> Result<ClientConfig> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(OfServers {
+        .with_custom_certificate_verifier(Arc::new(ServerVerifier {
             current: current.clone(),
-            by_any_name: false,
+            accepts_any_name: false,
         }))
-        .with_client_cert_resolver(Arc::new(Shown(current.clone())));
+        .with_client_cert_resolver(Arc::new(OwnCertificate(current.clone())));
     config.resumption = Resumption::disabled();
     Ok(config)
 }

@@ -124,9 +124,9 @@ impl ServicePlan {
             "database": { "url": "", "owner_url": "" },
             "service": service,
         });
-        config::put_over(&mut fixed, addresses);
+        config::merge(&mut fixed, addresses);
         let overrides = shared.file.overrides(S::NAME, fixed)?;
-        let mut settings: Settings<S::Own> =
+        let mut settings: Settings<S::Settings> =
             config::with_overrides(S::DEFAULTS, overrides).context(S::NAME)?;
         let database = &settings.database;
         let connections = shared.workers * database.pool_per_worker + database.pool_background;

@@ -64,7 +64,7 @@ impl FileSettings {
             "`nno up` sets these itself, so remove them from the settings file: {}",
             conflicts.join(", ")
         );
-        config::put_over(&mut overrides, fixed);
+        config::merge(&mut overrides, fixed);
         Ok(overrides)
     }
 

@@ -120,7 +120,7 @@ impl System<'_> {
         services: &ServiceAddresses,
     ) -> Result<gateway::Settings> {
         let mut fixed = self.shared.overrides(self.front);
-        config::put_over(
+        config::merge(
             &mut fixed,
             json!({ "service": { "operator_key": "", "upstreams": services.upstreams, "iam": services.iam } }),
         );

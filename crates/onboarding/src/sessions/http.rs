@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Unchecked};
+use web::{Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Unchecked, WriteResponse};
 
 use super::{
     explain,
@@ -91,7 +91,7 @@ async fn start(app: &App, command: Unchecked<StartOnboarding>) -> HttpResult {
         tier: body.tier,
         stack_template_id: body.stack_template_id,
     };
-    ops::start(app, &command.ctx, new).await?.told(StatusCode::CREATED)
+    ops::start(app, &command.ctx, new).await?.without_etag(StatusCode::CREATED)
 }
 
 /// List onboarding sessions (operator-only), newest first.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use database::{Conn, NoEffect, Record};
 use domain::{Error, Kind, Name, PlatformId, Result, Slug, onboarding::SessionStatus, platform::Tier};
-use identity::{ActorType, Caller, Ctx, Done, Scope, WriteCtx, scope_is_enforced};
+use identity::{ActorType, Caller, Ctx, Done, Scope, WriteCtx, scope_filter_enabled};
 use rpc::{PeerCall, registry::CheckSlugRequest};
 use runtime::clock;
 use saga::{
@@ -168,7 +168,7 @@ fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
     if caller.scope.is_all() {
         return Err(Error::new(Kind::Forbidden, "Only the owner of an onboarding and operators may see it"));
     }
-    if scope_is_enforced() { Err(Error::not_found("onboarding", row.id)) } else { Ok(()) }
+    if scope_filter_enabled() { Err(Error::not_found("onboarding", row.id)) } else { Ok(()) }
 }
 
 /// Pauses an onboarding, has it go on, or ends it as it stands: what operators alone may.

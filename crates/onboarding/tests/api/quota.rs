@@ -22,7 +22,7 @@ use testkit::{Response, TestService};
 use crate::system::System;
 
 fn person(name: &str) -> Caller {
-    Caller::known(format!("user:{name}"), ActorType::User, vec![])
+    Caller::authenticated(format!("user:{name}"), ActorType::User, vec![])
 }
 
 /// Someone asks for a platform.
@@ -178,7 +178,7 @@ async fn a_repetition_is_answered_also_where_no_more_may_be_had() {
 async fn an_operator_has_as_many_as_they_like() {
     let (system, _iam) = with_people(None).await;
     let everything = Grant { role: Role::Operator, scope: GrantScope::All };
-    let person = Caller::known("user:root", ActorType::User, vec![everything]);
+    let person = Caller::authenticated("user:root", ActorType::User, vec![everything]);
     for (who, slug) in
         [(&person, "a"), (&person, "b"), (&Caller::operator(), "c"), (&Caller::operator(), "d")]
     {

@@ -187,13 +187,13 @@ async fn the_first_wall_alone_keeps_everyone_apart() {
 /// What the second wall leaves to the first is not left to it alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_wall_alone_keeps_everyone_apart() {
-    reach::leave_tenancy_to_postgres();
+    reach::disable_scope_filter();
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
 /// The tests of each wall can fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_both_walls_down_everyone_sees_everything() {
-    reach::leave_tenancy_to_postgres();
+    reach::disable_scope_filter();
     reach::with_both_walls_down(&Scene::new().await).await;
 }

@@ -13,7 +13,7 @@ use saga::{Cancel, Filter, Pause, Resume, Retry, api};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
-use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query};
+use web::{Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, WriteResponse};
 
 use super::{
     explain,
@@ -217,7 +217,7 @@ async fn queue(
     let input = serde_json::to_value(input).map_err(domain::Error::internal)?;
     let new = NewJob { id: domain::id::uuid_v7(), kind, platform, input, flow: platform.as_str() };
     let done = ops::enqueue(app, ctx, new).await?;
-    done.map(|job| Queued::of(&job)).told(StatusCode::ACCEPTED)
+    done.map(|job| Queued::of(&job)).without_etag(StatusCode::ACCEPTED)
 }
 
 /// List jobs, newest first.

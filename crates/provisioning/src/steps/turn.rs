@@ -54,7 +54,7 @@ macro_rules! under_way {
 /// Takes the turn on a thing, unless a job that has it still works: then this job is put into the queue. Taken again by
 /// the same job, it is taken.
 pub(crate) async fn take(app: &App, cx: &StepCx, subject: &Subject) -> Result<Option<Wait>> {
-    let ctx = WriteCtx::of(cx.ctx.clone());
+    let ctx = WriteCtx::new(cx.ctx.clone());
     let done = app
         .db
         .tx("job.turn", &ctx, async |tx| {

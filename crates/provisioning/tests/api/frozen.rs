@@ -167,7 +167,7 @@ impl Shared {
             .env("NNO__SERVICE__ENGINE__CONCURRENCY", "1");
         let replica = Replica { child: command.spawn().unwrap(), http, _held: held };
         eventually(&format!("{name} is ready"), async || {
-            web::ask_ready("127.0.0.1", replica.http, None).await.is_ok()
+            web::check_ready("127.0.0.1", replica.http, None).await.is_ok()
         })
         .await;
         replica

@@ -47,7 +47,7 @@ impl Registered {
         let mut set = json!({
             "data_dir": folder.path(), "engine": { "concurrency": 8, "lease": "1s", "poll": "20ms" },
         });
-        runtime::config::put_over(&mut set, own);
+        runtime::config::merge(&mut set, own);
         let build = |settings, shutdown| FakeProvisioning::build_interposed(settings, shutdown, interpose);
         let provisioning = services.start_built::<FakeProvisioning, _>(set, build).await;
         System { registry, provisioning, provider, folder, services }
@@ -67,7 +67,7 @@ impl System {
     /// Starts a second replica of provisioning on the same database, which the first must outlive.
     pub(crate) async fn replica(&self, own: Value) -> TestService {
         let mut set = json!({ "data_dir": self.folder.path() });
-        runtime::config::put_over(&mut set, own);
+        runtime::config::merge(&mut set, own);
         self.services.replica::<FakeProvisioning>(&self.provisioning, set).await
     }
 

@@ -9,7 +9,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use web::{Answer, Command, Context, HttpResult, Path, Query};
+use web::{Command, Context, HttpResult, Path, Query, WriteResponse};
 
 use super::{model::Change, ops, store, view::Build};
 use crate::{App, platforms};

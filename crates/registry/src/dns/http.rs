@@ -11,7 +11,7 @@ use domain::{
 use identity::{Ctx, PlatformScope};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Path, Query};
+use web::{Command, Context, HttpResult, ListQuery, NoBody, Path, Query, WriteResponse};
 
 use super::{
     model::{DnsRecord, NewDnsRecord},

@@ -6,7 +6,7 @@ use domain::{
     resource::DomainStatus,
 };
 use identity::{Ctx, PlatformScope};
-use runtime::clock::{self, in_words as at};
+use runtime::clock::{self, rfc3339_seconds as at};
 
 use super::{model::CustomDomainRow, store};
 use crate::{App, platforms};

@@ -10,7 +10,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Path, Query};
+use web::{Command, Context, HttpResult, ListQuery, NoBody, Path, Query, WriteResponse};
 
 use super::{
     explain,

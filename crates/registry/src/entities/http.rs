@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use web::{
-    Answer, Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked,
+    Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, Unchecked, WriteResponse,
     chunks::Chunk,
 };
 
@@ -171,7 +171,10 @@ pub(crate) async fn delete(
     path: Path<(PlatformId, EntityId)>,
     command: Command<NoBody>,
 ) -> HttpResult {
-    ops::delete(&app, &command.ctx, &path.0.0, &path.0.1).await?.map(|_| Success::YES).told(StatusCode::OK)
+    ops::delete(&app, &command.ctx, &path.0.0, &path.0.1)
+        .await?
+        .map(|_| Success::YES)
+        .without_etag(StatusCode::OK)
 }
 
 /// Get the ancestors of an entity, nearest first.
@@ -212,7 +215,7 @@ pub(crate) async fn descendants(
 ) -> HttpResult {
     let scope = path.0.0;
     let id = path.0.1;
-    web::chunks::all(None, async move |after: Option<DepthCursor>| {
+    web::chunks::respond(None, async move |after: Option<DepthCursor>| {
         let is_first = after.is_none();
         let after = after.unwrap_or_else(DepthCursor::start);
         let read = app.db.read(&ctx, async |c| {

@@ -25,7 +25,7 @@ pub(crate) async fn create(
     app.db
         .tx("entity.create", ctx, async |tx| {
             platforms::ops::hold(tx.conn().await?, ctx, scope).await?;
-            if new.kind == EntityType::Tenant && scope.roots().is_none() {
+            if new.kind == EntityType::Tenant && scope.subtree_roots().is_none() {
                 platforms::quota::tenant(tx, ctx, scope, &app.own.quotas).await?;
             }
             insert(tx, scope, new.clone()).await
@@ -61,7 +61,7 @@ pub(crate) async fn ensure_tenant(
 
 /// Refuses a new tenant of a caller who sees only entities of the platform.
 pub(super) fn refuse_tenant(scope: &PlatformScope) -> Result<()> {
-    if scope.roots().is_none() {
+    if scope.subtree_roots().is_none() {
         return Ok(());
     }
     Err(Error::new(Kind::Forbidden, "Creating a tenant requires access to the whole platform"))

@@ -6,7 +6,7 @@ use domain::{
     explain::{Explanation, Link},
 };
 use identity::Ctx;
-use runtime::clock::in_words as at;
+use runtime::clock::rfc3339_seconds as at;
 
 use super::{model::ActivationRow, ops::subject};
 use crate::{App, explain};

@@ -9,7 +9,7 @@ use domain::{
 use identity::{Ctx, PlatformScope};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
-use web::{Answer, Command, Context, HttpResult, ListQuery, Paged, Path, Query};
+use web::{Command, Context, HttpResult, ListQuery, Paged, Path, Query, WriteResponse};
 
 use super::{
     explain,
@@ -108,7 +108,7 @@ pub(crate) async fn activate(
         feature: body.feature_id,
         environment: body.environment,
     };
-    ops::activate(&app, &command.ctx, &scope, &key, &body.version).await?.told(StatusCode::ACCEPTED)
+    ops::activate(&app, &command.ctx, &scope, &key, &body.version).await?.without_etag(StatusCode::ACCEPTED)
 }
 
 /// Deactivate a feature for an entity.
@@ -133,7 +133,7 @@ pub(crate) async fn deactivate(
         feature: body.feature_id,
         environment: body.environment,
     };
-    ops::deactivate(&app, &command.ctx, &scope, &key, body.delete_data).await?.told(StatusCode::OK)
+    ops::deactivate(&app, &command.ctx, &scope, &key, body.delete_data).await?.without_etag(StatusCode::OK)
 }
 
 /// Get a feature activation by ID: the feature's in an environment, or the activation's own.

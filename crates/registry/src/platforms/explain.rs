@@ -6,7 +6,7 @@ use domain::{
     platform::PlatformStatus,
 };
 use identity::{Ctx, PlatformScope};
-use runtime::clock::in_words as at;
+use runtime::clock::rfc3339_seconds as at;
 
 use super::{lifecycle, model::PlatformRow, store};
 use crate::{App, explain};

@@ -9,7 +9,7 @@ use domain::{
 };
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
-use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success};
+use web::{Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, WriteResponse};
 
 use super::{
     explain, lifecycle as events,
@@ -201,7 +201,7 @@ pub(crate) async fn update(
 )]
 #[delete("/platforms/{platformId}")]
 pub(crate) async fn delete(app: Data<App>, path: Path<PlatformId>, command: Command<NoBody>) -> HttpResult {
-    ops::delete(&app, &command.ctx, &path.0).await?.map(|_| Success::YES).told(StatusCode::OK)
+    ops::delete(&app, &command.ctx, &path.0).await?.map(|_| Success::YES).without_etag(StatusCode::OK)
 }
 
 /// Suspend a platform.

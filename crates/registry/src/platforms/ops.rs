@@ -216,7 +216,7 @@ pub(crate) async fn update(
 
 /// Ends one platform whose paid period is over; answers whether there was one.
 pub(crate) async fn end_one_period(app: &App) -> Result<bool> {
-    let ctx = WriteCtx::of_service(Db::service(&app.db), domain::id::uuid_v7().to_string());
+    let ctx = WriteCtx::for_service(Db::service(&app.db), domain::id::uuid_v7().to_string());
     let done = app
         .db
         .tx("platform.period_end", &ctx, async |tx| {

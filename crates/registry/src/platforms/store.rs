@@ -53,7 +53,7 @@ pub(crate) async fn of_live<T>(
 /// Finds out whether a platform exists and is not deleted. Sent together with the statement whose answer depends on
 /// it, it costs no round trip.
 pub(crate) async fn live(mut c: &Conn, scope: &PlatformScope) -> Result<()> {
-    if scope.roots().is_some() {
+    if scope.subtree_roots().is_some() {
         return reach::home(c, scope.id()).await?.map(drop).ok_or_else(|| not_found(scope));
     }
     p::platforms
@@ -82,7 +82,7 @@ pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope) -> Result<Platform
 
 /// Holds a platform against deletion until the transaction ends; it must exist and not be deleted.
 pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope) -> Result<PlatformStatus> {
-    if scope.roots().is_some() {
+    if scope.subtree_roots().is_some() {
         return reach::held_home(c, scope.id()).await?.ok_or_else(|| not_found(scope));
     }
     p::platforms

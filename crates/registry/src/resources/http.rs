@@ -12,7 +12,7 @@ use identity::{Ctx, PlatformScope};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
-use web::{Answer, Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success};
+use web::{Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, Success, WriteResponse};
 
 use super::{
     model::{Change, NewResource, Resource},
@@ -291,5 +291,8 @@ pub(crate) async fn delete(
 ) -> HttpResult {
     let (scope, id) = path.0;
     let of_deleted = deleted.0.of(&command.ctx);
-    ops::delete(&app, &command.ctx, &scope, id, of_deleted).await?.map(|_| Success::YES).told(StatusCode::OK)
+    ops::delete(&app, &command.ctx, &scope, id, of_deleted)
+        .await?
+        .map(|_| Success::YES)
+        .without_etag(StatusCode::OK)
 }

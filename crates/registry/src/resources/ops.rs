@@ -13,7 +13,7 @@ use crate::{App, entities, parents, platforms};
 /// Whether the id stands for the platform as a whole rather than for one of its entities; to who sees but entities of it,
 /// it stands for nothing.
 pub(crate) fn is_platform(scope: &PlatformScope, entity: &EntityId) -> bool {
-    scope.roots().is_none() && entity.as_str() == scope.id().as_str()
+    scope.subtree_roots().is_none() && entity.as_str() == scope.id().as_str()
 }
 
 /// Registers a resource. A fault of its name is reported when the platform is known to exist.

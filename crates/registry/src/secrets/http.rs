@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, get, http::StatusCode, post, web::Data};
 use domain::{Error, PlatformId, ResourceId, Role, SecretName, access::Access, resource::SecretStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use web::{Answer, Command, Context, HttpResult, Path};
+use web::{Command, Context, HttpResult, Path, WriteResponse};
 
 use super::{ops, store, view::Secret};
 use crate::{App, platforms, resources};
@@ -65,5 +65,5 @@ pub(crate) async fn mark(
     let name = SecretName::parse(&name).map_err(|why| Error::invalid("secretName", why))?;
     let done = ops::mark(&app, &command.ctx, &scope, resource, &name, command.body.status).await?;
     let status = if done.value.new { StatusCode::CREATED } else { StatusCode::OK };
-    done.map(|marked| marked.secret).with(status)
+    done.map(|marked| marked.secret).with_etag(status)
 }

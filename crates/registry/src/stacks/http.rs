@@ -11,7 +11,7 @@ use domain::{
 use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use web::{Answer, Command, Context, HttpResult, ListQuery, Path, Query};
+use web::{Command, Context, HttpResult, ListQuery, Path, Query, WriteResponse};
 
 use super::{
     explain,
@@ -162,7 +162,10 @@ pub(crate) async fn create(
 ) -> HttpResult {
     let CreateStack { tenant_id, name, is_default, template_id, inputs, repo_name } = command.body;
     let new = StackRequest { tenant_id, name, is_default, template: template_id, inputs, repo_name };
-    ops::create(&app, &command.ctx, &path.0, new).await?.map(CreatedStack::from).told(StatusCode::CREATED)
+    ops::create(&app, &command.ctx, &path.0, new)
+        .await?
+        .map(CreatedStack::from)
+        .without_etag(StatusCode::CREATED)
 }
 
 /// Get a workspace stack by ID.
@@ -214,7 +217,7 @@ pub(crate) async fn upgrade(
 ) -> HttpResult {
     let ((scope, id), UpgradeStack { version, inputs, plan_hash }) = (path.0, command.body);
     let asked = Upgrade { version, inputs, plan_hash };
-    ops::upgrade(&app, &command.ctx, &scope, &id, asked).await?.told(StatusCode::ACCEPTED)
+    ops::upgrade(&app, &command.ctx, &scope, &id, asked).await?.without_etag(StatusCode::ACCEPTED)
 }
 
 /// Bring a workspace stack back to the version before its last upgrade.
@@ -231,7 +234,7 @@ pub(crate) async fn rollback(
     command: Command<RollbackStack>,
 ) -> HttpResult {
     let ((scope, id), hash) = (path.0, command.body.plan_hash);
-    ops::rollback(&app, &command.ctx, &scope, &id, hash.as_deref()).await?.told(StatusCode::ACCEPTED)
+    ops::rollback(&app, &command.ctx, &scope, &id, hash.as_deref()).await?.without_etag(StatusCode::ACCEPTED)
 }
 
 /// Delete a workspace stack and take down what there is of it.
@@ -250,5 +253,5 @@ pub(crate) async fn remove(
     command: Command<DeleteStack>,
 ) -> HttpResult {
     let ((scope, id), DeleteStack { delete_data }) = (path.0, command.body);
-    ops::remove(&app, &command.ctx, &scope, &id, delete_data).await?.told(StatusCode::ACCEPTED)
+    ops::remove(&app, &command.ctx, &scope, &id, delete_data).await?.without_etag(StatusCode::ACCEPTED)
 }

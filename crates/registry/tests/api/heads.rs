@@ -26,7 +26,7 @@ async fn head_answers_whoever_may_get_with_the_same_headers() {
     let (own, other) = (world.platform("own").await, world.platform("other").await);
     let entity = world.tenant(&own, "acme").await;
     let grant = Grant::new(Role::Viewer, GrantScope::Platform(PlatformId::parse(&own).unwrap())).unwrap();
-    let viewer = Caller::known("apikey:viewer".to_owned(), ActorType::Apikey, vec![grant]);
+    let viewer = Caller::authenticated("apikey:viewer".to_owned(), ActorType::Apikey, vec![grant]);
     for (path, status) in [
         (format!("/api/v1/platforms/{own}"), 200),
         (format!("/api/v1/platforms/{own}/entities"), 200),

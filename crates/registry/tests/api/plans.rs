@@ -146,7 +146,7 @@ pub(crate) async fn tapped(db: TestDb) -> (World, Tap, Value) {
     // Counting whole lists is not what is looked at here.
     let mut set =
         json!({ "database": { "url": url, "recount_every": "1000days", "statement_timeout": "60s" } });
-    runtime::config::put_over(&mut set, templates().await);
+    runtime::config::merge(&mut set, templates().await);
     (World::on(db, set.clone()).await, tap, set)
 }
 

@@ -145,7 +145,7 @@ async fn full_disk_is_503_and_ready_says_so_until_a_write_succeeds() {
     assert_eq!(refused.expect_error(503, "SERVICE_UNAVAILABLE")["reason"], "disk_full");
     world.get(&path).await.expect(200);
     let told = ready().await.expect(503);
-    assert_eq!(told["checks"]["database"], "the disk of the database is full: writes fail");
+    assert_eq!(told["checks"]["database"], "the disk of the database is full; writes fail");
 
     superuser.batch_execute("DROP FUNCTION full_disk() CASCADE").await.unwrap();
     world.patch(&path, json!({ "name": "b" })).await.expect(200);

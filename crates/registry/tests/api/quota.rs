@@ -11,7 +11,7 @@ use crate::world::World;
 
 async fn as_admin(world: &World, platform: &str, method: Method, path: &str, body: Value) -> Response {
     let reach = GrantScope::Platform(PlatformId::parse(platform).unwrap());
-    let caller = Caller::known(
+    let caller = Caller::authenticated(
         "apikey:admin",
         ActorType::Apikey,
         vec![Grant { role: Role::PlatformAdmin, scope: reach }],

@@ -16,10 +16,10 @@ use crate::{
 impl World {
     fn recounter(&self) -> Recount {
         let set = json!({ "database": { "url": self.db.app_url } });
-        let settings: service::Settings<<Registry as Service>::Own> =
+        let settings: service::Settings<<Registry as Service>::Settings> =
             config::with_overrides(Registry::DEFAULTS, set).unwrap();
         let database: DatabaseSettings = settings.database;
-        Recount::new(Database::new("registry", &database).background().unwrap(), Registry::tallies())
+        Recount::new(Database::new("registry", &database).background().unwrap(), Registry::counter_sources())
     }
 }
 
@@ -56,7 +56,7 @@ async fn filled(world: &World, slug: &str) -> (String, String) {
 #[tokio::test]
 async fn every_counter_is_counted_and_right() {
     let mut settings = json!({ "database": { "recount_every": "1000days" } });
-    config::put_over(&mut settings, templates().await);
+    config::merge(&mut settings, templates().await);
     let world = World::start_with(settings).await;
     for n in 0..20 {
         filled(&world, &format!("p{n}")).await;

@@ -258,7 +258,7 @@ async fn what_is_filled_in_fits_the_version() {
     let tenant = world.tenant(&platform, "t").await;
     let post = async |more: Value| {
         let mut body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
-        runtime::config::put_over(&mut body, more);
+        runtime::config::merge(&mut body, more);
         world.post(&stacks(&platform), body).await
     };
     let mut told = faults(post(json!({ "inputs": { "region": "mars", "colour": "red" } })).await);

@@ -64,7 +64,7 @@ impl World {
     /// A second replica on the same database, which the first must outlive.
     pub(crate) async fn replica(&self, overrides: Value) -> Self {
         let mut set = json!({ "database": { "url": self.db.app_url } });
-        runtime::config::put_over(&mut set, overrides);
+        runtime::config::merge(&mut set, overrides);
         Self(TestService::start_on::<Registry>(TestDb::of::<Registry>().await, self.keys.clone(), set).await)
     }
 
@@ -107,7 +107,7 @@ impl World {
         let reach = serde_json::from_value(scope.clone()).unwrap();
         let grant = Grant { role: Role::PlatformAdmin, scope: reach };
         let mut request =
-            self.request_as(&Caller::known("user:ada", ActorType::User, vec![grant]), method, path);
+            self.request_as(&Caller::authenticated("user:ada", ActorType::User, vec![grant]), method, path);
         if !body.is_null() {
             request = request.json(body);
         }

@@ -11,8 +11,8 @@ fn key(group: &str, caller: &str) -> FairKey {
     FairKey { group: group.into(), caller: caller.into() }
 }
 
-/// Asks, and waits if there is nothing to be had.
-fn ask<'a>(semaphore: &'a FairSemaphore, key: &'a FairKey, units: usize) -> Result<Permit, Pending<'a>> {
+/// Acquires permits. Returns the pending future if none can be granted at once.
+fn acquire<'a>(semaphore: &'a FairSemaphore, key: &'a FairKey, units: usize) -> Result<Permit, Pending<'a>> {
     let mut pending: Pending<'a> = Box::pin(semaphore.acquire(key, units));
     match (&mut pending).now_or_never() {
         Some(permit) => Ok(permit),
@@ -21,31 +21,32 @@ fn ask<'a>(semaphore: &'a FairSemaphore, key: &'a FairKey, units: usize) -> Resu
 }
 
 #[test]
-fn one_group_leaves_a_permit_to_others() {
+fn one_group_cannot_hold_all_permits() {
     let (semaphore, noisy, quiet) = (FairSemaphore::with_share(4, 3), key("a", "a1"), key("b", "b1"));
-    let held: Vec<Permit> = (0..3).map(|_| ask(&semaphore, &noisy, 1).ok().unwrap()).collect();
-    let waiting = ask(&semaphore, &noisy, 1).err().unwrap();
+    let held: Vec<Permit> = (0..3).map(|_| acquire(&semaphore, &noisy, 1).ok().unwrap()).collect();
+    let waiting = acquire(&semaphore, &noisy, 1).err().unwrap();
     assert_eq!(semaphore.free(), 1);
-    let permit = ask(&semaphore, &quiet, 1).ok().unwrap();
+    let permit = acquire(&semaphore, &quiet, 1).ok().unwrap();
     drop((permit, waiting, held));
     assert_eq!(semaphore.free(), 4);
     assert!(semaphore.0.lock().groups.is_empty());
 }
 
 #[test]
-fn a_share_is_three_quarters_and_one_at_least() {
+fn group_limit_is_three_quarters_and_at_least_one() {
     for (permits, share) in [(1, 1), (2, 1), (3, 2), (4, 3), (8, 6), (1024, 768)] {
         assert_eq!(FairSemaphore::new(permits).0.per_group, share);
     }
 }
 
 #[test]
-fn whoever_holds_least_goes_first_however_many_wait() {
+fn group_with_fewest_permits_is_served_first() {
     let (semaphore, noisy, quiet) = (FairSemaphore::with_share(2, 2), key("a", "a1"), key("b", "b1"));
-    let first = ask(&semaphore, &noisy, 1).ok().unwrap();
-    let second = ask(&semaphore, &noisy, 1).ok().unwrap();
-    let mut queue: Vec<Pending<'_>> = (0..100).map(|_| ask(&semaphore, &noisy, 1).err().unwrap()).collect();
-    let mut late = ask(&semaphore, &quiet, 1).err().unwrap();
+    let first = acquire(&semaphore, &noisy, 1).ok().unwrap();
+    let second = acquire(&semaphore, &noisy, 1).ok().unwrap();
+    let mut queue: Vec<Pending<'_>> =
+        (0..100).map(|_| acquire(&semaphore, &noisy, 1).err().unwrap()).collect();
+    let mut late = acquire(&semaphore, &quiet, 1).err().unwrap();
     drop(first);
     let permit = (&mut late).now_or_never().unwrap();
     assert!(queue.iter_mut().all(|waiting| waiting.now_or_never().is_none()));
@@ -55,15 +56,16 @@ fn whoever_holds_least_goes_first_however_many_wait() {
 }
 
 #[test]
-fn a_tenant_gains_nothing_by_more_callers() {
+fn more_callers_do_not_increase_a_groups_part() {
     let semaphore = FairSemaphore::with_share(1, 1);
-    let busy = ask(&semaphore, &key("x", "x"), 1).ok().unwrap();
+    let busy = acquire(&semaphore, &key("x", "x"), 1).ok().unwrap();
     let (keys, quiet): (Vec<FairKey>, FairKey) =
         ((0..20).map(|n| key("a", &format!("a{n}"))).collect(), key("b", "b1"));
-    let mut many: Vec<Pending<'_>> = keys.iter().map(|key| ask(&semaphore, key, 1).err().unwrap()).collect();
-    let mut one = ask(&semaphore, &quiet, 1).err().unwrap();
+    let mut many: Vec<Pending<'_>> =
+        keys.iter().map(|key| acquire(&semaphore, key, 1).err().unwrap()).collect();
+    let mut one = acquire(&semaphore, &quiet, 1).err().unwrap();
     drop(busy);
-    // The tenants take turns: of the first two permits one is the quiet tenant's.
+    // The tenants alternate: one of the first two permits goes to the quiet tenant.
     let mut quiet_served = false;
     for _ in 0..2 {
         let permit = (&mut one).now_or_never();
@@ -80,11 +82,11 @@ fn a_tenant_gains_nothing_by_more_callers() {
 }
 
 #[test]
-fn of_equals_the_one_who_used_less_time_goes_first() {
+fn among_equals_the_least_used_time_is_served_first() {
     let (semaphore, slow, quick) = (FairSemaphore::with_share(1, 1), key("slow", "s"), key("quick", "q"));
-    let permit = ask(&semaphore, &slow, 1).ok().unwrap();
-    let mut again = ask(&semaphore, &slow, 1).err().unwrap();
-    let mut quick_one = ask(&semaphore, &quick, 1).err().unwrap();
+    let permit = acquire(&semaphore, &slow, 1).ok().unwrap();
+    let mut again = acquire(&semaphore, &slow, 1).err().unwrap();
+    let mut quick_one = acquire(&semaphore, &quick, 1).err().unwrap();
     std::thread::sleep(Duration::from_millis(5));
     drop(permit);
     assert!((&mut again).now_or_never().is_none());
@@ -92,12 +94,13 @@ fn of_equals_the_one_who_used_less_time_goes_first() {
 }
 
 #[test]
-fn one_that_needs_many_is_not_overtaken_for_ever() {
+fn waiter_that_needs_many_permits_is_not_overtaken() {
     let (semaphore, light, heavy) = (FairSemaphore::with_share(4, 4), key("light", "l"), key("heavy", "h"));
-    let mut held = vec![ask(&semaphore, &light, 1).ok().unwrap(), ask(&semaphore, &light, 1).ok().unwrap()];
-    let mut big = ask(&semaphore, &heavy, 4).err().unwrap();
-    // Two are free, and are kept for the one that waits for four.
-    let behind = ask(&semaphore, &light, 1).err().unwrap();
+    let mut held =
+        vec![acquire(&semaphore, &light, 1).ok().unwrap(), acquire(&semaphore, &light, 1).ok().unwrap()];
+    let mut big = acquire(&semaphore, &heavy, 4).err().unwrap();
+    // Two permits are free, and stay reserved for the waiter that needs four.
+    let behind = acquire(&semaphore, &light, 1).err().unwrap();
     held.pop();
     assert!((&mut big).now_or_never().is_none());
     held.pop();
@@ -106,32 +109,32 @@ fn one_that_needs_many_is_not_overtaken_for_ever() {
 }
 
 #[test]
-fn more_than_a_share_is_a_whole_share() {
+fn request_above_the_group_limit_is_capped() {
     let (semaphore, greedy) = (FairSemaphore::with_share(4, 3), key("g", "g"));
-    let permit = ask(&semaphore, &greedy, 100).ok().unwrap();
+    let permit = acquire(&semaphore, &greedy, 100).ok().unwrap();
     assert_eq!(semaphore.free(), 1);
     drop(permit);
 }
 
 #[derive(Debug, Clone)]
 enum Act {
-    Ask(u8, u8, usize),
-    GiveBack(usize),
-    GiveUp(usize),
+    Acquire(u8, u8, usize),
+    Release(usize),
+    Cancel(usize),
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
-        4 => (0u8..3, 0u8..3, 1usize..4).prop_map(|(group, caller, units)| Act::Ask(group, caller, units)),
-        3 => any::<prop::sample::Index>().prop_map(|at| Act::GiveBack(at.index(64))),
-        1 => any::<prop::sample::Index>().prop_map(|at| Act::GiveUp(at.index(64))),
+        4 => (0u8..3, 0u8..3, 1usize..4).prop_map(|(group, caller, units)| Act::Acquire(group, caller, units)),
+        3 => any::<prop::sample::Index>().prop_map(|at| Act::Release(at.index(64))),
+        1 => any::<prop::sample::Index>().prop_map(|at| Act::Cancel(at.index(64))),
     ];
     prop::collection::vec(act, 1..120)
 }
 
 proptest! {
-    /// Whatever is asked for, given back and given up in any order: permits are neither lost nor made, no group has more
-    /// than its share, and when all is given back nobody is left waiting.
+    /// For every order of acquisitions, releases and cancellations: the number of permits stays the same, no group exceeds
+    /// its limit, and no waiter remains after all permits are released.
     #[test]
     fn permits_are_conserved(acts in acts(), permits in 1usize..6, share in 1usize..6) {
         let semaphore = FairSemaphore::with_share(permits, share);
@@ -140,16 +143,16 @@ proptest! {
         let (mut held, mut waiting): (Vec<Permit>, Vec<Pending<'_>>) = (Vec::new(), Vec::new());
         for act in acts {
             match act {
-                Act::Ask(group, caller, units) => {
+                Act::Acquire(group, caller, units) => {
                     let key = &keys[usize::from(group * 3 + caller)];
-                    match ask(&semaphore, key, units) {
+                    match acquire(&semaphore, key, units) {
                         Ok(permit) => held.push(permit),
                         Err(pending) => waiting.push(pending),
                     }
                 }
-                Act::GiveBack(at) if !held.is_empty() => drop(held.swap_remove(at % held.len())),
-                Act::GiveUp(at) if !waiting.is_empty() => drop(waiting.swap_remove(at % waiting.len())),
-                Act::GiveBack(_) | Act::GiveUp(_) => {}
+                Act::Release(at) if !held.is_empty() => drop(held.swap_remove(at % held.len())),
+                Act::Cancel(at) if !waiting.is_empty() => drop(waiting.swap_remove(at % waiting.len())),
+                Act::Release(_) | Act::Cancel(_) => {}
             }
             waiting.retain_mut(|pending| pending.now_or_never().map(|permit| held.push(permit)).is_none());
             let taken: usize = held.iter().map(|permit| permit.units).sum();
@@ -160,7 +163,8 @@ proptest! {
             }
         }
         while !held.is_empty() || !waiting.is_empty() {
-            prop_assert!(!held.is_empty(), "{} wait and nobody holds anything", waiting.len());
+            prop_assert!(!held.is_empty(), "{} wait although no permit is held"
+, waiting.len());
             held.clear();
             waiting.retain_mut(|pending| pending.now_or_never().map(|permit| held.push(permit)).is_none());
         }

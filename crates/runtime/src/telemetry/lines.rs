@@ -1,7 +1,7 @@
-//! Log lines: one JSON object each.
+//! Log lines, each a JSON object.
 //!
-//! Fields of a span are kept as the text that stands in every line inside of the span. The library's own formatter
-//! reads such text anew for each line, which was a good part of what an answer cost.
+//! The fields of a span are formatted once, to the text that every line inside the span contains. The library's own
+//! formatter parses that text again for each line, which was a large part of the cost of a response.
 
 use std::{
     fmt::{self, Debug},
@@ -25,7 +25,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Writes a line: what happened, and within which spans, outermost first.
+/// Formats an event as a line, with its spans, outermost first.
 pub(super) struct Lines;
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, Fields> for Lines {
@@ -35,22 +35,22 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, Fields> for Lines {
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        // Those of the `log` crate carry where they come from in their fields.
+        // Events of the `log` crate have their origin in their fields.
         let foreign = event.normalized_metadata();
         let meta = foreign.as_ref().unwrap_or_else(|| event.metadata());
         writer.write_str(r#"{"timestamp":""#)?;
         SystemTime.format_time(&mut writer)?;
         write!(writer, r#"","level":"{}","target":"#, meta.level())?;
         json(&mut writer, meta.target())?;
-        let mut fields = Pairs { writer: writer.by_ref(), some: true, outcome: Ok(()) };
+        let mut fields = Pairs { writer: writer.by_ref(), needs_comma: true, outcome: Ok(()) };
         event.record(&mut fields);
         fields.outcome?;
         if let Some(scope) = ctx.event_scope() {
             writer.write_str(r#","spans":["#)?;
             for (n, span) in scope.from_root().enumerate() {
-                let kept = span.extensions();
+                let extensions = span.extensions();
                 let fields =
-                    kept.get::<FormattedFields<Fields>>().map_or("", |fields| fields.fields.as_str());
+                    extensions.get::<FormattedFields<Fields>>().map_or("", |fields| fields.fields.as_str());
                 let (open, comma) =
                     (if n == 0 { "{" } else { ",{" }, if fields.is_empty() { "" } else { "," });
                 write!(writer, r#"{open}{fields}{comma}"name":"{}"}}"#, span.name())?;
@@ -61,19 +61,19 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> FormatEvent<S, Fields> for Lines {
     }
 }
 
-/// Writes fields as they stand in an object, without its braces.
+/// Formats fields as the members of a JSON object, without its braces.
 pub(super) struct Fields;
 
 impl<'w> FormatFields<'w> for Fields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut pairs = Pairs { writer, some: false, outcome: Ok(()) };
+        let mut pairs = Pairs { writer, needs_comma: false, outcome: Ok(()) };
         fields.record(&mut pairs);
         pairs.outcome
     }
 
     fn add_fields(&self, current: &'w mut FormattedFields<Self>, fields: &Record<'_>) -> fmt::Result {
-        let some = !current.fields.is_empty();
-        let mut pairs = Pairs { writer: current.as_writer(), some, outcome: Ok(()) };
+        let needs_comma = !current.fields.is_empty();
+        let mut pairs = Pairs { writer: current.as_writer(), needs_comma, outcome: Ok(()) };
         fields.record(&mut pairs);
         pairs.outcome
     }
@@ -81,8 +81,8 @@ impl<'w> FormatFields<'w> for Fields {
 
 struct Pairs<'w> {
     writer: Writer<'w>,
-    /// Whether something stands before the next pair.
-    some: bool,
+    /// True if the next pair follows another.
+    needs_comma: bool,
     outcome: fmt::Result,
 }
 
@@ -94,7 +94,7 @@ impl Pairs<'_> {
     }
 
     fn write(&mut self, name: &str, value: &(impl Serialize + ?Sized)) -> fmt::Result {
-        if std::mem::replace(&mut self.some, true) {
+        if std::mem::replace(&mut self.needs_comma, true) {
             self.writer.write_char(',')?;
         }
         json(&mut self.writer, name)?;
@@ -133,7 +133,7 @@ fn json(writer: &mut Writer<'_>, value: &(impl Serialize + ?Sized)) -> fmt::Resu
     serde_json::to_writer(Bytes(writer), value).map_err(|_why| fmt::Error)
 }
 
-/// Takes the bytes of whole characters, as serde_json writes them.
+/// Adapter from bytes to text. serde_json writes whole characters at a time.
 struct Bytes<'a, 'w>(&'a mut Writer<'w>);
 
 impl io::Write for Bytes<'_, '_> {
@@ -172,12 +172,12 @@ mod tests {
         }
     }
 
-    /// The lines that `what` logs, each with its time taken off.
-    fn lines(what: impl FnOnce()) -> Vec<Value> {
+    /// Returns the lines that `action` logs, without their timestamps.
+    fn lines(action: impl FnOnce()) -> Vec<Value> {
         let sink = Sink::default();
         let writer = sink.clone();
         let layer = fmt::layer().fmt_fields(Fields).event_format(Lines).with_writer(move || writer.clone());
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), what);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), action);
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         text.lines()
             .map(|line| {
@@ -190,9 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_an_object_whatever_is_in_it() {
+    fn every_line_is_a_json_object() {
         let strange = "quote \" backslash \\ newline \n bell \u{7} umlaut ü";
-        let told = lines(|| {
+        let logged = lines(|| {
             let outer = tracing::info_span!("http", request_id = strange, trace_id = Empty, method = "GET");
             outer.record("trace_id", "0af7");
             let _outer = outer.enter();
@@ -205,7 +205,7 @@ mod tests {
             { "name": "plain" },
         ]);
         assert_eq!(
-            told,
+            logged,
             [
                 json!({
                     "level": "INFO", "target": "access", "message": "answered", "status": 200, "ms": 1.5,
@@ -220,18 +220,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_outside_of_spans_has_none() {
-        let told = lines(|| tracing::error!("alone"));
-        assert_eq!(told, [json!({ "level": "ERROR", "target": module_path!(), "message": "alone" })]);
+    fn event_outside_of_spans_has_no_spans() {
+        let logged = lines(|| tracing::error!("alone"));
+        assert_eq!(logged, [json!({ "level": "ERROR", "target": module_path!(), "message": "alone" })]);
     }
 
     #[test]
-    fn what_is_recorded_first_into_a_span_needs_no_comma() {
-        let told = lines(|| {
+    fn first_field_of_a_span_has_no_comma() {
+        let logged = lines(|| {
             let span = tracing::info_span!("empty", late = Empty);
             span.record("late", 7);
             span.in_scope(|| tracing::info!("inside"));
         });
-        assert_eq!(told[0]["spans"], json!([{ "late": 7, "name": "empty" }]));
+        assert_eq!(logged[0]["spans"], json!([{ "late": 7, "name": "empty" }]));
     }
 }

@@ -1,4 +1,4 @@
-//! Runtime against the real outside.
+//! Integration tests of the runtime.
 
 #[cfg(test)]
 mod telemetry;

@@ -1,4 +1,4 @@
-//! Traces and metrics really leave the process, to a collector that speaks OTLP.
+//! The export of traces and metrics to an OTLP collector.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ async fn spans_and_metrics_reach_the_collector_in_the_callers_trace() {
     let telemetry = Telemetry::start("registry", &settings).unwrap();
     let span = tracing::info_span!("http", trace_id = tracing::field::Empty);
     telemetry::continue_trace(&span, Some(PARENT));
-    let passed_on = span.in_scope(telemetry::traceparent).unwrap();
+    let propagated = span.in_scope(telemetry::traceparent).unwrap();
     drop(span);
     telemetry::measure("nno.test.duration", &[], Duration::from_millis(5));
-    // It waits for the collector's answer, so not on a thread that the collector may need.
+    // Flushing blocks until the collector responds, so it must not use a thread that the collector may need.
     tokio::task::spawn_blocking(move || telemetry.flush()).await.unwrap();
 
-    assert!(passed_on.starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "{passed_on}");
+    assert!(propagated.starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "{propagated}");
     let spans = collector.spans();
     assert_eq!(spans.len(), 1);
     assert_eq!(spans[0].name, "http");
     let hex: String = spans[0].trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, "0af7651916cd43dd8448eb211c80319c", "the caller's trace goes on");
+    assert_eq!(hex, "0af7651916cd43dd8448eb211c80319c", "the span continues the caller's trace");
     let names: Vec<String> = collector.metrics().into_iter().map(|metric| metric.name).collect();
     assert!(names.contains(&"nno.test.duration".to_owned()), "{names:?}");
 }

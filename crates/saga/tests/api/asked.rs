@@ -185,7 +185,7 @@ async fn before_it_was_made() {
     let engine = world.engine(|_| {});
     let id = domain::id::uuid_v7();
     let never = async || {
-        let ctx = WriteCtx::of(world.ctx());
+        let ctx = WriteCtx::new(world.ctx());
         let told = world.pool.tx("saga.never", &ctx, async |tx| {
             let c = tx.conn().await?;
             saga::tombstone(c, &ctx, id, UNDO, "subject", "no longer \0 wanted").await?;

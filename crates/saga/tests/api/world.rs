@@ -26,7 +26,7 @@ pub(crate) struct Sagas;
 impl Service for Sagas {
     const NAME: &'static str = "sagas";
     const DEFAULTS: &'static str = "";
-    type Own = String;
+    type Settings = String;
 
     fn migrations() -> Migrations {
         Migrations::with_shared([saga::MIGRATIONS])
@@ -40,7 +40,7 @@ impl Service for Sagas {
         OpenApiBuilder::new().build()
     }
 
-    async fn build(_: Settings<Self::Own>, _: Shutdown) -> anyhow::Result<Application> {
+    async fn build(_: Settings<Self::Settings>, _: Shutdown) -> anyhow::Result<Application> {
         anyhow::bail!("it has nothing to serve")
     }
 }
@@ -152,7 +152,7 @@ impl World {
         deadline: Option<DateTime<Utc>>,
         flow: &str,
     ) -> Result<()> {
-        let ctx = WriteCtx::of_service("sagas", "request");
+        let ctx = WriteCtx::for_service("sagas", "request");
         let definition = definition(kind, OnFailure::Undo, POLICY);
         let done = self.pool.tx("saga.begin", &ctx, async |tx| {
             let new = NewSaga {
@@ -270,7 +270,7 @@ impl World {
     }
 
     pub(crate) fn ctx(&self) -> Ctx {
-        Ctx::of_service("sagas", "request")
+        Ctx::for_service("sagas", "request")
     }
 
     /// Completed, with every effect once.

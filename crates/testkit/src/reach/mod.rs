@@ -5,7 +5,7 @@
 //! must stay hidden from whom. An operation that no case asks for is a finding, so that none can be forgotten. Writes
 //! are tried (`dryRun`), so that all callers meet the same things.
 //!
-//! Where [tenancy is left to PostgreSQL](leave_tenancy_to_postgres), statements are given no scope. What must hold then is
+//! Where [tenancy is left to PostgreSQL](disable_scope_filter), statements are given no scope. What must hold then is
 //! that callers learn and change nothing that is not theirs.
 
 mod places;
@@ -20,7 +20,7 @@ use domain::{
     access::{About, AccessDecision, Operation, declared_operation},
 };
 use futures_util::{StreamExt, stream};
-use identity::scope_is_enforced;
+use identity::scope_filter_enabled;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use service::Service;
@@ -179,7 +179,7 @@ pub async fn take_second_wall_down<S: Stage>(stage: &S) {
 ///
 /// # Panics
 /// Where other tests run in the same process.
-pub fn leave_tenancy_to_postgres() {
+pub fn disable_scope_filter() {
     #[expect(clippy::disallowed_methods, reason = "nextest says so in the environment")]
     let mode = std::env::var("NEXTEST_EXECUTION_MODE");
     assert_eq!(
@@ -187,7 +187,7 @@ pub fn leave_tenancy_to_postgres() {
         Ok("process-per-test"),
         "run it with cargo nextest: each test needs a process of its own"
     );
-    identity::leave_tenancy_to_postgres();
+    identity::disable_scope_filter();
 }
 
 /// Asks for everything as everyone where neither wall stands: what must then be found is that all see and change all.
@@ -253,7 +253,7 @@ async fn judge_faulty<S: Stage>(stage: &S, asked: &Asked<'_>, valid: &Response) 
     // An operator may do everything: what is not there is found out after the faults.
     let is_refusal = matches!(valid.status.as_u16(), 401 | 403 | 404) && !asked.someone.caller.is_operator();
     let expected = if is_refusal { valid.status.as_u16() } else { 400 };
-    if scope_is_enforced() && answer.status != expected {
+    if scope_filter_enabled() && answer.status != expected {
         let told = format!(
             "{} {}, and with a faulty body {} {}",
             valid.status, valid.text, answer.status, answer.text
@@ -287,7 +287,7 @@ fn judge<S: Stage>(stage: &S, asked: &Asked<'_>, answer: &Response) -> Vec<Strin
     let about = format!("{}: {method} {path}: {} {}", asked.someone.name, answer.status, answer.text);
     let mut wrong: Vec<String> =
         leak(stage, asked, answer).into_iter().map(|what| format!("{about}{TELLS}{what}")).collect();
-    if !scope_is_enforced() {
+    if !scope_filter_enabled() {
         if stage.is_outside(asked, verdict) && !asked.case.reads() && answer.status.is_success() {
             wrong.push(format!("{about}{DONE}{verdict:?}"));
         }

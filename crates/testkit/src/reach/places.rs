@@ -33,7 +33,7 @@ impl Someone {
     /// Someone with these grants.
     pub fn new(name: impl Into<String>, actor: ActorType, grants: Vec<Grant>) -> Self {
         let name = name.into();
-        let caller = Caller::known(format!("{}:{name}", actor.as_str()), actor, grants);
+        let caller = Caller::authenticated(format!("{}:{name}", actor.as_str()), actor, grants);
         Self { name, caller }
     }
 

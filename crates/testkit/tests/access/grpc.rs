@@ -62,7 +62,7 @@ fn everyone(service: &TestService, name: &str) -> Vec<Asking> {
     let forged = service.keys.forged(name).into_iter();
     all.extend(forged.map(|(what, token)| (what.to_owned(), Some(token), Code::Unauthenticated)));
     let everything = vec![Grant { role: Role::Operator, scope: GrantScope::All }];
-    let known = |id: &str, actor| Caller::known(id, actor, everything.clone());
+    let known = |id: &str, actor| Caller::authenticated(id, actor, everything.clone());
     for caller in [
         known("user:ann", ActorType::User),
         known("apikey:1", ActorType::Apikey),

@@ -84,7 +84,7 @@ fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
 /// A key of the operator's making, as iam answers it.
 async fn key(door: &Door, grant: Value) -> Value {
     let mut body = json!({ "name": "a key" });
-    runtime::config::put_over(&mut body, grant);
+    runtime::config::merge(&mut body, grant);
     door.post(KEYS, body).await
 }
 
@@ -157,7 +157,7 @@ async fn a_key_of_another_platform_finds_nothing() {
     let mut keys = Vec::new();
     for role in ["viewer", "developer", "platform-admin"] {
         for mut grant in [json!({}), json!({ "entityId": tenant["id"] })] {
-            runtime::config::put_over(&mut grant, json!({ "role": role, "platformId": other }));
+            runtime::config::merge(&mut grant, json!({ "role": role, "platformId": other }));
             keys.push((grant.to_string(), text(&key(&door, grant).await, "key")));
         }
     }

@@ -13,7 +13,7 @@ use iam::Iam;
 use onboarding::Onboarding;
 use provisioning::Provisioning;
 use registry::Registry;
-use runtime::config::{put_over, with_overrides};
+use runtime::config::{merge, with_overrides};
 use serde_json::{Value, json};
 use service::{Service, Settings};
 use stack_registry::StackRegistry;
@@ -99,7 +99,7 @@ fn settings(container: &Container) -> Value {
         // As the environment is read, but for the type of what a value goes over: no text here looks like a number.
         let value = value.parse::<i64>().map_or_else(|_| json!(value), |number| json!(number));
         let nested = path.rsplit("__").fold(value, |inner, key| json!({ key.to_lowercase(): inner }));
-        put_over(&mut all, nested);
+        merge(&mut all, nested);
     }
     all
 }
@@ -107,7 +107,7 @@ fn settings(container: &Container) -> Value {
 /// What the program makes of the settings.
 fn effective(program: &str, set: Value) -> Result<Value> {
     fn of<S: Service>(set: Value) -> Result<Value> {
-        Ok(serde_json::to_value(with_overrides::<Settings<S::Own>>(S::DEFAULTS, set)?)?)
+        Ok(serde_json::to_value(with_overrides::<Settings<S::Settings>>(S::DEFAULTS, set)?)?)
     }
     match program {
         Registry::NAME => of::<Registry>(set),

@@ -19,7 +19,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use web::{ask_ready, healthcheck};
+use web::{check_ready, healthcheck};
 
 /// A process that is reached as `localhost`, and what it was told.
 struct World {
@@ -50,7 +50,7 @@ impl World {
 
     /// Whether the registry lets in who shows this, over HTTP and over gRPC.
     async fn lets_in(&self, tls: &Tls) -> [bool; 2] {
-        let http = ask_ready("localhost", self.registry.http.port(), Some(tls)).await.is_ok();
+        let http = check_ready("localhost", self.registry.http.port(), Some(tls)).await.is_ok();
         let peers = Peers { signer: self.registry.keys.signer("iam"), tls: Some(tls.clone()) };
         let grpc = peers.peer("registry", &at("localhost", self.registry.grpc)).unwrap().ping().await.is_ok();
         [http, grpc]
@@ -89,7 +89,7 @@ async fn who_shows_no_certificate_of_the_authority_is_not_let_in() {
 async fn a_server_must_be_who_was_called() {
     let world = World::start().await;
     let (http, grpc, tls) = (world.registry.http, world.registry.grpc, world.believed());
-    assert!(ask_ready("127.0.0.1", http.port(), Some(&tls)).await.is_err());
+    assert!(check_ready("127.0.0.1", http.port(), Some(&tls)).await.is_err());
     let peers = Peers { signer: world.registry.keys.signer("iam"), tls: Some(tls.clone()) };
     assert!(peers.peer("registry", &at("127.0.0.1", grpc)).unwrap().ping().await.is_err());
     // A process that asks itself does so at an address, which its certificate need not hold.
@@ -201,14 +201,14 @@ async fn settings_that_contradict_each_other_are_told() {
     let files = authority.files(folder.path(), "localhost");
     let told = |over: Value| {
         let mut files = files.clone();
-        config::put_over(&mut files, over);
+        config::merge(&mut files, over);
         format!("{:#}", Tls::read(&config::read(files).unwrap()).unwrap_err())
     };
     for (over, part) in [
         (json!({ "private_key": "" }), "together"),
         (json!({ "authority": "" }), "together"),
         (json!({ "certificate": "/nowhere.crt" }), "/nowhere.crt"),
-        (json!({ "certificate": files["private_key"] }), "holds no certificate"),
+        (json!({ "certificate": files["private_key"] }), "contains no certificate"),
         (json!({ "private_key": files["certificate"] }), "no private key"),
         (json!({ "private_key": another_key(folder.path()) }), "is not the certificate's"),
         (json!({ "reread_every": "0s" }), "reread_every"),

@@ -1,13 +1,13 @@
 //! The pages of the error codes.
 
 use domain::Kind;
-use runtime::error::row;
+use runtime::error::mapping;
 
 use crate::page::{names_in, read};
 
 /// As gRPC writes its codes.
 fn grpc(kind: Kind) -> String {
-    let name = format!("{:?}", row(kind).grpc);
+    let name = format!("{:?}", mapping(kind).grpc);
     let mut text = String::new();
     for (at, letter) in name.chars().enumerate() {
         if at > 0 && letter.is_ascii_uppercase() {
@@ -29,7 +29,7 @@ fn every_code_has_a_page_and_every_page_a_code() {
 #[test]
 fn a_page_says_what_its_code_becomes() {
     for kind in Kind::ALL {
-        let row = row(*kind);
+        let row = mapping(*kind);
         let (http, grpc, level) = (row.http, grpc(*kind), row.level);
         let head = format!("# {kind}\n\nHTTP {http} · gRPC `{grpc}` · logged at `{level}`\n");
         let page = read(&format!("docs/errors/{kind}.md"));
@@ -46,7 +46,7 @@ fn the_table_is_that_of_the_code() {
         .iter()
         .map(|kind| {
             let again = if kind.is_transient() { "yes" } else { "no" };
-            let (http, grpc) = (row(*kind).http, grpc(*kind));
+            let (http, grpc) = (mapping(*kind).http, grpc(*kind));
             format!("| [{kind}]({kind}.md) | {http} | `{grpc}` | {again} |")
         })
         .collect();

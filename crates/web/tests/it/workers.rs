@@ -1,4 +1,4 @@
-//! A worker thread that is taken by one request.
+//! Detection of a worker thread that one request blocks.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -10,18 +10,18 @@ use testkit::{Keys, Response};
 use web::{HttpSettings, ServiceConfig, Shared, serve};
 
 #[utoipa::path(operation_id = "whoami", extensions(("x-access" = json!(Access::Caller))))]
-#[get("/taken")]
-async fn taken() -> HttpResponse {
+#[get("/blocking")]
+async fn blocking() -> HttpResponse {
     std::thread::sleep(Duration::from_secs(9));
     HttpResponse::Ok().finish()
 }
 
 fn routes(config: &mut ServiceConfig) {
-    config.service(taken);
+    config.service(blocking);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ready_reports_a_worker_that_is_stuck() {
+async fn ready_reports_a_blocked_worker() {
     let second = Duration::from_secs(1);
     let settings = HttpSettings {
         bind: "127.0.0.1:0".parse().unwrap(),
@@ -39,22 +39,22 @@ async fn ready_reports_a_worker_that_is_stuck() {
     let shared = Shared { settings, verifier, probes: Vec::new() };
     let server = serve(listener, None, shared, shutdown.clone(), routes, || Ok(())).unwrap();
     tokio::spawn(server);
-    // A connection of its own for each: one that the stuck worker was given gets no answer.
-    let ask = |path: &'static str, patience: Duration| async move {
-        let answer = testkit::client().get(format!("http://{address}{path}")).timeout(patience).send().await;
-        Some(Response::read(answer.ok()?).await)
+    // Each request uses its own connection. Those of the blocked worker get no response.
+    let ask = |path: &'static str, timeout: Duration| async move {
+        let response = testkit::client().get(format!("http://{address}{path}")).timeout(timeout).send().await;
+        Some(Response::read(response.ok()?).await)
     };
     assert_eq!(ask("/ready", second).await.unwrap().expect(200)["checks"]["workers"], "ok");
-    let request = tokio::spawn(ask("/taken", 20 * second));
+    let request = tokio::spawn(ask("/blocking", 20 * second));
     tokio::time::sleep(7 * second).await;
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for _ in 0..8 {
-        answers.extend(ask("/ready", second / 4).await);
+        responses.extend(ask("/ready", second / 4).await);
     }
-    assert!(!answers.is_empty(), "one of the two workers answers");
-    for answer in answers {
-        let checks = answer.expect(503)["checks"]["workers"].to_string();
-        assert!(checks.contains("has not answered for"), "{checks}");
+    assert!(!responses.is_empty(), "one of the two workers responds");
+    for response in responses {
+        let checks = response.expect(503)["checks"]["workers"].to_string();
+        assert!(checks.contains("has been blocked for"), "{checks}");
     }
     request.await.unwrap();
     tokio::time::sleep(2 * second).await;

@@ -30,7 +30,7 @@ async fn before(issuer: &Issuer) -> (World, Running) {
 async fn before_with(issuer: &Issuer, over: Value) -> (World, Running) {
     let iam = FakeIam::default().serve().await;
     let mut told = issuer.settings();
-    config::put_over(&mut told, over);
+    config::merge(&mut told, over);
     let oidc = json!({ "issuers": { "staff": told } });
     let world = iam.world(json!({ "oidc": oidc, "limits": { "failures_per_minute": 0 } })).await;
     (world, iam)

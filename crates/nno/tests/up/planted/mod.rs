@@ -277,9 +277,9 @@ async fn no_secret_is_in_anything_that_is_written() {
 /// What a process is told and would print of its settings, good ones and bad ones.
 fn settings_of<S: Service>(secret: &Secret) -> Vec<String>
 where
-    service::Settings<S::Own>: serde::Serialize + std::fmt::Debug,
+    service::Settings<S::Settings>: serde::Serialize + std::fmt::Debug,
 {
-    let read = |over: Value| config::with_overrides::<service::Settings<S::Own>>(S::DEFAULTS, over);
+    let read = |over: Value| config::with_overrides::<service::Settings<S::Settings>>(S::DEFAULTS, over);
     let url = format!("postgres://nno:{}@127.0.0.1:5432/nno", secret.random);
     let good = read(json!({ "database": { "url": url, "owner_url": url } })).unwrap();
     let mut told = vec![format!("{good:?}"), serde_json::to_string(&good).unwrap()];

@@ -88,7 +88,7 @@ pub(super) fn job(scene: &mut Scene) -> Later<'_, Thing> {
 /// Starts an onboarding, with something asked for besides.
 pub(super) async fn onboard(scene: &Scene, more: serde_json::Value) -> Thing {
     let mut body = json!({ "platformName": "Acme", "slug": scene.slug(), "tier": "starter" });
-    runtime::config::put_over(&mut body, more);
+    runtime::config::merge(&mut body, more);
     let started = scene.post(Process::Onboarding, "/api/v1/onboarding", body).await;
     let session = text(&started, "onboardingId");
     let own = format!("/api/v1/onboarding/{session}");

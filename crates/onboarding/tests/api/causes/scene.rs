@@ -258,7 +258,7 @@ impl Scene {
 /// Starts a service at the address and on the database that it had.
 async fn again<S: Service>(service: &mut TestService, own: Value) {
     let mut set = json!({ "grpc": { "bind": service.grpc }, "database": { "url": service.db.app_url } });
-    config::put_over(&mut set, json!({ "service": own }));
+    config::merge(&mut set, json!({ "service": own }));
     let mut new = TestService::start_on::<S>(TestDb::of::<S>().await, service.keys.clone(), set).await;
     // The one that was stopped takes the other database with it.
     std::mem::swap(&mut new.db, &mut service.db);

@@ -1,4 +1,4 @@
-//! What the files hold, as rustls asks for it: each question goes to what is held now.
+//! The certificates from the files, behind the traits of rustls. Each call uses the certificates loaded last.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -20,19 +20,22 @@ use sha2::{Digest, Sha256};
 
 use super::{Current, TlsSettings, provider};
 
-/// What was read at one time.
+/// The certificates of one load of the files.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Certificates {
+    /// This process's certificate and key.
     pub(super) identity: Arc<CertifiedKey>,
-    /// Of the files as they were.
+    /// Digest of the files' contents.
     pub(super) digest: [u8; 32],
-    of_clients: Arc<dyn ClientCertVerifier>,
-    of_servers: Arc<dyn ServerCertVerifier>,
+    clients: Arc<dyn ClientCertVerifier>,
+    servers: Arc<dyn ServerCertVerifier>,
 }
 
-impl Held {
+impl Certificates {
+    /// Loads the files.
+    ///
     /// # Errors
-    /// When a file cannot be read, or its content is not what it should be.
+    /// When a file cannot be read or has unexpected content.
     pub(super) fn read(settings: &TlsSettings) -> Result<Self> {
         let [certificate, key, authority] =
             [&settings.certificate, &settings.private_key, &settings.authority].map(|file| read(file));
@@ -41,43 +44,42 @@ impl Held {
         for file in [&certificate, &key, &authority] {
             digest.update(Sha256::digest(file));
         }
-        let chain = certificates(&certificate).with_context(|| told(&settings.certificate))?;
+        let chain = certificates(&certificate).with_context(|| display(&settings.certificate))?;
         let key = PrivateKeyDer::from_pem_slice(&key)
-            .context("no private key")
-            .with_context(|| told(&settings.private_key))?;
+            .context("contains no private key")
+            .with_context(|| display(&settings.private_key))?;
         let identity = CertifiedKey::from_der(chain, key, &provider())
-            .context("the private key is not the certificate's")?;
-        let roots = Arc::new(roots(&authority).with_context(|| told(&settings.authority))?);
+            .context("the private key does not belong to the certificate")?;
+        let roots = Arc::new(authorities(&authority).with_context(|| display(&settings.authority))?);
         Ok(Self {
             identity: Arc::new(identity),
             digest: digest.finalize().into(),
-            of_clients: WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider())
-                .build()?,
-            of_servers: WebPkiServerVerifier::builder_with_provider(roots, provider()).build()?,
+            clients: WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider()).build()?,
+            servers: WebPkiServerVerifier::builder_with_provider(roots, provider()).build()?,
         })
     }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>> {
-    fs::read(file).with_context(|| told(file))
+    fs::read(file).with_context(|| display(file))
 }
 
-fn told(file: &Path) -> String {
-    format!("{}", file.display())
+fn display(file: &Path) -> String {
+    file.display().to_string()
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
     let chain: Vec<_> =
         CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().context("is not PEM")?;
-    ensure!(!chain.is_empty(), "holds no certificate");
+    ensure!(!chain.is_empty(), "contains no certificate");
     Ok(chain)
 }
 
-/// The authorities of a file.
+/// Parses the certificates of authorities from a PEM file.
 ///
 /// # Errors
-/// When it holds none, or what is none.
-pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore> {
+/// When the file contains none, or one that cannot be used.
+pub(super) fn authorities(pem: &[u8]) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
         roots.add(certificate)?;
@@ -85,12 +87,12 @@ pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-/// Whom a server believes.
+/// Verifies the certificates of clients.
 #[derive(Debug)]
-pub(super) struct OfClients(pub(super) Current);
+pub(super) struct ClientVerifier(pub(super) Current);
 
-impl ClientCertVerifier for OfClients {
-    /// None: they may be others by the time the client has chosen, and our clients have one certificate each.
+impl ClientCertVerifier for ClientVerifier {
+    /// Returns no hints: the authorities may change before the client chooses, and clients have one certificate each.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -98,10 +100,10 @@ impl ClientCertVerifier for OfClients {
     fn verify_client_cert(
         &self,
         client: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.0.get().of_clients.verify_client_cert(client, between, now)
+        self.0.get().clients.verify_client_cert(client, intermediates, now)
     }
 
     fn verify_tls12_signature(
@@ -110,7 +112,7 @@ impl ClientCertVerifier for OfClients {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.get().of_clients.verify_tls12_signature(message, certificate, signed)
+        self.0.get().clients.verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -119,35 +121,35 @@ impl ClientCertVerifier for OfClients {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.get().of_clients.verify_tls13_signature(message, certificate, signed)
+        self.0.get().clients.verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.get().of_clients.supported_verify_schemes()
+        self.0.get().clients.supported_verify_schemes()
     }
 }
 
-/// Whom a client believes.
+/// Verifies the certificates of servers.
 #[derive(Debug)]
-pub(super) struct OfServers {
+pub(super) struct ServerVerifier {
     pub(super) current: Current,
-    /// Whatever names the certificate holds: they are looked at last, when all else is found good.
-    pub(super) by_any_name: bool,
+    /// True to accept any host name in the certificate. The names are checked last, after everything else is valid.
+    pub(super) accepts_any_name: bool,
 }
 
-impl ServerCertVerifier for OfServers {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         server: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         use CertificateError::{NotValidForName, NotValidForNameContext};
-        match self.current.get().of_servers.verify_server_cert(server, between, name, ocsp, now) {
+        match self.current.get().servers.verify_server_cert(server, intermediates, name, ocsp, now) {
             Err(Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }))
-                if self.by_any_name =>
+                if self.accepts_any_name =>
             {
                 Ok(ServerCertVerified::assertion())
             }
@@ -161,7 +163,7 @@ impl ServerCertVerifier for OfServers {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current.get().of_servers.verify_tls12_signature(message, certificate, signed)
+        self.current.get().servers.verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -170,25 +172,25 @@ impl ServerCertVerifier for OfServers {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current.get().of_servers.verify_tls13_signature(message, certificate, signed)
+        self.current.get().servers.verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.current.get().of_servers.supported_verify_schemes()
+        self.current.get().servers.supported_verify_schemes()
     }
 }
 
-/// What this process shows, as a server and as a client.
+/// The certificate that this process presents, as a server and as a client.
 #[derive(Debug)]
-pub(super) struct Shown(pub(super) Current);
+pub(super) struct OwnCertificate(pub(super) Current);
 
-impl ResolvesServerCert for Shown {
+impl ResolvesServerCert for OwnCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.identity())
     }
 }
 
-impl ResolvesClientCert for Shown {
+impl ResolvesClientCert for OwnCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         Some(self.0.identity())
     }

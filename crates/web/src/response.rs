@@ -1,4 +1,4 @@
-//! Answers: of reads, of writes, of lists, of errors.
+//! Responses of reads, writes and lists, and of handlers that fail.
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
@@ -12,10 +12,10 @@ use utoipa::ToSchema;
 
 use super::error;
 
-/// What a handler gives.
+/// The result of a handler.
 pub type HttpResult<T = HttpResponse> = Result<T, HttpError>;
 
-/// An error on its way out of a handler; the entry writes it as the envelope.
+/// An error of a handler. The entry middleware turns it into the error envelope.
 #[derive(Debug)]
 pub struct HttpError(pub Error);
 
@@ -41,64 +41,64 @@ impl ResponseError for HttpError {
     }
 }
 
-/// The answer of a read of one thing: its body with its ETag, or 304 when the client has it.
+/// Responds to a read of one object: its body with its ETag, or 304 if the client has the current state.
 ///
 /// # Errors
-/// When the thing cannot be written as JSON.
-pub fn read(request: &HttpRequest, thing: &impl Serialize) -> HttpResult {
-    let body = serde_json::to_vec(thing).map_err(Error::internal)?;
+/// When the object cannot be serialized.
+pub fn read(request: &HttpRequest, object: &impl Serialize) -> HttpResult {
+    let body = serde_json::to_vec(object).map_err(Error::internal)?;
     let tag = etag::of_bytes(&body);
-    let seen = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if seen.is_some_and(|seen| etag::lists(seen, &tag)) {
+    let known = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    if known.is_some_and(|known| etag::matches(known, &tag)) {
         return Ok(HttpResponse::NotModified().insert_header((header::ETAG, tag)).finish());
     }
     Ok(HttpResponse::Ok().insert_header((header::ETAG, tag)).content_type("application/json").body(body))
 }
 
-/// Answers of writes.
-pub trait Answer {
-    /// 200 with the thing as it is now.
+/// Responses to writes.
+pub trait WriteResponse {
+    /// 200 with the current state of the object and its ETag.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
+    /// When the object cannot be serialized.
     fn ok(&self) -> HttpResult {
-        self.with(StatusCode::OK)
+        self.with_etag(StatusCode::OK)
     }
 
-    /// 201 with the thing that was made.
+    /// 201 with the created object and its ETag.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
+    /// When the object cannot be serialized.
     fn created(&self) -> HttpResult {
-        self.with(StatusCode::CREATED)
+        self.with_etag(StatusCode::CREATED)
     }
 
-    /// Any status with the thing and its ETag.
+    /// Any status with the object and its ETag.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
-    fn with(&self, status: StatusCode) -> HttpResult;
+    /// When the object cannot be serialized.
+    fn with_etag(&self, status: StatusCode) -> HttpResult;
 
-    /// Any status with an answer that is not the thing itself, and so has no ETag: the tag of what was said would
-    /// match nothing.
+    /// Any status with a body that is not the object itself. It has no ETag, because the tag of such a body would never
+    /// match the object.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
-    fn told(&self, status: StatusCode) -> HttpResult;
+    /// When the body cannot be serialized.
+    fn without_etag(&self, status: StatusCode) -> HttpResult;
 
-    /// 204: it is gone, or done, and there is nothing to show.
+    /// 204 without a body.
     fn no_content(&self) -> HttpResponse;
 }
 
-impl<T: Serialize> Answer for Done<T> {
-    fn with(&self, status: StatusCode) -> HttpResult {
+impl<T: Serialize> WriteResponse for Done<T> {
+    fn with_etag(&self, status: StatusCode) -> HttpResult {
         let body = serde_json::to_vec(&self.value).map_err(Error::internal)?;
-        let mut answer = marked(self, status);
-        answer.insert_header((header::ETAG, etag::of_bytes(&body)));
-        Ok(answer.content_type("application/json").body(body))
+        let mut response = marked(self, status);
+        response.insert_header((header::ETAG, etag::of_bytes(&body)));
+        Ok(response.content_type("application/json").body(body))
     }
 
-    fn told(&self, status: StatusCode) -> HttpResult {
+    fn without_etag(&self, status: StatusCode) -> HttpResult {
         Ok(marked(self, status).json(&self.value))
     }
 
@@ -107,15 +107,16 @@ impl<T: Serialize> Answer for Done<T> {
     }
 }
 
+/// Starts a response with the headers that mark a replay or a dry run.
 fn marked<T>(done: &Done<T>, status: StatusCode) -> HttpResponseBuilder {
-    let mut answer = HttpResponse::build(status);
+    let mut response = HttpResponse::build(status);
     if done.replayed {
-        answer.insert_header(("Idempotent-Replayed", "true"));
+        response.insert_header(("Idempotent-Replayed", "true"));
     }
     if done.dry_run {
-        answer.insert_header(("Dry-Run", "true"));
+        response.insert_header(("Dry-Run", "true"));
     }
-    answer
+    response
 }
 
 /// `{"success":true}`.
@@ -125,7 +126,7 @@ pub struct Success {
 }
 
 impl Success {
-    /// It was done.
+    /// The only value.
     pub const YES: Self = Self { success: true };
 }
 
@@ -137,16 +138,16 @@ pub struct Paged<T> {
     pub pagination: Pagination,
 }
 
-/// Where the page stands in its list.
+/// The position of a page in its list.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pagination {
     pub has_more: bool,
     #[schema(required)]
     pub next_cursor: Option<String>,
-    /// How many things the whole list has.
+    /// Number of objects in the whole list.
     pub total: i64,
-    /// True where more than 10,000 things pass a filter, and `total` is an estimate.
+    /// True if more than 10,000 objects match the filter, so that `total` is an estimate.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub total_is_estimate: bool,

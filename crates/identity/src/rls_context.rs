@@ -1,35 +1,35 @@
-//! What the database is told of a caller, so that row-level security shows them no row of anyone else.
+//! The session settings by which row-level security limits a caller to their own rows.
 
 use domain::{EntityId, Grant, GrantScope, PlatformId};
 use runtime::fair::FairKey;
 
-/// All platforms, to the policies.
+/// The value of `nno.platforms` that stands for all platforms.
 const ALL: &str = "*";
 
-/// What a caller sees, as the settings that the policies read. Two callers with the same sight are the same caller.
+/// A caller's visible rows, as the settings that the database policies read. Equal contexts show the same rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sight {
-    /// `nno.platforms`: ids with commas between them, or `*`.
+pub struct RlsContext {
+    /// `nno.platforms`: comma-separated ids, or `*`.
     pub platforms: String,
-    /// `nno.entities`: ids with commas between them; each stands for itself and what is under it.
+    /// `nno.entities`: comma-separated ids; each includes the entity's descendants.
     pub entities: String,
     /// `nno.caller`: the caller's stable name.
     pub caller: String,
-    /// The caller's share of connections. All callers of one platform have one tenant's share.
-    pub share: FairKey,
+    /// The key for the fair sharing of connections. All callers of one platform share one tenant's part.
+    pub fairness_key: FairKey,
 }
 
-impl Sight {
+impl RlsContext {
     pub(crate) fn of(caller: &str, grants: &[Grant]) -> Self {
-        let mut sight = Self {
+        let mut context = Self {
             platforms: String::new(),
             entities: String::new(),
             caller: caller.to_owned(),
-            share: share(caller, grants),
+            fairness_key: fairness_key(caller, grants),
         };
         if grants.iter().any(|grant| grant.scope == GrantScope::All) {
-            ALL.clone_into(&mut sight.platforms);
-            return sight;
+            ALL.clone_into(&mut context.platforms);
+            return context;
         }
         let (mut platforms, mut entities) = (Vec::new(), Vec::new());
         for grant in grants {
@@ -39,13 +39,13 @@ impl Sight {
                 GrantScope::Entity(_, entity) => entities.push(EntityId::as_str(entity)),
             }
         }
-        sight.platforms = platforms.join(",");
-        sight.entities = entities.join(",");
-        sight
+        context.platforms = platforms.join(",");
+        context.entities = entities.join(",");
+        context
     }
 }
 
-fn share(caller: &str, grants: &[Grant]) -> FairKey {
+fn fairness_key(caller: &str, grants: &[Grant]) -> FairKey {
     let mut platforms = grants.iter().map(|grant| grant.scope.platform());
     let first = platforms.next().flatten();
     match first {
