@@ -98,8 +98,10 @@ impl Scope {
     pub fn platform(&self, id: &PlatformId) -> Result<PlatformScope> {
         let whole = match &self.operation {
             Some(operation) => match operation.decide(self.grants(), &Target::Platform(id)) {
-                AccessDecision::Allowed => return Ok(PlatformScope { platform: id.clone(), subtree_roots: None }),
-                verdict => verdict,
+                AccessDecision::Allowed => {
+                    return Ok(PlatformScope { platform: id.clone(), subtree_roots: None });
+                }
+                decision => decision,
             },
             None if self.grants().iter().any(|grant| grant.scope.includes(&Target::Platform(id))) => {
                 return Ok(PlatformScope { platform: id.clone(), subtree_roots: None });

@@ -25,7 +25,7 @@ const MOST_AWAITED: usize = 16 * 1024;
 impl crate::Saga {
     /// What the saga is the life of, as it stands.
     pub fn snapshot<T>(&self, thing: T) -> Snapshot<T> {
-        Snapshot { thing, revision: self.revision, ended: !self.status.is_in_progress() }
+        Snapshot { value: thing, revision: self.revision, ended: !self.status.is_in_progress() }
     }
 }
 

@@ -1,9 +1,9 @@
-//! The OpenAPI document of a service: what its handlers say, and what is true of all of them.
+//! The OpenAPI document of a service: the handlers' declarations, and what all operations have in common.
 
-mod answers;
 mod errors;
 mod nullable;
 mod parameters;
+mod responses;
 mod security;
 
 use actix_web::App;
@@ -16,20 +16,20 @@ pub(super) use security::declared_access;
 
 pub use errors::{ErrorEnvelope, error_response, response_name};
 
-/// What follows from the form of an operation.
+/// The properties of an operation that determine its common parameters and responses.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     is_write: bool,
     has_body: bool,
-    /// It is about something that may not be there.
-    of_a_thing: bool,
-    /// It changes something that can have been read before.
+    /// The operation is about an object that may not exist.
+    may_be_missing: bool,
+    /// The operation changes an object that the client can have read before.
     takes_if_match: bool,
-    /// It answers one thing, and knows whether the client has it.
+    /// The operation returns one object with its ETag.
     has_etag: bool,
 }
 
-/// The document of the routes.
+/// Builds the document of the routes.
 pub fn document(routes: Routes, base: OpenApi) -> OpenApi {
     let mut document = App::new().into_utoipa_app().openapi(base).configure(routes).split_for_parts().1;
     let components = document.components.get_or_insert_default();
@@ -37,17 +37,17 @@ pub fn document(routes: Routes, base: OpenApi) -> OpenApi {
         let is_list = item.get.is_some();
         for (method, operation) in operations(item) {
             let is_write = method != "GET";
-            let of_a_thing = path.contains('{') || operation.responses.responses.contains_key("404");
+            let may_be_missing = path.contains('{') || operation.responses.responses.contains_key("404");
             let shape = Shape {
                 is_write,
                 has_body: operation.request_body.is_some(),
-                of_a_thing,
-                // What is posted to a list is new.
-                takes_if_match: is_write && of_a_thing && !(method == "POST" && is_list),
-                has_etag: !is_write && !answers::is_list(components, operation),
+                may_be_missing,
+                // A POST to a list creates an object.
+                takes_if_match: is_write && may_be_missing && !(method == "POST" && is_list),
+                has_etag: !is_write && !responses::is_list(components, operation),
             };
             parameters::add(operation, path, shape);
-            answers::describe(operation, shape);
+            responses::describe(operation, shape);
             errors::add(operation, shape);
             require_body(components, operation);
             nullable::add(components, operation);
@@ -60,7 +60,7 @@ pub fn document(routes: Routes, base: OpenApi) -> OpenApi {
     document
 }
 
-/// Names the operations at paths that are aliases after those that they are aliases of.
+/// Adds `Alias` to the ids of operations at alias paths, so that they differ from the original operations.
 pub fn name_aliases(document: &mut OpenApi, is_alias: impl Fn(&str) -> bool) {
     for (_, item) in document.paths.paths.iter_mut().filter(|(path, _)| is_alias(path)) {
         for id in operations(item).filter_map(|(_, operation)| operation.operation_id.as_mut()) {
@@ -83,21 +83,23 @@ pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static 
 fn require_body(components: &Components, operation: &mut Operation) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
     if let Some(RefOr::T(Content { schema: Some(schema), .. })) = body.content.values().next() {
-        let needed = needs_a_field(components, schema);
-        body.required = Some(if needed { Required::True } else { Required::False });
+        let is_required = requires_a_field(components, schema);
+        body.required = Some(if is_required { Required::True } else { Required::False });
     }
 }
 
-/// An empty body is the empty object, so a body may be left out when no field of it is required.
-fn needs_a_field(components: &Components, schema: &RefOr<Schema>) -> bool {
+/// Returns true if the body requires a field. Otherwise it may be omitted, because an empty body counts as an empty object.
+fn requires_a_field(components: &Components, schema: &RefOr<Schema>) -> bool {
     match schema {
-        RefOr::Ref(_) => resolved(components, schema).is_none_or(|schema| needs_a_field(components, schema)),
+        RefOr::Ref(_) => {
+            resolved(components, schema).is_none_or(|schema| requires_a_field(components, schema))
+        }
         RefOr::T(Schema::Object(object)) => !object.required.is_empty(),
         RefOr::T(_) => true,
     }
 }
 
-/// What a reference among the schemas leads to.
+/// Resolves a reference to a schema component.
 fn resolved<'a>(components: &'a Components, schema: &'a RefOr<Schema>) -> Option<&'a RefOr<Schema>> {
     match schema {
         RefOr::Ref(at) => components.schemas.get(at.ref_location.rsplit('/').next()?),

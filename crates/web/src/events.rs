@@ -1,7 +1,7 @@
-//! Following a thing: what a person sees of it, sent anew whenever it has changed, as server-sent events.
+//! Server-sent events that follow an object: its current state, sent again after every change.
 //!
-//! An event is the whole thing as it stands, and its id is the thing's revision. So whoever comes back with the id that
-//! they saw last has missed nothing that still holds, whichever process they come back to.
+//! Each event contains the whole object, and its id is the object's revision. A client that reconnects with the id of its
+//! last event therefore misses no current state, whichever process it reconnects to.
 
 use std::time::Duration;
 
@@ -14,87 +14,91 @@ use tokio::sync::watch;
 
 use super::HttpResult;
 
-/// A sign of life, so that nothing on the way takes a silent line for a dead one.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+/// Interval between comments that keep the connection alive, so that no proxy closes it as idle.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A thing as it stands.
+/// The state of an object at one revision.
 #[derive(Debug)]
 pub struct Snapshot<T> {
-    pub thing: T,
-    /// Grows with every change of it.
+    pub value: T,
+    /// Increases with every change of the object.
     pub revision: i64,
-    /// Whether nothing more will become of it by itself.
+    /// True if the object has reached a final state.
     pub ended: bool,
 }
 
-/// Tells when a thing has come to another revision.
+/// Notifications about changes of an object.
 #[derive(Debug)]
 pub struct Changes {
     pub revisions: watch::Receiver<i64>,
-    /// Whoever follows is let go then.
+    /// The shutdown that ends the stream.
     pub stop: Shutdown,
 }
 
-/// Answers with events: what `read` gives, now and after each change. It ends with what it has come to; a client that
-/// has seen that is told that there is nothing more (204).
+/// Responds with events: the result of `read`, now and after each change. The stream ends with the final state. A client
+/// that has already received it gets 204.
 ///
 /// # Errors
-/// Those of `read`; [`domain::Kind::Validation`] when `Last-Event-ID` is none of ours.
+/// Those of `read`; [`domain::Kind::Validation`] when `Last-Event-ID` is not an id of an event.
 pub async fn follow<T, R>(request: &HttpRequest, changes: Changes, read: R) -> HttpResult
 where
     T: Serialize + 'static,
     R: AsyncFn() -> Result<Snapshot<T>> + 'static,
 {
-    let seen = last_seen(request)?;
-    let now = read().await?;
-    if now.ended && seen.is_some_and(|seen| seen >= now.revision) {
+    let last_revision = last_event_id(request)?;
+    let current = read().await?;
+    if current.ended && last_revision.is_some_and(|last| last >= current.revision) {
         return Ok(HttpResponse::NoContent().finish());
     }
-    let line = Line { changes, read, seen, next: Some(now), over: false };
-    let pieces = stream::unfold(line, |line| async { line.piece().await });
+    let follower = Follower { changes, read, last_revision, next: Some(current), ended: false };
+    let pieces = stream::unfold(follower, |follower| async { follower.next_piece().await });
     Ok(HttpResponse::Ok().content_type("text/event-stream").streaming(pieces))
 }
 
-fn last_seen(request: &HttpRequest) -> Result<Option<i64>> {
+fn last_event_id(request: &HttpRequest) -> Result<Option<i64>> {
     let Some(value) = request.headers().get("last-event-id") else { return Ok(None) };
-    let seen = value.to_str().ok().and_then(|text| text.parse().ok());
-    seen.map(Some).ok_or_else(|| Error::invalid("Last-Event-ID", "must be the id of an event that was sent"))
+    let revision = value.to_str().ok().and_then(|text| text.parse().ok());
+    revision.map(Some).ok_or_else(|| Error::invalid("Last-Event-ID", "must be the id of a received event"))
 }
 
-/// One who follows.
-struct Line<T, R> {
+/// A client that follows an object.
+struct Follower<T, R> {
     changes: Changes,
     read: R,
     /// The revision that was sent last.
-    seen: Option<i64>,
-    /// What was read and may be new to them.
+    last_revision: Option<i64>,
+    /// The snapshot to send, unless the client has already received its revision.
     next: Option<Snapshot<T>>,
-    over: bool,
+    ended: bool,
 }
 
-impl<T: Serialize, R: AsyncFn() -> Result<Snapshot<T>>> Line<T, R> {
-    /// The next piece of the answer, when there is one.
-    async fn piece(mut self) -> Option<(serde_json::Result<Bytes>, Self)> {
-        while !self.over {
-            if let Some(Snapshot { thing, revision, ended }) = self.next.take()
-                && self.seen.is_none_or(|seen| revision > seen)
+impl<T: Serialize, R: AsyncFn() -> Result<Snapshot<T>>> Follower<T, R> {
+    /// Waits for the next piece of the response. `None` ends the response.
+    async fn next_piece(mut self) -> Option<(serde_json::Result<Bytes>, Self)> {
+        while !self.ended {
+            if let Some(Snapshot { value, revision, ended }) = self.next.take()
+                && self.last_revision.is_none_or(|last| revision > last)
             {
-                (self.seen, self.over) = (Some(revision), ended);
-                let event = event(revision, if ended { "end" } else { "change" }, &thing);
+                (self.last_revision, self.ended) = (Some(revision), ended);
+                let event = event(revision, if ended { "end" } else { "change" }, &value);
                 return Some((event, self));
             }
             tokio::select! {
                 changed = self.changes.revisions.changed() => changed.ok()?,
-                () = tokio::time::sleep(SIGN_OF_LIFE) => {
+                () = tokio::time::sleep(KEEP_ALIVE_INTERVAL) => {
                     return Some((Ok(Bytes::from_static(b": nothing new\n\n")), self));
                 }
                 () = self.changes.stop.begun() => return None,
             }
             match (self.read)().await {
                 Ok(snapshot) => self.next = Some(snapshot),
-                // They come back, and are told what is wrong then.
+                // The client reconnects and then gets the error as its response.
                 Err(error) => {
-                    tracing::info!(error = error.message(), context = error.log_context(), "following ends");
+                    tracing::info!(
+                        error = error.message(),
+                        context = error.log_context(),
+                        "ended an event stream"
+                    );
                     return None;
                 }
             }
@@ -103,8 +107,8 @@ impl<T: Serialize, R: AsyncFn() -> Result<Snapshot<T>>> Line<T, R> {
     }
 }
 
-fn event(id: i64, name: &str, thing: &impl Serialize) -> serde_json::Result<Bytes> {
-    // One line: JSON as it is written here has no line breaks.
-    let data = serde_json::to_string(thing)?;
+fn event(id: i64, name: &str, value: &impl Serialize) -> serde_json::Result<Bytes> {
+    // Compact JSON contains no line breaks, so it fits on one `data` line.
+    let data = serde_json::to_string(value)?;
     Ok(format!("id: {id}\nevent: {name}\ndata: {data}\n\n").into())
 }

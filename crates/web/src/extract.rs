@@ -1,4 +1,4 @@
-//! What handlers take: typed, checked, and with the caller already known.
+//! Extractors of handlers: typed and validated input with an authenticated caller.
 
 use std::{
     future::{Ready, ready},
@@ -29,7 +29,7 @@ use utoipa::{
 
 use super::{HttpError, HttpSettings, operations::Operations, request_id};
 
-/// The context of a request that reads: who asks, and for what.
+/// The extractor of a read's context.
 #[derive(Debug, Clone)]
 pub struct Context(pub Ctx);
 
@@ -50,7 +50,7 @@ impl FromRequest for Context {
     }
 }
 
-/// The context of a request. Its caller is verified once, however many extractors ask for it.
+/// Returns the context of a request. The caller is verified once per request, even with several extractors.
 pub(crate) fn context(request: &HttpRequest) -> Result<Ctx> {
     if let Some(known) = request.extensions().get::<Ctx>() {
         return Ok(known.clone());
@@ -66,9 +66,9 @@ fn verified(request: &HttpRequest) -> Result<Ctx> {
         request.app_data::<web::Data<Operations>>().ok_or_else(|| Error::internal("no operations"))?;
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let caller = verifier.verify(authorization)?;
-    // Services have gRPC, where each method says which of them may call it.
+    // Each gRPC method lists the services that may call it; HTTP operations have no such list.
     if caller.actor_type == ActorType::Service {
-        return Err(Error::new(Kind::Forbidden, "Services call each other over gRPC"));
+        return Err(Error::new(Kind::Forbidden, "Services cannot call the HTTP API. Use gRPC."));
     }
     Ok(Ctx {
         caller: caller.for_operation(operations.find(request)?)?,
@@ -77,21 +77,21 @@ fn verified(request: &HttpRequest) -> Result<Ctx> {
     })
 }
 
-/// A write: how it is to be done, and its body.
+/// The extractor of a write: its context and its validated body.
 #[derive(Debug)]
 pub struct Command<T> {
-    /// Who, and how.
+    /// The context of the write.
     pub ctx: WriteCtx,
-    /// What.
+    /// The validated body.
     pub body: T,
 }
 
-/// A write that takes no body; an empty object is one too.
+/// The body of a write that has none. An empty object is accepted too.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoBody {}
 
-// Derived, it would not say that it has no fields, and a body would be told the first of its faults alone.
+// A derived schema would not forbid additional fields, and only the first unknown field would be reported.
 impl PartialSchema for NoBody {
     fn schema() -> RefOr<Schema> {
         let none = AdditionalProperties::FreeForm(false);
@@ -114,8 +114,8 @@ impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Command<T> {
     }
 }
 
-/// Finds what the path of a write leads to, as its caller sees it. A service that has one in its application data is
-/// asked when a body has faults: what the caller does not reach is 404 then, too.
+/// A function that checks whether the object of a write's path exists in the caller's scope. If a service has one in its
+/// application data, it runs before the faults of a body are reported, so that an object outside the scope is still 404.
 #[derive(Clone, Copy)]
 pub struct Locate(pub fn(HttpRequest, Ctx) -> LocalBoxFuture<'static, Result<()>>);
 
@@ -132,11 +132,11 @@ async fn locate(request: &HttpRequest, ctx: &Ctx) -> Result<()> {
     }
 }
 
-/// A write of which the path does not tell whether the caller may do it: the handler decides before the faults of the
-/// body are reported.
+/// The extractor of a write whose body is not validated yet, for operations whose path is not sufficient for the access
+/// check. The handler checks access before the faults of the body are reported.
 #[derive(Debug)]
 pub struct Unchecked<T> {
-    /// Who, and how.
+    /// The context of the write.
     pub ctx: WriteCtx,
     request: HttpRequest,
     bytes: BytesMut,
@@ -144,8 +144,8 @@ pub struct Unchecked<T> {
 }
 
 impl<T: DeserializeOwned + ToSchema + 'static> Unchecked<T> {
-    /// Checks the body. Before its faults are reported, `decide` refuses a caller who may not do this; a valid body is
-    /// left to the handler, which decides with all that the body holds.
+    /// Validates the body. Before faults are reported, `decide` rejects a caller without access. With a valid body, the
+    /// handler itself checks access.
     ///
     /// # Errors
     /// Those of `decide`; [`Kind::Validation`] with all faults.
@@ -153,7 +153,7 @@ impl<T: DeserializeOwned + ToSchema + 'static> Unchecked<T> {
         match check::bytes(&self.bytes) {
             Ok(body) => Ok(Command { ctx: self.ctx, body }),
             Err(error) => {
-                // An operator may do everything.
+                // Operators have access to everything.
                 if !self.ctx.caller.is_operator() {
                     locate(&self.request, &self.ctx).await?;
                     decide(&self.ctx, serde_json::from_slice(&self.bytes).unwrap_or_default()).await?;
@@ -175,8 +175,8 @@ impl<T: 'static> FromRequest for Unchecked<T> {
 }
 
 async fn unchecked<T>(request: &HttpRequest, payload: &mut Payload) -> Result<Unchecked<T>> {
-    // The caller first: the body of a stranger is not even read. Nor is that of a caller who may not do this in the
-    // platform of the path, which `Path` refuses.
+    // The caller is verified first, so that the body of an unauthenticated request is not read. `Path` rejects a caller
+    // without access to the platform of the path before that, too.
     let ctx = context(request)?;
     let bytes = body(request, payload).await?;
     let ctx = write_ctx(request, ctx, &bytes)?;
@@ -190,12 +190,13 @@ async fn body(request: &HttpRequest, payload: &mut Payload) -> Result<BytesMut> 
     if let Some(kind) = header(header::CONTENT_TYPE)
         && !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
     {
-        return Err(Error::new(Kind::UnsupportedMediaType, "The body must be application/json"));
+        let message = "The body must have the content type application/json.";
+        return Err(Error::new(Kind::UnsupportedMediaType, message));
     }
     let too_large = || {
         Error::new(
             Kind::PayloadTooLarge,
-            format!("The body is larger than {} bytes", settings.max_body_bytes),
+            format!("The body is larger than {} bytes.", settings.max_body_bytes),
         )
         .with("maxBytes", settings.max_body_bytes)
     };
@@ -209,7 +210,7 @@ async fn body(request: &HttpRequest, payload: &mut Payload) -> Result<BytesMut> 
         let mut bytes = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let chunk =
-                chunk.map_err(|error| Error::invalid("", "The body ended too early").context(error))?;
+                chunk.map_err(|error| Error::invalid("", "The body ended too early.").context(error))?;
             if bytes.len() + chunk.len() > settings.max_body_bytes {
                 return Err(too_large());
             }
@@ -218,7 +219,7 @@ async fn body(request: &HttpRequest, payload: &mut Payload) -> Result<BytesMut> 
         Ok(bytes)
     };
     tokio::time::timeout(settings.body_timeout, read).await.unwrap_or_else(|_| {
-        let message = format!("The body did not arrive within {} s", settings.body_timeout.as_secs_f32());
+        let message = format!("The body did not arrive within {} s.", settings.body_timeout.as_secs_f32());
         Err(Error::new(Kind::RequestTimeout, message))
     })
 }
@@ -230,9 +231,9 @@ struct WriteQuery {
 }
 
 fn write_ctx(request: &HttpRequest, ctx: Ctx, body: &[u8]) -> Result<WriteCtx> {
-    refuse_near_misses(request.query_string())?;
+    reject_near_misses(request.query_string())?;
     let query = web::Query::<WriteQuery>::from_query(request.query_string())
-        .map_err(|error| Error::invalid("dryRun", "must be given once").context(error))?;
+        .map_err(|error| Error::invalid("dryRun", "must appear only once").context(error))?;
     let dry_run = match query.dry_run.as_deref() {
         None | Some("false") => false,
         Some("true") => true,
@@ -245,29 +246,29 @@ fn write_ctx(request: &HttpRequest, ctx: Ctx, body: &[u8]) -> Result<WriteCtx> {
     };
     let parts = [request.method().as_str().as_bytes(), request.path().as_bytes(), body];
     let idempotency = text("Idempotency-Key")?.map(|key| Idempotency::new(key, &parts)).transpose()?;
-    // A dry run keeps no key, and the answer of a real write would not be its own.
+    // A dry run stores no key, and must not return the stored response of a real write.
     let idempotency = idempotency.filter(|_| !dry_run);
     let if_match = text("If-Match")?.map(str::to_owned);
     Ok(WriteCtx { ctx, dry_run, idempotency, if_match })
 }
 
-/// Refuses a parameter that is almost `dryRun`: taken for an unknown one, it would make a trial a real write.
-fn refuse_near_misses(query: &str) -> Result<()> {
+/// Rejects a parameter whose name resembles `dryRun`. If it were ignored, an intended dry run would be a real write.
+fn reject_near_misses(query: &str) -> Result<()> {
     // Some clients separate parameters by semicolons.
     for pair in query.split(['&', ';']) {
         let Some((name, _)) = url::form_urlencoded::parse(pair.as_bytes()).next() else { continue };
         let letters = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase());
         if name != "dryRun" && letters.eq("dryrun".chars()) {
-            return Err(Error::invalid(name, "must be written dryRun"));
+            return Err(Error::invalid(name, "must be spelled dryRun"));
         }
     }
     if query.split('&').any(|pair| pair.split(';').skip(1).any(|part| part.starts_with("dryRun="))) {
-        return Err(Error::invalid("dryRun", "must be separated by '&' from what is before it"));
+        return Err(Error::invalid("dryRun", "must be separated by '&' from the previous parameter"));
     }
     Ok(())
 }
 
-/// The query of a read.
+/// The extractor of a query string.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 
@@ -280,11 +281,11 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     }
 }
 
-/// Reads a query; a fault is told by the parameter's name.
+/// Parses a query string. A fault names the parameter.
 fn query<T: DeserializeOwned>(text: &str) -> Result<T> {
     let pairs = url::form_urlencoded::parse(text.as_bytes());
     if let Some((name, _)) = pairs.clone().find(|(_, value)| value.contains('\0')) {
-        return Err(Error::invalid(name, "must not hold a NUL"));
+        return Err(Error::invalid(name, "must not contain a NUL character"));
     }
     let mut track = serde_path_to_error::Track::new();
     let reader = serde_urlencoded::Deserializer::new(pairs);
@@ -296,24 +297,24 @@ fn query<T: DeserializeOwned>(text: &str) -> Result<T> {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// Things on the page: 1 to 100, 50 if absent; above 100 is cut to 100.
+    /// Maximum number of objects on the page, from 1 to 100. The default is 50; a larger value is reduced to 100.
     pub limit: Option<String>,
-    /// Where the page starts: `nextCursor` of the page before.
+    /// Start of the page: `nextCursor` of the previous page.
     pub cursor: Option<String>,
 }
 
 impl ListQuery {
-    /// The limit and place in the list that `list` names, filter included.
+    /// Parses the limit and the position in the list that `list` identifies, including its filter.
     ///
     /// # Errors
     /// [`Kind::Validation`] for the limit, [`Kind::InvalidCursor`] for the cursor.
     pub fn parse(&self, list: &str) -> Result<(Limit, Cursor)> {
         let limit = Limit::parse(self.limit.as_deref())?;
-        let place = self
+        let cursor = self
             .cursor
             .as_deref()
             .map_or_else(|| Ok(Cursor::start()), |token| Cursor::decode(token, list))?;
-        Ok((limit, place))
+        Ok((limit, cursor))
     }
 }
 
@@ -325,14 +326,14 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Wanted {
+    struct TestQuery {
         limit: Option<String>,
         include_deleted: Option<bool>,
         env: Option<Environment>,
     }
 
     #[test]
-    fn all_that_is_not_asked_for_is_told() {
+    fn all_unknown_fields_are_reported() {
         let error = check::bytes::<NoBody>(br#"{"a":1,"b":2}"#).unwrap_err();
         let paths = error.details()["fields"].as_array().unwrap().iter().map(|fault| fault["path"].clone());
         assert_eq!(paths.collect::<Vec<_>>(), ["a", "b"]);
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn near_misses_of_dry_run_are_faults() {
+    fn near_misses_of_dry_run_are_rejected() {
         for miss in [
             "dryrun=true",
             "a=1&dry_run=true",
@@ -349,30 +350,30 @@ mod tests {
             "dry%52un=1;dry-run=1",
             "x=1;dryRun=true",
         ] {
-            assert!(refuse_near_misses(miss).is_err(), "{miss}");
+            assert!(reject_near_misses(miss).is_err(), "{miss}");
         }
         for other in ["", "dryRun=true", "x=1&dryRun=false&run=dry", "dryRuns=1", "note=dryrun"] {
-            assert!(refuse_near_misses(other).is_ok(), "{other}");
+            assert!(reject_near_misses(other).is_ok(), "{other}");
         }
     }
 
     #[test]
-    fn what_a_query_says() {
-        let read = query::<Wanted>("limit=1%30&includeDeleted=true&env=stg&other=x").unwrap();
+    fn query_is_parsed_into_typed_fields() {
+        let read = query::<TestQuery>("limit=1%30&includeDeleted=true&env=stg&other=x").unwrap();
         assert_eq!(
             (read.limit.as_deref(), read.include_deleted, read.env),
             (Some("10"), Some(true), Some(Environment::Stg))
         );
-        let read = query::<Wanted>("").unwrap();
+        let read = query::<TestQuery>("").unwrap();
         assert_eq!((read.limit, read.include_deleted, read.env), (None, None, None));
     }
 
     #[test]
-    fn faults_by_name() {
-        let at = |text| query::<Wanted>(text).unwrap_err().details()["fields"][0]["path"].clone();
+    fn query_faults_name_the_parameter() {
+        let at = |text| query::<TestQuery>(text).unwrap_err().details()["fields"][0]["path"].clone();
         assert_eq!(at("limit=1&env=moon"), "env");
         assert_eq!(at("includeDeleted=maybe"), "includeDeleted");
         assert_eq!(at("limit=%00"), "limit");
-        assert!(query::<Wanted>("limit=1&limit=2").unwrap_err().message().contains("limit"));
+        assert!(query::<TestQuery>("limit=1&limit=2").unwrap_err().message().contains("limit"));
     }
 }

@@ -23,7 +23,8 @@ impl World {
     ) -> Response {
         let reach = GrantScope::Platform(PlatformId::parse(platform).unwrap());
         let grants = vec![Grant { role: Role::Developer, scope: reach }];
-        let mut request = self.request_as(&Caller::authenticated("user:dev", ActorType::User, grants), method, path);
+        let mut request =
+            self.request_as(&Caller::authenticated("user:dev", ActorType::User, grants), method, path);
         if !body.is_null() {
             request = request.json(&body);
         }

@@ -1,4 +1,4 @@
-//! The errors of operations: each status a response of its own that operations refer to.
+//! The errors of operations. Each status is a response component, to which the operations refer.
 
 use actix_web::http::StatusCode;
 use domain::Kind;
@@ -12,26 +12,28 @@ use utoipa::{
 use super::Shape;
 use crate::error;
 
-/// Every error, whatever its status.
+/// The envelope of every error.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorEnvelope {
     error: ErrorBody,
 }
 
-/// What went wrong.
+/// An error.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ErrorBody {
-    /// Machine-readable code; each has a page in the documentation.
+    /// Machine-readable code. Each code has a page in the documentation.
     code: String,
+    /// Human-readable message. It may change between versions.
     message: String,
+    /// The id of the request, as in `X-Request-Id`.
     request_id: String,
-    /// What the code's page says of it.
+    /// Details that depend on the code; its page in the documentation describes them.
     #[schema(value_type = Object)]
     details: Value,
 }
 
-/// What any request may end in, beside what its shape brings with it.
+/// The statuses that every operation may return.
 const ALL: &[StatusCode] = &[
     StatusCode::BAD_REQUEST,
     StatusCode::UNAUTHORIZED,
@@ -40,19 +42,19 @@ const ALL: &[StatusCode] = &[
     StatusCode::SERVICE_UNAVAILABLE,
     StatusCode::GATEWAY_TIMEOUT,
 ];
-/// A write may meet another, or a repetition of itself.
+/// The statuses of writes, which may conflict with another write or with a repetition.
 const WRITE: &[StatusCode] = &[StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY];
 const BODY: &[StatusCode] =
     &[StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNSUPPORTED_MEDIA_TYPE];
 
-/// What the response of a status is called among the components: `NotFound`.
+/// Returns the name of a status's response component, such as `NotFound`.
 #[must_use]
 pub fn response_name(status: StatusCode) -> String {
     let words = status.canonical_reason().unwrap_or("Error");
     words.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
-/// The response of a status: the envelope, with the codes that it may have.
+/// Returns the response of a status: the envelope, described by its possible codes.
 #[must_use]
 pub fn error_response(status: StatusCode) -> Response {
     let kinds = Kind::ALL.iter().filter(|kind| error::status(**kind) == status);
@@ -69,25 +71,25 @@ fn envelope(description: String) -> Response {
         .build()
 }
 
-/// Adds the statuses that an operation of this shape may end in.
+/// Adds the error statuses that an operation of this shape may return.
 pub(super) fn add(operation: &mut Operation, shape: Shape) {
     let groups = [
         (true, ALL),
-        (shape.of_a_thing, &[StatusCode::NOT_FOUND]),
+        (shape.may_be_missing, &[StatusCode::NOT_FOUND]),
         (shape.is_write, WRITE),
         (shape.has_body, BODY),
         (shape.takes_if_match, &[StatusCode::PRECONDITION_FAILED]),
     ];
     let responses = &mut operation.responses.responses;
     for status in groups.into_iter().filter(|(applies, _)| *applies).flat_map(|(_, group)| group) {
-        let told = Ref::from_response_name(response_name(*status));
-        responses.insert(status.as_str().to_owned(), RefOr::Ref(told));
+        let reference = Ref::from_response_name(response_name(*status));
+        responses.insert(status.as_str().to_owned(), RefOr::Ref(reference));
     }
-    let other = envelope("Any other error, in the envelope".to_owned());
+    let other = envelope("Any other error, in the same envelope.".to_owned());
     responses.insert("default".to_owned(), RefOr::T(other));
 }
 
-/// Adds what [`add`] refers to.
+/// Adds the components that [`add`] refers to.
 pub(super) fn add_components(components: &mut Components) {
     let statuses = [ALL, WRITE, BODY, &[StatusCode::NOT_FOUND, StatusCode::PRECONDITION_FAILED]];
     for status in statuses.into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! Null in place of optional fields of bodies, which is taken as absent: see [`check`].
+//! `null` for optional fields of request bodies, which counts as absent: see [`check`].
 
 use utoipa::openapi::{
     Components, Content, Object, OneOfBuilder, RefOr, Schema,
@@ -6,7 +6,7 @@ use utoipa::openapi::{
     schema::{SchemaType, Type},
 };
 
-/// Has the document say that the optional fields of a request's body may be null.
+/// Makes the optional fields of a request body nullable in the document.
 pub(super) fn add(components: &mut Components, operation: &Operation) {
     let Some(RefOr::T(body)) = &operation.request_body else { return };
     let Some(RefOr::T(Content { schema: Some(RefOr::Ref(at)), .. })) = body.content.values().next() else {

@@ -1,4 +1,4 @@
-//! Parameters that handlers do not tell of: those of the path, and those that many operations have.
+//! Parameters that handlers do not declare: those of the path, and those that many operations have in common.
 
 use domain::id::{UUID_SCHEMA, uuid_schema};
 use identity::Idempotency;
@@ -18,26 +18,27 @@ const IDEMPOTENCY_KEY: &str = "IdempotencyKey";
 const IF_MATCH: &str = "IfMatch";
 const IF_NONE_MATCH: &str = "IfNoneMatch";
 
-/// Adds the parameters of the path and of the shape.
+/// Adds the path parameters, and the common parameters of the operation's shape.
 pub(super) fn add(operation: &mut Operation, path: &str, shape: Shape) {
     let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    // Those of a tuple are found by the attribute of the handler already; the braces of a pattern look like one.
-    let is_there = |one: &RefOr<Parameter>| match one {
+    // utoipa finds the parameters of a tuple by itself, and mistakes the braces of a pattern for another one.
+    let exists = |one: &RefOr<Parameter>| match one {
         RefOr::T(one) => one.parameter_in != ParameterIn::Path || names.clone().any(|name| name == one.name),
         RefOr::Ref(_) => true,
     };
-    let told = operation.parameters.take().into_iter().flatten();
-    let told: Vec<RefOr<Parameter>> = told.filter(is_there).map(describe_uuid).collect();
-    let is_told = |name: &str| told.iter().any(|one| matches!(one, RefOr::T(one) if one.name == name));
+    let declared = operation.parameters.take().into_iter().flatten();
+    let declared: Vec<RefOr<Parameter>> = declared.filter(exists).map(describe_uuid).collect();
+    let is_declared =
+        |name: &str| declared.iter().any(|one| matches!(one, RefOr::T(one) if one.name == name));
     let mut parameters: Vec<_> = names
         .clone()
-        .filter(|name| !is_told(name))
+        .filter(|name| !is_declared(name))
         .map(|name| {
             let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path);
             RefOr::T(parameter.required(Required::True).schema(Some(String::schema())).build())
         })
         .collect();
-    parameters.extend(told);
+    parameters.extend(declared);
     let common = [
         (shape.is_write, DRY_RUN),
         (shape.is_write, IDEMPOTENCY_KEY),
@@ -51,7 +52,7 @@ pub(super) fn add(operation: &mut Operation, path: &str, shape: Shape) {
     operation.parameters = Some(parameters);
 }
 
-/// Describes a UUID where it stands: the components of the document have no schema of ids that are UUIDs.
+/// Replaces a reference to the schema of UUIDs by the schema itself, because it is not among the document's components.
 fn describe_uuid(mut parameter: RefOr<Parameter>) -> RefOr<Parameter> {
     if let RefOr::T(Parameter { schema: Some(schema), .. }) = &mut parameter
         && matches!(schema, RefOr::Ref(at) if at.ref_location.rsplit('/').next() == Some(UUID_SCHEMA))
@@ -61,11 +62,12 @@ fn describe_uuid(mut parameter: RefOr<Parameter>) -> RefOr<Parameter> {
     parameter
 }
 
-/// Adds what [`add`] refers to.
+/// Adds the components that [`add`] refers to.
 pub(super) fn add_components(components: &mut Components) {
-    let text = |longest: Option<usize>| {
-        let shortest = longest.map(|_| 1);
-        let schema = ObjectBuilder::new().schema_type(Type::String).min_length(shortest).max_length(longest);
+    let text = |max_length: Option<usize>| {
+        let min_length = max_length.map(|_| 1);
+        let schema =
+            ObjectBuilder::new().schema_type(Type::String).min_length(min_length).max_length(max_length);
         RefOr::T(Schema::Object(schema.build()))
     };
     let header = |name: &str, schema, description: &str| {
@@ -81,7 +83,7 @@ pub(super) fn add_components(components: &mut Components) {
         .name("dryRun")
         .parameter_in(ParameterIn::Query)
         .required(Required::False)
-        .description(Some("`true` runs the write with all its checks, and keeps nothing of it."))
+        .description(Some("`true` runs the write with all its checks and stores nothing."))
         .schema(Some(bool::schema()))
         .build();
     let all = [
@@ -91,17 +93,32 @@ pub(super) fn add_components(components: &mut Components) {
             header(
                 "Idempotency-Key",
                 text(Some(Idempotency::MAX_KEY)),
-                "The same request with the same key is done once: printable ASCII, kept for 24 hours.",
+                "Printable ASCII. A repeated request with the same key takes effect once. Keys are kept for 24 hours.",
             ),
         ),
-        (IF_MATCH, header("If-Match", text(None), "ETag of a read: 412 when the thing has changed since.")),
+        (
+            IF_MATCH,
+            header(
+                "If-Match",
+                text(None),
+                "ETag of a read. If the object has changed since, the response is 412.",
+            ),
+        ),
         (
             IF_NONE_MATCH,
-            header("If-None-Match", text(None), "ETag of a read: 304 when the thing is still the same."),
+            header(
+                "If-None-Match",
+                text(None),
+                "ETag of a read. If the object has not changed, the response is 304.",
+            ),
         ),
         (
             REQUEST_ID,
-            header("X-Request-Id", text(None), "Names the request in answers, logs and the audit log."),
+            header(
+                "X-Request-Id",
+                text(None),
+                "Identifies the request in responses, logs and the audit log.",
+            ),
         ),
     ];
     for (name, parameter) in all {

@@ -1,4 +1,4 @@
-//! The credential and the role that an operation requires, from the access that its handler declares.
+//! The credential and role that an operation requires, from the access that its handler declares.
 
 use domain::access::Access;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use utoipa::openapi::{
 
 const BEARER: &str = "bearer";
 
-/// The access that the handler declares, if it declares any.
+/// Returns the access that a handler declares, if any.
 ///
 /// # Errors
 /// When the extension is not an [`Access`].
@@ -19,20 +19,21 @@ pub(crate) fn declared_access(operation: &Operation) -> Result<Option<Access>, s
     extension.map(Access::deserialize).transpose()
 }
 
-/// Adds the security requirement. It names no role when any known caller may do it.
+/// Adds the security requirement. It names no role if every authenticated caller may call the operation.
 pub(super) fn add(operation: &mut Operation) {
     let access = declared_access(operation).ok().flatten();
     let role = access.filter(|access| *access != Access::Caller).map(|access| access.least().as_str());
     operation.security = Some(vec![SecurityRequirement::new(BEARER, role)]);
 }
 
-/// Adds what [`add`] refers to.
+/// Adds the components that [`add`] refers to.
 pub(super) fn add_components(components: &mut Components) {
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(
-            "The operator key, an API key, or a token of a configured OpenID Connect issuer. An operation's requirement \
-             names the least role that may do it, within what the caller's grants reach.",
+            "The operator key, an API key, or a token of a configured OpenID Connect issuer. The requirement of an \
+             operation names the lowest role that may call it within the caller's scope.",
+
         ))
         .build();
     components.security_schemes.insert(BEARER.to_owned(), RefOr::T(SecurityScheme::Http(scheme)));

@@ -1,4 +1,4 @@
-//! What the answers of operations have in common.
+//! Common parts of the operations' responses.
 
 use actix_web::http::StatusCode;
 use utoipa::{
@@ -11,7 +11,7 @@ use utoipa::{
 
 use super::{Shape, resolved};
 
-/// Whether the operation answers a list: an object whose things are under `data`.
+/// Returns true if the operation returns a list: an object with `data`.
 pub(super) fn is_list(components: &Components, operation: &Operation) -> bool {
     let Some(RefOr::T(Response { content, .. })) = operation.responses.responses.get("200") else {
         return false;
@@ -21,7 +21,7 @@ pub(super) fn is_list(components: &Components, operation: &Operation) -> bool {
     matches!(schema, Some(RefOr::T(Schema::Object(object))) if object.properties.contains_key("data"))
 }
 
-/// Says in words what each success is, and which headers come with it.
+/// Adds descriptions and headers to the successful responses.
 pub(super) fn describe(operation: &mut Operation, shape: Shape) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
@@ -32,21 +32,21 @@ pub(super) fn describe(operation: &mut Operation, shape: Shape) {
         if !status.is_success() {
             continue;
         }
-        let mut tell = |name: &str, description: &str| {
+        let mut add_header = |name: &str, description: &str| {
             response.headers.insert(name.to_owned(), RefOr::T(header(description)));
         };
-        tell("X-Request-Id", "The id of the request.");
+        add_header("X-Request-Id", "The id of the request.");
         if shape.has_etag {
-            tell("ETag", "Names this state of the thing.");
+            add_header("ETag", "Identifies the current state of the object.");
         }
         if shape.is_write {
-            tell("Dry-Run", "`true` where nothing was kept.");
-            tell("Idempotent-Replayed", "`true` where this is the answer of an earlier request.");
+            add_header("Dry-Run", "`true` if the request was a dry run and nothing was stored.");
+            add_header("Idempotent-Replayed", "`true` if this is the stored response of an earlier request.");
         }
     }
     if shape.has_etag {
-        let same = ResponseBuilder::new().description("The client has it already").build();
-        operation.responses.responses.insert("304".to_owned(), RefOr::T(same));
+        let not_modified = ResponseBuilder::new().description("The client has the current state.").build();
+        operation.responses.responses.insert("304".to_owned(), RefOr::T(not_modified));
     }
 }
 
