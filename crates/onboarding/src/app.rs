@@ -129,7 +129,8 @@ impl Onboarding {
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
         let (report, waits) = Hooks::waits();
         let hooks = Hooks { interpose, ends: None, waits: Some(report) };
-        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks).start(&builder.shutdown);
+        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks)
+            .start(&builder.shutdown);
         jobs::start(&app, waits, &builder.shutdown);
         let methods = grpc::methods().build(app)?;
         builder.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await

@@ -140,7 +140,8 @@ impl Provisioning {
         let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown).await?;
         let own = settings.service;
         let provider: Arc<dyn Provider> = Arc::new(PacedProvider::new(provider));
-        let (database, peers, wake) = (builder.database.clone(), builder.peers.clone(), Arc::new(Notify::new()));
+        let (database, peers, wake) =
+            (builder.database.clone(), builder.peers.clone(), Arc::new(Notify::new()));
         let followers = Followers::start(builder.background.clone(), &builder.shutdown);
         let (engine, domain_checks) = (own.engine, own.domains);
         let state = move |db: Db| {
@@ -152,7 +153,8 @@ impl Provisioning {
         builder.probes = vec![app.registry.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
         let hooks = Hooks { interpose, ends: Some(app.followers.clone()), waits: None };
-        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks).start(&builder.shutdown);
+        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks)
+            .start(&builder.shutdown);
         domains::start(&app, domain_checks, &builder.shutdown);
         let methods = grpc::methods().build(app)?;
         builder.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
