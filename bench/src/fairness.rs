@@ -62,7 +62,7 @@ struct Scene {
 /// Measures both, and prints them.
 pub(crate) async fn measure(seconds: Duration) -> Result<()> {
     reads(Load { seconds, connections: 1 }).await?;
-    let site = Site::start(10, false).await?;
+    let site = Site::start(10, false, None).await?;
     let scene = Scene::make(&site).await?;
     shares(&site, &scene, seconds).await?;
     site.stop().await
@@ -70,7 +70,7 @@ pub(crate) async fn measure(seconds: Duration) -> Result<()> {
 
 /// Compares the same reads of both callers, without limits.
 async fn reads(load: Load) -> Result<()> {
-    let site = Site::start(10, true).await?;
+    let site = Site::start(10, true, None).await?;
     let scene = Scene::make(&site).await?;
 
     line(format_args!("\n{TREE} entities: one read after the other, p50 in ms\n"));

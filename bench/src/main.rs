@@ -3,6 +3,7 @@
 //! Everything runs on this machine, one after the other in one run, so that only ratios are told of: absolute figures
 //! are those of the machine. See `bench/README.md`.
 
+mod compare;
 mod fairness;
 mod onboarding;
 mod policies;
@@ -12,7 +13,7 @@ mod requests;
 mod site;
 mod tools;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -61,6 +62,9 @@ struct Args {
     /// Measure what one tenant's load does to another instead
     #[arg(long)]
     fairness: bool,
+    /// Compare with the programs of another version in this folder: both run, and are measured in turn
+    #[arg(long, value_name = "FOLDER")]
+    compare: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -73,11 +77,18 @@ async fn main() -> Result<()> {
         return fairness::measure(Duration::from_secs(args.seconds)).await;
     }
     let load = Load { seconds: Duration::from_secs(args.seconds), connections: args.connections };
+    if let Some(before) = &args.compare {
+        for rows in &args.rows {
+            let report = compare::measure(before, *rows, args.repeat, load).await?;
+            report.print(*rows, ["before", "after"]);
+        }
+        return Ok(());
+    }
     let mut first = None;
     for rows in &args.rows {
         let report =
             measure(*rows, args.repeat, load).await.with_context(|| format!("with {rows} platforms"))?;
-        report.print(*rows);
+        report.print(*rows, ["alone", "with nno"]);
         match &first {
             None => first = Some((*rows, report)),
             Some((few, fewer)) => report.print_beside(fewer, *rows, *few),
@@ -87,7 +98,7 @@ async fn main() -> Result<()> {
 }
 
 async fn measure(rows: u32, repeat: u32, load: Load) -> Result<Report> {
-    let site = Site::start(rows, true).await?;
+    let site = Site::start(rows, true, None).await?;
     let requests = Requests::write(&site.dir, rows)?;
     let mut report = Report::default();
     for _ in 0..repeat {

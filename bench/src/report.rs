@@ -52,10 +52,12 @@ impl Report {
         }
     }
 
-    pub(crate) fn print(&self, rows: u32) {
+    /// Prints the pairs, of which `sides` names the first and the second.
+    pub(crate) fn print(&self, rows: u32, sides: [&str; 2]) {
+        let [first, second] = sides;
         line(format_args!("\n{rows} platforms\n"));
         line(format_args!(
-            "| | alone: /s | p50 ms | p99 ms | with nno: /s | p50 ms | p99 ms | CPU us | ratio |"
+            "| | {first}: /s | p50 ms | p99 ms | {second}: /s | p50 ms | p99 ms | CPU us | ratio |"
         ));
         line(format_args!("|---|--:|--:|--:|--:|--:|--:|--:|--:|"));
         for series in &self.series {

@@ -41,9 +41,9 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Starts everything, with so many platforms in the registry; the gateway with its default limits, or none that
-    /// matter.
-    pub(crate) async fn start(rows: u32, unlimited: bool) -> Result<Self> {
+    /// Starts all processes with `rows` platforms in the registry, from the programs of a folder or from those next to
+    /// this one. The gateway has its default limits, unless it is `unlimited`.
+    pub(crate) async fn start(rows: u32, unlimited: bool, programs: Option<&Path>) -> Result<Self> {
         let folder = folder()?;
         let dir = folder.path().to_owned();
         let keys = dir.join("keys");
@@ -52,7 +52,7 @@ impl Site {
         let service = database(&cluster, "registry").await?;
         let database = cluster.url(&service.app, &service.app_password, &service.name);
         let (address, registry_grpc) = (free_address()?, free_address()?);
-        let mut registry = program("registry", &keys)?;
+        let mut registry = program_of(programs, "registry", &keys)?;
         registry
             .env("NNO__HTTP__BIND", address.to_string())
             .env("NNO__GRPC__BIND", registry_grpc.to_string());
@@ -62,7 +62,7 @@ impl Site {
         let registry = Process::start(registry.arg("serve"), address, &dir.join("registry.log")).await?;
 
         let (iam_http, iam_grpc) = (free_address()?, free_address()?);
-        let mut iam = program("iam", &keys)?;
+        let mut iam = program_of(programs, "iam", &keys)?;
         iam.env("NNO__HTTP__BIND", iam_http.to_string())
             .env("NNO__GRPC__BIND", iam_grpc.to_string())
             .env("NNO__SERVICE__REGISTRY__URL", format!("http://{registry_grpc}"));
@@ -70,7 +70,7 @@ impl Site {
         let iam = Process::start(iam.arg("serve"), iam_http, &dir.join("iam.log")).await?;
 
         let at = free_address()?;
-        let mut gateway = program("gateway", &keys)?;
+        let mut gateway = program_of(programs, "gateway", &keys)?;
         gateway
             .env("NNO__HTTP__BIND", at.to_string())
             .env("NNO__SERVICE__OPERATOR_KEY", OPERATOR_KEY)
@@ -177,11 +177,14 @@ pub(crate) fn signer(keys: &Path, names: &[&str]) -> Result<Signer> {
     Signer::new("gateway", &KeyPair::read(keys, "gateway")?)
 }
 
-/// The program in the folder of this one, or in the folder that `NNO_BENCH_PROGRAMS` names, with the folder of its keys.
+/// The program in the folder of this one, with the folder of its keys.
 pub(crate) fn program(name: &str, keys: &Path) -> Result<Command> {
+    program_of(None, name, keys)
+}
+
+fn program_of(folder: Option<&Path>, name: &str, keys: &Path) -> Result<Command> {
     let here = env::current_exe()?;
-    let folder = env::var_os("NNO_BENCH_PROGRAMS").map(PathBuf::from);
-    let path = folder.as_deref().or(here.parent()).context("no folder")?.join(name);
+    let path = folder.or(here.parent()).context("no folder")?.join(name);
     let mut command = Command::new(path);
     command.env("NNO__IDENTITY__KEYS_DIR", keys);
     Ok(command)
