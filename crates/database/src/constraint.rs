@@ -1,21 +1,21 @@
-//! Constraints decide, and where a violation is expected it is told by the constraint's name.
+//! Maps violations of named constraints to errors of the API.
 
 use diesel::result::{DatabaseErrorKind, Error as DbError};
 use domain::{Error, Result};
 
-/// Tells expected constraint violations apart from faults of ours.
+/// Converts expected constraint violations to errors of the API.
 pub trait OnConstraint<T> {
-    /// What the violation of the named constraint means here; `None` leaves it unexpected.
+    /// Returns the result, with a violated constraint mapped through `meaning`. `None` leaves the violation unexpected.
     ///
     /// # Errors
-    /// What `meaning` says, or the database error's general meaning.
+    /// The error that `meaning` returns, or the general error for a database failure.
     fn on_constraint(self, meaning: impl FnOnce(&str) -> Option<Error>) -> Result<T>;
 }
 
 impl<T> OnConstraint<T> for Result<T, DbError> {
     fn on_constraint(self, meaning: impl FnOnce(&str) -> Option<Error>) -> Result<T> {
         self.map_err(|error| {
-            let told = match &error {
+            let expected = match &error {
                 DbError::DatabaseError(
                     DatabaseErrorKind::UniqueViolation
                     | DatabaseErrorKind::ForeignKeyViolation
@@ -26,7 +26,7 @@ impl<T> OnConstraint<T> for Result<T, DbError> {
                 ) => info.constraint_name().and_then(meaning),
                 _ => None,
             };
-            told.unwrap_or_else(|| Error::from(error))
+            expected.unwrap_or_else(|| Error::from(error))
         })
     }
 }

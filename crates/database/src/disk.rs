@@ -1,4 +1,4 @@
-//! The disk of the database, as far as failed writes tell of it.
+//! Full-disk state of the database, as observed through failed writes.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,17 +7,17 @@ use std::{
 
 use domain::Error;
 
-/// A service that is not ready may get no writes any more that would show that there is space again.
-const BELIEVED_FOR: Duration = Duration::from_secs(15);
+/// Lifetime of an observation. A service that is not ready may receive no writes that would show free space.
+const VALID_FOR: Duration = Duration::from_secs(15);
 
-/// When a write last failed for want of space, if none has succeeded since.
+/// Time of the last write that failed because the disk was full; `None` once a write succeeds.
 #[derive(Debug, Default)]
 pub(super) struct Disk(Mutex<Option<Instant>>);
 
 impl Disk {
-    /// Learns from how a write ended.
-    pub(super) fn learn<T>(&self, written: &Result<T, Error>) {
-        let is_full = match written {
+    /// Records the result of a write.
+    pub(super) fn record_result<T>(&self, result: &Result<T, Error>) {
+        let is_full = match result {
             Ok(_) => false,
             Err(error) if error.is_disk_full() => true,
             Err(_) => return,
@@ -25,17 +25,17 @@ impl Disk {
         let mut full_since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match (is_full, full_since.is_some()) {
             (true, false) => {
-                tracing::error!("the disk of the database is full: writes fail until there is space")
+                tracing::error!("the disk of the database is full: writes fail until space is freed")
             }
-            (false, true) => tracing::info!("the database takes writes again"),
+            (false, true) => tracing::info!("the database accepts writes again"),
             _ => {}
         }
         *full_since = is_full.then(Instant::now);
     }
 
-    /// Whether the last write failed for want of space, a short while ago.
+    /// Returns true if the last write failed recently because the disk was full.
     pub(super) fn is_full(&self) -> bool {
         let full = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        full.is_some_and(|since| since.elapsed() < BELIEVED_FOR)
+        full.is_some_and(|since| since.elapsed() < VALID_FOR)
     }
 }

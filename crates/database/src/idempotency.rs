@@ -1,4 +1,4 @@
-//! Answers that repetitions of a request get.
+//! Stored answers for repeated requests.
 
 use chrono::{DateTime, Duration, Utc};
 use diesel::{OptionalExtension, QueryableByName, sql_query, sql_types};
@@ -9,10 +9,10 @@ use runtime::clock;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// How long an answer is kept.
-const KEPT: Duration = Duration::hours(24);
-/// Rows deleted at once by the sweep.
-const SWEPT: i64 = 1000;
+/// Lifetime of a stored answer.
+const RETENTION: Duration = Duration::hours(24);
+/// Maximum number of rows that one sweep deletes.
+const SWEEP_LIMIT: i64 = 1000;
 
 #[derive(QueryableByName)]
 struct Stored {
@@ -24,57 +24,61 @@ struct Stored {
     created_at: DateTime<Utc>,
 }
 
-/// The answer that this key was given before, if it was.
+/// Returns the answer stored under the request's key, if any.
 ///
 /// # Errors
-/// [`Kind::IdempotencyMismatch`] when the key was used for another request.
+/// [`Kind::IdempotencyMismatch`] if the key was used for a different request.
 pub(super) async fn replay<T: DeserializeOwned>(
     mut connection: &AsyncPgConnection,
     caller: &str,
-    asked: &Idempotency,
+    request: &Idempotency,
 ) -> Result<Option<T>> {
     let stored = sql_query(
         "SELECT fingerprint, answer, created_at FROM idempotency_keys WHERE caller = $1 AND key = $2",
     )
     .bind::<sql_types::Text, _>(caller)
-    .bind::<sql_types::Text, _>(&asked.key)
+    .bind::<sql_types::Text, _>(&request.key)
     .get_result::<Stored>(&mut connection)
     .await
     .optional()?;
     let Some(stored) = stored else { return Ok(None) };
-    if stored.created_at + KEPT < clock::now() {
-        forget(connection, caller, asked).await?;
-        return Err(Error::concurrent_write("the answer kept for the key was too old"));
+    if stored.created_at + RETENTION < clock::now() {
+        delete_expired(connection, caller, request).await?;
+        return Err(Error::concurrent_write("the stored answer for the key has expired"));
     }
-    if stored.fingerprint != asked.fingerprint {
-        let message = "The Idempotency-Key was used before for another request";
+    if stored.fingerprint != request.fingerprint {
+        let message = "The Idempotency-Key was already used for a different request. Send a new key.";
         return Err(Error::new(Kind::IdempotencyMismatch, message));
     }
     serde_json::from_value(stored.answer).map(Some).map_err(Error::internal)
 }
 
-async fn forget(mut connection: &AsyncPgConnection, caller: &str, asked: &Idempotency) -> Result<()> {
+async fn delete_expired(
+    mut connection: &AsyncPgConnection,
+    caller: &str,
+    request: &Idempotency,
+) -> Result<()> {
     sql_query("DELETE FROM idempotency_keys WHERE caller = $1 AND key = $2 AND created_at < $3")
         .bind::<sql_types::Text, _>(caller)
-        .bind::<sql_types::Text, _>(&asked.key)
-        .bind::<sql_types::Timestamptz, _>(clock::now() - KEPT)
+        .bind::<sql_types::Text, _>(&request.key)
+        .bind::<sql_types::Timestamptz, _>(clock::now() - RETENTION)
         .execute(&mut connection)
         .await?;
     Ok(())
 }
 
-/// Deletes some of what is too old; answers how many.
+/// Deletes a batch of expired keys and returns their number.
 ///
 /// # Errors
-/// Those of the database.
+/// Database errors.
 pub(crate) async fn sweep(connection: &mut AsyncPgConnection) -> Result<usize> {
     let deleted = sql_query(
-        // By place: joined by key, all keys might be read.
+        // Addressed by ctid: a join on the key could read every key.
         "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(\
              SELECT ctid FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2))",
     )
-    .bind::<sql_types::Timestamptz, _>(clock::now() - KEPT)
-    .bind::<sql_types::BigInt, _>(SWEPT)
+    .bind::<sql_types::Timestamptz, _>(clock::now() - RETENTION)
+    .bind::<sql_types::BigInt, _>(SWEEP_LIMIT)
     .execute(connection)
     .await?;
     Ok(deleted)

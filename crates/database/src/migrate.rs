@@ -1,5 +1,6 @@
-//! Migrations: the shared ones first, then the service's. `migrate` runs them as the owner; `serve` refuses a database
-//! whose schema it does not know.
+//! Migrations: the shared ones first, then those of the service. `migrate` runs them as the owner; `serve` refuses to
+//! start
+//! on a schema that it does not know.
 
 use anyhow::{Context, Result, bail};
 use diesel::{
@@ -21,15 +22,15 @@ impl std::fmt::Debug for Migrations {
 }
 
 impl Migrations {
-    /// Kit's, and after them `own`.
+    /// The shared migrations, followed by `own`.
     pub fn with_shared(own: impl IntoIterator<Item = EmbeddedMigrations>) -> Self {
         Self(std::iter::once(SHARED).chain(own).collect())
     }
 
-    /// The versions, oldest first.
+    /// Returns the versions, oldest first.
     ///
     /// # Errors
-    /// When an embedded migration cannot be read.
+    /// If an embedded migration cannot be read.
     pub fn versions(&self) -> Result<Vec<String>> {
         let all = self.migrations().map_err(|error| anyhow::anyhow!(error))?;
         let mut versions: Vec<String> = all.iter().map(|one| one.name().version().to_string()).collect();
@@ -48,10 +49,10 @@ impl MigrationSource<Pg> for Migrations {
     }
 }
 
-/// Runs what has not run yet; needs the owner's URL and a multi-thread runtime.
+/// Runs the pending migrations. Requires the owner's URL and a multi-threaded runtime.
 ///
 /// # Errors
-/// When the database cannot be reached or a migration fails; those before it stay.
+/// If the database cannot be reached or a migration fails. Earlier migrations stay applied.
 pub async fn run(owner_url: &str, migrations: Migrations) -> Result<Vec<String>> {
     let connection = AsyncPgConnection::establish(owner_url).await.context("cannot reach the database")?;
     let mut harness = AsyncMigrationHarness::new(connection);
@@ -61,10 +62,10 @@ pub async fn run(owner_url: &str, migrations: Migrations) -> Result<Vec<String>>
     Ok(ran.iter().map(ToString::to_string).collect())
 }
 
-/// Undoes everything, newest first. For tests of the migrations.
+/// Reverts all migrations, newest first. Used by tests of the migrations.
 ///
 /// # Errors
-/// When a migration cannot be undone.
+/// If a migration cannot be reverted.
 pub async fn revert_all(owner_url: &str, migrations: Migrations) -> Result<()> {
     let connection = AsyncPgConnection::establish(owner_url).await.context("cannot reach the database")?;
     let mut harness = AsyncMigrationHarness::new(connection);
@@ -72,10 +73,10 @@ pub async fn revert_all(owner_url: &str, migrations: Migrations) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a schema that is older or newer than this binary.
+/// Rejects a schema that is older or newer than this binary.
 ///
 /// # Errors
-/// Names what is missing or unknown, and what to do.
+/// Names the missing or unknown migration and the remedy.
 pub async fn check(connection: &mut AsyncPgConnection, migrations: &Migrations) -> Result<()> {
     use diesel::{QueryableByName, sql_types::Text};
     use diesel_async::RunQueryDsl;

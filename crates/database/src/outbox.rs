@@ -1,9 +1,9 @@
-//! Delivers what services owe each other: at least once, in order per subject.
+//! Delivers events and commands to other services: at least once, in order per subject.
 //!
-//! An event is written in the statement of the change that causes it (see `db::Record`). The relay takes the oldest
-//! undelivered event of each subject, hides it for a while by moving its next attempt, hands it over without
-//! holding a connection, and marks it. A relay that dies is succeeded when the hiding ends; the receiver knows an
-//! event it has had by its id. An event that cannot be delivered holds up its own subject alone.
+//! The statement that makes a change also writes its events (see [`crate::Record`]). The relay claims the oldest
+//! undelivered event of each subject, hides it by moving its next attempt, delivers it without holding a connection,
+//! and marks it as delivered. If a relay dies, another one takes over its events when the visibility timeout ends;
+//! receivers detect repeated events by id. An event that cannot be delivered blocks only its own subject.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -22,36 +22,36 @@ use uuid::Uuid;
 use crate::Db;
 
 const BATCH: i64 = 32;
-const HIDDEN: TimeDelta = TimeDelta::seconds(15);
+const VISIBILITY_TIMEOUT: TimeDelta = TimeDelta::seconds(15);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
-/// How long an event may wait before that is told, and how many are counted at most.
-const LATE: TimeDelta = TimeDelta::seconds(30);
-const MOST_COUNTED: i64 = 1000;
+/// Age at which an undelivered event is reported as late.
+const LATE_AFTER: TimeDelta = TimeDelta::seconds(30);
+const MAX_COUNTED: i64 = 1000;
 const POLL: Duration = Duration::from_millis(500);
-const KEPT: TimeDelta = TimeDelta::days(7);
-const SWEPT: i64 = 1000;
+const RETENTION: TimeDelta = TimeDelta::days(7);
+const SWEEP_LIMIT: i64 = 1000;
 
-/// Something that must reach another service: a CloudEvent.
+/// An event to deliver to another service, as a CloudEvent.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Event {
     #[diesel(sql_type = t::BigInt)]
     seq: i64,
-    /// What the receiver knows a repetition by.
+    /// Id by which the receiver detects repetitions.
     #[diesel(sql_type = t::Uuid)]
     pub id: Uuid,
     #[diesel(sql_type = t::Text)]
     destination: String,
-    /// What happened or is asked, such as `provisioning.job`.
+    /// Type of the event or command, such as `provisioning.job`.
     #[diesel(sql_type = t::Text)]
     #[diesel(column_name = "type")]
     pub kind: String,
-    /// The thing it is about; events of one subject keep their order.
+    /// Object of the event. Events of one subject keep their order.
     #[diesel(sql_type = t::Text)]
     pub subject: String,
-    /// When it was written.
+    /// Creation time.
     #[diesel(sql_type = t::Timestamptz)]
     pub time: DateTime<Utc>,
-    /// What is to be known of it.
+    /// Payload.
     #[diesel(sql_type = t::Jsonb)]
     pub data: Value,
     #[diesel(sql_type = t::Text)]
@@ -62,14 +62,14 @@ pub struct Event {
     attempts: i32,
 }
 
-/// Hands events to one destination.
+/// Delivers events to one destination.
 #[async_trait]
 pub trait Deliver: Send + Sync {
-    /// Returns when the receiver has it for good.
+    /// Returns once the receiver has stored the event durably.
     async fn deliver(&self, ctx: &Ctx, event: &Event) -> Result<()>;
 }
 
-/// Delivers the events of one database.
+/// Relay of the events of one database.
 #[derive(Clone)]
 pub struct Relay {
     db: Db,
@@ -83,27 +83,27 @@ impl std::fmt::Debug for Relay {
 }
 
 impl Relay {
-    /// A relay to these destinations.
+    /// Creates a relay to `destinations`.
     pub fn new(db: Db, destinations: impl IntoIterator<Item = (&'static str, Arc<dyn Deliver>)>) -> Self {
         Self { db, destinations: Arc::new(destinations.into_iter().collect()) }
     }
 
-    /// Delivers until the process stops.
+    /// Runs the relay until the process stops.
     pub fn start(self, shutdown: &Shutdown) {
         let wake = self.db.relay_wake();
         worker::run(shutdown, "outbox", POLL, wake, move || {
             let relay = self.clone();
-            async move { Ok(relay.turn().await? > 0) }
+            async move { Ok(relay.run_once().await? > 0) }
         });
     }
 
-    /// Tells of events that wait for long. The service does its work without them, for a while.
+    /// Probe that reports late events. The service keeps working without them for a while.
     pub fn probe(&self) -> Probe {
         let relay = self.clone();
         Probe::optional("outbox", move || {
             let relay = relay.clone();
             Box::pin(async move {
-                match relay.db.own_read(async |c| late(c).await).await {
+                match relay.db.service_read(async |c| late(c).await).await {
                     Ok(None) => Ok(()),
                     Ok(Some(late)) => Err(late.to_string()),
                     Err(error) => Err(error.message().to_owned()),
@@ -112,19 +112,19 @@ impl Relay {
         })
     }
 
-    /// Delivers what is due now; answers how many events were tried.
+    /// Delivers the events that are due now and returns the number of attempts.
     ///
     /// # Errors
-    /// Those of the database; a failed delivery is none.
-    pub async fn turn(&self) -> Result<usize> {
-        let due = take(&mut **self.db.own_conn().await?).await?;
+    /// Database errors. A failed delivery is not an error.
+    pub async fn run_once(&self) -> Result<usize> {
+        let due = claim_due(&mut **self.db.service_conn().await?).await?;
         let tried = due.len();
-        // Different subjects do not wait for each other.
-        futures_util::future::try_join_all(due.into_iter().map(|event| self.hand_over(event))).await?;
+        // Subjects do not wait for each other.
+        futures_util::future::try_join_all(due.into_iter().map(|event| self.deliver_event(event))).await?;
         Ok(tried)
     }
 
-    async fn hand_over(&self, event: Event) -> Result<()> {
+    async fn deliver_event(&self, event: Event) -> Result<()> {
         let span = tracing::info_span!(
             "deliver",
             request_id = event.request_id,
@@ -141,13 +141,13 @@ impl Relay {
             let outcome = if result.is_ok() { "delivered" } else { "failed" };
             let lag = (clock::now() - event.time).to_std().unwrap_or_default();
             telemetry::measure("nno.outbox.lag", &[KeyValue::new("outcome", outcome)], lag);
-            let mut connection = self.db.own_conn().await?;
+            let mut connection = self.db.service_conn().await?;
             match result {
-                Ok(()) => delivered(&mut connection, event.seq).await,
+                Ok(()) => mark_delivered(&mut connection, event.seq).await,
                 Err(error) => {
-                    let (told, context) = (error.message(), error.log_context());
-                    tracing::warn!(attempts = event.attempts, told, context, "delivery failed");
-                    put_off(&mut connection, &event, &error).await
+                    let (message, context) = (error.message(), error.log_context());
+                    tracing::warn!(attempts = event.attempts, error = message, context, "delivery failed");
+                    schedule_retry(&mut connection, &event, &error).await
                 }
             }
         }
@@ -156,9 +156,9 @@ impl Relay {
     }
 }
 
-async fn take(connection: &mut AsyncPgConnection) -> Result<Vec<Event>> {
-    // By the clock of the database alone: relays of several machines share the work, and their clocks differ.
-    let taken = sql_query(
+async fn claim_due(connection: &mut AsyncPgConnection) -> Result<Vec<Event>> {
+    // Uses only the database's clock: relays on several machines share the work, and their clocks differ.
+    let claimed = sql_query(
         "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = now() + $1 * interval '1 millisecond' \
          WHERE seq IN (\
              SELECT seq FROM outbox head \
@@ -168,14 +168,14 @@ async fn take(connection: &mut AsyncPgConnection) -> Result<Vec<Event>> {
              ORDER BY next_attempt_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
          RETURNING seq, id, destination, type, subject, time, data, request_id, traceparent, attempts",
     )
-    .bind::<t::BigInt, _>(HIDDEN.num_milliseconds())
+    .bind::<t::BigInt, _>(VISIBILITY_TIMEOUT.num_milliseconds())
     .bind::<t::BigInt, _>(BATCH)
     .load(connection)
     .await?;
-    Ok(taken)
+    Ok(claimed)
 }
 
-/// Events that should have been delivered by now.
+/// Summary of events that are overdue.
 #[derive(Debug, QueryableByName)]
 struct Late {
     #[diesel(sql_type = t::BigInt)]
@@ -189,8 +189,8 @@ struct Late {
 impl std::fmt::Display for Late {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let age = self.oldest.map_or(0, |oldest| (clock::now() - oldest).num_seconds());
-        let most = if self.count == MOST_COUNTED { "at least " } else { "" };
-        write!(f, "{most}{} waiting to be delivered, the oldest for {age} s", self.count)?;
+        let at_least = if self.count == MAX_COUNTED { "at least " } else { "" };
+        write!(f, "{at_least}{} waiting to be delivered, the oldest for {age} s", self.count)?;
         self.error.as_ref().map_or(Ok(()), |error| write!(f, ": {error}"))
     }
 }
@@ -201,14 +201,14 @@ async fn late(mut connection: &AsyncPgConnection) -> Result<Option<Late>> {
          FROM (SELECT time, last_error FROM outbox WHERE destination IS NOT NULL AND delivered_at IS NULL \
              ORDER BY next_attempt_at LIMIT $2) AS waiting WHERE time < $1",
     )
-    .bind::<t::Timestamptz, _>(clock::now() - LATE)
-    .bind::<t::BigInt, _>(MOST_COUNTED)
+    .bind::<t::Timestamptz, _>(clock::now() - LATE_AFTER)
+    .bind::<t::BigInt, _>(MAX_COUNTED)
     .get_result(&mut connection)
     .await?;
     Ok(Some(late).filter(|late| late.count > 0))
 }
 
-async fn delivered(connection: &mut AsyncPgConnection, seq: i64) -> Result<()> {
+async fn mark_delivered(connection: &mut AsyncPgConnection, seq: i64) -> Result<()> {
     sql_query("UPDATE outbox SET delivered_at = $1, last_error = NULL WHERE seq = $2")
         .bind::<t::Timestamptz, _>(clock::now())
         .bind::<t::BigInt, _>(seq)
@@ -217,8 +217,8 @@ async fn delivered(connection: &mut AsyncPgConnection, seq: i64) -> Result<()> {
     Ok(())
 }
 
-async fn put_off(connection: &mut AsyncPgConnection, event: &Event, error: &Error) -> Result<()> {
-    // This attempt is counted already.
+async fn schedule_retry(connection: &mut AsyncPgConnection, event: &Event, error: &Error) -> Result<()> {
+    // The claim already counted this attempt.
     let pause = BACKOFF.pause(event.attempts.unsigned_abs());
     sql_query(
         "UPDATE outbox SET next_attempt_at = now() + $1 * interval '1 millisecond', last_error = $2 WHERE seq = $3",
@@ -231,27 +231,27 @@ async fn put_off(connection: &mut AsyncPgConnection, event: &Event, error: &Erro
     Ok(())
 }
 
-/// What an event that is not delivered yet waits for.
+/// Reason why an event is not delivered yet.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Undelivered {
-    /// The first event of its subject that is not delivered: itself, or one before it.
+    /// The first undelivered event of the subject: the event itself, or an earlier one.
     #[diesel(sql_type = t::Uuid)]
     pub first: Uuid,
-    /// How often that one was tried, this time included.
+    /// Number of delivery attempts for that event, including the current one.
     #[diesel(sql_type = t::Integer)]
     pub attempts: i32,
-    /// When it is tried next.
+    /// Time of the next attempt.
     #[diesel(sql_type = t::Timestamptz)]
     pub next_attempt_at: DateTime<Utc>,
-    /// Why the last try failed: the kind of the error, and what it says.
+    /// Kind and message of the last error.
     #[diesel(sql_type = t::Nullable<t::Text>)]
     pub last_error: Option<String>,
 }
 
-/// What holds up the event `id` of a subject; nothing when it is delivered.
+/// Returns the first undelivered event of a subject up to the event `id`, or `None` once that event is delivered.
 ///
 /// # Errors
-/// Those of the database.
+/// Database errors.
 pub async fn undelivered(
     mut connection: &AsyncPgConnection,
     subject: &str,
@@ -271,18 +271,18 @@ pub async fn undelivered(
     Ok(found.optional()?)
 }
 
-/// Deletes some of what was delivered, or told only as a fact, long ago; answers how many.
+/// Deletes a batch of old events, either delivered or without a destination, and returns their number.
 ///
 /// # Errors
-/// Those of the database.
+/// Database errors.
 pub(crate) async fn sweep(connection: &mut AsyncPgConnection) -> Result<usize> {
     let deleted = sql_query(
-        // An array rather than a join, for which all events might be read.
+        // An array instead of a join, because a join could read every event.
         "DELETE FROM outbox WHERE seq = ANY (ARRAY(SELECT seq FROM outbox WHERE time < $1 \
          AND (destination IS NULL OR delivered_at IS NOT NULL) ORDER BY time LIMIT $2))",
     )
-    .bind::<t::Timestamptz, _>(clock::now() - KEPT)
-    .bind::<t::BigInt, _>(SWEPT)
+    .bind::<t::Timestamptz, _>(clock::now() - RETENTION)
+    .bind::<t::BigInt, _>(SWEEP_LIMIT)
     .execute(connection)
     .await?;
     Ok(deleted)

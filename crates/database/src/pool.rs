@@ -1,4 +1,4 @@
-//! Connections. One pool per HTTP worker thread, so that a connection lives where it is used.
+//! Connection pools, one per HTTP worker thread, so that a connection stays on the thread that uses it.
 
 use std::{
     sync::{
@@ -24,43 +24,43 @@ use tokio::sync::Notify;
 use utoipa::ToSchema;
 
 use super::{
+    connection::{Manager, PooledConn},
     disk::Disk,
-    sighted::{Manager, PooledConn},
 };
 
-/// The database of a service.
+/// Database settings of a service.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// `postgres://user:password@host:port/database` of the role that serves.
+    /// `postgres://user:password@host:port/database` for the role that serves requests.
     pub url: Secret,
-    /// The same of the role that owns the tables; used by `migrate` alone, and may be empty elsewhere.
+    /// URL for the role that owns the tables. Used only by `migrate`; may be empty otherwise.
     pub owner_url: Secret,
-    /// Connections of each HTTP worker thread.
+    /// Connections per HTTP worker thread.
     #[schema(minimum = 1, maximum = 100)]
     pub pool_per_worker: usize,
-    /// Connections of gRPC and of the background workers together.
+    /// Connections shared by gRPC and the background workers.
     #[schema(minimum = 1, maximum = 100)]
     pub pool_background: usize,
-    /// How long a request waits for a connection.
+    /// Maximum time that a request waits for a connection.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub acquire_timeout: Duration,
-    /// How long one statement may run.
+    /// Maximum duration of one statement.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub statement_timeout: Duration,
-    /// How long a statement waits for a row that another holds.
+    /// Maximum time that a statement waits for a row lock.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub lock_timeout: Duration,
-    /// How often the counters of lists begin to be compared with what they count.
+    /// Interval between two recounts of the list counters.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub recount_every: Duration,
 }
 
-/// The database of this process, of which every HTTP worker thread takes its own pool.
+/// The database of this process. Each HTTP worker thread takes its own pool from it.
 #[derive(Debug, Clone)]
 pub struct Database {
     service: Arc<str>,
@@ -73,14 +73,14 @@ pub struct Database {
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<Manager>,
-    /// One permit per connection: the pool itself would give connections to whoever came first.
+    /// One permit per connection, granted fairly: the pool itself serves callers in order of arrival.
     permits: FairSemaphore,
-    /// Set while a connection is opened ahead of need.
+    /// Set while the pool opens a spare connection.
     opening: Arc<AtomicBool>,
     acquire_timeout: Duration,
     service: Arc<str>,
-    /// What the service itself sees: all.
-    own_sight: Arc<RlsContext>,
+    /// RLS context of the service itself, which sees all rows.
+    service_rls: Arc<RlsContext>,
     wake: Arc<Notify>,
     pub(super) disk: Arc<Disk>,
 }
@@ -92,7 +92,7 @@ impl std::fmt::Debug for Db {
 }
 
 impl Database {
-    /// The database of `service`; nothing is connected yet.
+    /// Creates the database of `service` without connecting to it.
     pub fn new(service: &str, settings: &DatabaseSettings) -> Self {
         Self {
             service: service.into(),
@@ -102,26 +102,26 @@ impl Database {
         }
     }
 
-    /// The pool of one HTTP worker thread.
+    /// Returns the pool of one HTTP worker thread.
     ///
     /// # Errors
-    /// When the URL cannot be read.
+    /// If the URL is invalid.
     pub fn per_worker(&self) -> anyhow::Result<Db> {
         self.pool(self.settings.pool_per_worker)
     }
 
-    /// The pool that gRPC and the background workers share.
+    /// Returns the pool that gRPC and the background workers share.
     ///
     /// # Errors
-    /// When the URL cannot be read.
+    /// If the URL is invalid.
     pub fn background(&self) -> anyhow::Result<Db> {
         self.pool(self.settings.pool_background)
     }
 
-    /// Connections are opened when they are first needed, and then one ahead of need.
+    /// The pool opens connections on first use, then keeps one spare.
     fn pool(&self, size: usize) -> anyhow::Result<Db> {
         let mut manager = ManagerConfig::default();
-        // The default asks `SELECT 1` at every checkout, which halves the reads per second.
+        // The default runs `SELECT 1` at every checkout, which halves the reads per second.
         manager.recycling_method = RecyclingMethod::Fast;
         let url = with_options(&self.service, &self.settings)?;
         let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, manager);
@@ -131,7 +131,7 @@ impl Database {
             .create_timeout(Some(self.settings.acquire_timeout))
             .runtime(deadpool::Runtime::Tokio1)
             .build()?;
-        let own_sight = Arc::clone(Caller::this_service(&self.service).scope.rls_context());
+        let service_rls = Arc::clone(Caller::this_service(&self.service).scope.rls_context());
         let permits = FairSemaphore::new(size);
         let acquire_timeout = self.settings.acquire_timeout;
         Ok(Db {
@@ -140,7 +140,7 @@ impl Database {
             opening: Arc::default(),
             acquire_timeout,
             service: Arc::clone(&self.service),
-            own_sight,
+            service_rls,
             wake: Arc::clone(&self.wake),
             disk: Arc::clone(&self.disk),
         })
@@ -148,42 +148,43 @@ impl Database {
 }
 
 impl Db {
-    /// The service whose database it is.
+    /// Name of the service that owns the database.
     pub fn service(&self) -> &str {
         &self.service
     }
 
-    /// What the service itself sees.
-    pub(super) fn own_sight(&self) -> &Arc<RlsContext> {
-        &self.own_sight
+    /// RLS context of the service itself.
+    pub(super) fn service_rls(&self) -> &Arc<RlsContext> {
+        &self.service_rls
     }
 
-    /// Tells the relay of this process that there is something to deliver.
+    /// Wakes the relay of this process to deliver new events.
     pub(super) fn wake_relay(&self) {
         self.wake.notify_one();
     }
 
-    /// What the relay of this process is woken by.
+    /// Signal that wakes the relay of this process.
     pub(crate) fn relay_wake(&self) -> Arc<Notify> {
         Arc::clone(&self.wake)
     }
 
-    /// Whether writes fail because the disk of the database is full, as far as this process knows.
+    /// Returns true if writes currently fail because the disk of the database is full, as far as this process knows.
     pub fn disk_is_full(&self) -> bool {
         self.disk.is_full()
     }
 
-    /// A connection for the service's own work, which sees all rows. Never hold one across a call to another service.
+    /// Returns a connection for the service's own work, which sees all rows. Never hold one across a call to another
+    /// service.
     ///
     /// # Errors
-    /// [`domain::Kind::ServiceUnavailable`] when none is to be had in time.
-    pub async fn own_conn(&self) -> Result<PooledConn> {
-        let connection = self.conn_for(&self.own_sight.fairness_key).await?;
-        connection.tell(&self.own_sight).await?;
+    /// [`domain::Kind::ServiceUnavailable`] if no connection is free in time.
+    pub async fn service_conn(&self) -> Result<PooledConn> {
+        let connection = self.conn_for(&self.service_rls.fairness_key).await?;
+        connection.apply_session(&self.service_rls).await?;
         Ok(connection)
     }
 
-    /// A connection that sees whatever it was told to see last, out of the share of a caller.
+    /// Returns a connection from a caller's share. It keeps the RLS context that was applied to it last.
     pub(super) async fn conn_for(&self, share: &FairKey) -> Result<PooledConn> {
         let permit = tokio::time::timeout(self.acquire_timeout, self.permits.acquire(share, 1))
             .await
@@ -193,8 +194,8 @@ impl Db {
         Ok(PooledConn::new(connection, permit))
     }
 
-    /// Opens a connection in the background when the last idle one was taken. Opening takes some twenty milliseconds, which
-    /// the next caller would wait for.
+    /// Opens a connection in the background when the last idle one is taken. Opening one takes about 20 ms, which the
+    /// next caller would have to wait for.
     fn open_spare(&self) {
         let status = self.pool.status();
         if status.available > 0
@@ -211,7 +212,7 @@ impl Db {
     }
 }
 
-/// The timeouts travel with the connection's start, so that they cost no round trip.
+/// Sends the timeouts with the startup message, so that they cost no extra round trip.
 fn with_options(service: &str, settings: &DatabaseSettings) -> anyhow::Result<String> {
     let url = settings.url.expose();
     anyhow::ensure!(

@@ -1,8 +1,8 @@
-//! What every write keeps beside the change: audit, outbox, counters, the answer for repetitions; and the one
-//! statement that writes change and record together.
+//! The record of a write: audit entries, outbox events, counters and the stored answer, written together with the
+//! change in one statement.
 //!
-//! A data-modifying CTE is one round trip and one commit, atomic by itself: three times the writes per second of
-//! a transaction of the same statements.
+//! A data-modifying CTE is one round trip and one commit, and atomic by itself: three times the writes per second of a
+//! transaction with the same statements.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Tables that every service's database has.
+/// Tables that the database of every service contains.
 pub mod tables {
     diesel::table! {
         audit_log (id) {
@@ -48,12 +48,12 @@ pub mod tables {
     }
 }
 
-/// Shards of one counter: how many creates of one list may commit side by side.
+/// Shards of one counter: the number of creates in one list that can commit in parallel.
 const SHARDS: i16 = 16;
-/// More than a counter ever has.
-const MOST_SHARDS: i64 = 64;
+/// Upper bound of the shards of a counter.
+const MAX_SHARDS: i64 = 64;
 
-/// Who changed what: the audit entry of a change, and the fact that tells others of it.
+/// Audit entry of a change. It also produces the event that announces the change.
 #[derive(Debug, Clone)]
 pub struct Audit {
     platform_id: Option<PlatformId>,
@@ -72,7 +72,7 @@ struct Command {
     data: Value,
 }
 
-/// What a write keeps beside its change.
+/// Audit entries, commands and counter changes of a write.
 #[derive(Default)]
 pub struct Record {
     audits: Vec<Audit>,
@@ -81,12 +81,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// A change of one thing; `action` is `<thing>.<verb>`, such as `platform.suspended`.
+    /// Records the change of one object. `action` is `<object>.<verb>`, such as `platform.suspended`.
     pub fn change(action: &'static str, entity_type: &'static str, entity_id: impl ToString) -> Self {
         Self::default().and(action, entity_type, entity_id)
     }
 
-    /// One more thing changed by the same write; what follows is about this one.
+    /// Adds another object that the same write changes. Later calls apply to this object.
     #[must_use]
     pub fn and(mut self, action: &'static str, entity_type: &'static str, entity_id: impl ToString) -> Self {
         let entity_id = entity_id.to_string();
@@ -101,35 +101,35 @@ impl Record {
         self
     }
 
-    /// The platform that the changed thing belongs to.
+    /// Sets the platform of the changed object.
     #[must_use]
-    pub fn of(mut self, platform: &PlatformId) -> Self {
+    pub fn in_platform(mut self, platform: &PlatformId) -> Self {
         if let Some(audit) = self.audits.last_mut() {
             audit.platform_id = Some(platform.clone());
         }
         self
     }
 
-    /// What the thing was.
+    /// Sets the state before the change.
     #[must_use]
-    pub fn before(mut self, thing: &impl Serialize) -> Self {
+    pub fn before(mut self, object: &impl Serialize) -> Self {
         if let Some(audit) = self.audits.last_mut() {
-            audit.before = serde_json::to_value(thing).ok();
+            audit.before = serde_json::to_value(object).ok();
         }
         self
     }
 
-    /// What the thing is now.
+    /// Sets the state after the change.
     #[must_use]
-    pub fn after(mut self, thing: &impl Serialize) -> Self {
+    pub fn after(mut self, object: &impl Serialize) -> Self {
         if let Some(audit) = self.audits.last_mut() {
-            audit.after = serde_json::to_value(thing).ok();
+            audit.after = serde_json::to_value(object).ok();
         }
         self
     }
 
-    /// Something that another service must do, delivered at least once with `id` as its idempotency key, in order
-    /// per `subject`.
+    /// Adds a command for another service. The outbox delivers it at least once, in order per `subject`, with `id` as
+    /// the idempotency key.
     #[must_use]
     pub fn command(
         mut self,
@@ -143,12 +143,12 @@ impl Record {
         self
     }
 
-    /// Whether there is something to deliver.
+    /// Returns true if the record contains commands to deliver.
     pub(super) fn has_commands(&self) -> bool {
         !self.commands.is_empty()
     }
 
-    /// Changes how many things the list `key` has.
+    /// Adds `by` to the number of objects in the list `key`.
     #[must_use]
     pub fn count(mut self, key: impl Into<String>, by: i64) -> Self {
         *self.counts.entry(key.into()).or_default() += by;
@@ -156,34 +156,35 @@ impl Record {
     }
 }
 
-/// How many things the list `key` has: a few rows by primary key, however long the list.
+/// Returns the number of objects in the list `key`. Reads a few rows by primary key, however long the list is.
 ///
 /// # Errors
-/// Those of the database.
+/// Database errors.
 pub async fn counter_total(mut connection: &AsyncPgConnection, key: &str) -> Result<i64> {
     use diesel::{ExpressionMethods, QueryDsl};
     use tables::counters::dsl as c;
-    // In order and limited, so that also a planner who believes all counters to be of this key goes by the key.
-    let shards = c::counters.filter(c::key.eq(key)).order(c::shard).limit(MOST_SHARDS).select(c::n);
-    // Summed here, because Postgres would make a numeric of it.
+    // Ordered and limited, so that the planner uses the primary key even if it estimates that every counter has this
+    // key.
+    let shards = c::counters.filter(c::key.eq(key)).order(c::shard).limit(MAX_SHARDS).select(c::n);
+    // Summed here, because PostgreSQL would return a numeric.
     Ok(shards.load::<i64>(&mut connection).await?.iter().sum())
 }
 
-/// Counter of the audit entries, all or of one platform.
+/// Key of the counter of audit entries, for all platforms or for one.
 pub fn audit_counter(platform: Option<&PlatformId>) -> String {
     platform.map_or_else(|| "audit".to_owned(), |platform| format!("audit:{platform}"))
 }
 
-/// The statements of a change: a tuple of inserts, updates and deletes that do not read what the others write.
+/// The statements of a change: a tuple of inserts, updates and deletes, none of which reads what another one writes.
 pub trait Effect: QueryId + Send {
-    /// Writes each as a CTE, a comma behind each.
+    /// Writes each statement as a CTE, followed by a comma.
     ///
     /// # Errors
-    /// Those of the fragments.
+    /// Errors of the fragments.
     fn walk<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()>;
 }
 
-/// A write that changes nothing but keeps its record.
+/// A write without a change, which stores only its record.
 #[derive(Debug, Clone, Copy, QueryId)]
 pub struct NoEffect;
 
@@ -220,12 +221,12 @@ effect!(A "e0", B "e1", C "e2", D "e3");
 effect!(A "e0", B "e1", C "e2", D "e3", E "e4", F "e5");
 
 /// A change and its record as one statement.
-pub(super) struct Written<E> {
+pub(super) struct WriteStatement<E> {
     effect: E,
     rows: Rows,
 }
 
-/// The record as columns, one array each.
+/// The record as columns, one array per column.
 #[derive(Default)]
 struct Rows {
     audit_id: Vec<Uuid>,
@@ -255,8 +256,8 @@ struct Rows {
     idem_answer: Vec<Value>,
 }
 
-impl<E: Effect> Written<E> {
-    /// Joins a change, its record and the answer that a repetition gets.
+impl<E: Effect> WriteStatement<E> {
+    /// Combines a change, its record and the answer for repeated requests.
     pub(super) fn new(effect: E, record: Record, ctx: &WriteCtx, answer: &impl Serialize) -> Result<Self> {
         let mut rows = Rows {
             actor_id: ctx.caller.id.clone(),
@@ -269,7 +270,7 @@ impl<E: Effect> Written<E> {
         };
         let mut counts = record.counts;
         for audit in record.audits {
-            // What belongs to no platform is in the one list alone.
+            // An object outside all platforms is counted only in the list of all entries.
             let lists = [Some(None), audit.platform_id.as_ref().map(Some)];
             for list in lists.into_iter().flatten() {
                 *counts.entry(audit_counter(list)).or_default() += 1;
@@ -350,7 +351,7 @@ impl Rows {
              subject, data) SELECT ",
         );
         out.push_bind_param::<Timestamptz, _>(&self.now)?;
-        // Relays compare it with the clock of the database.
+        // Relays compare this time with the database's clock.
         out.push_sql(", now(), ");
         out.push_bind_param::<Text, _>(&self.request_id)?;
         out.push_sql(", ");
@@ -398,7 +399,7 @@ impl Rows {
     }
 }
 
-impl<E: Effect> QueryFragment<Pg> for Written<E> {
+impl<E: Effect> QueryFragment<Pg> for WriteStatement<E> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH ");
         self.effect.walk(out.reborrow())?;
@@ -411,7 +412,7 @@ impl<E: Effect> QueryFragment<Pg> for Written<E> {
     }
 }
 
-impl<E: Effect> QueryId for Written<E> {
-    type QueryId = Written<E::QueryId>;
+impl<E: Effect> QueryId for WriteStatement<E> {
+    type QueryId = WriteStatement<E::QueryId>;
     const HAS_STATIC_QUERY_ID: bool = E::HAS_STATIC_QUERY_ID;
 }

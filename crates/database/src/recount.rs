@@ -1,9 +1,9 @@
-//! Holds the counters of lists to what they count.
+//! Compares list counters with the rows that they count.
 //!
-//! A list's total is a sum of a few counter rows, kept in the statement of each change. Should one ever be off, by a
-//! fault of ours or a hand in the database, nobody would notice. So a worker goes through all lists again and again,
-//! a few at a time, and compares. One statement counts a list and reads its counter: it sees both at one moment, so
-//! that a difference is one, whatever is written meanwhile. A difference is told and taken back.
+//! A list's total is the sum of a few counter rows, which every change updates in its own statement. A bug or a manual
+//! edit could make a counter drift without anybody noticing. A worker therefore walks through all lists, a few at a
+//! time. One statement counts a list and reads its counter in the same snapshot, so concurrent writes cannot cause a
+//! false difference. The worker reports each difference and corrects it.
 
 use std::{
     sync::{
@@ -24,33 +24,33 @@ use tokio::sync::Mutex;
 
 use super::Db;
 
-/// Lists that one turn counts, by the things that have one.
-const PARENTS: i64 = 16;
-/// Of the time, at most one part in so many is spent counting.
-const SHARE: u32 = 20;
-/// Whoever counts holds this lock, so that no difference is taken back twice.
+/// Number of parents whose lists one run counts.
+const PAGE_SIZE: i64 = 16;
+/// The worker spends at most one part in this many of its time counting.
+const DUTY_FACTOR: u32 = 20;
+/// Key of the advisory lock that the counting process holds, so that two processes do not correct the same difference.
 const LOCK: i64 = 0x6e6e_6f63;
 
-/// Lists of one kind, and how they are counted.
+/// Lists of one kind, and the query that counts them.
 #[derive(Debug, Clone, Copy)]
-pub struct Tally {
-    /// What is in the lists, for logs and metrics.
+pub struct CounterSource {
+    /// Name of the lists in logs and metrics.
     pub name: &'static str,
-    /// A query for the lists of the next `$2` parents after `$1`, by id of the parent: `parent`, the counter's `key`,
-    /// and how many things are `found`. Every count goes through an index.
+    /// Query for the lists of the next `$2` parents after `$1`, ordered by id of the parent. Returns `parent`, the
+    /// counter's `key` and the actual number of rows as `found`. Every count uses an index.
     pub sql: &'static str,
 }
 
-/// Those of the shared tables.
-const OWN: [Tally; 2] = [
-    Tally {
+/// Counter sources of the shared tables.
+const SHARED_SOURCES: [CounterSource; 2] = [
+    CounterSource {
         name: "audit",
         sql: "SELECT parent, 'audit' AS key, (SELECT count(*) FROM audit_log) AS found \
               FROM (VALUES ('all')) AS whole (parent) WHERE parent > $1 LIMIT $2",
     },
-    Tally {
+    CounterSource {
         name: "audit of a platform",
-        // Each platform is found by a step through the index, not by reading the entries.
+        // Finds each platform with one index step instead of reading the entries.
         sql: "WITH RECURSIVE next AS (\
                   (SELECT platform_id FROM audit_log WHERE platform_id > $1 ORDER BY platform_id LIMIT 1) \
                   UNION ALL \
@@ -62,18 +62,18 @@ const OWN: [Tally; 2] = [
     },
 ];
 
-/// A list whose counter is off.
+/// A counter that differs from the rows that it counts.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct Drift {
-    /// The counter.
+    /// Key of the counter.
     #[diesel(sql_type = t::Text)]
     pub key: String,
-    /// What it said.
+    /// Stored total.
     #[diesel(sql_type = t::BigInt)]
-    pub kept: i64,
-    /// How many things there are.
+    pub stored: i64,
+    /// Actual number of objects.
     #[diesel(sql_type = t::BigInt)]
-    pub found: i64,
+    pub actual: i64,
 }
 
 #[derive(QueryableByName)]
@@ -84,30 +84,30 @@ struct Counted {
     list: Drift,
 }
 
-/// Goes through the lists of one database.
+/// Recounts the lists of one database.
 #[derive(Debug, Clone)]
 pub struct Recount {
     db: Db,
-    tallies: Arc<[Tally]>,
-    place: Arc<Mutex<Place>>,
+    sources: Arc<[CounterSource]>,
+    position: Arc<Mutex<ScanPosition>>,
 }
 
-/// How far a round has come.
+/// Position of the current round.
 #[derive(Debug, Default)]
-struct Place {
-    tally: usize,
+struct ScanPosition {
+    source: usize,
     parent: String,
 }
 
 impl Recount {
-    /// Of the shared lists and `tallies`.
-    pub fn new(db: Db, tallies: &[Tally]) -> Self {
-        let tallies = OWN.iter().chain(tallies).copied().collect();
-        Self { db, tallies, place: Arc::default() }
+    /// Creates a recount of the shared lists and of `sources`.
+    pub fn new(db: Db, sources: &[CounterSource]) -> Self {
+        let sources = SHARED_SOURCES.iter().chain(sources).copied().collect();
+        Self { db, sources, position: Arc::default() }
     }
 
-    /// Begins a round every `every`, until the process stops; the first at a random time within, so that processes
-    /// started together do not count together.
+    /// Starts a round every `every` until the process stops. The first one starts at a random time within the interval,
+    /// so that processes started together do not count together.
     pub fn start(self, every: Duration, shutdown: &Shutdown) {
         let (stop, begun) = (shutdown.clone(), Arc::new(AtomicBool::new(false)));
         worker::run(shutdown, "recount", every, Arc::default(), move || {
@@ -119,113 +119,114 @@ impl Recount {
                     return Ok(true);
                 }
                 let started = Instant::now();
-                let more = recount.turn().await?.is_some();
-                // In nobody's way: what is between two turns is a multiple of what they take.
-                stop.sleep(started.elapsed() * (SHARE - 1)).await;
+                let more = recount.run_once().await?.is_some();
+                // Pauses for a multiple of the time that the run took, to leave the database to requests.
+                stop.sleep(started.elapsed() * (DUTY_FACTOR - 1)).await;
                 Ok(more)
             }
         });
     }
 
-    /// Counts some lists, and sets right and tells those whose counters were off; `None` at the end of the round.
+    /// Counts the next page of lists and corrects the counters that drifted. Returns `None` at the end of the round.
     ///
     /// # Errors
-    /// Those of the database; a list that cannot be counted in time is told and passed.
-    pub async fn turn(&self) -> Result<Option<Vec<Drift>>> {
-        let mut place = self.place.lock().await;
-        let Some(tally) = self.tallies.get(place.tally).copied() else {
-            *place = Place::default();
+    /// Database errors. A list that cannot be counted in time is logged and skipped.
+    pub async fn run_once(&self) -> Result<Option<Vec<Drift>>> {
+        let mut position = self.position.lock().await;
+        let Some(source) = self.sources.get(position.source).copied() else {
+            *position = ScanPosition::default();
             return Ok(None);
         };
-        let next = match self.page(tally, &place.parent).await {
+        let next = match self.page(source, &position.parent).await {
             Err(error) if error.log_context().contains("statement timeout") => {
                 tracing::warn!(
-                    lists = tally.name,
-                    after = place.parent,
-                    "lists too long to be counted in time"
+                    lists = source.name,
+                    after = position.parent,
+                    "skipped lists that take too long to count"
                 );
                 None
             }
             result => result?,
         };
         let (parent, off) = next.unwrap_or_default();
-        *place = match parent {
-            Some(parent) => Place { tally: place.tally, parent },
-            None => Place { tally: place.tally + 1, parent: String::new() },
+        *position = match parent {
+            Some(parent) => ScanPosition { source: position.source, parent },
+            None => ScanPosition { source: position.source + 1, parent: String::new() },
         };
         Ok(Some(off))
     }
 
-    /// The last parent of a page, if it was whole, and the lists that were off; `None` while another process counts.
-    async fn page(&self, tally: Tally, after: &str) -> Result<Option<(Option<String>, Vec<Drift>)>> {
+    /// Returns the last parent of a page and the drifted counters. `None` while another process counts.
+    async fn page(&self, source: CounterSource, after: &str) -> Result<Option<(Option<String>, Vec<Drift>)>> {
         let ctx = WriteCtx::for_service(self.db.service(), "recount");
         let done = self
             .db
             .tx("counters.recount", &ctx, async |tx| {
                 let c = tx.conn().await?;
-                if !alone(c).await? {
+                if !try_lock(c).await? {
                     return Ok(None);
                 }
-                let lists = count(c, tally, after).await?;
+                let lists = count(c, source, after).await?;
                 let last = lists.last().map(|list| list.parent.clone());
                 let off: Vec<Drift> =
-                    lists.into_iter().map(|one| one.list).filter(|list| list.kept != list.found).collect();
+                    lists.into_iter().map(|one| one.list).filter(|list| list.stored != list.actual).collect();
                 for drift in &off {
                     correct(c, drift).await?;
                 }
-                let told: Vec<_> = off.into_iter().map(|one| (one.key, one.kept, one.found)).collect();
-                Ok(Some((last, told)))
+                let drifts: Vec<_> = off.into_iter().map(|one| (one.key, one.stored, one.actual)).collect();
+                Ok(Some((last, drifts)))
             })
             .await?;
         let Some((last, off)) = done.value else { return Ok(None) };
-        let off: Vec<Drift> = off.into_iter().map(|(key, kept, found)| Drift { key, kept, found }).collect();
-        off.iter().for_each(|drift| drift.tell(tally));
+        let off: Vec<Drift> =
+            off.into_iter().map(|(key, stored, actual)| Drift { key, stored, actual }).collect();
+        off.iter().for_each(|drift| drift.report(source));
         Ok(Some((last, off)))
     }
 }
 
 impl Drift {
-    fn tell(&self, tally: Tally) {
-        let Self { key, kept, found } = self;
-        let difference = kept - found;
-        tracing::warn!(counter = key, kept, found, difference, "a counter was off, and is set right");
-        let labels = [KeyValue::new("lists", tally.name)];
+    fn report(&self, source: CounterSource) {
+        let Self { key, stored, actual } = self;
+        let difference = stored - actual;
+        tracing::warn!(counter = key, stored, actual, difference, "corrected a counter that was off");
+        let labels = [KeyValue::new("lists", source.name)];
         telemetry::add("nno.counter.drift", &labels, difference.unsigned_abs());
     }
 }
 
-/// Whether no other process counts now; then none does until the transaction ends.
-async fn alone(c: &mut AsyncPgConnection) -> Result<bool> {
+/// Takes the counting lock until the transaction ends. Returns false if another process holds it.
+async fn try_lock(c: &mut AsyncPgConnection) -> Result<bool> {
     #[derive(QueryableByName)]
-    struct Held {
+    struct Lock {
         #[diesel(sql_type = t::Bool)]
         held: bool,
     }
-    let held: Held = sql_query("SELECT pg_try_advisory_xact_lock($1) AS held")
+    let lock: Lock = sql_query("SELECT pg_try_advisory_xact_lock($1) AS held")
         .bind::<t::BigInt, _>(LOCK)
         .get_result(c)
         .await?;
-    Ok(held.held)
+    Ok(lock.held)
 }
 
-/// The lists of some parents, each counted and its counter read at one moment.
-async fn count(c: &mut AsyncPgConnection, tally: Tally, after: &str) -> Result<Vec<Counted>> {
+/// Counts the lists of a page of parents and reads their counters in one snapshot.
+async fn count(c: &mut AsyncPgConnection, source: CounterSource, after: &str) -> Result<Vec<Counted>> {
     let sql = format!(
-        "SELECT parent, key, found, coalesce((SELECT sum(n) FROM counters WHERE counters.key = lists.key), 0)::bigint AS kept \
+        "SELECT parent, key, found AS actual, coalesce((SELECT sum(n) FROM counters WHERE counters.key = lists.key), 0)::bigint AS stored \
          FROM ({}) AS lists ORDER BY parent",
-        tally.sql
+        source.sql
     );
-    Ok(sql_query(sql).bind::<t::Text, _>(after).bind::<t::BigInt, _>(PARENTS).load(c).await?)
+    Ok(sql_query(sql).bind::<t::Text, _>(after).bind::<t::BigInt, _>(PAGE_SIZE).load(c).await?)
 }
 
-/// Takes a difference back. It is added rather than the sum set, so that what is written meanwhile counts too.
+/// Corrects a counter. It adds the difference instead of setting the total, so that concurrent writes still count.
 async fn correct(c: &mut AsyncPgConnection, drift: &Drift) -> Result<()> {
     sql_query(
         "INSERT INTO counters (key, shard, n) VALUES ($1, 0, $2) \
          ON CONFLICT (key, shard) DO UPDATE SET n = counters.n + excluded.n",
     )
     .bind::<t::Text, _>(&drift.key)
-    .bind::<t::BigInt, _>(drift.found - drift.kept)
+    .bind::<t::BigInt, _>(drift.actual - drift.stored)
     .execute(c)
     .await?;
     Ok(())

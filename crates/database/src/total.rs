@@ -1,4 +1,4 @@
-//! How many rows match what no counter keeps: counted as far as that is cheap, estimated beyond.
+//! Totals of lists without a counter: counted up to a limit, estimated beyond it.
 
 use diesel::{
     QueryResult,
@@ -12,27 +12,28 @@ use serde_json::Value;
 
 use super::Conn;
 
-/// Up to here rows are counted, through an index; beyond, the planner's estimate is told.
-const COUNTED: i64 = 10_000;
+/// Maximum number of rows to count through an index. Beyond it, the total is the planner's estimate.
+const COUNT_LIMIT: i64 = 10_000;
 
-/// How many rows a select without limit finds. It is made twice where there are too many to be counted.
+/// Returns the number of rows that an unlimited select finds. Calls `matching` twice if there are too many rows to
+/// count.
 ///
 /// # Errors
-/// Those of the database.
+/// Database errors.
 pub async fn total<Q>(mut c: &Conn, matching: impl Fn() -> Q + Send) -> Result<Total>
 where
     Q: QueryFragment<Pg> + QueryId + Send,
 {
     let counted: i64 = Count(matching()).get_result(&mut c).await?;
-    if counted <= COUNTED {
+    if counted <= COUNT_LIMIT {
         return Ok(Total::Exact(counted));
     }
     let plan: Value = Explain(matching()).get_result(&mut c).await?;
-    let believed = plan.pointer("/0/Plan/Plan Rows").and_then(Value::as_i64).unwrap_or_default();
-    Ok(Total::Estimate(believed.max(counted)))
+    let estimated = plan.pointer("/0/Plan/Plan Rows").and_then(Value::as_i64).unwrap_or_default();
+    Ok(Total::Estimate(estimated.max(counted)))
 }
 
-/// `SELECT count(*)` of a statement, up to one above [`COUNTED`].
+/// `SELECT count(*)` of a statement, stopping one row above [`COUNT_LIMIT`].
 #[derive(Debug, Clone, Copy, QueryId)]
 struct Count<Q>(Q);
 
@@ -49,7 +50,7 @@ impl<Q> Query for Count<Q> {
     type SqlType = BigInt;
 }
 
-/// The plan of a statement, which is not run.
+/// `EXPLAIN` of a statement, without running it.
 #[derive(Debug, Clone, Copy, QueryId)]
 struct Explain<Q>(Q);
 

@@ -1,8 +1,8 @@
-//! Transactions, by name. The only way to write.
+//! Named transactions, the only way to write.
 //!
-//! A transaction begins when a statement needs it to: one whose only statement is its last, as most creates are,
-//! runs as that single statement. It is run again, a few times, when two writers met. A dry run is the same code
-//! rolled back. A request that carries an idempotency key is answered from what its first run stored.
+//! A transaction begins with its first statement. If its only statement is the last one, as in most creates, it runs as
+//! that single statement. It runs again, a few times, after a conflict with a concurrent writer. A dry run executes the
+//! same code and rolls back. A request with an idempotency key gets the answer that its first run stored.
 
 use std::{
     sync::Arc,
@@ -20,31 +20,32 @@ use runtime::telemetry;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Db, NoEffect, OnConstraint, idempotency,
-    record::{Effect, Record, Written},
-    sighted::PooledConn,
+    Db, NoEffect, OnConstraint,
+    connection::PooledConn,
+    idempotency,
+    record::{Effect, Record, WriteStatement},
 };
 
 const MAX_RUNS: u32 = 5;
-const KEY_TAKEN: &str = "idempotency_keys_taken";
+const KEY_CONSTRAINT: &str = "idempotency_keys_taken";
 
-/// A transaction under way.
+/// A running transaction.
 pub struct Tx {
     connection: PooledConn,
     ctx: WriteCtx,
     begun: bool,
-    /// Whether the connection may be inside a transaction.
+    /// True if the connection may be inside a transaction.
     unclean: bool,
     finished: bool,
     wake: bool,
 }
 
-/// The body of a transaction: an async closure that may be called again, such as `async |tx| { … }`.
+/// Body of a transaction: an async closure that can run several times, such as `async |tx| { … }`.
 pub trait TxBody<T>: for<'r> CallOnTx<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync {}
 
 impl<T, F> TxBody<T> for F where F: for<'r> CallOnTx<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync {}
 
-/// The body of a read: an async closure that may be called again, such as `async |c| { … }`.
+/// Body of a read: an async closure that can run several times, such as `async |c| { … }`.
 pub trait ReadBody<T>:
     for<'r> CallOnConn<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync
 {
@@ -57,7 +58,7 @@ impl<T, F> ReadBody<T> for F where
 
 /// A closure whose future is `Send`, which `AsyncFn` cannot express.
 pub trait CallOnTx<'r, T>: Fn(&'r mut Tx) -> Self::Future {
-    /// The future of one call.
+    /// Future of one call.
     type Future: Future<Output = Result<T>> + Send;
 }
 
@@ -71,7 +72,7 @@ where
 
 /// A closure whose future is `Send`, which `AsyncFn` cannot express.
 pub trait CallOnConn<'r, T>: Fn(&'r AsyncPgConnection) -> Self::Future {
-    /// The future of one call.
+    /// Future of one call.
     type Future: Future<Output = Result<T>> + Send;
 }
 
@@ -84,16 +85,16 @@ where
 }
 
 impl Tx {
-    /// The connection, inside the transaction.
+    /// Returns the connection, inside the transaction.
     ///
     /// # Errors
-    /// When the transaction cannot begin.
+    /// If the transaction cannot begin.
     pub async fn conn(&mut self) -> Result<&mut AsyncPgConnection> {
         if !self.begun {
-            let sight = Arc::clone(self.rls_context());
-            // Should it fail, its `BEGIN` may have been taken, and what follows it not: the connection is not clean.
+            let rls = Arc::clone(self.rls_context());
+            // If this fails, the server may have executed `BEGIN` without the statements after it.
             self.unclean = true;
-            self.connection.begin(&sight).await?;
+            self.connection.begin(&rls).await?;
             self.begun = true;
         }
         Ok(&mut self.connection)
@@ -103,13 +104,12 @@ impl Tx {
         self.ctx.caller.scope.rls_context()
     }
 
-    /// Has the statements from here on see a platform whole, where the caller sees but an entity of it: whether a thing
-    /// may be changed can depend on things that are none of the caller's. To be called when it is known that the thing
-    /// itself is theirs.
+    /// Widens the RLS context to the whole platform for a caller limited to some of its entities: a check may depend
+    /// on rows that the caller cannot see. Call it only after the object itself is known to be visible to the caller.
     ///
     /// # Errors
-    /// When the transaction cannot begin.
-    pub async fn see_platform(&mut self, scope: &PlatformScope) -> Result<&mut AsyncPgConnection> {
+    /// If the transaction cannot begin.
+    pub async fn widen_to_platform(&mut self, scope: &PlatformScope) -> Result<&mut AsyncPgConnection> {
         let c = self.conn().await?;
         if scope.subtree_roots().is_some() {
             c.batch_execute(&format!("SET LOCAL nno.platforms TO '{}'", scope.id())).await?;
@@ -117,23 +117,22 @@ impl Tx {
         Ok(c)
     }
 
-    /// Holds a name until the transaction ends: who asks for it next waits, and the statements after this one see what
-    /// whoever had it before has done. For what no row stands for.
+    /// Takes the advisory lock `name` until the transaction ends. Statements after it see the changes of the previous
+    /// holder. Use it where no row can be locked.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] when another has it for too long.
-    pub async fn hold(&mut self, name: &str) -> Result<&mut AsyncPgConnection> {
+    /// [`Kind::Conflict`] if another transaction holds the lock for too long.
+    pub async fn advisory_lock(&mut self, name: &str) -> Result<&mut AsyncPgConnection> {
         let c = self.conn().await?;
-        let held = sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
-        held.bind::<Text, _>(name).execute(c).await?;
+        let lock = sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
+        lock.bind::<Text, _>(name).execute(c).await?;
         Ok(c)
     }
 
-    /// The last statement: the change and its record, together. `answer` is what the caller and its repetitions
-    /// get.
+    /// Executes the last statement: the change and its record together. The caller and repeated requests get `answer`.
     ///
     /// # Errors
-    /// What `on_constraint` makes of a violated constraint, or the general meaning of a database error.
+    /// The error that `on_constraint` returns for a violated constraint, or the general error for a database failure.
     pub async fn finish<E: Effect + 'static, T: Serialize>(
         &mut self,
         effect: E,
@@ -142,26 +141,27 @@ impl Tx {
         on_constraint: impl FnOnce(&str) -> Option<Error>,
     ) -> Result<T> {
         self.wake |= record.has_commands();
-        let written = Written::new(effect, record, &self.ctx, &answer)?;
-        // Who does not see all keeps their record in a transaction that says that it writes.
+        let statement = WriteStatement::new(effect, record, &self.ctx, &answer)?;
+        // Without a scope over everything, the policies accept the record only in a transaction marked as writing.
         if self.ctx.dry_run || !self.ctx.caller.scope.is_all() {
             self.conn().await?;
         }
-        let result = self.send(written).await;
-        result
-            .on_constraint(|name| if name == KEY_TAKEN { Some(key_taken()) } else { on_constraint(name) })?;
+        let result = self.send(statement).await;
+        result.on_constraint(|name| {
+            if name == KEY_CONSTRAINT { Some(key_in_use()) } else { on_constraint(name) }
+        })?;
         self.finished = true;
         Ok(answer)
     }
 
-    /// Sends the statement, in the transaction if one has begun, else as one by itself.
-    async fn send<E: Effect + 'static>(&mut self, written: Written<E>) -> QueryResult<usize> {
+    /// Sends the statement: in the transaction if one has begun, else by itself.
+    async fn send<E: Effect + 'static>(&mut self, statement: WriteStatement<E>) -> QueryResult<usize> {
         if self.begun {
-            return written.execute(&mut **self.connection).await;
+            return statement.execute(&mut **self.connection).await;
         }
         let mut connection = &**self.connection;
-        let told = self.connection.tell(self.rls_context());
-        let ((), rows) = try_join(told, written.execute(&mut connection)).await?;
+        let session = self.connection.apply_session(self.rls_context());
+        let ((), rows) = try_join(session, statement.execute(&mut connection)).await?;
         Ok(rows)
     }
 
@@ -170,8 +170,8 @@ impl Tx {
             return self.roll_back().await;
         }
         if !self.finished && self.ctx.idempotency.is_some() {
-            let written = Written::new(NoEffect, Record::default(), &self.ctx, answer)?;
-            self.send(written).await.on_constraint(|name| (name == KEY_TAKEN).then(key_taken))?;
+            let statement = WriteStatement::new(NoEffect, Record::default(), &self.ctx, answer)?;
+            self.send(statement).await.on_constraint(|name| (name == KEY_CONSTRAINT).then(key_in_use))?;
         }
         if self.begun {
             self.connection.commit().await?;
@@ -189,16 +189,16 @@ impl Tx {
     }
 }
 
-/// The key is there: a repetition, or the same request running beside this one.
-fn key_taken() -> Error {
-    Error::new(Kind::Conflict, "A request with this Idempotency-Key is still running, try again")
+/// Error for a key that is stored already, by a repeated request or by one that runs at the same time.
+fn key_in_use() -> Error {
+    Error::new(Kind::Conflict, "A request with this Idempotency-Key is still running. Try again later.")
 }
 
 impl Db {
     /// Runs `work` as the transaction `name`, such as `platform.suspend`.
     ///
     /// # Errors
-    /// Those of `work`; nothing is kept then.
+    /// Errors of `work`. The transaction is rolled back.
     pub async fn tx<T, F>(&self, name: &'static str, ctx: &WriteCtx, work: F) -> Result<Done<T>>
     where
         T: Serialize + DeserializeOwned + Send,
@@ -209,16 +209,21 @@ impl Db {
         let result = loop {
             match self.run_once(ctx, &work).await {
                 Err(error) if error.is_retryable() && run < MAX_RUNS => {
-                    tracing::debug!(transaction = name, run, context = error.log_context(), "running again");
-                    let most = 5u64 << run;
-                    let pause = rand::rng().random_range(1..=most);
+                    tracing::debug!(
+                        transaction = name,
+                        run,
+                        context = error.log_context(),
+                        "running the transaction again"
+                    );
+                    let max = 5u64 << run;
+                    let pause = rand::rng().random_range(1..=max);
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                     run += 1;
                 }
                 result => break result,
             }
         };
-        self.disk.learn(&result);
+        self.disk.record_result(&result);
         let outcome = result.as_ref().map_or_else(|error| error.kind().as_str(), |_| "OK");
         let labels = [KeyValue::new("name", name), KeyValue::new("outcome", outcome)];
         telemetry::measure("nno.transaction.duration", &labels, started.elapsed());
@@ -231,7 +236,7 @@ impl Db {
         F: TxBody<T>,
     {
         let connection = self.conn_for(&ctx.caller.scope.rls_context().fairness_key).await?;
-        connection.unfinished();
+        connection.mark_busy();
         let mut tx =
             Tx { connection, ctx: ctx.clone(), begun: false, unclean: false, finished: false, wake: false };
         let result = match work(&mut tx).await {
@@ -240,7 +245,7 @@ impl Db {
         };
         let clean = result.is_ok() || tx.roll_back().await.is_ok() && !tx.unclean;
         if clean {
-            tx.connection.finished();
+            tx.connection.mark_idle();
         }
         match result {
             Ok(value) => {
@@ -250,16 +255,16 @@ impl Db {
                 Ok(Done { value, replayed: false, dry_run: ctx.dry_run })
             }
             Err(error) if error.is_retryable() || !clean => Err(error),
-            // A repetition meets what its first run did: its error is answered with the first run's answer.
+            // A repeated request may fail on the effect of its first run. It gets the answer of the first run instead.
             Err(error) => stored(&tx.connection, ctx).await?.ok_or(error),
         }
     }
 
-    /// The answer that a request's idempotency key was given before, if it was; for a write that asks other services
-    /// before its transaction, whose answers may have changed since.
+    /// Returns the stored answer for the request's idempotency key, if any. For writes that call other services before
+    /// their transaction, because those services may answer differently by now.
     ///
     /// # Errors
-    /// [`Kind::IdempotencyMismatch`] when the key was used for another request.
+    /// [`Kind::IdempotencyMismatch`] if the key was used for a different request.
     pub async fn replay<T: DeserializeOwned>(&self, ctx: &WriteCtx) -> Result<Option<Done<T>>> {
         if ctx.idempotency.is_none() {
             return Ok(None);
@@ -267,58 +272,58 @@ impl Db {
         stored(&self.conn_for(&ctx.caller.scope.rls_context().fairness_key).await?, ctx).await
     }
 
-    /// Runs a read that sees what the caller may see, once more if its connection turns out to be dead.
+    /// Runs a read under the caller's RLS context. Repeats it once if the connection turns out to be dead.
     ///
     /// # Errors
-    /// Those of `work`.
+    /// Errors of `work`.
     pub async fn read<T, F>(&self, ctx: &Ctx, work: F) -> Result<T>
     where
         F: ReadBody<T>,
     {
-        self.read_seeing(ctx.caller.scope.rls_context(), work).await
+        self.read_as(ctx.caller.scope.rls_context(), work).await
     }
 
-    /// Runs a read of the service's own, which sees all rows.
+    /// Runs a read of the service itself, which sees all rows.
     ///
     /// # Errors
-    /// Those of `work`.
-    pub async fn own_read<T, F>(&self, work: F) -> Result<T>
+    /// Errors of `work`.
+    pub async fn service_read<T, F>(&self, work: F) -> Result<T>
     where
         F: ReadBody<T>,
     {
-        self.read_seeing(self.own_sight(), work).await
+        self.read_as(self.service_rls(), work).await
     }
 
-    async fn read_seeing<T, F>(&self, sight: &Arc<RlsContext>, work: F) -> Result<T>
+    async fn read_as<T, F>(&self, rls: &Arc<RlsContext>, work: F) -> Result<T>
     where
         F: ReadBody<T>,
     {
         let run = async |connection: PooledConn| {
-            connection.unfinished();
-            let told = async { Ok(connection.tell(sight).await?) };
-            let found = try_join(told, work(&connection)).await.map(|((), found)| found);
-            // Not after a failure: what was sent next to the statement that failed may still be under way.
+            connection.mark_busy();
+            let session = async { Ok(connection.apply_session(rls).await?) };
+            let found = try_join(session, work(&connection)).await.map(|((), found)| found);
+            // Not after a failure: the statement sent alongside the failed one may still be running.
             let failed = |error: &Error| matches!(error.kind(), Kind::ServiceUnavailable | Kind::Internal);
             if !found.as_ref().is_err_and(failed) {
-                connection.finished();
+                connection.mark_idle();
             }
             found
         };
-        match run(self.conn_for(&sight.fairness_key).await?).await {
+        match run(self.conn_for(&rls.fairness_key).await?).await {
             Err(error) if error.kind() == Kind::ServiceUnavailable => {
-                run(self.conn_for(&sight.fairness_key).await?).await
+                run(self.conn_for(&rls.fairness_key).await?).await
             }
             result => result,
         }
     }
 }
 
-/// The answer that was stored under the request's idempotency key, if there is one.
+/// Returns the answer stored under the request's idempotency key, if any.
 async fn stored<T: DeserializeOwned>(connection: &PooledConn, ctx: &WriteCtx) -> Result<Option<Done<T>>> {
-    let Some(asked) = &ctx.idempotency else { return Ok(None) };
-    connection.unfinished();
-    let told = async { Ok(connection.tell(ctx.caller.scope.rls_context()).await?) };
-    let found = try_join(told, idempotency::replay(connection, &ctx.caller.id, asked)).await?.1;
-    connection.finished();
+    let Some(request) = &ctx.idempotency else { return Ok(None) };
+    connection.mark_busy();
+    let session = async { Ok(connection.apply_session(ctx.caller.scope.rls_context()).await?) };
+    let found = try_join(session, idempotency::replay(connection, &ctx.caller.id, request)).await?.1;
+    connection.mark_idle();
     Ok(found.map(|value| Done { value, replayed: true, dry_run: false }))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use database::{Migrations, Tally};
+use database::{CounterSource, Migrations};
 use provisioning::{Provisioning, ProvisioningSettings, providers::Clock};
 use runtime::{clock, shutdown::Shutdown};
 use saga::Interpose;
@@ -26,7 +26,7 @@ impl Service for FakeProvisioning {
         Provisioning::migrations()
     }
 
-    fn counter_sources() -> &'static [Tally] {
+    fn counter_sources() -> &'static [CounterSource] {
         Provisioning::counter_sources()
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use database::{Db, Migrations, Tally};
+use database::{CounterSource, Db, Migrations};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use rpc::Client;
 use runtime::{config::PeerSettings, shutdown::Shutdown};
@@ -65,7 +65,7 @@ fn routes(config: &mut ServiceConfig) {
 }
 
 /// The list whose total comes from a counter, for the worker that counts it again.
-const TALLIES: [Tally; 1] = [Tally {
+const COUNTER_SOURCES: [CounterSource; 1] = [CounterSource {
     name: "onboardings",
     sql: "SELECT parent, 'sessions' AS key, (SELECT count(*) FROM sessions) AS found \
           FROM (VALUES ('all')) AS whole (parent) WHERE parent > $1 LIMIT $2",
@@ -80,8 +80,8 @@ impl Service for Onboarding {
         Migrations::with_shared([saga::MIGRATIONS, MIGRATIONS])
     }
 
-    fn counter_sources() -> &'static [Tally] {
-        &TALLIES
+    fn counter_sources() -> &'static [CounterSource] {
+        &COUNTER_SOURCES
     }
 
     fn grpc_callers() -> Vec<(&'static str, service::Callers)> {

@@ -89,7 +89,7 @@ async fn report(
     let send = async |job: Uuid| {
         send.send(AwaitedJob { job_id: job.to_string() }).await.map_err(|error| gone(&error))
     };
-    for job in app.db.own_read(async |c| saga::awaited_jobs(c).await).await? {
+    for job in app.db.service_read(async |c| saga::awaited_jobs(c).await).await? {
         send(job).await?;
     }
     loop {
@@ -102,7 +102,7 @@ async fn hear(app: &App, mut ends: Streaming<EndedJob>) -> Result<Infallible> {
     loop {
         let EndedJob { job_id } = watch::next("provisioning", &mut ends).await?;
         let job = rpc::parse_uuid("job_id", &job_id)?;
-        saga::job_ended(&*app.db.own_conn().await?, job).await?;
+        saga::job_ended(&*app.db.service_conn().await?, job).await?;
         app.wake.notify_one();
     }
 }

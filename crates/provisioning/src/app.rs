@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
-use database::{Db, Migrations, Tally};
+use database::{CounterSource, Db, Migrations};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use domain::HostName;
 use rpc::Client;
@@ -69,7 +69,7 @@ pub struct App {
 pub struct Provisioning;
 
 /// The list whose total comes from a counter, for the worker that counts it again.
-const TALLIES: [Tally; 1] = [Tally {
+const COUNTER_SOURCES: [CounterSource; 1] = [CounterSource {
     name: "jobs",
     sql: "SELECT parent, 'jobs' AS key, (SELECT count(*) FROM sagas) AS found \
           FROM (VALUES ('all')) AS whole (parent) WHERE parent > $1 LIMIT $2",
@@ -106,8 +106,8 @@ impl Service for Provisioning {
         Migrations::with_shared([saga::MIGRATIONS, MIGRATIONS])
     }
 
-    fn counter_sources() -> &'static [Tally] {
-        &TALLIES
+    fn counter_sources() -> &'static [CounterSource] {
+        &COUNTER_SOURCES
     }
 
     fn grpc_callers() -> Vec<(&'static str, service::Callers)> {

@@ -1,10 +1,10 @@
-//! What the registry is made of. Its resources are listed in [`slices`].
+//! The registry service: settings, routes and startup. [`slices`] lists its types of objects.
 
 use std::{sync::Arc, time::Duration};
 
 use actix_web::web::Data;
 use anyhow::Result;
-use database::{Db, Migrations, Tally, outbox::Relay};
+use database::{CounterSource, Db, Migrations, outbox::Relay};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use domain::HostName;
 use rpc::Client;
@@ -18,22 +18,22 @@ use utoipa::{
 use utoipa_actix_web::scope;
 use web::{Locate, ServiceConfig};
 
-use crate::{delivery::ToProvisioning, domains, grpc, locate, platforms, resources, slices};
+use crate::{delivery::ProvisioningDelivery, domains, grpc, locate, platforms, resources, slices};
 
-/// Where resources are found a second time.
+/// Path prefix under which the resource routes are also served.
 const RESOURCE_ALIASES: &str = "/api/v1/resources";
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// What the registry alone can be told.
+/// Settings of the registry.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Own {
-    /// How long a cancelled platform lives on before it ends.
+pub struct RegistrySettings {
+    /// Time between the cancellation of a platform and its end.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub cancellation_period: Duration,
-    /// What the host names of workers and pages end in; the same as provisioning's.
+    /// Base domain of the host names of workers and pages. Must match the setting of provisioning.
     pub base_domain: HostName,
     pub domains: domains::DomainSettings,
     pub quotas: platforms::quota::Quotas,
@@ -42,24 +42,24 @@ pub struct Own {
     pub onboarding: PeerSettings,
 }
 
-/// What handlers work with. One per HTTP worker thread, one for gRPC and the workers.
+/// State of the handlers. Each HTTP worker thread has one; gRPC and the background workers share one.
 #[derive(Debug, Clone)]
 pub struct App {
     pub(crate) db: Db,
-    pub(crate) own: Arc<Own>,
+    pub(crate) settings: Arc<RegistrySettings>,
     pub(crate) stack_registry: Client<rpc::StackRegistry>,
     pub(crate) provisioning: Client<rpc::Provisioning>,
     pub(crate) onboarding: Client<rpc::Onboarding>,
 }
 
-/// The registry as a service.
+/// The registry service.
 #[derive(Debug)]
 pub struct Registry;
 
-/// The routes of all slices.
+/// Adds the routes of all slices.
 fn routes(config: &mut ServiceConfig) {
     config.app_data(Data::new(Locate(locate::locate)));
-    // Before the scope that its prefix falls into.
+    // Registered before the scope whose prefix it shares.
     config.service(scope(RESOURCE_ALIASES).configure(resources::http)).service(scope("/api/v1").configure(
         |config| {
             for slice in slices::ALL {
@@ -72,14 +72,14 @@ fn routes(config: &mut ServiceConfig) {
 impl Service for Registry {
     const NAME: &'static str = "registry";
     const DEFAULTS: &'static str = include_str!("../config/default.toml");
-    type Settings = Own;
+    type Settings = RegistrySettings;
 
     fn migrations() -> Migrations {
         Migrations::with_shared([MIGRATIONS])
     }
 
-    fn counter_sources() -> &'static [Tally] {
-        &slices::TALLIES
+    fn counter_sources() -> &'static [CounterSource] {
+        &slices::COUNTER_SOURCES
     }
 
     fn grpc_callers() -> Vec<(&'static str, service::Callers)> {
@@ -93,19 +93,19 @@ impl Service for Registry {
         document
     }
 
-    async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
+    async fn build(settings: Settings<RegistrySettings>, shutdown: Shutdown) -> Result<Application> {
         let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown).await?;
-        let own = Arc::new(settings.service);
+        let settings = Arc::new(settings.service);
         let (database, peers) = (builder.database.clone(), builder.peers.clone());
         let state = move |db: Db| {
-            let stack_registry = Client::new(&peers, &own.stack_registry)?;
-            let provisioning = Client::new(&peers, &own.provisioning)?;
-            let onboarding = Client::new(&peers, &own.onboarding)?;
-            anyhow::Ok(App { db, own: Arc::clone(&own), stack_registry, provisioning, onboarding })
+            let stack_registry = Client::new(&peers, &settings.stack_registry)?;
+            let provisioning = Client::new(&peers, &settings.provisioning)?;
+            let onboarding = Client::new(&peers, &settings.onboarding)?;
+            anyhow::Ok(App { db, settings: Arc::clone(&settings), stack_registry, provisioning, onboarding })
         };
         let app = state(builder.background.clone())?;
         platforms::start_workers(&app, &builder.shutdown);
-        let relay = Relay::new(app.db.clone(), [ToProvisioning::destination(app.provisioning.clone())]);
+        let relay = Relay::new(app.db.clone(), [ProvisioningDelivery::destination(app.provisioning.clone())]);
         let called = [app.stack_registry.probe(), app.provisioning.probe(), app.onboarding.probe()];
         builder.probes = called.into_iter().chain([relay.probe()]).collect();
         relay.start(&builder.shutdown);

@@ -1,4 +1,4 @@
-//! What the registry's outbox hands to other services.
+//! Delivery of the registry's outbox to other services.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use rpc::{Client, Provisioning, enum_number, parse, provisioning::EnqueueJobRequ
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Jobs for provisioning.
-pub(crate) struct ToProvisioning(Client<Provisioning>);
+/// Delivers job requests to provisioning.
+pub(crate) struct ProvisioningDelivery(Client<Provisioning>);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,7 +24,7 @@ struct Job {
     input: Value,
 }
 
-/// Adds the request for a job of provisioning to a record. The requests of one subject are delivered in their order.
+/// Adds the request for a provisioning job to a record. The outbox delivers the requests of one subject in order.
 pub(crate) fn request_job(
     record: Record,
     (kind, job): (JobType, JobId),
@@ -36,18 +36,18 @@ pub(crate) fn request_job(
     record.command("provisioning", "provisioning.job", job.uuid(), subject, data)
 }
 
-impl ToProvisioning {
-    /// The name that events carry, and who delivers them.
+impl ProvisioningDelivery {
+    /// Returns the destination name of the events, and their delivery.
     pub(crate) fn destination(provisioning: Client<Provisioning>) -> (&'static str, Arc<dyn Deliver>) {
         (provisioning.peer().name(), Arc::new(Self(provisioning)))
     }
 }
 
 #[async_trait]
-impl Deliver for ToProvisioning {
+impl Deliver for ProvisioningDelivery {
     async fn deliver(&self, ctx: &Ctx, event: &Event) -> Result<()> {
         let job: Job = serde_json::from_value(event.data.clone()).map_err(Error::internal)?;
-        // The event's id is the job's: a second delivery finds the job there.
+        // The event's id is the job's id, so a second delivery finds the job.
         let message = EnqueueJobRequest {
             job_id: event.id.to_string(),
             r#type: enum_number(parse::<JobType>("type", &job.r#type)?),

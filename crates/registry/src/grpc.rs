@@ -1,10 +1,10 @@
-//! The registry over gRPC: each method with who may call it and what handles it.
+//! gRPC interface of the registry: each method with its permitted callers and its handler.
 
 use rpc::{MethodsBuilder, Registry};
 
 use crate::{App, builds, dns, domains, entities, features, platforms, resources, secrets, stacks};
 
-/// The methods.
+/// Returns all methods.
 pub(crate) fn methods() -> MethodsBuilder<Registry, App> {
     MethodsBuilder::default()
         .method(&["onboarding"], platforms::grpc::check_slug)

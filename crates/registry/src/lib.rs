@@ -1,8 +1,8 @@
-//! The registry: the catalogue of platforms and of all they own.
+//! The registry: the catalogue of platforms and everything they own.
 //!
-//! One folder per resource, each with the same file names: `model` (rows), `store` (one function, one SQL
-//! statement), `ops` (one function, one use case in one transaction), `http` and `grpc`. A read goes
-//! `http -> store`, a write `http|grpc -> ops -> store`.
+//! One folder per type of object, each with the same file names: `model` (rows), `store` (one function per SQL
+//! statement), `ops` (one function per use case, in one transaction), `http` and `grpc`. Reads go `http -> store`;
+//! writes go `http|grpc -> ops -> store`.
 
 mod app;
 mod audit;
@@ -18,12 +18,12 @@ mod locate;
 mod manifest;
 mod parents;
 mod platforms;
-mod reach;
 mod resources;
 pub mod schema;
 mod secrets;
 mod slices;
 mod stacks;
 mod subtree;
+mod visibility;
 
-pub use app::{App, Own, Registry};
+pub use app::{App, Registry, RegistrySettings};

@@ -1,7 +1,7 @@
-//! Finds what the path of a write leads to.
+//! Finds the objects that the path of a write names.
 //!
-//! A handler finds it itself, within its transaction. This is for writes whose body has faults: they do not come that
-//! far, and someone who does not reach what the path leads to must get the answer that they get for a valid body.
+//! A handler does this within its transaction. This function serves writes whose body is invalid and never reaches the
+//! handler: a caller who cannot see the object must get the same answer as for a valid body.
 
 use std::pin::Pin;
 
@@ -12,7 +12,7 @@ use identity::{Ctx, PlatformScope};
 
 use crate::{App, dns, domains, entities, platforms, resources, stacks};
 
-/// What a path leads to. What can be no id is refused by the extractor of the path.
+/// The objects named by a path. The path extractor rejects malformed ids.
 struct Target {
     entity: Option<EntityId>,
     stack: Option<StackId>,
@@ -21,13 +21,13 @@ struct Target {
     domain: Option<DomainId>,
 }
 
-/// Finds what the path of a request leads to.
+/// Checks that the objects named by a request's path exist.
 ///
 /// # Errors
-/// [`domain::Kind::NotFound`] when it is not there, or lies outside of what the caller reaches.
+/// [`domain::Kind::NotFound`] if an object does not exist or lies outside the caller's scope.
 pub(crate) fn locate(request: HttpRequest, ctx: Ctx) -> Pin<Box<dyn Future<Output = Result<()>>>> {
     Box::pin(async move {
-        let platform = part(&request, "platformId", PlatformId::parse);
+        let platform = path_parameter(&request, "platformId", PlatformId::parse);
         let (Some(app), Some(platform)) = (request.app_data::<Data<App>>(), platform) else {
             return Ok(());
         };
@@ -35,35 +35,40 @@ pub(crate) fn locate(request: HttpRequest, ctx: Ctx) -> Pin<Box<dyn Future<Outpu
         let target = Target::of(&request);
         app.db
             .read(&ctx, async |c| {
-                platforms::store::live(c, &scope).await?;
+                platforms::store::check_exists(c, &scope).await?;
                 target.find(c, &scope).await
             })
             .await
     })
 }
 
-fn part<T, E>(request: &HttpRequest, name: &str, parse: impl Fn(&str) -> Result<T, E>) -> Option<T> {
+fn path_parameter<T, E>(
+    request: &HttpRequest,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Option<T> {
     request.match_info().get(name).and_then(|text| parse(text).ok())
 }
 
 impl Target {
     fn of(request: &HttpRequest) -> Self {
         Self {
-            entity: part(request, "entityId", EntityId::parse),
-            stack: part(request, "stackId", StackId::parse),
-            dns_record: part(request, "dnsId", DnsRecordId::parse),
-            resource: part(request, "resourceId", ResourceId::parse),
-            domain: part(request, "domainId", DomainId::parse),
+            entity: path_parameter(request, "entityId", EntityId::parse),
+            stack: path_parameter(request, "stackId", StackId::parse),
+            dns_record: path_parameter(request, "dnsId", DnsRecordId::parse),
+            resource: path_parameter(request, "resourceId", ResourceId::parse),
+            domain: path_parameter(request, "domainId", DomainId::parse),
         }
     }
 
-    /// Builds are the platform's, and are seen by who sees it.
+    /// Builds are skipped: they belong to the platform, and whoever sees the platform sees them.
     async fn find(&self, c: &Conn, scope: &PlatformScope) -> Result<()> {
-        if let Some(entity) = self.entity.as_ref().filter(|id| !resources::ops::is_platform(scope, id)) {
+        if let Some(entity) = self.entity.as_ref().filter(|id| !resources::ops::is_whole_platform(scope, id))
+        {
             entities::store::get(c, scope, entity).await?;
         }
         match (self.dns_record, &self.stack) {
-            // Its stack may be anyone's.
+            // The stack in the path may belong to another entity.
             (Some(record), _) => drop(dns::store::get(c, scope, record).await?),
             (None, Some(stack)) if *stack != StackId::default_stack() => {
                 stacks::store::get(c, scope, stack).await?;

@@ -1,4 +1,4 @@
-//! The registry as a process of its own.
+//! The registry as a standalone process.
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -9,8 +9,8 @@ use domain::{DnsRecordId, Error, ResourceId, Result, StackId, deployment::StackS
 use identity::PlatformScope;
 
 use crate::{
-    reach,
     schema::{dns_records::dsl as d, resources::dsl as r, stacks::dsl as s},
+    visibility,
 };
 
 /// Locks a stack that is not deleted, and returns its status.
@@ -20,7 +20,7 @@ use crate::{
 pub(crate) async fn lock_stack(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackStatus> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, s::tenant_id))
+        .filter(visibility::via_entity(scope, s::tenant_id))
         .filter(s::id.eq(id))
         .filter(s::deleted_at.is_null())
         .select(s::status)
@@ -39,7 +39,7 @@ pub(crate) async fn lock_resource(
 ) -> Result<Option<ResourceId>> {
     Ok(r::resources
         .filter(r::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, r::entity_id))
+        .filter(visibility::via_entity(scope, r::entity_id))
         .filter(r::id.eq(id))
         .filter(r::deleted_at.is_null())
         .select(r::id)
@@ -57,7 +57,7 @@ pub(crate) async fn lock_dns_record(
 ) -> Result<Option<DnsRecordId>> {
     Ok(d::dns_records
         .filter(d::platform_id.eq(scope.id()))
-        .filter(reach::by_resource(scope, d::resource_id))
+        .filter(visibility::via_resource(scope, d::resource_id))
         .filter(d::id.eq(id))
         .select(d::id)
         .for_key_share()

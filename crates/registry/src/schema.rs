@@ -1,4 +1,4 @@
-//! The tables, as the migrations leave them; a test compares the two.
+//! Database tables, as the migrations create them. A test compares the two.
 
 diesel::table! {
     platforms (id) {

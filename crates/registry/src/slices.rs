@@ -1,21 +1,21 @@
-//! The resources of the registry. Each is a folder that declares itself as a [`Slice`]; this is their list.
+//! List of the registry's types of objects. Each is a folder that exports a [`Slice`].
 
 use std::sync::LazyLock;
 
-use database::Tally;
+use database::CounterSource;
 use web::ServiceConfig;
 
-/// The parts of a resource that the service works with.
+/// The parts of a type of object that the service needs.
 pub(crate) struct Slice {
-    /// Adds the routes of its operations.
+    /// Adds its routes.
     pub(crate) http: fn(&mut ServiceConfig),
-    /// Type of its audit entries, if it writes any.
+    /// Type of its audit entries, if any.
     pub(crate) audit_type: Option<&'static str>,
-    /// The recounts of its counters.
-    pub(crate) tallies: &'static [Tally],
+    /// Sources of its counters.
+    pub(crate) counter_sources: &'static [CounterSource],
 }
 
-/// Every resource. Routes are matched in this order, so the most requested come first.
+/// All slices. Routes match in this order, so the most requested ones come first.
 pub(crate) const ALL: &[Slice] = &[
     crate::manifest::SLICE,
     crate::platforms::SLICE,
@@ -30,11 +30,11 @@ pub(crate) const ALL: &[Slice] = &[
     crate::audit::SLICE,
 ];
 
-/// The recounts of all counters.
-pub(crate) static TALLIES: LazyLock<Vec<Tally>> =
-    LazyLock::new(|| ALL.iter().flat_map(|slice| slice.tallies).copied().collect());
+/// Sources of all counters.
+pub(crate) static COUNTER_SOURCES: LazyLock<Vec<CounterSource>> =
+    LazyLock::new(|| ALL.iter().flat_map(|slice| slice.counter_sources).copied().collect());
 
-/// The types of all audit entries.
+/// Returns the types of all audit entries.
 pub(crate) fn audit_types() -> impl Iterator<Item = &'static str> {
     ALL.iter().filter_map(|slice| slice.audit_type)
 }

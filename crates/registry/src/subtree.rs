@@ -1,7 +1,7 @@
-//! Lists of subtrees: what the entities that a caller is granted have, and what is under them.
+//! Lists of the subtrees that a caller is granted.
 //!
-//! The table `subtree_members` has the members of every subtree, in the order of each list; triggers maintain it. So a
-//! page costs a page for each granted entity, however large the subtree and the platform are.
+//! The table `subtree_members` contains the members of every subtree in list order; triggers maintain it. Reading a
+//! page therefore costs one page per granted entity, however large the subtree and the platform are.
 
 use std::marker::PhantomData;
 
@@ -19,7 +19,7 @@ use domain::{Cursor, EntityId, Limit, Result, entity::EntityType};
 
 use crate::entities::model::DepthCursor;
 
-/// A list that subtrees have.
+/// List of a type of object in a subtree.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum List<'a> {
     Entities(&'a [EntityType]),
@@ -30,7 +30,7 @@ pub(crate) enum List<'a> {
 }
 
 impl List<'_> {
-    /// As the table names it. Entities are two lists, so that one type of them is a list too.
+    /// Names of the list in the table. Entities are two lists, so that each type of entity can be listed by itself.
     fn names(self) -> Vec<String> {
         match self {
             Self::Entities(kinds) => kinds.iter().map(ToString::to_string).collect(),
@@ -42,27 +42,28 @@ impl List<'_> {
     }
 }
 
-/// The type of an id, and how the id of a member is read as one. Within the page: a cast that the row statement had
-/// itself would not get past row-level security to the index, as it could leak what it is given.
+/// SQL type of an id, with the expression that converts a member's id to it. The conversion belongs in the page
+/// subquery: a cast in the row statement could leak its input, so row-level security would keep it from using the
+/// index.
 pub(crate) trait MemberId: SingleValue {
-    const READ: &'static str;
+    const CAST: &'static str;
 }
 
 impl MemberId for Text {
-    const READ: &'static str = "id";
+    const CAST: &'static str = "id";
 }
 
 impl MemberId for Uuid {
-    const READ: &'static str = "id::uuid";
+    const CAST: &'static str = "id::uuid";
 }
 
-/// The id of a member, in the rows of a page.
+/// Id of a member in the rows of a page.
 #[derive(Debug, Clone, Copy, QueryId)]
 pub(crate) struct Member<T>(PhantomData<T>);
 
-/// One that is a text, as entities and stacks have.
+/// Member with a text id: entities and stacks.
 pub(crate) type TextMember = Member<Text>;
-/// One that is a UUID.
+/// Member with a UUID.
 pub(crate) type UuidMember = Member<Uuid>;
 
 impl<T: MemberId> QueryFragment<Pg> for Member<T> {
@@ -84,9 +85,9 @@ impl<T> ValidGrouping<()> for Member<T> {
     type IsAggregate = is_aggregate::No;
 }
 
-/// A page of a list of some subtrees, newest first.
+/// Page of a list of several subtrees, newest first.
 #[derive(Debug, Clone)]
-pub(crate) struct Newest<Q, T> {
+pub(crate) struct SubtreePage<Q, T> {
     roots: Vec<EntityId>,
     lists: Vec<String>,
     after: Cursor,
@@ -95,23 +96,30 @@ pub(crate) struct Newest<Q, T> {
     id: PhantomData<T>,
 }
 
-/// The page of a list of these subtrees after a place in it; `rows` gives the row of a [`Member`]. They name their
-/// platform by no plain equality: with old statistics the planner would rather read the platform for each member.
-pub(crate) fn newest<Q, T: MemberId>(
+/// Returns the page of a list after a cursor. `rows` selects the row of a [`Member`]. That statement must not filter
+/// the platform by plain equality: with outdated statistics, the planner would read the whole platform for each member.
+pub(crate) fn page<Q, T: MemberId>(
     roots: &[EntityId],
     list: List<'_>,
     after: &Cursor,
     limit: Limit,
     rows: impl FnOnce(Member<T>) -> Q,
-) -> Newest<Q, T> {
+) -> SubtreePage<Q, T> {
     let (lists, rows) = (list.names(), rows(Member(PhantomData)));
-    Newest { roots: roots.to_vec(), lists, after: after.clone(), limit: limit.rows(), rows, id: PhantomData }
+    SubtreePage {
+        roots: roots.to_vec(),
+        lists,
+        after: after.clone(),
+        limit: limit.rows(),
+        rows,
+        id: PhantomData,
+    }
 }
 
-impl<Q: QueryFragment<Pg>, T: MemberId> QueryFragment<Pg> for Newest<Q, T> {
+impl<Q: QueryFragment<Pg>, T: MemberId> QueryFragment<Pg> for SubtreePage<Q, T> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT found.* FROM (SELECT ");
-        out.push_sql(T::READ);
+        out.push_sql(T::CAST);
         out.push_sql(" AS id, n FROM subtree_page(");
         out.push_bind_param::<Array<Text>, _>(&self.roots)?;
         out.push_sql(", ");
@@ -122,7 +130,7 @@ impl<Q: QueryFragment<Pg>, T: MemberId> QueryFragment<Pg> for Newest<Q, T> {
         out.push_bind_param::<Text, _>(&self.after.id)?;
         out.push_sql(", ");
         out.push_bind_param::<BigInt, _>(&self.limit)?;
-        // `OFFSET 0` keeps the cast within the page.
+        // `OFFSET 0` keeps the cast inside the page subquery.
         out.push_sql(") WITH ORDINALITY AS member (id, n) OFFSET 0) AS page, LATERAL (");
         self.rows.walk_ast(out.reborrow())?;
         out.push_sql(") AS found ORDER BY page.n");
@@ -130,35 +138,35 @@ impl<Q: QueryFragment<Pg>, T: MemberId> QueryFragment<Pg> for Newest<Q, T> {
     }
 }
 
-impl<Q: QueryId, T: QueryId> QueryId for Newest<Q, T> {
-    type QueryId = Newest<Q::QueryId, T::QueryId>;
+impl<Q: QueryId, T: QueryId> QueryId for SubtreePage<Q, T> {
+    type QueryId = SubtreePage<Q::QueryId, T::QueryId>;
     const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID && T::HAS_STATIC_QUERY_ID;
 }
 
-impl<Q: Query, T> Query for Newest<Q, T> {
+impl<Q: Query, T> Query for SubtreePage<Q, T> {
     type SqlType = Q::SqlType;
 }
 
-/// What is under an entity, by depth, then oldest first.
+/// Descendants of an entity, by depth, then oldest first.
 #[derive(Debug, Clone)]
-pub(crate) struct Under<Q> {
+pub(crate) struct Descendants<Q> {
     root: EntityId,
     after: DepthCursor,
     limit: i64,
     rows: Q,
 }
 
-/// At most `limit` entities under one, after a place; `rows` gives the row of a [`Member`].
-pub(crate) fn under<Q>(
+/// Returns at most `limit` descendants of an entity after a cursor. `rows` selects the row of a [`Member`].
+pub(crate) fn descendants<Q>(
     root: &EntityId,
     after: &DepthCursor,
     limit: i64,
     rows: impl FnOnce(Member<Text>) -> Q,
-) -> Under<Q> {
-    Under { root: root.clone(), after: after.clone(), limit, rows: rows(Member(PhantomData)) }
+) -> Descendants<Q> {
+    Descendants { root: root.clone(), after: after.clone(), limit, rows: rows(Member(PhantomData)) }
 }
 
-impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Under<Q> {
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Descendants<Q> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "SELECT found.* FROM (SELECT depth, created_at, member_id, member_id COLLATE \"default\" AS id \
@@ -171,7 +179,7 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Under<Q> {
         out.push_bind_param::<Text, _>(&self.after.id)?;
         out.push_sql(") AND ancestor_id = ");
         out.push_bind_param::<Text, _>(&self.root)?;
-        // Not the entity itself: each member of the page is a row of it, so that a short page is the last one.
+        // Excludes the entity itself: every member of the page yields a row, so a short page is the last one.
         out.push_sql(" AND member_id <> ");
         out.push_bind_param::<Text, _>(&self.root)?;
         out.push_sql(" ORDER BY depth, created_at, member_id LIMIT ");
@@ -183,26 +191,26 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Under<Q> {
     }
 }
 
-impl<Q: QueryId> QueryId for Under<Q> {
-    type QueryId = Under<Q::QueryId>;
+impl<Q: QueryId> QueryId for Descendants<Q> {
+    type QueryId = Descendants<Q::QueryId>;
     const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID;
 }
 
-impl<Q: Query> Query for Under<Q> {
+impl<Q: Query> Query for Descendants<Q> {
     type SqlType = Q::SqlType;
 }
 
 diesel::define_sql_function! {
-    fn subtree_total(roots: Array<Text>, counter: Nullable<Text>, own: Array<Text>) -> BigInt;
+    fn subtree_total(roots: Array<Text>, counter: Nullable<Text>, root_types: Array<Text>) -> BigInt;
 }
 
-/// The number of things in a list of some subtrees, of which nested ones count once. `counter` names the counter of
-/// what is under an entity, which its id follows; the entities themselves count if their type is one of `own`.
+/// Returns the number of objects in a list of several subtrees. Nested subtrees count once. `counter` is the counter of
+/// descendants, without the entity's id at its end. The roots themselves count if their type is in `root_types`.
 pub(crate) async fn total(
     mut c: &Conn,
     roots: &[EntityId],
     counter: Option<&str>,
-    own: &[EntityType],
+    root_types: &[EntityType],
 ) -> Result<i64> {
-    Ok(diesel::select(subtree_total(roots, counter, own)).get_result(&mut c).await?)
+    Ok(diesel::select(subtree_total(roots, counter, root_types)).get_result(&mut c).await?)
 }

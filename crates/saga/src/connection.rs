@@ -21,11 +21,11 @@ pub(crate) async fn ask<T, F>(db: &Db, patience: Duration, statement: F) -> Resu
 where
     F: ReadBody<T>,
 {
-    let connection = db.own_conn().await?;
-    connection.unfinished();
+    let connection = db.service_conn().await?;
+    connection.mark_busy();
     let answer = tokio::time::timeout(patience, statement(&connection)).await;
     let answer = answer.map_err(|late| Error::unavailable("The database", late))?;
-    connection.finished();
+    connection.mark_idle();
     answer
 }
 

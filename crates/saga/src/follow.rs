@@ -118,7 +118,7 @@ impl Followers {
                 }
                 continue;
             }
-            match db.own_read(async |c| store::revisions(c, &ids).await).await {
+            match db.service_read(async |c| store::revisions(c, &ids).await).await {
                 Ok(found) => self.tell(&found),
                 Err(error) => {
                     tracing::debug!(context = error.log_context(), "cannot look at what is followed")

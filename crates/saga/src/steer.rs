@@ -103,8 +103,10 @@ pub async fn steer<T: Steered<V>, V: Verb>(
                 return Err(refused.with("from", T::status_of(&found.told.saga)));
             }
             let after = Found::<T>::read(c, ctx, id).await?.show()?;
-            let record =
-                Record::change(T::ACTION, T::NAME, id).of(after.platform()).before(&before).after(&after);
+            let record = Record::change(T::ACTION, T::NAME, id)
+                .in_platform(after.platform())
+                .before(&before)
+                .after(&after);
             tx.finish(NoEffect, record, after, |_| None).await
         })
         .await;

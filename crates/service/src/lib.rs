@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use database::{Database, DatabaseSettings, Db, Migrations, Recount, Tally, housekeeping, migrate};
+use database::{CounterSource, Database, DatabaseSettings, Db, Migrations, Recount, housekeeping, migrate};
 use futures_util::future::BoxFuture;
 use identity::{
     IdentitySettings, KeyPair, Signer, Verifier,
@@ -48,7 +48,7 @@ pub trait Service: Sized + 'static {
     fn migrations() -> Migrations;
 
     /// The lists whose totals come from counters, in addition to the shared ones.
-    fn counter_sources() -> &'static [Tally] {
+    fn counter_sources() -> &'static [CounterSource] {
         &[]
     }
 
@@ -136,7 +136,7 @@ impl ServiceBuilder {
         };
         let mut connection = parts
             .background
-            .own_conn()
+            .service_conn()
             .await
             .map_err(|error| anyhow::anyhow!("{}: {}", error.message(), error.log_context()))?;
         migrate::check(&mut connection, &S::migrations()).await?;
@@ -198,7 +198,7 @@ impl ServiceBuilder {
                 if db.disk_is_full() {
                     return Err("the disk of the database is full; writes fail".to_owned());
                 }
-                let mut connection = db.own_conn().await.map_err(|error| error.message().to_owned())?;
+                let mut connection = db.service_conn().await.map_err(|error| error.message().to_owned())?;
                 // The cause is only logged, because the response of a probe is public.
                 migrate::check(&mut connection, &migrations()).await.map_err(|error| {
                     tracing::warn!(%error, "not ready");

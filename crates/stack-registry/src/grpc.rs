@@ -27,12 +27,12 @@ pub(crate) fn methods() -> MethodsBuilder<StackRegistry, App> {
 
 async fn get_template(app: &App, request: Request<GetTemplateRequest>) -> Result<GetTemplateResponse> {
     let asked = &request.get_ref().template;
-    app.db.own_read(async |c| by_id_or_name(c, asked).await).await.map(Into::into)
+    app.db.service_read(async |c| by_id_or_name(c, asked).await).await.map(Into::into)
 }
 
 async fn get_version(app: &App, request: Request<GetVersionRequest>) -> Result<GetVersionResponse> {
     let GetVersionRequest { name, version } = request.get_ref();
-    let found = app.db.own_read(async |c| by_name_and_version(c, name, version).await).await?;
+    let found = app.db.service_read(async |c| by_name_and_version(c, name, version).await).await?;
     Ok(GetVersionResponse { version: Some(found.into()) })
 }
 

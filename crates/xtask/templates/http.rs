@@ -54,7 +54,7 @@ pub(crate) async fn list(
         .db
         .read(&ctx, async |c| {
             let page = store::page(c, &scope, limit, &after);
-            tokio::try_join!(platforms::store::live(c, &scope), page).map(|((), page)| page)
+            tokio::try_join!(platforms::store::check_exists(c, &scope), page).map(|((), page)| page)
         })
         .await?;
     Ok(HttpResponse::Ok().json(Paged::from(page)))
@@ -94,7 +94,7 @@ pub(crate) async fn get(
     let row = app
         .db
         .read(&ctx, async |c| {
-            let found = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id));
+            let found = tokio::try_join!(platforms::store::check_exists(c, &scope), store::get(c, &scope, id));
             found.map(|((), row)| row)
         })
         .await?;

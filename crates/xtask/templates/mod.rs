@@ -14,7 +14,7 @@ use crate::slices::Slice;
 const AUDIT_TYPE: &str = "${singular}";
 
 pub(crate) const SLICE: Slice =
-    Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[store::TALLY] };
+    Slice { http, audit_type: Some(AUDIT_TYPE), counter_sources: &[store::COUNTER_SOURCE] };
 
 fn http(config: &mut ServiceConfig) {
     config

@@ -20,10 +20,10 @@ pub(crate) async fn create(
 ) -> Result<Done<${Singular}>> {
     app.db
         .tx("${singular}.create", ctx, async |tx| {
-            platforms::ops::hold(tx.conn().await?, ctx, scope).await?;
+            platforms::ops::lock_shared(tx.conn().await?, ctx, scope).await?;
             let row = new.clone().into_row(scope.id());
             let record = Record::change("${singular}.created", AUDIT_TYPE, row.id)
-                .of(scope.id())
+                .in_platform(scope.id())
                 .after(&row)
                 .count(store::counter(scope.id()), 1);
             let title = row.title.clone();
@@ -46,12 +46,12 @@ pub(crate) async fn update(
     app.db
         .tx("${singular}.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, scope).await?;
+            platforms::ops::lock_shared(c, ctx, scope).await?;
             let before = store::lock_for_update(c, scope, id).await?;
             ctx.check_match(&before)?;
             let after = before.changed(change.clone());
             let record = Record::change("${singular}.updated", AUDIT_TYPE, id)
-                .of(scope.id())
+                .in_platform(scope.id())
                 .before(&before)
                 .after(&after);
             let title = after.title.clone();
@@ -68,11 +68,11 @@ pub(crate) async fn delete(app: &App, ctx: &WriteCtx, scope: &PlatformScope, id:
     app.db
         .tx("${singular}.delete", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, scope).await?;
+            platforms::ops::lock_shared(c, ctx, scope).await?;
             let before = store::lock_for_update(c, scope, id).await?;
             ctx.check_match(&before)?;
             let record = Record::change("${singular}.deleted", AUDIT_TYPE, id)
-                .of(scope.id())
+                .in_platform(scope.id())
                 .before(&before)
                 .count(store::counter(scope.id()), -1);
             tx.finish((store::delete(id),), record, (), |_| None).await

@@ -1,7 +1,7 @@
 //! The statements of ${words}. Each takes the connection, then the caller's scope.
 
 use identity::PlatformScope;
-use database::{Conn, Tally, counter_total};
+use database::{Conn, CounterSource, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     query_builder::{QueryFragment, QueryId},
@@ -18,7 +18,7 @@ pub(crate) fn counter(platform: &PlatformId) -> String {
 }
 
 /// The recount of [`counter`].
-pub(crate) const TALLY: Tally = Tally {
+pub(crate) const COUNTER_SOURCE: CounterSource = CounterSource {
     name: "${words}",
     sql: "SELECT p.id AS parent, '${plural}:' || p.id AS key, \
               (SELECT count(*) FROM ${plural} r WHERE r.platform_id = p.id) AS found \

@@ -1,6 +1,6 @@
--- What every service keeps beside its own tables, written in the same statement as the change itself.
+-- Tables of every service. The statement that makes a change also writes its rows here.
 
--- Who changed what. Append-only: the role that serves cannot update or delete it.
+-- Audit log. Append-only: the role that serves requests cannot update or delete rows.
 CREATE TABLE audit_log (
     id          uuid        PRIMARY KEY,
     platform_id text,
@@ -28,8 +28,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- CloudEvents. Those with a destination are delivered there at least once, in order per subject; the others are
--- facts, kept for who wants to read them.
+-- CloudEvents. Events with a destination are delivered there at least once, in order per subject. The others are facts
+-- for later readers.
 CREATE TABLE outbox (
     seq             bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id              uuid        NOT NULL,
@@ -49,7 +49,7 @@ CREATE INDEX outbox_undelivered ON outbox (subject, seq) WHERE destination IS NO
 CREATE INDEX outbox_due ON outbox (next_attempt_at) WHERE destination IS NOT NULL AND delivered_at IS NULL;
 CREATE INDEX outbox_kept ON outbox (time);
 
--- Answers to requests that carried an idempotency key.
+-- Stored answers to requests with an idempotency key.
 CREATE TABLE idempotency_keys (
     caller      text        NOT NULL,
     key         text        NOT NULL,
@@ -60,8 +60,8 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_old ON idempotency_keys (created_at);
 
--- How many things a list has, kept in the transaction that changes it. A key has several shards, so that two
--- creates need not wait for each other.
+-- Number of objects in each list, maintained by the transaction that changes the list. A key has several shards, so
+-- that two creates do not wait for each other.
 CREATE TABLE counters (
     key   text     NOT NULL,
     shard smallint NOT NULL,

@@ -21,7 +21,7 @@ pub(crate) async fn resolve_person(
     let Ok(subject) = Name::parse(&request.get_ref().subject) else {
         return Ok(ResolvePersonResponse::default());
     };
-    let rows = app.db.own_read(async |c| store::of_subject(c, &subject).await).await?;
+    let rows = app.db.service_read(async |c| store::of_subject(c, &subject).await).await?;
     let grants: Vec<Grant> = rows.iter().map(BindingRow::grant).collect::<Result<_>>()?;
     Ok(ResolvePersonResponse { grants: grants.into_iter().map(Said::from).collect() })
 }

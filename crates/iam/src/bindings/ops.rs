@@ -46,7 +46,7 @@ async fn insert(tx: &mut Tx, row: &BindingRow) -> Result<(Binding, Revocation)> 
 
 /// Refuses one more binding than a person may have.
 async fn make_room(tx: &mut Tx, subject: &Name) -> Result<()> {
-    let c = tx.hold(&format!("bindings of {subject}")).await?;
+    let c = tx.advisory_lock(&format!("bindings of {subject}")).await?;
     if store::count_of(c, subject).await? < MOST_BINDINGS {
         return Ok(());
     }
@@ -160,7 +160,7 @@ async fn changed(tx: &mut Tx, row: &BindingRow) -> Result<Revocation> {
 fn record(action: &'static str, row: &BindingRow) -> Record {
     let record = Record::change(action, "binding", row.id);
     match &row.platform_id {
-        Some(platform) => record.of(platform),
+        Some(platform) => record.in_platform(platform),
         None => record,
     }
 }

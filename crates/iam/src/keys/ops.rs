@@ -78,7 +78,7 @@ pub(crate) async fn revoke(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<R
 fn record(action: &'static str, key: &KeyRow) -> Record {
     let record = Record::change(action, "key", key.id);
     match &key.platform_id {
-        Some(platform) => record.of(platform),
+        Some(platform) => record.in_platform(platform),
         None => record,
     }
 }

@@ -13,7 +13,7 @@ const NOBODYS: [u8; 32] = [0; 32];
 
 /// The key with this id, if the digest is that of its secret and it is neither expired nor revoked.
 pub(crate) async fn resolve(app: &App, id: Uuid, secret_digest: &[u8]) -> Result<Option<KeyRow>> {
-    let found = app.db.own_read(async |c| store::with_digest(c, id).await).await?;
+    let found = app.db.service_read(async |c| store::with_digest(c, id).await).await?;
     let digest = found.as_ref().map_or(NOBODYS.as_slice(), |(_, digest)| digest);
     let same = bool::from(digest.ct_eq(secret_digest));
     let now = clock::now();

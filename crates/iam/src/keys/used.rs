@@ -43,7 +43,7 @@ pub(crate) fn start_workers(app: &App) {
         async move {
             let (ids, times) = app.used.take();
             if !ids.is_empty() {
-                store::mark_used(&*app.db.own_conn().await?, &ids, &times).await?;
+                store::mark_used(&*app.db.service_conn().await?, &ids, &times).await?;
             }
             Ok(false)
         }

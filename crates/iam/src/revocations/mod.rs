@@ -47,7 +47,7 @@ pub(crate) enum What {
 /// # Errors
 /// Those of the database.
 pub(crate) async fn start(app: &App) -> anyhow::Result<()> {
-    let read = app.db.own_read(async |c| store::settled(c).await).await;
+    let read = app.db.service_read(async |c| store::settled(c).await).await;
     let settled = read.map_err(|error| anyhow::anyhow!("{}: {}", error.message(), error.log_context()))?;
     app.revocations.begin(settled);
     let of = app.clone();
@@ -58,7 +58,7 @@ pub(crate) async fn start(app: &App) -> anyhow::Result<()> {
     let of = app.clone();
     worker::run(&app.shutdown, "revocations_sweep", SWEEP_EVERY, Arc::default(), move || {
         let app = of.clone();
-        async move { store::sweep(&mut *app.db.own_conn().await?).await.map(|gone| gone > 0) }
+        async move { store::sweep(&mut *app.db.service_conn().await?).await.map(|gone| gone > 0) }
     });
     Ok(())
 }
@@ -66,7 +66,7 @@ pub(crate) async fn start(app: &App) -> anyhow::Result<()> {
 /// Tells those who watch this process what is new.
 async fn look(app: &App) -> Result<()> {
     let after = app.revocations.settled();
-    let rows = app.db.own_read(async |c| store::newer(c, after).await).await?;
+    let rows = app.db.service_read(async |c| store::newer(c, after).await).await?;
     let settled = rows.iter().filter(|row| row.settled).map(|row| row.number).max();
     for row in rows {
         if let Some(revocation) = row.read() {

@@ -77,7 +77,7 @@ pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<
             };
             let session = Session::of(row.clone(), &saga, &steps);
             let record = Record::change("onboarding.started", "onboarding", row.id)
-                .of(&row.platform_id)
+                .in_platform(&row.platform_id)
                 .after(&session)
                 .count(store::COUNTER, 1);
             let change = (saga::insert(saga), saga::insert_steps(steps), store::insert(row));
@@ -261,7 +261,7 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
             let action = if cancels { "onboarding.cancelled" } else { "onboarding.updated" };
             let record = |after: &Session| {
                 Record::change(action, "onboarding", id)
-                    .of(&found.row.platform_id)
+                    .in_platform(&found.row.platform_id)
                     .before(&before)
                     .after(after)
             };

@@ -50,7 +50,8 @@ impl Allowance {
     /// [`domain::Kind::QuotaExceeded`], whose details tell the numbers.
     pub(super) async fn check(&self, tx: &mut Tx, ctx: &Ctx) -> Result<()> {
         let person = &ctx.caller.id;
-        let under_way = saga::of_flow(tx.hold(&format!("platforms of {person}")).await?, person).await?;
+        let under_way =
+            saga::of_flow(tx.advisory_lock(&format!("platforms of {person}")).await?, person).await?;
         let made = under_way.into_iter().filter(|(id, ..)| !self.complete.contains(id));
         let mut platforms: BTreeSet<String> = made.map(|(.., platform)| platform).collect();
         platforms.extend(self.told.platform_ids.iter().cloned());

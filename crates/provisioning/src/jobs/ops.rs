@@ -52,7 +52,8 @@ pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Resul
             };
             let (saga, rows) = new.rows(&definition, ctx);
             let job = Job::of(&saga, &rows)?;
-            let record = Record::change("job.queued", "job", id).of(platform).after(&job).count(COUNTER, 1);
+            let record =
+                Record::change("job.queued", "job", id).in_platform(platform).after(&job).count(COUNTER, 1);
             let change = (saga::insert(saga), saga::insert_steps(rows));
             tx.finish(change, record, job, |constraint| is_there(constraint).then(|| there(id))).await
         })

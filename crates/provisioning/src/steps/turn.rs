@@ -58,7 +58,7 @@ pub(crate) async fn take(app: &App, cx: &StepCx, subject: &Subject) -> Result<Op
     let done = app
         .db
         .tx("job.turn", &ctx, async |tx| {
-            let c = tx.hold(&subject.thing).await?;
+            let c = tx.advisory_lock(&subject.thing).await?;
             let taken = sql_query(concat!(
                 "INSERT INTO turns (thing, job_id) VALUES ($1, $2) \
                  ON CONFLICT (thing) DO UPDATE SET job_id = excluded.job_id \
@@ -119,7 +119,7 @@ async fn holder(mut c: &Conn, thing: &str) -> Result<Option<Uuid>> {
 
 /// Whether no other job has worked on `thing` since this one: what it made is still its own to undo.
 pub(crate) async fn is_ours(app: &App, cx: &StepCx, thing: &str) -> Result<bool> {
-    let holder = app.db.own_read(async |c| holder(c, thing).await).await?;
+    let holder = app.db.service_read(async |c| holder(c, thing).await).await?;
     Ok(holder == Some(cx.saga_id))
 }
 
@@ -132,7 +132,7 @@ pub(crate) async fn wake_superseded(db: &Db, subject: &Subject, job: Uuid) -> Re
     .bind::<t::Text, _>(&subject.thing)
     .bind::<t::Text, _>(&subject.replaces)
     .bind::<t::Uuid, _>(job)
-    .execute(&mut *db.own_conn().await?)
+    .execute(&mut *db.service_conn().await?)
     .await?;
     Ok(())
 }

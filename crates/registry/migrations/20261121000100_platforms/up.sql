@@ -1,4 +1,4 @@
--- A platform: one customer product, the tenant boundary.
+-- Platforms: one customer product each, and the tenant boundary.
 CREATE TABLE platforms (
     id                  text        PRIMARY KEY,
     name                text        NOT NULL,
@@ -17,7 +17,7 @@ CREATE TABLE platforms (
     created_at          timestamptz NOT NULL,
     updated_at          timestamptz NOT NULL,
     deleted_at          timestamptz,
-    -- When a cancelled platform's paid period ends.
+    -- End of the paid period of a cancelled platform.
     period_ends_at      timestamptz,
     CONSTRAINT platforms_deleted_at CHECK ((status = 'deleted') = (deleted_at IS NOT NULL))
 );
@@ -25,7 +25,7 @@ CREATE UNIQUE INDEX platforms_slug_live ON platforms (slug) WHERE deleted_at IS 
 CREATE INDEX platforms_newest ON platforms (created_at DESC, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX platforms_period_end ON platforms (period_ends_at) WHERE status = 'pending_cancellation';
 
--- What happened to a platform. Append-only.
+-- Lifecycle events of platforms. Append-only.
 CREATE TABLE lifecycle_events (
     id           uuid        PRIMARY KEY,
     platform_id  text        NOT NULL REFERENCES platforms (id),

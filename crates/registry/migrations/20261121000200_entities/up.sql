@@ -10,7 +10,7 @@ CREATE TABLE entities (
     created_at  timestamptz NOT NULL,
     updated_at  timestamptz NOT NULL,
     deleted_at  timestamptz,
-    -- Level in the tree; a tenant is level 1.
+    -- Level in the tree, starting at 1 for tenants.
     depth       integer     NOT NULL CHECK (depth BETWEEN 1 AND 16),
     -- Ids of the ancestors, root first. A parent never changes, so neither does the path.
     path        text[]      NOT NULL,

@@ -1,11 +1,11 @@
--- A running instance of a stack template, or a custom one, for a tenant.
+-- Running instances of a stack template, or custom stacks, for a tenant.
 CREATE TABLE stacks (
     id               text        PRIMARY KEY CHECK (id <> 'default'),
     tenant_id        text        NOT NULL,
     platform_id      text        NOT NULL REFERENCES platforms (id),
     name             text        NOT NULL,
     is_default       boolean     NOT NULL,
-    -- The version that was the newest active one when the stack was made; the stack registry has it by these names.
+    -- The version that was the newest active one when the stack was created, by its names in the stack registry.
     template_id      text,
     template_name    text,
     template_version text,

@@ -1,8 +1,8 @@
--- Provisioned things.
+-- Provisioned resources.
 CREATE TABLE resources (
     id               uuid        PRIMARY KEY,
     platform_id      text        NOT NULL REFERENCES platforms (id),
-    -- An entity of the platform, or the platform's own id for what belongs to it as a whole.
+    -- An entity of the platform, or the platform's own id for a resource of the platform itself.
     entity_id        text        NOT NULL,
     -- A stack of the platform, or `default`.
     stack_id         text        NOT NULL,
@@ -18,7 +18,7 @@ CREATE TABLE resources (
     created_at       timestamptz NOT NULL,
     updated_at       timestamptz NOT NULL,
     deleted_at       timestamptz,
-    -- What the two that may be literal stand for when they are not, so that the database can hold them to it.
+    -- The two references without their literal values, so that the database can enforce them.
     owner_entity_id  text        GENERATED ALWAYS AS (NULLIF(entity_id, platform_id)) STORED,
     owner_stack_id   text        GENERATED ALWAYS AS (NULLIF(stack_id, 'default')) STORED,
     CONSTRAINT resources_of_platform UNIQUE (platform_id, id),

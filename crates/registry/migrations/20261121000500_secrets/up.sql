@@ -1,4 +1,4 @@
--- What is known of a resource's secrets. Never a value.
+-- Status of the secrets of resources. Never a value.
 CREATE TABLE secrets (
     id          uuid        PRIMARY KEY,
     platform_id text        NOT NULL REFERENCES platforms (id),

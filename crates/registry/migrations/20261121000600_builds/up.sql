@@ -1,4 +1,4 @@
--- What was built for a platform and environment.
+-- Builds of a platform per environment.
 CREATE TABLE builds (
     id               uuid        PRIMARY KEY,
     platform_id      text        NOT NULL REFERENCES platforms (id),

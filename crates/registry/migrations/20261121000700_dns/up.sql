@@ -1,4 +1,4 @@
--- Host names that lead to resources. A record that is deleted is gone: its name is free, and the audit log has it.
+-- Host names that point to resources. Deletion removes the row and frees the name; the audit log keeps the record.
 CREATE TABLE dns_records (
     id             uuid        PRIMARY KEY,
     platform_id    text        NOT NULL REFERENCES platforms (id),

@@ -1,4 +1,4 @@
--- The filters of the audit lists; each index also gives the order of the list.
+-- Filters of the audit lists. Each index also provides the order of the list.
 CREATE INDEX audit_log_by_platform_action ON audit_log (platform_id, action, created_at DESC, id DESC);
 CREATE INDEX audit_log_by_platform_type ON audit_log (platform_id, entity_type, created_at DESC, id DESC);
 CREATE INDEX audit_log_by_entity ON audit_log (entity_id, created_at DESC, id DESC);

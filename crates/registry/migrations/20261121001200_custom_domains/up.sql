@@ -1,7 +1,7 @@
--- What a domain's key to its record refers to.
+-- Target of the foreign key from a domain to its record.
 ALTER TABLE dns_records ADD CONSTRAINT dns_records_of_platform UNIQUE (platform_id, id);
 
--- Customers' own host names. One that is deleted is gone: its name is free, and the audit log has it.
+-- Host names of customers. Deletion removes the row and frees the name; the audit log keeps the domain.
 CREATE TABLE custom_domains (
     id             uuid        PRIMARY KEY,
     platform_id    text        NOT NULL REFERENCES platforms (id),
@@ -9,16 +9,16 @@ CREATE TABLE custom_domains (
     hostname       text        NOT NULL,
     target_dns     text        NOT NULL,
     cf_hostname_id text,
-    -- In the provider's words.
+    -- Status as named by the provider.
     ssl_status     text        NOT NULL,
     status         text        NOT NULL CHECK (status IN ('pending', 'active', 'failed')),
     verified_at    timestamptz,
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL,
-    -- When it is to be checked next; a domain is checked as long as it is pending.
+    -- Time of the next check while the domain is pending.
     due_at         timestamptz,
     checked_at     timestamptz,
-    -- Why it did not lead to its target at the last check.
+    -- Reason why the last check failed.
     check_error    text,
     CONSTRAINT custom_domains_hostname UNIQUE (hostname),
     CONSTRAINT custom_domains_dns_record FOREIGN KEY (platform_id, dns_record_id) REFERENCES dns_records (platform_id, id),

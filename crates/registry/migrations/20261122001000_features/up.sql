@@ -1,4 +1,4 @@
--- The features that a stack's definition names, as its version has them; a version never changes.
+-- Features that the definition of a stack's version names. A version never changes.
 CREATE TABLE stack_features (
     stack_id    text    NOT NULL,
     feature_id  text    NOT NULL,
@@ -9,36 +9,36 @@ CREATE TABLE stack_features (
     CONSTRAINT stack_features_stack FOREIGN KEY (platform_id, stack_id) REFERENCES stacks (platform_id, id)
 );
 
--- Which feature an entity runs in an environment, or ran.
+-- Features that an entity runs or ran in an environment.
 CREATE TABLE feature_activations (
     id               uuid        PRIMARY KEY,
     platform_id      text        NOT NULL REFERENCES platforms (id),
     entity_id        text        NOT NULL,
     feature_id       text        NOT NULL,
-    -- The version that was asked for last.
+    -- The last requested version.
     feature_version  text        NOT NULL,
     environment      text        NOT NULL CHECK (environment IN ('dev', 'stg', 'prod')),
     status           text        NOT NULL CHECK (status IN ('pending', 'provisioning', 'active', 'failed', 'deactivating', 'deactivated')),
-    -- Why the job that ended last was undone.
+    -- Reason why the last finished job was undone.
     error            text,
     activated_at     timestamptz,
     deactivated_at   timestamptz,
     created_at       timestamptz NOT NULL,
     updated_at       timestamptz NOT NULL,
-    -- The job that was asked for last, and its build: what is reported of an older one changes nothing here.
+    -- The last requested job, and its build. Reports about older jobs change nothing here.
     provision_job_id uuid        NOT NULL,
     requested_at     timestamptz NOT NULL,
     -- The stack that the feature's service belongs to, or `default`.
     stack_id         text        NOT NULL,
     package          text        NOT NULL,
     has_service      boolean     NOT NULL,
-    -- What runs, and what the manifest shows. It stays while an upgrade is on its way.
+    -- The running version, which the manifest shows. It stays during an upgrade.
     live_version     text,
     live_package     text,
     service_url      text,
-    -- Whether the service has data of this entity, also after its end.
+    -- True if the service has data of this entity, also after its deactivation.
     has_data         boolean     NOT NULL,
-    -- From the request to the end of the activation that was completed last, in milliseconds.
+    -- Duration of the last completed activation since its request, in milliseconds.
     took_ms          integer,
     owner_stack_id   text        GENERATED ALWAYS AS (NULLIF(stack_id, 'default')) STORED,
     CONSTRAINT feature_activations_one UNIQUE (entity_id, environment, feature_id),
@@ -48,12 +48,12 @@ CREATE TABLE feature_activations (
     CONSTRAINT feature_activations_active CHECK (status <> 'active' OR live_version IS NOT NULL)
 );
 CREATE INDEX feature_activations_newest ON feature_activations (entity_id, created_at DESC, id DESC);
--- Who shares a service.
+-- Entities that share a service.
 CREATE INDEX feature_activations_of_service ON feature_activations (platform_id, stack_id, feature_id, environment);
--- How long the newest took.
+-- Durations of the latest activations.
 CREATE INDEX feature_activations_took ON feature_activations (activated_at DESC) WHERE took_ms IS NOT NULL;
 
--- The tag of an entity's manifest; written in the statement of every change of an activation.
+-- Tags of manifests, written in the statement of every change of an activation.
 CREATE TABLE manifests (
     entity_id   text        NOT NULL,
     environment text        NOT NULL CHECK (environment IN ('dev', 'stg', 'prod')),

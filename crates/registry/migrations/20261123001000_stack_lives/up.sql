@@ -1,5 +1,5 @@
--- What is known of a version of a template. A version never changes, so it is kept for good: what was seen once needs no
--- stack registry any more.
+-- Stored versions of templates. A version never changes, so it is stored forever, and the stack registry is not needed
+-- for it again.
 CREATE TABLE template_versions (
     template_name text NOT NULL,
     version       text NOT NULL,
@@ -8,25 +8,25 @@ CREATE TABLE template_versions (
     PRIMARY KEY (template_name, version)
 );
 
--- A stack's version is what it runs; of one that never ran, what it is to run.
+-- The version of a stack is the running one; if none ever ran, the requested one.
 ALTER TABLE stacks
     ADD COLUMN is_live          boolean     NOT NULL DEFAULT false,
     ADD COLUMN inputs           jsonb,
-    -- Why the job that ended last was undone.
+    -- Reason why the last finished job was undone.
     ADD COLUMN error            text,
-    -- The job that was asked for last: what is reported of an older one changes nothing here.
+    -- The last requested job. Reports about older jobs change nothing here.
     ADD COLUMN provision_job_id uuid,
-    -- What the job is to lead to: version, inputs, whether it goes back.
+    -- Target of the job: version, inputs, and whether it rolls back.
     ADD COLUMN wanted           jsonb,
-    -- What ran before the last upgrade that was completed.
+    -- The version that ran before the last completed upgrade.
     ADD COLUMN previous         jsonb,
-    -- What the job that ended last has replaced, should it be undone yet.
+    -- The state that the last finished job replaced, in case it is still undone.
     ADD COLUMN replaced         jsonb,
-    -- What the features of the version that runs share.
+    -- Resources shared by the features of the running version.
     ADD COLUMN shared           text[]      NOT NULL DEFAULT '{}',
     ADD COLUMN deleted_at       timestamptz;
 UPDATE stacks SET is_live = true WHERE template_id IS NULL;
--- No job was ever asked for these.
+-- No job was ever requested for these stacks.
 UPDATE stacks SET status = 'failed', error = 'it was made before stacks could be activated' WHERE status = 'pending';
 ALTER TABLE stacks
     ALTER COLUMN is_live DROP DEFAULT,
@@ -34,7 +34,7 @@ ALTER TABLE stacks
     ADD CONSTRAINT stacks_active CHECK (status <> 'active' OR is_live),
     ADD CONSTRAINT stacks_wanted CHECK (status IN ('active', 'failed') OR wanted IS NOT NULL);
 
--- The name of a stack that is deleted is free.
+-- Frees the name of a deleted stack.
 DROP INDEX stacks_name;
 DROP INDEX stacks_default;
 DROP INDEX stacks_newest;
@@ -44,5 +44,5 @@ CREATE UNIQUE INDEX stacks_default ON stacks (tenant_id) WHERE is_default AND de
 CREATE INDEX stacks_newest ON stacks (platform_id, created_at DESC, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX stacks_newest_by_tenant ON stacks (platform_id, tenant_id, created_at DESC, id DESC)
     WHERE deleted_at IS NULL;
--- Whether another stack's dependency is there.
+-- Serves the checks of dependencies between stacks.
 CREATE INDEX stacks_of_template ON stacks (platform_id, template_name) WHERE deleted_at IS NULL;

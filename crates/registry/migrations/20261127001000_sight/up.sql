@@ -1,13 +1,13 @@
--- Row-level security on everything that is a platform's: see kit's migration of the same name.
+-- Row-level security for all platform data; see the shared migration of the same name.
 
--- Entities with all that is under them. It reads as the owner: an index on arrays is of no use to who is bound by policies,
--- and all that it tells are ids.
+-- Ids of entities and their descendants. Runs as the owner, because policies would keep PostgreSQL from using the array
+-- index. It reveals only ids.
 CREATE FUNCTION branch(roots text[]) RETURNS text[] LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     RETURN (SELECT coalesce(array_agg(id), '{}') FROM public.entities
         WHERE (id = ANY (roots) OR path && roots) AND deleted_at IS NULL);
 
--- What hangs on them. Ids again.
+-- Ids of the objects that belong to those entities.
 CREATE INDEX resources_of_entity ON resources (entity_id);
 CREATE FUNCTION branch_resources(roots text[]) RETURNS uuid[] LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
@@ -23,20 +23,21 @@ CREATE FUNCTION branch_stacks(roots text[]) RETURNS text[] LANGUAGE sql STABLE S
     RETURN (SELECT coalesce(array_agg(s.id), '{}') FROM public.stacks s
         WHERE s.tenant_id = ANY ((SELECT public.branch(roots))::text[]) AND s.deleted_at IS NULL);
 
--- How a platform stands, to who sees but entities of it: for the check that it is not deleted, and not suspended.
+-- Status of a platform for a caller with grants for some of its entities: used to check that it is neither deleted nor
+-- suspended.
 CREATE FUNCTION home_status(platform text) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public AS $$
     SELECT p.status FROM public.platforms p WHERE p.id = platform AND p.deleted_at IS NULL AND EXISTS (
         SELECT FROM public.entities e WHERE e.id = ANY (public.seen_entities()) AND e.platform_id = p.id)
 $$;
--- The same, held against deletion until the transaction ends.
+-- The same status, with the platform locked against deletion until the transaction ends.
 CREATE FUNCTION hold_home(platform text) RETURNS text LANGUAGE sql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, public AS $$
     SELECT p.status FROM public.platforms p WHERE p.id = platform AND p.deleted_at IS NULL AND EXISTS (
         SELECT FROM public.entities e WHERE e.id = ANY (public.seen_entities()) AND e.platform_id = p.id)
     FOR KEY SHARE OF p
 $$;
--- How long activations take, in all platforms: a number that tells of none of them.
+-- Median duration of activations across all platforms. It reveals nothing about a single platform.
 CREATE FUNCTION activation_took_ms() RETURNS integer LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public AS $$
     SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY took_ms) FROM (
@@ -48,7 +49,7 @@ ALTER TABLE platforms ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON platforms
     USING ((SELECT sees_all()) OR id = ANY ((SELECT seen_platforms())::text[]));
 
--- What belongs to a platform as a whole.
+-- Objects of a platform as a whole.
 ALTER TABLE lifecycle_events ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON lifecycle_events
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[]));
@@ -56,7 +57,7 @@ ALTER TABLE builds ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON builds
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[]));
 
--- What belongs to an entity. A new entity is not among its branch yet: its path is looked at.
+-- Objects of an entity. The policy checks the path of a new entity, because the entity is not in its branch yet.
 ALTER TABLE entities ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON entities
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
@@ -80,7 +81,7 @@ CREATE POLICY seen ON manifests
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
         OR entity_id = ANY ((SELECT branch(seen_entities()))::text[]));
 
--- What hangs on one of these is seen with it.
+-- Objects that are visible together with their parent.
 ALTER TABLE secrets ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON secrets
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
@@ -98,7 +99,7 @@ CREATE POLICY seen ON stack_features
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
         OR stack_id = ANY ((SELECT branch_stacks(seen_entities()))::text[]));
 
--- The counter of an entity's features names its platform too, as those of all other lists do.
+-- Includes the platform in the key of an entity's feature counter, as in the keys of all other lists.
 UPDATE counters SET key = 'features:' || e.platform_id || ':' || e.id
 FROM entities e WHERE counters.key = 'features:' || e.id;
 DROP POLICY seen ON counters;

@@ -1,6 +1,6 @@
--- Whether a row is of a branch is looked up in a table of hashes, which is made of it once for a statement, if it is asked at
--- all. An array would be gone through for each row: of a branch of ten thousand, fifty million comparisons. The branch is asked
--- for within a SELECT of its own: else the planner would ask for it too, to know how long it is.
+-- Looks up rows in a hash table of the branch, which PostgreSQL builds at most once per statement. Scanning an array
+-- for each row would cost 50 million comparisons for a branch of ten thousand entities. The nested SELECT keeps the
+-- planner from evaluating the branch to estimate its size.
 ALTER POLICY seen ON entities
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
         OR id IN (SELECT unnest((SELECT branch(seen_entities()))::text[])));
@@ -32,7 +32,7 @@ ALTER POLICY seen ON counters
     USING ((SELECT sees_all() OR is_writing()) OR split_part(key, ':', 2) = ANY ((SELECT seen_platforms())::text[])
         OR split_part(key, ':', 3) IN (SELECT unnest((SELECT branch(seen_entities()))::text[])));
 
--- Whether one of the seen entities is the platform's, by the entities: those of the platform are many.
+-- Tests the visible entities for the platform, and not the reverse: a platform has many entities.
 CREATE OR REPLACE FUNCTION home_status(platform text) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public AS $$
     SELECT p.status FROM public.platforms p WHERE p.id = platform AND p.deleted_at IS NULL AND p.id = ANY (ARRAY(
@@ -45,8 +45,8 @@ CREATE OR REPLACE FUNCTION hold_home(platform text) RETURNS text LANGUAGE sql VO
     FOR KEY SHARE OF p
 $$;
 
--- What an entity, a resource or a record leads to is found by it alone. It is of one platform anyway, and where the planner
--- was to choose between an index of both and one of the platform, it could take the latter.
+-- Finds the objects of an entity, resource or record by that id alone, which implies the platform. With an index on
+-- both and one on the platform, the planner could choose the latter.
 DROP INDEX resources_newest_by_entity, stacks_newest_by_tenant, dns_records_resource_id, custom_domains_dns_record_id;
 CREATE INDEX resources_newest_by_entity ON resources (entity_id, created_at DESC, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX stacks_newest_by_tenant ON stacks (tenant_id, created_at DESC, id DESC) WHERE deleted_at IS NULL;

@@ -1,11 +1,10 @@
--- Reads of callers whose grants cover an entity and its descendants cost what reads of the whole platform cost.
+-- Makes reads of callers whose grants cover an entity and its descendants as cheap as reads of the whole platform.
 --
--- Until here each statement computed the caller's whole subtree, in the scope filter and again in the policies. Now both ask
--- upwards, whether one of the few ancestors of a row is granted; and a list of a subtree is read from a closure table, in the
--- order of the list.
+-- Before, the scope filter and the policies each computed the caller's whole subtree in every statement. Now both check
+-- if one of the few ancestors of a row is granted, and lists of a subtree come from a closure table in list order.
 
--- The members of each subtree: of every entity, itself and what is under it, by list. Triggers maintain it, so that no
--- statement can forget it. `branch` and its like stay until no process of the version before runs any more.
+-- Members of each subtree: for every entity, itself and its descendants, per list. Triggers maintain it, so that no
+-- statement can forget to. `branch` and its like stay until no process of the previous version runs.
 CREATE TABLE subtree_members (
     ancestor_id text        NOT NULL,
     -- tenant, subtenant, resource, stack, custom_domain, or dns_record:<stack id>.
@@ -13,14 +12,14 @@ CREATE TABLE subtree_members (
     created_at  timestamptz NOT NULL,
     member_id   text        COLLATE "C" NOT NULL,
     platform_id text        NOT NULL,
-    -- Level in the tree, of entities.
+    -- Level in the tree; only for entities.
     depth       integer,
     PRIMARY KEY (ancestor_id, list, created_at, member_id)
 );
 CREATE INDEX subtree_members_by_depth ON subtree_members (ancestor_id, depth, created_at, member_id) WHERE depth IS NOT NULL;
 CREATE INDEX subtree_members_member ON subtree_members (member_id, list);
 
--- An entity and its ancestors; empty for an id that stands for the platform as a whole.
+-- Ids of an entity and its ancestors; empty for the id of the platform itself.
 CREATE FUNCTION entity_line(entity text) RETURNS text[] LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     RETURN (SELECT path || id FROM public.entities WHERE id = entity);
@@ -117,7 +116,7 @@ CREATE TRIGGER keep_members_changed AFTER UPDATE ON dns_records
     FOR EACH ROW WHEN (OLD.resource_id IS DISTINCT FROM NEW.resource_id OR OLD.stack_id IS DISTINCT FROM NEW.stack_id)
     EXECUTE FUNCTION keep_dns_record_members();
 
--- What hangs on a resource moves with it from one entity to another.
+-- Objects of a resource move with it from one entity to another.
 CREATE FUNCTION keep_resource_members() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public AS $$
 DECLARE
@@ -149,7 +148,7 @@ CREATE TRIGGER keep_members_changed AFTER UPDATE ON resources
     FOR EACH ROW WHEN (OLD.deleted_at IS DISTINCT FROM NEW.deleted_at OR OLD.entity_id IS DISTINCT FROM NEW.entity_id)
     EXECUTE FUNCTION keep_resource_members();
 
--- What the table has to hold, made from the rows themselves: for the rows of before, and for whoever has to repair it.
+-- Fills the table from the existing rows: for rows from before this migration, and for repairs.
 CREATE FUNCTION fill_subtree_members() RETURNS void LANGUAGE sql SECURITY DEFINER
     SET search_path = pg_catalog, public AS $$
     DELETE FROM public.subtree_members;
@@ -174,16 +173,16 @@ REVOKE ALL ON FUNCTION fill_subtree_members(), drop_members(text, text),
     put_members(text[], text, timestamptz, text, text, integer) FROM PUBLIC;
 SELECT fill_subtree_members();
 
--- Totals of subtrees: how many entities are under one, and how many resources it and what is under it have.
+-- Totals of subtrees: the descendants of each entity, and the resources of the entity and its descendants.
 INSERT INTO counters (key, shard, n)
 SELECT name || platform_id || ':' || ancestor_id, 0, count(*) FROM (
     SELECT CASE list WHEN 'resource' THEN 'resources_under:' ELSE 'entities_under:' END AS name, platform_id, ancestor_id
     FROM subtree_members WHERE list IN ('resource', 'subtenant') AND member_id <> ancestor_id) AS member
 GROUP BY name, platform_id, ancestor_id;
 
--- An entity is seen if it or one of its ancestors is granted. What belongs to an entity is seen if the entity is, and what hangs
--- on that, if it is: each EXISTS is subject to the policy of the table that it asks. `OFFSET 0` keeps the planner from making a
--- table of everything that could be seen.
+-- An entity is visible if it or one of its ancestors is granted. Objects of a visible entity are visible, and so are
+-- the objects that depend on those: each EXISTS is subject to the policy of the table it reads. `OFFSET 0` keeps the
+-- planner from materializing all visible rows.
 ALTER POLICY seen ON entities
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
         OR (path || id) && (SELECT seen_entities())::text[])
@@ -216,7 +215,7 @@ ALTER POLICY seen ON stack_features
 ALTER POLICY seen ON counters
     USING ((SELECT sees_all() OR is_writing()) OR split_part(key, ':', 2) = ANY ((SELECT seen_platforms())::text[])
         OR EXISTS (SELECT FROM entities e WHERE e.id = split_part(key, ':', 3) AND e.deleted_at IS NULL OFFSET 0));
--- The triggers alone write it, as the owner.
+-- Only the triggers write to it, as the owner.
 ALTER TABLE subtree_members ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON subtree_members FOR SELECT
     USING ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])

@@ -1,4 +1,4 @@
--- Of several claims of a host name the active one stays, else the oldest: there can be one row again.
+-- Keeps one claim per host name: the active one, else the oldest.
 DELETE FROM custom_domains WHERE id IN (
     SELECT id FROM (
         SELECT id, row_number() OVER (PARTITION BY hostname ORDER BY status = 'active' DESC, created_at, id) AS place

@@ -1,13 +1,14 @@
--- A custom domain is a claim until it is verified. Any number of platforms may claim a host name, one may have it active.
+-- A custom domain is a claim until it is verified. Any number of platforms may claim a host name; one may have it
+-- active.
 ALTER TABLE custom_domains DROP CONSTRAINT custom_domains_hostname;
 CREATE UNIQUE INDEX custom_domains_hostname_active ON custom_domains (hostname) WHERE status = 'active';
--- A platform claims a host name once. The other claims of a name are found by it.
+-- A platform can claim a host name once. The index also finds the other claims of a name.
 CREATE UNIQUE INDEX custom_domains_hostname_of_platform ON custom_domains (hostname, platform_id);
 
--- When a pending claim ends; the registry's setting decides. The default is for the version before, which does not set it.
+-- End of a pending claim, from the registry's setting. The default serves the previous version, which does not set it.
 ALTER TABLE custom_domains ADD COLUMN lapses_at timestamptz DEFAULT now() + interval '7 days';
 
--- Active without proof: neither a check nor an operator has made it so. It is a claim like any other.
+-- Domains that are active without proof, because neither a check nor an operator activated them, become claims.
 WITH unproven AS (
     UPDATE custom_domains d SET status = 'pending', verified_at = NULL, due_at = now(), updated_at = now()
     WHERE status = 'active' AND NOT EXISTS (

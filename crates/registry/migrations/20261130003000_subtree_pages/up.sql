@@ -1,7 +1,8 @@
--- Lists of subtrees cost what lists of the whole platform cost.
+-- Makes lists of subtrees as cheap as lists of the whole platform.
 --
--- PL/pgSQL keeps the plans of a function's statements for the whole session. A function in SQL that runs with its owner's rights
--- is planned at every call, and so is a statement that joins tables with policies: that took longer than reading the rows.
+-- PL/pgSQL keeps the plans of a function's statements for the whole session. PostgreSQL plans an SQL function with its
+-- owner's rights at every call, and a statement that joins tables with policies as well. That took longer than reading
+-- the rows.
 
 CREATE OR REPLACE FUNCTION home_status(platform text) RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public AS $$
@@ -22,12 +23,13 @@ BEGIN
 END
 $$;
 
--- Whether the caller is granted all of these entities. The two functions below read as the owner and return nothing otherwise.
+-- True if the caller is granted all of these entities. The two functions below read as the owner and return nothing
+-- otherwise.
 CREATE FUNCTION all_granted(roots text[]) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE
     RETURN sees_all() OR roots <@ seen_entities();
 
--- The ids on a page of some lists of some subtrees, newest first. It promises one row, so that the planner looks each of them up:
--- with old statistics it would rather read the table that they are ids of.
+-- Ids on a page of lists of several subtrees, newest first. Declared to return one row, so that the planner looks up
+-- each id: with outdated statistics, it would read the whole table instead.
 CREATE FUNCTION subtree_page(roots text[], lists text[], before timestamptz, before_id text, size bigint)
     RETURNS SETOF text LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -41,7 +43,7 @@ BEGIN
             ORDER BY m.created_at DESC, m.member_id DESC LIMIT size;
         RETURN;
     END IF;
-    -- Of nested subtrees the same member is found twice.
+    -- Nested subtrees contain the same member several times.
     RETURN QUERY SELECT page.member_id FROM (SELECT DISTINCT m.created_at, m.member_id
             FROM unnest(roots) AS root (id), unnest(lists) AS list (name), LATERAL (
                 SELECT s.created_at, s.member_id FROM public.subtree_members s
@@ -52,15 +54,15 @@ BEGIN
 END
 $$;
 
--- The number of members of a list of some subtrees, of which nested ones count once. `counter` is the key of the counter of what
--- is under an entity, without its id; the roots themselves count if their type is one of `own`.
+-- Number of members in a list of several subtrees; nested ones count once. `counter` is the key of the counter of
+-- descendants, without the entity's id. The roots themselves count if their type is in `own`.
 CREATE FUNCTION subtree_total(roots text[], counter text, own text[])
     RETURNS bigint LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 BEGIN
     IF NOT public.all_granted(roots) THEN
         RETURN 0;
     END IF;
-    -- In order and limited, so that it goes by the key.
+    -- Ordered and limited, so that the planner uses the primary key.
     RETURN (SELECT coalesce(sum((root.type = ANY (own))::int + CASE WHEN counter IS NULL THEN 0 ELSE (
             SELECT coalesce(sum(shard.n), 0) FROM (SELECT c.n FROM public.counters c WHERE c.key = counter || root.id
                 ORDER BY c.shard LIMIT 64) AS shard) END), 0)::bigint

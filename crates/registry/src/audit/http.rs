@@ -8,7 +8,7 @@ use utoipa::IntoParams;
 use web::{Context, HttpResult, ListQuery, Paged, Path, Query};
 
 use super::{
-    filter::{Filter, Moment, Thing},
+    filter::{Filter, ObjectFilter, QueryTime},
     model::AuditEntry,
     store,
 };
@@ -17,12 +17,12 @@ use crate::{App, platforms};
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PlatformAuditFilter {
-    /// Such as `platform.suspended`.
+    /// Action, such as `platform.suspended`.
     action: Option<String>,
-    /// The changed thing: its id, or its type (`platform`, `entity`, `stack`, `resource`, `secret`, `build`,
-    /// `dns_record`, `custom_domain`, `feature`).
+    /// Changed object: its id, or its type (`platform`, `entity`, `stack`, `resource`, `secret`, `build`, `dns_record`,
+    /// `custom_domain`, `feature`).
     #[param(value_type = Option<String>)]
-    entity: Option<Thing>,
+    entity: Option<ObjectFilter>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -31,14 +31,14 @@ pub(crate) struct PlatformAuditFilter {
 pub(crate) struct AuditFilter {
     platform_id: Option<PlatformId>,
     actor_id: Option<String>,
-    /// The action, such as `platform.suspended`.
+    /// Action, such as `platform.suspended`.
     event_type: Option<String>,
-    /// Entries from this time on: RFC 3339, or milliseconds since 1970.
+    /// Only entries at or after this time: RFC 3339, or milliseconds since 1970.
     #[param(value_type = Option<String>)]
-    from: Option<Moment>,
-    /// Entries before this time: RFC 3339, or milliseconds since 1970.
+    from: Option<QueryTime>,
+    /// Only entries before this time: RFC 3339, or milliseconds since 1970.
     #[param(value_type = Option<String>)]
-    to: Option<Moment>,
+    to: Option<QueryTime>,
 }
 
 /// List audit log entries for a platform, newest first.
@@ -49,7 +49,7 @@ pub(crate) struct AuditFilter {
     responses((status = 200, body = Paged<AuditEntry>)),
 )]
 #[get("/platforms/{platformId}/audit")]
-pub(crate) async fn of_platform(
+pub(crate) async fn list_of_platform(
     app: Data<App>,
     ctx: Context,
     path: Path<PlatformId>,
@@ -58,13 +58,13 @@ pub(crate) async fn of_platform(
 ) -> HttpResult {
     let scope = path.0;
     let PlatformAuditFilter { action, entity } = filter.0;
-    let filter = Filter { platform: Some(scope.id().clone()), action, thing: entity, ..Filter::default() };
+    let filter = Filter { platform: Some(scope.id().clone()), action, object: entity, ..Filter::default() };
     filter.check("action")?;
-    app.db.read(&ctx, async |c| platforms::store::live(c, &scope).await).await?;
+    app.db.read(&ctx, async |c| platforms::store::check_exists(c, &scope).await).await?;
     page(&app, &ctx, &filter, &query.0).await
 }
 
-/// List audit log entries across all platforms, newest first; for operators.
+/// List audit log entries across all platforms, newest first. Operators only.
 #[utoipa::path(
     operation_id = "listAudit",
     extensions(("x-access" = json!(Access::Everything))),
@@ -83,9 +83,9 @@ pub(crate) async fn list(
         platform: platform_id,
         actor: actor_id,
         action: event_type,
-        thing: None,
-        from: from.map(|moment| moment.0),
-        to: to.map(|moment| moment.0),
+        object: None,
+        from: from.map(|time| time.0),
+        to: to.map(|time| time.0),
     };
     filter.check("eventType")?;
     page(&app, &ctx, &filter, &query.0).await

@@ -1,7 +1,7 @@
-//! The audit log: who changed what. Kit writes it with every change; here it is read.
+//! The audit log. Every write adds its entries; this slice reads them.
 //!
-//! Table `audit_log` (shared; the indexes of the filters are ours). Counters `audit` and `audit:{platform}` hold how
-//! many entries there are.
+//! Table `audit_log`, which all services share; the registry adds the indexes of its filters. The counters `audit` and
+//! `audit:{platform}` hold the numbers of entries.
 
 mod filter;
 mod http;
@@ -12,8 +12,8 @@ use web::ServiceConfig;
 
 use crate::slices::Slice;
 
-pub(crate) const SLICE: Slice = Slice { http, audit_type: None, tallies: &[] };
+pub(crate) const SLICE: Slice = Slice { http, audit_type: None, counter_sources: &[] };
 
 fn http(config: &mut ServiceConfig) {
-    config.service(http::of_platform).service(http::list);
+    config.service(http::list_of_platform).service(http::list);
 }

@@ -1,4 +1,4 @@
-//! The rows of the audit log, which are also what is answered.
+//! Rows of the audit log, which the API returns as they are.
 
 use chrono::{DateTime, Utc};
 use database::tables::audit_log;
@@ -9,27 +9,27 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// One change, and who made it.
+/// A change and its actor.
 #[derive(Debug, Serialize, ToSchema, Queryable, Selectable)]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = audit_log)]
 pub(crate) struct AuditEntry {
     #[schema(value_type = Uuid)]
     pub(crate) id: AuditEntryId,
-    // Everything that the registry changes belongs to a platform.
+    // Every object of the registry belongs to a platform.
     #[schema(value_type = String, required)]
     pub(crate) platform_id: Option<PlatformId>,
     pub(crate) actor_id: String,
-    /// user, apikey, operator, service or system.
+    /// `user`, `apikey`, `operator`, `service` or `system`.
     pub(crate) actor_type: String,
-    /// `<thing>.<verb>`, such as `platform.suspended`.
+    /// `<object>.<verb>`, such as `platform.suspended`.
     pub(crate) action: String,
     pub(crate) entity_type: String,
     pub(crate) entity_id: String,
-    /// What the thing was; null for one that was made.
+    /// State before the change; null for a new object.
     #[schema(required)]
     pub(crate) before: Option<Value>,
-    /// What the thing is since; null for one that is gone.
+    /// State after the change; null for a deleted object.
     #[schema(required)]
     pub(crate) after: Option<Value>,
     /// `requestId` and `traceId`.
@@ -39,8 +39,8 @@ pub(crate) struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// Where it stands in the list.
-    pub(crate) fn place(&self) -> Cursor {
+    /// Cursor in the list.
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 }

@@ -1,4 +1,4 @@
-//! The statements of the audit log. Each takes the caller's scope first.
+//! Statements of the audit log. Each takes the connection, then the caller's scope.
 
 use database::{Conn, audit_counter, counter_total, tables::audit_log, total};
 use diesel::{
@@ -10,12 +10,12 @@ use domain::{AuditEntryId, Cursor, Limit, Page, Result, Total};
 use identity::Scope;
 
 use super::{
-    filter::{Filter, Thing},
+    filter::{Filter, ObjectFilter},
     model::AuditEntry,
 };
 use audit_log::dsl as a;
 
-/// A page of the entries that match, newest first, and how many match.
+/// Returns a page of the matching entries, newest first, with their total.
 pub(crate) async fn page(
     c: &Conn,
     scope: &Scope,
@@ -29,15 +29,15 @@ pub(crate) async fn page(
     let mut pipeline = c;
     let rows = async { Ok(rows.load(&mut pipeline).await?) };
     let (rows, total) = tokio::try_join!(rows, count(c, scope, filter))?;
-    Ok(Page::new(rows, limit, total, &filter.list(), AuditEntry::place))
+    Ok(Page::new(rows, limit, total, &filter.list(), AuditEntry::cursor))
 }
 
-/// The entries that match, yet to be ordered and selected.
+/// Returns the matching entries, without order and columns.
 fn matching<'a>(scope: &'a Scope, filter: &'a Filter) -> IntoBoxed<'a, audit_log::table, Pg> {
     let mut rows = audit_log::table.into_boxed();
-    // The caller's own platforms in any case, whatever the filter says.
-    if let Some(own) = scope.only_platforms() {
-        rows = rows.filter(a::platform_id.eq_any(own));
+    // Always restricted to the caller's platforms, whatever the filter says.
+    if let Some(granted) = scope.only_platforms() {
+        rows = rows.filter(a::platform_id.eq_any(granted));
     }
     if let Some(platform) = &filter.platform {
         rows = rows.filter(a::platform_id.eq(platform));
@@ -48,9 +48,9 @@ fn matching<'a>(scope: &'a Scope, filter: &'a Filter) -> IntoBoxed<'a, audit_log
     if let Some(action) = &filter.action {
         rows = rows.filter(a::action.eq(action));
     }
-    rows = match &filter.thing {
-        Some(Thing::Type(name)) => rows.filter(a::entity_type.eq(name)),
-        Some(Thing::Id(id)) => rows.filter(a::entity_id.eq(id)),
+    rows = match &filter.object {
+        Some(ObjectFilter::Type(name)) => rows.filter(a::entity_type.eq(name)),
+        Some(ObjectFilter::Id(id)) => rows.filter(a::entity_id.eq(id)),
         None => rows,
     };
     if let Some(from) = filter.from {
@@ -62,9 +62,9 @@ fn matching<'a>(scope: &'a Scope, filter: &'a Filter) -> IntoBoxed<'a, audit_log
     rows
 }
 
-/// How many entries match: from the counters where they know.
+/// Counts the matching entries, from the counters where possible.
 async fn count(c: &Conn, scope: &Scope, filter: &Filter) -> Result<Total> {
-    if filter.is_plain() {
+    if filter.is_unfiltered() {
         let key = audit_counter(filter.platform.as_ref());
         return counter_total(c, &key).await.map(Total::from);
     }

@@ -16,14 +16,14 @@ pub(crate) async fn start_build(
     request: Request<StartBuildRequest>,
 ) -> Result<StartBuildResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
+    let message = request.into_inner();
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
     let new = NewBuild {
-        id: parse("build_id", &asked.build_id)?,
-        environment: parse_enum("environment", asked.environment)?,
-        triggered_by: parse_enum("triggered_by", asked.triggered_by)?,
-        repo_name: asked.repo_name,
-        last_commit_sha: asked.last_commit_sha,
+        id: parse("build_id", &message.build_id)?,
+        environment: parse_enum("environment", message.environment)?,
+        triggered_by: parse_enum("triggered_by", message.triggered_by)?,
+        repo_name: message.repo_name,
+        last_commit_sha: message.last_commit_sha,
     };
     ops::start(app, &ctx, &scope, new).await?;
     Ok(StartBuildResponse {})
@@ -34,13 +34,13 @@ pub(crate) async fn finish_build(
     request: Request<FinishBuildRequest>,
 ) -> Result<FinishBuildResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let status = parse_enum("status", asked.status)?;
+    let message = request.into_inner();
+    let status = parse_enum("status", message.status)?;
     if status == BuildStatus::Building {
-        return Err(Error::invalid("status", "must say how the build ended"));
+        return Err(Error::invalid("status", "must be the status of a finished build"));
     }
-    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
-    let id = parse("build_id", &asked.build_id)?;
-    ops::finish(app, &ctx, &scope, id, status, asked.cf_deployment_id).await?;
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
+    let id = parse("build_id", &message.build_id)?;
+    ops::finish(app, &ctx, &scope, id, status, message.cf_deployment_id).await?;
     Ok(FinishBuildResponse {})
 }

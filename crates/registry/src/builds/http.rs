@@ -14,7 +14,7 @@ use web::{Command, Context, HttpResult, Path, Query, WriteResponse};
 use super::{model::Change, ops, store, view::Build};
 use crate::{App, platforms};
 
-/// What of a build is to change.
+/// Changes to a build. Absent fields keep their values.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpdateBuild {
@@ -37,13 +37,13 @@ pub(crate) struct UpdateBuild {
     #[serde(default)]
     #[schema(value_type = Option<UnixMillis>)]
     triggered_at: Patch<UnixMillis>,
-    /// Not before the start.
+    /// Must not be before the start.
     #[serde(default)]
     #[schema(value_type = Option<UnixMillis>)]
     completed_at: Patch<UnixMillis>,
 }
 
-/// The newest builds, without pages.
+/// The newest builds, without pagination.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BuildList {
     /// Newest first.
@@ -68,7 +68,9 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<PlatformId>) -
     let scope = path.0;
     let data = app
         .db
-        .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::newest(c, &scope)).await)
+        .read(&ctx, async |c| {
+            platforms::store::in_existing_platform(c, &scope, store::newest(c, &scope)).await
+        })
         .await?;
     Ok(HttpResponse::Ok().json(BuildList { data: data.iter().map(Build::from).collect() }))
 }
@@ -93,7 +95,7 @@ pub(crate) async fn latest(
     let build = app
         .db
         .read(&ctx, async |c| {
-            platforms::store::of_live(c, &scope, store::latest(c, &scope, environment)).await
+            platforms::store::in_existing_platform(c, &scope, store::latest(c, &scope, environment)).await
         })
         .await?;
     web::read(&request, &Build::from(&build))

@@ -1,6 +1,6 @@
-//! Builds: what was built for a platform and environment, and how it ended.
+//! Builds of a platform per environment.
 //!
-//! Table `builds`. Services start and finish builds; over HTTP they are read and corrected.
+//! Table `builds`. Services start and finish builds; the HTTP API reads and corrects them.
 
 pub(crate) mod grpc;
 mod http;
@@ -16,7 +16,7 @@ use crate::slices::Slice;
 /// Type of the audit entries.
 pub(crate) const AUDIT_TYPE: &str = "build";
 
-pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[] };
+pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), counter_sources: &[] };
 
 fn http(config: &mut ServiceConfig) {
     config.service(http::list).service(http::latest).service(http::update);

@@ -1,4 +1,4 @@
-//! The rows of builds.
+//! Rows of builds.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
@@ -11,7 +11,7 @@ use runtime::clock;
 
 use crate::schema::builds;
 
-/// The row of a build.
+/// Row of a build.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = builds, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct BuildRow {
@@ -30,7 +30,7 @@ pub(crate) struct BuildRow {
     pub(crate) updated_at: DateTime<Utc>,
 }
 
-/// What a build that begins is made of.
+/// Fields of a build that starts.
 #[derive(Debug, Clone)]
 pub(crate) struct NewBuild {
     pub(crate) id: BuildId,
@@ -40,7 +40,7 @@ pub(crate) struct NewBuild {
     pub(crate) last_commit_sha: Option<String>,
 }
 
-/// What of a build may be changed.
+/// Changes to a build.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
     pub(crate) build_status: Option<BuildStatus>,
@@ -54,13 +54,13 @@ pub(crate) struct Change {
 }
 
 impl NewBuild {
-    /// The build that a job does.
+    /// The build that belongs to a provisioning job.
     pub(crate) fn of_job(job: JobId, environment: Environment) -> Self {
         let triggered_by = BuildTrigger::FeatureActivation;
         Self { id: BuildId::of_job(job), environment, triggered_by, repo_name: None, last_commit_sha: None }
     }
 
-    /// The row of a build that begins now.
+    /// Returns the row of a build that starts now.
     pub(crate) fn into_row(self, platform: &PlatformId) -> BuildRow {
         let now = clock::now();
         BuildRow {
@@ -82,18 +82,18 @@ impl NewBuild {
 }
 
 impl BuildRow {
-    /// The build at its end.
+    /// Returns the build after its end.
     pub(crate) fn finished(&self, status: BuildStatus, deployment: Option<String>) -> Self {
         self.changed(Change {
             build_status: Some(status),
             cf_deployment_id: deployment.map_or(Patch::Keep, Patch::Set),
-            // Another replica's clock may have been ahead when the build began.
+            // The clock of the replica that started the build may have been ahead.
             completed_at: Patch::Set(clock::now().max(self.triggered_at.unwrap_or_default())),
             ..Change::default()
         })
     }
 
-    /// The build after a change.
+    /// Returns the build after a change.
     pub(crate) fn changed(&self, change: Change) -> Self {
         let before = self.clone();
         Self {

@@ -1,4 +1,4 @@
-//! What can be done with builds.
+//! Use cases of builds. Each is one transaction.
 
 use database::{Record, Tx};
 use domain::{BuildId, Error, Result, build::BuildStatus};
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{App, platforms};
 
-/// Records a build that has begun; one that is recorded already is left as it is.
+/// Records the start of a build. Keeps a build that is recorded already.
 pub(crate) async fn start(
     app: &App,
     ctx: &WriteCtx,
@@ -21,20 +21,21 @@ pub(crate) async fn start(
     app.db
         .tx("build.start", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, scope).await?;
-            if let Some(begun) = store::find(c, scope, new.id).await? {
-                return Ok(Build::from(&begun));
+            platforms::ops::lock_shared(c, ctx, scope).await?;
+            if let Some(existing) = store::find(c, scope, new.id).await? {
+                return Ok(Build::from(&existing));
             }
             let row = new.clone().into_row(scope.id());
             let build = Build::from(&row);
-            let record =
-                Record::change("build.started", super::AUDIT_TYPE, row.id).of(scope.id()).after(&build);
+            let record = Record::change("build.started", super::AUDIT_TYPE, row.id)
+                .in_platform(scope.id())
+                .after(&build);
             tx.finish((store::insert(row),), record, build, |_| None).await
         })
         .await
 }
 
-/// Records how a build ended; one that has ended so already is left as it is.
+/// Records the end of a build. Keeps a build that ended with the same status.
 pub(crate) async fn finish(
     app: &App,
     ctx: &WriteCtx,
@@ -46,8 +47,8 @@ pub(crate) async fn finish(
     app.db
         .tx("build.finish", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, scope).await?;
-            let before = store::lock(c, scope, id).await?;
+            platforms::ops::lock_shared(c, ctx, scope).await?;
+            let before = store::lock_for_update(c, scope, id).await?;
             if before.completed_at.is_some() && before.build_status == status {
                 return Ok(Build::from(&before));
             }
@@ -57,7 +58,7 @@ pub(crate) async fn finish(
         .await
 }
 
-/// Changes a build.
+/// Updates a build.
 pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
@@ -68,8 +69,8 @@ pub(crate) async fn update(
     app.db
         .tx("build.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, scope).await?;
-            let before = store::lock(c, scope, id).await?;
+            platforms::ops::lock_shared(c, ctx, scope).await?;
+            let before = store::lock_for_update(c, scope, id).await?;
             ctx.check_match(&Build::from(&before))?;
             let after = before.changed(change.clone());
             write(tx, "build.updated", &before, after).await
@@ -77,11 +78,11 @@ pub(crate) async fn update(
         .await
 }
 
-/// The end of every change: the row and the record.
+/// Writes a change: the row and the record.
 async fn write(tx: &mut Tx, action: &'static str, before: &BuildRow, after: BuildRow) -> Result<Build> {
     let build = Build::from(&after);
     let record = Record::change(action, super::AUDIT_TYPE, before.id)
-        .of(&before.platform_id)
+        .in_platform(&before.platform_id)
         .before(&Build::from(before))
         .after(&build);
     let on_constraint = |constraint: &str| {

@@ -1,4 +1,4 @@
-//! The statements of builds. Each takes the caller's scope first.
+//! Statements of builds. Each takes the connection, then the caller's scope.
 
 use database::Conn;
 use diesel::{
@@ -13,21 +13,21 @@ use identity::PlatformScope;
 use super::model::BuildRow;
 use crate::schema::builds::dsl as b;
 
-/// Builds in a list; the contract's list has no pages, and a history has no end.
-pub(crate) const LISTED: i64 = 100;
+/// Maximum number of builds in a list. The contract defines no pages for it, and a history is unbounded.
+pub(crate) const LIST_LIMIT: i64 = 100;
 
-/// The newest builds of a platform, newest first.
+/// Returns the newest builds of a platform, newest first.
 pub(crate) async fn newest(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<BuildRow>> {
     Ok(b::builds
         .filter(b::platform_id.eq(scope.id()))
         .select(BuildRow::as_select())
         .order((b::created_at.desc(), b::id.desc()))
-        .limit(LISTED)
+        .limit(LIST_LIMIT)
         .load(&mut c)
         .await?)
 }
 
-/// The newest build of an environment.
+/// Returns the newest build of an environment.
 pub(crate) async fn latest(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -44,12 +44,12 @@ pub(crate) async fn latest(
         .ok_or_else(|| Error::not_found("build of environment", environment))
 }
 
-/// A build, held until the transaction ends.
-pub(crate) async fn lock(c: &Conn, scope: &PlatformScope, id: BuildId) -> Result<BuildRow> {
+/// Locks a build until the transaction ends.
+pub(crate) async fn lock_for_update(c: &Conn, scope: &PlatformScope, id: BuildId) -> Result<BuildRow> {
     find(c, scope, id).await?.ok_or_else(|| Error::not_found("build", id))
 }
 
-/// A build if it was begun, held until the transaction ends.
+/// Locks a build until the transaction ends, if it exists.
 pub(crate) async fn find(mut c: &Conn, scope: &PlatformScope, id: BuildId) -> Result<Option<BuildRow>> {
     Ok(b::builds
         .filter(b::platform_id.eq(scope.id()))
@@ -61,31 +61,31 @@ pub(crate) async fn find(mut c: &Conn, scope: &PlatformScope, id: BuildId) -> Re
         .optional()?)
 }
 
-/// The insert of a build.
+/// Inserts a build.
 pub(crate) fn insert(row: BuildRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(b::builds).values(row)
 }
 
-/// The insert of a build, if there is one.
+/// Inserts a build, if there is one.
 pub(crate) fn insert_any(
     row: Option<BuildRow>,
 ) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(b::builds).values(Vec::from_iter(row))
 }
 
-/// The update of a build that the transaction holds.
+/// Updates a build that the transaction has locked.
 pub(crate) fn update(row: BuildRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let id = row.id;
     diesel::update(b::builds.filter(b::id.eq(id))).set(row)
 }
 
-/// The insert of a build, or the update of one that the transaction holds.
-pub(crate) fn put(row: BuildRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+/// Inserts a build, or updates it if the transaction has locked it.
+pub(crate) fn upsert(row: BuildRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(b::builds).values(row.clone()).on_conflict(b::id).do_update().set(row)
 }
 
-/// The same for a build that may have nothing to be told.
-pub(crate) fn put_any(
+/// Records the end of a build, if there is one.
+pub(crate) fn upsert_any(
     row: Option<BuildRow>,
 ) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(b::builds).values(Vec::from_iter(row)).on_conflict(b::id).do_update().set((

@@ -1,4 +1,4 @@
-//! Builds as the API shows them.
+//! API representation of builds.
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::model::BuildRow;
 
-/// What was built, and how it ended.
+/// A build and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Build {

@@ -4,8 +4,8 @@ use domain::{Error, HostName, PlatformId, Result, ownership::PlatformHost};
 use rpc::{
     enum_number, parse, parse_enum,
     registry::{
-        DeleteDnsRecordRequest, DeleteDnsRecordResponse, DnsRecord as Said, EnsureDnsRecordRequest,
-        EnsureDnsRecordResponse,
+        DeleteDnsRecordRequest, DeleteDnsRecordResponse, DnsRecord as DnsRecordMessage,
+        EnsureDnsRecordRequest, EnsureDnsRecordResponse,
     },
     required, write_ctx,
 };
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::App;
 
-impl From<DnsRecord> for Said {
+impl From<DnsRecord> for DnsRecordMessage {
     fn from(row: DnsRecord) -> Self {
         Self {
             id: row.id.to_string(),
@@ -33,19 +33,19 @@ impl From<DnsRecord> for Said {
     }
 }
 
-/// What provisioning makes has a name by the rule. That another one is rejected also reveals that the two processes have
-/// different base domains.
-fn read(said: Said, platform: &PlatformId, base: &HostName) -> Result<NewDnsRecord> {
-    let hostname = PlatformHost::new(parse("record.hostname", &said.hostname)?, platform, base)
+/// Converts a record of provisioning. Rejects host names that do not follow the naming rule, which also reveals
+/// different base domains in the two processes.
+fn read(message: DnsRecordMessage, platform: &PlatformId, base: &HostName) -> Result<NewDnsRecord> {
+    let hostname = PlatformHost::new(parse("record.hostname", &message.hostname)?, platform, base)
         .map_err(|why| Error::invalid("record.hostname", why))?;
     Ok(NewDnsRecord {
-        stack_id: parse("record.stack_id", &said.stack_id)?,
+        stack_id: parse("record.stack_id", &message.stack_id)?,
         hostname: hostname.into(),
-        target_type: parse("record.target_type", &said.target_type)?,
-        resource_id: parse("record.resource_id", &said.resource_id)?,
-        environment: parse_enum("record.environment", said.environment)?,
-        cf_route_id: said.cf_route_id,
-        status: parse_enum("record.status", said.status)?,
+        target_type: parse("record.target_type", &message.target_type)?,
+        resource_id: parse("record.resource_id", &message.resource_id)?,
+        environment: parse_enum("record.environment", message.environment)?,
+        cf_route_id: message.cf_route_id,
+        status: parse_enum("record.status", message.status)?,
     })
 }
 
@@ -54,10 +54,10 @@ pub(crate) async fn ensure_dns_record(
     request: Request<EnsureDnsRecordRequest>,
 ) -> Result<EnsureDnsRecordResponse> {
     let ctx = write_ctx(&request)?;
-    let said = required("record", request.into_inner().record)?;
-    let platform: PlatformId = parse("record.platform_id", &said.platform_id)?;
+    let message = required("record", request.into_inner().record)?;
+    let platform: PlatformId = parse("record.platform_id", &message.platform_id)?;
     let scope = ctx.platform(&platform)?;
-    let done = ops::ensure(app, &ctx, &scope, read(said, &platform, &app.own.base_domain)?).await?;
+    let done = ops::ensure(app, &ctx, &scope, read(message, &platform, &app.settings.base_domain)?).await?;
     Ok(EnsureDnsRecordResponse { record: Some(done.value.into()) })
 }
 
@@ -66,9 +66,9 @@ pub(crate) async fn delete_dns_record(
     request: Request<DeleteDnsRecordRequest>,
 ) -> Result<DeleteDnsRecordResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let id = parse("dns_record_id", &asked.dns_record_id)?;
-    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
+    let message = request.into_inner();
+    let id = parse("dns_record_id", &message.dns_record_id)?;
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
     ops::delete_once(app, &ctx, &scope, id).await?;
     Ok(DeleteDnsRecordResponse {})
 }

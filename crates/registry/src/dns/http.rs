@@ -19,13 +19,13 @@ use super::{
 };
 use crate::{App, platforms, stacks};
 
-/// A new DNS record.
+/// Request to create a DNS record.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateDnsRecord {
-    /// Unique among all records. At or below the base domain it has to end in `.{platformId}.{base domain}`.
+    /// Unique among all records. At or below the base domain, it must end in `.{platformId}.{base domain}`.
     hostname: HostName,
-    /// What kind of thing the record leads to, such as `worker`.
+    /// Type of the target, such as `worker`.
     target_type: Name,
     /// A resource of the platform.
     #[schema(value_type = Uuid)]
@@ -39,7 +39,7 @@ pub(crate) struct CreateDnsRecord {
 pub(crate) struct DnsRecordPage {
     /// Newest first.
     data: Vec<DnsRecord>,
-    /// Where the next page starts, if there is one.
+    /// Cursor of the next page, if there is one.
     #[schema(required)]
     cursor: Option<String>,
     has_more: bool,
@@ -65,15 +65,15 @@ pub(crate) async fn list(
         .db
         .read(&ctx, async |c| {
             let page = store::page(c, &scope, &stack, limit, &after);
-            tokio::try_join!(stack_is_there(c, &scope, &stack), page).map(|((), page)| page)
+            tokio::try_join!(check_stack(c, &scope, &stack), page).map(|((), page)| page)
         })
         .await?;
     let has_more = page.next.is_some();
     Ok(HttpResponse::Ok().json(DnsRecordPage { data: page.items, cursor: page.next, has_more }))
 }
 
-async fn stack_is_there(c: &Conn, scope: &PlatformScope, stack: &StackId) -> Result<()> {
-    platforms::store::live(c, scope).await?;
+async fn check_stack(c: &Conn, scope: &PlatformScope, stack: &StackId) -> Result<()> {
+    platforms::store::check_exists(c, scope).await?;
     if *stack == StackId::default_stack() {
         Ok(())
     } else {
@@ -96,7 +96,7 @@ pub(crate) async fn create(
 ) -> HttpResult {
     let ((scope, stack_id), body) = (path.0, command.body);
     let CreateDnsRecord { hostname, target_type, resource_id, environment } = body;
-    let hostname = RecordHost::new(hostname, scope.id(), &app.own.base_domain)
+    let hostname = RecordHost::new(hostname, scope.id(), &app.settings.base_domain)
         .map_err(|why| Error::invalid("hostname", why));
     let (cf_route_id, status) = (None, DnsStatus::Pending);
     let new = hostname.map(|hostname| NewDnsRecord {
@@ -150,7 +150,9 @@ pub(crate) async fn get(
 }
 
 async fn find(app: &App, ctx: &Ctx, scope: &PlatformScope, id: DnsRecordId) -> Result<DnsRecord> {
-    app.db.read(ctx, async |c| platforms::store::of_live(c, scope, store::get(c, scope, id)).await).await
+    app.db
+        .read(ctx, async |c| platforms::store::in_existing_platform(c, scope, store::get(c, scope, id)).await)
+        .await
 }
 
 /// Delete a DNS record.

@@ -1,7 +1,7 @@
-//! DNS records: host names that lead to resources.
+//! DNS records: host names that point to resources.
 //!
-//! Table `dns_records`. A record that is deleted is gone, and its host name free. The list has no total, so there is
-//! no counter.
+//! Table `dns_records`. Deletion removes the row and frees the host name. The list has no total, so it needs no
+//! counter.
 
 pub(crate) mod grpc;
 mod http;
@@ -16,7 +16,7 @@ use crate::slices::Slice;
 /// Type of the audit entries.
 pub(crate) const AUDIT_TYPE: &str = "dns_record";
 
-pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[] };
+pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), counter_sources: &[] };
 
 fn http(config: &mut ServiceConfig) {
     config

@@ -1,4 +1,4 @@
-//! The rows of DNS records, which are also what is answered.
+//! Rows of DNS records, which the API returns as they are.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::schema::dns_records;
 
-/// A host name that leads to a resource.
+/// A host name that points to a resource.
 #[derive(
     Debug,
     Clone,
@@ -49,7 +49,7 @@ pub(crate) struct DnsRecord {
     pub(crate) updated_at: DateTime<Utc>,
 }
 
-/// What a new record is made of.
+/// Fields of a new record.
 #[derive(Debug, Clone)]
 pub(crate) struct NewDnsRecord {
     pub(crate) stack_id: StackId,
@@ -62,7 +62,7 @@ pub(crate) struct NewDnsRecord {
 }
 
 impl NewDnsRecord {
-    /// The row, with a new id.
+    /// Returns the row, with a new id.
     pub(crate) fn into_row(self, platform: &PlatformId) -> DnsRecord {
         let now = clock::now();
         DnsRecord {
@@ -82,19 +82,19 @@ impl NewDnsRecord {
 }
 
 impl DnsRecord {
-    /// The record as `said`. What is left unsaid stays.
-    pub(crate) fn brought_to(&self, said: NewDnsRecord) -> Self {
-        let said = said.into_row(&self.platform_id);
+    /// Returns the record with the values of `new`. Absent optional values stay.
+    pub(crate) fn updated_from(&self, new: NewDnsRecord) -> Self {
+        let new = new.into_row(&self.platform_id);
         Self {
             id: self.id,
-            cf_route_id: said.cf_route_id.or_else(|| self.cf_route_id.clone()),
+            cf_route_id: new.cf_route_id.or_else(|| self.cf_route_id.clone()),
             created_at: self.created_at,
-            ..said
+            ..new
         }
     }
 
-    /// Where it stands in the list.
-    pub(crate) fn place(&self) -> Cursor {
+    /// Cursor in the list.
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 }

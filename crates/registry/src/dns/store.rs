@@ -1,4 +1,4 @@
-//! The statements of DNS records. Each takes the caller's scope first.
+//! Statements of DNS records. Each takes the connection, then the caller's scope.
 
 use database::Conn;
 use diesel::{
@@ -12,12 +12,12 @@ use identity::{PlatformScope, Scope};
 
 use super::model::DnsRecord;
 use crate::{
-    reach,
     schema::dns_records::dsl as d,
     subtree::{self, List},
+    visibility,
 };
 
-/// Names the list of a stack's records.
+/// Name of the list of a stack's records.
 pub(crate) fn list(platform: &PlatformId, stack: &StackId) -> String {
     format!("dns_records:{platform}:{stack}")
 }
@@ -26,11 +26,11 @@ fn not_found(id: DnsRecordId) -> Error {
     Error::not_found("DNS record", id)
 }
 
-/// A record.
+/// Returns a record.
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: DnsRecordId) -> Result<DnsRecord> {
     d::dns_records
         .filter(d::platform_id.eq(scope.id()))
-        .filter(reach::by_resource(scope, d::resource_id))
+        .filter(visibility::via_resource(scope, d::resource_id))
         .filter(d::id.eq(id))
         .select(DnsRecord::as_select())
         .first(&mut c)
@@ -39,11 +39,15 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: DnsRecordId) ->
         .ok_or_else(|| not_found(id))
 }
 
-/// A record, held until the transaction ends.
-pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: DnsRecordId) -> Result<DnsRecord> {
+/// Locks a record until the transaction ends.
+pub(crate) async fn lock_for_update(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    id: DnsRecordId,
+) -> Result<DnsRecord> {
     d::dns_records
         .filter(d::platform_id.eq(scope.id()))
-        .filter(reach::by_resource(scope, d::resource_id))
+        .filter(visibility::via_resource(scope, d::resource_id))
         .filter(d::id.eq(id))
         .select(DnsRecord::as_select())
         .for_update()
@@ -53,8 +57,12 @@ pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: DnsRecordId) -
         .ok_or_else(|| not_found(id))
 }
 
-/// The record of a host name, of whatever platform, held until the transaction ends.
-pub(crate) async fn lock_named(mut c: &Conn, _: &Scope, hostname: &HostName) -> Result<Option<DnsRecord>> {
+/// Locks the record of a host name, on any platform, until the transaction ends.
+pub(crate) async fn lock_by_hostname(
+    mut c: &Conn,
+    _: &Scope,
+    hostname: &HostName,
+) -> Result<Option<DnsRecord>> {
     Ok(d::dns_records
         .filter(d::hostname.eq(hostname))
         .select(DnsRecord::as_select())
@@ -64,7 +72,7 @@ pub(crate) async fn lock_named(mut c: &Conn, _: &Scope, hostname: &HostName) -> 
         .optional()?)
 }
 
-/// Every record of a platform, oldest first.
+/// Returns every record of a platform, oldest first.
 pub(crate) async fn all(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<DnsRecord>> {
     Ok(d::dns_records
         .filter(d::platform_id.eq(scope.id()))
@@ -74,7 +82,7 @@ pub(crate) async fn all(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<DnsRe
         .await?)
 }
 
-/// A page of a stack's records, newest first.
+/// Returns a page of a stack's records, newest first.
 pub(crate) async fn page(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -90,7 +98,7 @@ pub(crate) async fn page(
         last,
         limit
     );
-    let rows = match reach::roots(scope) {
+    let rows = match visibility::subtree_roots(scope) {
         Some(roots) => {
             let row = |member: subtree::UuidMember| {
                 d::dns_records
@@ -98,26 +106,26 @@ pub(crate) async fn page(
                     .filter(d::platform_id.concat("").eq(scope.id()))
                     .select(DnsRecord::as_select())
             };
-            subtree::newest(roots, List::DnsRecords(stack), after, limit, row).load(&mut c).await?
+            subtree::page(roots, List::DnsRecords(stack), after, limit, row).load(&mut c).await?
         }
         None => rows.filter(d::platform_id.eq(scope.id())).load(&mut c).await?,
     };
     // The envelope of this list has no total.
-    Ok(Page::new(rows, limit, 0, &list(scope.id(), stack), DnsRecord::place))
+    Ok(Page::new(rows, limit, 0, &list(scope.id(), stack), DnsRecord::cursor))
 }
 
-/// The insert of a new record.
+/// Inserts a record.
 pub(crate) fn insert(row: DnsRecord) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(d::dns_records).values(row)
 }
 
-/// The update of a record that the transaction holds.
+/// Updates a record that the transaction has locked.
 pub(crate) fn update(row: DnsRecord) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let id = row.id;
     diesel::update(d::dns_records.filter(d::id.eq(id))).set(row)
 }
 
-/// The deletion of a record that the transaction holds.
+/// Deletes a record that the transaction has locked.
 pub(crate) fn delete(id: DnsRecordId) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::delete(d::dns_records.filter(d::id.eq(id)))
 }

@@ -1,11 +1,12 @@
-//! Custom domains over gRPC: for whoever checks where they lead.
+//! Custom domains over gRPC, for the service that verifies them.
 
 use chrono::TimeDelta;
 use domain::{Error, Result, UnixMillis};
 use rpc::{
     enum_number, parse,
     registry::{
-        ClaimDomainsRequest, ClaimDomainsResponse, Domain as Said, ReportDomainRequest, ReportDomainResponse,
+        ClaimDomainsRequest, ClaimDomainsResponse, Domain as DomainMessage, ReportDomainRequest,
+        ReportDomainResponse,
     },
     write_ctx,
 };
@@ -14,12 +15,12 @@ use tonic::Request;
 use super::{model::Check, ops, verification, view::CustomDomain};
 use crate::App;
 
-/// The most that are claimed at once.
-const MOST: u32 = 100;
-/// The longest reason that is kept, in characters.
-const LONGEST: usize = 1024;
+/// Maximum number of domains per claim.
+const MAX_CLAIMS: u32 = 100;
+/// Maximum length of a stored reason, in characters.
+const MAX_REASON_LENGTH: usize = 1024;
 
-impl From<CustomDomain> for Said {
+impl From<CustomDomain> for DomainMessage {
     fn from(domain: CustomDomain) -> Self {
         Self {
             id: domain.id.to_string(),
@@ -37,16 +38,16 @@ pub(crate) async fn claim_domains(
     request: Request<ClaimDomainsRequest>,
 ) -> Result<ClaimDomainsResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    if !(1..=MOST).contains(&asked.limit) {
-        return Err(Error::invalid("limit", format!("must be 1 to {MOST}")));
+    let message = request.into_inner();
+    if !(1..=MAX_CLAIMS).contains(&message.limit) {
+        return Err(Error::invalid("limit", format!("must be 1 to {MAX_CLAIMS}")));
     }
-    let pause = i64::try_from(asked.pause).ok().and_then(TimeDelta::try_milliseconds);
+    let pause = i64::try_from(message.pause).ok().and_then(TimeDelta::try_milliseconds);
     let pause = pause
         .filter(|pause| *pause <= TimeDelta::days(366))
         .ok_or_else(|| Error::invalid("pause", "must be at most a year"))?;
-    let (domains, more) = ops::claim(app, &ctx, asked.limit, pause).await?;
-    Ok(ClaimDomainsResponse { domains: domains.into_iter().map(Said::from).collect(), more })
+    let (domains, more) = ops::claim(app, &ctx, message.limit, pause).await?;
+    Ok(ClaimDomainsResponse { domains: domains.into_iter().map(DomainMessage::from).collect(), more })
 }
 
 pub(crate) async fn report_domain(
@@ -54,11 +55,12 @@ pub(crate) async fn report_domain(
     request: Request<ReportDomainRequest>,
 ) -> Result<ReportDomainResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let at = UnixMillis::parse(asked.checked_at).map_err(|why| Error::invalid("checked_at", why))?.time();
-    let not_yet = asked.reason.map(|reason| reason.replace('\0', "").chars().take(LONGEST).collect());
-    let id = parse("domain_id", &asked.domain_id)?;
-    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
-    let found = verification::report(app, &ctx, &scope, id, Check { at, not_yet }).await?;
+    let message = request.into_inner();
+    let at = UnixMillis::parse(message.checked_at).map_err(|why| Error::invalid("checked_at", why))?.time();
+    let failure =
+        message.reason.map(|reason| reason.replace('\0', "").chars().take(MAX_REASON_LENGTH).collect());
+    let id = parse("domain_id", &message.domain_id)?;
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
+    let found = verification::report(app, &ctx, &scope, id, Check { at, failure }).await?;
     Ok(ReportDomainResponse { status: found.map(|domain| enum_number(domain.status)) })
 }

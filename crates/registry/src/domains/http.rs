@@ -20,31 +20,31 @@ use super::{
 };
 use crate::{App, platforms};
 
-/// A new custom domain.
+/// Request to create a custom domain.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateDomain {
-    /// The DNS record of the platform that the domain hangs on.
+    /// DNS record of the platform that the domain is attached to.
     #[schema(value_type = Uuid)]
     dns_record_id: DnsRecordId,
     /// Unique among the platform's custom domains, and outside the base domain.
     hostname: HostName,
-    /// The host name that it is to lead to, which ends in `.{platformId}.{base domain}`.
+    /// Host name to point to. It ends in `.{platformId}.{base domain}`.
     target_dns: HostName,
     #[schema(nullable = false)]
     cf_hostname_id: Option<Name>,
 }
 
-/// What of a custom domain is to change.
+/// Changes to a custom domain. Absent fields keep their values.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpdateDomain {
     #[schema(nullable = false)]
     ssl_status: Option<Name>,
-    /// `pending` has it checked again at once. Only operators set `active`.
+    /// `pending` schedules a check at once. Only operators can set `active`.
     #[schema(nullable = false)]
     status: Option<DomainStatus>,
-    /// For operators. An active domain without one gets the time of the change.
+    /// Operators only. An active domain without it gets the time of the change.
     #[serde(default)]
     #[schema(value_type = Option<UnixMillis>)]
     verified_at: Patch<UnixMillis>,
@@ -58,20 +58,19 @@ pub(crate) struct UpdateDomain {
 pub(crate) struct CustomDomainPage {
     /// Newest first.
     data: Vec<CustomDomain>,
-    /// Where the next page starts, if there is one.
+    /// Cursor of the next page, if there is one.
     #[schema(required)]
     cursor: Option<String>,
 }
 
-/// The domains that wait, without pages.
+/// Pending custom domains, without pagination.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PendingDomains {
-    /// Longest due for a check first.
+    /// Longest due first.
     data: Vec<PendingDomain>,
 }
 
-/// List the custom domains of all platforms that are pending, at most 1000, longest due for a check first; for
-/// operators.
+/// List the pending custom domains of all platforms, longest due for a check first, at most 1000. Operators only.
 #[utoipa::path(
     operation_id = "listPendingDomains",
     extensions(("x-access" = json!(Access::Everything))),
@@ -104,7 +103,7 @@ pub(crate) async fn list(
         .db
         .read(&ctx, async |c| {
             let page = store::page(c, &scope, limit, &after);
-            platforms::store::of_live(c, &scope, page).await
+            platforms::store::in_existing_platform(c, &scope, page).await
         })
         .await?;
     let page = page.convert::<CustomDomain>();
@@ -113,7 +112,7 @@ pub(crate) async fn list(
 
 /// Create a custom domain.
 ///
-/// It is `pending` until it was seen to lead to its target.
+/// It is `pending` until a check verifies that it points to its target.
 #[utoipa::path(
     operation_id = "createDomain",
     extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
@@ -126,12 +125,12 @@ pub(crate) async fn create(
     path: Path<PlatformId>,
     command: Command<CreateDomain>,
 ) -> HttpResult {
-    let new = command.body.read(path.0.id(), &app.own.base_domain);
+    let new = command.body.read(path.0.id(), &app.settings.base_domain);
     ops::create(&app, &command.ctx, &path.0, new).await?.created()
 }
 
 impl CreateDomain {
-    /// Both host names, or what is wrong with each.
+    /// Returns the new domain, or the faults of both host names.
     fn read(self, platform: &PlatformId, base: &HostName) -> Result<NewDomain> {
         let hostname = CustomHost::new(self.hostname, base);
         let target_dns = PlatformHost::new(self.target_dns, platform, base);
@@ -151,14 +150,14 @@ impl CreateDomain {
     }
 }
 
-/// Why a custom domain is not active, in one sentence, and the chain that leads there.
+/// Explain why a custom domain is not active: one sentence and the chain of causes.
 #[utoipa::path(
     operation_id = "explainDomain",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
     responses((status = 200, body = Explanation)),
 )]
 #[get("/platforms/{platformId}/domains/{domainId}/explain")]
-pub(crate) async fn explained(
+pub(crate) async fn get_explanation(
     app: Data<App>,
     ctx: Context,
     path: Path<(PlatformId, DomainId)>,

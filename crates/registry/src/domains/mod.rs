@@ -1,9 +1,9 @@
-//! Custom domains: customers' own host names, each on a DNS record.
+//! Custom domains: host names of customers, each attached to a DNS record.
 //!
-//! Table `custom_domains`. The registry keeps when each pending one is due; provisioning claims what is due, looks
-//! whether it leads to its target, and reports. A pending domain is a claim that proves nothing: any number of platforms
-//! may claim a host name, and the first whose claim is verified has it (`verification`). A domain that is deleted is
-//! gone. The list has no total, so there is no counter.
+//! Table `custom_domains`. The registry stores when each pending domain is due for a check; provisioning claims the due
+//! ones, checks that they point to their targets, and reports. A pending domain proves nothing: any number of platforms
+//! may claim a host name, and the first verified claim gets it (`verification`). Deletion removes the row. The list has
+//! no total, so it needs no counter.
 
 mod explain;
 pub(crate) mod grpc;
@@ -22,11 +22,11 @@ use web::ServiceConfig;
 
 use crate::slices::Slice;
 
-/// How long claims of host names hold.
+/// Settings of custom domains.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DomainSettings {
-    /// How long a custom domain may stay pending before its claim lapses.
+    /// Maximum time that a custom domain may stay pending before its claim lapses.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub claim_period: Duration,
@@ -35,14 +35,14 @@ pub struct DomainSettings {
 /// Type of the audit entries.
 pub(crate) const AUDIT_TYPE: &str = "custom_domain";
 
-pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[] };
+pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), counter_sources: &[] };
 
 fn http(config: &mut ServiceConfig) {
     config
         .service(http::pending)
         .service(http::list)
         .service(http::create)
-        .service(http::explained)
+        .service(http::get_explanation)
         .service(http::update)
         .service(http::delete);
 }

@@ -1,4 +1,4 @@
-//! The rows of custom domains.
+//! Rows of custom domains.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, QueryableByName, Selectable};
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::schema::custom_domains;
 
-/// The row of a custom domain.
+/// Row of a custom domain.
 #[derive(
     Debug, Clone, PartialEq, Eq, Queryable, QueryableByName, Selectable, Insertable, Identifiable, AsChangeset,
 )]
@@ -30,17 +30,17 @@ pub(crate) struct CustomDomainRow {
     pub(crate) verified_at: Option<DateTime<Utc>>,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) updated_at: DateTime<Utc>,
-    /// When it is to be checked next, if it is pending.
+    /// Time of the next check while the domain is pending.
     pub(crate) due_at: Option<DateTime<Utc>>,
-    /// When it was checked last.
+    /// Time of the last check.
     pub(crate) checked_at: Option<DateTime<Utc>>,
-    /// Why it did not lead to its target then.
+    /// Reason why the last check failed.
     pub(crate) check_error: Option<String>,
-    /// When its claim lapses, if it is pending.
+    /// Time at which the claim lapses while the domain is pending.
     pub(crate) lapses_at: Option<DateTime<Utc>>,
 }
 
-/// A domain that waits to be seen leading to its target.
+/// A domain that waits for its verification.
 #[derive(Debug, Serialize, ToSchema, Queryable, Selectable)]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = custom_domains)]
@@ -53,7 +53,7 @@ pub(crate) struct PendingDomain {
     hostname: HostName,
 }
 
-/// What a new domain is made of.
+/// Fields of a new domain.
 #[derive(Debug, Clone)]
 pub(crate) struct NewDomain {
     pub(crate) dns_record_id: DnsRecordId,
@@ -62,7 +62,7 @@ pub(crate) struct NewDomain {
     pub(crate) cf_hostname_id: Option<String>,
 }
 
-/// What of a domain may be changed.
+/// Changes to a domain.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
     pub(crate) ssl_status: Option<Name>,
@@ -71,20 +71,20 @@ pub(crate) struct Change {
     pub(crate) cf_hostname_id: Patch<String>,
 }
 
-/// What a check has found.
+/// Result of a check.
 #[derive(Debug, Clone)]
 pub(crate) struct Check {
-    /// When it began.
+    /// Start of the check.
     pub(crate) at: DateTime<Utc>,
-    /// Why the domain does not lead to its target yet.
-    pub(crate) not_yet: Option<String>,
+    /// Reason why the domain does not point to its target yet; `None` if it does.
+    pub(crate) failure: Option<String>,
 }
 
 impl NewDomain {
-    /// The row, with a new id, due for its first check.
+    /// Returns the row, with a new id, due for its first check.
     ///
     /// # Errors
-    /// None that a caller could cause.
+    /// [`Kind::Internal`]; never caused by the caller.
     pub(crate) fn into_row(self, platform: &PlatformId, claim_period: TimeDelta) -> Result<CustomDomainRow> {
         let now = clock::now();
         Ok(CustomDomainRow {
@@ -108,21 +108,21 @@ impl NewDomain {
 }
 
 impl CustomDomainRow {
-    /// Rejects what only an operator may say of a domain. What it is already may be repeated.
+    /// Rejects changes that only an operator can make. Repeating the current values is allowed.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`] for a change to active, and for another time of verification.
-    pub(crate) fn refuse_self_verification(&self, change: &Change) -> Result<()> {
+    /// [`Kind::Forbidden`] for a change to active, and for a different time of verification.
+    pub(crate) fn reject_self_verification(&self, change: &Change) -> Result<()> {
         let activates = change.status == Some(DomainStatus::Active) && self.status != DomainStatus::Active;
         if !activates && change.verified_at.clone().apply(self.verified_at) == self.verified_at {
             return Ok(());
         }
-        let message = "Only an operator sets a custom domain active or says when it was verified. It becomes active when \
-                       a check finds its DNS records, and status 'pending' has it checked at once";
+        let message = "Only an operator can set a custom domain to active or set its time of verification. It becomes \
+                       active when a check finds its DNS records. Set the status to 'pending' to check it now.";
         Err(Error::new(Kind::Forbidden, message))
     }
 
-    /// The domain after a change. Pending again, its claim holds for `claim_period`.
+    /// Returns the domain after a change. If it becomes pending again, its claim holds for another `claim_period`.
     ///
     /// # Errors
     /// [`domain::Kind::Validation`] for an active domain that was never verified.
@@ -137,10 +137,12 @@ impl CustomDomainRow {
             verified_at = Some(now);
         }
         let pending = status == DomainStatus::Pending;
-        let (begins, again) = (pending && before.status != status, pending && change.status.is_some());
+        let (begins, recheck) = (pending && before.status != status, pending && change.status.is_some());
         let check_error = match (before.status, status) {
             (_, DomainStatus::Active) => None,
-            (DomainStatus::Pending, DomainStatus::Failed) => Some(ended(before.check_error.as_deref())),
+            (DomainStatus::Pending, DomainStatus::Failed) => {
+                Some(ended_message(before.check_error.as_deref()))
+            }
             _ if begins => None,
             _ => before.check_error.clone(),
         };
@@ -150,36 +152,36 @@ impl CustomDomainRow {
             status,
             verified_at,
             updated_at: now,
-            // Said to be pending, it is looked at again at once.
-            due_at: before.due_at.filter(|_| pending && !again).or(pending.then_some(now)),
+            // A request for status `pending` schedules a check at once.
+            due_at: before.due_at.filter(|_| pending && !recheck).or(pending.then_some(now)),
             check_error,
             lapses_at: if begins { Some(now + claim_period) } else { before.lapses_at.filter(|_| pending) },
             ..before
         })
     }
 
-    /// The domain after a check, or `None` when the check changes nothing: an older one, or of a domain that is
-    /// pending no longer.
+    /// Returns the domain after a check. `None` if the check changes nothing, because it is older than the last one or
+    /// the domain is no longer pending.
     pub(crate) fn checked(&self, check: &Check) -> Option<Self> {
         let known = self.checked_at.is_some_and(|last| check.at <= last);
         if known || self.status != DomainStatus::Pending {
             return None;
         }
-        let seen = Self { checked_at: Some(check.at), check_error: check.not_yet.clone(), ..self.clone() };
-        Some(match &check.not_yet {
-            Some(_) => seen,
+        let checked = Self { checked_at: Some(check.at), check_error: check.failure.clone(), ..self.clone() };
+        Some(match &check.failure {
+            Some(_) => checked,
             None => Self {
                 status: DomainStatus::Active,
                 verified_at: Some(self.verified_at.unwrap_or(check.at)),
                 updated_at: clock::now(),
                 due_at: None,
                 lapses_at: None,
-                ..seen
+                ..checked
             },
         })
     }
 
-    /// The domain when its claim has ended without proof.
+    /// Returns the domain after its claim ended without verification.
     pub(crate) fn failed(&self, why: String) -> Self {
         Self {
             status: DomainStatus::Failed,
@@ -191,25 +193,25 @@ impl CustomDomainRow {
         }
     }
 
-    /// Why its claim cannot be verified, whatever DNS says. Claims that earlier versions stored may lead to another
-    /// platform, or to a host that proves nothing.
-    pub(crate) fn impossible(&self, base: &HostName) -> Option<String> {
+    /// Returns the reason why no check can verify the claim, if any. Claims stored by earlier versions may point to
+    /// another platform, or to a host that proves nothing.
+    pub(crate) fn unverifiable(&self, base: &HostName) -> Option<String> {
         let hostname = CustomHost::new(self.hostname.clone(), base).err();
         let target = PlatformHost::new(self.target_dns.clone(), &self.platform_id, base).err();
-        let again = "delete the domain and create it again";
+        let remedy = "delete the domain and create it again";
         hostname
-            .map(|why| format!("its host name {why}; {again}"))
-            .or_else(|| target.map(|why| format!("its targetDns {why}; {again}")))
+            .map(|why| format!("its host name {why}; {remedy}"))
+            .or_else(|| target.map(|why| format!("its targetDns {why}; {remedy}")))
     }
 
-    /// Where it stands in the list.
-    pub(crate) fn place(&self) -> Cursor {
+    /// Cursor in the list.
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 }
 
-/// Why a domain has failed that a person has ended the checks of.
-fn ended(last: Option<&str>) -> String {
-    let ended = "someone has ended its checks";
-    last.map_or_else(|| ended.to_owned(), |why| format!("{ended}, of which the last found: {why}"))
+/// Error of a domain whose checks were ended by a user.
+fn ended_message(last: Option<&str>) -> String {
+    let ended = "its checks were ended by a user";
+    last.map_or_else(|| ended.to_owned(), |why| format!("{ended}; the last one found: {why}"))
 }

@@ -1,4 +1,4 @@
-//! What can be done with custom domains.
+//! Use cases of custom domains. Each is one transaction.
 
 use chrono::TimeDelta;
 use database::Record;
@@ -14,11 +14,10 @@ use super::{
 use crate::{App, parents, platforms};
 
 fn claim_period(app: &App) -> Result<TimeDelta> {
-    TimeDelta::from_std(app.own.domains.claim_period).map_err(Error::internal)
+    TimeDelta::from_std(app.settings.domains.claim_period).map_err(Error::internal)
 }
 
-/// Makes a domain; it is pending until it was seen to lead to its target. A fault of its host names is reported when the
-/// platform is known to exist.
+/// Creates a pending domain. Reports invalid host names only after the platform is known to exist.
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
@@ -28,7 +27,7 @@ pub(crate) async fn create(
     app.db
         .tx("custom_domain.create", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, scope).await?;
+            platforms::ops::lock_shared(c, ctx, scope).await?;
             let new = new.clone()?;
             parents::lock_dns_record(c, scope, new.dns_record_id)
                 .await?
@@ -36,18 +35,19 @@ pub(crate) async fn create(
             let row = new.into_row(scope.id(), claim_period(app)?)?;
             let domain = CustomDomain::from(&row);
             let record = Record::change("custom_domain.created", super::AUDIT_TYPE, row.id)
-                .of(scope.id())
+                .in_platform(scope.id())
                 .after(&domain);
             let hostname = row.hostname.clone();
             let on_constraint = |name: &str| {
-                (name == "custom_domains_hostname_of_platform").then(|| verification::taken(&hostname))
+                (name == "custom_domains_hostname_of_platform")
+                    .then(|| verification::already_exists(&hostname))
             };
             tx.finish((store::insert(row),), record, domain, on_constraint).await
         })
         .await
 }
 
-/// Changes a domain.
+/// Updates a domain.
 pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
@@ -58,15 +58,15 @@ pub(crate) async fn update(
     app.db
         .tx("custom_domain.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, scope).await?;
+            platforms::ops::lock_shared(c, ctx, scope).await?;
             if change.status == Some(DomainStatus::Active) && ctx.caller.is_operator() {
-                verification::hold_host(tx, scope, id).await?;
+                verification::lock_host(tx, scope, id).await?;
             }
-            let before = store::lock(tx.conn().await?, scope, id).await?;
-            let seen = CustomDomain::from(&before);
-            ctx.check_match(&seen)?;
+            let before = store::lock_for_update(tx.conn().await?, scope, id).await?;
+            let previous = CustomDomain::from(&before);
+            ctx.check_match(&previous)?;
             if !ctx.caller.is_operator() {
-                before.refuse_self_verification(&change)?;
+                before.reject_self_verification(&change)?;
             }
             let after = before.changed(change.clone(), claim_period(app)?)?;
             if after.status == DomainStatus::Active && before.status != DomainStatus::Active {
@@ -74,8 +74,8 @@ pub(crate) async fn update(
             }
             let domain = CustomDomain::from(&after);
             let record = Record::change("custom_domain.updated", super::AUDIT_TYPE, id)
-                .of(scope.id())
-                .before(&seen)
+                .in_platform(scope.id())
+                .before(&previous)
                 .after(&domain);
             tx.finish((store::update(after),), record, domain, |_| None).await
         })
@@ -92,18 +92,19 @@ pub(crate) async fn delete(
     app.db
         .tx("custom_domain.delete", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, scope).await?;
-            let before = CustomDomain::from(&store::lock(c, scope, id).await?);
+            platforms::ops::lock_shared(c, ctx, scope).await?;
+            let before = CustomDomain::from(&store::lock_for_update(c, scope, id).await?);
             ctx.check_match(&before)?;
-            let record =
-                Record::change("custom_domain.deleted", super::AUDIT_TYPE, id).of(scope.id()).before(&before);
+            let record = Record::change("custom_domain.deleted", super::AUDIT_TYPE, id)
+                .in_platform(scope.id())
+                .before(&before);
             tx.finish((store::delete(id),), record, (), |_| None).await
         })
         .await
 }
 
-/// Gives at most `limit` domains that are due, has each due again after `pause`, and says whether more may be due.
-/// Claims that have lapsed end first.
+/// Ends lapsed claims, then returns at most `limit` due domains and whether more may be due. The returned ones are due
+/// again after `pause`.
 pub(crate) async fn claim(
     app: &App,
     ctx: &WriteCtx,
@@ -117,8 +118,9 @@ pub(crate) async fn claim(
         .tx("custom_domain.claim", ctx, async |tx| {
             let due = store::claim(tx.conn().await?, scope, limit.into(), clock::now(), pause).await?;
             let more = u32::try_from(due.len()).is_ok_and(|found| found == limit);
-            // Those of a deleted platform have their turn too, so that they are in nobody's way.
-            let live = due.into_iter().filter(|due| due.live).map(|due| CustomDomain::from(&due.domain));
+            // Domains of deleted platforms are claimed too, so that they do not block others, but are not returned.
+            let live =
+                due.into_iter().filter(|due| due.platform_exists).map(|due| CustomDomain::from(&due.domain));
             Ok((live.collect::<Vec<_>>(), more))
         })
         .await?;

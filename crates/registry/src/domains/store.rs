@@ -1,4 +1,4 @@
-//! The statements of custom domains. Each takes the caller's scope first.
+//! Statements of custom domains. Each takes the connection, then the caller's scope.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use database::Conn;
@@ -15,15 +15,15 @@ use identity::{PlatformScope, Scope};
 
 use super::model::{CustomDomainRow, PendingDomain};
 use crate::{
-    reach,
     schema::{custom_domains::dsl as d, platforms::dsl as p},
     subtree::{self, List},
+    visibility,
 };
 
-/// Domains in the list of pending ones; the contract's list has no pages.
-pub(crate) const LISTED: i64 = 1000;
+/// Maximum number of domains in the pending list. The contract defines no pages for it.
+pub(crate) const PENDING_LIMIT: i64 = 1000;
 
-/// Names the list of a platform's domains.
+/// Name of the list of a platform's domains.
 pub(crate) fn list(platform: &PlatformId) -> String {
     format!("custom_domains:{platform}")
 }
@@ -32,11 +32,11 @@ fn not_found(id: DomainId) -> Error {
     Error::not_found("custom domain", id)
 }
 
-/// A domain.
+/// Returns a domain.
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: DomainId) -> Result<CustomDomainRow> {
     d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
-        .filter(reach::by_dns_record(scope, d::dns_record_id))
+        .filter(visibility::via_dns_record(scope, d::dns_record_id))
         .filter(d::id.eq(id))
         .select(CustomDomainRow::as_select())
         .first(&mut c)
@@ -45,11 +45,15 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: DomainId) -> Re
         .ok_or_else(|| not_found(id))
 }
 
-/// A domain, held until the transaction ends.
-pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: DomainId) -> Result<CustomDomainRow> {
+/// Locks a domain until the transaction ends.
+pub(crate) async fn lock_for_update(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    id: DomainId,
+) -> Result<CustomDomainRow> {
     d::custom_domains
         .filter(d::platform_id.eq(scope.id()))
-        .filter(reach::by_dns_record(scope, d::dns_record_id))
+        .filter(visibility::via_dns_record(scope, d::dns_record_id))
         .filter(d::id.eq(id))
         .select(CustomDomainRow::as_select())
         .for_update()
@@ -59,8 +63,8 @@ pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: DomainId) -> R
         .ok_or_else(|| not_found(id))
 }
 
-/// The domains that hang on a DNS record, held until the transaction ends.
-pub(crate) async fn lock_of(
+/// Locks the domains attached to a DNS record until the transaction ends.
+pub(crate) async fn lock_by_record(
     mut c: &Conn,
     scope: &PlatformScope,
     record: DnsRecordId,
@@ -75,7 +79,7 @@ pub(crate) async fn lock_of(
         .await?)
 }
 
-/// A page of a platform's domains, newest first.
+/// Returns a page of a platform's domains, newest first.
 pub(crate) async fn page(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -85,7 +89,7 @@ pub(crate) async fn page(
     let last = DomainId::parse(&after.id).unwrap_or(DomainId::MAX);
     let rows =
         database::newest!(d::custom_domains.select(CustomDomainRow::as_select()), d, after, last, limit);
-    let rows = match reach::roots(scope) {
+    let rows = match visibility::subtree_roots(scope) {
         Some(roots) => {
             let row = |member: subtree::UuidMember| {
                 d::custom_domains
@@ -93,39 +97,38 @@ pub(crate) async fn page(
                     .filter(d::platform_id.concat("").eq(scope.id()))
                     .select(CustomDomainRow::as_select())
             };
-            subtree::newest(roots, List::CustomDomains, after, limit, row).load(&mut c).await?
+            subtree::page(roots, List::CustomDomains, after, limit, row).load(&mut c).await?
         }
         None => rows.filter(d::platform_id.eq(scope.id())).load(&mut c).await?,
     };
     // The envelope of this list has no total.
-    Ok(Page::new(rows, limit, 0, &list(scope.id()), CustomDomainRow::place))
+    Ok(Page::new(rows, limit, 0, &list(scope.id()), CustomDomainRow::cursor))
 }
 
-/// The domains that wait to be seen leading to their target, longest due first.
+/// Returns the domains that wait for their verification, longest due first.
 pub(crate) async fn pending(mut c: &Conn, _: &Scope) -> Result<Vec<PendingDomain>> {
     Ok(d::custom_domains
         .inner_join(p::platforms.on(p::id.eq(d::platform_id)))
         .filter(p::deleted_at.is_null())
-        // Literally, as the index has it: of a value that is yet to come the planner cannot know it.
+        // A literal, to match the index condition: the planner cannot match it with a parameter.
         .filter(sql::<t::Bool>("custom_domains.status = 'pending'"))
         .select(PendingDomain::as_select())
         .order((d::due_at, d::id))
-        .limit(LISTED)
+        .limit(PENDING_LIMIT)
         .load(&mut c)
         .await?)
 }
 
-/// A domain that was due, and whether its platform is not deleted.
+/// A due domain. `platform_exists` is false if its platform is deleted.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Due {
     #[diesel(embed)]
     pub(crate) domain: CustomDomainRow,
     #[diesel(sql_type = t::Bool)]
-    pub(crate) live: bool,
+    pub(crate) platform_exists: bool,
 }
 
-/// Domains that are due at `now`, longest due first; each is due again after `pause`. One that another claims at the
-/// same time is passed.
+/// Claims domains that are due at `now`, longest due first, and makes each due again after `pause`. Skips locked rows.
 pub(crate) async fn claim(
     mut c: &Conn,
     _: &Scope,
@@ -134,11 +137,11 @@ pub(crate) async fn claim(
     pause: TimeDelta,
 ) -> Result<Vec<Due>> {
     Ok(sql_query(
-        // An array rather than a join, for which all domains might be read.
+        // An array instead of a join, because a join could read every domain.
         "UPDATE custom_domains SET due_at = $1 WHERE id = ANY (ARRAY(\
              SELECT id FROM custom_domains WHERE status = 'pending' AND due_at <= $2 \
              AND (lapses_at IS NULL OR lapses_at > $2) ORDER BY due_at, id LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)) \
-         RETURNING *, (SELECT p.deleted_at IS NULL FROM platforms p WHERE p.id = custom_domains.platform_id) AS live",
+         RETURNING *, (SELECT p.deleted_at IS NULL FROM platforms p WHERE p.id = custom_domains.platform_id) AS platform_exists",
     )
     .bind::<t::Timestamptz, _>(now + pause)
     .bind::<t::Timestamptz, _>(now)
@@ -147,8 +150,8 @@ pub(crate) async fn claim(
     .await?)
 }
 
-/// The other claims of a host name, of all platforms, held until the transaction ends.
-pub(crate) async fn lock_rivals(
+/// Locks the other claims of a host name, on all platforms, until the transaction ends.
+pub(crate) async fn lock_competing(
     mut c: &Conn,
     _: &Scope,
     of: &CustomDomainRow,
@@ -163,7 +166,7 @@ pub(crate) async fn lock_rivals(
         .await?)
 }
 
-/// Pending domains whose claims lapse by `now`, held until the transaction ends; one that another holds is passed.
+/// Locks pending domains whose claims lapse by `now`, until the transaction ends. Skips locked rows.
 pub(crate) async fn lock_lapsed(
     mut c: &Conn,
     _: &Scope,
@@ -171,7 +174,7 @@ pub(crate) async fn lock_lapsed(
     now: DateTime<Utc>,
 ) -> Result<Vec<CustomDomainRow>> {
     Ok(d::custom_domains
-        // Literally, as the index has it: of a value that is yet to come the planner cannot know it.
+        // A literal, to match the index condition: the planner cannot match it with a parameter.
         .filter(sql::<t::Bool>("status = 'pending'"))
         .filter(d::lapses_at.le(now))
         .select(CustomDomainRow::as_select())
@@ -183,7 +186,7 @@ pub(crate) async fn lock_lapsed(
         .await?)
 }
 
-/// The end of claims that the transaction holds, all for the same reason.
+/// Marks claims that the transaction has locked as failed, for the same reason.
 pub(crate) fn fail(
     ids: Vec<DomainId>,
     why: String,
@@ -199,24 +202,24 @@ pub(crate) fn fail(
     ))
 }
 
-/// The insert of a new domain.
+/// Inserts a domain.
 pub(crate) fn insert(row: CustomDomainRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(d::custom_domains).values(row)
 }
 
-/// The update of a domain that the transaction holds.
+/// Updates a domain that the transaction has locked.
 pub(crate) fn update(row: CustomDomainRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let id = row.id;
     diesel::update(d::custom_domains.filter(d::id.eq(id))).set(row)
 }
 
-/// The deletion of a domain that the transaction holds.
+/// Deletes a domain that the transaction has locked.
 pub(crate) fn delete(id: DomainId) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::delete(d::custom_domains.filter(d::id.eq(id)))
 }
 
-/// The deletion of the domains of a DNS record, which the transaction holds.
-pub(crate) fn delete_of(
+/// Deletes the domains of a DNS record, which the transaction has locked.
+pub(crate) fn delete_by_record(
     platform: &PlatformId,
     record: DnsRecordId,
 ) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {

@@ -1,4 +1,4 @@
-//! How a claim of a host name ends: verified, and then the others fail; or lapsed.
+//! End of a claim of a host name: it is verified and competing claims fail, or it lapses.
 
 use database::{Record, Tx};
 use domain::{DomainId, Error, HostName, Kind, Result, resource::DomainStatus};
@@ -12,11 +12,11 @@ use super::{
 };
 use crate::App;
 
-/// Claims that are ended by one transaction when they lapse.
+/// Number of lapsed claims that one transaction ends.
 const BATCH: i64 = 100;
 
-/// Keeps what a check has found; an older one than is known changes nothing, and so does one of a domain that is gone
-/// or pending no longer. That a domain does not lead to its target yet is no change of it, and not in the audit log.
+/// Stores the result of a check. A check changes nothing if it is older than the last one, or if the domain is gone or
+/// no longer pending. A failed check changes no visible state and writes no audit entry.
 pub(super) async fn report(
     app: &App,
     ctx: &WriteCtx,
@@ -27,40 +27,41 @@ pub(super) async fn report(
     let done = app
         .db
         .tx("custom_domain.report", ctx, async |tx| {
-            if check.not_yet.is_none() {
-                hold_host(tx, scope, id).await?;
+            if check.failure.is_none() {
+                lock_host(tx, scope, id).await?;
             }
-            let before = match store::lock(tx.conn().await?, scope, id).await {
+            let before = match store::lock_for_update(tx.conn().await?, scope, id).await {
                 Err(error) if error.kind() == Kind::NotFound => return Ok(None),
                 found => found?,
             };
-            judge(tx, ctx, &before, check.clone(), &app.own.base_domain).await.map(Some)
+            apply_check(tx, ctx, &before, check.clone(), &app.settings.base_domain).await.map(Some)
         })
         .await?;
     Ok(done.value)
 }
 
-async fn judge(
+async fn apply_check(
     tx: &mut Tx,
     ctx: &WriteCtx,
     before: &CustomDomainRow,
     check: Check,
     base: &HostName,
 ) -> Result<CustomDomain> {
-    let not_yet = check.not_yet.or_else(|| before.impossible(base));
-    let Some(after) = before.checked(&Check { not_yet, ..check }) else {
+    let failure = check.failure.or_else(|| before.unverifiable(base));
+    let Some(after) = before.checked(&Check { failure, ..check }) else {
         return Ok(CustomDomain::from(before));
     };
     if after.status != DomainStatus::Active {
-        return note(tx, after).await;
+        return store_check(tx, after).await;
     }
     match activate(tx, ctx, "custom_domain.verified", before, after).await {
-        // Revealed to whoever has just proven that the name is theirs.
+        // The caller has just proven that the host name is theirs, so they may learn this.
         Err(error) if error.kind() == Kind::AlreadyExists => {
-            let why = format!("{} is active for another platform; an operator can end that", before.hostname);
-            let refused = Check { at: check.at, not_yet: Some(why) };
-            match before.checked(&refused) {
-                Some(after) => note(tx, after).await,
+            let why =
+                format!("{} is active for another platform; ask an operator to release it", before.hostname);
+            let rejected = Check { at: check.at, failure: Some(why) };
+            match before.checked(&rejected) {
+                Some(after) => store_check(tx, after).await,
                 None => Ok(CustomDomain::from(before)),
             }
         }
@@ -68,26 +69,26 @@ async fn judge(
     }
 }
 
-/// Keeps the result of a check that changes nothing that is shown.
-async fn note(tx: &mut Tx, after: CustomDomainRow) -> Result<CustomDomain> {
+/// Stores a check that changes no visible state.
+async fn store_check(tx: &mut Tx, after: CustomDomainRow) -> Result<CustomDomain> {
     let domain = CustomDomain::from(&after);
     tx.finish((store::update(after),), Record::default(), domain, |_| None).await
 }
 
-/// Lets those who make a claim of one host name active wait for each other, before any of them holds a row. A domain that
-/// is not there is left to whoever looks for it next.
-pub(super) async fn hold_host(tx: &mut Tx, scope: &PlatformScope, id: DomainId) -> Result<()> {
+/// Serializes the transactions that activate claims of one host name, before any of them locks a row. Does nothing if
+/// the domain does not exist.
+pub(super) async fn lock_host(tx: &mut Tx, scope: &PlatformScope, id: DomainId) -> Result<()> {
     match store::get(tx.conn().await?, scope, id).await {
-        Ok(domain) => tx.hold(&format!("custom_domain:{}", domain.hostname)).await.map(drop),
+        Ok(domain) => tx.advisory_lock(&format!("custom_domain:{}", domain.hostname)).await.map(drop),
         Err(error) if error.kind() == Kind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Makes a domain active, and fails the claims of others for its host name. Its caller has called [`hold_host`].
+/// Activates a domain and fails the competing claims of its host name. The caller must have called [`lock_host`].
 ///
 /// # Errors
-/// [`Kind::AlreadyExists`] when it is active for another platform.
+/// [`Kind::AlreadyExists`] if the host name is active for another platform.
 pub(super) async fn activate(
     tx: &mut Tx,
     ctx: &WriteCtx,
@@ -95,41 +96,41 @@ pub(super) async fn activate(
     before: &CustomDomainRow,
     after: CustomDomainRow,
 ) -> Result<CustomDomain> {
-    let rivals = store::lock_rivals(tx.conn().await?, &ctx.caller.scope, before).await?;
-    if rivals.iter().any(|rival| rival.status == DomainStatus::Active) {
-        return Err(taken(&before.hostname));
+    let competing = store::lock_competing(tx.conn().await?, &ctx.caller.scope, before).await?;
+    if competing.iter().any(|other| other.status == DomainStatus::Active) {
+        return Err(already_exists(&before.hostname));
     }
     let why = format!("{} was verified for another platform", before.hostname);
     let domain = CustomDomain::from(&after);
     let mut record = Record::change(action, super::AUDIT_TYPE, before.id)
-        .of(&before.platform_id)
+        .in_platform(&before.platform_id)
         .before(&CustomDomain::from(before))
         .after(&domain);
     let mut failing = Vec::new();
-    for rival in rivals.iter().filter(|rival| rival.status == DomainStatus::Pending) {
+    for other in competing.iter().filter(|other| other.status == DomainStatus::Pending) {
         record = record
-            .and("custom_domain.failed", super::AUDIT_TYPE, rival.id)
-            .of(&rival.platform_id)
-            .before(&CustomDomain::from(rival))
-            .after(&CustomDomain::from(&rival.failed(why.clone())));
-        failing.push(rival.id);
+            .and("custom_domain.failed", super::AUDIT_TYPE, other.id)
+            .in_platform(&other.platform_id)
+            .before(&CustomDomain::from(other))
+            .after(&CustomDomain::from(&other.failed(why.clone())));
+        failing.push(other.id);
     }
     let effect = (store::update(after), store::fail(failing, why, clock::now()));
-    // A process of an earlier version waits for nobody; run again, this one finds the other active.
+    // A process of an earlier version does not take the lock. The next run finds the other domain active.
     let on_constraint = |name: &str| {
         (name == "custom_domains_hostname_active")
-            .then(|| Error::concurrent_write("the host name was verified at the same time"))
+            .then(|| Error::concurrent_write("another claim of the host name was verified at the same time"))
     };
     tx.finish(effect, record, domain, on_constraint).await
 }
 
-/// The host name is taken: by a claim of the same platform, or by a verified one.
-pub(super) fn taken(hostname: &HostName) -> Error {
-    Error::new(Kind::AlreadyExists, format!("There is a custom domain '{hostname}' already"))
+/// Error for a host name with an existing claim of the same platform, or with a verified one of any platform.
+pub(super) fn already_exists(hostname: &HostName) -> Error {
+    Error::new(Kind::AlreadyExists, format!("Custom domain '{hostname}' already exists."))
         .with("hostname", hostname)
 }
 
-/// Ends claims that were not verified in time, a batch of them.
+/// Ends a batch of claims that were not verified in time.
 pub(super) async fn lapse(app: &App, ctx: &WriteCtx) -> Result<()> {
     let scope = &ctx.caller.scope;
     app.db
@@ -138,12 +139,12 @@ pub(super) async fn lapse(app: &App, ctx: &WriteCtx) -> Result<()> {
             if lapsed.is_empty() {
                 return Ok(());
             }
-            let why = "its claim has lapsed: it was not verified in time, and status 'pending' renews it";
+            let why = "its claim lapsed, because it was not verified in time; set the status to 'pending' to renew it";
             let mut record = Record::default();
             for domain in &lapsed {
                 record = record
                     .and("custom_domain.lapsed", super::AUDIT_TYPE, domain.id)
-                    .of(&domain.platform_id)
+                    .in_platform(&domain.platform_id)
                     .before(&CustomDomain::from(domain))
                     .after(&CustomDomain::from(&domain.failed(why.to_owned())));
             }

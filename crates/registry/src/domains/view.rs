@@ -1,4 +1,4 @@
-//! Custom domains as the API shows them.
+//! API representation of custom domains.
 
 use chrono::{DateTime, Utc};
 use domain::{DnsRecordId, DomainId, HostName, Name, PlatformId, resource::DomainStatus};
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::model::CustomDomainRow;
 
-/// A customer's own host name.
+/// A host name of a customer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CustomDomain {
@@ -18,14 +18,14 @@ pub(crate) struct CustomDomain {
     #[schema(value_type = Uuid)]
     pub(crate) dns_record_id: DnsRecordId,
     pub(crate) hostname: HostName,
-    /// The host name that it is to lead to.
+    /// Host name to point to.
     pub(crate) target_dns: HostName,
     #[schema(required)]
     pub(crate) cf_hostname_id: Option<String>,
-    /// In the provider's words; `pending` until told.
+    /// Status of the certificate, as named by the provider; `pending` until reported.
     pub(crate) ssl_status: Name,
     pub(crate) status: DomainStatus,
-    /// When it was first seen to lead to its target.
+    /// Time of the first successful check.
     #[serde(with = "clock::rfc3339")]
     #[schema(required)]
     pub(crate) verified_at: Option<DateTime<Utc>>,

@@ -15,9 +15,9 @@ pub(crate) async fn locate_entity(
     app: &App,
     request: Request<LocateEntityRequest>,
 ) -> Result<LocateEntityResponse> {
-    let (ctx, asked) = (read_ctx(&request)?, request.get_ref());
-    let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
-    let entity: Option<EntityId> = parse_optional("entity_id", asked.entity_id.as_deref())?;
+    let (ctx, message) = (read_ctx(&request)?, request.get_ref());
+    let platform: PlatformId = parse("platform_id", &message.platform_id)?;
+    let entity: Option<EntityId> = parse_optional("entity_id", message.entity_id.as_deref())?;
     let scope = ctx.platform(&platform)?;
     let Some(id) = entity else {
         let platform = app.db.read(&ctx, async |c| platforms::store::get(c, &scope, false).await).await?;
@@ -29,9 +29,9 @@ pub(crate) async fn locate_entity(
             tokio::try_join!(platforms::store::get(c, &scope, false), store::get(c, &scope, &id))
         })
         .await?;
-    let line = std::iter::once(&found.id).chain(found.path.iter().rev());
+    let ids = std::iter::once(&found.id).chain(found.path.iter().rev());
     Ok(LocateEntityResponse {
-        ancestors: line.map(ToString::to_string).collect(),
+        ancestors: ids.map(ToString::to_string).collect(),
         platform_status: enum_number(platform.status),
     })
 }
@@ -41,9 +41,9 @@ pub(crate) async fn ensure_tenant(
     request: Request<EnsureTenantRequest>,
 ) -> Result<EnsureTenantResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let (name, slug) = (parse("name", &asked.name)?, parse("slug", &asked.slug)?);
-    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
+    let message = request.into_inner();
+    let (name, slug) = (parse("name", &message.name)?, parse("slug", &message.slug)?);
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
     let done = ops::ensure_tenant(app, &ctx, &scope, name, slug).await?;
     Ok(EnsureTenantResponse { entity_id: done.value.id.to_string() })
 }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{App, platforms};
 
-/// A new entity.
+/// Request to create an entity.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateEntity {
@@ -31,11 +31,11 @@ pub(crate) struct CreateEntity {
     slug: Slug,
     #[serde(rename = "type")]
     kind: EntityType,
-    /// The entity that a subtenant hangs under; a tenant has none.
+    /// Parent of a subtenant; absent for a tenant.
     parent_id: Option<EntityId>,
 }
 
-/// What of an entity is to change.
+/// Changes to an entity. Absent fields keep their values.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpdateEntity {
@@ -49,15 +49,15 @@ pub(crate) struct UpdateEntity {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct EntityFilter {
-    /// Entities of this type alone.
+    /// Only entities of this type.
     #[serde(rename = "type")]
     kind: Option<EntityType>,
 }
 
-/// Descendants that are read at a time.
+/// Descendants per read.
 const CHUNK: i64 = 100;
 
-/// Entities without pages: a branch of the tree.
+/// Entities on a branch of the tree, without pagination.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct EntityBranch {
     data: Vec<Entity>,
@@ -84,7 +84,8 @@ pub(crate) async fn list(
     let page = app
         .db
         .read(&ctx, async |c| {
-            platforms::store::of_live(c, &scope, store::page(c, &scope, kind, limit, &after)).await
+            platforms::store::in_existing_platform(c, &scope, store::page(c, &scope, kind, limit, &after))
+                .await
         })
         .await?;
     Ok(HttpResponse::Ok().json(Paged::from(page.convert::<Entity>())))
@@ -92,8 +93,8 @@ pub(crate) async fn list(
 
 /// Create an entity.
 ///
-/// A tenant has no parent. A subtenant hangs under a tenant or subtenant of the same platform; the tree has at most
-/// 16 levels.
+/// A tenant has no parent. The parent of a subtenant is a tenant or subtenant of the same platform. The tree has at
+/// most 16 levels.
 #[utoipa::path(
     operation_id = "createEntity",
     extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
@@ -106,14 +107,14 @@ pub(crate) async fn create(
     path: Path<PlatformId>,
     command: Unchecked<CreateEntity>,
 ) -> HttpResult {
-    let refuse_tenant = async |_: &Ctx, body: Value| {
+    let reject_tenant = async |_: &Ctx, body: Value| {
         if body.get("type").is_some_and(|kind| kind == "tenant") {
-            ops::refuse_tenant(&path.0)
+            ops::reject_tenant(&path.0)
         } else {
             Ok(())
         }
     };
-    let command = command.check(refuse_tenant).await?;
+    let command = command.check(reject_tenant).await?;
     let CreateEntity { name, slug, kind, parent_id } = command.body;
     ops::create(&app, &command.ctx, &path.0, NewEntity { name, slug, kind, parent_id }).await?.created()
 }
@@ -135,7 +136,9 @@ pub(crate) async fn get(
     let id = &path.0.1;
     let entity = app
         .db
-        .read(&ctx, async |c| platforms::store::of_live(c, &scope, store::get(c, &scope, id)).await)
+        .read(&ctx, async |c| {
+            platforms::store::in_existing_platform(c, &scope, store::get(c, &scope, id)).await
+        })
         .await?;
     web::read(&request, &Entity::from(&entity))
 }
@@ -159,7 +162,8 @@ pub(crate) async fn update(
 
 /// Soft-delete an entity.
 ///
-/// One with live children, stacks, resources or features is not deleted: 409 `HAS_DEPENDENTS` says how many of which.
+/// Rejected with 409 `HAS_DEPENDENTS` while the entity has children, stacks, resources or features. The details report
+/// how many of each.
 #[utoipa::path(
     operation_id = "deleteEntity",
     extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
@@ -194,7 +198,8 @@ pub(crate) async fn ancestors(
     let data = app
         .db
         .read(&ctx, async |c| {
-            let (_, entity) = tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, id))?;
+            let (_, entity) =
+                tokio::try_join!(platforms::store::check_exists(c, &scope), store::get(c, &scope, id))?;
             store::ancestors(c, &scope, &entity).await
         })
         .await?;
@@ -221,15 +226,18 @@ pub(crate) async fn descendants(
         let read = app.db.read(&ctx, async |c| {
             let rows = store::descendants(c, &scope, &id, &after, CHUNK);
             if is_first {
-                let found =
-                    tokio::try_join!(platforms::store::live(c, &scope), store::get(c, &scope, &id), rows);
+                let found = tokio::try_join!(
+                    platforms::store::check_exists(c, &scope),
+                    store::get(c, &scope, &id),
+                    rows
+                );
                 return found.map(|(_, _, rows)| rows);
             }
             rows.await
         });
         let rows: Vec<EntityRow> = read.await?;
         let is_full = i64::try_from(rows.len()).is_ok_and(|found| found == CHUNK);
-        let next = rows.last().filter(|_| is_full).map(|last| Some(last.place_by_depth()));
+        let next = rows.last().filter(|_| is_full).map(|last| Some(last.depth_cursor()));
         Ok(Chunk { rows: rows.iter().map(Entity::from).collect::<Vec<_>>(), next })
     })
     .await

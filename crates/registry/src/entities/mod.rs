@@ -1,7 +1,7 @@
 //! Entities: the tree of tenants inside a platform.
 //!
-//! Table `entities`. List counters `entities:{platform}` and `entities:{platform}:{type}` hold how many are not
-//! deleted.
+//! Table `entities`. The counters `entities:{platform}` and `entities:{platform}:{type}` hold the numbers of entities
+//! that are not deleted.
 
 pub(crate) mod grpc;
 mod http;
@@ -17,8 +17,11 @@ use crate::slices::Slice;
 /// Type of the audit entries.
 pub(crate) const AUDIT_TYPE: &str = "entity";
 
-pub(crate) const SLICE: Slice =
-    Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[store::TALLY, store::TALLY_UNDER] };
+pub(crate) const SLICE: Slice = Slice {
+    http,
+    audit_type: Some(AUDIT_TYPE),
+    counter_sources: &[store::COUNTER_SOURCE, store::COUNTER_SOURCE_BELOW],
+};
 
 fn http(config: &mut ServiceConfig) {
     config

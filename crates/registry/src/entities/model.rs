@@ -1,4 +1,4 @@
-//! The rows of entities.
+//! Rows of entities.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
@@ -10,7 +10,7 @@ use runtime::clock;
 
 use crate::schema::entities;
 
-/// The row of an entity.
+/// Row of an entity.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = entities, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct EntityRow {
@@ -24,13 +24,13 @@ pub(crate) struct EntityRow {
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) updated_at: DateTime<Utc>,
     pub(crate) deleted_at: Option<DateTime<Utc>>,
-    /// Level in the tree; a tenant is level 1.
+    /// Level in the tree, starting at 1 for tenants.
     pub(crate) depth: i32,
-    /// The ancestors, root first.
+    /// Ancestors, root first.
     pub(crate) path: Vec<EntityId>,
 }
 
-/// A place among the entities under one: by depth, then oldest first.
+/// Cursor in the descendants of an entity, which are sorted by depth, then oldest first.
 #[derive(Debug, Clone)]
 pub(crate) struct DepthCursor {
     pub(crate) depth: i32,
@@ -39,13 +39,13 @@ pub(crate) struct DepthCursor {
 }
 
 impl DepthCursor {
-    /// The place before all of them.
+    /// Cursor before the first descendant.
     pub(crate) const fn start() -> Self {
         Self { depth: 0, at: DateTime::UNIX_EPOCH, id: String::new() }
     }
 }
 
-/// What a new entity is made of.
+/// Fields of a new entity.
 #[derive(Debug, Clone)]
 pub(crate) struct NewEntity {
     pub(crate) name: Name,
@@ -55,7 +55,7 @@ pub(crate) struct NewEntity {
 }
 
 impl NewEntity {
-    /// Refuses a root that is no tenant and a tenant that is no root.
+    /// Checks that a tenant has no parent and a subtenant has one.
     ///
     /// # Errors
     /// [`domain::Kind::Validation`] at `parentId`.
@@ -69,10 +69,10 @@ impl NewEntity {
         }
     }
 
-    /// The row under `parent`, with a new random id.
+    /// Returns the row below `parent`, with a new random id.
     ///
     /// # Errors
-    /// [`domain::Kind::Validation`] when the tree would grow too deep.
+    /// [`domain::Kind::Validation`] if the tree would have too many levels.
     pub(crate) fn into_row(self, platform: &PlatformId, parent: Option<&EntityRow>) -> Result<EntityRow> {
         let depth = parent.map_or(0, |parent| parent.depth) + 1;
         if depth > MAX_DEPTH {
@@ -94,29 +94,29 @@ impl NewEntity {
             updated_at: now,
             deleted_at: None,
             depth,
-            path: parent.map(EntityRow::line).unwrap_or_default(),
+            path: parent.map(EntityRow::path_with_self).unwrap_or_default(),
         })
     }
 }
 
 impl EntityRow {
-    /// The root of the branch that it is on: itself, if it is a tenant.
+    /// The tenant at the root of the entity's branch; the entity itself if it is a tenant.
     pub(crate) fn tenant(&self) -> &EntityId {
         self.path.first().unwrap_or(&self.id)
     }
 
-    /// Itself and its ancestors, root first: the ancestors of a child.
-    pub(crate) fn line(&self) -> Vec<EntityId> {
+    /// The entity and its ancestors, root first: the `path` of its children.
+    pub(crate) fn path_with_self(&self) -> Vec<EntityId> {
         self.path.iter().chain([&self.id]).cloned().collect()
     }
 
-    /// Where it stands among what is under an entity.
-    pub(crate) fn place_by_depth(&self) -> DepthCursor {
+    /// Cursor in the descendants of an ancestor.
+    pub(crate) fn depth_cursor(&self) -> DepthCursor {
         DepthCursor { depth: self.depth, at: self.created_at, id: self.id.to_string() }
     }
 
-    /// Where it stands in the list.
-    pub(crate) fn place(&self) -> Cursor {
+    /// Cursor in the list of entities.
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 }

@@ -1,6 +1,6 @@
-//! The statements of entities. Each takes the caller's scope first.
+//! Statements of entities. Each takes the connection, then the caller's scope.
 
-use database::{Conn, Tally, counter_total};
+use database::{Conn, CounterSource, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     TextExpressionMethods,
@@ -16,18 +16,18 @@ use serde::Serialize;
 
 use super::model::{DepthCursor, EntityRow};
 use crate::{
-    reach,
     schema::{entities::dsl as e, feature_activations::dsl as a, resources::dsl as r, stacks::dsl as s},
     subtree::{self, List},
+    visibility,
 };
 
-/// Counter of the live entities of a platform, all or of one type.
+/// Counter of a platform's entities that are not deleted, of all types or of one.
 pub(crate) fn counter(platform: &PlatformId, kind: Option<EntityType>) -> String {
     kind.map_or_else(|| format!("entities:{platform}"), |kind| format!("entities:{platform}:{kind}"))
 }
 
-/// The recount of [`counter`], with and without a type.
-pub(crate) const TALLY: Tally = Tally {
+/// Source of [`counter`], with and without a type.
+pub(crate) const COUNTER_SOURCE: CounterSource = CounterSource {
     name: "entities",
     sql: "SELECT p.id AS parent, 'entities:' || p.id || coalesce(':' || kind, '') AS key, \
               (SELECT count(*) FROM entities e WHERE e.platform_id = p.id AND e.deleted_at IS NULL \
@@ -36,13 +36,13 @@ pub(crate) const TALLY: Tally = Tally {
               (VALUES (NULL), ('tenant'), ('subtenant')) AS kinds (kind)",
 };
 
-/// Counter of the live entities under one.
-pub(crate) fn counter_under(platform: &PlatformId, entity: &str) -> String {
+/// Counter of an entity's descendants that are not deleted.
+pub(crate) fn counter_below(platform: &PlatformId, entity: &str) -> String {
     format!("entities_under:{platform}:{entity}")
 }
 
-/// The recount of [`counter_under`].
-pub(crate) const TALLY_UNDER: Tally = Tally {
+/// Source of [`counter_below`].
+pub(crate) const COUNTER_SOURCE_BELOW: CounterSource = CounterSource {
     name: "entities under an entity",
     sql: "SELECT e.id AS parent, 'entities_under:' || e.platform_id || ':' || e.id AS key, \
               (SELECT count(*) FROM subtree_members m WHERE m.ancestor_id = e.id AND m.list = 'subtenant' \
@@ -54,11 +54,11 @@ fn not_found(id: &EntityId) -> Error {
     Error::not_found("entity", id)
 }
 
-/// A live entity.
+/// Returns an entity that is not deleted.
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<EntityRow> {
     e::entities
         .filter(e::platform_id.eq(scope.id()))
-        .filter(reach::entity(scope))
+        .filter(visibility::entity(scope))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
         .select(EntityRow::as_select())
@@ -68,11 +68,11 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> R
         .ok_or_else(|| not_found(id))
 }
 
-/// The live entity with a slug.
+/// Returns the entity with a slug, if it is not deleted.
 pub(crate) async fn by_slug(mut c: &Conn, scope: &PlatformScope, slug: &Slug) -> Result<Option<EntityRow>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
-        .filter(reach::entity(scope))
+        .filter(visibility::entity(scope))
         .filter(e::slug.eq(slug))
         .filter(e::deleted_at.is_null())
         .select(EntityRow::as_select())
@@ -81,11 +81,15 @@ pub(crate) async fn by_slug(mut c: &Conn, scope: &PlatformScope, slug: &Slug) ->
         .optional()?)
 }
 
-/// A live entity, held against deletion until the transaction ends.
-pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Option<EntityRow>> {
+/// Locks an entity against deletion until the transaction ends, if it is not deleted already.
+pub(crate) async fn lock_shared(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    id: &EntityId,
+) -> Result<Option<EntityRow>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
-        .filter(reach::entity(scope))
+        .filter(visibility::entity(scope))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
         .select(EntityRow::as_select())
@@ -95,11 +99,11 @@ pub(crate) async fn hold(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> 
         .optional()?)
 }
 
-/// A live entity, held until the transaction ends, also against whoever [`hold`]s it.
-pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<EntityRow> {
+/// Locks an entity that is not deleted, until the transaction ends. Conflicts with [`lock_shared`].
+pub(crate) async fn lock_for_update(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<EntityRow> {
     e::entities
         .filter(e::platform_id.eq(scope.id()))
-        .filter(reach::entity(scope))
+        .filter(visibility::entity(scope))
         .filter(e::id.eq(id))
         .filter(e::deleted_at.is_null())
         .select(EntityRow::as_select())
@@ -110,7 +114,7 @@ pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> 
         .ok_or_else(|| not_found(id))
 }
 
-/// A page of a platform's live entities, newest first.
+/// Returns a page of a platform's entities that are not deleted, newest first.
 pub(crate) async fn page(
     c: &Conn,
     scope: &PlatformScope,
@@ -118,8 +122,8 @@ pub(crate) async fn page(
     limit: Limit,
     after: &Cursor,
 ) -> Result<Page<EntityRow>> {
-    if let Some(roots) = reach::roots(scope) {
-        return page_under(c, scope, roots, kind, limit, after).await;
+    if let Some(roots) = visibility::subtree_roots(scope) {
+        return page_of_subtrees(c, scope, roots, kind, limit, after).await;
     }
     let rows = database::newest!(
         e::entities
@@ -132,7 +136,7 @@ pub(crate) async fn page(
         limit
     );
     let (mut pipeline, key) = (c, counter(scope.id(), kind));
-    // Two statements rather than one put together, so that both stay prepared.
+    // Two statements instead of a composed one, so that both stay prepared.
     let rows = async {
         match kind {
             None => Ok(rows.load(&mut pipeline).await?),
@@ -140,11 +144,11 @@ pub(crate) async fn page(
         }
     };
     let (rows, total) = tokio::try_join!(rows, counter_total(c, &key))?;
-    Ok(Page::new(rows, limit, total, &key, EntityRow::place))
+    Ok(Page::new(rows, limit, total, &key, EntityRow::cursor))
 }
 
-/// The same of some entities and what is under them.
-async fn page_under(
+/// Returns a page of the entities in several subtrees.
+async fn page_of_subtrees(
     c: &Conn,
     scope: &PlatformScope,
     roots: &[EntityId],
@@ -160,17 +164,17 @@ async fn page_under(
             .filter(e::deleted_at.is_null())
             .select(EntityRow::as_select())
     };
-    let rows = subtree::newest(roots, List::Entities(&kinds), after, limit, rows);
-    // Under an entity there are subtenants alone.
-    let under = kinds.contains(&EntityType::Subtenant).then(|| counter_under(scope.id(), ""));
+    let rows = subtree::page(roots, List::Entities(&kinds), after, limit, rows);
+    // Every descendant of an entity is a subtenant.
+    let under = kinds.contains(&EntityType::Subtenant).then(|| counter_below(scope.id(), ""));
     let mut pipeline = c;
     let total = subtree::total(c, roots, under.as_deref(), &kinds);
     let (rows, total) = tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, total)?;
-    Ok(Page::new(rows, limit, total, &counter(scope.id(), kind), EntityRow::place))
+    Ok(Page::new(rows, limit, total, &counter(scope.id(), kind), EntityRow::cursor))
 }
 
-/// An entity and its ancestors, root first; none for an id that stands for the platform as a whole.
-pub(crate) async fn line(mut c: &Conn, id: &EntityId) -> Result<Vec<EntityId>> {
+/// Returns the ids of an entity and its ancestors, root first. Empty for the id of the platform itself.
+pub(crate) async fn path_with_self(mut c: &Conn, id: &EntityId) -> Result<Vec<EntityId>> {
     let path = e::entities.filter(e::id.eq(id)).select(e::path).first::<Vec<EntityId>>(&mut c).await;
     Ok(path
         .optional()?
@@ -181,7 +185,7 @@ pub(crate) async fn line(mut c: &Conn, id: &EntityId) -> Result<Vec<EntityId>> {
         .unwrap_or_default())
 }
 
-/// The ancestors of an entity, nearest first.
+/// Returns the ancestors of an entity, nearest first.
 pub(crate) async fn ancestors(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -189,7 +193,7 @@ pub(crate) async fn ancestors(
 ) -> Result<Vec<EntityRow>> {
     Ok(e::entities
         .filter(e::platform_id.eq(scope.id()))
-        .filter(reach::entity(scope))
+        .filter(visibility::entity(scope))
         .filter(e::id.eq_any(&entity.path))
         .select(EntityRow::as_select())
         .order(e::depth.desc())
@@ -197,7 +201,7 @@ pub(crate) async fn ancestors(
         .await?)
 }
 
-/// At most `limit` of the live entities under one, by depth, then oldest first, after a place among them.
+/// Returns at most `limit` descendants that are not deleted, by depth, then oldest first, after a cursor.
 pub(crate) async fn descendants(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -209,14 +213,14 @@ pub(crate) async fn descendants(
         e::entities
             .filter(e::id.eq(member))
             .filter(e::platform_id.concat("").eq(scope.id()))
-            .filter(reach::entity(scope))
+            .filter(visibility::entity(scope))
             .filter(e::deleted_at.is_null())
             .select(EntityRow::as_select())
     };
-    Ok(subtree::under(id, after, limit, rows).load(&mut c).await?)
+    Ok(subtree::descendants(id, after, limit, rows).load(&mut c).await?)
 }
 
-/// What keeps an entity from being deleted.
+/// Numbers of objects that keep an entity from being deleted.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Dependents {
     pub(crate) entities: i64,
@@ -225,7 +229,7 @@ pub(crate) struct Dependents {
     pub(crate) features: i64,
 }
 
-/// How many live things hang on an entity.
+/// Counts the dependents of an entity that are not deleted.
 pub(crate) async fn dependents(mut c: &Conn, scope: &PlatformScope, id: &EntityId) -> Result<Dependents> {
     let children = e::entities
         .filter(e::platform_id.eq(scope.id()))
@@ -251,9 +255,9 @@ pub(crate) async fn dependents(mut c: &Conn, scope: &PlatformScope, id: &EntityI
         .filter(a::status.eq_any(FeatureStatus::with_resources()))
         .count()
         .single_value();
-    let counted: (Option<i64>, Option<i64>, Option<i64>, Option<i64>) =
+    let counts: (Option<i64>, Option<i64>, Option<i64>, Option<i64>) =
         diesel::select((children, stacks, resources, features)).get_result(&mut c).await?;
-    let (entities, stacks, resources, features) = counted;
+    let (entities, stacks, resources, features) = counts;
     Ok(Dependents {
         entities: entities.unwrap_or_default(),
         stacks: stacks.unwrap_or_default(),
@@ -262,12 +266,12 @@ pub(crate) async fn dependents(mut c: &Conn, scope: &PlatformScope, id: &EntityI
     })
 }
 
-/// The insert of a new entity.
+/// Inserts an entity.
 pub(crate) fn insert(row: EntityRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(e::entities).values(row)
 }
 
-/// The update of an entity that the transaction holds.
+/// Updates an entity that the transaction has locked.
 pub(crate) fn update(row: EntityRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let id = row.id.clone();
     diesel::update(e::entities.filter(e::id.eq(id))).set(row)

@@ -1,4 +1,4 @@
-//! Entities as the API shows them.
+//! API representation of entities.
 
 use chrono::{DateTime, Utc};
 use domain::{

@@ -1,4 +1,4 @@
-//! Why a feature is not active.
+//! Explains why a feature is not active.
 
 use domain::{
     Result,
@@ -11,31 +11,31 @@ use runtime::clock::rfc3339_seconds as at;
 use super::{model::ActivationRow, ops::subject};
 use crate::{App, explain};
 
-/// Over the border to provisioning, whose job brings it to what is wanted.
+/// Explains an activation. Asks provisioning about the job that changes it.
 pub(super) async fn of(app: &App, ctx: &Ctx, activation: ActivationRow) -> Result<Explanation> {
     let status = activation.status;
     let link = Link::new("feature", activation.id, status, sentence(&activation));
     let ready = matches!(status, FeatureStatus::Active | FeatureStatus::Deactivated);
     let deeper = if status.is_changing() {
-        explain::job(app, ctx, &subject(&activation), activation.provision_job_id).await?
+        explain::explain_job(app, ctx, &subject(&activation), activation.provision_job_id).await?
     } else {
         None
     };
     Ok(Explanation::new(ready, link).caused_by(deeper))
 }
 
-/// The status, in one sentence.
+/// Returns the status as a sentence.
 fn sentence(row: &ActivationRow) -> String {
     let job = row.provision_job_id;
     match (row.status, &row.error) {
         (FeatureStatus::Active, None) => "it is active".to_owned(),
         (FeatureStatus::Active, Some(why)) => format!("it is active, but its last change failed: {why}"),
         (FeatureStatus::Failed, why) => format!("it failed: {}", why.as_deref().unwrap_or_default()),
-        (FeatureStatus::Pending, _) => format!("it waits for job {job}, which has not begun"),
+        (FeatureStatus::Pending, _) => format!("it waits for job {job}, which has not started"),
         (FeatureStatus::Provisioning, _) => format!("it waits for job {job}"),
         (FeatureStatus::Deactivating, _) => format!("it is being deactivated by job {job}"),
         (FeatureStatus::Deactivated, _) => {
-            format!("it is deactivated since {}", at(row.deactivated_at.unwrap_or(row.updated_at)))
+            format!("it was deactivated at {}", at(row.deactivated_at.unwrap_or(row.updated_at)))
         }
     }
 }

@@ -14,17 +14,17 @@ use web::{Command, Context, HttpResult, ListQuery, Paged, Path, Query, WriteResp
 use super::{
     explain,
     model::ActivationRow,
-    ops::{self, Activated, Deactivated},
+    ops::{self, ActivationAccepted, DeactivationAccepted},
     store,
     view::ActivationView,
 };
 use crate::{App, entities, platforms};
 
-/// A feature to activate.
+/// Request to activate a feature.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ActivateFeature {
-    /// It stands in resource names and host names: at most some 20 characters are sure to fit.
+    /// Part of resource names and host names. Ids of up to about 20 characters always fit.
     feature_id: Slug,
     /// A semantic version.
     #[schema(value_type = String, min_length = 1, pattern = r"^\d+\.\d+\.\d+(-[a-zA-Z0-9.]+)?$")]
@@ -32,13 +32,13 @@ pub(crate) struct ActivateFeature {
     environment: Environment,
 }
 
-/// A feature to deactivate.
+/// Request to deactivate a feature.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DeactivateFeature {
     feature_id: Slug,
     environment: Environment,
-    /// Whether its data is deleted too.
+    /// If true, the data of the feature is deleted too.
     #[serde(default)]
     #[schema(default = false)]
     delete_data: bool,
@@ -71,28 +71,29 @@ pub(crate) async fn list(
         .db
         .read(&ctx, async |c| {
             let page = store::page(c, &scope, &entity, limit, &after);
-            tokio::try_join!(owner_is_live(c, &scope, &entity), page).map(|((), page)| page)
+            tokio::try_join!(check_owner(c, &scope, &entity), page).map(|((), page)| page)
         })
         .await?;
     Ok(HttpResponse::Ok().json(Paged::from(page.convert::<ActivationView>())))
 }
 
-async fn owner_is_live(c: &Conn, scope: &PlatformScope, entity: &EntityId) -> Result<()> {
-    let owners = tokio::try_join!(platforms::store::live(c, scope), entities::store::get(c, scope, entity));
+async fn check_owner(c: &Conn, scope: &PlatformScope, entity: &EntityId) -> Result<()> {
+    let owners =
+        tokio::try_join!(platforms::store::check_exists(c, scope), entities::store::get(c, scope, entity));
     owners.map(drop)
 }
 
 /// Activate a feature for an entity.
 ///
-/// It is recorded and answered at once, and done from now on. Asked for again in the same version it is the same
-/// activation; in another version it is upgraded.
+/// The request is accepted at once and completed in the background. Repeating it with the same version returns the same
+/// activation; a different version is an upgrade.
 #[utoipa::path(
     operation_id = "activateFeature",
     extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
     request_body(content = ActivateFeature),
     responses(
-        (status = 202, body = Activated),
-        (status = 502, description = "Never sent: what is asked for is kept until provisioning is there", body = Activated),
+        (status = 202, body = ActivationAccepted),
+        (status = 502, description = "Never sent: the request is stored until provisioning is available", body = ActivationAccepted),
     ),
 )]
 #[post("/platforms/{platformId}/entities/{entityId}/features/activate")]
@@ -113,12 +114,12 @@ pub(crate) async fn activate(
 
 /// Deactivate a feature for an entity.
 ///
-/// One that is not active is 409 `INVALID_TRANSITION`. Its data is kept unless `deleteData` says otherwise.
+/// Rejected with 409 `INVALID_TRANSITION` if the feature is not active. Its data is kept unless `deleteData` is true.
 #[utoipa::path(
     operation_id = "deactivateFeature",
     extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
     request_body(content = DeactivateFeature),
-    responses((status = 200, body = Deactivated)),
+    responses((status = 200, body = DeactivationAccepted)),
 )]
 #[post("/platforms/{platformId}/entities/{entityId}/features/deactivate")]
 pub(crate) async fn deactivate(
@@ -136,7 +137,7 @@ pub(crate) async fn deactivate(
     ops::deactivate(&app, &command.ctx, &scope, &key, body.delete_data).await?.without_etag(StatusCode::OK)
 }
 
-/// Get a feature activation by ID: the feature's in an environment, or the activation's own.
+/// Get a feature activation, by the feature's id in an environment or by the id of the activation.
 #[utoipa::path(
     operation_id = "getFeature",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
@@ -154,7 +155,7 @@ pub(crate) async fn get(
     web::read(&request, &ActivationView::from(&read(&app, &ctx, path, query.0).await?))
 }
 
-/// Why a feature is not active, in one sentence, and the chain that leads there.
+/// Explain why a feature is not active: one sentence and the chain of causes.
 #[utoipa::path(
     operation_id = "explainFeature",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
@@ -162,7 +163,7 @@ pub(crate) async fn get(
     responses((status = 200, body = Explanation)),
 )]
 #[get("/platforms/{platformId}/entities/{entityId}/features/{featureId}/explain")]
-pub(crate) async fn explained(
+pub(crate) async fn get_explanation(
     app: Data<App>,
     ctx: Context,
     path: Path<(PlatformId, EntityId, Slug)>,
@@ -189,7 +190,7 @@ async fn read(
                     None => store::get(c, &scope, &entity, &feature, environment).await,
                 }
             };
-            tokio::try_join!(owner_is_live(c, &scope, &entity), found).map(|((), found)| found)
+            tokio::try_join!(check_owner(c, &scope, &entity), found).map(|((), found)| found)
         })
         .await
 }

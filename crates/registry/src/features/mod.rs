@@ -1,9 +1,9 @@
-//! Features: which an entity runs in which environment, and how they get there.
+//! Features: activations per entity and environment.
 //!
-//! Tables `feature_activations`, `stack_features` and `manifests`. A list counter `features:{entity}` holds how many
-//! activations an entity has. Provisioning does the work, and `report` records its reports. The lifecycle itself is
-//! [`domain::deployment`]: `ops` and `report` load rows, apply an event, and store the result. A console reads the slice
-//! `manifest`.
+//! Tables `feature_activations`, `stack_features` and `manifests`. The counter `features:{entity}` holds the number of
+//! activations of an entity. Provisioning does the work, and `report` records its reports. [`domain::deployment`]
+//! defines the lifecycle: `ops` and `report` load rows, apply an event, and store the result. The slice `manifest`
+//! serves the activations to consoles.
 
 mod explain;
 pub(crate) mod grpc;
@@ -21,7 +21,8 @@ use crate::slices::Slice;
 /// Type of the audit entries.
 pub(crate) const AUDIT_TYPE: &str = "feature";
 
-pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[store::TALLY] };
+pub(crate) const SLICE: Slice =
+    Slice { http, audit_type: Some(AUDIT_TYPE), counter_sources: &[store::COUNTER_SOURCE] };
 
 fn http(config: &mut ServiceConfig) {
     config
@@ -29,5 +30,5 @@ fn http(config: &mut ServiceConfig) {
         .service(http::activate)
         .service(http::deactivate)
         .service(http::get)
-        .service(http::explained);
+        .service(http::get_explanation);
 }

@@ -17,7 +17,7 @@ use runtime::clock;
 
 use crate::schema::{feature_activations, manifests, stack_features};
 
-/// The row of a feature activation.
+/// Row of a feature activation.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = feature_activations, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct ActivationRow {
@@ -38,16 +38,16 @@ pub(crate) struct ActivationRow {
     pub(crate) stack_id: StackId,
     pub(crate) package: String,
     pub(crate) has_service: bool,
-    /// What runs, and what the manifest shows: also while an upgrade is on its way.
+    /// Running version, which the manifest shows, also during an upgrade.
     pub(crate) live_version: Option<Version>,
     pub(crate) live_package: Option<String>,
-    /// Where its service was reached last.
+    /// Last address of the service.
     pub(crate) service_url: Option<String>,
     pub(crate) has_data: bool,
     pub(crate) took_ms: Option<i32>,
 }
 
-/// A feature as a stack's definition names it.
+/// A feature as the definition of a stack names it.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = stack_features)]
 pub(crate) struct StackFeature {
@@ -58,7 +58,7 @@ pub(crate) struct StackFeature {
     pub(crate) has_service: bool,
 }
 
-/// The tag of an entity's manifest.
+/// Tag of an entity's manifest.
 #[derive(Debug, Clone, Insertable, AsChangeset)]
 #[diesel(table_name = manifests)]
 pub(crate) struct ManifestTag {
@@ -70,17 +70,17 @@ pub(crate) struct ManifestTag {
 }
 
 impl ManifestTag {
-    /// The primary key.
+    /// Primary key.
     pub(crate) fn key(&self) -> (&str, &str) {
         (self.entity_id.as_str(), self.environment.as_str())
     }
 
-    /// A new tag for the manifest that an activation is part of.
+    /// Returns a new tag for the manifest that contains an activation.
     pub(crate) fn of(activation: &ActivationRow) -> Self {
         Self::new(&activation.platform_id, &activation.entity_id, activation.environment)
     }
 
-    /// A new tag for the manifest of an entity.
+    /// Returns a new tag for the manifest of an entity.
     pub(crate) fn new(platform: &PlatformId, entity: &EntityId, environment: Environment) -> Self {
         Self {
             entity_id: entity.clone(),
@@ -93,7 +93,7 @@ impl ManifestTag {
 }
 
 impl ActivationRow {
-    /// The activation after an event.
+    /// Returns the activation after an event.
     ///
     /// # Errors
     /// [`domain::Kind::InvalidTransition`].
@@ -101,12 +101,12 @@ impl ActivationRow {
         Ok(Activation::from(self.clone()).apply(event, clock::now())?.into())
     }
 
-    /// The transition that an event makes; `None` if it does not change the status.
+    /// Returns the transition that an event makes; `None` if it does not change the status.
     pub(crate) fn transition(&self, event: &ActivationEvent) -> Option<FeatureTransition> {
         Activation::from(self.clone()).transition(event)
     }
 
-    /// The position in the list.
+    /// Cursor in the list.
     pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }

@@ -1,4 +1,4 @@
-//! Use cases of features.
+//! Use cases of features. Each is one transaction.
 
 use database::{Record, Tx};
 use domain::{
@@ -32,10 +32,11 @@ use crate::{
     entities, parents, platforms,
 };
 
-/// What is told of a feature that is, or is about to be, active.
+/// Response to a request that activates a feature.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Activated {
+#[schema(as = Activated)]
+pub(crate) struct ActivationAccepted {
     #[schema(value_type = Uuid)]
     activation_id: ActivationId,
     feature_id: Slug,
@@ -43,20 +44,21 @@ pub(crate) struct Activated {
     /// The job in provisioning.
     #[schema(value_type = String, nullable, required, format = "uuid")]
     provision_job_id: JobId,
-    /// How long activations take, as a rule. Null when none was completed yet, or nothing is left to wait for.
+    /// Median duration of activations. Null if none was completed yet, or if the feature is active already.
     #[schema(required)]
     estimated_duration_seconds: Option<i64>,
 }
 
-/// What is told of a feature that is about to be deactivated.
+/// Response to a request that deactivates a feature.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Deactivated {
+#[schema(as = Deactivated)]
+pub(crate) struct DeactivationAccepted {
     feature_id: Slug,
     status: FeatureStatus,
 }
 
-impl Activated {
+impl ActivationAccepted {
     fn of(row: &ActivationRow, estimate: Option<i64>) -> Self {
         Self {
             activation_id: row.id,
@@ -68,25 +70,25 @@ impl Activated {
     }
 }
 
-/// Has a feature activated; one that is active in this version, or about to be, is left as it is.
+/// Requests the activation of a feature. Keeps an activation that has the version already, or is about to.
 pub(crate) async fn activate(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
     key: &ActivationKey,
     version: &Version,
-) -> Result<Done<Activated>> {
+) -> Result<Done<ActivationAccepted>> {
     app.db
         .tx("feature.activate", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, scope).await?;
-            let entity = entities::store::hold(c, scope, &key.entity).await?;
+            platforms::ops::lock_shared(c, ctx, scope).await?;
+            let entity = entities::store::lock_shared(c, scope, &key.entity).await?;
             let entity = entity.ok_or_else(|| Error::not_found("entity", &key.entity))?;
-            // What the feature is made of is told by a stack of the tenant's, which may be above the caller.
-            let c = &*tx.see_platform(scope).await?;
+            // A stack of the tenant defines the feature, and the tenant may be outside the caller's scope.
+            let c = &*tx.widen_to_platform(scope).await?;
             let (before, named, estimate) = tokio::try_join!(
-                store::lock(c, scope, key),
-                store::named(c, scope, entity.tenant(), &key.feature),
+                store::lock_for_update(c, scope, key),
+                store::stack_feature(c, scope, entity.tenant(), &key.feature),
                 store::estimate(c, &ctx.caller.scope)
             )?;
             if let Some(before) = &before {
@@ -94,51 +96,54 @@ pub(crate) async fn activate(
             }
             let covers = |row: &&ActivationRow| Activation::from((*row).clone()).covers(version);
             if let Some(before) = before.as_ref().filter(covers) {
-                return Ok(Activated::of(before, estimate));
+                return Ok(ActivationAccepted::of(before, estimate));
             }
             let after = request(before.as_ref(), key, version, JobId::generate(), named)?;
             check_names(&key.platform, &after.stack_id, &key.feature, key.environment)
                 .map_err(|why| Error::invalid("featureId", why))?;
-            hold_stack(tx, scope, &after).await?;
-            platforms::quota::features(tx, ctx, scope, &app.own.quotas, &[&key.feature]).await?;
-            let record = written(Record::default(), FeatureTransition::Activate, before.as_ref(), &after);
+            lock_stack(tx, scope, &after).await?;
+            platforms::quota::check_features(tx, ctx, scope, &app.settings.quotas, &[&key.feature]).await?;
+            let record =
+                record_transition(Record::default(), FeatureTransition::Activate, before.as_ref(), &after);
             let more = json!({ "featureVersion": version });
             let record = with_command(record, &after, JobType::ActivateFeature, more);
-            let answer = Activated::of(&after, estimate);
+            let answer = ActivationAccepted::of(&after, estimate);
             begin_build(tx, record, after, answer).await
         })
         .await
 }
 
-/// Has a feature deactivated.
+/// Requests the deactivation of a feature.
 pub(crate) async fn deactivate(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
     key: &ActivationKey,
     delete_data: bool,
-) -> Result<Done<Deactivated>> {
+) -> Result<Done<DeactivationAccepted>> {
     app.db
         .tx("feature.deactivate", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, scope).await?;
-            let before = store::lock(c, scope, key).await?;
+            platforms::ops::lock_shared(c, ctx, scope).await?;
+            let before = store::lock_for_update(c, scope, key).await?;
             let before = before.ok_or_else(|| Error::not_found("feature", &key.feature))?;
             ctx.check_match(&ActivationView::from(&before))?;
-            tx.see_platform(scope).await?;
+            tx.widen_to_platform(scope).await?;
             let job = JobId::generate();
             let after = before.apply(&ActivationEvent::DeactivationRequested { job })?;
-            hold_stack(tx, scope, &after).await?;
-            let record = written(Record::default(), FeatureTransition::Deactivate, Some(&before), &after);
+            lock_stack(tx, scope, &after).await?;
+            let record =
+                record_transition(Record::default(), FeatureTransition::Deactivate, Some(&before), &after);
             let more = json!({ "deleteData": delete_data });
             let record = with_command(record, &after, JobType::DeactivateFeature, more);
-            let answer = Deactivated { feature_id: after.feature_id.clone(), status: after.status };
+            let answer = DeactivationAccepted { feature_id: after.feature_id.clone(), status: after.status };
             begin_build(tx, record, after, answer).await
         })
         .await
 }
 
-/// The activation after a request of a version. `named` is the feature as a stack of the tenant defines it, if one does.
+/// Returns the activation after a request for a version. `named` is the feature as a stack of the tenant defines it, if
+/// any.
 ///
 /// # Errors
 /// [`Kind::InvalidTransition`].
@@ -157,18 +162,18 @@ pub(super) fn request(
     }
 }
 
-/// Holds the stack that the feature's service belongs to as it is: a job of the stack and one of the feature would each
-/// undo what the other did.
+/// Locks the stack of the feature's service. Otherwise a job of the stack and a job of the feature could undo each
+/// other.
 ///
 /// # Errors
-/// [`Kind::Conflict`] when the stack is about to be changed.
-pub(super) async fn hold_stack(tx: &mut Tx, scope: &PlatformScope, row: &ActivationRow) -> Result<()> {
+/// [`Kind::Conflict`] if the stack is being changed.
+pub(super) async fn lock_stack(tx: &mut Tx, scope: &PlatformScope, row: &ActivationRow) -> Result<()> {
     if row.stack_id == StackId::default_stack() {
         return Ok(());
     }
     let status = parents::lock_stack(tx.conn().await?, scope, &row.stack_id).await?;
     if status.is_changing() {
-        let message = "The stack of the feature is being changed, try again when it is done";
+        let message = "The stack of the feature is being changed. Try again when that is done.";
         return Err(Error::new(Kind::Conflict, message)
             .with("stackId", &row.stack_id)
             .with("status", status));
@@ -176,13 +181,13 @@ pub(super) async fn hold_stack(tx: &mut Tx, scope: &PlatformScope, row: &Activat
     Ok(())
 }
 
-/// What the requests for its jobs are about. Those for one service are delivered in the order they were asked for; those
-/// for others do not wait for them.
+/// Outbox subject of the activation's jobs. Requests for one service are delivered in order; requests for other
+/// services do not wait for them.
 pub(super) fn subject(row: &ActivationRow) -> String {
     format!("{}/{}/{}", row.platform_id, row.feature_id, row.environment)
 }
 
-/// Adds the request for a job to a record. Its input is the activation, and what its type needs in addition.
+/// Adds the request for a job to a record. The input contains the key of the activation and the fields in `more`.
 fn with_command(record: Record, after: &ActivationRow, kind: JobType, mut more: Value) -> Record {
     let key = json!({
         "entityId": after.entity_id, "featureId": after.feature_id, "environment": after.environment,
@@ -208,21 +213,21 @@ fn action(transition: FeatureTransition) -> &'static str {
 }
 
 /// Adds the change of an activation to a record.
-pub(crate) fn written(
+pub(crate) fn record_transition(
     record: Record,
     transition: FeatureTransition,
     before: Option<&ActivationRow>,
     after: &ActivationRow,
 ) -> Record {
     let record = record.and(action(transition), super::AUDIT_TYPE, after.id);
-    let record = record.of(&after.platform_id).after(&ActivationView::from(after));
+    let record = record.in_platform(&after.platform_id).after(&ActivationView::from(after));
     match before {
         Some(before) => record.before(&ActivationView::from(before)),
         None => record.count(store::counter(&after.platform_id, &after.entity_id), 1),
     }
 }
 
-/// The end of a change that a job comes with: the build that it is has the job's id.
+/// Writes a change that requests a job, with its build. The build has the id of the job.
 pub(super) async fn begin_build<T: Serialize>(
     tx: &mut Tx,
     record: Record,
@@ -232,12 +237,12 @@ pub(super) async fn begin_build<T: Serialize>(
     let build = NewBuild::of_job(after.provision_job_id, after.environment).into_row(&after.platform_id);
     let record = record
         .and("build.started", crate::builds::AUDIT_TYPE, build.id)
-        .of(&after.platform_id)
+        .in_platform(&after.platform_id)
         .after(&Build::from(&build));
     finish(tx, record, after, Some(build), answer).await
 }
 
-/// The end of every change: the activation, the manifest's tag, perhaps a build, the record.
+/// Writes a change: the activation, the manifest's tag, the build if any, and the record.
 pub(super) async fn finish<T: Serialize>(
     tx: &mut Tx,
     record: Record,
@@ -246,15 +251,21 @@ pub(super) async fn finish<T: Serialize>(
     answer: T,
 ) -> Result<T> {
     let tag = store::touch(ManifestTag::of(&after));
-    // Whoever asks at the same time finds, when run again, what the first one asked for.
-    let met = |constraint: &str| {
+    // The next run finds the activation of the concurrent request.
+    let on_constraint = |constraint: &str| {
         (constraint == "feature_activations_one")
-            .then(|| Error::concurrent_write("the feature was asked for twice at once"))
+            .then(|| Error::concurrent_write("another request activated the feature at the same time"))
     };
     match build {
-        None => tx.finish((store::put(after), tag), record, answer, met).await,
+        None => tx.finish((store::upsert(after), tag), record, answer, on_constraint).await,
         Some(build) => {
-            tx.finish((store::put(after), tag, builds::store::put(build)), record, answer, met).await
+            tx.finish(
+                (store::upsert(after), tag, builds::store::upsert(build)),
+                record,
+                answer,
+                on_constraint,
+            )
+            .await
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Reports of provisioning about the jobs of features. A report may come twice, and late: one about a job older than
-//! the last one requested changes nothing.
+//! Reports of provisioning about the jobs of features. A report may be repeated or late: a report about an older job
+//! than the last requested one changes nothing.
 
 use database::{Conn, Record, Tx};
 use domain::{
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     model::ActivationRow,
-    ops::{begin_build, finish, hold_stack, request, written},
+    ops::{begin_build, finish, lock_stack, record_transition, request},
     store::{self, Sharers},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     entities, platforms,
 };
 
-/// Job of a feature, as provisioning names it.
+/// Job of a feature, as provisioning identifies it.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) id: JobId,
@@ -32,29 +32,29 @@ pub(crate) struct Job {
     pub(crate) version: Option<Version>,
 }
 
-/// Input of a job that begins.
+/// Input of a job that starts.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct JobInput {
     pub(crate) superseded: bool,
     pub(crate) stack: Option<StackId>,
     pub(crate) owner: String,
     pub(crate) has_service: bool,
-    /// Version of the service when the job is done.
+    /// Version of the service after the job.
     pub(crate) version: Option<Version>,
-    /// Version of the service when the job is undone.
+    /// Version of the service after the job is undone.
     pub(crate) version_before: Option<Version>,
-    /// Data exists that this job did not create.
+    /// True if there is data that this job did not create.
     pub(crate) has_data: bool,
-    /// Data of the service also belongs to other entities.
+    /// True if the data of the service also belongs to other entities.
     pub(crate) shares_data: bool,
-    /// Version that the entity itself ran before.
+    /// Version that the entity ran before.
     pub(crate) own_version_before: Option<Version>,
     /// Types of resources that the features of the stack share.
     pub(crate) shared: Vec<ResourceType>,
 }
 
 impl Job {
-    /// Type of the job.
+    /// Kind of the job.
     pub(crate) fn kind(&self) -> FeatureJobKind {
         match self.version {
             Some(_) => FeatureJobKind::Activate,
@@ -63,16 +63,17 @@ impl Job {
     }
 }
 
-/// Records that a job begins. A job that the registry did not request replaces an older one, as if requested here.
+/// Records that a job starts. A job that the registry did not request replaces an older one, as if it had been
+/// requested here.
 pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<JobInput>> {
     let scope = ctx.platform(&job.key.platform)?;
     app.db
         .tx("feature.begin", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, &scope).await?;
-            let entity = entities::store::hold(c, &scope, &job.key.entity).await?;
+            platforms::ops::lock_shared(c, ctx, &scope).await?;
+            let entity = entities::store::lock_shared(c, &scope, &job.key.entity).await?;
             let entity = entity.ok_or_else(|| Error::not_found("entity", &job.key.entity))?;
-            let before = store::lock(c, &scope, &job.key).await?;
+            let before = store::lock_for_update(c, &scope, &job.key).await?;
             match before {
                 Some(before) if before.provision_job_id > job.id => {
                     Ok(JobInput { superseded: true, ..JobInput::default() })
@@ -96,7 +97,7 @@ pub(crate) async fn wait(app: &App, ctx: &WriteCtx, job: &Job) -> Result<JobInpu
     }
 }
 
-/// Begins the job that was requested last. A repeated report only reads the input again.
+/// Starts the job that was requested last. A repeated report only reads the input again.
 async fn proceed(tx: &mut Tx, scope: &PlatformScope, job: &Job, before: ActivationRow) -> Result<JobInput> {
     let input = job_input(tx.conn().await?, scope, job, Some(&before), &before).await?;
     let event = ActivationEvent::JobBegan { job: job.id };
@@ -104,11 +105,11 @@ async fn proceed(tx: &mut Tx, scope: &PlatformScope, job: &Job, before: Activati
         return Ok(input);
     }
     let after = before.apply(&event)?;
-    let record = written(Record::default(), FeatureTransition::Begin, Some(&before), &after);
+    let record = record_transition(Record::default(), FeatureTransition::Begin, Some(&before), &after);
     finish(tx, record, after, None, input).await
 }
 
-/// Begins a job that a caller sent to provisioning directly.
+/// Starts a job that a caller sent to provisioning directly.
 async fn adopt(
     tx: &mut Tx,
     scope: &PlatformScope,
@@ -120,7 +121,7 @@ async fn adopt(
     let Job { id, key, .. } = job;
     let (transition, after) = match (&job.version, &before) {
         (Some(version), before) => {
-            let named = store::named(c, scope, tenant, &key.feature).await?;
+            let named = store::stack_feature(c, scope, tenant, &key.feature).await?;
             let requested = request(before.as_ref(), key, version, *id, named)?;
             check_names(&key.platform, &requested.stack_id, &key.feature, key.environment)
                 .map_err(|why| Error::invalid("feature_id", why))?;
@@ -132,13 +133,13 @@ async fn adopt(
         }
         (None, None) => return Err(Error::not_found("feature", &key.feature)),
     };
-    hold_stack(tx, scope, &after).await?;
+    lock_stack(tx, scope, &after).await?;
     let input = job_input(tx.conn().await?, scope, job, before.as_ref(), &after).await?;
-    let record = written(Record::default(), transition, before.as_ref(), &after);
+    let record = record_transition(Record::default(), transition, before.as_ref(), &after);
     begin_build(tx, record, after, input).await
 }
 
-/// Collects the input of a job: from its own activation, and from the other entities that share the service.
+/// Collects the input of a job: from its activation, and from the other entities that share the service.
 async fn job_input(
     c: &Conn,
     scope: &PlatformScope,
@@ -153,7 +154,7 @@ async fn job_input(
         let (tenant, shared) = store::stack_owner(c, scope, &now.stack_id).await?;
         (tenant.to_string(), shared)
     };
-    // A service never has a version below that of any entity that it serves.
+    // A service never runs a lower version than any entity that uses it.
     let highest = |own: Option<&Version>| versions.iter().chain(own).max().cloned();
     let ran = match &job.version {
         Some(_) => before.and_then(|before| before.live_version.as_ref()),
@@ -187,29 +188,29 @@ pub(crate) async fn end(
     app.db
         .tx("feature.end", ctx, async |tx| {
             let c = tx.conn().await?;
-            let Some(before) = store::lock(c, &scope, &job.key).await? else { return Ok(()) };
+            let Some(before) = store::lock_for_update(c, &scope, &job.key).await? else { return Ok(()) };
             let build = builds::store::find(c, &scope, BuildId::of_job(job.id)).await?;
             let status = if end.error.is_some() { BuildStatus::Failed } else { BuildStatus::Success };
-            // A build that failed stays so, whatever is reported later.
+            // A failed build stays failed, whatever is reported later.
             let build = build.filter(|build| ![status, BuildStatus::Failed].contains(&build.build_status));
             let ended = build.as_ref().map(|build| build.finished(status, deployment.map(str::to_owned)));
             let transition = before.transition(&event);
             let after = before.apply(&event)?;
             let record = match transition {
-                Some(transition) => written(Record::default(), transition, Some(&before), &after),
+                Some(transition) => record_transition(Record::default(), transition, Some(&before), &after),
                 None => Record::default(),
             };
             let record = match (&build, &ended) {
                 (Some(build), Some(ended)) => record
                     .and("build.finished", crate::builds::AUDIT_TYPE, build.id)
-                    .of(&build.platform_id)
+                    .in_platform(&build.platform_id)
                     .before(&Build::from(build))
                     .after(&Build::from(ended)),
                 _ => record,
             };
             match (transition, ended) {
                 (Some(_), ended) => finish(tx, record, after, ended, ()).await,
-                (None, Some(ended)) => tx.finish((builds::store::put(ended),), record, (), |_| None).await,
+                (None, Some(ended)) => tx.finish((builds::store::upsert(ended),), record, (), |_| None).await,
                 (None, None) => Ok(()),
             }
         })

@@ -1,6 +1,6 @@
-//! The statements of feature activations. Each takes the caller's scope first.
+//! Statements of feature activations. Each takes the connection, then the caller's scope.
 
-use database::{Conn, Tally, counter_total};
+use database::{Conn, CounterSource, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, JoinOnDsl, OptionalExtension, QueryDsl, QueryableByName,
     SelectableHelper,
@@ -18,26 +18,26 @@ use identity::{PlatformScope, Scope};
 
 use super::model::{ActivationRow, ManifestTag, StackFeature};
 use crate::{
-    reach,
     schema::{
         feature_activations::dsl as a, manifests::dsl as m, stack_features::dsl as f, stacks::dsl as s,
     },
+    visibility,
 };
 
-/// Counter of the activations of an entity.
+/// Counter of an entity's activations.
 pub(crate) fn counter(platform: &PlatformId, entity: &EntityId) -> String {
     format!("features:{platform}:{entity}")
 }
 
-/// The recount of [`counter`].
-pub(crate) const TALLY: Tally = Tally {
+/// Source of [`counter`].
+pub(crate) const COUNTER_SOURCE: CounterSource = CounterSource {
     name: "features",
     sql: "SELECT e.id AS parent, 'features:' || e.platform_id || ':' || e.id AS key, \
               (SELECT count(*) FROM feature_activations a WHERE a.entity_id = e.id) AS found \
           FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
 };
 
-/// The activation of a feature.
+/// Returns the activation of a feature.
 pub(crate) async fn get(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -47,7 +47,7 @@ pub(crate) async fn get(
 ) -> Result<ActivationRow> {
     a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, a::entity_id))
+        .filter(visibility::via_entity(scope, a::entity_id))
         .filter(a::entity_id.eq(entity))
         .filter(a::environment.eq(environment))
         .filter(a::feature_id.eq(feature))
@@ -58,7 +58,7 @@ pub(crate) async fn get(
         .ok_or_else(|| Error::not_found("feature", feature))
 }
 
-/// An activation by its own id.
+/// Returns an activation by its id.
 pub(crate) async fn by_id(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -67,7 +67,7 @@ pub(crate) async fn by_id(
 ) -> Result<ActivationRow> {
     a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, a::entity_id))
+        .filter(visibility::via_entity(scope, a::entity_id))
         .filter(a::entity_id.eq(entity))
         .filter(a::id.eq(id))
         .select(ActivationRow::as_select())
@@ -77,15 +77,15 @@ pub(crate) async fn by_id(
         .ok_or_else(|| Error::not_found("feature activation", id))
 }
 
-/// The activation of a feature if there is one, held until the transaction ends.
-pub(crate) async fn lock(
+/// Locks the activation of a feature until the transaction ends, if it exists.
+pub(crate) async fn lock_for_update(
     mut c: &Conn,
     scope: &PlatformScope,
     key: &ActivationKey,
 ) -> Result<Option<ActivationRow>> {
     Ok(a::feature_activations
         .filter(a::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, a::entity_id))
+        .filter(visibility::via_entity(scope, a::entity_id))
         .filter(a::entity_id.eq(&key.entity))
         .filter(a::environment.eq(key.environment))
         .filter(a::feature_id.eq(&key.feature))
@@ -96,7 +96,7 @@ pub(crate) async fn lock(
         .optional()?)
 }
 
-/// A page of an entity's activations, newest first.
+/// Returns a page of an entity's activations, newest first.
 pub(crate) async fn page(
     c: &Conn,
     scope: &PlatformScope,
@@ -108,7 +108,7 @@ pub(crate) async fn page(
     let rows = database::newest!(
         a::feature_activations
             .filter(a::platform_id.eq(scope.id()))
-            .filter(reach::by_entity(scope, a::entity_id))
+            .filter(visibility::via_entity(scope, a::entity_id))
             .filter(a::entity_id.eq(entity))
             .select(ActivationRow::as_select()),
         a,
@@ -122,9 +122,9 @@ pub(crate) async fn page(
     Ok(Page::new(rows, limit, total, &key, ActivationRow::cursor))
 }
 
-/// The feature as the tenant's stack names it: the default stack first, then the oldest. It is named so until the
-/// transaction ends.
-pub(crate) async fn named(
+/// Returns the feature as a stack of the tenant defines it: the default stack first, then the oldest one. Locks the
+/// definition until the transaction ends.
+pub(crate) async fn stack_feature(
     mut c: &Conn,
     scope: &PlatformScope,
     tenant: &EntityId,
@@ -145,8 +145,8 @@ pub(crate) async fn named(
         .optional()?)
 }
 
-/// The activations of a stack's features, of all entities, held until the transaction ends.
-pub(crate) async fn of_stack(
+/// Locks the activations of a stack's features, of all entities, until the transaction ends.
+pub(crate) async fn lock_by_stack(
     mut c: &Conn,
     scope: &PlatformScope,
     stack: &StackId,
@@ -161,8 +161,8 @@ pub(crate) async fn of_stack(
         .await?)
 }
 
-/// The activations of a platform that run and that no job after this one has to do with, held until the transaction ends.
-pub(crate) async fn running_before(
+/// Locks the active activations of a platform that no later job than `job` has changed, until the transaction ends.
+pub(crate) async fn lock_running_before(
     mut c: &Conn,
     scope: &PlatformScope,
     job: JobId,
@@ -178,9 +178,9 @@ pub(crate) async fn running_before(
         .await?)
 }
 
-/// The activations of a tenant in production that belong to a stack or are of one of these features, held until the
+/// Locks the production activations of a tenant that belong to a stack or are of one of the features, until the
 /// transaction ends.
-pub(crate) async fn of_tenant(
+pub(crate) async fn lock_by_tenant(
     mut c: &Conn,
     scope: &PlatformScope,
     tenant: &EntityId,
@@ -199,7 +199,7 @@ pub(crate) async fn of_tenant(
         .await?)
 }
 
-/// The tenant that a stack belongs to, and the types of resources that the features of the stack share.
+/// Returns the tenant of a stack, and the types of resources that its features share.
 pub(crate) async fn stack_owner(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -215,18 +215,18 @@ pub(crate) async fn stack_owner(
         .ok_or_else(|| Error::not_found("stack", id))
 }
 
-/// What other entities have of a service.
+/// Use of a service by other entities.
 #[derive(Debug, Clone, Default, QueryableByName)]
 pub(crate) struct Sharers {
-    /// The versions that they run.
+    /// Versions that they run.
     #[diesel(sql_type = t::Array<t::Text>)]
     pub(crate) versions: Vec<Version>,
-    /// Whether one of them has data there, or is about to.
+    /// True if one of them has data in the service, or will have.
     #[diesel(sql_type = t::Bool)]
     pub(crate) have_data: bool,
 }
 
-/// What entities other than the activation's own have of its service.
+/// Returns the use of an activation's service by other entities.
 pub(crate) async fn sharers(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -253,11 +253,11 @@ struct Median {
     took_ms: Option<i32>,
 }
 
-/// How long an activation takes, in whole seconds: the median of the newest hundred that were completed, read from an
-/// index that holds them in this order. None when there was none.
+/// Returns the median duration of the last hundred completed activations, in whole seconds, rounded up. `None` without
+/// any. An index holds them in this order.
 pub(crate) async fn estimate(mut c: &Conn, _: &Scope) -> Result<Option<i64>> {
     let median: Median = sql_query(
-        // In all platforms, of which the caller may see none: the number tells of none of them.
+        // Across all platforms: the number reveals nothing about a single one.
         "SELECT activation_took_ms() AS took_ms",
     )
     .get_result(&mut c)
@@ -265,12 +265,12 @@ pub(crate) async fn estimate(mut c: &Conn, _: &Scope) -> Result<Option<i64>> {
     Ok(median.took_ms.map(|ms| ((i64::from(ms) + 999) / 1000).max(1)))
 }
 
-/// The insert of an activation, or the update of one that the transaction holds.
-pub(crate) fn put(row: ActivationRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+/// Inserts an activation, or updates one that the transaction has locked.
+pub(crate) fn upsert(row: ActivationRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(a::feature_activations).values(row.clone()).on_conflict(a::id).do_update().set(row)
 }
 
-/// A new tag for a manifest; what was told under the old one is told anew.
+/// Sets a new tag for a manifest, which invalidates cached copies.
 pub(crate) fn touch(tag: ManifestTag) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(m::manifests)
         .values(tag.clone())
@@ -279,11 +279,11 @@ pub(crate) fn touch(tag: ManifestTag) -> impl QueryFragment<diesel::pg::Pg> + Qu
         .set(tag)
 }
 
-/// The same for several manifests.
+/// Sets new tags for several manifests.
 pub(crate) fn touch_all(
     mut tags: Vec<ManifestTag>,
 ) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
-    // One statement writes a row once.
+    // One statement can write a row only once.
     tags.sort_by(|one, other| one.key().cmp(&other.key()));
     tags.dedup_by(|one, other| one.key() == other.key());
     diesel::insert_into(m::manifests)
@@ -293,8 +293,8 @@ pub(crate) fn touch_all(
         .set((m::etag.eq(excluded(m::etag)), m::changed_at.eq(excluded(m::changed_at))))
 }
 
-/// The inserts of activations, or the updates of those that the transaction holds.
-pub(crate) fn put_all(
+/// Inserts activations, or updates those that the transaction has locked.
+pub(crate) fn upsert_all(
     rows: Vec<ActivationRow>,
 ) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(a::feature_activations).values(rows).on_conflict(a::id).do_update().set((

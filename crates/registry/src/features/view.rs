@@ -1,4 +1,4 @@
-//! Feature activations as the API shows them.
+//! API representation of feature activations.
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::model::ActivationRow;
 
-/// A feature that an entity runs in an environment, or ran.
+/// A feature that an entity runs or ran in an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Activation)]
@@ -20,11 +20,11 @@ pub(crate) struct ActivationView {
     pub(crate) platform_id: PlatformId,
     pub(crate) entity_id: EntityId,
     pub(crate) feature_id: Slug,
-    /// The version that was requested last.
+    /// The last requested version.
     pub(crate) feature_version: Version,
     pub(crate) environment: Environment,
     pub(crate) status: FeatureStatus,
-    /// Why it failed; of an active one, why its last upgrade did.
+    /// Reason of the failure; for an active feature, of its last upgrade.
     #[schema(required)]
     pub(crate) error: Option<String>,
     #[serde(with = "clock::rfc3339")]

@@ -17,12 +17,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use web::{Context, HttpResult, Path, Query};
 
-use super::store::{self, Line};
+use super::store::{self, ManifestRow};
 use crate::{App, features::http::EnvironmentQuery};
 
-/// The tag of a manifest that nothing was ever part of.
+/// ETag of a manifest that no feature was ever part of.
 const EMPTY: &str = "\"empty\"";
-/// For the caller alone, who asks each time whether it still holds.
+/// Private to the caller, and revalidated on every request.
 const CACHING: &str = "private, no-cache";
 
 /// The features that an entity runs.
@@ -32,38 +32,38 @@ pub(crate) struct Manifest {
     platform_id: PlatformId,
     entity_id: EntityId,
     environment: Environment,
-    /// By id.
+    /// Sorted by id.
     features: Vec<ManifestFeature>,
-    /// When the manifest changed last.
+    /// Time of the last change of the manifest.
     #[serde(with = "clock::rfc3339")]
     generated_at: DateTime<Utc>,
 }
 
-/// A feature that runs.
+/// A running feature.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ManifestFeature {
     id: String,
-    /// The version that runs, also while another is on its way.
+    /// The running version, also during an upgrade.
     version: String,
-    /// The package that holds its user interface.
+    /// Package of the user interface.
     package: String,
-    /// Where its service is reached; null where it has none.
+    /// Address of the service; null without one.
     #[schema(required)]
     service_url: Option<String>,
     status: FeatureStatus,
 }
 
 impl ManifestFeature {
-    fn of(line: Line) -> Option<Self> {
-        let (id, version, package) = (line.feature?, line.version?, line.package?);
-        Some(Self { id, version, package, service_url: line.service_url, status: FeatureStatus::Active })
+    fn of(row: ManifestRow) -> Option<Self> {
+        let (id, version, package) = (row.feature?, row.version?, row.package?);
+        Some(Self { id, version, package, service_url: row.service_url, status: FeatureStatus::Active })
     }
 }
 
 /// Get the feature manifest for an entity.
 ///
-/// Its strong ETag changes whenever it does: with `If-None-Match` it is 304 until then.
+/// The strong ETag changes with the manifest. A request with `If-None-Match` gets 304 until then.
 #[utoipa::path(
     operation_id = "getManifest",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
@@ -80,20 +80,24 @@ pub(crate) async fn get(
 ) -> HttpResult {
     let (scope, entity_id) = path.0;
     let environment = query.0.env.unwrap_or(Environment::Prod);
-    let seen = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let lines =
-        app.db.read(&ctx, async |c| store::lines(c, &scope, &entity_id, environment, seen).await).await?;
-    let first = lines.first().ok_or_else(|| Error::not_found("entity", &entity_id))?;
+    let client_tags =
+        request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let rows = app
+        .db
+        .read(&ctx, async |c| store::rows(c, &scope, &entity_id, environment, client_tags).await)
+        .await?;
+    let first = rows.first().ok_or_else(|| Error::not_found("entity", &entity_id))?;
     let etag = first.etag.clone().unwrap_or_else(|| EMPTY.to_owned());
-    let known = seen.trim() == "*" || seen.contains(&etag);
-    let mut answer = HttpResponse::build(if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
-    answer.insert_header((ETAG, etag)).insert_header((CACHE_CONTROL, CACHING));
-    if known {
-        return Ok(answer.finish());
+    let not_modified = client_tags.trim() == "*" || client_tags.contains(&etag);
+    let mut response =
+        HttpResponse::build(if not_modified { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
+    response.insert_header((ETAG, etag)).insert_header((CACHE_CONTROL, CACHING));
+    if not_modified {
+        return Ok(response.finish());
     }
     let generated_at = first.changed_at.unwrap_or(first.entity_since);
-    let features = lines.into_iter().filter_map(ManifestFeature::of).collect();
-    Ok(answer.json(Manifest {
+    let features = rows.into_iter().filter_map(ManifestFeature::of).collect();
+    Ok(response.json(Manifest {
         platform_id: scope.id().clone(),
         entity_id,
         environment,

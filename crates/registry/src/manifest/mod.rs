@@ -1,7 +1,7 @@
-//! The manifest: what a console loads at every start to know which features its entity runs.
+//! Manifests: the features of an entity, which a console loads at every start.
 //!
-//! It is read far more often than it changes. So each has a tag of its own, in table `manifests`, which every change of
-//! an activation writes anew; whoever holds the tag is answered without the features being looked at.
+//! Manifests are read far more often than they change. Each has a tag in the table `manifests`, which every change of
+//! an activation renews. A client that sends the current tag is answered without reading the features.
 
 mod http;
 mod store;
@@ -10,7 +10,7 @@ use web::ServiceConfig;
 
 use crate::slices::Slice;
 
-pub(crate) const SLICE: Slice = Slice { http, audit_type: None, tallies: &[] };
+pub(crate) const SLICE: Slice = Slice { http, audit_type: None, counter_sources: &[] };
 
 fn http(config: &mut ServiceConfig) {
     config.service(http::get);

@@ -1,4 +1,4 @@
-//! The one statement of the manifest.
+//! Statement of the manifest.
 
 use chrono::{DateTime, Utc};
 use database::Conn;
@@ -13,11 +13,11 @@ use diesel_async::RunQueryDsl;
 use domain::{EntityId, PlatformId, Result, resource::Environment};
 use identity::PlatformScope;
 
-use crate::reach::{self, Reached};
+use crate::visibility::{self, VisibleTo};
 
-/// The entity with the tag of its manifest, once for each of its features; without features, once.
+/// The entity and the tag of its manifest, with one of its features. An entity without features has one row.
 #[derive(Debug, Queryable)]
-pub(super) struct Line {
+pub(super) struct ManifestRow {
     pub(super) entity_since: DateTime<Utc>,
     pub(super) etag: Option<String>,
     pub(super) changed_at: Option<DateTime<Utc>>,
@@ -38,35 +38,35 @@ type Columns = (
 );
 
 /// Written by hand, so that it stays prepared.
-struct Lines<'a> {
+struct ManifestQuery<'a> {
     platform: &'a PlatformId,
     entity: &'a EntityId,
     environment: Environment,
-    seen: &'a str,
-    reached: Reached<Column, reach::Entity>,
+    client_tags: &'a str,
+    visible: VisibleTo<EntityIdColumn, visibility::Entity>,
 }
 
-/// The entity of the statement.
+/// Column of the entity's id in the statement.
 #[derive(Debug, Clone, Copy, QueryId)]
-struct Column;
+struct EntityIdColumn;
 
-impl QueryFragment<Pg> for Column {
+impl QueryFragment<Pg> for EntityIdColumn {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("e.id");
         Ok(())
     }
 }
 
-impl QueryId for Lines<'_> {
-    type QueryId = Lines<'static>;
+impl QueryId for ManifestQuery<'_> {
+    type QueryId = ManifestQuery<'static>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl Query for Lines<'_> {
+impl Query for ManifestQuery<'_> {
     type SqlType = Columns;
 }
 
-impl QueryFragment<Pg> for Lines<'_> {
+impl QueryFragment<Pg> for ManifestQuery<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "SELECT e.created_at, m.etag, m.changed_at, a.feature_id, a.live_version, a.live_package, a.service_url \
@@ -78,9 +78,9 @@ impl QueryFragment<Pg> for Lines<'_> {
             " LEFT JOIN feature_activations a ON a.entity_id = m.entity_id AND a.environment = m.environment \
              AND a.live_version IS NOT NULL AND strpos(",
         );
-        // Whoever has seen this state gets no features.
-        out.push_bind_param::<Text, _>(self.seen)?;
-        // Who sees but the entity does not see the row of its platform, and asks whether it is there.
+        // A client with the current tag needs no features.
+        out.push_bind_param::<Text, _>(self.client_tags)?;
+        // The row of the platform may be invisible to the caller, so a function checks that it exists.
         out.push_sql(
             ", m.etag) = 0 WHERE (p.deleted_at IS NULL AND p.id IS NOT NULL OR home_status(e.platform_id) IS NOT NULL) \
              AND e.deleted_at IS NULL AND e.platform_id = ",
@@ -89,22 +89,28 @@ impl QueryFragment<Pg> for Lines<'_> {
         out.push_sql(" AND e.id = ");
         out.push_bind_param::<Text, _>(self.entity)?;
         out.push_sql(" AND ");
-        self.reached.walk_ast(out.reborrow())?;
+        self.visible.walk_ast(out.reborrow())?;
         out.push_sql(" ORDER BY a.feature_id");
         Ok(())
     }
 }
 
-/// The lines of an entity's manifest, by feature; none when there is no such entity. `seen` is what the client says it
-/// has: any number of tags.
-pub(super) async fn lines(
+/// Returns the rows of an entity's manifest, by feature; none if the entity does not exist. `client_tags` are the tags
+/// that the client sent, any number of them.
+pub(super) async fn rows(
     mut c: &Conn,
     scope: &PlatformScope,
     entity: &EntityId,
     environment: Environment,
-    seen: &str,
-) -> Result<Vec<Line>> {
-    Ok(Lines { platform: scope.id(), entity, environment, seen, reached: reach::by_entity(scope, Column) }
-        .load(&mut c)
-        .await?)
+    client_tags: &str,
+) -> Result<Vec<ManifestRow>> {
+    Ok(ManifestQuery {
+        platform: scope.id(),
+        entity,
+        environment,
+        client_tags,
+        visible: visibility::via_entity(scope, EntityIdColumn),
+    }
+    .load(&mut c)
+    .await?)
 }

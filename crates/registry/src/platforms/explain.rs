@@ -1,4 +1,4 @@
-//! Why a platform is not active.
+//! Explains why a platform is not active.
 
 use domain::{
     JobId, PlatformId, Result,
@@ -11,7 +11,7 @@ use runtime::clock::rfc3339_seconds as at;
 use super::{lifecycle, model::PlatformRow, store};
 use crate::{App, explain};
 
-/// Over the borders to onboarding, which makes a platform, and to provisioning, which takes one down.
+/// Explains a platform. Asks onboarding about its creation and provisioning about its removal.
 pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, deleted: bool) -> Result<Explanation> {
     let id = scope.id();
     let (platform, last) = app
@@ -28,30 +28,30 @@ pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, deleted: boo
     let job = last.and_then(|event| event.job());
     let deeper = match (platform.status, job) {
         (PlatformStatus::Pending | PlatformStatus::Provisioning, _) => {
-            let told = rpc::explain::platform(&app.onboarding, ctx, id.as_str()).await;
-            Some(told.unwrap_or_else(|| unknown(id))).filter(|told| !told.ready)
+            let explanation = rpc::explain::platform(&app.onboarding, ctx, id.as_str()).await;
+            Some(explanation.unwrap_or_else(|| unknown(id))).filter(|one| !one.ready)
         }
-        (PlatformStatus::Deleted, Some(job)) => explain::job(app, ctx, id.as_str(), job).await?,
+        (PlatformStatus::Deleted, Some(job)) => explain::explain_job(app, ctx, id.as_str(), job).await?,
         _ => None,
     };
     let ready = match platform.status {
         PlatformStatus::Active => true,
-        // What was asked for is done.
+        // The requested removal is done.
         PlatformStatus::Deleted => deeper.is_none(),
         _ => false,
     };
-    let link = Link::new("platform", id, platform.status, platform.says(job));
+    let link = Link::new("platform", id, platform.status, platform.status_sentence(job));
     Ok(Explanation::new(ready, link).caused_by(deeper))
 }
 
 fn unknown(id: &PlatformId) -> Explanation {
-    let says = format!("onboarding knows of no onboarding of the platform {id}");
-    Explanation::new(false, Link::new("onboarding", id, "unknown", says))
+    let sentence = format!("onboarding has no onboarding for the platform {id}");
+    Explanation::new(false, Link::new("onboarding", id, "unknown", sentence))
 }
 
 impl PlatformRow {
-    /// How it stands, in one sentence; `job` takes it down.
-    fn says(&self, job: Option<JobId>) -> String {
+    /// Returns the status as a sentence. `job` removes the infrastructure.
+    fn status_sentence(&self, job: Option<JobId>) -> String {
         let because =
             |reason: &Option<String>| reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let since = |time| at(Option::unwrap_or(time, self.updated_at));
@@ -62,19 +62,19 @@ impl PlatformRow {
             }
             PlatformStatus::Suspended => {
                 let reason = because(&self.suspension_reason);
-                format!("it is suspended since {}, until it is restored{reason}", since(self.suspended_at))
+                format!("it has been suspended since {}{reason}", since(self.suspended_at))
             }
             PlatformStatus::PendingCancellation => {
                 let reason = because(&self.cancellation_reason);
-                format!("it is cancelled, and ends at {}{reason}", since(self.period_ends_at))
+                format!("it is cancelled and ends at {}{reason}", since(self.period_ends_at))
             }
             PlatformStatus::Cancelled => {
                 let reason = because(&self.cancellation_reason);
-                format!("it was cancelled, and has ended at {}{reason}", since(self.period_ends_at))
+                format!("it was cancelled and ended at {}{reason}", since(self.period_ends_at))
             }
             PlatformStatus::Deleted => {
-                let down = job.map(|job| format!(", and job {job} takes its infrastructure down"));
-                format!("it is deleted since {}{}", since(self.deleted_at), down.unwrap_or_default())
+                let down = job.map(|job| format!(", and job {job} removes its infrastructure"));
+                format!("it was deleted at {}{}", since(self.deleted_at), down.unwrap_or_default())
             }
         }
     }

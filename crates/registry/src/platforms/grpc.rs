@@ -8,7 +8,7 @@ use rpc::{
     enum_number, parse, parse_enum, read_ctx,
     registry::{
         CheckQuotaRequest, CheckQuotaResponse, CheckSlugRequest, CheckSlugResponse, CreatePlatformRequest,
-        CreatePlatformResponse, GetPlatformRequest, GetPlatformResponse, Platform as Said,
+        CreatePlatformResponse, GetPlatformRequest, GetPlatformResponse, Platform as PlatformMessage,
         SetRepositoryRequest, SetRepositoryResponse, TransitionPlatformRequest, TransitionPlatformResponse,
     },
     write_ctx,
@@ -18,7 +18,7 @@ use tonic::Request;
 use super::{model::NewPlatform, ops, store, view::Platform};
 use crate::App;
 
-impl From<Platform> for Said {
+impl From<Platform> for PlatformMessage {
     fn from(platform: Platform) -> Self {
         Self {
             id: platform.id.to_string(),
@@ -34,7 +34,7 @@ impl From<Platform> for Said {
 
 pub(crate) async fn check_slug(app: &App, request: Request<CheckSlugRequest>) -> Result<CheckSlugResponse> {
     let slug = parse("slug", &request.get_ref().slug)?;
-    let taken = app.db.own_read(async |c| store::slug_taken(c, &slug).await).await?;
+    let taken = app.db.service_read(async |c| store::slug_taken(c, &slug).await).await?;
     Ok(CheckSlugResponse { taken })
 }
 
@@ -43,8 +43,8 @@ pub(crate) async fn check_quota(
     request: Request<CheckQuotaRequest>,
 ) -> Result<CheckQuotaResponse> {
     let CheckQuotaRequest { owner_user_id, tier } = request.into_inner();
-    let limit = app.own.quotas.of(parse_enum("tier", tier)?).platforms;
-    let owned = app.db.own_read(async |c| store::owned(c, &owner_user_id).await).await?;
+    let limit = app.settings.quotas.of(parse_enum("tier", tier)?).platforms;
+    let owned = app.db.service_read(async |c| store::owned(c, &owner_user_id).await).await?;
     Ok(CheckQuotaResponse { limit, platform_ids: owned.iter().map(ToString::to_string).collect() })
 }
 
@@ -53,24 +53,24 @@ pub(crate) async fn create_platform(
     request: Request<CreatePlatformRequest>,
 ) -> Result<CreatePlatformResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let id: PlatformId = parse("platform_id", &asked.platform_id)?;
+    let message = request.into_inner();
+    let id: PlatformId = parse("platform_id", &message.platform_id)?;
     let new = NewPlatform {
         id: None,
-        name: parse("name", &asked.name)?,
-        slug: parse("slug", &asked.slug)?,
-        tier: parse_enum("tier", asked.tier)?,
+        name: parse("name", &message.name)?,
+        slug: parse("slug", &message.slug)?,
+        tier: parse_enum("tier", message.tier)?,
         status: PlatformStatus::Pending,
         cf_account_id: None,
         repo_name: None,
-        owner_user_id: Some(asked.owner_user_id).filter(|id| !id.is_empty()),
-        limited: asked.limited,
+        owner_user_id: Some(message.owner_user_id).filter(|id| !id.is_empty()),
+        limited: message.limited,
     };
     let done = ops::create_once(app, &ctx, &id, new).await?;
     Ok(CreatePlatformResponse { platform: Some(done.value.into()) })
 }
 
-/// Also one that is deleted; its status says so.
+/// Returns a platform, also a deleted one.
 pub(crate) async fn get_platform(
     app: &App,
     request: Request<GetPlatformRequest>,
@@ -86,13 +86,16 @@ pub(crate) async fn transition_platform(
     request: Request<TransitionPlatformRequest>,
 ) -> Result<TransitionPlatformResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let event = parse_enum("event", asked.event)?;
+    let message = request.into_inner();
+    let event = parse_enum("event", message.event)?;
     if event == PlatformEvent::PeriodEnd {
-        return Err(Error::invalid("event", "must not be period_end: time alone makes it happen"));
+        return Err(Error::invalid(
+            "event",
+            "must not be period_end: the registry triggers that event itself",
+        ));
     }
-    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
-    let done = ops::transition_once(app, &ctx, &scope, event, asked.reason.as_deref()).await?;
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
+    let done = ops::transition_once(app, &ctx, &scope, event, message.reason.as_deref()).await?;
     Ok(TransitionPlatformResponse { platform: Some(done.value.into()) })
 }
 
@@ -101,9 +104,9 @@ pub(crate) async fn set_repository(
     request: Request<SetRepositoryRequest>,
 ) -> Result<SetRepositoryResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
-    let repo_name = asked.repo_name.map_or(Patch::Clear, Patch::Set);
+    let message = request.into_inner();
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
+    let repo_name = message.repo_name.map_or(Patch::Clear, Patch::Set);
     let done = ops::update(app, &ctx, &scope, ops::Change { repo_name, ..ops::Change::default() }).await?;
     Ok(SetRepositoryResponse { platform: Some(done.value.into()) })
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::App;
 
-/// A new platform.
+/// Request to create a platform.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreatePlatform {
@@ -38,7 +38,7 @@ const fn starter() -> Tier {
     Tier::Starter
 }
 
-/// What of a platform is to change.
+/// Changes to a platform. Absent fields keep their values.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpdatePlatform {
@@ -56,7 +56,7 @@ pub(crate) struct UpdatePlatform {
     repo_name: Patch<String>,
 }
 
-/// A status that a PATCH may ask for: the verb that leads there.
+/// Status that PATCH accepts. Each maps to a lifecycle event.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PatchedStatus {
@@ -75,7 +75,7 @@ impl From<PatchedStatus> for PlatformEvent {
     }
 }
 
-/// Why something is done.
+/// Reason for a lifecycle event.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Reason {
@@ -87,7 +87,7 @@ pub(crate) struct Reason {
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct GetQuery {
-    /// `true` shows a deleted platform to an operator.
+    /// If true, operators also see a deleted platform.
     include_deleted: Option<bool>,
 }
 
@@ -151,7 +151,7 @@ pub(crate) async fn get(
     web::read(&request, &Platform::from(&platform))
 }
 
-/// Why a platform is not active, in one sentence, and the chain that leads there.
+/// Explain why a platform is not active: one sentence and the chain of causes.
 #[utoipa::path(
     operation_id = "explainPlatform",
     extensions(("x-access" = json!(Access::Platform(Role::Viewer)))),
@@ -159,7 +159,7 @@ pub(crate) async fn get(
     responses((status = 200, body = Explanation)),
 )]
 #[get("/platforms/{platformId}/explain")]
-pub(crate) async fn explained(
+pub(crate) async fn get_explanation(
     app: Data<App>,
     ctx: Context,
     path: Path<PlatformId>,

@@ -1,6 +1,6 @@
-//! The statements of lifecycle events.
+//! Statements of lifecycle events.
 
-use database::{Conn, Tally, counter_total};
+use database::{Conn, CounterSource, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     query_builder::{QueryFragment, QueryId},
@@ -12,20 +12,20 @@ use identity::PlatformScope;
 use super::model::LifecycleEvent;
 use crate::schema::lifecycle_events::dsl as e;
 
-/// Counter of the events of one platform.
+/// Counter of a platform's events.
 pub(crate) fn counter(platform: &PlatformId) -> String {
     format!("lifecycle:{platform}")
 }
 
-/// The recount of [`counter`].
-pub(crate) const TALLY: Tally = Tally {
+/// Source of [`counter`].
+pub(crate) const COUNTER_SOURCE: CounterSource = CounterSource {
     name: "lifecycle",
     sql: "SELECT p.id AS parent, 'lifecycle:' || p.id AS key, \
               (SELECT count(*) FROM lifecycle_events e WHERE e.platform_id = p.id) AS found \
           FROM (SELECT id FROM platforms WHERE id > $1 ORDER BY id LIMIT $2) p",
 };
 
-/// A page of a platform's events, newest first.
+/// Returns a page of a platform's events, newest first.
 pub(crate) async fn page(
     c: &Conn,
     scope: &PlatformScope,
@@ -43,10 +43,10 @@ pub(crate) async fn page(
     let (mut pipeline, key) = (c, counter(scope.id()));
     let (rows, total) =
         tokio::try_join!(async { Ok(rows.load(&mut pipeline).await?) }, counter_total(c, &key))?;
-    Ok(Page::new(rows, limit, total, &key, LifecycleEvent::place))
+    Ok(Page::new(rows, limit, total, &key, LifecycleEvent::cursor))
 }
 
-/// What happened to a platform last.
+/// Returns the last event of a platform.
 pub(crate) async fn newest(mut c: &Conn, scope: &PlatformScope) -> Result<Option<LifecycleEvent>> {
     Ok(e::lifecycle_events
         .filter(e::platform_id.eq(scope.id()))
@@ -57,7 +57,7 @@ pub(crate) async fn newest(mut c: &Conn, scope: &PlatformScope) -> Result<Option
         .optional()?)
 }
 
-/// The insert of an event.
+/// Inserts an event.
 pub(crate) fn insert(row: LifecycleEvent) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(e::lifecycle_events).values(row)
 }

@@ -1,7 +1,7 @@
-//! Platforms: the tenant boundary, with their life and its history.
+//! Platforms: the tenant boundary, with their lifecycle and its history.
 //!
-//! Tables `platforms` and `lifecycle_events`. A list counter `platforms` holds how many are not deleted, and
-//! `lifecycle:{id}` how many events one has.
+//! Tables `platforms` and `lifecycle_events`. The counter `platforms` holds the number of platforms that are not
+//! deleted, and `lifecycle:{id}` the number of events of a platform.
 
 mod explain;
 pub(crate) mod grpc;
@@ -25,15 +25,18 @@ const PERIOD_END_EVERY: Duration = Duration::from_secs(30);
 /// Type of the audit entries.
 pub(crate) const AUDIT_TYPE: &str = "platform";
 
-pub(crate) const SLICE: Slice =
-    Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[store::TALLY, lifecycle::TALLY] };
+pub(crate) const SLICE: Slice = Slice {
+    http,
+    audit_type: Some(AUDIT_TYPE),
+    counter_sources: &[store::COUNTER_SOURCE, lifecycle::COUNTER_SOURCE],
+};
 
 fn http(config: &mut ServiceConfig) {
     config
         .service(http::list)
         .service(http::create)
         .service(http::get)
-        .service(http::explained)
+        .service(http::get_explanation)
         .service(http::update)
         .service(http::delete)
         .service(http::suspend)
@@ -43,7 +46,7 @@ fn http(config: &mut ServiceConfig) {
         .service(http::lifecycle);
 }
 
-/// Ends the platforms whose paid period is over.
+/// Starts the worker that ends platforms whose paid period is over.
 pub(crate) fn start_workers(app: &App, shutdown: &Shutdown) {
     let app = app.clone();
     worker::run(shutdown, "period_end", PERIOD_END_EVERY, Arc::default(), move || {

@@ -1,4 +1,4 @@
-//! The rows of platforms and of the events in their lives.
+//! Rows of platforms and lifecycle events.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::schema::{lifecycle_events, platforms};
 
-/// The row of a platform.
+/// Row of a platform.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = platforms, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct PlatformRow {
@@ -35,11 +35,11 @@ pub(crate) struct PlatformRow {
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) updated_at: DateTime<Utc>,
     pub(crate) deleted_at: Option<DateTime<Utc>>,
-    /// When the paid period of a cancelled platform ends.
+    /// End of the paid period of a cancelled platform.
     pub(crate) period_ends_at: Option<DateTime<Utc>>,
 }
 
-/// Something that happened to a platform.
+/// Lifecycle event of a platform.
 #[derive(Debug, Clone, Serialize, ToSchema, Queryable, Selectable, Insertable)]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = lifecycle_events, treat_none_as_default_value = false)]
@@ -59,13 +59,13 @@ pub(crate) struct LifecycleEvent {
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// Where an event's metadata names the job in provisioning.
+/// Key in an event's metadata of the job in provisioning.
 const PROVISION_JOB: &str = "provisionJobId";
 
-/// What a new platform is made of.
+/// Fields of a new platform.
 #[derive(Debug, Clone)]
 pub(crate) struct NewPlatform {
-    /// Drawn at random if none is given.
+    /// Random if `None`.
     pub(crate) id: Option<PlatformId>,
     pub(crate) name: Name,
     pub(crate) slug: Slug,
@@ -74,12 +74,12 @@ pub(crate) struct NewPlatform {
     pub(crate) cf_account_id: Option<String>,
     pub(crate) repo_name: Option<String>,
     pub(crate) owner_user_id: Option<String>,
-    /// Whether the owner is held to what the tier allows.
+    /// True if the quota of the tier applies to the owner.
     pub(crate) limited: bool,
 }
 
 impl NewPlatform {
-    /// The row.
+    /// Returns the row.
     pub(crate) fn into_row(self) -> PlatformRow {
         let now = clock::now();
         PlatformRow {
@@ -106,7 +106,7 @@ impl NewPlatform {
 }
 
 impl PlatformRow {
-    /// The platform after `event`: its status, and what the event says and clears.
+    /// Returns the platform after `event`.
     ///
     /// # Errors
     /// [`domain::Kind::InvalidTransition`].
@@ -142,20 +142,20 @@ impl PlatformRow {
         Ok(after)
     }
 
-    /// The platform deleted, from whatever state.
+    /// Returns the platform as deleted, whatever its state.
     pub(crate) fn deleted(&self) -> Self {
         let now = clock::now();
         Self { status: PlatformStatus::Deleted, updated_at: now, deleted_at: Some(now), ..self.clone() }
     }
 
-    /// Where it stands in the list.
-    pub(crate) fn place(&self) -> Cursor {
+    /// Cursor in the list of platforms.
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 }
 
 impl LifecycleEvent {
-    /// What brought a platform to what it is now; `from` is none for its creation.
+    /// Returns the event that led to the current status. `from` is `None` for the creation.
     pub(crate) fn of(
         ctx: &Ctx,
         from: Option<PlatformStatus>,
@@ -179,7 +179,7 @@ impl LifecycleEvent {
         }
     }
 
-    /// The event with the job that was asked for with it.
+    /// Adds the job that was requested with the event.
     pub(crate) fn with_job(mut self, job: JobId) -> Self {
         if let Some(metadata) = self.metadata.as_object_mut() {
             metadata.insert(PROVISION_JOB.to_owned(), json!(job));
@@ -187,13 +187,13 @@ impl LifecycleEvent {
         self
     }
 
-    /// The job that was asked for with it, if one was.
+    /// Returns the job that was requested with the event, if any.
     pub(crate) fn job(&self) -> Option<JobId> {
         self.metadata.get(PROVISION_JOB)?.as_str()?.parse().ok()
     }
 
-    /// Where it stands in the list.
-    pub(crate) fn place(&self) -> Cursor {
+    /// Cursor in the list of events.
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 }

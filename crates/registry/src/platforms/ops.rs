@@ -1,4 +1,4 @@
-//! What can be done with platforms.
+//! Use cases of platforms. Each is one transaction.
 
 use database::{Conn, Db, Record, Tx};
 use domain::{
@@ -18,29 +18,29 @@ use super::{
 };
 use crate::{App, delivery::request_job};
 
-/// Makes a platform; one that is not by onboarding is active at once.
+/// Creates a platform.
 pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewPlatform) -> Result<Done<Platform>> {
     app.db
         .tx("platform.create", ctx, async |tx| {
-            quota::platform(tx, &app.own.quotas, &new).await?;
+            quota::check_platforms(tx, &app.settings.quotas, &new).await?;
             let row = new.clone().into_row();
             let event = LifecycleEvent::of(ctx, None, &row, None);
             let platform = Platform::from(&row);
             let record = Record::change("platform.created", super::AUDIT_TYPE, &row.id)
-                .of(&row.id)
+                .in_platform(&row.id)
                 .after(&platform)
                 .count(store::COUNTER, 1)
                 .count(lifecycle::counter(&row.id), 1);
             let change = (store::insert(row), lifecycle::insert(event));
             tx.finish(change, record, platform, |constraint| {
-                (constraint == "platforms_slug_live").then(|| taken(&new))
+                (constraint == "platforms_slug_live").then(|| already_exists(&new))
             })
             .await
         })
         .await
 }
 
-/// The same for services, who choose the id: one that is there already with the same slug is given.
+/// Creates a platform for a service, which chooses the id. Returns an existing platform with the same id and slug.
 pub(crate) async fn create_once(
     app: &App,
     ctx: &WriteCtx,
@@ -52,45 +52,50 @@ pub(crate) async fn create_once(
         Err(error) => {
             let scope = ctx.platform(id)?;
             match app.db.read(ctx, async |c| store::get(c, &scope, true).await).await {
-                Ok(there) if there.slug == slug => {
-                    Ok(Done { value: Platform::from(&there), replayed: true, dry_run: false })
+                Ok(existing) if existing.slug == slug => {
+                    Ok(Done { value: Platform::from(&existing), replayed: true, dry_run: false })
                 }
                 _ => Err(error),
             }
         }
-        made => made,
+        created => created,
     }
 }
 
-fn taken(new: &NewPlatform) -> Error {
-    Error::new(Kind::AlreadyExists, format!("The slug '{}' is taken", new.slug)).with("slug", &new.slug)
+fn already_exists(new: &NewPlatform) -> Error {
+    Error::new(
+        Kind::AlreadyExists,
+        format!("The slug '{}' is already taken. Choose a different slug.", new.slug),
+    )
+    .with("slug", &new.slug)
 }
 
-/// Holds a platform against deletion while something that it owns is written.
-pub(crate) async fn hold(c: &Conn, ctx: &WriteCtx, scope: &PlatformScope) -> Result<()> {
-    refuse_suspended(ctx, store::hold(c, scope).await?)
+/// Locks a platform against deletion while the transaction writes something that it owns. Rejects writes to a suspended
+/// one.
+pub(crate) async fn lock_shared(c: &Conn, ctx: &WriteCtx, scope: &PlatformScope) -> Result<()> {
+    reject_suspended(ctx, store::lock_shared(c, scope).await?)
 }
 
-/// The platform as its caller has seen it, held to be changed.
-async fn lock(tx: &mut Tx, ctx: &WriteCtx, scope: &PlatformScope) -> Result<PlatformRow> {
-    let before = store::lock(tx.conn().await?, scope).await?;
-    refuse_suspended(ctx, before.status)?;
+/// Locks a platform to change it, and checks `If-Match`.
+async fn lock_for_update(tx: &mut Tx, ctx: &WriteCtx, scope: &PlatformScope) -> Result<PlatformRow> {
+    let before = store::lock_for_update(tx.conn().await?, scope).await?;
+    reject_suspended(ctx, before.status)?;
     ctx.check_match(&Platform::from(&before))?;
     Ok(before)
 }
 
-/// In a platform that is suspended operators and services alone write: no one lifts their own suspension.
-fn refuse_suspended(ctx: &WriteCtx, status: PlatformStatus) -> Result<()> {
+/// Rejects writes to a suspended platform, except by operators and services. Platform admins cannot lift a suspension.
+fn reject_suspended(ctx: &WriteCtx, status: PlatformStatus) -> Result<()> {
     if status == PlatformStatus::Suspended && !ctx.caller.is_operator() {
         return Err(Error::new(
             Kind::PlatformSuspended,
-            "The platform is suspended; nothing in it may be changed",
+            "The platform is suspended and cannot be changed. Ask an operator to restore it.",
         ));
     }
     Ok(())
 }
 
-/// Makes `event` happen to a platform.
+/// Applies `event` to a platform.
 pub(crate) async fn transition(
     app: &App,
     ctx: &WriteCtx,
@@ -100,15 +105,15 @@ pub(crate) async fn transition(
 ) -> Result<Done<Platform>> {
     app.db
         .tx("platform.transition", ctx, async |tx| {
-            let before = lock(tx, ctx, scope).await?;
-            let after = before.after(event, reason, app.own.cancellation_period)?;
+            let before = lock_for_update(tx, ctx, scope).await?;
+            let after = before.after(event, reason, app.settings.cancellation_period)?;
             let record = Record::change(action(event), super::AUDIT_TYPE, scope.id());
             write(tx, ctx, record, &before, after, reason).await
         })
         .await
 }
 
-/// The same for services, whose calls may come twice: one that is already where the event leads is left as it is.
+/// Applies `event` for a service, whose calls may be repeated. Keeps a platform that already has the resulting status.
 pub(crate) async fn transition_once(
     app: &App,
     ctx: &WriteCtx,
@@ -129,16 +134,16 @@ pub(crate) async fn transition_once(
     }
 }
 
-/// Where an event leads from everywhere that it may happen.
+/// Returns the status that an event always leads to.
 fn leads_to(event: PlatformEvent) -> Option<PlatformStatus> {
     domain::platform::TRANSITIONS.iter().find(|(_, on, _)| *on == event).map(|(_, _, to)| *to)
 }
 
-/// Deletes a platform from the catalogue, whatever its state, and leaves its infrastructure alone.
+/// Deletes a platform from the catalogue, whatever its state. Its infrastructure stays.
 pub(crate) async fn delete(app: &App, ctx: &WriteCtx, scope: &PlatformScope) -> Result<Done<Platform>> {
     app.db
         .tx("platform.delete", ctx, async |tx| {
-            let before = lock(tx, ctx, scope).await?;
+            let before = lock_for_update(tx, ctx, scope).await?;
             let after = before.deleted();
             write(
                 tx,
@@ -153,7 +158,7 @@ pub(crate) async fn delete(app: &App, ctx: &WriteCtx, scope: &PlatformScope) -> 
         .await
 }
 
-/// Deletes a platform and has provisioning take its infrastructure down.
+/// Deletes a platform and requests the removal of its infrastructure.
 pub(crate) async fn delete_and_deprovision(
     app: &App,
     ctx: &WriteCtx,
@@ -163,8 +168,8 @@ pub(crate) async fn delete_and_deprovision(
     let (id, job) = (scope.id(), JobId::generate());
     app.db
         .tx("platform.delete_and_deprovision", ctx, async |tx| {
-            let before = lock(tx, ctx, scope).await?;
-            let after = before.after(PlatformEvent::Delete, reason, app.own.cancellation_period)?;
+            let before = lock_for_update(tx, ctx, scope).await?;
+            let after = before.after(PlatformEvent::Delete, reason, app.settings.cancellation_period)?;
             let record = Record::change("platform.deleted", super::AUDIT_TYPE, id);
             let input = json!({ "platformSlug": before.slug });
             let record = request_job(record, (JobType::DeprovisionPlatform, job), id, id, &input);
@@ -174,7 +179,7 @@ pub(crate) async fn delete_and_deprovision(
         .await
 }
 
-/// What of a platform may be changed.
+/// Changes to a platform.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
     pub(crate) name: Option<Name>,
@@ -184,24 +189,24 @@ pub(crate) struct Change {
     pub(crate) repo_name: Patch<String>,
 }
 
-/// Changes a platform; a status goes through the same guards as the verbs.
+/// Updates a platform. A status goes through the same guards as the lifecycle verbs.
 pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
     change: Change,
 ) -> Result<Done<Platform>> {
-    // What a platform is held to is not its own to say.
+    // A platform must not raise its own limits.
     if !ctx.caller.is_operator() && (change.tier.is_some() || change.cf_account_id != Patch::Keep) {
-        let message = "Only an operator changes the tier and the account of a platform";
+        let message = "Only an operator can change the tier and the account of a platform.";
         return Err(Error::new(Kind::Forbidden, message).with("fields", ["tier", "cfAccountId"]));
     }
     app.db
         .tx("platform.update", ctx, async |tx| {
-            let before = lock(tx, ctx, scope).await?;
+            let before = lock_for_update(tx, ctx, scope).await?;
             let change = change.clone();
             let mut after = match change.event {
-                Some(event) => before.after(event, None, app.own.cancellation_period)?,
+                Some(event) => before.after(event, None, app.settings.cancellation_period)?,
                 None => PlatformRow { updated_at: clock::now(), ..before.clone() },
             };
             after.name = change.name.unwrap_or(after.name);
@@ -214,7 +219,7 @@ pub(crate) async fn update(
         .await
 }
 
-/// Ends one platform whose paid period is over; answers whether there was one.
+/// Ends one platform whose paid period is over. Returns false if there is none.
 pub(crate) async fn end_one_period(app: &App) -> Result<bool> {
     let ctx = WriteCtx::for_service(Db::service(&app.db), domain::id::uuid_v7().to_string());
     let done = app
@@ -224,7 +229,7 @@ pub(crate) async fn end_one_period(app: &App) -> Result<bool> {
             let Some(before) = store::lock_one_to_end(tx.conn().await?, scope, clock::now()).await? else {
                 return Ok(None);
             };
-            let after = before.after(PlatformEvent::PeriodEnd, None, app.own.cancellation_period)?;
+            let after = before.after(PlatformEvent::PeriodEnd, None, app.settings.cancellation_period)?;
             let record = Record::change(action(PlatformEvent::PeriodEnd), super::AUDIT_TYPE, &before.id);
             write(tx, &ctx, record, &before, after, None).await.map(Some)
         })
@@ -232,7 +237,7 @@ pub(crate) async fn end_one_period(app: &App) -> Result<bool> {
     Ok(done.value.is_some())
 }
 
-/// The end of every change: the row, its event if the status changed, the record.
+/// Writes a change: the row, its event if the status changed, and the record.
 async fn write(
     tx: &mut Tx,
     ctx: &WriteCtx,
@@ -243,14 +248,14 @@ async fn write(
 ) -> Result<Platform> {
     if after.status == before.status {
         let platform = Platform::from(&after);
-        let record = record.of(&before.id).before(&Platform::from(before)).after(&platform);
+        let record = record.in_platform(&before.id).before(&Platform::from(before)).after(&platform);
         return tx.finish((store::update(after),), record, platform, |_| None).await;
     }
     let event = LifecycleEvent::of(ctx, Some(before.status), &after, reason);
     write_event(tx, record, before, after, event).await
 }
 
-/// The end of every change of a status.
+/// Writes a change of status.
 async fn write_event(
     tx: &mut Tx,
     record: Record,
@@ -259,7 +264,7 @@ async fn write_event(
     event: LifecycleEvent,
 ) -> Result<Platform> {
     let platform = Platform::from(&after);
-    let record = record.of(&before.id).before(&Platform::from(before)).after(&platform);
+    let record = record.in_platform(&before.id).before(&Platform::from(before)).after(&platform);
     let mut record = record.count(lifecycle::counter(&before.id), 1);
     if after.status == PlatformStatus::Deleted {
         record = record.count(store::COUNTER, -1);

@@ -1,5 +1,5 @@
-//! What a tier allows: how many platforms a person may have to be given one of it, and what a platform of it may have.
-//! Operators and services are not held to it.
+//! Tier quotas: limits on the platforms of a user and on the contents of a platform. They do not apply to operators and
+//! services.
 
 use database::{Conn, Tx};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, QueryableByName, sql_query, sql_types as t};
@@ -12,19 +12,19 @@ use utoipa::ToSchema;
 use super::{model::NewPlatform, store};
 use crate::schema::platforms::dsl as p;
 
-/// What one tier allows; 0 is no limit.
+/// Limits of one tier; 0 means no limit.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
-    /// Platforms, of whatever tier, with which a person gets no other one of this tier.
+    /// Number of owned platforms, of any tier, at which a user cannot create another one of this tier.
     pub platforms: u32,
     /// Tenants that are not deleted.
     pub tenants: u32,
-    /// Different features that run, or are about to, whatever entity runs them and where.
+    /// Distinct features that are active or being activated, across all entities and environments.
     pub features: u32,
 }
 
-/// What each tier allows.
+/// Limits of all tiers.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quotas {
@@ -49,31 +49,31 @@ struct Count {
     n: i64,
 }
 
-/// Refuses a new platform to a person who has as many as its tier allows. Of several at once the others wait until the
-/// first has ended.
+/// Rejects a new platform when the user has reached the limit of its tier. Concurrent requests of the same user run one
+/// after another.
 ///
 /// # Errors
-/// [`domain::Kind::QuotaExceeded`], whose details tell the number.
-pub(crate) async fn platform(tx: &mut Tx, quotas: &Quotas, new: &NewPlatform) -> Result<()> {
+/// [`domain::Kind::QuotaExceeded`], with the limit in its details.
+pub(crate) async fn check_platforms(tx: &mut Tx, quotas: &Quotas, new: &NewPlatform) -> Result<()> {
     let limit = quotas.of(new.tier).platforms;
     let Some(owner) = new.owner_user_id.as_deref().filter(|_| new.limited && limit > 0) else {
         return Ok(());
     };
-    let owned = store::owned(tx.hold(&format!("platforms of {owner}")).await?, owner).await?;
+    let owned = store::owned(tx.advisory_lock(&format!("platforms of {owner}")).await?, owner).await?;
     new.tier.check_platform_limit(limit, owned.len())
 }
 
-/// Refuses one tenant more than the platform's tier allows.
+/// Rejects a new tenant when the platform has reached the limit of its tier.
 ///
 /// # Errors
-/// [`domain::Kind::QuotaExceeded`], whose details tell the number.
-pub(crate) async fn tenant(
+/// [`domain::Kind::QuotaExceeded`], with the limit in its details.
+pub(crate) async fn check_tenants(
     tx: &mut Tx,
     ctx: &WriteCtx,
     scope: &PlatformScope,
     quotas: &Quotas,
 ) -> Result<()> {
-    let Some((tier, quota)) = held(tx, ctx, scope, quotas).await? else { return Ok(()) };
+    let Some((tier, quota)) = limited_tier(tx, ctx, scope, quotas).await? else { return Ok(()) };
     let limit = i64::from(quota.tenants);
     if limit == 0 {
         return Ok(());
@@ -87,42 +87,42 @@ pub(crate) async fn tenant(
     .bind::<t::BigInt, _>(limit)
     .get_result(&mut c)
     .await?;
-    refuse("tenants", tier, quota.tenants, counted.n < limit)
+    check_limit("tenants", tier, quota.tenants, counted.n < limit)
 }
 
-/// Refuses features beyond what the platform's tier allows; those that it has already cost nothing.
+/// Rejects features beyond the limit of the platform's tier. Features that the platform already has are free.
 ///
 /// # Errors
-/// [`domain::Kind::QuotaExceeded`], whose details tell the number.
-pub(crate) async fn features(
+/// [`domain::Kind::QuotaExceeded`], with the limit in its details.
+pub(crate) async fn check_features(
     tx: &mut Tx,
     ctx: &WriteCtx,
     scope: &PlatformScope,
     quotas: &Quotas,
-    wanted: &[&Slug],
+    features: &[&Slug],
 ) -> Result<()> {
-    let Some((tier, quota)) = held(tx, ctx, scope, quotas).await? else { return Ok(()) };
+    let Some((tier, quota)) = limited_tier(tx, ctx, scope, quotas).await? else { return Ok(()) };
     let limit = i64::from(quota.features);
     if limit == 0 {
         return Ok(());
     }
-    let mut c = &*tx.see_platform(scope).await?;
-    // A platform that is held to a limit has few.
+    let mut c = &*tx.widen_to_platform(scope).await?;
+    // Cheap: a platform with a limit has few activations.
     let counted: Count = sql_query(
         "SELECT count(*) AS n FROM (SELECT feature_id FROM feature_activations WHERE platform_id = $1 \
              AND status NOT IN ('failed', 'deactivated') UNION SELECT unnest($2::text[]) LIMIT $3) found",
     )
     .bind::<t::Text, _>(scope.id())
-    .bind::<t::Array<t::Text>, _>(wanted)
+    .bind::<t::Array<t::Text>, _>(features)
     .bind::<t::BigInt, _>(limit + 1)
     .get_result(&mut c)
     .await?;
-    refuse("features", tier, quota.features, counted.n <= limit)
+    check_limit("features", tier, quota.features, counted.n <= limit)
 }
 
-/// The platform's tier and what it allows, if the caller is held to it. Whoever asks next waits until the transaction has
-/// ended, so that two at once do not pass together.
-async fn held(
+/// Returns the platform's tier and its limits, or `None` if limits do not apply to the caller. Locks the platform, so
+/// that concurrent requests cannot exceed a limit together.
+async fn limited_tier(
     tx: &mut Tx,
     ctx: &WriteCtx,
     scope: &PlatformScope,
@@ -131,7 +131,7 @@ async fn held(
     if ctx.caller.scope.is_all() {
         return Ok(None);
     }
-    let c: &Conn = tx.see_platform(scope).await?;
+    let c: &Conn = tx.widen_to_platform(scope).await?;
     let mut c = c;
     let tier: Option<Tier> = p::platforms
         .filter(p::id.eq(scope.id()))
@@ -143,10 +143,10 @@ async fn held(
     Ok(tier.map(|tier| (tier, quotas.of(tier))))
 }
 
-fn refuse(what: &'static str, tier: Tier, limit: u32, fits: bool) -> Result<()> {
+fn check_limit(what: &'static str, tier: Tier, limit: u32, fits: bool) -> Result<()> {
     if fits {
         return Ok(());
     }
-    let message = format!("A platform of tier {tier} has at most {limit} {what}");
+    let message = format!("A platform of tier {tier} can have at most {limit} {what}.");
     Err(tier.quota_exceeded(what, limit, message))
 }

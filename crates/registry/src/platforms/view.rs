@@ -1,4 +1,4 @@
-//! Platforms as the API shows them.
+//! API representation of platforms.
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::model::PlatformRow;
 
-/// One customer product.
+/// A customer product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Platform {

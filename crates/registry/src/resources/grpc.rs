@@ -5,7 +5,7 @@ use rpc::{
     enum_number, parse, parse_enum, parse_optional, read_ctx,
     registry::{
         DeleteResourceRequest, DeleteResourceResponse, EnsureResourceRequest, EnsureResourceResponse,
-        ListResourcesRequest, ListResourcesResponse, Resource as Said,
+        ListResourcesRequest, ListResourcesResponse, Resource as ResourceMessage,
     },
     required, write_ctx,
 };
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{App, dns, platforms};
 
-impl From<Resource> for Said {
+impl From<Resource> for ResourceMessage {
     fn from(row: Resource) -> Self {
         Self {
             id: row.id.to_string(),
@@ -36,23 +36,23 @@ impl From<Resource> for Said {
     }
 }
 
-fn read(said: Said, platform: &PlatformId) -> Result<NewResource> {
-    let status = parse_enum("resource.status", said.status)?;
+fn read(message: ResourceMessage, platform: &PlatformId) -> Result<NewResource> {
+    let status = parse_enum("resource.status", message.status)?;
     if status == ResourceStatus::Deleted {
-        return Err(Error::invalid("resource.status", "must not be deleted: DeleteResource does that"));
+        return Err(Error::invalid("resource.status", "must not be deleted; use DeleteResource instead"));
     }
     Ok(NewResource {
-        entity_id: parse("resource.entity_id", &said.entity_id)?,
-        stack_id: parse("resource.stack_id", &said.stack_id)?,
-        resource_type: parse_enum("resource.resource_type", said.resource_type)?,
-        service_name: parse("resource.service_name", &said.service_name)?,
-        environment: parse_enum("resource.environment", said.environment)?,
-        cf_name: PlatformResourceName::new(parse("resource.cf_name", &said.cf_name)?, platform)
+        entity_id: parse("resource.entity_id", &message.entity_id)?,
+        stack_id: parse("resource.stack_id", &message.stack_id)?,
+        resource_type: parse_enum("resource.resource_type", message.resource_type)?,
+        service_name: parse("resource.service_name", &message.service_name)?,
+        environment: parse_enum("resource.environment", message.environment)?,
+        cf_name: PlatformResourceName::new(parse("resource.cf_name", &message.cf_name)?, platform)
             .map_err(|why| Error::invalid("resource.cf_name", why))?,
-        cf_id: said.cf_id,
-        cf_url: parse_optional("resource.cf_url", said.cf_url.as_deref())?,
+        cf_id: message.cf_id,
+        cf_url: parse_optional("resource.cf_url", message.cf_url.as_deref())?,
         status,
-        provision_job_id: said.provision_job_id,
+        provision_job_id: message.provision_job_id,
         config: None,
     })
 }
@@ -62,10 +62,10 @@ pub(crate) async fn ensure_resource(
     request: Request<EnsureResourceRequest>,
 ) -> Result<EnsureResourceResponse> {
     let ctx = write_ctx(&request)?;
-    let said = required("resource", request.into_inner().resource)?;
-    let platform: PlatformId = parse("resource.platform_id", &said.platform_id)?;
+    let message = required("resource", request.into_inner().resource)?;
+    let platform: PlatformId = parse("resource.platform_id", &message.platform_id)?;
     let scope = ctx.platform(&platform)?;
-    let done = ops::ensure(app, &ctx, &scope, read(said, &platform)?).await?;
+    let done = ops::ensure(app, &ctx, &scope, read(message, &platform)?).await?;
     Ok(EnsureResourceResponse { resource: Some(done.value.into()) })
 }
 
@@ -74,14 +74,14 @@ pub(crate) async fn delete_resource(
     request: Request<DeleteResourceRequest>,
 ) -> Result<DeleteResourceResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let id = parse("resource_id", &asked.resource_id)?;
-    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
+    let message = request.into_inner();
+    let id = parse("resource_id", &message.resource_id)?;
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
     ops::delete_once(app, &ctx, &scope, id).await?;
     Ok(DeleteResourceResponse {})
 }
 
-/// Also of a platform that is deleted, whose infrastructure is yet to be taken down.
+/// Lists the resources of a platform, also of a deleted one, whose infrastructure is still to be removed.
 pub(crate) async fn list_resources(
     app: &App,
     request: Request<ListResourcesRequest>,
@@ -96,7 +96,7 @@ pub(crate) async fn list_resources(
         })
         .await?;
     Ok(ListResourcesResponse {
-        resources: resources.into_iter().map(Said::from).collect(),
+        resources: resources.into_iter().map(ResourceMessage::from).collect(),
         dns_records: records.into_iter().map(Into::into).collect(),
     })
 }

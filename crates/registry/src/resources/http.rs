@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{App, entities, platforms};
 
-/// A new resource.
+/// Request to register a resource.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RegisterResource {
@@ -29,8 +29,8 @@ pub(crate) struct RegisterResource {
     resource_type: ResourceType,
     service_name: Name,
     environment: Environment,
-    /// Unique among all resources that are not deleted. A name that begins with ten characters of `a-z0-9` and a `-`
-    /// has to begin with the platform's own id.
+    /// Unique among the resources that are not deleted. A name that begins with ten characters of `a-z0-9` and a `-`
+    /// must begin with the platform's id.
     cf_name: ResourceName,
     #[schema(nullable = false)]
     cf_id: Option<String>,
@@ -42,7 +42,7 @@ pub(crate) struct RegisterResource {
     config: Option<Map<String, Value>>,
 }
 
-/// What of a resource is to change.
+/// Changes to a resource. Absent fields keep their values.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpdateResource {
@@ -67,13 +67,13 @@ pub(crate) struct UpdateResource {
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DeletedQuery {
-    /// `true` shows an operator the resources of a deleted platform.
+    /// If true, operators also see the resources of a deleted platform.
     include_deleted: Option<bool>,
 }
 
 impl DeletedQuery {
-    /// Whether the caller may see what belongs to a deleted platform, and has asked for it.
-    fn of(&self, ctx: &Ctx) -> bool {
+    /// Returns true if the caller asked for deleted platforms and may see them.
+    fn applies_to(&self, ctx: &Ctx) -> bool {
         self.include_deleted.unwrap_or_default() && ctx.caller.is_operator()
     }
 }
@@ -82,12 +82,12 @@ impl DeletedQuery {
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LookupQuery {
-    /// Name of the resource. Without it the answer is 400.
+    /// Name of the resource. Required: a request without it gets 400.
     #[param(nullable = false)]
     cf_name: Option<Name>,
 }
 
-/// Lookup resource by CF name, in all platforms that the caller sees.
+/// Look up a resource by CF name, across all platforms visible to the caller.
 #[utoipa::path(
     operation_id = "lookupResource",
     extensions(("x-access" = json!(Access::Caller))),
@@ -123,12 +123,12 @@ pub(crate) async fn list(
     deleted: Query<DeletedQuery>,
 ) -> HttpResult {
     let scope = path.0;
-    page(&app, &ctx, &scope, Owner::Platform { deleted: deleted.0.of(&ctx) }, &query.0).await
+    page(&app, &ctx, &scope, Owner::Platform { deleted: deleted.0.applies_to(&ctx) }, &query.0).await
 }
 
 /// List resources for an entity, newest first.
 ///
-/// The platform's own id in place of an entity's stands for what belongs to the platform as a whole.
+/// The platform's own id as the entity selects the resources of the platform itself.
 #[utoipa::path(
     operation_id = "listEntityResources",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
@@ -146,12 +146,12 @@ pub(crate) async fn list_of_entity(
     page(&app, &ctx, &scope, Owner::Entity(&path.0.1), &query.0).await
 }
 
-/// What a list of resources belongs to.
+/// Owner of a list of resources.
 #[derive(Clone, Copy)]
 enum Owner<'a> {
-    /// A platform; one that is deleted too where `deleted` says so.
+    /// A platform. With `deleted`, also a deleted one.
     Platform { deleted: bool },
-    /// An entity, or the platform as a whole by its own id.
+    /// An entity, or the platform itself by its own id.
     Entity(&'a EntityId),
 }
 
@@ -171,19 +171,19 @@ async fn page(
         .db
         .read(ctx, async |c| {
             let page = store::page(c, scope, entity, limit, &after);
-            tokio::try_join!(owner_is_shown(c, scope, owner), page).map(|((), page)| page)
+            tokio::try_join!(check_owner(c, scope, owner), page).map(|((), page)| page)
         })
         .await?;
     Ok(HttpResponse::Ok().json(Paged::from(page)))
 }
 
-async fn owner_is_shown(c: &Conn, scope: &PlatformScope, owner: Owner<'_>) -> Result<()> {
+async fn check_owner(c: &Conn, scope: &PlatformScope, owner: Owner<'_>) -> Result<()> {
     if let Owner::Platform { deleted: true } = owner {
         return platforms::store::get(c, scope, true).await.map(drop);
     }
-    platforms::store::live(c, scope).await?;
+    platforms::store::check_exists(c, scope).await?;
     match owner {
-        Owner::Entity(entity) if !ops::is_platform(scope, entity) => {
+        Owner::Entity(entity) if !ops::is_whole_platform(scope, entity) => {
             entities::store::get(c, scope, entity).await.map(drop)
         }
         _ => Ok(()),
@@ -192,7 +192,7 @@ async fn owner_is_shown(c: &Conn, scope: &PlatformScope, owner: Owner<'_>) -> Re
 
 /// Register a resource.
 ///
-/// The platform's own id in place of an entity's stands for what belongs to the platform as a whole.
+/// The platform's own id as the entity registers a resource of the platform itself.
 #[utoipa::path(
     operation_id = "registerResource",
     extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
@@ -240,12 +240,12 @@ pub(crate) async fn get(
     request: HttpRequest,
 ) -> HttpResult {
     let (scope, id) = path.0;
-    let owner = Owner::Platform { deleted: deleted.0.of(&ctx) };
+    let owner = Owner::Platform { deleted: deleted.0.applies_to(&ctx) };
     let resource = app
         .db
         .read(&ctx, async |c| {
             let found = store::get(c, &scope, id);
-            tokio::try_join!(owner_is_shown(c, &scope, owner), found).map(|((), found)| found)
+            tokio::try_join!(check_owner(c, &scope, owner), found).map(|((), found)| found)
         })
         .await?;
     web::read(&request, &resource)
@@ -290,8 +290,8 @@ pub(crate) async fn delete(
     command: Command<NoBody>,
 ) -> HttpResult {
     let (scope, id) = path.0;
-    let of_deleted = deleted.0.of(&command.ctx);
-    ops::delete(&app, &command.ctx, &scope, id, of_deleted)
+    let include_deleted = deleted.0.applies_to(&command.ctx);
+    ops::delete(&app, &command.ctx, &scope, id, include_deleted)
         .await?
         .map(|_| Success::YES)
         .without_etag(StatusCode::OK)

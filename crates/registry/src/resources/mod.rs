@@ -1,7 +1,7 @@
-//! Resources: the provisioned things of a platform.
+//! Resources: the provisioned infrastructure of a platform.
 //!
-//! Table `resources`. List counters `resources:{platform}` and `resources:{platform}:{entity}` hold how many are not
-//! deleted. The routes are mounted twice, under `/api/v1` and under `/api/v1/resources`.
+//! Table `resources`. The counters `resources:{platform}` and `resources:{platform}:{entity}` hold the numbers of
+//! resources that are not deleted. The routes are mounted twice, under `/api/v1` and under `/api/v1/resources`.
 
 pub(crate) mod grpc;
 mod http;
@@ -19,7 +19,7 @@ pub(crate) const AUDIT_TYPE: &str = "resource";
 pub(crate) const SLICE: Slice = Slice {
     http,
     audit_type: Some(AUDIT_TYPE),
-    tallies: &[store::TALLY, store::TALLY_OF_ENTITY, store::TALLY_UNDER],
+    counter_sources: &[store::COUNTER_SOURCE, store::COUNTER_SOURCE_OF_ENTITY, store::COUNTER_SOURCE_BELOW],
 };
 
 pub(crate) fn http(config: &mut ServiceConfig) {

@@ -1,4 +1,4 @@
-//! The rows of resources, which are also what is answered.
+//! Rows of resources, which the API returns as they are.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::schema::resources;
 
-/// A provisioned thing.
+/// A provisioned resource.
 #[derive(
     Debug,
     Clone,
@@ -34,13 +34,13 @@ pub(crate) struct Resource {
     #[schema(value_type = Uuid)]
     pub(crate) id: ResourceId,
     pub(crate) platform_id: PlatformId,
-    /// An entity, or the platform's own id for what belongs to the platform as a whole.
+    /// An entity, or the platform's own id for a resource of the platform itself.
     pub(crate) entity_id: EntityId,
     pub(crate) stack_id: StackId,
     pub(crate) resource_type: ResourceType,
     pub(crate) service_name: Name,
     pub(crate) environment: Environment,
-    /// Rows of earlier versions may hold a name that is rejected now.
+    /// Rows of earlier versions may contain names that are rejected now.
     pub(crate) cf_name: Name,
     #[schema(required)]
     pub(crate) cf_id: Option<String>,
@@ -60,7 +60,7 @@ pub(crate) struct Resource {
     pub(crate) deleted_at: Option<DateTime<Utc>>,
 }
 
-/// What a new resource is made of.
+/// Fields of a new resource.
 #[derive(Debug, Clone)]
 pub(crate) struct NewResource {
     pub(crate) entity_id: EntityId,
@@ -76,7 +76,7 @@ pub(crate) struct NewResource {
     pub(crate) config: Option<Map<String, Value>>,
 }
 
-/// What of a resource may be changed.
+/// Changes to a resource.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
     pub(crate) status: Option<ResourceStatus>,
@@ -87,7 +87,7 @@ pub(crate) struct Change {
 }
 
 impl NewResource {
-    /// The row, with a new id.
+    /// Returns the row, with a new id.
     pub(crate) fn into_row(self, platform: &PlatformId) -> Resource {
         let now = clock::now();
         Resource {
@@ -112,21 +112,21 @@ impl NewResource {
 }
 
 impl Resource {
-    /// The resource as `said`. What is left unsaid stays.
-    pub(crate) fn brought_to(&self, said: NewResource) -> Self {
-        let said = said.into_row(&self.platform_id);
+    /// Returns the resource with the values of `new`. Absent optional values stay.
+    pub(crate) fn updated_from(&self, new: NewResource) -> Self {
+        let new = new.into_row(&self.platform_id);
         Self {
             id: self.id,
-            cf_id: said.cf_id.or_else(|| self.cf_id.clone()),
-            cf_url: said.cf_url.or_else(|| self.cf_url.clone()),
-            provision_job_id: said.provision_job_id.or_else(|| self.provision_job_id.clone()),
-            config: said.config.or_else(|| self.config.clone()),
+            cf_id: new.cf_id.or_else(|| self.cf_id.clone()),
+            cf_url: new.cf_url.or_else(|| self.cf_url.clone()),
+            provision_job_id: new.provision_job_id.or_else(|| self.provision_job_id.clone()),
+            config: new.config.or_else(|| self.config.clone()),
             created_at: self.created_at,
-            ..said
+            ..new
         }
     }
 
-    /// The resource after a change.
+    /// Returns the resource after a change.
     pub(crate) fn changed(&self, change: Change) -> Self {
         let now = clock::now();
         let status = change.status.unwrap_or(self.status);
@@ -143,8 +143,8 @@ impl Resource {
         }
     }
 
-    /// Where it stands in the list.
-    pub(crate) fn place(&self) -> Cursor {
+    /// Cursor in the list.
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 }

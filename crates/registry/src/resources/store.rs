@@ -1,6 +1,6 @@
-//! The statements of resources. Each takes the caller's scope first.
+//! Statements of resources. Each takes the connection, then the caller's scope.
 
-use database::{Conn, Tally, counter_total};
+use database::{Conn, CounterSource, counter_total};
 use diesel::{
     BoolExpressionMethods, ExpressionMethods, OptionalExtension, QueryDsl, SelectableHelper,
     TextExpressionMethods,
@@ -13,18 +13,18 @@ use identity::{PlatformScope, Scope};
 
 use super::model::Resource;
 use crate::{
-    reach,
     schema::{platforms::dsl as p, resources::dsl as r},
     subtree::{self, List},
+    visibility,
 };
 
-/// Counter of the live resources of a platform, all or of one entity.
+/// Counter of a platform's resources that are not deleted, of all entities or of one.
 pub(crate) fn counter(platform: &PlatformId, entity: Option<&EntityId>) -> String {
     entity.map_or_else(|| format!("resources:{platform}"), |entity| format!("resources:{platform}:{entity}"))
 }
 
-/// The recount of [`counter`] for platforms. The id of the platform stands for what belongs to it as a whole.
-pub(crate) const TALLY: Tally = Tally {
+/// Source of [`counter`] for platforms. The id of a platform as an entity covers the resources of the platform itself.
+pub(crate) const COUNTER_SOURCE: CounterSource = CounterSource {
     name: "resources",
     sql: "SELECT p.id AS parent, 'resources:' || p.id || coalesce(':' || entity, '') AS key, \
               (SELECT count(*) FROM resources r WHERE r.platform_id = p.id AND r.deleted_at IS NULL \
@@ -33,8 +33,8 @@ pub(crate) const TALLY: Tally = Tally {
               LATERAL (VALUES (NULL), (p.id)) AS owners (entity)",
 };
 
-/// The recount of [`counter`] for entities.
-pub(crate) const TALLY_OF_ENTITY: Tally = Tally {
+/// Source of [`counter`] for entities.
+pub(crate) const COUNTER_SOURCE_OF_ENTITY: CounterSource = CounterSource {
     name: "resources of an entity",
     sql: "SELECT e.id AS parent, 'resources:' || e.platform_id || ':' || e.id AS key, \
               (SELECT count(*) FROM resources r WHERE r.platform_id = e.platform_id AND r.deleted_at IS NULL \
@@ -42,13 +42,13 @@ pub(crate) const TALLY_OF_ENTITY: Tally = Tally {
           FROM (SELECT id, platform_id FROM entities WHERE id > $1 ORDER BY id LIMIT $2) e",
 };
 
-/// Counter of the live resources of an entity and of what is under it.
-pub(crate) fn counter_under(platform: &PlatformId, entity: &str) -> String {
+/// Counter of the resources of an entity and its descendants that are not deleted.
+pub(crate) fn counter_below(platform: &PlatformId, entity: &str) -> String {
     format!("resources_under:{platform}:{entity}")
 }
 
-/// The recount of [`counter_under`].
-pub(crate) const TALLY_UNDER: Tally = Tally {
+/// Source of [`counter_below`].
+pub(crate) const COUNTER_SOURCE_BELOW: CounterSource = CounterSource {
     name: "resources under an entity",
     sql: "SELECT e.id AS parent, 'resources_under:' || e.platform_id || ':' || e.id AS key, \
               (SELECT count(*) FROM subtree_members m WHERE m.ancestor_id = e.id AND m.list = 'resource') AS found \
@@ -59,11 +59,11 @@ fn not_found(id: ResourceId) -> Error {
     Error::not_found("resource", id)
 }
 
-/// A live resource.
+/// Returns a resource that is not deleted.
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: ResourceId) -> Result<Resource> {
     r::resources
         .filter(r::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, r::entity_id))
+        .filter(visibility::via_entity(scope, r::entity_id))
         .filter(r::id.eq(id))
         .filter(r::deleted_at.is_null())
         .select(Resource::as_select())
@@ -73,7 +73,7 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: ResourceId) -> 
         .ok_or_else(|| not_found(id))
 }
 
-/// The live resource with a name, of whatever platform in the caller's scope that is not deleted.
+/// Returns the resource with a name, on any platform in the caller's scope, if neither of them is deleted.
 pub(crate) async fn lookup(mut c: &Conn, scope: &Scope, name: &Name) -> Result<Option<Resource>> {
     let named = r::resources
         .filter(r::cf_name.eq(name))
@@ -82,16 +82,17 @@ pub(crate) async fn lookup(mut c: &Conn, scope: &Scope, name: &Name) -> Result<O
     let live = exists(p::platforms.filter(p::id.eq(r::platform_id)).filter(p::deleted_at.is_null()));
     Ok(match scope.only_platforms() {
         None => named.filter(live).first(&mut c).await.optional()?,
-        Some(own) => {
+        Some(granted) => {
             let roots = scope.only_entities().into_iter().cloned().collect();
-            let seen = r::platform_id.eq_any(own).and(live).or(reach::under(r::entity_id, roots));
-            named.filter(seen).first(&mut c).await.optional()?
+            let visible =
+                r::platform_id.eq_any(granted).and(live).or(visibility::in_subtrees(r::entity_id, roots));
+            named.filter(visible).first(&mut c).await.optional()?
         }
     })
 }
 
-/// The live resource with a name, of whatever platform, held until the transaction ends.
-pub(crate) async fn lock_named(mut c: &Conn, _: &Scope, name: &ResourceName) -> Result<Option<Resource>> {
+/// Locks the resource with a name, on any platform, until the transaction ends, if it is not deleted.
+pub(crate) async fn lock_by_name(mut c: &Conn, _: &Scope, name: &ResourceName) -> Result<Option<Resource>> {
     Ok(r::resources
         .filter(r::cf_name.eq(name))
         .filter(r::deleted_at.is_null())
@@ -102,11 +103,11 @@ pub(crate) async fn lock_named(mut c: &Conn, _: &Scope, name: &ResourceName) -> 
         .optional()?)
 }
 
-/// A live resource, held until the transaction ends, also against [`crate::parents::lock_resource`].
-pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: ResourceId) -> Result<Resource> {
+/// Locks a resource that is not deleted, until the transaction ends. Conflicts with [`crate::parents::lock_resource`].
+pub(crate) async fn lock_for_update(mut c: &Conn, scope: &PlatformScope, id: ResourceId) -> Result<Resource> {
     r::resources
         .filter(r::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, r::entity_id))
+        .filter(visibility::via_entity(scope, r::entity_id))
         .filter(r::id.eq(id))
         .filter(r::deleted_at.is_null())
         .select(Resource::as_select())
@@ -117,7 +118,7 @@ pub(crate) async fn lock(mut c: &Conn, scope: &PlatformScope, id: ResourceId) ->
         .ok_or_else(|| not_found(id))
 }
 
-/// Every live resource of a platform, oldest first.
+/// Returns all resources of a platform that are not deleted, oldest first.
 pub(crate) async fn all(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<Resource>> {
     Ok(r::resources
         .filter(r::platform_id.eq(scope.id()))
@@ -128,7 +129,7 @@ pub(crate) async fn all(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<Resou
         .await?)
 }
 
-/// A page of a platform's live resources, all or of one entity, newest first.
+/// Returns a page of a platform's resources that are not deleted, of all entities or of one, newest first.
 pub(crate) async fn page(
     c: &Conn,
     scope: &PlatformScope,
@@ -141,42 +142,42 @@ pub(crate) async fn page(
     let rows = database::newest!(live.select(Resource::as_select()), r, after, last, limit);
     let (mut pipeline, key) = (c, counter(scope.id(), entity));
     let rows = async {
-        match (reach::roots(scope), entity) {
+        match (visibility::subtree_roots(scope), entity) {
             (Some(roots), None) => {
                 let row = |member: subtree::UuidMember| {
                     live.filter(r::id.eq(member))
                         .filter(r::platform_id.concat("").eq(scope.id()))
                         .select(Resource::as_select())
                 };
-                Ok(subtree::newest(roots, List::Resources, after, limit, row).load(&mut pipeline).await?)
+                Ok(subtree::page(roots, List::Resources, after, limit, row).load(&mut pipeline).await?)
             }
             (None, None) => Ok(rows.filter(r::platform_id.eq(scope.id())).load(&mut pipeline).await?),
             (_, Some(entity)) => {
-                // No plain equality: with old statistics the planner would rather read the platform.
+                // Not plain equality: with outdated statistics, the planner would read the whole platform.
                 let rows = rows
                     .filter(r::platform_id.concat("").eq(scope.id()))
                     .filter(r::entity_id.eq(entity))
-                    .filter(reach::by_entity(scope, r::entity_id));
+                    .filter(visibility::via_entity(scope, r::entity_id));
                 Ok(rows.load(&mut pipeline).await?)
             }
         }
     };
     let total = async {
-        match (reach::roots(scope), entity) {
-            (Some(roots), None) => subtree::total(c, roots, Some(&counter_under(scope.id(), "")), &[]).await,
+        match (visibility::subtree_roots(scope), entity) {
+            (Some(roots), None) => subtree::total(c, roots, Some(&counter_below(scope.id(), "")), &[]).await,
             _ => counter_total(c, &key).await,
         }
     };
     let (rows, total) = tokio::try_join!(rows, total)?;
-    Ok(Page::new(rows, limit, total, &key, Resource::place))
+    Ok(Page::new(rows, limit, total, &key, Resource::cursor))
 }
 
-/// The insert of a new resource.
+/// Inserts a resource.
 pub(crate) fn insert(row: Resource) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(r::resources).values(row)
 }
 
-/// The update of a resource that the transaction holds.
+/// Updates a resource that the transaction has locked.
 pub(crate) fn update(row: Resource) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let id = row.id;
     diesel::update(r::resources.filter(r::id.eq(id))).set(row)

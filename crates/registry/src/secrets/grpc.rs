@@ -16,10 +16,10 @@ pub(crate) async fn mark_secret(
     request: Request<MarkSecretRequest>,
 ) -> Result<MarkSecretResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let resource = parse("resource_id", &asked.resource_id)?;
-    let (name, status) = (parse("secret_name", &asked.secret_name)?, parse_enum("status", asked.status)?);
-    let scope = ctx.platform(&parse("platform_id", &asked.platform_id)?)?;
+    let message = request.into_inner();
+    let resource = parse("resource_id", &message.resource_id)?;
+    let (name, status) = (parse("secret_name", &message.secret_name)?, parse_enum("status", message.status)?);
+    let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
     ops::mark(app, &ctx, &scope, resource, &name, status).await?;
     Ok(MarkSecretResponse {})
 }

@@ -9,21 +9,21 @@ use web::{Command, Context, HttpResult, Path, WriteResponse};
 use super::{ops, store, view::Secret};
 use crate::{App, platforms, resources};
 
-/// What is known of a secret now.
+/// Request to set the status of a secret.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MarkSecret {
     status: SecretStatus,
 }
 
-/// The secrets of a resource, without pages.
+/// The secrets of a resource, without pagination.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SecretList {
     /// Newest first.
     data: Vec<Secret>,
 }
 
-/// List secrets for a resource: what is known of them, never a value.
+/// List secrets for a resource: their status, never a value.
 #[utoipa::path(
     operation_id = "listSecrets",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
@@ -36,7 +36,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<(PlatformId, R
         .db
         .read(&ctx, async |c| {
             let found = tokio::try_join!(
-                platforms::store::live(c, &scope),
+                platforms::store::check_exists(c, &scope),
                 resources::store::get(c, &scope, resource),
                 store::of_resource(c, &scope, resource)
             );
@@ -48,7 +48,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<(PlatformId, R
 
 /// Mark or update a secret status.
 ///
-/// Answers 201 when nothing was known of the secret, else 200. `set` and `rotated` set `lastSetAt`.
+/// Returns 201 for a new secret, else 200. `set` and `rotated` set `lastSetAt`.
 #[utoipa::path(
     operation_id = "markSecret",
     extensions(("x-access" = json!(Access::Entity(Role::Developer)))),

@@ -1,4 +1,4 @@
-//! Secrets of resources: what is known of them, never a value.
+//! Status of the secrets of resources. The registry never stores a value.
 //!
 //! Table `secrets`.
 
@@ -16,7 +16,7 @@ use crate::slices::Slice;
 /// Type of the audit entries.
 pub(crate) const AUDIT_TYPE: &str = "secret";
 
-pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[] };
+pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), counter_sources: &[] };
 
 fn http(config: &mut ServiceConfig) {
     config.service(http::list).service(http::mark);

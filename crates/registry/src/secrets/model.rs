@@ -1,4 +1,4 @@
-//! The rows of secrets.
+//! Rows of secrets.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
@@ -7,7 +7,7 @@ use runtime::clock;
 
 use crate::schema::secrets;
 
-/// The row of a secret.
+/// Row of a secret.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = secrets, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct SecretRow {
@@ -22,7 +22,7 @@ pub(crate) struct SecretRow {
 }
 
 impl SecretRow {
-    /// A secret of which nothing was known.
+    /// Returns the row of a new secret.
     pub(crate) fn new(
         platform: &PlatformId,
         resource: ResourceId,
@@ -42,7 +42,7 @@ impl SecretRow {
         }
     }
 
-    /// The secret with another status.
+    /// Returns the secret with a new status.
     pub(crate) fn marked(&self, status: SecretStatus) -> Self {
         let now = clock::now();
         let last_set_at = if is_set(status) { Some(now) } else { self.last_set_at };

@@ -1,4 +1,4 @@
-//! What can be done with secrets.
+//! Use cases of secrets. Each is one transaction.
 
 use database::Record;
 use domain::{Error, ResourceId, Result, SecretName, resource::SecretStatus};
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{App, parents, platforms};
 
-/// Says what is known of a secret.
+/// Sets the status of a secret.
 pub(crate) async fn mark(
     app: &App,
     ctx: &WriteCtx,
@@ -23,13 +23,15 @@ pub(crate) async fn mark(
     app.db
         .tx("secret.mark", ctx, async |tx| {
             let c = tx.conn().await?;
-            platforms::ops::hold(c, ctx, scope).await?;
+            platforms::ops::lock_shared(c, ctx, scope).await?;
             if parents::lock_resource(c, scope, resource).await?.is_none() {
                 return Err(Error::not_found("resource", resource));
             }
-            let before = store::lock(c, scope, resource, name).await?;
+            let before = store::lock_for_update(c, scope, resource, name).await?;
             let record = |secret: &Secret| {
-                Record::change("secret.marked", super::AUDIT_TYPE, secret.id).of(scope.id()).after(secret)
+                Record::change("secret.marked", super::AUDIT_TYPE, secret.id)
+                    .in_platform(scope.id())
+                    .after(secret)
             };
             match before {
                 Some(before) => {
@@ -44,11 +46,14 @@ pub(crate) async fn mark(
                     let row = SecretRow::new(scope.id(), resource, name.clone(), status);
                     let secret = Secret::from(&row);
                     let record = record(&secret);
-                    // One that is marked beside this one is found by the next run.
-                    let met = |name: &str| {
-                        (name == "secrets_name").then(|| Error::concurrent_write("marked at the same time"))
+                    // The next run finds the secret that a concurrent request marked.
+                    let on_constraint = |name: &str| {
+                        (name == "secrets_name").then(|| {
+                            Error::concurrent_write("another request marked the secret at the same time")
+                        })
                     };
-                    tx.finish((store::insert(row),), record, Marked { secret, new: true }, met).await
+                    tx.finish((store::insert(row),), record, Marked { secret, new: true }, on_constraint)
+                        .await
                 }
             }
         })

@@ -1,4 +1,4 @@
-//! The statements of secrets. Each takes the caller's scope first.
+//! Statements of secrets. Each takes the connection, then the caller's scope.
 
 use database::Conn;
 use diesel::{
@@ -10,9 +10,9 @@ use domain::{ResourceId, Result, SecretName};
 use identity::PlatformScope;
 
 use super::model::SecretRow;
-use crate::{reach, schema::secrets::dsl as s};
+use crate::{schema::secrets::dsl as s, visibility};
 
-/// What is known of a resource's secrets, newest first; a resource has few.
+/// Returns the secrets of a resource, newest first. A resource has few.
 pub(crate) async fn of_resource(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -20,7 +20,7 @@ pub(crate) async fn of_resource(
 ) -> Result<Vec<SecretRow>> {
     Ok(s::secrets
         .filter(s::platform_id.eq(scope.id()))
-        .filter(reach::by_resource(scope, s::resource_id))
+        .filter(visibility::via_resource(scope, s::resource_id))
         .filter(s::resource_id.eq(resource))
         .select(SecretRow::as_select())
         .order((s::created_at.desc(), s::id.desc()))
@@ -28,8 +28,8 @@ pub(crate) async fn of_resource(
         .await?)
 }
 
-/// A secret, held until the transaction ends.
-pub(crate) async fn lock(
+/// Locks a secret until the transaction ends, if it exists.
+pub(crate) async fn lock_for_update(
     mut c: &Conn,
     scope: &PlatformScope,
     resource: ResourceId,
@@ -37,7 +37,7 @@ pub(crate) async fn lock(
 ) -> Result<Option<SecretRow>> {
     Ok(s::secrets
         .filter(s::platform_id.eq(scope.id()))
-        .filter(reach::by_resource(scope, s::resource_id))
+        .filter(visibility::via_resource(scope, s::resource_id))
         .filter(s::resource_id.eq(resource))
         .filter(s::secret_name.eq(name))
         .select(SecretRow::as_select())
@@ -47,12 +47,12 @@ pub(crate) async fn lock(
         .optional()?)
 }
 
-/// The insert of a secret.
+/// Inserts a secret.
 pub(crate) fn insert(row: SecretRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(s::secrets).values(row)
 }
 
-/// The update of a secret that the transaction holds.
+/// Updates a secret that the transaction has locked.
 pub(crate) fn update(row: SecretRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let id = row.id;
     diesel::update(s::secrets.filter(s::id.eq(id))).set(row)

@@ -1,4 +1,4 @@
-//! Secrets as the API shows them.
+//! API representation of secrets.
 
 use chrono::{DateTime, Utc};
 use domain::{ResourceId, SecretId, SecretName, resource::SecretStatus};
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::model::SecretRow;
 
-/// What is known of a secret.
+/// Status of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Secret {
@@ -27,7 +27,7 @@ pub(crate) struct Secret {
     pub(crate) updated_at: DateTime<Utc>,
 }
 
-/// A secret that was marked, and whether nothing was known of it before.
+/// A secret, with `new` if it was marked for the first time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Marked {
     pub(crate) secret: Secret,

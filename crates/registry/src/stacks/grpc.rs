@@ -150,7 +150,7 @@ pub(crate) async fn template_usage(
 ) -> Result<TemplateUsageResponse> {
     let scope = read_ctx(&request)?.caller.scope;
     let template: Name = parse("template_id", &request.get_ref().template_id)?;
-    let rows = app.db.own_read(async |c| store::usage(c, &scope, &template).await).await?;
+    let rows = app.db.service_read(async |c| store::usage(c, &scope, &template).await).await?;
     let mut answer = TemplateUsageResponse::default();
     for Usage { template_version, stacks, platforms } in rows {
         let (stacks, platforms) = (stacks.unsigned_abs(), platforms.unsigned_abs());

@@ -16,13 +16,13 @@ use web::{Command, Context, HttpResult, ListQuery, Path, Query, WriteResponse};
 use super::{
     explain,
     model::StackRequest,
-    ops::{self, Changing, Removed, Upgrade},
+    ops::{self, StackChange, StackDeletion, Upgrade},
     store,
     view::StackView,
 };
 use crate::{App, platforms};
 
-/// A new stack.
+/// Request to create a stack.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateStack {
@@ -34,51 +34,51 @@ pub(crate) struct CreateStack {
     #[serde(default)]
     #[schema(default = false)]
     is_default: bool,
-    /// Id or name of a template; without one the stack is a custom one and active at once.
+    /// Id or name of a template. Without it, the stack is a custom stack and active at once.
     #[schema(nullable = false)]
     template_id: Option<Name>,
-    /// What the template's version asks for, by the schema in its definition.
+    /// Values for the inputs that the template's definition declares.
     #[schema(nullable = false, value_type = Option<Object>)]
     inputs: Option<Inputs>,
     #[schema(nullable = false)]
     repo_name: Option<Name>,
 }
 
-/// What a stack is to be brought to.
+/// Request to change the version of a stack.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpgradeStack {
-    /// An active version of the stack's template; also a lower one.
+    /// An active version of the stack's template, higher or lower than the current one.
     #[schema(value_type = String, min_length = 1, pattern = r"^\d+\.\d+\.\d+(-[a-zA-Z0-9.]+)?$")]
     version: Version,
-    /// What the version asks for; what was filled in last if absent.
+    /// Inputs for the version. If absent, the stack keeps its inputs.
     #[schema(nullable = false, value_type = Option<Object>)]
     inputs: Option<Inputs>,
-    /// Hash of the plan that was looked at: if it is another by now, nothing is done.
+    /// Hash of the reviewed plan. The request is rejected if the plan has changed since.
     #[schema(nullable = false)]
     plan_hash: Option<String>,
 }
 
-/// How a stack is to go back.
+/// Request to roll a stack back.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RollbackStack {
-    /// Hash of the plan that was looked at: if it is another by now, nothing is done.
+    /// Hash of the reviewed plan. The request is rejected if the plan has changed since.
     #[schema(nullable = false)]
     plan_hash: Option<String>,
 }
 
-/// How a stack is to be taken down.
+/// Request to delete a stack.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DeleteStack {
-    /// Whether its data is deleted too.
+    /// If true, the data of the stack is deleted too.
     #[serde(default)]
     #[schema(default = false)]
     delete_data: bool,
 }
 
-/// What is told of a stack that was just made.
+/// Response to a request that creates a stack.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreatedStack {
@@ -101,7 +101,7 @@ impl From<StackView> for CreatedStack {
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct StackFilter {
-    /// Stacks of this tenant alone.
+    /// Only stacks of this tenant.
     tenant_id: Option<EntityId>,
 }
 
@@ -110,7 +110,7 @@ pub(crate) struct StackFilter {
 pub(crate) struct StackPage {
     /// Newest first.
     data: Vec<StackView>,
-    /// Where the next page starts, if there is one.
+    /// Cursor of the next page, if there is one.
     #[schema(required)]
     cursor: Option<String>,
 }
@@ -137,7 +137,7 @@ pub(crate) async fn list(
         .db
         .read(&ctx, async |c| {
             let page = store::page(c, &scope, tenant, limit, &after);
-            platforms::store::of_live(c, &scope, page).await
+            platforms::store::in_existing_platform(c, &scope, page).await
         })
         .await?;
     let page = page.convert::<StackView>();
@@ -146,8 +146,8 @@ pub(crate) async fn list(
 
 /// Create a workspace stack.
 ///
-/// With a template it is made of the template's newest active version: it is `pending`, then `provisioning`, then `active`
-/// or `failed`.
+/// With a template, the stack gets the template's newest active version. It is `pending`, then `provisioning`, then
+/// `active` or `failed`.
 #[utoipa::path(
     operation_id = "createStack",
     extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
@@ -183,31 +183,35 @@ pub(crate) async fn get(
 ) -> HttpResult {
     let scope = path.0.0;
     let id = &path.0.1;
-    let stack = app.db.read(&ctx, async |c| store::of_live(c, &scope, id).await).await?;
+    let stack = app.db.read(&ctx, async |c| store::get_existing(c, &scope, id).await).await?;
     web::read(&request, &StackView::from(&stack))
 }
 
-/// Why a workspace stack is not active, in one sentence, and the chain that leads there.
+/// Explain why a workspace stack is not active: one sentence and the chain of causes.
 #[utoipa::path(
     operation_id = "explainStack",
     extensions(("x-access" = json!(Access::Entity(Role::Viewer)))),
     responses((status = 200, body = Explanation)),
 )]
 #[get("/platforms/{platformId}/stacks/{stackId}/explain")]
-pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<(PlatformId, StackId)>) -> HttpResult {
+pub(crate) async fn get_explanation(
+    app: Data<App>,
+    ctx: Context,
+    path: Path<(PlatformId, StackId)>,
+) -> HttpResult {
     let (scope, id) = path.0;
     Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &scope, &id).await?))
 }
 
-/// Bring a workspace stack to a version of its template.
+/// Change the version of a workspace stack.
 ///
-/// It is recorded and answered at once, and done from now on; until it is done, the version before runs and is seen.
-/// With `dryRun` it tells the plan.
+/// The request is accepted at once and completed in the background; until then, the stack runs the previous version.
+/// With `dryRun`, it only returns the plan.
 #[utoipa::path(
     operation_id = "upgradeStack",
     extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
     request_body(content = UpgradeStack),
-    responses((status = 202, body = Changing)),
+    responses((status = 202, body = StackChange)),
 )]
 #[post("/platforms/{platformId}/stacks/{stackId}/upgrade")]
 pub(crate) async fn upgrade(
@@ -216,16 +220,16 @@ pub(crate) async fn upgrade(
     command: Command<UpgradeStack>,
 ) -> HttpResult {
     let ((scope, id), UpgradeStack { version, inputs, plan_hash }) = (path.0, command.body);
-    let asked = Upgrade { version, inputs, plan_hash };
-    ops::upgrade(&app, &command.ctx, &scope, &id, asked).await?.without_etag(StatusCode::ACCEPTED)
+    let request = Upgrade { version, inputs, plan_hash };
+    ops::upgrade(&app, &command.ctx, &scope, &id, request).await?.without_etag(StatusCode::ACCEPTED)
 }
 
-/// Bring a workspace stack back to the version before its last upgrade.
+/// Roll a workspace stack back to the version before its last upgrade.
 #[utoipa::path(
     operation_id = "rollbackStack",
     extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
     request_body(content = RollbackStack),
-    responses((status = 202, body = Changing)),
+    responses((status = 202, body = StackChange)),
 )]
 #[post("/platforms/{platformId}/stacks/{stackId}/rollback")]
 pub(crate) async fn rollback(
@@ -237,14 +241,14 @@ pub(crate) async fn rollback(
     ops::rollback(&app, &command.ctx, &scope, &id, hash.as_deref()).await?.without_etag(StatusCode::ACCEPTED)
 }
 
-/// Delete a workspace stack and take down what there is of it.
+/// Delete a workspace stack and remove its infrastructure.
 ///
-/// Its data is kept unless `deleteData` says otherwise.
+/// Its data is kept unless `deleteData` is true.
 #[utoipa::path(
     operation_id = "deleteStack",
     extensions(("x-access" = json!(Access::Entity(Role::Developer)))),
     request_body(content = DeleteStack),
-    responses((status = 202, body = Removed)),
+    responses((status = 202, body = StackDeletion)),
 )]
 #[delete("/platforms/{platformId}/stacks/{stackId}")]
 pub(crate) async fn remove(

@@ -1,8 +1,8 @@
-//! Workspace stacks: running instances of a stack template, or custom ones, for a tenant.
+//! Workspace stacks: running instances of a stack template, or custom stacks, for a tenant.
 //!
-//! Tables `stacks` and `template_versions`. The list has no total, so there is no counter. `ops` creates, upgrades, rolls
-//! back and deletes a stack; provisioning does the work, and `report` records its reports. The lifecycle itself is
-//! [`domain::deployment`]: `ops` and `report` load rows, apply an event, and store the result.
+//! Tables `stacks` and `template_versions`. The list has no total, so it needs no counter. `ops` creates, upgrades,
+//! rolls back and deletes stacks; provisioning does the work, and `report` records its reports. [`domain::deployment`]
+//! defines the lifecycle: `ops` and `report` load rows, apply an event, and store the result.
 
 mod explain;
 pub(crate) mod grpc;
@@ -21,14 +21,14 @@ use crate::slices::Slice;
 /// Type of the audit entries.
 pub(crate) const AUDIT_TYPE: &str = "stack";
 
-pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), tallies: &[] };
+pub(crate) const SLICE: Slice = Slice { http, audit_type: Some(AUDIT_TYPE), counter_sources: &[] };
 
 fn http(config: &mut ServiceConfig) {
     config
         .service(http::list)
         .service(http::create)
         .service(http::get)
-        .service(http::explained)
+        .service(http::get_explanation)
         .service(http::upgrade)
         .service(http::rollback)
         .service(http::remove);

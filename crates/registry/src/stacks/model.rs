@@ -20,7 +20,7 @@ use crate::{
     schema::{stacks, template_versions},
 };
 
-/// The row of a stack.
+/// Row of a stack.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, Insertable, Identifiable, AsChangeset)]
 #[diesel(table_name = stacks, treat_none_as_default_value = false, treat_none_as_null = true)]
 pub(crate) struct StackRow {
@@ -47,7 +47,7 @@ pub(crate) struct StackRow {
     pub(crate) deleted_at: Option<DateTime<Utc>>,
 }
 
-/// What is known of a version of a template.
+/// A stored version of a template.
 #[derive(Debug, Clone, Queryable, QueryableByName, Selectable, Insertable)]
 #[diesel(table_name = template_versions)]
 pub(crate) struct TemplateVersion {
@@ -70,10 +70,10 @@ pub(crate) struct StackRequest {
 }
 
 impl StackRequest {
-    /// The new row, with a random id.
+    /// Returns the new row, with a random id.
     ///
     /// # Errors
-    /// When the target of the stack cannot be written as JSON.
+    /// If the target of the stack cannot be written as JSON.
     pub(super) fn into_row(
         self,
         platform: &PlatformId,
@@ -100,13 +100,12 @@ impl StackRequest {
 }
 
 impl StackRow {
-    /// The position in the list.
+    /// Cursor in the list.
     pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 
-    /// The template, and the version that runs. If no version ever ran, the version that is to run. `None` for a custom
-    /// stack.
+    /// The template and the running version. If no version ever ran, the requested one. `None` for a custom stack.
     pub(super) fn template_key(&self) -> Option<(&str, &str)> {
         self.template_name.as_deref().zip(self.template_version.as_ref().map(Version::as_str))
     }
@@ -116,11 +115,11 @@ impl StackRow {
     /// # Errors
     /// [`Kind::Unprocessable`] for a custom stack.
     pub(super) fn template(&self) -> Result<&str> {
-        let message = "A custom stack has no template, and so no versions";
+        let message = "A custom stack has no template and therefore no versions.";
         self.template_name.as_deref().ok_or_else(|| Error::new(Kind::Unprocessable, message))
     }
 
-    /// Rows of the features that a release of the stack defines.
+    /// Rows of the features that a release defines for the stack.
     pub(super) fn features(&self, release: &Release) -> Vec<StackFeature> {
         let features = release.features.iter().map(|one| &one.feature);
         let row = features.map(|feature| StackFeature {
@@ -133,10 +132,10 @@ impl StackRow {
         row.collect()
     }
 
-    /// The stack after an event.
+    /// Returns the stack after an event.
     ///
     /// # Errors
-    /// [`Kind::InvalidTransition`], or [`Kind::Internal`] when a JSON column cannot be read or written.
+    /// [`Kind::InvalidTransition`], or [`Kind::Internal`] if a JSON column cannot be read or written.
     pub(super) fn apply(&self, event: &StackEvent) -> Result<Self> {
         Stack::try_from(self.clone())?.apply(event, clock::now())?.try_into()
     }
@@ -213,7 +212,7 @@ fn to_json(column: Option<impl Serialize>) -> Result<Option<Value>> {
     column.map(|value| serde_json::to_value(value).map_err(Error::internal)).transpose()
 }
 
-/// How much a version of a template is in use; without a version, all of them together.
+/// Use of a version of a template; without a version, of all versions together.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Usage {
     #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]

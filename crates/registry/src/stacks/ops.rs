@@ -1,4 +1,4 @@
-//! Use cases of stacks: create, upgrade, roll back, delete.
+//! Use cases of stacks. Each is one transaction.
 
 use database::{Conn, Record, Tx};
 use domain::{
@@ -38,31 +38,33 @@ use crate::{
     platforms,
 };
 
-/// Answer to a request that changes a stack.
+/// Response to a request that changes a stack.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Changing {
+#[schema(as = Changing)]
+pub(crate) struct StackChange {
     id: StackId,
     status: StackStatus,
     plan: Plan,
-    /// Hash of the plan. A request that sends it is done only while the plan is the same.
+    /// Hash of the plan. A request that sends the hash is rejected once the plan has changed.
     plan_hash: String,
     /// The job in provisioning.
     #[schema(value_type = Uuid)]
     provision_job_id: JobId,
 }
 
-/// Answer to a request that deletes a stack: it is gone, and is about to be taken down.
+/// Response to a request that deletes a stack. The stack is gone; its infrastructure will be removed.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Removed {
+#[schema(as = Removed)]
+pub(crate) struct StackDeletion {
     id: StackId,
     /// The job in provisioning.
     #[schema(value_type = Uuid)]
     provision_job_id: JobId,
 }
 
-/// Request to bring a stack to a version.
+/// Request to change the version of a stack.
 #[derive(Debug, Clone)]
 pub(crate) struct Upgrade {
     pub(crate) version: Version,
@@ -71,14 +73,14 @@ pub(crate) struct Upgrade {
     pub(crate) plan_hash: Option<String>,
 }
 
-/// Creates a stack. With a template it gets the template's newest active version, and its job is requested.
+/// Creates a stack. With a template, pins the template's newest active version and requests the stack's job.
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
     new: StackRequest,
 ) -> Result<Done<StackView>> {
-    // A repeated request is answered from its first run, whatever the stack registry answers by now.
+    // A repeated request gets the answer of its first run, whatever the stack registry answers now.
     if new.template.is_some()
         && let Some(done) = app.db.replay(ctx).await?
     {
@@ -90,7 +92,7 @@ pub(crate) async fn create(
         .await
 }
 
-/// Creates a stack, or returns the one of the tenant that has the name.
+/// Creates a stack, or returns the existing one of the tenant with the name.
 pub(crate) async fn ensure(
     app: &App,
     ctx: &WriteCtx,
@@ -101,7 +103,7 @@ pub(crate) async fn ensure(
         .db
         .read(ctx, async |c| {
             let stack = store::by_name(c, scope, &new.tenant_id, &new.name);
-            platforms::store::of_live(c, scope, stack).await
+            platforms::store::in_existing_platform(c, scope, stack).await
         })
         .await?;
     if let Some(stack) = found {
@@ -115,14 +117,18 @@ pub(crate) async fn ensure(
                 Some(stack) => Ok(StackView::from(&stack)),
                 None => insert(tx, app, ctx, scope, new.clone(), template.as_ref()).await.map_err(|error| {
                     let met = error.kind() == Kind::AlreadyExists && error.details().contains_key("name");
-                    if met { Error::concurrent_write("the stack was made at the same time") } else { error }
+                    if met {
+                        Error::concurrent_write("another request created the stack at the same time")
+                    } else {
+                        error
+                    }
                 }),
             }
         })
         .await
 }
 
-/// Returns the version that a new stack is to run, once its inputs are checked.
+/// Returns the version for a new stack after checking its inputs. `None` for a custom stack.
 async fn resolve(
     app: &App,
     ctx: &WriteCtx,
@@ -132,7 +138,7 @@ async fn resolve(
     let Some(template) = &new.template else {
         return match &new.inputs {
             None => Ok(None),
-            Some(_) => Err(Error::invalid("inputs", "must not be given without templateId")),
+            Some(_) => Err(Error::invalid("inputs", "must not be set without templateId")),
         };
     };
     let template = template::newest_version(app, ctx, template).await?;
@@ -149,71 +155,74 @@ async fn insert(
     template: Option<&ResolvedTemplate>,
 ) -> Result<StackView> {
     let c = tx.conn().await?;
-    platforms::ops::hold(c, ctx, scope).await?;
-    if entities::store::hold(c, scope, &new.tenant_id).await?.is_none() {
+    platforms::ops::lock_shared(c, ctx, scope).await?;
+    if entities::store::lock_shared(c, scope, &new.tenant_id).await?.is_none() {
         return Err(Error::invalid("tenantId", "must be an entity of the platform"));
     }
     let release = template.map(ResolvedTemplate::release);
     if let Some(release) = &release {
-        platforms::quota::features(tx, ctx, scope, &app.own.quotas, &release.feature_ids()).await?;
+        platforms::quota::check_features(tx, ctx, scope, &app.settings.quotas, &release.feature_ids())
+            .await?;
     }
     // A dependency may belong to another tenant.
-    let c = tx.see_platform(scope).await?;
+    let c = tx.widen_to_platform(scope).await?;
     let row = new.into_row(scope.id(), template)?;
     let stack = StackView::from(&row);
-    let mut record = Record::change("stack.created", super::AUDIT_TYPE, &row.id).of(scope.id()).after(&stack);
+    let mut record =
+        Record::change("stack.created", super::AUDIT_TYPE, &row.id).in_platform(scope.id()).after(&stack);
     let mut build = None;
     if let Some(template) = template {
         template.check_feature_names(scope, &row.id)?;
-        template.check_dependencies(&store::running(c, scope, &template.dependencies()).await?)?;
+        template.check_dependencies(&store::lock_running(c, scope, &template.dependencies()).await?)?;
         build = row.provision_job_id.map(|job| start_build(&row, job));
         record = with_command(record, &row, JobType::ActivateStack, json!({}));
     }
     if let Some(build) = &build {
         record = record
             .and("build.started", crate::builds::AUDIT_TYPE, build.id)
-            .of(scope.id())
+            .in_platform(scope.id())
             .after(&Build::from(build));
     }
     let name = row.name.clone();
     let on_constraint = |constraint: &str| match constraint {
         "stacks_name" => Some(
-            Error::new(Kind::AlreadyExists, format!("The tenant has a stack '{name}' already"))
+            Error::new(Kind::AlreadyExists, format!("Stack '{name}' already exists for this tenant."))
                 .with("name", &name),
         ),
         "stacks_default" => Some(
-            Error::new(Kind::AlreadyExists, "The tenant has a default stack already").with("isDefault", true),
+            Error::new(Kind::AlreadyExists, "The tenant already has a default stack.")
+                .with("isDefault", true),
         ),
         _ => None,
     };
     let change = (
         store::insert(row.clone()),
-        store::keep(template.map(ResolvedTemplate::row)),
-        store::put_named(release.map(|release| row.features(&release)).unwrap_or_default()),
+        store::insert_template_version(template.map(ResolvedTemplate::row)),
+        store::upsert_features(release.map(|release| row.features(&release)).unwrap_or_default()),
         builds::store::insert_any(build),
     );
     tx.finish(change, record, stack, on_constraint).await
 }
 
-/// Requests that a stack is brought to a version of its template.
+/// Requests the change of a stack to a version of its template.
 pub(crate) async fn upgrade(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
     id: &StackId,
     upgrade: Upgrade,
-) -> Result<Done<Changing>> {
-    // A repeated request is answered from its first run, whatever the stack registry answers by now.
+) -> Result<Done<StackChange>> {
+    // A repeated request gets the answer of its first run, whatever the stack registry answers now.
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok(done);
     }
-    let found = app.db.read(ctx, async |c| store::of_live(c, scope, id).await).await?;
+    let found = app.db.read(ctx, async |c| store::get_existing(c, scope, id).await).await?;
     let template = template::version(app, ctx, found.template()?, &upgrade.version).await?;
     let checked = upgrade.inputs_for(&found);
     template.check_inputs(scope.id(), &checked).await?;
     app.db
         .tx("stack.upgrade", ctx, async |tx| {
-            let before = lock(tx, ctx, scope, id).await?;
+            let before = lock_for_update(tx, ctx, scope, id).await?;
             let inputs = upgrade.inputs_for(&before);
             if inputs != checked {
                 template.check_inputs(scope.id(), &inputs).await?;
@@ -226,24 +235,24 @@ pub(crate) async fn upgrade(
 }
 
 impl Upgrade {
-    /// The inputs that the upgrade brings a stack to.
+    /// Returns the inputs of a stack after the upgrade.
     fn inputs_for(&self, stack: &StackRow) -> Inputs {
         let current = || stack.inputs.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
         self.inputs.clone().unwrap_or_else(current)
     }
 }
 
-/// Requests that a stack is brought back to the version before its last upgrade. The stack registry is not needed.
+/// Requests the change of a stack back to the version before its last upgrade. Does not need the stack registry.
 pub(crate) async fn rollback(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
     id: &StackId,
     plan_hash: Option<&str>,
-) -> Result<Done<Changing>> {
+) -> Result<Done<StackChange>> {
     app.db
         .tx("stack.rollback", ctx, async |tx| {
-            let before = lock(tx, ctx, scope, id).await?;
+            let before = lock_for_update(tx, ctx, scope, id).await?;
             let name = before.template()?.to_owned();
             let target = Stack::try_from(before.clone())?.rollback_target()?;
             let template = stored_version(tx, &name, &target.version.version).await?;
@@ -252,31 +261,36 @@ pub(crate) async fn rollback(
         .await
 }
 
-/// Returns a version that a stack runs, or ran.
+/// Returns a version that a stack runs or ran.
 pub(super) async fn stored_version(
     tx: &mut Tx,
     template: &str,
     version: &Version,
 ) -> Result<ResolvedTemplate> {
     let found = store::template_version(tx.conn().await?, template, version).await?;
-    found.ok_or_else(|| Error::internal(format!("{template} {version} is not kept")))
+    found.ok_or_else(|| Error::internal(format!("{template} {version} is not stored")))
 }
 
 /// Locks a stack to change it, and checks `If-Match`.
-async fn lock(tx: &mut Tx, ctx: &WriteCtx, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
+async fn lock_for_update(
+    tx: &mut Tx,
+    ctx: &WriteCtx,
+    scope: &PlatformScope,
+    id: &StackId,
+) -> Result<StackRow> {
     let c = tx.conn().await?;
-    platforms::ops::hold(c, ctx, scope).await?;
-    let before = store::lock(c, scope, id).await?;
+    platforms::ops::lock_shared(c, ctx, scope).await?;
+    let before = store::lock_for_update(c, scope, id).await?;
     if before.deleted_at.is_some() {
         return Err(Error::not_found("stack", id));
     }
     ctx.check_match(&StackView::from(&before))?;
-    // Other tenants may depend on it, or run its features.
-    tx.see_platform(scope).await?;
+    // Other tenants may depend on the stack or run its features.
+    tx.widen_to_platform(scope).await?;
     Ok(before)
 }
 
-/// Plans the change of a stack, and requests the job that does it.
+/// Plans the change of a stack and requests its job.
 async fn change(
     tx: &mut Tx,
     scope: &PlatformScope,
@@ -284,43 +298,51 @@ async fn change(
     target: Target,
     template: &ResolvedTemplate,
     plan_hash: Option<&str>,
-) -> Result<Changing> {
+) -> Result<StackChange> {
     let job = JobId::generate();
     let action = if target.is_rollback { "stack.rolling_back" } else { "stack.upgrading" };
     let stack = Stack::try_from(before.clone())?;
     let after = StackRow::try_from(stack.apply(&StackEvent::Requested { target, job }, clock::now())?)?;
     let c = tx.conn().await?;
     template.check_feature_names(scope, &before.id)?;
-    template.check_dependencies(&store::running(c, scope, &template.dependencies()).await?)?;
+    template.check_dependencies(&store::lock_running(c, scope, &template.dependencies()).await?)?;
     check_dependents(c, scope, &before, Some(&template.version)).await?;
-    refuse_busy(&features::store::of_stack(c, scope, &before.id).await?)?;
+    reject_busy(&features::store::lock_by_stack(c, scope, &before.id).await?)?;
     let release = template.release();
     let current = current_activations(c, scope, &before, &release).await?;
     let plan = stack.plan(&current, &release);
     let hash = plan.hash(&before.id)?;
     if plan_hash.is_some_and(|expected| expected != hash) {
-        let message = "The plan does not hold any more: look at it again";
+        let message = "The plan has changed. Review it again.";
         return Err(Error::new(Kind::PreconditionFailed, message)
             .with("planHash", &hash)
             .with("plan", &plan));
     }
     let build = start_build(&after, job);
     let record = Record::change(action, super::AUDIT_TYPE, &after.id)
-        .of(scope.id())
+        .in_platform(scope.id())
         .before(&StackView::from(&before))
         .after(&StackView::from(&after))
         .and("build.started", crate::builds::AUDIT_TYPE, build.id)
-        .of(scope.id())
+        .in_platform(scope.id())
         .after(&Build::from(&build));
     let record = with_command(record, &after, JobType::ActivateStack, json!({}));
-    let answer =
-        Changing { id: after.id.clone(), status: after.status, plan, plan_hash: hash, provision_job_id: job };
-    let change =
-        (store::update(after), store::keep(Some(template.row())), builds::store::insert_any(Some(build)));
+    let answer = StackChange {
+        id: after.id.clone(),
+        status: after.status,
+        plan,
+        plan_hash: hash,
+        provision_job_id: job,
+    };
+    let change = (
+        store::update(after),
+        store::insert_template_version(Some(template.row())),
+        builds::store::insert_any(Some(build)),
+    );
     tx.finish(change, record, answer, |_| None).await
 }
 
-/// Locks and returns the activations of the tenant that matter to a stack and a release.
+/// Locks and returns the tenant's activations that concern a stack or a release.
 pub(super) async fn current_activations(
     c: &Conn,
     scope: &PlatformScope,
@@ -328,12 +350,12 @@ pub(super) async fn current_activations(
     release: &Release,
 ) -> Result<CurrentActivations> {
     let ids = release.feature_ids();
-    let rows = features::store::of_tenant(c, scope, &stack.tenant_id, &stack.id, &ids).await?;
+    let rows = features::store::lock_by_tenant(c, scope, &stack.tenant_id, &stack.id, &ids).await?;
     Ok(CurrentActivations::new(&stack.id, rows.into_iter().map(Into::into)))
 }
 
-/// Rejects a change of a stack while a job changes one of its features.
-fn refuse_busy(of_stack: &[ActivationRow]) -> Result<()> {
+/// Rejects a change of a stack while a job is changing one of its features.
+fn reject_busy(of_stack: &[ActivationRow]) -> Result<()> {
     let busy: Vec<_> = of_stack
         .iter()
         .filter(|row| row.status.is_changing())
@@ -342,22 +364,22 @@ fn refuse_busy(of_stack: &[ActivationRow]) -> Result<()> {
     if busy.is_empty() {
         return Ok(());
     }
-    let message = "Features of the stack are being changed, try again when they are done";
+    let message = "Features of the stack are being changed. Try again when that is done.";
     Err(Error::new(Kind::Conflict, message).with("features", busy))
 }
 
-/// Deletes a stack that no other stack depends on, and requests the job that takes it down.
+/// Deletes a stack without dependents, and requests the removal of its infrastructure.
 pub(crate) async fn remove(
     app: &App,
     ctx: &WriteCtx,
     scope: &PlatformScope,
     id: &StackId,
     delete_data: bool,
-) -> Result<Done<Removed>> {
+) -> Result<Done<StackDeletion>> {
     delete(app, ctx, scope, id, delete_data, true).await
 }
 
-/// Deletes all stacks of a platform, with their data. Returns the jobs, also those of stacks that are deleted already.
+/// Deletes all stacks of a platform and their data. Returns the jobs, including those of stacks deleted before.
 pub(crate) async fn remove_all(app: &App, ctx: &WriteCtx, scope: &PlatformScope) -> Result<Vec<JobId>> {
     for id in app.db.read(ctx, async |c| store::ids(c, scope).await).await? {
         match delete(app, ctx, scope, &id, true, false).await {
@@ -365,7 +387,7 @@ pub(crate) async fn remove_all(app: &App, ctx: &WriteCtx, scope: &PlatformScope)
             done => drop(done?),
         }
     }
-    app.db.read(ctx, async |c| store::removals(c, scope).await).await
+    app.db.read(ctx, async |c| store::deletion_jobs(c, scope).await).await
 }
 
 async fn delete(
@@ -375,10 +397,10 @@ async fn delete(
     id: &StackId,
     delete_data: bool,
     others_stay: bool,
-) -> Result<Done<Removed>> {
+) -> Result<Done<StackDeletion>> {
     app.db
         .tx("stack.remove", ctx, async |tx| {
-            let before = lock(tx, ctx, scope, id).await?;
+            let before = lock_for_update(tx, ctx, scope, id).await?;
             if others_stay {
                 check_dependents(tx.conn().await?, scope, &before, None).await?;
             }
@@ -391,48 +413,48 @@ async fn delete(
         .await
 }
 
-/// Marks a stack as deleted and ends the activations of its tenant. While other entities run its features, it stays.
+/// Marks a stack as deleted and ends the activations of its tenant. Rejected while other entities run its features.
 pub(super) async fn delete_row(
     tx: &mut Tx,
     scope: &PlatformScope,
     before: StackRow,
     job: JobId,
     command: impl FnOnce(Record, &StackRow) -> Record,
-) -> Result<Removed> {
-    let rows = features::store::of_stack(tx.conn().await?, scope, &before.id).await?;
+) -> Result<StackDeletion> {
+    let rows = features::store::lock_by_stack(tx.conn().await?, scope, &before.id).await?;
     let others =
         rows.iter().filter(|row| row.entity_id != before.tenant_id && row.status.has_resources()).count();
     if others > 0 {
-        let message = "Other entities run features of the stack that must be deactivated first";
+        let message = "Other entities run features of the stack. Deactivate them first.";
         let dependents = json!({ "features": others });
         return Err(Error::new(Kind::HasDependents, message).with("dependents", dependents));
     }
-    refuse_busy(&rows)?;
+    reject_busy(&rows)?;
     let after = before.apply(&StackEvent::Deleted { job })?;
     let mut record = Record::change("stack.deleted", super::AUDIT_TYPE, &after.id)
-        .of(scope.id())
+        .in_platform(scope.id())
         .before(&StackView::from(&before));
     let (mut ended, mut tags) = (Vec::new(), Vec::new());
     for row in rows.into_iter().filter(|row| row.entity_id == before.tenant_id) {
         let after = row.apply(&ActivationEvent::StackRemoved { job })?;
         if row.live_version.is_some() {
             tags.push(ManifestTag::of(&row));
-            record = features::ops::written(record, FeatureTransition::Remove, Some(&row), &after);
+            record = features::ops::record_transition(record, FeatureTransition::Remove, Some(&row), &after);
         }
         ended.push(after);
     }
     let record = command(record, &after);
-    let answer = Removed { id: after.id.clone(), provision_job_id: job };
-    let change = (store::update(after), features::store::put_all(ended), features::store::touch_all(tags));
+    let answer = StackDeletion { id: after.id.clone(), provision_job_id: job };
+    let change = (store::update(after), features::store::upsert_all(ended), features::store::touch_all(tags));
     tx.finish(change, record, answer, |_| None).await
 }
 
-/// The build of a job for a stack.
+/// The build of a stack's job.
 pub(super) fn start_build(stack: &StackRow, job: JobId) -> BuildRow {
     NewBuild::of_job(job, Environment::Prod).into_row(&stack.platform_id)
 }
 
-/// Subject of the requests for a stack's jobs. The outbox delivers the requests of one subject in their order.
+/// Outbox subject of a stack's jobs. The outbox delivers the requests of one subject in order.
 pub(super) fn subject(stack: &StackRow) -> String {
     format!("{}/{}", stack.platform_id, stack.id)
 }

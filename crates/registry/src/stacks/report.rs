@@ -1,8 +1,8 @@
-//! Reports of provisioning about the jobs of stacks. A report may come twice, and late: one about a job older than the
-//! last one requested changes nothing.
+//! Reports of provisioning about the jobs of stacks. A report may be repeated or late: a report about an older job than
+//! the last requested one changes nothing.
 //!
-//! One statement at the end of a job writes everything that it changes: the stack, the tenant's activations, the
-//! manifest's tag. So a reader sees one whole version at any time.
+//! The end of a job is one statement that writes all its changes: the stack, the tenant's activations and the
+//! manifest's tag. Readers therefore always see one complete version.
 
 use std::collections::BTreeMap;
 
@@ -33,15 +33,15 @@ use crate::{
     features::{
         self,
         model::{ActivationRow, ManifestTag},
-        ops::written,
+        ops::record_transition,
     },
     platforms,
 };
 
-/// Reason why the stacks of a platform failed whose infrastructure was taken down.
-const PLATFORM_REMOVED: &str = "the infrastructure of the platform was taken down";
+/// Error of the stacks whose platform's infrastructure was removed.
+const PLATFORM_REMOVED: &str = "the infrastructure of the platform was removed";
 
-/// Job of a stack, as provisioning names it.
+/// Job of a stack, as provisioning identifies it.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) id: JobId,
@@ -50,7 +50,7 @@ pub(crate) struct Job {
     pub(crate) kind: JobType,
 }
 
-/// Input of a job that begins.
+/// Input of a job that starts.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct JobInput {
     pub(crate) superseded: bool,
@@ -69,17 +69,18 @@ pub(crate) struct Outcome {
     pub(crate) served: BTreeMap<Slug, String>,
 }
 
-/// Records that a job begins. A job that the registry did not request replaces an older one, as if requested here.
+/// Records that a job starts. A job that the registry did not request replaces an older one, as if it had been
+/// requested here.
 pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<JobInput>> {
     let scope = ctx.platform(&job.platform)?;
     app.db
         .tx("stack.begin", ctx, async |tx| {
             let c = tx.conn().await?;
-            // A stack is taken down also when its platform is deleted.
+            // A stack is also removed after its platform was deleted.
             if job.kind == JobType::ActivateStack {
-                platforms::ops::hold(c, ctx, &scope).await?;
+                platforms::ops::lock_shared(c, ctx, &scope).await?;
             }
-            let before = store::lock(c, &scope, &job.stack).await?;
+            let before = store::lock_for_update(c, &scope, &job.stack).await?;
             let superseded = before.provision_job_id.is_some_and(|known| known > job.id);
             let owner = before.tenant_id.to_string();
             match job.kind {
@@ -101,13 +102,13 @@ pub(crate) async fn begin(app: &App, ctx: &WriteCtx, job: &Job) -> Result<Done<J
 /// Returns whether a job that waits for another one is superseded.
 pub(crate) async fn wait(app: &App, ctx: &WriteCtx, job: &Job) -> Result<JobInput> {
     let scope = ctx.platform(&job.platform)?;
-    let known = app.db.read(ctx, async |c| store::any(c, &scope, &job.stack).await).await?;
+    let known = app.db.read(ctx, async |c| store::get_any(c, &scope, &job.stack).await).await?;
     let superseded = known.provision_job_id.is_some_and(|known| known > job.id);
     Ok(JobInput { superseded, ..JobInput::default() })
 }
 
-/// Begins the job that was requested last. A job that a caller sent to provisioning directly deploys again what the stack
-/// runs.
+/// Starts the job that was requested last. A job that a caller sent to provisioning directly redeploys the running
+/// version.
 async fn activate(tx: &mut Tx, scope: &PlatformScope, job: &Job, before: StackRow) -> Result<JobInput> {
     let (requested, build) = if before.provision_job_id == Some(job.id) {
         (before.clone(), None)
@@ -129,11 +130,12 @@ async fn activate(tx: &mut Tx, scope: &PlatformScope, job: &Job, before: StackRo
     }
     let after = requested.apply(&StackEvent::JobBegan { job: job.id })?;
     let record = Record::change("stack.provisioning", super::AUDIT_TYPE, &after.id);
-    let record = record.of(scope.id()).before(&StackView::from(&before)).after(&StackView::from(&after));
+    let record =
+        record.in_platform(scope.id()).before(&StackView::from(&before)).after(&StackView::from(&after));
     tx.finish((store::update(after), builds::store::insert_any(build)), record, input, |_| None).await
 }
 
-/// Collects the input of a job. It stays the same until the job ends: until then nothing else changes the stack.
+/// Collects the input of a job. It stays the same until the job ends, because nothing else can change the stack.
 async fn job_input(tx: &mut Tx, scope: &PlatformScope, row: &StackRow) -> Result<JobInput> {
     let target = Stack::try_from(row.clone())?.target;
     let target = target.ok_or_else(|| Error::internal("the stack has no target"))?;
@@ -157,10 +159,10 @@ pub(crate) async fn end(app: &App, ctx: &WriteCtx, job: &Job, outcome: &Outcome)
     app.db
         .tx("stack.end", ctx, async |tx| {
             let c = tx.conn().await?;
-            let before = store::lock(c, &scope, &job.stack).await?;
+            let before = store::lock_for_update(c, &scope, &job.stack).await?;
             let build = builds::store::find(c, &scope, BuildId::of_job(job.id)).await?;
             let status = if outcome.error.is_some() { BuildStatus::Failed } else { BuildStatus::Success };
-            // A build that failed stays so, whatever is reported later.
+            // A failed build stays failed, whatever is reported later.
             let build = build.filter(|build| ![status, BuildStatus::Failed].contains(&build.build_status));
             let stack = Stack::try_from(before.clone())?;
             let effect = stack.effect_of_end(job.id, outcome.error.is_none());
@@ -181,7 +183,7 @@ struct End<'a> {
     job: JobId,
     before: &'a StackRow,
     stack: &'a Stack,
-    /// The build, unless its end is recorded already.
+    /// The build, unless its end is already recorded.
     build: Option<BuildRow>,
     status: BuildStatus,
 }
@@ -204,14 +206,14 @@ impl End<'_> {
         self.switch(tx, after, &features, &current, &release).await
     }
 
-    /// Records a failure of which readers never saw anything.
+    /// Records a failure before readers saw any effect.
     async fn fail(self, tx: &mut Tx, error: &str) -> Result<()> {
         let event = StackEvent::JobFailed { job: self.job, error: error.to_owned() };
         let after = self.before.apply(&event)?;
         let action = if self.before.is_live { "stack.reverted" } else { "stack.failed" };
         let record = Record::change(action, super::AUDIT_TYPE, &after.id);
         let (record, build) = self.record(record, &after);
-        tx.finish((store::update(after), builds::store::put_any(build)), record, (), |_| None).await
+        tx.finish((store::update(after), builds::store::upsert_any(build)), record, (), |_| None).await
     }
 
     /// Switches back to what the job replaced.
@@ -221,7 +223,7 @@ impl End<'_> {
         let template = self.before.template()?;
         let version = after.version().ok_or_else(|| Error::internal("no version"))?.version;
         let release = stored_version(tx, template, &version).await?.release();
-        // A feature that a job of its own changed since stays as it is.
+        // A feature that one of its own jobs changed since stays as it is.
         let current = current_activations(tx.conn().await?, self.scope, self.before, &release).await?;
         let current = current.changed_by(self.stack.job);
         let mut features = replaced.features.clone();
@@ -229,7 +231,7 @@ impl End<'_> {
         self.switch(tx, after, &features, &current, &release).await
     }
 
-    /// Writes the one statement after which readers see another version.
+    /// Writes the one statement that switches readers to another version.
     async fn switch(
         self,
         tx: &mut Tx,
@@ -250,25 +252,28 @@ impl End<'_> {
         for change in changes {
             let before = change.before.map(ActivationRow::from);
             let row = ActivationRow::from(change.after);
-            record = written(record, change.transition, before.as_ref(), &row);
+            record = record_transition(record, change.transition, before.as_ref(), &row);
             rows.push(row);
         }
         let tag = ManifestTag::new(&after.platform_id, &after.tenant_id, Environment::Prod);
         let named = after.features(release);
         let change = (
-            store::drop_named(after.id.clone(), named.iter().map(|row| row.feature_id.clone()).collect()),
-            store::put_named(named),
+            store::delete_other_features(
+                after.id.clone(),
+                named.iter().map(|row| row.feature_id.clone()).collect(),
+            ),
+            store::upsert_features(named),
             store::update(after),
-            features::store::put_all(rows),
+            features::store::upsert_all(rows),
             features::store::touch(tag),
-            builds::store::put_any(build),
+            builds::store::upsert_any(build),
         );
-        // The next run sees a feature that was requested at the same time.
-        let met = |constraint: &str| {
+        // The next run sees the feature that was requested at the same time.
+        let on_constraint = |constraint: &str| {
             (constraint == "feature_activations_one")
-                .then(|| Error::concurrent_write("a feature was asked for meanwhile"))
+                .then(|| Error::concurrent_write("a feature was requested at the same time"))
         };
-        tx.finish(change, record, (), met).await
+        tx.finish(change, record, (), on_constraint).await
     }
 
     /// Records only the end of the build.
@@ -276,35 +281,36 @@ impl End<'_> {
         let Some(build) = self.build else { return Ok(()) };
         let ended = build.finished(self.status, None);
         let record = Record::default().and("build.finished", crate::builds::AUDIT_TYPE, build.id);
-        let record = record.of(self.scope.id()).before(&Build::from(&build)).after(&Build::from(&ended));
-        tx.finish((builds::store::put(ended),), record, (), |_| None).await
+        let record =
+            record.in_platform(self.scope.id()).before(&Build::from(&build)).after(&Build::from(&ended));
+        tx.finish((builds::store::upsert(ended),), record, (), |_| None).await
     }
 
     /// Adds the change of the stack and the end of the build to a record.
     fn record(self, record: Record, after: &StackRow) -> (Record, Option<BuildRow>) {
-        let record = record.of(self.scope.id());
+        let record = record.in_platform(self.scope.id());
         let record = record.before(&StackView::from(self.before)).after(&StackView::from(after));
         let Some(build) = self.build else { return (record, None) };
         let ended = build.finished(self.status, None);
         let record = record.and("build.finished", crate::builds::AUDIT_TYPE, build.id);
-        let record = record.of(self.scope.id()).before(&Build::from(&build)).after(&Build::from(&ended));
+        let record =
+            record.in_platform(self.scope.id()).before(&Build::from(&build)).after(&Build::from(&ended));
         (record, Some(ended))
     }
 }
 
-/// Records that the infrastructure of a platform was taken down: nothing of it runs any more, and it may be deleted. What
-/// a later job changed stays as it is.
+/// Records that the infrastructure of a platform was removed: nothing runs any more. Keeps the changes of later jobs.
 pub(crate) async fn clear(app: &App, ctx: &WriteCtx, scope: &PlatformScope, job: JobId) -> Result<Done<()>> {
     app.db
         .tx("platform.clear", ctx, async |tx| {
             let c = tx.conn().await?;
-            let stacks = store::running_before(c, scope, job).await?;
-            let rows = features::store::running_before(c, scope, job).await?;
+            let stacks = store::lock_running_before(c, scope, job).await?;
+            let rows = features::store::lock_running_before(c, scope, job).await?;
             let (mut record, mut ended, mut tags, mut ids) =
                 (Record::default(), Vec::new(), Vec::new(), Vec::new());
             for row in rows {
                 let after = row.apply(&ActivationEvent::StackRemoved { job })?;
-                record = written(record, FeatureTransition::Remove, Some(&row), &after);
+                record = record_transition(record, FeatureTransition::Remove, Some(&row), &after);
                 tags.push(ManifestTag::of(&row));
                 ended.push(after);
             }
@@ -313,8 +319,10 @@ pub(crate) async fn clear(app: &App, ctx: &WriteCtx, scope: &PlatformScope, job:
             for stack in stacks {
                 let after = StackRow::try_from(Stack::try_from(stack.clone())?.apply(&event, now)?)?;
                 record = record.and("stack.failed", super::AUDIT_TYPE, &stack.id);
-                record =
-                    record.of(scope.id()).before(&StackView::from(&stack)).after(&StackView::from(&after));
+                record = record
+                    .in_platform(scope.id())
+                    .before(&StackView::from(&stack))
+                    .after(&StackView::from(&after));
                 ids.push(stack.id);
             }
             if ended.is_empty() && ids.is_empty() {
@@ -322,7 +330,7 @@ pub(crate) async fn clear(app: &App, ctx: &WriteCtx, scope: &PlatformScope, job:
             }
             let change = (
                 store::clear(ids, PLATFORM_REMOVED.to_owned(), now),
-                features::store::put_all(ended),
+                features::store::upsert_all(ended),
                 features::store::touch_all(tags),
             );
             tx.finish(change, record, (), |_| None).await

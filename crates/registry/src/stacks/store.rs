@@ -1,4 +1,4 @@
-//! The statements of stacks. Each takes the caller's scope first.
+//! Statements of stacks. Each takes the connection, then the caller's scope.
 
 use std::collections::HashSet;
 
@@ -25,12 +25,13 @@ use super::{
 };
 use crate::{
     features::model::StackFeature,
-    platforms, reach,
+    platforms,
     schema::{stack_features::dsl as f, stacks::dsl as s, template_versions::dsl as v},
     subtree::{self, List},
+    visibility,
 };
 
-/// Names the list of a platform's stacks, all or of one tenant.
+/// Name of the list of a platform's stacks, of all tenants or of one.
 pub(crate) fn list(platform: &PlatformId, tenant: Option<&EntityId>) -> String {
     tenant.map_or_else(|| format!("stacks:{platform}"), |tenant| format!("stacks:{platform}:{tenant}"))
 }
@@ -39,11 +40,11 @@ fn not_found(id: &StackId) -> Error {
     Error::not_found("stack", id)
 }
 
-/// A stack that is not deleted.
+/// Returns a stack that is not deleted.
 pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, s::tenant_id))
+        .filter(visibility::via_entity(scope, s::tenant_id))
         .filter(s::id.eq(id))
         .filter(s::deleted_at.is_null())
         .select(StackRow::as_select())
@@ -53,11 +54,11 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Re
         .ok_or_else(|| not_found(id))
 }
 
-/// A stack, deleted or not.
-pub(super) async fn any(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
+/// Returns a stack, deleted or not.
+pub(super) async fn get_any(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, s::tenant_id))
+        .filter(visibility::via_entity(scope, s::tenant_id))
         .filter(s::id.eq(id))
         .select(StackRow::as_select())
         .first(&mut c)
@@ -66,16 +67,16 @@ pub(super) async fn any(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Re
         .ok_or_else(|| not_found(id))
 }
 
-/// A stack that is not deleted, of a platform that is not either: one round trip.
-pub(super) async fn of_live(c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
-    platforms::store::of_live(c, scope, get(c, scope, id)).await
+/// Returns a stack if neither it nor its platform is deleted, in one round trip.
+pub(super) async fn get_existing(c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
+    platforms::store::in_existing_platform(c, scope, get(c, scope, id)).await
 }
 
-/// A stack, deleted or not, held until the transaction ends, also against [`crate::parents::lock_stack`].
-pub(super) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
+/// Locks a stack, deleted or not, until the transaction ends. Conflicts with [`crate::parents::lock_stack`].
+pub(super) async fn lock_for_update(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> Result<StackRow> {
     s::stacks
         .filter(s::platform_id.eq(scope.id()))
-        .filter(reach::by_entity(scope, s::tenant_id))
+        .filter(visibility::via_entity(scope, s::tenant_id))
         .filter(s::id.eq(id))
         .select(StackRow::as_select())
         .for_no_key_update()
@@ -85,7 +86,7 @@ pub(super) async fn lock(mut c: &Conn, scope: &PlatformScope, id: &StackId) -> R
         .ok_or_else(|| not_found(id))
 }
 
-/// The stack of a tenant with a name.
+/// Returns the stack of a tenant with a name.
 pub(crate) async fn by_name(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -103,7 +104,7 @@ pub(crate) async fn by_name(
         .optional()?)
 }
 
-/// Every stack of a platform; a platform has few.
+/// Returns the ids of a platform's stacks. A platform has few.
 pub(super) async fn ids(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<StackId>> {
     Ok(s::stacks
         .filter(s::platform_id.eq(scope.id()))
@@ -114,8 +115,12 @@ pub(super) async fn ids(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<Stack
         .await?)
 }
 
-/// The stacks of templates that run and that no job after this one has to do with, held until the transaction ends.
-pub(super) async fn running_before(mut c: &Conn, scope: &PlatformScope, job: JobId) -> Result<Vec<StackRow>> {
+/// Locks the active stacks of a platform that no later job than `job` has changed, until the transaction ends.
+pub(super) async fn lock_running_before(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    job: JobId,
+) -> Result<Vec<StackRow>> {
     Ok(s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::deleted_at.is_null())
@@ -128,8 +133,8 @@ pub(super) async fn running_before(mut c: &Conn, scope: &PlatformScope, job: Job
         .await?)
 }
 
-/// The jobs that take the deleted stacks of a platform down.
-pub(super) async fn removals(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<JobId>> {
+/// Returns the jobs that remove the deleted stacks of a platform.
+pub(super) async fn deletion_jobs(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<JobId>> {
     let jobs: Vec<Option<JobId>> = s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::deleted_at.is_not_null())
@@ -140,23 +145,27 @@ pub(super) async fn removals(mut c: &Conn, scope: &PlatformScope) -> Result<Vec<
 }
 
 /// Another stack of the platform, with the version that it runs.
-pub(super) struct Other {
+pub(super) struct OtherStack {
     pub(super) id: StackId,
     pub(super) name: Name,
     pub(super) is_live: bool,
     pub(super) template: ResolvedTemplate,
 }
 
-/// The other stacks of the platform that run a version of a template, or are on their way to their first. In the order
-/// of an index and limited, so that also a planner who believes all stacks to be of this platform goes by the index; no
-/// platform comes near the limit.
-pub(super) async fn others(mut c: &Conn, scope: &PlatformScope, than: &StackId) -> Result<Vec<Other>> {
-    const MOST: i64 = 10_000;
+/// Returns the other stacks of the platform that run a version of a template or are starting their first one. Ordered
+/// like an index and limited, so that the planner uses that index even if it estimates that all stacks belong to this
+/// platform. No platform comes near the limit.
+pub(super) async fn other_stacks(
+    mut c: &Conn,
+    scope: &PlatformScope,
+    than: &StackId,
+) -> Result<Vec<OtherStack>> {
+    const MAX_STACKS: i64 = 10_000;
     let rows: Vec<StackRow> = s::stacks
         .filter(s::platform_id.eq(scope.id()))
         .filter(s::deleted_at.is_null())
         .order((s::created_at.desc(), s::id.desc()))
-        .limit(MOST)
+        .limit(MAX_STACKS)
         .select(StackRow::as_select())
         .load(&mut c)
         .await?;
@@ -166,22 +175,22 @@ pub(super) async fn others(mut c: &Conn, scope: &PlatformScope, than: &StackId) 
     let templates = template_versions(c, scope, versions.into_iter().unzip()).await?;
     let other = |row: StackRow| {
         let template = templates.iter().find(|one| row.template_key() == Some(one.key()))?.clone();
-        Some(Other { id: row.id, name: row.name, is_live: row.is_live, template })
+        Some(OtherStack { id: row.id, name: row.name, is_live: row.is_live, template })
     };
     Ok(rows.into_iter().filter_map(other).collect())
 }
 
-/// Versions of templates that stacks of the platform run, by names and versions.
+/// Returns versions of templates by name and version.
 async fn template_versions(
     mut c: &Conn,
     _: &PlatformScope,
     (names, versions): (Vec<&str>, Vec<&str>),
 ) -> Result<Vec<ResolvedTemplate>> {
-    // One by one through the key: a join would leave it to the planner to read the whole table.
+    // Looked up one by one: for a join, the planner could read the whole table.
     let rows: Vec<TemplateVersion> = sql_query(
-        "SELECT kept.* FROM unnest($1::text[], $2::text[]) AS wanted (name, version), LATERAL ( \
-             SELECT * FROM template_versions WHERE template_name = wanted.name AND version = wanted.version OFFSET 0 \
-         ) AS kept",
+        "SELECT stored.* FROM unnest($1::text[], $2::text[]) AS requested (name, version), LATERAL ( \
+             SELECT * FROM template_versions WHERE template_name = requested.name AND version = requested.version OFFSET 0 \
+         ) AS stored",
     )
     .bind::<t::Array<t::Text>, _>(names)
     .bind::<t::Array<t::Text>, _>(versions)
@@ -190,8 +199,9 @@ async fn template_versions(
     rows.into_iter().map(ResolvedTemplate::from_stored).collect()
 }
 
-/// The versions of these templates that stacks of the platform run, held until the transaction ends.
-pub(super) async fn running(
+/// Locks the stacks of the platform that run one of the templates, until the transaction ends, and returns their
+/// versions.
+pub(super) async fn lock_running(
     mut c: &Conn,
     scope: &PlatformScope,
     templates: &[&Slug],
@@ -208,7 +218,7 @@ pub(super) async fn running(
     Ok(found.into_iter().filter_map(|(name, version)| name.zip(version)).collect())
 }
 
-/// A page of a platform's stacks, newest first.
+/// Returns a page of a platform's stacks, newest first.
 pub(crate) async fn page(
     mut c: &Conn,
     scope: &PlatformScope,
@@ -223,7 +233,7 @@ pub(crate) async fn page(
         &after.id,
         limit
     );
-    let rows = match (reach::roots(scope), tenant) {
+    let rows = match (visibility::subtree_roots(scope), tenant) {
         (Some(roots), None) => {
             let row = |member: subtree::TextMember| {
                 s::stacks
@@ -232,14 +242,14 @@ pub(crate) async fn page(
                     .filter(s::deleted_at.is_null())
                     .select(StackRow::as_select())
             };
-            subtree::newest(roots, List::Stacks, after, limit, row).load(&mut c).await?
+            subtree::page(roots, List::Stacks, after, limit, row).load(&mut c).await?
         }
         (None, None) => rows.filter(s::platform_id.eq(scope.id())).load(&mut c).await?,
         (_, Some(tenant)) => {
             let rows = rows
                 .filter(s::platform_id.concat("").eq(scope.id()))
                 .filter(s::tenant_id.eq(tenant))
-                .filter(reach::by_entity(scope, s::tenant_id));
+                .filter(visibility::via_entity(scope, s::tenant_id));
             rows.load(&mut c).await?
         }
     };
@@ -247,7 +257,7 @@ pub(crate) async fn page(
     Ok(Page::new(rows, limit, 0, &list(scope.id(), tenant), StackRow::cursor))
 }
 
-/// A version of a template, if a stack ever used it.
+/// Returns a version of a template, if a stack ever used it.
 pub(super) async fn template_version(
     mut c: &Conn,
     name: &str,
@@ -272,7 +282,7 @@ pub(super) struct Sharer {
     pub(super) live_version: Version,
 }
 
-/// What entities other than the tenant run of a stack in production.
+/// Returns the versions of a stack's services that entities other than the tenant run in production.
 pub(super) async fn sharers(mut c: &Conn, scope: &PlatformScope, stack: &StackRow) -> Result<Vec<Sharer>> {
     Ok(sql_query(
         "SELECT DISTINCT feature_id, live_version FROM feature_activations \
@@ -286,7 +296,7 @@ pub(super) async fn sharers(mut c: &Conn, scope: &PlatformScope, stack: &StackRo
     .await?)
 }
 
-/// How many stacks of how many platforms run each version of a template, and any of them.
+/// Returns the numbers of stacks and platforms that use a template, per version and in total.
 pub(crate) async fn usage(mut c: &Conn, _: &Scope, template: &Name) -> Result<Vec<Usage>> {
     Ok(sql_query(
         "SELECT s.template_version, count(*) AS stacks, count(DISTINCT s.platform_id) AS platforms \
@@ -298,18 +308,18 @@ pub(crate) async fn usage(mut c: &Conn, _: &Scope, template: &Name) -> Result<Ve
     .await?)
 }
 
-/// The insert of a new stack.
+/// Inserts a stack.
 pub(crate) fn insert(row: StackRow) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     diesel::insert_into(s::stacks).values(row)
 }
 
-/// The update of a stack that the transaction holds.
+/// Updates a stack that the transaction has locked.
 pub(super) fn update(row: StackRow) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     let id = row.id.clone();
     diesel::update(s::stacks.filter(s::id.eq(id))).set(row)
 }
 
-/// The updates of stacks that the transaction holds: nothing of them runs any more, and why.
+/// Marks stacks that the transaction has locked as failed, with nothing running.
 pub(super) fn clear(
     ids: Vec<StackId>,
     why: String,
@@ -327,13 +337,15 @@ pub(super) fn clear(
     ))
 }
 
-/// Keeps a version of a template, if it is not kept already.
-pub(super) fn keep(row: Option<TemplateVersion>) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+/// Inserts a version of a template, if it is not stored already.
+pub(super) fn insert_template_version(
+    row: Option<TemplateVersion>,
+) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     diesel::insert_into(v::template_versions).values(Vec::from_iter(row)).on_conflict_do_nothing()
 }
 
-/// The features that a stack's definition names, new or as another version has them.
-pub(super) fn put_named(rows: Vec<StackFeature>) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
+/// Inserts or updates the features that a stack's definition contains.
+pub(super) fn upsert_features(rows: Vec<StackFeature>) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     diesel::insert_into(f::stack_features)
         .values(rows)
         .on_conflict((f::stack_id, f::feature_id))
@@ -341,8 +353,8 @@ pub(super) fn put_named(rows: Vec<StackFeature>) -> impl QueryFragment<Pg> + Que
         .set((f::package.eq(excluded(f::package)), f::has_service.eq(excluded(f::has_service))))
 }
 
-/// The features that a stack's definition names no longer.
-pub(super) fn drop_named(
+/// Deletes the features that a stack's definition no longer contains.
+pub(super) fn delete_other_features(
     stack: StackId,
     named: Vec<Slug>,
 ) -> impl QueryFragment<Pg> + QueryId + Send + 'static {

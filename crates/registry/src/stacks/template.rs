@@ -1,5 +1,5 @@
-//! Versions of templates: from the stack registry, checked, and stored once a stack used them. Without the stack
-//! registry, only versions that no stack ever used are missing.
+//! Versions of templates: fetched from the stack registry, checked, and stored once a stack uses them. While the stack
+//! registry is down, only versions that no stack ever used are unavailable.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -29,11 +29,11 @@ use super::{
 };
 use crate::App;
 
-/// Deadline of a call to the stack registry: a client waits for the answer.
+/// Deadline of a call to the stack registry. Short, because a client waits for the response.
 const CALL: PeerCall<'static> = PeerCall { idempotency_key: None, deadline: Some(Duration::from_secs(2)) };
-/// Checks of inputs that run at a time in this process. A platform has one of them.
+/// Concurrent checks of inputs in this process. A platform gets at most one.
 static CHECKS: LazyLock<FairSemaphore> = LazyLock::new(|| FairSemaphore::new(2));
-/// Longest wait for a check to begin.
+/// Maximum wait for a check to begin.
 const WAIT: Duration = Duration::from_secs(3);
 
 /// Version of a template with its definition.
@@ -47,11 +47,12 @@ pub(super) struct ResolvedTemplate {
     text: String,
 }
 
-/// Returns the newest active version of a template, by the template's id or name. The caller must not hold a connection.
+/// Returns the newest active version of a template, by the template's id or name. The caller must not hold a
+/// connection.
 ///
 /// # Errors
-/// [`Kind::TemplateUnavailable`] when the template is unknown or deprecated or has no active version,
-/// [`Kind::ServiceUnavailable`] when the stack registry cannot be reached, [`Kind::Upstream`] when its answer is invalid.
+/// [`Kind::TemplateUnavailable`] if the template is unknown, is deprecated or has no active version,
+/// [`Kind::ServiceUnavailable`] if the stack registry cannot be reached, [`Kind::Upstream`] if its answer is invalid.
 pub(super) async fn newest_version(app: &App, ctx: &Ctx, template: &Name) -> Result<ResolvedTemplate> {
     let peer = &app.stack_registry;
     let answer = peer.call_with(ctx, CALL, GetTemplateRequest { template: template.to_string() }).await;
@@ -65,7 +66,7 @@ pub(super) async fn newest_version(app: &App, ctx: &Ctx, template: &Name) -> Res
 /// Returns a version of a template, by the template's name. The caller must not hold a connection.
 ///
 /// # Errors
-/// Those of [`newest_version`]. When the stack registry cannot be reached, only for a version that no stack ever used.
+/// Those of [`newest_version`]. A version that a stack used before is also available while the stack registry is down.
 pub(super) async fn version(app: &App, ctx: &Ctx, name: &str, version: &Version) -> Result<ResolvedTemplate> {
     let peer = &app.stack_registry;
     let message = GetVersionRequest { name: name.to_owned(), version: version.to_string() };
@@ -80,7 +81,7 @@ pub(super) async fn version(app: &App, ctx: &Ctx, name: &str, version: &Version)
             check_active(found.status, &which)?;
             read(app, peer, name, found).await
         }
-        // It may be deprecated by now, but its definition never changes.
+        // The version may be deprecated by now, but its definition never changes.
         Err(error) if error.kind() == Kind::ServiceUnavailable => {
             app.db.read(ctx, async |c| store::template_version(c, name, version).await).await?.ok_or(error)
         }
@@ -88,7 +89,7 @@ pub(super) async fn version(app: &App, ctx: &Ctx, name: &str, version: &Version)
     }
 }
 
-/// Prefers the stored version to the received one.
+/// Returns the stored version if there is one, else the received one.
 async fn read(
     app: &App,
     peer: &Client<rpc::StackRegistry>,
@@ -103,11 +104,12 @@ async fn read(
         template_id: received.template_id,
         definition: received.stack_definition,
     };
-    let stored = app.db.own_read(async |c| store::template_version(c, name, &received.version).await).await?;
+    let stored =
+        app.db.service_read(async |c| store::template_version(c, name, &received.version).await).await?;
     match stored {
         Some(stored) => {
             if stored.text != received.definition {
-                tracing::warn!(which, "the {} changed a version that never changes", peer.peer().name());
+                tracing::warn!(which, "the {} changed an immutable version", peer.peer().name());
             }
             Ok(stored)
         }
@@ -117,7 +119,9 @@ async fn read(
 
 fn refused(error: Error, which: impl std::fmt::Display) -> Error {
     match error.kind() {
-        Kind::NotFound | Kind::Validation => unavailable(which, "is not known").context(error.log_context()),
+        Kind::NotFound | Kind::Validation => {
+            unavailable(which, "does not exist").context(error.log_context())
+        }
         kind if kind.is_transient() => Error::unavailable("The stack registry", error.log_context()),
         _ => Error::internal(error.message()).context(error.log_context()),
     }
@@ -125,7 +129,7 @@ fn refused(error: Error, which: impl std::fmt::Display) -> Error {
 
 fn unavailable(which: impl std::fmt::Display, why: &str) -> Error {
     let which = masked_text(which.to_string());
-    Error::new(Kind::TemplateUnavailable, format!("The template '{which}' {why}")).with("template", which)
+    Error::new(Kind::TemplateUnavailable, format!("The template '{which}' {why}.")).with("template", which)
 }
 
 /// Rejects a template, or a version of it, that the stack registry says is deprecated.
@@ -138,15 +142,15 @@ fn check_active(status: i32, which: impl std::fmt::Display) -> Result<()> {
 }
 
 fn invalid_answer(which: impl std::fmt::Display, why: &str) -> Error {
-    let message = format!("The stack registry's answer for '{which}' is not a stack definition");
+    let message = format!("The stack registry returned an invalid stack definition for '{which}'.");
     Error::new(Kind::Upstream, message).context(why)
 }
 
 impl ResolvedTemplate {
-    /// Reads a version that the stack registry sent, and checks it.
+    /// Reads and checks a version that the stack registry sent.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// A sentence that describes the fault.
     fn from_received(row: TemplateVersion) -> Result<Self, String> {
         let value: Value = serde_json::from_str(&row.definition).map_err(|error| error.to_string())?;
         let definition = StackDefinition::read(&value).map_err(|faults| {
@@ -157,10 +161,10 @@ impl ResolvedTemplate {
         Ok(Self::new(row, definition))
     }
 
-    /// Reads a stored version. It was checked when it was received.
+    /// Reads a stored version, which was checked when it was received.
     ///
     /// # Errors
-    /// [`Kind::Internal`] when it is not of the format.
+    /// [`Kind::Internal`] if it is invalid.
     pub(super) fn from_stored(row: TemplateVersion) -> Result<Self> {
         let definition = StackDefinition::from_published(&row.definition)?;
         Ok(Self::new(row, definition))
@@ -208,7 +212,7 @@ impl ResolvedTemplate {
         self.definition.depends_on().iter().map(|dependency| dependency.template()).collect()
     }
 
-    /// Rejects the version when a dependency is not among the versions that run.
+    /// Rejects the version if a dependency is not among the running versions.
     ///
     /// # Errors
     /// [`Kind::Unprocessable`], whose details name what is missing.
@@ -228,8 +232,10 @@ impl ResolvedTemplate {
         }
         let names: Vec<String> =
             missing.iter().map(|(template, range)| format!("{template} {}", range.as_str())).collect();
-        let message =
-            format!("The version depends on {}, of which the platform runs no stack", names.join(", "));
+        let message = format!(
+            "The version depends on {}, but no stack of the platform runs that. Create the stack first.",
+            names.join(", ")
+        );
         let missing: Vec<Value> = missing
             .into_iter()
             .map(|(template, range)| json!({ "template": template, "versionRange": range }))
@@ -237,14 +243,14 @@ impl ResolvedTemplate {
         Err(Error::new(Kind::Unprocessable, message).with("missing", missing))
     }
 
-    /// Rejects the version when a service of its features cannot have a valid name in the stack.
+    /// Rejects the version if a service of its features cannot have a valid name in the stack.
     ///
     /// # Errors
     /// [`Kind::Unprocessable`], whose details name the features and the reasons.
     pub(super) fn check_feature_names(&self, scope: &PlatformScope, stack: &StackId) -> Result<()> {
         let reason = |id: &Slug| {
             if id.as_str() == SHARED {
-                return Some("is what the features of a stack share".to_owned());
+                return Some("is reserved for the resources that a stack's features share".to_owned());
             }
             check_names(scope.id(), stack, id, Environment::Prod).err()
         };
@@ -255,7 +261,7 @@ impl ResolvedTemplate {
         if faults.is_empty() {
             return Ok(());
         }
-        let message = "The version has features that cannot have a service in this stack";
+        let message = "Some features of the version cannot have a service in this stack.";
         Err(Error::new(Kind::Unprocessable, message).with("features", faults))
     }
 
@@ -298,9 +304,9 @@ fn release_feature(feature: &Feature) -> ReleaseFeature {
     }
 }
 
-/// Rejects a change after which another stack would miss a dependency. `after` is the version that the changed stack is
-/// to run; `None` deletes the stack. The transaction holds the stack, and a stack that begins to depend on it does too:
-/// one of the two sees the other.
+/// Rejects a change after which another stack would miss a dependency. `after` is the new version of the changed stack;
+/// `None` deletes the stack. The transaction has locked the stack, as does one in which a stack begins to depend on it,
+/// so one of the two sees the other's change.
 ///
 /// # Errors
 /// [`Kind::HasDependents`], whose details name the stacks.
@@ -311,7 +317,7 @@ pub(super) async fn check_dependents(
     after: Option<&Version>,
 ) -> Result<()> {
     let Some(template) = &changed.template_name else { return Ok(()) };
-    let others = store::others(c, scope, &changed.id).await?;
+    let others = store::other_stacks(c, scope, &changed.id).await?;
     let with = |version: Option<&Version>| {
         let runs = others.iter().filter(|one| one.is_live).map(|one| &one.template);
         let mut running: Vec<_> = runs.map(|one| (one.template_name.clone(), one.version.clone())).collect();
@@ -329,7 +335,7 @@ pub(super) async fn check_dependents(
     if broken.is_empty() {
         return Ok(());
     }
-    let message = "Other stacks of the platform depend on what the stack runs";
+    let message = "Other stacks of the platform depend on this stack.";
     let dependents = json!({ "stacks": broken.len() });
     Err(Error::new(Kind::HasDependents, message).with("dependents", dependents).with("stacks", broken))
 }

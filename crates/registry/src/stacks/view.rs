@@ -1,4 +1,4 @@
-//! Stacks as the API shows them.
+//! API representation of stacks.
 
 use chrono::{DateTime, Utc};
 use domain::{EntityId, JobId, Name, PlatformId, StackId, Version, deployment::StackStatus};
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::model::StackRow;
 
-/// A running instance of a stack template, or a custom one.
+/// A running instance of a stack template, or a custom stack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Stack)]
@@ -19,10 +19,10 @@ pub(crate) struct StackView {
     pub(crate) platform_id: PlatformId,
     pub(crate) name: Name,
     pub(crate) is_default: bool,
-    /// Id of the template, also where the stack was made by the template's name.
+    /// Id of the template, even if the request named the template by its name.
     #[schema(required)]
     pub(crate) template_id: Option<String>,
-    /// The version of the template that it runs; of one that never ran, the one that it is to run.
+    /// The running version of the template; if none ever ran, the requested version.
     #[schema(value_type = Option<String>, required)]
     pub(crate) template_version: Option<Version>,
     #[schema(required)]
@@ -32,13 +32,13 @@ pub(crate) struct StackView {
     pub(crate) created_at: DateTime<Utc>,
     #[serde(with = "clock::rfc3339")]
     pub(crate) updated_at: DateTime<Utc>,
-    /// What was filled in for the version; null of a custom stack.
+    /// Inputs for the version; null for a custom stack.
     #[schema(value_type = Option<Object>, required)]
     pub(crate) inputs: Option<Value>,
-    /// Why it failed; of an active one, why its last change did.
+    /// Reason of the failure; for an active stack, of its last change.
     #[schema(required)]
     pub(crate) error: Option<String>,
-    /// The job in provisioning that was asked for last.
+    /// The last requested job in provisioning.
     #[schema(value_type = Option<Uuid>, required)]
     pub(crate) provision_job_id: Option<JobId>,
 }

@@ -1,4 +1,4 @@
-//! The audit log, as it is read.
+//! Reads of the audit log.
 
 use domain::id::uuid_v7;
 use reqwest::Method;
@@ -9,7 +9,7 @@ use crate::{
     world::{World, faults, text},
 };
 
-/// How the operations of the audit log are called.
+/// Test cases of the audit operations.
 pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
 
 fn operations() -> Vec<Operation> {
@@ -24,7 +24,7 @@ fn actions(page: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_change_is_told_with_before_and_after() {
+async fn audit_log_contains_every_change_with_before_and_after() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let path = format!("/api/v1/platforms/{platform}");
@@ -56,7 +56,7 @@ async fn every_change_is_told_with_before_and_after() {
 }
 
 #[tokio::test]
-async fn of_a_platform_by_action_and_by_thing() {
+async fn platform_audit_filters_by_action_and_object() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let tenant = world.tenant(&platform, "t").await;
@@ -78,7 +78,7 @@ async fn of_a_platform_by_action_and_by_thing() {
         assert!(page["pagination"].get("totalIsEstimate").is_none());
         (actions(&page), page["pagination"]["total"].as_i64().unwrap())
     };
-    let told = |actions: &[&str]| {
+    let expected = |actions: &[&str]| {
         (actions.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>(), actions.len() as i64)
     };
     let all = [
@@ -91,21 +91,21 @@ async fn of_a_platform_by_action_and_by_thing() {
         "entity.created",
         "platform.created",
     ];
-    assert_eq!(list("").await, told(&all));
-    assert_eq!(list("?action=entity.created").await, told(&["entity.created"]));
-    assert_eq!(list("?action=entity.gone").await, told(&[]));
-    assert_eq!(list("?entity=entity").await, told(&["entity.updated", "entity.created"]));
-    assert_eq!(list(&format!("?entity={tenant}&action=entity.updated")).await, told(&["entity.updated"]));
+    assert_eq!(list("").await, expected(&all));
+    assert_eq!(list("?action=entity.created").await, expected(&["entity.created"]));
+    assert_eq!(list("?action=entity.gone").await, expected(&[]));
+    assert_eq!(list("?entity=entity").await, expected(&["entity.updated", "entity.created"]));
+    assert_eq!(list(&format!("?entity={tenant}&action=entity.updated")).await, expected(&["entity.updated"]));
     for (id, kind, action) in [
         (&resource, "resource", "resource.registered"),
         (&stack, "stack", "stack.created"),
         (&dns, "dns_record", "dns_record.created"),
         (&build, "build", "build.started"),
     ] {
-        assert_eq!(list(&format!("?entity={id}")).await, told(&[action]));
-        assert_eq!(list(&format!("?entity={kind}")).await, told(&[action]));
+        assert_eq!(list(&format!("?entity={id}")).await, expected(&[action]));
+        assert_eq!(list(&format!("?entity={kind}")).await, expected(&[action]));
     }
-    assert_eq!(list("?entity=secret").await, told(&["secret.marked"]));
+    assert_eq!(list("?entity=secret").await, expected(&["secret.marked"]));
     for (query, parameter) in
         [("action=x", "action"), ("action=A.B", "action"), ("entity=x", "entity"), ("entity=", "entity")]
     {
@@ -116,7 +116,7 @@ async fn of_a_platform_by_action_and_by_thing() {
 }
 
 #[tokio::test]
-async fn of_all_platforms_by_platform_actor_action_and_time() {
+async fn audit_filters_by_platform_actor_action_and_time() {
     let world = World::start().await;
     let (one, two) = (world.platform("a").await, world.platform("b").await);
     world.build(&one, "prod").await;
@@ -125,17 +125,17 @@ async fn of_all_platforms_by_platform_actor_action_and_time() {
         let page = world.get(&format!("/api/v1/audit{query}")).await.expect(200);
         (actions(&page), page["pagination"]["total"].as_i64().unwrap())
     };
-    let told = |actions: &[&str]| {
+    let expected = |actions: &[&str]| {
         (actions.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>(), actions.len() as i64)
     };
-    assert_eq!(list("").await, told(&["build.started", "platform.created", "platform.created"]));
-    assert_eq!(list(&format!("?platformId={two}")).await, told(&["platform.created"]));
-    assert_eq!(list("?actorId=service:onboarding").await, told(&["build.started"]));
+    assert_eq!(list("").await, expected(&["build.started", "platform.created", "platform.created"]));
+    assert_eq!(list(&format!("?platformId={two}")).await, expected(&["platform.created"]));
+    assert_eq!(list("?actorId=service:onboarding").await, expected(&["build.started"]));
     assert_eq!(
         list("?eventType=platform.created&actorId=operator").await,
-        told(&["platform.created", "platform.created"])
+        expected(&["platform.created", "platform.created"])
     );
-    assert_eq!(list("?platformId=aaaaaaaaaa").await, told(&[]));
+    assert_eq!(list("?platformId=aaaaaaaaaa").await, expected(&[]));
 
     let page = world.get("/api/v1/audit").await.expect(200);
     let newest = text(&page["data"][0], "createdAt");
@@ -146,9 +146,9 @@ async fn of_all_platforms_by_platform_actor_action_and_time() {
     ] {
         assert_eq!(
             list(&format!("?from={from}&to={to}&eventType=build.started")).await,
-            told(&["build.started"])
+            expected(&["build.started"])
         );
-        assert_eq!(list(&format!("?to={from}&eventType=build.started")).await, told(&[]));
+        assert_eq!(list(&format!("?to={from}&eventType=build.started")).await, expected(&[]));
     }
     for (query, parameter) in [
         ("platformId=NO", "platformId"),
@@ -167,7 +167,7 @@ async fn of_all_platforms_by_platform_actor_action_and_time() {
 }
 
 #[tokio::test]
-async fn cursors_are_for_their_own_filter() {
+async fn cursor_of_a_different_filter_is_rejected() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     for n in 0..3 {
@@ -190,12 +190,12 @@ async fn cursors_are_for_their_own_filter() {
 }
 
 #[tokio::test]
-async fn beyond_ten_thousand_a_filter_s_total_is_an_estimate() {
+async fn filtered_total_beyond_ten_thousand_is_an_estimate() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let insert = |from: i32, to: i32| {
         format!(
-            "INSERT INTO audit_log SELECT gen_random_uuid(), '{platform}', 'user:ada', 'user', 'thing.done', 'thing', n::text, NULL, NULL, '{{}}', now() \
+            "INSERT INTO audit_log SELECT gen_random_uuid(), '{platform}', 'user:ada', 'user', 'object.done', 'object', n::text, NULL, NULL, '{{}}', now() \
              FROM generate_series({from}, {to}) n"
         )
     };
@@ -221,7 +221,7 @@ async fn beyond_ten_thousand_a_filter_s_total_is_an_estimate() {
 }
 
 #[tokio::test]
-async fn the_role_that_serves_cannot_change_it() {
+async fn serving_role_cannot_change_audit_entries() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let mut connection = world.db.connect().await;

@@ -1,5 +1,4 @@
-//! The lists of those who see but an entity and what is under it: what they read follows what they see, not what the
-//! platform has.
+//! Lists for callers who see only one subtree: the amount read depends on the size of the subtree, not of the platform.
 
 use diesel::{
     QueryableByName, sql_query,
@@ -15,29 +14,29 @@ use testkit::{
 };
 
 use crate::{
-    plans::{analyze, anew, keep_statistics, plant, tapped, whole},
+    plans::{analyze, create_trees, full_scans, keep_statistics, replica_of, tapped_registry},
     world::{World, ids},
 };
 
-/// What the caller sees: a chain of entities, each but the last with nine leaves under it.
+/// Root of the caller's subtree: a chain of entities, each with nine leaves except the last.
 const ROOT: &str = "t000070100";
-/// The root of another branch, which has many resources.
+/// Root of another subtree, which has many resources.
 const FULL: &str = "t000080100";
-/// Entities of either.
+/// Number of entities in each subtree.
 const BRANCH: usize = 151;
-/// Resources that the other root has beside its first.
+/// Number of additional resources of the other root.
 const MANY: usize = 5_000;
-/// What a request may read: a page, and for each of its rows the few that say whose it is. The platform has a hundred
-/// thousand entities, and a fifth as many of everything else.
-const MOST: u64 = 1_200;
+/// Maximum number of rows that a request may read: a page, and a few rows per entry to determine its owner. The
+/// platform has a hundred thousand entities, and a fifth as many of every other type.
+const MAX_ROWS_READ: u64 = 1_200;
 /// Tables that grow.
 const TABLES: [&str; 7] =
     ["entities", "resources", "stacks", "dns_records", "custom_domains", "counters", "subtree_members"];
 
-/// Gives each entity of some trees a resource with a host name and a domain, and a stack; one of them many
+/// Gives each entity of some trees a resource with a host name and a domain, and a stack. One entity gets many
 /// resources.
 async fn furnish(db: &TestDb, platform: &str) {
-    // A fifth of the trees: each row is a member of up to sixteen subtrees.
+    // Only a fifth of the trees, because each row is a member of up to sixteen subtrees.
     let some = "(SELECT id FROM entities WHERE substr(id, 6, 1) IN ('7', '8') AND id LIKE 't%')";
     let id = |kind: u8| format!("md5('{kind}' || e.id)::uuid");
     let (resource, record, domain) = (id(1), id(2), id(3));
@@ -75,7 +74,7 @@ async fn furnish(db: &TestDb, platform: &str) {
                  CASE WHEN e.id = '{FULL}' THEN {MANY} + 1 ELSE 1 END FROM {some} e \
              ON CONFLICT (key, shard) DO UPDATE SET n = excluded.n;"
         ),
-        // The triggers were off.
+        // The triggers were disabled.
         "SELECT fill_subtree_members(); DELETE FROM counters WHERE key LIKE '%\\_under:%';".to_owned(),
         "INSERT INTO counters (key, shard, n) \
              SELECT CASE list WHEN 'resource' THEN 'resources_under:' ELSE 'entities_under:' END || platform_id || ':' || ancestor_id, \
@@ -86,7 +85,7 @@ async fn furnish(db: &TestDb, platform: &str) {
     db.connect_as_superuser().await.batch_execute(&sql.concat()).await.unwrap();
 }
 
-/// All that a list has for who sees the branch, page by page; each request reads no more than it may.
+/// Returns the complete list for a caller of the subtree, page by page. Checks that no request reads too much.
 async fn walk(world: &World, tap: &Tap, scope: &Value, path: &str, about: &str) -> (Vec<String>, Value) {
     let tables = TABLES.map(str::to_owned);
     let (mut found, mut cursor) = (Vec::new(), String::new());
@@ -97,12 +96,12 @@ async fn walk(world: &World, tap: &Tap, scope: &Value, path: &str, about: &str) 
         let page = world.send_as(scope, Method::GET, &path, &Value::Null).await.expect(200);
         let plans = tap.take();
         let read: u64 = plans.iter().map(Plan::rows_read).sum();
-        let told = || {
-            let told = |plan: &Plan| format!("{}: {}\n{:#}", plan.rows_read(), plan.statement, plan.root);
-            plans.iter().map(told).collect::<Vec<_>>().join("\n")
+        let report = || {
+            let describe = |plan: &Plan| format!("{}: {}\n{:#}", plan.rows_read(), plan.statement, plan.root);
+            plans.iter().map(describe).collect::<Vec<_>>().join("\n")
         };
-        assert!(read > 0 && read <= MOST, "{about}: {path} reads {read}:\n{}", told());
-        let all = whole(&plans, &tables);
+        assert!(read > 0 && read <= MAX_ROWS_READ, "{about}: {path} reads {read}:\n{}", report());
+        let all = full_scans(&plans, &tables);
         assert!(all.is_empty(), "{about}: {path}: {all:?}");
         found.extend(ids(&page));
         let next = page.pointer("/pagination/nextCursor").unwrap_or(&page["cursor"]);
@@ -119,14 +118,14 @@ struct Id {
     id: String,
 }
 
-/// The ids of what a query gives, in the order of lists.
+/// Returns the ids from a query in list order.
 async fn newest_first(world: &World, rows: &str) -> Vec<String> {
     let sql = format!("SELECT id::text FROM {rows} ORDER BY created_at DESC, rows.id DESC");
     let rows: Vec<Id> = sql_query(sql).load(&mut world.db.connect().await).await.unwrap();
     rows.into_iter().map(|row| row.id).collect()
 }
 
-/// The lists of who sees a branch: path, where their rows come from, and the total if it is told.
+/// Lists of a caller of one subtree: path, source of their rows, and the total if the list has one.
 fn lists(base: &str) -> Vec<(String, String, Option<usize>)> {
     let of = |column: &str, root: &str| {
         format!("{column} = '{root}' OR {column} IN (SELECT id FROM entities WHERE '{root}' = ANY (path))")
@@ -139,7 +138,7 @@ fn lists(base: &str) -> Vec<(String, String, Option<usize>)> {
         (format!("{base}/entities?type=tenant"), format!("entities rows WHERE id = '{ROOT}'"), Some(1)),
         (format!("{base}/stacks"), format!("stacks rows WHERE {}", of("tenant_id", ROOT)), None),
         (format!("{base}/stacks?tenantId={ROOT}"), format!("stacks rows WHERE tenant_id = '{ROOT}'"), None),
-        // Of what is beside the branch there is nothing.
+        // Nothing outside the subtree is visible.
         (format!("{base}/stacks?tenantId={FULL}"), "stacks rows WHERE false".to_owned(), None),
         (format!("{base}/stacks/default/dns"), records, None),
         (format!("{base}/domains"), domains, None),
@@ -153,42 +152,43 @@ fn lists(base: &str) -> Vec<(String, String, Option<usize>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_list_reads_follows_what_its_caller_sees() {
+async fn list_reads_only_as_much_as_its_caller_sees() {
     let db = TestDb::of::<Registry>().await;
     keep_statistics(&db).await;
     db.set("auto_explain.log_analyze", "on").await;
     db.set("auto_explain.log_timing", "off").await;
-    let (world, tap, set) = tapped(db).await;
+    let (world, tap, set) = tapped_registry(db).await;
     let platform = world.platform("shop").await;
     world.tenant(&platform, "one").await;
     analyze(&world.db).await;
-    plant(&world.db, &platform).await;
+    create_trees(&world.db, &platform).await;
     furnish(&world.db, &platform).await;
 
     let base = format!("/api/v1/platforms/{platform}");
-    let full = format!(
+    let full_rows = format!(
         "resources rows WHERE entity_id = '{FULL}' OR entity_id LIKE 't00008%' AND right(entity_id, 4) > '0109'"
     );
-    let (scope, beside) = (json!({ "entity": [platform, ROOT] }), json!({ "entity": [platform, FULL] }));
+    let (scope, full_scope) = (json!({ "entity": [platform, ROOT] }), json!({ "entity": [platform, FULL] }));
     for statistics in ["of before", "new"] {
         if statistics == "new" {
             analyze(&world.db).await;
         }
         for mode in ["force_custom_plan", "force_generic_plan"] {
             world.db.set("plan_cache_mode", mode).await;
-            let replica = anew(&world, &set).await;
+            let replica = replica_of(&world, &set).await;
             let about = format!("{statistics}, {mode}");
             for (path, rows, total) in lists(&base) {
-                let (found, told) = walk(&replica, &tap, &scope, &path, &about).await;
+                let (found, listed_total) = walk(&replica, &tap, &scope, &path, &about).await;
                 assert_eq!(found, newest_first(&world, &rows).await, "{about}: {path}");
                 assert!(
-                    total.is_none_or(|total| found.len() == total && told == total),
-                    "{about}: {path}: {told}"
+                    total.is_none_or(|total| found.len() == total && listed_total == total),
+                    "{about}: {path}: {listed_total}"
                 );
             }
-            let (found, told) = walk(&replica, &tap, &beside, &format!("{base}/resources"), &about).await;
-            assert_eq!(found, newest_first(&world, &full).await, "{about}");
-            assert_eq!((found.len(), told), (BRANCH + MANY, json!(BRANCH + MANY)), "{about}");
+            let (found, listed_total) =
+                walk(&replica, &tap, &full_scope, &format!("{base}/resources"), &about).await;
+            assert_eq!(found, newest_first(&world, &full_rows).await, "{about}");
+            assert_eq!((found.len(), listed_total), (BRANCH + MANY, json!(BRANCH + MANY)), "{about}");
         }
     }
 }
@@ -201,14 +201,14 @@ struct Found {
     total: i64,
 }
 
-/// The functions read as the owner of the tables, so row-level security does not hold them back.
+/// The functions read as the owner of the tables, so row-level security does not apply to them.
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_and_totals_of_subtrees_that_are_not_granted_are_empty() {
+async fn pages_and_totals_of_ungranted_subtrees_are_empty() {
     let world = World::start().await;
     let platform = world.platform("shop").await;
     let (own, other) = (world.tenant(&platform, "own").await, world.tenant(&platform, "other").await);
     let mut connection = world.db.connect_unseeing().await;
-    for (granted, asked, expected) in [
+    for (granted, requested, expected) in [
         (vec![], vec![&own], 0),
         (vec![&own], vec![&other], 0),
         (vec![&own], vec![&own, &other], 0),
@@ -220,11 +220,15 @@ async fn pages_and_totals_of_subtrees_that_are_not_granted_are_empty() {
         let found: Found = sql_query(format!(
             "SELECT (SELECT count(*) FROM subtree_page('{{{0}}}', '{{tenant}}', 'infinity', '', 10)) AS ids, \
                  subtree_total('{{{0}}}', NULL, '{{tenant}}') AS total",
-            list(&asked)
+            list(&requested)
         ))
         .get_result(&mut connection)
         .await
         .unwrap();
-        assert_eq!((found.ids, found.total), (expected, expected), "granted {granted:?}, asked {asked:?}");
+        assert_eq!(
+            (found.ids, found.total),
+            (expected, expected),
+            "granted {granted:?}, requested {requested:?}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Builds over HTTP. Services begin and end them over gRPC.
+//! Builds over HTTP. Services start and finish them over gRPC.
 
 use domain::{Kind, resource::Environment};
 use reqwest::Method;
@@ -11,7 +11,7 @@ use crate::{
     world::{World, faults, ids, text},
 };
 
-/// How the operations of builds are called.
+/// Test cases of the build operations.
 pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
 
 fn operations() -> Vec<Operation> {
@@ -25,10 +25,10 @@ fn operations() -> Vec<Operation> {
 }
 
 impl World {
-    /// The id of a new build.
+    /// Returns the id of a new build.
     pub(crate) async fn build(&self, platform: &str, environment: &str) -> String {
         let id = Uuid::now_v7();
-        let asked = StartBuildRequest {
+        let request = StartBuildRequest {
             build_id: id.to_string(),
             platform_id: platform.to_owned(),
             environment: rpc::enum_number(Environment::parse(environment).unwrap()),
@@ -36,26 +36,26 @@ impl World {
             repo_name: Some("repo".to_owned()),
             last_commit_sha: None,
         };
-        self.call("onboarding", None, asked, async |mut c, r| c.start_build(r).await).await.unwrap();
+        self.call("onboarding", None, request, async |mut c, r| c.start_build(r).await).await.unwrap();
         id.to_string()
     }
 }
 
 #[tokio::test]
-async fn the_newest_of_each_environment() {
+async fn latest_build_is_the_newest_of_its_environment() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for environment in ["prod", "prod", "stg"] {
-        made.push(world.build(&platform, environment).await);
+        created.push(world.build(&platform, environment).await);
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     world.build(&other, "prod").await;
     let path = format!("/api/v1/platforms/{platform}/builds");
     let list = world.get(&path).await.expect(200);
     assert_eq!(list.as_object().unwrap().len(), 1);
-    assert_eq!(ids(&list), [made[2].clone(), made[1].clone(), made[0].clone()]);
-    for (query, expected) in [("", &made[1]), ("?env=prod", &made[1]), ("?env=stg", &made[2])] {
+    assert_eq!(ids(&list), [created[2].clone(), created[1].clone(), created[0].clone()]);
+    for (query, expected) in [("", &created[1]), ("?env=prod", &created[1]), ("?env=stg", &created[2])] {
         assert_eq!(
             text(&world.get(&format!("{path}/latest{query}")).await.expect(200), "id"),
             *expected,
@@ -74,24 +74,24 @@ async fn the_newest_of_each_environment() {
 }
 
 #[tokio::test]
-async fn a_patch_takes_milliseconds_and_answers_rfc_3339() {
+async fn build_patch_accepts_milliseconds_and_returns_rfc_3339() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let path = format!("/api/v1/platforms/{platform}/builds/{}", world.build(&platform, "prod").await);
-    let said = json!({
+    let changes = json!({
         "buildStatus": "success", "lastCommitSha": "abc", "cfDeploymentId": "d", "buildUrl": "https://ci.example/1",
         "triggeredBy": "push", "triggeredAt": 1_700_000_000_000_i64, "completedAt": 1_700_000_000_123_i64, "repoName": "r",
     });
-    let after = world.patch(&path, said).await.expect(200);
+    let after = world.patch(&path, changes).await.expect(200);
     assert_eq!(after["triggeredAt"], "2023-11-14T22:13:20.000Z");
     assert_eq!(after["completedAt"], "2023-11-14T22:13:20.123Z");
-    let kept = [
+    let expected = [
         ("buildStatus", "success"),
         ("lastCommitSha", "abc"),
         ("triggeredBy", "push"),
         ("buildUrl", "https://ci.example/1"),
     ];
-    for (name, value) in kept {
+    for (name, value) in expected {
         assert_eq!(after[name], value, "{name}");
     }
     let cleared = world.patch(&path, json!({ "completedAt": null, "buildUrl": null })).await.expect(200);
@@ -102,7 +102,7 @@ async fn a_patch_takes_milliseconds_and_answers_rfc_3339() {
 }
 
 #[tokio::test]
-async fn what_is_refused() {
+async fn invalid_build_changes_are_rejected() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let id = world.build(&platform, "prod").await;
@@ -133,12 +133,12 @@ async fn what_is_refused() {
         world.send(Method::PATCH, &path, &json!({ "repoName": "x" }), &[("If-Match", "\"stale\"")]).await;
     assert_ne!(stale.expect_error(412, "PRECONDITION_FAILED")["etag"], "\"stale\"");
     assert!(etag.starts_with('"'));
-    let strange = format!("/api/v1/platforms/{other}/builds/{id}");
-    world.patch(&strange, json!({ "repoName": "x" })).await.expect_error(404, "NOT_FOUND");
+    let foreign = format!("/api/v1/platforms/{other}/builds/{id}");
+    world.patch(&foreign, json!({ "repoName": "x" })).await.expect_error(404, "NOT_FOUND");
 }
 
 #[tokio::test]
-async fn services_begin_and_end_them() {
+async fn services_start_and_finish_builds() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let id = world.build(&platform, "prod").await;
@@ -149,11 +149,11 @@ async fn services_begin_and_end_them() {
         triggered_by: BuildTrigger::Push.into(),
         ..StartBuildRequest::default()
     };
-    // A second beginning changes nothing; another platform's build is no one else's.
+    // A repeated start changes nothing, and the build of another platform is not found.
     world.call("onboarding", None, start.clone(), async |mut c, r| c.start_build(r).await).await.unwrap();
-    let strange = StartBuildRequest { platform_id: other.clone(), ..start };
+    let foreign = StartBuildRequest { platform_id: other.clone(), ..start };
     let refused =
-        world.call("onboarding", None, strange, async |mut c, r| c.start_build(r).await).await.unwrap_err();
+        world.call("onboarding", None, foreign, async |mut c, r| c.start_build(r).await).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Conflict);
     let finish = |platform: &str, status: BuildStatus| FinishBuildRequest {
         platform_id: platform.to_owned(),
@@ -161,8 +161,9 @@ async fn services_begin_and_end_them() {
         status: status.into(),
         cf_deployment_id: Some("d".to_owned()),
     };
-    let send =
-        async |asked| world.call("onboarding", None, asked, async |mut c, r| c.finish_build(r).await).await;
+    let send = async |request| {
+        world.call("onboarding", None, request, async |mut c, r| c.finish_build(r).await).await
+    };
     assert_eq!(send(finish(&other, BuildStatus::Success)).await.unwrap_err().kind(), Kind::NotFound);
     assert_eq!(send(finish(&platform, BuildStatus::Building)).await.unwrap_err().kind(), Kind::Validation);
     send(finish(&platform, BuildStatus::Success)).await.unwrap();

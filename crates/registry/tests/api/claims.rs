@@ -1,4 +1,4 @@
-//! Custom domains are claims until they are verified: which of several claims of one host name holds.
+//! Custom domains are claims until they are verified. These tests check which of several claims of a host name wins.
 
 use diesel_async::SimpleAsyncConnection;
 use domain::resource::DomainStatus;
@@ -13,7 +13,7 @@ const UP: &str = include_str!("../../migrations/20261130002000_domain_claims/up.
 const DOWN: &str = include_str!("../../migrations/20261130002000_domain_claims/down.sql");
 const HOUR: u64 = 3_600_000;
 
-/// A platform with a DNS record, whose custom domains lead to the record's host.
+/// A platform with a DNS record, whose custom domains point to the record's host.
 struct Claimant<'a> {
     world: &'a World,
     platform: String,
@@ -48,7 +48,7 @@ impl<'a> Claimant<'a> {
         self.world.as_developer(&self.platform, Method::PATCH, &path, body).await
     }
 
-    /// What the list says of a domain.
+    /// Returns the domain as the list shows it.
     async fn domain(&self, id: &str) -> Value {
         let list = self.world.get(&self.path()).await.expect(200);
         let found = list["data"].as_array().unwrap().iter().find(|one| one["id"] == id);
@@ -59,12 +59,12 @@ impl<'a> Claimant<'a> {
         text(&self.domain(id).await, "status")
     }
 
-    /// Why a domain is not active.
+    /// Returns the reason why a domain is not active.
     async fn because(&self, id: &str) -> String {
         text(&self.world.get(&format!("{}/{id}/explain", self.path())).await.expect(200), "because")
     }
 
-    /// Reports what a check that begins now finds; answers the status after it.
+    /// Reports the result of a check that starts now, and returns the status after it.
     async fn report(&self, id: &str, reason: Option<&str>) -> String {
         let message = r::ReportDomainRequest {
             platform_id: self.platform.clone(),
@@ -79,7 +79,7 @@ impl<'a> Claimant<'a> {
     }
 }
 
-/// The ids of the domains that are handed out to be checked.
+/// Returns the ids of the domains claimed for a check.
 async fn due(world: &World) -> Vec<String> {
     let message = r::ClaimDomainsRequest { limit: 100, pause: HOUR };
     let answer = world.call("provisioning", None, message, async |mut c, m| c.claim_domains(m).await).await;
@@ -120,7 +120,7 @@ async fn claim_of_a_host_that_is_active_elsewhere_stays_pending_with_a_reason() 
     let (a, b) = (Claimant::new(&world, "a").await, Claimant::new(&world, "b").await);
     let first = a.claim("www.vic.org").await;
     a.report(&first, None).await;
-    // The answer to the claim does not reveal that the name is taken.
+    // The response to the claim does not reveal that the name is in use.
     let second = b.claim("www.vic.org").await;
     assert_eq!(due(&world).await, [second.as_str()]);
     assert_eq!(b.domain(&second).await["status"], "pending");
@@ -159,7 +159,7 @@ async fn only_operators_set_a_domain_active_or_verified() {
     let path = format!("{}/{id}", a.path());
     let active = world.patch(&path, json!({ "status": "active" })).await.expect(200);
     assert_eq!(active["status"], "active");
-    // What already is so may be repeated.
+    // Repeating the current values is allowed.
     let verified =
         world.number("SELECT (extract(epoch FROM verified_at) * 1000)::bigint FROM custom_domains").await;
     a.patch(&id, json!({ "status": "active", "verifiedAt": verified })).await.expect(200);
@@ -168,11 +168,11 @@ async fn only_operators_set_a_domain_active_or_verified() {
 }
 
 #[tokio::test]
-async fn operator_sets_active_what_no_other_platform_has() {
+async fn operator_can_activate_a_host_that_is_active_nowhere_else() {
     let world = World::start().await;
     let (a, b) = (Claimant::new(&world, "a").await, Claimant::new(&world, "b").await);
     let (first, second) = (a.claim("www.vic.org").await, b.claim("www.vic.org").await);
-    let path = |who: &Claimant<'_>, id: &str| format!("{}/{id}", who.path());
+    let path = |claimant: &Claimant<'_>, id: &str| format!("{}/{id}", claimant.path());
     world.patch(&path(&b, &second), json!({ "status": "active" })).await.expect(200);
     assert_eq!(a.status(&first).await, "failed");
     let refused = world.patch(&path(&a, &first), json!({ "status": "active" })).await;
@@ -204,7 +204,7 @@ async fn claim_lapses_and_can_be_renewed() {
 }
 
 #[tokio::test]
-async fn of_many_verified_at_once_one_becomes_active() {
+async fn only_one_of_many_concurrent_verifications_becomes_active() {
     let world = World::start().await;
     let mut claims = Vec::new();
     for n in 0..8 {
@@ -220,7 +220,7 @@ async fn of_many_verified_at_once_one_becomes_active() {
 }
 
 #[tokio::test]
-async fn stored_claim_that_leads_elsewhere_is_never_verified() {
+async fn stored_claim_that_points_elsewhere_is_never_verified() {
     let world = World::start().await;
     let (a, b) = (Claimant::new(&world, "a").await, Claimant::new(&world, "b").await);
     for (set, word) in [
@@ -239,7 +239,7 @@ async fn stored_claim_that_leads_elsewhere_is_never_verified() {
 }
 
 #[tokio::test]
-async fn migration_takes_back_what_was_active_without_proof() {
+async fn migration_turns_unproven_active_domains_into_claims() {
     let world = World::start().await;
     let a = Claimant::new(&world, "a").await;
     let mut owner = world.db.connect_as_owner().await;
@@ -278,7 +278,7 @@ async fn migration_takes_back_what_was_active_without_proof() {
         world.number("SELECT count(*) FROM custom_domains WHERE lapses_at > now() + interval '6 days'").await;
     assert_eq!(lapsing, 2);
 
-    // And back: of several claims of a name one is left, the active one first.
+    // The down migration keeps one claim per name, the active one first.
     let b = Claimant::new(&world, "b").await;
     let (pending, active) = (a.claim("www.vic.org").await, b.claim("www.vic.org").await);
     b.report(&active, None).await;
@@ -288,7 +288,7 @@ async fn migration_takes_back_what_was_active_without_proof() {
     let left = world
         .number("SELECT count(*) FROM custom_domains WHERE hostname IN ('www.vic.org', 'www.two.org')")
         .await;
-    let kept = world.number(&format!("SELECT count(*) FROM custom_domains WHERE id = '{active}'")).await;
+    let remaining = world.number(&format!("SELECT count(*) FROM custom_domains WHERE id = '{active}'")).await;
     let lost = world.number(&format!("SELECT count(*) FROM custom_domains WHERE id = '{pending}'")).await;
-    assert_eq!((left, kept, lost), (2, 1, 0));
+    assert_eq!((left, remaining, lost), (2, 1, 0));
 }

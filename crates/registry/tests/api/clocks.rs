@@ -1,4 +1,4 @@
-//! Clocks that differ: between the processes that call each other, and between a process and its database.
+//! Clocks that differ between the processes that call each other, and between a process and its database.
 
 use std::{
     sync::{
@@ -25,7 +25,7 @@ use testkit::TestDb;
 
 use crate::world::World;
 
-/// Onboarding, with a wall clock that differs from the registry's by so many seconds.
+/// Onboarding, with a wall clock that differs from the registry's by the given seconds.
 fn caller(world: &World, differs_by: &Arc<AtomicI64>) -> (Peer, Signer) {
     let differs_by = Arc::clone(differs_by);
     let wall = move || clock::now() + TimeDelta::seconds(differs_by.load(Ordering::SeqCst));
@@ -43,13 +43,13 @@ async fn call(world: &World, peer: &Peer) -> Result<bool, domain::Error> {
 }
 
 #[tokio::test]
-async fn a_call_whose_signature_is_refused_is_signed_again() {
+async fn call_with_a_rejected_signature_is_signed_again() {
     let world = World::start().await;
     let differs_by = Arc::new(AtomicI64::new(-65));
     let (peer, signer) = caller(&world, &differs_by);
     let own = Caller::this_service("onboarding");
     let stale = signer.sign("registry", &own).unwrap();
-    // Fresh to the caller for ten seconds more; to the registry it ended five seconds ago.
+    // Valid for ten more seconds to the caller, but expired for five seconds to the registry.
     differs_by.store(-45, Ordering::SeqCst);
     assert_eq!(signer.sign("registry", &own).unwrap(), stale);
     assert!(!call(&world, &peer).await.unwrap());
@@ -57,7 +57,7 @@ async fn a_call_whose_signature_is_refused_is_signed_again() {
 }
 
 #[tokio::test]
-async fn a_peer_that_goes_on_refusing_is_unavailable() {
+async fn peer_that_keeps_rejecting_signatures_is_unavailable() {
     let world = World::start().await;
     let (peer, _) = caller(&world, &Arc::new(AtomicI64::new(-3600)));
     let error = call(&world, &peer).await.unwrap_err();
@@ -65,11 +65,11 @@ async fn a_peer_that_goes_on_refusing_is_unavailable() {
 }
 
 #[tokio::test]
-async fn no_call_fails_while_the_clock_of_the_caller_is_stepped() {
+async fn calls_succeed_while_the_callers_clock_is_stepped() {
     let world = World::start().await;
     let differs_by = Arc::new(AtomicI64::new(0));
     let (peer, _) = caller(&world, &differs_by);
-    // Steps that bring the caller's clock back to the right time, from before it and from after it.
+    // Steps that bring the caller's clock back to the right time, from both directions.
     for wrong in [-25, 25, -29, 29, -1] {
         for now in [wrong, 0] {
             differs_by.store(now, Ordering::SeqCst);
@@ -81,7 +81,7 @@ async fn no_call_fails_while_the_clock_of_the_caller_is_stepped() {
 }
 
 #[tokio::test]
-async fn an_event_is_due_by_the_clock_of_the_database() {
+async fn event_is_due_by_the_databases_clock() {
     for skew in ["1 hour", "-1 hour"] {
         let db = TestDb::of::<Registry>().await;
         db.skew_clock(skew).await;
@@ -91,12 +91,12 @@ async fn an_event_is_due_by_the_clock_of_the_database() {
         let body = json!({ "featureId": "billing", "version": "1.0.0", "environment": "prod" });
         let path = format!("/api/v1/platforms/{platform}/entities/{tenant}/features/activate");
         world.post(&path, body).await.expect(202);
-        // Nobody is there to take it: it is tried, and put off for seconds.
+        // The destination is down, so the delivery fails and is retried seconds later.
         let tried = "SELECT count(*) FROM outbox WHERE destination IS NOT NULL AND attempts > 0 \
              AND next_attempt_at BETWEEN now() - interval '30 s' AND now() + interval '30 s'";
-        let patience = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(10);
         while world.number(tried).await == 0 {
-            assert!(Instant::now() < patience, "with a database {skew} off, it is due at another time");
+            assert!(Instant::now() < deadline, "with a database {skew} off, it is due at another time");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! What the database itself holds to, and that the code knows it as it is.
+//! Constraints of the database, and its agreement with the code.
 
 use database::migrate;
 use diesel::{QueryableByName, sql_query, sql_types};
@@ -20,7 +20,7 @@ async fn lines(connection: &mut AsyncPgConnection, sql: &str) -> Vec<String> {
     rows.into_iter().map(|row| row.line).collect()
 }
 
-/// All that makes up the schema.
+/// Query for the complete schema.
 const SCHEMA: &str = "\
     SELECT format('column %s.%s %s %s %s %s %s', table_name, column_name, data_type, collation_name, is_nullable, column_default, generation_expression) AS line \
         FROM information_schema.columns WHERE table_schema = 'public' \
@@ -32,7 +32,7 @@ const SCHEMA: &str = "\
     ORDER BY line";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn up_down_up_is_up() {
+async fn up_down_up_restores_the_schema() {
     let db = TestDb::of::<Registry>().await;
     let mut owner = db.connect_as_owner().await;
     let before = lines(&mut owner, SCHEMA).await;
@@ -44,7 +44,7 @@ async fn up_down_up_is_up() {
     assert_eq!(lines(&mut owner, SCHEMA).await, before);
 }
 
-/// A line per column of the code's tables: `table.column Type`, in the order of the database.
+/// One line per column of the code's tables: `table.column Type`, in the order of the database.
 fn columns_of_the_code() -> Vec<String> {
     let (mut columns, mut table, mut sql_name) = (Vec::new(), String::new(), None);
     for line in include_str!("../../src/schema.rs").lines().map(str::trim) {
@@ -64,7 +64,7 @@ fn columns_of_the_code() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_tables_of_the_code_are_those_of_the_database() {
+async fn code_and_database_have_the_same_tables() {
     let db = TestDb::of::<Registry>().await;
     let found = lines(
         &mut db.connect().await,
@@ -77,14 +77,14 @@ async fn the_tables_of_the_code_are_those_of_the_database() {
     )
     .await;
     let mut known = columns_of_the_code();
-    // Each table's columns keep their order.
+    // The columns of each table keep their order.
     known.sort_by_key(|column| column.split('.').next().unwrap().to_owned());
     assert!(known.len() > 80, "{known:?}");
     assert_eq!(known, found);
 }
 
 #[tokio::test]
-async fn what_no_code_could_do() {
+async fn constraints_reject_what_the_code_never_writes() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let (tenant, stranger) = (world.tenant(&platform, "t").await, world.tenant(&other, "t").await);
@@ -134,9 +134,9 @@ async fn what_no_code_could_do() {
 }
 
 #[tokio::test]
-async fn lists_and_filters_go_through_an_index() {
+async fn lists_and_filters_use_an_index() {
     let db = TestDb::of::<Registry>().await;
-    // Of an empty table one index is as good as another.
+    // On an empty table, every index costs the same.
     let stacks = "SET session_replication_role = replica; \
         INSERT INTO stacks (id, tenant_id, platform_id, name, is_default, template_id, template_name, template_version, \
             status, created_at, updated_at, is_live, shared) \
@@ -144,7 +144,8 @@ async fn lists_and_filters_go_through_an_index() {
             now() - n * interval '1 minute', now(), true, '{}' FROM generate_series(1, 2000) n; ANALYZE stacks";
     db.connect_as_superuser().await.batch_execute(stacks).await.unwrap();
     let mut app = db.connect().await;
-    // Few rows would be read one after the other; what is asked here is whether an index could do it, without a sort.
+    // With few rows, PostgreSQL prefers a sequential scan. This checks that an index could serve the query without a
+    // sort.
     for setting in ["enable_seqscan", "enable_sort"] {
         sql_query(format!("SET {setting} = off")).execute(&mut app).await.unwrap();
     }
@@ -212,7 +213,7 @@ async fn lists_and_filters_go_through_an_index() {
 }
 
 #[tokio::test]
-async fn audit_filters_go_through_an_index() {
+async fn audit_filters_use_an_index() {
     let db = TestDb::of::<Registry>().await;
     let mut app = db.connect().await;
     sql_query(
@@ -239,7 +240,7 @@ async fn audit_filters_go_through_an_index() {
 }
 
 #[tokio::test]
-async fn descendants_are_found_without_reading_the_tree() {
+async fn descendants_are_read_without_scanning_the_tree() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let tenants = "SELECT 't' || lpad(n::text, 9, '0') AS id, n FROM generate_series(1, 4000) n";

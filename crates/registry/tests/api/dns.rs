@@ -9,7 +9,7 @@ use crate::{
     world::{World, faults, ids, text},
 };
 
-/// How the operations of DNS records are called.
+/// Test cases of the DNS operations.
 pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
 
 fn operations() -> Vec<Operation> {
@@ -29,7 +29,7 @@ fn record(hostname: &str, resource: &str) -> Value {
 }
 
 impl World {
-    /// The id of a new record of the default stack.
+    /// Returns the id of a new record of the default stack.
     pub(crate) async fn dns_record(&self, platform: &str, hostname: &str, resource: &str) -> String {
         let path = format!("/api/v1/platforms/{platform}/stacks/default/dns");
         text(&self.post(&path, record(hostname, resource)).await.expect(201), "id")
@@ -37,14 +37,14 @@ impl World {
 }
 
 #[tokio::test]
-async fn one_is_made_read_and_deleted() {
+async fn dns_record_is_created_read_and_deleted() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
     let (stack, resource) =
         (world.stack(&platform, &tenant, "main").await, world.resource(&platform, &tenant, "x").await);
     let dns = format!("/api/v1/platforms/{platform}/stacks/{stack}/dns");
-    let made = world.post(&dns, record("Auth.Example.COM", &resource)).await.expect(201);
+    let created = world.post(&dns, record("Auth.Example.COM", &resource)).await.expect(201);
     let fields = [
         ("hostname", json!("auth.example.com")),
         ("platformId", json!(platform)),
@@ -56,34 +56,34 @@ async fn one_is_made_read_and_deleted() {
         ("status", json!("pending")),
     ];
     for (name, value) in fields {
-        assert_eq!(made[name], value, "{name}");
+        assert_eq!(created[name], value, "{name}");
     }
-    let id = text(&made, "id");
+    let id = text(&created, "id");
     let own = format!("{dns}/{id}");
     let read = world.get(&own).await;
     let etag = read.header("etag").unwrap().to_owned();
-    assert_eq!(read.expect(200), made);
-    assert_eq!(world.get(&format!("/api/v1/platforms/{platform}/dns/{id}")).await.expect(200), made);
+    assert_eq!(read.expect(200), created);
+    assert_eq!(world.get(&format!("/api/v1/platforms/{platform}/dns/{id}")).await.expect(200), created);
     let elsewhere = format!("/api/v1/platforms/{platform}/stacks/default/dns/{id}");
     world.get(&elsewhere).await.expect_error(404, "NOT_FOUND");
     world.delete(&elsewhere).await.expect_error(404, "NOT_FOUND");
     let stale = world.send(Method::DELETE, &own, &Value::Null, &[("If-Match", "\"x\"")]).await;
     stale.expect_error(412, "PRECONDITION_FAILED");
-    let gone = world.send(Method::DELETE, &own, &Value::Null, &[("If-Match", &etag)]).await;
-    assert_eq!((gone.status.as_u16(), gone.body), (204, Value::Null));
+    let response = world.send(Method::DELETE, &own, &Value::Null, &[("If-Match", &etag)]).await;
+    assert_eq!((response.status.as_u16(), response.body), (204, Value::Null));
     world.get(&own).await.expect_error(404, "NOT_FOUND");
     world.delete(&own).await.expect_error(404, "NOT_FOUND");
     world.post(&dns, record("auth.example.com", &resource)).await.expect(201);
 }
 
 #[tokio::test]
-async fn what_is_refused() {
+async fn invalid_dns_records_are_rejected() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
-    let (resource, strange) =
+    let (resource, foreign) =
         (world.resource(&platform, &platform, "x").await, world.resource(&other, &other, "y").await);
     let dns = format!("/api/v1/platforms/{platform}/stacks/default/dns");
-    world.dns_record(&other, "taken.example.com", &strange).await;
+    world.dns_record(&other, "taken.example.com", &foreign).await;
     let taken = world.post(&dns, record("Taken.example.com", &resource)).await;
     assert_eq!(taken.expect_error(409, "ALREADY_EXISTS")["hostname"], "taken.example.com");
     for host in [
@@ -96,12 +96,12 @@ async fn what_is_refused() {
     ] {
         assert_eq!(faults(world.post(&dns, record(host, &resource)).await), ["hostname"], "{host}");
     }
-    for id in [strange.as_str(), "x", &Uuid::now_v7().to_string()] {
+    for id in [foreign.as_str(), "x", &Uuid::now_v7().to_string()] {
         assert_eq!(faults(world.post(&dns, record("a.example", id)).await), ["resourceId"], "{id}");
     }
-    let mut told = faults(world.post(&dns, json!({ "environment": "x", "ttl": 1 })).await);
-    told.sort();
-    assert_eq!(told, ["environment", "hostname", "resourceId", "targetType", "ttl"]);
+    let mut paths = faults(world.post(&dns, json!({ "environment": "x", "ttl": 1 })).await);
+    paths.sort();
+    assert_eq!(paths, ["environment", "hostname", "resourceId", "targetType", "ttl"]);
     let unknown = format!("/api/v1/platforms/{platform}/stacks/aaaaaaaaaa/dns");
     world.post(&unknown, record("a.example", &resource)).await.expect_error(404, "NOT_FOUND");
     world.get(&unknown).await.expect_error(404, "NOT_FOUND");
@@ -109,22 +109,25 @@ async fn what_is_refused() {
 }
 
 #[tokio::test]
-async fn the_list_has_its_own_envelope() {
+async fn dns_list_uses_the_envelope_of_the_contract() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let resource = world.resource(&platform, &platform, "x").await;
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for n in 0..3 {
-        made.push(world.dns_record(&platform, &format!("h{n}.example.com"), &resource).await);
+        created.push(world.dns_record(&platform, &format!("h{n}.example.com"), &resource).await);
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     let dns = format!("/api/v1/platforms/{platform}/stacks/default/dns");
     let first = world.get(&format!("{dns}?limit=2")).await.expect(200);
-    assert_eq!((ids(&first), &first["hasMore"]), (vec![made[2].clone(), made[1].clone()], &json!(true)));
+    assert_eq!(
+        (ids(&first), &first["hasMore"]),
+        (vec![created[2].clone(), created[1].clone()], &json!(true))
+    );
     let rest = world.get(&format!("{dns}?limit=2&cursor={}", text(&first, "cursor"))).await.expect(200);
     assert_eq!(
         (ids(&rest), &rest["hasMore"], &rest["cursor"]),
-        (vec![made[0].clone()], &json!(false), &Value::Null)
+        (vec![created[0].clone()], &json!(false), &Value::Null)
     );
     assert_eq!(rest.as_object().unwrap().len(), 3);
 }

@@ -1,4 +1,4 @@
-//! The document of the API: the one that is committed, and the promise that it must keep.
+//! The OpenAPI document: the committed copy, and the contract that it must satisfy.
 
 use registry::Registry;
 use testkit::{
@@ -6,16 +6,16 @@ use testkit::{
     document,
 };
 
-/// What was promised and is not there yet. The list may only become shorter.
+/// Operations of the contract that are not implemented yet. The list may only shrink.
 const MISSING: &[&str] = &[];
 
 #[test]
-fn the_committed_document_is_that_of_the_code() {
+fn committed_document_matches_the_code() {
     document::is_committed::<Registry>(env!("CARGO_MANIFEST_DIR"));
 }
 
 #[test]
-fn it_keeps_what_was_promised() {
+fn document_keeps_the_contract() {
     let short = shortfalls(&document::of::<Registry>(), Promise::Registry, MISSING);
     assert!(short.is_empty(), "{}", short.join("\n"));
 }

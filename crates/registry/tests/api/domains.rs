@@ -1,4 +1,4 @@
-//! Custom domains: over HTTP, and as the one who checks them asks and tells.
+//! Custom domains, over HTTP and as seen by the service that verifies them.
 
 use chrono::{TimeDelta, Utc};
 use domain::{Kind, resource::DomainStatus};
@@ -12,7 +12,7 @@ use crate::{
     world::{World, faults, ids, text},
 };
 
-/// How the operations of custom domains are called.
+/// Test cases of the custom domain operations.
 pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
 
 fn operations() -> Vec<Operation> {
@@ -37,13 +37,13 @@ fn body(platform: &str, record: &str, hostname: &str) -> Value {
 }
 
 impl World {
-    /// The id of a new custom domain.
+    /// Returns the id of a new custom domain.
     pub(crate) async fn domain(&self, platform: &str, record: &str, hostname: &str) -> String {
         let path = format!("/api/v1/platforms/{platform}/domains");
         text(&self.post(&path, body(platform, record, hostname)).await.expect(201), "id")
     }
 
-    /// A platform with a DNS record: the ids of both.
+    /// Returns the ids of a new platform and its DNS record.
     async fn with_record(&self, slug: &str) -> (String, String) {
         let platform = self.platform(slug).await;
         let resource = self.resource(&platform, &platform, &format!("{slug}-auth")).await;
@@ -57,9 +57,10 @@ impl World {
     }
 
     async fn report(&self, message: r::ReportDomainRequest) -> Option<String> {
-        let told = self.call("provisioning", None, message, async |mut c, m| c.report_domain(m).await).await;
+        let response =
+            self.call("provisioning", None, message, async |mut c, m| c.report_domain(m).await).await;
         let status = |number| rpc::parse_enum::<DomainStatus>("status", number).unwrap().to_string();
-        told.unwrap().status.map(status)
+        response.unwrap().status.map(status)
     }
 }
 
@@ -75,13 +76,13 @@ fn report(domain: &r::Domain, checked_at: i64, reason: Option<&str>) -> r::Repor
 }
 
 #[tokio::test]
-async fn one_is_made_changed_and_deleted() {
+async fn custom_domain_is_created_updated_and_deleted() {
     let world = World::start().await;
     let (platform, record) = world.with_record("a").await;
     let domains = format!("/api/v1/platforms/{platform}/domains");
     let answer = world.post(&domains, body(&platform, &record, "Shop.Acme.COM")).await;
     let etag = answer.header("etag").unwrap().to_owned();
-    let made = answer.expect(201);
+    let created = answer.expect(201);
     for (name, value) in [
         ("platformId", json!(platform)),
         ("dnsRecordId", json!(record)),
@@ -92,12 +93,12 @@ async fn one_is_made_changed_and_deleted() {
         ("status", json!("pending")),
         ("verifiedAt", Value::Null),
     ] {
-        assert_eq!(made[name], value, "{name}");
+        assert_eq!(created[name], value, "{name}");
     }
-    assert_eq!(made.as_object().unwrap().len(), 11, "{made}");
-    assert_eq!(world.get(&domains).await.expect(200), json!({ "data": [made], "cursor": null }));
+    assert_eq!(created.as_object().unwrap().len(), 11, "{created}");
+    assert_eq!(world.get(&domains).await.expect(200), json!({ "data": [created], "cursor": null }));
 
-    let own = format!("{domains}/{}", text(&made, "id"));
+    let own = format!("{domains}/{}", text(&created, "id"));
     let change = json!({ "sslStatus": "active", "status": "active", "verifiedAt": 1_700_000_000_000_i64, "cfHostnameId": "cf-1" });
     let stale = world.send(Method::PATCH, &own, &change, &[("If-Match", "\"x\"")]).await;
     stale.expect_error(412, "PRECONDITION_FAILED");
@@ -114,19 +115,19 @@ async fn one_is_made_changed_and_deleted() {
     let active = world.patch(&own, json!({ "status": "active" })).await.expect(200);
     assert_eq!(active["verifiedAt"], active["updatedAt"]);
 
-    let gone = world.delete(&own).await;
-    assert_eq!((gone.status.as_u16(), gone.body), (204, Value::Null));
+    let response = world.delete(&own).await;
+    assert_eq!((response.status.as_u16(), response.body), (204, Value::Null));
     world.delete(&own).await.expect_error(404, "NOT_FOUND");
     world.patch(&own, json!({})).await.expect_error(404, "NOT_FOUND");
     world.domain(&platform, &record, "shop.acme.com").await;
 }
 
 #[tokio::test]
-async fn what_is_refused() {
+async fn invalid_custom_domains_are_rejected() {
     let world = World::start().await;
-    let ((platform, record), (other, strange)) = (world.with_record("a").await, world.with_record("b").await);
+    let ((platform, record), (other, foreign)) = (world.with_record("a").await, world.with_record("b").await);
     let domains = format!("/api/v1/platforms/{platform}/domains");
-    for id in [strange.as_str(), "x", &Uuid::now_v7().to_string()] {
+    for id in [foreign.as_str(), "x", &Uuid::now_v7().to_string()] {
         assert_eq!(
             faults(world.post(&domains, body(&platform, id, "shop.acme.com")).await),
             ["dnsRecordId"],
@@ -140,15 +141,15 @@ async fn what_is_refused() {
             "{host}"
         );
     }
-    let mut told = faults(world.post(&domains, json!({ "status": "active" })).await);
-    told.sort();
-    assert_eq!(told, ["dnsRecordId", "hostname", "status", "targetDns"]);
+    let mut paths = faults(world.post(&domains, json!({ "status": "active" })).await);
+    paths.sort();
+    assert_eq!(paths, ["dnsRecordId", "hostname", "status", "targetDns"]);
     let id = world.domain(&platform, &record, "shop.acme.com").await;
     let own = format!("{domains}/{id}");
     let bad = json!({ "status": "lost", "sslStatus": "", "verifiedAt": "now", "hostname": "b.acme.com" });
-    let mut told = faults(world.patch(&own, bad).await);
-    told.sort();
-    assert_eq!(told, ["hostname", "sslStatus", "status", "verifiedAt"]);
+    let mut paths = faults(world.patch(&own, bad).await);
+    paths.sort();
+    assert_eq!(paths, ["hostname", "sslStatus", "status", "verifiedAt"]);
     let elsewhere = format!("/api/v1/platforms/{other}/domains/{id}");
     world.patch(&elsewhere, json!({})).await.expect_error(404, "NOT_FOUND");
     world.delete(&elsewhere).await.expect_error(404, "NOT_FOUND");
@@ -156,21 +157,21 @@ async fn what_is_refused() {
 }
 
 #[tokio::test]
-async fn a_record_with_domains_stays_but_its_service_takes_them_with_it() {
+async fn dns_record_with_domains_is_deleted_only_by_services() {
     let world = World::start().await;
     let (platform, record) = world.with_record("a").await;
     for host in ["one.acme.com", "two.acme.com"] {
         world.domain(&platform, &record, host).await;
     }
     let path = format!("/api/v1/platforms/{platform}/stacks/default/dns/{record}");
-    let told = world.delete(&path).await.expect_error(409, "HAS_DEPENDENTS");
-    assert_eq!(told["dependents"], json!({ "domains": 2 }));
+    let details = world.delete(&path).await.expect_error(409, "HAS_DEPENDENTS");
+    assert_eq!(details["dependents"], json!({ "domains": 2 }));
     let message = r::DeleteDnsRecordRequest { platform_id: platform.clone(), dns_record_id: record };
     for _ in 0..2 {
-        let told = world
+        let response = world
             .call("provisioning", None, message.clone(), async |mut c, m| c.delete_dns_record(m).await)
             .await;
-        told.unwrap();
+        response.unwrap();
     }
     assert_eq!(world.number("SELECT count(*) FROM custom_domains").await, 0);
     let audit = world
@@ -181,34 +182,34 @@ async fn a_record_with_domains_stays_but_its_service_takes_them_with_it() {
 }
 
 #[tokio::test]
-async fn lists_have_their_own_envelopes() {
+async fn custom_domain_lists_use_the_envelopes_of_the_contract() {
     let world = World::start().await;
-    let ((platform, record), (other, strange)) = (world.with_record("a").await, world.with_record("b").await);
-    let mut made = Vec::new();
+    let ((platform, record), (other, foreign)) = (world.with_record("a").await, world.with_record("b").await);
+    let mut created = Vec::new();
     for n in 0..3 {
-        made.push(world.domain(&platform, &record, &format!("h{n}.acme.com")).await);
+        created.push(world.domain(&platform, &record, &format!("h{n}.acme.com")).await);
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
-    let theirs = world.domain(&other, &strange, "h3.acme.com").await;
+    let theirs = world.domain(&other, &foreign, "h3.acme.com").await;
     let domains = format!("/api/v1/platforms/{platform}/domains");
     let first = world.get(&format!("{domains}?limit=2")).await.expect(200);
-    assert_eq!(ids(&first), [made[2].clone(), made[1].clone()]);
+    assert_eq!(ids(&first), [created[2].clone(), created[1].clone()]);
     let rest = world.get(&format!("{domains}?limit=2&cursor={}", text(&first, "cursor"))).await.expect(200);
-    assert_eq!((ids(&rest), &rest["cursor"]), (vec![made[0].clone()], &Value::Null));
+    assert_eq!((ids(&rest), &rest["cursor"]), (vec![created[0].clone()], &Value::Null));
 
-    world.patch(&format!("{domains}/{}", made[1]), json!({ "status": "failed" })).await.expect(200);
+    world.patch(&format!("{domains}/{}", created[1]), json!({ "status": "failed" })).await.expect(200);
     let pending = world.get("/api/v1/domains/pending").await.expect(200);
-    assert_eq!(ids(&pending), [made[0].clone(), made[2].clone(), theirs]);
+    assert_eq!(ids(&pending), [created[0].clone(), created[2].clone(), theirs]);
     assert_eq!(
         pending["data"][0],
-        json!({ "id": made[0], "platformId": platform, "cfHostnameId": null, "hostname": "h0.acme.com" })
+        json!({ "id": created[0], "platformId": platform, "cfHostnameId": null, "hostname": "h0.acme.com" })
     );
     assert_eq!(pending.as_object().unwrap().len(), 1);
-    // Of a platform that is deleted nothing waits.
+    // Domains of a deleted platform are not pending.
     world.delete(&format!("/api/v1/platforms/{other}")).await.expect(200);
     assert_eq!(
         ids(&world.get("/api/v1/domains/pending").await.expect(200)),
-        [made[0].clone(), made[2].clone()]
+        [created[0].clone(), created[2].clone()]
     );
     let scope = json!({ "platform": platform });
     let refused = world.send_as(&scope, Method::GET, "/api/v1/domains/pending", &Value::Null).await;
@@ -216,39 +217,41 @@ async fn lists_have_their_own_envelopes() {
 }
 
 #[tokio::test]
-async fn what_is_due_is_given_once_page_by_page() {
+async fn due_domains_are_claimed_once_page_by_page() {
     let world = World::start().await;
-    let ((platform, record), (gone, strange)) = (world.with_record("a").await, world.with_record("b").await);
-    let mut made = Vec::new();
+    let ((platform, record), (deleted, foreign)) =
+        (world.with_record("a").await, world.with_record("b").await);
+    let mut created = Vec::new();
     for n in 0..5 {
-        made.push(world.domain(&platform, &record, &format!("h{n}.acme.com")).await);
+        created.push(world.domain(&platform, &record, &format!("h{n}.acme.com")).await);
     }
-    world.domain(&gone, &strange, "gone.acme.com").await;
-    world.delete(&format!("/api/v1/platforms/{gone}")).await.expect(200);
-    // Several processes at once share the work.
+    world.domain(&deleted, &foreign, "gone.acme.com").await;
+    world.delete(&format!("/api/v1/platforms/{deleted}")).await.expect(200);
+    // Several processes share the work.
     let pages = futures_util::future::join_all((0..4).map(|_| world.claim(2, HOUR))).await;
     let mut given: Vec<String> = pages.into_iter().flat_map(|page| page.domains).map(|one| one.id).collect();
     given.sort();
-    made.sort();
-    assert_eq!(given, made, "each once, and none of a deleted platform");
+    created.sort();
+    assert_eq!(given, created, "each once, and none of a deleted platform");
     let none = world.claim(2, HOUR).await;
     assert_eq!((none.domains.len(), none.more), (0, false));
-    // Said to be pending, it is due at once; else when the pause is over.
-    let own = format!("/api/v1/platforms/{platform}/domains/{}", made[3]);
+    // Setting the status to pending makes a domain due at once. Otherwise it is due after the pause.
+    let own = format!("/api/v1/platforms/{platform}/domains/{}", created[3]);
     world.patch(&own, json!({ "sslStatus": "initializing" })).await.expect(200);
     assert_eq!(world.claim(2, HOUR).await.domains.len(), 0);
     world.patch(&own, json!({ "status": "pending" })).await.expect(200);
     let page = world.claim(1, HOUR).await;
-    assert_eq!((page.domains[0].id.as_str(), page.more), (made[3].as_str(), true));
+    assert_eq!((page.domains[0].id.as_str(), page.more), (created[3].as_str(), true));
     for (limit, pause) in [(0, HOUR), (101, HOUR), (1, u64::MAX)] {
         let message = r::ClaimDomainsRequest { limit, pause };
-        let told = world.call("provisioning", None, message, async |mut c, m| c.claim_domains(m).await).await;
-        assert_eq!(told.unwrap_err().kind(), Kind::Validation);
+        let response =
+            world.call("provisioning", None, message, async |mut c, m| c.claim_domains(m).await).await;
+        assert_eq!(response.unwrap_err().kind(), Kind::Validation);
     }
 }
 
 #[tokio::test]
-async fn a_report_counts_once_and_none_is_older_than_the_last() {
+async fn repeated_and_older_reports_change_nothing() {
     let world = World::start().await;
     let (platform, record) = world.with_record("a").await;
     world.domain(&platform, &record, "shop.acme.com").await;
@@ -264,19 +267,19 @@ async fn a_report_counts_once_and_none_is_older_than_the_last() {
         Some("pending")
     );
     assert_eq!(reason().await, 12);
-    // Older, and repeated: nothing is changed.
+    // Older and repeated reports change nothing.
     assert_eq!(world.report(report(&domain, at(0), None)).await.as_deref(), Some("pending"));
     assert_eq!(world.report(report(&domain, at(1), None)).await.as_deref(), Some("pending"));
     assert_eq!((reason().await, world.writes().await), (12, writes), "not yet is no change");
 
-    let told =
+    let statuses =
         futures_util::future::join_all((0..8).map(|_| world.report(report(&domain, at(2), None)))).await;
-    assert!(told.iter().all(|status| status.as_deref() == Some("active")), "{told:?}");
+    assert!(statuses.iter().all(|status| status.as_deref() == Some("active")), "{statuses:?}");
     assert_eq!((reason().await, world.writes().await), (0, writes + 1), "verified once");
     let list = world.get(&format!("/api/v1/platforms/{platform}/domains")).await.expect(200);
     let seen: chrono::DateTime<Utc> = text(&list["data"][0], "verifiedAt").parse().unwrap();
     assert_eq!((&list["data"][0]["status"], seen.timestamp_millis()), (&json!("active"), at(2)));
-    // A late report takes nothing back.
+    // A late report reverts nothing.
     assert_eq!(world.report(report(&domain, at(3), Some("gone"))).await.as_deref(), Some("active"));
     let audit =
         world.get(&format!("/api/v1/platforms/{platform}/audit?entity=custom_domain")).await.expect(200);

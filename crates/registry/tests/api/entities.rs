@@ -12,7 +12,7 @@ use crate::{
     world::{World, faults, ids, text},
 };
 
-/// How the operations of entities are called.
+/// Test cases of the entity operations.
 pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
 
 fn operations() -> Vec<Operation> {
@@ -34,12 +34,12 @@ fn entities(platform: &str) -> String {
 }
 
 #[tokio::test]
-async fn one_is_made_and_read() {
+async fn entity_is_created_and_read() {
     let world = World::start().await;
     let platform = world.platform("shop").await;
     let tenant = world.tenant(&platform, "acme").await;
     let body = json!({ "name": "West", "slug": "west", "type": "subtenant", "parentId": tenant });
-    let made = world.post(&entities(&platform), body).await.expect(201);
+    let created = world.post(&entities(&platform), body).await.expect(201);
     let fields = [
         ("platformId", json!(platform)),
         ("parentId", json!(tenant)),
@@ -50,13 +50,13 @@ async fn one_is_made_and_read() {
         ("deletedAt", Value::Null),
     ];
     for (name, value) in fields {
-        assert_eq!(made[name], value, "{name}");
+        assert_eq!(created[name], value, "{name}");
     }
-    assert!(made.get("depth").is_none() && made.get("path").is_none());
-    let path = format!("{}/{}", entities(&platform), text(&made, "id"));
+    assert!(created.get("depth").is_none() && created.get("path").is_none());
+    let path = format!("{}/{}", entities(&platform), text(&created, "id"));
     let read = world.get(&path).await;
     let etag = read.header("etag").unwrap().to_owned();
-    assert_eq!(read.expect(200), made);
+    assert_eq!(read.expect(200), created);
     let again = world.send(Method::GET, &path, &Value::Null, &[("If-None-Match", &etag)]).await;
     assert_eq!(again.status, 304);
     let other = world.platform("other").await;
@@ -66,12 +66,12 @@ async fn one_is_made_and_read() {
 }
 
 #[tokio::test]
-async fn what_a_tree_refuses() {
+async fn invalid_parents_are_rejected() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let (tenant, stranger) = (world.tenant(&platform, "t").await, world.tenant(&other, "t").await);
-    let gone = world.tenant(&platform, "gone").await;
-    world.delete(&format!("{}/{gone}", entities(&platform))).await.expect(200);
+    let deleted = world.tenant(&platform, "gone").await;
+    world.delete(&format!("{}/{deleted}", entities(&platform))).await.expect(200);
     let post = async |kind: &str, parent: Value| {
         let body = json!({ "name": "A", "slug": "a", "type": kind, "parentId": parent });
         faults(world.post(&entities(&platform), body).await)
@@ -81,23 +81,23 @@ async fn what_a_tree_refuses() {
         ("subtenant", Value::Null),
         ("subtenant", json!("aaaaaaaaaa")),
         ("subtenant", json!(stranger)),
-        ("subtenant", json!(gone)),
+        ("subtenant", json!(deleted)),
         ("subtenant", json!(platform)),
         ("subtenant", json!("NO")),
     ] {
         assert_eq!(post(kind, parent.clone()).await, ["parentId"], "{kind} {parent}");
     }
     let wrong = json!({ "slug": "NO", "type": "team", "owner": 1 });
-    let mut told = faults(world.post(&entities(&platform), wrong).await);
-    told.sort();
-    assert_eq!(told, ["name", "owner", "slug", "type"]);
+    let mut paths = faults(world.post(&entities(&platform), wrong).await);
+    paths.sort();
+    assert_eq!(paths, ["name", "owner", "slug", "type"]);
     let body = json!({ "name": "A", "slug": "a", "type": "tenant" });
     world.post(&entities("aaaaaaaaaa"), body).await.expect_error(404, "NOT_FOUND");
     assert_eq!(world.number("SELECT count(*) FROM entities").await, 3);
 }
 
 #[tokio::test]
-async fn at_most_sixteen_levels() {
+async fn tree_has_at_most_sixteen_levels() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let mut line = vec![world.tenant(&platform, "l1").await];
@@ -119,7 +119,7 @@ async fn at_most_sixteen_levels() {
 }
 
 #[tokio::test]
-async fn branches_hold_what_is_theirs() {
+async fn ancestors_and_descendants_contain_only_the_branch() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let (one, two) = (world.tenant(&platform, "one").await, world.tenant(&platform, "two").await);
@@ -127,8 +127,8 @@ async fn branches_hold_what_is_theirs() {
     let deep = world.subtenant(&platform, "deep", &first).await;
     tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     let second = world.subtenant(&platform, "second", &one).await;
-    let gone = world.subtenant(&platform, "gone", &one).await;
-    world.delete(&format!("{}/{gone}", entities(&platform))).await.expect(200);
+    let deleted = world.subtenant(&platform, "gone", &one).await;
+    world.delete(&format!("{}/{deleted}", entities(&platform))).await.expect(200);
     let branch = async |id: &str, which: &str| {
         ids(&world.get(&format!("{}/{id}/{which}", entities(&platform))).await.expect(200))
     };
@@ -136,7 +136,7 @@ async fn branches_hold_what_is_theirs() {
     assert!(branch(&two, "descendants").await.is_empty());
     assert_eq!(branch(&deep, "ancestors").await, [first, one]);
     for which in ["ancestors", "descendants"] {
-        world.get(&format!("{}/{gone}/{which}", entities(&platform))).await.expect_error(404, "NOT_FOUND");
+        world.get(&format!("{}/{deleted}/{which}", entities(&platform))).await.expect_error(404, "NOT_FOUND");
         world
             .get(&format!("{}/aaaaaaaaaa/{which}", entities(&platform)))
             .await
@@ -145,7 +145,7 @@ async fn branches_hold_what_is_theirs() {
 }
 
 #[tokio::test]
-async fn a_slug_is_taken_within_its_platform_until_deleted() {
+async fn entity_slug_is_unique_in_its_platform_until_deletion() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let first = world.tenant(&platform, "acme").await;
@@ -160,7 +160,7 @@ async fn a_slug_is_taken_within_its_platform_until_deleted() {
 }
 
 #[tokio::test]
-async fn lists_by_type_with_exact_totals() {
+async fn entity_lists_filter_by_type_with_exact_totals() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let tenant = world.tenant(&platform, "t").await;
@@ -183,7 +183,7 @@ async fn lists_by_type_with_exact_totals() {
 }
 
 #[tokio::test]
-async fn a_patch_changes_what_it_names() {
+async fn entity_patch_changes_only_the_named_fields() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let path = format!("{}/{}", entities(&platform), world.tenant(&platform, "t").await);
@@ -205,7 +205,7 @@ async fn a_patch_changes_what_it_names() {
 }
 
 #[tokio::test]
-async fn one_that_others_hang_on_is_not_deleted() {
+async fn entity_with_dependents_is_not_deleted() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
@@ -235,7 +235,7 @@ async fn one_that_others_hang_on_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_under_one_that_is_deleted_meanwhile() {
+async fn concurrent_deletion_leaves_no_orphans() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     for round in 0..12 {
@@ -245,14 +245,14 @@ async fn nothing_is_left_under_one_that_is_deleted_meanwhile() {
             json!({ "name": "C", "slug": format!("c{round}"), "type": "subtenant", "parentId": tenant });
         let (entities, resources) = (entities(&platform), format!("{path}/resources"));
         let body = crate::world::resource_body(&format!("r{round}"));
-        let (deleted, made, registered) =
+        let (deleted, created, registered) =
             tokio::join!(world.delete(&path), world.post(&entities, child), world.post(&resources, body));
-        let added = [made.status, registered.status].iter().filter(|status| **status == 201).count();
+        let added = [created.status, registered.status].iter().filter(|status| **status == 201).count();
         assert!(
             (deleted.status == 200) == (added == 0),
             "{} {} {}",
             deleted.body,
-            made.body,
+            created.body,
             registered.body
         );
     }
@@ -262,7 +262,7 @@ async fn nothing_is_left_under_one_that_is_deleted_meanwhile() {
 }
 
 #[tokio::test]
-async fn making_and_deleting_wait_for_each_other() {
+async fn creation_and_deletion_wait_for_each_other() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let (path, entities) = (format!("/api/v1/platforms/{platform}"), entities(&platform));
@@ -270,7 +270,7 @@ async fn making_and_deleting_wait_for_each_other() {
     let run = async |c: &mut AsyncPgConnection, sql: String| c.batch_execute(&sql).await.unwrap();
     let soon = Duration::from_millis(300);
 
-    // Someone else is making an entity: the platform's deletion waits for it.
+    // While another transaction creates an entity, the deletion of the platform waits.
     let insert = format!(
         "BEGIN; INSERT INTO entities VALUES ('aaaaaaaaaa', '{platform}', NULL, 'tenant', 'A', 'a', 'active', now(), now(), NULL, 1, '{{}}')"
     );
@@ -280,7 +280,7 @@ async fn making_and_deleting_wait_for_each_other() {
     run(&mut other, "ROLLBACK".to_owned()).await;
     deletion.await.expect(200);
 
-    // Someone else is deleting the platform: what is to be made in it waits, and is not made.
+    // While another transaction deletes the platform, the creation of an entity waits and then fails.
     let platform = world.platform("b").await;
     let entities = entities.replace(path.rsplit('/').next().unwrap(), &platform);
     run(&mut other, format!("BEGIN; SELECT FROM platforms WHERE id = '{platform}' FOR UPDATE")).await;
@@ -295,7 +295,7 @@ async fn making_and_deleting_wait_for_each_other() {
 }
 
 #[tokio::test]
-async fn descendants_of_several_chunks_are_all_there_in_order() {
+async fn descendants_of_several_chunks_are_complete_and_ordered() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;

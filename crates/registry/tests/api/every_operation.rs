@@ -1,4 +1,4 @@
-//! What is true of every operation. That none is left out is seen in `reach`.
+//! Properties of every operation. The tests in `reach` verify that no operation is missing.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,16 +7,16 @@ use crate::{
     feature::Feature,
     operation::{ALL, Created, Operation, operations},
     stack::Stack,
-    templates::{Answers, Templates},
+    templates::{Behavior, Templates},
     world::{World, text},
 };
 
-/// Settings of a registry that a stack registry is there for.
+/// Settings of a registry with a running stack registry.
 pub(crate) async fn templates() -> Value {
-    Templates::start(Answers::Shop("active", Some("1.0.0"))).await.settings()
+    Templates::start(Behavior::Shop("active", Some("1.0.0"))).await.settings()
 }
 
-/// A platform with one of everything.
+/// A platform with one object of every type.
 pub(crate) struct Fixture {
     pub(crate) world: World,
     pub(crate) parts: Vec<(&'static str, String)>,
@@ -59,8 +59,9 @@ impl Fixture {
         ];
         let fixture = Self { parts, world };
         let body = json!({ "tenantId": fixture.fill("{e}"), "name": "s" });
-        let made = fixture.world.post(&fixture.fill("/api/v1/platforms/{p}/stacks"), body).await.expect(201);
-        let s = text(&made, "id");
+        let created =
+            fixture.world.post(&fixture.fill("/api/v1/platforms/{p}/stacks"), body).await.expect(201);
+        let s = text(&created, "id");
         let (p, e) = (fixture.fill("{p}"), fixture.fill("{e}"));
         let on = Feature::new(&p, &e, "on", "prod");
         let job = on.activate(&fixture.world, "1.0.0").await;
@@ -100,7 +101,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn another_platform_s_people_see_and_change_nothing() {
+async fn callers_of_another_platform_see_and_change_nothing() {
     let fixture = Fixture::new().await;
     let (world, writes) = (&fixture.world, fixture.world.writes().await);
     let other = json!({ "platform": world.platform("other").await });
@@ -110,7 +111,7 @@ async fn another_platform_s_people_see_and_change_nothing() {
         let answer = world.send_as(&other, method, &path, &fixture.body(&body)).await;
         match (template.as_str(), is_for_operators) {
             ("/platforms", false) => assert_eq!(answer.expect(200)["pagination"]["total"], 1),
-            // That someone else's platform could be deleted by operators alone is not told either.
+            // The response does not reveal that only operators could delete the platform.
             ("/platforms/{platformId}", true) => drop(answer.expect_error(404, "NOT_FOUND")),
             (_, true) => drop(answer.expect_error(403, "FORBIDDEN")),
             _ => drop(answer.expect_error(404, "NOT_FOUND")),
@@ -120,15 +121,14 @@ async fn another_platform_s_people_see_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn every_write_can_be_tried_and_repeated() {
+async fn every_write_supports_dry_run_and_idempotency() {
     let fixture = Fixture::new().await;
     let world = &fixture.world;
     for (n, Operation { method, template, path, body, .. }) in operations().into_iter().enumerate() {
-        // A change of a feature or of a stack starts a build, which is a change of its own; the features of a stack end
-        // with it.
+        // A change of a feature or stack also starts a build. Deleting a stack also deactivates its features.
         let two = ["activate", "/upgrade", "/rollback"].iter().any(|end| template.ends_with(end))
             || (method == Method::DELETE && template.ends_with("/stacks/{stackId}"));
-        let made = if two { 2 } else { 1 };
+        let entries = if two { 2 } else { 1 };
         let (path, body) = (format!("/api/v1{}", fixture.fill(&path)), fixture.body(&body));
         if method == Method::GET {
             world.get(&path).await.expect(200);
@@ -143,16 +143,16 @@ async fn every_write_can_be_tried_and_repeated() {
         let first = world.send(method.clone(), &path, &body, &[("Idempotency-Key", &key)]).await;
         assert!(first.status.is_success(), "{method} {path} {}", first.body);
         assert_eq!(first.status, tried.status, "{method} {path}");
-        assert_eq!(world.writes().await, writes + made, "{method} {path}");
+        assert_eq!(world.writes().await, writes + entries, "{method} {path}");
         let again = world.send(method.clone(), &path, &body, &[("Idempotency-Key", &key)]).await;
         assert_eq!(again.header("idempotent-replayed"), Some("true"), "{method} {path} {}", again.body);
         assert_eq!((again.status, &again.body), (first.status, &first.body), "{method} {path}");
         assert_eq!(again.header("etag"), first.header("etag"), "{method} {path}");
-        assert_eq!(world.writes().await, writes + made, "{method} {path}");
+        assert_eq!(world.writes().await, writes + entries, "{method} {path}");
         let events = world.number("SELECT count(*) FROM outbox WHERE destination IS NULL").await;
-        assert_eq!(events, writes + made, "a fact for each entry");
+        assert_eq!(events, writes + entries, "a fact for each entry");
     }
-    // The type of every entry can be searched for, so each resource has declared its own.
+    // Every type of entry can be used as a filter, so each slice has declared its type.
     for entry in world.get("/api/v1/audit?limit=100").await.expect(200)["data"].as_array().unwrap() {
         let path = format!("/api/v1/audit?entity={}", text(entry, "entityType"));
         let found = world.get(&path).await.expect(200);

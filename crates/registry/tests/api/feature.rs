@@ -1,4 +1,4 @@
-//! A feature of an entity, and provisioning as it reports of it.
+//! A feature of an entity, and the reports of provisioning about it.
 
 use domain::{Error, job::JobType, resource::Environment};
 use rpc::{enum_number, registry as r};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::world::{World, text};
 
-/// A feature of an entity in an environment, as tests speak of it.
+/// A feature of an entity in an environment.
 #[derive(Clone)]
 pub(crate) struct Feature {
     pub(crate) platform: String,
@@ -34,7 +34,7 @@ impl Feature {
         json!({ "featureId": self.id, "version": version, "environment": self.environment })
     }
 
-    /// Asks for it; gives the job.
+    /// Requests the activation and returns the job.
     pub(crate) async fn activate(&self, world: &World, version: &str) -> String {
         let answer = world.post(&self.path("features/activate"), self.body(version)).await.expect(202);
         text(&answer, "provisionJobId")
@@ -57,7 +57,7 @@ impl Feature {
         world.get(&self.path(&format!("manifest?env={}", self.environment))).await.expect(200)
     }
 
-    /// The job as provisioning names it; without a version it deactivates.
+    /// The job as provisioning identifies it; without a version, a deactivation.
     pub(crate) fn job(&self, id: &str, version: Option<&str>) -> Option<r::FeatureJob> {
         let kind = if version.is_some() { JobType::ActivateFeature } else { JobType::DeactivateFeature };
         Some(r::FeatureJob {
@@ -87,14 +87,14 @@ impl Feature {
         world: &World,
         job: &str,
         version: Option<&str>,
-        told: r::EndFeatureJobRequest,
+        report: r::EndFeatureJobRequest,
     ) -> Result<(), Error> {
-        let message = r::EndFeatureJobRequest { job: self.job(job, version), ..told };
+        let message = r::EndFeatureJobRequest { job: self.job(job, version), ..report };
         let send = async |mut client: Client, request| client.end_feature_job(request).await;
         world.call("provisioning", None, message, send).await.map(drop)
     }
 
-    /// Provisioning does what was asked.
+    /// Lets provisioning complete the request.
     pub(crate) async fn complete(&self, world: &World, job: &str, version: &str) {
         self.begin(world, job, Some(version)).await.unwrap();
         self.end(world, job, Some(version), done(&self.id)).await.unwrap();
@@ -102,8 +102,8 @@ impl Feature {
 
     pub(crate) async fn remove(&self, world: &World, job: &str, gives_up_data: bool) {
         self.begin(world, job, None).await.unwrap();
-        let told = r::EndFeatureJobRequest { gives_up_data, ..Default::default() };
-        self.end(world, job, None, told).await.unwrap();
+        let report = r::EndFeatureJobRequest { gives_up_data, ..Default::default() };
+        self.end(world, job, None, report).await.unwrap();
     }
 }
 

@@ -1,4 +1,4 @@
-//! What provisioning reports of the jobs for features.
+//! Reports of provisioning about feature jobs.
 
 use domain::Kind;
 use rpc::registry as r;
@@ -8,17 +8,17 @@ use uuid::Uuid;
 use crate::{
     feature::{Feature, billing, build, done, undone},
     stack::Stack,
-    templates::{Answers, Templates},
+    templates::{Behavior, Templates},
     world::{World, text},
 };
 
 #[tokio::test]
-async fn from_pending_to_active_to_deactivated() {
+async fn feature_goes_from_pending_to_active_to_deactivated() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let job = feature.activate(&world, "1.0.0").await;
     for _ in 0..2 {
-        let begun = feature.begin(&world, &job, Some("1.0.0")).await.unwrap();
+        let input = feature.begin(&world, &job, Some("1.0.0")).await.unwrap();
         let expected = r::BeginFeatureJobResponse {
             stack_id: "default".to_owned(),
             owner_id: feature.platform.clone(),
@@ -26,7 +26,7 @@ async fn from_pending_to_active_to_deactivated() {
             version: Some("1.0.0".to_owned()),
             ..Default::default()
         };
-        assert_eq!(begun, expected);
+        assert_eq!(input, expected);
         assert_eq!(feature.get(&world).await["status"], "provisioning");
     }
     for _ in 0..2 {
@@ -39,8 +39,8 @@ async fn from_pending_to_active_to_deactivated() {
 
     let removal = feature.deactivate(&world).await;
     assert_eq!(feature.manifest(&world).await["features"], json!([]), "no one is led to it any more");
-    let begun = feature.begin(&world, &removal, None).await.unwrap();
-    assert_eq!((begun.version, begun.version_before.as_deref()), (None, Some("1.0.0")));
+    let input = feature.begin(&world, &removal, None).await.unwrap();
+    assert_eq!((input.version, input.version_before.as_deref()), (None, Some("1.0.0")));
     for _ in 0..2 {
         feature.remove(&world, &removal, false).await;
         let now = feature.get(&world).await;
@@ -55,12 +55,12 @@ async fn from_pending_to_active_to_deactivated() {
     assert_eq!(actions, expected.map(|verb| format!("feature.{verb}")), "each once");
 
     let again = feature.activate(&world, "1.0.0").await;
-    let begun = feature.begin(&world, &again, Some("1.0.0")).await.unwrap();
-    assert!(begun.has_data, "its data was kept");
+    let input = feature.begin(&world, &again, Some("1.0.0")).await.unwrap();
+    assert!(input.has_data, "the data was not deleted");
 }
 
 #[tokio::test]
-async fn a_failure_is_told_and_a_failed_upgrade_leaves_what_ran() {
+async fn failed_upgrade_keeps_the_running_version() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let job = feature.activate(&world, "1.0.0").await;
@@ -71,18 +71,18 @@ async fn a_failure_is_told_and_a_failed_upgrade_leaves_what_ran() {
         assert_eq!((&now["status"], &now["error"]), (&json!("failed"), &json!("worker: no quota")));
     }
     assert_eq!(build(&world, &feature, &job).await["buildStatus"], "failed");
-    let late = feature.end(&world, &job, Some("1.0.0"), done("billing")).await.unwrap_err();
-    assert_eq!(late.kind(), Kind::InvalidTransition);
+    let error = feature.end(&world, &job, Some("1.0.0"), done("billing")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidTransition);
     assert_eq!(build(&world, &feature, &job).await["buildStatus"], "failed");
 
-    // The same version again is a new try.
+    // Requesting the same version again starts a new attempt.
     let job = feature.activate(&world, "1.0.0").await;
     assert_eq!(feature.get(&world).await["error"], Value::Null);
     feature.complete(&world, &job, "1.0.0").await;
     let upgrade = feature.activate(&world, "2.0.0").await;
-    let begun = feature.begin(&world, &upgrade, Some("2.0.0")).await.unwrap();
-    assert_eq!((begun.version.as_deref(), begun.version_before.as_deref()), (Some("2.0.0"), Some("1.0.0")));
-    feature.end(&world, &upgrade, Some("2.0.0"), undone(begun.own_version_before.as_deref())).await.unwrap();
+    let input = feature.begin(&world, &upgrade, Some("2.0.0")).await.unwrap();
+    assert_eq!((input.version.as_deref(), input.version_before.as_deref()), (Some("2.0.0"), Some("1.0.0")));
+    feature.end(&world, &upgrade, Some("2.0.0"), undone(input.own_version_before.as_deref())).await.unwrap();
     let now = feature.get(&world).await;
     assert_eq!(
         (&now["status"], &now["featureVersion"], &now["error"]),
@@ -92,7 +92,7 @@ async fn a_failure_is_told_and_a_failed_upgrade_leaves_what_ran() {
 }
 
 #[tokio::test]
-async fn an_upgrade_cancelled_before_it_began_may_be_reported_twice() {
+async fn cancelled_upgrade_can_be_reported_twice() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let job = feature.activate(&world, "1.0.0").await;
@@ -107,7 +107,7 @@ async fn an_upgrade_cancelled_before_it_began_may_be_reported_twice() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_undone_after_its_end_takes_back_what_it_did() {
+async fn job_undone_after_its_end_is_reverted() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let first = feature.activate(&world, "1.0.0").await;
@@ -135,7 +135,7 @@ async fn a_job_that_is_undone_after_its_end_takes_back_what_it_did() {
 }
 
 #[tokio::test]
-async fn a_late_report_of_an_old_job_changes_nothing_but_its_build() {
+async fn late_report_of_an_old_job_changes_only_its_build() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let old = feature.activate(&world, "1.0.0").await;
@@ -154,7 +154,7 @@ async fn a_late_report_of_an_old_job_changes_nothing_but_its_build() {
 }
 
 #[tokio::test]
-async fn a_job_that_provisioning_was_given_itself_is_taken_up() {
+async fn job_sent_to_provisioning_directly_is_adopted() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let id = || Uuid::now_v7().to_string();
@@ -164,8 +164,8 @@ async fn a_job_that_provisioning_was_given_itself_is_taken_up() {
     feature.complete(&world, &job, "1.0.0").await;
     assert_eq!(feature.get(&world).await["status"], "active");
     assert_eq!(build(&world, &feature, &job).await["buildStatus"], "success");
-    let asked = world.post(&feature.path("features/activate"), feature.body("1.0.0")).await.expect(202);
-    assert_eq!(asked["provisionJobId"], job, "it is active already");
+    let response = world.post(&feature.path("features/activate"), feature.body("1.0.0")).await.expect(202);
+    assert_eq!(response["provisionJobId"], job, "it is active already");
     feature.remove(&world, &id(), false).await;
     assert_eq!(feature.get(&world).await["status"], "deactivated");
     let refused = feature.begin(&world, &id(), None).await.unwrap_err();
@@ -184,22 +184,22 @@ async fn entities_of_a_stack_share_a_service_and_its_data() {
     let job = one.activate(&world, "2.0.0").await;
     one.complete(&world, &job, "2.0.0").await;
     let job = two.activate(&world, "1.0.0").await;
-    let begun = two.begin(&world, &job, Some("1.0.0")).await.unwrap();
-    assert_eq!((begun.version.as_deref(), begun.version_before.as_deref()), (Some("2.0.0"), Some("2.0.0")));
-    assert_eq!((begun.own_version_before, begun.has_data, begun.shares_data), (None, true, true));
+    let input = two.begin(&world, &job, Some("1.0.0")).await.unwrap();
+    assert_eq!((input.version.as_deref(), input.version_before.as_deref()), (Some("2.0.0"), Some("2.0.0")));
+    assert_eq!((input.own_version_before, input.has_data, input.shares_data), (None, true, true));
     two.end(&world, &job, Some("1.0.0"), done("billing")).await.unwrap();
     let removal = one.deactivate(&world).await;
-    let begun = one.begin(&world, &removal, None).await.unwrap();
-    assert_eq!((begun.version.as_deref(), begun.shares_data), (Some("1.0.0"), true));
+    let input = one.begin(&world, &removal, None).await.unwrap();
+    assert_eq!((input.version.as_deref(), input.shares_data), (Some("1.0.0"), true));
     one.remove(&world, &removal, true).await;
     let removal = two.deactivate(&world).await;
-    let begun = two.begin(&world, &removal, None).await.unwrap();
-    assert_eq!((begun.version, begun.shares_data), (None, false), "the other gave its data up");
+    let input = two.begin(&world, &removal, None).await.unwrap();
+    assert_eq!((input.version, input.shares_data), (None, false), "the other entity deleted its data");
 }
 
 #[tokio::test]
-async fn a_stack_s_definition_says_which_package_and_whether_there_is_a_service() {
-    let templates = Templates::start(Answers::Shop("active", Some("1.0.0"))).await;
+async fn stack_definition_determines_package_and_service() {
+    let templates = Templates::start(Behavior::Shop("active", Some("1.0.0"))).await;
     let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     let (tenant, bare) = (world.tenant(&platform, "t").await, world.tenant(&platform, "bare").await);
@@ -215,17 +215,17 @@ async fn a_stack_s_definition_says_which_package_and_whether_there_is_a_service(
     ] {
         let feature = Feature::new(&platform, entity, id, "prod");
         let job = feature.activate(&world, "1.1.0").await;
-        let begun = feature.begin(&world, &job, Some("1.1.0")).await.unwrap();
+        let input = feature.begin(&world, &job, Some("1.1.0")).await.unwrap();
         let (of, owner) = if in_stack { (stack.id.as_str(), &tenant) } else { ("default", &platform) };
-        assert_eq!(begun.shared, if in_stack { vec![i32::from(r::ResourceType::D1)] } else { vec![] });
+        assert_eq!(input.shared, if in_stack { vec![i32::from(r::ResourceType::D1)] } else { vec![] });
         assert_eq!(
-            (begun.stack_id.as_str(), &begun.owner_id, begun.has_service),
+            (input.stack_id.as_str(), &input.owner_id, input.has_service),
             (of, owner, service),
             "{id}"
         );
         let url = service.then(|| format!("https://{id}.example"));
-        let told = r::EndFeatureJobRequest { service_url: url.clone(), ..Default::default() };
-        feature.end(&world, &job, Some("1.1.0"), told).await.unwrap();
+        let report = r::EndFeatureJobRequest { service_url: url.clone(), ..Default::default() };
+        feature.end(&world, &job, Some("1.1.0"), report).await.unwrap();
         let shown = feature.manifest(&world).await;
         let shown =
             shown["features"].as_array().unwrap().iter().find(|shown| shown["id"] == id).unwrap().clone();

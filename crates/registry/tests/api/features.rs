@@ -1,4 +1,4 @@
-//! Features of an entity, as they are asked for.
+//! Requests for features of an entity.
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -11,7 +11,7 @@ use crate::{
     world::{World, faults, ids, text},
 };
 
-/// How the operations of features are called.
+/// Test cases of the feature operations.
 pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
 
 fn operations() -> Vec<Operation> {
@@ -35,7 +35,7 @@ fn operations() -> Vec<Operation> {
 }
 
 #[tokio::test]
-async fn it_is_recorded_at_once_while_provisioning_is_away() {
+async fn activation_is_recorded_while_provisioning_is_down() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let answer = world.post(&feature.path("features/activate"), feature.body("1.2.0")).await.expect(202);
@@ -75,7 +75,7 @@ async fn it_is_recorded_at_once_while_provisioning_is_away() {
 }
 
 #[tokio::test]
-async fn asked_again_it_is_the_same_and_another_version_is_an_upgrade() {
+async fn repeated_activation_is_the_same_and_another_version_upgrades() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let ask = async |version: &str| {
@@ -106,7 +106,7 @@ async fn asked_again_it_is_the_same_and_another_version_is_an_upgrade() {
 }
 
 #[tokio::test]
-async fn sixty_four_at_once_get_one_answer() {
+async fn sixty_four_concurrent_activations_get_the_same_answer() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let (path, body) = (feature.path("features/activate"), feature.body("1.0.0"));
@@ -125,7 +125,7 @@ async fn sixty_four_at_once_get_one_answer() {
 }
 
 #[tokio::test]
-async fn what_is_not_active_is_not_deactivated() {
+async fn inactive_feature_is_not_deactivated() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let body = json!({ "featureId": "billing", "environment": "prod" });
@@ -147,15 +147,15 @@ async fn what_is_not_active_is_not_deactivated() {
 }
 
 #[tokio::test]
-async fn what_is_refused() {
+async fn invalid_activations_are_rejected() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let (other, path) = (world.platform("b").await, feature.path("features/activate"));
-    let mut told =
+    let mut paths =
         faults(world.post(&path, json!({ "featureId": "Not A Slug", "version": "1", "x": 1 })).await);
-    told.sort();
-    told.dedup();
-    assert_eq!(told, ["environment", "featureId", "version", "x"]);
+    paths.sort();
+    paths.dedup();
+    assert_eq!(paths, ["environment", "featureId", "version", "x"]);
     for id in ["-a", "a-", &"x".repeat(42)] {
         let long = Feature { id: id.to_owned(), ..feature.clone() };
         assert_eq!(faults(world.post(&path, long.body("1.0.0")).await), ["featureId"], "{id}");
@@ -177,7 +177,7 @@ async fn what_is_refused() {
 }
 
 #[tokio::test]
-async fn it_can_be_tried_and_is_refused_when_stale() {
+async fn activation_supports_dry_run_and_if_match() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let path = feature.path("features/activate");
@@ -194,13 +194,13 @@ async fn it_can_be_tried_and_is_refused_when_stale() {
     let upgrade = feature.body("2.0.0");
     world.send(Method::POST, &path, &upgrade, &stale).await.expect_error(412, "PRECONDITION_FAILED");
     let body = json!({ "featureId": "billing", "environment": "prod" });
-    let away = feature.path("features/deactivate");
-    world.send(Method::POST, &away, &body, &stale).await.expect_error(412, "PRECONDITION_FAILED");
+    let path = feature.path("features/deactivate");
+    world.send(Method::POST, &path, &body, &stale).await.expect_error(412, "PRECONDITION_FAILED");
     assert_eq!(feature.get(&world).await["status"], "active");
 }
 
 #[tokio::test]
-async fn an_entity_with_features_is_not_deleted() {
+async fn entity_with_features_is_not_deleted() {
     let world = World::start().await;
     let feature = billing(&world).await;
     let path = format!("/api/v1/platforms/{}/entities/{}", feature.platform, feature.entity);

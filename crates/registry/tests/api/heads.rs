@@ -1,4 +1,4 @@
-//! `HEAD` and `OPTIONS`, of the service itself.
+//! `HEAD` and `OPTIONS`.
 
 use domain::{Grant, GrantScope, PlatformId, Role};
 use identity::{ActorType, Caller};
@@ -21,7 +21,7 @@ fn shown(headers: &HeaderMap) -> Vec<Option<&str>> {
 }
 
 #[tokio::test]
-async fn head_answers_whoever_may_get_with_the_same_headers() {
+async fn head_returns_the_headers_of_get_to_the_same_callers() {
     let world = World::start().await;
     let (own, other) = (world.platform("own").await, world.platform("other").await);
     let entity = world.tenant(&own, "acme").await;
@@ -39,7 +39,7 @@ async fn head_answers_whoever_may_get_with_the_same_headers() {
             let head = ask(&world, caller, Method::HEAD, &path, tag).await;
             let get = ask(&world, caller, Method::GET, &path, tag).await;
             assert_eq!(head.status(), get.status(), "{path}");
-            // The envelope names the method.
+            // The gateway's envelope names the method.
             if status != 405 {
                 assert_eq!(shown(head.headers()), shown(get.headers()), "{path}");
             }
@@ -50,7 +50,7 @@ async fn head_answers_whoever_may_get_with_the_same_headers() {
 }
 
 #[tokio::test]
-async fn any_tag_is_that_of_what_is_there() {
+async fn if_none_match_star_matches_existing_objects_only() {
     let world = World::start().await;
     let own = world.platform("own").await;
     let entity = world.tenant(&own, "acme").await;
@@ -63,12 +63,12 @@ async fn any_tag_is_that_of_what_is_there() {
             assert_eq!(answer.status(), 304, "{path}");
         }
     }
-    let gone = format!("/api/v1/platforms/{}", PlatformId::random());
-    assert_eq!(ask(&world, &Caller::operator(), Method::GET, &gone, "*").await.status(), 404);
+    let unknown = format!("/api/v1/platforms/{}", PlatformId::random());
+    assert_eq!(ask(&world, &Caller::operator(), Method::GET, &unknown, "*").await.status(), 404);
 }
 
 #[tokio::test]
-async fn options_lists_what_a_path_takes() {
+async fn options_lists_the_methods_of_a_path() {
     let world = World::start().await;
     for (path, allow) in [
         ("/api/v1/platforms", "GET, HEAD, OPTIONS, POST"),

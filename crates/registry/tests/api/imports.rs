@@ -1,4 +1,4 @@
-//! Imports between the resources of the registry.
+//! Imports between the slices of the registry.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The modules below `crate` that a source text names. Columns and tables of `schema` are no modules.
+/// Returns the modules below `crate` that a source text names. Columns and tables of `schema` are not modules.
 fn imports(source: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for tree in source.split("crate::").skip(1) {
@@ -46,7 +46,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn no_two_resources_import_each_other() {
+fn slices_do_not_import_each_other() {
     let folders = entries(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     let resources = folders.iter().filter(|path| path.is_dir());
     let imports: BTreeMap<String, BTreeSet<String>> = resources
@@ -69,7 +69,7 @@ fn no_two_resources_import_each_other() {
 }
 
 #[test]
-fn every_form_of_an_import_is_found() {
+fn import_parser_finds_every_form() {
     let source = "use crate::{App, dns, schema::{stacks::dsl as s, self}, features::{self, model::Row}}; crate::audit::X";
     let names = imports(source);
     assert_eq!(names.iter().map(String::as_str).collect::<Vec<_>>(), ["audit", "dns", "features", "schema"]);

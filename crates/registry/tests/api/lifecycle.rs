@@ -1,4 +1,4 @@
-//! The life of a platform.
+//! The lifecycle of a platform.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::world::{World, text};
 
 #[tokio::test]
-async fn every_verb_in_every_status() {
+async fn every_verb_in_every_status_follows_the_transition_table() {
     let world = World::start().await;
     let id = world.platform("shop").await;
     let verbs = [
@@ -36,7 +36,7 @@ async fn every_verb_in_every_status() {
 }
 
 #[tokio::test]
-async fn a_status_in_a_patch_is_a_verb() {
+async fn patched_status_acts_like_the_verb() {
     let world = World::start().await;
     let path = format!("/api/v1/platforms/{}", world.platform("shop").await);
     let status = |status: &'static str| world.patch(&path, json!({ "status": status }));
@@ -51,7 +51,7 @@ async fn a_status_in_a_patch_is_a_verb() {
 }
 
 #[tokio::test]
-async fn what_happened_is_told_newest_first() {
+async fn lifecycle_events_are_listed_newest_first() {
     let world = World::start().await;
     let path = format!("/api/v1/platforms/{}", world.platform("shop").await);
     let done = world.post(&format!("{path}/suspend"), json!({ "reason": "unpaid" })).await.expect(200);
@@ -63,7 +63,7 @@ async fn what_happened_is_told_newest_first() {
     world.post(&format!("{path}/suspend"), json!({})).await.expect_error(409, "INVALID_TRANSITION");
 
     let list = world.get(&format!("{path}/lifecycle")).await.expect(200);
-    let told: Vec<_> = list["data"]
+    let events: Vec<_> = list["data"]
         .as_array()
         .unwrap()
         .iter()
@@ -75,52 +75,53 @@ async fn what_happened_is_told_newest_first() {
         (json!("active"), json!("suspended"), json!("unpaid")),
         (Value::Null, json!("active"), Value::Null),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(events, expected);
     assert_eq!(list["pagination"]["total"], 4);
     assert_eq!(
         (&list["data"][0]["triggeredBy"], &list["data"][0]["triggerType"]),
         (&json!("operator"), &json!("operator"))
     );
     for (body, field) in [(json!({ "reason": 1 }), "reason"), (json!({ "why": "x" }), "why")] {
-        let told = crate::world::faults(world.post(&format!("{path}/restore"), body).await);
-        assert_eq!(told, [field]);
+        let paths = crate::world::faults(world.post(&format!("{path}/restore"), body).await);
+        assert_eq!(paths, [field]);
     }
 }
 
 #[tokio::test]
-async fn deleting_with_the_infrastructure_leaves_a_job_for_provisioning() {
+async fn delete_with_infrastructure_queues_a_job() {
     let world = World::start().await;
-    let (kept, gone) = (world.platform("kept").await, world.platform("gone").await);
-    world.delete(&format!("/api/v1/platforms/{kept}")).await.expect(200);
-    world.post(&format!("/api/v1/platforms/{gone}/suspend"), json!({})).await.expect(200);
-    let answer = world.post(&format!("/api/v1/platforms/{gone}/delete"), json!({})).await.expect(200);
-    assert_eq!((&answer["id"], &answer["status"]), (&json!(gone), &json!("deleted")));
+    let (deleted, deprovisioned) = (world.platform("deleted").await, world.platform("deprovisioned").await);
+    world.delete(&format!("/api/v1/platforms/{deleted}")).await.expect(200);
+    world.post(&format!("/api/v1/platforms/{deprovisioned}/suspend"), json!({})).await.expect(200);
+    let answer =
+        world.post(&format!("/api/v1/platforms/{deprovisioned}/delete"), json!({})).await.expect(200);
+    assert_eq!((&answer["id"], &answer["status"]), (&json!(deprovisioned), &json!("deleted")));
     let jobs = |id: &str| {
         format!(
             "SELECT count(*) FROM outbox WHERE destination = 'provisioning' AND type = 'provisioning.job' \
              AND data->>'type' = 'DEPROVISION_PLATFORM' AND data->>'platformId' = '{id}'"
         )
     };
-    assert_eq!((world.number(&jobs(&gone)).await, world.number(&jobs(&kept)).await), (1, 0));
+    assert_eq!((world.number(&jobs(&deprovisioned)).await, world.number(&jobs(&deleted)).await), (1, 0));
 }
 
-/// Provisioning is not there. What it is owed is told only after a while.
+/// Provisioning is down. Undelivered events are reported only after a while.
 #[tokio::test]
-async fn what_is_owed_for_long_is_told() {
+async fn ready_reports_events_that_wait_too_long() {
     let world = World::start().await;
-    let id = world.platform("gone").await;
+    let id = world.platform("late").await;
     for verb in ["suspend", "delete"] {
         world.post(&format!("/api/v1/platforms/{id}/{verb}"), json!({})).await.expect(200);
     }
     assert_eq!(world.get("/ready").await.expect(200)["checks"]["outbox"], "ok");
     world.sql("UPDATE outbox SET time = time - interval '1 min'").await;
     let ready = world.get("/ready").await.expect(200);
-    let told = ready["checks"]["outbox"].as_str().unwrap();
-    assert!(told.starts_with("1 waiting to be delivered, the oldest for 6"), "{told}");
+    let check = ready["checks"]["outbox"].as_str().unwrap();
+    assert!(check.starts_with("1 waiting to be delivered, the oldest for 6"), "{check}");
 }
 
 #[tokio::test]
-async fn a_cancelled_one_ends_with_its_period() {
+async fn cancelled_platform_ends_with_its_period() {
     let world = World::start_with(json!({ "service": { "cancellation_period": "1ms" } })).await;
     let (ends, restored) = (world.platform("ends").await, world.platform("restored").await);
     for id in [&ends, &restored] {
@@ -128,7 +129,7 @@ async fn a_cancelled_one_ends_with_its_period() {
     }
     world.post(&format!("/api/v1/platforms/{restored}/restore"), json!({})).await.expect(200);
     tokio::time::sleep(Duration::from_millis(5)).await;
-    // The worker looks when it starts.
+    // The worker runs when it starts.
     let _replica = world.replica(json!({})).await;
     let path = format!("/api/v1/platforms/{ends}");
     for _ in 0..100 {

@@ -1,10 +1,10 @@
-//! What is true of every list, shown with platforms and entities.
+//! Properties of every list, tested with platforms and entities.
 
 use serde_json::{Value, json};
 
 use crate::world::{World, ids};
 
-/// All pages of a list, with the sizes that they had.
+/// Returns the ids on all pages of a list, and the sizes of the pages.
 async fn all_pages(world: &World, path: &str, limit: usize) -> (Vec<String>, Vec<usize>) {
     let (mut found, mut sizes, mut cursor) = (Vec::new(), Vec::new(), String::new());
     loop {
@@ -21,42 +21,42 @@ async fn all_pages(world: &World, path: &str, limit: usize) -> (Vec<String>, Vec
 }
 
 #[tokio::test]
-async fn pages_are_whole_and_newest_first() {
+async fn pages_are_complete_and_newest_first() {
     let world = World::start().await;
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for n in 0..7 {
-        made.push(world.platform(&format!("p{n}")).await);
+        created.push(world.platform(&format!("p{n}")).await);
     }
-    // All at one time: the id decides, and none is lost or told twice at the edge of a page.
+    // With equal times, the id decides the order, and page boundaries neither drop nor repeat an object.
     world.sql("UPDATE platforms SET created_at = date_trunc('day', created_at) WHERE slug <> 'p6'").await;
-    let mut expected = made[..6].to_vec();
+    let mut expected = created[..6].to_vec();
     expected.sort_by(|a, b| b.cmp(a));
-    expected.insert(0, made[6].clone());
+    expected.insert(0, created[6].clone());
     let (found, sizes) = all_pages(&world, "/api/v1/platforms", 3).await;
     assert_eq!((found, sizes), (expected.clone(), vec![3, 3, 1]));
     assert_eq!(all_pages(&world, "/api/v1/platforms", 7).await, (expected, vec![7]));
 }
 
 #[tokio::test]
-async fn a_page_is_not_moved_by_what_comes_and_goes() {
+async fn inserts_and_deletes_do_not_shift_pages() {
     let world = World::start().await;
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for n in 0..4 {
-        made.push(world.platform(&format!("p{n}")).await);
+        created.push(world.platform(&format!("p{n}")).await);
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     let first = world.get("/api/v1/platforms?limit=2").await.expect(200);
-    assert_eq!(ids(&first), [made[3].clone(), made[2].clone()]);
-    world.delete(&format!("/api/v1/platforms/{}", made[2])).await.expect(200);
+    assert_eq!(ids(&first), [created[3].clone(), created[2].clone()]);
+    world.delete(&format!("/api/v1/platforms/{}", created[2])).await.expect(200);
     world.platform("new").await;
     let cursor = first["pagination"]["nextCursor"].as_str().unwrap();
     let second = world.get(&format!("/api/v1/platforms?limit=2&cursor={cursor}")).await.expect(200);
-    assert_eq!(ids(&second), [made[1].clone(), made[0].clone()]);
+    assert_eq!(ids(&second), [created[1].clone(), created[0].clone()]);
     assert_eq!(second["pagination"]["hasMore"], false);
 }
 
 #[tokio::test]
-async fn limits() {
+async fn limit_is_validated_and_capped() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     world
@@ -82,7 +82,7 @@ async fn limits() {
 }
 
 #[tokio::test]
-async fn cursors_are_for_their_own_list_and_filter() {
+async fn cursor_of_a_different_list_or_filter_is_rejected() {
     let world = World::start().await;
     let (one, two) = (world.platform("a").await, world.platform("b").await);
     for platform in [&one, &two] {
@@ -107,9 +107,9 @@ async fn cursors_are_for_their_own_list_and_filter() {
 }
 
 #[tokio::test]
-async fn totals_are_exact() {
+async fn list_totals_are_exact() {
     let world = World::start().await;
-    let made = futures_util::future::join_all((0..20).map(|n| {
+    let created = futures_util::future::join_all((0..20).map(|n| {
         let world = &world;
         async move { world.platform(&format!("p{n}")).await }
     }))
@@ -117,7 +117,7 @@ async fn totals_are_exact() {
     let total =
         async || world.get("/api/v1/platforms?limit=1").await.expect(200)["pagination"]["total"].clone();
     assert_eq!(total().await, json!(20));
-    for id in &made[..5] {
+    for id in &created[..5] {
         world.delete(&format!("/api/v1/platforms/{id}")).await.expect(200);
     }
     world
@@ -128,7 +128,7 @@ async fn totals_are_exact() {
 }
 
 #[tokio::test]
-async fn what_is_not_there() {
+async fn unknown_objects_get_404() {
     let world = World::start().await;
     let id = world.platform("a").await;
     for path in [

@@ -1,6 +1,6 @@
-//! The tests of the registry, in one binary: it links once. Each has a database and a service of its own.
+//! All tests of the registry in one binary, which links only once. Each test has its own database and service.
 
-// Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
+// Test helpers may unwrap like tests; clippy recognizes them by this attribute.
 #[cfg(test)]
 mod audit;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The manifest of an entity.
+//! Manifests of entities.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{
     world::{World, text},
 };
 
-/// How the operations of the manifest are called.
+/// Test cases of the manifest operations.
 pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
 
 fn operations() -> Vec<Operation> {
@@ -54,7 +54,7 @@ impl Shell {
 }
 
 #[tokio::test]
-async fn it_shows_what_runs_in_one_environment() {
+async fn manifest_contains_the_running_features_of_one_environment() {
     let shell = Shell::start().await;
     let empty = shell.load("", None).await;
     assert_eq!(empty.header("cache-control"), Some("private, no-cache"));
@@ -85,12 +85,12 @@ async fn it_shows_what_runs_in_one_environment() {
 }
 
 #[tokio::test]
-async fn its_tag_changes_when_it_does() {
+async fn manifest_etag_changes_with_its_content() {
     let shell = Shell::start().await;
     let mut tags = vec![shell.tag("").await];
     let (billing, world) = (shell.feature("billing", "prod"), &shell.world);
     let mut body = shell.load("", None).await.expect(200);
-    // A tag that was seen is answered without a body; the next one is another, and so is what is shown under it.
+    // A known tag gets a response without a body. The next change renews the tag and the content.
     let mut changed = async |shown: Value| {
         let last = tags.last().unwrap().clone();
         let now = shell.load("", Some(&last)).await;
@@ -112,7 +112,7 @@ async fn its_tag_changes_when_it_does() {
     };
     shell.run("billing", "prod", "1.0.0").await;
     changed(json!(["1.0.0"])).await;
-    // What runs is shown until the upgrade is done.
+    // The manifest shows the running version until the upgrade completes.
     let upgrade = billing.activate(world, "2.0.0").await;
     changed(json!(["1.0.0"])).await;
     billing.complete(world, &upgrade, "2.0.0").await;
@@ -127,7 +127,7 @@ async fn its_tag_changes_when_it_does() {
 }
 
 #[tokio::test]
-async fn it_is_for_those_who_may_see_the_entity() {
+async fn manifest_requires_access_to_the_entity() {
     let shell = Shell::start().await;
     shell.run("billing", "prod", "1.0.0").await;
     let (world, other) = (&shell.world, shell.world.platform("b").await);

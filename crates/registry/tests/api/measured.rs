@@ -1,4 +1,5 @@
-//! What the bench has PostgreSQL do alone is what the registry sends: else its ratios would mean nothing.
+//! The benchmark sends the registry's statements to PostgreSQL directly. Its ratios are valid only if both are the
+//! same.
 
 use std::{fs, path::Path};
 
@@ -9,7 +10,7 @@ use testkit::{TestDb, tap::Tap};
 
 use crate::world::World;
 
-/// A statement without what differs from one call to the next: values, however they are written, and their types.
+/// Removes from a statement what varies between calls: values in any notation, and their types.
 fn shape(statement: &str) -> String {
     let mut shape = statement.split_whitespace().collect::<Vec<_>>().join(" ");
     for (pattern, one) in [
@@ -31,7 +32,7 @@ fn shape(statement: &str) -> String {
     shape
 }
 
-/// The shapes of the statements that pgbench sends for an operation.
+/// Returns the shapes of the statements that pgbench sends for an operation.
 fn measured(operation: &str) -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/sql");
     let text = fs::read_to_string(folder.join(format!("{operation}.sql"))).unwrap();
@@ -40,7 +41,7 @@ fn measured(operation: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_bench_sends_is_what_the_registry_sends() {
+async fn benchmark_sends_the_statements_of_the_registry() {
     let db = TestDb::of::<Registry>().await;
     let (tap, url) = Tap::on(&db).await;
     let world = World::on(db, json!({ "database": { "url": url, "recount_every": "1000days" } })).await;
@@ -65,11 +66,11 @@ async fn what_the_bench_sends_is_what_the_registry_sends() {
     same(&tap, "create");
 }
 
-/// Compares with what was heard of the tables themselves; what else the server did for it, it does for pgbench too.
+/// Compares only the statements on the tables themselves: PostgreSQL adds the same internal ones for pgbench.
 #[track_caller]
 fn same(tap: &Tap, operation: &str) {
     let mut sent: Vec<String> = tap.take().iter().map(|plan| shape(&plan.statement)).collect();
-    // Keys to other tables are looked after by statements of the server's own.
+    // PostgreSQL checks foreign keys with its own statements.
     sent.retain(|statement| !statement.starts_with("SELECT ? FROM ONLY"));
     let mut measured = measured(operation);
     sent.sort();
@@ -78,7 +79,7 @@ fn same(tap: &Tap, operation: &str) {
 }
 
 #[test]
-fn a_shape_has_no_values() {
+fn statement_shape_has_no_values() {
     let one = shape("SELECT a.b FROM a WHERE a.c = $1 AND d IS NULL  LIMIT $2");
     assert_eq!(one, shape("SELECT a.b FROM a WHERE a.c = 'x' AND d IS NULL LIMIT 51;"));
     assert_ne!(one, shape("SELECT a.b FROM a WHERE a.e = 'x' AND d IS NULL LIMIT 51;"));

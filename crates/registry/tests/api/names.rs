@@ -1,4 +1,4 @@
-//! Names and host names belong to platforms: what has the form of another platform's is rejected.
+//! Names and host names belong to platforms: the registry rejects names in the form of another platform's.
 
 use domain::{Grant, GrantScope, Kind, PlatformId, Role};
 use identity::{ActorType, Caller};
@@ -13,7 +13,7 @@ use crate::world::{World, faults, ids, resource_body, text};
 const BASE: &str = "nno.localhost";
 
 impl World {
-    /// Sends a request of a developer of one platform.
+    /// Sends a request as a developer of one platform.
     pub(crate) async fn as_developer(
         &self,
         platform: &str,
@@ -31,7 +31,7 @@ impl World {
         Response::read(request.send().await.unwrap()).await
     }
 
-    /// Registers a resource of the platform as its developer.
+    /// Registers a resource as a developer of its platform.
     async fn register(&self, platform: &str, name: &str) -> Response {
         let path = format!("/api/v1/platforms/{platform}/entities/{platform}/resources");
         self.as_developer(platform, Method::POST, &path, resource_body(name)).await
@@ -51,7 +51,7 @@ impl World {
     }
 }
 
-/// Names that earlier versions stored, and that no provider accepts.
+/// Names that earlier versions stored and no provider accepts.
 fn impossible() -> Vec<String> {
     let fixed =
         ["My Cache", "..", "../../victim", "/x", "a/b", "*", "a'b", "UPPER", "\u{202e}x", "a.b", "a_b"];
@@ -76,7 +76,7 @@ async fn resource_name_with_another_platforms_prefix_is_400() {
             assert_eq!(faults(answer), ["cfName"], "{name}");
             assert!(message.as_str().unwrap().contains(&format!("'{a}-'")), "{message}");
         }
-        // Whether such a platform exists makes no difference, and neither does the role.
+        // The result depends neither on the existence of that platform nor on the role.
         let path = format!("/api/v1/platforms/{a}/entities/{a}/resources");
         assert_eq!(faults(world.post(&path, resource_body(name)).await), ["cfName"], "{name}");
     }
@@ -109,7 +109,7 @@ async fn name_of_a_deleted_resource_stays_with_its_platform() {
 }
 
 #[tokio::test]
-async fn stranger_gets_404_before_a_name_is_looked_at() {
+async fn caller_outside_the_scope_gets_404_before_names_are_checked() {
     let world = World::start().await;
     let (a, b) = (world.platform("a").await, world.platform("b").await);
     let path = format!("/api/v1/platforms/{b}/entities/{b}/resources");
@@ -120,7 +120,7 @@ async fn stranger_gets_404_before_a_name_is_looked_at() {
 }
 
 #[tokio::test]
-async fn resources_with_impossible_names_can_be_read_listed_and_deleted() {
+async fn resources_with_invalid_names_can_be_read_listed_and_deleted() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let own = format!("/api/v1/platforms/{platform}/resources");
@@ -169,7 +169,7 @@ async fn operator_deletes_resources_of_a_deleted_platform() {
     world.get(&shown(nowhere)).await.expect_error(404, "NOT_FOUND");
 }
 
-/// Host names that platform `a` must not have, because they are the system's or platform `b`'s.
+/// Host names that platform `a` must not use, because they belong to the system or to platform `b`.
 pub(crate) fn foreign_hosts(a: &str, b: &str) -> Vec<String> {
     vec![
         BASE.to_owned(),
@@ -209,13 +209,13 @@ async fn dns_record_below_the_base_domain_must_be_the_platforms_own() {
         format!("x{BASE}"),
     ];
     for host in good {
-        let made = world.as_developer(&a, Method::POST, &path, body(&host)).await.expect(201);
-        assert_eq!(made["hostname"], host.to_lowercase());
+        let created = world.as_developer(&a, Method::POST, &path, body(&host)).await.expect(201);
+        assert_eq!(created["hostname"], host.to_lowercase());
     }
 }
 
 #[tokio::test]
-async fn custom_domain_is_outside_the_base_domain_and_leads_into_its_platform() {
+async fn custom_domain_is_outside_the_base_domain_and_points_to_its_platform() {
     let world = World::start().await;
     let (a, b) = (world.platform("a").await, world.platform("b").await);
     let resource = world.resource(&a, &a, "x").await;

@@ -1,20 +1,20 @@
-//! How each operation is called. Every resource has its cases in its own test file; the tests of every operation
-//! collect them here.
+//! Test cases of all operations. Each slice defines its cases in its own test file; tests of every operation collect
+//! them here.
 
 use reqwest::Method;
 use serde_json::Value;
 
-/// A call that succeeds on the platform of the fixture. Parts in braces of the path and of the body stand for ids of
-/// the fixture.
+/// A call that succeeds on the platform of the fixture. Parts in braces in the path and the body stand for ids of the
+/// fixture.
 pub(crate) struct Operation {
     pub(crate) method: Method,
-    /// The path in the OpenAPI document, without `/api/v1`.
+    /// Path in the OpenAPI document, without `/api/v1`.
     pub(crate) template: String,
-    /// The path of the request, without `/api/v1`.
+    /// Path of the request, without `/api/v1`.
     pub(crate) path: String,
-    /// Null for none.
+    /// Null for no body.
     pub(crate) body: Value,
-    /// Whether only operators may call it.
+    /// True if only operators may call it.
     pub(crate) is_for_operators: bool,
 }
 
@@ -40,30 +40,30 @@ impl Operation {
         Self::new(Method::DELETE, template, path, Value::Null)
     }
 
-    /// The same, where only operators may call it.
+    /// Marks the operation as limited to operators.
     pub(crate) fn for_operators(self) -> Self {
         Self { is_for_operators: true, ..self }
     }
 }
 
-/// An object that the fixture creates before any operation is called.
+/// An object that the fixture creates before any test case runs.
 pub(crate) struct Created {
-    /// The part in braces that stands for its id.
+    /// Part in braces that stands for its id.
     pub(crate) part: &'static str,
-    /// The path that it is posted to, without `/api/v1`.
+    /// Path of the POST request that creates it, without `/api/v1`.
     pub(crate) path: &'static str,
     pub(crate) body: Value,
 }
 
-/// The cases of a resource.
+/// Test cases of a slice.
 pub(crate) struct Cases {
-    /// The objects that its operations need.
+    /// Objects that its operations need.
     pub(crate) created: fn() -> Vec<Created>,
     /// Each of its operations at least once, in an order in which all succeed.
     pub(crate) operations: fn() -> Vec<Operation>,
 }
 
-/// The cases of every resource of a platform.
+/// Test cases of every slice inside a platform.
 pub(crate) const ALL: &[Cases] = &[
     crate::entities::CASES,
     crate::secrets::CASES,
@@ -77,7 +77,7 @@ pub(crate) const ALL: &[Cases] = &[
     crate::audit::CASES,
 ];
 
-/// Every operation, in an order in which all succeed: those of the platform come last, because they end it.
+/// Returns every operation, in an order in which all succeed. Those of the platform come last, because they end it.
 pub(crate) fn operations() -> Vec<Operation> {
     let all = ALL.iter().chain([&crate::platforms::CASES]);
     let (reads, writes): (Vec<_>, Vec<_>) =

@@ -1,7 +1,7 @@
-//! How the server runs what the registry asks: never by reading a table that grows from end to end.
+//! Query plans of all statements of the registry: none may scan a growing table.
 //!
-//! Every operation is done beside a million rows, through a [`Tap`] that hears the plan of every statement. Each is
-//! planned with its values and without them, with statistics of before the rows came and with new ones.
+//! The tests run every operation on a database of a million rows, through a [`Tap`] that captures the plan of every
+//! statement. Each statement is planned with its values and as a generic plan, with outdated and with fresh statistics.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -22,9 +22,9 @@ use crate::{
     world::{World, ids},
 };
 
-/// Rows that each table is given.
+/// Number of rows per table.
 const ROWS: i64 = 80_000;
-/// Platforms that they belong to.
+/// Number of platforms that own the rows.
 const PLATFORMS: i64 = 800;
 
 #[derive(QueryableByName)]
@@ -35,12 +35,12 @@ struct Column {
     column: String,
     #[diesel(sql_type = t::Text)]
     kind: String,
-    /// Whether an index has it, and nothing says which values it may have.
+    /// True if an index contains the column and no constraint restricts its values.
     #[diesel(sql_type = t::Bool)]
     free: bool,
 }
 
-/// The columns of all tables that can be written.
+/// Query for the writable columns of all tables.
 const COLUMNS: &str = "\
     SELECT relname::text AS table, attname::text AS column, atttypid::regtype::text AS kind, \
         EXISTS (SELECT 1 FROM pg_index WHERE indrelid = r.oid AND attnum = ANY (indkey::int2[]) \
@@ -53,12 +53,12 @@ const COLUMNS: &str = "\
     ORDER BY relname, attnum";
 
 impl Column {
-    /// What the column of row `row_number` is, made from the row `r`: something new where an index tells rows apart.
+    /// SQL expression for the column in row `row_number`, based on the row `r`. Unique where an index requires it.
     fn value(&self) -> String {
         let Self { table: _, column, kind, free } = self;
         match (column.as_str(), kind.as_str(), free) {
             ("platform_id", ..) => format!("lpad((row_number % {PLATFORMS})::text, 10, '0')"),
-            // What is listed for all platforms is read back, so it must be what it says it is.
+            // Lists across all platforms decode this column, so it must contain valid values.
             ("hostname", ..) => "'h' || row_number || '.example'".to_owned(),
             (_, "uuid", true) => "lpad(to_hex(row_number), 32, '0')::uuid".to_owned(),
             (_, "text", true) => "lpad(row_number::text, 10, '0')".to_owned(),
@@ -69,7 +69,7 @@ impl Column {
     }
 }
 
-/// Gives every table many rows like one that it has; answers the tables.
+/// Fills every table with copies of one of its rows, and returns the tables.
 async fn fill(db: &TestDb) -> Vec<String> {
     let mut superuser = db.connect_as_superuser().await;
     let columns: Vec<Column> = sql_query(COLUMNS).load(&mut superuser).await.unwrap();
@@ -77,7 +77,7 @@ async fn fill(db: &TestDb) -> Vec<String> {
     for column in &columns {
         tables.entry(&column.table).or_default().push(column);
     }
-    // Keys to other tables are not looked after: there are no such rows.
+    // Skips foreign keys, because the referenced rows do not exist.
     let mut sql = "SET session_replication_role = replica;".to_owned();
     for (table, columns) in &tables {
         let names: Vec<&str> = columns.iter().map(|column| column.column.as_str()).collect();
@@ -90,7 +90,7 @@ async fn fill(db: &TestDb) -> Vec<String> {
         )
         .unwrap();
     }
-    // An index is made faster than it grows.
+    // Creating an index at once is faster than growing it.
     let indexes = plain_indexes(&mut superuser).await;
     let drop: Vec<String> = indexes.iter().map(|index| format!("DROP INDEX {};", index.name)).collect();
     let make: Vec<String> = indexes.iter().map(|index| format!("{};", index.sql)).collect();
@@ -110,7 +110,7 @@ struct Index {
     sql: String,
 }
 
-/// The indexes that are no constraints.
+/// Returns the indexes that do not belong to constraints.
 async fn plain_indexes(c: &mut AsyncPgConnection) -> Vec<Index> {
     let sql = "SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS sql FROM pg_index i \
         JOIN pg_class r ON r.oid = i.indrelid WHERE r.relnamespace = 'public'::regnamespace \
@@ -127,7 +127,7 @@ async fn number(c: &mut AsyncPgConnection, sql: &str) -> i64 {
     sql_query(format!("SELECT ({sql}) AS n")).get_result::<Row>(c).await.unwrap().n
 }
 
-/// Keeps the server from gathering statistics by itself.
+/// Disables the automatic collection of statistics.
 pub(crate) async fn keep_statistics(db: &TestDb) {
     let stop = "DO $$ DECLARE t regclass; BEGIN \
         FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' LOOP \
@@ -140,38 +140,38 @@ pub(crate) async fn analyze(db: &TestDb) {
     db.connect_as_superuser().await.batch_execute("ANALYZE").await.unwrap();
 }
 
-/// A registry on `db` whose line to the database is tapped, and the settings of others like it.
-pub(crate) async fn tapped(db: TestDb) -> (World, Tap, Value) {
+/// Returns a registry on `db` with a tapped_registry connection, and the settings for further ones.
+pub(crate) async fn tapped_registry(db: TestDb) -> (World, Tap, Value) {
     let (tap, url) = Tap::on(&db).await;
-    // Counting whole lists is not what is looked at here.
+    // The recount of full_scans lists is not part of these tests.
     let mut set =
         json!({ "database": { "url": url, "recount_every": "1000days", "statement_timeout": "60s" } });
     runtime::config::merge(&mut set, templates().await);
     (World::on(db, set.clone()).await, tap, set)
 }
 
-/// Another registry on the same database: its connections know what was set since.
-pub(crate) async fn anew(world: &World, set: &Value) -> World {
+/// Returns another registry on the same database, whose new connections use the current settings.
+pub(crate) async fn replica_of(world: &World, set: &Value) -> World {
     world.replica(set.clone()).await
 }
 
-/// Does every operation; writes without effect.
-async fn try_all(fixture: &Fixture, world: &World) {
+/// Runs every operation; writes are dry runs.
+async fn dry_run_all(fixture: &Fixture, world: &World) {
     for Operation { method, path, body, .. } in operations() {
         let path = format!("/api/v1{}", fixture.fill(&path));
         let mark = if path.contains('?') { '&' } else { '?' };
         let path = if method == Method::GET { path } else { format!("{path}{mark}dryRun=true") };
         let answer = world.send(method.clone(), &path, &fixture.body(&body), &[]).await;
-        assert!(may_be(&answer), "{method} {path} {}", answer.body);
+        assert!(succeeds_as_dry_run(&answer), "{method} {path} {}", answer.body);
     }
 }
 
-/// Some of what services ask, and no operation does.
-async fn ask_all(fixture: &Fixture, world: &World) {
+/// Runs some calls of services that no operation makes.
+async fn call_all(fixture: &Fixture, world: &World) {
     let due = r::ClaimDomainsRequest { limit: 8, pause: 60_000 };
     world.call("provisioning", None, due, async |mut c, m| c.claim_domains(m).await).await.unwrap();
-    let things = r::ListResourcesRequest { platform_id: fixture.fill("{p}") };
-    world.call("provisioning", None, things, async |mut c, m| c.list_resources(m).await).await.unwrap();
+    let resources = r::ListResourcesRequest { platform_id: fixture.fill("{p}") };
+    world.call("provisioning", None, resources, async |mut c, m| c.list_resources(m).await).await.unwrap();
     let usage = r::TemplateUsageRequest { template_id: "t-1".to_owned() };
     world.call("stack-registry", None, usage, async |mut c, m| c.template_usage(m).await).await.unwrap();
     let stack = r::ExplainStackRequest { platform_id: fixture.fill("{p}"), stack_id: fixture.fill("{gone}") };
@@ -182,13 +182,13 @@ async fn ask_all(fixture: &Fixture, world: &World) {
     world.call("onboarding", None, slug, async |mut c, m| c.check_slug(m).await).await.unwrap();
 }
 
-/// One after the other not all can be tried without effect: a restore follows a suspension.
-fn may_be(answer: &Response) -> bool {
+/// Not every operation succeeds as a dry run: a restore requires a suspension, for example.
+fn succeeds_as_dry_run(answer: &Response) -> bool {
     answer.status.is_success() || answer.body.pointer("/error/code") == Some(&json!("INVALID_TRANSITION"))
 }
 
-/// Does every operation twice under one key, so that it is answered from what is kept.
-async fn do_all(fixture: &Fixture, world: &World) {
+/// Runs every operation twice under one key, so that the second response comes from the stored answer.
+async fn repeat_all(fixture: &Fixture, world: &World) {
     for (n, Operation { method, path, body, .. }) in operations().into_iter().enumerate() {
         let (path, key) = (format!("/api/v1{}", fixture.fill(&path)), format!("key-{n}"));
         for _ in 0..2 {
@@ -199,8 +199,8 @@ async fn do_all(fixture: &Fixture, world: &World) {
     }
 }
 
-/// What reads a table from end to end, or an index without looking for anything in it.
-pub(crate) fn whole(plans: &[Plan], tables: &[String]) -> Vec<String> {
+/// Returns the plans that scan a table, or an index without a condition.
+pub(crate) fn full_scans(plans: &[Plan], tables: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     for plan in plans {
         for node in plan.nodes() {
@@ -218,10 +218,10 @@ pub(crate) fn whole(plans: &[Plan], tables: &[String]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_operation_reads_a_table_that_grows() {
+async fn no_operation_scans_a_growing_table() {
     let db = TestDb::of::<Registry>().await;
     keep_statistics(&db).await;
-    let (world, tap, set) = tapped(db).await;
+    let (world, tap, set) = tapped_registry(db).await;
     let once = [("Idempotency-Key", "once")];
     world.post_with("/api/v1/platforms", json!({ "name": "K", "slug": "kept" }), &once).await.expect(201);
     let fixture = Fixture::of(world).await;
@@ -236,41 +236,43 @@ async fn no_operation_reads_a_table_that_grows() {
         }
         for mode in ["force_custom_plan", "force_generic_plan"] {
             db.set("plan_cache_mode", mode).await;
-            let world = anew(&fixture.world, &set).await;
+            let world = replica_of(&fixture.world, &set).await;
             tap.take();
-            try_all(&fixture, &world).await;
-            // A service reads all that a platform has. As long as the server believes that to be all there is, it may
-            // well read the table.
+            dry_run_all(&fixture, &world).await;
+            // A service reads all rows of a platform. If PostgreSQL estimates that these are all rows of the table, it
+            // may scan the table.
             if statistics == "new" {
-                ask_all(&fixture, &world).await;
+                call_all(&fixture, &world).await;
             }
             let plans = tap.take();
             heard += plans.len();
-            bad.extend(whole(&plans, &tables).into_iter().map(|one| format!("{statistics}, {mode}: {one}")));
+            bad.extend(
+                full_scans(&plans, &tables).into_iter().map(|one| format!("{statistics}, {mode}: {one}")),
+            );
         }
     }
-    do_all(&fixture, &anew(&fixture.world, &set).await).await;
+    repeat_all(&fixture, &replica_of(&fixture.world, &set).await).await;
     let plans = tap.take();
     assert!(
         plans.iter().any(|plan| plan.statement.contains("idempotency_keys WHERE caller")),
         "replays are heard"
     );
     assert!(heard > 500, "{heard}");
-    bad.extend(whole(&plans, &tables));
+    bad.extend(full_scans(&plans, &tables));
     assert!(bad.is_empty(), "{} statements:\n{}", bad.len(), bad.join("\n"));
 }
 
-/// Trees of one platform, each a chain to the deepest level whose every node has leaves: 16 x 10 to a tree.
+/// Number of trees of a platform. Each is a chain to the deepest level with leaves at every node: 16 × 10 entities.
 const TREES: i64 = 625;
 
 /// Gives a platform 100,000 entities on 16 levels.
-pub(crate) async fn plant(db: &TestDb, platform: &str) {
+pub(crate) async fn create_trees(db: &TestDb, platform: &str) {
     let id = |tree: &str, level: &str, leaf: &str| {
         format!(
             "'t' || lpad({tree}::text, 5, '0') || lpad(({level})::text, 2, '0') || lpad({leaf}::text, 2, '0')"
         )
     };
-    // Leaf 0 is the node of the chain, the parent of all on the next level.
+    // Leaf 0 is the node of the chain, and the parent of all entities on the next level.
     let path = format!(
         "ARRAY(SELECT {} FROM generate_series(1, level - 1) above ORDER BY above)",
         id("tree", "above", "0")
@@ -289,15 +291,15 @@ pub(crate) async fn plant(db: &TestDb, platform: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_branch_of_a_hundred_thousand_entities_is_one_indexed_statement() {
+async fn branch_of_a_hundred_thousand_entities_is_one_indexed_statement() {
     let db = TestDb::of::<Registry>().await;
     keep_statistics(&db).await;
-    let (world, tap, set) = tapped(db).await;
+    let (world, tap, set) = tapped_registry(db).await;
     let platform = world.platform("shop").await;
     world.tenant(&platform, "one").await;
     analyze(&world.db).await;
-    plant(&world.db, &platform).await;
-    // The triggers were off.
+    create_trees(&world.db, &platform).await;
+    // The triggers were disabled.
     world.db.connect_as_superuser().await.batch_execute("SELECT fill_subtree_members()").await.unwrap();
     assert_eq!(world.number("SELECT count(*) FROM entities").await, 100_001);
     let entities = format!("/api/v1/platforms/{platform}/entities");
@@ -307,7 +309,7 @@ async fn a_branch_of_a_hundred_thousand_entities_is_one_indexed_statement() {
         }
         for mode in ["force_custom_plan", "force_generic_plan"] {
             world.db.set("plan_cache_mode", mode).await;
-            let world = anew(&world, &set).await;
+            let world = replica_of(&world, &set).await;
             let about = format!("{statistics}, {mode}");
             tap.take();
             let above = world.get(&format!("{entities}/t000071605/ancestors")).await.expect(200);
@@ -322,20 +324,20 @@ async fn a_branch_of_a_hundred_thousand_entities_is_one_indexed_statement() {
                 (40, "t000071300", "t000071609")
             );
             one_indexed(&tap.take(), "subtree_members", &["entities_pkey"], &about);
-            let whole = world.get(&format!("{entities}/t000070100/descendants")).await.expect(200);
-            assert_eq!(ids(&whole).len(), 150);
+            let full_scans = world.get(&format!("{entities}/t000070100/descendants")).await.expect(200);
+            assert_eq!(ids(&full_scans).len(), 150);
         }
     }
 }
 
-/// Checks that one statement has `mark`, and goes through one of the indexes.
+/// Checks that exactly one statement contains `mark`, and that it uses one of the indexes.
 fn one_indexed(plans: &[Plan], mark: &str, indexes: &[&str], about: &str) {
-    let of_entities = || plans.iter().filter(|plan| plan.statement.contains("\"entities\""));
-    let branch: Vec<&Plan> = of_entities().filter(|plan| plan.statement.contains(mark)).collect();
+    let entity_plans = || plans.iter().filter(|plan| plan.statement.contains("\"entities\""));
+    let branch: Vec<&Plan> = entity_plans().filter(|plan| plan.statement.contains(mark)).collect();
     assert_eq!(branch.len(), 1, "{about}: {branch:?}");
     let used = branch[0].indexes();
     assert!(indexes.iter().any(|index| used.contains(index)), "{about}: {used:?} {}", branch[0].root);
-    assert!(of_entities().count() <= 2, "{about}: one statement more at most, for the entity itself");
-    let read = whole(plans, &["entities".to_owned()]);
+    assert!(entity_plans().count() <= 2, "{about}: one statement more at most, for the entity itself");
+    let read = full_scans(plans, &["entities".to_owned()]);
     assert!(read.is_empty(), "{about}: {read:?}");
 }

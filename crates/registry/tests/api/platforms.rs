@@ -1,4 +1,4 @@
-//! Platforms: made, read, changed, deleted.
+//! Create, read, update and delete platforms.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::{
     world::{World, faults, ids, text},
 };
 
-/// How the operations of platforms are called.
+/// Test cases of the platform operations.
 pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
 
 fn operations() -> Vec<Operation> {
@@ -27,13 +27,13 @@ fn operations() -> Vec<Operation> {
 }
 
 #[tokio::test]
-async fn one_is_made_and_read() {
+async fn platform_is_created_and_read() {
     let world = World::start().await;
     let body = json!({ "name": "Größe 1", "slug": "shop", "tier": "growth", "cfAccountId": "cf", "repoName": "repo" });
-    let made = world.post("/api/v1/platforms", body).await;
-    let etag = made.header("etag").unwrap().to_owned();
-    let made = made.expect(201);
-    let id = text(&made, "id");
+    let created = world.post("/api/v1/platforms", body).await;
+    let etag = created.header("etag").unwrap().to_owned();
+    let created = created.expect(201);
+    let id = text(&created, "id");
     assert!(id.len() == 10 && id.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{id}");
     let fields = [
         ("name", json!("Größe 1")),
@@ -46,20 +46,20 @@ async fn one_is_made_and_read() {
         ("deletedAt", Value::Null),
     ];
     for (name, value) in fields {
-        assert_eq!(made[name], value, "{name}");
+        assert_eq!(created[name], value, "{name}");
     }
-    assert!(made.get("periodEndsAt").is_none());
+    assert!(created.get("periodEndsAt").is_none());
     let read = world.get(&format!("/api/v1/platforms/{id}")).await;
     assert_eq!(read.header("etag"), Some(etag.as_str()));
     assert_eq!(read.header("cache-control"), Some("no-store"));
-    assert_eq!(read.expect(200), made);
+    assert_eq!(read.expect(200), created);
 
     let plain = world.post("/api/v1/platforms", json!({ "name": "A", "slug": "a" })).await.expect(201);
     assert_eq!(plain["tier"], "starter");
 }
 
 #[tokio::test]
-async fn a_slug_is_taken_until_its_platform_is_deleted() {
+async fn platform_slug_is_unique_until_deletion() {
     let world = World::start().await;
     let first = world.platform("shop").await;
     let again = json!({ "name": "B", "slug": "shop" });
@@ -70,12 +70,12 @@ async fn a_slug_is_taken_until_its_platform_is_deleted() {
 }
 
 #[tokio::test]
-async fn all_faults_are_told_at_once() {
+async fn all_faults_are_reported_at_once() {
     let world = World::start().await;
     let wrong = json!({ "slug": "Not A Slug", "tier": "gold", "color": "red", "repoName": 1 });
-    let mut told = faults(world.post("/api/v1/platforms", wrong).await);
-    told.sort();
-    assert_eq!(told, ["color", "name", "repoName", "slug", "tier"]);
+    let mut paths = faults(world.post("/api/v1/platforms", wrong).await);
+    paths.sort();
+    assert_eq!(paths, ["color", "name", "repoName", "slug", "tier"]);
     for (body, path) in [
         (json!({ "name": " ", "slug": "a" }), "name"),
         (json!({ "name": "A", "slug": "" }), "slug"),
@@ -84,8 +84,8 @@ async fn all_faults_are_told_at_once() {
         (json!({ "name": "A".repeat(257), "slug": "a" }), "name"),
     ] {
         // One value may break several rules.
-        let told = faults(world.post("/api/v1/platforms", body.clone()).await);
-        assert!(!told.is_empty() && told.iter().all(|told| told == path), "{body} {told:?}");
+        let paths = faults(world.post("/api/v1/platforms", body.clone()).await);
+        assert!(!paths.is_empty() && paths.iter().all(|one| one == path), "{body} {paths:?}");
     }
     let not_json = world.request(reqwest::Method::POST, "/api/v1/platforms").body("{").send().await.unwrap();
     assert_eq!(not_json.status(), 400);
@@ -93,7 +93,7 @@ async fn all_faults_are_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_patch_changes_what_it_names() {
+async fn platform_patch_changes_only_the_named_fields() {
     let world = World::start().await;
     let id = world.platform("shop").await;
     let path = format!("/api/v1/platforms/{id}");
@@ -116,7 +116,7 @@ async fn a_patch_changes_what_it_names() {
 }
 
 #[tokio::test]
-async fn a_deleted_one_is_gone_but_for_an_operator_who_asks() {
+async fn deleted_platform_is_visible_only_to_operators_on_request() {
     let world = World::start().await;
     let id = world.platform("shop").await;
     let tenant = world.tenant(&id, "acme").await;
@@ -144,14 +144,14 @@ async fn a_deleted_one_is_gone_but_for_an_operator_who_asks() {
     assert_eq!(shown["status"], "deleted");
     assert!(shown["deletedAt"].is_string());
     let own = json!({ "platform": id });
-    let asked =
+    let response =
         world.send_as(&own, reqwest::Method::GET, &format!("{path}?includeDeleted=true"), &Value::Null).await;
-    asked.expect_error(404, "NOT_FOUND");
+    response.expect_error(404, "NOT_FOUND");
     world.get(&format!("{path}?includeDeleted=maybe")).await.expect_error(400, "VALIDATION_ERROR");
 }
 
 #[tokio::test]
-async fn a_platform_s_own_people_see_it_alone() {
+async fn platform_callers_see_only_their_platform() {
     let world = World::start().await;
     let (own, other) = (world.platform("own").await, world.platform("other").await);
     let scope = json!({ "platform": own });
@@ -171,7 +171,7 @@ async fn a_platform_s_own_people_see_it_alone() {
 }
 
 #[tokio::test]
-async fn in_a_suspended_one_only_operators_write() {
+async fn only_operators_write_to_a_suspended_platform() {
     let world = World::start().await;
     let id = world.platform("shop").await;
     world.post(&format!("/api/v1/platforms/{id}/suspend"), json!({})).await.expect(200);

@@ -1,4 +1,4 @@
-//! The pool of connections: one that is not known to be clean never serves the next request.
+//! The connection pool never lends out a connection that may be in use.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -20,10 +20,10 @@ struct Count {
     n: i64,
 }
 
-/// An operator's `pg_cancel_backend`, or a stall longer than the statement timeout, strikes between the `BEGIN` of a
-/// batch and the statements after it. Postgres is left inside an aborted transaction that the driver knows nothing of.
+/// An operator's `pg_cancel_backend`, or a stall beyond the statement timeout, hits between the `BEGIN` of a batch and
+/// the statements after it. The server is then in an aborted transaction that the driver does not know about.
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_clean_again_after_cancelled_statements() {
+async fn connections_are_clean_after_cancelled_statements() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let path = format!("/api/v1/platforms/{platform}");
@@ -32,7 +32,7 @@ async fn connections_are_clean_again_after_cancelled_statements() {
         let mut round = 0;
         while !AtomicBool::load(&over, Ordering::Relaxed) {
             let dry = if n.is_multiple_of(2) { "?dryRun=true" } else { "" };
-            // Whatever becomes of it while statements are cancelled.
+            // The responses do not matter while statements are being cancelled.
             let _ = world.patch(&format!("{path}{dry}"), json!({ "name": format!("{n} {round}") })).await;
             round += 1;
         }
@@ -65,9 +65,9 @@ async fn connections_are_clean_again_after_cancelled_statements() {
     assert_eq!(left.n, 0);
 }
 
-/// The reads of one tenant are stuck in the database, as slow ones would be, and many more of them wait.
+/// One tenant's reads hang in the database, as slow ones would, and many more of them wait.
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_reads_of_one_tenant_leave_a_connection_to_others() {
+async fn slow_reads_of_one_tenant_leave_connections_to_others() {
     let set =
         json!({ "database": { "pool_per_worker": 4, "lock_timeout": "20s", "acquire_timeout": "20s" } });
     let world = World::start_with(set).await;
@@ -82,7 +82,7 @@ async fn slow_reads_of_one_tenant_leave_a_connection_to_others() {
         let mut observer = world.db.connect_as_superuser().await;
         let waiting = "SELECT count(*) AS n FROM pg_stat_activity \
              WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        // Three of the four connections are one tenant's share.
+        // One tenant's share is three of the four connections.
         while sql_query(waiting).get_result::<Count>(&mut observer).await.unwrap().n < 3 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -97,9 +97,9 @@ async fn slow_reads_of_one_tenant_leave_a_connection_to_others() {
     assert_eq!(answers.into_iter().filter(|answer| answer.status == 200).count(), 24);
 }
 
-/// What a request has asked when its time is up does not have the next one wait for the answer.
+/// The statement of a timed-out request does not delay the next request.
 #[tokio::test(flavor = "multi_thread")]
-async fn reads_that_are_given_up_free_their_connections() {
+async fn abandoned_reads_free_their_connections() {
     let set = json!({
         "http": { "request_timeout": "400ms" },
         "database": { "pool_per_worker": 2, "lock_timeout": "20s", "statement_timeout": "20s" },
@@ -119,16 +119,16 @@ async fn reads_that_are_given_up_free_their_connections() {
     let stuck = "SELECT count(*) AS n FROM pg_stat_activity \
          WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let mut observer = world.db.connect_as_superuser().await;
-    // The statements that nobody waits for are cancelled.
+    // Abandoned statements are cancelled.
     while sql_query(stuck).get_result::<Count>(&mut observer).await.unwrap().n > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     sql_query("ROLLBACK").execute(&mut other).await.unwrap();
 }
 
-/// Postgres says so in the words of the operating system; here a trigger says it in its place.
+/// PostgreSQL reports a full disk in the words of the operating system; here a trigger raises the error instead.
 #[tokio::test(flavor = "multi_thread")]
-async fn full_disk_is_503_and_ready_says_so_until_a_write_succeeds() {
+async fn full_disk_is_503_and_reported_by_ready_until_a_write_succeeds() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let path = format!("/api/v1/platforms/{platform}");
@@ -144,8 +144,8 @@ async fn full_disk_is_503_and_ready_says_so_until_a_write_succeeds() {
     let refused = world.patch(&path, json!({ "name": "b" })).await;
     assert_eq!(refused.expect_error(503, "SERVICE_UNAVAILABLE")["reason"], "disk_full");
     world.get(&path).await.expect(200);
-    let told = ready().await.expect(503);
-    assert_eq!(told["checks"]["database"], "the disk of the database is full; writes fail");
+    let checks = ready().await.expect(503);
+    assert_eq!(checks["checks"]["database"], "the disk of the database is full; writes fail");
 
     superuser.batch_execute("DROP FUNCTION full_disk() CASCADE").await.unwrap();
     world.patch(&path, json!({ "name": "b" })).await.expect(200);

@@ -1,4 +1,4 @@
-//! What a tier allows: how many platforms a person may have, and what one may have.
+//! Tier quotas: limits on the platforms of a user, and on the contents of a platform.
 
 use domain::{Grant, GrantScope, Kind, PlatformId, Result, Role, platform::Tier};
 use identity::{ActorType, Caller};
@@ -25,7 +25,7 @@ fn tenant(n: usize) -> Value {
 }
 
 #[tokio::test]
-async fn a_starter_platform_has_three_tenants() {
+async fn starter_platform_has_at_most_three_tenants() {
     let world = World::start().await;
     let platform = world.platform("shop").await;
     for n in 0..3 {
@@ -34,7 +34,7 @@ async fn a_starter_platform_has_three_tenants() {
     let refused = as_admin(&world, &platform, Method::POST, "/entities", tenant(3)).await;
     let error = refused.expect_error(429, "QUOTA_EXCEEDED");
     assert_eq!(error, json!({ "quota": "tenants", "limit": 3, "tier": "starter" }));
-    // A subtenant is none, a deleted one no more, and an operator is not held to it.
+    // Subtenants and deleted tenants do not count, and the limit does not apply to operators.
     let first = world.get(&format!("/api/v1/platforms/{platform}/entities")).await.expect(200);
     let first = first["data"][0]["id"].as_str().unwrap().to_owned();
     let child = json!({ "name": "Child", "slug": "child", "type": "subtenant", "parentId": first });
@@ -49,17 +49,17 @@ async fn a_starter_platform_has_three_tenants() {
 }
 
 #[tokio::test]
-async fn of_many_at_once_no_more_pass_than_may() {
+async fn concurrent_creates_do_not_exceed_the_tenant_limit() {
     let world = World::start().await;
     let platform = world.platform("shop").await;
     let all = (0..16).map(|n| as_admin(&world, &platform, Method::POST, "/entities", tenant(n)));
     let answers = futures_util::future::join_all(all).await;
-    let made = answers.iter().filter(|answer| answer.status == 201).count();
-    assert_eq!(made, 3, "{:?}", answers.iter().map(|answer| answer.status).collect::<Vec<_>>());
+    let created = answers.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!(created, 3, "{:?}", answers.iter().map(|answer| answer.status).collect::<Vec<_>>());
 }
 
 #[tokio::test]
-async fn a_starter_platform_runs_five_features() {
+async fn starter_platform_has_at_most_five_features() {
     let world = World::start().await;
     let platform = world.platform("shop").await;
     let (one, other) = (world.tenant(&platform, "one").await, world.tenant(&platform, "two").await);
@@ -71,7 +71,7 @@ async fn a_starter_platform_runs_five_features() {
     for feature in ["a", "b", "c", "d", "e"] {
         activate(&one, feature, "prod").await.expect(202);
     }
-    // The same feature elsewhere is no other feature.
+    // The same feature on another entity counts once.
     activate(&other, "a", "prod").await.expect(202);
     activate(&one, "b", "stg").await.expect(202);
     let refused = activate(&other, "f", "prod").await.expect_error(429, "QUOTA_EXCEEDED");
@@ -79,7 +79,7 @@ async fn a_starter_platform_runs_five_features() {
 }
 
 #[tokio::test]
-async fn nobody_raises_their_own_tier() {
+async fn platform_admin_cannot_raise_the_tier() {
     let world = World::start().await;
     let platform = world.platform("shop").await;
     let raised = as_admin(&world, &platform, Method::PATCH, "", json!({ "tier": "scale" })).await;
@@ -91,8 +91,8 @@ async fn nobody_raises_their_own_tier() {
     }
 }
 
-/// A platform of a person's, as onboarding asks for it.
-fn of(owner: &str, slug: &str, tier: &str) -> CreatePlatformRequest {
+/// Request for a platform of a user, as onboarding sends it.
+fn platform_request(owner: &str, slug: &str, tier: &str) -> CreatePlatformRequest {
     CreatePlatformRequest {
         name: "Shop".to_owned(),
         slug: slug.to_owned(),
@@ -103,69 +103,79 @@ fn of(owner: &str, slug: &str, tier: &str) -> CreatePlatformRequest {
     }
 }
 
-async fn make(world: &World, asked: CreatePlatformRequest) -> Result<Platform> {
+async fn create_platform(world: &World, request: CreatePlatformRequest) -> Result<Platform> {
     let answer = world
-        .call("onboarding", None, asked, async |mut client, request| client.create_platform(request).await);
+        .call("onboarding", None, request, async |mut client, request| client.create_platform(request).await);
     answer.await.map(|CreatePlatformResponse { platform }| platform.unwrap())
 }
 
 #[tokio::test]
-async fn whoever_has_as_many_platforms_as_the_tier_allows_gets_no_other() {
+async fn user_at_the_platform_limit_gets_no_further_platform() {
     let world = World::start().await;
-    let asked = of("user:ada", "one", "starter");
-    let first = make(&world, asked.clone()).await.unwrap();
-    let refused = make(&world, of("user:ada", "two", "starter")).await.unwrap_err();
-    let told = json!({ "quota": "platforms", "limit": 1, "used": 1, "tier": "starter" });
-    assert_eq!((refused.kind(), json!(refused.details())), (Kind::QuotaExceeded, told));
-    assert_eq!(make(&world, asked).await.unwrap(), first, "what is asked again is the same platform");
+    let request = platform_request("user:ada", "one", "starter");
+    let first = create_platform(&world, request.clone()).await.unwrap();
+    let refused = create_platform(&world, platform_request("user:ada", "two", "starter")).await.unwrap_err();
+    let details = json!({ "quota": "platforms", "limit": 1, "used": 1, "tier": "starter" });
+    assert_eq!((refused.kind(), json!(refused.details())), (Kind::QuotaExceeded, details));
+    assert_eq!(
+        create_platform(&world, request).await.unwrap(),
+        first,
+        "a repeated request is the same platform"
+    );
 
-    // Those of every tier are counted; the tier that is asked for has the limit.
+    // Platforms of every tier count; the requested tier sets the limit.
     for slug in ["two", "three"] {
-        make(&world, of("user:ada", slug, "growth")).await.unwrap();
+        create_platform(&world, platform_request("user:ada", slug, "growth")).await.unwrap();
     }
     for (tier, limit) in [("starter", 1), ("growth", 3)] {
-        let refused = make(&world, of("user:ada", "four", tier)).await.unwrap_err();
+        let refused = create_platform(&world, platform_request("user:ada", "four", tier)).await.unwrap_err();
         assert_eq!(refused.details()["limit"], limit);
         assert_eq!(refused.details()["used"], 3);
     }
-    make(&world, of("user:ada", "four", "scale")).await.unwrap();
+    create_platform(&world, platform_request("user:ada", "four", "scale")).await.unwrap();
 
-    // Nobody else is held to hers, nor is she where an operator gives her one.
-    make(&world, of("user:bob", "bobs", "starter")).await.unwrap();
-    make(&world, CreatePlatformRequest { limited: false, ..of("user:ada", "five", "starter") })
-        .await
-        .unwrap();
-    let asked =
+    // Her limit applies neither to other users nor to platforms that an operator gives her.
+    create_platform(&world, platform_request("user:bob", "bobs", "starter")).await.unwrap();
+    create_platform(
+        &world,
+        CreatePlatformRequest { limited: false, ..platform_request("user:ada", "five", "starter") },
+    )
+    .await
+    .unwrap();
+    let request =
         CheckQuotaRequest { owner_user_id: "user:ada".to_owned(), tier: rpc::enum_number(Tier::Growth) };
-    let told =
-        world.call("onboarding", None, asked, async |mut client, request| client.check_quota(request).await);
-    let told = told.await.unwrap();
-    assert_eq!((told.limit, told.platform_ids.len()), (3, 5));
-    assert!(told.platform_ids.contains(&first.id));
+    let response = world
+        .call("onboarding", None, request, async |mut client, request| client.check_quota(request).await);
+    let quota = response.await.unwrap();
+    assert_eq!((quota.limit, quota.platform_ids.len()), (3, 5));
+    assert!(quota.platform_ids.contains(&first.id));
 }
 
 #[tokio::test]
-async fn a_deleted_platform_leaves_its_place_to_another() {
+async fn deleted_platform_does_not_count_towards_the_limit() {
     let world = World::start().await;
-    let first = make(&world, of("user:ada", "one", "starter")).await.unwrap();
-    make(&world, of("user:ada", "two", "starter")).await.unwrap_err();
+    let first = create_platform(&world, platform_request("user:ada", "one", "starter")).await.unwrap();
+    create_platform(&world, platform_request("user:ada", "two", "starter")).await.unwrap_err();
     world.delete(&format!("/api/v1/platforms/{}", first.id)).await.expect(200);
-    make(&world, of("user:ada", "two", "starter")).await.unwrap();
-    assert_eq!(make(&world, of("user:ada", "one", "starter")).await.unwrap_err().kind(), Kind::QuotaExceeded);
+    create_platform(&world, platform_request("user:ada", "two", "starter")).await.unwrap();
+    assert_eq!(
+        create_platform(&world, platform_request("user:ada", "one", "starter")).await.unwrap_err().kind(),
+        Kind::QuotaExceeded
+    );
 }
 
 #[tokio::test]
-async fn of_many_platforms_at_once_no_more_are_made_than_may_be() {
+async fn concurrent_creates_do_not_exceed_the_platform_limit() {
     let quotas = json!({ "starter": { "platforms": 2 }, "growth": { "platforms": 0 } });
     let world = World::start_with(json!({ "service": { "quotas": quotas } })).await;
     let slugs: Vec<String> = (0..16).map(|n| format!("shop-{n}")).collect();
-    let all = slugs.iter().map(|slug| make(&world, of("user:ada", slug, "starter")));
-    let (made, refused): (Vec<_>, Vec<_>) =
+    let all = slugs.iter().map(|slug| create_platform(&world, platform_request("user:ada", slug, "starter")));
+    let (created, refused): (Vec<_>, Vec<_>) =
         futures_util::future::join_all(all).await.into_iter().partition(Result::is_ok);
-    assert_eq!(made.len(), 2);
+    assert_eq!(created.len(), 2);
     assert!(refused.iter().all(|one| one.as_ref().is_err_and(|error| error.kind() == Kind::QuotaExceeded)));
-    // 0 is no limit.
+    // 0 means no limit.
     for n in 0..4 {
-        make(&world, of("user:ada", &format!("more-{n}"), "growth")).await.unwrap();
+        create_platform(&world, platform_request("user:ada", &format!("more-{n}"), "growth")).await.unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Many at once: one wins, the others are told, and the counters are right afterwards.
+//! Concurrent requests: one succeeds, the others get an error, and the counters stay correct.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::world::{World, ids, resource_body, text};
 
 const CLIENTS: usize = 64;
 
-/// How many answers had which status and code.
-fn tally(answers: &[Response]) -> BTreeMap<(u16, String), usize> {
+/// Counts the responses by status and code.
+fn count_by_status(answers: &[Response]) -> BTreeMap<(u16, String), usize> {
     let mut counts = BTreeMap::new();
     for answer in answers {
         let code = answer.body.pointer("/error/code").and_then(Value::as_str).unwrap_or_default();
@@ -26,13 +26,14 @@ fn expected<const N: usize>(counts: [(u16, &str, usize); N]) -> BTreeMap<(u16, S
 }
 
 impl World {
-    /// Sixteen are at work at once, on two threads, and the others wait: the tests beside this one need connections too.
+    /// Sixteen requests run at once on two threads, and the others wait: tests that run at the same time need
+    /// connections too.
     async fn for_many() -> Self {
         let set = json!({ "http": { "workers": 2 }, "database": { "pool_per_worker": 8, "acquire_timeout": "20s" } });
         Self::start_with(set).await
     }
 
-    /// Checks every counter against what it counts.
+    /// Checks every counter against its rows.
     async fn assert_counted(&self) {
         let lists = "\
             SELECT 'platforms' AS key, count(*) AS n FROM platforms WHERE deleted_at IS NULL \
@@ -62,30 +63,30 @@ impl World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_that_want_a_slug_one_gets_it() {
+async fn one_of_many_concurrent_creates_gets_the_slug() {
     let world = World::for_many().await;
     let answers = join_all(
         (0..CLIENTS)
             .map(|n| world.post("/api/v1/platforms", json!({ "name": format!("By {n}"), "slug": "shop" }))),
     )
     .await;
-    assert_eq!(tally(&answers), expected([(201, "", 1), (409, "ALREADY_EXISTS", CLIENTS - 1)]));
-    let told = answers.into_iter().find(|answer| answer.status == 409).unwrap();
-    assert_eq!(told.expect_error(409, "ALREADY_EXISTS")["slug"], "shop");
+    assert_eq!(count_by_status(&answers), expected([(201, "", 1), (409, "ALREADY_EXISTS", CLIENTS - 1)]));
+    let conflict = answers.into_iter().find(|answer| answer.status == 409).unwrap();
+    assert_eq!(conflict.expect_error(409, "ALREADY_EXISTS")["slug"], "shop");
     let list = world.get("/api/v1/platforms").await.expect(200);
     assert_eq!((ids(&list).len(), &list["pagination"]["total"]), (1, &json!(1)));
     world.assert_counted().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_that_want_a_resource_s_name_one_gets_it() {
+async fn one_of_many_concurrent_registrations_gets_the_name() {
     let world = World::for_many().await;
     let platforms = join_all((0..8).map(|n| {
         let world = &world;
         async move { world.platform(&format!("p{n}")).await }
     }))
     .await;
-    // Also from different platforms: the name is one among all.
+    // From several platforms too, because the name is unique across all of them.
     let answers = join_all((0..CLIENTS).map(|n| {
         let platform = &platforms[n % platforms.len()];
         let path = format!("/api/v1/platforms/{platform}/entities/{platform}/resources");
@@ -93,25 +94,25 @@ async fn of_many_that_want_a_resource_s_name_one_gets_it() {
         async move { world.post(&path, resource_body("one-name")).await }
     }))
     .await;
-    assert_eq!(tally(&answers), expected([(201, "", 1), (409, "ALREADY_EXISTS", CLIENTS - 1)]));
+    assert_eq!(count_by_status(&answers), expected([(201, "", 1), (409, "ALREADY_EXISTS", CLIENTS - 1)]));
     assert_eq!(world.number("SELECT count(*) FROM resources").await, 1);
     world.assert_counted().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_that_move_a_platform_one_does() {
+async fn one_of_many_concurrent_transitions_succeeds() {
     let world = World::for_many().await;
     let platform = world.platform("shop").await;
     for (verb, to) in [("suspend", "suspended"), ("restore", "active"), ("cancel", "pending_cancellation")] {
         let path = format!("/api/v1/platforms/{platform}/{verb}");
         let answers = join_all((0..CLIENTS).map(|_| world.post(&path, json!({})))).await;
         assert_eq!(
-            tally(&answers),
+            count_by_status(&answers),
             expected([(200, "", 1), (409, "INVALID_TRANSITION", CLIENTS - 1)]),
             "{verb}"
         );
-        let told = answers.into_iter().find(|answer| answer.status == 409).unwrap();
-        assert_eq!(told.expect_error(409, "INVALID_TRANSITION")["from"], to);
+        let conflict = answers.into_iter().find(|answer| answer.status == 409).unwrap();
+        assert_eq!(conflict.expect_error(409, "INVALID_TRANSITION")["from"], to);
     }
     let events = world.get(&format!("/api/v1/platforms/{platform}/lifecycle")).await.expect(200);
     let reached: Vec<String> =
@@ -121,7 +122,7 @@ async fn of_many_that_move_a_platform_one_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_different_verbs_those_that_win_make_one_history() {
+async fn concurrent_verbs_produce_a_consistent_history() {
     let world = World::for_many().await;
     let platform = world.platform("shop").await;
     let verbs = ["suspend", "restore", "cancel", "delete"];
@@ -131,12 +132,12 @@ async fn of_many_different_verbs_those_that_win_make_one_history() {
         async move { world.post(&path, json!({})).await }
     }))
     .await;
-    let counts = tally(&answers);
+    let counts = count_by_status(&answers);
     let known = |(status, code): &(u16, String)| {
         matches!((*status, code.as_str()), (200, "") | (409, "INVALID_TRANSITION") | (404, "NOT_FOUND"))
     };
     assert!(counts.keys().all(known), "{counts:?}");
-    // Each event begins where the one before it ended.
+    // Each event starts at the status where the previous one ended.
     let broken = "SELECT count(*) FROM (SELECT from_status, lag(to_status) OVER (ORDER BY created_at, id) AS last \
                   FROM lifecycle_events) AS history WHERE from_status IS DISTINCT FROM last";
     assert_eq!(world.number(broken).await, 0);
@@ -146,7 +147,7 @@ async fn of_many_different_verbs_those_that_win_make_one_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_parent_goes_or_gets_children_never_both() {
+async fn parent_is_deleted_or_gets_children_but_not_both() {
     let world = World::for_many().await;
     let platform = world.platform("shop").await;
     let entities = format!("/api/v1/platforms/{platform}/entities");
@@ -157,7 +158,7 @@ async fn a_parent_goes_or_gets_children_never_both() {
         let answers = join_all((0..CLIENTS).map(|n| {
             let (world, own, entities, parent) = (&world, &own, &entities, &parent);
             async move {
-                // One in four wants it gone, in either way.
+                // One in four deletes it, through either operation.
                 match n % 8 {
                     0 => (false, world.delete(own).await),
                     4 => (false, world.patch(own, json!({ "status": "deleted" })).await),
@@ -172,14 +173,14 @@ async fn a_parent_goes_or_gets_children_never_both() {
         }))
         .await;
         let (children, deletions): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(child, _)| *child);
-        let children = tally(&children.into_iter().map(|(_, answer)| answer).collect::<Vec<_>>());
-        let deletions = tally(&deletions.into_iter().map(|(_, answer)| answer).collect::<Vec<_>>());
-        let gone = deletions.get(&(200, String::new())).copied().unwrap_or_default();
-        if gone == 1 {
+        let children = count_by_status(&children.into_iter().map(|(_, answer)| answer).collect::<Vec<_>>());
+        let deletions = count_by_status(&deletions.into_iter().map(|(_, answer)| answer).collect::<Vec<_>>());
+        let deleted = deletions.get(&(200, String::new())).copied().unwrap_or_default();
+        if deleted == 1 {
             assert_eq!(children, expected([(400, "VALIDATION_ERROR", CLIENTS * 3 / 4)]));
             assert_eq!(deletions.get(&(404, "NOT_FOUND".to_owned())), Some(&(CLIENTS / 4 - 1)));
         } else {
-            // It went before, between or after none of them: whoever came later was told.
+            // The deletion ran before, between or after the creations; later ones got an error.
             assert_eq!(deletions, expected([(409, "HAS_DEPENDENTS", CLIENTS / 4)]));
             assert_eq!(children, expected([(201, "", CLIENTS * 3 / 4)]));
         }
@@ -187,7 +188,7 @@ async fn a_parent_goes_or_gets_children_never_both() {
     let orphans = "SELECT count(*) FROM entities child JOIN entities parent ON parent.id = child.parent_id \
                    WHERE child.deleted_at IS NULL AND parent.deleted_at IS NOT NULL";
     assert_eq!(world.number(orphans).await, 0);
-    // A parent is above its child, so no way leads back to where it began.
+    // Every parent is above its child, so the tree has no cycle.
     let circles = "SELECT count(*) FROM entities child JOIN entities parent ON parent.id = child.parent_id \
                    WHERE child.depth <> parent.depth + 1 OR child.path <> parent.path || parent.id OR child.id = ANY (child.path)";
     assert_eq!(world.number(circles).await, 0);
@@ -195,7 +196,7 @@ async fn a_parent_goes_or_gets_children_never_both() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_platform_that_goes_takes_no_newcomer() {
+async fn platform_being_deleted_gets_no_new_entities() {
     let world = World::for_many().await;
     let platform = world.platform("shop").await;
     let own = format!("/api/v1/platforms/{platform}");
@@ -210,14 +211,14 @@ async fn a_platform_that_goes_takes_no_newcomer() {
         }
     }))
     .await;
-    let counts = tally(&answers);
+    let counts = count_by_status(&answers);
     assert_eq!(counts.get(&(200, String::new())), Some(&1), "{counts:?}");
-    let made = counts.get(&(201, String::new())).copied().unwrap_or_default();
-    let late = counts.get(&(404, "NOT_FOUND".to_owned())).copied().unwrap_or_default();
-    assert_eq!(made + late, CLIENTS - 1, "{counts:?}");
-    let after = "SELECT count(*) FROM audit_log late JOIN audit_log gone ON gone.action = 'platform.deleted' \
-                 WHERE late.action = 'entity.created' AND late.created_at > gone.created_at + interval '1 second'";
+    let created = counts.get(&(201, String::new())).copied().unwrap_or_default();
+    let rejected = counts.get(&(404, "NOT_FOUND".to_owned())).copied().unwrap_or_default();
+    assert_eq!(created + rejected, CLIENTS - 1, "{counts:?}");
+    let after = "SELECT count(*) FROM audit_log creation JOIN audit_log deletion ON deletion.action = 'platform.deleted' \
+                 WHERE creation.action = 'entity.created' AND creation.created_at > deletion.created_at + interval '1 second'";
     assert_eq!(world.number(after).await, 0);
-    assert_eq!(world.number("SELECT count(*) FROM entities").await, made as i64);
+    assert_eq!(world.number("SELECT count(*) FROM entities").await, created as i64);
     world.assert_counted().await;
 }

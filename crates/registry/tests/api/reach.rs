@@ -1,4 +1,5 @@
-//! Every operation × every role × how far it reaches, with both walls and with the second alone: see [`testkit::reach`].
+//! Access matrix: every operation × every role × every scope, with both tenancy layers and with each one alone. See
+//! [`testkit::reach`].
 
 use domain::{
     EntityId, PlatformId,
@@ -18,7 +19,7 @@ use crate::{
     operation::{ALL, Created, Operation, operations},
 };
 
-/// The platform with one of everything, of which most is an entity's, and what is around it.
+/// A platform with one object of every type, most of them owned by one entity, and the objects around it.
 struct Scene {
     fixture: Fixture,
     places: Places,
@@ -28,7 +29,7 @@ impl Scene {
     async fn new() -> Self {
         let mut fixture = Fixture::new().await;
         let (world, p, e) = (&fixture.world, fixture.fill("{p}"), fixture.fill("{e}"));
-        // What a tier allows is another test's.
+        // The quotas of a tier are tested elsewhere.
         world.patch(&format!("/api/v1/platforms/{p}"), json!({ "tier": "scale" })).await.expect(200);
         let child = world.subtenant(&p, "child", &e).await;
         let lost = world.tenant(&p, "lost").await;
@@ -55,13 +56,13 @@ impl Scene {
         Self { fixture, places }
     }
 
-    /// The entity that the path leads to something of, and all that it is under.
+    /// Returns the entity that owns the object of the path, and its ancestors.
     fn line(&self, path: &str) -> Vec<EntityId> {
-        // What a list is narrowed to is no place that must be there.
+        // A filter in the query does not name an object that must exist.
         let path = path.split('?').next().unwrap();
         let of_e = ["{e}", "{r}", "{d1}", "{d2}", "{dns}", "{s}", "{domain}", "{old}"];
         let others = ["{top}", "{child}", "{leaf}", "{w}", "{lost}"];
-        // Of stacks of a template their tenant, which nobody here reaches.
+        // Stacks of a template belong to their tenant, which is outside every scope here.
         let nobodys = ["{up}", "{back}", "{gone}"];
         let is_in = |part: &&str| path.contains(*part);
         if let Some(part) = others.into_iter().find(is_in) {
@@ -74,13 +75,13 @@ impl Scene {
         nobody.filter(|_| nobodys.iter().any(is_in)).into_iter().collect()
     }
 
-    /// Whether someone sees what belongs to the entity `e`.
+    /// Returns true if the caller sees objects of the entity `e`.
     fn sees(&self, someone: &Someone) -> bool {
         someone.reaches(&Target::Entity(&self.places.own, &self.places.line(&self.places.entity)))
     }
 }
 
-/// The same operation asked for on other entities than `e`, and on a platform that is deleted.
+/// Returns the same operation on entities other than `e`, and on a deleted platform.
 fn elsewhere(case: &Case) -> Vec<Case> {
     let mut parts = Vec::new();
     if case.path.contains("{e}") && !case.path.contains("/features/") {
@@ -93,7 +94,7 @@ fn elsewhere(case: &Case) -> Vec<Case> {
     parts.into_iter().map(moved).collect()
 }
 
-/// Reads that name what lies outside, for some, in what they are narrowed to.
+/// Reads whose filter names an object outside the scope of some callers.
 const NARROWED: [&str; 7] = [
     "/platforms/{p}/stacks?tenantId={e}",
     "/platforms/{p}/entities?type=subtenant",
@@ -104,7 +105,7 @@ const NARROWED: [&str; 7] = [
     "/audit?platformId={p}",
 ];
 
-/// The case of the operation that is asked for there, narrowed so.
+/// Returns the case of the operation with that filter.
 fn narrowed(cases: &[Case], path: &str) -> Case {
     let path = format!("/api/v1{path}");
     let plain = path.split('?').next().unwrap();
@@ -165,15 +166,15 @@ impl Stage for Scene {
             .find(|grant| grant.scope.platform() == Some(&platform))
             .filter(|_| row.about == About::Entity);
         let verdict = match (row.decide(someone.caller.grants(), &target), role_in) {
-            // A role that is too low for the whole platform is told so: that tells nothing of what is there.
+            // A role that is too low for the whole platform gets 403, which reveals nothing about its objects.
             (AccessDecision::Outside, Some(grant)) if !grant.role.covers(row.least) => {
                 AccessDecision::Forbidden
             }
-            // A list of the platform is there for everyone who sees something of it.
+            // A list of a platform exists for every caller with access to any of its objects.
             (AccessDecision::Outside, Some(_)) if line.is_empty() => AccessDecision::Allowed,
             (verdict, _) => verdict,
         };
-        // Only operators are told of what is deleted, where they ask for it.
+        // Only operators see deleted objects, and only on request.
         let is_shown = path.contains("includeDeleted") && someone.caller.is_operator();
         let is_gone = is_gone(path) && !is_shown;
         if is_gone && verdict == AccessDecision::Allowed { AccessDecision::Outside } else { verdict }
@@ -195,7 +196,7 @@ impl Stage for Scene {
             (sees("{e}"), ["{r}", "{d1}", "{d2}", "{dns}", "{spare}", "{domain}", "{old}", "{s}"]);
         let mut hidden = unless(r, &of_e);
         hidden.extend(unless(r, &names));
-        // Whoever is under an entity knows what they are under.
+        // A caller knows the ancestors of the entities in their scope.
         hidden.extend(unless(r || sees("{child}"), &["{e}"]));
         hidden.extend(unless(sees("{child}"), &["{child}"]));
         hidden.extend(unless(sees("{leaf}"), &["{leaf}"]));
@@ -216,18 +217,18 @@ impl Stage for Scene {
     fn fits(&self, asked: &Asked<'_>, verdict: AccessDecision, answer: &Response) -> bool {
         let (Asked { someone, row, case }, status) = (*asked, answer.status.as_u16());
         match verdict {
-            // What is looked up by name alone is not there for who does not reach it.
+            // A lookup by name outside the caller's scope gets 404.
             _ if row.id == "lookupResource" => status == if self.sees(someone) { 200 } else { 404 },
-            // A tenant is made by who sees the platform whole.
+            // Creating a tenant requires access to the whole platform.
             AccessDecision::Allowed if of_entity(someone) && row.id == "createEntity" => status == 403,
-            // What a body names is looked for where the caller may.
+            // Objects named in a body are searched within the caller's scope.
             AccessDecision::Allowed
                 if !self.sees(someone) && case.method == Method::POST && !case.body.is_null() =>
             {
                 reach::follows(verdict, answer) == case.path.contains("/resources")
                     && (status < 300 || status == 400 || status == 404)
             }
-            // An active platform is neither restored nor deleted.
+            // An active platform cannot be restored or deleted.
             AccessDecision::Allowed
                 if ["/restore", "/delete"].iter().any(|verb| case.path.ends_with(verb)) =>
             {
@@ -239,33 +240,33 @@ impl Stage for Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_operation_as_everyone() {
+async fn every_operation_follows_the_access_matrix() {
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_stranger_gets_in() {
+async fn requests_without_valid_credentials_are_rejected() {
     reach::let_no_stranger_in(&Scene::new().await).await;
 }
 
-/// What the first wall leaves to the second is not left to it alone.
+/// The scope filter must not rely on row-level security.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_wall_alone_keeps_everyone_apart() {
+async fn scope_filter_alone_separates_tenants() {
     let scene = Scene::new().await;
     reach::take_second_wall_down(&scene).await;
     reach::as_everyone(&scene).await.assert_none();
 }
 
-/// What the second wall leaves to the first is not left to it alone.
+/// Row-level security must not rely on the scope filter.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_wall_alone_keeps_everyone_apart() {
+async fn row_level_security_alone_separates_tenants() {
     reach::disable_scope_filter();
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
-/// The tests of each wall can fail.
+/// Verifies that the two tests above can fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn with_both_walls_down_everyone_sees_everything() {
+async fn without_both_tenancy_layers_everything_is_visible() {
     reach::disable_scope_filter();
     reach::with_both_walls_down(&Scene::new().await).await;
 }

@@ -1,4 +1,4 @@
-//! The worker that holds counters to what they count.
+//! The worker that recounts the list counters.
 
 use database::{Database, DatabaseSettings, Drift, Recount};
 use diesel::sql_query;
@@ -23,27 +23,27 @@ impl World {
     }
 }
 
-/// Whose own worker does not begin within the test.
+/// A registry whose own worker does not start during the test.
 async fn world_that_is_not_counted() -> World {
     World::start_with(json!({ "database": { "recount_every": "1000days" } })).await
 }
 
-/// A whole round: what it found.
+/// Runs a complete round and returns the drifts.
 async fn round(recount: &Recount) -> Vec<Drift> {
     let mut found = Vec::new();
-    while let Some(off) = recount.turn().await.unwrap() {
+    while let Some(off) = recount.run_once().await.unwrap() {
         found.extend(off);
     }
     found.sort_by(|a, b| a.key.cmp(&b.key));
     found
 }
 
-/// A platform with something in every list.
+/// Creates a platform with an object in every list.
 async fn filled(world: &World, slug: &str) -> (String, String) {
     let platform = world.platform(slug).await;
     let tenant = world.tenant(&platform, "t").await;
-    let gone = world.subtenant(&platform, "s", &tenant).await;
-    world.delete(&format!("/api/v1/platforms/{platform}/entities/{gone}")).await.expect(200);
+    let deleted = world.subtenant(&platform, "s", &tenant).await;
+    world.delete(&format!("/api/v1/platforms/{platform}/entities/{deleted}")).await.expect(200);
     world.resource(&platform, &tenant, &format!("{slug}-a")).await;
     world.resource(&platform, &platform, &format!("{slug}-b")).await;
     let on = json!({ "featureId": "billing", "version": "1.0.0", "environment": "prod" });
@@ -54,29 +54,29 @@ async fn filled(world: &World, slug: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn every_counter_is_counted_and_right() {
+async fn every_counter_is_recounted_and_correct() {
     let mut settings = json!({ "database": { "recount_every": "1000days" } });
     config::merge(&mut settings, templates().await);
     let world = World::start_with(settings).await;
     for n in 0..20 {
         filled(&world, &format!("p{n}")).await;
     }
-    // One of everything, so that a counter without a recount is found.
+    // One object of every type, so that a counter without a source is noticed.
     let world = Fixture::of(world).await.world;
     world.delete(&format!("/api/v1/platforms/{}", world.platform("gone").await)).await.expect(200);
     let recount = world.recounter();
     assert_eq!(round(&recount).await, []);
-    // Each of them, so that none is left out: with all off by one, all are found.
+    // All counters are off by one, and the round must report each of them.
     let counters = world.number("SELECT count(DISTINCT key) FROM counters").await;
     world.sql("INSERT INTO counters SELECT DISTINCT key, 99, 1 FROM counters").await;
     let found = round(&recount).await;
     assert_eq!(found.len() as i64, counters, "{found:?}");
-    assert!(found.iter().all(|drift| drift.kept == drift.found + 1));
+    assert!(found.iter().all(|drift| drift.stored == drift.actual + 1));
     assert_eq!(round(&recount).await, [], "set right");
 }
 
 #[tokio::test]
-async fn a_counter_that_is_lost_is_found_and_the_total_right_again() {
+async fn lost_counter_is_restored() {
     let quick = json!({ "database": { "recount_every": "50ms" } });
     let world = World::start_with(quick).await;
     let (platform, tenant) = filled(&world, "a").await;
@@ -96,7 +96,7 @@ async fn a_counter_that_is_lost_is_found_and_the_total_right_again() {
 }
 
 #[tokio::test]
-async fn what_is_written_meanwhile_is_no_drift() {
+async fn concurrent_writes_are_not_reported_as_drift() {
     let world = world_that_is_not_counted().await;
     let platform = world.platform("a").await;
     let recounts = [world.recounter(), world.recounter()];
@@ -114,7 +114,7 @@ async fn what_is_written_meanwhile_is_no_drift() {
         }
     };
     tokio::join!(write, count(&recounts[0]), count(&recounts[1]));
-    // Off while two count: taken back once.
+    // Two processes that count at once correct a drift only once.
     sql_query(format!("UPDATE counters SET n = n + 5 WHERE key = 'lifecycle:{platform}'"))
         .execute(&mut world.db.connect().await)
         .await

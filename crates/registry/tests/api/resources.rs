@@ -1,4 +1,4 @@
-//! Resources: registered, found, changed, deleted; under both of their prefixes.
+//! Register, look up, update and delete resources, under both path prefixes.
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -9,11 +9,11 @@ use crate::{
     world::{World, faults, ids, resource_body, text},
 };
 
-/// How the operations of resources, under both of their prefixes are called.
+/// Test cases of the resource operations, under both path prefixes.
 pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
 
 fn operations() -> Vec<Operation> {
-    let under = |prefix: &str, name: &str, gone: &str| {
+    let under = |prefix: &str, name: &str, deleted: &str| {
         let at = |path: &str| format!("{prefix}{path}");
         let one = at("/platforms/{platformId}/resources/{resourceId}");
         let of_entity = at("/platforms/{platformId}/entities/{entityId}/resources");
@@ -26,7 +26,7 @@ fn operations() -> Vec<Operation> {
             Operation::get(&one, &r),
             Operation::post(&of_entity, &entity, resource_body(name)),
             Operation::patch(&one, &r, json!({ "cfId": name })),
-            Operation::delete(&one, &at(&format!("/platforms/{{p}}/resources/{gone}"))),
+            Operation::delete(&one, &at(&format!("/platforms/{{p}}/resources/{deleted}"))),
         ]
     };
     under("", "n1", "{d1}").into_iter().chain(under("/resources", "n2", "{d2}")).collect()
@@ -40,7 +40,7 @@ fn with(mut body: Value, field: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
-async fn one_is_registered_and_read_under_both_prefixes() {
+async fn resource_is_registered_and_read_under_both_prefixes() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
@@ -51,37 +51,37 @@ async fn one_is_registered_and_read_under_both_prefixes() {
             "cfId": "id", "cfUrl": "https://db.example/x", "provisionJobId": "job", "config": { "a": [1, null] },
         });
         let path = format!("{prefix}/platforms/{platform}/entities/{tenant}/resources");
-        let made = world.post(&path, body.clone()).await.expect(201);
+        let created = world.post(&path, body.clone()).await.expect(201);
         for (name, value) in body.as_object().unwrap() {
-            assert_eq!(made[name], *value, "{name}");
+            assert_eq!(created[name], *value, "{name}");
         }
         assert_eq!(
-            (&made["status"], &made["entityId"], &made["deletedAt"]),
+            (&created["status"], &created["entityId"], &created["deletedAt"]),
             (&json!("pending"), &json!(tenant), &Value::Null)
         );
         for prefix in PREFIXES {
             let read =
-                world.get(&format!("{prefix}/platforms/{platform}/resources/{}", text(&made, "id"))).await;
+                world.get(&format!("{prefix}/platforms/{platform}/resources/{}", text(&created, "id"))).await;
             assert!(read.header("etag").is_some());
-            assert_eq!(read.expect(200), made);
-            assert_eq!(world.get(&format!("{prefix}/lookup?cfName=db-{n}")).await.expect(200), made);
+            assert_eq!(read.expect(200), created);
+            assert_eq!(world.get(&format!("{prefix}/lookup?cfName=db-{n}")).await.expect(200), created);
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_refused() {
+async fn invalid_resources_are_rejected() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let tenant = world.tenant(&platform, "t").await;
     let stranger = world.tenant(&other, "t").await;
     let strange_stack = world.stack(&other, &stranger, "main").await;
     let path = |entity: &str| format!("/api/v1/platforms/{platform}/entities/{entity}/resources");
-    let mut told = faults(
+    let mut paths = faults(
         world.post(&path(&tenant), json!({ "resourceType": "vm", "environment": "test", "x": 1 })).await,
     );
-    told.sort();
-    assert_eq!(told, ["cfName", "environment", "resourceType", "serviceName", "stackId", "x"]);
+    paths.sort();
+    assert_eq!(paths, ["cfName", "environment", "resourceType", "serviceName", "stackId", "x"]);
     for (field, value) in [
         ("stackId", json!(strange_stack)),
         ("stackId", json!("aaaaaaaaaa")),
@@ -108,7 +108,7 @@ async fn what_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_is_taken_until_its_resource_is_deleted() {
+async fn resource_name_is_unique_until_deletion() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let id = world.resource(&platform, &platform, "x").await;
@@ -122,13 +122,13 @@ async fn a_name_is_taken_until_its_resource_is_deleted() {
 }
 
 #[tokio::test]
-async fn lists_of_a_platform_and_of_an_entity() {
+async fn resources_are_listed_by_platform_and_entity() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let tenant = world.tenant(&platform, "t").await;
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for (n, entity) in [&tenant, &platform, &tenant].into_iter().enumerate() {
-        made.push(world.resource(&platform, entity, &format!("x{n}")).await);
+        created.push(world.resource(&platform, entity, &format!("x{n}")).await);
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     world.resource(&other, &other, "y").await;
@@ -137,20 +137,23 @@ async fn lists_of_a_platform_and_of_an_entity() {
             let page = world.get(&format!("{prefix}/platforms/{platform}/{under}")).await.expect(200);
             (ids(&page), page["pagination"]["total"].as_i64().unwrap())
         };
-        assert_eq!(list("resources").await, (vec![made[2].clone(), made[1].clone(), made[0].clone()], 3));
+        assert_eq!(
+            list("resources").await,
+            (vec![created[2].clone(), created[1].clone(), created[0].clone()], 3)
+        );
         let of_tenant = format!("entities/{tenant}/resources");
-        assert_eq!(list(&of_tenant).await, (vec![made[2].clone(), made[0].clone()], 2));
-        assert_eq!(list(&format!("{of_tenant}?limit=1")).await, (vec![made[2].clone()], 2));
-        assert_eq!(list(&format!("entities/{platform}/resources")).await, (vec![made[1].clone()], 1));
+        assert_eq!(list(&of_tenant).await, (vec![created[2].clone(), created[0].clone()], 2));
+        assert_eq!(list(&format!("{of_tenant}?limit=1")).await, (vec![created[2].clone()], 2));
+        assert_eq!(list(&format!("entities/{platform}/resources")).await, (vec![created[1].clone()], 1));
     }
-    world.delete(&format!("/api/v1/platforms/{platform}/resources/{}", made[0])).await.expect(200);
+    world.delete(&format!("/api/v1/platforms/{platform}/resources/{}", created[0])).await.expect(200);
     let page =
         world.get(&format!("/api/v1/platforms/{platform}/entities/{tenant}/resources")).await.expect(200);
-    assert_eq!((ids(&page), &page["pagination"]["total"]), (vec![made[2].clone()], &json!(1)));
+    assert_eq!((ids(&page), &page["pagination"]["total"]), (vec![created[2].clone()], &json!(1)));
 }
 
 #[tokio::test]
-async fn a_lookup_sees_what_its_caller_sees() {
+async fn lookup_is_limited_to_the_callers_scope() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     world.resource(&platform, &platform, "x").await;
@@ -172,17 +175,17 @@ async fn a_lookup_sees_what_its_caller_sees() {
 }
 
 #[tokio::test]
-async fn a_patch_changes_what_it_names() {
+async fn resource_patch_changes_only_the_named_fields() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let id = world.resource(&platform, &platform, "x").await;
     for prefix in PREFIXES {
         let path = format!("{prefix}/platforms/{platform}/resources/{id}");
-        let said = json!({
+        let changes = json!({
             "status": "active", "cfId": "id", "cfUrl": "http://a.example", "config": { "k": 1 }, "provisionJobId": "job",
         });
-        let after = world.patch(&path, said.clone()).await.expect(200);
-        for (name, value) in said.as_object().unwrap() {
+        let after = world.patch(&path, changes.clone()).await.expect(200);
+        for (name, value) in changes.as_object().unwrap() {
             assert_eq!(after[name], *value, "{name}");
         }
         let cleared = json!({ "cfId": null, "cfUrl": null, "config": null, "provisionJobId": null });
@@ -200,7 +203,7 @@ async fn a_patch_changes_what_it_names() {
 }
 
 #[tokio::test]
-async fn deleted_is_final() {
+async fn deleted_status_is_final() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     for (n, by_patch) in [false, true].into_iter().enumerate() {

@@ -1,18 +1,18 @@
-//! Rows and what the API shows of them.
+//! Serialization of rows.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// The Rust files below a folder.
+/// Returns the Rust files below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let below = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
     below.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
-/// The rows of a source text that have a field that serialization skips.
+/// Returns the rows in a source text with a field that serialization skips.
 fn rows_that_skip(source: &str) -> Vec<&str> {
     let items = source.split("\n}\n");
     let skips = items.filter(|item| item.contains("Queryable") && item.contains("serde(skip"));
@@ -20,7 +20,7 @@ fn rows_that_skip(source: &str) -> Vec<&str> {
 }
 
 #[test]
-fn no_row_skips_a_field() {
+fn no_row_skips_a_field_in_serialization() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let found: Vec<String> = sources(crates)
         .iter()
@@ -35,7 +35,7 @@ fn no_row_skips_a_field() {
 }
 
 #[test]
-fn a_row_that_skips_a_field_is_found() {
+fn row_that_skips_a_field_is_detected() {
     let source = "#[derive(Queryable)]\nstruct Shown {\n    id: Uuid,\n}\n\n\
                   #[derive(Debug, Queryable)]\npub(crate) struct Half {\n    #[serde(skip)]\n    due: bool,\n}\n\n\
                   #[derive(Serialize)]\nstruct View {\n    #[serde(skip)]\n    due: bool,\n}\n";

@@ -1,4 +1,4 @@
-//! What is known of secrets.
+//! Status of secrets.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::{
     world::{World, faults, text},
 };
 
-/// How the operations of secrets are called.
+/// Test cases of the secret operations.
 pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
 
 fn operations() -> Vec<Operation> {
@@ -21,7 +21,7 @@ fn operations() -> Vec<Operation> {
 }
 
 #[tokio::test]
-async fn marking_makes_and_changes() {
+async fn marking_creates_and_updates_secrets() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let resource = world.resource(&platform, &platform, "x").await;
@@ -50,7 +50,7 @@ async fn marking_makes_and_changes() {
 }
 
 #[tokio::test]
-async fn what_is_refused() {
+async fn invalid_secret_marks_are_rejected() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let resource = world.resource(&platform, &platform, "x").await;
@@ -70,9 +70,9 @@ async fn what_is_refused() {
             ["secretName"]
         );
     }
-    let strange = format!("/api/v1/platforms/{other}/resources/{resource}/secrets");
-    world.get(&strange).await.expect_error(404, "NOT_FOUND");
-    world.post(&format!("{strange}/A"), json!({ "status": "set" })).await.expect_error(404, "NOT_FOUND");
+    let foreign = format!("/api/v1/platforms/{other}/resources/{resource}/secrets");
+    world.get(&foreign).await.expect_error(404, "NOT_FOUND");
+    world.post(&format!("{foreign}/A"), json!({ "status": "set" })).await.expect_error(404, "NOT_FOUND");
     world.delete(&format!("/api/v1/platforms/{platform}/resources/{resource}")).await.expect(200);
     world.get(&path).await.expect_error(404, "NOT_FOUND");
     world.post(&format!("{path}/A"), json!({ "status": "set" })).await.expect_error(404, "NOT_FOUND");
@@ -80,7 +80,7 @@ async fn what_is_refused() {
 }
 
 #[tokio::test]
-async fn many_marks_at_once_make_one() {
+async fn concurrent_marks_create_one_secret() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let resource = world.resource(&platform, &platform, "x").await;
@@ -91,7 +91,7 @@ async fn many_marks_at_once_make_one() {
 }
 
 #[tokio::test]
-async fn a_repetition_of_the_first_mark_is_as_new_as_it_was() {
+async fn repeated_first_mark_is_201_again() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let resource = world.resource(&platform, &platform, "x").await;

@@ -1,4 +1,4 @@
-//! A stack of the template `shop`, and provisioning as it reports of it.
+//! A stack of the template `shop`, and the reports of provisioning about it.
 
 use domain::{Error, job::JobType};
 use rpc::{enum_number, registry as r};
@@ -20,7 +20,7 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// A new one, of a tenant of its own, whose job has not begun.
+    /// Creates a stack with its own tenant. Its job has not started.
     pub(crate) async fn new(world: &World, platform: &str, slug: &str) -> Self {
         let tenant = world.tenant(platform, slug).await;
         Self::of(world, platform, &tenant, slug).await
@@ -28,11 +28,11 @@ impl Stack {
 
     pub(crate) async fn of(world: &World, platform: &str, tenant: &str, name: &str) -> Self {
         let body = json!({ "tenantId": tenant, "name": name, "templateId": "shop" });
-        let made = world.post(&format!("/api/v1/platforms/{platform}/stacks"), body).await.expect(201);
-        Self { platform: platform.to_owned(), tenant: tenant.to_owned(), id: text(&made, "id") }
+        let created = world.post(&format!("/api/v1/platforms/{platform}/stacks"), body).await.expect(201);
+        Self { platform: platform.to_owned(), tenant: tenant.to_owned(), id: text(&created, "id") }
     }
 
-    /// One that runs the newest version.
+    /// Creates a stack that runs the newest version.
     pub(crate) async fn active(world: &World, platform: &str, slug: &str) -> Self {
         let stack = Self::new(world, platform, slug).await;
         stack.complete(world).await;
@@ -47,7 +47,7 @@ impl Stack {
         world.get(&self.path("")).await.expect(200)
     }
 
-    /// The job that was asked for last.
+    /// Returns the last requested job.
     pub(crate) async fn job(&self, world: &World) -> String {
         text(&self.get(world).await, "provisionJobId")
     }
@@ -60,7 +60,7 @@ impl Stack {
         world.post(&self.path("/rollback"), json!({})).await
     }
 
-    /// The tenant's manifest, by feature.
+    /// Returns the tenant's manifest, by feature.
     pub(crate) async fn manifest(&self, world: &World) -> Vec<(String, String)> {
         let path = format!("/api/v1/platforms/{}/entities/{}/manifest", self.platform, self.tenant);
         let shown = world.get(&path).await.expect(200);
@@ -68,7 +68,7 @@ impl Stack {
         shown.iter().map(|one| (text(one, "id"), text(one, "version"))).collect()
     }
 
-    fn said(&self, job: &str, kind: JobType) -> Option<r::StackJob> {
+    fn message(&self, job: &str, kind: JobType) -> Option<r::StackJob> {
         Some(r::StackJob {
             platform_id: self.platform.clone(),
             stack_id: self.id.clone(),
@@ -83,7 +83,7 @@ impl Stack {
         job: &str,
         kind: JobType,
     ) -> Result<r::BeginStackJobResponse, Error> {
-        let message = r::BeginStackJobRequest { job: self.said(job, kind), waits: false };
+        let message = r::BeginStackJobRequest { job: self.message(job, kind), waits: false };
         let send = async |mut client: Client, request| client.begin_stack_job(request).await;
         world.call("provisioning", None, message, send).await
     }
@@ -94,7 +94,7 @@ impl Stack {
             service_url: format!("https://{feature}.example"),
         });
         let message = r::EndStackJobRequest {
-            job: self.said(job, ACTIVATE),
+            job: self.message(job, ACTIVATE),
             error: error.map(str::to_owned),
             served: served.into(),
         };
@@ -102,7 +102,7 @@ impl Stack {
         world.call("provisioning", None, message, send).await.map(drop)
     }
 
-    /// Provisioning does what was asked last.
+    /// Lets provisioning complete the last request.
     pub(crate) async fn complete(&self, world: &World) -> String {
         let job = self.job(world).await;
         self.begin(world, &job, ACTIVATE).await.unwrap();
@@ -110,7 +110,7 @@ impl Stack {
         job
     }
 
-    /// Provisioning cannot do what was asked last.
+    /// Lets provisioning fail the last request.
     pub(crate) async fn fail(&self, world: &World, why: &str) -> String {
         let job = self.job(world).await;
         self.begin(world, &job, ACTIVATE).await.unwrap();
@@ -119,7 +119,7 @@ impl Stack {
     }
 }
 
-/// What a manifest shows, as text.
+/// Expected features of a manifest.
 pub(crate) fn shows(features: &[(&str, &str)]) -> Vec<(String, String)> {
     features.iter().map(|(id, version)| ((*id).to_owned(), (*version).to_owned())).collect()
 }

@@ -1,4 +1,4 @@
-//! What becomes of stacks by the jobs that provisioning reports.
+//! Reports of provisioning about stack jobs.
 
 use domain::{Kind, resource::ResourceType};
 use serde_json::{Value, json};
@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 use crate::{
     feature::{Feature, build},
     stack::{ACTIVATE, DEACTIVATE, Stack, shows},
-    templates::{Answers, Templates},
+    templates::{Behavior, Templates},
     world::{World, text},
 };
 
 async fn shop() -> (World, Templates, String) {
-    let templates = Templates::start(Answers::Shop("active", Some("1.0.0"))).await;
+    let templates = Templates::start(Behavior::Shop("active", Some("1.0.0"))).await;
     let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     (world, templates, platform)
 }
 
 #[tokio::test]
-async fn it_is_pending_then_provisioning_then_active_with_its_features() {
+async fn stack_goes_from_pending_to_active_with_its_features() {
     let (world, _templates, platform) = shop().await;
     let stack = Stack::new(&world, &platform, "t").await;
     let job = stack.job(&world).await;
@@ -32,10 +32,10 @@ async fn it_is_pending_then_provisioning_then_active_with_its_features() {
         (json!("pending"), 1)
     );
 
-    let begun = stack.begin(&world, &job, ACTIVATE).await.unwrap();
-    assert_eq!((begun.superseded, &begun.owner_id), (false, &stack.tenant));
-    assert_eq!((begun.shared, begun.shared_before), (vec![rpc::enum_number(ResourceType::D1)], vec![]));
-    let services: Vec<_> = begun
+    let input = stack.begin(&world, &job, ACTIVATE).await.unwrap();
+    assert_eq!((input.superseded, &input.owner_id), (false, &stack.tenant));
+    assert_eq!((input.shared, input.shared_before), (vec![rpc::enum_number(ResourceType::D1)], vec![]));
+    let services: Vec<_> = input
         .services
         .iter()
         .map(|one| (one.feature_id.as_str(), one.version.as_deref(), one.version_before.as_deref()))
@@ -61,11 +61,11 @@ async fn it_is_pending_then_provisioning_then_active_with_its_features() {
 
     let writes = world.writes().await;
     stack.end(&world, &job, None).await.unwrap();
-    assert_eq!(world.writes().await, writes, "told twice");
+    assert_eq!(world.writes().await, writes, "reported twice");
 }
 
 #[tokio::test]
-async fn one_that_could_not_be_made_is_failed_and_can_be_asked_for_again() {
+async fn failed_stack_can_be_requested_again() {
     let (world, _templates, platform) = shop().await;
     let stack = Stack::new(&world, &platform, "t").await;
     let job = stack.fail(&world, "workers: no quota").await;
@@ -77,8 +77,8 @@ async fn one_that_could_not_be_made_is_failed_and_can_be_asked_for_again() {
     let details = stack.rollback(&world).await.expect_error(409, "INVALID_TRANSITION");
     assert_eq!((&details["from"], &details["allowed"]), (&json!("failed"), &json!(["upgrade"])));
 
-    let asked = stack.upgrade(&world, "1.0.0").await.expect(202);
-    assert_eq!((&asked["status"], &asked["plan"]["from"]), (&json!("pending"), &Value::Null));
+    let response = stack.upgrade(&world, "1.0.0").await.expect(202);
+    assert_eq!((&response["status"], &response["plan"]["from"]), (&json!("pending"), &Value::Null));
     stack.complete(&world).await;
     let now = stack.get(&world).await;
     assert_eq!((&now["status"], &now["error"]), (&json!("active"), &Value::Null));
@@ -86,7 +86,7 @@ async fn one_that_could_not_be_made_is_failed_and_can_be_asked_for_again() {
 }
 
 #[tokio::test]
-async fn one_cancelled_before_it_began_is_failed_too() {
+async fn stack_cancelled_before_its_start_is_failed() {
     let (world, _templates, platform) = shop().await;
     let stack = Stack::new(&world, &platform, "t").await;
     let job = stack.job(&world).await;
@@ -96,18 +96,18 @@ async fn one_cancelled_before_it_began_is_failed_too() {
 }
 
 #[tokio::test]
-async fn an_upgrade_is_seen_at_once_and_whole_and_can_be_taken_back() {
+async fn upgrade_is_visible_atomically_and_can_be_rolled_back() {
     let (world, templates, platform) = shop().await;
     let stack = Stack::active(&world, &platform, "t").await;
-    // What is not required is part of it once it is asked for.
+    // An optional feature is part of the stack once it is requested.
     let theme = Feature::new(&platform, &stack.tenant, "theme", "prod");
     let job = theme.activate(&world, "1.0.0").await;
     theme.complete(&world, &job, "1.0.0").await;
     let old = shows(&[("cart", "1.0.0"), ("theme", "1.0.0")]);
     let new = shows(&[("cart", "2.0.0"), ("theme", "2.0.0"), ("wish", "1.0.0")]);
 
-    let asked = stack.upgrade(&world, "2.0.0").await.expect(202);
-    let plan = &asked["plan"];
+    let response = stack.upgrade(&world, "2.0.0").await.expect(202);
+    let plan = &response["plan"];
     assert_eq!((&plan["from"], &plan["to"]), (&json!("1.0.0"), &json!("2.0.0")));
     assert_eq!(
         plan["added"],
@@ -125,9 +125,9 @@ async fn an_upgrade_is_seen_at_once_and_whole_and_can_be_taken_back() {
     );
     assert_eq!(plan["removed"], json!([]));
     let job = stack.job(&world).await;
-    assert_eq!(asked["provisionJobId"], job);
-    let begun = stack.begin(&world, &job, ACTIVATE).await.unwrap();
-    let services: Vec<_> = begun
+    assert_eq!(response["provisionJobId"], job);
+    let input = stack.begin(&world, &job, ACTIVATE).await.unwrap();
+    let services: Vec<_> = input
         .services
         .iter()
         .map(|one| (one.feature_id.as_str(), one.version.as_deref(), one.version_before.as_deref()))
@@ -142,14 +142,14 @@ async fn an_upgrade_is_seen_at_once_and_whole_and_can_be_taken_back() {
     let now = stack.get(&world).await;
     assert_eq!((&now["status"], &now["templateVersion"]), (&json!("active"), &json!("2.0.0")));
 
-    // Back, without a stack registry.
-    templates.now(Answers::Failure);
-    let asked = stack.rollback(&world).await.expect(202);
-    assert_eq!((&asked["plan"]["from"], &asked["plan"]["to"]), (&json!("2.0.0"), &json!("1.0.0")));
-    assert_eq!(asked["plan"]["removed"][0]["id"], "wish");
+    // The rollback needs no stack registry.
+    templates.set_behavior(Behavior::Failure);
+    let response = stack.rollback(&world).await.expect(202);
+    assert_eq!((&response["plan"]["from"], &response["plan"]["to"]), (&json!("2.0.0"), &json!("1.0.0")));
+    assert_eq!(response["plan"]["removed"][0]["id"], "wish");
     let job = stack.job(&world).await;
-    let begun = stack.begin(&world, &job, ACTIVATE).await.unwrap();
-    let wish = begun.services.iter().find(|one| one.feature_id == "wish").unwrap();
+    let input = stack.begin(&world, &job, ACTIVATE).await.unwrap();
+    let wish = input.services.iter().find(|one| one.feature_id == "wish").unwrap();
     assert_eq!((wish.version.as_deref(), wish.version_before.as_deref()), (None, Some("1.0.0")));
     assert_eq!(stack.manifest(&world).await, new);
     stack.end(&world, &job, None).await.unwrap();
@@ -160,7 +160,7 @@ async fn an_upgrade_is_seen_at_once_and_whole_and_can_be_taken_back() {
 }
 
 #[tokio::test]
-async fn an_upgrade_that_fails_leaves_the_old_version_and_says_why() {
+async fn failed_upgrade_keeps_the_old_version_with_its_reason() {
     let (world, _templates, platform) = shop().await;
     let stack = Stack::active(&world, &platform, "t").await;
     stack.upgrade(&world, "2.0.0").await.expect(202);
@@ -181,7 +181,7 @@ async fn an_upgrade_that_fails_leaves_the_old_version_and_says_why() {
 }
 
 #[tokio::test]
-async fn an_upgrade_that_is_undone_after_its_end_is_taken_back_whole() {
+async fn upgrade_undone_after_its_end_is_reverted_completely() {
     let (world, _templates, platform) = shop().await;
     let stack = Stack::active(&world, &platform, "t").await;
     stack.upgrade(&world, "2.0.0").await.expect(202);
@@ -196,9 +196,9 @@ async fn an_upgrade_that_is_undone_after_its_end_is_taken_back_whole() {
     assert_eq!(cart.manifest(&world).await["features"][0]["serviceUrl"], "https://cart.example");
     let writes = world.writes().await;
     stack.end(&world, &job, Some("cancelled by operator")).await.unwrap();
-    assert_eq!(world.writes().await, writes, "told twice");
+    assert_eq!(world.writes().await, writes, "reported twice");
 
-    // What was changed since is left as it is.
+    // Later changes stay.
     stack.upgrade(&world, "2.0.0").await.expect(202);
     let job = stack.complete(&world).await;
     let later = cart.activate(&world, "2.5.0").await;
@@ -215,7 +215,7 @@ async fn an_upgrade_that_is_undone_after_its_end_is_taken_back_whole() {
 }
 
 #[tokio::test]
-async fn what_is_late_changes_nothing() {
+async fn late_reports_change_nothing() {
     let (world, _templates, platform) = shop().await;
     let stack = Stack::active(&world, &platform, "t").await;
     let old = stack.job(&world).await;
@@ -228,12 +228,12 @@ async fn what_is_late_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_job_given_to_provisioning_does_it_once_more() {
+async fn job_sent_to_provisioning_directly_redeploys() {
     let (world, _templates, platform) = shop().await;
     let stack = Stack::active(&world, &platform, "t").await;
     let job = domain::id::uuid_v7().to_string();
-    let begun = stack.begin(&world, &job, ACTIVATE).await.unwrap();
-    assert_eq!(begun.services[0].version_before.as_deref(), Some("1.0.0"));
+    let input = stack.begin(&world, &job, ACTIVATE).await.unwrap();
+    assert_eq!(input.services[0].version_before.as_deref(), Some("1.0.0"));
     assert_eq!(
         (stack.get(&world).await["status"].clone(), stack.job(&world).await),
         (json!("provisioning"), job.clone())
@@ -246,8 +246,8 @@ async fn a_job_given_to_provisioning_does_it_once_more() {
     stack.begin(&world, &removal, DEACTIVATE).await.unwrap();
     world.get(&stack.path("")).await.expect_error(404, "NOT_FOUND");
     stack.begin(&world, &removal, DEACTIVATE).await.unwrap();
-    let gone = stack.begin(&world, &domain::id::uuid_v7().to_string(), ACTIVATE).await.unwrap_err();
-    assert_eq!(gone.kind(), Kind::NotFound);
+    let error = stack.begin(&world, &domain::id::uuid_v7().to_string(), ACTIVATE).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
     let custom = world.tenant(&platform, "c").await;
     let custom = Stack { id: world.stack(&platform, &custom, "main").await, tenant: custom, ..stack };
     let refused = custom.begin(&world, &removal, ACTIVATE).await.unwrap_err();
@@ -255,7 +255,7 @@ async fn a_job_given_to_provisioning_does_it_once_more() {
 }
 
 #[tokio::test]
-async fn no_entity_is_served_by_less_than_it_runs() {
+async fn shared_service_never_runs_below_an_entitys_version() {
     let (world, _templates, platform) = shop().await;
     let stack = Stack::active(&world, &platform, "t").await;
     let sub = world.subtenant(&platform, "s", &stack.tenant).await;
@@ -265,9 +265,9 @@ async fn no_entity_is_served_by_less_than_it_runs() {
     let versions = async |version: &str| {
         stack.upgrade(&world, version).await.expect(202);
         let job = stack.job(&world).await;
-        let begun = stack.begin(&world, &job, ACTIVATE).await.unwrap();
+        let input = stack.begin(&world, &job, ACTIVATE).await.unwrap();
         stack.end(&world, &job, None).await.unwrap();
-        let cart = begun.services.into_iter().find(|one| one.feature_id == "cart").unwrap();
+        let cart = input.services.into_iter().find(|one| one.feature_id == "cart").unwrap();
         (cart.version.unwrap(), cart.version_before.unwrap())
     };
     assert_eq!(versions("1.0.1").await, ("1.5.0".to_owned(), "1.5.0".to_owned()));
@@ -283,7 +283,7 @@ async fn no_entity_is_served_by_less_than_it_runs() {
 }
 
 #[tokio::test]
-async fn a_stack_and_its_features_are_not_changed_side_by_side() {
+async fn stack_and_its_features_are_not_changed_concurrently() {
     let (world, _templates, platform) = shop().await;
     let stack = Stack::new(&world, &platform, "t").await;
     let sub = world.subtenant(&platform, "s", &stack.tenant).await;
@@ -305,7 +305,7 @@ async fn a_stack_and_its_features_are_not_changed_side_by_side() {
 }
 
 #[tokio::test]
-async fn what_the_tenant_runs_from_elsewhere_stays_there() {
+async fn features_from_another_stack_stay_with_it() {
     let (world, _templates, platform) = shop().await;
     let first = Stack::active(&world, &platform, "t").await;
     let second = Stack::of(&world, &platform, &first.tenant, "second").await;
@@ -319,14 +319,14 @@ async fn what_the_tenant_runs_from_elsewhere_stays_there() {
 }
 
 #[tokio::test]
-async fn one_that_is_deleted_is_gone_at_once() {
+async fn deleted_stack_disappears_at_once() {
     let (world, _templates, platform) = shop().await;
     let stack = Stack::active(&world, &platform, "t").await;
     let entity = format!("/api/v1/platforms/{platform}/entities/{}", stack.tenant);
     assert_eq!(world.delete(&entity).await.expect_error(409, "HAS_DEPENDENTS")["dependents"]["stacks"], 1);
-    let gone = world.delete(&stack.path("")).await.expect(202);
-    assert_eq!(gone["id"], stack.id);
-    let job = text(&gone, "provisionJobId");
+    let response = world.delete(&stack.path("")).await.expect(202);
+    assert_eq!(response["id"], stack.id);
+    let job = text(&response, "provisionJobId");
     let queued = format!(
         "SELECT count(*) FROM outbox WHERE id = '{job}' AND data->>'type' = 'DEACTIVATE_STACK' \
          AND data->'input' @> '{{\"deleteData\": false}}'"
@@ -350,12 +350,12 @@ async fn one_that_is_deleted_is_gone_at_once() {
 }
 
 #[tokio::test]
-async fn one_can_be_deleted_while_it_is_made() {
+async fn stack_can_be_deleted_while_provisioning() {
     let (world, _templates, platform) = shop().await;
     let stack = Stack::new(&world, &platform, "t").await;
     let job = stack.job(&world).await;
     stack.begin(&world, &job, ACTIVATE).await.unwrap();
     world.delete(&stack.path("")).await.expect(202);
     stack.end(&world, &job, None).await.unwrap();
-    assert_eq!(stack.manifest(&world).await, shows(&[]), "what is late shows nothing");
+    assert_eq!(stack.manifest(&world).await, shows(&[]), "late reports change nothing");
 }

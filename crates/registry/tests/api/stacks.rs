@@ -7,11 +7,11 @@ use crate::{
     feature::Feature,
     operation::{Cases, Operation},
     stack::{Stack, shows},
-    templates::{Answers, Templates, definition},
+    templates::{Behavior, Templates, definition},
     world::{World, faults, ids, text},
 };
 
-/// How the operations of stacks are called.
+/// Test cases of the stack operations.
 pub(crate) const CASES: Cases = Cases { created: Vec::new, operations };
 
 fn operations() -> Vec<Operation> {
@@ -33,20 +33,20 @@ fn stacks(platform: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_custom_one_is_active_at_once() {
+async fn custom_stack_is_active_at_once() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
     let body = json!({ "tenantId": tenant, "name": "main", "repoName": "r" });
-    let made = world.post(&stacks(&platform), body).await.expect(201);
-    let fields: Vec<&String> = made.as_object().unwrap().keys().collect();
+    let created = world.post(&stacks(&platform), body).await.expect(201);
+    let fields: Vec<&String> = created.as_object().unwrap().keys().collect();
     assert_eq!(fields, ["createdAt", "id", "isDefault", "name", "status"]);
-    assert_eq!((&made["status"], &made["isDefault"]), (&json!("active"), &json!(false)));
-    let read = world.get(&format!("{}/{}", stacks(&platform), text(&made, "id"))).await;
+    assert_eq!((&created["status"], &created["isDefault"]), (&json!("active"), &json!(false)));
+    let read = world.get(&format!("{}/{}", stacks(&platform), text(&created, "id"))).await;
     assert!(read.header("etag").is_some());
     let read = read.expect(200);
     let fields = [
-        ("id", made["id"].clone()),
+        ("id", created["id"].clone()),
         ("tenantId", json!(tenant)),
         ("platformId", json!(platform)),
         ("name", json!("main")),
@@ -56,20 +56,20 @@ async fn a_custom_one_is_active_at_once() {
         ("error", Value::Null),
         ("provisionJobId", Value::Null),
         ("repoName", json!("r")),
-        ("createdAt", made["createdAt"].clone()),
+        ("createdAt", created["createdAt"].clone()),
     ];
     for (name, value) in fields {
         assert_eq!(read[name], value, "{name}");
     }
     assert_eq!(read.as_object().unwrap().len(), 14, "{read}");
     let other = world.platform("b").await;
-    for id in [text(&made, "id").as_str(), "aaaaaaaaaa", "NO", "default"] {
+    for id in [text(&created, "id").as_str(), "aaaaaaaaaa", "NO", "default"] {
         world.get(&format!("{}/{id}", stacks(&other))).await.expect_error(404, "NOT_FOUND");
     }
 }
 
 #[tokio::test]
-async fn names_and_defaults_are_the_tenant_s() {
+async fn stack_names_and_default_are_unique_per_tenant() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let (one, two) = (world.tenant(&platform, "one").await, world.tenant(&platform, "two").await);
@@ -88,7 +88,7 @@ async fn names_and_defaults_are_the_tenant_s() {
 }
 
 #[tokio::test]
-async fn what_is_refused() {
+async fn invalid_stacks_are_rejected() {
     let world = World::start().await;
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let stranger = world.tenant(&other, "t").await;
@@ -96,23 +96,23 @@ async fn what_is_refused() {
         let body = json!({ "tenantId": tenant, "name": "main" });
         assert_eq!(faults(world.post(&stacks(&platform), body).await), ["tenantId"]);
     }
-    let mut told =
+    let mut paths =
         faults(world.post(&stacks(&platform), json!({ "name": "", "isDefault": 1, "x": 1 })).await);
-    told.sort();
-    assert_eq!(told, ["isDefault", "name", "tenantId", "x"]);
+    paths.sort();
+    assert_eq!(paths, ["isDefault", "name", "tenantId", "x"]);
     let body = json!({ "tenantId": stranger, "name": "main" });
     world.post(&stacks("aaaaaaaaaa"), body).await.expect_error(404, "NOT_FOUND");
     assert_eq!(world.number("SELECT count(*) FROM stacks").await, 0);
 }
 
 #[tokio::test]
-async fn the_list_has_its_own_envelope() {
+async fn stack_list_uses_the_envelope_of_the_contract() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let (one, two) = (world.tenant(&platform, "one").await, world.tenant(&platform, "two").await);
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for (tenant, name) in [(&one, "a"), (&two, "b"), (&one, "c")] {
-        made.push(world.stack(&platform, tenant, name).await);
+        created.push(world.stack(&platform, tenant, name).await);
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     let list = async |query: &str| world.get(&format!("{}{query}", stacks(&platform))).await.expect(200);
@@ -120,15 +120,15 @@ async fn the_list_has_its_own_envelope() {
     assert_eq!(all.as_object().unwrap().len(), 2);
     assert_eq!(
         (ids(&all), &all["cursor"]),
-        (vec![made[2].clone(), made[1].clone(), made[0].clone()], &Value::Null)
+        (vec![created[2].clone(), created[1].clone(), created[0].clone()], &Value::Null)
     );
     let first = list("?limit=2").await;
     let rest = list(&format!("?limit=2&cursor={}", text(&first, "cursor"))).await;
-    assert_eq!((ids(&rest), &rest["cursor"]), (vec![made[0].clone()], &Value::Null));
+    assert_eq!((ids(&rest), &rest["cursor"]), (vec![created[0].clone()], &Value::Null));
     let of_one = list(&format!("?tenantId={one}&limit=1")).await;
-    assert_eq!(ids(&of_one), [made[2].clone()]);
+    assert_eq!(ids(&of_one), [created[2].clone()]);
     let rest = list(&format!("?tenantId={one}&cursor={}", text(&of_one, "cursor"))).await;
-    assert_eq!(ids(&rest), [made[0].clone()]);
+    assert_eq!(ids(&rest), [created[0].clone()]);
     let wrong =
         world.get(&format!("{}?tenantId={two}&cursor={}", stacks(&platform), text(&of_one, "cursor"))).await;
     wrong.expect_error(400, "INVALID_CURSOR");
@@ -137,16 +137,16 @@ async fn the_list_has_its_own_envelope() {
 }
 
 #[tokio::test]
-async fn one_of_a_template_pins_its_newest_version_and_waits() {
-    let templates = Templates::start(Answers::Shop("active", Some("1.2.0"))).await;
+async fn stack_of_a_template_pins_the_newest_version() {
+    let templates = Templates::start(Behavior::Shop("active", Some("1.2.0"))).await;
     let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
     for (name, template) in [("by-name", "shop"), ("by-id", "t-1")] {
         let body = json!({ "tenantId": tenant, "name": name, "templateId": template });
-        let made = world.post(&stacks(&platform), body).await.expect(201);
-        assert_eq!(made["status"], "pending");
-        let read = world.get(&format!("{}/{}", stacks(&platform), text(&made, "id"))).await.expect(200);
+        let created = world.post(&stacks(&platform), body).await.expect(201);
+        assert_eq!(created["status"], "pending");
+        let read = world.get(&format!("{}/{}", stacks(&platform), text(&created, "id"))).await.expect(200);
         assert_eq!(read["templateId"], "t-1");
     }
     let pinned = "SELECT count(*) FROM stacks WHERE template_name = 'shop' AND template_version = '1.2.0'";
@@ -154,8 +154,8 @@ async fn one_of_a_template_pins_its_newest_version_and_waits() {
 }
 
 #[tokio::test]
-async fn without_its_template_nothing_is_written() {
-    let templates = Templates::start(Answers::Unknown).await;
+async fn unavailable_template_writes_nothing() {
+    let templates = Templates::start(Behavior::Unknown).await;
     let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
@@ -165,31 +165,31 @@ async fn without_its_template_nothing_is_written() {
         world.post(&stacks(&platform), body).await
     };
     for answers in
-        [Answers::Unknown, Answers::Shop("deprecated", Some("1.0.0")), Answers::Shop("active", None)]
+        [Behavior::Unknown, Behavior::Shop("deprecated", Some("1.0.0")), Behavior::Shop("active", None)]
     {
-        templates.now(answers);
+        templates.set_behavior(answers);
         assert_eq!(post().await.expect_error(400, "TEMPLATE_UNAVAILABLE")["template"], "shop", "{answers:?}");
     }
-    for answers in [Answers::Failure, Answers::Nothing] {
-        templates.now(answers);
+    for answers in [Behavior::Failure, Behavior::Nothing] {
+        templates.set_behavior(answers);
         post().await.expect_error(503, "SERVICE_UNAVAILABLE");
     }
     assert_eq!((world.writes().await, world.number("SELECT count(*) FROM stacks").await), (writes, 0));
-    templates.now(Answers::Shop("active", Some("1.0.0")));
+    templates.set_behavior(Behavior::Shop("active", Some("1.0.0")));
     post().await.expect(201);
 }
 
 #[tokio::test]
-async fn a_stack_registry_that_is_away_holds_up_only_what_was_never_seen() {
-    let templates = Templates::start(Answers::Shop("active", Some("1.0.0"))).await;
+async fn stack_registry_outage_blocks_only_unseen_versions() {
+    let templates = Templates::start(Behavior::Shop("active", Some("1.0.0"))).await;
     let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     let stack = Stack::active(&world, &platform, "t").await;
     stack.upgrade(&world, "2.0.0").await.expect(202);
     stack.complete(&world).await;
     // Down, and slow.
-    for answers in [Answers::Failure, Answers::Nothing] {
-        templates.now(answers);
+    for answers in [Behavior::Failure, Behavior::Nothing] {
+        templates.set_behavior(answers);
         let began = std::time::Instant::now();
         stack.upgrade(&world, "1.0.0").await.expect(202);
         stack.complete(&world).await;
@@ -202,57 +202,58 @@ async fn a_stack_registry_that_is_away_holds_up_only_what_was_never_seen() {
     let body = json!({ "tenantId": stack.tenant, "name": "main", "templateId": "shop" });
     world.post(&stacks(&platform), body).await.expect_error(503, "SERVICE_UNAVAILABLE");
     world.stack(&platform, &stack.tenant, "custom").await;
-    templates.now(Answers::Shop("active", Some("1.0.0")));
+    templates.set_behavior(Behavior::Shop("active", Some("1.0.0")));
     stack.upgrade(&world, "3.0.0").await.expect(202);
 }
 
 #[tokio::test]
-async fn a_stack_registry_that_lies_is_not_believed() {
-    let templates = Templates::start(Answers::Lie("1.0.0")).await;
+async fn invalid_answers_of_the_stack_registry_are_rejected() {
+    let templates = Templates::start(Behavior::InvalidDefinition("1.0.0")).await;
     let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
     let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
     let writes = world.writes().await;
-    for answers in [Answers::Lie("1.0.0"), Answers::Lie("new"), Answers::Other] {
-        templates.now(answers);
+    for answers in [Behavior::InvalidDefinition("1.0.0"), Behavior::InvalidDefinition("new"), Behavior::Other]
+    {
+        templates.set_behavior(answers);
         world.post(&stacks(&platform), body.clone()).await.expect_error(502, "UPSTREAM_ERROR");
     }
     assert_eq!(world.writes().await, writes);
-    templates.now(Answers::Shop("active", Some("1.0.0")));
+    templates.set_behavior(Behavior::Shop("active", Some("1.0.0")));
     let stack = Stack::of(&world, &platform, &tenant, "main").await;
     stack.complete(&world).await;
     let writes = world.writes().await;
-    for answers in [Answers::Lie("2.0.0"), Answers::Other] {
-        templates.now(answers);
+    for answers in [Behavior::InvalidDefinition("2.0.0"), Behavior::Other] {
+        templates.set_behavior(answers);
         stack.upgrade(&world, "2.0.0").await.expect_error(502, "UPSTREAM_ERROR");
     }
     assert_eq!(world.writes().await, writes);
-    // A version never changes: what is known of it stays what it was.
-    templates.now(Answers::Lie("1.0.0"));
+    // A version never changes, so the stored copy stays.
+    templates.set_behavior(Behavior::InvalidDefinition("1.0.0"));
     let again = Stack::new(&world, &platform, "u").await;
     again.complete(&world).await;
     assert_eq!(again.manifest(&world).await, shows(&[("cart", "1.0.0")]));
 }
 
 #[tokio::test]
-async fn a_repetition_does_not_ask_for_the_template_again() {
-    let templates = Templates::start(Answers::Shop("active", Some("1.0.0"))).await;
+async fn repeated_request_does_not_fetch_the_template_again() {
+    let templates = Templates::start(Behavior::Shop("active", Some("1.0.0"))).await;
     let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
     let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
     let key = [("Idempotency-Key", "k")];
     let first = world.post_with(&stacks(&platform), body.clone(), &key).await.expect(201);
-    templates.now(Answers::Failure);
+    templates.set_behavior(Behavior::Failure);
     let again = world.post_with(&stacks(&platform), body, &key).await;
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
-    assert_eq!((again.expect(201), templates.asked()), (first, 1));
+    assert_eq!((again.expect(201), templates.calls()), (first, 1));
 }
 
 #[tokio::test]
-async fn what_is_filled_in_fits_the_version() {
-    let templates = Templates::start(Answers::Shop("active", Some("2.0.0"))).await;
+async fn inputs_must_match_the_version() {
+    let templates = Templates::start(Behavior::Shop("active", Some("2.0.0"))).await;
     let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
@@ -261,18 +262,18 @@ async fn what_is_filled_in_fits_the_version() {
         runtime::config::merge(&mut body, more);
         world.post(&stacks(&platform), body).await
     };
-    let mut told = faults(post(json!({ "inputs": { "region": "mars", "colour": "red" } })).await);
-    told.sort();
-    assert_eq!(told, ["inputs/colour", "inputs/region"]);
+    let mut paths = faults(post(json!({ "inputs": { "region": "mars", "colour": "red" } })).await);
+    paths.sort();
+    assert_eq!(paths, ["inputs/colour", "inputs/region"]);
     assert_eq!(faults(post(json!({ "inputs": 1 })).await), ["inputs"]);
     let custom = json!({ "tenantId": tenant, "name": "custom", "inputs": {} });
     assert_eq!(faults(world.post(&stacks(&platform), custom).await), ["inputs"]);
-    let made = post(json!({ "inputs": { "region": "eu" } })).await.expect(201);
-    let stack = Stack { platform: platform.clone(), tenant: tenant.clone(), id: text(&made, "id") };
+    let created = post(json!({ "inputs": { "region": "eu" } })).await.expect(201);
+    let stack = Stack { platform: platform.clone(), tenant: tenant.clone(), id: text(&created, "id") };
     stack.complete(&world).await;
     assert_eq!(stack.get(&world).await["inputs"], json!({ "region": "eu" }));
 
-    // Kept where nothing is said, as far as the version takes them.
+    // Absent inputs keep their values, as far as the version declares them.
     assert_eq!(faults(stack.upgrade(&world, "1.0.0").await), ["inputs/region"]);
     let body = json!({ "version": "1.0.0", "inputs": {} });
     world.post(&stack.path("/upgrade"), body).await.expect(202);
@@ -285,8 +286,8 @@ async fn what_is_filled_in_fits_the_version() {
 }
 
 #[tokio::test]
-async fn what_it_depends_on_must_run() {
-    let templates = Templates::start(Answers::Shop("active", Some("4.0.0"))).await;
+async fn dependencies_must_be_running() {
+    let templates = Templates::start(Behavior::Shop("active", Some("4.0.0"))).await;
     let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
@@ -313,12 +314,12 @@ async fn what_it_depends_on_must_run() {
 }
 
 #[tokio::test]
-async fn what_others_depend_on_stays() {
-    let templates = Templates::start(Answers::Shop("active", Some("4.0.0"))).await;
+async fn stack_with_dependents_cannot_be_removed() {
+    let templates = Templates::start(Behavior::Shop("active", Some("4.0.0"))).await;
     let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
-    // Two of what the shop depends on, as if made from a template.
+    // Two stacks of the dependency, as if created from a template.
     let mut pays = Vec::new();
     for name in ["pay", "also"] {
         let pay = world.stack(&platform, &tenant, name).await;
@@ -335,7 +336,7 @@ async fn what_others_depend_on_stays() {
         .await;
     let shop = Stack::of(&world, &platform, &tenant, "main").await;
     world.delete(&pays[0]).await.expect(202);
-    // Also while the shop is still on its way, and when the deletion is only tried.
+    // Also while the shop is still being provisioned, and in a dry run of the deletion.
     for path in [pays[1].clone(), format!("{}?dryRun=true", pays[1])] {
         let details = world.delete(&path).await.expect_error(409, "HAS_DEPENDENTS");
         assert_eq!(details["dependents"], json!({ "stacks": 1 }));
@@ -348,13 +349,13 @@ async fn what_others_depend_on_stays() {
 }
 
 #[tokio::test]
-async fn features_must_be_able_to_have_names() {
-    let templates = Templates::start(Answers::Shop("active", Some("5.0.0"))).await;
+async fn features_must_have_valid_service_names() {
+    let templates = Templates::start(Behavior::Shop("active", Some("5.0.0"))).await;
     let world = World::start_with(templates.settings()).await;
-    // It was known before such a version was refused.
-    let kept =
+    // Stored before the registry rejected such versions.
+    let insert =
         format!("INSERT INTO template_versions VALUES ('shop', '5.0.0', 't-1', '{}')", definition("5.0.0"));
-    world.sql(&kept).await;
+    world.sql(&insert).await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
     let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
@@ -364,8 +365,8 @@ async fn features_must_be_able_to_have_names() {
 }
 
 #[tokio::test]
-async fn a_plan_is_done_only_while_it_holds() {
-    let templates = Templates::start(Answers::Shop("active", Some("1.0.0"))).await;
+async fn outdated_plan_is_rejected() {
+    let templates = Templates::start(Behavior::Shop("active", Some("1.0.0"))).await;
     let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     let stack = Stack::active(&world, &platform, "t").await;
@@ -376,7 +377,7 @@ async fn a_plan_is_done_only_while_it_holds() {
     };
     let old = plan().await;
     assert_eq!((plan().await, stack.get(&world).await["status"].clone()), (old.clone(), json!("active")));
-    // Something that the plan does not know of.
+    // A change that the plan does not contain.
     let theme = Feature::new(&platform, &stack.tenant, "theme", "prod");
     let job = theme.activate(&world, "1.0.0").await;
     theme.complete(&world, &job, "1.0.0").await;
@@ -399,8 +400,8 @@ async fn a_plan_is_done_only_while_it_holds() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_to_a_stack() {
-    let templates = Templates::start(Answers::Shop("active", Some("1.0.0"))).await;
+async fn invalid_stack_changes_are_rejected() {
+    let templates = Templates::start(Behavior::Shop("active", Some("1.0.0"))).await;
     let world = World::start_with(templates.settings()).await;
     let platform = world.platform("a").await;
     let stack = Stack::new(&world, &platform, "t").await;
@@ -413,9 +414,9 @@ async fn what_cannot_be_done_to_a_stack() {
         assert_eq!(details["template"], format!("shop {version}"));
     }
     let body = json!({ "version": "2", "inputs": [], "x": 1 });
-    let mut told = faults(world.post(&stack.path("/upgrade"), body).await);
-    told.sort();
-    assert_eq!(told, ["inputs", "version", "x"]);
+    let mut paths = faults(world.post(&stack.path("/upgrade"), body).await);
+    paths.sort();
+    assert_eq!(paths, ["inputs", "version", "x"]);
     assert_eq!(faults(world.post(&stack.path("/upgrade"), json!({})).await), ["version"]);
     assert_eq!(faults(world.post(&stack.path("/rollback"), json!({ "x": 1 })).await), ["x"]);
     let custom = Stack { id: world.stack(&platform, &stack.tenant, "c").await, ..stack.clone() };

@@ -1,4 +1,4 @@
-//! A stack registry that answers what a test wants, over real gRPC.
+//! A scripted stack registry over real gRPC.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, transport::Server};
 
-/// What a version of `shop` is made of.
+/// Definition of a version of `shop`.
 pub(crate) fn definition(version: &str) -> String {
     let feature = |id: &str, version: &str, required: bool, service: bool| {
         let package = format!("@shop/{id}");
@@ -44,7 +44,7 @@ pub(crate) fn definition(version: &str) -> String {
             definition["resources"]["d1"] = json!(false);
         }
         Some("4") => definition["dependsOn"] = json!([{ "template": "pay", "versionRange": "^1.2" }]),
-        // Nothing of a feature can have the name of what is shared.
+        // A feature's service must not have the name of the shared resources.
         Some("5") => definition["features"] = json!([feature("shared", "1.0.0", true, true)]),
         Some("6") => definition["inputs"] = filter_schema(),
         Some("7") => definition["inputs"] = layered_schema(),
@@ -53,7 +53,7 @@ pub(crate) fn definition(version: &str) -> String {
     definition.to_string()
 }
 
-/// A recursive filter whose alternatives overlap.
+/// A recursive filter with overlapping alternatives.
 fn filter_schema() -> Value {
     let child = json!({ "$ref": "#/$defs/node" });
     json!({
@@ -77,17 +77,17 @@ fn layered_schema() -> Value {
     json!({ "$defs": layers, "properties": { "filter": { "$ref": "#/$defs/l0" } } })
 }
 
-/// A definition that is none.
-const LIE: &str = r#"{"schemaVersion":1,"displayName":"Shop","features":[{"id":"Cart"}]}"#;
+/// An invalid definition.
+const INVALID_DEFINITION: &str = r#"{"schemaVersion":1,"displayName":"Shop","features":[{"id":"Cart"}]}"#;
 
-/// What it does when it is asked.
+/// Behavior of the stack registry.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Answers {
+pub(crate) enum Behavior {
     /// A template `shop` with this status and newest active version.
     Shop(&'static str, Option<&'static str>),
-    /// The same, whose definition fails its schema.
-    Lie(&'static str),
-    /// Another version than the one that was asked for.
+    /// The same template, with a definition that violates its schema.
+    InvalidDefinition(&'static str),
+    /// A version other than the requested one.
     Other,
     Unknown,
     Failure,
@@ -96,14 +96,14 @@ pub(crate) enum Answers {
 
 pub(crate) struct Templates {
     url: String,
-    answers: std::sync::Arc<Mutex<(Answers, usize)>>,
+    answers: std::sync::Arc<Mutex<(Behavior, usize)>>,
 }
 
 #[derive(Clone)]
-struct Double(std::sync::Arc<Mutex<(Answers, usize)>>);
+struct Double(std::sync::Arc<Mutex<(Behavior, usize)>>);
 
 impl Templates {
-    pub(crate) async fn start(answers: Answers) -> Self {
+    pub(crate) async fn start(answers: Behavior) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let answers = std::sync::Arc::new(Mutex::new((answers, 0)));
@@ -118,38 +118,38 @@ impl Templates {
         Self { url, answers }
     }
 
-    /// Settings of a registry that asks it.
+    /// Settings of a registry that calls it.
     pub(crate) fn settings(&self) -> Value {
         json!({ "service": { "stack_registry": { "url": self.url } } })
     }
 
-    pub(crate) fn now(&self, answers: Answers) {
+    pub(crate) fn set_behavior(&self, answers: Behavior) {
         self.answers.lock().unwrap().0 = answers;
     }
 
-    /// How often it was asked.
-    pub(crate) fn asked(&self) -> usize {
+    /// Returns the number of calls.
+    pub(crate) fn calls(&self) -> usize {
         self.answers.lock().unwrap().1
     }
 }
 
 async fn get_template(double: &Double, request: Request<GetTemplateRequest>) -> Result<GetTemplateResponse> {
     assert!(request.metadata().get("authorization").is_some(), "a service signs");
-    let asked = request.into_inner().template;
-    let unknown = Error::not_found("template", &asked);
+    let requested = request.into_inner().template;
+    let unknown = Error::not_found("template", &requested);
     match double.next() {
-        Answers::Shop(status, version) if asked == "shop" || asked == "t-1" => {
-            let latest_version = version.map(|version| told(version, definition(version)));
+        Behavior::Shop(status, version) if requested == "shop" || requested == "t-1" => {
+            let latest_version = version.map(|version| version_message(version, definition(version)));
             Ok(GetTemplateResponse { template: Some(shop(status)), latest_version })
         }
-        Answers::Lie(version) => Ok(GetTemplateResponse {
+        Behavior::InvalidDefinition(version) => Ok(GetTemplateResponse {
             template: Some(shop("active")),
-            latest_version: Some(told(version, LIE.to_owned())),
+            latest_version: Some(version_message(version, INVALID_DEFINITION.to_owned())),
         }),
-        Answers::Other => Ok(GetTemplateResponse { template: None, latest_version: None }),
-        Answers::Shop(..) | Answers::Unknown => Err(unknown),
-        Answers::Failure => Err(Error::new(Kind::Internal, "broken")),
-        Answers::Nothing => late().await,
+        Behavior::Other => Ok(GetTemplateResponse { template: None, latest_version: None }),
+        Behavior::Shop(..) | Behavior::Unknown => Err(unknown),
+        Behavior::Failure => Err(Error::new(Kind::Internal, "broken")),
+        Behavior::Nothing => hang().await,
     }
 }
 
@@ -157,34 +157,34 @@ async fn get_version(double: &Double, request: Request<GetVersionRequest>) -> Re
     let GetVersionRequest { name, version } = request.into_inner();
     let unknown = Error::not_found("version", &version);
     let version = match double.next() {
-        Answers::Shop(status, _) if name == "shop" && !version.starts_with("9.") => {
+        Behavior::Shop(status, _) if name == "shop" && !version.starts_with("9.") => {
             let status = if version.starts_with("8.") { "deprecated" } else { status };
-            Version { status: number(status), ..told(&version, definition(&version)) }
+            Version { status: number(status), ..version_message(&version, definition(&version)) }
         }
-        Answers::Shop(..) | Answers::Unknown => return Err(unknown),
-        Answers::Lie(_) => told(&version, LIE.to_owned()),
-        Answers::Other => told("0.0.1", definition("1.0.0")),
-        Answers::Failure => return Err(Error::new(Kind::Internal, "broken")),
-        Answers::Nothing => return late().await,
+        Behavior::Shop(..) | Behavior::Unknown => return Err(unknown),
+        Behavior::InvalidDefinition(_) => version_message(&version, INVALID_DEFINITION.to_owned()),
+        Behavior::Other => version_message("0.0.1", definition("1.0.0")),
+        Behavior::Failure => return Err(Error::new(Kind::Internal, "broken")),
+        Behavior::Nothing => return hang().await,
     };
     Ok(GetVersionResponse { version: Some(version) })
 }
 
-async fn late<T>() -> Result<T> {
+async fn hang<T>() -> Result<T> {
     tokio::time::sleep(Duration::from_secs(60)).await;
     Err(Error::unavailable("The stack registry", "late"))
 }
 
 impl Double {
-    /// What it answers now; counts that it was asked.
-    fn next(&self) -> Answers {
+    /// Counts a call and returns the current behavior.
+    fn next(&self) -> Behavior {
         let mut state = self.0.lock().unwrap();
         state.1 += 1;
         state.0
     }
 }
 
-/// Of a status as text.
+/// Number of a status in protobuf.
 fn number(status: &str) -> i32 {
     enum_number(TemplateStatus::parse(status).unwrap())
 }
@@ -198,7 +198,7 @@ fn shop(status: &str) -> Template {
     }
 }
 
-fn told(version: &str, stack_definition: String) -> Version {
+fn version_message(version: &str, stack_definition: String) -> Version {
     Version {
         id: "v-1".to_owned(),
         template_id: "t-1".to_owned(),

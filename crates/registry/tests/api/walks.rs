@@ -1,5 +1,5 @@
-//! Walks through a list page by page while others write: nothing is told twice, and nothing that was there all the
-//! time is left out.
+//! Reads lists page by page during concurrent writes. No object appears twice, and objects that exist throughout are
+//! not missing.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::world::{World, ids};
 
-/// The ids of all pages, in their order.
+/// Returns the ids on all pages, in order.
 async fn walk(world: &World, path: &str, limit: usize) -> Vec<String> {
     let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -27,7 +27,7 @@ fn all_different(found: &[String]) -> bool {
     found.iter().collect::<HashSet<_>>().len() == found.len()
 }
 
-/// Walks again and again beside writers that go on until all walks are done.
+/// Reads the list repeatedly while writers run until all reads are done.
 async fn while_writing(
     world: &World,
     list: &str,
@@ -35,10 +35,10 @@ async fn while_writing(
     write: impl AsyncFn(usize, usize),
 ) {
     let (done, written) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let writer = async |who: usize| {
+    let writer = async |writer_id: usize| {
         let mut n = 0;
         while !done.load(Ordering::Relaxed) {
-            write(who, n).await;
+            write(writer_id, n).await;
             written.fetch_add(1, Ordering::Relaxed);
             n += 1;
         }
@@ -46,13 +46,13 @@ async fn while_writing(
     let walker = async {
         let mut moved = BTreeSet::new();
         for (round, limit) in [1, 2, 3, 7, 7, 7].into_iter().cycle().enumerate() {
-            // Until enough was written beside the walks to get in their way.
+            // Until enough writes have interfered with the reads.
             if round >= 6 && written.load(Ordering::Relaxed) >= 60 && !moved.is_empty() {
                 break;
             }
             assert!(round < 1000, "nothing is written meanwhile");
             let found = walk(world, list, limit).await;
-            assert!(all_different(&found), "told twice, with {limit} to a page: {found:?}");
+            assert!(all_different(&found), "an object appears twice, with {limit} to a page: {found:?}");
             let found: BTreeSet<String> = found.into_iter().collect();
             let missing: Vec<_> = stayed.difference(&found).collect();
             assert!(missing.is_empty(), "left out, with {limit} to a page: {missing:?}");
@@ -64,7 +64,7 @@ async fn while_writing(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_platforms() {
+async fn platform_list_is_stable_while_platforms_are_written() {
     let world = World::start().await;
     let (mut stayed, mut go) = (BTreeSet::new(), Vec::new());
     for n in 0..60 {
@@ -72,14 +72,14 @@ async fn of_platforms() {
         if n % 3 == 0 { go.push(id) } else { assert!(stayed.insert(id)) }
     }
     let go = std::sync::Mutex::new(go);
-    // Many at one time, so that the id decides.
+    // Many with the same time, so that the id decides.
     world.sql("UPDATE platforms SET created_at = date_trunc('second', created_at)").await;
-    while_writing(&world, "/api/v1/platforms", &stayed, async |who, n| {
+    while_writing(&world, "/api/v1/platforms", &stayed, async |writer_id, n| {
         let id = go.lock().unwrap().pop();
         match id {
             Some(id) => drop(world.delete(&format!("/api/v1/platforms/{id}")).await.expect(200)),
             None => {
-                let id = world.platform(&format!("new-{who}-{n}")).await;
+                let id = world.platform(&format!("new-{writer_id}-{n}")).await;
                 if n % 2 == 0 {
                     world.delete(&format!("/api/v1/platforms/{id}")).await.expect(200);
                 }
@@ -90,7 +90,7 @@ async fn of_platforms() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_entities() {
+async fn entity_list_is_stable_while_entities_are_written() {
     let world = World::start().await;
     let platform = world.platform("shop").await;
     let list = format!("/api/v1/platforms/{platform}/entities");
@@ -101,12 +101,12 @@ async fn of_entities() {
     }
     let go = std::sync::Mutex::new(go);
     world.sql("UPDATE entities SET created_at = date_trunc('second', created_at)").await;
-    while_writing(&world, &list, &stayed, async |who, n| {
+    while_writing(&world, &list, &stayed, async |writer_id, n| {
         let id = go.lock().unwrap().pop();
         match id {
             Some(id) => drop(world.delete(&format!("{list}/{id}")).await.expect(200)),
             None => {
-                let id = world.tenant(&platform, &format!("new-{who}-{n}")).await;
+                let id = world.tenant(&platform, &format!("new-{writer_id}-{n}")).await;
                 if n % 2 == 0 {
                     world.delete(&format!("{list}/{id}")).await.expect(200);
                 }
@@ -117,7 +117,7 @@ async fn of_entities() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_audit_entries() {
+async fn audit_list_is_stable_while_entries_are_written() {
     let world = World::start().await;
     let platform = world.platform("shop").await;
     let tenant = world.tenant(&platform, "t").await;
@@ -128,8 +128,8 @@ async fn of_audit_entries() {
     let list = format!("/api/v1/platforms/{platform}/audit");
     let stayed: BTreeSet<String> = walk(&world, &list, 100).await.into_iter().collect();
     assert_eq!(stayed.len(), 42);
-    while_writing(&world, &list, &stayed, async |who, n| {
-        world.patch(&own, json!({ "name": format!("Name {who} {n}") })).await.expect(200);
+    while_writing(&world, &list, &stayed, async |writer_id, n| {
+        world.patch(&own, json!({ "name": format!("Name {writer_id} {n}") })).await.expect(200);
     })
     .await;
 }

@@ -1,4 +1,4 @@
-//! A running registry, and what is put into it.
+//! A running registry, with helpers to fill it.
 
 use std::ops::Deref;
 
@@ -23,20 +23,20 @@ impl Deref for World {
     }
 }
 
-/// A text field of an answer.
+/// Returns a text field of a response.
 #[track_caller]
-pub(crate) fn text(thing: &Value, field: &str) -> String {
-    thing[field].as_str().unwrap_or_else(|| panic!("no {field} in {thing}")).to_owned()
+pub(crate) fn text(object: &Value, field: &str) -> String {
+    object[field].as_str().unwrap_or_else(|| panic!("no {field} in {object}")).to_owned()
 }
 
-/// The paths of the fields that an answer says are not valid.
+/// Returns the paths of the invalid fields that a response reports.
 #[track_caller]
 pub(crate) fn faults(answer: Response) -> Vec<String> {
     let details = answer.expect_error(400, "VALIDATION_ERROR");
     details["fields"].as_array().unwrap().iter().map(|fault| text(fault, "path")).collect()
 }
 
-/// The ids of a list's page.
+/// Returns the ids on a page.
 pub(crate) fn ids(page: &Value) -> Vec<String> {
     page["data"].as_array().unwrap().iter().map(|one| text(one, "id")).collect()
 }
@@ -56,53 +56,53 @@ impl World {
         Self(TestService::start_with::<Registry>(overrides).await)
     }
 
-    /// A registry on a database that is there already.
+    /// Starts a registry on an existing database.
     pub(crate) async fn on(db: TestDb, overrides: Value) -> Self {
         Self(TestService::start_on::<Registry>(db, Keys::new(), overrides).await)
     }
 
-    /// A second replica on the same database, which the first must outlive.
+    /// Starts a second replica on the same database. The first one must outlive it.
     pub(crate) async fn replica(&self, overrides: Value) -> Self {
         let mut set = json!({ "database": { "url": self.db.app_url } });
         runtime::config::merge(&mut set, overrides);
         Self(TestService::start_on::<Registry>(TestDb::of::<Registry>().await, self.keys.clone(), set).await)
     }
 
-    /// The id of a new active platform.
+    /// Returns the id of a new active platform.
     pub(crate) async fn platform(&self, slug: &str) -> String {
         text(&self.post("/api/v1/platforms", json!({ "name": "Shop", "slug": slug })).await.expect(201), "id")
     }
 
-    /// The id of a new tenant.
+    /// Returns the id of a new tenant.
     pub(crate) async fn tenant(&self, platform: &str, slug: &str) -> String {
         let body = json!({ "name": "Tenant", "slug": slug, "type": "tenant" });
         text(&self.post(&format!("/api/v1/platforms/{platform}/entities"), body).await.expect(201), "id")
     }
 
-    /// The id of a new subtenant.
+    /// Returns the id of a new subtenant.
     pub(crate) async fn subtenant(&self, platform: &str, slug: &str, parent: &str) -> String {
         let body = json!({ "name": "Subtenant", "slug": slug, "type": "subtenant", "parentId": parent });
         text(&self.post(&format!("/api/v1/platforms/{platform}/entities"), body).await.expect(201), "id")
     }
 
-    /// The id of a new custom stack.
+    /// Returns the id of a new custom stack.
     pub(crate) async fn stack(&self, platform: &str, tenant: &str, name: &str) -> String {
         let body = json!({ "tenantId": tenant, "name": name });
         text(&self.post(&format!("/api/v1/platforms/{platform}/stacks"), body).await.expect(201), "id")
     }
 
-    /// The id of a new resource; the platform's own id as the entity makes it the platform's.
+    /// Returns the id of a new resource. With the platform's id as the entity, it belongs to the platform itself.
     pub(crate) async fn resource(&self, platform: &str, entity: &str, cf_name: &str) -> String {
         let path = format!("/api/v1/platforms/{platform}/entities/{entity}/resources");
         text(&self.post(&path, resource_body(cf_name)).await.expect(201), "id")
     }
 
-    /// Sends a request with more than its body.
+    /// Sends a request with headers.
     pub(crate) async fn post_with(&self, path: &str, body: Value, headers: &[(&str, &str)]) -> Response {
         self.send(Method::POST, path, &body, headers).await
     }
 
-    /// Sends a request of someone whose scope is `scope`, such as `{"platform": id}`; a null body is none.
+    /// Sends a request of a caller with the scope `scope`, such as `{"platform": id}`. A null body means no body.
     pub(crate) async fn send_as(&self, scope: &Value, method: Method, path: &str, body: &Value) -> Response {
         let reach = serde_json::from_value(scope.clone()).unwrap();
         let grant = Grant { role: Role::PlatformAdmin, scope: reach };
@@ -114,12 +114,12 @@ impl World {
         Response::read(request.send().await.unwrap()).await
     }
 
-    /// Runs SQL as the role that serves.
+    /// Runs SQL as the role that serves requests.
     pub(crate) async fn sql(&self, sql: &str) {
         sql_query(sql).execute(&mut self.db.connect().await).await.unwrap();
     }
 
-    /// The number that a query gives.
+    /// Returns the number that a query selects.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         #[derive(QueryableByName)]
         struct Row {
@@ -133,12 +133,12 @@ impl World {
         row.n
     }
 
-    /// How much was ever written: every write leaves an audit entry.
+    /// Returns the number of writes so far: every write adds an audit entry.
     pub(crate) async fn writes(&self) -> i64 {
         self.number("SELECT count(*) FROM audit_log").await
     }
 
-    /// Calls a method as `process`, under `key` if one is given.
+    /// Calls a method as `process`, with `key` as the idempotency key if set.
     pub(crate) async fn call<M, T, F>(
         &self,
         process: &str,

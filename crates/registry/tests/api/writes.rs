@@ -1,4 +1,4 @@
-//! What is true of every write, shown with platforms: repetitions, dry runs, preconditions, records.
+//! Properties of every write, tested with platforms: idempotency, dry runs, preconditions, records.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::world::{World, faults, resource_body, text};
 const PLATFORMS: &str = "/api/v1/platforms";
 
 #[tokio::test]
-async fn a_repetition_gets_the_first_answer() {
+async fn repeated_write_gets_the_first_answer() {
     let world = World::start().await;
     let (body, key) = (json!({ "name": "A", "slug": "a" }), [("Idempotency-Key", "k-1")]);
     let first = world.post_with(PLATFORMS, body.clone(), &key).await;
@@ -30,7 +30,7 @@ async fn a_repetition_gets_the_first_answer() {
     other.expect_error(422, "IDEMPOTENCY_MISMATCH");
     let path = format!("{PLATFORMS}/{}/suspend", text(&first.body, "id"));
     world.post_with(&path, json!({}), &key).await.expect_error(422, "IDEMPOTENCY_MISMATCH");
-    // A failure is not kept: the same key may be tried again.
+    // A failure is not stored: the key can be used again.
     let taken = [("Idempotency-Key", "k-2")];
     world
         .post_with(PLATFORMS, json!({ "name": "A", "slug": "a" }), &taken)
@@ -46,50 +46,50 @@ async fn a_repetition_gets_the_first_answer() {
 }
 
 #[tokio::test]
-async fn repetitions_at_the_same_time_make_one_thing() {
+async fn concurrent_repetitions_create_one_object() {
     let world = World::start().await;
     let body = json!({ "name": "A", "slug": "a" });
     let answers =
         join_all((0..12).map(|_| world.post_with(PLATFORMS, body.clone(), &[("Idempotency-Key", "k")])))
             .await;
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for answer in answers {
         if answer.status == 201 {
-            made.push(answer.body);
+            created.push(answer.body);
         } else {
             answer.expect_error(409, "CONFLICT");
         }
     }
-    assert!(!made.is_empty() && made.iter().all(|one| *one == made[0]), "{made:?}");
+    assert!(!created.is_empty() && created.iter().all(|one| *one == created[0]), "{created:?}");
     let list = world.get(PLATFORMS).await.expect(200);
     assert_eq!((list["data"].as_array().unwrap().len(), &list["pagination"]["total"]), (1, &json!(1)));
 }
 
 #[tokio::test]
-async fn of_many_who_want_a_slug_one_gets_it() {
+async fn one_of_many_distinct_requests_gets_the_slug() {
     let world = World::start().await;
     let answers =
         join_all((0..12).map(|n| world.post(PLATFORMS, json!({ "name": format!("{n}"), "slug": "a" }))))
             .await;
-    let made = answers.iter().filter(|answer| answer.status == 201).count();
-    assert_eq!((made, answers.iter().filter(|answer| answer.status == 409).count()), (1, 11));
+    let created = answers.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!((created, answers.iter().filter(|answer| answer.status == 409).count()), (1, 11));
 }
 
 #[tokio::test]
-async fn a_dry_run_never_replays_a_real_answer() {
+async fn dry_run_never_replays_a_real_answer() {
     let world = World::start().await;
     let body = json!({ "name": "Acme", "slug": "acme" });
     let key = [("Idempotency-Key", "one")];
-    let made = world.send(Method::POST, PLATFORMS, &body, &key).await.expect(201);
+    let created = world.send(Method::POST, PLATFORMS, &body, &key).await.expect(201);
     let path = format!("{PLATFORMS}?dryRun=true");
     world.send(Method::POST, &path, &body, &key).await.expect_error(409, "ALREADY_EXISTS");
-    let suspend = format!("{PLATFORMS}/{}/suspend", text(&made, "id"));
+    let suspend = format!("{PLATFORMS}/{}/suspend", text(&created, "id"));
     for _ in 0..2 {
         let tried = world.send(Method::POST, &format!("{suspend}?dryRun=true"), &json!({}), &key).await;
         assert_eq!((tried.header("dry-run"), tried.header("idempotent-replayed")), (Some("true"), None));
         tried.expect(200);
     }
-    // The key of a trial is free for the real write.
+    // The key of a dry run is still free for the real write.
     let other = [("Idempotency-Key", "two")];
     world.send(Method::POST, &format!("{suspend}?dryRun=true"), &json!({}), &other).await.expect(200);
     let done = world.send(Method::POST, &suspend, &json!({}), &other).await;
@@ -98,7 +98,7 @@ async fn a_dry_run_never_replays_a_real_answer() {
 }
 
 #[tokio::test]
-async fn near_misses_of_dry_run_write_nothing() {
+async fn misspelled_dry_run_writes_nothing() {
     let world = World::start().await;
     for (n, query) in
         ["dryrun=true", "dry_run=true", "dryRun[]=true", "DryRun=true", "x=1;dryRun=true"].iter().enumerate()
@@ -110,7 +110,7 @@ async fn near_misses_of_dry_run_write_nothing() {
 }
 
 #[tokio::test]
-async fn an_error_is_no_larger_than_a_small_multiple_of_its_request() {
+async fn error_size_is_proportional_to_its_request() {
     let world = World::start().await;
     let mut body = json!({ "name": "Acme", "slug": "acme" });
     for n in 0..20_000 {
@@ -125,7 +125,7 @@ async fn an_error_is_no_larger_than_a_small_multiple_of_its_request() {
 }
 
 #[tokio::test]
-async fn json_that_cannot_be_kept_as_it_is_is_refused_at_its_path() {
+async fn json_that_cannot_be_stored_exactly_is_rejected_at_its_path() {
     let world = World::start().await;
     let platform = world.platform("a").await;
     let tenant = world.tenant(&platform, "t").await;
@@ -145,12 +145,12 @@ async fn json_that_cannot_be_kept_as_it_is_is_refused_at_its_path() {
     ] {
         assert_eq!(faults(register(config).await), [at], "{config}");
     }
-    let made = register(r#"{"n":18446744073709551615,"d":0.1}"#).await.expect(201);
-    assert_eq!(made["config"], json!({ "n": u64::MAX, "d": 0.1 }));
+    let created = register(r#"{"n":18446744073709551615,"d":0.1}"#).await.expect(201);
+    assert_eq!(created["config"], json!({ "n": u64::MAX, "d": 0.1 }));
 }
 
 #[tokio::test]
-async fn null_for_an_optional_field_of_a_create_is_the_same_as_leaving_it_out() {
+async fn null_for_an_optional_field_of_a_create_equals_absence() {
     let world = World::start().await;
     let body = json!({ "name": "Acme", "slug": "acme", "tier": null, "cfAccountId": null, "repoName": null });
     let platform = text(&world.post(PLATFORMS, body).await.expect(201), "id");
@@ -162,29 +162,29 @@ async fn null_for_an_optional_field_of_a_create_is_the_same_as_leaving_it_out() 
 }
 
 #[tokio::test]
-async fn a_dry_run_keeps_nothing() {
+async fn dry_run_stores_nothing() {
     let world = World::start().await;
     let path = format!("{PLATFORMS}?dryRun=true");
     let body = json!({ "name": "A", "slug": "a" });
     let answer = world.post_with(&path, body.clone(), &[("Idempotency-Key", "k")]).await;
     assert_eq!(answer.header("dry-run"), Some("true"));
-    let made = answer.expect(201);
-    world.get(&format!("{PLATFORMS}/{}", text(&made, "id"))).await.expect_error(404, "NOT_FOUND");
+    let created = answer.expect(201);
+    world.get(&format!("{PLATFORMS}/{}", text(&created, "id"))).await.expect_error(404, "NOT_FOUND");
     for table in ["platforms", "lifecycle_events", "audit_log", "outbox", "idempotency_keys", "counters"] {
         assert_eq!(world.number(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
     }
-    let kept = world.platform("a").await;
+    let id = world.platform("a").await;
     world.post(&path, body.clone()).await.expect_error(409, "ALREADY_EXISTS");
-    let verb = format!("{PLATFORMS}/{kept}/suspend?dryRun=true");
+    let verb = format!("{PLATFORMS}/{id}/suspend?dryRun=true");
     assert_eq!(world.post(&verb, json!({})).await.expect(200)["status"], "suspended");
-    assert_eq!(world.get(&format!("{PLATFORMS}/{kept}")).await.expect(200)["status"], "active");
-    let restore = format!("{PLATFORMS}/{kept}/restore?dryRun=true");
+    assert_eq!(world.get(&format!("{PLATFORMS}/{id}")).await.expect(200)["status"], "active");
+    let restore = format!("{PLATFORMS}/{id}/restore?dryRun=true");
     world.post(&restore, json!({})).await.expect_error(409, "INVALID_TRANSITION");
     world.post(&format!("{PLATFORMS}?dryRun=yes"), body).await.expect_error(400, "VALIDATION_ERROR");
 }
 
 #[tokio::test]
-async fn no_one_writes_over_what_they_have_not_seen() {
+async fn stale_if_match_is_rejected() {
     let world = World::start().await;
     let id = world.platform("a").await;
     let path = format!("{PLATFORMS}/{id}");
@@ -204,7 +204,7 @@ async fn no_one_writes_over_what_they_have_not_seen() {
 }
 
 #[tokio::test]
-async fn what_is_known_already_is_not_sent() {
+async fn if_none_match_gets_304() {
     let world = World::start().await;
     let path = format!("{PLATFORMS}/{}", world.platform("a").await);
     let etag = world.get(&path).await.header("etag").unwrap().to_owned();
@@ -217,7 +217,7 @@ async fn what_is_known_already_is_not_sent() {
 }
 
 #[tokio::test]
-async fn many_changes_at_once_are_all_kept() {
+async fn concurrent_changes_are_all_kept() {
     let world = World::start().await;
     let id = world.platform("a").await;
     let path = format!("{PLATFORMS}/{id}");
@@ -232,7 +232,7 @@ async fn many_changes_at_once_are_all_kept() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_none() {
+async fn invalid_bodies_are_rejected() {
     let world = World::start().await;
     let send = |kind: &'static str, body: Vec<u8>| {
         world.request(Method::POST, PLATFORMS).header("content-type", kind).body(body).send()
@@ -246,16 +246,16 @@ async fn bodies_that_are_none() {
     answer.expect_error(400, "VALIDATION_ERROR");
 }
 
-/// A statement that waits when its connection is cut says that the database is away, and leaves nothing.
+/// A statement whose connection is cut while it waits fails as an outage and leaves nothing behind.
 #[tokio::test]
-async fn a_connection_that_is_cut_in_mid_statement_is_an_outage() {
+async fn connection_cut_in_mid_statement_is_503() {
     let world = World::start().await;
     let platform = world.platform("acme").await;
     let path = format!("/api/v1/platforms/{platform}");
     let mut other = world.db.connect().await;
     other.batch_execute("BEGIN; LOCK TABLE platforms IN EXCLUSIVE MODE").await.unwrap();
     let cut = async {
-        // One of this database: others are tested in the same cluster.
+        // Only connections to this database: other tests use the same cluster.
         let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted \
                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         while world.number(waits).await == 0 {

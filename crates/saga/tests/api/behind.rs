@@ -89,7 +89,7 @@ async fn it_is_woken_however_the_one_before_it_ends() {
         world.wake.notify_one();
         waits(&world, second).await;
         if end == "paused" {
-            let c = world.pool.own_conn().await.unwrap();
+            let c = world.pool.service_conn().await.unwrap();
             assert!(saga::pause(&c, first).await.unwrap());
             drop(c);
             // Those who pause a saga wake the engine as well.

@@ -16,12 +16,12 @@ use crate::{
 const NEVER: Duration = Duration::from_secs(600);
 
 async fn has_ended(world: &World, job: Uuid) {
-    saga::job_ended(&world.pool.own_conn().await.unwrap(), job).await.unwrap();
+    saga::job_ended(&world.pool.service_conn().await.unwrap(), job).await.unwrap();
     world.wake.notify_one();
 }
 
 async fn awaited(world: &World) -> Vec<Uuid> {
-    let mut jobs = saga::awaited_jobs(&world.pool.own_conn().await.unwrap()).await.unwrap();
+    let mut jobs = saga::awaited_jobs(&world.pool.service_conn().await.unwrap()).await.unwrap();
     jobs.sort_unstable();
     jobs
 }

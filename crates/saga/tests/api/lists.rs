@@ -25,7 +25,7 @@ async fn fill(world: &World) {
 async fn walk(world: &World, filter: &Filter<'_>, limit: &str) -> Vec<Saga> {
     let limit = Limit::parse(Some(limit)).unwrap();
     let scope = world.ctx().caller.scope;
-    let connection = world.pool.own_conn().await.unwrap();
+    let connection = world.pool.service_conn().await.unwrap();
     let (mut all, mut after) = (Vec::new(), Cursor::start());
     loop {
         let mut rows = saga::page(&connection, &scope, filter, limit, &after).await.unwrap();
@@ -76,7 +76,7 @@ async fn more_than_ten_thousand_are_estimated() {
     let world = World::new().await;
     fill(&world).await;
     let scope = world.ctx().caller.scope;
-    let connection = world.pool.own_conn().await.unwrap();
+    let connection = world.pool.service_conn().await.unwrap();
     let all = async || saga::count(&connection, &scope, &Filter::default()).await.unwrap();
     assert_eq!(all().await, Total::Exact(10_000));
     world.begin(UNDO).await;
@@ -90,7 +90,7 @@ async fn more_than_ten_thousand_are_estimated() {
 async fn steps_of_a_page_are_one_statement() {
     let world = World::new().await;
     let (one, two, _) = (world.begin(UNDO).await, world.begin(UNDO).await, world.begin(UNDO).await);
-    let steps = saga::steps_of(&world.pool.own_conn().await.unwrap(), &[two, one]).await.unwrap();
+    let steps = saga::steps_of(&world.pool.service_conn().await.unwrap(), &[two, one]).await.unwrap();
     let told: Vec<_> = steps.iter().map(|step| (step.saga_id, step.name.as_str())).collect();
     let (first, second) = (one.min(two), one.max(two));
     let expected = [first, second].into_iter().flat_map(|id| ["a", "b", "c"].map(|name| (id, name)));

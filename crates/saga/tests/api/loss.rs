@@ -195,7 +195,7 @@ async fn cut_connections_cost_neither_an_effect_nor_a_lease() {
         world.db.cut_connections().await;
     }
     // The pool of the test itself was cut as well.
-    while world.pool.own_conn().await.unwrap().batch_execute("SELECT 1").await.is_err() {}
+    while world.pool.service_conn().await.unwrap().batch_execute("SELECT 1").await.is_err() {}
     for id in ids {
         let told = world.at_rest(id).await;
         world.assert_completed(&told).await;

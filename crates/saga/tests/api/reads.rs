@@ -45,7 +45,7 @@ async fn a_saga_without_steps_is_read_and_one_that_is_not_there_is_not_found() {
     let id = world.begin(UNDO).await;
     world.execute(&format!("DELETE FROM saga_steps WHERE saga_id = '{id}'")).await;
     assert!(world.told(id).await.steps.is_empty());
-    let connection = world.pool.own_conn().await.unwrap();
+    let connection = world.pool.service_conn().await.unwrap();
     let error = saga::by_id(&connection, "saga", Uuid::nil()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
 }

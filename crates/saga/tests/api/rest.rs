@@ -13,15 +13,15 @@ use crate::{
 
 impl World {
     async fn pause(&self, id: Uuid) -> bool {
-        saga::pause(&self.pool.own_conn().await.unwrap(), id).await.unwrap()
+        saga::pause(&self.pool.service_conn().await.unwrap(), id).await.unwrap()
     }
 
     async fn resume(&self, id: Uuid) -> bool {
-        saga::resume(&self.pool.own_conn().await.unwrap(), id).await.unwrap()
+        saga::resume(&self.pool.service_conn().await.unwrap(), id).await.unwrap()
     }
 
     async fn discard(&self, id: Uuid) -> bool {
-        saga::discard(&self.pool.own_conn().await.unwrap(), id, "enough").await.unwrap()
+        saga::discard(&self.pool.service_conn().await.unwrap(), id, "enough").await.unwrap()
     }
 }
 

@@ -146,7 +146,7 @@ impl App {
             .bind::<t::Text, _>(step)
             .bind::<t::Text, _>(self.name)
             .bind::<t::Integer, _>(cx.attempt)
-            .execute(&mut *self.db.own_conn().await?)
+            .execute(&mut *self.db.service_conn().await?)
             .await?;
         Ok(())
     }
@@ -155,7 +155,7 @@ impl App {
         sql_query("INSERT INTO effects (saga_id, step) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind::<t::Uuid, _>(id)
             .bind::<t::Text, _>(step)
-            .execute(&mut *self.db.own_conn().await?)
+            .execute(&mut *self.db.service_conn().await?)
             .await?;
         Ok(())
     }
@@ -164,7 +164,7 @@ impl App {
         sql_query("DELETE FROM effects WHERE saga_id = $1 AND step = $2")
             .bind::<t::Uuid, _>(id)
             .bind::<t::Text, _>(step)
-            .execute(&mut *self.db.own_conn().await?)
+            .execute(&mut *self.db.service_conn().await?)
             .await?;
         Ok(())
     }

@@ -171,21 +171,23 @@ impl World {
     }
 
     pub(crate) async fn told(&self, id: Uuid) -> Told {
-        saga::by_id(&self.pool.own_conn().await.unwrap(), "saga", id).await.unwrap()
+        saga::by_id(&self.pool.service_conn().await.unwrap(), "saga", id).await.unwrap()
     }
 
     pub(crate) async fn ask_undo(&self, id: Uuid) -> bool {
-        saga::ask_undo(&self.pool.own_conn().await.unwrap(), id, "someone changed their mind").await.unwrap()
+        saga::ask_undo(&self.pool.service_conn().await.unwrap(), id, "someone changed their mind")
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn retry(&self, id: Uuid) -> bool {
-        saga::retry(&self.pool.own_conn().await.unwrap(), id).await.unwrap()
+        saga::retry(&self.pool.service_conn().await.unwrap(), id).await.unwrap()
     }
 
     /// Has a saga be due that waits.
     pub(crate) async fn resume_now(&self, id: Uuid) -> bool {
         let due = sql_query("UPDATE sagas SET next_run_at = now() WHERE id = $1").bind::<t::Uuid, _>(id);
-        due.execute(&mut *self.pool.own_conn().await.unwrap()).await.unwrap() == 1
+        due.execute(&mut *self.pool.service_conn().await.unwrap()).await.unwrap() == 1
     }
 
     /// Has the engine run until the saga is at rest.
@@ -240,7 +242,8 @@ impl World {
             #[diesel(sql_type = t::Text)]
             text: String,
         }
-        let rows: Vec<Row> = sql_query(sql).load(&mut *self.pool.own_conn().await.unwrap()).await.unwrap();
+        let rows: Vec<Row> =
+            sql_query(sql).load(&mut *self.pool.service_conn().await.unwrap()).await.unwrap();
         rows.into_iter().map(|row| row.text).collect()
     }
 
@@ -261,12 +264,13 @@ impl World {
             #[diesel(sql_type = t::BigInt)]
             number: i64,
         }
-        let row: Row = sql_query(sql).get_result(&mut *self.pool.own_conn().await.unwrap()).await.unwrap();
+        let row: Row =
+            sql_query(sql).get_result(&mut *self.pool.service_conn().await.unwrap()).await.unwrap();
         row.number
     }
 
     pub(crate) async fn execute(&self, sql: &str) {
-        self.pool.own_conn().await.unwrap().batch_execute(sql).await.unwrap();
+        self.pool.service_conn().await.unwrap().batch_execute(sql).await.unwrap();
     }
 
     pub(crate) fn ctx(&self) -> Ctx {

@@ -61,7 +61,7 @@ impl From<UpdateTemplate> for ops::Change {
 #[get("/stacks")]
 pub(crate) async fn list(app: Data<App>, _: Context, query: Query<TemplateQuery>) -> HttpResult {
     let filter = query.0.parse()?;
-    let templates = app.db.own_read(async |c| store::active(c, &filter).await).await?;
+    let templates = app.db.service_read(async |c| store::active(c, &filter).await).await?;
     Ok(HttpResponse::Ok().json(Listed::from(templates)))
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn create(app: Data<App>, command: Command<CreateTemplate>) -> 
 )]
 #[get("/stacks/{name}")]
 pub(crate) async fn get(app: Data<App>, _: Context, path: Path<Slug>, request: HttpRequest) -> HttpResult {
-    let detail = app.db.own_read(async |c| store::detail(c, &path.0).await).await?;
+    let detail = app.db.service_read(async |c| store::detail(c, &path.0).await).await?;
     web::read(&request, &detail)
 }
 

@@ -27,7 +27,7 @@ use crate::{
 )]
 #[get("/stacks/{name}/versions")]
 pub(crate) async fn list(app: Data<App>, _: Context, path: Path<Slug>) -> HttpResult {
-    let versions = app.db.own_read(async |c| store::all(c, &path.0).await).await?;
+    let versions = app.db.service_read(async |c| store::all(c, &path.0).await).await?;
     Ok(HttpResponse::Ok().json(Listed::from(versions)))
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn get(
     request: HttpRequest,
 ) -> HttpResult {
     let (name, version) = path.0;
-    let version = app.db.own_read(async |c| store::get(c, &name, &version).await).await?;
+    let version = app.db.service_read(async |c| store::get(c, &name, &version).await).await?;
     web::read(&request, &version)
 }
 

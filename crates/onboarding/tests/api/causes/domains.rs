@@ -17,8 +17,8 @@ pub(super) fn causes() -> Vec<Cause> {
                 &["custom_domain"],
                 &[
                     "leads nowhere",
-                    "needs a CNAME record that leads to auth.svc.default.",
-                    "is checked again at",
+                    "needs a CNAME record that points to auth.svc.default.",
+                    "its next check is due at",
                 ],
             )
             .lift(set_record),
@@ -26,7 +26,7 @@ pub(super) fn causes() -> Vec<Cause> {
             .inject(set_wrong_record)
             .tells(
                 &["custom_domain"],
-                &["leads to old.example, not to auth.svc.default.", "is checked again at"],
+                &["leads to old.example, not to auth.svc.default.", "its next check is due at"],
             )
             .lift(set_record),
         Cause::of("the resolver is away", domain)
@@ -35,7 +35,7 @@ pub(super) fn causes() -> Vec<Cause> {
             .lift(set_record),
         Cause::of("someone has ended the checks", domain)
             .inject(end_checks)
-            .tells(&["custom_domain"], &["someone has ended its checks"])
+            .tells(&["custom_domain"], &["its checks were ended by a user"])
             .lift(check_again),
         Cause::of("nobody is there to check it", domain)
             .away(Process::Provisioning)

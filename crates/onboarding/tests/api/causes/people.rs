@@ -67,11 +67,11 @@ pub(super) fn causes() -> Vec<Cause> {
             .lift(retry),
         Cause::of("the platform is suspended", active)
             .inject(suspend)
-            .tells(&["platform"], &["it is suspended since", "until it is restored: unpaid"])
+            .tells(&["platform"], &["it has been suspended since", ": unpaid"])
             .lift(restore),
         Cause::of("the platform is cancelled", active)
             .inject(cancel_platform)
-            .tells(&["platform"], &["it is cancelled, and ends at", "moved away"])
+            .tells(&["platform"], &["it is cancelled and ends at", "moved away"])
             .lift(restore),
         Cause::of("the platform was deleted while it was provisioned", job)
             .rules(hang())

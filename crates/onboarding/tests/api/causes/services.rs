@@ -47,7 +47,7 @@ pub(super) fn causes() -> Vec<Cause> {
                 &["feature", "request"],
                 &[
                     "could not be delivered to provisioning",
-                    "the next at",
+                    "and will be retried at",
                     "SERVICE_UNAVAILABLE: provisioning",
                 ],
             )
@@ -70,12 +70,12 @@ pub(super) fn causes() -> Vec<Cause> {
         Cause::of("provisioning knows nothing of a job that it was asked for", feature)
             .rules(lunch())
             .inject(lose_job)
-            .tells(&["feature", "job"], &["provisioning was asked for job", "knows nothing of it"])
+            .tells(&["feature", "job"], &["was requested, but provisioning does not know it"])
             .lift(deliver_again),
         Cause::of("onboarding knows nothing of the platform", platform)
             .rules(lunch())
             .inject(lose_onboarding)
-            .tells(&["platform", "onboarding"], &["onboarding knows of no onboarding of the platform"])
+            .tells(&["platform", "onboarding"], &["onboarding has no onboarding for the platform"])
             .lift(find_onboarding),
     ]
 }

@@ -52,7 +52,7 @@ pub(super) fn causes() -> Vec<Cause> {
             .tells(&["onboarding"], &["step deploy_services has failed", "UPSTREAM_ERROR"])
             .lift(mend_definition),
         Cause::of("another has the slug", taken)
-            .tells(&["onboarding"], &["it was undone: create_platform: ALREADY_EXISTS", "is taken"]),
+            .tells(&["onboarding"], &["it was undone: create_platform: ALREADY_EXISTS", "is already taken"]),
     ]
 }
 
