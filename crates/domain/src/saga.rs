@@ -29,18 +29,18 @@ text_enum! {
 }
 
 text_enum! {
-    /// Why a saga is undone.
+    /// The reason why a saga is undone.
     pub enum Cause {
         Failed = "failed",
         Cancelled = "cancelled",
         Expired = "expired",
-        /// Nobody will try it any more: what it has done and not undone stays as it is.
+        /// An operator discarded the saga. Effects that were not undone stay.
         Discarded = "discarded",
     }
 }
 
 impl SagaStatus {
-    /// Whether a runner has something to do.
+    /// Returns true if a runner still has work to do on the saga.
     pub const fn is_in_progress(self) -> bool {
         matches!(self, Self::Pending | Self::Running | Self::Undoing)
     }

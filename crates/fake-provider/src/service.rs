@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use database::{CounterSource, Migrations};
 use provisioning::{Provisioning, ProvisioningSettings, providers::Clock};
 use runtime::{clock, shutdown::Shutdown};
-use saga::Interpose;
+use saga::FaultInjector;
 use service::{Application, Service, Settings};
 use utoipa::openapi::OpenApi;
 
@@ -39,7 +39,7 @@ impl Service for FakeProvisioning {
     }
 
     async fn build(settings: Settings<ProvisioningSettings>, shutdown: Shutdown) -> Result<Application> {
-        Self::build_interposed(settings, shutdown, None).await
+        Self::build_with_fault_injector(settings, shutdown, None).await
     }
 }
 
@@ -48,15 +48,15 @@ impl FakeProvisioning {
     ///
     /// # Errors
     /// Those of [`Service::build`].
-    pub async fn build_interposed(
+    pub async fn build_with_fault_injector(
         settings: Settings<ProvisioningSettings>,
         shutdown: Shutdown,
-        interpose: Option<Interpose>,
+        fault_injector: Option<FaultInjector>,
     ) -> Result<Application> {
         let clock = Clock::from_fn(|| clock::now().timestamp_millis());
         let folder = &settings.service.data_dir;
         let provider = FakeProvider::open(folder, None, clock)
             .with_context(|| format!("cannot use the provider's folder {}", folder.display()))?;
-        Provisioning::build_with(settings, shutdown, Arc::new(provider), interpose).await
+        Provisioning::build_with(settings, shutdown, Arc::new(provider), fault_injector).await
     }
 }

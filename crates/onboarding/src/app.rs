@@ -7,7 +7,7 @@ use database::{CounterSource, Db, Migrations};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use rpc::Client;
 use runtime::{config::PeerSettings, shutdown::Shutdown};
-use saga::{Engine, EngineSettings, Followers, Hooks, Interpose};
+use saga::{Engine, EngineSettings, FaultInjector, Followers, Hooks};
 use serde::{Deserialize, Serialize};
 use service::{Application, Service, ServiceBuilder, Settings};
 use tokio::sync::Notify;
@@ -96,7 +96,7 @@ impl Service for Onboarding {
     }
 
     async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
-        Self::build_interposed(settings, shutdown, None).await
+        Self::build_with_fault_injector(settings, shutdown, None).await
     }
 }
 
@@ -105,10 +105,10 @@ impl Onboarding {
     ///
     /// # Errors
     /// Those of [`Service::build`].
-    pub async fn build_interposed(
+    pub async fn build_with_fault_injector(
         settings: Settings<Own>,
         shutdown: Shutdown,
-        interpose: Option<Interpose>,
+        fault_injector: Option<FaultInjector>,
     ) -> Result<Application> {
         let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown).await?;
         let own = settings.service;
@@ -127,9 +127,9 @@ impl Onboarding {
         let app = state(builder.background.clone())?;
         builder.probes = vec![app.registry.probe(), app.provisioning.probe(), app.iam.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
-        let (report, waits) = Hooks::waits();
-        let hooks = Hooks { interpose, ends: None, waits: Some(report) };
-        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks)
+        let (report, waits) = Hooks::job_channel();
+        let hooks = Hooks { fault_injector, followers: None, awaited_jobs: Some(report) };
+        Engine::with_hooks(db, app.clone(), engine, wake, steps::definitions(), hooks)
             .start(&builder.shutdown);
         jobs::start(&app, waits, &builder.shutdown);
         let methods = grpc::methods().build(app)?;

@@ -43,7 +43,7 @@ impl JobEnds {
     /// asked again at once, for as long as it waits.
     pub(crate) fn wait(&self, cx: &StepCx, on: WaitingFor) -> Wait {
         let reported = on.job().is_some() && self.0.load(Ordering::Relaxed);
-        Wait::new(on, if reported { IN_ANY_CASE } else { cx.patience() })
+        Wait::new(on, if reported { IN_ANY_CASE } else { cx.poll_backoff() })
     }
 }
 
@@ -102,7 +102,7 @@ async fn hear(app: &App, mut ends: Streaming<EndedJob>) -> Result<Infallible> {
     loop {
         let EndedJob { job_id } = watch::next("provisioning", &mut ends).await?;
         let job = rpc::parse_uuid("job_id", &job_id)?;
-        saga::job_ended(&*app.db.service_conn().await?, job).await?;
+        saga::wake_job_waiters(&*app.db.service_conn().await?, job).await?;
         app.wake.notify_one();
     }
 }

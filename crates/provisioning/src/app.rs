@@ -8,7 +8,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use domain::HostName;
 use rpc::Client;
 use runtime::{clock, config::PeerSettings, shutdown::Shutdown};
-use saga::{Engine, EngineSettings, Followers, Hooks, Interpose};
+use saga::{Engine, EngineSettings, FaultInjector, Followers, Hooks};
 use serde::{Deserialize, Serialize};
 use service::{Application, Service, ServiceBuilder, Settings};
 use tokio::sync::Notify;
@@ -135,7 +135,7 @@ impl Provisioning {
         settings: Settings<ProvisioningSettings>,
         shutdown: Shutdown,
         provider: Arc<dyn Provider>,
-        interpose: Option<Interpose>,
+        fault_injector: Option<FaultInjector>,
     ) -> Result<Application> {
         let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown).await?;
         let own = settings.service;
@@ -152,8 +152,8 @@ impl Provisioning {
         let app = state(builder.background.clone())?;
         builder.probes = vec![app.registry.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
-        let hooks = Hooks { interpose, ends: Some(app.followers.clone()), waits: None };
-        Engine::interposed(db, app.clone(), engine, wake, steps::definitions(), hooks)
+        let hooks = Hooks { fault_injector, followers: Some(app.followers.clone()), awaited_jobs: None };
+        Engine::with_hooks(db, app.clone(), engine, wake, steps::definitions(), hooks)
             .start(&builder.shutdown);
         domains::start(&app, domain_checks, &builder.shutdown);
         let methods = grpc::methods().build(app)?;

@@ -40,8 +40,9 @@ async fn enqueue_job(app: &App, request: Request<EnqueueJobRequest>) -> Result<E
     let input = serde_json::from_str(&asked.input).map_err(|why| Error::invalid("input", why.to_string()))?;
     let kind: JobType = parse_enum("type", asked.r#type)?;
     let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
-    let flow = if asked.flow.is_empty() { platform.as_str() } else { &asked.flow };
-    let new = NewJob { id: parse_uuid("job_id", &asked.job_id)?, kind, platform: &platform, input, flow };
+    let fairness_key = if asked.flow.is_empty() { platform.as_str() } else { &asked.flow };
+    let new =
+        NewJob { id: parse_uuid("job_id", &asked.job_id)?, kind, platform: &platform, input, fairness_key };
     let done = ops::enqueue(app, &ctx, new).await?;
     Ok(EnqueueJobResponse { job: Some(done.value.into()) })
 }

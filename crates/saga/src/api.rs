@@ -1,4 +1,4 @@
-//! Sagas as the API of a service shows them: listed, read, followed, explained. The service brings the shape.
+//! The API of a service's sagas: list, get, follow and explain. The service defines the representation.
 
 use std::{collections::HashMap, fmt::Display};
 
@@ -16,18 +16,18 @@ use web::{
     events::{Changes, Snapshot},
 };
 
-use crate::{Filter, Followers, Saga, SagaStatus, StepRow, Told, by_id, count, page, steps_of};
+use crate::{Filter, Followers, Saga, SagaStatus, SagaWithSteps, StepRow, by_id, count, page, steps_of};
 
-/// A saga as the API of a service shows it.
-pub trait Shown: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
-    /// Its name in errors, explanations and the audit log, such as `job`.
+/// The API representation of a service's sagas.
+pub trait SagaResource: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// The name in errors, explanations and the audit log, such as `job`.
     const NAME: &'static str;
     /// The counter of all sagas of the service.
     const COUNTER: &'static str;
 
-    /// The row that the service keeps with each saga; `()` for none.
+    /// The row that the service stores with each saga; `()` for none.
     type Row: Clone + Send + Sync;
-    /// Its status.
+    /// The public status.
     type Status: Display + Serialize;
 
     /// Reads the row of a saga.
@@ -40,89 +40,89 @@ pub trait Shown: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
         ids: &[Uuid],
     ) -> impl Future<Output = Result<HashMap<Uuid, Self::Row>>> + Send;
 
-    /// Refuses a caller who may not see the saga.
+    /// Checks that the caller may see the saga.
     ///
     /// # Errors
-    /// Those that the service answers such a caller with.
-    fn may_see(ctx: &Ctx, row: &Self::Row) -> Result<()>;
+    /// Those that the service returns to other callers.
+    fn check_access(ctx: &Ctx, row: &Self::Row) -> Result<()>;
 
-    /// Shows a saga.
+    /// Builds the representation of a saga.
     ///
     /// # Errors
-    /// When the saga is not one of this service.
-    fn show(row: Self::Row, saga: &Saga, steps: &[StepRow]) -> Result<Self>;
+    /// If the saga does not belong to this service.
+    fn from_saga(row: Self::Row, saga: &Saga, steps: &[StepRow]) -> Result<Self>;
 
-    /// The status of a saga, as it is shown.
+    /// Returns the public status of a saga.
     fn status_of(saga: &Saga) -> Self::Status;
 
-    /// The platform that it is about.
+    /// Returns the platform that the saga belongs to.
     fn platform(&self) -> &PlatformId;
 }
 
-/// A saga with its steps, and the row that the service keeps with it.
+/// A saga with its steps and the service's row.
 #[derive(Debug, Clone)]
-pub struct Found<T: Shown> {
+pub struct LoadedSaga<T: SagaResource> {
     pub row: T::Row,
-    pub told: Told,
+    pub record: SagaWithSteps,
 }
 
-impl<T: Shown> Found<T> {
-    /// Reads a saga, whoever asks.
+impl<T: SagaResource> LoadedSaga<T> {
+    /// Reads a saga without checking the caller's access.
     ///
     /// # Errors
     /// [`domain::Kind::NotFound`].
-    pub async fn any(c: &Conn, scope: &Scope, id: Uuid) -> Result<Self> {
-        let (row, told) = tokio::try_join!(T::row(c, scope, id), by_id(c, T::NAME, id))?;
-        Ok(Self { row, told })
+    pub async fn load_unchecked(c: &Conn, scope: &Scope, id: Uuid) -> Result<Self> {
+        let (row, record) = tokio::try_join!(T::row(c, scope, id), by_id(c, T::NAME, id))?;
+        Ok(Self { row, record })
     }
 
     /// Reads a saga that the caller may see.
     ///
     /// # Errors
-    /// [`domain::Kind::NotFound`], and those of [`Shown::may_see`].
-    pub async fn read(c: &Conn, ctx: &Ctx, id: Uuid) -> Result<Self> {
-        let found = Self::any(c, &ctx.caller.scope, id).await?;
-        T::may_see(ctx, &found.row)?;
+    /// [`domain::Kind::NotFound`], and those of [`SagaResource::check_access`].
+    pub async fn load(c: &Conn, ctx: &Ctx, id: Uuid) -> Result<Self> {
+        let found = Self::load_unchecked(c, &ctx.caller.scope, id).await?;
+        T::check_access(ctx, &found.row)?;
         Ok(found)
     }
 
-    /// The saga as it is shown.
+    /// Builds the API representation.
     ///
     /// # Errors
-    /// Those of [`Shown::show`].
-    pub fn show(&self) -> Result<T> {
-        T::show(self.row.clone(), &self.told.saga, &self.told.steps)
+    /// Those of [`SagaResource::from_saga`].
+    pub fn to_resource(&self) -> Result<T> {
+        T::from_saga(self.row.clone(), &self.record.saga, &self.record.steps)
     }
 
-    /// The reason why it is not done, as far as this service knows.
+    /// Explains why the saga is not done, as far as this service knows.
     pub fn explain(&self) -> Explanation {
-        let saga = &self.told.saga;
-        let link = Link::new(T::NAME, saga.id, T::status_of(saga), self.told.says(clock::now()));
+        let saga = &self.record.saga;
+        let link = Link::new(T::NAME, saga.id, T::status_of(saga), self.record.describe(clock::now()));
         Explanation::new(saga.status == SagaStatus::Completed, link)
     }
 }
 
-/// A saga that the caller may see, with the row that the service keeps with it.
+/// Reads a saga that the caller may see.
 ///
 /// # Errors
-/// Those of [`Found::read`].
-pub async fn find<T: Shown>(db: &Db, ctx: &Ctx, id: Uuid) -> Result<Found<T>> {
-    db.read(ctx, async |c| Found::read(c, ctx, id).await).await
+/// Those of [`LoadedSaga::load`].
+pub async fn find<T: SagaResource>(db: &Db, ctx: &Ctx, id: Uuid) -> Result<LoadedSaga<T>> {
+    db.read(ctx, async |c| LoadedSaga::load(c, ctx, id).await).await
 }
 
-/// A saga that the caller may see, as it is shown.
+/// Reads the representation of a saga that the caller may see.
 ///
 /// # Errors
-/// Those of [`Found::read`].
-pub async fn get<T: Shown>(db: &Db, ctx: &Ctx, id: Uuid) -> Result<T> {
-    find::<T>(db, ctx, id).await?.show()
+/// Those of [`LoadedSaga::load`] and [`SagaResource::from_saga`].
+pub async fn get<T: SagaResource>(db: &Db, ctx: &Ctx, id: Uuid) -> Result<T> {
+    find::<T>(db, ctx, id).await?.to_resource()
 }
 
-/// The page of a list, newest first. `list` names the list, with its filter.
+/// Reads a page of a list, newest first. `list` identifies the list and its filter in cursors.
 ///
 /// # Errors
 /// Those of [`ListQuery::parse`] and the database.
-pub async fn list<T: Shown>(
+pub async fn list<T: SagaResource>(
     db: &Db,
     ctx: &Ctx,
     filter: &Filter<'_>,
@@ -134,25 +134,25 @@ pub async fn list<T: Shown>(
         let sagas = page(c, scope, filter, limit, &after).await?;
         let ids: Vec<Uuid> = sagas.iter().map(|saga| saga.id).collect();
         let (rows, steps) = tokio::try_join!(T::rows(c, scope, &ids), steps_of(c, &ids))?;
-        let total = match filter.is_everything() {
+        let total = match filter.matches_all() {
             true => counter_total(c, T::COUNTER).await?.into(),
             false => count(c, scope, filter).await?,
         };
         Ok((sagas, rows, steps, total))
     });
     let (sagas, mut rows, steps, total) = read.await?;
-    let Page { items, next, total } = Page::new(sagas, limit, total, list, Saga::place);
+    let Page { items, next, total } = Page::new(sagas, limit, total, list, Saga::cursor);
     let steps_of = |id| steps.iter().filter(|step| step.saga_id == id).cloned().collect::<Vec<_>>();
-    let shown = |saga: Saga| Some(T::show(rows.remove(&saga.id)?, &saga, &steps_of(saga.id)));
+    let shown = |saga: Saga| Some(T::from_saga(rows.remove(&saga.id)?, &saga, &steps_of(saga.id)));
     let items = items.into_iter().filter_map(shown).collect::<Result<_>>()?;
     Ok(Paged::from(Page { items, next, total }))
 }
 
-/// The changes of a saga, and what reads it after each: for [`web::events::follow`].
+/// Returns the changes of a saga and the function that reads it after each change, for [`web::events::follow`].
 ///
 /// # Errors
 /// Those of [`Followers::follow`].
-pub fn follow<T: Shown>(
+pub fn follow<T: SagaResource>(
     db: &Db,
     followers: &Followers,
     ctx: &Ctx,
@@ -161,7 +161,7 @@ pub fn follow<T: Shown>(
     let (db, ctx) = (db.clone(), ctx.clone());
     let read = async move || {
         let found = find::<T>(&db, &ctx, id).await?;
-        Ok(found.told.saga.snapshot(found.show()?))
+        Ok(found.record.saga.snapshot(found.to_resource()?))
     };
     Ok((followers.follow(id)?, read))
 }

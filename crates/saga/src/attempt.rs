@@ -1,4 +1,4 @@
-//! One try of a step, and what is made of how it ended.
+//! A single attempt of a step, and the rules for retrying it.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -8,85 +8,87 @@ use runtime::backoff::Backoff;
 use serde_json::Value;
 
 use crate::{
-    AnyStep, Moment, Point, Policy, Progress, Saga, StepCx, Tried, Verdict, outcome::Way, runner::Inner,
-    store::storable,
+    AnyStep, AttemptResult, Fault, InjectionPoint, Policy, Progress, Saga, StepCx, StepPhase,
+    direction::Direction, runner::Inner, store::replace_nul,
 };
 
-/// The result of a try: progress, or `None` when the step is undone. Going back, the only progress is to wait.
+/// The result of an attempt: progress, or `None` when the step is undone. An undo either waits or is done.
 pub(crate) type Outcome = Result<Option<Progress<Value>>>;
 
-/// One try of a step, forth or back.
-pub(crate) struct Try<'d, A> {
+/// One attempt to run or undo a step.
+pub(crate) struct Attempt<'d, A> {
     pub(crate) inner: &'d Inner<A>,
     pub(crate) step: &'d dyn AnyStep<A>,
     pub(crate) cx: StepCx,
-    pub(crate) way: Way,
-    /// For the test that interferes, if one does.
+    pub(crate) direction: Direction,
+    /// The saga as the fault injector of a test sees it; `None` without one.
     pub(crate) saga: Option<Saga>,
 }
 
-impl<A: Send + Sync + 'static> Try<'_, A> {
-    /// Tries, with what a test makes of it; nothing when the test killed the runner.
+impl<A: Send + Sync + 'static> Attempt<'_, A> {
+    /// Makes the attempt, with any injected fault. Returns `None` when the injected fault is a crash of the runner.
     pub(crate) async fn run(self) -> Option<Outcome> {
         let timeout = self.step.policy().timeout;
-        let outcome = match self.meet(Point::AfterIntent, None) {
-            Verdict::Die => return None,
-            Verdict::Fail(error) => Err(error),
-            Verdict::Go => self.once(timeout).await,
-            Verdict::Twice => {
+        let outcome = match self.inject(StepPhase::AfterIntent, None) {
+            Fault::Crash => return None,
+            Fault::Fail(error) => Err(error),
+            Fault::None => self.once(timeout).await,
+            Fault::RunTwice => {
                 let _first = self.once(timeout).await;
                 self.once(timeout).await
             }
-            Verdict::TimeOut(after) => {
+            Fault::TimeOut(after) => {
                 let _late = self.once(after).await;
                 within(Duration::ZERO, std::future::pending()).await
             }
         };
-        match self.meet(Point::AfterEffect, Some(Tried::of(&outcome))) {
-            Verdict::Die => None,
-            Verdict::Fail(error) => Some(Err(error)),
-            Verdict::Go | Verdict::Twice | Verdict::TimeOut(_) => Some(outcome),
+        match self.inject(StepPhase::AfterEffect, Some(AttemptResult::of(&outcome))) {
+            Fault::Crash => None,
+            Fault::Fail(error) => Some(Err(error)),
+            Fault::None | Fault::RunTwice | Fault::TimeOut(_) => Some(outcome),
         }
     }
 
     async fn once(&self, timeout: Duration) -> Outcome {
-        let Self { inner: Inner { app, .. }, step, cx, way, .. } = self;
+        let Self { inner: Inner { app, .. }, step, cx, direction, .. } = self;
         let work = async {
-            match way {
-                Way::Forth => step.run(app, cx).await.map(Some),
-                Way::Back => Ok(step.undo(app, cx).await?.map(Progress::Waiting)),
+            match direction {
+                Direction::Forward => step.run(app, cx).await.map(Some),
+                Direction::Compensate => Ok(step.undo(app, cx).await?.map(Progress::Waiting)),
             }
         };
         within(timeout, work).await
     }
 
-    fn meet(&self, point: Point, tried: Option<Tried>) -> Verdict {
-        let Some(saga) = &self.saga else { return Verdict::Go };
-        let (step, undo) = (self.step.name(), self.way == Way::Back);
-        self.inner.meet(Moment { saga, step, undo, point, tried })
+    fn inject(&self, phase: StepPhase, result: Option<AttemptResult>) -> Fault {
+        let Some(saga) = &self.saga else { return Fault::None };
+        let (step, undo) = (self.step.name(), self.direction == Direction::Compensate);
+        self.inner.inject(InjectionPoint { saga, step, undo, phase, result })
     }
 }
 
-/// A step that hangs or panics has failed for now: it must not hold the saga, nor be run again for ever, uncounted.
+/// Runs `work` with a time limit. A hang or a panic is a transient failure: it must neither block the saga nor be
+/// retried without being counted.
 async fn within<T>(time: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     match tokio::time::timeout(time, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => {
-            let said = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            Err(Error::internal(format!("it panicked: {said}")))
+            let message = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Err(Error::internal(format!("The step panicked: {message}")))
         }
         Err(_) => {
-            Err(Error::new(Kind::GatewayTimeout, format!("it took longer than {} s", time.as_secs_f32())))
+            let message = format!("The step took longer than {} s.", time.as_secs_f32());
+            Err(Error::new(Kind::GatewayTimeout, message))
         }
     }
 }
 
-/// An output that no row can hold is a failure of the step; else the write would fail for ever.
+/// Turns an output that PostgreSQL cannot store into a failure of the step; otherwise the write would fail forever.
 pub(crate) fn storable_output(progress: Option<Progress<Value>>) -> Outcome {
     match &progress {
         Some(Progress::Done(output)) if has_nul(output) => {
-            Err(Error::internal("the output has a NUL character, which a row cannot hold"))
+            Err(Error::internal("the output contains a NUL character, which PostgreSQL cannot store"))
         }
         _ => Ok(progress),
     }
@@ -101,30 +103,31 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// What a person is told of an error in a step: the code and the message that a client may see.
-pub(crate) fn told(error: &Error) -> String {
-    storable(&format!("{}: {}", error.kind(), error.message()))
+/// The code and public message of an error, for the step's row.
+pub(crate) fn public_error(error: &Error) -> String {
+    replace_nul(&format!("{}: {}", error.kind(), error.message()))
 }
 
-/// Whether the other side was not there, asked to be left alone for a while, or did not accept the identity of this
-/// service: that passes, however long it takes, and says nothing of the step.
+/// Returns true if the other service was unreachable, limited the rate of calls, or did not accept this service's
+/// identity. An outage passes, however long it takes, and does not count against the step.
 pub(crate) fn is_outage(error: &Error) -> bool {
     matches!(error.kind(), Kind::ServiceUnavailable | Kind::RateLimited | Kind::Unauthorized)
 }
 
-/// Whether a step that failed with `error`, after so many tries that met no outage, is tried again.
-pub(crate) fn is_tried_again(error: &Error, tries: i32, policy: Policy) -> bool {
-    is_outage(error) || (error.kind().is_transient() && tries < policy.attempts)
+/// Returns true if a step that failed with `error` is retried. `attempts` excludes those that met an outage.
+pub(crate) fn will_retry(error: &Error, attempts: i32, policy: Policy) -> bool {
+    is_outage(error) || (error.kind().is_transient() && attempts < policy.attempts)
 }
 
-/// The pause before the next try: on top of what the other side asks for, so that not all come back at once.
-pub(crate) fn pause_after(policy: Policy, tries: i32, error: &Error) -> Duration {
-    let asked = error.details().get("retryAfterSeconds").and_then(Value::as_u64).unwrap_or_default();
-    Duration::from_secs(asked).saturating_add(backoff(policy, tries))
+/// The pause before the next attempt: the requested `retryAfterSeconds` plus a random backoff, so that the callers do
+/// not all return at once.
+pub(crate) fn pause_after(policy: Policy, attempts: i32, error: &Error) -> Duration {
+    let requested = error.details().get("retryAfterSeconds").and_then(Value::as_u64).unwrap_or_default();
+    Duration::from_secs(requested).saturating_add(backoff(policy, attempts))
 }
 
-fn backoff(policy: Policy, tries: i32) -> Duration {
-    Backoff::new(policy.pause, policy.max_pause).pause(u32::try_from(tries).unwrap_or(1))
+fn backoff(policy: Policy, attempts: i32) -> Duration {
+    Backoff::new(policy.pause, policy.max_pause).pause(u32::try_from(attempts).unwrap_or(1))
 }
 
 #[cfg(test)]
@@ -132,23 +135,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_to_be_left_alone_is() {
+    fn requested_pause_is_respected() {
         let policy = Policy { pause: Duration::from_millis(1), ..Policy::default() };
-        let asked = Error::new(Kind::RateLimited, "too many calls").with("retryAfterSeconds", 7);
-        let (pause, longest) = (pause_after(policy, 1, &asked), Duration::from_millis(7_001));
+        let limited = Error::new(Kind::RateLimited, "too many calls").with("retryAfterSeconds", 7);
+        let (pause, longest) = (pause_after(policy, 1, &limited), Duration::from_millis(7_001));
         assert!(pause >= Duration::from_secs(7) && pause <= longest, "{pause:?}");
-        let passing = Error::new(Kind::Upstream, "not now");
-        assert!(pause_after(policy, 1, &passing) <= policy.pause);
-        assert!(is_outage(&asked) && !is_outage(&passing));
+        let transient = Error::new(Kind::Upstream, "not now");
+        assert!(pause_after(policy, 1, &transient) <= policy.pause);
+        assert!(is_outage(&limited) && !is_outage(&transient));
     }
 
     #[test]
     fn pauses_grow_to_their_limit() {
         let policy = Policy::default();
-        for tries in [1, 2, 5, 100, i32::MAX] {
-            assert!(backoff(policy, tries) <= policy.max_pause);
+        for attempts in [1, 2, 5, 100, i32::MAX] {
+            assert!(backoff(policy, attempts) <= policy.max_pause);
         }
-        let most = |tries| (0..200).map(|_| backoff(policy, tries)).max().unwrap();
-        assert!(most(1) <= policy.pause && most(4) > policy.pause, "up to twice as long after each try");
+        let longest = |attempts| (0..200).map(|_| backoff(policy, attempts)).max().unwrap();
+        assert!(
+            longest(1) <= policy.pause && longest(4) > policy.pause,
+            "the limit doubles after each attempt"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What a kind of saga consists of.
+//! Definitions of sagas and their steps.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,19 +16,19 @@ use crate::{
     key::{AnyStep, StepKey, StepName},
 };
 
-/// The result of a try of a step that did not fail.
+/// The result of a successful attempt of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress<T> {
-    /// It is done, and this is what later steps and its undoing know of it.
+    /// The step is done. Later steps and its undo can read the output.
     Done(T),
-    /// It is under way elsewhere: the step is asked again.
+    /// The work is in progress elsewhere. The engine runs the step again later.
     Waiting(Wait),
-    /// There was nothing to do, and no earlier try did anything: it will not be undone.
+    /// There was nothing to do, and no earlier attempt had an effect. The step is not undone.
     Skipped,
 }
 
 impl<T> Progress<T> {
-    /// The same progress with another output.
+    /// Maps the output.
     ///
     /// # Errors
     /// Those of `map`.
@@ -41,21 +41,22 @@ impl<T> Progress<T> {
     }
 }
 
-/// How often and how long a step is tried. A try that its process did not live to see the end of counts, and does not
-/// by itself make the step fail; asking again what is waited for does not count. Nor does a try that met an outage
-/// ([`domain::Kind::ServiceUnavailable`]) or was asked to come later ([`domain::Kind::RateLimited`]): the step is tried again
-/// until that is over, or the saga's deadline.
+/// The retry policy of a step.
+///
+/// An attempt that ended with its process counts, but does not by itself make the step fail. Running a waiting step
+/// again does not count. Nor does an attempt that met an outage ([`domain::Kind::ServiceUnavailable`]) or a rate limit
+/// ([`domain::Kind::RateLimited`]): the engine retries the step until that is over, or until the saga's deadline.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// Tries before a passing failure is one for good.
+    /// The number of attempts after which a transient failure becomes permanent.
     pub attempts: i32,
-    /// The pause after the n-th failure is random, up to `pause * 2^(n-1)`.
+    /// The base of the backoff: the pause after the n-th failure is random, up to `pause * 2^(n-1)`.
     pub pause: Duration,
     /// The longest pause.
     pub max_pause: Duration,
-    /// How long one try may take.
+    /// The time limit of one attempt.
     pub timeout: Duration,
-    /// Tries to undo before the saga is stuck.
+    /// The number of attempts to undo after which the saga is stuck.
     pub undo_attempts: i32,
 }
 
@@ -71,74 +72,75 @@ impl Default for Policy {
     }
 }
 
-/// One step of a kind of saga. Running or undoing it again, at any point, changes nothing more.
+/// A step of a saga. Running and undoing it must be idempotent at any point.
 #[async_trait]
 pub trait Step<A>: Send + Sync {
-    /// Its output, which is stored as JSON.
+    /// The output, which is stored as JSON.
     type Output: Serialize + Send + 'static;
 
-    /// Its name, and the type of its output, by which other steps read it.
+    /// Returns the key by which other steps read the output.
     fn key(&self) -> StepKey<Self::Output>;
 
-    /// Does it. A failure whose kind is transient is tried again; any other is for good. A panic is a fault of ours,
-    /// which is transient.
+    /// Runs the step. The engine retries a failure of a transient kind; any other failure is permanent. A panic counts
+    /// as an internal error, which is transient.
     async fn run(&self, app: &A, cx: &StepCx) -> Result<Progress<Self::Output>>;
 
-    /// Begins the work elsewhere that has to end before it can be undone, and returns what to wait for; `None` once that
-    /// work has ended. `undo` comes after it. It is called again after each wait, and fails as `undo` does.
+    /// Starts the work elsewhere that has to end before the step can be undone, and returns the wait for it, or `None`
+    /// once that work has ended. The engine calls it again after each wait, and then calls `undo`. It fails as `undo`
+    /// does.
     async fn before_undo(&self, _app: &A, _cx: &StepCx) -> Result<Option<Wait>> {
         Ok(None)
     }
 
-    /// Undoes it, whether or not it ever took effect. Every failure is tried again, as often as the policy says.
+    /// Undoes the step, even if it never took effect. The engine retries every failure up to the limit of the policy.
     async fn undo(&self, app: &A, cx: &StepCx) -> Result<()>;
 
-    /// Whether it is undone also when it was never begun: someone waits to hear that the saga came to nothing.
-    fn undo_unbegun(&self) -> bool {
+    /// Returns true if the step is undone even if it never started, because another service waits for that report.
+    fn undo_if_not_started(&self) -> bool {
         false
     }
 
-    /// The earlier steps that have to be done before it, and undone after it: all of them, unless it names some. Steps
-    /// of which none needs the other run side by side.
+    /// The earlier steps that must be done before this one and undone after it; `None` means all of them. Steps that do
+    /// not depend on each other run concurrently.
     fn needs(&self) -> Option<&'static [StepName]> {
         None
     }
 
-    /// How often it is tried.
+    /// The retry policy.
     fn policy(&self) -> Policy {
         Policy::default()
     }
 }
 
-/// What happens when a step has failed for good.
+/// The reaction to the permanent failure of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// Everything is undone, in reverse.
+    /// The saga is undone in reverse.
     Undo,
-    /// It waits, as it is, for someone to retry it.
+    /// The saga stops and waits for an operator to retry it.
     Stop,
 }
 
 /// A kind of saga.
 pub struct Definition<A> {
-    /// Its name, as it stands in rows.
+    /// The name, stored in the saga's row.
     pub kind: &'static str,
-    /// Grows when steps are added, removed or reordered. A saga that began under an older version needs that
-    /// version to be registered too.
+    /// Must be increased when steps are added, removed or reordered. A version must stay registered as long as sagas
+    /// that started under it are running.
     pub version: i32,
-    /// In the order of running.
+    /// The steps, in the order of running.
     pub steps: Vec<Box<dyn AnyStep<A>>>,
     pub on_failure: OnFailure,
 }
 
 impl<A> Definition<A> {
-    /// Its outline.
+    /// Returns the outline.
     pub fn outline(&self) -> Outline {
         let steps = self.steps.iter().map(|step| step.name()).collect();
         Outline { kind: self.kind, version: self.version, steps, on_failure: self.on_failure }
     }
 
-    /// Whether step `at` needs the step `other`, be it by another.
+    /// Returns true if step `at` depends on step `other`, directly or through other steps.
     pub(crate) fn needs(&self, at: usize, other: usize) -> bool {
         let Some(step) = self.steps.get(at).filter(|_| other < at) else { return false };
         let Some(named) = step.needs() else { return true };
@@ -148,8 +150,8 @@ impl<A> Definition<A> {
         needed.any(|needed| needed == other || self.needs(needed, other))
     }
 
-    /// Names that steps need and no earlier step has.
-    pub(crate) fn missing(&self) -> Vec<&'static str> {
+    /// Returns the names in [`Step::needs`] that match no earlier step.
+    pub(crate) fn missing_needs(&self) -> Vec<&'static str> {
         let earlier = |at: usize, name: &str| self.steps.iter().take(at).any(|step| step.name() == name);
         let named = |step: &dyn AnyStep<A>| step.needs().unwrap_or_default().iter().map(|name| name.as_str());
         let steps = self.steps.iter().enumerate();
@@ -163,7 +165,7 @@ impl<A> std::fmt::Debug for Definition<A> {
     }
 }
 
-/// What a kind of saga consists of, without what it does: for who tests that nothing is left out.
+/// The structure of a definition without its code, for tests that cover every step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline {
     pub kind: &'static str,
@@ -172,50 +174,50 @@ pub struct Outline {
     pub on_failure: OnFailure,
 }
 
-/// What a step knows.
+/// The context of an attempt.
 #[derive(Debug, Clone)]
 pub struct StepCx {
     /// The saga.
     pub saga_id: Uuid,
-    /// What the saga is about.
+    /// The object that the saga works on, such as a platform's id.
     pub subject: String,
-    /// Whose the saga is.
-    pub flow: String,
-    /// What calls of the step travel with.
+    /// See [`crate::NewSaga::fairness_key`].
+    pub fairness_key: String,
+    /// The context for calls to other services.
     pub ctx: Ctx,
-    /// How often the step was tried, or its undoing while it is undone, this time included.
+    /// The number of this attempt to run the step, or to undo it.
     pub attempt: i32,
-    /// Why the saga is undone, if it is.
+    /// The reason why the saga is undone, if it is.
     pub error: Option<String>,
     pub(crate) step: &'static str,
-    /// How often it was tried, this time included, outages not.
-    pub(crate) tries: i32,
+    /// The number of this attempt, without those that met an outage.
+    pub(crate) counted_attempts: i32,
     pub(crate) input: Value,
     pub(crate) outputs: HashMap<String, Value>,
 }
 
 impl StepCx {
-    /// The saga's input.
+    /// Deserializes the saga's input.
     ///
     /// # Errors
-    /// When it is not a `T`.
+    /// If it is not a `T`.
     pub fn input<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_value(self.input.clone()).map_err(Error::internal)
     }
 
-    /// The output of an earlier step.
+    /// Returns the output of an earlier step.
     ///
     /// # Errors
-    /// When the step has no output, or one that is stored in another form.
+    /// If the step has no output, or the output is not a `T`.
     pub fn output<T: DeserializeOwned>(&self, step: StepKey<T>) -> Result<T> {
         let name = step.as_str();
         self.output_if_any(step)?.ok_or_else(|| Error::internal(format!("step {name} has no output")))
     }
 
-    /// The output of a step, if it has one; while undoing, a step may not know what it did.
+    /// Returns the output of a step, if any. A step that is being undone may have no output of its own.
     ///
     /// # Errors
-    /// When it is stored in another form.
+    /// If the output is not a `T`.
     pub fn output_if_any<T: DeserializeOwned>(&self, step: StepKey<T>) -> Result<Option<T>> {
         self.outputs
             .get(step.as_str())
@@ -223,20 +225,20 @@ impl StepCx {
             .transpose()
     }
 
-    /// Whether the step would be tried again if it failed with `error`.
-    pub fn is_tried_again(&self, error: &Error, policy: Policy) -> bool {
-        attempt::is_tried_again(error, self.tries, policy)
+    /// Returns true if the engine would retry the step after `error`.
+    pub fn will_retry(&self, error: &Error, policy: Policy) -> bool {
+        attempt::will_retry(error, self.counted_attempts, policy)
     }
 
-    /// When to ask again: the longer a saga has waited, the less often it asks, so that however many wait, few ask at a
-    /// time.
-    pub fn patience(&self) -> Duration {
-        let begun = self.saga_id.get_timestamp().map_or((0, 0), |at| at.to_unix());
-        let age = clock::now() - DateTime::from_timestamp(begun.0.cast_signed(), begun.1).unwrap_or_default();
+    /// The interval for polling: a quarter of the saga's age, from 20 ms to 5 s, so that many waiting sagas cause few
+    /// requests at a time.
+    pub fn poll_backoff(&self) -> Duration {
+        let (seconds, nanos) = self.saga_id.get_timestamp().map_or((0, 0), |at| at.to_unix());
+        let age = clock::now() - DateTime::from_timestamp(seconds.cast_signed(), nanos).unwrap_or_default();
         (age.to_std().unwrap_or_default() / 4).clamp(Duration::from_millis(20), Duration::from_secs(5))
     }
 
-    /// An idempotency key for one of the step's calls: the same whenever the step is tried.
+    /// Returns an idempotency key for one of the step's calls, the same in every attempt.
     pub fn key(&self, call: &str) -> String {
         format!("{}:{}:{call}", self.saga_id, self.step)
     }
@@ -284,17 +286,17 @@ mod tests {
     }
 
     #[test]
-    fn a_step_needs_what_its_needs_need() {
+    fn dependencies_are_transitive() {
         let all = definition(&[("a", None), ("b", Some(&[])), ("c", Some(A)), ("d", Some(C)), ("e", None)]);
         let needed = |at: usize| (0..5).filter(|other| all.needs(at, *other)).collect::<Vec<_>>();
         assert_eq!([0, 1, 2, 3, 4].map(needed), [vec![], vec![], vec![0], vec![0, 2], vec![0, 1, 2, 3]]);
-        assert!(all.missing().is_empty());
+        assert!(all.missing_needs().is_empty());
     }
 
     #[test]
-    fn what_is_needed_comes_earlier() {
+    fn dependency_on_a_later_or_unknown_step_is_reported() {
         const A_AND_TYPO: &[StepName] = &[step("a"), step("typo")];
         let wrong = definition(&[("a", Some(B)), ("b", Some(A_AND_TYPO))]);
-        assert_eq!(wrong.missing(), ["b", "typo"]);
+        assert_eq!(wrong.missing_needs(), ["b", "typo"]);
     }
 }

@@ -1,7 +1,7 @@
-//! When sagas are due again that this engine let go of.
+//! The times at which sagas that this engine released are due again.
 //!
-//! The table is looked at every `poll`. A pause that is shorter would be stretched to that; asking the table more
-//! often would cost every idle engine a query each time. An engine knows the pauses that it granted itself.
+//! The engine polls the table every `poll`. Without these times, a shorter pause would last until the next poll; polling
+//! more often would cost every idle engine a query each time.
 
 use std::{
     cmp::Reverse,
@@ -20,13 +20,13 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    /// Something is due at `time`.
-    pub(crate) fn note(&self, time: Instant) {
+    /// Records that a saga is due at `time`.
+    pub(crate) fn add(&self, time: Instant) {
         self.times().push(Reverse(time));
         self.sooner.notify_one();
     }
 
-    /// Ends when the first noted time has come, or at `latest`.
+    /// Waits until the first recorded time, but not beyond `latest`.
     pub(crate) async fn wait(&self, latest: Instant) {
         loop {
             let first = self.times().peek().map_or(latest, |Reverse(time)| latest.min(*time));
@@ -37,8 +37,8 @@ impl Due {
         }
     }
 
-    /// To be called right before the table is looked at, which finds all that was due by then.
-    pub(crate) fn forget_past(&self) {
+    /// Removes the times that have passed. Call it right before polling the table, which finds the sagas due by then.
+    pub(crate) fn remove_past(&self) {
         let now = Instant::now();
         let mut times = self.times();
         while times.peek().is_some_and(|Reverse(time)| *time <= now) {

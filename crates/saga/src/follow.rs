@@ -1,4 +1,4 @@
-//! Looking after those who follow sagas.
+//! Notification of the clients that follow sagas.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,25 +15,25 @@ use web::events::{Changes, Snapshot};
 
 use crate::{SagaStatus, store};
 
-/// How often it is looked whether what is followed has changed: in one statement for all who follow something here.
-const LOOK: Duration = Duration::from_millis(250);
-/// Sagas that are followed at a time in one process.
-const MOST: usize = 1024;
-/// Sagas whose ends are awaited at a time in one process.
-const MOST_AWAITED: usize = 16 * 1024;
+/// The interval at which one statement checks all followed sagas of the process for changes.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Maximum number of sagas followed in one process at a time.
+const MAX_FOLLOWED: usize = 1024;
+/// Maximum number of sagas whose ends are awaited in one process at a time.
+const MAX_AWAITED: usize = 16 * 1024;
 
 impl crate::Saga {
-    /// What the saga is the life of, as it stands.
-    pub fn snapshot<T>(&self, thing: T) -> Snapshot<T> {
-        Snapshot { value: thing, revision: self.revision, ended: !self.status.is_in_progress() }
+    /// A snapshot of the object that the saga drives, for [`web::events::follow`].
+    pub fn snapshot<T>(&self, value: T) -> Snapshot<T> {
+        Snapshot { value, revision: self.revision, ended: !self.status.is_in_progress() }
     }
 }
 
-/// Those who follow sagas in this process, and those who wait for the ends of some.
+/// The clients in this process that follow sagas or wait for their ends.
 #[derive(Debug, Clone)]
 pub struct Followers {
     state: Arc<Mutex<State>>,
-    some: Arc<Notify>,
+    added: Arc<Notify>,
     stop: Shutdown,
 }
 
@@ -44,7 +44,7 @@ struct State {
 }
 
 impl State {
-    /// The sagas that someone is still interested in.
+    /// Returns the sagas that still have a receiver.
     fn ids(&mut self) -> Vec<Uuid> {
         self.followed.retain(|_, changes| changes.receiver_count() > 0);
         self.awaited.retain(|_, ended| ended.receiver_count() > 0);
@@ -60,75 +60,76 @@ impl State {
 }
 
 impl Followers {
-    /// Looks after followers until the process stops.
+    /// Starts the task that notifies followers until the process stops.
     pub fn start(db: Db, stop: &Shutdown) -> Self {
-        let this = Self { state: Arc::default(), some: Arc::default(), stop: stop.clone() };
-        stop.spawn(this.clone().look(db));
+        let this = Self { state: Arc::default(), added: Arc::default(), stop: stop.clone() };
+        stop.spawn(this.clone().poll(db));
         this
     }
 
-    /// Tells when a saga has changed. To be called before it is read, so that what changes after that is seen.
+    /// Subscribes to the changes of a saga. Call it before reading the saga, so that no later change is missed.
     ///
     /// # Errors
-    /// [`domain::Kind::ServiceUnavailable`] when too many are followed.
+    /// [`domain::Kind::ServiceUnavailable`] if too many sagas are followed.
     pub fn follow(&self, id: Uuid) -> Result<Changes> {
         let followed = &mut self.state().followed;
-        if followed.len() >= MOST && !followed.contains_key(&id) {
-            return Err(Error::unavailable("Following", "as many are followed as one process can"));
+        if followed.len() >= MAX_FOLLOWED && !followed.contains_key(&id) {
+            return Err(Error::unavailable("Following", "the process follows the maximum number of sagas"));
         }
         let revisions = followed.entry(id).or_insert_with(|| watch::Sender::new(-1)).subscribe();
-        self.some.notify_one();
+        self.added.notify_one();
         Ok(Changes { revisions, stop: self.stop.clone() })
     }
 
-    /// Waits until a saga has ended, or is stuck: at once if it has, and also for one that is yet to be recorded.
+    /// Returns a future that resolves when the saga has ended or is stuck, at once if it has. The saga need not be
+    /// recorded yet.
     ///
     /// # Errors
-    /// [`domain::Kind::ServiceUnavailable`] when the ends of too many are awaited.
-    pub fn ended(&self, id: Uuid) -> Result<impl Future<Output = Uuid> + Send + use<>> {
+    /// [`domain::Kind::ServiceUnavailable`] if the ends of too many sagas are awaited.
+    pub fn wait_for_end(&self, id: Uuid) -> Result<impl Future<Output = Uuid> + Send + use<>> {
         let awaited = &mut self.state().awaited;
-        if awaited.len() >= MOST_AWAITED && !awaited.contains_key(&id) {
-            return Err(Error::unavailable("Waiting", "as many are awaited as one process can"));
+        if awaited.len() >= MAX_AWAITED && !awaited.contains_key(&id) {
+            return Err(Error::unavailable("Waiting", "the process awaits the maximum number of sagas"));
         }
         let mut ended = awaited.entry(id).or_insert_with(|| watch::Sender::new(false)).subscribe();
-        self.some.notify_one();
+        self.added.notify_one();
         Ok(async move {
             let _ended = ended.wait_for(|ended| *ended).await;
             id
         })
     }
 
-    /// Ends when the process begins to stop.
+    /// Resolves when the process begins to stop.
     pub async fn stopped(&self) {
         self.stop.begun().await;
     }
 
-    /// Reports an end that this process has written, before it would be found.
-    pub(crate) fn note_end(&self, id: Uuid) {
+    /// Notifies the waiters of an end that this process has written, ahead of the next poll.
+    pub(crate) fn notify_end(&self, id: Uuid) {
         self.state().end(id);
     }
 
-    async fn look(self, db: Db) {
+    async fn poll(self, db: Db) {
         while !self.stop.has_begun() {
             let ids = self.state().ids();
             if ids.is_empty() {
                 tokio::select! {
-                    () = self.some.notified() => {}
+                    () = self.added.notified() => {}
                     () = self.stop.begun() => {}
                 }
                 continue;
             }
             match db.service_read(async |c| store::revisions(c, &ids).await).await {
-                Ok(found) => self.tell(&found),
+                Ok(found) => self.publish(&found),
                 Err(error) => {
-                    tracing::debug!(context = error.log_context(), "cannot look at what is followed")
+                    tracing::debug!(context = error.log_context(), "cannot poll the followed sagas")
                 }
             }
-            self.stop.sleep(LOOK).await;
+            self.stop.sleep(POLL_INTERVAL).await;
         }
     }
 
-    fn tell(&self, found: &[(Uuid, i64, SagaStatus)]) {
+    fn publish(&self, found: &[(Uuid, i64, SagaStatus)]) {
         let mut state = self.state();
         for (id, revision, status) in found {
             if let Some(changes) = state.followed.get(id) {

@@ -1,51 +1,51 @@
-//! Parties that hear from an engine.
+//! Listeners of an engine.
 
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{Followers, Interpose, StepRow};
+use crate::{FaultInjector, Followers, StepRow};
 
-/// Waits that may be on their way to who listens; more are left to the time at which their steps are asked again.
-const MOST: usize = 4096;
+/// Capacity of the channel of awaited jobs. When it is full, the steps are run again after [`crate::Wait::retry_after`].
+const CHANNEL_CAPACITY: usize = 4096;
 
-/// Parties that hear from an engine, if there are any.
+/// Optional listeners of an engine.
 #[derive(Clone, Default)]
 pub struct Hooks {
-    /// Interferes with steps, in tests.
-    pub interpose: Option<Interpose>,
-    /// Those who wait for the ends of sagas in this process hear of them at once.
-    pub ends: Option<Followers>,
-    /// Receives the jobs of provisioning that sagas wait for, as often as an engine lets go of such a saga.
-    pub waits: Option<mpsc::Sender<Uuid>>,
+    /// Injects faults into steps, in tests.
+    pub fault_injector: Option<FaultInjector>,
+    /// Notified at once when this process ends a saga.
+    pub followers: Option<Followers>,
+    /// Receives the provisioning jobs that sagas wait for, whenever the engine releases such a saga.
+    pub awaited_jobs: Option<mpsc::Sender<Uuid>>,
 }
 
 impl Hooks {
-    /// A channel for the jobs that sagas wait for.
-    pub fn waits() -> (mpsc::Sender<Uuid>, mpsc::Receiver<Uuid>) {
-        mpsc::channel(MOST)
+    /// Creates a channel for [`Hooks::awaited_jobs`].
+    pub fn job_channel() -> (mpsc::Sender<Uuid>, mpsc::Receiver<Uuid>) {
+        mpsc::channel(CHANNEL_CAPACITY)
     }
 
-    /// Reports the jobs that these steps of a saga wait for. Call it after the steps are written: who hears that such a
-    /// job has ended finds them waiting.
+    /// Reports the jobs that these steps wait for. Call it after the steps are written, so that the listener finds them
+    /// waiting when such a job ends.
     pub(crate) fn report_waits(&self, steps: &[StepRow]) {
-        let Some(waits) = &self.waits else { return };
+        let Some(listener) = &self.awaited_jobs else { return };
         for job in steps.iter().filter_map(|step| step.waiting_for.as_ref()?.job()) {
-            if waits.try_send(job).is_err() {
-                tracing::debug!(%job, "nobody listens for the end of the job");
+            if listener.try_send(job).is_err() {
+                tracing::debug!(%job, "cannot report that a saga waits for the job");
             }
         }
     }
 
-    /// Reports that a saga has ended.
+    /// Notifies the followers that a saga has ended.
     pub(crate) fn report_end(&self, saga: Uuid) {
-        if let Some(followers) = &self.ends {
-            followers.note_end(saga);
+        if let Some(followers) = &self.followers {
+            followers.notify_end(saga);
         }
     }
 }
 
-impl From<Option<Interpose>> for Hooks {
-    fn from(interpose: Option<Interpose>) -> Self {
-        Self { interpose, ..Self::default() }
+impl From<Option<FaultInjector>> for Hooks {
+    fn from(fault_injector: Option<FaultInjector>) -> Self {
+        Self { fault_injector, ..Self::default() }
     }
 }

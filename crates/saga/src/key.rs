@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::{Policy, Progress, Step, StepCx, Wait};
 
-/// The name of a step and the type `T` of its output. Other steps read the output by the key, so neither a misspelt name
-/// nor a wrong type compiles.
+/// The name of a step and the type `T` of its output. Other steps read the output by its key, so neither a misspelt
+/// name nor a wrong type compiles.
 ///
 /// ```
 /// # use saga::{StepCx, StepKey};
@@ -31,29 +31,29 @@ pub struct StepKey<T> {
     output: PhantomData<fn() -> T>,
 }
 
-/// The name of a step, as rows and answers have it. Only keys give it.
+/// The name of a step in rows and responses. Only a [`StepKey`] can create one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepName(&'static str);
 
 impl StepName {
-    /// Its text.
+    /// Returns the name as text.
     pub const fn as_str(self) -> &'static str {
         self.0
     }
 }
 
 impl<T> StepKey<T> {
-    /// The key of the step with this name.
+    /// Creates the key of the step with this name.
     pub const fn new(name: &'static str) -> Self {
         Self { name: StepName(name), output: PhantomData }
     }
 
-    /// The name, for [`Step::needs`].
+    /// Returns the name, for [`Step::needs`].
     pub const fn name(self) -> StepName {
         self.name
     }
 
-    /// The name's text.
+    /// Returns the name as text.
     pub const fn as_str(self) -> &'static str {
         self.name.0
     }
@@ -73,20 +73,20 @@ impl<T> fmt::Debug for StepKey<T> {
     }
 }
 
-/// A step of any output, as a definition lists it. Every [`Step`] is one.
+/// A step with its output type erased, as a [`crate::Definition`] lists it. Every [`Step`] implements it.
 #[async_trait]
 pub trait AnyStep<A>: Send + Sync {
     /// See [`Step::key`].
     fn name(&self) -> &'static str;
 
-    /// See [`Step::run`]; the output is JSON.
+    /// See [`Step::run`]; the output is JSON here.
     async fn run(&self, app: &A, cx: &StepCx) -> Result<Progress<Value>>;
 
-    /// See [`Step::before_undo`] and [`Step::undo`]; `None` when it is undone.
+    /// See [`Step::before_undo`] and [`Step::undo`]. `None` means that the step is undone.
     async fn undo(&self, app: &A, cx: &StepCx) -> Result<Option<Wait>>;
 
-    /// See [`Step::undo_unbegun`].
-    fn undo_unbegun(&self) -> bool;
+    /// See [`Step::undo_if_not_started`].
+    fn undo_if_not_started(&self) -> bool;
 
     /// See [`Step::needs`].
     fn needs(&self) -> Option<&'static [StepName]>;
@@ -114,8 +114,8 @@ impl<A: Sync, S: Step<A>> AnyStep<A> for S {
         Ok(wait)
     }
 
-    fn undo_unbegun(&self) -> bool {
-        Step::undo_unbegun(self)
+    fn undo_if_not_started(&self) -> bool {
+        Step::undo_if_not_started(self)
     }
 
     fn needs(&self) -> Option<&'static [StepName]> {

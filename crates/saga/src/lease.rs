@@ -1,7 +1,7 @@
-//! The statements of runners: what they do to a saga they hold, under its fence.
+//! The statements by which runners claim, extend, write and release sagas, under the fence.
 //!
-//! The fence grows when a saga is claimed and when it is let go. So whatever a runner sent before it lost the saga
-//! or let go of it, and the database got to only afterwards, changes nothing.
+//! The fence increases when a saga is claimed and when it is released. A statement that a runner sent before it lost or
+//! released the saga, and that the database executes only afterwards, therefore changes nothing.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use uuid::Uuid;
 
 use crate::{Saga, StepRow, schema::saga_steps};
 
-/// Kinds and versions as the statements here know them: `kind/version`.
-pub(crate) fn known(kind: &str, version: i32) -> String {
+/// The key of a kind and version, `kind/version`, in the statements of this module.
+pub(crate) fn definition_key(kind: &str, version: i32) -> String {
     format!("{kind}/{version}")
 }
 
-/// What can be claimed: due, held by no one, of a known kind and version ($3).
+/// The condition that a saga can be claimed: it is due, no lease is in force, and its kind and version are known ($3).
 macro_rules! due {
     () => {
         "status IN ('pending', 'running', 'undoing') AND paused_at IS NULL AND next_run_at <= now() \
@@ -30,19 +30,19 @@ macro_rules! due {
     };
 }
 
-/// Takes sagas that are due, that no one holds and that are of a known kind and version: at most `most` of them. The
-/// flows after `after` come first, in their order; of each the longest due, and a second of one only after the first of
-/// all others.
+/// Claims up to `limit` sagas that are due, unleased and of a known kind and version. The fairness keys after `after`
+/// come first, in their order. Of each key, the saga that has been due longest comes first; a second saga of a key
+/// comes only after the first of every other key.
 pub(crate) async fn claim(
     mut c: &Conn,
     owner: &str,
     lease: Duration,
     known: &[String],
     after: &str,
-    most: usize,
+    limit: usize,
 ) -> Result<Vec<Saga>> {
-    // From flow to flow through the index, no further than there is room for. The ids in arrays: a join would leave it to
-    // the planner to read the whole table.
+    // The recursive query walks the index from key to key and stops at the limit. The ids are passed as arrays because
+    // with a join the planner may read the whole table.
     let mut claimed: Vec<Saga> = sql_query(concat!(
         "WITH RECURSIVE flows AS ((SELECT flow, 1 AS place FROM sagas WHERE ", due!(), " AND flow > $5 \
                  ORDER BY flow LIMIT 1) \
@@ -60,17 +60,19 @@ pub(crate) async fn claim(
     .bind::<t::Text, _>(owner)
     .bind::<t::BigInt, _>(millis(lease))
     .bind::<t::Array<t::Text>, _>(known)
-    .bind::<t::BigInt, _>(i64::try_from(most).unwrap_or(i64::MAX))
+    .bind::<t::BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
     .bind::<t::Text, _>(after)
     .load(&mut c)
     .await?;
-    claimed.sort_by(|one, other| (&one.flow, one.next_run_at).cmp(&(&other.flow, other.next_run_at)));
+    claimed.sort_by(|one, other| {
+        (&one.fairness_key, one.next_run_at).cmp(&(&other.fairness_key, other.next_run_at))
+    });
     Ok(claimed)
 }
 
-/// Sagas that are due and of no known kind and version.
+/// The number of sagas that are due and of a kind and version unknown to this process.
 #[derive(QueryableByName)]
-pub(crate) struct Unknown {
+pub(crate) struct UnknownKind {
     #[diesel(sql_type = t::Text)]
     pub(crate) kind: String,
     #[diesel(sql_type = t::Integer)]
@@ -79,8 +81,8 @@ pub(crate) struct Unknown {
     pub(crate) count: i64,
 }
 
-/// Counts what [`claim`] passes by.
-pub(crate) async fn unknown(mut c: &Conn, known: &[String]) -> Result<Vec<Unknown>> {
+/// Counts the sagas that [`claim`] skips because their kind and version are unknown.
+pub(crate) async fn unknown_kinds(mut c: &Conn, known: &[String]) -> Result<Vec<UnknownKind>> {
     Ok(sql_query(
         "SELECT kind, version, count(*) AS count FROM sagas \
          WHERE status IN ('pending', 'running', 'undoing') AND paused_at IS NULL AND next_run_at <= now() \
@@ -91,24 +93,25 @@ pub(crate) async fn unknown(mut c: &Conn, known: &[String]) -> Result<Vec<Unknow
     .await?)
 }
 
-/// What became of a wish to hold a saga for longer.
+/// The result of an attempt to extend a lease.
 #[derive(Debug, Clone, Copy, QueryableByName)]
-pub(crate) struct Extended {
-    /// Whether the saga is this runner's.
+pub(crate) struct Extension {
+    /// True if this runner still holds the saga.
     #[diesel(sql_type = t::Bool)]
-    pub(crate) held: bool,
-    /// Whether it is for longer.
+    pub(crate) is_held: bool,
+    /// True if the lease was extended.
     #[diesel(sql_type = t::Bool)]
-    pub(crate) longer: bool,
+    pub(crate) extended: bool,
 }
 
-/// Holds a saga for longer, unless its row is locked: waiting for that would keep a connection from all others.
-pub(crate) async fn extend(mut c: &Conn, id: Uuid, fence: i64, lease: Duration) -> Result<Extended> {
+/// Extends a lease, unless the row is locked: waiting for the lock would keep a connection from the others.
+pub(crate) async fn extend(mut c: &Conn, id: Uuid, fence: i64, lease: Duration) -> Result<Extension> {
     let extended = sql_query(
         "WITH free AS (SELECT id FROM sagas WHERE id = $1 AND fence = $2 FOR NO KEY UPDATE SKIP LOCKED), \
-         longer AS (UPDATE sagas SET lease_until = now() + $3 * interval '1 millisecond' \
+         extended AS (UPDATE sagas SET lease_until = now() + $3 * interval '1 millisecond' \
              FROM free WHERE sagas.id = free.id RETURNING sagas.id) \
-         SELECT EXISTS (SELECT FROM sagas WHERE id = $1 AND fence = $2) AS held, EXISTS (SELECT FROM longer) AS longer",
+         SELECT EXISTS (SELECT FROM sagas WHERE id = $1 AND fence = $2) AS is_held, \
+             EXISTS (SELECT FROM extended) AS extended",
     )
     .bind::<t::Uuid, _>(id)
     .bind::<t::BigInt, _>(fence)
@@ -118,7 +121,7 @@ pub(crate) async fn extend(mut c: &Conn, id: Uuid, fence: i64, lease: Duration) 
     Ok(extended)
 }
 
-/// Lets go of a saga as it stands in its row; it is due after `pause`.
+/// Releases a saga without changing its state; it is due after `pause`.
 pub(crate) async fn release(mut c: &Conn, id: Uuid, fence: i64, pause: Duration) -> Result<()> {
     sql_query(
         "UPDATE sagas SET lease_until = NULL, lease_owner = NULL, fence = fence + 1, \
@@ -132,24 +135,24 @@ pub(crate) async fn release(mut c: &Conn, id: Uuid, fence: i64, pause: Duration)
     Ok(())
 }
 
-/// When the saga is to run next: at once by the one who holds it, or later by whoever comes.
+/// The effect of a write on the lease: the runner keeps it, or releases the saga for a later run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Next {
-    Hold,
+pub(crate) enum LeaseAction {
+    Keep,
     Release {
         pause: Duration,
-        /// The saga whose end comes sooner, perhaps.
+        /// The saga whose end makes this one due before the pause is over.
         waits_for: Option<Uuid>,
     },
 }
 
-/// A step that is written, and the pause before its next try if there is one.
-pub(crate) struct Changed<'s> {
+/// A step to write, and the pause before its next attempt if there is one.
+pub(crate) struct ChangedStep<'s> {
     pub(crate) row: &'s StepRow,
     pub(crate) pause: Option<Duration>,
 }
 
-/// The steps of a saga that was claimed, in order, each with what is left of the pause before its next try.
+/// Reads the steps of a claimed saga, in order, each with the rest of the pause before its next attempt.
 pub(crate) async fn steps_to_drive(mut c: &Conn, id: Uuid) -> Result<Vec<(StepRow, Option<Duration>)>> {
     let left = sql::<t::Nullable<t::Double>>("extract(epoch FROM next_attempt_at - now())::float8");
     let rows: Vec<(StepRow, Option<f64>)> = saga_steps::table
@@ -162,36 +165,39 @@ pub(crate) async fn steps_to_drive(mut c: &Conn, id: Uuid) -> Result<Vec<(StepRo
     Ok(rows.into_iter().map(|(row, left)| (row, left.map(pause))).collect())
 }
 
-/// What a runner learns at a write that was taken.
+/// Requests of operators that a successful write returns to the runner.
 #[derive(Debug, QueryableByName)]
-pub(crate) struct Saved {
+pub(crate) struct Signals {
     #[diesel(sql_type = t::Nullable<t::Text>)]
-    pub(crate) undo_asked: Option<String>,
-    /// Whether it is to rest.
+    #[diesel(column_name = undo_asked)]
+    pub(crate) undo_requested: Option<String>,
+    /// True if an operator has paused the saga.
     #[diesel(sql_type = t::Bool)]
     pub(crate) paused: bool,
 }
 
-/// Writes a saga and the steps that changed: in one statement, under the fence, in absolute values, so that a write of
-/// which it is not known whether it was taken may be sent again.
+/// Writes a saga and its changed steps in one statement under the fence. The statement sets absolute values, so a write
+/// whose result is unknown can be sent again.
+///
+/// Returns `None` if the write was rejected: another runner holds the saga, or the saga was to be released although an
+/// undo is requested, which must start at once.
 ///
 /// # Errors
-/// `None` inside when it was refused: another runner holds the saga by now; or the saga was to be let go of, and
-/// someone has asked for it to be undone, which must not wait and must not be forgotten.
+/// Those of the database.
 pub(crate) async fn save(
     mut c: &Conn,
     saga: &Saga,
-    steps: &[Changed<'_>],
-    next: Next,
-) -> Result<Option<Saved>> {
-    let (pause, waits_for) = match next {
-        Next::Hold => (None, None),
-        Next::Release { pause, waits_for } => (Some(millis(pause)), waits_for),
+    steps: &[ChangedStep<'_>],
+    lease_action: LeaseAction,
+) -> Result<Option<Signals>> {
+    let (pause, waits_for) = match lease_action {
+        LeaseAction::Keep => (None, None),
+        LeaseAction::Release { pause, waits_for } => (Some(millis(pause)), waits_for),
     };
     let pauses: Vec<_> = steps.iter().map(|step| step.pause.map(millis)).collect();
     let saved = sql_query(
-        // The lock has the end of the other saga come before this statement, which then sees it, or after it: then
-        // the other one wakes this one.
+        // The row lock orders this statement and the end of the other saga. If the end comes first, this statement sees
+        // it; if it comes later, the other saga's trigger wakes this one.
         "WITH awaited AS MATERIALIZED (SELECT id FROM sagas WHERE id = $22 AND paused_at IS NULL \
              AND status IN ('pending', 'running', 'undoing') FOR SHARE), \
          held AS (UPDATE sagas SET status = $3, error = $4, cause = $5, started_at = $6, finished_at = $7, \
@@ -247,8 +253,8 @@ pub(crate) async fn save(
     Ok(saved)
 }
 
-/// One field of the steps, as a statement takes it.
-fn column<'s, T>(steps: &[Changed<'s>], field: impl Fn(&'s StepRow) -> T) -> Vec<T> {
+/// Collects one field of the steps, as an array parameter of a statement.
+fn column<'s, T>(steps: &[ChangedStep<'s>], field: impl Fn(&'s StepRow) -> T) -> Vec<T> {
     steps.iter().map(|step| field(step.row)).collect()
 }
 
@@ -256,11 +262,12 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Ends every lease; answers how many there were. The fence grows, so a runner that is not dead after all learns it.
+/// Ends every lease and returns the number of leases. The fence increases, so a runner that is still alive loses its
+/// saga.
 ///
 /// # Errors
 /// Those of the database.
-pub(crate) async fn end_all(mut c: &Conn) -> Result<usize> {
+pub(crate) async fn release_all(mut c: &Conn) -> Result<usize> {
     let ended = sql_query(
         "UPDATE sagas SET lease_until = NULL, lease_owner = NULL, fence = fence + 1 \
          WHERE status IN ('pending', 'running', 'undoing') AND lease_until IS NOT NULL",

@@ -1,31 +1,31 @@
-//! Durable work in steps.
+//! A durable saga engine on PostgreSQL.
 //!
-//! A saga is a row, and each of its steps is a row, written before the step has any effect. A step's output is
-//! stored before the next begins. A step that fails for now is tried again with growing pauses; one that fails for
-//! good has the saga undone, step by step, in reverse. A runner holds a saga under a lease with a fencing number:
-//! when it dies, another takes over, and when it was only asleep, its late writes are refused.
+//! A saga is a row, and each of its steps is a row that is written before the step has any effect. The engine stores a
+//! step's output before it starts the next step. It retries a step with exponential backoff after a transient failure,
+//! and compensates the saga, step by step in reverse, after a permanent one. A runner holds a saga under a lease with a
+//! fencing token. If the runner dies, another takes over; if it was only suspended, its late writes are rejected.
 //!
-//! What this asks of a step: doing it again, or undoing it again, at any point changes nothing more. A step that is
-//! cut off (by its timeout, a stop of the process, or the loss of its lease) may still reach the other side later, so
-//! what it calls must refuse what comes after its undoing: see [`tombstone`].
+//! A step must be idempotent: running or undoing it again, at any point, changes nothing more. A step that is cut off
+//! (by its timeout, a stop of the process or the loss of its lease) may still reach the other service later, so the
+//! service it calls must reject requests that arrive after the undo: see [`tombstone`].
 
 pub mod api;
 mod attempt;
 mod connection;
 mod definition;
-mod drive;
+mod direction;
+mod driver;
 mod due;
 mod explain;
+mod fault_injection;
 mod follow;
 mod hooks;
-mod interpose;
 mod key;
 mod lease;
 mod model;
-mod outcome;
+mod operations;
 mod runner;
 pub mod schema;
-mod steer;
 mod store;
 mod view;
 mod waiting;
@@ -33,19 +33,19 @@ mod waiting;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 pub use definition::{Definition, OnFailure, Outline, Policy, Progress, Step, StepCx};
+pub use fault_injection::{AttemptResult, Fault, FaultInjector, InjectionPoint, StepPhase};
 pub use follow::Followers;
 pub use hooks::Hooks;
-pub use interpose::{Interpose, Moment, Point, Tried, Verdict};
 pub use key::{AnyStep, StepKey, StepName};
 pub use model::{Cause, NewSaga, Saga, SagaStatus, StepRow, StepStatus};
+pub use operations::{Cancel, Discard, Operation, Pause, Resume, Retry, Supports, apply_operation};
 pub use runner::{Engine, EngineSettings};
-pub use steer::{Cancel, Discard, Pause, Resume, Retry, Steered, Verb, steer};
 pub use store::{
-    Filter, ID_TAKEN, Told, ask_undo, awaited_jobs, by_id, count, discard, insert, insert_steps, job_ended,
-    of_flow, page, pause, resume, retry, steps_of, tombstone, touch,
+    Filter, ID_TAKEN, SagaWithSteps, awaited_jobs, bump_revision, by_fairness_key, by_id, count, discard,
+    insert, insert_steps, page, pause, request_undo, resume, retry, steps_of, tombstone, wake_job_waiters,
 };
 pub use view::StepView;
 pub use waiting::{Wait, WaitingFor};
 
-/// The tables of sagas, for the migrations of a service that has some.
+/// The migrations of the saga tables, for services that run sagas.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");

@@ -15,7 +15,7 @@ use crate::{
     schema::{saga_steps, sagas},
 };
 
-/// Durable work in steps.
+/// A row of the table `sagas`.
 #[derive(Debug, Clone, Queryable, QueryableByName, Selectable, Insertable)]
 #[diesel(table_name = sagas, treat_none_as_default_value = false)]
 pub struct Saga {
@@ -27,9 +27,10 @@ pub struct Saga {
     pub input: Value,
     pub error: Option<String>,
     pub cause: Option<Cause>,
-    pub undo_asked: Option<String>,
+    #[diesel(column_name = undo_asked)]
+    pub undo_requested: Option<String>,
     pub deadline: Option<DateTime<Utc>>,
-    /// By the clock of the database, which also sets it when the saga is inserted.
+    /// Set by the clock of the database, also at insertion.
     #[diesel(skip_insertion)]
     pub next_run_at: DateTime<Utc>,
     pub lease_until: Option<DateTime<Utc>>,
@@ -42,15 +43,16 @@ pub struct Saga {
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
     pub paused_at: Option<DateTime<Utc>>,
-    /// Grows with every change that a person can see.
+    /// Increases with every visible change.
     pub revision: i64,
-    /// Whose it is, when there is more to do than can be done: flows take turns.
-    pub flow: String,
-    /// The saga whose end it waits for.
+    /// The key by which runners are shared fairly: when more sagas are due than can run, the keys take turns.
+    #[diesel(column_name = flow)]
+    pub fairness_key: String,
+    /// The saga whose end this one waits for.
     pub waits_for: Option<Uuid>,
 }
 
-/// One step of a saga.
+/// A row of the table `saga_steps`.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = saga_steps, treat_none_as_default_value = false)]
 pub struct StepRow {
@@ -65,26 +67,26 @@ pub struct StepRow {
     pub waiting_for: Option<WaitingFor>,
     pub started_at: Option<DateTime<Utc>>,
     pub completed_at: Option<DateTime<Utc>>,
-    /// By the clock of the database.
+    /// Set by the clock of the database.
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// Tries that met an outage.
+    /// Attempts that met an outage.
     pub(crate) outages: i32,
     pub(crate) undo_outages: i32,
 }
 
-/// What a new saga is made of.
+/// The fields of a new saga.
 #[derive(Debug, Clone)]
 pub struct NewSaga {
     pub id: Uuid,
     pub subject: String,
     pub input: Value,
     pub deadline: Option<DateTime<Utc>>,
-    /// Whose it is, such as a caller or a platform; not empty.
-    pub flow: String,
+    /// The key by which runners are shared fairly, such as a caller or a platform; not empty.
+    pub fairness_key: String,
 }
 
 impl NewSaga {
-    /// The rows of a saga of this definition and its steps.
+    /// Builds the rows of a saga of this definition and of its steps.
     pub fn rows<A>(self, definition: &Definition<A>, ctx: &Ctx) -> (Saga, Vec<StepRow>) {
         let now = clock::now();
         let saga = Saga {
@@ -96,7 +98,7 @@ impl NewSaga {
             input: self.input,
             error: None,
             cause: None,
-            undo_asked: None,
+            undo_requested: None,
             deadline: self.deadline,
             next_run_at: now,
             lease_until: None,
@@ -110,7 +112,7 @@ impl NewSaga {
             finished_at: None,
             paused_at: None,
             revision: 0,
-            flow: self.flow,
+            fairness_key: self.fairness_key,
             waits_for: None,
         };
         let steps = definition
@@ -123,16 +125,16 @@ impl NewSaga {
 }
 
 impl Saga {
-    /// The input as the type that its kind has.
+    /// Deserializes the input.
     ///
     /// # Errors
-    /// [`domain::Kind::Internal`] when it is another.
+    /// [`domain::Kind::Internal`] when it is not a `T`.
     pub fn input<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_value(self.input.clone()).map_err(Error::internal)
     }
 
-    /// Where it stands in a list.
-    pub fn place(&self) -> Cursor {
+    /// Returns the position of the saga in a list.
+    pub fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 }
@@ -157,12 +159,12 @@ impl StepRow {
         }
     }
 
-    /// Whether there is nothing left to do of it, going forth.
+    /// Returns true if the step is completed or skipped.
     pub fn is_done(&self) -> bool {
         matches!(self.status, StepStatus::Completed | StepStatus::Skipped)
     }
 
-    /// Whether the step may have had an effect that is not undone.
+    /// Returns true if the step may have had an effect that is not undone.
     pub fn may_have_effect(&self) -> bool {
         matches!(self.status, StepStatus::InProgress | StepStatus::Completed | StepStatus::Failed)
     }

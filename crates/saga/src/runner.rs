@@ -1,4 +1,4 @@
-//! Finds sagas that are due, holds them under a lease, and has them driven.
+//! The engine: it claims sagas that are due, holds them under a lease and runs their drivers.
 
 use std::{
     collections::HashMap,
@@ -20,29 +20,29 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    Definition, Hooks, Moment, Saga, Verdict, connection,
-    drive::{Drive, Ended},
+    Definition, Fault, Hooks, InjectionPoint, Saga, connection,
+    driver::{Driver, DriverExit},
     due::Due,
-    lease::{self, Extended},
+    lease::{self, Extension},
 };
 
-/// How a service runs its sagas.
+/// Settings of a service's saga engine.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EngineSettings {
-    /// Sagas that run side by side in this process; those that wait for others for long do not count.
+    /// Number of sagas that run concurrently in this process. A saga that runs for more than 2 s does not count.
     #[schema(minimum = 1, maximum = 1024)]
     pub concurrency: usize,
-    /// How long a saga is held without a sign of life; a dead process is succeeded after this.
+    /// Duration of a lease. When a process dies, another one takes over its sagas after this time.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub lease: Duration,
-    /// How often the table is looked at when nothing wakes the engine: what another process let go of, or left behind
-    /// when it died, is seen this much later. The engine's own sagas that are due sooner wake it.
+    /// Polling interval of an idle engine. It is the delay until this process finds a saga that another process has
+    /// released or left behind. The engine wakes earlier for its own sagas.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub poll: Duration,
-    /// No other process runs these sagas: what is held when this one starts is held by the dead, and goes on at once.
+    /// True if no other process runs these sagas. Leases found at the start are then stale, and the engine releases them.
     #[serde(default)]
     pub alone: bool,
 }
@@ -57,34 +57,35 @@ pub(crate) struct Inner<A> {
     pub(crate) app: A,
     pub(crate) hooks: Hooks,
     definitions: HashMap<String, Definition<A>>,
-    known: Vec<String>,
+    definition_keys: Vec<String>,
     settings: EngineSettings,
     owner: String,
     wake: Arc<Notify>,
     due: Due,
-    /// The flow that had the last turn.
-    last_flow: Mutex<String>,
-    /// Room for those that are held for long.
-    slow: Arc<Semaphore>,
+    /// The fairness key of the saga claimed last.
+    last_fairness_key: Mutex<String>,
+    /// Slots for sagas that run for longer than [`SLOW`].
+    slow_slots: Arc<Semaphore>,
 }
 
 impl<A> Inner<A> {
     pub(crate) fn definition(&self, saga: &Saga) -> Result<&Definition<A>> {
-        let known = lease::known(&saga.kind, saga.version);
-        self.definitions.get(&known).ok_or_else(|| Error::internal(format!("no definition of {known}")))
+        let key = lease::definition_key(&saga.kind, saga.version);
+        self.definitions.get(&key).ok_or_else(|| Error::internal(format!("no definition of {key}")))
     }
 
-    /// What a test makes of a moment.
-    pub(crate) fn meet(&self, moment: Moment<'_>) -> Verdict {
-        self.hooks.interpose.as_ref().map_or(Verdict::Go, |interpose| interpose(moment))
+    /// Returns the fault that a test injects at this point.
+    pub(crate) fn inject(&self, point: InjectionPoint<'_>) -> Fault {
+        self.hooks.fault_injector.as_ref().map_or(Fault::None, |inject| inject(point))
     }
 
-    /// Runs a statement, which is given up when a lease could have run out meanwhile.
-    pub(crate) async fn ask<T, F>(&self, statement: F) -> Result<T>
+    /// Runs a statement, with the duration of a lease as its time limit.
+    pub(crate) async fn run_statement<T, F>(&self, statement: F) -> Result<T>
     where
         F: ReadBody<T>,
     {
-        connection::ask(&self.db, self.settings.lease.max(SHORTEST_ANSWER), statement).await
+        connection::run_with_timeout(&self.db, self.settings.lease.max(MIN_STATEMENT_TIMEOUT), statement)
+            .await
     }
 }
 
@@ -100,27 +101,27 @@ impl<A> std::fmt::Debug for Engine<A> {
     }
 }
 
-/// How long a step under way may go on when the process stops; no longer than a dead process would be waited for.
+/// Time for steps in progress to end when the process stops. It is limited by the lease, as for a dead process.
 const GRACE: Duration = Duration::from_secs(5);
-/// Most sagas claimed at once, so that what is due is shared with other processes.
+/// Maximum number of sagas claimed at once, so that processes share the sagas that are due.
 const BATCH: usize = 16;
-/// A saga that is held for longer gives its slot to another, which is to say that it mostly waits for others. So many
-/// times as many as there are slots may do so.
+/// A saga that runs for longer mostly waits for other services. It moves to a slow slot and frees its slot.
 const SLOW: Duration = Duration::from_secs(2);
-const SLOW_SHARE: usize = 16;
-/// A statement is waited for at least this long, however short the lease.
-const SHORTEST_ANSWER: Duration = Duration::from_secs(1);
-/// The pause after a fault of the engine's own.
+/// The number of slow slots per slot.
+const SLOW_PER_SLOT: usize = 16;
+/// Lower limit of the time limit of statements, however short the lease.
+const MIN_STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause of a saga after an error of the engine itself.
 const AFTER_FAULT: Duration = Duration::from_secs(5);
-/// How often sagas are looked for that this binary cannot run.
-const LOOK_FOR_UNKNOWN: Duration = Duration::from_secs(60);
-/// Bounds of the settings: below, the engine would do little but keep the database busy.
+/// The interval of the search for sagas that this binary cannot run.
+const UNKNOWN_KINDS_INTERVAL: Duration = Duration::from_secs(60);
+/// Limits of the settings. With lower values, the engine would mainly load the database.
 const LEASE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(24 * 60 * 60));
 const POLL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60 * 60));
 
 impl<A: Send + Sync + 'static> Engine<A> {
-    /// An engine of these kinds of sagas; `wake` is told when one was made, retried, or asked to be undone. Sagas of
-    /// other kinds and versions are left to other processes. Settings beyond reason are cut to it.
+    /// Creates an engine for these definitions. Callers notify `wake` after they create, retry, resume or cancel a saga.
+    /// The engine leaves sagas of other kinds and versions to other processes. It clamps settings to their limits.
     pub fn new(
         db: Db,
         app: A,
@@ -128,11 +129,11 @@ impl<A: Send + Sync + 'static> Engine<A> {
         wake: Arc<Notify>,
         definitions: Vec<Definition<A>>,
     ) -> Self {
-        Self::interposed(db, app, settings, wake, definitions, Hooks::default())
+        Self::with_hooks(db, app, settings, wake, definitions, Hooks::default())
     }
 
-    /// The same with parties that hear from it.
-    pub fn interposed(
+    /// Creates an engine with listeners.
+    pub fn with_hooks(
         db: Db,
         app: A,
         settings: EngineSettings,
@@ -141,11 +142,11 @@ impl<A: Send + Sync + 'static> Engine<A> {
         hooks: impl Into<Hooks>,
     ) -> Self {
         let definitions: HashMap<_, _> =
-            definitions.into_iter().map(|one| (lease::known(one.kind, one.version), one)).collect();
-        let known = definitions.keys().cloned().collect();
+            definitions.into_iter().map(|one| (lease::definition_key(one.kind, one.version), one)).collect();
+        let definition_keys = definitions.keys().cloned().collect();
         debug_assert!(
-            definitions.values().all(|one| one.missing().is_empty()),
-            "steps need what is not there"
+            definitions.values().all(|one| one.missing_needs().is_empty()),
+            "a step needs one that does not exist"
         );
         let settings = EngineSettings {
             concurrency: settings.concurrency.clamp(1, Semaphore::MAX_PERMITS),
@@ -154,9 +155,9 @@ impl<A: Send + Sync + 'static> Engine<A> {
             alone: settings.alone,
         };
         let owner = format!("{}-{}", db.service(), domain::id::uuid_v7().simple());
-        let (due, last_flow) = (Due::default(), Mutex::default());
-        let slow = Arc::new(Semaphore::new(
-            settings.concurrency.saturating_mul(SLOW_SHARE).min(Semaphore::MAX_PERMITS),
+        let (due, last_fairness_key) = (Due::default(), Mutex::default());
+        let slow_slots = Arc::new(Semaphore::new(
+            settings.concurrency.saturating_mul(SLOW_PER_SLOT).min(Semaphore::MAX_PERMITS),
         ));
         Self {
             inner: Arc::new(Inner {
@@ -164,13 +165,13 @@ impl<A: Send + Sync + 'static> Engine<A> {
                 app,
                 hooks: hooks.into(),
                 definitions,
-                known,
+                definition_keys,
                 settings,
                 owner,
                 wake,
                 due,
-                last_flow,
-                slow,
+                last_fairness_key,
+                slow_slots,
             }),
         }
     }
@@ -181,24 +182,24 @@ impl<A: Send + Sync + 'static> Engine<A> {
         let (engine, stop) = (self.clone(), shutdown.clone());
         let work = async move {
             if engine.inner.settings.alone {
-                engine.succeed_the_dead(&stop).await;
+                engine.release_stale_leases(&stop).await;
             }
-            engine.find_work(stop).await;
+            engine.claim_loop(stop).await;
         };
         shutdown.spawn(work.instrument(span.clone()));
-        shutdown.spawn(self.clone().find_unknown(shutdown.clone()).instrument(span));
+        shutdown.spawn(self.clone().report_unknown_kinds(shutdown.clone()).instrument(span));
     }
 
-    /// Ends every lease, when there is no one who could hold one.
-    async fn succeed_the_dead(&self, stop: &Shutdown) {
+    /// Ends every lease; for processes that run alone.
+    async fn release_stale_leases(&self, stop: &Shutdown) {
         while !stop.has_begun() {
-            match self.inner.ask(async |c| lease::end_all(c).await).await {
-                Ok(sagas) => return tracing::info!(sagas, "leases of an earlier process ended"),
+            match self.inner.run_statement(async |c| lease::release_all(c).await).await {
+                Ok(sagas) => return tracing::info!(sagas, "released the leases of an earlier process"),
                 Err(error) => {
                     tracing::warn!(
                         error = error.message(),
                         context = error.log_context(),
-                        "cannot end leases"
+                        "cannot release stale leases"
                     );
                     stop.sleep(self.inner.settings.poll).await;
                 }
@@ -206,11 +207,11 @@ impl<A: Send + Sync + 'static> Engine<A> {
         }
     }
 
-    /// Runs one saga that is due as far as it goes now; answers whether there was one. For tests.
+    /// Claims one saga that is due and runs it until it ends or has to wait. Returns true if there was one. For tests.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn turn(&self) -> Result<bool> {
+    pub async fn run_once(&self) -> Result<bool> {
         let (claimed, since) = self.claim(1).await?;
         let found = !claimed.is_empty();
         for saga in claimed {
@@ -219,66 +220,73 @@ impl<A: Send + Sync + 'static> Engine<A> {
         Ok(found)
     }
 
-    async fn find_work(self, stop: Shutdown) {
+    async fn claim_loop(self, stop: Shutdown) {
         let slots = Arc::new(Semaphore::new(self.inner.settings.concurrency));
         while let Some(mut free) = free_slots(&slots, &stop).await {
-            let most = free.num_permits();
-            let (claimed, since) = match self.claim(most).await {
+            let limit = free.num_permits();
+            let (claimed, since) = match self.claim(limit).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
                     tracing::warn!(
                         error = error.message(),
                         context = error.log_context(),
-                        "cannot look for sagas"
+                        "cannot claim sagas"
                     );
                     (Vec::new(), Instant::now())
                 }
             };
-            let all = claimed.len() < most;
+            let found_all = claimed.len() < limit;
             for saga in claimed {
                 if let Some(slot) = free.split(1) {
                     self.spawn(&stop, saga, since, slot);
                 }
             }
             drop(free);
-            if all {
-                self.rest(&stop).await;
+            if found_all {
+                self.wait_for_work(&stop).await;
             }
         }
     }
 
-    /// What this binary cannot run is passed by in silence: another version of it may be there. If none is, someone
-    /// should know.
-    async fn find_unknown(self, stop: Shutdown) {
+    /// Logs sagas that are due and that this binary cannot run. Another version of the binary may run them; if there is
+    /// none, an operator has to know.
+    async fn report_unknown_kinds(self, stop: Shutdown) {
         while !stop.has_begun() {
-            let found = self.inner.ask(async |c| lease::unknown(c, &self.inner.known).await).await;
-            for lease::Unknown { kind, version, count } in found.unwrap_or_default() {
-                tracing::warn!(kind, version, count, "sagas are due that this binary has no definition of");
+            let found = self
+                .inner
+                .run_statement(async |c| lease::unknown_kinds(c, &self.inner.definition_keys).await)
+                .await;
+            for lease::UnknownKind { kind, version, count } in found.unwrap_or_default() {
+                tracing::warn!(kind, version, count, "sagas are due for which this binary has no definition");
             }
-            stop.sleep(LOOK_FOR_UNKNOWN).await;
+            stop.sleep(UNKNOWN_KINDS_INTERVAL).await;
         }
     }
 
-    /// Sagas, and since when they are surely held.
-    async fn claim(&self, most: usize) -> Result<(Vec<Saga>, Instant)> {
-        let Inner { owner, settings, known, due, last_flow, .. } = &*self.inner;
-        due.forget_past();
+    /// Claims sagas. The returned time is before the start of their leases.
+    async fn claim(&self, limit: usize) -> Result<(Vec<Saga>, Instant)> {
+        let Inner { owner, settings, definition_keys, due, last_fairness_key, .. } = &*self.inner;
+        due.remove_past();
         let since = Instant::now();
-        let after = last_flow.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let after = last_fairness_key.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let claim = async |after: &str| {
-            self.inner.ask(async |c| lease::claim(c, owner, settings.lease, known, after, most).await).await
+            self.inner
+                .run_statement(async |c| {
+                    lease::claim(c, owner, settings.lease, definition_keys, after, limit).await
+                })
+                .await
         };
         let mut claimed = claim(&after).await?;
         if claimed.is_empty() && !after.is_empty() {
-            // Past the last flow comes the first.
+            // After the last key, start again with the first.
             claimed = claim("").await?;
         }
-        let last = claimed.last().map(|saga| saga.flow.clone());
-        *last_flow.lock().unwrap_or_else(PoisonError::into_inner) = last.unwrap_or_default();
+        let last = claimed.last().map(|saga| saga.fairness_key.clone());
+        *last_fairness_key.lock().unwrap_or_else(PoisonError::into_inner) = last.unwrap_or_default();
         Ok((claimed, since))
     }
 
-    async fn rest(&self, stop: &Shutdown) {
+    async fn wait_for_work(&self, stop: &Shutdown) {
         tokio::select! {
             () = self.inner.due.wait(Instant::now() + self.inner.settings.poll) => {}
             () = self.inner.wake.notified() => {}
@@ -298,69 +306,68 @@ impl<A: Send + Sync + 'static> Engine<A> {
             if tokio::time::timeout(SLOW, &mut held).await.is_ok() {
                 return;
             }
-            // What others take long for keeps nobody from what can be done meanwhile.
-            // If there is no more room, the slot is kept after all.
-            let room = Arc::clone(&engine.inner.slow).try_acquire_owned().unwrap_or(slot);
+            // A saga that waits for a slow service must not occupy a slot. Without a free slow slot, it keeps its own.
+            let permit = Arc::clone(&engine.inner.slow_slots).try_acquire_owned().unwrap_or(slot);
             held.await;
-            drop(room);
+            drop(permit);
         };
         shutdown.spawn(async move { work.instrument(span).await });
     }
 
-    /// Drives a saga for as long as the lease is kept.
+    /// Runs the driver of a claimed saga and keeps its lease.
     async fn hold(&self, saga: Saga, since: Instant, stop: &Shutdown) {
         let (id, fence) = (saga.id, saga.fence);
         let Inner { settings, due, .. } = &*self.inner;
-        let ended = tokio::select! {
+        let exit = tokio::select! {
             biased;
-            ended = Drive::new(Arc::clone(&self.inner), saga, stop.clone()).run() => ended,
-            () = self.keep_lease(id, fence, since) => Ok(Ended::LeaseLost),
+            exit = Driver::new(Arc::clone(&self.inner), saga, stop.clone()).run() => exit,
+            () = self.keep_lease(id, fence, since) => Ok(DriverExit::LeaseLost),
             () = async { stop.begun().await; tokio::time::sleep(GRACE.min(settings.lease)).await } => {
-                Ok(Ended::Stopped)
+                Ok(DriverExit::Stopped)
             }
         };
-        match ended {
-            Ok(Ended::Released(Some(pause))) if pause < settings.poll => due.note(Instant::now() + pause),
-            // Others may have waited for its end.
-            Ok(Ended::Released(None)) => self.inner.wake.notify_one(),
-            Ok(Ended::Released(_) | Ended::Died) => {}
-            Ok(Ended::LeaseLost) => tracing::warn!("the lease of the saga was lost"),
-            Ok(Ended::Stopped) => self.let_go(id, fence, Duration::ZERO).await,
+        match exit {
+            Ok(DriverExit::Released(Some(pause))) if pause < settings.poll => due.add(Instant::now() + pause),
+            // Other sagas may have waited for its end.
+            Ok(DriverExit::Released(None)) => self.inner.wake.notify_one(),
+            Ok(DriverExit::Released(_) | DriverExit::Crashed) => {}
+            Ok(DriverExit::LeaseLost) => tracing::warn!("the lease of the saga was lost"),
+            Ok(DriverExit::Stopped) => self.release(id, fence, Duration::ZERO).await,
             Err(error) => {
                 tracing::error!(
                     error = error.message(),
                     context = error.log_context(),
-                    "the saga is left for later"
+                    "the engine failed and will retry the saga later"
                 );
-                self.let_go(id, fence, AFTER_FAULT).await;
+                self.release(id, fence, AFTER_FAULT).await;
             }
         }
     }
 
-    /// Another process need not wait for the lease to run out.
-    async fn let_go(&self, id: Uuid, fence: i64, pause: Duration) {
-        let released = self.inner.ask(async |c| lease::release(c, id, fence, pause).await).await;
+    /// Releases the lease, so that another process need not wait until it expires.
+    async fn release(&self, id: Uuid, fence: i64, pause: Duration) {
+        let released = self.inner.run_statement(async |c| lease::release(c, id, fence, pause).await).await;
         if let Err(error) = released {
             tracing::warn!(
                 error = error.message(),
                 context = error.log_context(),
-                "the lease has to run out"
+                "cannot release the lease, which will expire"
             );
         }
     }
 
-    /// Ends when the saga is held by another, or may be because the lease could not be extended in time.
+    /// Extends the lease until another process holds the saga, or may hold it because no extension succeeded in time.
     async fn keep_lease(&self, id: Uuid, fence: i64, since: Instant) {
         let lease = self.inner.settings.lease;
         let (mut good_until, mut pause) = (since + lease, lease / 3);
         loop {
             tokio::time::sleep_until(good_until.min(Instant::now() + pause)).await;
-            let begun = Instant::now();
-            let extend = self.inner.ask(async |c| lease::extend(c, id, fence, lease).await);
-            // The time before it was sent counts: the database reckons from when it got it.
-            match tokio::time::timeout_at(good_until.min(begun + lease / 3), extend).await {
-                Ok(Ok(Extended { longer: true, .. })) => (good_until, pause) = (begun + lease, lease / 3),
-                Ok(Ok(Extended { held: false, .. })) => return,
+            let sent = Instant::now();
+            let extend = self.inner.run_statement(async |c| lease::extend(c, id, fence, lease).await);
+            // The database counts the lease from the execution of the statement, which is after `sent`.
+            match tokio::time::timeout_at(good_until.min(sent + lease / 3), extend).await {
+                Ok(Ok(Extension { extended: true, .. })) => (good_until, pause) = (sent + lease, lease / 3),
+                Ok(Ok(Extension { is_held: false, .. })) => return,
                 _ if Instant::now() >= good_until => return,
                 _ => pause = lease / 20,
             }
@@ -368,14 +375,14 @@ impl<A: Send + Sync + 'static> Engine<A> {
     }
 }
 
-/// As many slots as are free, at least one; nothing when the process stops.
+/// Waits for a free slot and takes up to [`BATCH`] free slots; `None` when the process stops.
 async fn free_slots(slots: &Arc<Semaphore>, stop: &Shutdown) -> Option<OwnedSemaphorePermit> {
     let mut free = tokio::select! {
         biased;
         () = stop.begun() => return None,
         slot = Arc::clone(slots).acquire_owned() => slot.ok()?,
     };
-    // No one else takes slots, so there are still as many.
+    // No other task takes slots, so the number of permits cannot have decreased.
     let more = slots.available_permits().min(BATCH - 1);
     if let Some(more) =
         u32::try_from(more).ok().and_then(|n| Arc::clone(slots).try_acquire_many_owned(n).ok())

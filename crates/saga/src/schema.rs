@@ -1,4 +1,4 @@
-//! The tables, as the migration leaves them.
+//! The tables that the migrations create.
 
 diesel::table! {
     sagas (id) {

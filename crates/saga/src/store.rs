@@ -1,4 +1,4 @@
-//! The statements of those who make sagas, look at them, and ask something of them.
+//! The statements that create, read and control sagas.
 
 use database::{Conn, total};
 use diesel::{
@@ -21,26 +21,26 @@ use crate::{
 
 /// A saga with its steps, in order.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct SagaWithSteps {
     pub saga: Saga,
     pub steps: Vec<StepRow>,
 }
 
-impl Told {
-    /// The output of a step, if it is there.
+impl SagaWithSteps {
+    /// Returns the output of a step, if it is recorded.
     pub fn output<T: DeserializeOwned>(&self, step: StepKey<T>) -> Option<T> {
         let row = self.steps.iter().find(|row| row.name == step.as_str())?;
         T::deserialize(row.output.as_ref()?).ok()
     }
 }
 
-/// The constraint that the insert of a saga violates when its id is there already: as a saga, or as the
-/// [`tombstone`] of one. Expected wherever the id is chosen by another; left unexpected, it means "two writers met".
+/// The constraint that the insert of a saga violates if the id exists, as a saga or as a [`tombstone`]. Handle it
+/// wherever a client chooses the id; otherwise it is reported as a concurrent write.
 pub const ID_TAKEN: &str = "sagas_pkey";
 
-/// The insert of a saga; with [`insert_steps`] part of the statement that makes it.
+/// The insert of a saga; use it in one statement with [`insert_steps`].
 pub fn insert(row: Saga) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
-    // It is due by the clock of the database, which claims compare with: those of the processes may differ.
+    // Claims compare `next_run_at` with the clock of the database, which may differ from that of this process.
     diesel::insert_into(sagas::table).values((row, sagas::next_run_at.eq(sql::<t::Timestamptz>("now()"))))
 }
 
@@ -49,11 +49,11 @@ pub fn insert_steps(rows: Vec<StepRow>) -> impl QueryFragment<diesel::pg::Pg> + 
     diesel::insert_into(saga_steps::table).values(rows)
 }
 
-/// A saga and its steps, as they stood at one moment: one statement.
+/// Reads a saga and its steps in one statement, so that they are consistent. `noun` names the saga in the error.
 ///
 /// # Errors
 /// [`domain::Kind::NotFound`].
-pub async fn by_id(mut c: &Conn, thing: &str, id: Uuid) -> Result<Told> {
+pub async fn by_id(mut c: &Conn, noun: &str, id: Uuid) -> Result<SagaWithSteps> {
     let rows: Vec<(Saga, Option<StepRow>)> = sagas::table
         .left_join(saga_steps::table)
         .filter(sagas::id.eq(id))
@@ -62,11 +62,11 @@ pub async fn by_id(mut c: &Conn, thing: &str, id: Uuid) -> Result<Told> {
         .load(&mut c)
         .await?;
     let (mut sagas, steps): (Vec<Saga>, Vec<_>) = rows.into_iter().unzip();
-    let saga = sagas.pop().ok_or_else(|| Error::not_found(thing, id))?;
-    Ok(Told { saga, steps: steps.into_iter().flatten().collect() })
+    let saga = sagas.pop().ok_or_else(|| Error::not_found(noun, id))?;
+    Ok(SagaWithSteps { saga, steps: steps.into_iter().flatten().collect() })
 }
 
-/// The steps of several sagas, by saga and position: one statement for a whole page.
+/// Reads the steps of several sagas in one statement, ordered by saga and position.
 ///
 /// # Errors
 /// Those of the database.
@@ -79,7 +79,7 @@ pub async fn steps_of(mut c: &Conn, ids: &[Uuid]) -> Result<Vec<StepRow>> {
         .await?)
 }
 
-/// Which sagas a list shows; an empty field lets all pass.
+/// The filter of a list of sagas. An empty field matches all sagas.
 #[derive(Debug, Clone, Default)]
 pub struct Filter<'a> {
     pub statuses: &'a [SagaStatus],
@@ -88,12 +88,12 @@ pub struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// Whether it lets all pass.
-    pub(crate) fn is_everything(&self) -> bool {
+    /// Returns true if the filter matches all sagas.
+    pub(crate) fn matches_all(&self) -> bool {
         self.statuses.is_empty() && self.causes.is_empty() && self.subject.is_none()
     }
 
-    /// The statuses and causes for the statements; a status given twice would be walked twice.
+    /// The statuses and causes as texts. Duplicate statuses are removed: the query would read each of them twice.
     fn texts(&self) -> (Vec<&'static str>, Vec<&'static str>) {
         let mut statuses: Vec<_> = self.statuses.iter().map(SagaStatus::as_str).collect();
         statuses.sort_unstable();
@@ -102,7 +102,7 @@ impl Filter<'_> {
     }
 }
 
-/// A page of sagas, newest first.
+/// Reads a page of sagas, newest first.
 ///
 /// # Errors
 /// Those of the database.
@@ -113,7 +113,7 @@ pub async fn page(
     limit: Limit,
     after: &Cursor,
 ) -> Result<Vec<Saga>> {
-    // One text per index. Several statuses are several walks, so that none reads past the rows of other statuses.
+    // One query per index. It reads each status separately, so that it does not have to skip rows of other statuses.
     let text = match (filter.subject, filter.statuses) {
         (None, []) => {
             "SELECT * FROM sagas WHERE (created_at, id) < ($1, $2) \
@@ -145,21 +145,21 @@ pub async fn page(
         .await?)
 }
 
-/// What there is of a flow: each saga that is not undone, with its status and its subject. For flows that have few.
+/// Reads the id, status and subject of every saga of a fairness key that is not undone. For keys with few sagas.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn of_flow(mut c: &Conn, flow: &str) -> Result<Vec<(Uuid, SagaStatus, String)>> {
+pub async fn by_fairness_key(mut c: &Conn, key: &str) -> Result<Vec<(Uuid, SagaStatus, String)>> {
     Ok(sagas::table
-        .filter(sagas::flow.eq(flow))
-        // Literally, as the index has it.
+        .filter(sagas::flow.eq(key))
+        // A literal, to match the condition of the partial index.
         .filter(sql::<t::Bool>("status <> 'undone'"))
         .select((sagas::id, sagas::status, sagas::subject))
         .load(&mut c)
         .await?)
 }
 
-/// How many sagas pass a filter: through the index of subjects or statuses, if one of them is given.
+/// Counts the sagas that match a filter, through the index of subjects or statuses if the filter has one of them.
 ///
 /// # Errors
 /// Those of the database.
@@ -181,15 +181,15 @@ pub async fn count(c: &Conn, _: &Scope, filter: &Filter<'_>) -> Result<Total> {
     .await
 }
 
-/// Asks for a saga to be undone: a live one by its runner at its next write, a completed one from its end. Answers
-/// whether there was something to ask: not of one that is undone or stuck. Whoever asks also tells the engine's
-/// `wake`, when it is committed.
+/// Requests the undo of a saga. The runner of an active saga sees the request at its next write; a completed saga is
+/// undone from its last step. Returns false if the saga is undone or stuck. After the commit, the caller notifies the
+/// engine's `wake`.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn ask_undo(mut c: &Conn, id: Uuid, why: &str) -> Result<bool> {
-    // One that is being undone already keeps its pauses.
-    let asked = sql_query(
+pub async fn request_undo(mut c: &Conn, id: Uuid, why: &str) -> Result<bool> {
+    // A saga that is being undone already keeps its pause.
+    let requested = sql_query(
         "UPDATE sagas SET undo_asked = coalesce(undo_asked, $2), updated_at = $3, finished_at = NULL, \
              paused_at = NULL, revision = revision + 1, \
              next_run_at = CASE WHEN status = 'undoing' THEN next_run_at ELSE now() END, \
@@ -199,36 +199,36 @@ pub async fn ask_undo(mut c: &Conn, id: Uuid, why: &str) -> Result<bool> {
          WHERE id = $1 AND status IN ('pending', 'running', 'undoing', 'completed')",
     )
     .bind::<t::Uuid, _>(id)
-    .bind::<t::Text, _>(storable(why))
+    .bind::<t::Text, _>(replace_nul(why))
     .bind::<t::Timestamptz, _>(clock::now())
     .execute(&mut c)
     .await?;
-    Ok(asked > 0)
+    Ok(requested > 0)
 }
 
-/// Has a stuck saga go on where it stopped, forth or back, with all its tries before it. Answers whether there was
-/// one. Whoever asks also tells the engine's `wake`, when it is committed.
+/// Continues a stuck saga where it stopped, forward or in compensation, and resets its attempts. Returns false if the
+/// saga is not stuck. After the commit, the caller notifies the engine's `wake`.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn retry(mut c: &Conn, id: Uuid) -> Result<bool> {
-    // A failed step of a saga that goes on is tried anew; of one that goes back, it is still to be undone.
-    let again = sql_query(
-        "WITH again AS (UPDATE sagas SET status = CASE WHEN cause IS NULL THEN 'running' ELSE 'undoing' END, \
+    // Going forward, the failed step runs again. In compensation, it still has to be undone.
+    let retried = sql_query(
+        "WITH retried AS (UPDATE sagas SET status = CASE WHEN cause IS NULL THEN 'running' ELSE 'undoing' END, \
              error = CASE WHEN cause IS NULL THEN NULL ELSE error END, \
              next_run_at = now(), finished_at = NULL, updated_at = $2, revision = revision + 1 \
-             WHERE id = $1 AND status = 'stuck' RETURNING id, cause IS NULL AS forth), \
-         forth AS (UPDATE saga_steps SET attempts = 0, outages = 0, status = 'pending', waiting_for = NULL \
-             FROM again WHERE again.forth AND saga_id = again.id AND status = 'failed'), \
-         back AS (UPDATE saga_steps SET undo_attempts = 0, undo_outages = 0, waiting_for = NULL \
-             FROM again WHERE NOT again.forth AND saga_id = again.id AND status <> 'compensated') \
-         SELECT count(*)::bigint AS n FROM again",
+             WHERE id = $1 AND status = 'stuck' RETURNING id, cause IS NULL AS forward), \
+         run AS (UPDATE saga_steps SET attempts = 0, outages = 0, status = 'pending', waiting_for = NULL \
+             FROM retried WHERE retried.forward AND saga_id = retried.id AND status = 'failed'), \
+         compensate AS (UPDATE saga_steps SET undo_attempts = 0, undo_outages = 0, waiting_for = NULL \
+             FROM retried WHERE NOT retried.forward AND saga_id = retried.id AND status <> 'compensated') \
+         SELECT count(*)::bigint AS n FROM retried",
     )
     .bind::<t::Uuid, _>(id)
     .bind::<t::Timestamptz, _>(clock::now())
     .get_result::<Count>(&mut c)
     .await?;
-    Ok(again.n > 0)
+    Ok(retried.n > 0)
 }
 
 #[derive(QueryableByName)]
@@ -237,7 +237,7 @@ struct Count {
     n: i64,
 }
 
-/// Has a live saga rest from its runner's next write on. Answers whether there was one that did not rest already.
+/// Pauses an active saga, starting with its runner's next write. Returns false if the saga is paused or not active.
 ///
 /// # Errors
 /// Those of the database.
@@ -251,8 +251,8 @@ pub async fn pause(mut c: &Conn, id: Uuid) -> Result<bool> {
     Ok(paused > 0)
 }
 
-/// Has a saga go on that rests. Answers whether there was one. Whoever asks also tells the engine's `wake`, when it is
-/// committed.
+/// Resumes a paused saga. Returns false if the saga is not paused. After the commit, the caller notifies the engine's
+/// `wake`.
 ///
 /// # Errors
 /// Those of the database.
@@ -266,7 +266,7 @@ pub async fn resume(mut c: &Conn, id: Uuid) -> Result<bool> {
     Ok(resumed > 0)
 }
 
-/// Ends a stuck saga as it stands: nobody will try it any more. Answers whether there was one.
+/// Ends a stuck saga without undoing the rest of its effects. Returns false if the saga is not stuck.
 ///
 /// # Errors
 /// Those of the database.
@@ -277,19 +277,19 @@ pub async fn discard(mut c: &Conn, id: Uuid, why: &str) -> Result<bool> {
          WHERE id = $1 AND status = 'stuck'",
     )
     .bind::<t::Uuid, _>(id)
-    .bind::<t::Text, _>(storable(why))
+    .bind::<t::Text, _>(replace_nul(why))
     .bind::<t::Timestamptz, _>(clock::now())
     .execute(&mut c)
     .await?;
     Ok(discarded > 0)
 }
 
-/// Tells who follows a saga that something beside its rows has changed.
-pub fn touch(id: Uuid) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+/// The update that notifies the followers of a saga of a change outside its rows.
+pub fn bump_revision(id: Uuid) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::update(sagas::table.find(id)).set(sagas::revision.eq(sagas::revision + 1))
 }
 
-/// Which of these sagas there are: the revision that each has come to, and its status.
+/// Reads the revisions and statuses of those of these sagas that exist.
 pub(crate) async fn revisions(mut c: &Conn, ids: &[Uuid]) -> Result<Vec<(Uuid, i64, SagaStatus)>> {
     let found = sagas::table.filter(sagas::id.eq_any(ids));
     Ok(found.select((sagas::id, sagas::revision, sagas::status)).load(&mut c).await?)
@@ -301,12 +301,12 @@ struct Awaited {
     job: String,
 }
 
-/// The jobs of provisioning that live sagas wait for.
+/// Reads the provisioning jobs that active sagas wait for.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn awaited_jobs(mut c: &Conn) -> Result<Vec<Uuid>> {
-    // From the live sagas, which are few, to their steps: the planner takes most steps for ones that wait.
+    // The query starts from the active sagas, which are few: the planner overestimates the number of waiting steps.
     let found: Vec<Awaited> = sql_query(
         "SELECT DISTINCT job FROM sagas, LATERAL (SELECT waiting_for ->> 'job' AS job FROM saga_steps \
              WHERE saga_id = sagas.id AND waiting_for ->> 'job' IS NOT NULL OFFSET 0) AS steps \
@@ -317,13 +317,12 @@ pub async fn awaited_jobs(mut c: &Conn) -> Result<Vec<Uuid>> {
     Ok(found.iter().filter_map(|row| Uuid::parse_str(&row.job).ok()).collect())
 }
 
-/// Has the steps asked again now that wait for this job of provisioning, which has ended. Whoever calls this also wakes
-/// the engine.
+/// Makes the steps due that wait for this provisioning job, which has ended. The caller notifies the engine's `wake`.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn job_ended(mut c: &Conn, job: Uuid) -> Result<()> {
-    // Sagas before their steps, as runners write them: in another order the two would wait for each other.
+pub async fn wake_job_waiters(mut c: &Conn, job: Uuid) -> Result<()> {
+    // Sagas are updated before their steps, in the order of the runners' writes, to prevent deadlocks.
     sql_query(
         "WITH due AS (UPDATE sagas SET next_run_at = now() WHERE id = ANY (ARRAY(\
              SELECT saga_id FROM saga_steps WHERE waiting_for ->> 'job' = $1)) AND next_run_at > now() RETURNING id) \
@@ -336,9 +335,9 @@ pub async fn job_ended(mut c: &Conn, job: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the id of a saga that is never to begin: a request for it that comes late meets [`ID_TAKEN`] and finds it
-/// ended. A saga that is there already is left as it is; so this comes first, and [`ask_undo`] after it. Answers whether
-/// none was there.
+/// Reserves the id of a saga that must never start. A late insert of the saga violates [`ID_TAKEN`] and finds it ended.
+/// An existing saga is left unchanged, so call this first and [`request_undo`] after it. Returns false if the saga
+/// exists.
 ///
 /// # Errors
 /// Those of the database.
@@ -350,7 +349,7 @@ pub async fn tombstone(
     subject: &str,
     why: &str,
 ) -> Result<bool> {
-    let kept = sql_query(
+    let inserted = sql_query(
         "INSERT INTO sagas (id, kind, version, subject, status, input, error, cause, next_run_at, fence, request_id, \
              created_at, updated_at, finished_at) \
          VALUES ($1, $2, 0, $3, 'undone', '{}', $4, 'cancelled', now(), 0, $6, $5, $5, $5) ON CONFLICT (id) DO NOTHING",
@@ -358,15 +357,15 @@ pub async fn tombstone(
     .bind::<t::Uuid, _>(id)
     .bind::<t::Text, _>(kind)
     .bind::<t::Text, _>(subject)
-    .bind::<t::Text, _>(storable(why))
+    .bind::<t::Text, _>(replace_nul(why))
     .bind::<t::Timestamptz, _>(clock::now())
     .bind::<t::Text, _>(&*ctx.request_id)
     .execute(&mut c)
     .await?;
-    Ok(kept > 0)
+    Ok(inserted > 0)
 }
 
-/// The text without what Postgres has no room for; a text of others may hold it.
-pub(crate) fn storable(text: &str) -> String {
+/// Replaces NUL characters, which PostgreSQL cannot store, in texts from other services.
+pub(crate) fn replace_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }

@@ -1,4 +1,4 @@
-//! A step as an API shows it: one look answers "why is it not done".
+//! The API representation of a step.
 
 use chrono::{DateTime, Utc};
 use runtime::clock;
@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 
 use crate::{StepRow, StepStatus};
 
-/// How one step stands.
+/// The state of one step.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepView {
     pub name: String,
     pub status: StepStatus,
-    /// How often it was tried.
+    /// Number of attempts, including one in progress.
     pub attempts: i32,
     #[serde(with = "clock::rfc3339")]
     #[schema(required)]
@@ -21,13 +21,13 @@ pub struct StepView {
     #[serde(with = "clock::rfc3339")]
     #[schema(required)]
     pub completed_at: Option<DateTime<Utc>>,
-    /// Why the last try failed.
+    /// The error of the last failed attempt.
     #[schema(required)]
     pub error: Option<String>,
-    /// What it waits for elsewhere.
+    /// The job, stack, resources or person that the step waits for.
     #[schema(required)]
     pub waiting_for: Option<String>,
-    /// When it is tried or asked again.
+    /// The time of the next attempt.
     #[serde(with = "clock::rfc3339")]
     #[schema(required)]
     pub next_attempt_at: Option<DateTime<Utc>>,

@@ -1,4 +1,4 @@
-//! The causes for which steps wait.
+//! The causes that steps wait for.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -13,44 +13,44 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::store::storable;
+use crate::store::replace_nul;
 
-/// The cause for which a step waits, stored as JSON. People read it as a sentence: see [`fmt::Display`].
+/// The cause that a step waits for, stored as JSON. [`fmt::Display`] renders it as a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, AsExpression, FromSqlRow)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 #[diesel(sql_type = Jsonb)]
 pub enum WaitingFor {
-    /// A person, who retries or discards the saga: the tries of the step are used up.
+    /// An operator, who retries or discards the saga: all attempts of the step have failed.
     Person,
-    /// A saga of this service, which has what the step needs.
+    /// A saga of this service that works on what the step needs.
     Saga {
-        /// The name of such a saga for people, such as `job`.
+        /// The public name of such a saga, such as `job`.
         noun: Cow<'static, str>,
         saga: Uuid,
-        /// What both need.
+        /// The object that both sagas need.
         works_on: String,
     },
-    /// A job of provisioning that had not ended when the step asked.
+    /// A provisioning job that was in progress when the step last checked.
     Job {
         job: Uuid,
-        /// The step at which it is, and why it is not done.
+        /// The current step of the job, and the reason why it is not done.
         at: String,
     },
-    /// A stack, which a job of provisioning brings to another status; none where the job is not known, or has ended.
+    /// A stack whose status a provisioning job changes. `job` is `None` if it is unknown or has ended.
     Stack { stack: String, status: String, job: Option<Uuid> },
     /// Resources that are not active.
     Resources { names: Vec<String> },
-    /// Anything else, in words.
+    /// Any other cause, as text.
     Text { text: String },
 }
 
 impl WaitingFor {
-    /// A cause that has no type of its own.
+    /// Creates a cause that has no variant of its own.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }
     }
 
-    /// The saga of this service.
+    /// Returns the saga of this service that the step waits for.
     pub const fn saga(&self) -> Option<Uuid> {
         match self {
             Self::Saga { saga, .. } => Some(*saga),
@@ -58,7 +58,7 @@ impl WaitingFor {
         }
     }
 
-    /// The job of provisioning.
+    /// Returns the provisioning job that the step waits for.
     pub const fn job(&self) -> Option<Uuid> {
         match self {
             Self::Job { job, .. } => Some(*job),
@@ -67,19 +67,21 @@ impl WaitingFor {
         }
     }
 
-    /// The same without characters that PostgreSQL cannot store; texts of others may have them.
-    pub(crate) fn storable(self) -> Self {
+    /// Replaces NUL characters, which PostgreSQL cannot store, in texts from other services.
+    pub(crate) fn replace_nul(self) -> Self {
         match self {
             Self::Person => Self::Person,
-            Self::Saga { noun, saga, works_on } => Self::Saga { noun, saga, works_on: storable(&works_on) },
-            Self::Job { job, at } => Self::Job { job, at: storable(&at) },
+            Self::Saga { noun, saga, works_on } => {
+                Self::Saga { noun, saga, works_on: replace_nul(&works_on) }
+            }
+            Self::Job { job, at } => Self::Job { job, at: replace_nul(&at) },
             Self::Stack { stack, status, job } => {
-                Self::Stack { stack: storable(&stack), status: storable(&status), job }
+                Self::Stack { stack: replace_nul(&stack), status: replace_nul(&status), job }
             }
             Self::Resources { names } => {
-                Self::Resources { names: names.iter().map(|name| storable(name)).collect() }
+                Self::Resources { names: names.iter().map(|name| replace_nul(name)).collect() }
             }
-            Self::Text { text } => Self::text(storable(&text)),
+            Self::Text { text } => Self::text(replace_nul(&text)),
         }
     }
 }
@@ -87,7 +89,7 @@ impl WaitingFor {
 impl fmt::Display for WaitingFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Person => f.write_str("a person: its tries are used up"),
+            Self::Person => f.write_str("an operator: all attempts failed"),
             Self::Saga { noun, saga, works_on } => write!(f, "{noun} {saga}, which works on {works_on}"),
             Self::Job { job, at } => write!(f, "provisioning job {job}: {at}"),
             Self::Stack { stack, status, job } => {
@@ -110,24 +112,24 @@ impl ToSql<Jsonb, Pg> for WaitingFor {
 impl FromSql<Jsonb, Pg> for WaitingFor {
     fn from_sql(bytes: PgValue<'_>) -> deserialize::Result<Self> {
         let value: Value = FromSql::<Jsonb, Pg>::from_sql(bytes)?;
-        // A cause that only a newer version knows must not keep the saga from being read.
+        // The saga must stay readable if a newer version stored a cause that this version does not know.
         Ok(Self::deserialize(&value).unwrap_or_else(|_| Self::text(value.to_string())))
     }
 }
 
-/// A wait of a step: the cause, and the time after which the step is asked again in any case.
+/// A step's cause for waiting, and the time after which the engine runs the step again in any case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
     pub on: WaitingFor,
-    pub ask_again: Duration,
-    /// A saga of this service whose end, or pause, has the step asked again at once, provided that no other step of
-    /// its own saga runs meanwhile.
-    pub behind: Option<Uuid>,
+    pub retry_after: Duration,
+    /// A saga of this service. Its end or pause makes the engine run the step again at once, provided that no other
+    /// step of the waiting saga is running.
+    pub blocked_by: Option<Uuid>,
 }
 
 impl Wait {
-    /// A wait that ends with `ask_again`.
-    pub const fn new(on: WaitingFor, ask_again: Duration) -> Self {
-        Self { on, ask_again, behind: None }
+    /// Creates a wait that ends after `retry_after`.
+    pub const fn new(on: WaitingFor, retry_after: Duration) -> Self {
+        Self { on, retry_after, blocked_by: None }
     }
 }

@@ -3,8 +3,8 @@
 use domain::{Error, PlatformId, Result, explain::Explanation, job::JobStatus};
 use identity::Ctx;
 use saga::{
-    SagaStatus, Told,
-    api::{self, Found},
+    SagaStatus, SagaWithSteps,
+    api::{self, LoadedSaga},
 };
 use uuid::Uuid;
 
@@ -26,24 +26,29 @@ pub(crate) async fn of_platform(app: &App, ctx: &Ctx, platform: &PlatformId) -> 
         .db
         .read(ctx, async |c| {
             let id = store::newest_of(c, scope, platform).await?;
-            Found::any(c, scope, id.ok_or_else(|| Error::not_found("onboarding of", platform))?).await
+            LoadedSaga::load_unchecked(
+                c,
+                scope,
+                id.ok_or_else(|| Error::not_found("onboarding of", platform))?,
+            )
+            .await
         })
         .await?;
     Ok(explained(app, ctx, found).await)
 }
 
-async fn explained(app: &App, ctx: &Ctx, found: Found<Session>) -> Explanation {
-    let deeper = deeper(app, ctx, &found.row, &found.told).await;
+async fn explained(app: &App, ctx: &Ctx, found: LoadedSaga<Session>) -> Explanation {
+    let deeper = deeper(app, ctx, &found.row, &found.record).await;
     found.explain().caused_by(deeper)
 }
 
 /// What the step that holds it up waits for in another service, if that is not done.
-async fn deeper(app: &App, ctx: &Ctx, row: &SessionRow, told: &Told) -> Option<Explanation> {
+async fn deeper(app: &App, ctx: &Ctx, row: &SessionRow, told: &SagaWithSteps) -> Option<Explanation> {
     if told.saga.paused_at.is_some() {
         return None;
     }
     let back = !matches!(told.saga.status, SagaStatus::Pending | SagaStatus::Running);
-    let name = told.step()?.name.as_str();
+    let name = told.blocking_step()?.name.as_str();
     match name {
         _ if name == steps::PROVISION_INFRA.as_str() => {
             let job = rpc::explain::job(&app.provisioning, ctx, &row.provision_job_id.to_string()).await?;
@@ -59,7 +64,7 @@ async fn deeper(app: &App, ctx: &Ctx, row: &SessionRow, told: &Told) -> Option<E
 }
 
 /// The stack that was asked for, if it is not there yet, or not gone yet.
-async fn stack(app: &App, ctx: &Ctx, told: &Told) -> Option<Explanation> {
+async fn stack(app: &App, ctx: &Ctx, told: &SagaWithSteps) -> Option<Explanation> {
     let id = told.output(steps::DEPLOY_SERVICES)?.stack_id?;
     let stack = rpc::explain::stack(&app.registry, ctx, &told.saga.subject, &id).await?;
     (!stack.ready).then_some(stack)

@@ -8,8 +8,8 @@ use identity::{ActorType, Caller, Ctx, Done, Scope, WriteCtx, scope_filter_enabl
 use rpc::{PeerCall, registry::CheckSlugRequest};
 use runtime::clock;
 use saga::{
-    Discard, NewSaga, Pause, Resume, Saga, SagaStatus, Steered, StepRow, StepView, Verb,
-    api::{self, Found, Shown},
+    Discard, NewSaga, Operation, Pause, Resume, Saga, SagaStatus, StepRow, StepView, Supports,
+    api::{self, LoadedSaga, SagaResource},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -66,7 +66,7 @@ pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<
                 subject: row.platform_id.to_string(),
                 input,
                 deadline: Some(row.expires_at),
-                flow: ctx.caller.id.clone(),
+                fairness_key: ctx.caller.id.clone(),
             };
             let (saga, steps) = saga.rows(&definition, ctx);
             let started = Started {
@@ -160,7 +160,7 @@ pub(crate) async fn get(app: &App, ctx: &Ctx, id: Uuid) -> Result<Session> {
 }
 
 /// Another's onboarding is not there; of who reaches everything, the role is too low.
-fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
+fn check_access(ctx: &Ctx, row: &SessionRow) -> Result<()> {
     let caller = &ctx.caller;
     if caller.is_operator() || caller.id == row.user_id {
         return Ok(());
@@ -172,14 +172,14 @@ fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
 }
 
 /// Pauses an onboarding, has it go on, or ends it as it stands: what operators alone may.
-pub(crate) async fn steer<V: Verb>(app: &App, ctx: &WriteCtx, id: Uuid, verb: V) -> Result<Done<Session>>
+pub(crate) async fn steer<V: Operation>(app: &App, ctx: &WriteCtx, id: Uuid, verb: V) -> Result<Done<Session>>
 where
-    Session: Steered<V>,
+    Session: Supports<V>,
 {
-    saga::steer(&app.db, &app.wake, ctx, id, verb).await
+    saga::apply_operation(&app.db, &app.wake, ctx, id, verb).await
 }
 
-impl Shown for Session {
+impl SagaResource for Session {
     const NAME: &'static str = "onboarding";
     const COUNTER: &'static str = store::COUNTER;
 
@@ -194,11 +194,11 @@ impl Shown for Session {
         store::rows(c, scope, ids).await
     }
 
-    fn may_see(ctx: &Ctx, row: &SessionRow) -> Result<()> {
-        may_see(ctx, row)
+    fn check_access(ctx: &Ctx, row: &SessionRow) -> Result<()> {
+        check_access(ctx, row)
     }
 
-    fn show(row: SessionRow, saga: &Saga, steps: &[StepRow]) -> Result<Self> {
+    fn from_saga(row: SessionRow, saga: &Saga, steps: &[StepRow]) -> Result<Self> {
         Ok(Self::of(row, saga, steps))
     }
 
@@ -214,22 +214,22 @@ impl Shown for Session {
 /// The name of the transaction that steers an onboarding.
 const STEER: &str = "onboarding.steer";
 
-impl Steered<Pause> for Session {
+impl Supports<Pause> for Session {
     const TRANSACTION: &'static str = STEER;
     const ACTION: &'static str = "onboarding.paused";
-    const REFUSAL: &'static str = "only an onboarding that is under way, and does not rest, can be paused";
+    const REJECTION: &'static str = "only an onboarding that is under way, and does not rest, can be paused";
 }
 
-impl Steered<Resume> for Session {
+impl Supports<Resume> for Session {
     const TRANSACTION: &'static str = STEER;
     const ACTION: &'static str = "onboarding.resumed";
-    const REFUSAL: &'static str = "only an onboarding that was paused can be resumed";
+    const REJECTION: &'static str = "only an onboarding that was paused can be resumed";
 }
 
-impl Steered<Discard<'_>> for Session {
+impl Supports<Discard<'_>> for Session {
     const TRANSACTION: &'static str = STEER;
     const ACTION: &'static str = "onboarding.discarded";
-    const REFUSAL: &'static str = "only an onboarding whose tries are used up can be discarded";
+    const REJECTION: &'static str = "only an onboarding whose tries are used up can be discarded";
 }
 
 /// What of an onboarding a client asks to change.
@@ -248,13 +248,13 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
         .db
         .tx("onboarding.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            let found = Found::<Session>::read(c, ctx, id).await?;
-            let before = found.show()?;
+            let found = LoadedSaga::<Session>::load(c, ctx, id).await?;
+            let before = found.to_resource()?;
             ctx.check_match(&before)?;
             refuse_what_the_saga_keeps(&before, &change)?;
             let cancels = asks_to_cancel(&before, change.status)?;
             if cancels {
-                ask_undo(c, ctx, &found.told.saga).await?;
+                request_undo(c, ctx, &found.record.saga).await?;
             }
             let mut after = before.clone();
             after.updated_at = clock::now();
@@ -268,8 +268,10 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
             match &change.metadata {
                 Some(metadata) => {
                     after.metadata = metadata.clone();
-                    let effect =
-                        (store::set_metadata(id, metadata.clone(), after.updated_at), saga::touch(id));
+                    let effect = (
+                        store::set_metadata(id, metadata.clone(), after.updated_at),
+                        saga::bump_revision(id),
+                    );
                     tx.finish(effect, record(&after), after, |_| None).await
                 }
                 None if cancels => tx.finish(NoEffect, record(&after), after, |_| None).await,
@@ -282,10 +284,10 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
 }
 
 /// Has everything undone. One whose undoing has used up its tries gets new ones: it is cancelled already.
-async fn ask_undo(c: &Conn, ctx: &WriteCtx, saga: &Saga) -> Result<()> {
+async fn request_undo(c: &Conn, ctx: &WriteCtx, saga: &Saga) -> Result<()> {
     let asked = match saga.status {
         SagaStatus::Stuck => saga::retry(c, saga.id).await?,
-        _ => saga::ask_undo(c, saga.id, &format!("cancelled by {}", ctx.caller.id)).await?,
+        _ => saga::request_undo(c, saga.id, &format!("cancelled by {}", ctx.caller.id)).await?,
     };
     // It was read before it was asked, and ended in between.
     if asked { Ok(()) } else { Err(Error::concurrent_write("the onboarding has just ended")) }

@@ -36,7 +36,7 @@ impl Allowance {
             return Ok(None);
         }
         let person = &ctx.caller.id;
-        let known = app.db.read(ctx, async |c| saga::of_flow(c, person).await).await?;
+        let known = app.db.read(ctx, async |c| saga::by_fairness_key(c, person).await).await?;
         let complete = known.into_iter().filter(|(_, status, _)| *status == SagaStatus::Completed);
         let message = CheckQuotaRequest { owner_user_id: person.clone(), tier: enum_number(tier) };
         let answer = app.registry.call_with(ctx, ops::brief(), message).await;
@@ -51,7 +51,7 @@ impl Allowance {
     pub(super) async fn check(&self, tx: &mut Tx, ctx: &Ctx) -> Result<()> {
         let person = &ctx.caller.id;
         let under_way =
-            saga::of_flow(tx.advisory_lock(&format!("platforms of {person}")).await?, person).await?;
+            saga::by_fairness_key(tx.advisory_lock(&format!("platforms of {person}")).await?, person).await?;
         let made = under_way.into_iter().filter(|(id, ..)| !self.complete.contains(id));
         let mut platforms: BTreeSet<String> = made.map(|(.., platform)| platform).collect();
         platforms.extend(self.told.platform_ids.iter().cloned());

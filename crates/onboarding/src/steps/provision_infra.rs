@@ -89,7 +89,7 @@ async fn begin(app: &App, cx: &StepCx, input: &Input) -> Result<Job> {
         r#type: enum_number(JobType::ProvisionPlatform),
         platform_id: cx.subject.clone(),
         input: spec.to_string(),
-        flow: cx.flow.clone(),
+        flow: cx.fairness_key.clone(),
     };
     told(app.provisioning.call(&cx.ctx, message).await?.job)
 }

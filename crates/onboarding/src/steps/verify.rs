@@ -39,7 +39,7 @@ impl Step<App> for Verify {
         }
         let names = inactive_resources(&resources)?;
         if !names.is_empty() {
-            return Ok(Progress::Waiting(Wait::new(WaitingFor::Resources { names }, cx.patience())));
+            return Ok(Progress::Waiting(Wait::new(WaitingFor::Resources { names }, cx.poll_backoff())));
         }
         finish_build(app, cx, &deployed.build_id, BuildStatus::Success).await?;
         transition(app, cx, PlatformEvent::Complete, None).await?;

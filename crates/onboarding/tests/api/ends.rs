@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ::saga::{Interpose, Point, Tried, Verdict};
+use ::saga::{AttemptResult, Fault, FaultInjector, StepPhase};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel_async::SimpleAsyncConnection;
 use fake_provider::{Action, FakeProvisioning, Operation, Rule, Stage};
@@ -23,16 +23,16 @@ use crate::system::{System, quick_engine};
 const IN_ANY_CASE: TimeDelta = TimeDelta::seconds(5);
 
 /// Counts how often `provision_infra` is asked, or its undoing: each time, it asks for the job once.
-fn counted(undo: bool) -> (Arc<AtomicUsize>, Interpose) {
+fn counted(undo: bool) -> (Arc<AtomicUsize>, FaultInjector) {
     let asked = Arc::<AtomicUsize>::default();
     let count = Arc::clone(&asked);
-    let interpose: Interpose = Arc::new(move |now| {
-        if (now.undo, now.step, now.point) == (undo, "provision_infra", Point::AfterIntent) {
+    let fault_injector: FaultInjector = Arc::new(move |now| {
+        if (now.undo, now.step, now.phase) == (undo, "provision_infra", StepPhase::AfterIntent) {
             count.fetch_add(1, Ordering::SeqCst);
         }
-        Verdict::Go
+        Fault::None
     });
-    (asked, interpose)
+    (asked, fault_injector)
 }
 
 fn time(thing: &Value, field: &str) -> DateTime<Utc> {
@@ -83,8 +83,8 @@ fn waits_for_the_job(session: &Value) -> bool {
 
 #[tokio::test]
 async fn a_job_of_three_seconds_is_asked_for_a_few_times() {
-    let (asked, interpose) = counted(false);
-    let system = System::start_interposed(Some(interpose), None).await;
+    let (asked, fault_injector) = counted(false);
+    let system = System::start_interposed(Some(fault_injector), None).await;
     system.warm_up().await;
     system.workers_take(Duration::from_secs(3)).await;
     asked.store(0, Ordering::SeqCst);
@@ -141,15 +141,15 @@ async fn a_job_that_ends_between_the_ask_and_the_wait_is_not_missed() {
     let (asked, counts) = counted(false);
     let armed = Arc::new(AtomicBool::new(false));
     let arm = Arc::clone(&armed);
-    let interpose: Interpose = Arc::new(move |now| {
-        let waits = now.step == "provision_infra" && now.tried == Some(Tried::Waits);
-        if waits && now.point == Point::AfterEffect && arm.swap(false, Ordering::SeqCst) {
+    let fault_injector: FaultInjector = Arc::new(move |now| {
+        let waits = now.step == "provision_infra" && now.result == Some(AttemptResult::Waiting);
+        if waits && now.phase == StepPhase::AfterEffect && arm.swap(false, Ordering::SeqCst) {
             // Less than the lease.
             thread::sleep(Duration::from_millis(800));
         }
         counts(now)
     });
-    let system = System::start_interposed(Some(interpose), None).await;
+    let system = System::start_interposed(Some(fault_injector), None).await;
     system.warm_up().await;
     asked.store(0, Ordering::SeqCst);
     armed.store(true, Ordering::SeqCst);
@@ -165,9 +165,9 @@ async fn a_job_that_ends_between_the_ask_and_the_wait_is_not_missed() {
 #[tokio::test]
 async fn a_job_that_another_process_ends_is_heard_of() {
     // The one that onboarding asks never gets further than to claim a job.
-    let dies: Interpose = Arc::new(|now| match now.point {
-        Point::BeforeIntent => Verdict::Die,
-        _ => Verdict::Go,
+    let dies: FaultInjector = Arc::new(|now| match now.phase {
+        StepPhase::BeforeIntent => Fault::Crash,
+        _ => Fault::None,
     });
     let system = System::start_interposed(None, Some(dies)).await;
     let set = json!({ "database": { "url": system.provisioning.db.app_url }, "service": {
@@ -184,8 +184,8 @@ async fn a_job_that_another_process_ends_is_heard_of() {
 
 #[tokio::test]
 async fn undoing_waits_for_the_job_without_asking_often() {
-    let (asked, interpose) = counted(true);
-    let system = System::start_interposed(Some(interpose), None).await;
+    let (asked, fault_injector) = counted(true);
+    let system = System::start_interposed(Some(fault_injector), None).await;
     system.warm_up().await;
     system.workers_take(Duration::from_secs(3)).await;
     let id = system.onboard("undone").await;

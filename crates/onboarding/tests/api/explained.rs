@@ -90,7 +90,7 @@ async fn one_rests_and_goes_on_and_is_followed_to_its_end() {
         system.because(&id, &["the provider is out to lunch"]).await;
         let paused = system.onboarding.post(&format!("{path}/pause"), Value::Null).await.expect(200);
         assert!(paused["pausedAt"].is_string(), "{paused}");
-        system.because(&id, &["a person has it rest since"]).await;
+        system.because(&id, &["it has been paused since"]).await;
         system.provider.follow([]).await.unwrap();
         system.onboarding.post(&format!("{path}/resume"), Value::Null).await.expect(200);
         system.ended(&id).await

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use ::saga::{Interpose, Point, Verdict};
+use ::saga::{Fault, FaultInjector, StepPhase};
 use domain::{Error, Grant, GrantScope, Kind, PlatformId, Role};
 use fake_provider::{Action, Fault, Operation, Rule};
 use futures_util::future::join_all;
@@ -53,8 +53,8 @@ fn refusal(tier: &str, limit: u32, used: u32) -> Value {
 }
 
 /// A system in which people can onboard.
-async fn with_people(interpose: Option<Interpose>) -> (System, TestService) {
-    let system = System::start_interposed(interpose, None).await;
+async fn with_people(fault_injector: Option<FaultInjector>) -> (System, TestService) {
+    let system = System::start_interposed(fault_injector, None).await;
     let iam = system.iam().await;
     (system, iam)
 }
@@ -129,13 +129,13 @@ async fn what_was_undone_leaves_its_place() {
 async fn the_registry_has_the_last_word() {
     let away = Arc::new(AtomicBool::new(true));
     let still = Arc::clone(&away);
-    let interpose: Interpose = Arc::new(move |now| match (now.undo, now.point) {
-        (false, Point::AfterIntent) if now.step == "create_platform" && still.load(Ordering::SeqCst) => {
-            Verdict::Fail(Error::new(Kind::ServiceUnavailable, "away for a moment"))
+    let fault_injector: FaultInjector = Arc::new(move |now| match (now.undo, now.phase) {
+        (false, StepPhase::AfterIntent) if now.step == "create_platform" && still.load(Ordering::SeqCst) => {
+            Fault::Fail(Error::new(Kind::ServiceUnavailable, "away for a moment"))
         }
-        _ => Verdict::Go,
+        _ => Fault::None,
     });
-    let (system, iam) = with_people(Some(interpose)).await;
+    let (system, iam) = with_people(Some(fault_injector)).await;
     let started = ask(&system, &person("ada"), "late", "starter").await.expect(201);
     let given = CreatePlatformRequest {
         name: "Given".to_owned(),

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ::saga::{Interpose, Point, Verdict};
+use ::saga::{Fault, FaultInjector, StepPhase};
 use diesel_async::SimpleAsyncConnection;
 use domain::{Error, Kind};
 use rstest::rstest;
@@ -19,33 +19,33 @@ use crate::system::System;
 const STEPS: [&str; 5] = ["create_platform", "provision_infra", "setup_repo", "deploy_services", "verify"];
 const JOB_STEPS: [&str; 4] = ["auth_database", "auth_worker", "auth_secret", "dns"];
 
-fn at(point: Point, step: &'static str, verdict: fn() -> Verdict) -> Interpose {
+fn at(phase: StepPhase, step: &'static str, verdict: fn() -> Fault) -> FaultInjector {
     Arc::new(
-        move |now| if !now.undo && (now.point, now.step) == (point, step) { verdict() } else { Verdict::Go },
+        move |now| if !now.undo && (now.phase, now.step) == (phase, step) { verdict() } else { Fault::None },
     )
 }
 
 /// The same, but only the first time that the point is passed.
-fn once(point: Point, undo: bool, step: &'static str, verdict: fn() -> Verdict) -> Interpose {
+fn once(phase: StepPhase, undo: bool, step: &'static str, verdict: fn() -> Fault) -> FaultInjector {
     let met = AtomicBool::new(false);
     Arc::new(move |now| {
-        let here = (now.undo, now.point, now.step) == (undo, point, step);
-        if here && !met.swap(true, Ordering::SeqCst) { verdict() } else { Verdict::Go }
+        let here = (now.undo, now.phase, now.step) == (undo, phase, step);
+        if here && !met.swap(true, Ordering::SeqCst) { verdict() } else { Fault::None }
     })
 }
 
-fn broken() -> Verdict {
-    Verdict::Fail(Error::new(Kind::Unprocessable, "broken on purpose"))
+fn broken() -> Fault {
+    Fault::Fail(Error::new(Kind::Unprocessable, "broken on purpose"))
 }
 
-fn passing() -> Verdict {
-    Verdict::Fail(Error::new(Kind::ServiceUnavailable, "away for a moment"))
+fn passing() -> Fault {
+    Fault::Fail(Error::new(Kind::ServiceUnavailable, "away for a moment"))
 }
 
 #[tokio::test]
 async fn every_step_twice_leaves_one_of_everything() {
-    let twice: Interpose =
-        Arc::new(|now| if now.point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
+    let twice: FaultInjector =
+        Arc::new(|now| if now.phase == StepPhase::AfterIntent { Fault::RunTwice } else { Fault::None });
     let system = System::start_interposed(Some(Arc::clone(&twice)), Some(twice)).await;
     let id = system.onboard("twice").await;
     let session = system.ended(&id).await;
@@ -58,8 +58,8 @@ async fn a_failure_for_good_is_undone(
     #[values(0, 1, 2, 3, 4)] step: usize,
     #[values(false, true)] had_effect: bool,
 ) {
-    let point = if had_effect { Point::AfterEffect } else { Point::AfterIntent };
-    let system = System::start_interposed(Some(at(point, STEPS[step], broken)), None).await;
+    let phase = if had_effect { StepPhase::AfterEffect } else { StepPhase::AfterIntent };
+    let system = System::start_interposed(Some(at(phase, STEPS[step], broken)), None).await;
     let id = system.onboard("broken").await;
     let session = system.ended(&id).await;
     assert_eq!(session["status"], "failed", "{session}");
@@ -76,7 +76,8 @@ async fn a_failure_for_good_is_undone(
 #[rstest]
 #[tokio::test]
 async fn a_failed_job_is_undone_and_so_is_the_onboarding(#[values(0, 1, 2, 3)] step: usize) {
-    let system = System::start_interposed(None, Some(at(Point::AfterEffect, JOB_STEPS[step], broken))).await;
+    let system =
+        System::start_interposed(None, Some(at(StepPhase::AfterEffect, JOB_STEPS[step], broken))).await;
     let id = system.onboard("broken").await;
     let session = system.ended(&id).await;
     assert_eq!(session["status"], "failed", "{session}");
@@ -87,8 +88,8 @@ async fn a_failed_job_is_undone_and_so_is_the_onboarding(#[values(0, 1, 2, 3)] s
 #[rstest]
 #[tokio::test]
 async fn a_passing_failure_is_tried_again(#[values(0, 1, 2, 3, 4)] step: usize) {
-    let interpose = once(Point::AfterEffect, false, STEPS[step], passing);
-    let system = System::start_interposed(Some(interpose), None).await;
+    let fault_injector = once(StepPhase::AfterEffect, false, STEPS[step], passing);
+    let system = System::start_interposed(Some(fault_injector), None).await;
     let session = system.ended(&system.onboard("passing").await).await;
     system.assert_whole(&session).await;
     assert_eq!(session["steps"][step]["attempts"], 2, "{session}");
@@ -98,9 +99,15 @@ async fn a_passing_failure_is_tried_again(#[values(0, 1, 2, 3, 4)] step: usize) 
 #[tokio::test]
 async fn a_runner_that_dies_is_succeeded(
     #[values(0, 1, 2, 3, 4)] step: usize,
-    #[values(Point::BeforeIntent, Point::AfterIntent, Point::AfterEffect, Point::AfterRecord)] point: Point,
+    #[values(
+        StepPhase::BeforeIntent,
+        StepPhase::AfterIntent,
+        StepPhase::AfterEffect,
+        StepPhase::AfterRecord
+    )]
+    phase: StepPhase,
 ) {
-    let system = System::start_interposed(Some(once(point, false, STEPS[step], || Verdict::Die)), None).await;
+    let system = System::start_interposed(Some(once(phase, false, STEPS[step], || Fault::Crash)), None).await;
     let session = system.ended(&system.onboard("dies").await).await;
     system.assert_whole(&session).await;
 }
@@ -109,17 +116,17 @@ async fn a_runner_that_dies_is_succeeded(
 #[tokio::test]
 async fn undone_twice_and_by_a_runner_that_dies(#[values(0, 1, 2, 3, 4)] step: usize) {
     let died = Mutex::new(false);
-    let interpose: Interpose = Arc::new(move |now| match (now.undo, now.point) {
-        (false, Point::AfterEffect) if now.step == "verify" => broken(),
-        (true, Point::AfterIntent) => Verdict::Twice,
-        (true, Point::AfterEffect)
+    let fault_injector: FaultInjector = Arc::new(move |now| match (now.undo, now.phase) {
+        (false, StepPhase::AfterEffect) if now.step == "verify" => broken(),
+        (true, StepPhase::AfterIntent) => Fault::RunTwice,
+        (true, StepPhase::AfterEffect)
             if now.step == STEPS[step] && !std::mem::replace(&mut *died.lock().unwrap(), true) =>
         {
-            Verdict::Die
+            Fault::Crash
         }
-        _ => Verdict::Go,
+        _ => Fault::None,
     });
-    let system = System::start_interposed(Some(interpose), None).await;
+    let system = System::start_interposed(Some(fault_injector), None).await;
     let session = system.ended(&system.onboard("undone").await).await;
     assert_eq!(session["status"], "failed", "{session}");
     system.assert_nothing_left(&session, "undone").await;
@@ -131,21 +138,21 @@ async fn undone_twice_and_by_a_runner_that_dies(#[values(0, 1, 2, 3, 4)] step: u
 async fn one_that_cannot_be_undone_is_tried_anew_when_someone_asks() {
     let away = Arc::new(AtomicBool::new(true));
     let still = Arc::clone(&away);
-    let interpose: Interpose = Arc::new(move |now| match (now.undo, now.point) {
-        (false, Point::AfterEffect) if now.step == "verify" => broken(),
-        (true, Point::AfterIntent) if now.step == "create_platform" && still.load(Ordering::SeqCst) => {
-            Verdict::Fail(Error::new(Kind::Upstream, "not today"))
+    let fault_injector: FaultInjector = Arc::new(move |now| match (now.undo, now.phase) {
+        (false, StepPhase::AfterEffect) if now.step == "verify" => broken(),
+        (true, StepPhase::AfterIntent) if now.step == "create_platform" && still.load(Ordering::SeqCst) => {
+            Fault::Fail(Error::new(Kind::Upstream, "not today"))
         }
-        _ => Verdict::Go,
+        _ => Fault::None,
     });
-    let system = System::start_interposed(Some(interpose), None).await;
+    let system = System::start_interposed(Some(fault_injector), None).await;
     let id = system.onboard("stuck").await;
     let path = format!("/api/v1/onboarding/{id}");
     let mut database = system.onboarding.db.connect().await;
     loop {
         let session = system.onboarding.get(&path).await.expect(200);
         assert_eq!(session["status"], "in_progress", "{session}");
-        if session["steps"][0]["waitingFor"] == "a person: its tries are used up" {
+        if session["steps"][0]["waitingFor"] == "an operator: all attempts failed" {
             break;
         }
         // As if time had passed: all its pauses are over, and so are all its tries but one.

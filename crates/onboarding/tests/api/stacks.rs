@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use ::saga::{Interpose, Point, Verdict};
+use ::saga::{Fault, FaultInjector, StepPhase};
 use domain::{Error, Kind};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -28,12 +28,12 @@ async fn onboard(system: &System, slug: &str) -> Value {
     system.ended(started["onboardingId"].as_str().unwrap()).await
 }
 
-fn broken_at(at: &'static str) -> Interpose {
+fn broken_at(at: &'static str) -> FaultInjector {
     Arc::new(move |now| {
-        if now.step == at && !now.undo && now.point == Point::AfterEffect {
-            return Verdict::Fail(Error::new(Kind::Unprocessable, "broken on purpose"));
+        if now.step == at && !now.undo && now.phase == StepPhase::AfterEffect {
+            return Fault::Fail(Error::new(Kind::Unprocessable, "broken on purpose"));
         }
-        Verdict::Go
+        Fault::None
     })
 }
 
@@ -72,13 +72,15 @@ async fn a_stack_that_fails_undoes_it(#[values("shared", "databases")] step: &'s
 async fn what_fails_after_it_takes_the_stack_down(#[values(false, true)] dies: bool) {
     let died = AtomicBool::new(!dies);
     let fails = broken_at("verify");
-    let interpose: Interpose = Arc::new(move |now| match (now.undo, now.point) {
-        (true, Point::AfterEffect) if now.step == "deploy_services" && !died.swap(true, Ordering::SeqCst) => {
-            Verdict::Die
+    let fault_injector: FaultInjector = Arc::new(move |now| match (now.undo, now.phase) {
+        (true, StepPhase::AfterEffect)
+            if now.step == "deploy_services" && !died.swap(true, Ordering::SeqCst) =>
+        {
+            Fault::Crash
         }
         _ => fails(now),
     });
-    let system = System::start_interposed(Some(interpose), None).await;
+    let system = System::start_interposed(Some(fault_injector), None).await;
     publish(&system).await;
     let session = onboard(&system, "undone").await;
     assert_eq!(session["status"], "failed", "{session}");

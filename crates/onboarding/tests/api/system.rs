@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::saga::Interpose;
+use ::saga::FaultInjector;
 use fake_provider::{FakeProvider, FakeProvisioning};
 use iam::Iam;
 use onboarding::Onboarding;
@@ -40,29 +40,29 @@ impl System {
 
     /// With something that interferes with the sagas of onboarding and of provisioning.
     pub(crate) async fn start_interposed(
-        onboarding: Option<Interpose>,
-        provisioning: Option<Interpose>,
+        onboarding: Option<FaultInjector>,
+        provisioning: Option<FaultInjector>,
     ) -> Self {
         Self::start_with(onboarding, provisioning, quick_engine()).await
     }
 
     /// The same with other engines.
     pub(crate) async fn start_with(
-        onboarding: Option<Interpose>,
-        provisioning: Option<Interpose>,
+        onboarding: Option<FaultInjector>,
+        provisioning: Option<FaultInjector>,
         engine: Value,
     ) -> Self {
         Self::start_all(onboarding, provisioning, engine, false).await
     }
 
     /// The same with a line between onboarding and provisioning that can be cut.
-    pub(crate) async fn start_relayed(onboarding: Option<Interpose>) -> Self {
+    pub(crate) async fn start_relayed(onboarding: Option<FaultInjector>) -> Self {
         Self::start_all(onboarding, None, quick_engine(), true).await
     }
 
     async fn start_all(
-        onboarding: Option<Interpose>,
-        provisioning: Option<Interpose>,
+        onboarding: Option<FaultInjector>,
+        provisioning: Option<FaultInjector>,
         engine: Value,
         relayed: bool,
     ) -> Self {
@@ -73,7 +73,9 @@ impl System {
         let own = json!({
             "data_dir": folder.path(), "engine": engine, "domains": { "check_every": "300ms" },
         });
-        let build = |settings, shutdown| FakeProvisioning::build_interposed(settings, shutdown, provisioning);
+        let build = |settings, shutdown| {
+            FakeProvisioning::build_with_fault_injector(settings, shutdown, provisioning)
+        };
         let provisioning = services.start_built::<FakeProvisioning, _>(own, build).await;
         let mut own = json!({ "engine": engine });
         let mut relay = None;
@@ -82,7 +84,8 @@ impl System {
             own["provisioning"] = json!({ "url": format!("http://{}", line.address) });
             relay = Some(line);
         }
-        let build = |settings, shutdown| Onboarding::build_interposed(settings, shutdown, onboarding);
+        let build =
+            |settings, shutdown| Onboarding::build_with_fault_injector(settings, shutdown, onboarding);
         let onboarding = services.start_built::<Onboarding, _>(own, build).await;
         Self { registry, stacks, provisioning, onboarding, provider, folder, relay, services }
     }

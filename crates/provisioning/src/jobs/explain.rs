@@ -2,7 +2,7 @@
 
 use domain::{Kind, Result, explain::Explanation};
 use identity::Ctx;
-use saga::{Told, api};
+use saga::{SagaWithSteps, api};
 use uuid::Uuid;
 
 use super::model::Job;
@@ -15,12 +15,12 @@ const MOST: usize = 8;
 /// Why a job is not done: what holds it up, or the job that it waits for.
 pub(crate) async fn of(app: &App, ctx: &Ctx, id: Uuid) -> Result<Explanation> {
     let job = api::find::<Job>(&app.db, ctx, id).await?;
-    let (mut whole, mut next) = (job.explain(), waits_for(&job.told));
+    let (mut whole, mut next) = (job.explain(), waits_for(&job.record));
     for _ in 1..MOST {
         let Some(id) = next else { break };
         match api::find::<Job>(&app.db, ctx, id).await {
-            Ok(job) if job.told.saga.status.is_in_progress() => {
-                (whole, next) = (whole.caused_by(job.explain()), waits_for(&job.told));
+            Ok(job) if job.record.saga.status.is_in_progress() => {
+                (whole, next) = (whole.caused_by(job.explain()), waits_for(&job.record));
             }
             // It has had its turn since.
             Ok(_) => break,
@@ -31,9 +31,9 @@ pub(crate) async fn of(app: &App, ctx: &Ctx, id: Uuid) -> Result<Explanation> {
     Ok(whole)
 }
 
-fn waits_for(told: &Told) -> Option<Uuid> {
-    if told.saga.paused_at.is_some() {
+fn waits_for(saga: &SagaWithSteps) -> Option<Uuid> {
+    if saga.saga.paused_at.is_some() {
         return None;
     }
-    told.step()?.waiting_for.as_ref()?.saga()
+    saga.blocking_step()?.waiting_for.as_ref()?.saga()
 }

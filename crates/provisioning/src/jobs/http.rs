@@ -215,7 +215,7 @@ async fn queue(
     input: &impl Serialize,
 ) -> HttpResult {
     let input = serde_json::to_value(input).map_err(domain::Error::internal)?;
-    let new = NewJob { id: domain::id::uuid_v7(), kind, platform, input, flow: platform.as_str() };
+    let new = NewJob { id: domain::id::uuid_v7(), kind, platform, input, fairness_key: platform.as_str() };
     let done = ops::enqueue(app, ctx, new).await?;
     done.map(|job| Queued::of(&job)).without_etag(StatusCode::ACCEPTED)
 }

@@ -9,8 +9,8 @@ use domain::{
 };
 use identity::{Ctx, Done, Scope, WriteCtx};
 use saga::{
-    Cancel, Discard, NewSaga, Pause, Resume, Retry, Saga, Steered, StepRow, Verb,
-    api::{self, Shown},
+    Cancel, Discard, NewSaga, Operation, Pause, Resume, Retry, Saga, StepRow, Supports,
+    api::{self, SagaResource},
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -25,13 +25,13 @@ pub(crate) struct NewJob<'a> {
     pub(crate) kind: JobType,
     pub(crate) platform: &'a PlatformId,
     pub(crate) input: Value,
-    /// Whose it is: when there are more jobs than can run, flows take turns.
-    pub(crate) flow: &'a str,
+    /// The key by which the engine shares its runners fairly among jobs.
+    pub(crate) fairness_key: &'a str,
 }
 
 /// Records a job under an id that the caller chose; one that is there already is given.
 pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Result<Done<Job>> {
-    let NewJob { id, kind, platform, input, flow } = new;
+    let NewJob { id, kind, platform, input, fairness_key } = new;
     // Asked again, which is how a service waits for a job, it costs a read.
     match get(app, ctx, id).await {
         Ok(job) => return Ok(Done { value: job, replayed: true, dry_run: false }),
@@ -48,7 +48,7 @@ pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Resul
                 subject: platform.to_string(),
                 input: input.clone(),
                 deadline: None,
-                flow: flow.to_owned(),
+                fairness_key: fairness_key.to_owned(),
             };
             let (saga, rows) = new.rows(&definition, ctx);
             let job = Job::of(&saga, &rows)?;
@@ -94,11 +94,11 @@ pub(crate) async fn get(app: &App, ctx: &Ctx, id: Uuid) -> Result<Job> {
 }
 
 /// Pauses a job, has it go on, retries or cancels it.
-pub(crate) async fn steer<V: Verb>(app: &App, ctx: &WriteCtx, id: Uuid, verb: V) -> Result<Done<Job>>
+pub(crate) async fn steer<V: Operation>(app: &App, ctx: &WriteCtx, id: Uuid, verb: V) -> Result<Done<Job>>
 where
-    Job: Steered<V>,
+    Job: Supports<V>,
 {
-    saga::steer(&app.db, &app.wake, ctx, id, verb).await
+    saga::apply_operation(&app.db, &app.wake, ctx, id, verb).await
 }
 
 /// Ends a job that stopped, as it stands. The registry is told first: what waits for the job can be asked for again.
@@ -129,7 +129,7 @@ pub(crate) async fn cancel_once(
                     .finish(database::NoEffect, Record::default().count(COUNTER, 1), (), |_| None)
                     .await;
             }
-            saga::ask_undo(c, id, why).await?;
+            saga::request_undo(c, id, why).await?;
             Ok(())
         })
         .await?;
@@ -137,7 +137,7 @@ pub(crate) async fn cancel_once(
     get(app, ctx, id).await
 }
 
-impl Shown for Job {
+impl SagaResource for Job {
     const NAME: &'static str = "job";
     const COUNTER: &'static str = COUNTER;
 
@@ -153,11 +153,11 @@ impl Shown for Job {
     }
 
     /// Its operations are declared for operators.
-    fn may_see(_: &Ctx, (): &()) -> Result<()> {
+    fn check_access(_: &Ctx, (): &()) -> Result<()> {
         Ok(())
     }
 
-    fn show((): (), saga: &Saga, steps: &[StepRow]) -> Result<Self> {
+    fn from_saga((): (), saga: &Saga, steps: &[StepRow]) -> Result<Self> {
         Self::of(saga, steps)
     }
 
@@ -173,32 +173,32 @@ impl Shown for Job {
 /// The name of the transaction that steers a job.
 const STEER: &str = "job.change";
 
-impl Steered<Pause> for Job {
+impl Supports<Pause> for Job {
     const TRANSACTION: &'static str = STEER;
     const ACTION: &'static str = "job.paused";
-    const REFUSAL: &'static str = "only a job that is under way, and does not rest, can be paused";
+    const REJECTION: &'static str = "only a job that is under way, and does not rest, can be paused";
 }
 
-impl Steered<Resume> for Job {
+impl Supports<Resume> for Job {
     const TRANSACTION: &'static str = STEER;
     const ACTION: &'static str = "job.resumed";
-    const REFUSAL: &'static str = "only a job that was paused can be resumed";
+    const REJECTION: &'static str = "only a job that was paused can be resumed";
 }
 
-impl Steered<Retry> for Job {
+impl Supports<Retry> for Job {
     const TRANSACTION: &'static str = STEER;
     const ACTION: &'static str = "job.retried";
-    const REFUSAL: &'static str = "only a FAILED job can be retried";
+    const REJECTION: &'static str = "only a FAILED job can be retried";
 }
 
-impl Steered<Cancel<'_>> for Job {
+impl Supports<Cancel<'_>> for Job {
     const TRANSACTION: &'static str = STEER;
     const ACTION: &'static str = "job.cancelled";
-    const REFUSAL: &'static str = "a job that has ended cannot be cancelled";
+    const REJECTION: &'static str = "a job that has ended cannot be cancelled";
 }
 
-impl Steered<Discard<'_>> for Job {
+impl Supports<Discard<'_>> for Job {
     const TRANSACTION: &'static str = STEER;
     const ACTION: &'static str = "job.discarded";
-    const REFUSAL: &'static str = "only a FAILED job can be discarded";
+    const REJECTION: &'static str = "only a FAILED job can be discarded";
 }

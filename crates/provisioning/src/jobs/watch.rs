@@ -58,7 +58,7 @@ impl Watch {
         if !self.awaited.insert(job) {
             return;
         }
-        match self.followers.ended(job) {
+        match self.followers.wait_for_end(job) {
             Ok(end) => self.ends.push(Box::pin(end)),
             Err(error) => {
                 self.awaited.remove(&job);

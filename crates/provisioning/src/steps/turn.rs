@@ -140,5 +140,5 @@ pub(crate) async fn wake_superseded(db: &Db, subject: &Subject, job: Uuid) -> Re
 /// The progress of a step that waits until it is its turn on `thing`.
 pub(crate) fn wait_for<T>(wait: Wait, thing: &str) -> Progress<T> {
     let on = WaitingFor::Saga { noun: "job".into(), saga: wait.holder, works_on: thing.to_owned() };
-    Progress::Waiting(saga::Wait { on, ask_again: ASK_AGAIN, behind: Some(wait.before) })
+    Progress::Waiting(saga::Wait { on, retry_after: ASK_AGAIN, blocked_by: Some(wait.before) })
 }

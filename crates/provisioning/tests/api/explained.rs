@@ -37,11 +37,11 @@ async fn what_the_provider_does_is_told_in_its_words() {
     let later = Action::Fail(Fault::Retryable("the provider is out to lunch".to_owned()));
     system.provider.follow([rule(later, Operation::Ensure, ResourceKind::D1)]).await.unwrap();
     let job = system.provision(&platform).await;
-    system.because(&job, &["has failed", "is tried again at", "the provider is out to lunch"]).await;
+    system.because(&job, &["has failed", "will be retried at", "the provider is out to lunch"]).await;
 
     let hangs = Action::Hang { stage: Stage::BeforeEffect, duration: None };
     system.provider.follow([rule(hangs, Operation::Ensure, ResourceKind::Worker)]).await.unwrap();
-    let told = system.because(&job, &["is under way since"]).await;
+    let told = system.because(&job, &["has been in progress since"]).await;
     assert_eq!((&told["ready"], &told["chain"][0]["status"]), (&json!(false), &json!("RUNNING")));
 
     system.provider.follow([]).await.unwrap();
@@ -56,10 +56,10 @@ async fn a_person_who_is_waited_for_is_named() {
     let hangs = Action::Hang { stage: Stage::BeforeEffect, duration: None };
     system.provider.follow([rule(hangs, Operation::Ensure, ResourceKind::Worker)]).await.unwrap();
     let job = system.provision(&platform).await;
-    system.because(&job, &["is under way"]).await;
+    system.because(&job, &["in progress"]).await;
     let path = format!("/api/v1/provision/jobs/{job}/pause");
     system.provisioning.post(&path, Value::Null).await.expect(200);
-    system.because(&job, &["a person has it rest since"]).await;
+    system.because(&job, &["it has been paused since"]).await;
     system.provisioning.post(&path.replace("pause", "resume"), Value::Null).await.expect(200);
     system.provider.follow([]).await.unwrap();
     system.because(&job, &["it is completed"]).await;
@@ -68,7 +68,12 @@ async fn a_person_who_is_waited_for_is_named() {
     let body = json!({ "platformId": platform });
     let queued = system.provisioning.post("/api/v1/provision/platform/deprovision", body).await.expect(202);
     let job = queued["jobId"].as_str().unwrap();
-    system.because(job, &["step dns", "needs a person", "quota of the account is used up"]).await;
+    system
+        .because(
+            job,
+            &["step dns", "an operator must retry or discard it", "quota of the account is used up"],
+        )
+        .await;
     let path = format!("/api/v1/provision/jobs/{job}/discard");
     system.provisioning.post(&path, Value::Null).await.expect(200);
     system.because(job, &["it was undone", "discarded by operator"]).await;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use diesel_async::SimpleAsyncConnection;
 use fake_provider::Operation;
 use provisioning::providers::ResourceKind;
-use saga::{Interpose, Point, Verdict};
+use saga::{Fault, FaultInjector, StepPhase};
 use serde_json::{Value, json};
 
 use crate::{
@@ -16,10 +16,10 @@ use crate::{
 
 #[tokio::test]
 async fn every_step_that_fails_for_good_is_undone() {
-    let (trouble, interpose) = troubled();
-    let system = Registered::start().await.provision(Some(interpose)).await;
+    let (trouble, fault_injector) = troubled();
+    let system = Registered::start().await.provision(Some(fault_injector)).await;
     for (n, step) in STEPS.into_iter().enumerate() {
-        for point in [Point::AfterIntent, Point::AfterEffect] {
+        for point in [StepPhase::AfterIntent, StepPhase::AfterEffect] {
             let why = format!("{step} {point:?}");
             *trouble.lock().unwrap() = Some((step, false, point, broken));
             let shop = Shop::new(&system, &format!("p-{n}-{}", point as u8)).await;
@@ -40,14 +40,14 @@ async fn every_step_that_fails_for_good_is_undone() {
 
 #[tokio::test]
 async fn an_upgrade_that_fails_leaves_what_ran() {
-    let (trouble, interpose) = troubled();
-    let system = Registered::start().await.provision(Some(interpose)).await;
+    let (trouble, fault_injector) = troubled();
+    let system = Registered::start().await.provision(Some(fault_injector)).await;
     let shop = Shop::new(&system, "acme").await;
     shop.activate("1.0.0").await;
     shop.active("1.0.0").await;
     let (deployed, shown) = (shop.deployment().await, shop.manifest().await);
     for step in STEPS {
-        *trouble.lock().unwrap() = Some((step, false, Point::AfterEffect, broken));
+        *trouble.lock().unwrap() = Some((step, false, StepPhase::AfterEffect, broken));
         let job = shop.activate("2.0.0").await;
         system.job_in(&job, "ROLLED_BACK").await;
         let now = shop.active("1.0.0").await;
@@ -76,8 +76,8 @@ async fn an_upgrade_that_fails_leaves_what_ran() {
 
 #[tokio::test]
 async fn every_step_twice_leaves_one_of_everything() {
-    let twice: Interpose =
-        Arc::new(|now| if now.point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
+    let twice: FaultInjector =
+        Arc::new(|now| if now.phase == StepPhase::AfterIntent { Fault::RunTwice } else { Fault::None });
     let system = Registered::start().await.provision(Some(twice)).await;
     let shop = Shop::new(&system, "twice").await;
     shop.activate("1.0.0").await;
@@ -95,15 +95,15 @@ async fn every_step_twice_leaves_one_of_everything() {
 
 #[tokio::test]
 async fn a_runner_that_dies_is_succeeded() {
-    let (trouble, interpose) = troubled();
-    let system = Registered::start().await.provision(Some(interpose)).await;
+    let (trouble, fault_injector) = troubled();
+    let system = Registered::start().await.provision(Some(fault_injector)).await;
     let shop = Shop::new(&system, "dies").await;
     for (activation, removal) in STEPS.into_iter().zip(REMOVAL) {
-        *trouble.lock().unwrap() = Some((activation, false, Point::AfterEffect, || Verdict::Die));
+        *trouble.lock().unwrap() = Some((activation, false, StepPhase::AfterEffect, || Fault::Crash));
         shop.activate("1.0.0").await;
         shop.active("1.0.0").await;
         shop.assert_whole(activation).await;
-        *trouble.lock().unwrap() = Some((removal, false, Point::AfterEffect, || Verdict::Die));
+        *trouble.lock().unwrap() = Some((removal, false, StepPhase::AfterEffect, || Fault::Crash));
         shop.deactivate(true).await;
         shop.when(&["deactivated"]).await;
         shop.assert_nothing_left(removal).await;
@@ -112,8 +112,8 @@ async fn a_runner_that_dies_is_succeeded() {
 
 #[tokio::test]
 async fn a_removal_that_fails_is_undone_and_one_that_is_done_can_be_taken_back() {
-    let (trouble, interpose) = troubled();
-    let system = Registered::start().await.provision(Some(interpose)).await;
+    let (trouble, fault_injector) = troubled();
+    let system = Registered::start().await.provision(Some(fault_injector)).await;
     let shop = Shop::new(&system, "acme").await;
     shop.activate("1.0.0").await;
     shop.active("1.0.0").await;
@@ -125,7 +125,7 @@ async fn a_removal_that_fails_is_undone_and_one_that_is_done_can_be_taken_back()
         system.job_in(jobs["data"][0]["id"].as_str().unwrap(), status).await
     };
     for step in REMOVAL {
-        *trouble.lock().unwrap() = Some((step, false, Point::AfterEffect, broken));
+        *trouble.lock().unwrap() = Some((step, false, StepPhase::AfterEffect, broken));
         shop.deactivate(false).await;
         let now = shop.active("1.0.0").await;
         assert!(now["error"].as_str().unwrap().contains("broken on purpose"), "{step}: {now}");
@@ -174,10 +174,10 @@ async fn cancelled_at_whatever_moment_it_fails_and_leaves_nothing() {
 /// What can go neither on nor back keeps its activation waiting until a person gives the job up.
 #[tokio::test]
 async fn one_whose_job_is_discarded_can_be_asked_for_again() {
-    let (trouble, interpose) = troubled();
-    let system = Registered::start().await.provision(Some(interpose)).await;
+    let (trouble, fault_injector) = troubled();
+    let system = Registered::start().await.provision(Some(fault_injector)).await;
     let shop = Shop::new(&system, "stuck").await;
-    *trouble.lock().unwrap() = Some(("dns", false, Point::AfterEffect, broken));
+    *trouble.lock().unwrap() = Some(("dns", false, StepPhase::AfterEffect, broken));
     system.provider.follow([refuse(ResourceKind::Worker, Operation::Destroy)]).await.unwrap();
     let job = shop.activate("1.0.0").await;
     let mut database = system.provisioning.db.connect().await;

@@ -7,7 +7,7 @@ use std::{
 
 use domain::{Error, Kind};
 use provisioning::providers::{Provider, ResourceKind, Target};
-use saga::{Interpose, Point, Verdict};
+use saga::{Fault, FaultInjector, StepPhase};
 use serde_json::{Value, json};
 
 use crate::system::System;
@@ -16,29 +16,29 @@ pub(crate) const STEPS: [&str; 5] = ["begin", "database", "worker", "dns", "repo
 pub(crate) const REMOVAL: [&str; 5] = ["begin", "dns", "worker", "data", "report"];
 
 /// Where the jobs are interfered with now: step, whether it is being undone, point, and what happens.
-pub(crate) type Trouble = Arc<Mutex<Option<(&'static str, bool, Point, fn() -> Verdict)>>>;
+pub(crate) type Trouble = Arc<Mutex<Option<(&'static str, bool, StepPhase, fn() -> Fault)>>>;
 
-pub(crate) fn troubled() -> (Trouble, Interpose) {
+pub(crate) fn troubled() -> (Trouble, FaultInjector) {
     let trouble = Trouble::default();
     let now = Arc::clone(&trouble);
-    let interpose: Interpose = Arc::new(move |met| {
+    let fault_injector: FaultInjector = Arc::new(move |met| {
         let mut now = now.lock().unwrap();
         match *now {
-            Some((at, undoing, when, verdict)) if (at, undoing, when) == (met.step, met.undo, met.point) => {
+            Some((at, undoing, when, verdict)) if (at, undoing, when) == (met.step, met.undo, met.phase) => {
                 // Who dies once is succeeded by one who lives.
-                if matches!(verdict(), Verdict::Die) {
+                if matches!(verdict(), Fault::Crash) {
                     *now = None;
                 }
                 verdict()
             }
-            _ => Verdict::Go,
+            _ => Fault::None,
         }
     });
-    (trouble, interpose)
+    (trouble, fault_injector)
 }
 
-pub(crate) fn broken() -> Verdict {
-    Verdict::Fail(Error::new(Kind::Unprocessable, "broken on purpose"))
+pub(crate) fn broken() -> Fault {
+    Fault::Fail(Error::new(Kind::Unprocessable, "broken on purpose"))
 }
 
 /// An entity of the system with the feature `billing` in production.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use diesel_async::SimpleAsyncConnection;
 use fake_provider::Operation;
 use provisioning::providers::ResourceKind;
-use saga::{Interpose, Point, Verdict};
+use saga::{Fault, FaultInjector, StepPhase};
 use serde_json::{Value, json};
 
 use crate::{
@@ -18,10 +18,10 @@ const STEPS: [&str; 8] = ["begin", "turns", "shared", "databases", "workers", "d
 
 #[tokio::test]
 async fn every_step_that_fails_for_good_is_undone() {
-    let (trouble, interpose) = troubled();
-    let mall = Mall::start(Some(interpose)).await;
+    let (trouble, fault_injector) = troubled();
+    let mall = Mall::start(Some(fault_injector)).await;
     for (n, step) in STEPS.into_iter().enumerate() {
-        for point in [Point::AfterIntent, Point::AfterEffect] {
+        for point in [StepPhase::AfterIntent, StepPhase::AfterEffect] {
             let why = format!("{step} {point:?}");
             *trouble.lock().unwrap() = Some((step, false, point, broken));
             let stack = mall.stack(&format!("p-{n}-{}", point as u8)).await;
@@ -35,13 +35,13 @@ async fn every_step_that_fails_for_good_is_undone() {
 
 #[tokio::test]
 async fn an_upgrade_that_fails_leaves_what_ran() {
-    let (trouble, interpose) = troubled();
-    let mall = Mall::start(Some(interpose)).await;
+    let (trouble, fault_injector) = troubled();
+    let mall = Mall::start(Some(fault_injector)).await;
     let stack = mall.stack("acme").await;
     stack.active("1.0.0").await;
     let before = (stack.live().await, stack.deployment("cart").await, stack.deployment("theme").await);
     for step in STEPS {
-        *trouble.lock().unwrap() = Some((step, false, Point::AfterEffect, broken));
+        *trouble.lock().unwrap() = Some((step, false, StepPhase::AfterEffect, broken));
         let job = stack.upgrade(NEXT).await;
         mall.system.job_in(&job, "ROLLED_BACK").await;
         let now = stack.active("1.0.0").await;
@@ -67,8 +67,8 @@ async fn an_upgrade_that_fails_leaves_what_ran() {
 
 #[tokio::test]
 async fn every_step_twice_leaves_one_of_everything() {
-    let twice: Interpose =
-        Arc::new(|now| if now.point == Point::AfterIntent { Verdict::Twice } else { Verdict::Go });
+    let twice: FaultInjector =
+        Arc::new(|now| if now.phase == StepPhase::AfterIntent { Fault::RunTwice } else { Fault::None });
     let mall = Mall::start(Some(twice)).await;
     let stack = mall.stack("twice").await;
     stack.active("1.0.0").await;
@@ -89,16 +89,16 @@ async fn every_step_twice_leaves_one_of_everything() {
 
 #[tokio::test]
 async fn a_runner_that_dies_is_succeeded() {
-    let (trouble, interpose) = troubled();
-    let mall = Mall::start(Some(interpose)).await;
+    let (trouble, fault_injector) = troubled();
+    let mall = Mall::start(Some(fault_injector)).await;
     let stack = mall.stack("dies").await;
     stack.active("1.0.0").await;
     for step in STEPS {
-        *trouble.lock().unwrap() = Some((step, false, Point::AfterEffect, || Verdict::Die));
+        *trouble.lock().unwrap() = Some((step, false, StepPhase::AfterEffect, || Fault::Crash));
         stack.upgrade(NEXT).await;
         stack.active(NEXT).await;
         stack.assert_is(NEXT, step).await;
-        *trouble.lock().unwrap() = Some((step, false, Point::AfterIntent, || Verdict::Die));
+        *trouble.lock().unwrap() = Some((step, false, StepPhase::AfterIntent, || Fault::Crash));
         stack.rollback().await;
         stack.active("1.0.0").await;
         stack.assert_is("1.0.0", step).await;
@@ -107,14 +107,14 @@ async fn a_runner_that_dies_is_succeeded() {
 
 #[tokio::test]
 async fn an_undo_that_dies_is_succeeded() {
-    let (trouble, interpose) = troubled();
-    let mall = Mall::start(Some(interpose)).await;
+    let (trouble, fault_injector) = troubled();
+    let mall = Mall::start(Some(fault_injector)).await;
     let stack = mall.stack("dies").await;
     stack.active("1.0.0").await;
     for step in STEPS {
         let job = stack.upgrade(NEXT).await;
         stack.active(NEXT).await;
-        *trouble.lock().unwrap() = Some((step, true, Point::AfterEffect, || Verdict::Die));
+        *trouble.lock().unwrap() = Some((step, true, StepPhase::AfterEffect, || Fault::Crash));
         let cancel = format!("/api/v1/provision/jobs/{job}/cancel");
         mall.system.provisioning.post(&cancel, json!({})).await.expect(200);
         mall.system.job_in(&job, "ROLLED_BACK").await;
@@ -126,11 +126,11 @@ async fn an_undo_that_dies_is_succeeded() {
 /// What can go neither on nor back keeps its stack waiting until a person gives it up.
 #[tokio::test]
 async fn one_whose_job_is_discarded_can_be_asked_for_again() {
-    let (trouble, interpose) = troubled();
-    let mall = Mall::start(Some(interpose)).await;
+    let (trouble, fault_injector) = troubled();
+    let mall = Mall::start(Some(fault_injector)).await;
     let stack = mall.stack("stuck").await;
     stack.active("1.0.0").await;
-    *trouble.lock().unwrap() = Some(("switch", false, Point::AfterIntent, broken));
+    *trouble.lock().unwrap() = Some(("switch", false, StepPhase::AfterIntent, broken));
     mall.system.provider.follow([refuse(ResourceKind::Worker, Operation::Destroy)]).await.unwrap();
     let job = stack.upgrade(NEXT).await;
     let mut database = mall.system.provisioning.db.connect().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fake_provider::Operation;
 use provisioning::providers::{Provider, ResourceKind, Target};
-use saga::Interpose;
+use saga::FaultInjector;
 use serde_json::{Value, json};
 use stack_registry::StackRegistry;
 use testkit::TestService;
@@ -48,7 +48,7 @@ fn version(number: &str) -> Value {
 }
 
 impl Mall {
-    pub(crate) async fn start(interpose: Option<Interpose>) -> Self {
+    pub(crate) async fn start(fault_injector: Option<FaultInjector>) -> Self {
         let services = testkit::System::new();
         let stacks = services.start::<StackRegistry>(json!({})).await;
         let body = json!({ "name": "mall", "displayName": "Mall", "description": "Sells" });
@@ -56,7 +56,7 @@ impl Mall {
         stacks.post("/api/v1/stacks/mall/versions", version("1.0.0")).await.expect(201);
         // A pre-release is not what a new stack is made of.
         stacks.post("/api/v1/stacks/mall/versions", version(NEXT)).await.expect(201);
-        let system = Registered::start_in(services).await.provision(interpose).await;
+        let system = Registered::start_in(services).await.provision(fault_injector).await;
         Self { system, _stacks: stacks }
     }
 

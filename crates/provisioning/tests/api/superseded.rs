@@ -6,7 +6,7 @@ use std::{
 };
 
 use fake_provider::Script;
-use saga::{Interpose, Point, Tried, Verdict};
+use saga::{AttemptResult, Fault, FaultInjector, StepPhase};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 use uuid::Uuid;
@@ -25,14 +25,14 @@ type Waits = Arc<Mutex<BTreeMap<Uuid, usize>>>;
 async fn counting() -> (System, Waits) {
     let waits = Waits::default();
     let seen = Arc::clone(&waits);
-    let interpose: Interpose = Arc::new(move |met| {
-        if (met.step, met.undo, met.point) == ("begin", false, Point::AfterEffect) {
+    let fault_injector: FaultInjector = Arc::new(move |met| {
+        if (met.step, met.undo, met.phase) == ("begin", false, StepPhase::AfterEffect) {
             *seen.lock().unwrap().entry(met.saga.id).or_default() +=
-                usize::from(met.tried == Some(Tried::Waits));
+                usize::from(met.result == Some(AttemptResult::Waiting));
         }
-        Verdict::Go
+        Fault::None
     });
-    (Registered::start().await.provision(Some(interpose)).await, waits)
+    (Registered::start().await.provision(Some(fault_injector)).await, waits)
 }
 
 async fn all_jobs(system: &System) -> Vec<Value> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fake_provider::{FakeProvider, FakeProvisioning};
 use provisioning::providers::Clock;
 use registry::Registry;
-use saga::Interpose;
+use saga::FaultInjector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::TestService;
@@ -35,12 +35,12 @@ impl Registered {
     }
 
     /// Starts provisioning, with something that interferes with its jobs.
-    pub(crate) async fn provision(self, interpose: Option<Interpose>) -> System {
-        self.provision_with(json!({}), interpose).await
+    pub(crate) async fn provision(self, fault_injector: Option<FaultInjector>) -> System {
+        self.provision_with(json!({}), fault_injector).await
     }
 
     /// Starts provisioning with some of its own settings changed.
-    async fn provision_with(self, own: Value, interpose: Option<Interpose>) -> System {
+    async fn provision_with(self, own: Value, fault_injector: Option<FaultInjector>) -> System {
         let Self { registry, services } = self;
         let folder = tempfile::tempdir().unwrap();
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
@@ -48,7 +48,9 @@ impl Registered {
             "data_dir": folder.path(), "engine": { "concurrency": 8, "lease": "1s", "poll": "20ms" },
         });
         runtime::config::merge(&mut set, own);
-        let build = |settings, shutdown| FakeProvisioning::build_interposed(settings, shutdown, interpose);
+        let build = |settings, shutdown| {
+            FakeProvisioning::build_with_fault_injector(settings, shutdown, fault_injector)
+        };
         let provisioning = services.start_built::<FakeProvisioning, _>(set, build).await;
         System { registry, provisioning, provider, folder, services }
     }

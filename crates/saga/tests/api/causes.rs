@@ -1,4 +1,4 @@
-//! The stored form of the causes for which steps wait, and its migration.
+//! The stored form of [`WaitingFor`] and its migration.
 
 use database::migrate;
 use diesel_async::SimpleAsyncConnection;
@@ -26,14 +26,14 @@ fn causes() -> [WaitingFor; 7] {
 }
 
 #[test]
-fn a_cause_is_a_sentence() {
+fn cause_is_displayed_as_a_sentence() {
     let id = Uuid::nil();
     let stack = WaitingFor::Stack { stack: "shop".to_owned(), status: "pending".to_owned(), job: Some(id) };
     let saga = WaitingFor::Saga { noun: "job".into(), saga: id, works_on: "the same stack".to_owned() };
     let job = WaitingFor::Job { job: id, at: "dns (later)".to_owned() };
     let resources = WaitingFor::Resources { names: vec!["one".to_owned(), "two".to_owned()] };
     for (cause, sentence) in [
-        (WaitingFor::Person, "a person: its tries are used up".to_owned()),
+        (WaitingFor::Person, "an operator: all attempts failed".to_owned()),
         (stack, format!("stack shop, which is pending (provisioning job {id})")),
         (saga, format!("job {id}, which works on the same stack")),
         (job, format!("provisioning job {id}: dns (later)")),
@@ -50,30 +50,35 @@ async fn set(world: &World, id: Uuid, cause: &WaitingFor) {
 }
 
 async fn stored(world: &World, id: Uuid) -> WaitingFor {
-    world.told(id).await.steps[0].waiting_for.clone().unwrap()
+    world.load(id).await.steps[0].waiting_for.clone().unwrap()
 }
 
 #[tokio::test]
-async fn sentences_of_before_become_causes_and_causes_sentences_again() {
+async fn migration_converts_causes_to_sentences_and_back() {
     let world = World::new().await;
     let mut rows = Vec::new();
     for cause in causes() {
         let id = world.begin(UNDO).await;
         set(&world, id, &cause).await;
-        assert_eq!(stored(&world, id).await, cause, "it is read as it was written");
+        assert_eq!(stored(&world, id).await, cause, "the stored cause is read back");
         rows.push((id, cause));
     }
     let mut owner = world.db.connect_as_owner().await;
     owner.batch_execute(DOWN).await.unwrap();
     for (id, cause) in &rows {
         let sql = format!("SELECT waiting_for AS text FROM saga_steps WHERE saga_id = '{id}' AND name = 'a'");
-        assert_eq!(world.texts(&sql).await, [cause.to_string()]);
+        // Versions before the migration identify this cause by its text.
+        let sentence = match cause {
+            WaitingFor::Person => "a person: its tries are used up".to_owned(),
+            cause => cause.to_string(),
+        };
+        assert_eq!(world.texts(&sql).await, [sentence]);
     }
     let idle = "SELECT count(*) AS number FROM saga_steps WHERE waiting_for IS NULL";
     assert_eq!(world.number(idle).await, 14, "other steps wait for nothing");
     owner.batch_execute(UP).await.unwrap();
     for (id, cause) in rows {
-        // Only these were ever told apart by their sentences.
+        // The migration parses the sentences of all other causes.
         let expected = match cause {
             WaitingFor::Stack { .. } | WaitingFor::Resources { .. } => WaitingFor::text(cause.to_string()),
             cause => cause,
@@ -84,14 +89,14 @@ async fn sentences_of_before_become_causes_and_causes_sentences_again() {
 }
 
 #[tokio::test]
-async fn a_cause_of_a_newer_version_is_read_as_text() {
+async fn cause_of_a_newer_version_is_read_as_text() {
     let world = World::new().await;
     let id = world.begin(UNDO).await;
     world.execute(r#"UPDATE saga_steps SET waiting_for = '{"kind": "moon"}' WHERE name = 'a'"#).await;
     assert!(stored(&world, id).await.to_string().contains("moon"));
 }
 
-/// All that makes up the schema; the order of columns aside.
+/// The columns, indexes, triggers and functions of the schema, in a stable order.
 const SCHEMA: &str = "SELECT format('%s.%s %s %s', table_name, column_name, data_type, is_nullable) AS text \
         FROM information_schema.columns WHERE table_schema = 'public' \
     UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' \
@@ -99,7 +104,7 @@ const SCHEMA: &str = "SELECT format('%s.%s %s %s', table_name, column_name, data
     UNION ALL SELECT proname || prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn up_down_up_is_up() {
+async fn reverting_and_rerunning_migrations_restores_the_schema() {
     let world = World::new().await;
     let mut owner = world.db.connect_as_owner().await;
     owner.batch_execute("DROP TABLE effects, calls").await.unwrap();

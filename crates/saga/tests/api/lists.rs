@@ -1,4 +1,4 @@
-//! Lists of sagas, and that neither they nor the engine read more of the table than they must.
+//! Lists of sagas, and the indexes that they and the engine use.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use saga::{Cause, Filter, Saga, SagaStatus};
 
 use crate::world::{UNDO, World};
 
-/// Ten thousand that have ended, of a hundred subjects; a few that are stuck, and some that wait.
+/// Inserts 10,000 sagas of a hundred subjects: most have ended, 100 wait and 4 are stuck.
 async fn fill(world: &World) {
     let sql = "INSERT INTO sagas (id, kind, version, subject, status, input, cause, next_run_at, fence, request_id, \
              created_at, updated_at, finished_at) \
@@ -22,7 +22,7 @@ async fn fill(world: &World) {
     owner.batch_execute(sql).await.unwrap();
 }
 
-async fn walk(world: &World, filter: &Filter<'_>, limit: &str) -> Vec<Saga> {
+async fn read_all(world: &World, filter: &Filter<'_>, limit: &str) -> Vec<Saga> {
     let limit = Limit::parse(Some(limit)).unwrap();
     let scope = world.ctx().caller.scope;
     let connection = world.pool.service_conn().await.unwrap();
@@ -37,42 +37,43 @@ async fn walk(world: &World, filter: &Filter<'_>, limit: &str) -> Vec<Saga> {
             assert_eq!(total, Total::Exact(i64::try_from(all.len()).unwrap()), "{filter:?}");
             return all;
         }
-        after = all.last().map(Saga::place).unwrap();
+        after = all.last().map(Saga::cursor).unwrap();
     }
 }
 
 #[tokio::test]
-async fn pages_hold_every_saga_that_passes_once_and_in_order() {
+async fn pages_contain_every_matching_saga_once_in_order() {
     let world = World::new().await;
     fill(&world).await;
-    let (live, ended) = ([SagaStatus::Running, SagaStatus::Stuck], [SagaStatus::Undone, SagaStatus::Undone]);
+    let (active, ended) =
+        ([SagaStatus::Running, SagaStatus::Stuck], [SagaStatus::Undone, SagaStatus::Undone]);
     let filters = [
         (Filter::default(), 10_000),
-        (Filter { statuses: &live, ..Filter::default() }, 104),
+        (Filter { statuses: &active, ..Filter::default() }, 104),
         (Filter { statuses: &ended, ..Filter::default() }, 1_000),
         (Filter { statuses: &ended, causes: &[Cause::Cancelled], ..Filter::default() }, 500),
         (Filter { causes: &[Cause::Failed, Cause::Cancelled], ..Filter::default() }, 1_000),
         (Filter { subject: Some("subject-7"), ..Filter::default() }, 100),
-        (Filter { subject: Some("subject-0"), statuses: &live, ..Filter::default() }, 4),
+        (Filter { subject: Some("subject-0"), statuses: &active, ..Filter::default() }, 4),
         (Filter { subject: Some("none"), ..Filter::default() }, 0),
     ];
     for (filter, total) in filters {
-        let all = walk(&world, &filter, "100").await;
+        let all = read_all(&world, &filter, "100").await;
         assert_eq!(all.len(), total, "{filter:?}");
         assert_eq!(all.iter().map(|saga| saga.id).collect::<HashSet<_>>().len(), total, "{filter:?}");
         assert!(all.is_sorted_by(|a, b| (a.created_at, a.id) > (b.created_at, b.id)), "{filter:?}");
-        let passes = |saga: &Saga| {
+        let matches = |saga: &Saga| {
             (filter.statuses.is_empty() || filter.statuses.contains(&saga.status))
                 && (filter.causes.is_empty()
                     || saga.cause.is_some_and(|cause| filter.causes.contains(&cause)))
                 && filter.subject.is_none_or(|subject| saga.subject == subject)
         };
-        assert!(all.iter().all(passes), "{filter:?}");
+        assert!(all.iter().all(matches), "{filter:?}");
     }
 }
 
 #[tokio::test]
-async fn more_than_ten_thousand_are_estimated() {
+async fn counts_above_ten_thousand_are_estimated() {
     let world = World::new().await;
     fill(&world).await;
     let scope = world.ctx().caller.scope;
@@ -87,22 +88,22 @@ async fn more_than_ten_thousand_are_estimated() {
 }
 
 #[tokio::test]
-async fn steps_of_a_page_are_one_statement() {
+async fn steps_of_several_sagas_are_ordered_by_saga_and_position() {
     let world = World::new().await;
     let (one, two, _) = (world.begin(UNDO).await, world.begin(UNDO).await, world.begin(UNDO).await);
     let steps = saga::steps_of(&world.pool.service_conn().await.unwrap(), &[two, one]).await.unwrap();
-    let told: Vec<_> = steps.iter().map(|step| (step.saga_id, step.name.as_str())).collect();
+    let found: Vec<_> = steps.iter().map(|step| (step.saga_id, step.name.as_str())).collect();
     let (first, second) = (one.min(two), one.max(two));
     let expected = [first, second].into_iter().flat_map(|id| ["a", "b", "c"].map(|name| (id, name)));
-    assert_eq!(told, expected.collect::<Vec<_>>());
+    assert_eq!(found, expected.collect::<Vec<_>>());
 }
 
-/// What the database itself counted.
+/// The read counters of the database.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Read {
-    /// Reads of the whole table.
-    whole: i64,
-    /// Entries read of the index.
+    /// Sequential scans of the table.
+    seq_scans: i64,
+    /// Entries read from the index.
     entries: i64,
     scans: i64,
 }
@@ -113,37 +114,37 @@ async fn read_of(world: &World, index: &str) -> Read {
             "SELECT coalesce(sum({what}), 0)::bigint AS number FROM pg_stat_user_indexes WHERE indexrelname = '{index}'"
         )
     };
-    let whole = "SELECT seq_scan AS number FROM pg_stat_user_tables WHERE relname = 'sagas'";
+    let seq_scans = "SELECT seq_scan AS number FROM pg_stat_user_tables WHERE relname = 'sagas'";
     Read {
-        whole: world.number(whole).await,
+        seq_scans: world.number(seq_scans).await,
         entries: world.number(&of_index("idx_tup_read")).await,
         scans: world.number(&of_index("idx_scan")).await,
     }
 }
 
 #[tokio::test]
-async fn what_is_due_is_found_through_its_index() {
+async fn claims_use_the_index_of_due_sagas() {
     let world = World::new().await;
     fill(&world).await;
     let due = world.begin(UNDO).await;
-    world.all_gone().await;
+    world.wait_for_disconnects().await;
     let before = read_of(&world, "sagas_due").await;
     let engine = world.engine(|setup| setup.own_connections = Some(world.db.app_url.clone()));
-    assert!(engine.turn().await.unwrap());
-    assert!(!engine.turn().await.unwrap());
+    assert!(engine.run_once().await.unwrap());
+    assert!(!engine.run_once().await.unwrap());
     drop(engine);
-    world.all_gone().await;
+    world.wait_for_disconnects().await;
     let after = read_of(&world, "sagas_due").await;
-    assert_eq!(world.told(due).await.saga.status, SagaStatus::Completed);
-    assert_eq!(after.whole, before.whole, "no statement of the engine read the whole table");
-    // From flow to flow, and back to the first: no more for how many sagas there are.
+    assert_eq!(world.load(due).await.saga.status, SagaStatus::Completed);
+    assert_eq!(after.seq_scans, before.seq_scans, "no statement of the engine scanned the table");
+    // One scan per fairness key, independent of the number of sagas.
     assert!(after.scans - before.scans <= 6, "{before:?} {after:?}");
-    // The 100 that wait are live, and not read.
+    // The 100 waiting sagas are active and are not read.
     assert!(after.entries - before.entries <= 8, "{before:?} {after:?}");
 }
 
 #[tokio::test]
-async fn pages_are_found_through_their_indexes() {
+async fn pages_use_their_indexes() {
     let world = World::new().await;
     fill(&world).await;
     let scope = world.ctx().caller.scope;
@@ -155,7 +156,7 @@ async fn pages_are_found_through_their_indexes() {
         ("sagas_by_subject", Filter { subject: Some("subject-7"), ..Filter::default() }, 100),
     ];
     for (index, filter, most) in cases {
-        world.all_gone().await;
+        world.wait_for_disconnects().await;
         let before = read_of(&world, index).await;
         let connection = world.db.connect().await;
         let middle =
@@ -164,16 +165,16 @@ async fn pages_are_found_through_their_indexes() {
             saga::page(&connection, &scope, &filter, Limit::default(), &after).await.unwrap();
         }
         drop(connection);
-        world.all_gone().await;
+        world.wait_for_disconnects().await;
         let after = read_of(&world, index).await;
-        assert_eq!(after.whole, before.whole, "{index} {filter:?}");
+        assert_eq!(after.seq_scans, before.seq_scans, "{index} {filter:?}");
         assert!(after.scans >= before.scans + 2, "{index} {filter:?}: {before:?} {after:?}");
         assert!(after.entries - before.entries <= most * 2, "{index} {filter:?}: {before:?} {after:?}");
     }
 }
 
 #[tokio::test]
-async fn steps_that_wait_for_a_job_are_found_through_their_index() {
+async fn wake_up_of_job_waiters_uses_its_index() {
     let world = World::new().await;
     fill(&world).await;
     let job = domain::id::uuid_v7();
@@ -188,16 +189,17 @@ async fn steps_that_wait_for_a_job_are_found_through_their_index() {
          ANALYZE saga_steps"
     );
     world.db.connect_as_owner().await.batch_execute(&steps).await.unwrap();
-    world.all_gone().await;
-    let whole = "SELECT seq_scan AS number FROM pg_stat_user_tables WHERE relname = 'saga_steps'";
-    let (before, whole_before) = (read_of(&world, "saga_steps_job").await, world.number(whole).await);
+    world.wait_for_disconnects().await;
+    let scans_of_steps = "SELECT seq_scan AS number FROM pg_stat_user_tables WHERE relname = 'saga_steps'";
+    let before = read_of(&world, "saga_steps_job").await;
+    let steps_before = world.number(scans_of_steps).await;
     let connection = world.db.connect().await;
-    saga::job_ended(&connection, job).await.unwrap();
+    saga::wake_job_waiters(&connection, job).await.unwrap();
     assert_eq!(saga::awaited_jobs(&connection).await.unwrap().len(), 100);
     drop(connection);
-    world.all_gone().await;
+    world.wait_for_disconnects().await;
     let after = read_of(&world, "saga_steps_job").await;
-    assert_eq!((after.whole, world.number(whole).await), (before.whole, whole_before));
+    assert_eq!((after.seq_scans, world.number(scans_of_steps).await), (before.seq_scans, steps_before));
     assert!(after.scans > before.scans, "{before:?} {after:?}");
     assert!(after.entries - before.entries <= 2, "{before:?} {after:?}");
     let due = "SELECT count(*) AS number FROM sagas JOIN saga_steps ON saga_id = id \

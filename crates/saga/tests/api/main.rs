@@ -1,41 +1,41 @@
-//! The engine on real Postgres, with steps whose effects can be counted. One binary: it links once.
+//! Tests of the engine on PostgreSQL, with steps whose effects can be counted. One binary, so that it links once.
 
-// Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
-#[cfg(test)]
-mod asked;
-#[cfg(test)]
-mod back;
-#[cfg(test)]
-mod behind;
-#[cfg(test)]
-mod beside;
+// With this attribute, clippy lets the helpers of tests unwrap as tests do.
 #[cfg(test)]
 mod causes;
 #[cfg(test)]
-mod clocks;
+mod clock_skew;
 #[cfg(test)]
-mod death;
+mod compensation;
 #[cfg(test)]
-mod forth;
+mod concurrent_steps;
 #[cfg(test)]
-mod jobs;
+mod crashes;
+#[cfg(test)]
+mod forward;
+#[cfg(test)]
+mod job_waits;
+#[cfg(test)]
+mod leases;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
-mod loss;
+mod many_sagas;
 #[cfg(test)]
-mod many;
+mod operations;
 #[cfg(test)]
-mod random;
+mod proxy;
+#[cfg(test)]
+mod random_faults;
 #[cfg(test)]
 mod reads;
 #[cfg(test)]
-mod rest;
+mod saga_waits;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]
-mod waiting;
+mod undo_requests;
 #[cfg(test)]
-mod wire;
+mod waiting;
 #[cfg(test)]
 mod world;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::world::{UNDO, World};
 
 #[tokio::test]
-async fn a_saga_and_its_steps_are_read_as_of_one_moment() {
+async fn saga_and_steps_are_read_consistently() {
     let world = Arc::new(World::new().await);
     let (id, done) = (world.begin(UNDO).await, Arc::new(AtomicBool::new(false)));
     let writes = {
@@ -29,9 +29,9 @@ async fn a_saga_and_its_steps_are_read_as_of_one_moment() {
     };
     let mut reads = 0;
     while !done.load(Ordering::SeqCst) {
-        let told = world.told(id).await;
-        assert!(told.steps.iter().all(|step| step.error == told.saga.error), "torn: {told:?}");
-        let names: Vec<_> = told.steps.iter().map(|step| step.name.as_str()).collect();
+        let record = world.load(id).await;
+        assert!(record.steps.iter().all(|step| step.error == record.saga.error), "inconsistent: {record:?}");
+        let names: Vec<_> = record.steps.iter().map(|step| step.name.as_str()).collect();
         assert_eq!(names, ["a", "b", "c"]);
         reads += 1;
     }
@@ -40,11 +40,11 @@ async fn a_saga_and_its_steps_are_read_as_of_one_moment() {
 }
 
 #[tokio::test]
-async fn a_saga_without_steps_is_read_and_one_that_is_not_there_is_not_found() {
+async fn saga_without_steps_is_found_and_an_unknown_id_is_not() {
     let world = World::new().await;
     let id = world.begin(UNDO).await;
     world.execute(&format!("DELETE FROM saga_steps WHERE saga_id = '{id}'")).await;
-    assert!(world.told(id).await.steps.is_empty());
+    assert!(world.load(id).await.steps.is_empty());
     let connection = world.pool.service_conn().await.unwrap();
     let error = saga::by_id(&connection, "saga", Uuid::nil()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);

@@ -1,5 +1,5 @@
-//! Three steps whose effects are rows, written over connections of their own: what a saga did can be counted, and a
-//! saga that is rolled back takes nothing of it along.
+//! Three steps whose effects are rows, so that tests can count them. The steps use their own connections, so that a
+//! rollback of the engine does not remove effects.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,39 +25,39 @@ use uuid::Uuid;
 
 pub(crate) const STEPS: [&str; 3] = ["a", "b", "c"];
 
-/// What a step does instead of its effect, or beside it.
+/// The scripted behaviour of a step, instead of its effect or in addition to it.
 #[derive(Clone)]
 pub(crate) enum Act {
     /// Fails without an effect.
     Fail(Kind),
-    /// Has its effect, and fails.
+    /// Takes effect and fails.
     FailAfter(Kind),
     Wait(Duration),
     /// Waits for another saga.
-    Behind(Uuid, Duration),
-    /// Waits for a job of provisioning.
+    BlockedBy(Uuid, Duration),
+    /// Waits for a provisioning job.
     Job(Uuid, Duration),
     Skip,
     Panic,
-    /// Fails with a text that no row can hold, or gives such an output.
+    /// Fails with a text that PostgreSQL cannot store, or returns such an output.
     NulMessage,
     NulOutput,
-    /// Has its effect, and comes to its end when the gate is open.
+    /// Takes effect and waits until the gate is open.
     Gate(Arc<Gate>),
     Sleep(Duration),
 }
 
-/// Where a step stands until a test lets it go on.
+/// A gate that holds a step until the test opens it.
 #[derive(Default)]
 pub(crate) struct Gate {
     pub(crate) reached: Notify,
     pub(crate) open: Notify,
 }
 
-/// What the steps of one process work with.
+/// The application state of one process.
 #[derive(Clone)]
 pub(crate) struct App {
-    /// Who did it.
+    /// The name of the process, recorded with each call.
     pub(crate) name: &'static str,
     pub(crate) db: Db,
     pub(crate) script: Arc<Script>,
@@ -68,32 +68,32 @@ pub(crate) struct Script {
     once: Mutex<HashMap<Call, VecDeque<Act>>>,
     always: Mutex<HashMap<Call, Act>>,
     undo_waits: Mutex<HashMap<(Uuid, &'static str), VecDeque<Wait>>>,
-    /// Steps that were cut off before their end.
+    /// The number of steps that were aborted.
     pub(crate) cut: AtomicUsize,
-    /// Steps under way, and the most that ever were.
-    under_way: AtomicUsize,
-    pub(crate) most_under_way: AtomicUsize,
+    /// The current and the maximum number of steps in progress.
+    in_progress: AtomicUsize,
+    pub(crate) max_in_progress: AtomicUsize,
 }
 
 type Call = (Uuid, &'static str, bool);
 
 impl Script {
-    /// What the step does at its next calls.
+    /// Scripts the next calls of the step.
     pub(crate) fn next(&self, id: Uuid, step: &'static str, undo: bool, acts: impl IntoIterator<Item = Act>) {
         self.once.lock().unwrap().entry((id, step, undo)).or_default().extend(acts);
     }
 
-    /// What the step does at every call that `next` has nothing for.
+    /// Scripts every call of the step for which `next` has no act.
     pub(crate) fn always(&self, id: Uuid, step: &'static str, undo: bool, act: Act) {
         self.always.lock().unwrap().insert((id, step, undo), act);
     }
 
-    /// The step does again what it is for.
+    /// Removes the script of `always`.
     pub(crate) fn heal(&self, id: Uuid, step: &'static str, undo: bool) {
         self.always.lock().unwrap().remove(&(id, step, undo));
     }
 
-    /// What the undoing of the step waits for, at its next calls.
+    /// Scripts the waits of the next calls of [`Step::before_undo`].
     pub(crate) fn wait_before_undo(
         &self,
         id: Uuid,
@@ -114,23 +114,23 @@ impl Script {
     }
 }
 
-/// Counts a step that is under way, and one that is dropped there.
-struct UnderWay<'s> {
+/// Counts steps in progress and steps that are aborted.
+struct InProgress<'s> {
     script: &'s Script,
     ended: bool,
 }
 
-impl<'s> UnderWay<'s> {
+impl<'s> InProgress<'s> {
     fn new(script: &'s Script) -> Self {
-        let now = script.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-        script.most_under_way.fetch_max(now, Ordering::SeqCst);
+        let now = script.in_progress.fetch_add(1, Ordering::SeqCst) + 1;
+        script.max_in_progress.fetch_max(now, Ordering::SeqCst);
         Self { script, ended: false }
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InProgress<'_> {
     fn drop(&mut self) {
-        self.script.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.script.in_progress.fetch_sub(1, Ordering::SeqCst);
         if !self.ended {
             self.script.cut.fetch_add(1, Ordering::SeqCst);
         }
@@ -138,7 +138,7 @@ impl Drop for UnderWay<'_> {
 }
 
 impl App {
-    /// Notes that a step was called.
+    /// Records the call of a step.
     pub(crate) async fn note(&self, cx: &StepCx, call: &str, step: &str) -> Result<()> {
         sql_query("INSERT INTO calls (saga_id, call, step, by, attempt) VALUES ($1, $2, $3, $4, $5)")
             .bind::<t::Uuid, _>(cx.saga_id)
@@ -160,7 +160,7 @@ impl App {
         Ok(())
     }
 
-    async fn unmake(&self, id: Uuid, step: &str) -> Result<()> {
+    async fn remove_effect(&self, id: Uuid, step: &str) -> Result<()> {
         sql_query("DELETE FROM effects WHERE saga_id = $1 AND step = $2")
             .bind::<t::Uuid, _>(id)
             .bind::<t::Text, _>(step)
@@ -170,7 +170,7 @@ impl App {
     }
 }
 
-/// What a step gives.
+/// The output of a step.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Output {
     pub(crate) step: String,
@@ -193,15 +193,15 @@ impl Step<App> for TestStep {
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Value>> {
         app.note(cx, "run", self.name).await?;
-        // Every earlier step's output is there, or the step was skipped.
+        // Every earlier step has an output or was skipped.
         for earlier in STEPS.iter().take_while(|step| **step != self.name) {
             if let Some(output) = cx.output_if_any(StepKey::<Output>::new(earlier))? {
                 assert_eq!(output.step, *earlier);
             }
         }
-        let mut under_way = UnderWay::new(&app.script);
+        let mut in_progress = InProgress::new(&app.script);
         let result = self.act(app, cx).await;
-        under_way.ended = true;
+        in_progress.ended = true;
         result
     }
 
@@ -216,15 +216,15 @@ impl Step<App> for TestStep {
         match app.script.act(cx.saga_id, self.name, true) {
             Some(Act::Fail(kind)) => Err(fault(kind)),
             Some(Act::FailAfter(kind)) => {
-                app.unmake(cx.saga_id, self.name).await?;
+                app.remove_effect(cx.saga_id, self.name).await?;
                 Err(fault(kind))
             }
             Some(Act::Gate(gate)) => {
                 gate.reached.notify_one();
                 gate.open.notified().await;
-                app.unmake(cx.saga_id, self.name).await
+                app.remove_effect(cx.saga_id, self.name).await
             }
-            _ => app.unmake(cx.saga_id, self.name).await,
+            _ => app.remove_effect(cx.saga_id, self.name).await,
         }
     }
 
@@ -248,18 +248,18 @@ impl TestStep {
                 make().await?;
                 Err(fault(kind))
             }
-            Some(Act::Wait(ask_again)) => {
+            Some(Act::Wait(retry_after)) => {
                 make().await?;
-                Ok(Progress::Waiting(Wait::new(WaitingFor::text("the other side"), ask_again)))
+                Ok(Progress::Waiting(Wait::new(WaitingFor::text("the other side"), retry_after)))
             }
-            Some(Act::Behind(saga, ask_again)) => {
+            Some(Act::BlockedBy(saga, retry_after)) => {
                 let on = WaitingFor::text("the saga before");
-                Ok(Progress::Waiting(Wait { on, ask_again, behind: Some(saga) }))
+                Ok(Progress::Waiting(Wait { on, retry_after, blocked_by: Some(saga) }))
             }
-            Some(Act::Job(job, ask_again)) => {
+            Some(Act::Job(job, retry_after)) => {
                 make().await?;
                 let on = WaitingFor::Job { job, at: "its first step".to_owned() };
-                Ok(Progress::Waiting(Wait::new(on, ask_again)))
+                Ok(Progress::Waiting(Wait::new(on, retry_after)))
             }
             Some(Act::Skip) => Ok(Progress::Skipped),
             Some(Act::Panic) => panic!("a step that panics"),
@@ -288,7 +288,7 @@ fn fault(kind: Kind) -> Error {
     Error::new(kind, "scripted")
 }
 
-/// Quick to try again, and to give up after three tries.
+/// Short pauses and three attempts.
 pub(crate) const POLICY: Policy = Policy {
     attempts: 3,
     pause: Duration::from_millis(1),

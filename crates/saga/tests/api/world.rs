@@ -1,4 +1,4 @@
-//! A database with sagas and the effects of their steps, and engines on it.
+//! A database for sagas and the effects of their steps, and engines that use it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,8 @@ use domain::{Error, Kind, Result};
 use identity::{Ctx, WriteCtx};
 use runtime::{config::Secret, shutdown::Shutdown};
 use saga::{
-    Cause, Definition, Engine, EngineSettings, Hooks, NewSaga, OnFailure, SagaStatus, StepStatus, Told,
+    Cause, Definition, Engine, EngineSettings, Hooks, NewSaga, OnFailure, SagaStatus, SagaWithSteps,
+    StepStatus,
 };
 use service::{Application, Service, Settings};
 use testkit::TestDb;
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use crate::steps::{App, POLICY, Script, definition};
 
-/// A service that is but its database.
+/// A service that only has a database.
 pub(crate) struct Sagas;
 
 impl Service for Sagas {
@@ -41,36 +42,36 @@ impl Service for Sagas {
     }
 
     async fn build(_: Settings<Self::Settings>, _: Shutdown) -> anyhow::Result<Application> {
-        anyhow::bail!("it has nothing to serve")
+        anyhow::bail!("this service has no API")
     }
 }
 
-/// Kinds that every engine here knows unless it is told otherwise.
+/// The kinds that every engine registers by default.
 pub(crate) const UNDO: &str = "undo-on-failure";
 pub(crate) const STOP: &str = "stop-on-failure";
 
 pub(crate) struct World {
     pub(crate) db: TestDb,
-    /// What requests, steps, and most engines use.
+    /// The pool of requests, steps and most engines.
     pub(crate) pool: Db,
     pub(crate) script: Arc<Script>,
     pub(crate) wake: Arc<Notify>,
 }
 
-/// How an engine is set up.
+/// The configuration of an engine.
 pub(crate) struct Setup {
     pub(crate) name: &'static str,
     pub(crate) settings: EngineSettings,
     pub(crate) definitions: Vec<Definition<App>>,
     pub(crate) hooks: Hooks,
-    /// Where a process with connections of its own finds the database; the others share those of the test, because
-    /// to make a connection takes longer than most tests.
+    /// The database URL of a process with its own pool. The others share the pool of the test, because connecting
+    /// takes longer than most tests.
     pub(crate) own_connections: Option<String>,
-    /// How many of its own it has.
+    /// The size of its own pool.
     pub(crate) connections: usize,
 }
 
-/// A lease that no test waits for.
+/// A lease that does not expire during a test.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 impl Default for Setup {
@@ -100,7 +101,7 @@ impl World {
         Self::on(db)
     }
 
-    /// The same, where the clock of the database differs from those of the processes.
+    /// Creates a world in which the clock of the database differs from those of the processes.
     pub(crate) async fn with_skewed_database(by: &str) -> Self {
         let Self { db, .. } = Self::new().await;
         db.skew_clock(by).await;
@@ -112,45 +113,45 @@ impl World {
         Self { db, pool, script: Arc::default(), wake: Arc::default() }
     }
 
-    /// An engine as in a process of its own.
+    /// Creates an engine as a separate process would.
     pub(crate) fn engine(&self, set: impl FnOnce(&mut Setup)) -> Engine<App> {
         let mut setup = Setup::default();
         set(&mut setup);
-        let (db, of_steps) = match &setup.own_connections {
+        let (db, step_db) = match &setup.own_connections {
             Some(url) => (pool("engine", url, setup.connections), pool("sagas", &self.db.app_url, 6)),
             None => (self.pool.clone(), self.pool.clone()),
         };
-        let app = App { name: setup.name, db: of_steps, script: Arc::clone(&self.script) };
+        let app = App { name: setup.name, db: step_db, script: Arc::clone(&self.script) };
         let wake = Arc::clone(&self.wake);
-        Engine::interposed(db, app, setup.settings, wake, setup.definitions, setup.hooks)
+        Engine::with_hooks(db, app, setup.settings, wake, setup.definitions, setup.hooks)
     }
 
-    /// Records a saga; no one is told.
+    /// Inserts a saga without waking the engines.
     pub(crate) async fn begin(&self, kind: &'static str) -> Uuid {
         let id = domain::id::uuid_v7();
         self.try_begin(kind, id, None, "flow").await.unwrap();
         id
     }
 
-    pub(crate) async fn begin_of(&self, kind: &'static str, flow: &str) -> Uuid {
+    pub(crate) async fn begin_with_key(&self, kind: &'static str, fairness_key: &str) -> Uuid {
         let id = domain::id::uuid_v7();
-        self.try_begin(kind, id, None, flow).await.unwrap();
+        self.try_begin(kind, id, None, fairness_key).await.unwrap();
         id
     }
 
-    pub(crate) async fn begin_until(&self, kind: &'static str, deadline: DateTime<Utc>) -> Uuid {
+    pub(crate) async fn begin_with_deadline(&self, kind: &'static str, deadline: DateTime<Utc>) -> Uuid {
         let id = domain::id::uuid_v7();
         self.try_begin(kind, id, Some(deadline), "flow").await.unwrap();
         id
     }
 
-    /// As services do it.
+    /// Inserts a saga in a transaction, as services do.
     pub(crate) async fn try_begin(
         &self,
         kind: &'static str,
         id: Uuid,
         deadline: Option<DateTime<Utc>>,
-        flow: &str,
+        fairness_key: &str,
     ) -> Result<()> {
         let ctx = WriteCtx::for_service("sagas", "request");
         let definition = definition(kind, OnFailure::Undo, POLICY);
@@ -160,7 +161,7 @@ impl World {
                 subject: "subject".to_owned(),
                 input: serde_json::json!({}),
                 deadline,
-                flow: flow.to_owned(),
+                fairness_key: fairness_key.to_owned(),
             };
             let (saga, steps) = new.rows(&definition, &ctx);
             let taken =
@@ -170,12 +171,12 @@ impl World {
         done.await.map(drop)
     }
 
-    pub(crate) async fn told(&self, id: Uuid) -> Told {
+    pub(crate) async fn load(&self, id: Uuid) -> SagaWithSteps {
         saga::by_id(&self.pool.service_conn().await.unwrap(), "saga", id).await.unwrap()
     }
 
-    pub(crate) async fn ask_undo(&self, id: Uuid) -> bool {
-        saga::ask_undo(&self.pool.service_conn().await.unwrap(), id, "someone changed their mind")
+    pub(crate) async fn request_undo(&self, id: Uuid) -> bool {
+        saga::request_undo(&self.pool.service_conn().await.unwrap(), id, "someone changed their mind")
             .await
             .unwrap()
     }
@@ -184,51 +185,51 @@ impl World {
         saga::retry(&self.pool.service_conn().await.unwrap(), id).await.unwrap()
     }
 
-    /// Has a saga be due that waits.
+    /// Makes a waiting saga due.
     pub(crate) async fn resume_now(&self, id: Uuid) -> bool {
         let due = sql_query("UPDATE sagas SET next_run_at = now() WHERE id = $1").bind::<t::Uuid, _>(id);
         due.execute(&mut *self.pool.service_conn().await.unwrap()).await.unwrap() == 1
     }
 
-    /// Has the engine run until the saga is at rest.
-    pub(crate) async fn settle(&self, engine: &Engine<App>, id: Uuid) -> Told {
-        let patience = Instant::now() + PATIENCE;
+    /// Runs the engine until the saga has ended or is stuck.
+    pub(crate) async fn settle(&self, engine: &Engine<App>, id: Uuid) -> SagaWithSteps {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let told = self.told(id).await;
-            if !told.saga.status.is_in_progress() {
-                return told;
+            let record = self.load(id).await;
+            if !record.saga.status.is_in_progress() {
+                return record;
             }
-            assert!(Instant::now() < patience, "still at it: {told:?}");
-            if !engine.turn().await.unwrap() {
+            assert!(Instant::now() < deadline, "the saga does not end: {record:?}");
+            if !engine.run_once().await.unwrap() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
     }
 
-    /// Waits until the saga is at rest, which a started engine sees to.
-    pub(crate) async fn at_rest(&self, id: Uuid) -> Told {
-        self.until(id, |told| !told.saga.status.is_in_progress()).await
+    /// Waits until a started engine has brought the saga to its end.
+    pub(crate) async fn wait_until_ended(&self, id: Uuid) -> SagaWithSteps {
+        self.until(id, |record| !record.saga.status.is_in_progress()).await
     }
 
-    /// Waits until the saga is as wanted.
-    pub(crate) async fn until(&self, id: Uuid, wanted: impl Fn(&Told) -> bool) -> Told {
-        let patience = Instant::now() + PATIENCE;
+    /// Waits until the saga satisfies the condition.
+    pub(crate) async fn until(&self, id: Uuid, condition: impl Fn(&SagaWithSteps) -> bool) -> SagaWithSteps {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let told = self.told(id).await;
-            if wanted(&told) {
-                return told;
+            let record = self.load(id).await;
+            if condition(&record) {
+                return record;
             }
-            assert!(Instant::now() < patience, "not as wanted: {told:?}");
+            assert!(Instant::now() < deadline, "the condition is not met: {record:?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// The steps of a saga whose effects are there.
+    /// The steps of a saga that have taken effect.
     pub(crate) async fn effects(&self, id: Uuid) -> Vec<String> {
         self.texts(&format!("SELECT step AS text FROM effects WHERE saga_id = '{id}' ORDER BY step")).await
     }
 
-    /// What was called, in order, such as `run a`.
+    /// The calls of steps in order, such as `run a`.
     pub(crate) async fn calls(&self, id: Uuid) -> Vec<String> {
         self.texts(&format!(
             "SELECT call || ' ' || step AS text FROM calls WHERE saga_id = '{id}' ORDER BY seq"
@@ -247,13 +248,13 @@ impl World {
         rows.into_iter().map(|row| row.text).collect()
     }
 
-    /// What the database counts is certain when the connections that it is about have gone. Those of the test itself stay.
-    pub(crate) async fn all_gone(&self) {
+    /// Waits until all connections but those of the test are closed; the statistics of the database are complete then.
+    pub(crate) async fn wait_for_disconnects(&self) {
         let others = "SELECT count(*) AS number FROM pg_stat_activity \
              WHERE datname = current_database() AND application_name <> 'sagas' AND backend_type = 'client backend'";
-        let patience = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         while self.number(others).await > 0 {
-            assert!(Instant::now() < patience, "connections stay");
+            assert!(Instant::now() < deadline, "connections stay");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -277,29 +278,29 @@ impl World {
         Ctx::for_service("sagas", "request")
     }
 
-    /// Completed, with every effect once.
+    /// Asserts that the saga is completed with every effect.
     #[track_caller]
-    pub(crate) fn assert_completed(&self, told: &Told) -> impl Future<Output = ()> {
-        assert_eq!(told.saga.status, SagaStatus::Completed, "{told:?}");
-        assert_eq!((&told.saga.error, told.saga.cause), (&None, None));
-        assert_at_rest(told);
-        assert_eq!(statuses(told), [StepStatus::Completed; 3]);
+    pub(crate) fn assert_completed(&self, record: &SagaWithSteps) -> impl Future<Output = ()> {
+        assert_eq!(record.saga.status, SagaStatus::Completed, "{record:?}");
+        assert_eq!((&record.saga.error, record.saga.cause), (&None, None));
+        assert_released(record);
+        assert_eq!(statuses(record), [StepStatus::Completed; 3]);
         assert!(
-            told.steps.iter().all(|step| step.completed_at.is_some() && step.error.is_none()),
-            "{told:?}"
+            record.steps.iter().all(|step| step.completed_at.is_some() && step.error.is_none()),
+            "{record:?}"
         );
-        self.assert_effects(told.saga.id, &["a", "b", "c"])
+        self.assert_effects(record.saga.id, &["a", "b", "c"])
     }
 
-    /// Undone, with no effect left, for this reason.
+    /// Asserts that the saga is undone for this cause, with no effect left.
     #[track_caller]
-    pub(crate) fn assert_undone(&self, told: &Told, cause: Cause) -> impl Future<Output = ()> {
-        assert_eq!((told.saga.status, told.saga.cause), (SagaStatus::Undone, Some(cause)), "{told:?}");
-        assert!(told.saga.error.is_some());
-        assert_at_rest(told);
-        let over = |status: &StepStatus| matches!(status, StepStatus::Compensated | StepStatus::Skipped);
-        assert!(statuses(told).iter().all(over), "{told:?}");
-        self.assert_effects(told.saga.id, &[])
+    pub(crate) fn assert_undone(&self, record: &SagaWithSteps, cause: Cause) -> impl Future<Output = ()> {
+        assert_eq!((record.saga.status, record.saga.cause), (SagaStatus::Undone, Some(cause)), "{record:?}");
+        assert!(record.saga.error.is_some());
+        assert_released(record);
+        let undone = |status: &StepStatus| matches!(status, StepStatus::Compensated | StepStatus::Skipped);
+        assert!(statuses(record).iter().all(undone), "{record:?}");
+        self.assert_effects(record.saga.id, &[])
     }
 
     async fn assert_effects(&self, id: Uuid, expected: &[&str]) {
@@ -310,28 +311,28 @@ impl World {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[track_caller]
-fn assert_at_rest(told: &Told) {
-    assert!(told.saga.finished_at.is_some() && told.saga.started_at.is_some(), "{told:?}");
-    assert_eq!((&told.saga.lease_owner, told.saga.lease_until), (&None, None), "{told:?}");
+fn assert_released(record: &SagaWithSteps) {
+    assert!(record.saga.finished_at.is_some() && record.saga.started_at.is_some(), "{record:?}");
+    assert_eq!((&record.saga.lease_owner, record.saga.lease_until), (&None, None), "{record:?}");
     assert!(
-        told.steps.iter().all(|step| step.next_attempt_at.is_none() && step.waiting_for.is_none()),
-        "{told:?}"
+        record.steps.iter().all(|step| step.next_attempt_at.is_none() && step.waiting_for.is_none()),
+        "{record:?}"
     );
 }
 
-pub(crate) fn statuses(told: &Told) -> Vec<StepStatus> {
-    told.steps.iter().map(|step| step.status).collect()
+pub(crate) fn statuses(record: &SagaWithSteps) -> Vec<StepStatus> {
+    record.steps.iter().map(|step| step.status).collect()
 }
 
-pub(crate) fn attempts(told: &Told) -> Vec<i32> {
-    told.steps.iter().map(|step| step.attempts).collect()
+pub(crate) fn attempts(record: &SagaWithSteps) -> Vec<i32> {
+    record.steps.iter().map(|step| step.attempts).collect()
 }
 
-pub(crate) fn undo_attempts(told: &Told) -> Vec<i32> {
-    told.steps.iter().map(|step| step.undo_attempts).collect()
+pub(crate) fn undo_attempts(record: &SagaWithSteps) -> Vec<i32> {
+    record.steps.iter().map(|step| step.undo_attempts).collect()
 }
 
-/// A name for a kind of saga that lives as long as the test.
+/// Leaks the name of a kind of saga, to get a static string.
 pub(crate) fn kind(name: String) -> &'static str {
     Box::leak(name.into_boxed_str())
 }

@@ -25,7 +25,7 @@ pub(super) fn causes() -> Vec<Cause> {
         Cause::of("a feature's job waits for the one before it", feature)
             .rules([hangs(Kind::Worker)])
             .inject(upgrade)
-            .tells(&["feature", "job", "job"], &["step worker is under way since"])
+            .tells(&["feature", "job", "job"], &["step worker has been in progress since"])
             .lift(calm),
         Cause::of("a feature's request waits for the one before it", feature)
             .rules([hangs(Kind::Worker)])
@@ -53,7 +53,7 @@ pub(super) fn causes() -> Vec<Cause> {
             .tells(&["stack"], &["it failed: ", "the account is closed"]),
         Cause::of("a stack's job waits for the one before it", next_job_of_stack)
             .rules([hangs(Kind::Worker)])
-            .tells(&["job", "job"], &["step workers is under way since"])
+            .tells(&["job", "job"], &["step workers has been in progress since"])
             .lift(calm),
         Cause::of("provisioning is away, and a stack is asked for", stack)
             .away(Process::Provisioning)

@@ -17,32 +17,32 @@ pub(super) fn causes() -> Vec<Cause> {
         Cause::of("someone paused the onboarding", platform)
             .rules([later(Operation::Ensure, Kind::D1, "out to lunch")])
             .inject(pause_onboarding)
-            .tells(&["platform", "onboarding"], &["a person has it rest since", "until a person resumes it"])
+            .tells(&["platform", "onboarding"], &["it has been paused since", "until an operator resumes it"])
             .lift(resume_onboarding),
         Cause::of("someone paused the job", platform)
             .rules(hang())
             .inject(rest)
-            .tells(TO_JOB, &["a person has it rest since", "until a person resumes it"])
+            .tells(TO_JOB, &["it has been paused since", "until an operator resumes it"])
             .lift(resume_job),
         Cause::of("another process holds the lease", platform)
             .rules(hang())
             .inject(hold)
-            .tells(TO_JOB, &["the process elsewhere holds it until", "has not begun step"])
+            .tells(TO_JOB, &["process elsewhere holds its lease until", "has not started step"])
             .lift(let_go),
         Cause::of("no process knows the version of the job", onboarding)
             .rules(hang())
             .inject(of_another_version)
-            .tells(&["onboarding", "job"], &["no process has taken it up since"])
+            .tells(&["onboarding", "job"], &["no process has claimed it since"])
             .lift(of_this_version),
         Cause::of("the process that held it is gone", job)
             .rules(hang())
             .inject(gone)
-            .tells(&["job"], &["the process that ran step", "is gone since"])
+            .tells(&["job"], &["the process that ran step", "has not renewed its lease"])
             .lift(of_this_version),
         Cause::of("someone cancelled the job while a step hangs", job)
             .rules(hang())
             .inject(cancel_job)
-            .tells(&["job"], &["it is to be undone (cancelled by operator), but first: step auth_database"]),
+            .tells(&["job"], &["it will be undone (cancelled by operator) after this: step auth_database"]),
         Cause::of("someone cancelled the onboarding", onboarding)
             .rules([later(Operation::Ensure, Kind::D1, "out to lunch")])
             .inject(cancel_onboarding)
@@ -50,20 +50,17 @@ pub(super) fn causes() -> Vec<Cause> {
         Cause::of("the onboarding has expired", onboarding)
             .rules([later(Operation::Ensure, Kind::D1, "out to lunch")])
             .inject(expire)
-            .tells(&["onboarding"], &["it was undone: it was not finished in time"]),
+            .tells(&["onboarding"], &["it was undone: it did not finish before its deadline"]),
         Cause::of("the undoing of the job is a dead letter", onboarding)
             .rules([
                 never(Operation::Ensure, Kind::Worker, "no such plan"),
                 never(Operation::Destroy, Kind::D1, "it is locked"),
             ])
             .inject(use_up_tries)
-            .tells(
-                &["onboarding", "job"],
-                &["needs a person, to try it again or to discard it", "it is locked"],
-            ),
+            .tells(&["onboarding", "job"], &["an operator must retry or discard it", "it is locked"]),
         Cause::of("the job that takes a platform down is a dead letter", deleted)
             .rules([never(Operation::Destroy, Kind::DnsRecord, "the zone is locked")])
-            .tells(&["platform", "job"], &["step dns has failed for good and needs a person", "is locked"])
+            .tells(&["platform", "job"], &["step dns has failed permanently", "is locked"])
             .lift(retry),
         Cause::of("the platform is suspended", active)
             .inject(suspend)

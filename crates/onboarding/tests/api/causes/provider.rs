@@ -18,7 +18,7 @@ pub(super) fn causes() -> Vec<Cause> {
     vec![
         Cause::of("it makes no database for now", platform)
             .rules([later(ensure, Kind::D1, "out to lunch")])
-            .tells(TO_JOB, &["step auth_database has failed", "is tried again at", "out to lunch"])
+            .tells(TO_JOB, &["step auth_database has failed", "will be retried at", "out to lunch"])
             .lift(calm),
         Cause::of("it deploys no worker for now", platform)
             .rules([later(ensure, Kind::Worker, "the region is full")])
@@ -42,7 +42,7 @@ pub(super) fn causes() -> Vec<Cause> {
             .lift(calm),
         Cause::of("it hangs", job)
             .rules([hangs(Kind::Worker)])
-            .tells(&["job"], &["step auth_worker is under way since", "in the process provisioning-"])
+            .tells(&["job"], &["step auth_worker has been in progress since", "in process provisioning-"])
             .lift(calm),
         Cause::of("a quota is used up", onboarding)
             .rules([never(ensure, Kind::D1, "quota of the account is used up")])

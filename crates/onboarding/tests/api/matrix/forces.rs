@@ -133,7 +133,7 @@ impl Forces {
 
 /// Cancels a saga, which may have completed.
 pub(crate) async fn cancel(service: &TestService, saga: Uuid) {
-    while ::saga::ask_undo(&connection(service).await, saga, "cancelled on purpose").await.is_err() {}
+    while ::saga::request_undo(&connection(service).await, saga, "cancelled on purpose").await.is_err() {}
 }
 
 /// A connection to the database of a service. It is dropped like any other, also while it is made.

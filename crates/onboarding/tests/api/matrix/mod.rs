@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use ::saga::{Interpose, Moment, Outline, Verdict};
+use ::saga::{Fault, FaultInjector, InjectionPoint, Outline};
 use domain::job::JobType;
 use rstest::rstest;
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
@@ -95,14 +95,14 @@ impl Matrix {
         self.runs.lock().unwrap().insert(key, Arc::clone(run));
     }
 
-    fn meet(&self, now: Moment<'_>) -> Verdict {
+    fn meet(&self, now: InjectionPoint<'_>) -> Fault {
         let subject = now.saga.input["slug"].as_str().unwrap_or(&now.saga.subject);
         let run = self.runs.lock().unwrap().get(&(now.saga.kind.clone(), subject.to_owned())).cloned();
         // For the force, and for another runner that has the same saga by mistake.
-        run.map_or(Verdict::Go, |run| waiting(|| run.meet(now, &self.forces)))
+        run.map_or(Fault::None, |run| waiting(|| run.meet(now, &self.forces)))
     }
 
-    fn interpose(self: &Arc<Self>) -> Interpose {
+    fn fault_injector(self: &Arc<Self>) -> FaultInjector {
         let matrix = Arc::clone(self);
         Arc::new(move |now| matrix.meet(now))
     }

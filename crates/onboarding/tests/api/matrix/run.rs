@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use ::saga::{Moment, Point, Tried, Verdict};
+use ::saga::{AttemptResult, Fault, InjectionPoint, StepPhase};
 use domain::{Error, Kind};
 use fake_provider::Action;
 use uuid::Uuid;
@@ -58,18 +58,18 @@ struct Cut {
 #[derive(Clone, Copy)]
 struct Met<'m> {
     at: usize,
-    now: Moment<'m>,
+    now: InjectionPoint<'m>,
     forces: &'m Forces,
     /// Whether the saga is cancelled as it is struck.
     turns: bool,
 }
 
-fn passing() -> Verdict {
-    Verdict::Fail(Error::new(Kind::Upstream, "not now, on purpose"))
+fn passing() -> Fault {
+    Fault::Fail(Error::new(Kind::Upstream, "not now, on purpose"))
 }
 
-fn for_good() -> Verdict {
-    Verdict::Fail(Error::new(Kind::Unprocessable, "broken on purpose"))
+fn for_good() -> Fault {
+    Fault::Fail(Error::new(Kind::Unprocessable, "broken on purpose"))
 }
 
 impl Run {
@@ -109,35 +109,35 @@ impl Run {
         }
     }
 
-    pub(crate) fn meet(&self, now: Moment<'_>, forces: &Forces) -> Verdict {
+    pub(crate) fn meet(&self, now: InjectionPoint<'_>, forces: &Forces) -> Fault {
         let _first = self.saga.set(now.saga.id);
         let at = self.plan.outline.steps.iter().position(|step| *step == now.step).expect("a step");
         let (mut state, met) = (self.state(), Met { at, now, forces, turns: self.plan.turns });
-        if now.point == Point::AfterEffect {
+        if now.phase == StepPhase::AfterEffect {
             state.lift(met);
         }
-        match (self.plan.blows[at], now.undo, now.point) {
+        match (self.plan.blows[at], now.undo, now.phase) {
             // A saga that meets one cell alone.
-            (None, false, Point::AfterEffect) if self.ends_here(&state, met) => for_good(),
-            (blow, false, Point::AfterRecord) => state.recorded(blow, met),
-            (None, ..) => Verdict::Go,
+            (None, false, StepPhase::AfterEffect) if self.ends_here(&state, met) => for_good(),
+            (blow, false, StepPhase::AfterRecord) => state.recorded(blow, met),
+            (None, ..) => Fault::None,
             (Some(blow), true, _) => self.back(&mut state.steps[at], blow, met),
-            (Some(blow), false, Point::BeforeIntent) => state.before(blow, met),
-            (Some(blow), false, Point::AfterIntent) => self.begun(&mut state, blow, met),
-            (Some(blow), false, Point::AfterEffect) => self.tried(&mut state, blow, met),
+            (Some(blow), false, StepPhase::BeforeIntent) => state.before(blow, met),
+            (Some(blow), false, StepPhase::AfterIntent) => self.begun(&mut state, blow, met),
+            (Some(blow), false, StepPhase::AfterEffect) => self.tried(&mut state, blow, met),
         }
     }
 
-    fn begun(&self, state: &mut State, blow: Blow, met: Met<'_>) -> Verdict {
+    fn begun(&self, state: &mut State, blow: Blow, met: Met<'_>) -> Fault {
         let (twice, track) = (self.plan.aftermath == Aftermath::RunTwice, &mut state.steps[met.at]);
         track.doubling = (twice || self.plan.stops()) && track.stops == self.stops();
-        let go = if track.doubling { Verdict::Twice } else { Verdict::Go };
+        let go = if track.doubling { Fault::RunTwice } else { Fault::None };
         if track.struck {
             return go;
         }
         match (blow.when, blow.force) {
             (When::AfterIntent, _) => match state.strike(blow, Some(met.at), met) {
-                Verdict::Go => go,
+                Fault::None => go,
                 dies => dies,
             },
             (When::TimedOut, force) => {
@@ -145,7 +145,7 @@ impl Run {
                 if force == Force::ProviderCut {
                     state.cut(Some(met.at), silent(), met);
                 }
-                Verdict::TimeOut(SHORT)
+                Fault::TimeOut(SHORT)
             }
             (When::Unrecorded, Force::ProviderCut) => {
                 track.striking = true;
@@ -156,8 +156,8 @@ impl Run {
         }
     }
 
-    fn tried(&self, state: &mut State, blow: Blow, met: Met<'_>) -> Verdict {
-        let (done, track) = (met.now.tried == Some(Tried::Done), &mut state.steps[met.at]);
+    fn tried(&self, state: &mut State, blow: Blow, met: Met<'_>) -> Fault {
+        let (done, track) = (met.now.result == Some(AttemptResult::Done), &mut state.steps[met.at]);
         track.doubled |= track.doubling && done;
         if std::mem::take(&mut track.striking) {
             track.struck = true;
@@ -174,7 +174,7 @@ impl Run {
         if done && !track.struck && blow.when == When::Unrecorded {
             return state.strike(blow, Some(met.at), met);
         }
-        if self.ends_here(state, met) { for_good() } else { Verdict::Go }
+        if self.ends_here(state, met) { for_good() } else { Fault::None }
     }
 
     /// Whether this is the last step to be done, of a saga that is to be undone: it fails. One that is done before it could
@@ -182,64 +182,65 @@ impl Run {
     fn ends_here(&self, state: &State, met: Met<'_>) -> bool {
         let struck = self.plan.blows[met.at].is_none() || state.steps[met.at].struck;
         let others = state.steps.iter().enumerate().all(|(other, track)| other == met.at || track.recorded);
-        self.is_undone() && met.now.tried == Some(Tried::Done) && struck && others
+        self.is_undone() && met.now.result == Some(AttemptResult::Done) && struck && others
     }
 
-    fn back(&self, track: &mut Track, blow: Blow, met: Met<'_>) -> Verdict {
+    fn back(&self, track: &mut Track, blow: Blow, met: Met<'_>) -> Fault {
         let fails = self.plan.aftermath == Aftermath::UndoFails;
-        track.undo_tries += usize::from(met.now.point == Point::AfterIntent);
-        match met.now.point {
-            Point::AfterIntent if fails && track.undo_tries == 1 => passing(),
-            Point::AfterIntent if !fails => Verdict::Twice,
-            Point::AfterEffect if fails && track.undo_tries == 2 => match blow.force {
-                Force::ProcessKilled => Verdict::Die,
+        track.undo_tries += usize::from(met.now.phase == StepPhase::AfterIntent);
+        match met.now.phase {
+            StepPhase::AfterIntent if fails && track.undo_tries == 1 => passing(),
+            StepPhase::AfterIntent if !fails => Fault::RunTwice,
+            StepPhase::AfterEffect if fails && track.undo_tries == 2 => match blow.force {
+                Force::ProcessKilled => Fault::Crash,
                 Force::DatabaseDropped => {
                     met.forces.drop_connections(met.now.saga);
                     passing()
                 }
                 Force::ProviderCut => passing(),
             },
-            Point::AfterEffect => {
-                track.undone |= met.now.tried == Some(Tried::Done) && (!fails || track.undo_tries > 2);
-                Verdict::Go
+            StepPhase::AfterEffect => {
+                track.undone |=
+                    met.now.result == Some(AttemptResult::Done) && (!fails || track.undo_tries > 2);
+                Fault::None
             }
-            _ => Verdict::Go,
+            _ => Fault::None,
         }
     }
 }
 
 impl State {
-    fn before(&mut self, blow: Blow, met: Met<'_>) -> Verdict {
+    fn before(&mut self, blow: Blow, met: Met<'_>) -> Fault {
         if blow.when == When::BeforeIntent && !self.steps[met.at].struck {
             return self.strike(blow, Some(met.at), met);
         }
-        Verdict::Go
+        Fault::None
     }
 
-    fn recorded(&mut self, blow: Option<Blow>, met: Met<'_>) -> Verdict {
-        if met.now.tried != Some(Tried::Done) {
-            return Verdict::Go;
+    fn recorded(&mut self, blow: Option<Blow>, met: Met<'_>) -> Fault {
+        if met.now.result != Some(AttemptResult::Done) {
+            return Fault::None;
         }
         let track = &mut self.steps[met.at];
         track.recorded = true;
         match blow.filter(|blow| blow.when == When::Unacknowledged && !track.struck) {
             Some(blow) => self.strike(blow, None, met),
-            None => Verdict::Go,
+            None => Fault::None,
         }
     }
 
     /// The force strikes; a cut of the provider is for the next try of `step`, or of any.
-    fn strike(&mut self, blow: Blow, step: Option<usize>, met: Met<'_>) -> Verdict {
+    fn strike(&mut self, blow: Blow, step: Option<usize>, met: Met<'_>) -> Fault {
         self.steps[met.at].struck = true;
         if met.turns {
             met.forces.cancel(met.now.saga);
         }
         match blow.force {
-            Force::ProcessKilled => return Verdict::Die,
+            Force::ProcessKilled => return Fault::Crash,
             Force::DatabaseDropped => met.forces.drop_connections(met.now.saga),
             Force::ProviderCut => self.cut(step, away(), met),
         }
-        Verdict::Go
+        Fault::None
     }
 
     fn cut(&mut self, step: Option<usize>, action: Action, met: Met<'_>) {
@@ -252,7 +253,7 @@ impl State {
         let ours = |cut: &&mut Cut| cut.step.is_none_or(|step| step == met.at);
         let Some(cut) = self.cut.as_mut().filter(ours) else { return };
         cut.tries += 1;
-        if met.now.tried != Some(Tried::Waits) || cut.tries > 1 {
+        if met.now.result != Some(AttemptResult::Waiting) || cut.tries > 1 {
             self.cut = None;
             met.forces.lift(&met.now.saga.subject);
         }

@@ -56,8 +56,8 @@ struct Left {
 impl Stage {
     pub(crate) async fn new() -> Self {
         let matrix = Arc::<Matrix>::default();
-        let interpose = || Some(matrix.interpose());
-        let system = Arc::new(System::start_with(interpose(), interpose(), engine()).await);
+        let fault_injector = || Some(matrix.fault_injector());
+        let system = Arc::new(System::start_with(fault_injector(), fault_injector(), engine()).await);
         matrix.forces.unleash_on(&system);
         let (tell, statuses) = watch::channel(Statuses::new());
         tokio::spawn(look_on(Arc::downgrade(&system), tell));

@@ -178,7 +178,7 @@ impl Step<App> for Begin {
         end(app, cx, self.0, told).await
     }
 
-    fn undo_unbegun(&self) -> bool {
+    fn undo_if_not_started(&self) -> bool {
         true
     }
 }

@@ -55,7 +55,7 @@ impl Step<App> for Begin {
         end(app, cx, KIND, EndStackJobRequest { error, ..EndStackJobRequest::default() }).await
     }
 
-    fn undo_unbegun(&self) -> bool {
+    fn undo_if_not_started(&self) -> bool {
         true
     }
 }
@@ -273,7 +273,7 @@ impl Step<App> for Cleanup {
                 .unwrap_or_else(|late| Err(Error::new(Kind::Upstream, "The provider hangs").context(late)))
             {
                 Ok(()) => {}
-                Err(error) if cx.is_tried_again(&error, Step::policy(self)) => return Err(error),
+                Err(error) if cx.will_retry(&error, Step::policy(self)) => return Err(error),
                 Err(error) => {
                     tracing::warn!(feature = one.feature.as_str(), error = error.message(), "left over");
                     left.push(service.name(ResourceType::Worker)?);

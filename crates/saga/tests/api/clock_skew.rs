@@ -1,4 +1,4 @@
-//! Processes whose clocks differ from that of the database, and peers that refuse a signature for a while.
+//! Clock skew between processes and the database, and peers that reject a signature for a while.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use crate::{
     world::{STOP, UNDO, World, attempts},
 };
 
-/// Ahead of the processes, and behind them.
+/// Offsets of the database's clock from those of the processes.
 const SKEWS: [&str; 2] = ["1 hour", "-1 hour"];
 
 #[tokio::test]
-async fn a_saga_begins_at_once_when_the_clock_of_its_process_differs() {
+async fn saga_starts_at_once_despite_clock_skew() {
     for skew in SKEWS {
         let world = World::with_skewed_database(skew).await;
         let id = world.begin(UNDO).await;
-        assert!(world.engine(|_| {}).turn().await.unwrap(), "it is not due, with a database {skew} off");
-        let told = world.told(id).await;
-        world.assert_completed(&told).await;
+        assert!(world.engine(|_| {}).run_once().await.unwrap(), "not due with a skew of {skew}");
+        let record = world.load(id).await;
+        world.assert_completed(&record).await;
     }
 }
 
 #[tokio::test]
-async fn pauses_last_as_long_as_they_should_when_clocks_differ() {
+async fn pauses_keep_their_length_despite_clock_skew() {
     const PAUSE: Duration = Duration::from_millis(200);
     for skew in SKEWS {
         let world = World::with_skewed_database(skew).await;
@@ -34,16 +34,16 @@ async fn pauses_last_as_long_as_they_should_when_clocks_differ() {
         let id = world.begin(STOP).await;
         world.script.next(id, "b", false, [Act::Fail(Kind::Upstream), Act::Wait(PAUSE), Act::Wait(PAUSE)]);
         let begun = Instant::now();
-        let told = world.settle(&engine, id).await;
-        world.assert_completed(&told).await;
+        let record = world.settle(&engine, id).await;
+        world.assert_completed(&record).await;
         let took = begun.elapsed();
-        assert!(took >= PAUSE * 2, "it asked too soon, with a database {skew} off: {took:?}");
+        assert!(took >= PAUSE * 2, "polled too soon with a skew of {skew}: {took:?}");
     }
 }
 
-/// Of two steps that run alongside each other, one is tried again after a claim by a process with another clock.
+/// One of two concurrent steps is retried after a claim by a process with a different clock.
 #[tokio::test]
-async fn steps_side_by_side_are_tried_again_in_time_when_clocks_differ() {
+async fn concurrent_steps_are_retried_in_time_despite_clock_skew() {
     for skew in SKEWS {
         let world = World::with_skewed_database(skew).await;
         let definitions = || vec![crate::steps::fan_out(UNDO, saga::OnFailure::Undo, POLICY)];
@@ -52,13 +52,13 @@ async fn steps_side_by_side_are_tried_again_in_time_when_clocks_differ() {
         world.script.next(id, "b", false, [Act::Wait(pause), Act::Wait(pause)]);
         world.script.next(id, "c", false, [Act::Wait(pause * 2), Act::Wait(pause)]);
         let engine = world.engine(|setup| setup.definitions = definitions());
-        let told = world.settle(&engine, id).await;
-        world.assert_completed(&told).await;
+        let record = world.settle(&engine, id).await;
+        world.assert_completed(&record).await;
     }
 }
 
 #[tokio::test]
-async fn a_lease_holds_when_clocks_differ() {
+async fn lease_holds_despite_clock_skew() {
     for skew in SKEWS {
         let world = World::with_skewed_database(skew).await;
         let short = |setup: &mut crate::world::Setup| setup.settings.lease = Duration::from_millis(400);
@@ -68,33 +68,33 @@ async fn a_lease_holds_when_clocks_differ() {
         let stop = Shutdown::new();
         first.start(&stop);
         second.start(&stop);
-        let told = world.at_rest(id).await;
-        world.assert_completed(&told).await;
-        assert_eq!(world.calls(id).await.len(), 3, "with a database {skew} off, two ran it");
+        let record = world.wait_until_ended(id).await;
+        world.assert_completed(&record).await;
+        assert_eq!(world.calls(id).await.len(), 3, "two engines ran it with a skew of {skew}");
         stop.begin();
         stop.drained().await;
     }
 }
 
 #[tokio::test]
-async fn a_refused_identity_passes_however_often_it_is_refused() {
+async fn rejected_identity_does_not_count_against_attempts() {
     let world = World::new().await;
     let engine = world.engine(|_| {});
     let id = world.begin(UNDO).await;
     let refused = [const { Act::Fail(Kind::Unauthorized) }; 8];
     world.script.next(id, "b", false, refused);
-    let told = world.settle(&engine, id).await;
-    world.assert_completed(&told).await;
-    assert_eq!(attempts(&told), [1, 9, 1], "more often than other failures are tried again");
+    let record = world.settle(&engine, id).await;
+    world.assert_completed(&record).await;
+    assert_eq!(attempts(&record), [1, 9, 1], "more attempts than other failures get");
 }
 
 #[tokio::test]
-async fn undoing_goes_on_after_a_refused_identity() {
+async fn rejected_identity_does_not_count_against_undo_attempts() {
     let world = World::new().await;
     let engine = world.engine(|_| {});
     let id = world.begin(UNDO).await;
     world.script.next(id, "b", false, [Act::Fail(Kind::Unprocessable)]);
     world.script.next(id, "a", true, [const { Act::Fail(Kind::Unauthorized) }; 8]);
-    let told = world.settle(&engine, id).await;
-    world.assert_undone(&told, saga::Cause::Failed).await;
+    let record = world.settle(&engine, id).await;
+    world.assert_undone(&record, saga::Cause::Failed).await;
 }

@@ -1,4 +1,4 @@
-//! Steps of which none needs the other: b and c, after a.
+//! Independent steps: b and c, both after a.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -24,7 +24,7 @@ async fn begun(on_failure: OnFailure) -> (World, Engine<App>, Uuid) {
     (world, engine, id)
 }
 
-/// Has each of the steps stand at a gate of its own.
+/// Adds a gate to each of the steps.
 fn gates<const N: usize>(world: &World, id: Uuid, undo: bool, steps: [&'static str; N]) -> [Arc<Gate>; N] {
     steps.map(|step| {
         let gate = Arc::new(Gate::default());
@@ -34,7 +34,7 @@ fn gates<const N: usize>(world: &World, id: Uuid, undo: bool, steps: [&'static s
 }
 
 #[tokio::test]
-async fn they_run_side_by_side_and_are_undone_so() {
+async fn independent_steps_run_and_are_undone_concurrently() {
     let (world, engine, id) = begun(OnFailure::Undo).await;
     for undo in [false, true] {
         let [b, c] = gates(&world, id, undo, ["b", "c"]);
@@ -42,47 +42,47 @@ async fn they_run_side_by_side_and_are_undone_so() {
             b.reached.notified().await;
             c.reached.notified().await;
             let expected = if undo { StepStatus::Completed } else { StepStatus::InProgress };
-            let told = world.told(id).await;
-            assert_eq!(statuses(&told), [StepStatus::Completed, expected, expected]);
+            let record = world.load(id).await;
+            assert_eq!(statuses(&record), [StepStatus::Completed, expected, expected]);
             c.open.notify_one();
             b.open.notify_one();
         };
-        tokio::join!(async { assert!(engine.turn().await.unwrap()) }, both);
-        let told = world.told(id).await;
+        tokio::join!(async { assert!(engine.run_once().await.unwrap()) }, both);
+        let record = world.load(id).await;
         if undo {
-            world.assert_undone(&told, Cause::Cancelled).await;
+            world.assert_undone(&record, Cause::Cancelled).await;
         } else {
-            world.assert_completed(&told).await;
-            assert_eq!(world.script.most_under_way.load(Ordering::SeqCst), 2);
-            assert!(world.ask_undo(id).await);
+            world.assert_completed(&record).await;
+            assert_eq!(world.script.max_in_progress.load(Ordering::SeqCst), 2);
+            assert!(world.request_undo(id).await);
         }
     }
     let calls = world.calls(id).await;
     assert_eq!((calls.first().unwrap().as_str(), calls.last().unwrap().as_str()), ("run a", "undo a"));
-    assert_eq!(calls.len(), 6, "nothing was done twice: {calls:?}");
+    assert_eq!(calls.len(), 6, "no step ran twice: {calls:?}");
 }
 
-/// What one waits for, or is tried again for, does not hold up the other, nor is it forgotten for it.
+/// Waits and retries of one step neither block the other nor get lost.
 #[tokio::test]
-async fn one_that_waits_is_asked_again_in_time() {
+async fn waiting_step_runs_again_while_another_is_in_progress() {
     let (world, engine, id) = begun(OnFailure::Undo).await;
     world.script.next(id, "b", false, (0..3).map(|_| Act::Wait(Duration::from_millis(30))));
     world.script.next(id, "b", false, [Act::Fail(Kind::Upstream)]);
     let [c] = gates(&world, id, false, ["c"]);
-    let asked = async {
-        world.until(id, |told| told.steps[1].status == StepStatus::Completed).await;
-        assert_eq!(world.told(id).await.steps[2].status, StepStatus::InProgress);
+    let request = async {
+        world.until(id, |record| record.steps[1].status == StepStatus::Completed).await;
+        assert_eq!(world.load(id).await.steps[2].status, StepStatus::InProgress);
         c.open.notify_one();
     };
-    tokio::join!(async { assert!(engine.turn().await.unwrap()) }, asked);
-    world.assert_completed(&world.told(id).await).await;
+    tokio::join!(async { assert!(engine.run_once().await.unwrap()) }, request);
+    world.assert_completed(&world.load(id).await).await;
     let calls = world.calls(id).await;
     assert_eq!(calls.iter().filter(|call| *call == "run b").count(), 5, "{calls:?}");
 }
 
-/// Nothing is held on to for what waits long; the one that is due first is the next, and the other keeps its pause.
+/// The engine releases the saga during long waits. The step that is due first runs next, and the other keeps its pause.
 #[tokio::test]
-async fn both_wait_and_the_saga_is_let_go_of() {
+async fn saga_is_released_while_all_steps_wait() {
     let (world, engine, id) = begun(OnFailure::Undo).await;
     world.script.next(id, "b", false, [Act::Wait(Duration::from_secs(600))]);
     world.script.next(
@@ -91,63 +91,64 @@ async fn both_wait_and_the_saga_is_let_go_of() {
         false,
         [Act::Wait(Duration::from_secs(60)), Act::Wait(Duration::from_secs(61))],
     );
-    assert!(engine.turn().await.unwrap());
-    let told = world.told(id).await;
-    assert!(told.saga.lease_until.is_none());
-    let pause = (told.saga.next_run_at - told.saga.updated_at).num_seconds();
+    assert!(engine.run_once().await.unwrap());
+    let record = world.load(id).await;
+    assert!(record.saga.lease_until.is_none());
+    let pause = (record.saga.next_run_at - record.saga.updated_at).num_seconds();
     assert!((55..=60).contains(&pause), "{pause} s until the first is due");
     assert!(world.resume_now(id).await);
-    assert!(engine.turn().await.unwrap());
-    assert_eq!(world.calls(id).await.len(), 4, "a, both, and the first that was due");
+    assert!(engine.run_once().await.unwrap());
+    assert_eq!(world.calls(id).await.len(), 4, "a, b, c, and the step that was due first");
     assert_eq!(world.calls(id).await[3], "run c");
 }
 
 #[tokio::test]
-async fn one_that_fails_waits_for_the_other_before_both_are_undone() {
+async fn undo_waits_for_steps_in_progress() {
     let (world, engine, id) = begun(OnFailure::Undo).await;
     world.script.next(id, "b", false, [Act::FailAfter(Kind::Unprocessable)]);
     let [c] = gates(&world, id, false, ["c"]);
     let failed = async {
         c.reached.notified().await;
-        world.until(id, |told| told.steps[1].status == StepStatus::Failed).await;
-        // The saga is read before its steps: only now is its status from after the failure.
-        let told = world.told(id).await;
-        assert_eq!(told.saga.status, SagaStatus::Undoing, "whoever takes over does not go on");
-        assert_eq!(world.calls(id).await.len(), 3, "nothing is undone while a step is under way");
+        world.until(id, |record| record.steps[1].status == StepStatus::Failed).await;
+        // The saga is read before its steps, so only this read is sure to see its status after the failure.
+        let record = world.load(id).await;
+        assert_eq!(record.saga.status, SagaStatus::Undoing, "a runner that takes over does not go forward");
+        assert_eq!(world.calls(id).await.len(), 3, "nothing is undone while a step is in progress");
         c.open.notify_one();
     };
-    tokio::join!(async { assert!(engine.turn().await.unwrap()) }, failed);
-    world.assert_undone(&world.told(id).await, Cause::Failed).await;
+    tokio::join!(async { assert!(engine.run_once().await.unwrap()) }, failed);
+    world.assert_undone(&world.load(id).await, Cause::Failed).await;
 }
 
 #[tokio::test]
-async fn one_that_fails_for_a_person_leaves_the_other_done() {
+async fn stuck_step_lets_concurrent_steps_finish() {
     let (world, engine, id) = begun(OnFailure::Stop).await;
     world.script.next(id, "b", false, [Act::Fail(Kind::Unprocessable)]);
     let [c] = gates(&world, id, false, ["c"]);
     let failed = async {
-        world.until(id, |told| told.steps[1].status == StepStatus::Failed).await;
+        world.until(id, |record| record.steps[1].status == StepStatus::Failed).await;
         c.open.notify_one();
     };
-    tokio::join!(async { assert!(engine.turn().await.unwrap()) }, failed);
-    let told = world.told(id).await;
-    assert_eq!(told.saga.status, SagaStatus::Stuck);
-    assert_eq!(statuses(&told), [StepStatus::Completed, StepStatus::Failed, StepStatus::Completed]);
+    tokio::join!(async { assert!(engine.run_once().await.unwrap()) }, failed);
+    let record = world.load(id).await;
+    assert_eq!(record.saga.status, SagaStatus::Stuck);
+    assert_eq!(statuses(&record), [StepStatus::Completed, StepStatus::Failed, StepStatus::Completed]);
     assert!(world.retry(id).await);
-    let told = world.settle(&engine, id).await;
-    world.assert_completed(&told).await;
+    let record = world.settle(&engine, id).await;
+    world.assert_completed(&record).await;
     assert_eq!(world.calls(id).await.iter().filter(|call| *call == "run c").count(), 1);
 }
 
-/// A deadline is kept also while one step waits and the other is under way.
+/// The deadline applies while one step waits and the other is in progress.
 #[tokio::test]
-async fn the_deadline_holds_for_both() {
+async fn deadline_applies_while_steps_run_and_wait() {
     let (world, engine, _) = begun(OnFailure::Undo).await;
-    let id = world.begin_until(KIND, runtime::clock::now() + chrono::Duration::milliseconds(300)).await;
+    let id =
+        world.begin_with_deadline(KIND, runtime::clock::now() + chrono::Duration::milliseconds(300)).await;
     world.script.next(id, "b", false, [Act::Wait(Duration::from_secs(600))]);
     world.script.next(id, "c", false, [Act::Sleep(Duration::from_millis(100))]);
     let begun = Instant::now();
-    let told = world.settle(&engine, id).await;
-    world.assert_undone(&told, Cause::Expired).await;
+    let record = world.settle(&engine, id).await;
+    world.assert_undone(&record, Cause::Expired).await;
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }

@@ -1,4 +1,4 @@
-//! A network between an engine and its database, which can fail as networks do.
+//! A TCP proxy between an engine and its database, which can drop traffic silently.
 
 use tokio::{
     io::copy_bidirectional,
@@ -7,14 +7,14 @@ use tokio::{
 };
 use url::Url;
 
-/// Passes connections on.
-pub(crate) struct Wire {
-    /// The database, through it.
+/// Forwards connections to the database.
+pub(crate) struct Proxy {
+    /// The URL of the database through the proxy.
     pub(crate) url: String,
     swallowed: watch::Sender<()>,
 }
 
-impl Wire {
+impl Proxy {
     pub(crate) async fn to(url: &str) -> Self {
         let mut url = Url::parse(url).unwrap();
         let database = (url.host_str().unwrap().to_owned(), url.port().unwrap());
@@ -29,7 +29,7 @@ impl Wire {
                     let mut server = TcpStream::connect(database).await.unwrap();
                     tokio::select! {
                         _ = copy_bidirectional(&mut client, &mut server) => {}
-                        // Both ends stay open, and hear nothing of each other any more.
+                        // Both connections stay open, and no more data passes.
                         _ = swallowed.changed() => std::future::pending().await,
                     }
                 });
@@ -38,7 +38,7 @@ impl Wire {
         Self { url: url.into(), swallowed }
     }
 
-    /// Every connection there is goes dead; new ones work.
+    /// Stops forwarding on all existing connections; new ones work.
     pub(crate) fn swallow(&self) {
         self.swallowed.send_replace(());
     }

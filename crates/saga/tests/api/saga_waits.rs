@@ -1,4 +1,4 @@
-//! Sagas that wait for the end of another.
+//! Sagas that wait for the end of another saga.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,76 +13,76 @@ use crate::{
     world::{STOP, UNDO, World},
 };
 
-/// Longer than any test has patience.
+/// Longer than any test runs.
 const NEVER: Duration = Duration::from_secs(600);
 
-/// A saga whose step `b` stands at a gate, and one that waits for it in its step `a`.
-async fn one_behind_the_other(world: &World, kind: &'static str) -> (Uuid, Arc<Gate>, Uuid) {
+/// A saga that a gate holds in its step `b`, and one that waits for it in its step `a`.
+async fn blocked_pair(world: &World, kind: &'static str) -> (Uuid, Arc<Gate>, Uuid) {
     let (first, second) = (world.begin(kind).await, world.begin(UNDO).await);
     let gate = Arc::new(Gate::default());
     world.script.next(first, "b", false, [Act::Gate(Arc::clone(&gate))]);
-    world.script.next(second, "a", false, [Act::Behind(first, NEVER)]);
+    world.script.next(second, "a", false, [Act::BlockedBy(first, NEVER)]);
     (first, gate, second)
 }
 
 async fn waits(world: &World, id: Uuid) {
     world
-        .until(id, |told| {
-            told.steps[0].waiting_for == Some(WaitingFor::text("the saga before"))
-                && told.saga.lease_until.is_none()
+        .until(id, |record| {
+            record.steps[0].waiting_for == Some(WaitingFor::text("the saga before"))
+                && record.saga.lease_until.is_none()
         })
         .await;
 }
 
 #[tokio::test]
-async fn a_saga_goes_on_at_once_when_the_one_before_it_ends() {
+async fn waiting_saga_continues_when_the_blocking_one_ends() {
     let world = World::new().await;
     let engine = world.engine(|setup| setup.settings.poll = NEVER);
-    let (first, gate, second) = one_behind_the_other(&world, UNDO).await;
+    let (first, gate, second) = blocked_pair(&world, UNDO).await;
     let stop = Shutdown::new();
     engine.start(&stop);
     waits(&world, second).await;
     gate.open.notify_one();
     for id in [first, second] {
-        let told = world.at_rest(id).await;
-        world.assert_completed(&told).await;
+        let record = world.wait_until_ended(id).await;
+        world.assert_completed(&record).await;
     }
     let looks = world.calls(second).await.iter().filter(|call| *call == "run a").count();
-    assert_eq!(looks, 2, "it looked once before the other ended, and once after");
+    assert_eq!(looks, 2, "once before the other saga ended, and once after");
     stop.begin();
     stop.drained().await;
 }
 
 #[tokio::test]
-async fn a_saga_of_another_process_is_due_when_the_one_before_it_ends() {
+async fn waiting_saga_of_another_process_becomes_due() {
     let world = World::new().await;
     let (engine, other) = (world.engine(|_| {}), world.engine(|_| {}));
-    let (first, gate, second) = one_behind_the_other(&world, UNDO).await;
+    let (first, gate, second) = blocked_pair(&world, UNDO).await;
     gate.open.notify_one();
     world.resume_now(second).await;
     world
         .execute(&format!("UPDATE sagas SET next_run_at = now() + interval '1 day' WHERE id = '{first}'"))
         .await;
-    assert!(engine.turn().await.unwrap());
+    assert!(engine.run_once().await.unwrap());
     waits(&world, second).await;
     world.resume_now(first).await;
-    assert!(other.turn().await.unwrap());
-    assert_eq!(world.told(first).await.saga.status, SagaStatus::Completed);
-    assert!(engine.turn().await.unwrap(), "it is due");
-    let told = world.told(second).await;
-    world.assert_completed(&told).await;
+    assert!(other.run_once().await.unwrap());
+    assert_eq!(world.load(first).await.saga.status, SagaStatus::Completed);
+    assert!(engine.run_once().await.unwrap(), "it is due");
+    let record = world.load(second).await;
+    world.assert_completed(&record).await;
 }
 
 #[tokio::test]
-async fn it_is_woken_however_the_one_before_it_ends() {
+async fn every_kind_of_end_wakes_the_waiting_saga() {
     let world = World::new().await;
     let engine = world.engine(|setup| setup.settings.poll = NEVER);
     let stop = Shutdown::new();
     engine.start(&stop);
-    // It is stuck, undone, or paused by a person.
+    // The blocking saga gets stuck, is undone or is paused.
     for end in ["stuck", "undone", "paused"] {
         let kind = if end == "stuck" { STOP } else { UNDO };
-        let (first, gate, second) = one_behind_the_other(&world, kind).await;
+        let (first, gate, second) = blocked_pair(&world, kind).await;
         if end != "paused" {
             world.script.next(first, "c", false, [Act::Fail(Kind::Unprocessable)]);
         }
@@ -92,32 +92,32 @@ async fn it_is_woken_however_the_one_before_it_ends() {
             let c = world.pool.service_conn().await.unwrap();
             assert!(saga::pause(&c, first).await.unwrap());
             drop(c);
-            // Those who pause a saga wake the engine as well.
+            // A caller that pauses a saga also wakes the engine.
             world.wake.notify_one();
         } else {
             gate.open.notify_one();
         }
-        let told = world.at_rest(second).await;
-        world.assert_completed(&told).await;
+        let record = world.wait_until_ended(second).await;
+        world.assert_completed(&record).await;
     }
     stop.begin();
     stop.drained().await;
 }
 
 #[tokio::test]
-async fn a_saga_that_waits_for_one_that_has_ended_is_due_at_once() {
+async fn wait_for_an_ended_saga_is_over_at_once() {
     let world = World::new().await;
     let engine = world.engine(|_| {});
     let (first, second) = (world.begin(UNDO).await, world.begin(UNDO).await);
     world.settle(&engine, first).await;
-    world.script.next(second, "a", false, [Act::Behind(first, NEVER)]);
-    let told = world.settle(&engine, second).await;
-    world.assert_completed(&told).await;
+    world.script.next(second, "a", false, [Act::BlockedBy(first, NEVER)]);
+    let record = world.settle(&engine, second).await;
+    world.assert_completed(&record).await;
 }
 
-/// The end of the one and the beginning of the wait meet in every order.
+/// Runs the end of one saga and the start of the other's wait in many interleavings.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_wake_is_lost_when_the_wait_begins_while_the_other_ends() {
+async fn no_wake_up_is_lost_when_wait_and_end_race() {
     let world = World::new().await;
     let engines = [(); 2].map(|()| world.engine(|setup| setup.settings.poll = Duration::from_millis(10)));
     let stop = Shutdown::new();
@@ -125,14 +125,14 @@ async fn no_wake_is_lost_when_the_wait_begins_while_the_other_ends() {
     let mut pairs = Vec::new();
     for _ in 0..60 {
         let (first, second) = (world.begin(UNDO).await, world.begin(UNDO).await);
-        world.script.next(second, "a", false, [Act::Behind(first, NEVER)]);
+        world.script.next(second, "a", false, [Act::BlockedBy(first, NEVER)]);
         pairs.push((first, second));
     }
     engines.iter().for_each(|engine| engine.start(&stop));
     for (first, second) in pairs {
         for id in [first, second] {
-            let told = world.at_rest(id).await;
-            world.assert_completed(&told).await;
+            let record = world.wait_until_ended(id).await;
+            world.assert_completed(&record).await;
         }
     }
     assert!(begun.elapsed() < NEVER);

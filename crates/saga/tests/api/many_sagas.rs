@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_engines_share_the_work_and_do_nothing_twice() {
+async fn two_engines_share_sagas_without_repeating_steps() {
     const SAGAS: i64 = 200;
     let world = World::new().await;
     for _ in 0..SAGAS {
@@ -23,18 +23,18 @@ async fn two_engines_share_the_work_and_do_nothing_twice() {
     for name in ["first", "second"] {
         let engine = world.engine(|setup| {
             setup.name = name;
-            // Both begin, however quick the first is.
+            // A low limit leaves work for both engines, however fast the first is.
             setup.settings.concurrency = 4;
             setup.own_connections = Some(world.db.app_url.clone());
         });
         engine.start(&stop);
     }
     let left = "SELECT count(*) AS number FROM sagas WHERE status <> 'completed'";
-    let mut patience = 2000;
+    let mut polls_left = 2000;
     while world.number(left).await > 0 {
-        patience -= 1;
+        polls_left -= 1;
         assert!(
-            patience > 0,
+            polls_left > 0,
             "{:?}",
             world.texts("SELECT status || count(*) AS text FROM sagas GROUP BY status").await
         );
@@ -48,13 +48,13 @@ async fn two_engines_share_the_work_and_do_nothing_twice() {
     assert_eq!(world.number(distinct).await, SAGAS * 3);
     for name in ["first", "second"] {
         let share = world.number(&format!("SELECT count(*) AS number FROM calls WHERE by = '{name}'")).await;
-        // How much is up to the machine.
-        assert!(share > 0, "{name} did none");
+        // The exact share depends on the machine.
+        assert!(share > 0, "{name} ran no step");
     }
 }
 
 #[tokio::test]
-async fn the_longest_due_comes_first() {
+async fn saga_due_longest_is_claimed_first() {
     let world = World::new().await;
     let engine = world.engine(|_| {});
     let mut ids = Vec::new();
@@ -69,13 +69,13 @@ async fn the_longest_due_comes_first() {
     }
     ids.sort_by_key(|(since, _)| std::cmp::Reverse(*since));
     for (_, id) in ids {
-        assert!(engine.turn().await.unwrap());
+        assert!(engine.run_once().await.unwrap());
         assert_eq!(world.calls(id).await.len(), 3);
     }
 }
 
 #[tokio::test]
-async fn as_many_run_side_by_side_as_are_allowed() {
+async fn concurrency_limit_is_respected() {
     let world = World::new().await;
     let engine = world.engine(|setup| setup.settings.concurrency = 3);
     let mut ids = Vec::new();
@@ -87,17 +87,17 @@ async fn as_many_run_side_by_side_as_are_allowed() {
     let stop = Shutdown::new();
     engine.start(&stop);
     for id in ids {
-        let told = world.at_rest(id).await;
-        world.assert_completed(&told).await;
+        let record = world.wait_until_ended(id).await;
+        world.assert_completed(&record).await;
     }
-    assert_eq!(world.script.most_under_way.load(Ordering::SeqCst), 3);
+    assert_eq!(world.script.max_in_progress.load(Ordering::SeqCst), 3);
     stop.begin();
     stop.drained().await;
 }
 
-/// A saga that never comes to its end keeps none of the others from theirs.
+/// Sagas that never end do not block others.
 #[tokio::test]
-async fn those_that_wait_hold_up_no_other() {
+async fn waiting_sagas_do_not_occupy_slots() {
     let world = World::new().await;
     let engine = world.engine(|setup| setup.settings.concurrency = 1);
     for _ in 0..10 {
@@ -109,53 +109,53 @@ async fn those_that_wait_hold_up_no_other() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let id = world.begin(UNDO).await;
     Arc::clone(&world.wake).notify_one();
-    let told = world.at_rest(id).await;
-    world.assert_completed(&told).await;
+    let record = world.wait_until_ended(id).await;
+    world.assert_completed(&record).await;
     stop.begin();
     stop.drained().await;
 }
 
-/// Who asks for much has the others wait for one saga of theirs, not for all.
+/// A key with many sagas delays the others by one saga, not by all of them.
 #[tokio::test]
-async fn flows_take_turns() {
+async fn fairness_keys_take_turns() {
     let world = World::new().await;
     let engine = world.engine(|_| {});
     let mut ids = Vec::new();
-    for flow in ["b", "b", "b", "b", "c", "a", "c"] {
-        ids.push((flow, world.begin_of(UNDO, flow).await));
+    for fairness_key in ["b", "b", "b", "b", "c", "a", "c"] {
+        ids.push((fairness_key, world.begin_with_key(UNDO, fairness_key).await));
     }
-    while engine.turn().await.unwrap() {}
+    while engine.run_once().await.unwrap() {}
     let order = "SELECT saga_id::text AS text FROM calls WHERE call = 'run' AND step = 'a' ORDER BY seq";
-    let flow_of = |id: &String| ids.iter().find(|(_, one)| one.to_string() == *id).unwrap().0;
-    let order: Vec<_> = world.texts(order).await.iter().map(flow_of).collect();
+    let key_of = |id: &String| ids.iter().find(|(_, one)| one.to_string() == *id).unwrap().0;
+    let order: Vec<_> = world.texts(order).await.iter().map(key_of).collect();
     assert_eq!(order, ["a", "b", "c", "b", "c", "b", "b"]);
 }
 
-/// The same of those that are claimed at once.
+/// The keys also share the sagas of one claim.
 #[tokio::test]
-async fn flows_share_what_is_claimed_at_once() {
+async fn fairness_keys_share_each_batch() {
     let world = World::new().await;
     let engine = world.engine(|setup| setup.settings.concurrency = 4);
     for _ in 0..30 {
-        world.begin_of(UNDO, "busy").await;
+        world.begin_with_key(UNDO, "busy").await;
     }
-    let quiet = [world.begin_of(UNDO, "quiet").await, world.begin_of(UNDO, "rare").await];
+    let quiet = [world.begin_with_key(UNDO, "quiet").await, world.begin_with_key(UNDO, "rare").await];
     let stop = Shutdown::new();
     engine.start(&stop);
     for id in quiet {
-        world.at_rest(id).await;
+        world.wait_until_ended(id).await;
     }
     let begun = world
         .number("SELECT count(*) AS number FROM sagas WHERE flow = 'busy' AND status <> 'pending'")
         .await;
-    assert!(begun < 20, "{begun} of the busy one had to come first");
+    assert!(begun < 20, "{begun} sagas of the busy key came first");
     stop.begin();
     stop.drained().await;
 }
 
-/// A saga whose step takes long keeps none of the others from theirs.
+/// A saga with a slow step does not block others.
 #[tokio::test]
-async fn one_that_is_slow_gives_its_slot_away() {
+async fn slow_saga_frees_its_slot() {
     let world = World::new().await;
     let engine = world.engine(|setup| setup.settings.concurrency = 1);
     let (slow, quick) = (world.begin(UNDO).await, world.begin(UNDO).await);
@@ -163,13 +163,13 @@ async fn one_that_is_slow_gives_its_slot_away() {
     world.script.next(slow, "a", false, [Act::Gate(Arc::clone(&gate))]);
     let stop = Shutdown::new();
     engine.start(&stop);
-    let told = world.at_rest(quick).await;
-    world.assert_completed(&told).await;
-    assert!(world.told(slow).await.saga.status.is_in_progress());
+    let record = world.wait_until_ended(quick).await;
+    world.assert_completed(&record).await;
+    assert!(world.load(slow).await.saga.status.is_in_progress());
     gate.open.notify_one();
-    let told = world.at_rest(slow).await;
-    world.assert_completed(&told).await;
-    assert_eq!(world.calls(slow).await.len(), 3, "it was not begun again");
+    let record = world.wait_until_ended(slow).await;
+    world.assert_completed(&record).await;
+    assert_eq!(world.calls(slow).await.len(), 3, "it did not start again");
     stop.begin();
     stop.drained().await;
 }

@@ -1,4 +1,4 @@
-//! Leases that are lost, connections that are cut, processes that stop.
+//! Lost leases, cut connections and stopping processes.
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
@@ -8,14 +8,14 @@ use saga::{OnFailure, SagaStatus, StepStatus};
 use tokio::time::Instant;
 
 use crate::{
+    proxy::Proxy,
     steps::{Act, Gate, POLICY, definition},
-    wire::Wire,
     world::{UNDO, World, attempts, kind},
 };
 
-/// Another runner has taken over, and the first wakes up before it has noticed.
+/// The first runner resumes after another has taken over, before it notices the loss of its lease.
 #[tokio::test]
-async fn the_late_write_of_a_frozen_runner_is_refused() {
+async fn late_write_of_a_suspended_runner_is_rejected() {
     let world = World::new().await;
     let (first, second) = (world.engine(|_| {}), world.engine(|setup| setup.name = "second"));
     let id = world.begin(UNDO).await;
@@ -26,23 +26,27 @@ async fn the_late_write_of_a_frozen_runner_is_refused() {
         world
             .execute(&format!("UPDATE sagas SET lease_until = now() - interval '1 s' WHERE id = '{id}'"))
             .await;
-        let told = world.settle(&second, id).await;
+        let record = world.settle(&second, id).await;
         gate.open.notify_one();
-        told
+        record
     };
-    let (turn, taken_over) = tokio::join!(first.turn(), taken_over);
+    let (turn, taken_over) = tokio::join!(first.run_once(), taken_over);
     assert!(turn.unwrap());
     world.assert_completed(&taken_over).await;
-    let told = world.told(id).await;
-    assert_eq!(format!("{told:?}"), format!("{taken_over:?}"), "nothing was written late");
-    assert_eq!(attempts(&told), [1, 2, 1]);
-    assert_eq!(told.steps[1].output.as_ref().unwrap()["by"], "second");
-    assert_eq!(world.calls(id).await, ["run a", "run b", "run b", "run c"], "the first went no further");
+    let record = world.load(id).await;
+    assert_eq!(format!("{record:?}"), format!("{taken_over:?}"), "the late write changed nothing");
+    assert_eq!(attempts(&record), [1, 2, 1]);
+    assert_eq!(record.steps[1].output.as_ref().unwrap()["by"], "second");
+    assert_eq!(
+        world.calls(id).await,
+        ["run a", "run b", "run b", "run c"],
+        "the first runner ran no further step"
+    );
 }
 
-/// The same one statement later: what it would do next is not even begun.
+/// The runner loses its lease before it writes the start of the next step.
 #[tokio::test]
-async fn a_step_does_not_begin_under_a_lost_lease() {
+async fn step_does_not_start_under_a_lost_lease() {
     let world = World::new().await;
     let engine = world.engine(|_| {});
     let id = world.begin(UNDO).await;
@@ -53,15 +57,15 @@ async fn a_step_does_not_begin_under_a_lost_lease() {
         world.execute(&format!("UPDATE sagas SET fence = fence + 1 WHERE id = '{id}'")).await;
         gate.open.notify_one();
     };
-    let (turn, ()) = tokio::join!(engine.turn(), taken);
+    let (turn, ()) = tokio::join!(engine.run_once(), taken);
     assert!(turn.unwrap());
     assert_eq!(world.calls(id).await, ["run a"]);
-    assert_eq!(world.told(id).await.steps[0].status, StepStatus::InProgress);
+    assert_eq!(world.load(id).await.steps[0].status, StepStatus::InProgress);
 }
 
-/// A runner that learns of it when it extends its lease, long before its step is over, does not go on with the step.
+/// The runner notices the loss when it extends its lease, long before its step would end.
 #[tokio::test]
-async fn a_runner_that_was_succeeded_drops_its_step() {
+async fn runner_that_was_taken_over_aborts_its_step() {
     let world = World::new().await;
     let lease = Duration::from_secs(3);
     let engine = world.engine(|setup| setup.settings.lease = lease);
@@ -73,15 +77,15 @@ async fn a_runner_that_was_succeeded_drops_its_step() {
         gate.reached.notified().await;
         world.execute(&format!("UPDATE sagas SET fence = fence + 1 WHERE id = '{id}'")).await;
     };
-    let (turn, ()) = tokio::join!(engine.turn(), taken);
+    let (turn, ()) = tokio::join!(engine.run_once(), taken);
     assert!(turn.unwrap());
     assert!(begun.elapsed() < lease, "{:?}", begun.elapsed());
     assert_eq!(world.script.cut.load(Ordering::SeqCst), 1);
 }
 
-/// A runner that cannot extend its lease stops before another may begin.
+/// A runner that cannot extend its lease stops before another may take over.
 #[tokio::test]
-async fn a_runner_that_cannot_keep_its_lease_drops_its_step() {
+async fn runner_that_cannot_extend_its_lease_aborts_its_step() {
     const LEASE: Duration = Duration::from_millis(300);
     let world = World::new().await;
     let first = world.engine(|setup| setup.settings.lease = LEASE);
@@ -95,7 +99,7 @@ async fn a_runner_that_cannot_keep_its_lease_drops_its_step() {
         holder.batch_execute(&lock).await.unwrap();
         Instant::now()
     };
-    let (turn, held_since) = tokio::join!(first.turn(), held);
+    let (turn, held_since) = tokio::join!(first.run_once(), held);
     assert!(turn.unwrap());
     // A step may take ten seconds.
     assert!(held_since.elapsed() < LEASE * 10, "{:?}", held_since.elapsed());
@@ -103,58 +107,58 @@ async fn a_runner_that_cannot_keep_its_lease_drops_its_step() {
     holder.batch_execute("COMMIT").await.unwrap();
 
     let second = world.engine(|setup| setup.name = "second");
-    let told = world.settle(&second, id).await;
-    world.assert_completed(&told).await;
-    assert_eq!(attempts(&told), [1, 2, 1]);
+    let record = world.settle(&second, id).await;
+    world.assert_completed(&record).await;
+    assert_eq!(attempts(&record), [1, 2, 1]);
 }
 
-/// A lease is kept for as long as a step takes.
+/// The runner extends its lease for as long as the step runs.
 #[tokio::test]
-async fn a_step_may_take_longer_than_the_lease() {
+async fn lease_is_extended_during_a_long_step() {
     let world = World::new().await;
     let first = world.engine(|setup| setup.settings.lease = Duration::from_millis(600));
     let second = world.engine(|setup| setup.name = "second");
     let id = world.begin(UNDO).await;
     world.script.next(id, "b", false, [Act::Sleep(Duration::from_millis(1500))]);
     let watch = async {
-        world.until(id, |told| told.steps[1].status == StepStatus::InProgress).await;
-        while world.told(id).await.steps[1].status == StepStatus::InProgress {
-            assert!(!second.turn().await.unwrap(), "taken from a runner that is alive");
+        world.until(id, |record| record.steps[1].status == StepStatus::InProgress).await;
+        while world.load(id).await.steps[1].status == StepStatus::InProgress {
+            assert!(!second.run_once().await.unwrap(), "taken over from a runner that is alive");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let (turn, ()) = tokio::join!(first.turn(), watch);
+    let (turn, ()) = tokio::join!(first.run_once(), watch);
     assert!(turn.unwrap());
-    let told = world.at_rest(id).await;
-    world.assert_completed(&told).await;
+    let record = world.wait_until_ended(id).await;
+    world.assert_completed(&record).await;
     assert_eq!(world.calls(id).await, ["run a", "run b", "run c"]);
 }
 
-/// The fence grows when a saga is let go of as well: what its runner sent before, and the database comes to only
-/// afterwards, such as an extension of the lease, changes nothing.
+/// A statement that the runner sent before the release, such as an extension of the lease, and that the database
+/// executes afterwards, changes nothing.
 #[tokio::test]
-async fn a_runner_that_let_go_holds_no_longer() {
+async fn release_increases_the_fence() {
     let world = World::new().await;
     let engine = world.engine(|_| {});
     let id = world.begin(UNDO).await;
     world.script.next(id, "a", false, [Act::Wait(Duration::from_secs(600))]);
-    assert!(engine.turn().await.unwrap());
+    assert!(engine.run_once().await.unwrap());
     let fence = format!("SELECT fence AS number FROM sagas WHERE id = '{id}'");
-    assert_eq!(world.number(&fence).await, 2, "claimed, and let go");
-    assert!(world.ask_undo(id).await);
-    assert!(engine.turn().await.unwrap());
+    assert_eq!(world.number(&fence).await, 2, "claimed and released");
+    assert!(world.request_undo(id).await);
+    assert!(engine.run_once().await.unwrap());
     assert_eq!(world.number(&fence).await, 4);
 }
 
-/// The network swallows what is sent, and closes nothing.
+/// The network drops data and closes no connection.
 #[tokio::test]
-async fn a_statement_that_is_never_answered_is_sent_again_on_another_connection() {
+async fn statement_without_a_response_is_resent_on_another_connection() {
     let world = World::new().await;
-    let wire = Wire::to(&world.db.app_url).await;
+    let proxy = Proxy::to(&world.db.app_url).await;
     let engine = world.engine(|setup| {
         setup.settings.lease = Duration::from_millis(500);
-        setup.own_connections = Some(wire.url.clone());
-        // Given back, it would be what every other statement is sent over.
+        setup.own_connections = Some(proxy.url.clone());
+        // If the dead connection returned to the pool, every other statement would use it.
         setup.connections = 1;
     });
     let id = world.begin(UNDO).await;
@@ -163,16 +167,16 @@ async fn a_statement_that_is_never_answered_is_sent_again_on_another_connection(
     let stop = Shutdown::new();
     engine.start(&stop);
     gate.reached.notified().await;
-    wire.swallow();
+    proxy.swallow();
     gate.open.notify_one();
-    let told = world.at_rest(id).await;
-    world.assert_completed(&told).await;
+    let record = world.wait_until_ended(id).await;
+    world.assert_completed(&record).await;
     stop.begin();
     stop.drained().await;
 }
 
 #[tokio::test]
-async fn cut_connections_cost_neither_an_effect_nor_a_lease() {
+async fn cut_connections_lose_neither_effects_nor_leases() {
     let world = World::new().await;
     let tough = kind("tough".to_owned());
     let policy = saga::Policy { attempts: 50, ..POLICY };
@@ -194,18 +198,18 @@ async fn cut_connections_cost_neither_an_effect_nor_a_lease() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         world.db.cut_connections().await;
     }
-    // The pool of the test itself was cut as well.
+    // The connections of the test itself were cut too.
     while world.pool.service_conn().await.unwrap().batch_execute("SELECT 1").await.is_err() {}
     for id in ids {
-        let told = world.at_rest(id).await;
-        world.assert_completed(&told).await;
+        let record = world.wait_until_ended(id).await;
+        world.assert_completed(&record).await;
     }
     stop.begin();
     stop.drained().await;
 }
 
 #[tokio::test]
-async fn a_process_that_stops_ends_its_step_and_hands_the_saga_on() {
+async fn stopping_process_finishes_its_step_and_releases_the_saga() {
     let world = World::new().await;
     let (first, second) = (world.engine(|_| {}), world.engine(|setup| setup.name = "second"));
     let id = world.begin(UNDO).await;
@@ -216,21 +220,21 @@ async fn a_process_that_stops_ends_its_step_and_hands_the_saga_on() {
     gate.reached.notified().await;
     stop.begin();
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert!(!second.turn().await.unwrap(), "it is still at it");
+    assert!(!second.run_once().await.unwrap(), "the first process still holds it");
     gate.open.notify_one();
     stop.drained().await;
 
-    let told = world.told(id).await;
-    assert_eq!((told.saga.status, &told.saga.lease_owner), (SagaStatus::Running, &None));
-    assert_eq!(told.steps[1].status, StepStatus::Completed, "what it had begun it brought to its end");
-    assert!(second.turn().await.unwrap(), "no lease has to run out");
-    let told = world.told(id).await;
-    world.assert_completed(&told).await;
+    let record = world.load(id).await;
+    assert_eq!((record.saga.status, &record.saga.lease_owner), (SagaStatus::Running, &None));
+    assert_eq!(record.steps[1].status, StepStatus::Completed, "the running step was finished");
+    assert!(second.run_once().await.unwrap(), "it need not wait for the lease to expire");
+    let record = world.load(id).await;
+    world.assert_completed(&record).await;
     assert_eq!(world.calls(id).await, ["run a", "run b", "run c"]);
 }
 
 #[tokio::test]
-async fn a_step_that_does_not_end_is_cut_off_when_the_process_stops() {
+async fn stopping_process_aborts_a_hanging_step() {
     let world = World::new().await;
     let first = world.engine(|setup| setup.settings.lease = Duration::from_millis(800));
     let second = world.engine(|setup| setup.name = "second");
@@ -245,43 +249,43 @@ async fn a_step_that_does_not_end_is_cut_off_when_the_process_stops() {
     stop.drained().await;
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(world.script.cut.load(Ordering::SeqCst), 1);
-    assert!(second.turn().await.unwrap(), "no lease has to run out");
-    let told = world.told(id).await;
-    world.assert_completed(&told).await;
-    assert_eq!(attempts(&told), [1, 2, 1]);
+    assert!(second.run_once().await.unwrap(), "it need not wait for the lease to expire");
+    let record = world.load(id).await;
+    world.assert_completed(&record).await;
+    assert_eq!(attempts(&record), [1, 2, 1]);
 }
 
-/// While versions are exchanged, old processes and new ones run side by side.
+/// Old and new processes run together during an upgrade.
 #[tokio::test]
-async fn a_saga_of_another_version_is_left_to_those_who_know_it() {
+async fn saga_of_an_unknown_version_is_skipped() {
     let world = World::new().await;
     let old = world.engine(|setup| {
         setup.definitions = vec![definition(kind("old".to_owned()), OnFailure::Undo, POLICY)]
     });
     let new = world.engine(|_| {});
     let id = world.begin(UNDO).await;
-    assert!(!old.turn().await.unwrap());
-    assert!(new.turn().await.unwrap(), "no one has put it off");
-    let told = world.told(id).await;
-    world.assert_completed(&told).await;
+    assert!(!old.run_once().await.unwrap());
+    assert!(new.run_once().await.unwrap(), "the old engine did not postpone it");
+    let record = world.load(id).await;
+    world.assert_completed(&record).await;
 }
 
-/// A fault of the engine's own, here a definition that was changed without a new version, leaves no lease behind.
+/// An error of the engine itself, here a definition that changed without a new version, leaves no lease.
 #[tokio::test]
-async fn a_saga_that_cannot_be_driven_is_put_off() {
+async fn saga_that_the_engine_cannot_run_is_postponed() {
     let world = World::new().await;
     let engine = world.engine(|_| {});
     let id = world.begin(UNDO).await;
     world
         .execute(&format!("UPDATE saga_steps SET name = 'renamed' WHERE saga_id = '{id}' AND position = 1"))
         .await;
-    assert!(engine.turn().await.unwrap());
-    let saga = world.told(id).await.saga;
+    assert!(engine.run_once().await.unwrap());
+    let saga = world.load(id).await.saga;
     assert_eq!((saga.status, &saga.lease_owner, saga.lease_until), (SagaStatus::Pending, &None, None));
-    assert!(!engine.turn().await.unwrap(), "it is not run again at once");
+    assert!(!engine.run_once().await.unwrap(), "it does not run again at once");
     let fence = format!("SELECT fence AS number FROM sagas WHERE id = '{id}'");
-    assert_eq!(world.number(&fence).await, 2, "claimed, and let go");
+    assert_eq!(world.number(&fence).await, 2, "claimed and released");
     world.execute(&format!("UPDATE saga_steps SET name = 'b' WHERE saga_id = '{id}' AND position = 1; UPDATE sagas SET next_run_at = now()")).await;
-    let told = world.settle(&engine, id).await;
-    world.assert_completed(&told).await;
+    let record = world.settle(&engine, id).await;
+    world.assert_completed(&record).await;
 }
