@@ -1,4 +1,4 @@
-//! What a test does with a fake provider: tell it what to do wrong, and look at what came of it.
+//! The control interface of a fake provider: setting its script and reading its state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,52 +9,53 @@ use crate::script::{Rule, Script};
 use crate::state::{self, Call, LiveTarget, sql};
 use provisioning::providers::{ErrorContext as _, ProviderError, Target};
 
-/// What has been done to targets of one kind.
+/// Numbers of effects on targets of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// How many there are.
+    /// Targets that exist.
     pub live: u64,
-    /// How many were made.
+    /// Creations.
     pub created: u64,
-    /// How often one was changed to another spec.
+    /// Changes to a different spec.
     pub changed: u64,
-    /// How many were removed.
+    /// Removals.
     pub destroyed: u64,
 }
 
 impl FakeProvider {
-    /// Sets the script for all that use this provider; its rules count from here, and what hangs for ever goes on.
+    /// Sets the script for all users of this provider. Its rules count calls from now on. Calls that hang without a
+    /// duration continue.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of SQLite.
+    /// A [`ProviderError`] with the message of SQLite.
     pub async fn set_script(&self, script: Script) -> Result<(), ProviderError> {
         self.call(move |connection| state::set_script(connection, &script)).await
     }
 
-    /// Sets a script of `rules` alone; see [`FakeProvider::set_script`].
+    /// Sets a script that consists of `rules` only; see [`FakeProvider::set_script`].
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of SQLite.
+    /// A [`ProviderError`] with the message of SQLite.
     pub async fn follow(&self, rules: impl Into<Vec<Rule>>) -> Result<(), ProviderError> {
         self.set_script(Script { rules: rules.into(), ..Script::default() }).await
     }
 
-    /// The script that is followed now.
+    /// Returns the current script.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of SQLite.
+    /// A [`ProviderError`] with the message of SQLite.
     pub async fn script(&self) -> Result<Script, ProviderError> {
         self.call(|connection| state::script(connection)).await
     }
 
-    /// Every call there ever was, the first first.
+    /// Returns all calls, oldest first.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of SQLite.
+    /// A [`ProviderError`] with the message of SQLite.
     pub async fn calls(&self) -> Result<Vec<Call>, ProviderError> {
         self.call(|connection| {
             let rows = rows(
@@ -82,11 +83,11 @@ impl FakeProvider {
         .await
     }
 
-    /// Everything that was made and not destroyed, in the order it was made.
+    /// Returns the targets that exist, in the order of their creation.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of SQLite.
+    /// A [`ProviderError`] with the message of SQLite.
     pub async fn live(&self) -> Result<Vec<LiveTarget>, ProviderError> {
         self.call(|connection| {
             rows(connection, "SELECT identity, kind, name, provider_id FROM targets ORDER BY seq", |row| {
@@ -101,11 +102,11 @@ impl FakeProvider {
         .await
     }
 
-    /// What lives and is none of `expected`.
+    /// Returns the targets that exist and are not in `expected`.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of SQLite.
+    /// A [`ProviderError`] with the message of SQLite.
     pub async fn orphans(&self, expected: &[Target]) -> Result<Vec<LiveTarget>, ProviderError> {
         let expected: BTreeSet<String> = expected.iter().map(Target::identity).collect();
         let mut live = self.live().await?;
@@ -113,12 +114,12 @@ impl FakeProvider {
         Ok(live)
     }
 
-    /// The identities under which more than one target lives.
+    /// Returns the identities of which more than one target exists.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of SQLite.
-    pub async fn doubles(&self) -> Result<Vec<String>, ProviderError> {
+    /// A [`ProviderError`] with the message of SQLite.
+    pub async fn duplicates(&self) -> Result<Vec<String>, ProviderError> {
         self.call(|connection| {
             let query =
                 "SELECT identity FROM targets GROUP BY identity HAVING count(*) > 1 ORDER BY identity";
@@ -127,12 +128,12 @@ impl FakeProvider {
         .await
     }
 
-    /// The identities that were made more than once, also if what was made first is gone by now.
+    /// Returns the identities that were created more than once, even if the first target no longer exists.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of SQLite.
-    pub async fn made_again(&self) -> Result<Vec<String>, ProviderError> {
+    /// A [`ProviderError`] with the message of SQLite.
+    pub async fn recreated(&self) -> Result<Vec<String>, ProviderError> {
         self.call(|connection| {
             let query = "SELECT identity FROM effects WHERE effect = 'created'
                  GROUP BY identity HAVING count(*) > 1 ORDER BY identity";
@@ -141,11 +142,12 @@ impl FakeProvider {
         .await
     }
 
-    /// What has been done, by [`ResourceKind::as_str`](provisioning::providers::ResourceKind::as_str) of the kind.
+    /// Returns the numbers of effects by
+    /// [`ResourceKind::as_str`](provisioning::providers::ResourceKind::as_str) of the kind.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of SQLite.
+    /// A [`ProviderError`] with the message of SQLite.
     pub async fn counts(&self) -> Result<BTreeMap<String, Counts>, ProviderError> {
         self.call(|connection| {
             let query = "SELECT kind, effect, count(*) FROM effects GROUP BY kind, effect
@@ -169,7 +171,7 @@ impl FakeProvider {
     }
 }
 
-/// All rows of a query.
+/// Reads all rows of a query.
 fn rows<T>(
     connection: &Connection,
     query: &str,

@@ -1,8 +1,7 @@
-//! A provider for tests: makes nothing, remembers everything, and fails, hangs and lies on demand.
+//! A provider for tests: it creates nothing, records every call, and fails, hangs and lies on demand.
 //!
-//! What it has "made" is kept in one SQLite database, in memory or in a folder. In a folder it outlives the process:
-//! one that was killed finds what it made, and a test can open the same folder to look in and to change the script of a
-//! service that runs as another process.
+//! The provider stores its state in one SQLite database, in memory or in a folder. State in a folder survives the
+//! process, and a test can open the same folder to read it and to change the script of a service in another process.
 
 mod control;
 mod script;
@@ -22,51 +21,52 @@ use rusqlite::Connection;
 pub use self::control::Counts;
 pub use self::script::{Action, Calls, Fault, Operation, Rule, Script, Stage};
 pub use self::service::FakeProvisioning;
-use self::state::Begun;
+use self::state::ScriptedCall;
 pub use self::state::{Call, LiveTarget, Outcome};
 
-/// How often a call that hangs looks whether the script was set anew.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// The interval at which a hanging call checks for a new script.
+const SCRIPT_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The fake provider. Clones share everything: one is the provider, another the handle to control it by.
+/// The fake provider. Clones share their state, so a test can control the provider of a service through a clone.
 #[derive(Clone, Debug)]
 pub struct FakeProvider {
     connection: Arc<Mutex<Connection>>,
     clock: Clock,
 }
 
-/// What a call came to.
+/// The result of a call.
 enum Effect {
-    /// What is there after it, if anything is.
-    ObservedState(Option<ObservedState>),
+    /// The target after the call, if it exists.
+    Observed(Option<ObservedState>),
     Destroyed(DestroyOutcome),
 }
 
-/// The answer to any call.
-type Answer = Result<Effect, ProviderError>;
+/// The response to a call.
+type CallResult = Result<Effect, ProviderError>;
 
 impl FakeProvider {
-    /// A provider that forgets everything when its last clone is dropped.
+    /// Creates a provider whose state is lost when its last clone is dropped.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of SQLite.
+    /// A [`ProviderError`] with the message of SQLite.
     pub fn in_memory(script: &Script, clock: Clock) -> Result<Self, ProviderError> {
         let connection = Connection::open_in_memory().during(|| "opening a database in memory".to_owned())?;
         Self::with(connection, Some(script), clock)
     }
 
-    /// A provider that remembers in `folder`, which is made if need be. May be open in any number of processes.
+    /// Opens a provider that stores its state in `folder`, which is created if necessary. Any number of processes can
+    /// have it open.
     ///
-    /// A `script` is set if it is not the one the folder was last opened with: so a process that is started again with
-    /// the same configuration goes on in the script where it was, and keeps what was set at run time. Without one, the
-    /// folder's script stays. Blocks for as long as it takes to open a file.
+    /// The `script` is set only if it differs from the one with which the folder was last opened. A process that is
+    /// restarted with the same configuration thus continues its script and keeps a script set at run time. Without a
+    /// `script`, the folder's script stays. This function blocks while it opens the file.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of the disk or of SQLite.
+    /// A [`ProviderError`] with the message of the operating system or of SQLite.
     pub fn open(folder: &Path, script: Option<&Script>, clock: Clock) -> Result<Self, ProviderError> {
-        std::fs::create_dir_all(folder).during(|| format!("making {}", folder.display()))?;
+        std::fs::create_dir_all(folder).during(|| format!("creating {}", folder.display()))?;
         let path = folder.join("fake.sqlite");
         let connection = Connection::open(&path).during(|| format!("opening {}", path.display()))?;
         Self::with(connection, script, clock)
@@ -84,7 +84,7 @@ impl FakeProvider {
         Ok(Self { connection: Arc::new(Mutex::new(connection)), clock })
     }
 
-    /// Uses the database on a thread that may block.
+    /// Runs `work` on the database, on a thread that may block.
     async fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, ProviderError> + Send + 'static,
@@ -93,12 +93,12 @@ impl FakeProvider {
         blocking(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))).await
     }
 
-    /// One call, from its record to its answer.
-    async fn perform(&self, operation: Operation, target: &Target) -> Answer {
-        let (wanted, now) = (target.clone(), self.clock.now());
-        let begun = self.call(move |c| state::begin(c, operation, &wanted, now)).await?;
-        tokio::time::sleep(begun.latency).await;
-        let (result, lied) = match &begun.action {
+    /// Executes one call: records it, applies the script and records the outcome.
+    async fn perform(&self, operation: Operation, target: &Target) -> CallResult {
+        let (requested, now) = (target.clone(), self.clock.now());
+        let call = self.call(move |c| state::begin(c, operation, &requested, now)).await?;
+        tokio::time::sleep(call.latency).await;
+        let (result, lied) = match &call.action {
             Some(Action::Fail(fault)) => (Err(fault.clone().into()), false),
             Some(Action::Lie) => (self.lie(operation, target).await, true),
             Some(Action::FailAfterEffect(fault)) => {
@@ -107,7 +107,7 @@ impl FakeProvider {
             }
             Some(Action::Duplicate) => (self.effect(operation, target, true).await, false),
             Some(Action::Hang { stage, duration }) => {
-                (self.hang(&begun, *stage, *duration, operation, target).await, false)
+                (self.hang(&call, *stage, *duration, operation, target).await, false)
             }
             None => (self.effect(operation, target, false).await, false),
         };
@@ -116,63 +116,62 @@ impl FakeProvider {
             Ok(_) if lied => Outcome::Lied,
             Ok(_) => Outcome::Ok,
         };
-        self.call(move |c| state::finish(c, begun.call, &outcome)).await?;
+        self.call(move |c| state::finish(c, call.number, &outcome)).await?;
         result
     }
 
-    /// Does what was asked.
-    async fn effect(&self, operation: Operation, target: &Target, blindly: bool) -> Answer {
+    /// Executes the operation.
+    async fn effect(&self, operation: Operation, target: &Target, blindly: bool) -> CallResult {
         let (target, now) = (target.clone(), self.clock.now());
         self.call(move |connection| match operation {
-            Operation::Ensure => {
-                state::ensure(connection, &target, blindly, now).map(|made| Effect::ObservedState(Some(made)))
-            }
+            Operation::Ensure => state::ensure(connection, &target, blindly, now)
+                .map(|observed| Effect::Observed(Some(observed))),
             Operation::Destroy => state::destroy(connection, &target, now).map(Effect::Destroyed),
-            Operation::Observe => state::observe(connection, &target).map(Effect::ObservedState),
+            Operation::Observe => state::observe(connection, &target).map(Effect::Observed),
         })
         .await
     }
 
-    /// Does nothing, and says it was done, or the opposite of what is.
-    async fn lie(&self, operation: Operation, target: &Target) -> Answer {
+    /// Does nothing and reports success, or for `observe` the opposite of the actual state.
+    async fn lie(&self, operation: Operation, target: &Target) -> CallResult {
         match operation {
-            Operation::Ensure => state::made_up(target).map(|made| Effect::ObservedState(Some(made))),
+            Operation::Ensure => state::invent(target).map(|observed| Effect::Observed(Some(observed))),
             Operation::Destroy => Ok(Effect::Destroyed(DestroyOutcome::Removed)),
             Operation::Observe => match self.effect(operation, target, false).await? {
-                Effect::ObservedState(None) => {
-                    state::made_up(target).map(|made| Effect::ObservedState(Some(made)))
+                Effect::Observed(None) => {
+                    state::invent(target).map(|observed| Effect::Observed(Some(observed)))
                 }
-                _ => Ok(Effect::ObservedState(None)),
+                _ => Ok(Effect::Observed(None)),
             },
         }
     }
 
-    /// Does what was asked, with a pause before or after.
+    /// Executes the operation with a pause before or after it.
     async fn hang(
         &self,
-        begun: &Begun,
+        call: &ScriptedCall,
         stage: Stage,
         duration: Option<Duration>,
         operation: Operation,
         target: &Target,
-    ) -> Answer {
+    ) -> CallResult {
         if stage == Stage::BeforeEffect {
-            self.wait(begun.generation, duration).await?;
+            self.wait(call.generation, duration).await?;
             return self.effect(operation, target, false).await;
         }
         let done = self.effect(operation, target, false).await;
-        self.wait(begun.generation, duration).await?;
+        self.wait(call.generation, duration).await?;
         done
     }
 
-    /// Waits for `duration`, or else until the script is another than that of `generation`.
+    /// Waits for `duration`; without one, until a newer script than that of `generation` is set.
     async fn wait(&self, generation: i64, duration: Option<Duration>) -> Result<(), ProviderError> {
         if let Some(duration) = duration {
             tokio::time::sleep(duration).await;
             return Ok(());
         }
         while self.call(|connection| state::generation(connection)).await? == generation {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(SCRIPT_POLL_INTERVAL).await;
         }
         Ok(())
     }
@@ -182,21 +181,21 @@ impl FakeProvider {
 impl Provider for FakeProvider {
     async fn ensure(&self, target: &Target) -> Result<ObservedState, ProviderError> {
         match self.perform(Operation::Ensure, target).await? {
-            Effect::ObservedState(Some(observed)) => Ok(observed),
-            _ => Err(ProviderError::permanent("the fake provider made nothing")),
+            Effect::Observed(Some(observed)) => Ok(observed),
+            _ => Err(ProviderError::permanent("the fake provider created nothing")),
         }
     }
 
     async fn destroy(&self, target: &Target) -> Result<DestroyOutcome, ProviderError> {
         match self.perform(Operation::Destroy, target).await? {
             Effect::Destroyed(destroyed) => Ok(destroyed),
-            Effect::ObservedState(_) => Err(ProviderError::permanent("the fake provider destroyed nothing")),
+            Effect::Observed(_) => Err(ProviderError::permanent("the fake provider destroyed nothing")),
         }
     }
 
     async fn observe(&self, target: &Target) -> Result<Option<ObservedState>, ProviderError> {
         match self.perform(Operation::Observe, target).await? {
-            Effect::ObservedState(observed) => Ok(observed),
+            Effect::Observed(observed) => Ok(observed),
             Effect::Destroyed(_) => Err(ProviderError::permanent("the fake provider observed nothing")),
         }
     }

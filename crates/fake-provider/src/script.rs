@@ -1,4 +1,4 @@
-//! What a fake provider is told to do wrong.
+//! Scripts, which define the faults of a fake provider.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use serde::{Deserialize, Serialize};
 
 use provisioning::providers::{ProviderError, ResourceKind};
 
-/// How a fake provider behaves. The default does everything right, at once.
+/// The behaviour of a fake provider. By default, every call succeeds at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Script {
-    /// How long every call takes at least.
+    /// The minimum duration of every call.
     #[serde(with = "humantime_serde")]
     pub latency: Duration,
-    /// How many calls are let through in any second; those beyond it are told to come back. No cap if absent.
+    /// The maximum number of calls in any second; calls above it are rate-limited. Unlimited if absent.
     pub calls_per_second: Option<NonZeroU32>,
-    /// What goes wrong; of the rules that fit a call, the first is followed.
+    /// The faults. The first rule that matches a call applies.
     pub rules: Vec<Rule>,
 }
 
-/// Which calls go wrong, and how.
+/// A fault for the calls that match a filter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
@@ -33,26 +33,26 @@ pub struct Rule {
     /// Only targets of this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Only targets with this in their name, as the id of the platform that they belong to.
+    /// Only targets whose name contains this text, such as the id of their platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
-    /// Which of those calls, counted since the script was set.
+    /// The matching calls to which the rule applies, counted since the script was set.
     #[serde(default)]
     pub calls: Calls,
-    /// What happens.
+    /// The fault.
     pub action: Action,
 }
 
-/// Which of the calls that a rule is about.
+/// The matching calls to which a rule applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Calls {
-    /// All of them.
+    /// All calls.
     #[default]
     Every,
-    /// Only this one; 1 is the first.
+    /// Only the call with this number; 1 is the first.
     Nth(u32),
-    /// The first so many.
+    /// This many calls from the first.
     First(u32),
 }
 
@@ -68,36 +68,35 @@ pub enum Operation {
     Observe,
 }
 
-/// What goes wrong.
+/// A fault of the provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
-    /// Nothing is done, and the call fails.
+    /// The call fails without an effect.
     Fail(Fault),
-    /// It is done, and the call fails all the same: the effect that nobody recorded.
+    /// The call takes effect and fails, so that the caller does not record the effect.
     FailAfterEffect(Fault),
-    /// Nothing is done, and the call says it was; an `observe` says the opposite of what is.
+    /// The call has no effect and reports success; an `observe` reports the opposite of the actual state.
     Lie,
-    /// The call takes long and goes on as usual.
+    /// The call hangs and then continues normally.
     Hang {
-        /// When it gets stuck.
+        /// The stage in which it hangs.
         stage: Stage,
-        /// For how long; until the script is set anew, if absent.
+        /// The duration; if absent, until a new script is set.
         #[serde(default, rename = "for", with = "humantime_serde", skip_serializing_if = "Option::is_none")]
         duration: Option<Duration>,
     },
-    /// An `ensure` makes a second target where one exists already, as a provider without unique names does when two
-    /// calls race.
+    /// An `ensure` creates a second target where one exists, like a provider without unique names when two calls race.
     Duplicate,
 }
 
-/// Where in a call something happens.
+/// A stage of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Nothing is done yet.
+    /// Before the call takes effect.
     BeforeEffect,
-    /// It is done; the answer is on its way.
+    /// After the effect and before the response.
     AfterEffect,
 }
 
@@ -105,11 +104,11 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
-    /// The same call may succeed later; with the provider's words.
+    /// The call may succeed later. Contains the provider's message.
     Retryable(String),
-    /// The same call fails again; with the provider's words.
+    /// The call will fail again. Contains the provider's message.
     Permanent(String),
-    /// The provider asks to be left alone for so long.
+    /// The provider limits the rate of calls. Contains the time until the next call.
     RateLimited(#[serde(with = "humantime_serde")] Duration),
 }
 
@@ -124,33 +123,33 @@ impl From<Fault> for ProviderError {
 }
 
 impl Rule {
-    /// A rule about every call of every operation on everything; narrow it by its fields.
+    /// Creates a rule for every call; narrow it by the other methods.
     pub fn new(action: Action) -> Self {
         Self { operation: None, kind: None, name: None, part: None, calls: Calls::Every, action }
     }
 
-    /// Only calls of `operation`.
+    /// Limits the rule to calls of `operation`.
     #[must_use]
     pub fn on(mut self, operation: Operation) -> Self {
         self.operation = Some(operation);
         self
     }
 
-    /// Only targets of `kind`.
+    /// Limits the rule to targets of `kind`.
     #[must_use]
     pub fn kind(mut self, kind: ResourceKind) -> Self {
         self.kind = Some(kind);
         self
     }
 
-    /// Only targets with `part` in their name.
+    /// Limits the rule to targets whose name contains `part`.
     #[must_use]
     pub fn about(mut self, part: impl Into<String>) -> Self {
         self.part = Some(part.into());
         self
     }
 
-    /// Only these of the calls.
+    /// Limits the rule to these of the matching calls.
     #[must_use]
     pub fn calls(mut self, calls: Calls) -> Self {
         self.calls = calls;
@@ -159,18 +158,18 @@ impl Rule {
 }
 
 impl Calls {
-    /// Whether the call that is `number`th, starting at 1, is one of them.
+    /// Returns true if the call with this number, starting at 1, is included.
     pub(super) fn include(self, number: i64) -> bool {
         match self {
             Self::Every => true,
             Self::Nth(nth) => number == i64::from(nth),
-            Self::First(most) => number <= i64::from(most),
+            Self::First(count) => number <= i64::from(count),
         }
     }
 }
 
 impl Operation {
-    /// The operation as it is written in JSON.
+    /// Returns the name of the operation in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ensure => "ensure",

@@ -1,4 +1,4 @@
-//! Provisioning with the fake provider in place of a real one.
+//! The provisioning service with the fake provider.
 
 use std::sync::Arc;
 
@@ -12,8 +12,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::FakeProvider;
 
-/// Provisioning as a service, whose provider is a [`FakeProvider`] that keeps what it remembers in the folder of the
-/// settings.
+/// The provisioning service with a [`FakeProvider`] that stores its state in the `data_dir` of the settings.
 #[derive(Debug)]
 pub struct FakeProvisioning;
 
@@ -44,7 +43,7 @@ impl Service for FakeProvisioning {
 }
 
 impl FakeProvisioning {
-    /// Starts it with something that interferes with its sagas.
+    /// Starts the service with a fault injector for its sagas.
     ///
     /// # Errors
     /// Those of [`Service::build`].

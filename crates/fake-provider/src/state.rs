@@ -1,4 +1,4 @@
-//! What the fake provider remembers: one function, one transaction.
+//! The state of the fake provider. Each function is one transaction.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use provisioning::providers::{
     DestroyOutcome, ErrorContext as _, ObservedState, Owner, ProviderError, ResourceKind, Spec, Target,
 };
 
-/// A target lives in as many rows as were made of it: the table is not what keeps it single.
+/// The tables. Every creation of a target is a row of its own, so that tests can detect duplicates.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS targets (
@@ -45,67 +45,67 @@ const SCHEMA: &str = "
         effect TEXT NOT NULL CHECK (effect IN ('created', 'changed', 'destroyed'))
     );";
 
-/// A call as it was recorded.
+/// A recorded call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Counts the calls of the provider, starting at 1.
+    /// The number of the call, starting at 1.
     pub number: i64,
-    /// When it came in, in Unix milliseconds.
+    /// The time of the call, in Unix milliseconds.
     pub at: i64,
     /// `ensure`, `destroy` or `observe`.
     pub operation: String,
     /// [`Target::identity`].
     pub identity: String,
-    /// How it was answered; `None` if it has not been, as when its process was killed.
+    /// The outcome; `None` without a response, for example because the process was killed.
     pub outcome: Option<Outcome>,
 }
 
-/// How a call was answered.
+/// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Truly.
+    /// The call succeeded.
     Ok,
-    /// With this error.
+    /// The call failed with this error.
     Failed(String),
-    /// With a lie.
+    /// The response was a lie.
     Lied,
-    /// Turned away for being over the cap of calls per second; counts for no rule.
+    /// The call exceeded the maximum of calls per second. Rules do not count it.
     Capped,
 }
 
-/// Something the provider has made and not destroyed.
+/// A target that exists at the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveTarget {
     /// [`Target::identity`].
     pub identity: String,
-    /// [`ResourceKind::as_str`] of its kind.
+    /// [`ResourceKind::as_str`] of the kind.
     pub kind: String,
     /// [`Target::name`].
     pub name: String,
-    /// Its id.
+    /// The id at the provider.
     pub provider_id: String,
 }
 
-/// A call that has been recorded and looked up in the script.
-pub(super) struct Begun {
-    pub(super) call: i64,
+/// A recorded call with the fault that the script has for it.
+pub(super) struct ScriptedCall {
+    pub(super) number: i64,
     pub(super) latency: Duration,
     pub(super) action: Option<Action>,
     pub(super) generation: i64,
 }
 
-/// Makes the tables.
+/// Creates the tables.
 pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(10))?;
-    // What a process has committed outlives the process; that it outlives the machine no test asks for.
+    // Commits have to survive a crash of the process, but not of the machine.
     connection.pragma_update(None, "synchronous", "OFF")?;
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute_batch(SCHEMA)?;
     tx.commit()
 }
 
-/// Sets `script`, unless it is the one that was configured last.
+/// Sets `script`, unless it equals the script that was configured last.
 pub(super) fn configure(connection: &mut Connection, script: &Script) -> Result<(), ProviderError> {
     write(connection, |tx| {
         let text = serde_json::to_string(script).during(|| "writing the script".to_owned())?;
@@ -117,7 +117,7 @@ pub(super) fn configure(connection: &mut Connection, script: &Script) -> Result<
     })
 }
 
-/// Sets `script`; its rules count from here.
+/// Sets `script`. Its rules count calls from now on.
 pub(super) fn set_script(connection: &mut Connection, script: &Script) -> Result<(), ProviderError> {
     write(connection, |tx| {
         let text = serde_json::to_string(script).during(|| "writing the script".to_owned())?;
@@ -132,7 +132,7 @@ fn put_script(tx: &Transaction<'_>, text: &str) -> Result<(), ProviderError> {
     put_setting(tx, "since", &last.to_string())
 }
 
-/// The script that is followed now.
+/// Returns the current script.
 pub(super) fn script(connection: &Connection) -> Result<Script, ProviderError> {
     match setting(connection, "script")? {
         Some(text) => serde_json::from_str(&text).during(|| "reading the script".to_owned()),
@@ -140,24 +140,24 @@ pub(super) fn script(connection: &Connection) -> Result<Script, ProviderError> {
     }
 }
 
-/// Counts how often a script was set.
+/// Returns the number of times that a script was set.
 pub(super) fn generation(connection: &Connection) -> Result<i64, ProviderError> {
     Ok(setting(connection, "generation")?.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-/// Records a call and says what the script has for it.
+/// Records a call and returns the fault that the script has for it.
 pub(super) fn begin(
     connection: &mut Connection,
     operation: Operation,
     target: &Target,
     now: i64,
-) -> Result<Begun, ProviderError> {
-    // The record of a call that is turned away has to be committed as well.
+) -> Result<ScriptedCall, ProviderError> {
+    // The record of a rate-limited call has to be committed as well.
     write(connection, |tx| {
         let script = script(tx)?;
         let wait = wait_for_cap(tx, &script, now)?;
         let outcome = wait.map(|_| to_json(&Outcome::Capped)).transpose()?;
-        let call = sql(tx.query_row(
+        let number = sql(tx.query_row(
             "INSERT INTO calls (at, operation, kind, name, identity, capped, outcome)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING seq",
             (
@@ -175,11 +175,11 @@ pub(super) fn begin(
             return Ok(Err(ProviderError::rate_limited(wait, "too many calls in a second")));
         }
         let action = action_for(tx, script.rules, operation, target)?;
-        Ok(Ok(Begun { call, latency: script.latency, action, generation: generation(tx)? }))
+        Ok(Ok(ScriptedCall { number, latency: script.latency, action, generation: generation(tx)? }))
     })?
 }
 
-/// How long to stay away, if as many calls have come in during the last second as are let through.
+/// The time to wait if the last second already had the maximum number of calls.
 fn wait_for_cap(tx: &Transaction<'_>, script: &Script, now: i64) -> Result<Option<Duration>, ProviderError> {
     let Some(cap) = script.calls_per_second else { return Ok(None) };
     let (count, first): (i64, Option<i64>) = sql(tx.query_row(
@@ -192,7 +192,7 @@ fn wait_for_cap(tx: &Transaction<'_>, script: &Script, now: i64) -> Result<Optio
     Ok((count >= i64::from(cap.get())).then_some(wait))
 }
 
-/// What the first rule that fits the latest call says.
+/// The action of the first rule that matches the latest call.
 fn action_for(
     tx: &Transaction<'_>,
     rules: Vec<Rule>,
@@ -201,11 +201,11 @@ fn action_for(
 ) -> Result<Option<Action>, ProviderError> {
     let since: i64 = setting(tx, "since")?.and_then(|text| text.parse().ok()).unwrap_or(0);
     for rule in rules {
-        let fits = rule.operation.is_none_or(|wanted| wanted == operation)
-            && rule.kind.is_none_or(|wanted| wanted == target.kind())
-            && rule.name.as_ref().is_none_or(|wanted| wanted == target.name())
+        let matches = rule.operation.is_none_or(|expected| expected == operation)
+            && rule.kind.is_none_or(|expected| expected == target.kind())
+            && rule.name.as_ref().is_none_or(|expected| expected == target.name())
             && rule.part.as_ref().is_none_or(|part| target.name().contains(part));
-        if !fits {
+        if !matches {
             continue;
         }
         let number = sql(tx.query_row(
@@ -229,13 +229,13 @@ fn action_for(
     Ok(None)
 }
 
-/// Records how a call was answered.
+/// Records the outcome of a call.
 pub(super) fn finish(connection: &mut Connection, call: i64, outcome: &Outcome) -> Result<(), ProviderError> {
     let outcome = to_json(outcome)?;
     sql(connection.execute("UPDATE calls SET outcome = ?2 WHERE seq = ?1", (call, outcome))).map(drop)
 }
 
-/// Makes the target or changes it to what its spec says; `blindly` without looking whether there is one already.
+/// Creates the target or changes it to match its spec. With `blindly`, creates it without checking for an existing one.
 pub(super) fn ensure(
     connection: &mut Connection,
     target: &Target,
@@ -250,9 +250,9 @@ pub(super) fn ensure(
             return Err(ProviderError::owned_by_another(target));
         }
         if let Some((observed, before)) = present {
-            // The first commit of a repository and a secret without a value are not made again.
-            let kept = target.kind() == ResourceKind::GitRepository || digest.is_none();
-            if kept || digest.as_ref() == Some(&before) {
+            // A repository keeps its first commit, and a secret without a new value keeps its value.
+            let keeps_state = target.kind() == ResourceKind::GitRepository || digest.is_none();
+            if keeps_state || digest.as_ref() == Some(&before) {
                 return Ok(observed);
             }
             sql(tx.execute(
@@ -292,12 +292,12 @@ pub(super) fn ensure(
     })
 }
 
-/// Whether what was found is of the target's owner.
+/// Returns true if the found target belongs to the owner of `target`.
 fn is_owner(target: &Target, found: &ObservedState) -> bool {
     found.owner.as_ref().is_some_and(|owner| owner.is(target.owner()))
 }
 
-/// Removes all that was made of the target, and the secrets of a worker.
+/// Removes all copies of the target and, for a worker, its secrets.
 pub(super) fn destroy(
     connection: &mut Connection,
     target: &Target,
@@ -327,7 +327,7 @@ pub(super) fn destroy(
     })
 }
 
-/// What there is of the target; if there are several, the oldest.
+/// Returns the existing target; if there are several, the oldest.
 pub(super) fn observe(
     connection: &Connection,
     target: &Target,
@@ -335,13 +335,13 @@ pub(super) fn observe(
     Ok(live(connection, target)?.map(|(observed, _)| observed))
 }
 
-/// What there would be, had the target been made.
-pub(super) fn made_up(target: &Target) -> Result<ObservedState, ProviderError> {
+/// Returns the state that an `ensure` of the target would return, for lies.
+pub(super) fn invent(target: &Target) -> Result<ObservedState, ProviderError> {
     let details = if matches!(target.spec(), Spec::Plain) { serde_json::json!({}) } else { details(target)? };
     Ok(observed(target, format!("fake-lie-{}", Uuid::now_v7()), details))
 }
 
-/// The oldest live target of this identity, and the digest of the spec it was last ensured with.
+/// The oldest target of this identity that exists, and the digest of the spec of its last `ensure`.
 fn live(connection: &Connection, target: &Target) -> Result<Option<(ObservedState, String)>, ProviderError> {
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
     let found: Option<(String, String, String, String)> = sql(connection
@@ -373,7 +373,7 @@ fn record(
     sql(tx.execute(insert, (now, identity, kind, effect))).map(drop)
 }
 
-/// What a real provider would say of the target.
+/// The details that a real provider would return for the target.
 fn details(target: &Target) -> Result<serde_json::Value, ProviderError> {
     use ResourceKind::{DnsRecord, GitRepository, Pages, Worker};
     Ok(match (target.kind(), target.spec()) {
@@ -391,7 +391,7 @@ fn details(target: &Target) -> Result<serde_json::Value, ProviderError> {
     })
 }
 
-/// Tells whether a spec asks for another state than an earlier one; `None` if any state will do.
+/// The digest by which two specs are compared; `None` if the spec accepts any state.
 fn spec_digest(target: &Target) -> Result<Option<String>, ProviderError> {
     let text = match target.spec() {
         Spec::Secret { .. } => target.spec().secret_value().map(str::to_owned),
@@ -414,7 +414,7 @@ fn to_json(outcome: &Outcome) -> Result<String, ProviderError> {
     serde_json::to_string(outcome).during(|| "writing the outcome".to_owned())
 }
 
-/// Commits what `work` has done, if it did not fail.
+/// Runs `work` in a transaction and commits it on success.
 fn write<T>(
     connection: &mut Connection,
     work: impl FnOnce(&Transaction<'_>) -> Result<T, ProviderError>,
@@ -425,7 +425,7 @@ fn write<T>(
     Ok(done)
 }
 
-/// An error of the fake itself.
+/// Converts an error of the fake provider's own database.
 pub(super) fn sql<T>(result: rusqlite::Result<T>) -> Result<T, ProviderError> {
     result.during(|| "the fake provider's own database".to_owned())
 }

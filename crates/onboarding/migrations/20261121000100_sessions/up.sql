@@ -1,4 +1,4 @@
--- What an onboarding is about. How far it is stands in the saga of the same id.
+-- The request of each onboarding. Its progress is in the saga with the same id.
 CREATE TABLE sessions (
     id                uuid        PRIMARY KEY REFERENCES sagas (id),
     platform_id       text        NOT NULL,

@@ -1,8 +1,8 @@
--- Row-level security: an onboarding is seen by who began it, and by who sees all.
+-- Row-level security: an onboarding is visible to its owner and to callers with access to everything.
 ALTER TABLE sessions ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON sessions USING ((SELECT sees_all()) OR user_id = (SELECT seeing_caller()));
 
--- Its saga and steps are seen with it. One that is being begun is written before its session.
+-- Its saga and steps are visible with it. A new saga is inserted before its session.
 ALTER TABLE sagas ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON sagas
     USING ((SELECT sees_all()) OR flow = (SELECT seeing_caller()));

@@ -1,2 +1,2 @@
--- What a person has onboarded, or is about to: how many platforms they may have is asked with every new one.
+-- The onboardings of a person that are not undone. Every new onboarding reads them to check the person's quota.
 CREATE INDEX sagas_of_flow ON sagas (flow) WHERE status <> 'undone';

@@ -1,4 +1,4 @@
--- An onboarding that is under way holds its slug. Of those from before that share one, the first does.
+-- An onboarding in progress reserves its slug. Of existing onboardings with the same slug, only the first reserves it.
 UPDATE sagas SET input = input || '{"sharesSlug": true}'
     WHERE kind = 'onboarding' AND status IN ('pending', 'running', 'undoing', 'stuck') AND EXISTS (
         SELECT FROM sagas earlier WHERE earlier.kind = 'onboarding'

@@ -7,7 +7,7 @@ use std::sync::{
 
 use ::saga::{Fault, FaultInjector, StepPhase};
 use domain::{Error, Grant, GrantScope, Kind, PlatformId, Role};
-use fake_provider::{Action, Fault, Operation, Rule};
+use fake_provider::{Action, Fault as ProviderFault, Operation, Rule};
 use futures_util::future::join_all;
 use identity::{ActorType, Caller};
 use provisioning::providers::ResourceKind;
@@ -106,14 +106,14 @@ async fn what_was_undone_leaves_its_place() {
     let ada = person("ada");
     let rule = |fault| Rule::new(Action::Fail(fault)).on(Operation::Ensure).kind(ResourceKind::D1);
     // One that waits, and is cancelled.
-    system.provider.follow([rule(Fault::Retryable("out to lunch".to_owned()))]).await.unwrap();
+    system.provider.follow([rule(ProviderFault::Retryable("out to lunch".to_owned()))]).await.unwrap();
     let waiting = ask(&system, &ada, "one", "starter").await.expect(201);
     ask(&system, &ada, "two", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
     let path = format!("/api/v1/onboarding/{}", waiting["onboardingId"].as_str().unwrap());
     system.onboarding.patch(&path, json!({ "status": "cancelled" })).await.expect(200);
     assert_eq!(end_of(&system, &waiting).await["status"], "cancelled");
     // One that fails.
-    system.provider.follow([rule(Fault::Permanent("no such plan".to_owned()))]).await.unwrap();
+    system.provider.follow([rule(ProviderFault::Permanent("no such plan".to_owned()))]).await.unwrap();
     let failing = ask(&system, &ada, "two", "starter").await.expect(201);
     assert_eq!(end_of(&system, &failing).await["status"], "failed");
     assert_eq!(iam.get("/api/v1/iam/bindings").await.expect(200)["pagination"]["total"], 0);

@@ -148,7 +148,7 @@ impl System {
         // d1, worker, its secret, two host names, the repository.
         let live = self.provider.live().await.unwrap();
         assert_eq!(live.len(), 6, "{live:?}");
-        assert_eq!(self.provider.doubles().await.unwrap(), Vec::<String>::new());
+        assert_eq!(self.provider.duplicates().await.unwrap(), Vec::<String>::new());
     }
 
     /// Checks that nothing is left of the onboarding and that its slug is free again.

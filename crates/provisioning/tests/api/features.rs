@@ -45,7 +45,7 @@ async fn asked_for_while_provisioning_is_away_it_comes_and_goes() {
     shop.activate("1.0.0").await;
     shop.active("1.0.0").await;
     shop.assert_whole("again").await;
-    let made = system.provider.made_again().await.unwrap();
+    let made = system.provider.recreated().await.unwrap();
     assert!(made.iter().all(|identity| !identity.starts_with("d1/")), "the data is the same: {made:?}");
 
     shop.deactivate(true).await;

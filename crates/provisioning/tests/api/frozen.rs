@@ -269,7 +269,7 @@ async fn is_succeeded_and_writes_nothing_more(it_has_written: bool) {
         .await;
     assert_eq!(shared.rows().await, written, "what it wrote late was refused");
     assert_eq!(shared.provider.live().await.unwrap().len(), 5);
-    assert_eq!(shared.provider.made_again().await.unwrap(), [""; 0]);
+    assert_eq!(shared.provider.recreated().await.unwrap(), [""; 0]);
 
     // Both go on working, side by side.
     shared.provider.follow([hangs()]).await.unwrap();
@@ -283,5 +283,5 @@ async fn is_succeeded_and_writes_nothing_more(it_has_written: bool) {
     for job in &jobs {
         shared.completed(&first, job).await;
     }
-    assert_eq!(shared.provider.made_again().await.unwrap(), [""; 0]);
+    assert_eq!(shared.provider.recreated().await.unwrap(), [""; 0]);
 }

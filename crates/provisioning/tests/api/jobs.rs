@@ -76,7 +76,7 @@ async fn a_provider_that_hangs_holds_up_nobody_who_does_not_need_it() {
     for id in &stalled {
         system.job_in(id, "COMPLETED").await;
     }
-    assert_eq!(system.provider.doubles().await.unwrap(), Vec::<String>::new());
+    assert_eq!(system.provider.duplicates().await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -147,6 +147,6 @@ impl<'s> Shop<'s> {
         let (name, data, active) = (self.name(), format!("{}-db", self.name()), json!("active"));
         assert_eq!(names, [(name.as_str(), &active), (data.as_str(), &active)], "{why}");
         assert_eq!(self.hosts().await, 1, "{why}");
-        assert_eq!(self.system.provider.doubles().await.unwrap(), [""; 0], "{why}");
+        assert_eq!(self.system.provider.duplicates().await.unwrap(), [""; 0], "{why}");
     }
 }

@@ -198,7 +198,7 @@ impl Stack<'_> {
         let hosts = live.iter().filter(|name| name.starts_with("dns_record")).count();
         assert_eq!(registered.len(), live.len() - hosts, "{why}");
         assert_eq!(self.hosts().await, hosts, "{why}");
-        assert_eq!(self.mall.system.provider.doubles().await.unwrap(), [""; 0], "{why}");
+        assert_eq!(self.mall.system.provider.duplicates().await.unwrap(), [""; 0], "{why}");
     }
 
     async fn hosts(&self) -> usize {

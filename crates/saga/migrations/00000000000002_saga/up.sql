@@ -1,25 +1,25 @@
--- Durable work in steps.
+-- Durable sagas and their steps.
 CREATE TABLE sagas (
     id          uuid        PRIMARY KEY,
     kind        text        NOT NULL,
-    -- Of the definition that it began under.
+    -- The version of the definition under which the saga started.
     version     integer     NOT NULL,
-    -- What it is about, such as a platform's id.
+    -- The object that the saga works on, such as a platform's id.
     subject     text        NOT NULL,
     status      text        NOT NULL CHECK (status IN ('pending', 'running', 'undoing', 'completed', 'undone', 'stuck')),
     input       jsonb       NOT NULL,
-    -- Why it is being undone or stuck, for a person.
+    -- The reason why the saga is undone or stuck, as text.
     error       text,
-    -- Why it is undone: failed, cancelled, expired.
+    -- The category of the reason: failed, cancelled, expired.
     cause       text        CHECK (cause IN ('failed', 'cancelled', 'expired')),
-    -- Someone asked for it to be undone, and why; its runner sees this at its next write.
+    -- The reason of a requested undo. The runner reads it at its next write.
     undo_asked  text,
-    -- Not finished by then, it is undone.
+    -- A saga that is not finished by this time is undone.
     deadline    timestamptz,
     next_run_at timestamptz NOT NULL,
     lease_until timestamptz,
     lease_owner text,
-    -- Grows with every claim; a write under an older one is refused.
+    -- Fencing token: increases with every claim. A write with an older token is rejected.
     fence       bigint      NOT NULL,
     request_id  text        NOT NULL,
     traceparent text,

@@ -1,11 +1,11 @@
 ALTER TABLE sagas
-    -- Since when a person has it rest: no runner takes it until it is resumed, or is to be undone.
+    -- The time at which an operator paused the saga. No runner claims it until it is resumed or cancelled.
     ADD COLUMN paused_at timestamptz,
-    -- Grows with every change that a person can see; who follows the saga has seen it up to here.
+    -- Increases with every visible change, so that followers can resume from the revision they saw last.
     ADD COLUMN revision bigint NOT NULL DEFAULT 0,
     DROP CONSTRAINT sagas_cause_check,
     ADD CONSTRAINT sagas_cause_check CHECK (cause IN ('failed', 'cancelled', 'expired', 'discarded'));
--- Tries that met an outage, of running and of undoing: they do not count against those that a step has.
+-- Attempts to run and to undo the step that met an outage. They do not count against its limit.
 ALTER TABLE saga_steps
     ADD COLUMN outages integer NOT NULL DEFAULT 0,
     ADD COLUMN undo_outages integer NOT NULL DEFAULT 0;

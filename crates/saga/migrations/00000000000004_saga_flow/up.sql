@@ -1,4 +1,4 @@
--- Whose saga it is, when runners have more to do than they can: flows take turns, however many sagas one has.
+-- The fairness key: when more sagas are due than can run, the keys take turns, however many sagas one has.
 ALTER TABLE sagas ADD COLUMN flow text NOT NULL DEFAULT 'unknown' CHECK (flow <> '');
 DROP INDEX sagas_due;
 CREATE INDEX sagas_due ON sagas (flow, next_run_at)

@@ -1,9 +1,9 @@
--- The saga whose end this one waits for.
+-- The saga whose end this saga waits for.
 ALTER TABLE sagas ADD COLUMN waits_for uuid;
 CREATE INDEX sagas_waiting ON sagas (waits_for) WHERE waits_for IS NOT NULL;
 
--- A saga that ends, or is paused, makes those due that wait for it. A function, because its statements see what was
--- committed while the statement that fired it waited for a row lock: a saga that has just begun to wait.
+-- When a saga ends or is paused, the sagas that wait for it become due. This is a function because its statements see
+-- rows committed while the triggering statement waited for a row lock, such as a saga that has just started to wait.
 CREATE FUNCTION wake_waiting_sagas() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE sagas SET next_run_at = now(), waits_for = NULL WHERE waits_for = NEW.id AND next_run_at > now();

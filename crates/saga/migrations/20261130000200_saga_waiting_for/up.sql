@@ -1,5 +1,5 @@
--- The cause for which a step waits, as data: a sentence for people is made of it. A new column instead of a new type, so
--- that only the few rows are written that wait.
+-- The cause that a step waits for, as data from which the sentence is built. A new column is added instead of changing
+-- the type of the old one, so that only the few waiting rows are written.
 ALTER TABLE saga_steps RENAME COLUMN waiting_for TO sentence;
 ALTER TABLE saga_steps ADD COLUMN waiting_for jsonb;
 UPDATE saga_steps SET waiting_for = CASE
@@ -11,5 +11,5 @@ UPDATE saga_steps SET waiting_for = CASE
     ELSE jsonb_build_object('kind', 'text', 'text', sentence)
 END WHERE sentence IS NOT NULL;
 ALTER TABLE saga_steps DROP COLUMN sentence;
--- The steps that wait for a job of another service, by the job: its end has them asked again.
+-- The steps that wait for a job of another service, by job. The end of the job makes them due.
 CREATE INDEX saga_steps_job ON saga_steps ((waiting_for ->> 'job')) WHERE waiting_for ->> 'job' IS NOT NULL;

@@ -182,7 +182,7 @@ async fn every_cell_ends_well(
     let by_itself = all(&stage, again, "alone").await.told();
     assert!(came.failed.is_empty(), "{}by themselves:\n{by_itself}", came.told());
     assert_eq!(by_itself, "");
-    assert_eq!(stage.system.provider.doubles().await.unwrap(), [""; 0]);
+    assert_eq!(stage.system.provider.duplicates().await.unwrap(), [""; 0]);
     println!("crash matrix, {part:?}: {cells} cells passed, in {sagas} sagas and {alone} more");
 }
 

@@ -247,7 +247,7 @@ impl Stage {
         expected.sort_unstable();
         assert_eq!(registered, expected, "what is registered is what there is");
         if !run.is_undone() {
-            let mut again = self.system.provider.made_again().await.unwrap();
+            let mut again = self.system.provider.recreated().await.unwrap();
             again.retain(|identity| identity.contains(platform));
             assert_eq!(again, [""; 0], "made again");
         }

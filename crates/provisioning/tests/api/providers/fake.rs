@@ -177,8 +177,8 @@ async fn orphans_doubles_and_repetitions_are_found() {
         fake.ensure(target).await.unwrap();
     }
     assert!(fake.orphans(&targets).await.unwrap().is_empty());
-    assert!(fake.doubles().await.unwrap().is_empty());
-    assert!(fake.made_again().await.unwrap().is_empty());
+    assert!(fake.duplicates().await.unwrap().is_empty());
+    assert!(fake.recreated().await.unwrap().is_empty());
 
     fake.ensure(&d1("forgotten")).await.unwrap();
     let orphans = fake.orphans(&targets).await.unwrap();
@@ -187,14 +187,14 @@ async fn orphans_doubles_and_repetitions_are_found() {
     fake.follow([Rule::new(Action::Duplicate)]).await.unwrap();
     let second = fake.ensure(&d1("acme")).await.unwrap();
     fake.follow([]).await.unwrap();
-    assert_eq!(fake.doubles().await.unwrap(), ["d1/acme"]);
+    assert_eq!(fake.duplicates().await.unwrap(), ["d1/acme"]);
     assert_ne!(fake.ensure(&d1("acme")).await.unwrap().provider_id, second.provider_id);
     fake.destroy(&d1("acme")).await.unwrap();
-    assert!(fake.doubles().await.unwrap().is_empty());
+    assert!(fake.duplicates().await.unwrap().is_empty());
 
     fake.destroy(&d1("forgotten")).await.unwrap();
     fake.ensure(&d1("forgotten")).await.unwrap();
-    assert_eq!(fake.made_again().await.unwrap(), ["d1/acme", "d1/forgotten"]);
+    assert_eq!(fake.recreated().await.unwrap(), ["d1/acme", "d1/forgotten"]);
     fake.ensure(&worker("acme", "another")).await.unwrap();
     fake.destroy(&worker("acme", "another")).await.unwrap();
     let counts = fake.counts().await.unwrap();

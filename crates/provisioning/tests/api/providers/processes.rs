@@ -215,7 +215,7 @@ fn a_fake_provider_killed_between_effect_and_answer_knows_what_it_made() {
     assert!(child.wait().unwrap().success());
     let found = runtime.block_on(fake.observe(&plain(ResourceKind::D1, "acme"))).unwrap().unwrap();
     assert_eq!(found.provider_id, made.provider_id);
-    assert!(runtime.block_on(fake.made_again()).unwrap().is_empty());
+    assert!(runtime.block_on(fake.recreated()).unwrap().is_empty());
     assert!(runtime.block_on(fake.orphans(&one_of_each("acme"))).unwrap().is_empty());
 }
 
