@@ -1,8 +1,7 @@
-"""What scripts/fuzz adds to schemathesis: a strict reading of the document, and things for requests to be about.
+"""Hooks for schemathesis: strict checks of responses, and objects for the requests to use.
 
-Requests with made-up ids find nothing. So a few platforms are made first, with something of every kind in each, and
-most of the requests that keep to the document get the ids of one of them. Which one depends on the request alone: the
-same request is always about the same thing, so that what was found can be found again.
+Requests with generated ids find nothing. The hooks therefore create a few platforms with one object of every type, and
+most valid requests get the ids of one of them. The request alone determines which, so a finding can be reproduced.
 """
 
 import atexit
@@ -18,8 +17,8 @@ import schemathesis
 
 URL = os.environ["FUZZ_URL"]
 KEY = os.environ["FUZZ_KEY"]
-# What requests that change and read are about, and what those that end something are about.
-LASTING, SCRAP = 4, 12
+# Numbers of platforms for requests that read and change, and for requests that delete or suspend.
+LASTING, DISPOSABLE = 4, 12
 ENDINGS = ("/suspend", "/cancel", "/delete", "/deprovision")
 DEFINITION = {"schemaVersion": 1, "displayName": "Kit", "features": [], "resources": dict.fromkeys(("d1", "r2", "kv", "queue"), True)}
 
@@ -39,25 +38,25 @@ def call(method, path, body=None):
 
 
 def onboarded():
-    """One platform as onboarding makes it: with builds, jobs and resources."""
+    """Onboards one platform, with builds, jobs and resources."""
     started = call("POST", "/api/v1/onboarding", {"platformName": "Fuzz", "slug": "onboarded", "tier": "starter"})
     at = f"/api/v1/onboarding/{started['onboardingId']}"
     for _ in range(300):
-        session = call("GET", at)
-        if session["status"] != "in_progress":
+        onboarding = call("GET", at)
+        if onboarding["status"] != "in_progress":
             break
         time.sleep(0.1)
-    build = call("GET", f"/api/v1/platforms/{session['platformId']}/builds")["data"][0]
+    build = call("GET", f"/api/v1/platforms/{onboarding['platformId']}/builds")["data"][0]
     return {
-        "platformId": session["platformId"],
-        "onboardingId": session["id"],
-        "jobId": session["provisionJobId"],
+        "platformId": onboarding["platformId"],
+        "onboardingId": onboarding["id"],
+        "jobId": onboarding["provisionJobId"],
         "buildId": build["id"],
     }
 
 
 def world(number):
-    """A platform with something of every kind, by the names that paths and bodies have for them."""
+    """Creates a platform with one object of every type; returns their ids by the names in paths and bodies."""
     slug = f"fuzz-{number}"
     platform = call("POST", "/api/v1/platforms", {"name": slug, "slug": slug})["id"]
     base = f"/api/v1/platforms/{platform}"
@@ -86,7 +85,7 @@ def world(number):
     feature = {"featureId": "billing", "version": "1.0.0", "environment": "prod"}
     call("POST", f"{base}/entities/{tenant}/features/activate", feature)
     call("POST", f"{base}/resources/{resource}/secrets/TOKEN", {"status": "set"})
-    call("POST", "/api/v1/stacks", {"name": slug, "displayName": slug, "description": "Made to be tried"})
+    call("POST", "/api/v1/stacks", {"name": slug, "displayName": slug, "description": "For fuzzing"})
     version = {"version": "1.0.0", "nnoSdkVersion": "1.0.0", "stackDefinition": DEFINITION}
     call("POST", f"/api/v1/stacks/{slug}/versions", version)
     granted = {"role": "viewer", "platformId": platform}
@@ -115,17 +114,17 @@ def world(number):
 
 
 ONBOARDED = onboarded()
-WORLDS = [world(number) for number in range(LASTING + SCRAP)]
+WORLDS = [world(number) for number in range(LASTING + DISPOSABLE)]
 
 
-def ends_something(case):
+def is_destructive(case):
     body = case.body if isinstance(case.body, dict) else {}
     return case.method == "DELETE" or case.path.endswith(ENDINGS) or body.get("status") in ("deleted", "suspended")
 
 
 @schemathesis.hook
 def before_load_schema(context, schema):
-    """Without the status that stands for all others: what an operation sends is told by name."""
+    """Removes the default response, so that every status must be documented by name."""
     for item in schema["paths"].values():
         for operation in item.values():
             operation["responses"].pop("default", None)
@@ -135,30 +134,30 @@ def before_load_schema(context, schema):
 def before_call(context, case, kwargs):
     if case.meta is None or case.meta.generation.mode.name != "POSITIVE":
         return
-    told = json.dumps([case.method, case.path, case.path_parameters, case.query, case.body], sort_keys=True, default=str)
-    number = zlib.crc32(told.encode())
-    chosen = WORLDS[LASTING + number % SCRAP] if ends_something(case) else WORLDS[number % LASTING]
-    number //= LASTING * SCRAP
+    text = json.dumps([case.method, case.path, case.path_parameters, case.query, case.body], sort_keys=True, default=str)
+    number = zlib.crc32(text.encode())
+    chosen = WORLDS[LASTING + number % DISPOSABLE] if is_destructive(case) else WORLDS[number % LASTING]
+    number //= LASTING * DISPOSABLE
     if any(part in case.path for part in ("/builds", "{jobId}", "{onboardingId}")):
         chosen = ONBOARDED
     elif case.method == "DELETE" and case.path.endswith("{entityId}"):
         chosen = {**chosen, "entityId": chosen["leafId"]}
-    # One in eight keeps what was made up for it, ids that name nothing among them.
+    # One request in eight keeps its generated values, including ids that name nothing.
     if number % 8 == 0:
         return
-    # Of an action, whether it is about a platform or an entity follows: the schema cannot say so.
+    # The action determines whether a check needs a platform or an entity. The schema cannot express that.
     if case.path.endswith("/can") and isinstance(case.body, dict) and number % 3:
         case.body["checks"] = [{"action": "getPlatform", "platformId": chosen["platformId"]}]
-    for place in (case.path_parameters, case.query, case.body):
-        if isinstance(place, dict):
-            # A new template has a name of its own.
-            known = {name: value for name, value in chosen.items() if name in place}
-            if place is case.body:
+    for part in (case.path_parameters, case.query, case.body):
+        if isinstance(part, dict):
+            # A new object needs its own name.
+            known = {name: value for name, value in chosen.items() if name in part}
+            if part is case.body:
                 known.pop("name", None)
                 known.pop("version", None)
                 known.pop("cfName", None)
-            place.update(known)
-    # Made-up tags never match; with them nothing would ever be written.
+            part.update(known)
+    # Generated tags never match, so with them no request would write anything.
     if number % 5 and case.headers:
         case.headers.pop("If-Match", None)
 
@@ -172,11 +171,11 @@ def after_call(context, case, response):
 
 
 @atexit.register
-def say_how_deep_it_went():
-    """An operation that only ever refused was hardly tried."""
+def print_summary():
+    """Prints the operations that rejected every request: they were hardly tested."""
     if os.environ.get("NNO_FUZZ_VERBOSE"):
         for name, answers in sorted(ANSWERS.items()):
             print(name, *(f"{status}: {count}" for status, count in sorted(answers.items())), sep="  ")
-    refused = sorted(name for name, answers in ANSWERS.items() if min(answers) >= 300)
+    rejected = sorted(name for name, answers in ANSWERS.items() if min(answers) >= 300)
     total = sum(answers.total() for answers in ANSWERS.values())
-    print(f"{total} requests; operations that refused all of theirs: {', '.join(refused) or 'none'}")
+    print(f"{total} requests; operations that rejected all of theirs: {', '.join(rejected) or 'none'}")

@@ -61,7 +61,7 @@ fn what_is_like_what() {
 }
 
 #[tokio::test]
-async fn the_commands_of_the_page_about_access_do_what_it_says() {
+async fn commands_of_the_access_page_print_what_it_shows() {
     const ADDRESS: &str = "http://127.0.0.1:8080";
     const PLATFORM: &str = "k3m9p2xw7q";
     let place = Place::new();
@@ -69,12 +69,12 @@ async fn the_commands_of_the_page_about_access_do_what_it_says() {
     let platform = up.make_platform("acme").await;
     let mut person = Person::new().with("NNO_URL", &up.url).with("PLATFORM", &platform);
     symlink(place.data(), person.home().join(".nno")).unwrap();
-    let page = documentation("docs/access.md");
+    let page = documentation("docs/user-guide/access.md");
     let blocks = blocks(&page);
     let mut seen = BTreeSet::new();
     for pair in blocks.windows(2).filter(|pair| pair[0].info == "sh cli") {
         let [call, shown] = pair else { unreachable!() };
-        assert_eq!(shown.info, "text told", "{}", call.text);
+        assert_eq!(shown.info, "text output", "{}", call.text);
         let Said { code, out, err } =
             person.command("sh").args(["-euc", &call.text]).output().unwrap().into();
         let came = out + &err;

@@ -105,7 +105,7 @@ async fn a_hang_up_has_settings_and_the_operator_s_key_read_anew() {
 #[tokio::test]
 async fn every_process_is_told_its_settings() {
     let place = Place::new();
-    let page = documentation("docs/operations.md");
+    let page = documentation("docs/operator-guide/single-machine.md");
     let settings = blocks(&page).into_iter().find(|block| block.info == "toml nno-up").unwrap().text;
     assert!(settings.contains("tenants = 5"), "{settings}");
     let file = write(&place, &settings);

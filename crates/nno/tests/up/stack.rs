@@ -64,7 +64,7 @@ fn the_catalogue_is_valid() {
 
 #[test]
 fn the_manifest_of_the_documentation_is_valid() {
-    let page = documentation("docs/stacks.md");
+    let page = documentation("docs/user-guide/stack-templates.md");
     let manifest = blocks(&page).into_iter().find(|block| block.info == "yaml manifest").unwrap();
     let dir = folder_with(&[("stack.yaml", &manifest.text)]);
     let (code, out) = said(&nno(dir.path(), &["validate", "stack.yaml"], &[]));

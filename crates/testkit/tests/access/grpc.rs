@@ -29,7 +29,7 @@ fn methods() -> Vec<String> {
 
 /// The page's table: by method the processes that may call it.
 fn told() -> BTreeMap<String, Vec<String>> {
-    let page = include_str!("../../../../docs/access.md");
+    let page = include_str!("../../../../docs/architecture/between-services.md");
     let rows = page.lines().filter(|line| line.starts_with("| `nno."));
     let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
     rows.map(|row| {

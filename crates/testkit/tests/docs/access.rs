@@ -1,4 +1,4 @@
-//! The tables of operations and of gRPC methods on the page about access.
+//! The tables of operations and of gRPC methods.
 
 use domain::access::{About, Operation, declared_operations};
 use iam::Iam;
@@ -33,7 +33,7 @@ fn the_page_lists_the_access_of_every_operation() {
     let operations = documents.iter().flat_map(|document| declared_operations(document).unwrap());
     let rows: String = operations.map(|operation| row(&operation)).collect();
     assert_part(
-        "docs/access.md",
+        "docs/api-reference/permissions.md",
         "operations",
         &format!("| Operation | Least role | About |\n|---|---|---|\n{rows}"),
     );
@@ -57,5 +57,9 @@ fn the_page_lists_the_callers_of_every_method() {
         methods_of::<Iam>(),
     ];
     let rows = rows.concat();
-    assert_part("docs/access.md", "methods", &format!("| Method | Called by |\n|---|---|\n{rows}"));
+    assert_part(
+        "docs/architecture/between-services.md",
+        "methods",
+        &format!("| Method | Called by |\n|---|---|\n{rows}"),
+    );
 }

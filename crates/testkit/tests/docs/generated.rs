@@ -1,4 +1,4 @@
-//! Parts of pages that are generated from the code, between two markers.
+//! Generated parts of pages, between two markers.
 
 use std::{env, fs};
 

@@ -1,4 +1,4 @@
-//! The guide for a new endpoint, next to the generator that it describes.
+//! The guide for a new endpoint, compared with the generator that it describes.
 
 use crate::page::{Page, names_in, read, root};
 
@@ -9,7 +9,7 @@ fn guide() -> Page {
     Page { path: GUIDE.to_owned(), text: read(GUIDE) }
 }
 
-/// What the generator writes for notes, before it breaks long lines.
+/// Returns the code that the generator writes for notes, before formatting.
 fn generated() -> String {
     let templates = names_in(TEMPLATES).into_iter().map(|name| read(&format!("{TEMPLATES}/{name}")));
     let forms = [("${plural}", "notes"), ("${Plural}", "Notes"), ("${Singular}", "Note")];
@@ -19,27 +19,27 @@ fn generated() -> String {
 }
 
 #[test]
-fn the_guide_quotes_the_generated_code() {
+fn guide_quotes_the_generated_code() {
     let generated = generated();
     let quoted: Vec<_> = guide().blocks().into_iter().filter(|block| block.is_language("rust")).collect();
     assert!(!quoted.is_empty());
     for block in quoted {
         assert!(
             generated.contains(&block.text),
-            "{GUIDE} quotes what the generator does not write:\n{}",
+            "{GUIDE} quotes code that the generator does not write:\n{}",
             block.text
         );
     }
 }
 
 #[test]
-fn the_guide_is_short() {
+fn guide_is_short() {
     let lines = read(GUIDE).lines().count();
     assert!(lines <= 250, "{GUIDE} has {lines} lines");
 }
 
 #[test]
-fn every_file_of_the_folder_has_its_section() {
+fn every_file_of_the_folder_has_a_section() {
     let guide = guide();
     let headings: Vec<&str> = guide.prose().into_iter().filter(|line| line.starts_with("## ")).collect();
     for file in ["model.rs", "store.rs", "ops.rs", "http.rs", "mod.rs"] {

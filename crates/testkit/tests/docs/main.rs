@@ -1,8 +1,10 @@
-//! What the documentation says, held against what it is about. Nothing here needs a database; what takes minutes is
-//! ignored, and run by `scripts/check-docs`.
+//! Tests that compare the documentation with the code. None of them needs a database. The slow ones are ignored, and
+//! `scripts/check-docs` runs them.
 
 #[cfg(test)]
 mod access;
+#[cfg(test)]
+mod decisions;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
@@ -11,6 +13,8 @@ mod examples;
 mod generated;
 #[cfg(test)]
 mod guide;
+#[cfg(test)]
+mod links;
 #[cfg(test)]
 mod owasp;
 #[cfg(test)]

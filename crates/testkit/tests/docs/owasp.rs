@@ -1,8 +1,8 @@
-//! The table of attacks: every item of the list, each with tests that are there.
+//! The table of the OWASP API Security Top 10: every item, each with tests that exist.
 
 use crate::page::read;
 
-/// The items, as OWASP calls them.
+/// The items, by their official names.
 const ITEMS: [&str; 10] = [
     "API1:2023 Broken Object Level Authorization",
     "API2:2023 Broken Authentication",
@@ -16,9 +16,9 @@ const ITEMS: [&str; 10] = [
     "API10:2023 Unsafe Consumption of APIs",
 ];
 
-/// The rows of the table: the item, what is said of it, and the tests.
+/// Returns the rows of the table: item, countermeasure, tests.
 fn rows() -> Vec<[String; 3]> {
-    let page = read("docs/access.md");
+    let page = read("docs/operator-guide/security.md");
     let (_, section) = page.split_once("\n## OWASP API Security Top 10 (2023)\n").unwrap();
     let (section, _) = section.split_once("\n### ").unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| API")?.strip_suffix(" |"));
@@ -29,20 +29,20 @@ fn rows() -> Vec<[String; 3]> {
     .collect()
 }
 
-/// The tests of a cell: a file, and after it those that are in it.
+/// Returns the tests of a cell by file. A file is followed by the tests in it.
 fn tests(cell: &str) -> Vec<(String, Vec<String>)> {
     let mut tests: Vec<(String, Vec<String>)> = Vec::new();
     for name in cell.split('`').skip(1).step_by(2).map(str::to_owned) {
         match tests.last_mut() {
             _ if name.ends_with(".rs") => tests.push((name, Vec::new())),
             Some((_, names)) => names.push(name),
-            None => panic!("{name} is in no file"),
+            None => panic!("{name} follows no file"),
         }
     }
     tests
 }
 
-/// Whether a file has a test of this name: a function, with the attribute of a test before it.
+/// Returns true if the text has a test function of this name, with the attribute of a test.
 fn has_test(text: &str, name: &str) -> bool {
     let Some((before, _)) = text.split_once(&format!("fn {name}(")) else { return false };
     let attributes = before.rsplit("\n\n").next().unwrap_or_default();
@@ -50,12 +50,12 @@ fn has_test(text: &str, name: &str) -> bool {
 }
 
 #[test]
-fn every_item_has_tests_that_are_there() {
+fn every_item_has_tests_that_exist() {
     let rows = rows();
     let items: Vec<String> = rows.iter().map(|[item, ..]| format!("API{item}")).collect();
     assert_eq!(items, ITEMS);
-    for [item, said, cell] in rows {
-        assert!(said.len() > 40, "{item}: {said}");
+    for [item, countermeasure, cell] in rows {
+        assert!(countermeasure.len() > 40, "{item}: {countermeasure}");
         let tests = tests(&cell);
         assert!(!tests.is_empty(), "{item} has no tests");
         for (path, names) in tests {
@@ -69,10 +69,10 @@ fn every_item_has_tests_that_are_there() {
 }
 
 #[test]
-fn a_test_that_is_renamed_is_missed() {
-    let text = "fn helper() {}\n\n#[tokio::test]\nasync fn one_thing() {\n    helper();\n}\n";
-    assert!(has_test(text, "one_thing"));
+fn renamed_tests_are_missed() {
+    let text = "fn helper() {}\n\n#[tokio::test]\nasync fn one_case() {\n    helper();\n}\n";
+    assert!(has_test(text, "one_case"));
     assert!(!has_test(text, "one"));
-    assert!(!has_test(text, "helper"), "it is no test");
-    assert!(!has_test(text, "another_thing"));
+    assert!(!has_test(text, "helper"), "it is not a test");
+    assert!(!has_test(text, "another_case"));
 }

@@ -1,4 +1,4 @@
-//! Settings and variables: all that there are, with their defaults, and none that there is not.
+//! Settings and environment variables: the documentation lists exactly those that exist, with their defaults.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,10 @@ use std::{
 
 use crate::page::{names_in, pages, read, root};
 
-/// The keys of every `default.toml`, each with its defaults.
+/// The page with the tables of settings.
+const PAGE: &str = "docs/operator-guide/settings.md";
+
+/// Returns the keys of every `default.toml` with their defaults.
 fn keys() -> BTreeMap<String, BTreeSet<String>> {
     let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for name in names_in("crates") {
@@ -31,65 +34,66 @@ fn keys() -> BTreeMap<String, BTreeSet<String>> {
     keys
 }
 
-/// The rows of the tables of settings: the key and the cell of its default.
+/// Returns the rows of the tables of settings: the key and the cell of its default.
 fn rows() -> BTreeMap<String, String> {
-    let page = read("docs/operations.md");
-    let (_, section) = page.split_once("\n## Configuration\n").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
+    let page = read(PAGE);
     let row = |line: &str| {
         let mut cells = line.strip_prefix("| `")?.split(" | ");
         let key = cells.next()?.trim_end_matches('`').to_owned();
         Some((key, cells.next()?.to_owned()))
     };
-    section.lines().filter_map(row).collect()
+    page.lines().filter_map(row).collect()
 }
 
 #[test]
 fn every_setting_is_in_the_tables_with_its_defaults() {
     let rows = rows();
     for (key, defaults) in keys() {
-        let cell = rows.get(&key).unwrap_or_else(|| panic!("docs/operations.md has no row of {key}"));
+        let cell = rows.get(&key).unwrap_or_else(|| panic!("{PAGE} has no row of {key}"));
         for default in defaults {
-            let told = if default.is_empty() { "none".to_owned() } else { format!("`{default}`") };
-            assert!(cell.contains(&told), "docs/operations.md: the default of {key} is {told}, not {cell}");
+            let default = if default.is_empty() { "none".to_owned() } else { format!("`{default}`") };
+            assert!(cell.contains(&default), "{PAGE}: the default of {key} is {default}, not {cell}");
         }
     }
 }
 
 #[test]
-fn no_row_is_of_a_setting_that_is_not_there() {
+fn every_row_is_of_an_existing_setting() {
     let keys = keys();
     for key in rows().keys() {
-        assert!(keys.contains_key(key), "docs/operations.md has a row of {key}, which no default.toml has");
+        assert!(keys.contains_key(key), "{PAGE} has a row of {key}, which no default.toml has");
     }
 }
 
 /// `nno up` declares its variables where it declares its options.
 #[test]
-fn the_defaults_of_nno_up_are_those_told() {
-    let (pages, mut count) = (["README.md", "docs/operations.md"].map(|path| (path, read(path))), 0);
+fn defaults_of_nno_up_are_documented() {
+    const TABLE: &str = "docs/operator-guide/single-machine.md";
+    let (pages, mut count) = (pages(), 0);
     let source = read("crates/nno/src/up/mod.rs");
     for line in source.lines().filter(|line| line.contains("env = \"NNO_")) {
-        let behind = |start: &str| {
+        let after = |start: &str| {
             line.split_once(start).map(|(_, rest)| rest.split(['"', ')', ',']).next().unwrap_or_default())
         };
-        let name = behind("env = \"").unwrap();
+        let name = after("env = \"").unwrap();
         let default = line.split_once("default_value = \"").and_then(|(_, rest)| rest.split('"').next());
-        for (page, text) in &pages {
-            let row = text.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
-            let row = row.unwrap_or_else(|| panic!("{page} has no row of {name}"));
-            match default.or(behind("default_value_t = ")) {
-                Some("") => assert!(row.contains("| none |"), "{page}: {row}"),
-                Some(default) => assert!(row.contains(&format!("| `{default}` |")), "{page}: {row}"),
-                None => {}
-            }
+        let expected = match default.or(after("default_value_t = ")) {
+            Some("") => Some("| none |".to_owned()),
+            Some(default) => Some(format!("| `{default}` |")),
+            None => None,
+        };
+        let table = pages.iter().find(|page| page.path == TABLE).unwrap();
+        let row = table.text.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("{TABLE} has no row of {name}"));
+        if let Some(expected) = expected {
+            assert!(row.contains(&expected), "{TABLE}: {row}");
         }
         count += 1;
     }
     assert!(count > 5, "{count}");
 }
 
-/// The `NNO_...` variables in a text; those that name a key have two underscores and are told by the key.
+/// Returns the `NNO_...` variables in a text. Those with two underscores name a key and are left out.
 fn variables(text: &str) -> BTreeSet<String> {
     let name = |rest: &str| {
         let end = rest.find(|c: char| !c.is_ascii_uppercase() && c != '_').unwrap_or(rest.len());
@@ -112,7 +116,7 @@ fn variables_in(path: &Path, found: &mut BTreeMap<String, String>) {
 }
 
 #[test]
-fn every_variable_is_told_somewhere() {
+fn every_variable_is_documented() {
     let mut found = BTreeMap::new();
     let sources = names_in("crates").into_iter().map(|name| format!("crates/{name}/src"));
     let others = ["scripts", "deploy", "docker-compose.yml", ".ci"].map(str::to_owned);
@@ -120,15 +124,15 @@ fn every_variable_is_told_somewhere() {
         variables_in(&root().join(path), &mut found);
     }
     assert!(found.contains_key("NNO_PORT"), "{found:?}");
-    let mut told: BTreeSet<String> = pages().iter().flat_map(|page| variables(&page.text)).collect();
-    // It says of each of its variables what it is.
-    told.extend(variables(&read("deploy/.env.example")));
-    let missing: Vec<_> = found.iter().filter(|(name, _)| !told.contains(*name)).collect();
-    assert!(missing.is_empty(), "no page tells of {missing:?}");
+    let mut documented: BTreeSet<String> = pages().iter().flat_map(|page| variables(&page.text)).collect();
+    // The file describes each of its variables.
+    documented.extend(variables(&read("deploy/.env.example")));
+    let missing: Vec<_> = found.iter().filter(|(name, _)| !documented.contains(*name)).collect();
+    assert!(missing.is_empty(), "no page documents {missing:?}");
 }
 
 #[test]
-fn no_variable_is_told_that_is_not_there() {
+fn every_documented_variable_exists() {
     let mut found = BTreeMap::new();
     for path in ["crates", "scripts", "deploy", "docker-compose.yml", ".ci"] {
         variables_in(&root().join(path), &mut found);
@@ -136,6 +140,6 @@ fn no_variable_is_told_that_is_not_there() {
     for page in pages() {
         let gone: Vec<String> =
             variables(&page.text).into_iter().filter(|name| !found.contains_key(name)).collect();
-        assert!(gone.is_empty(), "{}: {gone:?} is nowhere", page.path);
+        assert!(gone.is_empty(), "{}: {gone:?} does not exist", page.path);
     }
 }

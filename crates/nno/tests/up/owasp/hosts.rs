@@ -54,7 +54,7 @@ fn kind(field: &str) -> Option<Kind> {
 
 /// The fields of the table in the documentation.
 fn told() -> BTreeSet<String> {
-    let page = documentation("docs/access.md");
+    let page = documentation("docs/operator-guide/security.md");
     let (_, section) = page.split_once("\n### URLs and host names that callers give\n").unwrap();
     let rows = section.split("\n### ").next().unwrap().lines().filter_map(|line| line.strip_prefix("| `"));
     let cells = rows.filter_map(|row| row.split(" | ").next());
@@ -283,7 +283,7 @@ async fn nothing_connects_to_what_a_caller_names() {
     let names = found.iter().filter(|(_, _, kind)| *kind != Kind::Word);
     let names: BTreeSet<String> =
         names.map(|(_, field, _)| field.rsplit('.').next().unwrap().to_owned()).collect();
-    assert_eq!(names, told(), "docs/access.md tells what becomes of each");
+    assert_eq!(names, told(), "docs/operator-guide/security.md tells what becomes of each");
     for (operation, field, kind) in &found {
         let (wrong, right) = match kind {
             Kind::Host if field == "targetDns" => {

@@ -38,7 +38,7 @@ fn kind(field: &str) -> Option<Kind> {
         "targetDns" => Kind::Target,
         // What people call things, and the slugs that they are found by.
         "name" | "displayName" | "platformName" | "serviceName" | "slug" => Kind::Other,
-        // Kept and shown: see docs/access.md.
+        // Kept and shown: see docs/operator-guide/security.md.
         "repoName" | "domain" | "targetType" => Kind::Other,
         // Ids, of the provider's or of ours.
         "cfId" | "cfAccountId" | "cfDeploymentId" | "cfHostnameId" | "cfUrl" | "dnsRecordId" => Kind::Other,
