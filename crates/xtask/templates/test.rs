@@ -7,7 +7,7 @@ use testkit::TestService;
 
 use crate::operation::{Cases, Created, Operation};
 
-/// How the operations of ${words} are called.
+/// The calls of the operations of ${words}.
 pub(crate) const CASES: Cases = Cases { created, operations };
 
 fn created() -> Vec<Created> {
