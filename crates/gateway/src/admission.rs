@@ -1,4 +1,4 @@
-//! Admission: which requests are let in, and who sent them.
+//! Admission: rate limits and authentication.
 
 use std::{net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
@@ -11,29 +11,29 @@ use identity::Caller;
 
 use crate::{
     auth::Authenticator,
-    limits::{self, Limits, Origin, RateDecision, Shown},
+    limits::{self, CredentialContext, Limits, Origin, RateDecision},
     wire::Exchange,
 };
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// The checks that a request passes before anything is done for it.
+/// The checks that every request must pass first.
 pub(crate) struct Admission {
     authenticator: Authenticator,
     pub(crate) limits: Arc<Limits>,
 }
 
-/// The rate limit decision that applies to a request: of its address first, then of its caller.
+/// The rate limit decision for a request: first for its address, then for its caller.
 #[derive(Debug, Default)]
-pub(crate) struct Share {
+pub(crate) struct RateLimitState {
     decision: Option<RateDecision>,
-    /// The time for which the refusal is held back, if there was no token.
+    /// The delay before the rejection is sent, if the request was rejected.
     pub(crate) delay: Duration,
 }
 
-impl Share {
-    /// Writes the rate limit headers of the caller's share.
+impl RateLimitState {
+    /// Adds the rate limit headers of the caller.
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         let Some(decision) = &self.decision else { return };
         for (name, value) in [(RATE_LIMIT_POLICY, decision.policy()), (RATE_LIMIT, decision.state())] {
@@ -49,64 +49,65 @@ impl Admission {
         Self { authenticator, limits }
     }
 
-    /// The client that a request comes from, as far as the proxies in front can be trusted.
+    /// Returns the client that a request comes from, according to the trusted proxies.
     pub(crate) fn origin(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Origin {
         self.limits.proxies.origin(peer, headers)
     }
 
-    /// Counts a request of an address.
+    /// Counts a request against the limit of its address.
     ///
     /// # Errors
-    /// [`Kind::RateLimited`] when the address has sent too many.
-    pub(crate) fn admit_address(&self, origin: Origin, share: &mut Share) -> Result<()> {
+    /// [`Kind::RateLimited`] when the address has exceeded its limit.
+    pub(crate) fn admit_address(&self, origin: Origin, rate: &mut RateLimitState) -> Result<()> {
         let id = || format!("address {}", origin.ip.map(|ip| ip.to_string()).unwrap_or_default());
-        let taken = self.limits.of_address(origin);
-        self.take(share, taken, id, "Too many requests come from your address")?;
-        // Only the caller's share is reported in headers.
-        share.decision = None;
+        let decision = self.limits.of_address(origin);
+        self.apply(rate, decision, id, "Your address has sent too many requests. Wait before you retry.")?;
+        // The headers report only the caller's limit.
+        rate.decision = None;
         Ok(())
     }
 
-    /// Authenticates the caller and counts the request as theirs.
+    /// Authenticates the caller and counts the request against their limit.
     ///
     /// # Errors
     /// [`Kind::Unauthorized`] without a valid credential, [`Kind::RateLimited`] after too many requests or too many
-    /// refused credentials, and the error of an authentication method that cannot decide now.
+    /// rejected credentials, and the error of an authentication method that cannot decide now.
     pub(crate) async fn admit_caller(
         &self,
         request: &HttpRequest,
         origin: Origin,
-        share: &mut Share,
+        rate: &mut RateLimitState,
     ) -> Result<Caller> {
         let exchange = request.conn_data::<Rc<Exchange>>().cloned().unwrap_or_default();
-        // A proxy's connections are shared by its clients: they say nothing about any one of them.
+        // The clients of a proxy share its connections, so a connection says nothing about one client.
         let is_direct = request.peer_addr().map(|peer| peer.ip().to_canonical()) == origin.ip;
-        let shown = Shown {
+        let context = CredentialContext {
             is_guessable: self.authenticator.is_guessable(request.headers()),
-            after_a_bad_one: is_direct && exchange.has_shown_bad_credential(),
+            after_rejection: is_direct && exchange.has_rejected_credential(),
         };
-        let attempt = self.limits.attempt(origin, request.headers(), shown).await?;
+        let attempt = self.limits.attempt(origin, request.headers(), context).await?;
         let found = self.authenticator.caller(request.headers()).await;
         if found.as_ref().is_err_and(|error| error.kind() == Kind::Unauthorized) {
-            exchange.refused_credential();
+            exchange.reject_credential();
         }
-        let caller = self.limits.tried(attempt, found)?;
+        let caller = self.limits.finish_attempt(attempt, found)?;
         // The operator is not one tenant among others: only the limits of the address and of the process apply.
         if !caller.is_operator() {
-            let taken = self.limits.of_caller(&caller.id);
-            self.take(share, taken, || caller.id.clone(), "You have sent too many requests")?;
+            let decision = self.limits.of_caller(&caller.id);
+            let message = "You have sent too many requests. Wait before you retry.";
+            self.apply(rate, decision, || caller.id.clone(), message)?;
         }
         Ok(caller)
     }
 
-    fn take(
+    fn apply(
         &self,
-        share: &mut Share,
-        taken: Option<RateDecision>,
+        rate: &mut RateLimitState,
+        decision: Option<RateDecision>,
         id: impl Fn() -> String,
-        why: &'static str,
+        message: &'static str,
     ) -> Result<()> {
-        share.decision = taken;
-        limits::pass(taken, why).inspect_err(|_| share.delay = self.limits.refusal_delay(&id()))
+        rate.decision = decision;
+        limits::check(decision, message).inspect_err(|_| rate.delay = self.limits.rejection_delay(&id()))
     }
 }

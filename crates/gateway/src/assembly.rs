@@ -1,4 +1,4 @@
-//! The assembly: builds all components from the settings, at start and at each reload.
+//! Construction of all components from the settings, at start and at each reload.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,17 +23,17 @@ use crate::{
     upstream::{Destinations, Upstream},
 };
 
-/// The components that processes connect with, and the policy in force.
+/// The components that live as long as the process, and the current policy.
 pub(crate) struct Assembly {
     pub(crate) peers: Peers,
     pub(crate) breakers: Breakers,
     pub(crate) policy: CurrentPolicy,
-    /// What the policy was built from. The lock is held while a reload builds the next one.
-    parts: Mutex<Parts>,
+    /// The components that the policy was built from. A reload holds the lock while it builds the next policy.
+    components: Mutex<Components>,
 }
 
-/// The parts with memory, which a reload reuses when their settings have not changed.
-struct Parts {
+/// The components with state, which a reload reuses if their settings have not changed.
+struct Components {
     settings: GatewaySettings,
     authenticator: Authenticator,
     iam: Arc<Iam>,
@@ -42,39 +42,39 @@ struct Parts {
 }
 
 impl Assembly {
-    /// Must be called in a tokio runtime.
+    /// Builds all components. Must be called in a tokio runtime.
     ///
     /// # Errors
-    /// When a setting is not usable, or the key cannot be read.
+    /// When a setting is not valid, or the key cannot be read.
     pub(crate) fn new(settings: &Settings) -> Result<Self> {
         let signer = Signer::new(NAME, &KeyPair::read(&settings.identity.keys_dir, NAME)?)?;
         let peers = Peers { signer, tls: Tls::read(&settings.tls)? };
-        let parts = Parts::new(&settings.service, &peers, None)?;
-        let policy = Arc::new(ArcSwap::from_pointee(parts.policy(&peers)?));
-        Ok(Self { peers, breakers: Breakers::new(), policy, parts: Mutex::new(parts) })
+        let components = Components::new(&settings.service, &peers, None)?;
+        let policy = Arc::new(ArcSwap::from_pointee(components.policy(&peers)?));
+        Ok(Self { peers, breakers: Breakers::new(), policy, components: Mutex::new(components) })
     }
 
     /// Replaces the policy. Requests in progress keep theirs.
     ///
     /// # Errors
-    /// When a setting is not usable. Then nothing changes.
+    /// When a setting is not valid. Then nothing changes.
     pub(crate) fn reload(&self, settings: &GatewaySettings) -> Result<()> {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = Parts::new(settings, &self.peers, Some(&parts))?;
+        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Components::new(settings, &self.peers, Some(&components))?;
         let policy = Arc::new(next.policy(&self.peers)?);
         let before = self.policy.load();
         for upstream in Upstream::ALL {
             if before.destinations.addresses.get(&upstream) != policy.destinations.addresses.get(&upstream) {
-                self.breakers.forget(upstream);
+                self.breakers.reset(upstream);
             }
         }
         self.policy.store(policy);
-        *parts = next;
+        *components = next;
         Ok(())
     }
 }
 
-impl Parts {
+impl Components {
     fn new(settings: &GatewaySettings, peers: &Peers, before: Option<&Self>) -> Result<Self> {
         let key = OperatorKey::new(settings.operator_key()?);
         let iam = match before.filter(|before| before.settings.iam.url == settings.iam.url) {

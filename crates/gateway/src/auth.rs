@@ -11,14 +11,14 @@ use subtle::ConstantTimeEq;
 
 /// A method of authentication.
 pub(crate) trait AuthMethod: Send + Sync {
-    /// The caller that the credential identifies; `None` if it is not a valid credential of this method.
+    /// Returns the caller that the credential identifies; `None` if it is not a valid credential of this method.
     ///
     /// # Errors
     /// When the method cannot decide now.
     fn caller<'a>(&'a self, credential: &'a str) -> BoxFuture<'a, Result<Option<Caller>>>;
 
-    /// Returns true if the text has the form of this method's credentials, and that form cannot be guessed.
-    fn is_of_form(&self, _credential: &str) -> bool {
+    /// Returns true if the text has the form of this method's credentials and such credentials cannot be guessed.
+    fn is_unguessable(&self, _credential: &str) -> bool {
         false
     }
 }
@@ -32,10 +32,10 @@ impl Authenticator {
         Self(methods.into())
     }
 
-    /// The caller who sent a request with these headers.
+    /// Returns the caller who sent a request with these headers.
     ///
     /// # Errors
-    /// [`Kind::Unauthorized`], always in the same words, or the error of a method that cannot decide now.
+    /// [`Kind::Unauthorized`], always with the same message, or the error of a method that cannot decide now.
     pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller> {
         if let Some(credential) = credential(headers) {
             for method in self.0.iter() {
@@ -44,19 +44,18 @@ impl Authenticator {
                 }
             }
         }
-        Err(Error::new(Kind::Unauthorized, "A valid credential is needed: Authorization: Bearer ..."))
+        let message =
+            "The request has no valid credential. Send one as 'Authorization: Bearer <credential>'.";
+        Err(Error::new(Kind::Unauthorized, message))
     }
-}
 
-impl Authenticator {
-    /// Whether what these headers show could be found by trying: it is none of the credentials that are drawn at random
-    /// or signed.
+    /// Returns true if the credential in these headers could be guessed, because it is neither random nor signed.
     pub(crate) fn is_guessable(&self, headers: &HeaderMap) -> bool {
-        credential(headers).is_none_or(|text| !self.0.iter().any(|method| method.is_of_form(text)))
+        credential(headers).is_none_or(|text| !self.0.iter().any(|method| method.is_unguessable(text)))
     }
 }
 
-/// The credential of the one `Authorization` header; two could be read as either.
+/// Returns the credential of the `Authorization` header; `None` if there are two, which would be ambiguous.
 fn credential(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION);
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -73,8 +72,8 @@ impl OperatorKey {
         Self(Sha256::digest(key).into())
     }
 
-    /// Takes as long whatever the credential is: digests are compared, all of their bytes.
-    fn is(&self, credential: &str) -> bool {
+    /// Compares digests in constant time.
+    fn matches(&self, credential: &str) -> bool {
         let other: [u8; 32] = Sha256::digest(credential).into();
         other.ct_eq(&self.0).into()
     }
@@ -82,7 +81,7 @@ impl OperatorKey {
 
 impl AuthMethod for OperatorKey {
     fn caller<'a>(&'a self, credential: &'a str) -> BoxFuture<'a, Result<Option<Caller>>> {
-        ready(Ok(self.is(credential).then(Caller::operator))).boxed()
+        ready(Ok(self.matches(credential).then(Caller::operator))).boxed()
     }
 }
 
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn methods_are_tried_in_order() {
+    async fn methods_are_tried_in_order_until_one_decides() {
         let key = || Box::new(OperatorKey::new("the-operators-key"));
         let good = headers(&["Bearer the-operators-key"]);
         let both = Authenticator::new(vec![Box::new(OperatorKey::new("another-operators-key")), key()]);
@@ -118,15 +117,11 @@ mod tests {
         let first = Authenticator::new(vec![key(), Box::new(Broken)]);
         assert_eq!(first.caller(&good).await.unwrap().id, "operator", "the second method was not needed");
         let other = first.caller(&headers(&["Bearer something-else"])).await.unwrap_err();
-        assert_eq!(
-            other.kind(),
-            Kind::ServiceUnavailable,
-            "not knowing is not the same as knowing it is wrong"
-        );
+        assert_eq!(other.kind(), Kind::ServiceUnavailable, "a method that cannot decide is not a rejection");
     }
 
     #[test]
-    fn a_credential_is_taken_from_one_bearer_header_alone() {
+    fn credential_comes_from_a_single_bearer_header() {
         assert_eq!(credential(&headers(&["Bearer abc"])), Some("abc"));
         assert_eq!(credential(&headers(&["bEARER  abc "])), Some("abc"));
         for values in

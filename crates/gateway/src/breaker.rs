@@ -1,4 +1,4 @@
-//! Circuit breakers: a service that cannot be reached is not waited for by each request anew.
+//! Circuit breakers, which reject requests to a service that cannot be reached.
 
 use std::{
     collections::HashMap,
@@ -12,20 +12,20 @@ use runtime::{Probe, telemetry};
 
 use crate::upstream::Upstream;
 
-/// After how many failures in a row it opens.
+/// Number of consecutive failures that opens a breaker.
 const FAILURES: u32 = 5;
-/// How long it stays open: at first, and at most. It doubles with each try that fails.
+/// The first pause of an open breaker. Each failed trial doubles it.
 const PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Everything passes.
+    /// All requests pass.
     Closed { failures: u32 },
-    /// Nothing passes until then.
+    /// No request passes until `until`.
     Open { until: Instant, pause: Duration },
-    /// One request tries whether it is any better.
-    Trying { since: Instant, pause: Duration },
+    /// A single request tests the service.
+    HalfOpen { since: Instant, pause: Duration },
 }
 
 /// The breaker of one service.
@@ -35,11 +35,11 @@ pub(crate) struct Breaker {
     state: Mutex<State>,
 }
 
-/// A request that was let through. What became of it is to be told; if it is not, it says nothing of the service.
+/// A request that the breaker let through. Its outcome should be reported; a permit that is dropped does not count.
 #[derive(Debug)]
 pub(crate) struct CircuitPermit {
     breaker: Arc<Breaker>,
-    is_try: bool,
+    is_trial: bool,
 }
 
 impl Breaker {
@@ -47,26 +47,26 @@ impl Breaker {
         Self { name, state: Mutex::new(State::Closed { failures: 0 }) }
     }
 
-    /// Lets a request through, if the service can be reached as far as is known.
+    /// Lets a request through unless the breaker is open.
     ///
     /// # Errors
-    /// [`domain::Kind::ServiceUnavailable`], with when to come back.
+    /// [`domain::Kind::ServiceUnavailable`], with the time after which to retry.
     fn pass(self: &Arc<Self>, now: Instant) -> Result<CircuitPermit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_try = match *state {
+        let is_trial = match *state {
             State::Closed { .. } => false,
             State::Open { until, pause } if until <= now => {
-                *state = State::Trying { since: now, pause };
+                *state = State::HalfOpen { since: now, pause };
                 true
             }
-            State::Open { until, .. } => return Err(self.refusal(until - now)),
-            State::Trying { .. } => return Err(self.refusal(PAUSE)),
+            State::Open { until, .. } => return Err(self.rejection(until - now)),
+            State::HalfOpen { .. } => return Err(self.rejection(PAUSE)),
         };
         drop(state);
-        Ok(CircuitPermit { breaker: Arc::clone(self), is_try })
+        Ok(CircuitPermit { breaker: Arc::clone(self), is_trial })
     }
 
-    fn refusal(&self, wait: Duration) -> Error {
+    fn rejection(&self, wait: Duration) -> Error {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Error::unavailable(self.name, "its circuit is open").with("retryAfterSeconds", seconds.max(1))
     }
@@ -83,9 +83,9 @@ impl Breaker {
             let labels = [KeyValue::new("upstream", self.name)];
             telemetry::gauge("gateway.upstream.circuit_open", &labels, u64::from(is_open(after)));
             if is_open(after) {
-                tracing::warn!(upstream = self.name, "the circuit is open: it is not asked for a while");
+                tracing::warn!(upstream = self.name, "opened the circuit breaker");
             } else {
-                tracing::info!(upstream = self.name, "the circuit is closed again");
+                tracing::info!(upstream = self.name, "closed the circuit breaker");
             }
         }
     }
@@ -97,21 +97,21 @@ impl Breaker {
 }
 
 impl CircuitPermit {
-    /// The service answered, whatever it said.
-    pub(crate) fn answered(self) {
+    /// Reports that the service responded, with any status.
+    pub(crate) fn succeeded(self) {
         self.breaker.change(|_| State::Closed { failures: 0 });
     }
 
-    /// The service could not be reached, or did not answer in time.
+    /// Reports that the service could not be reached or did not respond in time.
     pub(crate) fn failed(self) {
         self.failed_at(Instant::now());
     }
 
     fn failed_at(self, now: Instant) {
-        let is_try = self.is_try;
+        let is_trial = self.is_trial;
         let open = |pause| State::Open { until: now + pause, pause };
         self.breaker.change(|state| match state {
-            State::Trying { pause, .. } if is_try => open((pause * 2).min(LONGEST_PAUSE)),
+            State::HalfOpen { pause, .. } if is_trial => open((pause * 2).min(MAX_PAUSE)),
             State::Closed { failures } if failures + 1 >= FAILURES => open(PAUSE),
             State::Closed { failures } => State::Closed { failures: failures + 1 },
             other => other,
@@ -121,10 +121,10 @@ impl CircuitPermit {
 
 impl Drop for CircuitPermit {
     fn drop(&mut self) {
-        if self.is_try {
-            // Nothing was learned: the next request tries.
+        if self.is_trial {
+            // The trial has no outcome, so the next request is a trial.
             self.breaker.change(|state| match state {
-                State::Trying { since, pause } => State::Open { until: since, pause },
+                State::HalfOpen { since, pause } => State::Open { until: since, pause },
                 other => other,
             });
         }
@@ -141,30 +141,30 @@ impl Breakers {
         Self(Arc::new(Upstream::ALL.into_iter().map(breaker).collect()))
     }
 
-    /// Lets a request to a service through.
+    /// Lets a request to a service through unless its breaker is open.
     ///
     /// # Errors
-    /// [`domain::Kind::ServiceUnavailable`], with when to come back.
+    /// [`domain::Kind::ServiceUnavailable`], with the time after which to retry.
     pub(crate) fn pass(&self, upstream: Upstream) -> Result<CircuitPermit> {
         let breaker = self.0.get(&upstream).ok_or_else(|| Error::internal("a service without breaker"))?;
         breaker.pass(Instant::now())
     }
 
-    /// The service is at another address now: what was learned is of the old one.
-    pub(crate) fn forget(&self, upstream: Upstream) {
+    /// Closes the breaker of a service whose address has changed.
+    pub(crate) fn reset(&self, upstream: Upstream) {
         if let Some(breaker) = self.0.get(&upstream) {
             breaker.change(|_| State::Closed { failures: 0 });
         }
     }
 
-    /// Tells at `/ready` which are open. That alone makes nothing unready: whether the services are, is asked too.
+    /// Returns a probe that reports open breakers at `/ready`. It is optional, because other probes check the services.
     pub(crate) fn probe(&self) -> Probe {
         let breakers = self.clone();
         Probe::optional("circuits", move || {
             let open: Vec<&str> =
                 Upstream::ALL.into_iter().filter(|of| breakers.is_open(*of)).map(Upstream::name).collect();
-            let told = if open.is_empty() { Ok(()) } else { Err(format!("open: {}", open.join(", "))) };
-            Box::pin(async move { told })
+            let result = if open.is_empty() { Ok(()) } else { Err(format!("open: {}", open.join(", "))) };
+            Box::pin(async move { result })
         })
     }
 
@@ -182,12 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_tries_once_and_closes() {
+    fn breaker_opens_allows_one_trial_and_closes() {
         let (breaker, mut now) = (Arc::new(Breaker::new("registry")), Instant::now());
         for _ in 0..4 {
             breaker.pass(now).unwrap().failed_at(now);
         }
-        breaker.pass(now).unwrap().answered();
+        breaker.pass(now).unwrap().succeeded();
         for _ in 0..5 {
             assert!(!breaker.is_open());
             breaker.pass(now).unwrap().failed_at(now);
@@ -198,12 +198,12 @@ mod tests {
             assert_eq!(wait(&breaker.pass(now).unwrap_err()), 1);
             now += Duration::from_millis(1);
             let first = breaker.pass(now).unwrap();
-            assert!(breaker.pass(now).is_err(), "one alone tries");
+            assert!(breaker.pass(now).is_err(), "only one request is the trial");
             first.failed_at(now);
         }
         now += Duration::from_secs(30);
         drop(breaker.pass(now).unwrap());
-        breaker.pass(now).unwrap().answered();
+        breaker.pass(now).unwrap().succeeded();
         assert!(!breaker.is_open() && breaker.pass(now).is_ok() && breaker.pass(now).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! One call of a service.
+//! A call of a service.
 
 use std::{rc::Rc, time::Duration};
 
@@ -24,14 +24,14 @@ use crate::{
     upstream::Upstream,
 };
 
-/// A request as a service gets it.
+/// A request to a service.
 pub(crate) struct Call {
     pub(crate) client: Client,
     pub(crate) upstream: Upstream,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
-    /// Who is signed for, and who signs again if the service refuses the signature.
+    /// The caller, for a new token if the service rejects the first one.
     pub(crate) caller: Caller,
     pub(crate) signer: Signer,
     pub(crate) silence: Duration,
@@ -39,46 +39,46 @@ pub(crate) struct Call {
     pub(crate) permits: Permits,
 }
 
-/// A service's answer, and the permits that its request holds.
-pub(crate) type Answer = (ClientResponse, Permits);
+/// A service's response, with the permits of its request.
+pub(crate) type CallResponse = (ClientResponse, Permits);
 
 impl Call {
-    /// Sends it and waits for the head of the answer.
-    pub(crate) async fn run(self, upload: Option<Upload>, watch: Rc<Watch>) -> Result<Answer> {
+    /// Sends the request and waits for the head of the response.
+    pub(crate) async fn run(self, upload: Option<Upload>, watch: Rc<Watch>) -> Result<CallResponse> {
         let name = self.upstream.name();
         let outcome = tokio::select! {
-            answer = self.send(upload) => answer,
+            response = self.send(upload) => response,
             () = watch.service_is_silent(self.silence) => {
                 self.circuit.failed();
-                let message = format!("{name} did not answer in time; whether the request took effect is not known");
+                let message = format!("The service '{name}' did not respond in time. {MAY_HAVE_TAKEN_EFFECT}");
                 return Err(Error::new(Kind::GatewayTimeout, message));
             }
         };
         match outcome {
-            Ok(answer) => {
-                self.circuit.answered();
-                Ok((answer, self.permits))
+            Ok(response) => {
+                self.circuit.succeeded();
+                Ok((response, self.permits))
             }
             Err(cause) => Err(watch.fault().unwrap_or_else(|| {
                 if is_unreachable(&cause) {
                     self.circuit.failed();
                 }
-                failure(name, &cause)
+                send_error(name, &cause)
             })),
         }
     }
 
-    /// Sends it, and once more if the service refused the signature: for a moment it does, when the clock of one of the
-    /// two machines was stepped. It has done nothing then.
+    /// Sends the request, and repeats it with a new token if the service rejected the first one. That happens for a moment
+    /// after the clock of one of the two machines was stepped. The service has done nothing then.
     async fn send(&self, upload: Option<Upload>) -> Result<ClientResponse, SendRequestError> {
         let body = upload.map(Replay::new);
-        let answer = self.send_with(&self.headers, body.as_ref()).await?;
-        if answer.status() != StatusCode::UNAUTHORIZED || !body.as_ref().is_none_or(Replay::is_possible) {
-            return Ok(answer);
+        let response = self.send_with(&self.headers, body.as_ref()).await?;
+        if response.status() != StatusCode::UNAUTHORIZED || !body.as_ref().is_none_or(Replay::is_possible) {
+            return Ok(response);
         }
         match self.signed_again() {
             Some(headers) => self.send_with(&headers, body.as_ref()).await,
-            None => Ok(answer),
+            None => Ok(response),
         }
     }
 
@@ -99,9 +99,9 @@ impl Call {
             Some(body) => request().send_body(body.rewound()).await,
             None if !self.method.is_safe() => request().send_body(()).await,
             None => match request().send_body(body::None::new()).await {
-                // It changes nothing, so it may be asked again: the connection may just have been closed as unused.
-                Err(cause) if is_of_connection(&cause) => request().send_body(body::None::new()).await,
-                answer => answer,
+                // A safe method can be repeated: the service may just have closed the idle connection.
+                Err(cause) if is_connection_failure(&cause) => request().send_body(body::None::new()).await,
+                response => response,
             },
         }
     }
@@ -113,13 +113,16 @@ impl Call {
     }
 }
 
-/// Whether no connection was to be had.
+/// The end of messages about requests whose outcome is unknown.
+const MAY_HAVE_TAKEN_EFFECT: &str = "The request may have taken effect. Read the object before you retry.";
+
+/// Returns true if no connection could be opened.
 fn is_unreachable(cause: &SendRequestError) -> bool {
     matches!(cause, SendRequestError::Connect(cause) if !matches!(cause, ConnectError::Disconnected))
 }
 
-/// Whether it was the connection that failed, and is worth another try. One that was waited for in vain is not.
-fn is_of_connection(cause: &SendRequestError) -> bool {
+/// Returns true if the connection failed and a retry is worthwhile. After a connect timeout, it is not.
+fn is_connection_failure(cause: &SendRequestError) -> bool {
     use SendRequestError as E;
     match cause {
         E::Connect(cause) => !matches!(cause, ConnectError::Timeout),
@@ -128,16 +131,22 @@ fn is_of_connection(cause: &SendRequestError) -> bool {
     }
 }
 
-/// What it means when a service gave no answer.
-fn failure(name: &str, cause: &SendRequestError) -> Error {
+/// Returns the error for a service that is not available.
+pub(crate) fn unavailable(name: &str, context: impl std::fmt::Display) -> Error {
+    Error::unavailable(&format!("the service '{name}'"), context)
+}
+
+/// Returns the error for a service that sent no response.
+fn send_error(name: &str, cause: &SendRequestError) -> Error {
     use SendRequestError as E;
     match cause {
         E::Connect(ConnectError::Disconnected) | E::Send(_) | E::Response(_) => {
-            let message =
-                format!("{name} broke off before it answered; whether the request took effect is not known");
+            let message = format!(
+                "The service '{name}' closed the connection before it responded. {MAY_HAVE_TAKEN_EFFECT}"
+            );
             Error::new(Kind::Upstream, message).context(format!("{cause:?}"))
         }
-        E::Connect(_) => Error::unavailable(name, format!("{cause:?}")),
+        E::Connect(_) => unavailable(name, format!("{cause:?}")),
         _ => Error::internal(format!("{name}: {cause:?}")),
     }
 }

@@ -1,4 +1,4 @@
-//! Connections to the services: one pool per worker thread.
+//! Connections to the services, in one pool per worker thread.
 
 use std::{
     io,
@@ -18,55 +18,57 @@ use identity::tls::{HTTP1, Tls, connect_plaintext};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio_rustls::client::TlsStream;
 
-/// How long an unused connection is kept: less than the five seconds after which the services close theirs, because
-/// a request that meets a closing connection is lost.
-const IDLE: Duration = Duration::from_secs(4);
-/// How long a connection is used at all, so that a service that moved to another address is found there.
-const LIFETIME: Duration = Duration::from_secs(300);
+/// Maximum idle time of a connection. It is less than the five seconds after which the services close theirs, because a
+/// request on a closing connection is lost.
+const MAX_IDLE: Duration = Duration::from_secs(4);
+/// Maximum age of a connection, so that the gateway notices when a service moves to another address.
+const MAX_AGE: Duration = Duration::from_secs(300);
 
-/// A client for one worker thread. It follows no redirect, unpacks nothing and has no timeout but that of making a
-/// connection.
+/// Creates the client of one worker thread. It follows no redirects, decompresses nothing, and has no timeout except for
+/// opening a connection.
 pub(crate) fn client(connect_timeout: Duration, tls: Option<Tls>) -> Client {
     let connector = Connector::new()
         .connector(fn_service(move |info| connect(info, tls.clone())))
         .timeout(connect_timeout)
-        .conn_keep_alive(IDLE)
-        .conn_lifetime(LIFETIME)
-        // The pool is one for all services: with a limit, one that is slow would starve the others. What bounds it is
-        // the number of clients.
+        .conn_keep_alive(MAX_IDLE)
+        .conn_lifetime(MAX_AGE)
+        // All services share the pool: with a limit, a slow service would starve the others. The limits on requests in
+        // progress bound the pool.
         .limit(0);
     Client::builder().connector(connector).disable_timeout().disable_redirects().no_default_headers().finish()
 }
 
-async fn connect(info: ConnectInfo<Uri>, tls: Option<Tls>) -> Result<Connection<Uri, Whole>, ConnectError> {
+async fn connect(
+    info: ConnectInfo<Uri>,
+    tls: Option<Tls>,
+) -> Result<Connection<Uri, StrictStream>, ConnectError> {
     let stream = match tls {
-        None => connect_plaintext(info.hostname(), info.port()).await.map(Stream::Open),
+        None => connect_plaintext(info.hostname(), info.port()).await.map(Stream::Plaintext),
         Some(tls) => tls
             .connect(info.hostname(), info.port(), HTTP1)
             .await
             .map(|stream| Stream::Encrypted(Box::new(stream))),
     };
-    Ok(Connection::new(info.request().clone(), Whole(stream.map_err(ConnectError::Io)?)))
+    Ok(Connection::new(info.request().clone(), StrictStream(stream.map_err(ConnectError::Io)?)))
 }
 
 #[derive(Debug)]
 enum Stream {
-    Open(TcpStream),
+    Plaintext(TcpStream),
     Encrypted(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
-    /// As what it reads and writes.
     fn io(&mut self) -> Pin<&mut dyn Io> {
         match self {
-            Self::Open(stream) => Pin::new(stream),
+            Self::Plaintext(stream) => Pin::new(stream),
             Self::Encrypted(stream) => Pin::new(&mut **stream),
         }
     }
 
     fn socket(&self) -> &TcpStream {
         match self {
-            Self::Open(stream) => stream,
+            Self::Plaintext(stream) => stream,
             Self::Encrypted(stream) => stream.get_ref().0,
         }
     }
@@ -76,25 +78,25 @@ trait Io: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
-/// A connection on which the peer's end of stream is an error. `awc` takes it for the end of a chunked body, so a
-/// service that died in the middle of an answer would have its half passed on as the whole.
+/// A connection on which the end of the stream is an error. `awc` accepts it as the end of a chunked body, so if a service
+/// died in the middle of a response, half of the response would be forwarded as the whole.
 #[derive(Debug)]
-struct Whole(Stream);
+struct StrictStream(Stream);
 
-impl AsyncRead for Whole {
+impl AsyncRead for StrictStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let (had, room) = (buf.filled().len(), buf.remaining() > 0);
+        let (before, has_room) = (buf.filled().len(), buf.remaining() > 0);
         ready!(self.0.io().poll_read(cx, buf))?;
-        let ended = room && buf.filled().len() == had;
+        let ended = has_room && buf.filled().len() == before;
         Poll::Ready(if ended { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) })
     }
 }
 
-impl AsyncWrite for Whole {
+impl AsyncWrite for StrictStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.0.io().poll_write(cx, buf)
     }
@@ -108,7 +110,7 @@ impl AsyncWrite for Whole {
     }
 }
 
-impl ActixStream for Whole {
+impl ActixStream for StrictStream {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         std::pin::pin!(self.0.socket().ready(Interest::READABLE)).poll(cx)
     }

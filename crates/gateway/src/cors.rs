@@ -1,7 +1,7 @@
-//! Which pages of other origins may read answers, and what every answer tells browsers besides.
+//! Cross-origin resource sharing: the origins whose pages may read responses.
 //!
-//! A credential of ours is a header that a page must have, never a cookie: so no answer allows credentials, and an
-//! origin that is not on the list is told nothing at all.
+//! Credentials are sent in a header and never as a cookie. Therefore no response allows credentials, and an origin that is
+//! not on the list gets no CORS headers at all.
 
 use std::time::Duration;
 
@@ -22,22 +22,22 @@ use crate::texts::Texts;
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const REQUEST_HEADERS: &str =
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id, traceparent";
-const ANSWER_HEADERS: &str = "X-Request-Id, ETag, Location, Allow, RateLimit, RateLimit-Policy, Retry-After, \
+const EXPOSED_HEADERS: &str = "X-Request-Id, ETag, Location, Allow, RateLimit, RateLimit-Policy, Retry-After, \
                               Idempotent-Replayed, Dry-Run";
 
-/// Which pages may call.
+/// The settings of cross-origin requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CorsSettings {
-    /// Origins, exactly as browsers say them.
+    /// Allowed origins, exactly as browsers send them.
     pub origins: Texts,
-    /// How long a browser may remember what a preflight was told.
+    /// Time for which a browser may cache the response to a preflight request.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub max_age: Duration,
 }
 
-/// The origins whose pages may call.
+/// The policy for cross-origin requests.
 #[derive(Debug)]
 pub(crate) struct Cors {
     origins: Vec<HeaderValue>,
@@ -45,17 +45,20 @@ pub(crate) struct Cors {
 }
 
 impl Cors {
+    /// Reads the settings.
+    ///
     /// # Errors
-    /// When one is no origin.
+    /// When an entry is not an origin.
     pub(crate) fn new(settings: &CorsSettings) -> Result<Self> {
         let read = |origin: &String| {
-            let wrong = || format!("service.cors.origins: '{origin}' must look like https://app.example.com");
-            let url = Url::parse(origin).with_context(wrong)?;
+            let invalid =
+                || format!("service.cors.origins: '{origin}' must have the form https://app.example.com");
+            let url = Url::parse(origin).with_context(invalid)?;
             let is_exact = !origin.contains('*')
                 && url.origin().is_tuple()
                 && url.origin().ascii_serialization() == *origin;
-            ensure!(is_exact && matches!(url.scheme(), "http" | "https"), wrong());
-            HeaderValue::from_str(origin).with_context(wrong)
+            ensure!(is_exact && matches!(url.scheme(), "http" | "https"), invalid());
+            HeaderValue::from_str(origin).with_context(invalid)
         };
         Ok(Self {
             origins: settings.origins.0.iter().map(read).collect::<Result<_>>()?,
@@ -63,45 +66,45 @@ impl Cors {
         })
     }
 
-    /// The origin of a request, if its pages may call: the value from the list, not the one that came.
+    /// Returns the origin of a request if it is allowed: the value from the list, not the one from the request.
     pub(crate) fn allowed(&self, headers: &HeaderMap) -> Option<&HeaderValue> {
-        let mut told = headers.get_all(header::ORIGIN);
-        let (Some(origin), None) = (told.next(), told.next()) else { return None };
+        let mut origins = headers.get_all(header::ORIGIN);
+        let (Some(origin), None) = (origins.next(), origins.next()) else { return None };
         self.origins.iter().find(|known| *known == origin)
     }
 
-    /// Marks an answer as one that pages of this origin may read.
-    pub(crate) fn mark(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+    /// Adds the headers that allow pages of this origin to read a response.
+    pub(crate) fn add_headers(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
         if self.origins.is_empty() {
             return;
         }
-        // Whoever keeps answers must keep them apart by origin, also the ones that were told nothing.
+        // A cache must store responses per origin, including those without CORS headers.
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = origin {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            let exposed = HeaderValue::from_static(ANSWER_HEADERS);
+            let exposed = HeaderValue::from_static(EXPOSED_HEADERS);
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
     }
 
-    /// The answer to a preflight of a page that may call: a browser asks it without a credential.
+    /// Responds to a preflight request of an allowed origin. Browsers send it without a credential.
     pub(crate) fn preflight(&self, request: &HttpRequest) -> Option<HttpResponse> {
         let headers = request.headers();
-        let asks = headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-        if request.method() != Method::OPTIONS || !asks {
+        let is_preflight = headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        if request.method() != Method::OPTIONS || !is_preflight {
             return None;
         }
         self.allowed(headers)?;
-        let mut answer = HttpResponse::NoContent();
-        answer.insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, METHODS));
-        answer.insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS));
-        answer.insert_header((header::ACCESS_CONTROL_MAX_AGE, self.max_age.clone()));
-        Some(answer.finish())
+        let mut response = HttpResponse::NoContent();
+        response.insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, METHODS));
+        response.insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS));
+        response.insert_header((header::ACCESS_CONTROL_MAX_AGE, self.max_age.clone()));
+        Some(response.finish())
     }
 }
 
-/// Whether a header is the gateway's to say, about pages of other origins.
-pub(crate) fn is_ours_to_say(name: &HeaderName) -> bool {
+/// Returns true for CORS headers, which only the gateway may set.
+pub(crate) fn is_set_by_gateway(name: &HeaderName) -> bool {
     name.as_str().starts_with("access-control-")
 }
 
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_are_exact() {
+    fn only_exact_origins_are_accepted() {
         cors(&["https://app.example.com", "http://localhost:3000", "http://[::1]:3000"]).unwrap();
         for origin in [
             "*",
@@ -129,13 +132,13 @@ mod tests {
             "file:///x",
             "https://user@app.example.com",
         ] {
-            let told = format!("{:#}", cors(&[origin]).unwrap_err());
-            assert!(told.contains("service.cors.origins"), "{origin}: {told}");
+            let error = format!("{:#}", cors(&[origin]).unwrap_err());
+            assert!(error.contains("service.cors.origins"), "{origin}: {error}");
         }
     }
 
     #[test]
-    fn an_origin_comes_once() {
+    fn request_with_two_origins_is_not_allowed() {
         let cors = cors(&["https://a.example"]).unwrap();
         let mut headers = HeaderMap::new();
         assert!(cors.allowed(&headers).is_none());

@@ -1,4 +1,4 @@
-//! Forwarding: a request to its service, and the response back to the client.
+//! Forwarding of requests to the services, and of responses to the clients.
 
 use std::{
     cell::RefCell,
@@ -21,7 +21,7 @@ use web::{HttpSettings, request_id};
 
 use crate::{
     breaker::Breakers,
-    call::{Answer, Call},
+    call::{Call, CallResponse, unavailable},
     connection, headers,
     limits::Origin,
     load::Permits,
@@ -34,7 +34,7 @@ pub(crate) struct Admitted<'a> {
     pub(crate) caller: Caller,
     pub(crate) origin: Origin,
     pub(crate) upstream: Upstream,
-    /// The path at the service.
+    /// The path that the service uses.
     pub(crate) path: &'a str,
     pub(crate) permits: Permits,
 }
@@ -82,24 +82,24 @@ impl Forwarder {
         let upload = Upload::of(request, body, &self.http, &watch)?;
         let call = self.call(request, admitted, destinations)?;
         let started = Instant::now();
-        let answer = if method.is_safe() {
-            // A client that leaves takes the call with it.
+        let response = if method.is_safe() {
+            // If the client disconnects, the call is cancelled.
             call.run(upload, watch).await
         } else {
-            // A write that has arrived goes on without its client, who could not tell how far it came.
+            // A write continues without its client, which could not know how far it got.
             let run = call.run(upload, watch).in_current_span();
             rt::spawn(run).await.map_err(Error::internal).flatten()
         };
-        measure(upstream, &answer, started.elapsed());
-        let (answer, permits) = answer?;
-        respond(upstream, answer, permits, method == Method::HEAD, destinations.silence_timeout)
+        measure(upstream, &response, started.elapsed());
+        let (response, permits) = response?;
+        respond(upstream, response, permits, method == Method::HEAD, destinations.silence_timeout)
     }
 
     fn call(&self, request: &HttpRequest, admitted: Admitted<'_>, to: &Destinations) -> Result<Call> {
         let Admitted { caller, origin, upstream, path, permits } = admitted;
         let token = self.peers.signer.sign(upstream.name(), &caller)?;
         let address =
-            to.addresses.get(&upstream).ok_or_else(|| Error::internal("a service without address"))?;
+            to.addresses.get(&upstream).ok_or_else(|| Error::internal("the service has no address"))?;
         Ok(Call {
             client: self.client(to.connect_timeout),
             upstream,
@@ -120,56 +120,57 @@ fn uri(address: Uri, path: &str, query: &str) -> Result<Uri> {
     let text = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
     let parsed = text
         .parse::<PathAndQuery>()
-        .map_err(|cause| Error::invalid("uri", "cannot be read").context(cause))?;
+        .map_err(|cause| Error::invalid("uri", "is not a valid URI").context(cause))?;
     parts.path_and_query = Some(parsed);
     Uri::from_parts(parts).map_err(Error::internal)
 }
 
-fn measure(upstream: Upstream, answer: &Result<Answer>, took: Duration) {
-    let outcome = match answer {
-        Ok((answer, _)) => answer.status().as_u16().to_string(),
+fn measure(upstream: Upstream, response: &Result<CallResponse>, took: Duration) {
+    let outcome = match response {
+        Ok((response, _)) => response.status().as_u16().to_string(),
         Err(error) => error.kind().as_str().to_owned(),
     };
     let labels = [KeyValue::new("upstream", upstream.name()), KeyValue::new("outcome", outcome)];
     telemetry::measure("gateway.upstream.duration", &labels, took);
 }
 
-/// A service's answer as the client gets it.
+/// Converts a service's response to the client's.
 fn respond(
     upstream: Upstream,
-    mut answer: ClientResponse,
+    mut response: ClientResponse,
     permits: Permits,
     head_only: bool,
     silence: Duration,
 ) -> Result<HttpResponse> {
-    let status = answer.status();
-    refuse_unfit(upstream.name(), &answer)?;
-    let payload = answer.take_payload();
+    let status = response.status();
+    reject_unusable(upstream.name(), &response)?;
+    let payload = response.take_payload();
     let body = match status {
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Download::none(),
-        _ if head_only => Download::of_head(answer.headers()),
-        _ => Download::of(answer.headers(), payload, silence),
+        _ if head_only => Download::of_head(response.headers()),
+        _ => Download::of(response.headers(), payload, silence),
     };
-    let mut response = HttpResponse::with_body(status, body.holding(permits));
-    *response.headers_mut() = headers::from_upstream(answer.headers());
-    Ok(response.map_into_boxed_body())
+    let mut forwarded = HttpResponse::with_body(status, body.holding(permits));
+    *forwarded.headers_mut() = headers::from_upstream(response.headers());
+    Ok(forwarded.map_into_boxed_body())
 }
 
-/// Holds back the answers that are not meant for a client.
-fn refuse_unfit(name: &'static str, answer: &ClientResponse) -> Result<()> {
-    let status = answer.status();
-    let told = answer
+/// Rejects responses that must not reach a client.
+fn reject_unusable(name: &'static str, response: &ClientResponse) -> Result<()> {
+    let status = response.status();
+    let has_envelope = response
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     let error = match status {
-        // Services know no credential but our signature: it is us whom they do not know.
+        // Services accept only tokens that the gateway signed, so they reject the gateway and not the client.
         StatusCode::UNAUTHORIZED => {
-            Error::new(Kind::Upstream, format!("{name} does not accept this gateway"))
+            let message = format!("The service '{name}' does not accept this gateway's signature.");
+            Error::new(Kind::Upstream, message)
         }
-        StatusCode::SERVICE_UNAVAILABLE if !told => Error::unavailable(name, "503 without an envelope"),
-        status if status.is_informational() || (status.is_server_error() && !told) => {
-            Error::new(Kind::Upstream, format!("{name} gave an answer that cannot be passed on"))
+        StatusCode::SERVICE_UNAVAILABLE if !has_envelope => unavailable(name, "503 without an envelope"),
+        status if status.is_informational() || (status.is_server_error() && !has_envelope) => {
+            Error::new(Kind::Upstream, format!("The service '{name}' sent an invalid response."))
                 .context(status)
         }
         _ => return Ok(()),

@@ -1,4 +1,4 @@
-//! Which headers cross the gateway, and which are made here.
+//! The headers that the gateway forwards, removes and sets.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// What is said between two neighbours and goes no further, besides what `Connection` names.
+/// Returns true for hop-by-hop headers. Those that `Connection` lists are hop-by-hop too.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         *name,
@@ -26,8 +26,8 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
         || name.as_str().starts_with("proxy-")
 }
 
-/// What a client may not say of itself, and what is said anew about the message that is sent on.
-fn is_ours_to_say(name: &HeaderName) -> bool {
+/// Returns true for headers that a client may not set, and those that the gateway sets for the forwarded message.
+fn is_set_by_gateway(name: &HeaderName) -> bool {
     matches!(
         *name,
         header::AUTHORIZATION | header::CONTENT_LENGTH | header::EXPECT | header::FORWARDED | header::HOST
@@ -42,15 +42,15 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
-    let mut kept = headers.clone();
-    kept.retain(|name, _| !is_hop_by_hop(name) && !named.contains(name.as_str()));
-    kept
+    let mut forwarded = headers.clone();
+    forwarded.retain(|name, _| !is_hop_by_hop(name) && !named.contains(name.as_str()));
+    forwarded
 }
 
-/// The headers with which a service gets a request: the client's, and what the gateway knows of it.
+/// Returns the headers of a request to a service: the client's headers and those that the gateway sets.
 ///
 /// # Errors
-/// [`domain::Kind::Internal`] when a value of ours cannot stand in a header.
+/// [`domain::Kind::Internal`] when a value cannot be sent in a header.
 pub(crate) fn to_upstream(
     request: &HttpRequest,
     origin: Origin,
@@ -58,7 +58,7 @@ pub(crate) fn to_upstream(
     request_id: &str,
 ) -> Result<HeaderMap> {
     let mut headers = end_to_end(request.headers());
-    headers.retain(|name, _| !is_ours_to_say(name));
+    headers.retain(|name, _| !is_set_by_gateway(name));
     let value = |text: &str| HeaderValue::from_str(text).map_err(Error::internal);
     headers.insert(header::AUTHORIZATION, value(&format!("Bearer {token}"))?);
     headers.insert(X_REQUEST_ID, value(request_id)?);
@@ -70,18 +70,18 @@ pub(crate) fn to_upstream(
     if let Some(host) = request.headers().get(header::HOST) {
         headers.insert(X_FORWARDED_HOST, host.clone());
     }
-    // Without tracing the client's own stays in its place.
+    // Without tracing, the client's own traceparent is forwarded.
     if let Some(parent) = telemetry::traceparent() {
         headers.insert(TRACEPARENT, value(&parent)?);
     }
     Ok(headers)
 }
 
-/// The headers with which a client gets a service's answer.
+/// Returns the headers of a service's response to the client.
 pub(crate) fn from_upstream(headers: &HeaderMap) -> HeaderMap {
     let mut headers = end_to_end(headers);
     headers.retain(|name, _| {
-        !matches!(*name, header::CONTENT_LENGTH | header::SERVER) && !cors::is_ours_to_say(name)
+        !matches!(*name, header::CONTENT_LENGTH | header::SERVER) && !cors::is_set_by_gateway(name)
     });
     headers
 }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_between_neighbours_stays_there() {
+    fn hop_by_hop_headers_are_removed() {
         let request = TestRequest::default()
             .append_header(("Connection", "keep-alive, X-Hop"))
             .append_header(("Connection", "x-other-hop"))
@@ -114,13 +114,13 @@ mod tests {
             .append_header(("Accept", "a"))
             .append_header(("Accept", "b"))
             .to_http_request();
-        let kept = end_to_end(request.headers());
-        assert_eq!(names(&kept), ["accept"]);
-        assert_eq!(kept.get_all("accept").count(), 2, "every value of a header is kept");
+        let forwarded = end_to_end(request.headers());
+        assert_eq!(names(&forwarded), ["accept"]);
+        assert_eq!(forwarded.get_all("accept").count(), 2, "every value of a header is forwarded");
     }
 
     #[test]
-    fn a_client_does_not_say_who_it_is_or_where_it_comes_from() {
+    fn client_cannot_set_its_identity_or_origin() {
         let origin = Origin { ip: "192.0.2.7".parse().ok(), is_https: false };
         let request = TestRequest::default()
             .append_header(("Host", "api.example.com"))

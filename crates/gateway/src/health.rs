@@ -1,4 +1,4 @@
-//! What `/ready` of the gateway looks at: `/ready` of every service.
+//! The probes of the gateway's `/ready`, which call `/ready` of every service.
 
 use std::{
     sync::Arc,
@@ -13,14 +13,14 @@ use web::check_ready;
 
 use crate::{breaker::Breakers, iam, policy::CurrentPolicy, upstream::Upstream};
 
-/// How long a service may take to answer.
+/// Time limit for the response of a service.
 const DEADLINE: Duration = Duration::from_secs(1);
-/// How long an answer is told again: anyone may ask, and each question would be one to every service.
-const FRESH: Duration = Duration::from_secs(1);
+/// Time for which a result is cached. Anyone may call `/ready`, and each call would otherwise cause one to every service.
+const CACHE_TIME: Duration = Duration::from_secs(1);
 
-type Answer = Result<(), String>;
+type CheckResult = Result<(), String>;
 
-/// The probes of all services, of the watch on revocations, and of the circuit breakers.
+/// Returns the probes of all services, of the revocation stream, and of the circuit breakers.
 pub(crate) fn probes(policy: &CurrentPolicy, breakers: &Breakers, tls: Option<&Tls>) -> Vec<Probe> {
     let of_service = |upstream| probe(upstream, Arc::clone(policy), tls.cloned());
     let mut probes: Vec<Probe> = Upstream::ALL.into_iter().map(of_service).collect();
@@ -30,39 +30,39 @@ pub(crate) fn probes(policy: &CurrentPolicy, breakers: &Breakers, tls: Option<&T
     probes
 }
 
-/// The probe of one service. Without iam the operator can still call, so its absence is reported and no more.
+/// Returns the probe of one service. It is optional for iam, because operators can still call without it.
 fn probe(upstream: Upstream, policy: CurrentPolicy, tls: Option<Tls>) -> Probe {
     let name = upstream.name();
-    let last: Arc<Mutex<Option<(Instant, Answer)>>> = Arc::default();
-    let look = move || -> BoxFuture<'static, Answer> {
+    let last: Arc<Mutex<Option<(Instant, CheckResult)>>> = Arc::default();
+    let check = move || -> BoxFuture<'static, CheckResult> {
         let address = policy.load().destinations.addresses.get(&upstream).cloned();
         let (last, tls) = (Arc::clone(&last), tls.clone());
         Box::pin(async move {
             let address = address.unwrap_or_default();
             let host = address.host().unwrap_or_default();
             let port = address.port_u16().unwrap_or(80);
-            // Held while the service is asked, so that it is asked once however many want to know.
+            // The lock is held during the call, so that concurrent requests cause only one.
             let mut last = last.lock().await;
-            if let Some((at, answer)) = &*last
-                && at.elapsed() < FRESH
+            if let Some((at, result)) = &*last
+                && at.elapsed() < CACHE_TIME
             {
-                return answer.clone();
+                return result.clone();
             }
-            let answer = ask(name, host, port, tls.as_ref()).await;
-            *last = Some((Instant::now(), answer.clone()));
-            answer
+            let result = check_service(name, host, port, tls.as_ref()).await;
+            *last = Some((Instant::now(), result.clone()));
+            result
         })
     };
-    if upstream == Upstream::Iam { Probe::optional(name, look) } else { Probe::required(name, look) }
+    if upstream == Upstream::Iam { Probe::optional(name, check) } else { Probe::required(name, check) }
 }
 
-/// The cause goes to the log: a probe's answer is public.
-async fn ask(name: &str, host: &str, port: u16, tls: Option<&Tls>) -> Answer {
+/// Calls `/ready` of a service. The cause of a failure is only logged, because the response of a probe is public.
+async fn check_service(name: &str, host: &str, port: u16, tls: Option<&Tls>) -> CheckResult {
     let cause = match timeout(DEADLINE, check_ready(host, port, tls)).await {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => format!("{error:#}"),
-        Err(_elapsed) => "no answer in time".to_owned(),
+        Err(_elapsed) => "did not respond in time".to_owned(),
     };
-    tracing::warn!(upstream = name, cause, "not ready");
-    Err("does not answer or is not ready".to_owned())
+    tracing::warn!(upstream = name, cause, "a service is not ready");
+    Err("does not respond or is not ready".to_owned())
 }

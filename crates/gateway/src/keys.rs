@@ -1,4 +1,4 @@
-//! Authentication with an API key: iam knows whose it is.
+//! Authentication with an API key, which iam resolves.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::{
     iam::{ApiKey, Iam},
 };
 
-/// Reads a key; none for anything else.
+/// Parses an API key; `None` if the text is not one.
 fn parse(text: &str) -> Option<ApiKey> {
     let key = domain::ApiKey::parse(text).ok()?;
     Some(ApiKey { id: key.id(), secret_digest: key.secret_digest() })
 }
 
-/// Callers with an API key.
+/// Authenticates callers by API key.
 pub(crate) struct ApiKeys(Arc<Iam>);
 
 impl ApiKeys {
@@ -28,7 +28,7 @@ impl ApiKeys {
 
     async fn find(&self, key: ApiKey) -> Result<Option<Caller>> {
         let Some(known) = self.0.key(key).await? else { return Ok(None) };
-        // What is remembered may have expired since it was asked for.
+        // A cached key may have expired since it was resolved.
         if known.expires_at.is_some_and(|at| at <= clock::now().timestamp_millis()) {
             return Ok(None);
         }
@@ -37,7 +37,7 @@ impl ApiKeys {
 }
 
 impl AuthMethod for ApiKeys {
-    fn is_of_form(&self, credential: &str) -> bool {
+    fn is_unguessable(&self, credential: &str) -> bool {
         parse(credential).is_some()
     }
 

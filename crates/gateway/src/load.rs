@@ -57,20 +57,21 @@ impl Load {
     /// Acquires a permit of the process.
     ///
     /// # Errors
-    /// [`Kind::ServiceUnavailable`] when `most` are in progress.
-    pub(crate) fn enter(&self, most: usize) -> Result<ProcessPermit> {
-        take(&self.all, most).ok_or_else(|| too_much("The gateway"))
+    /// [`Kind::ServiceUnavailable`] when `max` requests are in progress.
+    pub(crate) fn enter(&self, max: usize) -> Result<ProcessPermit> {
+        take(&self.all, max).ok_or_else(|| overloaded("The gateway"))
     }
 
     /// Acquires a permit of a caller.
     ///
     /// # Errors
-    /// [`Kind::RateLimited`] when the caller has `most` in progress.
-    pub(crate) fn of_caller(&self, id: &str, most: usize) -> Result<CallerPermit> {
+    /// [`Kind::RateLimited`] when the caller has `max` requests in progress.
+    pub(crate) fn of_caller(&self, id: &str, max: usize) -> Result<CallerPermit> {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         let count = callers.entry(id.to_owned()).or_default();
-        if most > 0 && *count >= most {
-            let message = format!("More than {most} of your requests are under way at a time");
+        if max > 0 && *count >= max {
+            let message =
+                format!("You have {max} requests in progress, which is the limit. Wait for one to complete.");
             return Err(Error::new(Kind::RateLimited, message).with("retryAfterSeconds", 1));
         }
         *count += 1;
@@ -79,14 +80,15 @@ impl Load {
     }
 }
 
-fn take(counter: &Arc<AtomicUsize>, most: usize) -> Option<ProcessPermit> {
+fn take(counter: &Arc<AtomicUsize>, max: usize) -> Option<ProcessPermit> {
     let before = counter.fetch_add(1, Ordering::Relaxed);
-    let place = ProcessPermit(Arc::clone(counter));
-    (most == 0 || before < most).then_some(place)
+    let permit = ProcessPermit(Arc::clone(counter));
+    (max == 0 || before < max).then_some(permit)
 }
 
-pub(crate) fn too_much(what: &str) -> Error {
-    Error::unavailable(what, "too many requests are under way").with("retryAfterSeconds", 1)
+/// Returns the error for a request beyond a limit on requests in progress.
+pub(crate) fn overloaded(what: &str) -> Error {
+    Error::unavailable(what, "too many requests are in progress").with("retryAfterSeconds", 1)
 }
 
 #[cfg(test)]
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_has_a_limit_and_is_forgotten_afterwards() {
+    fn caller_has_a_limit_and_no_entry_afterwards() {
         let load = Load::default();
         let held = (load.of_caller("a", 2).unwrap(), load.of_caller("a", 2).unwrap());
         assert_eq!(load.of_caller("a", 2).unwrap_err().kind(), Kind::RateLimited);

@@ -1,4 +1,4 @@
-//! The gateway as a process of its own.
+//! The gateway's process.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
-    /// A TOML file whose values go over the defaults.
+    /// A TOML file whose values override the defaults.
     #[arg(long, env = "NNO_CONFIG_FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -21,11 +21,11 @@ struct Cli {
 enum Command {
     /// Serve HTTP until SIGTERM.
     Serve,
-    /// Print the effective settings as JSON, secrets redacted.
+    /// Print the effective settings as JSON, with secrets redacted.
     Config,
     /// Print the OpenAPI document of all services.
     Openapi,
-    /// Ask the running gateway whether it and the services are ready; ends with 0 if so.
+    /// Check that the running gateway and the services are ready; exits with 0 if they are.
     Healthcheck,
 }
 
@@ -37,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Serve => serve(settings()?, cli.config.clone()).await,
         Command::Config => print(&settings()?),
         Command::Openapi => print(&gateway::document()?),
-        // It is asked by clients, who show no certificate.
+        // The gateway serves its clients without TLS.
         Command::Healthcheck => web::healthcheck(settings()?.http.bind, None).await,
     }
 }
@@ -57,18 +57,18 @@ async fn serve(settings: Settings, file: Option<PathBuf>) -> anyhow::Result<()> 
     result
 }
 
-/// Reads the settings anew at each SIGHUP.
+/// Reloads the settings on each SIGHUP.
 fn reload_on_signal(reload: Reload, file: Option<PathBuf>) -> anyhow::Result<()> {
-    let mut hung_up = signal(SignalKind::hangup())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
-        while hung_up.recv().await.is_some() {
-            reload.apply_and_tell(|| config::load::<Settings>(DEFAULTS, file.as_deref()));
+        while hangup.recv().await.is_some() {
+            reload.apply_and_log(|| config::load::<Settings>(DEFAULTS, file.as_deref()));
         }
     });
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "what a command was asked for")]
+#[expect(clippy::print_stdout, reason = "the output of a command")]
 fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())

@@ -6,19 +6,20 @@ use arc_swap::ArcSwap;
 
 use crate::{admission::Admission, cors::Cors, iam::Iam, request_head::HeadLimits, upstream::Destinations};
 
-/// The components that follow from `[service]` of the settings. A request loads them once and keeps them to its end, so
-/// that it never sees two settings.
+/// The components that follow from `[service]` of the settings. A request loads the policy once and uses it to the end, so
+/// that it never mixes two versions of the settings.
 pub(crate) struct Policy {
     pub(crate) admission: Admission,
     pub(crate) cors: Cors,
     pub(crate) destinations: Destinations,
     pub(crate) head_limits: HeadLimits,
     pub(crate) iam: Arc<Iam>,
-    /// The longest pause of a client's connection between two requests.
+    /// Maximum idle time of a client's connection between two requests.
     pub(crate) keep_alive_timeout: Duration,
-    /// The longest time for which a client may leave unread what it was sent.
+    /// Maximum time for which a client may leave a response unread.
     pub(crate) stalled_client_timeout: Duration,
 }
 
-/// The policy in force.
+/// The current policy.
+
 pub(crate) type CurrentPolicy = Arc<ArcSwap<Policy>>;

@@ -1,4 +1,4 @@
-//! The handler of all paths that the gateway does not serve itself: admit, route, forward.
+//! The handler of all paths that the gateway does not serve itself. It admits, routes and forwards requests.
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
@@ -13,17 +13,17 @@ use runtime::error::log;
 use web::{RouteName, request_id};
 
 use crate::{
-    admission::Share,
+    admission::RateLimitState,
     docs::Docs,
     forward::{Admitted, Forwarder},
     load::Load,
     policy::{CurrentPolicy, Policy},
-    request_head::refuse_encoded,
-    routes::{self, OWN, Target},
-    stream::{ClientBody, Refusal},
+    request_head::reject_encoded,
+    routes::{self, GATEWAY_PATHS, Target},
+    stream::{ClientBody, RejectionBody},
 };
 
-/// The methods that any path takes. All but `OPTIONS` are passed on.
+/// The supported methods. The gateway forwards all except `OPTIONS`.
 const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
 
 /// The proxy of one worker thread.
@@ -34,34 +34,34 @@ pub(crate) struct Proxy {
     forwarder: Forwarder,
 }
 
-/// The handler of every path that is not the gateway's own.
+/// The handler of every path that the gateway does not serve itself.
 pub(crate) async fn forward(request: HttpRequest, body: Payload, proxy: Data<Proxy>) -> HttpResponse {
     let body = Rc::new(RefCell::new(body.into_inner()));
-    let mut share = Share::default();
-    let mut answer = match proxy.handle(&request, &body, &mut share).await {
-        Ok(answer) => answer,
+    let mut rate = RateLimitState::default();
+    let mut response = match proxy.handle(&request, &body, &mut rate).await {
+        Ok(response) => response,
         Err(error) => {
-            // The request holds no permit meanwhile.
-            if !share.delay.is_zero() {
-                tokio::time::sleep(share.delay).await;
+            // The request holds no permit during the delay.
+            if !rate.delay.is_zero() {
+                tokio::time::sleep(rate.delay).await;
             }
-            refuse(&request, &error, body)
+            reject(&request, &error, body)
         }
     };
-    share.write_headers(answer.headers_mut());
-    answer
+    rate.write_headers(response.headers_mut());
+    response
 }
 
-/// An answer of our own, as the envelope.
-fn refuse(request: &HttpRequest, error: &Error, unread: ClientBody) -> HttpResponse {
+/// Returns the response for an error, as the envelope.
+fn reject(request: &HttpRequest, error: &Error, unread: ClientBody) -> HttpResponse {
     log(error);
-    let mut answer = web::error::response(error, &request_id(request)).map_body(|_, body| {
-        body.try_into_bytes().map_or_else(|body| body, |text| Refusal::new(text, unread).boxed())
+    let mut response = web::error::response(error, &request_id(request)).map_body(|_, body| {
+        body.try_into_bytes().map_or_else(|body| body, |text| RejectionBody::new(text, unread).boxed())
     });
     if error.kind() == Kind::Unauthorized {
-        answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     }
-    answer
+    response
 }
 
 impl Proxy {
@@ -69,7 +69,7 @@ impl Proxy {
         Self { policy, docs, load, forwarder }
     }
 
-    /// The policy in force.
+    /// Returns the current policy.
     pub(crate) fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
     }
@@ -78,21 +78,21 @@ impl Proxy {
         &self,
         request: &HttpRequest,
         body: &ClientBody,
-        share: &mut Share,
+        rate: &mut RateLimitState,
     ) -> Result<HttpResponse> {
         let policy = self.policy();
         let (admission, limits) = (&policy.admission, &policy.admission.limits);
         let process = self.load.enter(limits.settings.max_in_flight)?;
         let origin = admission.origin(request.peer_addr().map(|peer| peer.ip()), request.headers());
-        admission.admit_address(origin, share)?;
-        if let Some(answer) = policy.cors.preflight(request) {
-            return Ok(answer);
+        admission.admit_address(origin, rate)?;
+        if let Some(response) = policy.cors.preflight(request) {
+            return Ok(response);
         }
-        if request.method() == Method::OPTIONS && self.docs.is_open(request.path()) {
+        if request.method() == Method::OPTIONS && self.docs.is_public(request.path()) {
             return self.docs.options(request.path());
         }
-        // The caller before the route: a stranger learns nothing about what exists.
-        let caller = admission.admit_caller(request, origin, share).await?;
+        // Authentication comes before routing, so that an unauthenticated client cannot discover paths.
+        let caller = admission.admit_caller(request, origin, rate).await?;
         let (method, path) = (request.method(), request.uri().path());
         if method == Method::OPTIONS && path == "*" {
             return self.docs.options("*");
@@ -101,24 +101,24 @@ impl Proxy {
         if method == Method::OPTIONS {
             return self.docs.options(path);
         }
-        refuse_encoded(request)?;
-        let own = self.load.of_caller(&caller.id, limits.settings.per_caller_in_flight)?;
+        reject_encoded(request)?;
+        let caller_permit = self.load.of_caller(&caller.id, limits.settings.per_caller_in_flight)?;
         let cost = self.docs.costs.of_request(method, path);
-        let turn = limits.turns.at(upstream, &caller, cost).await?;
-        let permits = (process, turn, own);
+        let upstream_permit = limits.upstreams.acquire(upstream, &caller, cost).await?;
+        let permits = (process, upstream_permit, caller_permit);
         let admitted = Admitted { caller, origin, upstream, path: &upstream_path, permits };
         self.forwarder.forward(request, body, admitted, &policy.destinations).await
     }
 
-    /// Finds the service of a request, and names the route for the metrics.
+    /// Finds the service of a request, and sets the route name of the metrics.
     fn route<'a>(&self, request: &'a HttpRequest) -> Result<Target<'a>> {
         let (path, method) = (request.uri().path(), request.method());
-        let refusal = || self.docs.paths.rejection(path, method.as_str());
+        let rejection = || self.docs.paths.rejection(path, method.as_str());
         let target = match routes::find(path) {
-            Err(_) if OWN.contains(&path) => return Err(refusal()),
+            Err(_) if GATEWAY_PATHS.contains(&path) => return Err(rejection()),
             found => found?,
         };
         request.extensions_mut().insert(RouteName(target.name));
-        if METHODS.contains(&method.as_str()) { Ok(target) } else { Err(refusal()) }
+        if METHODS.contains(&method.as_str()) { Ok(target) } else { Err(rejection()) }
     }
 }

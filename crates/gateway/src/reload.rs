@@ -1,4 +1,4 @@
-//! Settings that change while the gateway runs.
+//! Reload of settings while the gateway runs.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::{assembly::Assembly, settings::Settings};
 
-/// Tells a running gateway its settings anew. What decides when, and where they come from, is the process.
+/// A handle that reloads the settings of a running gateway. The process decides when, and from which source.
 #[derive(Clone)]
 pub struct Reload {
     assembly: Arc<Assembly>,
-    started_with: Arc<Settings>,
+    initial: Arc<Settings>,
 }
 
 impl std::fmt::Debug for Reload {
@@ -21,43 +21,46 @@ impl std::fmt::Debug for Reload {
 }
 
 impl Reload {
-    pub(crate) fn new(assembly: Arc<Assembly>, started_with: Settings) -> Self {
-        Self { assembly, started_with: Arc::new(started_with) }
+    pub(crate) fn new(assembly: Arc<Assembly>, initial: Settings) -> Self {
+        Self { assembly, initial: Arc::new(initial) }
     }
 
-    /// Lets all of `[service]` hold for the requests that come from now on. Gives the sections that are other than at
-    /// the start and that only a restart changes.
+    /// Applies `[service]` to all new requests. Returns the sections that differ from those at start and that only a
+    /// restart applies.
     ///
     /// # Errors
-    /// When a setting is not usable. Then everything stays as it was.
+    /// When a setting is not valid. Then nothing changes.
     pub fn apply(&self, settings: &Settings) -> Result<Vec<&'static str>> {
         self.assembly.reload(&settings.service)?;
-        let before = &self.started_with;
+        let initial = &self.initial;
         let sections = [
-            ("http", is_other(&before.http, &settings.http)),
-            ("identity", is_other(&before.identity, &settings.identity)),
-            ("telemetry", is_other(&before.telemetry, &settings.telemetry)),
-            ("tls", is_other(&before.tls, &settings.tls)),
+            ("http", differs(&initial.http, &settings.http)),
+            ("identity", differs(&initial.identity, &settings.identity)),
+            ("telemetry", differs(&initial.telemetry, &settings.telemetry)),
+            ("tls", differs(&initial.tls, &settings.tls)),
         ];
-        Ok(sections.into_iter().filter(|(_, other)| *other).map(|(name, _)| name).collect())
+        Ok(sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect())
     }
 
-    /// The same with what `read` gives, and the outcome in the log.
-    pub fn apply_and_tell(&self, read: impl FnOnce() -> Result<Settings>) {
+    /// Reads settings with `read`, applies them, and logs the outcome.
+    pub fn apply_and_log(&self, read: impl FnOnce() -> Result<Settings>) {
         match read().and_then(|settings| self.apply(&settings)) {
-            Ok(kept) if kept.is_empty() => tracing::info!("the settings are read anew"),
-            Ok(kept) => {
-                let sections = kept.join(", ");
-                tracing::warn!(sections, "the settings are read anew; these change with a restart alone");
+            Ok(pending) if pending.is_empty() => tracing::info!("reloaded the settings"),
+            Ok(pending) => {
+                let sections = pending.join(", ");
+                tracing::warn!(
+                    sections,
+                    "reloaded the settings; changes to these sections require a restart"
+                );
             }
             Err(error) => {
                 let cause = format!("{error:#}");
-                tracing::error!(cause, "the new settings cannot be used: the ones before still hold");
+                tracing::error!(cause, "cannot use the new settings; the previous ones stay in use");
             }
         }
     }
 }
 
-fn is_other<T: Serialize>(before: &T, after: &T) -> bool {
+fn differs<T: Serialize>(before: &T, after: &T) -> bool {
     serde_json::to_value(before).ok() != serde_json::to_value(after).ok()
 }

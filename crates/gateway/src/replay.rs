@@ -1,4 +1,4 @@
-//! A client's body that can be sent a second time, as long as it is small.
+//! A client's body that can be sent again if it is small.
 
 use std::{
     cell::RefCell,
@@ -13,13 +13,13 @@ use actix_web::{
     web::Bytes,
 };
 
-/// The most bytes of a body that are kept for a second time.
-const MAX: usize = 64 * 1024;
+/// Maximum number of bytes that are stored for a repetition.
+const MAX_STORED_BYTES: usize = 64 * 1024;
 
-/// A body, and what was read of it so far.
-pub(crate) struct Replay<B>(Rc<RefCell<Read<B>>>);
+/// A body with the pieces read so far.
+pub(crate) struct Replay<B>(Rc<RefCell<Recorded<B>>>);
 
-struct Read<B> {
+struct Recorded<B> {
     body: B,
     size: BodySize,
     pieces: Vec<Bytes>,
@@ -29,23 +29,23 @@ struct Read<B> {
 impl<B: MessageBody> Replay<B> {
     pub(crate) fn new(body: B) -> Self {
         let size = body.size();
-        Self(Rc::new(RefCell::new(Read { body, size, pieces: Vec::new(), bytes: 0 })))
+        Self(Rc::new(RefCell::new(Recorded { body, size, pieces: Vec::new(), bytes: 0 })))
     }
 
-    /// Whether everything that was read is still there.
+    /// Returns true if all pieces read so far are stored.
     pub(crate) fn is_possible(&self) -> bool {
-        self.0.borrow().bytes <= MAX
+        self.0.borrow().bytes <= MAX_STORED_BYTES
     }
 
-    /// The body from its start. What was not read yet is read on.
+    /// Returns the body from its start: the stored pieces, then the unread rest.
     pub(crate) fn rewound(&self) -> Body<B> {
         Body { read: Rc::clone(&self.0), next: 0 }
     }
 }
 
-/// A body on its way.
+/// One transmission of a body.
 pub(crate) struct Body<B> {
-    read: Rc<RefCell<Read<B>>>,
+    read: Rc<RefCell<Recorded<B>>>,
     next: usize,
 }
 
@@ -69,7 +69,7 @@ impl<B: MessageBody<Error = PayloadError> + Unpin> MessageBody for Body<B> {
         let polled = Pin::new(&mut read.body).poll_next(cx);
         if let Poll::Ready(Some(Ok(piece))) = &polled {
             read.bytes = read.bytes.saturating_add(piece.len());
-            if read.bytes <= MAX {
+            if read.bytes <= MAX_STORED_BYTES {
                 read.pieces.push(piece.clone());
                 self.next += 1;
             } else {

@@ -1,9 +1,10 @@
-//! Checks on the head of a request that no later step makes.
+//! Checks on the head of a request.
 
 use actix_web::{HttpRequest, http::header};
 use domain::{Error, Kind, Result};
 
-/// More than any client needs; with the gateway's own it stays under what the services can read.
+/// Maximum number of headers. It is more than clients need, and together with the gateway's own headers less than the
+/// services can read.
 const MAX_HEADERS: usize = 64;
 
 /// The limits on the head of a request.
@@ -17,17 +18,17 @@ pub(crate) struct HeadLimits {
 ///
 /// # Errors
 /// [`Kind::UriTooLong`] or [`Kind::HeadersTooLarge`].
-pub(crate) fn refuse_oversized(request: &HttpRequest, limits: HeadLimits) -> Result<()> {
+pub(crate) fn reject_oversized(request: &HttpRequest, limits: HeadLimits) -> Result<()> {
     let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
     if uri > limits.max_uri_bytes {
-        let message = format!("Path and query are longer than {} bytes", limits.max_uri_bytes);
+        let message = format!("The path and query are longer than {} bytes.", limits.max_uri_bytes);
         return Err(Error::new(Kind::UriTooLong, message).with("maxBytes", limits.max_uri_bytes));
     }
     let headers = request.headers();
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if bytes > limits.max_header_bytes || headers.len() > MAX_HEADERS {
         let message = format!(
-            "There are more than {MAX_HEADERS} headers, or {} bytes of them",
+            "The request has more than {MAX_HEADERS} headers, or more than {} bytes of headers.",
             limits.max_header_bytes
         );
         return Err(Error::new(Kind::HeadersTooLarge, message)
@@ -41,7 +42,7 @@ pub(crate) fn refuse_oversized(request: &HttpRequest, limits: HeadLimits) -> Res
 ///
 /// # Errors
 /// [`Kind::UnsupportedMediaType`].
-pub(crate) fn refuse_encoded(request: &HttpRequest) -> Result<()> {
+pub(crate) fn reject_encoded(request: &HttpRequest) -> Result<()> {
     let mut encodings = request.headers().get_all(header::CONTENT_ENCODING);
     let is_plain = |value: &header::HeaderValue| {
         value
@@ -51,6 +52,6 @@ pub(crate) fn refuse_encoded(request: &HttpRequest) -> Result<()> {
     if encodings.all(is_plain) {
         return Ok(());
     }
-    let message = "The body has a Content-Encoding. Send it without one";
+    let message = "The body has a Content-Encoding. Send it without one.";
     Err(Error::new(Kind::UnsupportedMediaType, message))
 }

@@ -1,4 +1,4 @@
-//! Which service answers which path: one table, and the rules by which it is read.
+//! Routing of paths to services.
 
 use std::borrow::Cow;
 
@@ -9,20 +9,20 @@ use uuid::Uuid;
 
 use crate::upstream::Upstream;
 
-/// What the gateway answers itself.
-pub(crate) const OWN: [&str; 6] =
+/// The paths that the gateway serves itself.
+pub(crate) const GATEWAY_PATHS: [&str; 6] =
     ["/health", "/ready", "/openapi.json", "/docs", DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH];
 
-/// A path and all under it.
+/// A path prefix that one service serves.
 struct Prefix {
-    /// What the client asks for.
-    at: &'static str,
+    /// The prefix of the client's path.
+    public: &'static str,
     upstream: Upstream,
-    /// What the service calls it.
-    there: &'static str,
+    /// The prefix of the service's path.
+    internal: &'static str,
 }
 
-/// The table. The longest prefix that ends where a segment ends wins.
+/// The routing table. The longest prefix that ends at a segment boundary wins.
 const TABLE: &[Prefix] = &[
     same("/api/v1/platforms", Upstream::Registry),
     same("/api/v1/resources", Upstream::Registry),
@@ -32,63 +32,71 @@ const TABLE: &[Prefix] = &[
     same("/api/v1/stacks", Upstream::StackRegistry),
     same("/api/v1/onboarding", Upstream::Onboarding),
     same("/api/v1/iam", Upstream::Iam),
-    Prefix { at: "/api/v1/provisioning", upstream: Upstream::Provisioning, there: "/api/v1/provision" },
+    Prefix {
+        public: "/api/v1/provisioning",
+        upstream: Upstream::Provisioning,
+        internal: "/api/v1/provision",
+    },
 ];
 
-const fn same(at: &'static str, upstream: Upstream) -> Prefix {
-    Prefix { at, upstream, there: at }
+const fn same(path: &'static str, upstream: Upstream) -> Prefix {
+    Prefix { public: path, upstream, internal: path }
 }
 
-/// What clients call a path of a service, as documents write paths; none if they cannot call it.
-pub(crate) fn public(upstream: Upstream, path: &str) -> Option<String> {
+/// Returns the client's path for a path template of a service; `None` if clients cannot call it.
+pub(crate) fn public_path(upstream: Upstream, path: &str) -> Option<String> {
     const ROOTS: [&str; 3] = ["/", "/admin/sessions", "/{onboardingId}"];
     if upstream == Upstream::Onboarding && ROOTS.contains(&path) {
         return Some(path.to_owned());
     }
     TABLE.iter().filter(|prefix| prefix.upstream == upstream).find_map(|prefix| {
-        let rest = path.strip_prefix(prefix.there)?;
-        (rest.is_empty() || rest.starts_with('/')).then(|| format!("{}{rest}", prefix.at))
+        let rest = path.strip_prefix(prefix.internal)?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| format!("{}{rest}", prefix.public))
     })
 }
 
-/// Where a request goes.
+/// The destination of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Target<'a> {
     pub(crate) upstream: Upstream,
-    /// The path at the service.
+    /// The path that the service uses.
     pub(crate) path: Cow<'a, str>,
-    /// What metrics call the route.
+    /// The route name in metrics.
     pub(crate) name: &'static str,
 }
 
-/// Finds the service for a path as it came over the wire.
+/// Finds the service for a path, which must not be decoded yet.
 ///
 /// # Errors
-/// [`Kind::Validation`] for a path that two readers could read as two paths; [`Kind::NotFound`] for one that no
-/// service has.
+/// [`Kind::Validation`] for an ambiguous path; [`Kind::NotFound`] for a path that no service has.
 pub(crate) fn find(path: &str) -> Result<Target<'_>> {
     check(path)?;
     if let Some(name) = onboarding_root(path) {
         return Ok(Target { upstream: Upstream::Onboarding, path: Cow::Borrowed(path), name });
     }
     let under = |prefix: &'static Prefix| {
-        let rest = path.strip_prefix(prefix.at)?;
+        let rest = path.strip_prefix(prefix.public)?;
         (rest.is_empty() || rest.starts_with('/')).then_some((prefix, rest))
     };
-    let (prefix, rest) =
-        TABLE.iter().filter_map(under).max_by_key(|(prefix, _)| prefix.at.len()).ok_or_else(|| {
-            Error::new(Kind::NotFound, format!("There is nothing at '{}'", masked_path(path)))
-        })?;
-    let path = if prefix.at == prefix.there { path.into() } else { format!("{}{rest}", prefix.there).into() };
-    Ok(Target { upstream: prefix.upstream, path, name: prefix.at })
+    let (prefix, rest) = TABLE
+        .iter()
+        .filter_map(under)
+        .max_by_key(|(prefix, _)| prefix.public.len())
+        .ok_or_else(|| Error::new(Kind::NotFound, format!("'{}' does not exist.", masked_path(path))))?;
+    let path = if prefix.public == prefix.internal {
+        path.into()
+    } else {
+        format!("{}{rest}", prefix.internal).into()
+    };
+    Ok(Target { upstream: prefix.upstream, path, name: prefix.public })
 }
 
-/// Onboarding also answers at its own root: the contract lists both.
+/// Returns the route name of a path at the root that belongs to onboarding. The contract lists these paths in addition.
 fn onboarding_root(path: &str) -> Option<&'static str> {
     match path {
         "/" => Some("/"),
         "/admin/sessions" => Some("/admin/sessions"),
-        // The hyphenated form alone, so that nothing else at the root is ever taken for a session.
+        // Only the hyphenated form of a UUID matches, so that no other path at the root is mistaken for an onboarding.
         _ => {
             let id = path.strip_prefix('/').filter(|id| id.len() == 36)?;
             Uuid::try_parse(id).ok().map(|_| "/{onboardingId}")
@@ -96,14 +104,14 @@ fn onboarding_root(path: &str) -> Option<&'static str> {
     }
 }
 
-/// Refuses every path that decoding or tidying, here or behind, could turn into another one.
+/// Rejects every path that decoding or normalization, here or in a service, could change to a different one.
 fn check(path: &str) -> Result<()> {
-    let refuse = |why: &'static str| Err(Error::invalid("path", why));
-    let Some(inner) = path.strip_prefix('/') else { return refuse("must begin with a slash") };
-    // One slash at the end is a path of its own, which no service has.
+    let reject = |why: &'static str| Err(Error::invalid("path", why));
+    let Some(inner) = path.strip_prefix('/') else { return reject("must begin with a slash") };
+    // A path with a trailing slash is a different path, which no service has.
     let inner = inner.strip_suffix('/').unwrap_or(inner);
     if path.len() > 1 && inner.split('/').any(str::is_empty) {
-        return refuse("must not have empty segments");
+        return reject("must not have empty segments");
     }
     for segment in inner.split('/') {
         let well_formed = segment.split('%').skip(1).all(|escape| {
@@ -114,13 +122,13 @@ fn check(path: &str) -> Result<()> {
         });
         let Some(decoded) = well_formed.then(|| percent_decode_str(segment).decode_utf8().ok()).flatten()
         else {
-            return refuse("must be UTF-8 with whole percent escapes");
+            return reject("must be UTF-8 with complete percent escapes");
         };
         if matches!(&*decoded, "." | "..") {
-            return refuse("must not have dot segments");
+            return reject("must not have dot segments");
         }
         if decoded.contains(|c: char| matches!(c, '/' | '\\') || c.is_control()) {
-            return refuse("must not hold an encoded slash, a backslash or a control character");
+            return reject("must not contain an encoded slash, a backslash or a control character");
         }
     }
     Ok(())
@@ -135,32 +143,32 @@ mod tests {
     }
 
     #[test]
-    fn every_prefix_takes_itself_and_what_is_under_it_alone() {
+    fn every_prefix_matches_only_whole_segments() {
         for prefix in TABLE {
-            assert_eq!(at(prefix.at), Some((prefix.upstream, prefix.there.to_owned())));
-            let under = format!("{}/a/b%20c", prefix.at);
-            assert_eq!(at(&under), Some((prefix.upstream, format!("{}/a/b%20c", prefix.there))));
-            assert_eq!(at(&format!("{}x", prefix.at)), None, "{} is no prefix of a longer word", prefix.at);
-            assert_eq!(at(&format!("/x{}", prefix.at)), None);
+            assert_eq!(at(prefix.public), Some((prefix.upstream, prefix.internal.to_owned())));
+            let under = format!("{}/a/b%20c", prefix.public);
+            assert_eq!(at(&under), Some((prefix.upstream, format!("{}/a/b%20c", prefix.internal))));
+            assert_eq!(at(&format!("{}x", prefix.public)), None, "{} is not a segment", prefix.public);
+            assert_eq!(at(&format!("/x{}", prefix.public)), None);
         }
     }
 
     #[test]
-    fn no_prefix_is_in_the_table_twice() {
+    fn prefixes_are_unique() {
         for (n, prefix) in TABLE.iter().enumerate() {
-            assert!(TABLE.iter().skip(n + 1).all(|other| other.at != prefix.at), "{}", prefix.at);
+            assert!(TABLE.iter().skip(n + 1).all(|other| other.public != prefix.public), "{}", prefix.public);
         }
     }
 
     #[test]
-    fn provisioning_is_renamed() {
+    fn provisioning_has_a_different_public_prefix() {
         let jobs = at("/api/v1/provisioning/jobs/7");
         assert_eq!(jobs, Some((Upstream::Provisioning, "/api/v1/provision/jobs/7".to_owned())));
-        assert_eq!(at("/api/v1/provision/jobs/7"), None, "its own name is not known here");
+        assert_eq!(at("/api/v1/provision/jobs/7"), None, "clients cannot use the internal prefix");
     }
 
     #[test]
-    fn the_root_is_onboardings_for_what_can_be_a_session() {
+    fn onboarding_ids_are_routed_at_the_root() {
         let id = Uuid::now_v7();
         for path in ["/".to_owned(), "/admin/sessions".to_owned(), format!("/{id}")] {
             assert_eq!(at(&path), Some((Upstream::Onboarding, path)));
@@ -182,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_call_a_path_leads_back_to_it() {
+    fn public_path_is_the_inverse_of_routing() {
         let id = Uuid::now_v7().to_string();
         for (upstream, path) in [
             (Upstream::Registry, "/api/v1/lookup"),
@@ -193,17 +201,17 @@ mod tests {
             (Upstream::Provisioning, "/api/v1/provision/jobs/{jobId}/retry"),
         ] {
             let filled = |path: &str| path.replace("{onboardingId}", &id).replace(['{', '}'], "");
-            let public = public(upstream, path).unwrap();
+            let public = public_path(upstream, path).unwrap();
             assert_eq!(at(&filled(&public)), Some((upstream, filled(path))), "{path}");
         }
-        assert_eq!(public(Upstream::Registry, "/api/v1/stacks"), None, "another service's");
-        assert_eq!(public(Upstream::Registry, "/api/v1/lookups"), None);
-        assert_eq!(public(Upstream::Registry, "/"), None);
+        assert_eq!(public_path(Upstream::Registry, "/api/v1/stacks"), None, "it belongs to another service");
+        assert_eq!(public_path(Upstream::Registry, "/api/v1/lookups"), None);
+        assert_eq!(public_path(Upstream::Registry, "/"), None);
     }
 
     #[test]
-    fn paths_with_two_readings_are_refused() {
-        let tricks = [
+    fn ambiguous_paths_are_rejected() {
+        let ambiguous = [
             "",
             "*",
             "api/v1/stacks",
@@ -231,13 +239,13 @@ mod tests {
             "/api/v1/stacks/%",
             "/api/v1/stacks/%ff",
         ];
-        for path in tricks {
+        for path in ambiguous {
             assert_eq!(find(path).unwrap_err().kind(), Kind::Validation, "{path}");
         }
     }
 
     #[test]
-    fn what_only_looks_odd_is_passed_on_as_it_came() {
+    fn unusual_but_unambiguous_paths_are_forwarded_unchanged() {
         for path in [
             "/api/v1/stacks/...",
             "/api/v1/stacks/a.b",

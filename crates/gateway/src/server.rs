@@ -1,4 +1,4 @@
-//! The gateway as a server.
+//! The gateway's HTTP server.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -37,21 +37,21 @@ use crate::{
     policy::{CurrentPolicy, Policy},
     proxy::{self, Proxy},
     reload::Reload,
-    request_head::refuse_oversized,
+    request_head::reject_oversized,
     security_headers,
     settings::Settings,
     wire::{self, Connection, Timeouts},
 };
 
-/// How long what a refused client still sends is read and thrown away, so that it comes to read the refusal.
+/// Time for which the remaining data of a rejected client is read and discarded, so that the client can read the response.
 const LINGER: Duration = Duration::from_secs(3);
-/// How long a client that has closed its sending side is taken to wait for its answer. A client that is gone looks the
-/// same; a request that nobody waits for any more is not carried on for longer.
-const HALF_CLOSED: Duration = Duration::from_secs(4);
+/// Time for which a client that has closed its sending side gets a response. A client that is gone looks the same, and a
+/// request that nobody waits for is not continued longer than this.
+const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A gateway that runs.
+/// A running gateway.
 pub struct Gateway {
-    /// Where it serves HTTP.
+    /// The address of the HTTP server.
     pub http: SocketAddr,
     reload: Reload,
     run: BoxFuture<'static, Result<()>>,
@@ -64,10 +64,10 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// Starts to serve. Must be called in a tokio runtime.
+    /// Starts the server. Must be called in a tokio runtime.
     ///
     /// # Errors
-    /// When a setting is not usable, the key cannot be read or the address is taken.
+    /// When a setting is not valid, the key cannot be read, or the address is already in use.
     pub fn build(settings: Settings, shutdown: Shutdown) -> Result<Self> {
         let assembly = Arc::new(Assembly::new(&settings)?);
         let peers = &assembly.peers;
@@ -98,7 +98,7 @@ impl Gateway {
         tracing::info!(service = NAME, %http, "serving");
         let run = Box::pin(async move {
             let ended = server.await;
-            // A server that ended by itself takes the process down, so that its supervisor sees it.
+            // If the server ends by itself, the process stops, so that its supervisor notices.
             shutdown.begin();
             shutdown.drained().await;
             Ok(ended??)
@@ -106,15 +106,15 @@ impl Gateway {
         Ok(Self { http, reload, run })
     }
 
-    /// What tells it its settings anew while it runs.
+    /// Returns a handle that reloads the settings.
     pub fn reloader(&self) -> Reload {
         self.reload.clone()
     }
 
-    /// Runs until its shutdown has begun and the requests under way have ended.
+    /// Runs until the shutdown has begun and the requests in progress have ended.
     ///
     /// # Errors
-    /// When the server ends by itself.
+    /// When the server ends without a shutdown.
     pub async fn run(self) -> Result<()> {
         self.run.await
     }
@@ -125,35 +125,35 @@ async fn harden<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, ActixError> {
     let proxy = request.app_data::<Data<Proxy>>().cloned();
-    let asked = (request.peer_addr().map(|peer| peer.ip()), request.headers().clone());
+    let client = (request.peer_addr().map(|peer| peer.ip()), request.headers().clone());
     match next.call(request).await {
-        Ok(mut answer) => {
-            finish(&proxy, &asked, answer.headers_mut());
-            Ok(answer)
+        Ok(mut response) => {
+            finish(&proxy, &client, response.headers_mut());
+            Ok(response)
         }
-        // It stands for an answer, which is written as it is.
+        // The error contains a complete response.
         Err(error) => {
-            let mut answer = error.error_response();
-            finish(&proxy, &asked, answer.headers_mut());
-            Err(InternalError::from_response(error, answer).into())
+            let mut response = error.error_response();
+            finish(&proxy, &client, response.headers_mut());
+            Err(InternalError::from_response(error, response).into())
         }
     }
 }
 
-/// What every answer gets, by who asked.
+/// Adds the security and CORS headers for a client to a response.
 fn finish(
     proxy: &Option<Data<Proxy>>,
-    (peer, asked): &(Option<std::net::IpAddr>, HeaderMap),
-    answer: &mut HeaderMap,
+    (peer, request_headers): &(Option<std::net::IpAddr>, HeaderMap),
+    headers: &mut HeaderMap,
 ) {
     let Some(policy) = proxy.as_ref().map(|proxy| proxy.policy()) else {
-        return security_headers::harden(answer, false);
+        return security_headers::harden(headers, false);
     };
-    security_headers::harden(answer, policy.admission.origin(*peer, asked).is_https);
-    policy.cors.mark(answer, policy.cors.allowed(asked));
+    security_headers::harden(headers, policy.admission.origin(*peer, request_headers).is_https);
+    policy.cors.add_headers(headers, policy.cors.allowed(request_headers));
 }
 
-/// The components of which each worker thread builds its application.
+/// The components from which each worker thread builds its application.
 struct AppFactory {
     policy: CurrentPolicy,
     docs: Arc<Docs>,
@@ -171,7 +171,7 @@ impl AppFactory {
     }
 }
 
-/// Starts the server. It is put together by hand, so that each stream goes through a [`Connection`].
+/// Starts the server. It is assembled from its parts, so that each stream passes through a [`Connection`].
 fn serve(listener: TcpListener, at: SocketAddr, factory: AppFactory) -> Result<Server> {
     let limits = &factory.http;
     let mut server = Server::build().shutdown_timeout(limits.drain_timeout.as_secs()).disable_signals();
@@ -193,16 +193,16 @@ fn serve(listener: TcpListener, at: SocketAddr, factory: AppFactory) -> Result<S
             .configure(web::health)
             .configure(|config| factory.docs.configure(config))
             .default_service(to(proxy::forward))
-            .wrap(from_fn(within_limits))
+            .wrap(from_fn(check_head))
             .wrap(from_fn(web::enter))
             .wrap(from_fn(harden));
-        let app = apply_fn_factory(app, |request, service: &_| wire::follow(request, service));
+        let app = apply_fn_factory(app, |request, service: &_| wire::track(request, service));
         let http = HttpService::build()
             .graceful_shutdown_signal(move || {
                 let draining = draining.clone();
                 async move { draining.notified().await }
             })
-            // These the connection sees to, on each request of it.
+            // `Connection` enforces these limits on every request.
             .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(Duration::ZERO)
             .keep_alive(KeepAlive::Os)
@@ -217,38 +217,38 @@ fn serve(listener: TcpListener, at: SocketAddr, factory: AppFactory) -> Result<S
     Ok(server.run())
 }
 
-/// A client's stream, within the limits of the policy in force.
+/// Wraps a client's stream, with the limits of the current policy.
 fn accept(
     io: TcpStream,
     policy: &Policy,
     head_timeout: Duration,
 ) -> (Connection<TcpStream>, Option<SocketAddr>) {
     let peer = io.peer_addr().ok();
-    // A client that does not read what it asked for holds a connection to a service as well as its own. The server has
-    // no limit for that, the kernel does.
+    // A client that does not read its response also occupies a connection to a service. The HTTP server has no limit for
+    // that, but the kernel does.
     let stalled = u32::try_from(policy.stalled_client_timeout.as_millis()).unwrap_or(u32::MAX);
     if let Err(error) = setsockopt(&io, TcpUserTimeout, &stalled) {
-        tracing::debug!(%error, "a stalled client will not be cut off");
+        tracing::debug!(%error, "cannot set the timeout for a stalled client");
     }
     if let Err(error) = io.set_nodelay(true) {
-        tracing::debug!(%error, "small answers may wait for others");
+        tracing::debug!(%error, "cannot set TCP_NODELAY; small responses may be delayed");
     }
     let timeouts = Timeouts {
         head: head_timeout,
         keep_alive: policy.keep_alive_timeout,
-        half_closed: HALF_CLOSED,
+        half_closed: HALF_CLOSED_TIMEOUT,
         linger: LINGER,
     };
     (Connection::new(io, timeouts), peer)
 }
 
-/// Holds the head of every request to its limits, whatever it asks for.
-async fn within_limits<B: MessageBody>(
+/// Enforces the limits on the head of every request.
+async fn check_head<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, ActixError> {
     if let Some(proxy) = request.app_data::<Data<Proxy>>() {
-        refuse_oversized(request.request(), proxy.policy().head_limits).map_err(web::HttpError)?;
+        reject_oversized(request.request(), proxy.policy().head_limits).map_err(web::HttpError)?;
     }
     next.call(request).await
 }

@@ -14,54 +14,54 @@ use web::HttpSettings;
 
 use crate::{cors::CorsSettings, limits::LimitSettings, oidc::OidcSettings, upstream::Upstreams};
 
-/// The commented defaults of every setting.
+/// The commented default of every setting.
 pub const DEFAULTS: &str = include_str!("../config/default.toml");
 
-/// The shortest operator key that is taken, in characters.
-const SHORTEST_KEY: usize = 16;
+/// Minimum length of the operator key, in characters.
+const MIN_KEY_LENGTH: usize = 16;
 
-/// All settings; the sections are named as in every service.
+/// All settings. The sections have the same names in every service.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     pub http: HttpSettings,
     pub identity: IdentitySettings,
     pub telemetry: TelemetrySettings,
-    /// What the gateway shows the services, and whom it believes.
+    /// The certificates for connections to the services.
     pub tls: TlsSettings,
     pub service: GatewaySettings,
 }
 
-/// What the gateway alone can be told.
+/// The settings that only the gateway has.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GatewaySettings {
     /// The operator's credential.
     pub operator_key: Secret,
-    /// The longest path with query that is taken, in bytes.
+    /// Maximum length of path and query, in bytes.
     #[schema(minimum = 256, maximum = 65000)]
     pub max_uri_bytes: usize,
-    /// The longest names and values of all headers together that are taken, in bytes.
+    /// Maximum total size of header names and values, in bytes.
     #[schema(minimum = 1024, maximum = 65536)]
     pub max_header_bytes: usize,
-    /// How long a connection to a service may take to be made.
+    /// Time limit for opening a connection to a service.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub connect_timeout: Duration,
-    /// How long a service may be silent: before its answer begins, or between two pieces of it.
+    /// Maximum silence of a service: before its response begins, or between two pieces of it.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub upstream_timeout: Duration,
-    /// How long a connection of a client may rest between two requests.
+    /// Maximum idle time of a client's connection between two requests.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub keep_alive_timeout: Duration,
-    /// How long a client may leave what it was sent unread before its connection is cut.
+    /// Time for which a client may leave a response unread before its connection is closed.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub stalled_client_timeout: Duration,
     pub upstreams: Upstreams,
-    /// Where iam serves gRPC.
+    /// The gRPC address of iam.
     pub iam: PeerSettings,
     pub oidc: OidcSettings,
     pub limits: LimitSettings,
@@ -69,15 +69,15 @@ pub struct GatewaySettings {
 }
 
 impl GatewaySettings {
-    /// The operator's key, if it is one that may be used.
+    /// Returns the operator's key if it is acceptable.
     ///
     /// # Errors
-    /// When it is short, or has characters that a header cannot carry.
+    /// When the key is too short, or contains characters that a header cannot contain.
     pub(crate) fn operator_key(&self) -> Result<&str> {
         let key = self.operator_key.expose();
         ensure!(
-            key.len() >= SHORTEST_KEY && key.bytes().all(|c| c.is_ascii_graphic()),
-            "service.operator_key (NNO__SERVICE__OPERATOR_KEY) must be set to {SHORTEST_KEY} or more printable ASCII \
+            key.len() >= MIN_KEY_LENGTH && key.bytes().all(|c| c.is_ascii_graphic()),
+            "service.operator_key (NNO__SERVICE__OPERATOR_KEY) must be set to {MIN_KEY_LENGTH} or more printable ASCII \
              characters without spaces"
         );
         Ok(key)
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_whole_but_for_the_key() {
+    fn defaults_are_complete_except_for_the_operator_key() {
         let settings = with(json!({}));
         assert!(settings.operator_key().unwrap_err().to_string().contains("NNO__SERVICE__OPERATOR_KEY"));
         for upstream in Upstream::ALL {
@@ -105,10 +105,10 @@ mod tests {
     }
 
     #[test]
-    fn weak_keys_are_refused_and_never_printed() {
+    fn weak_operator_keys_are_rejected_and_never_printed() {
         for key in ["", "short", "fifteen-letters", "sixteen letters and a space", "sechzehn-zeichen-ü"] {
-            let told = with(json!({ "operator_key": key })).operator_key().unwrap_err().to_string();
-            assert!(key.is_empty() || !told.contains(key), "{told}");
+            let error = with(json!({ "operator_key": key })).operator_key().unwrap_err().to_string();
+            assert!(key.is_empty() || !error.contains(key), "{error}");
         }
         let settings = with(json!({ "operator_key": "exactly-sixteen!" }));
         assert_eq!(settings.operator_key().unwrap(), "exactly-sixteen!");
@@ -116,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_plain() {
+    fn malformed_service_addresses_are_rejected() {
         for url in
             ["", "registry:9001", "https://registry:9001", "http://registry/base", "http://r/?a=b", "/x"]
         {
             let settings = with(json!({ "upstreams": { "registry": { "url": url } } }));
-            let told = settings.upstreams.address(Upstream::Registry, None).unwrap_err().to_string();
-            assert!(told.contains("service.upstreams.registry.url"), "{told}");
+            let error = settings.upstreams.address(Upstream::Registry, None).unwrap_err().to_string();
+            assert!(error.contains("service.upstreams.registry.url"), "{error}");
         }
     }
 }

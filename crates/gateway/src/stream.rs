@@ -1,4 +1,4 @@
-//! Bodies on their way through: never whole, one piece at a time, and no faster than they are taken.
+//! Streaming of bodies in both directions, piece by piece and with backpressure.
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,20 +23,20 @@ use web::HttpSettings;
 
 use crate::{load::Permits, wire::Exchange};
 
-/// The client's body. It is shared so that it can outlive a refusal: see [`Refusal`].
+/// The client's body, shared so that it can outlive a rejection: see [`RejectionBody`].
 pub(crate) type ClientBody = Rc<RefCell<Payload>>;
 
-/// The length that a message announces.
-fn announced(headers: &HeaderMap) -> Option<u64> {
+/// Returns the length that a message declares.
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// What is known of a request that is being passed on.
+/// The state of a request that is being forwarded.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// Since when the service alone is waited for; none while it is the client that is waited for.
+    /// Start of the wait for the service; `None` while the gateway waits for the client.
     service_since: Cell<Option<Instant>>,
-    /// What was wrong with the client's body.
+    /// The fault of the client's body.
     fault: RefCell<Option<Error>>,
 }
 
@@ -45,12 +45,12 @@ impl Watch {
         Rc::new(Self { service_since: Cell::new(Some(Instant::now())), fault: RefCell::default() })
     }
 
-    /// What was wrong with the client's body, if that is what ended the call.
+    /// Returns the fault of the client's body, if it ended the call.
     pub(crate) fn fault(&self) -> Option<Error> {
         self.fault.take()
     }
 
-    /// Ends when the service has been waited for, without a break, as long as `limit`.
+    /// Waits until the service has been silent for `limit` without interruption.
     pub(crate) async fn service_is_silent(&self, limit: Duration) {
         loop {
             let since = self.service_since.get();
@@ -62,23 +62,23 @@ impl Watch {
     }
 }
 
-/// The client's body on its way to a service, within the limits of size and time.
+/// The client's body as sent to a service, with limits on size and time.
 pub(crate) struct Upload {
     body: ClientBody,
     size: BodySize,
-    passed: u64,
+    sent: u64,
     max: u64,
-    within: Duration,
+    timeout: Duration,
     deadline: Pin<Box<Sleep>>,
     watch: Rc<Watch>,
     exchange: Rc<Exchange>,
 }
 
 impl Upload {
-    /// The body of a request, if it has one.
+    /// Returns the body of a request, if it has one.
     ///
     /// # Errors
-    /// [`Kind::PayloadTooLarge`] when it announces more than may pass.
+    /// [`Kind::PayloadTooLarge`] when the declared length exceeds the limit.
     pub(crate) fn of(
         request: &HttpRequest,
         body: &ClientBody,
@@ -86,17 +86,17 @@ impl Upload {
         watch: &Rc<Watch>,
     ) -> Result<Option<Self>> {
         let max = limits.max_body_bytes as u64;
-        let size = match announced(request.headers()) {
+        let size = match declared_length(request.headers()) {
             Some(length) if length > max => return Err(too_large(max)),
             Some(0) => return Ok(None),
             Some(length) => BodySize::Sized(length),
             None if request.headers().contains_key(header::TRANSFER_ENCODING) => BodySize::Stream,
             None => return Ok(None),
         };
-        let within = limits.body_timeout;
-        let (body, watch, deadline) = (Rc::clone(body), Rc::clone(watch), Box::pin(sleep(within)));
+        let timeout = limits.body_timeout;
+        let (body, watch, deadline) = (Rc::clone(body), Rc::clone(watch), Box::pin(sleep(timeout)));
         let exchange = request.conn_data::<Rc<Exchange>>().cloned().unwrap_or_default();
-        Ok(Some(Self { body, size, passed: 0, max, within, deadline, watch, exchange }))
+        Ok(Some(Self { body, size, sent: 0, max, timeout, deadline, watch, exchange }))
     }
 
     fn end_with(&self, fault: Error) -> Poll<Option<Result<Bytes, PayloadError>>> {
@@ -106,7 +106,7 @@ impl Upload {
 }
 
 fn too_large(max: u64) -> Error {
-    Error::new(Kind::PayloadTooLarge, format!("The body is larger than {max} bytes")).with("maxBytes", max)
+    Error::new(Kind::PayloadTooLarge, format!("The body is larger than {max} bytes.")).with("maxBytes", max)
 }
 
 impl MessageBody for Upload {
@@ -118,31 +118,31 @@ impl MessageBody for Upload {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
         let this = self.get_mut();
-        this.exchange.wants_body();
+        this.exchange.request_body();
         loop {
             let polled = Pin::new(&mut *this.body.borrow_mut()).poll_next(cx);
             this.watch.service_since.set(polled.is_ready().then(Instant::now));
             match polled {
-                // An empty piece would be taken for the last one.
+                // An empty piece would be mistaken for the end of the body.
                 Poll::Ready(Some(Ok(piece))) if piece.is_empty() => {}
                 Poll::Ready(Some(Ok(piece))) => {
-                    this.passed += piece.len() as u64;
-                    if this.passed > this.max {
+                    this.sent += piece.len() as u64;
+                    if this.sent > this.max {
                         return this.end_with(too_large(this.max));
                     }
                     return Poll::Ready(Some(Ok(piece)));
                 }
                 Poll::Ready(Some(Err(cause))) => {
                     return this.end_with(
-                        Error::invalid("", "The body is broken or ended too early").context(cause),
+                        Error::invalid("", "The body is malformed or ended too early.").context(cause),
                     );
                 }
                 Poll::Ready(None) => {
-                    this.exchange.has_read_body();
+                    this.exchange.finish_body();
                     return Poll::Ready(None);
                 }
                 Poll::Pending if this.deadline.as_mut().poll(cx).is_ready() => {
-                    let message = format!("The body did not arrive within {} s", this.within.as_secs_f32());
+                    let message = format!("The body did not arrive within {} s.", this.timeout.as_secs_f32());
                     return this.end_with(Error::new(Kind::RequestTimeout, message));
                 }
                 Poll::Pending => return Poll::Pending,
@@ -151,22 +151,22 @@ impl MessageBody for Upload {
     }
 }
 
-/// A service's body on its way to the client. A service that falls silent for `silence` is given up: the client's
-/// connection is cut, because its answer has begun.
+/// A service's body as sent to the client. If the service is silent for `silence`, the client's connection is closed,
+/// because its response has already begun.
 pub(crate) struct Download {
     payload: Payload,
     size: BodySize,
     silence: Duration,
     timer: Pin<Box<Sleep>>,
     waiting: bool,
-    /// The places of the request: they are free again when its answer is gone.
-    _held: Option<Permits>,
+    /// The permits of the request, which are returned after the response has been sent.
+    _permits: Option<Permits>,
 }
 
 impl Download {
-    /// The body of an answer.
+    /// Returns the body of a response.
     pub(crate) fn of(headers: &HeaderMap, payload: Payload, silence: Duration) -> Self {
-        let size = match announced(headers) {
+        let size = match declared_length(headers) {
             Some(length) => BodySize::Sized(length),
             None if matches!(payload, Payload::None) => BodySize::Sized(0),
             None => BodySize::Stream,
@@ -174,24 +174,24 @@ impl Download {
         Self::new(payload, size, silence)
     }
 
-    /// No body, of an answer to `HEAD`: the length it announces is that of another answer.
+    /// Returns the empty body of a response to `HEAD`, whose declared length is that of the response to `GET`.
     pub(crate) fn of_head(headers: &HeaderMap) -> Self {
-        let size = announced(headers).map_or(BodySize::None, BodySize::Sized);
+        let size = declared_length(headers).map_or(BodySize::None, BodySize::Sized);
         Self::new(Payload::None, size, Duration::ZERO)
     }
 
-    /// No body, whatever is announced.
+    /// Returns an empty body, regardless of the declared length.
     pub(crate) fn none() -> Self {
         Self::new(Payload::None, BodySize::None, Duration::ZERO)
     }
 
     fn new(payload: Payload, size: BodySize, silence: Duration) -> Self {
-        Self { payload, size, silence, timer: Box::pin(sleep(silence)), waiting: false, _held: None }
+        Self { payload, size, silence, timer: Box::pin(sleep(silence)), waiting: false, _permits: None }
     }
 
-    /// The same, holding on to the places of the request.
-    pub(crate) fn holding(self, held: Permits) -> Self {
-        Self { _held: Some(held), ..self }
+    /// Keeps the permits of the request until the body has been sent.
+    pub(crate) fn holding(self, permits: Permits) -> Self {
+        Self { _permits: Some(permits), ..self }
     }
 }
 
@@ -206,14 +206,14 @@ impl MessageBody for Download {
         let this = self.get_mut();
         loop {
             match Pin::new(&mut this.payload).poll_next(cx) {
-                // An empty piece would be taken for the last one.
+                // An empty piece would be mistaken for the end of the body.
                 Poll::Ready(Some(Ok(piece))) if piece.is_empty() => {}
                 Poll::Ready(piece) => {
                     this.waiting = false;
                     return Poll::Ready(piece);
                 }
                 Poll::Pending => {
-                    // The clock runs while the service is waited for, not while the client takes its time.
+                    // The timer runs only during waits for the service, not for the client.
                     if !this.waiting {
                         this.waiting = true;
                         this.timer.as_mut().reset(Instant::now() + this.silence);
@@ -226,20 +226,20 @@ impl MessageBody for Download {
     }
 }
 
-/// The body of a refusal. It holds on to what the client still sends: were that let go of, a chunked body would be
-/// read to its end, however long, before the connection could be closed.
-pub(crate) struct Refusal {
+/// The body of a rejection. It keeps the client's unread body: if that were dropped, the server would read a chunked body
+/// to its end, however long, before it closed the connection.
+pub(crate) struct RejectionBody {
     text: Bytes,
     _unread: ClientBody,
 }
 
-impl Refusal {
+impl RejectionBody {
     pub(crate) fn new(text: Bytes, unread: ClientBody) -> Self {
         Self { text, _unread: unread }
     }
 }
 
-impl MessageBody for Refusal {
+impl MessageBody for RejectionBody {
     type Error = std::convert::Infallible;
 
     fn size(&self) -> BodySize {

@@ -1,4 +1,4 @@
-//! A list of texts, which the environment can give as one text.
+//! Lists of texts, which an environment variable can contain as one text.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{
@@ -6,7 +6,7 @@ use utoipa::{
     openapi::{RefOr, Schema, schema::AnyOfBuilder},
 };
 
-/// Texts: a list of them, or one text with commas between.
+/// A list of texts, read from a list or from one comma-separated text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Texts(pub Vec<String>);
 
@@ -14,13 +14,13 @@ impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
-        enum Given {
+        enum Input {
             List(Vec<String>),
             Text(String),
         }
-        Ok(Self(match Given::deserialize(deserializer)? {
-            Given::List(list) => list,
-            Given::Text(text) => {
+        Ok(Self(match Input::deserialize(deserializer)? {
+            Input::List(list) => list,
+            Input::Text(text) => {
                 text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
             }
         }))
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_may_be_one_text() {
+    fn list_may_be_one_comma_separated_text() {
         let both = Texts(vec!["a".to_owned(), "b".to_owned()]);
         assert_eq!(from_value::<Texts>(json!(["a", "b"])).unwrap(), both);
         assert_eq!(from_value::<Texts>(json!(" a, b,")).unwrap(), both);

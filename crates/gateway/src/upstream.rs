@@ -20,11 +20,11 @@ pub(crate) enum Upstream {
 }
 
 impl Upstream {
-    /// All of them.
+    /// All services.
     pub(crate) const ALL: [Self; 5] =
         [Self::Registry, Self::StackRegistry, Self::Onboarding, Self::Provisioning, Self::Iam];
 
-    /// The name of the process: what it is told of as, and the audience of the tokens that are made for it.
+    /// The name of the process, which is also the audience of the tokens for it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Registry => "registry",
@@ -46,7 +46,7 @@ pub(crate) struct Destinations {
     pub(crate) silence_timeout: Duration,
 }
 
-/// Where the services serve HTTP.
+/// The HTTP addresses of the services.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstreams {
@@ -58,19 +58,19 @@ pub struct Upstreams {
 }
 
 impl Upstreams {
-    /// The addresses of all services.
+    /// Returns the addresses of all services.
     ///
     /// # Errors
-    /// When one is not an address.
+    /// When an address is not valid.
     pub(crate) fn addresses(&self, tls: Option<&Tls>) -> Result<HashMap<Upstream, Uri>> {
         Upstream::ALL.into_iter().map(|upstream| Ok((upstream, self.address(upstream, tls)?))).collect()
     }
 
-    /// The address of a service: host and port. Its scheme is always that of requests in the open: whether a connection
-    /// is encrypted is for the connection to know.
+    /// Returns the address of a service: host and port. Its scheme is always `http`, because the connection itself applies
+    /// TLS.
     ///
     /// # Errors
-    /// When it is not one.
+    /// When the address is not valid.
     pub(crate) fn address(&self, upstream: Upstream, tls: Option<&Tls>) -> Result<Uri> {
         let (key, url) = match upstream {
             Upstream::Registry => ("registry", &self.registry.url),
@@ -79,14 +79,15 @@ impl Upstreams {
             Upstream::Provisioning => ("provisioning", &self.provisioning.url),
             Upstream::Iam => ("iam", &self.iam.url),
         };
-        let wrong = || format!("service.upstreams.{key}.url must look like http://host:port");
-        let uri: Uri = url.parse().with_context(wrong)?;
-        ensure!(uri.path() == "/" && uri.query().is_none() && uri.scheme().is_some(), wrong());
-        let host = uri.host().filter(|host| !host.is_empty()).with_context(wrong)?;
+        let invalid = || format!("service.upstreams.{key}.url must have the form http://host:port");
+        let uri: Uri = url.parse().with_context(invalid)?;
+        ensure!(uri.path() == "/" && uri.query().is_none() && uri.scheme().is_some(), invalid());
+
+        let host = uri.host().filter(|host| !host.is_empty()).with_context(invalid)?;
         Tls::ensure_scheme(tls, uri.scheme_str()).with_context(|| format!("service.upstreams.{key}.url"))?;
         let port = uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
         let address =
             Uri::builder().scheme(Scheme::HTTP).authority(format!("{host}:{port}")).path_and_query("/");
-        address.build().with_context(wrong)
+        address.build().with_context(invalid)
     }
 }

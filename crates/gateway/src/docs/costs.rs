@@ -1,5 +1,5 @@
-//! The cost of operations: the number of requests that one counts as. A page counts as [`PAGE`]; a handler may declare
-//! another cost, as `x-cost` of its operation.
+//! The cost of operations: the number of requests that one request counts as. A page of a list costs [`PAGE`]. A handler
+//! may declare a different cost, as `x-cost` of its operation.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use super::merge::entries;
 
-/// The cost of a page. It leaves one tenant four pages at a time of a service with the default limits: more would keep
-/// two processors from others.
+/// The cost of a page. With the default limits, one tenant can read four pages of a service at a time. More would leave too
+/// little of two processors for others.
 const PAGE: usize = 192;
 
-/// The operations that cost more than others, by method and cost: the paths of each are matched at once.
+/// The operations with a cost above one, grouped by method and cost, so that the paths of a group are matched together.
 #[derive(Debug)]
 pub(crate) struct Costs(Vec<(Method, usize, ResourceDef)>);
 
 impl Costs {
-    /// Those of the document.
+    /// Reads the costs of a document.
     pub(super) fn of(document: &Value) -> Self {
         let mut costs = BTreeMap::<_, Vec<String>>::new();
         for (path, item) in document.get("paths").map(entries).unwrap_or_default() {
@@ -33,7 +33,7 @@ impl Costs {
         Self(costs.into_iter().filter_map(group).collect())
     }
 
-    /// The number of requests that one of this method and path counts as.
+    /// Returns the number of requests that a request with this method and path counts as.
     pub(crate) fn of_request(&self, method: &Method, path: &str) -> usize {
         let costly = self.0.iter().find(|(of, _, paths)| of == method && paths.is_match(path));
         costly.map_or(1, |(_, cost, _)| *cost)
@@ -54,7 +54,7 @@ mod tests {
     use crate::docs::merge;
 
     #[test]
-    fn a_page_costs_more_than_a_thing_and_a_list_without_pages_more_than_a_page() {
+    fn page_costs_more_than_an_object_and_a_whole_list_more_than_a_page() {
         let costs = Costs::of(&merge::document().unwrap());
         let entities = "/api/v1/platforms/a0b1c2d3e4/entities";
         assert_eq!(costs.of_request(&Method::GET, &format!("{entities}/f5g6h7i8j9/descendants")), 256);

@@ -1,8 +1,8 @@
-//! One document made of those of the services. They are committed files: no service is linked in or asked.
+//! The merged document of all services. It is built from committed files, so no service is linked or called.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "of JSON objects that are compiled in; it happens once, at start, and in every test"
+    reason = "the JSON objects are compiled in; indexing happens once, at start, and in every test"
 )]
 
 use std::collections::BTreeSet;
@@ -15,8 +15,8 @@ use web::{error_response, response_name};
 use super::own;
 use crate::{routes, upstream::Upstream};
 
-/// What the gateway itself may answer in a service's place.
-const OURS: [StatusCode; 5] = [
+/// The statuses that the gateway itself may return for any operation.
+const GATEWAY_STATUSES: [StatusCode; 5] = [
     StatusCode::URI_TOO_LONG,
     StatusCode::TOO_MANY_REQUESTS,
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -24,7 +24,7 @@ const OURS: [StatusCode; 5] = [
     StatusCode::SERVICE_UNAVAILABLE,
 ];
 
-const fn of_service(upstream: Upstream) -> &'static str {
+const fn service_document(upstream: Upstream) -> &'static str {
     match upstream {
         Upstream::Registry => api_documents::REGISTRY,
         Upstream::StackRegistry => api_documents::STACK_REGISTRY,
@@ -34,44 +34,44 @@ const fn of_service(upstream: Upstream) -> &'static str {
     }
 }
 
-/// The document of everything that can be reached here, with the paths that clients use.
+/// Builds the document of all operations, with the paths that clients use.
 ///
 /// # Errors
-/// When two services say different things under one name.
+/// When two services define the same name differently.
 pub fn document() -> Result<Value> {
     let mut merged = own::document();
-    for status in OURS {
-        let told = serde_json::to_value(error_response(status))?;
-        add(&mut merged, &["components", "responses"], response_name(status), told)?;
+    for status in GATEWAY_STATUSES {
+        let response = serde_json::to_value(error_response(status))?;
+        add(&mut merged, &["components", "responses"], response_name(status), response)?;
     }
     for upstream in Upstream::ALL {
-        let mut told: Value = serde_json::from_str(of_service(upstream))
+        let mut document: Value = serde_json::from_str(service_document(upstream))
             .with_context(|| format!("the document of {}", upstream.name()))?;
-        part_names(&mut told, &merged, upstream);
-        for (kind, components) in entries(&told["components"]) {
+        rename_conflicting_schemas(&mut document, &merged, upstream);
+        for (kind, components) in entries(&document["components"]) {
             for (name, component) in entries(&components) {
                 add(&mut merged, &["components", &kind], name, component)?;
             }
         }
-        for (path, mut item) in entries(&told["paths"]) {
-            let Some(public) = routes::public(upstream, &path) else { continue };
+        for (path, mut item) in entries(&document["paths"]) {
+            let Some(public) = routes::public_path(upstream, &path) else { continue };
             for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
-                complete(operation, upstream, &public);
+                add_gateway_parts(operation, upstream, &public);
             }
             add(&mut merged, &["paths"], public, item)?;
         }
     }
-    leave_out_empty_groups(&mut merged);
+    remove_empty_groups(&mut merged);
     Ok(merged)
 }
 
-/// The paths of a document, and the methods that each takes.
+/// Returns the paths of a document with the methods of each.
 pub(super) fn methods(document: &Value) -> Vec<(String, Vec<String>)> {
     let of_item = |item| entries(&item).into_iter().map(|(method, _)| method.to_uppercase()).collect();
     entries(&document["paths"]).into_iter().map(|(path, item)| (path, of_item(item))).collect()
 }
 
-fn leave_out_empty_groups(merged: &mut Value) {
+fn remove_empty_groups(merged: &mut Value) {
     let items = entries(&merged["paths"]).into_iter().map(|(_, item)| item);
     let used: BTreeSet<String> = items
         .flat_map(|item| entries(&item))
@@ -87,37 +87,37 @@ pub(super) fn entries(object: &Value) -> Vec<(String, Value)> {
     entries.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Adds something that either is not there yet or is the same.
-fn add(document: &mut Value, place: &[&str], name: String, value: Value) -> Result<()> {
-    let slot = place.iter().fold(document, |value, key| &mut value[*key]);
+/// Adds a value under a name that is either new or has the same value.
+fn add(document: &mut Value, path: &[&str], name: String, value: Value) -> Result<()> {
+    let slot = path.iter().fold(document, |value, key| &mut value[*key]);
     if slot.is_null() {
         *slot = json!({});
     }
     let slot = slot.as_object_mut().context("not an object")?;
-    let known = slot.entry(&name).or_insert_with(|| value.clone());
-    ensure!(*known == value, "{} {name} is told twice, and differently", place.join("."));
+    let existing = slot.entry(&name).or_insert_with(|| value.clone());
+    ensure!(*existing == value, "{} {name} has two different definitions", path.join("."));
     Ok(())
 }
 
-/// Gives a schema whose name another service uses for something else the service's name in front.
-fn part_names(told: &mut Value, merged: &Value, upstream: Upstream) {
+/// Prefixes a schema with the service's name if another service uses its name for a different schema.
+fn rename_conflicting_schemas(document: &mut Value, merged: &Value, upstream: Upstream) {
     let service: String = upstream.name().split('-').map(capitalized).collect();
-    let taken: Vec<String> = entries(&told["components"]["schemas"])
+    let conflicting: Vec<String> = entries(&document["components"]["schemas"])
         .into_iter()
         .filter(|(name, schema)| {
-            let known = &merged["components"]["schemas"][name];
-            !known.is_null() && known != schema
+            let existing = &merged["components"]["schemas"][name];
+            !existing.is_null() && existing != schema
         })
         .map(|(name, _)| name)
         .collect();
-    for name in taken {
-        let parted = format!("{service}{name}");
-        let at = |name: &str| format!("#/components/schemas/{name}");
-        refer(told, &at(&name), &at(&parted));
-        if let Some(schemas) = told["components"]["schemas"].as_object_mut()
+    for name in conflicting {
+        let renamed = format!("{service}{name}");
+        let reference = |name: &str| format!("#/components/schemas/{name}");
+        replace_references(document, &reference(&name), &reference(&renamed));
+        if let Some(schemas) = document["components"]["schemas"].as_object_mut()
             && let Some(schema) = schemas.remove(&name)
         {
-            schemas.insert(parted, schema);
+            schemas.insert(renamed, schema);
         }
     }
 }
@@ -127,32 +127,32 @@ fn capitalized(word: &str) -> String {
     letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
-/// Makes every reference to one thing one to another.
-fn refer(value: &mut Value, from: &str, to: &str) {
+/// Replaces all references to `from` by references to `to`.
+fn replace_references(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::Object(object) => {
             for (key, value) in object {
                 if key == "$ref" && value == from {
                     *value = to.into();
                 }
-                refer(value, from, to);
+                replace_references(value, from, to);
             }
         }
-        Value::Array(many) => many.iter_mut().for_each(|value| refer(value, from, to)),
+        Value::Array(many) => many.iter_mut().for_each(|value| replace_references(value, from, to)),
         _ => {}
     }
 }
 
-/// What an operation gets on its way through the gateway.
-fn complete(operation: &mut Value, upstream: Upstream, path: &str) {
+/// Adds the group of an operation, and the responses of the gateway.
+fn add_gateway_parts(operation: &mut Value, upstream: Upstream, path: &str) {
     operation["tags"] = json!([group(upstream, path)]);
-    for status in OURS {
-        let told = format!("#/components/responses/{}", response_name(status));
-        operation["responses"][status.as_str()] = json!({ "$ref": told });
+    for status in GATEWAY_STATUSES {
+        let reference = format!("#/components/responses/{}", response_name(status));
+        operation["responses"][status.as_str()] = json!({ "$ref": reference });
     }
 }
 
-/// The group of an operation: by its service, and at the registry by the last word of its path that names one.
+/// Returns the group of an operation: by its service, or for the registry by the last word of its path that names a group.
 fn group(upstream: Upstream, path: &str) -> &'static str {
     let is_alias = path.starts_with("/api/v1/resources/") || !path.starts_with("/api/");
     match upstream {
@@ -179,12 +179,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_operation_of_every_service_can_be_reached() {
+    fn document_contains_every_operation_of_every_service() {
         let merged = document().unwrap();
         for upstream in Upstream::ALL {
-            let told: Value = serde_json::from_str(of_service(upstream)).unwrap();
-            for (path, item) in entries(&told["paths"]) {
-                let public = routes::public(upstream, &path).unwrap_or_else(|| panic!("{path}"));
+            let document: Value = serde_json::from_str(service_document(upstream)).unwrap();
+            for (path, item) in entries(&document["paths"]) {
+                let public = routes::public_path(upstream, &path).unwrap_or_else(|| panic!("{path}"));
                 for (method, operation) in entries(&item) {
                     assert_eq!(merged["paths"][&public][&method]["operationId"], operation["operationId"]);
                 }
@@ -193,15 +193,15 @@ mod tests {
     }
 
     #[test]
-    fn names_are_told_once_and_references_lead_somewhere() {
+    fn operation_ids_are_unique_and_references_resolve() {
         let merged = document().unwrap();
         let mut ids = BTreeSet::new();
         for (path, item) in entries(&merged["paths"]) {
             for (method, operation) in entries(&item) {
-                // Generated clients turn the ids into names of their own style, which must not collide.
+                // Generated clients convert the ids to their own naming style, in which they must not collide.
                 let mut id = operation["operationId"].as_str().unwrap().to_ascii_lowercase();
                 id.retain(|c| c.is_ascii_alphanumeric());
-                assert!(ids.insert(id), "{method} {path}: its operationId is another's too");
+                assert!(ids.insert(id), "{method} {path}: the operationId is not unique");
                 let group = operation["tags"][0].as_str().unwrap();
                 assert!(own::GROUPS.iter().any(|(name, _)| *name == group), "{method} {path}: {group}");
             }
@@ -218,25 +218,25 @@ mod tests {
     }
 
     #[test]
-    fn names_that_mean_two_things_are_parted() {
-        let merged = json!({ "components": { "schemas": { "Thing": { "type": "string" }, "Same": {} } } });
-        let mut told = json!({
-            "components": { "schemas": { "Thing": { "type": "integer" }, "Same": {} } },
-            "paths": { "/": [{ "$ref": "#/components/schemas/Thing" }, { "$ref": "#/components/schemas/Same" }] },
+    fn conflicting_schemas_are_renamed() {
+        let merged = json!({ "components": { "schemas": { "Note": { "type": "string" }, "Same": {} } } });
+        let mut document = json!({
+            "components": { "schemas": { "Note": { "type": "integer" }, "Same": {} } },
+            "paths": { "/": [{ "$ref": "#/components/schemas/Note" }, { "$ref": "#/components/schemas/Same" }] },
         });
-        part_names(&mut told, &merged, Upstream::StackRegistry);
+        rename_conflicting_schemas(&mut document, &merged, Upstream::StackRegistry);
         let expected = json!({
-            "components": { "schemas": { "StackRegistryThing": { "type": "integer" }, "Same": {} } },
+            "components": { "schemas": { "StackRegistryNote": { "type": "integer" }, "Same": {} } },
             "paths": { "/": [
-                { "$ref": "#/components/schemas/StackRegistryThing" }, { "$ref": "#/components/schemas/Same" },
+                { "$ref": "#/components/schemas/StackRegistryNote" }, { "$ref": "#/components/schemas/Same" },
             ] },
         });
-        assert_eq!(told, expected);
+        assert_eq!(document, expected);
     }
 
     #[test]
-    fn operations_are_grouped_by_what_they_are_about() {
-        let registrys = [
+    fn operations_are_grouped_by_subject() {
+        let registry = [
             ("/api/v1/platforms/{platformId}/suspend", "Platforms"),
             ("/api/v1/platforms/{platformId}/stacks/{stackId}/dns/{dnsId}", "DNS"),
             ("/api/v1/platforms/{platformId}/entities/{entityId}/manifest", "Features"),
@@ -245,7 +245,7 @@ mod tests {
             ("/api/v1/lookup", "Resources"),
             ("/api/v1/audit", "Audit"),
         ];
-        for (path, expected) in registrys {
+        for (path, expected) in registry {
             assert_eq!(group(Upstream::Registry, path), expected, "{path}");
         }
         assert_eq!(group(Upstream::Onboarding, "/{onboardingId}"), "Aliases");

@@ -1,7 +1,7 @@
-//! The API told over HTTP: one document of all operations, a page to read it, and the JSON Schemas of the format that
-//! stacks are defined in. Anyone may ask for them.
+//! The API documentation: one OpenAPI document of all operations, a page that shows it, and the JSON Schemas of stack
+//! definitions and manifests. All are public.
 //!
-//! Nothing of the page comes from elsewhere, and the browser is told to load nothing else.
+//! The page loads nothing from other origins, and its security policy forbids that.
 
 mod costs;
 mod merge;
@@ -13,7 +13,7 @@ use self::costs::Costs;
 
 use std::sync::Arc;
 
-use crate::routes::OWN;
+use crate::routes::GATEWAY_PATHS;
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, HeaderName},
@@ -25,11 +25,11 @@ use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH, definition_
 use web::Paths;
 
 const CONTENT_SECURITY_POLICY: HeaderName = header::CONTENT_SECURITY_POLICY;
-/// `style-src` takes what the page's scripts write into elements; they bring their styles along no other way.
+/// The policy of the page. `style-src 'self'` suffices, because its scripts set styles only through the DOM.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What is served at one path.
+/// A file with the path that serves it.
 #[derive(Debug)]
 struct File {
     path: &'static str,
@@ -45,50 +45,50 @@ impl File {
         Self { path, kind, is_gzip: false, etag: etag::of_bytes(&body), body }
     }
 
-    /// A file of Swagger UI, which is kept packed.
+    /// Loads a file of Swagger UI, which is embedded in compressed form.
     fn vendored(path: &'static str, kind: &'static str) -> Result<Self> {
         let name = path.rsplit('/').next().unwrap_or_default();
         let file = utoipa_swagger_ui::serve(name, Arc::default())
             .ok()
             .flatten()
-            .with_context(|| format!("Swagger UI has no {name}"))?;
+            .with_context(|| format!("Swagger UI has no file {name}"))?;
         let is_gzip = file.gzpipped;
         Ok(Self { is_gzip, ..Self::new(path, kind, file.bytes.into_owned()) })
     }
 
-    fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        let seen = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-        let has_it = seen.is_some_and(|seen| etag::matches(seen, &self.etag));
-        let mut answer = if has_it { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-        answer.insert_header((header::ETAG, self.etag.as_str()));
-        // Kept, and asked about each time: it changes when the gateway does.
-        answer.insert_header((header::CACHE_CONTROL, "public, no-cache"));
-        answer.insert_header((CONTENT_SECURITY_POLICY, POLICY));
-        if has_it {
-            return answer.finish();
+    fn respond(&self, request: &HttpRequest) -> HttpResponse {
+        let known = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+        let is_current = known.is_some_and(|known| etag::matches(known, &self.etag));
+        let mut response = if is_current { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+        response.insert_header((header::ETAG, self.etag.as_str()));
+        // Browsers may cache the file but must revalidate it, because it changes with the gateway's version.
+        response.insert_header((header::CACHE_CONTROL, "public, no-cache"));
+        response.insert_header((CONTENT_SECURITY_POLICY, POLICY));
+        if is_current {
+            return response.finish();
         }
         if self.is_gzip {
-            answer.insert_header((header::CONTENT_ENCODING, "gzip"));
+            response.insert_header((header::CONTENT_ENCODING, "gzip"));
         }
-        answer.content_type(self.kind).body(self.body.clone())
+        response.content_type(self.kind).body(self.body.clone())
     }
 }
 
-/// All that is told of the API.
+/// The documentation of the API.
 #[derive(Debug)]
 pub(crate) struct Docs {
     files: Vec<File>,
     /// The paths that clients can call.
     pub(crate) paths: Paths,
-    /// The operations that cost more than others.
+    /// The costs of operations.
     pub(crate) costs: Costs,
 }
 
 impl Docs {
-    /// Puts the documents of the services together.
+    /// Merges the documents of the services.
     ///
     /// # Errors
-    /// When they contradict each other.
+    /// When the documents contradict each other.
     pub(crate) fn new() -> Result<Self> {
         let document = merge::document()?;
         let files = vec![
@@ -104,26 +104,26 @@ impl Docs {
         Ok(Self { files, paths: Paths::new(merge::methods(&document)), costs: Costs::of(&document) })
     }
 
-    /// Whether anyone may ask for what is at a path.
-    pub(crate) fn is_open(&self, path: &str) -> bool {
-        OWN.contains(&path) || self.files.iter().any(|file| file.path == path)
+    /// Returns true if a path is public.
+    pub(crate) fn is_public(&self, path: &str) -> bool {
+        GATEWAY_PATHS.contains(&path) || self.files.iter().any(|file| file.path == path)
     }
 
-    /// The answer to `OPTIONS`: the methods that a path takes.
+    /// Responds to `OPTIONS` with the methods of a path.
     ///
     /// # Errors
-    /// [`domain::Kind::NotFound`] when there is nothing at it.
+    /// [`domain::Kind::NotFound`] when the path does not exist.
     pub(crate) fn options(&self, path: &str) -> domain::Result<HttpResponse> {
         let allowed = match path {
-            // The server as a whole.
+            // The whole server.
             "*" => "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE",
-            path if self.is_open(path) => "GET, HEAD, OPTIONS",
+            path if self.is_public(path) => "GET, HEAD, OPTIONS",
             path => return self.paths.options(path),
         };
         Ok(HttpResponse::NoContent().insert_header((header::ALLOW, allowed)).finish())
     }
 
-    /// Adds their paths.
+    /// Adds the paths of all files.
     pub(crate) fn configure(self: &Arc<Self>, config: &mut ServiceConfig) {
         config.app_data(Data::from(Arc::clone(self)));
         for file in &self.files {
@@ -134,7 +134,7 @@ impl Docs {
 
 async fn serve(request: HttpRequest, docs: Data<Docs>) -> HttpResponse {
     match docs.files.iter().find(|file| file.path == request.path()) {
-        Some(file) => file.answer(&request),
+        Some(file) => file.respond(&request),
         None => HttpResponse::NotFound().finish(),
     }
 }

@@ -1,37 +1,37 @@
-//! What the gateway adds to the document: the whole of it, and the paths that it answers itself.
+//! The gateway's own part of the document: its general information, and the paths that the gateway serves itself.
 
 use serde_json::{Value, json};
 use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH};
 
-/// What the API is, for its readers.
-const ABOUT: &str = "\
-Every operation of the control plane, under the path that clients call.
+/// The description of the API.
+const DESCRIPTION: &str = "\
+All operations of the control plane, with the paths that clients call.
 
-* **Who:** `Authorization: Bearer <key or token>`. What lies outside of the caller's scope is 404.
-* **Errors:** one envelope, `{\"error\": {code, message, requestId, details}}`. Programs go by `code`.
-* **Lists:** `limit` and `cursor`, newest first. The cursor of the next page comes with each page.
-* **Once:** a write with an `Idempotency-Key` is done once, however often it is sent.
-* **Not over others:** `If-Match` with the `ETag` of a read; 412 when the thing has changed since.
-* **Tried:** `?dryRun=true` runs a write with all its checks and keeps nothing of it.";
+* **Authentication:** `Authorization: Bearer <key or token>`. Objects outside the caller's scope return 404.
+* **Errors:** one envelope, `{\"error\": {code, message, requestId, details}}`. Programs should check `code`.
+* **Lists:** `limit` and `cursor`, newest first. Each page contains the cursor of the next page.
+* **Idempotency:** a repeated write with the same `Idempotency-Key` takes effect once.
+* **Concurrency:** send `If-Match` with the `ETag` of a read; if the object has changed since, the response is 412.
+* **Dry runs:** `?dryRun=true` runs a write with all its checks and stores nothing.";
 
 /// The groups of operations, in the order of the page.
 pub(super) const GROUPS: &[(&str, &str)] = &[
-    ("Platforms", "The customers' products, and their lives"),
-    ("Entities", "Tenants and what is under them"),
+    ("Platforms", "The customers' products and their lifecycle"),
+    ("Entities", "Tenants and subtenants"),
     ("Stacks", "Running instances of stack templates"),
-    ("Resources", "What was made for a platform"),
-    ("Secrets", "What is known of secrets; never a value"),
-    ("Features", "Which features an entity runs, and the manifest that tells"),
-    ("Builds", "What was built and deployed"),
-    ("DNS", "Host names and where they lead"),
-    ("Domains", "Host names of the customers' own"),
-    ("Access", "API keys, bindings of people to roles, and who may do what"),
-    ("Audit", "Who changed what"),
-    ("Onboarding", "From a name to an active platform"),
-    ("Stack templates", "What stacks are made from, and its versions"),
-    ("Jobs", "Work on infrastructure; for operators"),
-    ("Aliases", "The same operations at other paths"),
-    ("Gateway", "The gateway itself; no key is needed"),
+    ("Resources", "The infrastructure of a platform"),
+    ("Secrets", "The status of secrets, never their values"),
+    ("Features", "Feature activations and the manifest of an entity"),
+    ("Builds", "The history of builds and deployments"),
+    ("DNS", "DNS records"),
+    ("Domains", "Custom domains"),
+    ("Access", "API keys, role bindings and permission checks"),
+    ("Audit", "The history of changes"),
+    ("Onboarding", "Creation of a complete platform"),
+    ("Stack templates", "The catalogue of stack templates and their versions"),
+    ("Jobs", "Work on infrastructure, for operators"),
+    ("Aliases", "Operations that are also available at other paths"),
+    ("Gateway", "The gateway itself, without a credential"),
 ];
 
 /// The document without the services.
@@ -43,7 +43,7 @@ pub(super) fn document() -> Value {
         "info": {
             "title": "NNO API",
             "version": "1.0.0",
-            "description": ABOUT,
+            "description": DESCRIPTION,
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/", "description": "This gateway" }],
@@ -54,7 +54,7 @@ pub(super) fn document() -> Value {
 }
 
 fn paths() -> Value {
-    let probed = json!({
+    let readiness = json!({
         "type": "object",
         "required": ["status", "checks"],
         "properties": {
@@ -62,15 +62,15 @@ fn paths() -> Value {
             "checks": { "type": "object", "additionalProperties": { "type": "string" } },
         },
     });
-    let alive = json!({
+    let health = json!({
         "type": "object",
         "required": ["status"],
         "properties": { "status": { "type": "string", "enum": ["ok"] } },
     });
-    let is_json = |about: &str, schema: &Value| json!({ "description": about, "content": { "application/json": { "schema": schema } } });
-    let not_modified = json!({ "description": "The client has it already" });
+    let is_json = |description: &str, schema: &Value| json!({ "description": description, "content": { "application/json": { "schema": schema } } });
+    let not_modified = json!({ "description": "The client has the current state." });
     let page = json!({ "description": "OK", "content": { "text/html": { "schema": { "type": "string" } } } });
-    let open = |id: &str, summary: &str, responses: Value| {
+    let public = |id: &str, summary: &str, responses: Value| {
         json!({ "get": {
             "operationId": id, "summary": summary, "tags": ["Gateway"], "security": [], "responses": responses,
         }})
@@ -81,15 +81,15 @@ fn paths() -> Value {
         })
     };
     json!({
-        DEFINITION_SCHEMA_PATH: open("getStackDefinitionSchema", "The format of stack definitions, as JSON Schema.", schema()),
-        MANIFEST_SCHEMA_PATH: open("getStackManifestSchema", "The format of stack manifests, as JSON Schema.", schema()),
-        "/health": open("health", "Is the gateway alive?", json!({ "200": is_json("It is", &alive) })),
-        "/ready": open("ready", "Can the gateway and all services do their work?", json!({
-            "200": is_json("They can", &probed), "503": is_json("One cannot", &probed),
+        DEFINITION_SCHEMA_PATH: public("getStackDefinitionSchema", "The format of stack definitions, as JSON Schema.", schema()),
+        MANIFEST_SCHEMA_PATH: public("getStackManifestSchema", "The format of stack manifests, as JSON Schema.", schema()),
+        "/health": public("health", "Check that the gateway is alive.", json!({ "200": is_json("The gateway is alive.", &health) })),
+        "/ready": public("ready", "Check that the gateway and all services can serve requests.", json!({
+            "200": is_json("All required checks succeeded.", &readiness), "503": is_json("A required check failed.", &readiness),
         })),
-        "/openapi.json": open("getDocument", "This document.", json!({
+        "/openapi.json": public("getDocument", "This document.", json!({
             "200": is_json("OK", &json!({ "type": "object" })), "304": not_modified,
         })),
-        "/docs": open("getDocs", "A page to read it.", json!({ "200": page, "304": not_modified })),
+        "/docs": public("getDocs", "A page that shows this document.", json!({ "200": page, "304": not_modified })),
     })
 }

@@ -1,4 +1,4 @@
-// Starts Swagger UI, which brings a dark theme and leaves it to the page to say when.
+// Starts Swagger UI. It has a dark theme, which the page must switch on.
 const dark = matchMedia('(prefers-color-scheme: dark)');
 const follow = () => document.documentElement.classList.toggle('dark-mode', dark.matches);
 dark.addEventListener('change', follow);
@@ -14,6 +14,6 @@ SwaggerUIBundle({
   filter: true,
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
-  // Nothing is asked of anyone else, not even whether the document is good.
+  // The page sends no requests to other servers, including the validator.
   validatorUrl: null,
 });

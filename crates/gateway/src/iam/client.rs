@@ -1,4 +1,4 @@
-//! The gRPC client of iam, and the answers that are cached while revocations are followed.
+//! The gRPC client of iam, and the cache of its responses.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,9 +14,9 @@ use uuid::Uuid;
 use super::single_flight::SingleFlightCache;
 use crate::NAME;
 
-/// Maximum number of cached answers, for keys and for people each.
-const REMEMBERED: usize = 10_000;
-/// The deadline of a call to iam: a request waits for it.
+/// Maximum number of cached responses, for keys and for people each.
+const CACHE_CAPACITY: usize = 10_000;
+/// Deadline of a call to iam, for which a client's request waits.
 const DEADLINE: Duration = Duration::from_secs(2);
 
 /// An API key in a request to iam: the digest, never the secret.
@@ -26,78 +26,78 @@ pub(crate) struct ApiKey {
     pub(crate) secret_digest: [u8; 32],
 }
 
-/// What an API key stands for.
+/// The grant and expiry of an API key.
 #[derive(Debug, Clone)]
-pub(crate) struct KnownKey {
+pub(crate) struct ResolvedKey {
     pub(crate) grant: Grant,
-    /// Milliseconds since 1970.
+    /// Milliseconds since the Unix epoch.
     pub(crate) expires_at: Option<i64>,
 }
 
-/// The answers cached during one watch.
+/// The responses cached during one revocation stream.
 #[derive(Debug)]
-pub(super) struct Watched {
-    pub(super) keys: SingleFlightCache<ApiKey, Option<KnownKey>>,
+pub(super) struct CachedResponses {
+    pub(super) keys: SingleFlightCache<ApiKey, Option<ResolvedKey>>,
     pub(super) people: SingleFlightCache<String, Vec<Grant>>,
 }
 
-impl Watched {
+impl CachedResponses {
     pub(super) fn new() -> Self {
-        Self { keys: SingleFlightCache::new(REMEMBERED), people: SingleFlightCache::new(REMEMBERED) }
+        Self { keys: SingleFlightCache::new(CACHE_CAPACITY), people: SingleFlightCache::new(CACHE_CAPACITY) }
     }
 }
 
-/// The connection to iam and the cached answers.
+/// The connection to iam and the cached responses.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) iam: rpc::Client<Iam>,
-    /// `None` while iam does not report revocations. Each watch starts with an empty cache, so that an answer from
-    /// before the watch cannot enter it.
-    watched: ArcSwapOption<Watched>,
+    /// `None` while there is no revocation stream. Each stream starts with an empty cache, so that a response from before
+    /// the stream cannot enter it.
+    cache: ArcSwapOption<CachedResponses>,
 }
 
 impl Client {
     pub(super) fn new(iam: rpc::Client<Iam>) -> Self {
-        Self { iam, watched: ArcSwapOption::empty() }
+        Self { iam, cache: ArcSwapOption::empty() }
     }
 
-    pub(super) fn watched(&self) -> Option<Arc<Watched>> {
-        self.watched.load_full()
+    pub(super) fn cache(&self) -> Option<Arc<CachedResponses>> {
+        self.cache.load_full()
     }
 
-    pub(super) fn set_watched(&self, watched: Option<Arc<Watched>>) {
-        self.watched.store(watched);
+    pub(super) fn set_cache(&self, cache: Option<Arc<CachedResponses>>) {
+        self.cache.store(cache);
     }
 
-    async fn ask<M: Method<Service = Iam>>(&self, request: M) -> Result<M::Response> {
+    async fn call<M: Method<Service = Iam>>(&self, request: M) -> Result<M::Response> {
         let ctx = Ctx::for_service(NAME, id::uuid_v7().to_string());
         self.iam.call_with(&ctx, PeerCall { idempotency_key: None, deadline: Some(DEADLINE) }, request).await
     }
 
-    pub(super) async fn ask_key(&self, key: ApiKey) -> Result<Option<KnownKey>> {
-        let ask = async {
+    pub(super) async fn resolve_key(&self, key: ApiKey) -> Result<Option<ResolvedKey>> {
+        let resolve = async {
             let message =
                 ResolveKeyRequest { id: key.id.to_string(), secret_digest: key.secret_digest.to_vec() };
-            let Some(key) = self.ask(message).await?.key else { return Ok(None) };
+            let Some(key) = self.call(message).await?.key else { return Ok(None) };
             let grant = rpc::required("grant", key.grant)?.try_into()?;
-            Ok(Some(KnownKey { grant, expires_at: key.expires_at }))
+            Ok(Some(ResolvedKey { grant, expires_at: key.expires_at }))
         };
-        ask.await.map_err(does_not_say)
+        resolve.await.map_err(cannot_resolve)
     }
 
-    pub(super) async fn ask_person(&self, subject: &str) -> Result<Vec<Grant>> {
-        let ask = async {
+    pub(super) async fn resolve_person(&self, subject: &str) -> Result<Vec<Grant>> {
+        let resolve = async {
             let message = ResolvePersonRequest { subject: subject.to_owned() };
-            let answer = self.ask(message).await?;
-            answer.grants.into_iter().map(Grant::try_from).collect::<Result<Vec<_>>>()
+            let response = self.call(message).await?;
+            response.grants.into_iter().map(Grant::try_from).collect::<Result<Vec<_>>>()
         };
-        ask.await.map_err(does_not_say)
+        resolve.await.map_err(cannot_resolve)
     }
 }
 
-/// Whatever kept iam from answering, a caller cannot be known now and may be in a moment.
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
-fn does_not_say(error: Error) -> Error {
-    Error::unavailable("iam", format!("{}: {}", error.message(), error.log_context()))
+/// Returns the error for any failure of iam: the caller cannot be authenticated now, but a retry may succeed.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err requires")]
+fn cannot_resolve(error: Error) -> Error {
+    Error::unavailable("the service 'iam'", format!("{}: {}", error.message(), error.log_context()))
         .with("retryAfterSeconds", 1)
 }

@@ -1,7 +1,7 @@
-//! What iam knows of callers, remembered for a moment.
+//! Grants from iam, with a short-lived cache.
 //!
-//! An answer is used again only while iam tells what it revokes (`watch`): a revoked key is refused from the moment
-//! that its revocation is answered, and without that news iam is asked each time.
+//! The gateway caches a response only while it receives revocations from iam (`watch`). A revoked key is therefore rejected
+//! as soon as the revocation has been acknowledged. Without the stream, every request causes a call to iam.
 
 mod client;
 mod single_flight;
@@ -16,74 +16,74 @@ use tokio::task::JoinHandle;
 
 pub(crate) use client::ApiKey;
 
-use self::client::{Client, KnownKey};
+use self::client::{Client, ResolvedKey};
 
-/// How long an answer is used again.
-const KEEP: Duration = Duration::from_secs(5);
-/// The same for the answer that there is no such key: it costs no one anything if it is soon asked for again.
-const KEEP_UNKNOWN: Duration = Duration::from_secs(1);
+/// Time for which a response is cached.
+const TTL: Duration = Duration::from_secs(5);
+/// Time for which an unknown key is cached. It is short, because the key may be created meanwhile.
+const UNKNOWN_KEY_TTL: Duration = Duration::from_secs(1);
 
-/// iam, as long as this lives.
+/// The client of iam, with a background task that receives revocations. Dropping it ends the task.
 #[derive(Debug)]
 pub(crate) struct Iam {
     client: Arc<Client>,
-    watching: JoinHandle<()>,
+    watch_task: JoinHandle<()>,
 }
 
 impl Drop for Iam {
     fn drop(&mut self) {
-        self.watching.abort();
+        self.watch_task.abort();
     }
 }
 
 impl Iam {
-    /// Begins to watch what is revoked. Must be called in a tokio runtime that outlives it.
+    /// Starts the background task. Must be called in a tokio runtime that outlives it.
     ///
     /// # Errors
-    /// When the address is no URL.
+    /// When the address is not a URL.
     pub(crate) fn new(settings: &PeerSettings, peers: &Peers) -> anyhow::Result<Self> {
         let client = Arc::new(Client::new(rpc::Client::new(peers, settings)?));
-        let watching = tokio::spawn(watch::forever(Arc::clone(&client)));
-        Ok(Self { client, watching })
+        let watch_task = tokio::spawn(watch::watch_forever(Arc::clone(&client)));
+        Ok(Self { client, watch_task })
     }
 
-    /// What a key stands for; none if there is no such key.
+    /// Resolves a key; `None` if there is no such key.
     ///
     /// # Errors
-    /// [`domain::Kind::ServiceUnavailable`] when iam does not say.
-    pub(crate) async fn key(&self, key: ApiKey) -> Result<Option<KnownKey>> {
-        let keep = |known: &Option<KnownKey>| if known.is_some() { KEEP } else { KEEP_UNKNOWN };
-        match self.client.watched() {
-            Some(watched) => watched.keys.get(&key, keep, || self.client.ask_key(key)).await,
-            None => self.client.ask_key(key).await,
+    /// [`domain::Kind::ServiceUnavailable`] when iam cannot resolve it now.
+    pub(crate) async fn key(&self, key: ApiKey) -> Result<Option<ResolvedKey>> {
+        let ttl = |resolved: &Option<ResolvedKey>| if resolved.is_some() { TTL } else { UNKNOWN_KEY_TTL };
+        match self.client.cache() {
+            Some(cache) => cache.keys.get(&key, ttl, || self.client.resolve_key(key)).await,
+            None => self.client.resolve_key(key).await,
         }
     }
 
-    /// What a person was granted.
+    /// Returns the grants of a person.
     ///
     /// # Errors
-    /// [`domain::Kind::ServiceUnavailable`] when iam does not say.
+    /// [`domain::Kind::ServiceUnavailable`] when iam cannot resolve them now.
     pub(crate) async fn grants_of(&self, subject: &str) -> Result<Vec<Grant>> {
-        let ask = || self.client.ask_person(subject);
-        match self.client.watched() {
-            Some(watched) => watched.people.get(&subject.to_owned(), |_| KEEP, ask).await,
-            None => ask().await,
+        let resolve = || self.client.resolve_person(subject);
+        match self.client.cache() {
+            Some(cache) => cache.people.get(&subject.to_owned(), |_| TTL, resolve).await,
+            None => resolve().await,
         }
     }
 
-    /// Tells at `/ready` whether revocations are heard of. Without them keys work, and each use asks iam.
-    pub(crate) fn is_watching(&self) -> bool {
-        self.client.watched().is_some()
+    /// Returns true if iam sends revocations. Without them, keys work, but every use causes a call to iam.
+    pub(crate) fn receives_revocations(&self) -> bool {
+        self.client.cache().is_some()
     }
 }
 
-/// The probe of the watch that `current` gives.
+/// Returns a probe that reports whether the current client receives revocations.
 pub(crate) fn probe(current: impl Fn() -> Arc<Iam> + Send + Sync + 'static) -> Probe {
     Probe::optional("revocations", move || {
-        let is_watching = current().is_watching();
+        let receives_revocations = current().receives_revocations();
         Box::pin(async move {
-            let told = "not told by iam: nothing is remembered of keys and people, and each use asks";
-            if is_watching { Ok(()) } else { Err(told.to_owned()) }
+            let message = "no revocations from iam; responses are not cached, and every use calls iam";
+            if receives_revocations { Ok(()) } else { Err(message.to_owned()) }
         })
     })
 }

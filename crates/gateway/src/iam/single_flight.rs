@@ -1,4 +1,4 @@
-//! Answers that are used again for a moment, each asked for once however many want it.
+//! A cache that loads each value once, even for concurrent requests.
 
 use std::{
     convert::Infallible,
@@ -11,59 +11,59 @@ use domain::Result;
 use quick_cache::sync::Cache;
 use tokio::sync::OnceCell;
 
-/// One answer: asked for by the first who wants it, waited for by the rest.
-type Slot<V> = Arc<OnceCell<Answer<V>>>;
+/// A cached value. The first request loads it and the others wait.
+type Slot<V> = Arc<OnceCell<Entry<V>>>;
 
 #[derive(Debug)]
-struct Answer<V> {
+struct Entry<V> {
     result: Result<V>,
-    until: Instant,
+    expires_at: Instant,
 }
 
-/// Answers by what was asked. What is forgotten while it is being asked for is not given to those who come later.
+/// A cache that loads each value once. A value that is removed while it is loaded is not returned to later requests.
 #[derive(Debug)]
 pub(crate) struct SingleFlightCache<K, V> {
     slots: Cache<K, Slot<V>>,
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> SingleFlightCache<K, V> {
-    /// Remembers at most about so many.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { slots: Cache::new(most) }
+    /// Creates a cache of up to about `capacity` values.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { slots: Cache::new(capacity) }
     }
 
-    /// The answer for `key`: one that `keep` allows to be used again, or what `ask` says. A failure is told to all who
-    /// wait for it and then forgotten.
+    /// Returns the cached value for `key`, or loads it with `load` and caches it for the time that `ttl` returns. A failure
+    /// is returned to all requests that wait for it and is not cached.
     ///
     /// # Errors
-    /// Those of `ask`.
+    /// Those of `load`.
     pub(crate) async fn get<F>(
         &self,
         key: &K,
-        keep: impl Fn(&V) -> Duration,
-        ask: impl Fn() -> F,
+        ttl: impl Fn(&V) -> Duration,
+        load: impl Fn() -> F,
     ) -> Result<V>
     where
         F: Future<Output = Result<V>>,
     {
         loop {
             let Ok(slot) = self.slots.get_or_insert_with(key, || Ok::<_, Infallible>(Slot::default()));
-            if slot.get().is_some_and(|answer| answer.until <= Instant::now()) {
+            if slot.get().is_some_and(|entry| entry.expires_at <= Instant::now()) {
                 self.slots.remove_if(key, |current| Arc::ptr_eq(current, &slot));
                 continue;
             }
-            let make = || async {
-                let result = ask().await;
-                let kept = result.as_ref().map_or(Duration::ZERO, &keep);
-                Answer { result, until: Instant::now() + kept }
+            let create = || async {
+                let result = load().await;
+                let ttl = result.as_ref().map_or(Duration::ZERO, &ttl);
+                Entry { result, expires_at: Instant::now() + ttl }
             };
-            return slot.get_or_init(make).await.result.clone();
+            return slot.get_or_init(create).await.result.clone();
         }
     }
 
-    /// Forgets the answers to what `is_gone` names.
-    pub(crate) fn forget(&self, is_gone: impl Fn(&K) -> bool) {
-        self.slots.retain(|key, _| !is_gone(key));
+    /// Removes the values whose keys match.
+    pub(crate) fn remove(&self, matches: impl Fn(&K) -> bool) {
+        self.slots.retain(|key, _| !matches(key));
     }
 }
 
@@ -80,35 +80,35 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[tokio::test]
-    async fn many_ask_once_and_a_failure_is_not_kept() {
-        let (memory, asked) = (SingleFlightCache::<u8, usize>::new(10), AtomicUsize::new(0));
-        let ask = || async {
-            let nth = asked.fetch_add(1, Ordering::SeqCst);
+    async fn concurrent_requests_load_once_and_failures_are_not_cached() {
+        let (cache, loads) = (SingleFlightCache::<u8, usize>::new(10), AtomicUsize::new(0));
+        let load = || async {
+            let nth = loads.fetch_add(1, Ordering::SeqCst);
             sleep(Duration::from_millis(20)).await;
             if nth == 0 { Err(Error::unavailable("iam", "test")) } else { Ok(nth) }
         };
-        let failed = join_all((0..50).map(|_| memory.get(&1, |_| LONG, ask))).await;
-        assert!(failed.iter().all(Result::is_err), "they waited for the same answer");
-        let answered = join_all((0..50).map(|_| memory.get(&1, |_| LONG, ask))).await;
-        assert!(answered.iter().all(|answer| *answer.as_ref().unwrap() == 1));
-        assert_eq!(memory.get(&2, |_| Duration::ZERO, ask).await.unwrap(), 2);
-        assert_eq!(memory.get(&2, |_| Duration::ZERO, ask).await.unwrap(), 3, "not to be kept");
+        let failed = join_all((0..50).map(|_| cache.get(&1, |_| LONG, load))).await;
+        assert!(failed.iter().all(Result::is_err), "all requests waited for the same load");
+        let loaded = join_all((0..50).map(|_| cache.get(&1, |_| LONG, load))).await;
+        assert!(loaded.iter().all(|value| *value.as_ref().unwrap() == 1));
+        assert_eq!(cache.get(&2, |_| Duration::ZERO, load).await.unwrap(), 2);
+        assert_eq!(cache.get(&2, |_| Duration::ZERO, load).await.unwrap(), 3, "the value must not be cached");
     }
 
     #[tokio::test]
-    async fn what_is_forgotten_while_it_is_asked_for_is_asked_for_anew() {
-        let (memory, asked) = (SingleFlightCache::<u8, usize>::new(10), AtomicUsize::new(0));
-        let ask = || async {
-            let nth = asked.fetch_add(1, Ordering::SeqCst);
+    async fn value_removed_while_loading_is_loaded_again() {
+        let (cache, loads) = (SingleFlightCache::<u8, usize>::new(10), AtomicUsize::new(0));
+        let load = || async {
+            let nth = loads.fetch_add(1, Ordering::SeqCst);
             sleep(Duration::from_millis(50)).await;
             Ok(nth)
         };
-        let (first, second) = tokio::join!(memory.get(&1, |_| LONG, ask), async {
+        let (first, second) = tokio::join!(cache.get(&1, |_| LONG, load), async {
             sleep(Duration::from_millis(10)).await;
-            memory.forget(|key| *key == 1);
-            memory.get(&1, |_| LONG, ask).await
+            cache.remove(|key| *key == 1);
+            cache.get(&1, |_| LONG, load).await
         });
         assert_eq!((first.unwrap(), second.unwrap()), (0, 1));
-        assert_eq!(memory.get(&1, |_| LONG, ask).await.unwrap(), 1, "the stale answer was not put back");
+        assert_eq!(cache.get(&1, |_| LONG, load).await.unwrap(), 1, "the stale value was not cached");
     }
 }

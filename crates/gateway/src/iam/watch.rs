@@ -1,4 +1,4 @@
-//! Hearing of what is revoked.
+//! The stream of revocations from iam.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -12,55 +12,58 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 
-use super::client::{Client, Watched};
+use super::client::{CachedResponses, Client};
 use crate::NAME;
 
-/// More acknowledgements than this are not on their way at a time.
-const UNDER_WAY: usize = 64;
+/// Maximum number of acknowledgements in flight.
+const MAX_ACKNOWLEDGEMENTS: usize = 64;
 
-/// Watches, and begins again whenever a watch is lost.
-pub(super) async fn forever(client: Arc<Client>) {
+/// Receives revocations, and reconnects whenever a stream is lost.
+pub(super) async fn watch_forever(client: Arc<Client>) {
     let lost = |cause: &Error| {
-        let had_begun = client.watched().is_some();
-        client.set_watched(None);
+        let had_begun = client.cache().is_some();
+        client.set_cache(None);
         if had_begun {
-            tracing::warn!(cause = cause.log_context(), "iam tells of no revocations: nothing is remembered");
+            tracing::warn!(
+                cause = cause.log_context(),
+                "lost the revocation stream of iam; cleared the cache"
+            );
         } else {
-            tracing::debug!(cause = cause.log_context(), "iam cannot be watched yet");
+            tracing::debug!(cause = cause.log_context(), "cannot open the revocation stream of iam yet");
         }
         had_begun
     };
     watch::watch_forever(|| watch(&client), lost).await;
 }
 
-/// One watch, until it is lost.
+/// Receives revocations until the stream is lost.
 async fn watch(client: &Client) -> Result<Infallible> {
-    let (acknowledge, acknowledged) = mpsc::channel::<Forgotten>(UNDER_WAY);
+    let (acknowledge, acknowledged) = mpsc::channel::<Forgotten>(MAX_ACKNOWLEDGEMENTS);
     let ctx = Ctx::for_service(NAME, id::uuid_v7().to_string());
     let mut revocations = client.iam.stream(&ctx, ReceiverStream::new(acknowledged)).await?;
     watch::next("iam", &mut revocations).await?;
-    let watched = Arc::new(Watched::new());
-    client.set_watched(Some(Arc::clone(&watched)));
-    tracing::info!("iam tells of revocations");
+    let cache = Arc::new(CachedResponses::new());
+    client.set_cache(Some(Arc::clone(&cache)));
+    tracing::info!("opened the revocation stream of iam");
     loop {
         let revocation = watch::next("iam", &mut revocations).await?;
-        forget(&watched, revocation.what);
+        remove(&cache, revocation.what);
         let number = revocation.number;
         acknowledge.send(Forgotten { number }).await.map_err(|error| Error::unavailable("iam", error))?;
     }
 }
 
-/// Forgets what is not to be believed any more; all of it, if that is not understood.
-fn forget(watched: &Watched, what: Option<What>) {
+/// Removes the revoked responses from the cache, and all responses if the revocation is not understood.
+fn remove(cache: &CachedResponses, what: Option<What>) {
     match what {
         Some(What::KeyId(id)) => match Uuid::try_parse(&id) {
-            Ok(id) => watched.keys.forget(|key| key.id == id),
-            Err(_) => watched.keys.forget(|_| true),
+            Ok(id) => cache.keys.remove(|key| key.id == id),
+            Err(_) => cache.keys.remove(|_| true),
         },
-        Some(What::Subject(subject)) => watched.people.forget(|person| *person == subject),
+        Some(What::Subject(subject)) => cache.people.remove(|person| *person == subject),
         Some(What::Everything(_)) | None => {
-            watched.keys.forget(|_| true);
-            watched.people.forget(|_| true);
+            cache.keys.remove(|_| true);
+            cache.people.remove(|_| true);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where a request comes from, as far as it can be believed.
+//! The origin of a request, according to trusted proxies.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -9,49 +9,50 @@ use ipnet::IpNet;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The proxies that are believed in what they say of their clients.
+/// The proxies whose forwarding headers are trusted.
 #[derive(Debug, Default)]
 pub(crate) struct Proxies(Vec<IpNet>);
 
-/// Where a request comes from.
+/// The origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Origin {
-    /// The client; none if the connection was lost meanwhile.
+    /// The client's address; `None` if the connection has been lost.
     pub(crate) ip: Option<IpAddr>,
-    /// Whether it came with TLS to a proxy of ours.
+    /// True if the request reached a trusted proxy over TLS.
     pub(crate) is_https: bool,
 }
 
 impl Proxies {
-    /// Reads networks, such as `10.0.0.0/8`, or single addresses.
+    /// Parses networks, such as `10.0.0.0/8`, and single addresses.
     ///
     /// # Errors
-    /// When one is neither.
+    /// When an entry is neither.
     pub(crate) fn new(networks: &[String]) -> Result<Self> {
         let read = |text: &String| {
             let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-            network.with_context(|| format!("'{text}' is no network, such as 10.0.0.0/8"))
+            network.with_context(|| format!("'{text}' is not a network, such as 10.0.0.0/8"))
         };
         Ok(Self(networks.iter().map(read).collect::<Result<_>>()?))
     }
 
-    fn has(&self, ip: IpAddr) -> bool {
+    fn contains(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&ip))
     }
 
-    /// Where a request of the neighbour `peer` comes from. Each proxy adds whom it got the request from at the end, so
-    /// the list is read from there, as long as it is proxies of ours that speak: what stands before could be made up.
+    /// Returns the origin of a request from the peer `peer`. Each proxy appends the address that it got the request from,
+    /// so the list is read from its end, up to the first address that is not a trusted proxy. Earlier entries could be
+    /// forged.
     pub(crate) fn origin(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Origin {
         let Some(peer) = peer.map(|ip| ip.to_canonical()) else { return Origin::default() };
-        if !self.has(peer) {
+        if !self.contains(peer) {
             return Origin { ip: Some(peer), is_https: false };
         }
         let mut client = peer;
         let lists: Vec<&str> = headers.get_all(FORWARDED_FOR).filter_map(|list| list.to_str().ok()).collect();
-        for told in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
-            let Ok(ip) = told.trim().parse::<IpAddr>() else { break };
+        for entry in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
+            let Ok(ip) = entry.trim().parse::<IpAddr>() else { break };
             client = ip.to_canonical();
-            if !self.has(client) {
+            if !self.contains(client) {
                 break;
             }
         }
@@ -60,15 +61,16 @@ impl Proxies {
     }
 }
 
-/// What the last proxy says of the client's scheme; nothing if it can be read in two ways.
+/// Returns the client's scheme according to the last proxy; `None` if the header is ambiguous.
 fn scheme(headers: &HeaderMap) -> Option<&str> {
-    let mut told = headers.get_all(FORWARDED_PROTO);
-    let (Some(one), None) = (told.next(), told.next()) else { return None };
+    let mut values = headers.get_all(FORWARDED_PROTO);
+    let (Some(one), None) = (values.next(), values.next()) else { return None };
     one.to_str().ok()?.rsplit(',').next().map(str::trim)
 }
 
-/// What an address is counted as: whoever has one address of IPv6 has the 2^64 beside it.
-pub(crate) fn counted_as(ip: IpAddr) -> IpAddr {
+/// Returns the address that limits apply to. For IPv6 it is the /64 network, because a client with one address usually has
+/// all 2^64 of them.
+pub(crate) fn limit_key(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn only_proxies_of_ours_are_believed() {
+    fn only_trusted_proxies_are_believed() {
         let ours: &[&str] = &["10.0.0.0/8", "192.0.2.1", "fd00::/8"];
         for (proxies, peer, lists, proto, client, is_https) in [
             (&[][..], "10.0.0.1", &["1.1.1.1"][..], "https", "10.0.0.1", false),
@@ -115,16 +117,16 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_read_at_start() {
+    fn malformed_networks_are_rejected() {
         for text in ["", "10.0.0.0/33", "example.com", "10.0.0"] {
-            let told = format!("{:#}", Proxies::new(&[text.to_owned()]).unwrap_err());
-            assert!(told.contains("no network"), "{told}");
+            let error = format!("{:#}", Proxies::new(&[text.to_owned()]).unwrap_err());
+            assert!(error.contains("is not a network"), "{error}");
         }
     }
 
     #[test]
-    fn an_ipv6_client_is_its_network() {
-        let at = |text: &str| counted_as(text.parse().unwrap()).to_string();
+    fn ipv6_clients_are_counted_by_network() {
+        let at = |text: &str| limit_key(text.parse().unwrap()).to_string();
         assert_eq!(at("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(at("192.0.2.7"), "192.0.2.7");
     }

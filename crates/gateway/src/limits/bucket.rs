@@ -1,4 +1,4 @@
-//! Token buckets: so many requests at once, and so many per second in the long run.
+//! Token buckets, which allow a burst of requests and a sustained rate.
 
 use std::{
     convert::Infallible,
@@ -10,15 +10,15 @@ use std::{
 use actix_web::http::header::HeaderValue;
 use quick_cache::sync::Cache;
 
-/// One bucket: how much was in it, and when.
+/// A bucket: its tokens at a point in time.
 #[derive(Debug)]
 struct Bucket {
     tokens: f64,
     at: Instant,
 }
 
-/// Buckets by whom they are of. There are never more than about `most`: those that were not used for longest go, and
-/// who comes back later finds a full one, as they would have had by then.
+/// Buckets by key. Their number is limited: the least recently used ones are dropped, and a new bucket is full, as the
+/// dropped one would be by then.
 #[derive(Debug)]
 pub(crate) struct Buckets<K> {
     name: &'static str,
@@ -27,26 +27,26 @@ pub(crate) struct Buckets<K> {
     buckets: Cache<K, Arc<Mutex<Bucket>>>,
 }
 
-/// What became of a request for a token.
+/// The result of a request for a token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RateDecision {
     name: &'static str,
     burst: f64,
     per_second: f64,
-    /// What is left.
+    /// The remaining tokens.
     tokens: f64,
-    /// How long until there is one again, if there was none.
+    /// The time until the next token, if there was none.
     pub(crate) wait: Option<Duration>,
 }
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
-    /// None if one of the numbers says that there is no limit. A burst is one request at least.
-    pub(crate) fn new(name: &'static str, per_second: f64, burst: u32, most: usize) -> Option<Self> {
+    /// Creates up to about `capacity` buckets. Returns `None` if a number is zero, which means no limit.
+    pub(crate) fn new(name: &'static str, per_second: f64, burst: u32, capacity: usize) -> Option<Self> {
         (per_second > 0.0 && burst > 0).then(|| Self {
             name,
             per_second,
             burst: f64::from(burst),
-            buckets: Cache::new(most),
+            buckets: Cache::new(capacity),
         })
     }
 
@@ -55,13 +55,13 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         self.with(key, 1.0, now)
     }
 
-    /// Looks whether there is a token, and leaves it.
-    pub(crate) fn look(&self, key: &K, now: Instant) -> RateDecision {
+    /// Checks for a token without taking it.
+    pub(crate) fn peek(&self, key: &K, now: Instant) -> RateDecision {
         self.with(key, 0.0, now)
     }
 
-    /// Puts back a token that was taken for nothing.
-    pub(crate) fn give_back(&self, key: &K) {
+    /// Returns a token that was taken unnecessarily.
+    pub(crate) fn refund(&self, key: &K) {
         if let Some(bucket) = self.buckets.get(key) {
             let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
             bucket.tokens = (bucket.tokens + 1.0).min(self.burst);
@@ -72,7 +72,7 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(Bucket { tokens: self.burst, at: now })));
         let Ok(bucket) = self.buckets.get_or_insert_with(key, full);
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of two threads, the one that read the clock first may come second: time never runs back.
+        // The thread that read the clock first may get the lock second, so `now` may be before `bucket.at`.
         let grown = now.saturating_duration_since(bucket.at).as_secs_f64() * self.per_second;
         bucket.tokens = (bucket.tokens + grown).min(self.burst);
         bucket.at = bucket.at.max(now);
@@ -93,13 +93,13 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
 }
 
 impl RateDecision {
-    /// `RateLimit-Policy`: how many requests in how many seconds.
+    /// Returns the value of `RateLimit-Policy`: the number of requests per number of seconds.
     pub(crate) fn policy(&self) -> Option<HeaderValue> {
         let window = (self.burst / self.per_second).ceil().max(1.0);
         HeaderValue::from_str(&format!("\"{}\";q={};w={window}", self.name, self.burst)).ok()
     }
 
-    /// `RateLimit`: how many are left, and in how many seconds all of them are there again.
+    /// Returns the value of `RateLimit`: the remaining requests, and the seconds until the bucket is full again.
     pub(crate) fn state(&self) -> Option<HeaderValue> {
         let (left, full) = (self.tokens.floor(), ((self.burst - self.tokens) / self.per_second).ceil());
         HeaderValue::from_str(&format!("\"{}\";r={left};t={full}", self.name)).ok()
@@ -111,16 +111,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_passes_and_then_the_rate() {
+    fn burst_passes_and_then_the_sustained_rate() {
         let buckets = Buckets::new("caller", 20.0, 3, 10).unwrap();
         let now = Instant::now();
         let passes = |key: u8, at: Instant| buckets.take(&key, at).wait.is_none();
         assert!(passes(1, now) && passes(1, now) && passes(1, now) && !passes(1, now));
-        assert!(passes(2, now), "another has a bucket of their own");
+        assert!(passes(2, now), "each key has its own bucket");
         assert_eq!(buckets.take(&1, now).wait, Some(Duration::from_millis(50)));
-        assert!(!passes(1, now + Duration::from_millis(49)), "a token comes every 50 ms");
+        assert!(!passes(1, now + Duration::from_millis(49)), "a token is added every 50 ms");
         let later = now + Duration::from_millis(60);
-        assert!(buckets.look(&1, later).wait.is_none() && passes(1, later) && !passes(1, later));
+        assert!(buckets.peek(&1, later).wait.is_none() && passes(1, later) && !passes(1, later));
         assert!(!passes(1, now), "an earlier time adds nothing");
         let much_later = now + Duration::from_secs(60);
         assert!(passes(1, much_later) && passes(1, much_later) && passes(1, much_later));
@@ -128,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_limit() {
+    fn zero_means_no_limit() {
         assert!(Buckets::<u8>::new("caller", 0.0, 3, 10).is_none());
         assert!(Buckets::<u8>::new("caller", 3.0, 0, 10).is_none());
     }
 
     #[test]
-    fn headers_tell_the_policy_and_what_is_left() {
+    fn headers_contain_the_policy_and_the_remaining_requests() {
         let buckets = Buckets::new("caller", 2.0, 5, 10).unwrap();
         let now = Instant::now();
         buckets.take(&1, now);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
+    fn number_of_buckets_is_bounded() {
         let buckets = Buckets::new("address", 1.0, 1, 100).unwrap();
         for key in 0..10_000 {
             buckets.take(&key, Instant::now());

@@ -1,9 +1,9 @@
-//! Credentials that are refused, and how they are held back without those that are good.
+//! Limits on rejected credentials that do not affect valid ones.
 //!
-//! Each address has a budget for credentials that are refused. Past it, a credential that was good before is checked as
-//! always, and one that was just refused is refused again at once. Any other waits in a queue of its address until it
-//! is checked. So a good one is served, a bad one costs a client's patience and nobody else's, and neither iam nor a
-//! guesser gets more of them than the queue lets pass.
+//! Each address has a budget for rejected credentials. Beyond it, a credential that was valid before is still checked at
+//! once, and one that was just rejected is rejected again without a check. Any other credential waits in a queue of its
+//! address. Therefore valid credentials keep working, a wrong one delays only its own client, and the queue limits both
+//! the load on iam and the rate of guesses.
 
 use std::{
     net::IpAddr,
@@ -16,37 +16,37 @@ use sha2::{Digest, Sha256};
 use tokio::{sync::Semaphore, time::sleep};
 
 use super::{
-    address::{Origin, counted_as},
+    address::{Origin, limit_key},
     bucket::{Buckets, RateDecision},
     queue::Queues,
 };
 
 const MINUTE: f64 = 60.0;
-const MOST_ADDRESSES: usize = 50_000;
-const MOST_CREDENTIALS: usize = 50_000;
-/// How long a credential that was good is known as such after its last use.
-const GOOD_FOR: Duration = Duration::from_secs(24 * 3600);
-/// How long one that was refused is refused again without another check.
-const BAD_FOR: Duration = Duration::from_secs(5);
-/// Between two checks past the budget, of what a person may have chosen: only guesses find that.
-const PACE_OF_GUESSABLE: Duration = Duration::from_millis(100);
-/// The same of what nobody can guess, so that it is iam alone that is spared.
-const PACE_OF_OTHERS: Duration = Duration::from_millis(20);
-/// How long a client waits in a queue at most, on a connection that has shown a bad credential, and on another.
-const MOST_WAIT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-/// How many wait at a time, of all addresses.
-const MOST_WAITING: usize = 512;
+const MAX_ADDRESSES: usize = 50_000;
+const MAX_CREDENTIALS: usize = 50_000;
+/// Time after its last use for which a valid credential is remembered as valid.
+const VALID_TTL: Duration = Duration::from_secs(24 * 3600);
+/// Time for which a rejected credential is rejected again without a check.
+const REJECTED_TTL: Duration = Duration::from_secs(5);
+/// Interval between two checks beyond the budget, for credentials that a person may have chosen and others may guess.
+const GUESSABLE_INTERVAL: Duration = Duration::from_millis(100);
+/// The same interval for credentials that cannot be guessed. It only limits the load on iam.
+const UNGUESSABLE_INTERVAL: Duration = Duration::from_millis(20);
+/// Maximum wait in a queue, on a connection that has sent a rejected credential, and on any other.
+const MAX_WAIT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+/// Maximum number of waiting requests of all addresses.
+const MAX_WAITING: usize = 512;
 
 /// SHA-256 of a credential.
 type Credential = [u8; 32];
 
-/// How a credential is shown.
+/// The circumstances in which a client sends a credential.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shown {
-    /// Whether a person may have chosen it.
+pub(crate) struct CredentialContext {
+    /// True if a person may have chosen the credential.
     pub(crate) is_guessable: bool,
-    /// Whether its connection has shown a bad one before.
-    pub(crate) after_a_bad_one: bool,
+    /// True if a credential was rejected on the same connection before.
+    pub(crate) after_rejection: bool,
 }
 
 /// A credential that is being checked.
@@ -54,96 +54,97 @@ pub(crate) struct Shown {
 pub(crate) struct Attempt {
     ip: IpAddr,
     credential: Credential,
-    /// Whether it holds a part of the budget, which it gives back if it is good.
+    /// True if the attempt has taken a token from the budget, which is refunded if the credential is valid.
     is_within_budget: bool,
 }
 
-/// What is known of credentials and of the addresses that show them.
+/// The recent outcomes of credentials, and the budgets of the addresses that send them.
 #[derive(Debug)]
 pub(super) struct Credentials {
     budget: Buckets<IpAddr>,
     guessable: Queues<IpAddr>,
-    others: Queues<IpAddr>,
+    unguessable: Queues<IpAddr>,
     waiting: Semaphore,
-    /// By when they were good last, from wherever: who shows such a one does not guess.
-    good: Cache<Credential, Instant>,
-    bad: Cache<Credential, Instant>,
+    /// The last valid use of each credential, from any address. A client with such a credential is not guessing.
+    valid: Cache<Credential, Instant>,
+    rejected: Cache<Credential, Instant>,
 }
 
-fn is_recent(cache: &Cache<Credential, Instant>, credential: &Credential, within: Duration) -> bool {
-    cache.get(credential).is_some_and(|at| at.elapsed() < within)
+fn is_recent(cache: &Cache<Credential, Instant>, credential: &Credential, ttl: Duration) -> bool {
+    cache.get(credential).is_some_and(|at| at.elapsed() < ttl)
 }
 
 impl Credentials {
-    /// None if there is no limit.
+    /// Returns `None` if there is no limit.
     pub(super) fn new(failures_per_minute: u32) -> Option<Self> {
         let per_second = f64::from(failures_per_minute) / MINUTE;
         Some(Self {
-            budget: Buckets::new("failures", per_second, failures_per_minute, MOST_ADDRESSES)?,
-            guessable: Queues::new(PACE_OF_GUESSABLE, MOST_ADDRESSES),
-            others: Queues::new(PACE_OF_OTHERS, MOST_ADDRESSES),
-            waiting: Semaphore::new(MOST_WAITING),
-            good: Cache::new(MOST_CREDENTIALS),
-            bad: Cache::new(MOST_CREDENTIALS),
+            budget: Buckets::new("failures", per_second, failures_per_minute, MAX_ADDRESSES)?,
+            guessable: Queues::new(GUESSABLE_INTERVAL, MAX_ADDRESSES),
+            unguessable: Queues::new(UNGUESSABLE_INTERVAL, MAX_ADDRESSES),
+            waiting: Semaphore::new(MAX_WAITING),
+            valid: Cache::new(MAX_CREDENTIALS),
+            rejected: Cache::new(MAX_CREDENTIALS),
         })
     }
 
-    /// Waits until the credential of a request may be checked. None of a request that shows none, or comes from nowhere.
+    /// Waits until the credential of a request may be checked. Returns `None` for a request without a credential or
+    /// address.
     ///
     /// # Errors
-    /// How much of the budget there is, when it is not to be checked.
+    /// The state of the budget, when the credential must not be checked.
     pub(super) async fn attempt(
         &self,
         origin: Origin,
         headers: &HeaderMap,
-        shown: Shown,
+        context: CredentialContext,
     ) -> Result<Option<Attempt>, RateDecision> {
-        let (Some(ip), Some(value)) = (origin.ip.map(counted_as), headers.get(AUTHORIZATION)) else {
+        let (Some(ip), Some(value)) = (origin.ip.map(limit_key), headers.get(AUTHORIZATION)) else {
             return Ok(None);
         };
         let credential = Sha256::digest(value.as_bytes()).into();
         let attempt = |is_within_budget| Ok(Some(Attempt { ip, credential, is_within_budget }));
-        if is_recent(&self.good, &credential, GOOD_FOR) {
+        if is_recent(&self.valid, &credential, VALID_TTL) {
             return attempt(false);
         }
-        let left = self.budget.take(&ip, Instant::now());
-        if left.wait.is_none() {
+        let budget = self.budget.take(&ip, Instant::now());
+        if budget.wait.is_none() {
             return attempt(true);
         }
-        if is_recent(&self.bad, &credential, BAD_FOR) {
-            return Err(left);
+        if is_recent(&self.rejected, &credential, REJECTED_TTL) {
+            return Err(budget);
         }
-        let queues = if shown.is_guessable { &self.guessable } else { &self.others };
-        let [impatient, patient] = MOST_WAIT;
-        let most = if shown.after_a_bad_one { impatient } else { patient };
-        let _place = self.waiting.try_acquire().map_err(|_none| left)?;
-        sleep(queues.join(&ip, most, Instant::now()).ok_or(left)?).await;
+        let queues = if context.is_guessable { &self.guessable } else { &self.unguessable };
+        let [short, long] = MAX_WAIT;
+        let max_wait = if context.after_rejection { short } else { long };
+        let _waiting = self.waiting.try_acquire().map_err(|_none| budget)?;
+        sleep(queues.join(&ip, max_wait, Instant::now()).ok_or(budget)?).await;
         attempt(false)
     }
 
-    /// The credential was good.
-    pub(super) fn was_good(&self, attempt: Attempt) {
-        self.give_back(attempt);
-        if !is_recent(&self.good, &attempt.credential, GOOD_FOR / 2) {
-            self.good.insert(attempt.credential, Instant::now());
+    /// Records that the credential was valid.
+    pub(super) fn accept(&self, attempt: Attempt) {
+        self.refund(attempt);
+        if !is_recent(&self.valid, &attempt.credential, VALID_TTL / 2) {
+            self.valid.insert(attempt.credential, Instant::now());
         }
     }
 
-    /// The credential was refused. What is left of the budget.
-    pub(super) fn was_bad(&self, attempt: Attempt) -> Option<RateDecision> {
-        let was_known = self.good.remove(&attempt.credential).is_some();
-        self.bad.insert(attempt.credential, Instant::now());
-        match (attempt.is_within_budget, was_known) {
+    /// Records that the credential was rejected. Returns the state of the budget if the attempt was beyond it.
+    pub(super) fn reject(&self, attempt: Attempt) -> Option<RateDecision> {
+        let was_valid = self.valid.remove(&attempt.credential).is_some();
+        self.rejected.insert(attempt.credential, Instant::now());
+        match (attempt.is_within_budget, was_valid) {
             (true, _) => None,
             (false, true) => Some(self.budget.take(&attempt.ip, Instant::now())),
-            (false, false) => Some(self.budget.look(&attempt.ip, Instant::now())),
+            (false, false) => Some(self.budget.peek(&attempt.ip, Instant::now())),
         }
     }
 
-    /// What became of the credential says nothing of it.
-    pub(super) fn give_back(&self, attempt: Attempt) {
+    /// Returns the token of an attempt without a result.
+    pub(super) fn refund(&self, attempt: Attempt) {
         if attempt.is_within_budget {
-            self.budget.give_back(&attempt.ip);
+            self.budget.refund(&attempt.ip);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How much a caller, an address and the process may have.
+//! The settings of rate limits and limits on requests in progress.
 
 use std::time::Duration;
 
@@ -7,31 +7,31 @@ use utoipa::ToSchema;
 
 use crate::texts::Texts;
 
-/// Limits of one gateway process. Of each number, 0 means that there is no such limit.
+/// Limits of one gateway process. A number of 0 disables the limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSettings {
-    /// Requests of one caller per second, in the long run.
+    /// Sustained rate of one caller, in requests per second.
     pub per_caller_per_second: u32,
-    /// Requests of one caller at once, after a pause.
+    /// Burst of one caller, in requests.
     pub per_caller_burst: u32,
-    /// Requests from one address per second, in the long run.
+    /// Sustained rate of one address, in requests per second.
     pub per_address_per_second: u32,
-    /// Requests from one address at once, after a pause.
+    /// Burst of one address, in requests.
     pub per_address_burst: u32,
-    /// Refused credentials from one address per minute.
+    /// Maximum number of rejected credentials from one address per minute.
     pub failures_per_minute: u32,
-    /// Requests of one caller under way at a time.
+    /// Maximum number of requests in progress per caller.
     pub per_caller_in_flight: usize,
-    /// Requests under way at a time.
+    /// Maximum number of requests in progress.
     pub max_in_flight: usize,
-    /// Requests to one service under way at a time, of which one tenant has at most three quarters. A request beyond them
-    /// waits for its turn, which comes first to the tenants who have the fewest under way.
+    /// Maximum number of requests in progress per service, of which one tenant may have at most three quarters. Further
+    /// requests wait; tenants with the fewest requests in progress are served first.
     pub max_in_flight_per_upstream: usize,
-    /// How long a request waits for its turn at a service.
+    /// Maximum wait of a request for a service.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub queue_timeout: Duration,
-    /// Networks of proxies that are believed in what they say of their clients.
+    /// Networks of the proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` headers are trusted.
     pub trusted_proxies: Texts,
 }

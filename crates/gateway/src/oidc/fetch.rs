@@ -1,4 +1,4 @@
-//! Getting the keys of an issuer.
+//! Fetching of an issuer's keys.
 
 use std::time::Duration;
 
@@ -13,17 +13,18 @@ use super::{
     settings::{IssuerSettings, fetchable},
 };
 
-/// How long an issuer may take to answer.
+/// Time limit of a request to an issuer.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// The longest answer that is read.
-const MOST_BYTES: usize = 256 * 1024;
+/// Maximum size of a response, in bytes.
+const MAX_BYTES: usize = 256 * 1024;
 
-/// Where the keys of an issuer come from.
+/// The source of an issuer's keys.
 pub(super) struct Source {
     client: Client,
+    /// The first URL to request: of the keys or of the discovery document.
     first: Url,
-    /// What its discovery document must say that it is; none if it is not asked.
-    discovered: Option<String>,
+    /// The issuer that the discovery document must name; `None` without discovery.
+    discovery_issuer: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -33,23 +34,25 @@ struct Discovery {
 }
 
 impl Source {
+    /// Creates a source from the settings of an issuer.
+    ///
     /// # Errors
-    /// When an authority is set that cannot be read.
+    /// When the file of the authority cannot be read.
     pub(super) fn new(settings: &IssuerSettings) -> Result<Self> {
         let tls = web_client(settings.authority.as_deref()).context("authority")?;
         let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(DEADLINE);
         let client = client.tls_backend_preconfigured(tls).build()?;
         let first = settings.first_url()?;
-        let discovered = settings.jwks_url.is_none().then(|| settings.issuer.clone());
-        Ok(Self { client, first, discovered })
+        let discovery_issuer = settings.jwks_url.is_none().then(|| settings.issuer.clone());
+        Ok(Self { client, first, discovery_issuer })
     }
 
-    /// Asks for the keys of now.
+    /// Fetches the current keys.
     ///
     /// # Errors
-    /// Whatever kept them from coming.
+    /// When the issuer cannot be reached or sends an invalid response.
     pub(super) async fn keys(&self) -> Result<KeySet> {
-        let url = match &self.discovered {
+        let url = match &self.discovery_issuer {
             None => self.first.clone(),
             Some(issuer) => self.discover(issuer).await.context("discovery")?,
         };
@@ -57,19 +60,19 @@ impl Source {
     }
 
     async fn discover(&self, issuer: &str) -> Result<Url> {
-        let told: Discovery = serde_json::from_slice(&self.get(self.first.clone()).await?)?;
-        ensure!(told.issuer == issuer, "it is the document of another issuer");
-        let url = fetchable(&told.jwks_uri).context("jwks_uri")?;
+        let document: Discovery = serde_json::from_slice(&self.get(self.first.clone()).await?)?;
+        ensure!(document.issuer == issuer, "the document names a different issuer");
+        let url = fetchable(&document.jwks_uri).context("jwks_uri")?;
         ensure!(url.scheme() == "https" || self.first.scheme() == "http", "jwks_uri must be https");
         Ok(url)
     }
 
     async fn get(&self, url: Url) -> Result<Vec<u8>> {
-        let mut answer = self.client.get(url).header("Accept", "application/json").send().await?;
-        ensure!(answer.status() == StatusCode::OK, "the answer is {}", answer.status());
+        let mut response = self.client.get(url).header("Accept", "application/json").send().await?;
+        ensure!(response.status() == StatusCode::OK, "the status of the response is {}", response.status());
         let mut bytes = Vec::new();
-        while let Some(piece) = answer.chunk().await? {
-            ensure!(bytes.len() + piece.len() <= MOST_BYTES, "the answer is longer than {MOST_BYTES} bytes");
+        while let Some(piece) = response.chunk().await? {
+            ensure!(bytes.len() + piece.len() <= MAX_BYTES, "the response is longer than {MAX_BYTES} bytes");
             bytes.extend_from_slice(&piece);
         }
         Ok(bytes)

@@ -1,4 +1,4 @@
-//! The keys of an issuer, fetched anew from time to time by a task of their own.
+//! A cache of an issuer's keys, which a background task refreshes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,27 +11,27 @@ use tokio::{
 
 use super::{fetch::Source, keys::KeySet};
 
-/// How long it takes until keys are fetched again: after success, and after failure.
+/// The pause between fetches: after success, and after failure.
 const REFRESH: Duration = Duration::from_secs(300);
 const RETRY: Duration = Duration::from_secs(15);
-/// How long it takes until another unknown key id is asked about: whoever makes ids up causes no load.
-const BETWEEN_ASKED: Duration = Duration::from_secs(10);
-/// How many may wait for a fetch. To the rest the keys are what they are.
-const WAITING: usize = 256;
+/// Minimum interval between fetches for unknown key ids, so that forged ids cause no load.
+const REQUEST_INTERVAL: Duration = Duration::from_secs(10);
+/// Maximum number of requests that wait for a fetch. Further requests use the current keys.
+const MAX_WAITING: usize = 256;
 
 type Current = Arc<ArcSwapOption<KeySet>>;
 
-/// Someone who misses a key.
-struct Ask {
+/// A request for a fetch, because a key is missing.
+struct FetchRequest {
     since: Instant,
-    /// Dropped when there is nothing more to wait for.
+    /// Dropped when the request has been handled.
     _done: oneshot::Sender<()>,
 }
 
-/// The keys, as long as this lives. The last good ones are kept while the issuer is away.
+/// The keys of an issuer. The last ones stay in use while the issuer cannot be reached. Dropping the cache ends its task.
 pub(super) struct JwksCache {
     current: Current,
-    asks: mpsc::Sender<Ask>,
+    requests: mpsc::Sender<FetchRequest>,
     task: JoinHandle<()>,
 }
 
@@ -42,33 +42,33 @@ impl Drop for JwksCache {
 }
 
 impl JwksCache {
-    /// Begins to fetch. Must be called in a tokio runtime that outlives it.
+    /// Starts the background task. Must be called in a tokio runtime that outlives it.
     pub(super) fn new(name: String, source: Source) -> Self {
-        let (asks, asked) = mpsc::channel(WAITING);
+        let (requests, receiver) = mpsc::channel(MAX_WAITING);
         let current = Current::default();
-        let task = tokio::spawn(keep(name, source, Arc::clone(&current), asked));
-        Self { current, asks, task }
+        let task = tokio::spawn(refresh(name, source, Arc::clone(&current), receiver));
+        Self { current, requests, task }
     }
 
-    /// The keys of now; none if there never were any.
-    pub(super) fn now(&self) -> Option<Arc<KeySet>> {
+    /// Returns the current keys; `None` if none were ever fetched.
+    pub(super) fn current(&self) -> Option<Arc<KeySet>> {
         self.current.load_full()
     }
 
-    /// The same after they were fetched again, if it is time for that.
-    pub(super) async fn fetched_again(&self) -> Option<Arc<KeySet>> {
+    /// Requests a fetch, unless there was one recently, and returns the keys after it.
+    pub(super) async fn refreshed(&self) -> Option<Arc<KeySet>> {
         let (done, finished) = oneshot::channel();
-        if self.asks.try_send(Ask { since: Instant::now(), _done: done }).is_ok() {
-            // It is never sent to: it ends when the other side lets go.
+        if self.requests.try_send(FetchRequest { since: Instant::now(), _done: done }).is_ok() {
+            // Nothing is ever sent: the wait ends when the task drops the sender.
             let _ = finished.await;
         }
-        self.now()
+        self.current()
     }
 }
 
-async fn keep(name: String, source: Source, current: Current, mut asks: mpsc::Receiver<Ask>) {
-    let mut asked_at: Option<Instant> = None;
-    let mut waiting: Option<Ask> = None;
+async fn refresh(name: String, source: Source, current: Current, mut requests: mpsc::Receiver<FetchRequest>) {
+    let mut requested_at: Option<Instant> = None;
+    let mut waiting: Option<FetchRequest> = None;
     loop {
         let pause = match source.keys().await {
             Ok(keys) => {
@@ -77,7 +77,11 @@ async fn keep(name: String, source: Source, current: Current, mut asks: mpsc::Re
             }
             Err(error) => {
                 let cause = format!("{error:#}");
-                tracing::warn!(issuer = name, cause, "no keys of this issuer; the last ones are kept");
+                tracing::warn!(
+                    issuer = name,
+                    cause,
+                    "cannot fetch the keys of an issuer; the last ones stay in use"
+                );
                 RETRY
             }
         };
@@ -86,12 +90,12 @@ async fn keep(name: String, source: Source, current: Current, mut asks: mpsc::Re
         while waiting.is_none() {
             tokio::select! {
                 () = sleep_until(fetched + pause) => break,
-                ask = asks.recv() => {
-                    let Some(ask) = ask else { return };
-                    let is_soon = asked_at.is_some_and(|at| at.elapsed() < BETWEEN_ASKED);
-                    if ask.since > fetched && !is_soon {
-                        asked_at = Some(Instant::now());
-                        waiting = Some(ask);
+                request = requests.recv() => {
+                    let Some(request) = request else { return };
+                    let is_recent = requested_at.is_some_and(|at| at.elapsed() < REQUEST_INTERVAL);
+                    if request.since > fetched && !is_recent {
+                        requested_at = Some(Instant::now());
+                        waiting = Some(request);
                     }
                 }
             }

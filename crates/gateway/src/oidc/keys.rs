@@ -1,4 +1,4 @@
-//! The keys of an issuer: those that can check what we take, each with the one algorithm that it is for.
+//! The keys of an issuer that verify signatures with an accepted algorithm.
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -11,49 +11,49 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use serde_json::Value;
 
-/// More than any issuer has.
-const MOST_KEYS: usize = 100;
-/// The shortest RSA modulus that is taken, in bytes, and the longest.
+/// Maximum number of keys, more than any issuer has.
+const MAX_KEYS: usize = 100;
+/// Accepted sizes of an RSA modulus, in bytes.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
-/// One key. Its algorithm follows from the key itself, never from what a token says.
+/// A key. Its algorithm follows from the key itself, never from a token.
 pub(super) struct Key {
     id: Option<String>,
     pub(super) algorithm: Algorithm,
     pub(super) key: DecodingKey,
 }
 
-/// The keys that an issuer has now.
+/// The current keys of an issuer.
 pub(super) struct KeySet(Vec<Key>);
 
-/// A JWK set whose members are read one by one: a member that cannot be read does not spoil the others.
+/// A JWK set whose members are parsed one by one, so that a malformed member does not invalidate the others.
 #[derive(Deserialize)]
 struct Document {
     keys: Vec<Value>,
 }
 
 impl KeySet {
-    /// Reads a JWK set. Keys that are for something else are left out.
+    /// Parses a JWK set. Keys for other purposes are ignored.
     ///
     /// # Errors
-    /// When it is none, or has no key that could be used.
+    /// When the bytes are not a JWK set, or it contains no usable key.
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
-        let document: Document = serde_json::from_slice(bytes).context("not a set of keys")?;
-        let keys: Vec<Key> = document.keys.into_iter().take(MOST_KEYS).filter_map(read_key).collect();
-        ensure!(!keys.is_empty(), "no key for RS256, ES256 or EdDSA is among them");
+        let document: Document = serde_json::from_slice(bytes).context("the response is not a JWK set")?;
+        let keys: Vec<Key> = document.keys.into_iter().take(MAX_KEYS).filter_map(read_key).collect();
+        ensure!(!keys.is_empty(), "the JWK set contains no key for RS256, ES256 or EdDSA");
         Ok(Self(keys))
     }
 
-    /// The keys that may have signed a token with this header. Without a key id there must be but one.
-    pub(super) fn that_fit(&self, algorithm: &str, id: Option<&str>) -> Vec<&Key> {
-        let is_it =
+    /// Returns the keys that may have signed a token with this header. Without a key id, there must be only one.
+    pub(super) fn matching(&self, algorithm: &str, id: Option<&str>) -> Vec<&Key> {
+        let matches =
             |key: &&Key| name(key.algorithm) == algorithm && (id.is_none() || key.id.as_deref() == id);
-        let found: Vec<&Key> = self.0.iter().filter(is_it).collect();
+        let found: Vec<&Key> = self.0.iter().filter(matches).collect();
         if id.is_none() && found.len() > 1 { Vec::new() } else { found }
     }
 }
 
-/// What a token's header calls an algorithm.
+/// Returns the name of an algorithm in a token's header.
 const fn name(algorithm: Algorithm) -> &'static str {
     match algorithm {
         Algorithm::RS256 => "RS256",
@@ -63,8 +63,8 @@ const fn name(algorithm: Algorithm) -> &'static str {
     }
 }
 
-/// Whether a token with this algorithm could be taken at all.
-pub(super) fn is_taken(algorithm: &str) -> bool {
+/// Returns true if tokens with this algorithm are accepted.
+pub(super) fn is_accepted(algorithm: &str) -> bool {
     [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA].map(name).contains(&algorithm)
 }
 
@@ -121,15 +121,18 @@ mod tests {
     }
 
     #[test]
-    fn keys_for_something_else_are_left_out() {
+    fn keys_for_other_purposes_are_ignored() {
         let good = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "a", "x": point(), "extra": [1] });
-        assert_eq!(set(json!([good])).unwrap().that_fit("EdDSA", Some("a")).len(), 1);
+        assert_eq!(set(json!([good])).unwrap().matching("EdDSA", Some("a")).len(), 1);
         let named = |name: &str| {
             let mut key = good.clone();
             key["alg"] = json!(name);
             set(json!([key]))
         };
-        assert!(named("EdDSA").is_ok() && named("Ed25519").is_ok(), "both names of the algorithm");
+        assert!(
+            named("EdDSA").is_ok() && named("Ed25519").is_ok(),
+            "both names of the algorithm are accepted"
+        );
         for (field, value) in [
             ("use", json!("enc")),
             ("key_ops", json!(["encrypt"])),
@@ -149,27 +152,31 @@ mod tests {
         assert!(set(json!([{ "kty": "EC", "crv": "Ed25519", "x": point(), "y": point() }])).is_err());
         assert!(set(json!([{ "kty": "RSA", "n": rsa(128), "e": "AQAB" }])).is_err(), "too short");
         assert!(set(json!([{ "kty": "RSA", "n": rsa(256), "e": "AQAB", "alg": "RSA-OAEP" }])).is_err());
-        let beside = set(json!([{ "kty": 1 }, "text", null, good])).unwrap();
-        assert_eq!(beside.that_fit("EdDSA", Some("a")).len(), 1, "unreadable members do not spoil the set");
+        let mixed = set(json!([{ "kty": 1 }, "text", null, good])).unwrap();
+        assert_eq!(
+            mixed.matching("EdDSA", Some("a")).len(),
+            1,
+            "malformed members do not invalidate the set"
+        );
         assert!(set(json!([])).is_err() && KeySet::read(b"[]").is_err() && KeySet::read(b"").is_err());
     }
 
     #[test]
-    fn the_algorithm_is_the_keys() {
+    fn algorithm_follows_from_the_key() {
         let keys = set(json!([
             { "kty": "RSA", "n": rsa(256), "e": "AQAB", "kid": "r", "use": "sig" },
             { "kty": "EC", "crv": "P-256", "x": point(), "y": point(), "kid": "e" },
             { "kty": "EC", "crv": "P-256", "x": point(), "y": point() },
         ]))
         .unwrap();
-        assert_eq!(keys.that_fit("RS256", Some("r")).len(), 1);
-        assert_eq!(keys.that_fit("RS256", None).len(), 1, "one alone needs no name");
-        assert_eq!(keys.that_fit("ES256", Some("e")).len(), 1);
+        assert_eq!(keys.matching("RS256", Some("r")).len(), 1);
+        assert_eq!(keys.matching("RS256", None).len(), 1, "a single key needs no id");
+        assert_eq!(keys.matching("ES256", Some("e")).len(), 1);
         for (algorithm, id) in
             [("ES256", Some("r")), ("RS256", Some("e")), ("HS256", Some("r")), ("none", None), ("", None)]
         {
-            assert!(keys.that_fit(algorithm, id).is_empty(), "{algorithm} {id:?}");
+            assert!(keys.matching(algorithm, id).is_empty(), "{algorithm} {id:?}");
         }
-        assert!(keys.that_fit("ES256", None).is_empty(), "two could be meant");
+        assert!(keys.matching("ES256", None).is_empty(), "two keys match");
     }
 }

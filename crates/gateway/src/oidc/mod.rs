@@ -1,7 +1,6 @@
 //! Authentication with a token of an OpenID Connect issuer.
 //!
-//! What a token says of itself chooses only which of our keys it is held against. Which algorithm checks it follows
-//! from the key.
+//! The header of a token only selects the key that verifies it. The algorithm follows from the key.
 
 mod fetch;
 mod jwks_cache;
@@ -25,7 +24,7 @@ use crate::{auth::AuthMethod, iam::Iam};
 
 pub use settings::{IssuerSettings, OidcSettings, RoleSettings};
 
-/// One issuer that is believed.
+/// A trusted issuer.
 struct Issuer {
     name: String,
     settings: IssuerSettings,
@@ -40,47 +39,47 @@ impl Issuer {
         Ok(Self { name: name.to_owned(), settings: settings.clone(), rules, keys })
     }
 
-    /// Who the token stands for, if it is believed.
+    /// Verifies a token and returns the person it identifies; `None` if the token is not valid.
     ///
     /// # Errors
-    /// [`domain::Kind::ServiceUnavailable`] when no key of the issuer was ever had.
-    async fn person(&self, token: &str, told: &Unverified) -> domain::Result<Option<Person>> {
-        let (algorithm, id) = (told.algorithm.as_str(), told.key_id.as_deref());
-        let mut keys = self.keys.now();
-        if keys.as_ref().is_none_or(|keys| keys.that_fit(algorithm, id).is_empty()) {
-            keys = self.keys.fetched_again().await;
+    /// [`domain::Kind::ServiceUnavailable`] when the issuer's keys could never be fetched.
+    async fn person(&self, token: &str, unverified: &Unverified) -> domain::Result<Option<Person>> {
+        let (algorithm, id) = (unverified.algorithm.as_str(), unverified.key_id.as_deref());
+        let mut keys = self.keys.current();
+        if keys.as_ref().is_none_or(|keys| keys.matching(algorithm, id).is_empty()) {
+            keys = self.keys.refreshed().await;
         }
         let keys = keys.ok_or_else(|| {
             let what = format!("The issuer '{}'", self.name);
-            Error::unavailable(&what, "its keys were never had").with("retryAfterSeconds", 10)
+            Error::unavailable(&what, "its keys were never fetched").with("retryAfterSeconds", 10)
         })?;
-        Ok(self.rules.person(token, &keys.that_fit(algorithm, id)))
+        Ok(self.rules.person(token, &keys.matching(algorithm, id)))
     }
 }
 
-/// All issuers that are believed.
+/// All trusted issuers.
 pub(crate) struct Oidc {
     issuers: Vec<Arc<Issuer>>,
     iam: Arc<Iam>,
 }
 
 impl Oidc {
-    /// Takes over the issuers of `before` whose settings are the same, with their keys.
+    /// Creates the issuers of the settings. Reuses those of `before` whose settings have not changed, with their keys.
     ///
     /// # Errors
-    /// When a setting cannot be used.
+    /// When a setting is not valid.
     pub(crate) fn new(settings: &OidcSettings, iam: &Arc<Iam>, before: Option<&Self>) -> Result<Self> {
         let mut issuers: Vec<Arc<Issuer>> = Vec::new();
-        for (name, told) in &settings.issuers {
-            let is_same = |issuer: &&Arc<Issuer>| issuer.name == *name && issuer.settings == *told;
-            let known = before.and_then(|before| before.issuers.iter().find(is_same));
-            let issuer = match known {
-                Some(known) => Arc::clone(known),
-                None => Issuer::new(name, told)
+        for (name, settings) in &settings.issuers {
+            let is_same = |issuer: &&Arc<Issuer>| issuer.name == *name && issuer.settings == *settings;
+            let existing = before.and_then(|before| before.issuers.iter().find(is_same));
+            let issuer = match existing {
+                Some(existing) => Arc::clone(existing),
+                None => Issuer::new(name, settings)
                     .map(Arc::new)
                     .with_context(|| format!("service.oidc.issuers.{name}"))?,
             };
-            let is_new = issuers.iter().all(|other| other.settings.issuer != told.issuer);
+            let is_new = issuers.iter().all(|other| other.settings.issuer != settings.issuer);
             ensure!(is_new, "service.oidc.issuers.{name}: another section has the same issuer");
             issuers.push(issuer);
         }
@@ -88,11 +87,12 @@ impl Oidc {
     }
 
     async fn find(&self, token: &str) -> domain::Result<Option<Caller>> {
-        let Some(told) = Unverified::read(token) else { return Ok(None) };
-        let Some(issuer) = self.issuers.iter().find(|issuer| issuer.settings.issuer == told.issuer) else {
+        let Some(unverified) = Unverified::read(token) else { return Ok(None) };
+        let is_named = |issuer: &&Arc<Issuer>| issuer.settings.issuer == unverified.issuer;
+        let Some(issuer) = self.issuers.iter().find(is_named) else {
             return Ok(None);
         };
-        let Some(Person { subject, mut grants }) = issuer.person(token, &told).await? else {
+        let Some(Person { subject, mut grants }) = issuer.person(token, &unverified).await? else {
             return Ok(None);
         };
         for grant in self.iam.grants_of(&subject).await? {
@@ -100,15 +100,15 @@ impl Oidc {
                 grants.push(grant);
             }
         }
-        // Who holds nothing is known all the same: they may ask who they are, and begin an onboarding.
+        // A person without grants is authenticated too: they may call whoami and start an onboarding.
         Ok(Some(Caller::authenticated(format!("user:{subject}"), ActorType::User, grants)))
     }
 }
 
 impl AuthMethod for Arc<Oidc> {
-    fn is_of_form(&self, credential: &str) -> bool {
-        let issuer = Unverified::read(credential).map(|told| told.issuer);
-        issuer.is_some_and(|told| self.issuers.iter().any(|issuer| issuer.settings.issuer == told))
+    fn is_unguessable(&self, credential: &str) -> bool {
+        let named = Unverified::read(credential).map(|unverified| unverified.issuer);
+        named.is_some_and(|named| self.issuers.iter().any(|issuer| issuer.settings.issuer == named))
     }
 
     fn caller<'a>(&'a self, credential: &'a str) -> BoxFuture<'a, domain::Result<Option<Caller>>> {

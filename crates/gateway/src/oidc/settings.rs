@@ -1,4 +1,4 @@
-//! Which issuers are believed, and what their tokens grant.
+//! The settings of trusted issuers and of the grants from their tokens.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -10,49 +10,49 @@ use utoipa::ToSchema;
 
 use crate::texts::Texts;
 
-/// The most by which clocks may be said to differ.
-const MOST_SKEW: Duration = Duration::from_secs(600);
+/// Maximum value of `clock_skew`.
+const MAX_SKEW: Duration = Duration::from_secs(600);
 
-/// What the gateway is told of OpenID Connect.
+/// The settings of OpenID Connect.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OidcSettings {
-    /// By a name of one's own, which is what the log tells.
+    /// The issuers, by a name of your choice, which appears in the log.
     #[serde(default)]
     pub issuers: BTreeMap<String, IssuerSettings>,
 }
 
-/// One issuer.
+/// The settings of one issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerSettings {
-    /// The issuer, exactly as its tokens say it.
+    /// The issuer, exactly as in the `iss` claim of its tokens.
     pub issuer: String,
-    /// A token must be made for one of these.
+    /// Accepted audiences. A token must be for one of them.
     pub audiences: Texts,
-    /// Where its keys are; without it the issuer is asked.
+    /// URL of the issuer's keys. By default, it comes from the issuer's discovery document.
     #[serde(default)]
     pub jwks_url: Option<String>,
-    /// A PEM file with the authority of its certificate, if it is none that this machine believes.
+    /// PEM file with the authority of the issuer's certificate, if this machine does not trust it already.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub authority: Option<PathBuf>,
-    /// The claim with the roles.
+    /// Name of the claim with the roles. Dots select members of objects.
     #[serde(default = "roles_claim")]
     pub roles_claim: String,
-    /// What a value of that claim grants.
+    /// The grant of each value of that claim.
     #[serde(default)]
     pub roles: BTreeMap<String, RoleSettings>,
-    /// By how much clocks may differ.
+    /// Maximum difference between the clocks of this machine and the issuer.
     #[serde(default = "clock_skew", with = "humantime_serde")]
     #[schema(value_type = String)]
     pub clock_skew: Duration,
-    /// What is put before the subject.
+    /// Prefix of the subject, which keeps the people of different issuers apart.
     #[serde(default)]
     pub subject_prefix: String,
 }
 
-/// A role, and where it holds: everywhere, in a platform, or at an entity of it and under it.
+/// A role and its scope: everything, one platform, or one entity and its descendants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoleSettings {
@@ -73,27 +73,27 @@ const fn clock_skew() -> Duration {
 
 impl RoleSettings {
     fn grant(&self) -> Result<Grant> {
-        let wrong = |error: domain::Error| anyhow!("{}", error.message().to_owned());
-        let role: Role = rpc::parse("role", &self.role).map_err(wrong)?;
-        let platform = rpc::parse_optional("platform", self.platform.as_deref()).map_err(wrong)?;
-        let entity = rpc::parse_optional("entity", self.entity.as_deref()).map_err(wrong)?;
-        GrantScope::new(platform, entity).and_then(|reach| Grant::new(role, reach)).map_err(wrong)
+        let invalid = |error: domain::Error| anyhow!("{}", error.message().to_owned());
+        let role: Role = rpc::parse("role", &self.role).map_err(invalid)?;
+        let platform = rpc::parse_optional("platform", self.platform.as_deref()).map_err(invalid)?;
+        let entity = rpc::parse_optional("entity", self.entity.as_deref()).map_err(invalid)?;
+        GrantScope::new(platform, entity).and_then(|reach| Grant::new(role, reach)).map_err(invalid)
     }
 }
 
 impl IssuerSettings {
-    /// What the values of the claim grant.
+    /// Checks the settings and returns the grant of each value of the roles claim.
     ///
     /// # Errors
-    /// When something of the settings cannot be used.
+    /// When a setting is not valid.
     pub(super) fn check(&self) -> Result<BTreeMap<String, Grant>> {
         ensure!(!self.issuer.is_empty(), "issuer must be set");
         let audiences = &self.audiences.0;
         ensure!(
             !audiences.is_empty() && audiences.iter().all(|audience| !audience.is_empty()),
-            "audiences must name one at least"
+            "audiences must contain at least one audience"
         );
-        ensure!(self.clock_skew <= MOST_SKEW, "clock_skew must not be longer than {MOST_SKEW:?}");
+        ensure!(self.clock_skew <= MAX_SKEW, "clock_skew must be at most {MAX_SKEW:?}");
         self.first_url()?;
         let grant = |(value, role): (&String, &RoleSettings)| {
             Ok((value.clone(), role.grant().with_context(|| format!("roles.{value}"))?))
@@ -101,7 +101,7 @@ impl IssuerSettings {
         self.roles.iter().map(grant).collect()
     }
 
-    /// Where to ask first: for the keys, or for where they are.
+    /// Returns the first URL to request: of the keys, or of the discovery document.
     pub(super) fn first_url(&self) -> Result<Url> {
         match &self.jwks_url {
             Some(url) => fetchable(url).context("jwks_url"),
@@ -113,20 +113,23 @@ impl IssuerSettings {
     }
 }
 
-/// A URL that keys may be fetched from: with TLS, unless it is on this machine.
+/// Checks a URL from which keys may be fetched. It must be `https`, except on this machine.
 pub(super) fn fetchable(url: &str) -> Result<Url> {
     let url = Url::parse(url).context("is not a URL")?;
-    let is_here = match url.host() {
+    let is_local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
     };
     ensure!(
-        url.scheme() == "https" || (url.scheme() == "http" && is_here),
+        url.scheme() == "https" || (url.scheme() == "http" && is_local),
         "must be https, or http on this machine"
     );
-    ensure!(url.username().is_empty() && url.password().is_none(), "must not hold a password");
+    ensure!(
+        url.username().is_empty() && url.password().is_none(),
+        "must not contain a user name or password"
+    );
     Ok(url)
 }
 
@@ -136,26 +139,26 @@ mod tests {
 
     use super::*;
 
-    fn told(over: Value) -> Result<BTreeMap<String, Grant>> {
+    fn check(over: Value) -> Result<BTreeMap<String, Grant>> {
         let mut settings = json!({ "issuer": "https://login.example.com", "audiences": "nno" });
         runtime::config::merge(&mut settings, over);
         runtime::config::read::<IssuerSettings>(settings)?.check()
     }
 
     #[test]
-    fn roles_are_read_at_start() {
+    fn roles_are_converted_to_grants() {
         let roles = json!({ "roles": {
             "admins": { "role": "operator" },
             "acme": { "role": "developer", "platform": "k3m9p2xw7q" },
         }});
-        let roles = told(roles).unwrap();
+        let roles = check(roles).unwrap();
         assert_eq!(roles["admins"], Grant::new(Role::Operator, GrantScope::All).unwrap());
         assert_eq!(roles["acme"].role, Role::Developer);
         assert!(roles["acme"].scope.platform().is_some());
     }
 
     #[test]
-    fn what_cannot_be_meant_is_told() {
+    fn invalid_settings_are_rejected_by_name() {
         for (over, part) in [
             (json!({ "issuer": "" }), "issuer"),
             (json!({ "issuer": "http://login.example.com" }), "https"),
@@ -172,10 +175,10 @@ mod tests {
             (json!({ "roles": { "a": { "role": "viewer", "platfrom": "k3m9p2xw7q" } } }), "platfrom"),
             (json!({ "audience": "nno" }), "audience"),
         ] {
-            let error = format!("{:#}", told(over.clone()).unwrap_err());
+            let error = format!("{:#}", check(over.clone()).unwrap_err());
             assert!(error.contains(part) && !error.contains("secret"), "{over}: {error}");
         }
-        told(json!({ "issuer": "http://localhost:8080/realms/a" })).unwrap();
-        told(json!({ "issuer": "any text", "jwks_url": "http://[::1]:1/keys" })).unwrap();
+        check(json!({ "issuer": "http://localhost:8080/realms/a" })).unwrap();
+        check(json!({ "issuer": "any text", "jwks_url": "http://[::1]:1/keys" })).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! What a token says, and whether it is believed.
+//! Parsing and verification of tokens.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,20 +8,20 @@ use jsonwebtoken::{Validation, get_current_timestamp};
 use serde_json::{Map, Value};
 
 use super::{
-    keys::{Key, is_taken},
+    keys::{Key, is_accepted},
     settings::IssuerSettings,
 };
 
-/// The longest token that is looked at, in bytes.
-const MOST_BYTES: usize = 8 * 1024;
-/// The longest subject, with its prefix, in bytes.
-const MOST_SUBJECT: usize = 255;
-/// What a token may say that it is. Others are for other ends, such as telling of a logout, and let no one in.
+/// Maximum size of a token, in bytes.
+const MAX_BYTES: usize = 8 * 1024;
+/// Maximum length of a subject with its prefix, in bytes.
+const MAX_SUBJECT_BYTES: usize = 255;
+/// Accepted values of the `typ` header. Other types of token, such as logout tokens, do not authenticate a request.
 const TYPES: [&str; 4] = ["jwt", "at+jwt", "application/jwt", "application/at+jwt"];
 
 type Claims = Map<String, Value>;
 
-/// What a token says before anyone believes it: who would have to be asked, and for which key.
+/// The unverified parts of a token that select the issuer and the key.
 pub(super) struct Unverified {
     pub(super) issuer: String,
     pub(super) algorithm: String,
@@ -29,9 +29,9 @@ pub(super) struct Unverified {
 }
 
 impl Unverified {
-    /// Reads a token; none if it is not one that could be taken.
+    /// Parses a token; `None` if it cannot be acceptable.
     pub(super) fn read(token: &str) -> Option<Self> {
-        if token.len() > MOST_BYTES {
+        if token.len() > MAX_BYTES {
             return None;
         }
         let mut parts = token.split('.');
@@ -41,15 +41,15 @@ impl Unverified {
             return None;
         };
         let (header, claims) = (part(header)?, part(claims)?);
-        let kind_is_taken = match header.get("typ") {
+        let is_accepted_type = match header.get("typ") {
             None => true,
             Some(kind) => kind.as_str().is_some_and(|kind| TYPES.contains(&&*kind.to_ascii_lowercase())),
         };
-        // What is critical is what must be understood, and none of it is.
-        if header.contains_key("crit") || header.contains_key("b64") || !kind_is_taken {
+        // A recipient must understand all critical extensions, and none is supported.
+        if header.contains_key("crit") || header.contains_key("b64") || !is_accepted_type {
             return None;
         }
-        let algorithm = header.get("alg")?.as_str().filter(|algorithm| is_taken(algorithm))?.to_owned();
+        let algorithm = header.get("alg")?.as_str().filter(|algorithm| is_accepted(algorithm))?.to_owned();
         let key_id = match header.get("kid") {
             None => None,
             Some(id) => Some(id.as_str()?.to_owned()),
@@ -62,14 +62,14 @@ fn part(text: &str) -> Option<Map<String, Value>> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }
 
-/// A person, by a token that is believed.
+/// The person that a verified token identifies.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Person {
     pub(super) subject: String,
     pub(super) grants: Vec<Grant>,
 }
 
-/// What an issuer's tokens are held against.
+/// The rules for an issuer's tokens.
 pub(super) struct Rules {
     issuer: String,
     audiences: Vec<String>,
@@ -91,31 +91,28 @@ impl Rules {
         }
     }
 
-    /// Who the token stands for, if one of `keys` signed it and all of its claims hold.
+    /// Returns the person that the token identifies, if one of `keys` signed it and all its claims are valid.
     pub(super) fn person(&self, token: &str, keys: &[&Key]) -> Option<Person> {
-        let claims = keys.iter().find_map(|key| self.believe(token, key))?;
+        let claims = keys.iter().find_map(|key| self.verify(token, key))?;
         let skew = self.skew.as_secs();
         if claims.get("iss")?.as_str()? != self.issuer {
             return None;
         }
         if let Some(issued) = claims.get("iat") {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "seconds since 1970 are far from where it matters"
-            )]
+            #[expect(clippy::cast_precision_loss, reason = "seconds since the Unix epoch are exact in f64")]
             let latest = (get_current_timestamp() + skew) as f64;
             issued.as_f64().filter(|issued| *issued <= latest)?;
         }
         let subject = claims.get("sub")?.as_str().filter(|subject| !subject.is_empty())?;
         let subject = format!("{}{subject}", self.subject_prefix);
-        if subject.len() > MOST_SUBJECT || subject.chars().any(char::is_control) {
+        if subject.len() > MAX_SUBJECT_BYTES || subject.chars().any(char::is_control) {
             return None;
         }
         Some(Person { subject, grants: self.grants(&claims) })
     }
 
-    fn believe(&self, token: &str, key: &Key) -> Option<Claims> {
-        // The one algorithm of the key: with another in the token's header it is refused.
+    fn verify(&self, token: &str, key: &Key) -> Option<Claims> {
+        // Only the algorithm of the key is allowed, whatever the token's header contains.
         let mut rules = Validation::new(key.algorithm);
         rules.set_issuer(&[&self.issuer]);
         rules.set_audience(&self.audiences);
@@ -125,9 +122,9 @@ impl Rules {
         jsonwebtoken::decode::<Claims>(token, &key.key, &rules).ok().map(|token| token.claims)
     }
 
-    /// What the roles in the claim grant. Those that no one has given a meaning grant nothing.
+    /// Returns the grants of the roles in the claim. Roles that are not in the settings grant nothing.
     fn grants(&self, claims: &Claims) -> Vec<Grant> {
-        let values = match self.told(claims) {
+        let values = match self.roles_value(claims) {
             Some(Value::String(one)) => vec![one.as_str()],
             Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
@@ -141,8 +138,8 @@ impl Rules {
         grants
     }
 
-    /// The claim by its whole name, or else by a path into objects.
-    fn told<'a>(&self, claims: &'a Claims) -> Option<&'a Value> {
+    /// Returns the roles claim, found by its whole name or by a path of members.
+    fn roles_value<'a>(&self, claims: &'a Claims) -> Option<&'a Value> {
         claims.get(&self.roles_claim).or_else(|| {
             let mut path = self.roles_claim.split('.');
             let first = claims.get(path.next()?)?;
@@ -163,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_could_be_taken_is_looked_at() {
+    fn only_acceptable_tokens_are_parsed() {
         let claims = json!({ "iss": "i" });
         let read = |header: Value| Unverified::read(&token(&header, &claims));
         let good = read(json!({ "alg": "ES256", "kid": "k", "typ": "at+JWT" })).unwrap();
@@ -185,14 +182,14 @@ mod tests {
             assert!(read(header.clone()).is_none(), "{header}");
         }
         let long = token(&json!({ "alg": "RS256" }), &json!({ "iss": "i", "x": "y".repeat(7000) }));
-        assert!(long.len() > MOST_BYTES && Unverified::read(&long).is_none());
+        assert!(long.len() > MAX_BYTES && Unverified::read(&long).is_none());
         for text in ["", "a", "a.b", "a.b.c", "a.b.c.d", "..", "nno_x_y"] {
             assert!(Unverified::read(text).is_none(), "{text}");
         }
     }
 
     #[test]
-    fn roles_may_lie_inside_of_objects() {
+    fn roles_claim_may_be_a_path() {
         let rules = |claim: &str| {
             let settings: IssuerSettings = runtime::config::read(json!({
                 "issuer": "https://i", "audiences": ["a"], "roles_claim": claim,

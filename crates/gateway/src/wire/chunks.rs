@@ -1,9 +1,9 @@
-//! Where a chunked body ends, and whether its framing holds.
+//! Parsing of the framing of a chunked body.
 
-/// What comes next in a chunked body.
+/// The next expected element of a chunked body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// A digit of the size; the first must come.
+    /// The first digit of the size, which is required.
     FirstDigit,
     Digit,
     /// White space after the size.
@@ -13,14 +13,14 @@ enum Next {
     Data,
     DataCr,
     DataLf,
-    /// The first byte of a line of the trailer, or of the empty line that ends it.
+    /// The first byte of a trailer line, or of the empty line that ends the trailer.
     Line,
     Trailer,
     TrailerLf,
     LastLf,
 }
 
-/// How far a piece of a body could be read.
+/// The result of reading a piece of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     More,
@@ -28,7 +28,7 @@ pub(super) enum Outcome {
     Broken,
 }
 
-/// A chunked body on its way. What it takes, the server's own decoder takes too.
+/// The parser of a chunked body. The HTTP server's own decoder accepts everything that this parser accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chunks {
     next: Next,
@@ -40,15 +40,15 @@ impl Chunks {
         Self { next: Next::FirstDigit, size: 0 }
     }
 
-    /// Reads a piece: how many of its bytes belong to the body and are sound, and what is after them.
+    /// Reads a piece. Returns the number of its bytes that belong to the body and are well-formed, and the result.
     pub(super) fn read(&mut self, piece: &[u8]) -> (usize, Outcome) {
         let mut at = 0;
         while let Some(byte) = piece.get(at) {
             if self.next == Next::Data {
                 let left = (piece.len() - at) as u64;
-                let taken = self.size.min(left);
-                self.size -= taken;
-                at += usize::try_from(taken).unwrap_or(usize::MAX);
+                let skipped = self.size.min(left);
+                self.size -= skipped;
+                at += usize::try_from(skipped).unwrap_or(usize::MAX);
                 if self.size == 0 {
                     self.next = Next::DataCr;
                 }
@@ -66,7 +66,7 @@ impl Chunks {
         (at, Outcome::More)
     }
 
-    /// What follows a byte outside of the data; none if it may not stand there.
+    /// Returns the state after a byte outside the data; `None` if the byte is not allowed.
     fn step(&mut self, byte: u8) -> Option<Next> {
         let next = match (self.next, byte) {
             (Next::FirstDigit | Next::Digit, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
@@ -98,7 +98,7 @@ mod tests {
 
     fn read(body: &[u8]) -> (usize, Outcome) {
         let whole = Chunks::new().read(body);
-        // Byte by byte it is the same.
+        // The result must be the same byte by byte.
         let (mut chunks, mut at) = (Chunks::new(), 0);
         let single = loop {
             let Some(byte) = body.get(at) else { break (at, Outcome::More) };
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_ends_where_its_trailer_does() {
+    fn body_ends_after_its_trailer() {
         for body in [
             &b"0\r\n\r\n"[..],
             b"2\r\n{}\r\n0\r\n\r\n",
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_framing_is_found_at_its_byte() {
+    fn malformed_framing_is_found_at_its_byte() {
         for (body, at) in [
             (&b"\r\n"[..], 0),
             (b"0x2\r\n", 1),

@@ -1,4 +1,4 @@
-//! One client's connection.
+//! A client's connection.
 
 use std::{
     io,
@@ -17,58 +17,59 @@ use tokio::{
 };
 
 use super::{
-    answer,
     exchange::{Exchange, Progress},
-    incoming::{At, Incoming},
+    incoming::{Incoming, Position},
+    rejection,
 };
 
-/// How much of what is behind a message is read while its answer is awaited.
+/// Maximum number of bytes that are read beyond a request while its response is pending.
 const READ_AHEAD: usize = 64 * 1024;
+/// Size of one read, in bytes.
 const PIECE: usize = 8 * 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// How long the phases of a connection may last.
+/// Time limits of the phases of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
-    /// From the first byte of a head to its last; of the first head, from the beginning of the connection.
+    /// From the first byte of a head to its last; for the first head, from the start of the connection.
     pub(crate) head: Duration,
-    /// Between the end of an answer and the first byte of the next request.
+    /// Between the end of a response and the first byte of the next request.
     pub(crate) keep_alive: Duration,
-    /// From the moment that a client has closed its sending side until its answer begins.
+    /// From the moment that a client closes its sending side until its response begins.
     pub(crate) half_closed: Duration,
-    /// How long what a client still sends is read after our last byte.
+    /// From the last byte of the last response until the connection is closed.
     pub(crate) linger: Duration,
 }
 
-/// What the timer is set for.
+/// The event that the timer limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wait {
     /// The first head of the connection.
-    First,
-    /// The first byte of another head.
-    Rest,
+    FirstHead,
+    /// The first byte of the next head.
+    Idle,
     /// The rest of that head.
     Head,
-    /// The answer to a client that sends no more.
-    Answer,
-    /// The client's end of the connection.
+    /// The response to a client that has closed its sending side.
+    Response,
+    /// The end of the client's stream.
     Linger,
 }
 
-/// A client's stream, as the HTTP server is to see it: see [`super`].
+/// A client's stream, as presented to the HTTP server: see [`super`].
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
     io: S,
     exchange: Rc<Exchange>,
     timeouts: Timeouts,
     incoming: Incoming,
-    /// A head that is being handed over.
+    /// A head that the server is reading.
     head: BytesMut,
-    /// What this layer has to say itself, ahead of the server.
+    /// Output of this layer, which is written before the server's output.
     outgoing: BytesMut,
-    /// Whether the client has closed its sending side.
+    /// True if the client has closed its sending side.
     is_half_closed: bool,
-    /// Whether a part of the body under way has come.
+    /// True if a part of the current body has arrived.
     has_body: bool,
     wait: Wait,
     timer: Pin<Box<Sleep>>,
@@ -85,26 +86,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             outgoing: BytesMut::new(),
             is_half_closed: false,
             has_body: false,
-            wait: Wait::First,
+            wait: Wait::FirstHead,
             timer: Box::pin(sleep(timeouts.head)),
         }
     }
 
-    /// What the handlers of its requests share with it.
+    /// Returns the state that the connection shares with the handlers of its requests.
     pub(crate) fn exchange(&self) -> Rc<Exchange> {
         Rc::clone(&self.exchange)
     }
 
-    fn wait_for(&mut self, what: Wait, within: Duration) {
-        self.wait = what;
-        self.timer.as_mut().reset(Instant::now() + within);
+    fn wait_for(&mut self, event: Wait, timeout: Duration) {
+        self.wait = event;
+        self.timer.as_mut().reset(Instant::now() + timeout);
     }
 
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
         self.timer.as_mut().poll(cx).is_ready()
     }
 
-    /// Reads what the client sends behind what is there already. False when it sends no more.
+    /// Reads more data into the buffer. Returns false at the end of the client's stream.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut piece = [MaybeUninit::uninit(); PIECE];
         let mut piece = ReadBuf::uninit(&mut piece);
@@ -114,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Poll::Ready(Ok(!self.is_half_closed))
     }
 
-    /// Writes what this layer has to say.
+    /// Writes the output of this layer.
     fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outgoing.is_empty() {
             let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.outgoing))?;
@@ -126,60 +127,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Answers what is no request. To the server it looks as if the client had left.
-    fn refuse(&mut self, error: &Error) {
-        self.outgoing.extend_from_slice(&answer::refusal(error));
-        self.incoming.at = At::Cut;
+    /// Responds to a malformed request. The server sees the end of the stream.
+    fn reject(&mut self, error: &Error) {
+        self.outgoing.extend_from_slice(&rejection::rejection(error));
+        self.incoming.position = Position::Ended;
     }
 
-    /// Waits for a head, and has it handed over.
+    /// Waits for a complete head, and passes it to the server.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             match self.incoming.next_head() {
                 Ok(Some(head)) => {
-                    let has_body = !matches!(self.incoming.at, At::End);
-                    self.exchange.begin(has_body, head.waits_for_leave, head.is_last);
+                    let has_body = !matches!(self.incoming.position, Position::MessageEnd);
+                    self.exchange.begin(has_body, head.expects_continue, head.is_last);
                     (self.head, self.has_body) = (head.bytes, false);
                     if self.is_half_closed {
-                        self.wait_for(Wait::Answer, self.timeouts.half_closed);
+                        self.wait_for(Wait::Response, self.timeouts.half_closed);
                     }
                     return Poll::Ready(Ok(()));
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    self.refuse(&error);
+                    self.reject(&error);
                     return Poll::Ready(Ok(()));
                 }
             }
             let has_begun = !self.incoming.buffer.is_empty();
             if self.is_half_closed {
                 if has_begun {
-                    self.refuse(&Error::new(Kind::Validation, "The request ended within its head"));
+                    self.reject(&Error::new(Kind::Validation, "The request ended within its head."));
                 }
-                self.incoming.at = At::Cut;
+                self.incoming.position = Position::Ended;
                 return Poll::Ready(Ok(()));
             }
-            if has_begun && self.wait == Wait::Rest {
+            if has_begun && self.wait == Wait::Idle {
                 self.wait_for(Wait::Head, self.timeouts.head);
             }
             if self.is_late(cx) {
-                if self.wait != Wait::Rest {
+                if self.wait != Wait::Idle {
                     let message =
-                        format!("The head did not arrive within {} s", self.timeouts.head.as_secs_f32());
-                    self.refuse(&Error::new(Kind::RequestTimeout, message));
+                        format!("The head did not arrive within {} s.", self.timeouts.head.as_secs_f32());
+                    self.reject(&Error::new(Kind::RequestTimeout, message));
                 }
-                self.incoming.at = At::Cut;
+                self.incoming.position = Position::Ended;
                 return Poll::Ready(Ok(()));
             }
             ready!(self.poll_fill(cx))?;
         }
     }
 
-    /// Hands a piece of a body over: of what is there already, or else as it comes.
+    /// Passes a piece of a body to the server, from the buffer or else from the client.
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.exchange.take_leave() && !self.has_body && self.incoming.buffer.is_empty() {
+        if self.exchange.take_continue() && !self.has_body && self.incoming.buffer.is_empty() {
             self.outgoing.extend_from_slice(CONTINUE);
-            // What cannot be written at once is by the next write or flush.
+            // The next write or flush writes the rest, if any.
             let _ = self.poll_outgoing(cx)?;
         }
         self.exchange.register(cx);
@@ -187,52 +188,53 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let room = buf.initialize_unfilled_to(buf.remaining().min(PIECE));
             let mut piece = ReadBuf::new(room);
             ready!(Pin::new(&mut self.io).poll_read(cx, &mut piece))?;
-            let came = piece.filled().len();
-            if came == 0 {
-                (self.is_half_closed, self.incoming.at) = (true, At::Cut);
+            if piece.filled().is_empty() {
+                (self.is_half_closed, self.incoming.position) = (true, Position::Ended);
                 return Poll::Ready(Ok(()));
             }
-            let taken = self.incoming.of_body(piece.filled());
-            self.incoming.buffer.extend_from_slice(piece.filled().get(taken..).unwrap_or_default());
-            self.has_body |= taken > 0;
-            buf.advance(taken);
+            let length = self.incoming.advance_body(piece.filled());
+            self.incoming.buffer.extend_from_slice(piece.filled().get(length..).unwrap_or_default());
+            self.has_body |= length > 0;
+            buf.advance(length);
             return Poll::Ready(Ok(()));
         }
-        let mut there = std::mem::take(&mut self.incoming.buffer);
-        let piece = there.get(..buf.remaining().min(there.len())).unwrap_or_default();
-        let taken = self.incoming.of_body(piece);
-        buf.put_slice(&there.split_to(taken));
-        self.incoming.buffer = there;
-        self.has_body |= taken > 0;
+        let mut buffered = std::mem::take(&mut self.incoming.buffer);
+        let piece = buffered.get(..buf.remaining().min(buffered.len())).unwrap_or_default();
+        let length = self.incoming.advance_body(piece);
+        buf.put_slice(&buffered.split_to(length));
+        self.incoming.buffer = buffered;
+        self.has_body |= length > 0;
         Poll::Ready(Ok(()))
     }
 
-    /// Watches the client while its answer is awaited.
-    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Reads ahead while the response is pending, and limits the wait of a client that has closed its sending side.
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_half_closed && self.incoming.buffer.len() < READ_AHEAD {
             if !ready!(self.poll_fill(cx))? {
-                self.wait_for(Wait::Answer, self.timeouts.half_closed);
+                self.wait_for(Wait::Response, self.timeouts.half_closed);
             }
         }
-        if self.is_half_closed && self.exchange.progress() == Progress::Awaited && self.is_late(cx) {
-            // It is taken to be gone, and what it asked for is given up.
+        if self.is_half_closed && self.exchange.progress() == Progress::Pending && self.is_late(cx) {
+            // The client is considered gone, and its request is cancelled.
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Poll::Pending
     }
 
-    /// Goes on to the next request when the answer before it is gone.
+    /// Continues with the next request once the previous response has been written.
     fn end_exchange(&mut self, cx: &Context<'_>) {
         if self.exchange.progress() != Progress::Written {
             return;
         }
-        match self.incoming.at {
-            At::End if !self.exchange.is_last() => {
-                self.incoming.at = At::Head;
-                self.wait_for(Wait::Rest, self.timeouts.keep_alive);
+        match self.incoming.position {
+            Position::MessageEnd if !self.exchange.is_last() => {
+                self.incoming.position = Position::Head;
+                self.wait_for(Wait::Idle, self.timeouts.keep_alive);
             }
-            At::Head | At::Cut => return,
-            At::Length(_) | At::Chunks(_) | At::End => self.incoming.at = At::Cut,
+            Position::Head | Position::Ended => return,
+            Position::Length(_) | Position::Chunks(_) | Position::MessageEnd => {
+                self.incoming.position = Position::Ended;
+            }
         }
         cx.waker().wake_by_ref();
     }
@@ -241,19 +243,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let had = buf.filled().len();
-        while buf.filled().len() == had && buf.remaining() > 0 {
+        let before = buf.filled().len();
+        while buf.filled().len() == before && buf.remaining() > 0 {
             if !this.head.is_empty() {
                 let length = this.head.len().min(buf.remaining());
                 buf.put_slice(&this.head.split_to(length));
                 continue;
             }
-            match this.incoming.at {
-                At::Head => ready!(this.poll_head(cx))?,
-                At::Length(_) | At::Chunks(_) => ready!(this.poll_body(cx, buf))?,
-                At::End => ready!(this.poll_answer(cx))?,
-                // The end of the stream, once it is said why.
-                At::Cut => return this.poll_outgoing(cx),
+            match this.incoming.position {
+                Position::Head => ready!(this.poll_head(cx))?,
+                Position::Length(_) | Position::Chunks(_) => ready!(this.poll_body(cx, buf))?,
+                Position::MessageEnd => ready!(this.poll_response(cx))?,
+                // The server sees the end of the stream after the rejection, if any, has been written.
+                Position::Ended => return this.poll_outgoing(cx),
             }
         }
         Poll::Ready(Ok(()))
@@ -279,8 +281,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         if this.wait != Wait::Linger {
             ready!(this.poll_outgoing(cx))?;
             ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
-            // Nothing is under way on a connection that rests.
-            if this.is_half_closed || matches!(this.incoming.at, At::Head) {
+            // An idle connection has no unread data.
+            if this.is_half_closed || matches!(this.incoming.position, Position::Head) {
                 return Poll::Ready(Ok(()));
             }
             this.wait_for(Wait::Linger, this.timeouts.linger);

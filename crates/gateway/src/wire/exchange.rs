@@ -1,4 +1,4 @@
-//! One request and its answer, as the connection and the handlers of the request see it.
+//! One request with its response, shared by the connection and the handlers.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,67 +15,68 @@ use actix_web::{
     web::Bytes,
 };
 
-/// How far the answer to the request under way is.
+/// The progress of the response to the current request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Progress {
     #[default]
-    Awaited,
+    Pending,
     Begun,
-    /// Its last byte is in the server's buffer.
+    /// The last byte is in the server's buffer.
     Written,
 }
 
-/// Whether the client waits for leave to send its body.
+/// The state of `100 Continue` for the current request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Leave {
+enum Continue {
     #[default]
-    NotAsked,
-    Asked,
-    Given,
+    NotExpected,
+    Expected,
+    Requested,
 }
 
-/// The request under way on a connection; there is one of these per connection.
+/// The current request of a connection. Each connection has one exchange, which is reused.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     progress: Cell<Progress>,
-    leave: Cell<Leave>,
-    /// Whether a part of the request's body may be left to read.
+    continue_state: Cell<Continue>,
+    /// True if a part of the request's body may be unread.
     has_unread: Cell<bool>,
-    /// Whether the connection ends with the answer under way.
+    /// True if the connection ends after the current response.
     is_last: Cell<bool>,
-    has_shown_bad_credential: Cell<bool>,
+    has_rejected_credential: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
 
 impl Exchange {
-    /// The next request begins.
-    pub(super) fn begin(&self, has_body: bool, waits_for_leave: bool, is_last: bool) {
-        self.progress.set(Progress::Awaited);
-        self.leave.set(if waits_for_leave { Leave::Asked } else { Leave::NotAsked });
+    /// Begins the next request.
+    pub(super) fn begin(&self, has_body: bool, expects_continue: bool, is_last: bool) {
+        self.progress.set(Progress::Pending);
+        let state = if expects_continue { Continue::Expected } else { Continue::NotExpected };
+        self.continue_state.set(state);
         self.has_unread.set(has_body);
         self.is_last.set(is_last);
     }
 
-    /// The body is about to be read: a client that waits for leave to send it gets it.
-    pub(crate) fn wants_body(&self) {
-        if self.leave.get() == Leave::Asked && self.progress.get() == Progress::Awaited {
-            self.leave.set(Leave::Given);
+    /// Requests the body. A client that expects `100 Continue` gets it.
+    pub(crate) fn request_body(&self) {
+        if self.continue_state.get() == Continue::Expected && self.progress.get() == Progress::Pending {
+            self.continue_state.set(Continue::Requested);
             self.wake();
         }
     }
 
-    /// The body was read to its end.
-    pub(crate) fn has_read_body(&self) {
+    /// Records that the body was read to its end.
+    pub(crate) fn finish_body(&self) {
         self.has_unread.set(false);
     }
 
-    /// A credential that was shown on this connection was refused.
-    pub(crate) fn refused_credential(&self) {
-        self.has_shown_bad_credential.set(true);
+    /// Records that a credential on this connection was rejected.
+    pub(crate) fn reject_credential(&self) {
+        self.has_rejected_credential.set(true);
     }
 
-    pub(crate) fn has_shown_bad_credential(&self) -> bool {
-        self.has_shown_bad_credential.get()
+    pub(crate) fn has_rejected_credential(&self) -> bool {
+        self.has_rejected_credential.get()
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -86,16 +87,16 @@ impl Exchange {
         self.is_last.get()
     }
 
-    /// Whether leave to send was given and is still to be passed on.
-    pub(super) fn take_leave(&self) -> bool {
-        let is_given = self.leave.get() == Leave::Given;
-        if is_given {
-            self.leave.set(Leave::NotAsked);
+    /// Returns true once if `100 Continue` must be sent.
+    pub(super) fn take_continue(&self) -> bool {
+        let is_requested = self.continue_state.get() == Continue::Requested;
+        if is_requested {
+            self.continue_state.set(Continue::NotExpected);
         }
-        is_given
+        is_requested
     }
 
-    /// Has the connection's reader woken when there is something new.
+    /// Registers the connection's reader to be woken by handlers.
     pub(super) fn register(&self, cx: &Context<'_>) {
         let mut reader = self.reader.borrow_mut();
         if reader.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
@@ -109,8 +110,9 @@ impl Exchange {
         }
     }
 
-    /// The answer begins. What of the request is unread then stays so, and the connection ends with the answer.
-    fn answer_begins(&self) {
+    /// Records that the response begins. If a part of the request is unread, it stays unread, and the connection ends after
+    /// the response.
+    fn begin_response(&self) {
         self.progress.set(Progress::Begun);
         if self.has_unread.get() {
             self.is_last.set(true);
@@ -118,40 +120,40 @@ impl Exchange {
     }
 }
 
-/// Passes a request on to the application, and follows its answer to the last byte.
-pub(crate) fn follow<S, R, B>(
+/// Passes a request to the application, and tracks the response to its last byte.
+pub(crate) fn track<S, R, B>(
     request: Request,
     service: &S,
-) -> impl Future<Output = Result<Response<Followed>, Error>> + use<S, R, B>
+) -> impl Future<Output = Result<Response<TrackedBody>, Error>> + use<S, R, B>
 where
     S: Service<Request, Response = R, Error = Error>,
     R: Into<Response<B>>,
     B: MessageBody + 'static,
 {
     let exchange = request.conn_data::<Rc<Exchange>>().cloned().unwrap_or_default();
-    let answer = service.call(request);
+    let response = service.call(request);
     async move {
-        let answer = match answer.await {
-            Ok(answer) => answer.into().map_into_boxed_body(),
+        let response = match response.await {
+            Ok(response) => response.into().map_into_boxed_body(),
             Err(error) => error.into(),
         };
-        exchange.answer_begins();
-        let mut answer = answer.map_body(|_, body| Followed { body, exchange: Rc::clone(&exchange) });
+        exchange.begin_response();
+        let mut response = response.map_body(|_, body| TrackedBody { body, exchange: Rc::clone(&exchange) });
         if exchange.is_last() {
-            answer.head_mut().set_connection_type(ConnectionType::Close);
+            response.head_mut().set_connection_type(ConnectionType::Close);
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 
-/// A body that says when it is gone.
+/// A body that records when it has been written.
 #[derive(Debug)]
-pub(crate) struct Followed {
+pub(crate) struct TrackedBody {
     body: BoxBody,
     exchange: Rc<Exchange>,
 }
 
-impl MessageBody for Followed {
+impl MessageBody for TrackedBody {
     type Error = Box<dyn std::error::Error>;
 
     fn size(&self) -> BodySize {
@@ -163,7 +165,7 @@ impl MessageBody for Followed {
     }
 }
 
-impl Drop for Followed {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
         self.exchange.progress.set(Progress::Written);
     }

@@ -1,18 +1,17 @@
-//! The head of a request: whether the server can read it, and what its framing says.
+//! Parsing of request heads and their framing.
 
 use actix_web::{http::Uri, web::BytesMut};
 use domain::{Error, Kind, Result};
 
-/// The longest head that is read. The limits of the settings are below it, and are told with a request id that the
-/// handlers know.
-pub(super) const MOST_BYTES: usize = 128 * 1024;
-/// What the server can take: of headers, and of a target.
-const MOST_HEADERS: usize = 96;
-const MOST_TARGET_BYTES: usize = 65_534;
-const MOST_NAME_BYTES: usize = 32 * 1024;
+/// Maximum size of a head. The limits of the settings are lower; the handlers enforce them, with the client's request id.
+pub(super) const MAX_BYTES: usize = 128 * 1024;
+/// The limits of the HTTP server: the number of headers, and the size of a target and of a header name.
+const MAX_HEADERS: usize = 96;
+const MAX_TARGET_BYTES: usize = 65_534;
+const MAX_NAME_BYTES: usize = 32 * 1024;
 const CONTINUE: &str = "100-continue";
 
-/// What is after the head.
+/// The body that follows a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Body {
     None,
@@ -20,18 +19,18 @@ pub(super) enum Body {
     Chunked,
 }
 
-/// A head that the server can read.
+/// A well-formed head.
 #[derive(Debug)]
 pub(super) struct Head {
-    /// As it is handed over.
+    /// The bytes for the server.
     pub(super) bytes: BytesMut,
     pub(super) body: Body,
-    pub(super) waits_for_leave: bool,
-    /// Whether the connection ends with this request.
+    pub(super) expects_continue: bool,
+    /// True if the connection ends after this request.
     pub(super) is_last: bool,
 }
 
-/// What the headers say that matters here.
+/// The headers that determine the framing and the connection.
 #[derive(Debug, Default)]
 struct Fields {
     hosts: usize,
@@ -39,8 +38,8 @@ struct Fields {
     is_chunked: bool,
     closes: bool,
     keeps_alive: bool,
-    waits_for_leave: bool,
-    /// Whether something of them is not for the server.
+    expects_continue: bool,
+    /// True if some headers must not reach the server.
     is_changed: bool,
 }
 
@@ -53,25 +52,27 @@ fn malformed(why: &'static str) -> Error {
 }
 
 fn too_long() -> Error {
-    Error::new(Kind::UriTooLong, format!("Path and query are longer than {MOST_TARGET_BYTES} bytes"))
-        .with("maxBytes", MOST_TARGET_BYTES)
+    Error::new(Kind::UriTooLong, format!("The path and query are longer than {MAX_TARGET_BYTES} bytes."))
+        .with("maxBytes", MAX_TARGET_BYTES)
 }
 
 fn too_large() -> Error {
-    let message = format!("There are more than {MOST_HEADERS} headers, or {MOST_BYTES} bytes of them");
-    Error::new(Kind::HeadersTooLarge, message).with("maxHeaders", MOST_HEADERS).with("maxBytes", MOST_BYTES)
+    let message = format!(
+        "The request has more than {MAX_HEADERS} headers, or more than {MAX_BYTES} bytes of headers."
+    );
+    Error::new(Kind::HeadersTooLarge, message).with("maxHeaders", MAX_HEADERS).with("maxBytes", MAX_BYTES)
 }
 
-/// Takes a head from the beginning of `buffer`; none if it is not whole yet.
+/// Takes a head from the start of `buffer`; `None` if it is not complete yet.
 ///
 /// # Errors
-/// What the client is told, when it cannot be read.
+/// The error for the client, when the head is malformed or too large.
 pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Head>> {
-    let is_too_large = buffer.len() > MOST_BYTES;
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let is_too_large = buffer.len() > MAX_BYTES;
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let length = match parsed.parse(buffer) {
-        Ok(httparse::Status::Complete(length)) if length <= MOST_BYTES => length,
+        Ok(httparse::Status::Complete(length)) if length <= MAX_BYTES => length,
         Ok(_) if is_too_large => {
             return Err(if buffer.contains(&b'\n') { too_large() } else { too_long() });
         }
@@ -82,7 +83,7 @@ pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Head>> {
     let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(malformed("the first line"));
     };
-    if target.len() > MOST_TARGET_BYTES {
+    if target.len() > MAX_TARGET_BYTES {
         return Err(too_long());
     }
     Uri::try_from(target).map_err(|cause| malformed("the target").context(cause))?;
@@ -94,10 +95,10 @@ pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Head>> {
         Some(length) => Body::Length(length),
     };
     let is_last = fields.closes || (version == 0 && !fields.keeps_alive) || method == "CONNECT";
-    let waits_for_leave = fields.waits_for_leave && body != Body::None;
+    let expects_continue = fields.expects_continue && body != Body::None;
     let changed = fields.is_changed.then(|| rewritten(method, target, version, parsed.headers));
     let whole = buffer.split_to(length);
-    Ok(Some(Head { bytes: changed.unwrap_or(whole), body, waits_for_leave, is_last }))
+    Ok(Some(Head { bytes: changed.unwrap_or(whole), body, expects_continue, is_last }))
 }
 
 fn items(value: &[u8]) -> impl Iterator<Item = &str> {
@@ -108,7 +109,7 @@ impl Fields {
     fn read(headers: &[httparse::Header<'_>], version: u8) -> Result<Self> {
         let mut fields = Self::default();
         for header in headers {
-            if header.name.len() > MOST_NAME_BYTES {
+            if header.name.len() > MAX_NAME_BYTES {
                 return Err(too_large());
             }
             match header.name {
@@ -148,21 +149,21 @@ impl Fields {
         }
     }
 
-    /// HTTP/1.0 does not know what is expected of it.
+    /// Handles `Expect`, which HTTP/1.0 does not define.
     fn expect(&mut self, value: &[u8], version: u8) -> Result<()> {
         self.is_changed = true;
         if version == 0 {
             return Ok(());
         }
         if !items(value).all(|item| item.eq_ignore_ascii_case(CONTINUE)) {
-            let message = "The only expectation that can be met is 100-continue";
+            let message = "The Expect header must be '100-continue'.";
             return Err(Error::new(Kind::ExpectationFailed, message));
         }
-        self.waits_for_leave = true;
+        self.expects_continue = true;
         Ok(())
     }
 
-    /// Refuses what two readers could read as two different requests.
+    /// Rejects ambiguous heads, which two servers could interpret differently.
     fn check(&self, method: &str, version: u8) -> Result<()> {
         if self.is_chunked && self.length.is_some() {
             return Err(malformed("Content-Length and Transfer-Encoding"));
@@ -177,7 +178,7 @@ impl Fields {
     }
 }
 
-/// The head without what is between the client and this layer: what it expects, and to what it offers to upgrade.
+/// Returns the head without the `Expect` and `Upgrade` headers, which this layer handles itself.
 fn rewritten(method: &str, target: &str, version: u8, headers: &[httparse::Header<'_>]) -> BytesMut {
     let mut head = BytesMut::from(format!("{method} {target} HTTP/1.{version}\r\n").as_bytes());
     for header in headers {
@@ -188,9 +189,9 @@ fn rewritten(method: &str, target: &str, version: u8, headers: &[httparse::Heade
         head.extend_from_slice(name.as_bytes());
         head.extend_from_slice(b": ");
         if name.eq_ignore_ascii_case("connection") {
-            let kept: Vec<&str> =
+            let options: Vec<&str> =
                 items(header.value).filter(|option| !option.eq_ignore_ascii_case("upgrade")).collect();
-            head.extend_from_slice(kept.join(", ").as_bytes());
+            head.extend_from_slice(options.join(", ").as_bytes());
         } else {
             head.extend_from_slice(header.value);
         }

@@ -1,4 +1,4 @@
-//! What a client sends, message by message.
+//! The incoming data of a client, message by message.
 
 use actix_web::web::BytesMut;
 use domain::Result;
@@ -8,67 +8,69 @@ use super::{
     head::{self, Body, Head},
 };
 
-/// A head is looked at before it is whole while it is shorter than this: nonsense is not waited for.
+/// Size up to which an incomplete head is parsed, so that malformed data is rejected at once.
 const SHORT: usize = 4096;
 
-/// Where in a message the next byte is.
+/// The position of the next byte.
 #[derive(Debug)]
-pub(super) enum At {
+pub(super) enum Position {
     /// Before or in a head.
     Head,
+    /// In a body, with this number of bytes left.
     Length(u64),
+    /// In a chunked body.
     Chunks(Chunks),
-    /// Behind a whole message, whose answer is awaited.
-    End,
-    /// Behind what is handed over at all: to the server the client is done.
-    Cut,
+    /// After a complete message, whose response is pending.
+    MessageEnd,
+    /// After the last message for the server, which sees the end of the stream.
+    Ended,
 }
 
-/// The bytes of a client that are not handed over yet.
+/// The bytes of a client that the server has not read yet.
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) buffer: BytesMut,
-    pub(super) at: At,
-    /// How many bytes of the buffer are known not to hold the end of the head.
+    pub(super) position: Position,
+    /// Number of bytes of the buffer that do not contain the end of the head.
     searched: usize,
 }
 
 impl Incoming {
     pub(super) fn new() -> Self {
-        Self { buffer: BytesMut::new(), at: At::Head, searched: 0 }
+        Self { buffer: BytesMut::new(), position: Position::Head, searched: 0 }
     }
 
-    /// The head of the next message, once it is whole. Empty lines before it are none of it.
+    /// Takes the head of the next message once it is complete. Skips empty lines before it.
     ///
     /// # Errors
-    /// What the client is told, when it cannot be read.
+    /// The error for the client, when the head is malformed or too large.
     pub(super) fn next_head(&mut self) -> Result<Option<Head>> {
         let empty = self.buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let _ = self.buffer.split_to(empty);
         if self.buffer.is_empty() {
-            // A connection that rests holds no memory.
+            // An idle connection must not occupy memory.
             self.buffer = BytesMut::new();
             return Ok(None);
         }
-        if !self.is_worth_a_look() {
+        if !self.should_parse() {
             return Ok(None);
         }
         let head = head::take(&mut self.buffer)?;
         if let Some(head) = &head {
             self.searched = 0;
-            self.at = match head.body {
-                Body::None => At::End,
-                Body::Length(length) => At::Length(length),
-                Body::Chunked => At::Chunks(Chunks::new()),
+            self.position = match head.body {
+                Body::None => Position::MessageEnd,
+                Body::Length(length) => Position::Length(length),
+                Body::Chunked => Position::Chunks(Chunks::new()),
             };
         }
         Ok(head)
     }
 
-    /// Whether a long head may be whole by now, or is too long. Each byte is looked at once.
-    fn is_worth_a_look(&mut self) -> bool {
+    /// Returns true if the head is short, may be complete, or is too long. Searches each byte only once.
+    fn should_parse(&mut self) -> bool {
         let length = self.buffer.len();
-        if length <= SHORT || length > head::MOST_BYTES {
+        if length <= SHORT || length > head::MAX_BYTES {
             return true;
         }
         let new = self.buffer.get(self.searched.saturating_sub(2)..).unwrap_or_default();
@@ -80,27 +82,27 @@ impl Incoming {
         has_end
     }
 
-    /// How many bytes of a piece of a body may be handed over. What is behind them is not of this body, or broken.
-    pub(super) fn of_body(&mut self, piece: &[u8]) -> usize {
-        match &mut self.at {
-            At::Length(left) => {
-                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(piece.len());
-                *left -= taken as u64;
+    /// Advances in the body by a piece. Returns the number of its bytes that belong to the body and are well-formed.
+    pub(super) fn advance_body(&mut self, piece: &[u8]) -> usize {
+        match &mut self.position {
+            Position::Length(left) => {
+                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(piece.len());
+                *left -= length as u64;
                 if *left == 0 {
-                    self.at = At::End;
+                    self.position = Position::MessageEnd;
                 }
-                taken
+                length
             }
-            At::Chunks(chunks) => {
-                let (taken, outcome) = chunks.read(piece);
+            Position::Chunks(chunks) => {
+                let (length, outcome) = chunks.read(piece);
                 match outcome {
                     Outcome::More => {}
-                    Outcome::End => self.at = At::End,
-                    Outcome::Broken => self.at = At::Cut,
+                    Outcome::End => self.position = Position::MessageEnd,
+                    Outcome::Broken => self.position = Position::Ended,
                 }
-                taken
+                length
             }
-            At::Head | At::End | At::Cut => 0,
+            Position::Head | Position::MessageEnd | Position::Ended => 0,
         }
     }
 }

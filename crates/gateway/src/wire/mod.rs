@@ -1,24 +1,24 @@
-//! The client's side of the HTTP server: what actix-http leaves to chance about a connection.
+//! The client side of the HTTP server, with the connection handling that actix-http lacks.
 //!
-//! Each accepted stream is wrapped in a [`Connection`], which follows the framing of the requests on it. The server sees
-//! one request at a time, with a head that it can read and a body whose framing holds. So all answers are ours, and a
-//! client's faults never reach the server's own error handling, which closes without an answer and logs at ERROR:
-//! - a head is read whole before any of it is handed over, within its own deadline, on every request of a connection;
-//! - a head or chunk that cannot be read, a head that is too large or too late, and an expectation that cannot be met
-//!   have their answer (`answer`);
-//! - the next request waits until the answer before it is gone: pipelined requests do not change how it is written;
-//! - `100 Continue` is sent when the body is about to be read;
-//! - a client that closes its sending side is no client that is gone, until it has waited for long;
-//! - what is left unread is read and thrown away before the connection is closed, so that the answer is not lost.
+//! Each accepted stream is wrapped in a [`Connection`], which follows the framing of its requests. The server sees one
+//! request at a time, with a well-formed head and body. Therefore a client's fault never reaches the server's own error
+//! handling, which closes the connection without a response and logs at ERROR:
+//! - A head is read completely before the server sees it, within its own time limit, for every request of a connection.
+//! - A malformed head or chunk, a head that is too large or too late, and an unknown expectation get an error response
+//!   (`rejection`).
+//! - The next request waits until the previous response has been written, so pipelining does not change a response.
+//! - `100 Continue` is sent when the body is about to be read.
+//! - A client that closes its sending side is considered gone only after a timeout.
+//! - Unread data is read and discarded before the connection is closed, so that the response is not lost.
 
-mod answer;
 mod chunks;
 mod connection;
 mod exchange;
 mod head;
 mod incoming;
+mod rejection;
 
 pub(crate) use self::{
     connection::{Connection, Timeouts},
-    exchange::{Exchange, follow},
+    exchange::{Exchange, track},
 };

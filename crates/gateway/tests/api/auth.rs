@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     raw,
-    world::{Count, KEY, World, header, keys, refusal, settings},
+    world::{Count, KEY, World, error_of, header, keys, settings},
 };
 
 #[rstest]
@@ -26,7 +26,7 @@ use crate::{
 #[case::twice(&["Bearer the-key-of-the-operator", "Bearer the-key-of-the-operator"])]
 #[case::right_after_wrong(&["Bearer x", "Bearer the-key-of-the-operator"])]
 #[tokio::test]
-async fn strangers_are_refused_before_anything_else(#[case] values: &[&str]) {
+async fn unauthenticated_requests_are_rejected_first(#[case] values: &[&str]) {
     let world = World::new(json!({}));
     // Known, unknown, unlawful, and too large: a stranger learns nothing of which is which.
     let too_large = "x".repeat(2 << 20);
@@ -39,18 +39,18 @@ async fn strangers_are_refused_before_anything_else(#[case] values: &[&str]) {
         }
         let response = request.send().await.unwrap();
         assert_eq!(response.headers()["www-authenticate"], "Bearer");
-        assert_eq!(refusal(response).await, (401, "UNAUTHORIZED".to_owned()), "{path}");
+        assert_eq!(error_of(response).await, (401, "UNAUTHORIZED".to_owned()), "{path}");
     }
 }
 
 #[tokio::test]
-async fn the_operator_is_known_by_the_services_but_the_key_is_not() {
+async fn services_learn_the_caller_but_not_the_operator_key() {
     let world = World::new(json!({}));
     for scheme in ["Bearer", "bearer"] {
         let request = world
             .anonymous(Method::GET, "/api/v1/platforms")
             .header(AUTHORIZATION, format!("{scheme} {KEY}"));
-        let told = world.told(request).await;
+        let told = world.received(request).await;
         assert_eq!((&told["caller"], &told["issuer"]), (&json!("operator"), &json!("gateway")));
         assert!(header(&told, "authorization").is_some());
         assert!(!told.to_string().contains(KEY), "{told}");
@@ -58,7 +58,7 @@ async fn the_operator_is_known_by_the_services_but_the_key_is_not() {
 }
 
 #[tokio::test]
-async fn a_stranger_does_not_reach_a_service() {
+async fn unauthenticated_request_does_not_reach_a_service() {
     let reached = Count::default();
     let count = reached.clone();
     let service = raw::service(move |_| {
@@ -66,7 +66,7 @@ async fn a_stranger_does_not_reach_a_service() {
         async {}
     })
     .await;
-    let world = World::before(service, json!({}));
+    let world = World::with_service(service, json!({}));
     let response = world.anonymous(Method::GET, "/api/v1/platforms").send().await.unwrap();
     assert_eq!(response.status(), 401);
     assert_eq!(reached.get(), 0);
@@ -79,7 +79,7 @@ async fn a_stranger_does_not_reach_a_service() {
 #[case::short("fifteen-letters")]
 #[case::spaced("sixteen letters and more")]
 #[tokio::test]
-async fn without_a_good_key_it_does_not_start(#[case] key: &str) {
+async fn gateway_does_not_start_with_a_weak_operator_key(#[case] key: &str) {
     let keys = keys();
     let nowhere = [([127, 0, 0, 1], 9).into(); 5];
     let settings = settings(keys.path(), nowhere, json!({ "service": { "operator_key": key } }));

@@ -3,7 +3,7 @@
 use reqwest::{Method, Response, header::HeaderMap};
 use serde_json::json;
 
-use crate::world::{World, header, refusal};
+use crate::world::{World, error_of, header};
 
 const OURS: &str = "https://app.example.com";
 const PATH: &str = "/api/v1/platforms";
@@ -28,21 +28,21 @@ async fn preflight(world: &World, origin: &str) -> Response {
 }
 
 #[tokio::test]
-async fn a_preflight_of_a_known_origin_needs_no_credential() {
+async fn preflight_of_an_allowed_origin_needs_no_credential() {
     let world = world();
     let answer = preflight(&world, OURS).await;
     let headers = answer.headers();
     assert_eq!(answer.status(), 204);
-    assert_eq!(told(headers, "access-control-allow-origin"), Some(OURS));
-    assert!(told(headers, "access-control-allow-methods").unwrap().contains("PATCH"));
-    assert!(told(headers, "access-control-allow-headers").unwrap().contains("Idempotency-Key"));
-    assert_eq!(told(headers, "access-control-max-age"), Some("600"));
-    assert_eq!(told(headers, "access-control-allow-credentials"), None);
-    assert_eq!(told(headers, "vary"), Some("Origin"));
+    assert_eq!(text(headers, "access-control-allow-origin"), Some(OURS));
+    assert!(text(headers, "access-control-allow-methods").unwrap().contains("PATCH"));
+    assert!(text(headers, "access-control-allow-headers").unwrap().contains("Idempotency-Key"));
+    assert_eq!(text(headers, "access-control-max-age"), Some("600"));
+    assert_eq!(text(headers, "access-control-allow-credentials"), None);
+    assert_eq!(text(headers, "vary"), Some("Origin"));
 }
 
 #[tokio::test]
-async fn an_unknown_origin_is_told_nothing() {
+async fn unknown_origin_gets_no_cors_headers() {
     let world = world();
     for origin in [
         "https://evil.example",
@@ -56,8 +56,8 @@ async fn an_unknown_origin_is_told_nothing() {
             answer.headers().keys().all(|name| !name.as_str().starts_with("access-control-")),
             "{origin}"
         );
-        assert_eq!(told(answer.headers(), "vary"), Some("Origin"));
-        assert_eq!(refusal(answer).await.0, 401);
+        assert_eq!(text(answer.headers(), "vary"), Some("Origin"));
+        assert_eq!(error_of(answer).await.0, 401);
         let answer = world.request(Method::GET, PATH).header("Origin", origin).send().await.unwrap();
         assert!(!answer.headers().contains_key("access-control-allow-origin"), "{origin}");
     }
@@ -67,15 +67,15 @@ async fn an_unknown_origin_is_told_nothing() {
 }
 
 #[tokio::test]
-async fn every_answer_to_a_known_origin_can_be_read() {
+async fn allowed_origin_can_read_every_response() {
     let world = world();
     let known = world.request(Method::GET, PATH);
     let (strange, open) = (world.anonymous(Method::GET, PATH), world.anonymous(Method::GET, "/openapi.json"));
     for (request, status) in [(known, 200), (strange, 401), (open, 200)] {
         let answer = request.header("Origin", OURS).send().await.unwrap();
         assert_eq!(answer.status(), status);
-        assert_eq!(told(answer.headers(), "access-control-allow-origin"), Some(OURS));
-        let exposed = told(answer.headers(), "access-control-expose-headers").unwrap();
+        assert_eq!(text(answer.headers(), "access-control-allow-origin"), Some(OURS));
+        let exposed = text(answer.headers(), "access-control-expose-headers").unwrap();
         for name in ["X-Request-Id", "ETag", "RateLimit", "Retry-After", "Idempotent-Replayed", "Dry-Run"] {
             assert!(exposed.contains(name), "{name}");
         }
@@ -83,25 +83,25 @@ async fn every_answer_to_a_known_origin_can_be_read() {
 }
 
 #[tokio::test]
-async fn answers_are_no_pages() {
+async fn responses_have_security_headers() {
     let world = World::new(json!({ "service": { "limits": { "trusted_proxies": ["127.0.0.1"] } } }));
     let ours = world.get(PATH).await;
     let refused = world.anonymous(Method::GET, PATH).send().await.unwrap();
     for answer in [&ours, &refused] {
         let headers = answer.headers();
         assert_eq!(
-            told(headers, "content-security-policy"),
+            text(headers, "content-security-policy"),
             Some("default-src 'none'; frame-ancestors 'none'")
         );
-        assert_eq!(told(headers, "x-frame-options"), Some("DENY"));
-        assert_eq!(told(headers, "x-content-type-options"), Some("nosniff"));
-        assert_eq!(told(headers, "cross-origin-resource-policy"), Some("same-origin"));
-        assert_eq!(told(headers, "strict-transport-security"), None);
+        assert_eq!(text(headers, "x-frame-options"), Some("DENY"));
+        assert_eq!(text(headers, "x-content-type-options"), Some("nosniff"));
+        assert_eq!(text(headers, "cross-origin-resource-policy"), Some("same-origin"));
+        assert_eq!(text(headers, "strict-transport-security"), None);
     }
     let page = world.anonymous(Method::GET, "/docs").send().await.unwrap();
-    assert!(told(page.headers(), "content-security-policy").unwrap().contains("script-src 'self'"));
+    assert!(text(page.headers(), "content-security-policy").unwrap().contains("script-src 'self'"));
     let request = || world.request(Method::GET, PATH).header("X-Forwarded-Proto", "https");
     let answer = request().send().await.unwrap();
-    assert_eq!(told(answer.headers(), "strict-transport-security"), Some("max-age=31536000"));
-    assert_eq!(header(&world.told(request()).await, "x-forwarded-proto"), Some("https"));
+    assert_eq!(text(answer.headers(), "strict-transport-security"), Some("max-age=31536000"));
+    assert_eq!(header(&world.received(request()).await, "x-forwarded-proto"), Some("https"));
 }

@@ -4,7 +4,7 @@ use reqwest::{Method, Response, header::HeaderMap};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::world::{World, refusal};
+use crate::world::{World, error_of};
 
 const FILES: [&str; 6] = [
     "/openapi.json",
@@ -31,7 +31,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn the_document_tells_every_public_path() {
+async fn document_contains_every_public_path() {
     let world = World::new(json!({}));
     let response = anyone(&world, "/openapi.json").await;
     assert_eq!(response.status(), 200);
@@ -59,7 +59,7 @@ async fn the_document_tells_every_public_path() {
 }
 
 #[tokio::test]
-async fn the_format_of_stacks_is_told() {
+async fn schemas_of_stacks_are_served() {
     let world = World::new(json!({}));
     for (path, title) in SCHEMAS.into_iter().zip(["Stack definition", "Stack manifest"]) {
         let schema: Value = anyone(&world, path).await.json().await.unwrap();
@@ -68,7 +68,7 @@ async fn the_format_of_stacks_is_told() {
 }
 
 #[tokio::test]
-async fn what_operations_have_in_common_is_told_once() {
+async fn common_parameters_and_errors_are_components() {
     let world = World::new(json!({}));
     let document: Value = anyone(&world, "/openapi.json").await.json().await.unwrap();
     let suspend = &document["paths"]["/api/v1/platforms/{platformId}/suspend"]["post"];
@@ -90,7 +90,7 @@ async fn what_operations_have_in_common_is_told_once() {
 }
 
 #[tokio::test]
-async fn who_has_a_file_is_not_sent_it_again() {
+async fn conditional_requests_get_304() {
     let world = World::new(json!({}));
     for path in all_files() {
         let first = anyone(&world, path).await;
@@ -113,7 +113,7 @@ async fn who_has_a_file_is_not_sent_it_again() {
 }
 
 #[tokio::test]
-async fn a_browser_is_told_to_load_nothing_from_elsewhere() {
+async fn security_policy_forbids_other_origins() {
     let world = World::new(json!({}));
     for path in all_files() {
         let response = anyone(&world, path).await;
@@ -141,8 +141,8 @@ async fn a_browser_is_told_to_load_nothing_from_elsewhere() {
 #[case::slash(Method::GET, "/docs/")]
 #[case::document_of_another_kind(Method::GET, "/openapi.yaml")]
 #[tokio::test]
-async fn nothing_else_is_open(#[case] method: Method, #[case] path: &str) {
+async fn other_paths_require_a_credential(#[case] method: Method, #[case] path: &str) {
     let world = World::new(json!({}));
     let response = world.anonymous(method, path).send().await.unwrap();
-    assert_eq!(refusal(response).await, (401, "UNAUTHORIZED".to_owned()));
+    assert_eq!(error_of(response).await, (401, "UNAUTHORIZED".to_owned()));
 }

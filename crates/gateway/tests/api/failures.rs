@@ -14,27 +14,29 @@ use tokio::{
 
 use crate::{
     raw,
-    world::{Count, World, refusal},
+    world::{Count, World, error_of},
 };
 
 #[rstest]
 #[case(Method::GET)]
 #[case(Method::POST)]
 #[tokio::test]
-async fn a_service_that_is_not_there_is_503(#[case] method: Method) {
+async fn unreachable_service_yields_503(#[case] method: Method) {
     let nowhere = HeldPort::new();
-    let world = World::before(nowhere.address, json!({}));
+    let world = World::with_service(nowhere.address, json!({}));
     let response = world.request(method, "/api/v1/platforms").body("{}").send().await.unwrap();
-    assert_eq!(refusal(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+    assert_eq!(error_of(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
 }
 
 #[tokio::test]
-async fn a_service_that_takes_no_connection_is_503() {
+async fn connect_timeout_yields_503() {
     // A documentation address: no route leads there, or no answer comes.
-    let world =
-        World::before("192.0.2.1:81".parse().unwrap(), json!({ "service": { "connect_timeout": "200ms" } }));
+    let world = World::with_service(
+        "192.0.2.1:81".parse().unwrap(),
+        json!({ "service": { "connect_timeout": "200ms" } }),
+    );
     let started = Instant::now();
-    assert_eq!(refusal(world.get("/api/v1/platforms").await).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+    assert_eq!(error_of(world.get("/api/v1/platforms").await).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
     assert!(started.elapsed() < Duration::from_secs(3));
 }
 
@@ -61,28 +63,28 @@ async fn failing(first: &'static str, times: usize) -> (SocketAddr, Count) {
 #[case::nonsense("SSH-2.0-OpenSSH\r\n\r\n")]
 #[case::early_head("HTTP/1.1 100 Continue\r\n\r\n")]
 #[tokio::test]
-async fn a_service_that_breaks_off_is_502(#[case] says: &'static str) {
+async fn closed_connection_of_a_service_yields_502(#[case] says: &'static str) {
     let (at, connections) = failing(says, usize::MAX).await;
-    let world = World::before(at, json!({}));
+    let world = World::with_service(at, json!({}));
     for (method, tries) in [(Method::GET, 2), (Method::POST, 1)] {
         let before = connections.get();
         let response = world.request(method, "/api/v1/platforms").send().await.unwrap();
-        assert_eq!(refusal(response).await, (502, "UPSTREAM_ERROR".to_owned()));
+        assert_eq!(error_of(response).await, (502, "UPSTREAM_ERROR".to_owned()));
         let asked = connections.get() - before;
         assert!(asked == tries || says.contains("100"), "asked {asked} times");
     }
 }
 
 #[tokio::test]
-async fn a_read_is_asked_again_once_and_a_write_never() {
+async fn reads_are_retried_once_and_writes_never() {
     let (at, connections) = failing("", 1).await;
-    let world = World::before(at, json!({}));
+    let world = World::with_service(at, json!({}));
     assert_eq!(world.get("/api/v1/platforms").await.text().await.unwrap(), "ok");
     assert_eq!(connections.get(), 2);
     let (at, connections) = failing("", 1).await;
-    let world = World::before(at, json!({}));
+    let world = World::with_service(at, json!({}));
     let response = world.request(Method::POST, "/api/v1/platforms").body("{}").send().await.unwrap();
-    assert_eq!(refusal(response).await, (502, "UPSTREAM_ERROR".to_owned()));
+    assert_eq!(error_of(response).await, (502, "UPSTREAM_ERROR".to_owned()));
     assert_eq!(connections.get(), 1);
 }
 
@@ -90,35 +92,35 @@ async fn a_read_is_asked_again_once_and_a_write_never() {
 #[case(Method::GET, "")]
 #[case(Method::POST, "{}")]
 #[tokio::test]
-async fn a_service_that_is_silent_is_504(#[case] method: Method, #[case] body: &'static str) {
+async fn silent_service_yields_504(#[case] method: Method, #[case] body: &'static str) {
     let silent = raw::service(|stream| async move {
         sleep(raw::LONG).await;
         drop(stream);
     })
     .await;
-    let world = World::before(silent, json!({ "service": { "upstream_timeout": "300ms" } }));
+    let world = World::with_service(silent, json!({ "service": { "upstream_timeout": "300ms" } }));
     let started = Instant::now();
     let response = world.request(method, "/api/v1/platforms").body(body).send().await.unwrap();
-    assert_eq!(refusal(response).await, (504, "GATEWAY_TIMEOUT".to_owned()));
+    assert_eq!(error_of(response).await, (504, "GATEWAY_TIMEOUT".to_owned()));
     assert!((250..5000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
-async fn a_service_that_stops_reading_is_504_and_not_the_clients_fault() {
+async fn service_that_stops_reading_yields_504() {
     let stuck = raw::service(|stream| async move {
         sleep(raw::LONG).await;
         drop(stream);
     })
     .await;
     let overrides = json!({ "http": { "max_body_bytes": 1 << 30, "body_timeout": "5s" }, "service": { "upstream_timeout": "500ms" } });
-    let world = World::before(stuck, overrides);
+    let world = World::with_service(stuck, overrides);
     let body = Body::wrap_stream(crate::world::long_body(2000, Count::default()));
     let response = world.request(Method::POST, "/api/v1/platforms").body(body).send().await.unwrap();
-    assert_eq!(refusal(response).await, (504, "GATEWAY_TIMEOUT".to_owned()));
+    assert_eq!(error_of(response).await, (504, "GATEWAY_TIMEOUT".to_owned()));
 }
 
 #[tokio::test]
-async fn a_slow_client_is_not_the_services_fault() {
+async fn slow_client_does_not_trigger_the_upstream_timeout() {
     let world = World::new(json!({ "service": { "upstream_timeout": "300ms" } }));
     let head = raw::request("POST", "/api/v1/platforms", "Content-Length: 4\r\nConnection: close\r\n");
     let mut stream = TcpStream::connect(world.at).await.unwrap();
@@ -132,14 +134,14 @@ async fn a_slow_client_is_not_the_services_fault() {
 }
 
 #[tokio::test]
-async fn a_request_takes_no_longer_in_all_than_it_may() {
+async fn request_timeout_limits_the_whole_request() {
     let silent = raw::service(|stream| async move {
         sleep(raw::LONG).await;
         drop(stream);
     })
     .await;
-    let world = World::before(silent, json!({ "http": { "request_timeout": "300ms" } }));
-    assert_eq!(refusal(world.get("/api/v1/platforms").await).await, (504, "GATEWAY_TIMEOUT".to_owned()));
+    let world = World::with_service(silent, json!({ "http": { "request_timeout": "300ms" } }));
+    assert_eq!(error_of(world.get("/api/v1/platforms").await).await, (504, "GATEWAY_TIMEOUT".to_owned()));
 }
 
 #[rstest]
@@ -147,17 +149,17 @@ async fn a_request_takes_no_longer_in_all_than_it_may() {
 #[case::between_chunks("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")]
 #[case::within_a_chunk("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf")]
 #[tokio::test]
-async fn half_an_answer_is_not_passed_off_as_the_whole(#[case] half: &'static str) {
-    let world = World::before(raw::answering(half, true).await, json!({}));
+async fn incomplete_response_is_not_forwarded_as_complete(#[case] half: &'static str) {
+    let world = World::with_service(raw::fixed_response(half, true).await, json!({}));
     let outcome = async { world.request(Method::GET, "/api/v1/platforms").send().await?.text().await }.await;
     assert!(outcome.is_err(), "{outcome:?}");
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_go_on_is_given_up() {
+async fn stalled_response_is_cancelled() {
     let half = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
-    let world = World::before(
-        raw::answering(half, false).await,
+    let world = World::with_service(
+        raw::fixed_response(half, false).await,
         json!({ "service": { "upstream_timeout": "300ms" } }),
     );
     let response = world.get("/api/v1/platforms").await;
@@ -182,11 +184,11 @@ async fn an_answer_that_does_not_go_on_is_given_up() {
 #[case("HTTP/1.1 404 No\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\r\n<secret/>", 404, "NOT_FOUND")]
 #[case("HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n", 400, "VALIDATION_ERROR")]
 #[tokio::test]
-async fn what_is_not_an_envelope_becomes_one(
+async fn errors_without_an_envelope_get_one(
     #[case] answer: &'static str,
     #[case] status: u16,
     #[case] code: &str,
 ) {
-    let world = World::before(raw::answering(answer, false).await, json!({}));
-    assert_eq!(refusal(world.get("/api/v1/platforms").await).await, (status, code.to_owned()));
+    let world = World::with_service(raw::fixed_response(answer, false).await, json!({}));
+    assert_eq!(error_of(world.get("/api/v1/platforms").await).await, (status, code.to_owned()));
 }

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::{
     iam::{FakeIam, grant},
     raw,
-    world::{Count, World, header, refusal},
+    world::{Count, World, error_of, header},
 };
 
 const PATH: &str = "/api/v1/platforms";
@@ -25,7 +25,7 @@ fn told<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn a_noisy_caller_is_held_back_and_another_is_served() {
+async fn caller_over_the_limit_is_rejected_and_others_are_served() {
     let iam = FakeIam::default().serve().await;
     let limits = json!({ "per_caller_per_second": 1, "per_caller_burst": 3 });
     let world = iam.world(json!({ "limits": limits })).await;
@@ -35,13 +35,13 @@ async fn a_noisy_caller_is_held_back_and_another_is_served() {
     for left in ["r=2;t=1", "r=1;t=2", "r=0;t=3"] {
         let answer = with(&noisy).await;
         assert_eq!(answer.status(), 200);
-        assert_eq!(told(&answer, "ratelimit-policy"), Some("\"caller\";q=3;w=3"));
-        assert_eq!(told(&answer, "ratelimit").unwrap(), format!("\"caller\";{left}"));
+        assert_eq!(text(&answer, "ratelimit-policy"), Some("\"caller\";q=3;w=3"));
+        assert_eq!(text(&answer, "ratelimit").unwrap(), format!("\"caller\";{left}"));
     }
     let answer = with(&noisy).await;
-    assert_eq!(told(&answer, "retry-after"), Some("1"));
-    assert!(told(&answer, "ratelimit").unwrap().starts_with("\"caller\";r=0;"));
-    assert_eq!(refusal(answer).await, (429, "RATE_LIMITED".to_owned()));
+    assert_eq!(text(&answer, "retry-after"), Some("1"));
+    assert!(text(&answer, "ratelimit").unwrap().starts_with("\"caller\";r=0;"));
+    assert_eq!(error_of(answer).await, (429, "RATE_LIMITED".to_owned()));
     assert_eq!(with(&quiet).await.status(), 200);
     assert_eq!(world.get(PATH).await.status(), 200);
     sleep(Duration::from_millis(1100)).await;
@@ -49,7 +49,7 @@ async fn a_noisy_caller_is_held_back_and_another_is_served() {
 }
 
 #[tokio::test]
-async fn an_address_is_counted_before_anything_is_looked_at() {
+async fn address_limit_applies_before_authentication() {
     let limits =
         json!({ "per_address_per_second": 1, "per_address_burst": 2, "trusted_proxies": "127.0.0.0/8" });
     let world = World::new(json!({ "service": { "limits": limits } }));
@@ -57,9 +57,9 @@ async fn an_address_is_counted_before_anything_is_looked_at() {
     assert_eq!(send(from("198.51.100.1")).await.status(), 200);
     assert_eq!(send(from("6.6.6.6, 198.51.100.1")).await.status(), 200);
     let answer = send(from("7.7.7.7, 198.51.100.1")).await;
-    assert_eq!(told(&answer, "ratelimit-policy"), Some("\"address\";q=2;w=2"));
-    assert_eq!(refusal(answer).await, (429, "RATE_LIMITED".to_owned()));
-    let got = world.told(from("198.51.100.2")).await;
+    assert_eq!(text(&answer, "ratelimit-policy"), Some("\"address\";q=2;w=2"));
+    assert_eq!(error_of(answer).await, (429, "RATE_LIMITED".to_owned()));
+    let got = world.received(from("198.51.100.2")).await;
     assert_eq!(header(&got, "x-forwarded-for"), Some("198.51.100.2"));
     for (ip, status) in [("2001:db8::1", 200), ("2001:db8::2", 200), ("2001:db8::3", 429)] {
         assert_eq!(send(from(ip)).await.status(), status, "{ip}: a network is one address");
@@ -88,7 +88,7 @@ async fn slow(after: Duration) -> (std::net::SocketAddr, Count) {
 }
 
 #[tokio::test]
-async fn a_slow_service_sheds_and_the_others_do_not() {
+async fn slow_service_sheds_load_and_others_do_not() {
     let (at, reached) = slow(Duration::from_millis(700)).await;
     let upstreams = json!({ "onboarding": { "url": format!("http://{at}") } });
     // One tenant has at most three quarters.
@@ -99,8 +99,8 @@ async fn a_slow_service_sheds_and_the_others_do_not() {
     let shed = async {
         reached.reaches(3).await;
         let answer = ask().await;
-        assert_eq!(told(&answer, "retry-after"), Some("1"));
-        assert_eq!(refusal(answer).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+        assert_eq!(text(&answer, "retry-after"), Some("1"));
+        assert_eq!(error_of(answer).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
         assert_eq!(world.get(PATH).await.status(), 200, "another service is not concerned");
     };
     let (held, ()) = tokio::join!(held, shed);
@@ -139,7 +139,7 @@ async fn requests_of_one_tenant_do_not_queue_behind_those_of_another() {
 }
 
 #[tokio::test]
-async fn refusals_of_a_flood_come_slower_and_a_neighbour_is_served() {
+async fn rejections_of_a_flood_are_delayed_and_others_are_served() {
     let iam = FakeIam::default().serve().await;
     let limits = json!({ "per_caller_per_second": 1, "per_caller_burst": 1 });
     let world = iam.world(json!({ "limits": limits })).await;
@@ -167,20 +167,20 @@ async fn refusals_of_a_flood_come_slower_and_a_neighbour_is_served() {
 }
 
 #[tokio::test]
-async fn the_process_and_each_caller_have_a_limit() {
+async fn requests_in_progress_are_limited_per_process_and_caller() {
     let (at, reached) = slow(Duration::from_millis(700)).await;
     for (limits, status, code) in [
         (json!({ "max_in_flight": 2 }), 503, "SERVICE_UNAVAILABLE"),
         (json!({ "per_caller_in_flight": 2 }), 429, "RATE_LIMITED"),
     ] {
         let before = reached.get();
-        let world = World::before(at, json!({ "service": { "limits": limits } }));
+        let world = World::with_service(at, json!({ "service": { "limits": limits } }));
         let held = async { join_all((0..2).map(|_| world.get(PATH))).await };
         let refused = async {
             reached.reaches(before + 2).await;
             let answer = world.get(PATH).await;
-            assert_eq!(told(&answer, "retry-after"), Some("1"));
-            assert_eq!(refusal(answer).await, (status, code.to_owned()));
+            assert_eq!(text(&answer, "retry-after"), Some("1"));
+            assert_eq!(error_of(answer).await, (status, code.to_owned()));
             assert_eq!(send(world.anonymous(Method::GET, "/health")).await.status(), 200);
         };
         let (held, ()) = tokio::join!(held, refused);
@@ -190,7 +190,7 @@ async fn the_process_and_each_caller_have_a_limit() {
 }
 
 #[tokio::test]
-async fn the_circuit_of_a_service_that_is_gone_opens_and_closes() {
+async fn circuit_of_an_unreachable_service_opens_and_closes() {
     let held = HeldPort::new();
     let at = held.address;
     let upstreams = json!({ "onboarding": { "url": format!("http://{at}") } });
@@ -202,11 +202,11 @@ async fn the_circuit_of_a_service_that_is_gone_opens_and_closes() {
     assert_eq!(circuits().await, "ok");
     for _ in 0..5 {
         let answer = world.get("/api/v1/onboarding").await;
-        assert_eq!(told(&answer, "retry-after"), None);
-        assert_eq!(refusal(answer).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+        assert_eq!(text(&answer, "retry-after"), None);
+        assert_eq!(error_of(answer).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
     }
     let answer = world.get("/api/v1/onboarding").await;
-    assert_eq!(told(&answer, "retry-after"), Some("1"), "it is not even tried");
+    assert_eq!(text(&answer, "retry-after"), Some("1"), "it is not even tried");
     assert_eq!(circuits().await, "open: onboarding");
     assert_eq!(world.get(PATH).await.status(), 200);
     let listener = tokio::net::TcpListener::bind(at).await.unwrap();

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     raw,
-    world::{World, header, refusal},
+    world::{World, error_of, header},
 };
 
 const SESSION: &str = "/0199c0de-0000-7000-8000-000000000001";
@@ -36,14 +36,14 @@ const SESSION: &str = "/0199c0de-0000-7000-8000-000000000001";
 #[case("POST", "/api/v1/provisioning/platform", "provisioning", "/api/v1/provision/platform")]
 #[case("GET", "/api/v1/provisioning/jobs/1?a=/../b", "provisioning", "/api/v1/provision/jobs/1?a=/../b")]
 #[tokio::test]
-async fn each_path_has_its_service(
+async fn each_path_is_routed_to_its_service(
     #[case] method: Method,
     #[case] path: &str,
     #[case] service: &str,
     #[case] there: &str,
 ) {
     let world = World::new(json!({}));
-    let told = world.told(world.request(method.clone(), path)).await;
+    let told = world.received(world.request(method.clone(), path)).await;
     assert_eq!(told["service"], service);
     assert_eq!(told["uri"], there);
     assert_eq!(told["method"], method.as_str());
@@ -67,7 +67,11 @@ async fn each_path_has_its_service(
 #[case::backslash("/api/v1/stacks/..%5cplatforms", 400, "VALIDATION_ERROR")]
 #[case::half_escape("/api/v1/platforms/%2", 400, "VALIDATION_ERROR")]
 #[tokio::test]
-async fn no_trick_with_a_path_gets_anywhere(#[case] path: &str, #[case] status: u16, #[case] code: &str) {
+async fn ambiguous_and_unknown_paths_are_rejected(
+    #[case] path: &str,
+    #[case] status: u16,
+    #[case] code: &str,
+) {
     let world = World::new(json!({}));
     // By hand: a client library would tidy the path before it sends it.
     let answer = raw::send(world.at, raw::request("GET", path, "Connection: close\r\n").as_bytes()).await;
@@ -76,7 +80,7 @@ async fn no_trick_with_a_path_gets_anywhere(#[case] path: &str, #[case] status: 
 }
 
 #[tokio::test]
-async fn the_target_may_be_written_as_a_whole_uri() {
+async fn target_may_be_an_absolute_uri() {
     let world = World::new(json!({}));
     let head = raw::request("GET", "http://elsewhere.example/api/v1/audit?x=1", "Connection: close\r\n");
     let answer = raw::send(world.at, head.as_bytes()).await;
@@ -91,7 +95,7 @@ async fn the_target_may_be_written_as_a_whole_uri() {
 #[case("CONNECT")]
 #[case("BREW")]
 #[tokio::test]
-async fn other_methods_are_not_taken(#[case] method: &str) {
+async fn other_methods_are_rejected(#[case] method: &str) {
     let world = World::new(json!({}));
     let head = raw::request(method, "/api/v1/platforms", "Connection: close\r\n");
     let answer = raw::send(world.at, head.as_bytes()).await;
@@ -104,7 +108,7 @@ async fn other_methods_are_not_taken(#[case] method: &str) {
 }
 
 #[tokio::test]
-async fn a_service_gets_what_the_client_meant_it_to_get() {
+async fn request_headers_are_forwarded_filtered_or_set() {
     let world = World::new(json!({}));
     let lines = "Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\nTE: trailers\r\nProxy-Authorization: p\r\n\
         Upgrade: h2c\r\nForwarded: for=10.0.0.1\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Host: evil\r\n\
@@ -137,11 +141,11 @@ async fn a_service_gets_what_the_client_meant_it_to_get() {
 }
 
 #[tokio::test]
-async fn a_client_gets_what_the_service_meant_it_to_get() {
+async fn response_headers_are_forwarded_or_filtered() {
     let answer = "HTTP/1.1 201 Created\r\nServer: secret/1.0\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n\
         Keep-Alive: timeout=5\r\nETag: \"e\"\r\nIdempotent-Replayed: true\r\nDry-Run: true\r\nSet-Cookie: a=1\r\n\
         Set-Cookie: b=2\r\nCache-Control: private\r\nX-Request-Id: theirs\r\nContent-Length: 2\r\n\r\n{}";
-    let world = World::before(raw::answering(answer, false).await, json!({}));
+    let world = World::with_service(raw::fixed_response(answer, false).await, json!({}));
     let response =
         world.request(Method::POST, "/api/v1/platforms").header("x-request-id", "ours").send().await.unwrap();
     assert_eq!(response.status(), 201);
@@ -169,7 +173,7 @@ async fn a_client_gets_what_the_service_meant_it_to_get() {
 }
 
 #[tokio::test]
-async fn answers_are_not_stored_unless_the_service_says_so() {
+async fn responses_are_not_cacheable_by_default() {
     let world = World::new(json!({}));
     assert_eq!(world.get("/api/v1/platforms").await.headers()["cache-control"], "no-store");
     assert_eq!(world.get("/nothing").await.headers()["cache-control"], "no-store");
@@ -184,7 +188,7 @@ async fn answers_are_not_stored_unless_the_service_says_so() {
 #[case::marked_up("<script>", false)]
 #[case::empty("", false)]
 #[tokio::test]
-async fn a_sane_request_id_is_kept_and_another_is_replaced(#[case] id: &str, #[case] kept: bool) {
+async fn well_formed_request_id_is_kept_and_others_are_replaced(#[case] id: &str, #[case] kept: bool) {
     let world = World::new(json!({}));
     for path in ["/api/v1/platforms", "/nothing"] {
         let response = world.request(Method::GET, path).header("x-request-id", id).send().await.unwrap();
@@ -202,22 +206,22 @@ async fn a_sane_request_id_is_kept_and_another_is_replaced(#[case] id: &str, #[c
 }
 
 #[tokio::test]
-async fn the_trace_goes_on_through_the_gateway() {
+async fn trace_continues_through_the_gateway() {
     let world = World::new(json!({}));
     let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     let request = world
         .request(Method::GET, "/api/v1/platforms")
         .header("traceparent", format!("00-{trace}-{span}-01"));
-    let told = world.told(request).await;
+    let told = world.received(request).await;
     let parts: Vec<&str> = header(&told, "traceparent").unwrap().split('-').collect();
     assert_eq!(parts[1], trace, "the same trace");
     assert_ne!(parts[2], span, "under the gateway's own span");
-    let told = world.told(world.request(Method::GET, "/api/v1/platforms")).await;
+    let told = world.received(world.request(Method::GET, "/api/v1/platforms")).await;
     assert_ne!(header(&told, "traceparent").unwrap().split('-').nth(1), Some(trace), "a trace of its own");
 }
 
 #[tokio::test]
-async fn answers_without_a_body_stay_so() {
+async fn responses_without_a_body_are_forwarded_without_one() {
     let cases = [
         ("HTTP/1.1 204 No Content\r\nETag: \"e\"\r\n\r\n", Method::DELETE, 204, None),
         ("HTTP/1.1 304 Not Modified\r\nETag: \"e\"\r\n\r\n", Method::GET, 304, None),
@@ -227,7 +231,7 @@ async fn answers_without_a_body_stay_so() {
         ("HTTP/1.1 200 OK\r\nETag: \"e\"\r\nContent-Length: 0\r\n\r\n", Method::GET, 200, Some("0")),
     ];
     for (answer, method, status, length) in cases {
-        let world = World::before(raw::answering(answer, false).await, json!({}));
+        let world = World::with_service(raw::fixed_response(answer, false).await, json!({}));
         for _ in 0..2 {
             let response = world.request(method.clone(), "/api/v1/platforms").send().await.unwrap();
             assert_eq!(response.status(), status, "{answer}");
@@ -241,11 +245,11 @@ async fn answers_without_a_body_stay_so() {
 }
 
 #[tokio::test]
-async fn bodies_come_whole_with_and_without_a_length() {
+async fn bodies_are_complete_with_and_without_a_length() {
     let world = World::new(json!({}));
     for length in [0, 1, 100_000, 1_048_576] {
         let sized = world.request(Method::POST, "/api/v1/platforms").body("x".repeat(length));
-        let told = world.told(sized).await;
+        let told = world.received(sized).await;
         assert_eq!(
             (&told["length"], header(&told, "content-length")),
             (&json!(length), Some(&*length.to_string()))
@@ -253,17 +257,17 @@ async fn bodies_come_whole_with_and_without_a_length() {
         let pieces = (0..length.div_ceil(1000))
             .map(move |n| Ok::<_, std::io::Error>("x".repeat(1000.min(length - n * 1000))));
         let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
-        let told = world.told(world.request(Method::PATCH, "/api/v1/stacks/a").body(body)).await;
+        let told = world.received(world.request(Method::PATCH, "/api/v1/stacks/a").body(body)).await;
         assert_eq!(told["length"], length);
     }
 }
 
 #[tokio::test]
-async fn an_error_of_a_service_is_passed_on_as_it_is() {
+async fn error_of_a_service_is_forwarded_unchanged() {
     let answer = "HTTP/1.1 409 Conflict\r\nContent-Type: application/json\r\nContent-Length: 98\r\n\r\n\
         {\"error\":{\"code\":\"ALREADY_EXISTS\",\"message\":\"it is there\",\"requestId\":\"x\",\"details\":{\"slug\":\"a\"}}}";
-    let world = World::before(raw::answering(answer, false).await, json!({}));
+    let world = World::with_service(raw::fixed_response(answer, false).await, json!({}));
     let response =
         world.request(Method::POST, "/api/v1/platforms").header("x-request-id", "x").send().await.unwrap();
-    assert_eq!(refusal(response).await, (409, "ALREADY_EXISTS".to_owned()));
+    assert_eq!(error_of(response).await, (409, "ALREADY_EXISTS".to_owned()));
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     iam::{FakeIam, Running, grant},
-    world::{KEY, World, refusal},
+    world::{KEY, World, error_of},
 };
 
 const PATH: &str = "/api/v1/platforms";
@@ -51,13 +51,13 @@ async fn spent(failures: u32) -> (Running, World) {
 }
 
 #[tokio::test]
-async fn bad_credentials_past_the_budget_are_429() {
+async fn rejected_credentials_beyond_the_budget_get_429() {
     let (_iam, world) = spent(3).await;
     for n in 3..6 {
         let answer = with(&world, &format!("guess-number-{n}")).await;
         let wait: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
         assert!(wait >= 10, "{wait}");
-        assert_eq!(refusal(answer).await, (429, "RATE_LIMITED".to_owned()));
+        assert_eq!(error_of(answer).await, (429, "RATE_LIMITED".to_owned()));
     }
     for _ in 0..5 {
         let answer = world.anonymous(Method::GET, PATH).send().await.unwrap();
@@ -66,7 +66,7 @@ async fn bad_credentials_past_the_budget_are_429() {
 }
 
 #[tokio::test]
-async fn good_credentials_are_served_after_the_bad_ones_of_their_neighbours() {
+async fn valid_credentials_work_after_rejected_ones_from_the_same_address() {
     let (iam, world) = spent(3).await;
     for n in 0..20 {
         assert_eq!(with(&world, &unknown_key()).await.status(), 429, "{n}");
@@ -81,7 +81,7 @@ async fn good_credentials_are_served_after_the_bad_ones_of_their_neighbours() {
 }
 
 #[tokio::test]
-async fn good_credentials_pass_those_who_guess_without_end() {
+async fn valid_credentials_work_during_a_guessing_attack() {
     let (iam, world) = spent(3).await;
     let guess = async {
         // Eighty connections, each at once with the next guess.
@@ -89,13 +89,13 @@ async fn good_credentials_pass_those_who_guess_without_end() {
     };
     let served = async {
         sleep(Duration::from_millis(500)).await;
-        let before = iam.iam.asked.get();
+        let before = iam.iam.calls.get();
         for _ in 0..5 {
             let (_, key) = iam.iam.key(grant("viewer", None), None);
             assert_eq!(afresh(&world, &key).await.status(), 200);
         }
         assert_eq!(afresh(&world, KEY).await.status(), 200);
-        let asked = iam.iam.asked.get() - before;
+        let asked = iam.iam.calls.get() - before;
         sleep(Duration::from_secs(1)).await;
         asked
     };
@@ -110,7 +110,7 @@ async fn good_credentials_pass_those_who_guess_without_end() {
 }
 
 #[tokio::test]
-async fn guessing_past_the_budget_is_slow() {
+async fn guessing_beyond_the_budget_is_slow() {
     let (_iam, world) = spent(3).await;
     // Ten a second are checked.
     let started = Instant::now();
@@ -121,21 +121,21 @@ async fn guessing_past_the_budget_is_slow() {
 }
 
 #[tokio::test]
-async fn a_bad_credential_that_is_repeated_costs_nothing() {
+async fn repeated_invalid_credential_causes_no_check() {
     let (iam, world) = spent(3).await;
     let bad = unknown_key();
     assert_eq!(with(&world, &bad).await.status(), 429);
-    let before = iam.iam.asked.get();
+    let before = iam.iam.calls.get();
     let started = Instant::now();
     for _ in 0..50 {
         assert_eq!(with(&world, &bad).await.status(), 429);
     }
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-    assert_eq!(iam.iam.asked.get(), before);
+    assert_eq!(iam.iam.calls.get(), before);
 }
 
 #[tokio::test]
-async fn good_credentials_do_not_use_up_the_budget() {
+async fn valid_credentials_do_not_use_the_budget() {
     let (iam, world) = (FakeIam::default().serve().await, 3);
     let world = iam.world(json!({ "limits": { "failures_per_minute": world } })).await;
     for _ in 0..10 {

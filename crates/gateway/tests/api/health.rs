@@ -7,7 +7,7 @@ use testkit::HeldPort;
 
 use crate::{
     raw,
-    world::{Count, World, refusal, serve},
+    world::{Count, World, error_of, serve},
 };
 
 fn ready(asked: Count) -> std::net::SocketAddr {
@@ -28,23 +28,23 @@ async fn ask(world: &World, path: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn it_is_alive_whatever_is_behind_it() {
+async fn health_does_not_depend_on_services() {
     let gone = HeldPort::new();
-    let world = World::before(gone.address, json!({}));
+    let world = World::with_service(gone.address, json!({}));
     assert_eq!(ask(&world, "/health").await, (200, json!({ "status": "ok" })));
     let response = world.anonymous(Method::POST, "/health").send().await.unwrap();
-    assert_eq!(refusal(response).await, (401, "UNAUTHORIZED".to_owned()), "to ask is all that anyone may");
+    assert_eq!(error_of(response).await, (401, "UNAUTHORIZED".to_owned()), "to ask is all that anyone may");
     for path in ["/health", "/ready", "/docs", "/openapi.json", "/api/v1/stack-definition.schema.json"] {
         let response = world.request(Method::DELETE, path).send().await.unwrap();
         assert_eq!(response.headers()["allow"], "GET, HEAD, OPTIONS", "{path}");
-        assert_eq!(refusal(response).await, (405, "METHOD_NOT_ALLOWED".to_owned()), "{path}");
+        assert_eq!(error_of(response).await, (405, "METHOD_NOT_ALLOWED".to_owned()), "{path}");
     }
 }
 
 #[tokio::test]
-async fn it_is_ready_when_all_services_are() {
+async fn gateway_is_ready_when_all_services_are() {
     let asked = Count::default();
-    let world = World::before(ready(asked.clone()), json!({}));
+    let world = World::with_service(ready(asked.clone()), json!({}));
     for _ in 0..3 {
         let (status, told) = ask(&world, "/ready").await;
         assert_eq!((status, &told["status"]), (200, &json!("ready")));
@@ -57,9 +57,9 @@ async fn it_is_ready_when_all_services_are() {
 }
 
 #[tokio::test]
-async fn it_is_not_ready_when_one_service_is_not() {
+async fn gateway_is_not_ready_when_a_service_is_not() {
     let gone = HeldPort::new();
-    let unwell = raw::answering("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", true).await;
+    let unwell = raw::fixed_response("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", true).await;
     let silent = raw::service(|stream| async move {
         tokio::time::sleep(raw::LONG).await;
         drop(stream);
@@ -68,7 +68,7 @@ async fn it_is_not_ready_when_one_service_is_not() {
     for service in [gone.address, unwell, silent] {
         let others = ready(Count::default());
         let url = json!({ "url": format!("http://{service}") });
-        let world = World::before(others, json!({ "service": { "upstreams": { "onboarding": url } } }));
+        let world = World::with_service(others, json!({ "service": { "upstreams": { "onboarding": url } } }));
         let (status, body) = ask(&world, "/ready").await;
         assert_eq!((status, &body["status"]), (503, &json!("not_ready")));
         assert_eq!(body["checks"]["registry"], "ok");

@@ -134,7 +134,7 @@ impl Running {
         service["iam"] = self.settings();
         let world = World::new(json!({ "service": service }));
         self.iam.is_watched().await;
-        world.hears_of_revocations(true).await;
+        world.wait_for_revocations(true).await;
         world
     }
 
@@ -152,7 +152,7 @@ impl Running {
 
 async fn resolve_key(iam: &FakeIam, request: Request<ResolveKeyRequest>) -> Result<ResolveKeyResponse> {
     assert!(request.metadata().get("authorization").is_some(), "the gateway says who it is");
-    iam.asked.add(1);
+    iam.calls.add(1);
     tokio::time::sleep(iam.delay).await;
     let request = request.into_inner();
     iam.is_there()?;
@@ -166,7 +166,7 @@ async fn resolve_person(
     iam: &FakeIam,
     request: Request<ResolvePersonRequest>,
 ) -> Result<ResolvePersonResponse> {
-    iam.asked.add(1);
+    iam.calls.add(1);
     iam.is_there()?;
     let known = iam.known.lock().unwrap();
     let grants = known.people.get(&request.into_inner().subject).cloned().unwrap_or_default();

@@ -12,20 +12,20 @@ use uuid::Uuid;
 
 use crate::{
     iam::{FakeIam, grant},
-    world::{World, refusal},
+    world::{World, error_of},
 };
 
 async fn with(world: &World, key: &str) -> reqwest::Response {
     world.anonymous(Method::GET, "/api/v1/platforms").bearer_auth(key).send().await.unwrap()
 }
 
-async fn is_refused(world: &World, key: &str) -> bool {
+async fn is_rejected(world: &World, key: &str) -> bool {
     let response = with(world, key).await;
-    response.status() == 401 && refusal(response).await.1 == "UNAUTHORIZED"
+    response.status() == 401 && error_of(response).await.1 == "UNAUTHORIZED"
 }
 
 #[tokio::test]
-async fn a_key_is_known_by_its_id_and_its_grant_and_is_asked_for_once() {
+async fn key_is_resolved_once_with_its_grant() {
     let iam = FakeIam::default().serve().await;
     let world = iam.world(json!({})).await;
     let (id, key) = iam.iam.key(grant("developer", Some("k3m9p2xw7q")), None);
@@ -35,28 +35,28 @@ async fn a_key_is_known_by_its_id_and_its_grant_and_is_asked_for_once() {
         assert_eq!(told["grants"], json!([{ "role": "developer", "reach": { "platform": "k3m9p2xw7q" } }]));
         assert!(!told.to_string().contains(&key), "{told}");
     }
-    assert_eq!(iam.iam.asked.get(), 1);
+    assert_eq!(iam.iam.calls.get(), 1);
 }
 
 #[tokio::test]
-async fn strange_keys_are_refused_and_lawless_ones_are_not_asked_about() {
+async fn unknown_keys_are_rejected_and_malformed_ones_are_not_resolved() {
     let iam = FakeIam::default().serve().await;
     let world = iam.world(json!({})).await;
     let (id, key) = iam.iam.key(grant("viewer", None), None);
     let other_secret = format!("nno_{}_{}", id.simple(), "t".repeat(43));
     let other_id = key.replace(&id.simple().to_string(), &Uuid::now_v7().simple().to_string());
-    assert!(is_refused(&world, &other_secret).await && is_refused(&world, &other_id).await);
-    assert!(is_refused(&world, &other_secret).await, "told again for a moment");
-    assert_eq!(iam.iam.asked.get(), 2);
+    assert!(is_rejected(&world, &other_secret).await && is_rejected(&world, &other_id).await);
+    assert!(is_rejected(&world, &other_secret).await, "told again for a moment");
+    assert_eq!(iam.iam.calls.get(), 2);
     for lawless in ["nno_", "nno_x_y", &key.to_uppercase(), &format!("{key}_x"), &format!("x{key}")] {
-        assert!(is_refused(&world, lawless).await, "{lawless}");
+        assert!(is_rejected(&world, lawless).await, "{lawless}");
     }
-    assert_eq!(iam.iam.asked.get(), 2);
+    assert_eq!(iam.iam.calls.get(), 2);
     assert_eq!(with(&world, &key).await.status(), 200, "the right one still is");
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_refused_at_once() {
+async fn revoked_key_is_rejected_at_once() {
     let iam = FakeIam::default().serve().await;
     let world = iam.world(json!({})).await;
     let (id, key) = iam.iam.key(grant("viewer", None), None);
@@ -66,40 +66,40 @@ async fn a_revoked_key_is_refused_at_once() {
     }
     iam.iam.remove_key(id);
     assert_eq!(with(&world, &key).await.status(), 200, "it is remembered while nothing is told");
-    iam.iam.tell(What::KeyId(id.to_string())).await;
-    assert!(is_refused(&world, &key).await);
-    let asked = iam.iam.asked.get();
+    iam.iam.revoke(What::KeyId(id.to_string())).await;
+    assert!(is_rejected(&world, &key).await);
+    let asked = iam.iam.calls.get();
     assert_eq!(with(&world, &other).await.status(), 200);
-    assert_eq!(iam.iam.asked.get(), asked, "no other key is forgotten");
-    iam.iam.tell(What::Everything(true)).await;
+    assert_eq!(iam.iam.calls.get(), asked, "no other key is forgotten");
+    iam.iam.revoke(What::Everything(true)).await;
     assert_eq!(with(&world, &other).await.status(), 200);
-    assert_eq!(iam.iam.asked.get(), asked + 1);
+    assert_eq!(iam.iam.calls.get(), asked + 1);
 }
 
 #[tokio::test]
-async fn a_key_expires_while_it_is_remembered() {
+async fn cached_key_expires() {
     let iam = FakeIam::default().serve().await;
     let world = iam.world(json!({})).await;
     let soon = clock::now().timestamp_millis() + 700;
     let (_, key) = iam.iam.key(grant("viewer", None), Some(soon));
     assert_eq!(with(&world, &key).await.status(), 200);
     sleep(Duration::from_millis(800)).await;
-    assert!(is_refused(&world, &key).await);
-    assert_eq!(iam.iam.asked.get(), 1);
+    assert!(is_rejected(&world, &key).await);
+    assert_eq!(iam.iam.calls.get(), 1);
 }
 
 #[tokio::test]
-async fn many_first_uses_are_one_question() {
+async fn concurrent_first_uses_resolve_a_key_once() {
     let iam = FakeIam::slow(Duration::from_millis(200)).serve().await;
     let world = iam.world(json!({})).await;
     let (_, key) = iam.iam.key(grant("viewer", None), None);
     let answers = join_all((0..40).map(|_| with(&world, &key))).await;
     assert!(answers.iter().all(|answer| answer.status() == 200));
-    assert_eq!(iam.iam.asked.get(), 1);
+    assert_eq!(iam.iam.calls.get(), 1);
 }
 
 #[tokio::test]
-async fn without_the_watch_nothing_is_remembered() {
+async fn nothing_is_cached_without_the_revocation_stream() {
     let iam = FakeIam::default().serve().await;
     let world = iam.world(json!({})).await;
     let (id, key) = iam.iam.key(grant("viewer", None), None);
@@ -108,7 +108,7 @@ async fn without_the_watch_nothing_is_remembered() {
     iam.drop_watch();
     // It comes back by itself; what was remembered before does not.
     let deadline = Instant::now() + Duration::from_secs(3);
-    while !is_refused(&world, &key).await {
+    while !is_rejected(&world, &key).await {
         assert!(
             Instant::now() < deadline,
             "the loss of the watch is noticed long before the memory would end"
@@ -116,29 +116,29 @@ async fn without_the_watch_nothing_is_remembered() {
         sleep(Duration::from_millis(5)).await;
     }
     iam.iam.is_watched().await;
-    world.hears_of_revocations(true).await;
+    world.wait_for_revocations(true).await;
     let (_, key) = iam.iam.key(grant("viewer", None), None);
-    let asked = iam.iam.asked.get();
+    let asked = iam.iam.calls.get();
     for _ in 0..3 {
         assert_eq!(with(&world, &key).await.status(), 200);
     }
-    assert_eq!(iam.iam.asked.get(), asked + 1, "it is remembered again");
+    assert_eq!(iam.iam.calls.get(), asked + 1, "it is remembered again");
 }
 
 #[tokio::test]
-async fn without_iam_keys_wait_and_the_operator_does_not() {
+async fn without_iam_keys_get_503_and_the_operator_key_works() {
     let iam = FakeIam::default().serve().await;
     let world = iam.world(json!({})).await;
     let (_, key) = iam.iam.key(grant("viewer", None), None);
     assert_eq!(with(&world, &key).await.status(), 200);
     iam.stop();
-    world.hears_of_revocations(false).await;
+    world.wait_for_revocations(false).await;
     let response = with(&world, &key).await;
     assert_eq!(response.headers()["retry-after"], "1");
-    assert_eq!(refusal(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+    assert_eq!(error_of(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
     assert_eq!(world.get("/api/v1/platforms").await.status(), 200);
     assert!(
-        is_refused(&world, "no-key-at-all-but-long-enough").await,
+        is_rejected(&world, "no-key-at-all-but-long-enough").await,
         "what cannot be a key is refused as ever"
     );
 }

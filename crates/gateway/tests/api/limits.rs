@@ -12,13 +12,13 @@ use tokio::{
 
 use crate::{
     raw,
-    world::{Count, World, long_body, refusal},
+    world::{Count, World, error_of, long_body},
 };
 
 const MIB: usize = 1 << 20;
 
 #[tokio::test]
-async fn a_body_that_says_it_is_too_large_is_not_read() {
+async fn declared_oversized_body_is_not_read() {
     let world = World::new(json!({}));
     let head = raw::request("POST", "/api/v1/platforms", "Content-Length: 1048577\r\n");
     // Nothing of the body is sent: the answer does not wait for it.
@@ -30,20 +30,23 @@ async fn a_body_that_says_it_is_too_large_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_body_that_turns_out_too_large_is_cut_off() {
+async fn oversized_chunked_body_is_rejected() {
     let world = World::new(json!({}));
     let fits = Body::wrap_stream(long_body(16, Count::default()));
-    assert_eq!(world.told(world.request(Method::POST, "/api/v1/platforms").body(fits)).await["length"], MIB);
+    assert_eq!(
+        world.received(world.request(Method::POST, "/api/v1/platforms").body(fits)).await["length"],
+        MIB
+    );
     for pieces in [17, 400] {
         let sent = Count::default();
         let body = Body::wrap_stream(long_body(pieces, sent.clone()));
         let response = world.request(Method::POST, "/api/v1/platforms").body(body).send().await.unwrap();
-        assert_eq!(refusal(response).await, (413, "PAYLOAD_TOO_LARGE".to_owned()));
+        assert_eq!(error_of(response).await, (413, "PAYLOAD_TOO_LARGE".to_owned()));
     }
 }
 
 #[tokio::test]
-async fn a_service_never_sees_the_end_of_a_body_that_was_cut_off() {
+async fn service_never_sees_the_end_of_a_rejected_body() {
     let whole = Count::default();
     let count = whole.clone();
     let service = raw::service(move |mut stream| {
@@ -56,7 +59,7 @@ async fn a_service_never_sees_the_end_of_a_body_that_was_cut_off() {
         }
     })
     .await;
-    let world = World::before(service, json!({}));
+    let world = World::with_service(service, json!({}));
     let body = Body::wrap_stream(long_body(20, Count::default()));
     let response = world.request(Method::POST, "/api/v1/platforms").body(body).send().await.unwrap();
     assert_eq!(response.status(), 413);
@@ -65,7 +68,7 @@ async fn a_service_never_sees_the_end_of_a_body_that_was_cut_off() {
 }
 
 #[tokio::test]
-async fn an_endless_body_does_not_outlive_its_refusal() {
+async fn endless_body_ends_after_its_rejection() {
     let world = World::new(json!({}));
     let unknown =
         "POST /api/v1/platforms HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
@@ -90,7 +93,7 @@ async fn an_endless_body_does_not_outlive_its_refusal() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn body_timeout_yields_408() {
     let world = World::new(json!({ "http": { "body_timeout": "300ms" } }));
     // One stops at once, the other goes on, but too slowly.
     for pause in [None, Some(Duration::from_millis(50))] {
@@ -119,25 +122,25 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_long_uri_is_told() {
+async fn long_uri_gets_414() {
     let world = World::new(json!({ "service": { "max_uri_bytes": 1024 } }));
     let path =
         |length: usize| format!("/api/v1/platforms?q={}", "a".repeat(length - "/api/v1/platforms?q=".len()));
     assert_eq!(world.get(&path(1024)).await.status(), 200);
-    assert_eq!(refusal(world.get(&path(1025)).await).await, (414, "URI_TOO_LONG".to_owned()));
+    assert_eq!(error_of(world.get(&path(1025)).await).await, (414, "URI_TOO_LONG".to_owned()));
 }
 
 #[tokio::test]
-async fn long_and_many_headers_are_told() {
+async fn large_and_numerous_headers_get_431() {
     let world = World::new(json!({ "service": { "max_header_bytes": 2048 } }));
     let long =
         |length: usize| world.request(Method::GET, "/api/v1/platforms").header("x-long", "a".repeat(length));
     assert_eq!(long(1500).send().await.unwrap().status(), 200);
-    assert_eq!(refusal(long(2048).send().await.unwrap()).await, (431, "HEADERS_TOO_LARGE".to_owned()));
+    assert_eq!(error_of(long(2048).send().await.unwrap()).await, (431, "HEADERS_TOO_LARGE".to_owned()));
     let many = |count: usize| {
         (0..count)
             .fold(world.request(Method::GET, "/api/v1/platforms"), |request, n| request.header("x-many", n))
     };
     assert_eq!(many(50).send().await.unwrap().status(), 200);
-    assert_eq!(refusal(many(70).send().await.unwrap()).await, (431, "HEADERS_TOO_LARGE".to_owned()));
+    assert_eq!(error_of(many(70).send().await.unwrap()).await, (431, "HEADERS_TOO_LARGE".to_owned()));
 }

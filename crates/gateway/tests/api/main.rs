@@ -6,6 +6,8 @@ mod auth;
 #[cfg(test)]
 mod browsers;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod edges;
@@ -25,8 +27,6 @@ mod iam;
 mod keys;
 #[cfg(test)]
 mod limits;
-#[cfg(test)]
-mod lives;
 #[cfg(test)]
 mod oidc;
 #[cfg(test)]

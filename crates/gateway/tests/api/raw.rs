@@ -29,7 +29,7 @@ where
 }
 
 /// A service that answers each request head with the same bytes, and says goodbye if `closes`.
-pub(crate) async fn answering(answer: &'static str, closes: bool) -> SocketAddr {
+pub(crate) async fn fixed_response(response: &'static str, closes: bool) -> SocketAddr {
     service(move |mut stream| async move {
         while !head(&mut stream).await.is_empty() {
             stream.write_all(answer.as_bytes()).await.unwrap();

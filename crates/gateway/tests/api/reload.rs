@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use testkit::HeldPort;
 use tokio::time::sleep;
 
-use crate::world::{KEY, World, keys, refusal};
+use crate::world::{KEY, World, error_of, keys};
 
 const PATH: &str = "/api/v1/platforms";
 const OTHER: &str = "another-key-of-the-operator";
@@ -26,7 +26,7 @@ async fn status(world: &World, key: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn what_is_told_anew_holds_at_once() {
+async fn reloaded_settings_apply_at_once() {
     let world = World::new(json!({}));
     assert_eq!((status(&world, KEY).await, status(&world, OTHER).await), (200, 401));
     let origin = "https://app.example.com";
@@ -43,12 +43,12 @@ async fn what_is_told_anew_holds_at_once() {
     assert_eq!((answer.status().as_u16(), status(&world, KEY).await), (200, 401));
     assert_eq!(answer.headers()["access-control-allow-origin"], origin);
     let moved = world.anonymous(Method::GET, "/api/v1/onboarding").bearer_auth(OTHER).send().await.unwrap();
-    assert_eq!(refusal(moved).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+    assert_eq!(error_of(moved).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
     assert_eq!(request().send().await.unwrap().status(), 429);
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_changes_nothing() {
+async fn invalid_settings_change_nothing() {
     let world = World::new(json!({}));
     let bad: [(Value, &str); 6] = [
         (json!({ "operator_key": "short" }), "operator_key"),
@@ -70,7 +70,7 @@ async fn what_cannot_be_used_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_needs_a_restart_is_told() {
+async fn sections_that_need_a_restart_are_reported() {
     let world = World::new(json!({}));
     assert!(world.reload(json!({})).unwrap().is_empty());
     let other = json!({ "http": { "workers": 7 }, "telemetry": { "log": "debug" } });
@@ -101,7 +101,7 @@ impl Process {
 }
 
 #[tokio::test]
-async fn a_process_reads_its_file_anew_when_it_is_hung_up_on() {
+async fn process_reloads_its_file_on_sighup() {
     let keys = keys();
     let (file, log) = (keys.path().join("gateway.toml"), keys.path().join("gateway.log"));
     let held = HeldPort::new();

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     raw,
-    world::{World, refusal},
+    world::{World, error_of},
 };
 
 /// What a service got: the authorization and the body of each request.
@@ -60,10 +60,10 @@ fn requests(world: &World) -> Vec<(RequestBuilder, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_refused_request_is_signed_again_and_sent_once_more() {
+async fn rejected_request_is_signed_and_sent_again() {
     for case in 0..3 {
         let (at, got) = refusing(1).await;
-        let world = World::before(at, json!({}));
+        let world = World::with_service(at, json!({}));
         let (request, body) = requests(&world).swap_remove(case);
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 200, "case {case}");
@@ -76,20 +76,20 @@ async fn a_refused_request_is_signed_again_and_sent_once_more() {
 }
 
 #[tokio::test]
-async fn a_service_that_goes_on_refusing_is_asked_twice() {
+async fn request_is_sent_at_most_twice() {
     let (at, got) = refusing(usize::MAX).await;
-    let world = World::before(at, json!({}));
+    let world = World::with_service(at, json!({}));
     let answer = world.get("/api/v1/platforms").await;
-    assert_eq!(refusal(answer).await, (502, "UPSTREAM_ERROR".to_owned()));
+    assert_eq!(error_of(answer).await, (502, "UPSTREAM_ERROR".to_owned()));
     assert_eq!(got.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_kept_is_sent_once() {
+async fn large_body_is_sent_once() {
     let (at, got) = refusing(1).await;
-    let world = World::before(at, json!({}));
+    let world = World::with_service(at, json!({}));
     let large = "x".repeat(100_000);
     let answer = world.request(Method::POST, "/api/v1/platforms").body(large).send().await.unwrap();
-    assert_eq!(refusal(answer).await, (502, "UPSTREAM_ERROR".to_owned()));
+    assert_eq!(error_of(answer).await, (502, "UPSTREAM_ERROR".to_owned()));
     assert_eq!(got.lock().unwrap().len(), 1);
 }

@@ -29,7 +29,7 @@ fn resident() -> usize {
 }
 
 #[tokio::test]
-async fn the_first_byte_comes_before_the_last_is_sent() {
+async fn response_is_streamed() {
     let (go_on, gate) = mpsc::channel::<()>(1);
     let gate = std::sync::Arc::new(tokio::sync::Mutex::new(gate));
     let service = raw::service(move |mut stream| {
@@ -46,7 +46,7 @@ async fn the_first_byte_comes_before_the_last_is_sent() {
         }
     })
     .await;
-    let world = World::before(service, json!({}));
+    let world = World::with_service(service, json!({}));
     let mut body = world.get("/api/v1/platforms").await.bytes_stream();
     assert_eq!(body.next().await.unwrap().unwrap(), "first");
     go_on.send(()).await.unwrap();
@@ -55,7 +55,7 @@ async fn the_first_byte_comes_before_the_last_is_sent() {
 }
 
 #[tokio::test]
-async fn an_upload_reaches_the_service_before_it_ends() {
+async fn upload_is_streamed() {
     let arrived = Count::default();
     let count = arrived.clone();
     let service = serve(move |config| {
@@ -69,7 +69,7 @@ async fn an_upload_reaches_the_service_before_it_ends() {
             }
         }));
     });
-    let world = World::before(service, json!({}));
+    let world = World::with_service(service, json!({}));
     let (pieces, body) = mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
     let request =
         world.request(Method::POST, "/api/v1/platforms").body(Body::wrap_stream(ReceiverStream::new(body)));
@@ -85,7 +85,7 @@ async fn an_upload_reaches_the_service_before_it_ends() {
 }
 
 #[tokio::test]
-async fn a_long_answer_passes_without_being_kept() {
+async fn long_response_does_not_occupy_memory() {
     let sent = Count::default();
     let count = sent.clone();
     let service = serve(move |config| {
@@ -94,7 +94,7 @@ async fn a_long_answer_passes_without_being_kept() {
             async move { long_answer(800, count) }
         }));
     });
-    let world = World::before(service, json!({}));
+    let world = World::with_service(service, json!({}));
     world.get("/api/v1/platforms").await.bytes().await.unwrap();
     let before = resident();
     let mut body = world.get("/api/v1/platforms").await.bytes_stream();
@@ -108,7 +108,7 @@ async fn a_long_answer_passes_without_being_kept() {
 }
 
 #[tokio::test]
-async fn an_answer_is_taken_no_faster_than_it_is_read() {
+async fn response_has_backpressure() {
     let sent = Count::default();
     let count = sent.clone();
     let service = serve(move |config| {
@@ -117,7 +117,7 @@ async fn an_answer_is_taken_no_faster_than_it_is_read() {
             async move { long_answer(3200, count) }
         }));
     });
-    let world = World::before(service, json!({}));
+    let world = World::with_service(service, json!({}));
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     stream
         .write_all(raw::request("GET", "/api/v1/platforms", "Connection: close\r\n").as_bytes())
@@ -142,13 +142,13 @@ async fn an_answer_is_taken_no_faster_than_it_is_read() {
 }
 
 #[tokio::test]
-async fn an_upload_is_taken_no_faster_than_the_service_reads() {
+async fn upload_has_backpressure() {
     let stuck = raw::service(|stream| async move {
         sleep(raw::LONG).await;
         drop(stream);
     })
     .await;
-    let world = World::before(stuck, json!({ "http": { "max_body_bytes": 1 << 30 } }));
+    let world = World::with_service(stuck, json!({ "http": { "max_body_bytes": 1 << 30 } }));
     let sent = Count::default();
     let body = Body::wrap_stream(crate::world::long_body(3200, sent.clone()));
     let request = tokio::spawn(world.request(Method::POST, "/api/v1/platforms").body(body).send());

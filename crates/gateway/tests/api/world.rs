@@ -77,12 +77,12 @@ impl World {
     pub(crate) fn new(overrides: Value) -> Self {
         let keys = keys();
         let names = ["registry", "stack-registry", "onboarding", "provisioning", "iam"];
-        let services = names.map(|name| telling(name, Verifier::read(name, keys.path()).unwrap()));
+        let services = names.map(|name| echo_service(name, Verifier::read(name, keys.path()).unwrap()));
         Self::start(keys, services, overrides)
     }
 
     /// A gateway before one service that stands for all.
-    pub(crate) fn before(service: SocketAddr, overrides: Value) -> Self {
+    pub(crate) fn with_service(service: SocketAddr, overrides: Value) -> Self {
         Self::start(keys(), [service; 5], overrides)
     }
 
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// Waits until the gateway hears of revocations, or does not.
-    pub(crate) async fn hears_of_revocations(&self, wanted: bool) {
+    pub(crate) async fn wait_for_revocations(&self, wanted: bool) {
         for _ in 0..500 {
             let answer = self.anonymous(Method::GET, "/ready").send().await.unwrap();
             let told: Value = answer.json().await.unwrap();
@@ -139,7 +139,7 @@ impl World {
 }
 
 /// The code of an envelope, after looking at all of it.
-pub(crate) async fn refusal(response: Response) -> (u16, String) {
+pub(crate) async fn error_of(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     let (id, kind) = (header("x-request-id"), header("content-type"));
@@ -177,7 +177,7 @@ pub(crate) fn serve_under(
 }
 
 /// A service that knows callers by their signed identity and tells what it got.
-fn telling(name: &'static str, verifier: Verifier) -> SocketAddr {
+fn echo_service(name: &'static str, verifier: Verifier) -> SocketAddr {
     serve(move |config| {
         let tell = move |request: HttpRequest, mut body: web::Payload| {
             let verifier = verifier.clone();

@@ -135,7 +135,7 @@ impl System<'_> {
     async fn reload_on_request(&self, reload: &Reload, services: &ServiceAddresses) -> Infallible {
         loop {
             self.reload_requests.notified().await;
-            reload.apply_and_tell(|| {
+            reload.apply_and_log(|| {
                 let file = self.settings_file.read()?;
                 let settings = self.gateway_settings(&file, services)?;
                 let processes = self.shared.file.changed_processes(&file);

@@ -18,7 +18,7 @@ use crate::{
     system::{Place, Up, eventually},
 };
 
-const READ: &str = "the settings are read anew";
+const READ: &str = "reloaded the settings";
 
 fn write(place: &Place, settings: &str) -> PathBuf {
     let path = place.path().join("nno.toml");

@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn no_request_of_a_client_is_logged_as_an_error() {
+async fn client_mistakes_are_not_logged_as_errors() {
     let (keys, held) = (keys(), HeldPort::new());
     let at = held.address;
     let mut gateway = Command::new(env!("CARGO_BIN_EXE_gateway"))

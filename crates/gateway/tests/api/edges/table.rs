@@ -217,7 +217,7 @@ pub(super) fn table() -> Vec<Edge> {
 }
 
 #[tokio::test]
-async fn every_raw_request_has_its_answer_and_its_connection_goes_on_or_ends() {
+async fn raw_requests_get_the_expected_response_and_connection_state() {
     let world = World::new(json!({}));
     let mut wrong = Vec::new();
     for edge in table() {

@@ -33,7 +33,7 @@ fn dribble(stream: tokio::net::TcpStream) -> (tokio::net::TcpStream, tokio::task
 }
 
 #[tokio::test]
-async fn a_head_that_dribbles_is_408_on_every_request_of_a_connection() {
+async fn slow_head_gets_408_on_every_request_of_a_connection() {
     let world = World::new(json!({ "http": { "head_timeout": "500ms" } }));
     for requests in [0, 1, 3] {
         let mut stream = connect(world.at, request("GET", PATH, "").repeat(requests)).await;
@@ -53,7 +53,7 @@ async fn a_head_that_dribbles_is_408_on_every_request_of_a_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_that_rests_ends_after_the_keep_alive_timeout() {
+async fn idle_connection_ends_after_the_keep_alive_timeout() {
     let world = World::new(json!({ "service": { "keep_alive_timeout": "700ms" } }));
     let mut stream = connect(world.at, request("GET", PATH, "")).await;
     assert_eq!(answer(&mut stream, "GET").await.unwrap().status, 200);
@@ -65,14 +65,14 @@ async fn a_connection_that_rests_ends_after_the_keep_alive_timeout() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_done_with_sending_gets_its_answer() {
+async fn half_closed_client_gets_its_response() {
     let slow = serve(|config| {
         config.default_service(web::to(|| async {
             sleep(Duration::from_millis(500)).await;
             HttpResponse::Ok().body("done")
         }));
     });
-    let world = World::before(slow, json!({}));
+    let world = World::with_service(slow, json!({}));
     for bytes in [
         request("GET", PATH, ""),
         request("POST", PATH, "Content-Length: 2\r\n") + "{}",
@@ -90,7 +90,7 @@ async fn a_client_that_is_done_with_sending_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn what_ends_too_early_is_400() {
+async fn incomplete_request_gets_400() {
     let world = World::new(json!({}));
     for bytes in [
         "GET /health HTTP/1.1\r\nHost: a".to_owned(),
@@ -105,7 +105,7 @@ async fn what_ends_too_early_is_400() {
 }
 
 #[tokio::test]
-async fn leave_to_send_a_body_is_given_once_it_is_about_to_be_read() {
+async fn continue_is_sent_when_the_body_is_about_to_be_read() {
     let world = World::new(json!({}));
     let lines = "Expect: 100-continue\r\nContent-Length: 5\r\n";
     let mut stream = connect(world.at, request("POST", PATH, lines)).await;

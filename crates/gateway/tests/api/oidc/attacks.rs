@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, get_current_timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    before, is_refused,
+    before, is_rejected,
     issuer::{Issuer, Key},
     with,
 };
@@ -16,7 +16,7 @@ fn hs256(secret: &[u8], kid: &str, claims: &Value) -> String {
 }
 
 #[tokio::test]
-async fn no_algorithm_but_the_keys_is_taken() {
+async fn only_the_keys_own_algorithm_is_accepted() {
     let (rsa, ec) = (Key::rsa("r"), Key::ec("e", 1));
     let issuer = Issuer::with(&[&rsa, &ec]);
     let (world, _iam) = before(&issuer).await;
@@ -26,14 +26,14 @@ async fn no_algorithm_but_the_keys_is_taken() {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     for algorithm in ["none", "None", "NONE", ""] {
         let head = part(&json!({ "alg": algorithm, "kid": "r" }));
-        assert!(is_refused(&world, &format!("{head}.{}.", part(&claims))).await, "{algorithm}");
-        assert!(is_refused(&world, &format!("{head}.{}.c2ln", part(&claims))).await, "{algorithm}");
+        assert!(is_rejected(&world, &format!("{head}.{}.", part(&claims))).await, "{algorithm}");
+        assert!(is_rejected(&world, &format!("{head}.{}.c2ln", part(&claims))).await, "{algorithm}");
     }
     // The public key is known to all; as a secret it must check nothing.
     let public = rsa.public();
     let modulus = URL_SAFE_NO_PAD.decode(public["n"].as_str().unwrap()).unwrap();
     for secret in [public["n"].as_str().unwrap().as_bytes(), &modulus, public.to_string().as_bytes(), b""] {
-        assert!(is_refused(&world, &hs256(secret, "r", &claims)).await);
+        assert!(is_rejected(&world, &hs256(secret, "r", &claims)).await);
     }
     for (key, algorithm, kid) in [
         (&ec, "RS256", "e"),
@@ -46,12 +46,12 @@ async fn no_algorithm_but_the_keys_is_taken() {
         (&ec, "ES256", "r"),
     ] {
         let token = key.sign_as(&json!({ "alg": algorithm, "kid": kid }), &claims);
-        assert!(is_refused(&world, &token).await, "{algorithm} {kid}");
+        assert!(is_rejected(&world, &token).await, "{algorithm} {kid}");
     }
 }
 
 #[tokio::test]
-async fn a_header_brings_no_key_of_its_own() {
+async fn keys_in_the_token_header_are_ignored() {
     let (own, mine) = (Key::ed("k", 1), Key::ed("k", 2));
     let issuer = Issuer::with(&[&own]);
     let (world, _iam) = before(&issuer).await;
@@ -66,18 +66,18 @@ async fn a_header_brings_no_key_of_its_own() {
     ] {
         let mut header = json!({ "alg": "EdDSA", "kid": "k", "typ": "JWT" });
         header.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
-        assert!(is_refused(&world, &mine.sign_as(&header, &claims)).await, "{header}");
+        assert!(is_rejected(&world, &mine.sign_as(&header, &claims)).await, "{header}");
     }
     let critical = json!({ "alg": "EdDSA", "kid": "k", "crit": ["exp"] });
-    assert!(is_refused(&world, &own.sign_as(&critical, &claims)).await);
+    assert!(is_rejected(&world, &own.sign_as(&critical, &claims)).await);
     let logout = json!({ "alg": "EdDSA", "kid": "k", "typ": "logout+jwt" });
-    assert!(is_refused(&world, &own.sign_as(&logout, &claims)).await);
+    assert!(is_rejected(&world, &own.sign_as(&logout, &claims)).await);
     let plain = json!({ "alg": "EdDSA", "kid": "k" });
     assert_eq!(with(&world, &own.sign_as(&plain, &claims)).await.status(), 200);
 }
 
 #[tokio::test]
-async fn every_claim_must_hold() {
+async fn every_claim_is_checked() {
     let key = Key::ed("k", 1);
     let issuer = Issuer::with(&[&key]);
     let (world, _iam) = before(&issuer).await;
@@ -107,11 +107,11 @@ async fn every_claim_must_hold() {
         json!({ "sub": "x".repeat(256) }),
     ] {
         let token = key.sign(&issuer.claims_with(over.clone()));
-        assert!(is_refused(&world, &token).await, "{over}");
+        assert!(is_rejected(&world, &token).await, "{over}");
     }
     let mut without = issuer.claims();
     without.as_object_mut().unwrap().remove("exp");
-    assert!(is_refused(&world, &key.sign(&without)).await);
+    assert!(is_rejected(&world, &key.sign(&without)).await);
     for over in [json!({ "exp": now - 30 }), json!({ "nbf": now + 30 }), json!({ "iat": now + 30 })] {
         let token = key.sign(&issuer.claims_with(over.clone()));
         assert_eq!(with(&world, &token).await.status(), 200, "{over} lies within the skew");
@@ -119,7 +119,7 @@ async fn every_claim_must_hold() {
 }
 
 #[tokio::test]
-async fn what_was_tampered_with_is_refused() {
+async fn tampered_tokens_are_rejected() {
     let key = Key::ed("k", 1);
     let issuer = Issuer::with(&[&key]);
     let (world, _iam) = before(&issuer).await;
@@ -141,6 +141,6 @@ async fn what_was_tampered_with_is_refused() {
         format!("{token}="),
         long,
     ] {
-        assert!(is_refused(&world, &text).await, "{} bytes", text.len());
+        assert!(is_rejected(&world, &text).await, "{} bytes", text.len());
     }
 }

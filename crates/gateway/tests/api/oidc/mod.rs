@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use self::issuer::{Issuer, Key};
 use crate::{
     iam::{FakeIam, Running, grant},
-    world::{World, keys, refusal, settings},
+    world::{World, error_of, keys, settings},
 };
 
 async fn with(world: &World, token: &str) -> Response {
@@ -36,9 +36,9 @@ async fn before_with(issuer: &Issuer, over: Value) -> (World, Running) {
     (world, iam)
 }
 
-async fn is_refused(world: &World, token: &str) -> bool {
+async fn is_rejected(world: &World, token: &str) -> bool {
     let response = with(world, token).await;
-    response.status() == 401 && refusal(response).await.1 == "UNAUTHORIZED"
+    response.status() == 401 && error_of(response).await.1 == "UNAUTHORIZED"
 }
 
 #[rstest]
@@ -46,7 +46,7 @@ async fn is_refused(world: &World, token: &str) -> bool {
 #[case::p256(Key::ec("k", 1))]
 #[case::rsa(Key::rsa("k"))]
 #[tokio::test]
-async fn a_person_is_known_by_their_token(#[case] key: Key) {
+async fn token_identifies_a_person_and_their_grants(#[case] key: Key) {
     let issuer = Issuer::with(&[&key]);
     let (world, iam) = before(&issuer).await;
     let own = json!({ "role": "developer", "reach": { "platform": "k3m9p2xw7q" } });
@@ -64,7 +64,7 @@ async fn a_person_is_known_by_their_token(#[case] key: Key) {
 }
 
 #[tokio::test]
-async fn what_is_unbound_is_gone_at_once() {
+async fn removed_binding_takes_effect_at_once() {
     let key = Key::ed("k", 1);
     let issuer = Issuer::with(&[&key]);
     let (world, iam) = before(&issuer).await;
@@ -75,17 +75,17 @@ async fn what_is_unbound_is_gone_at_once() {
         told["grants"].as_array().unwrap().len()
     };
     assert_eq!((count().await, count().await), (1, 1));
-    assert_eq!(iam.iam.asked.get(), 1, "remembered");
+    assert_eq!(iam.iam.calls.get(), 1, "remembered");
     iam.iam.unbind("staff:alice");
-    iam.iam.tell(What::Subject("staff:alice".to_owned())).await;
+    iam.iam.revoke(What::Subject("staff:alice".to_owned())).await;
     assert_eq!(count().await, 0);
     iam.stop();
-    world.hears_of_revocations(false).await;
-    assert_eq!(refusal(with(&world, &token).await).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+    world.wait_for_revocations(false).await;
+    assert_eq!(error_of(with(&world, &token).await).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
 }
 
 #[tokio::test]
-async fn two_issuers_are_told_apart() {
+async fn issuers_are_kept_apart() {
     let (one, other) = (Key::ed("k", 1), Key::ed("k", 2));
     let (first, second) = (Issuer::with(&[&one]), Issuer::with(&[&other]));
     let mut of_second = second.settings();
@@ -96,7 +96,7 @@ async fn two_issuers_are_told_apart() {
     let told: Value = with(&world, &other.sign(&second.claims())).await.json().await.unwrap();
     assert_eq!(told["caller"], "user:alice");
     assert_eq!(with(&world, &one.sign(&first.claims())).await.status(), 200);
-    assert!(is_refused(&world, &one.sign(&second.claims())).await, "signed by the other issuer");
+    assert!(is_rejected(&world, &one.sign(&second.claims())).await, "signed by the other issuer");
     let same = json!({ "a": first.settings(), "b": first.settings() });
     let dir = keys();
     let nowhere = [([127, 0, 0, 1], 9).into(); 5];

@@ -5,14 +5,14 @@ use serde_json::json;
 use testkit::Authority;
 
 use super::{
-    before, before_with, is_refused,
+    before, before_with, is_rejected,
     issuer::{Issuer, Key},
     with,
 };
 use crate::world::refusal;
 
 #[tokio::test]
-async fn a_new_key_is_fetched_when_it_is_first_seen() {
+async fn unknown_key_id_causes_a_fetch() {
     let (old, new) = (Key::ed("old", 1), Key::ed("new", 2));
     let issuer = Issuer::with(&[&old]);
     let (world, _iam) = before(&issuer).await;
@@ -21,11 +21,11 @@ async fn a_new_key_is_fetched_when_it_is_first_seen() {
     issuer.has(&[new.public()]);
     assert_eq!(with(&world, &new.sign(&issuer.claims())).await.status(), 200);
     assert_eq!(issuer.fetched.get(), 2);
-    assert!(is_refused(&world, &old.sign(&issuer.claims())).await, "what is withdrawn is not believed");
+    assert!(is_rejected(&world, &old.sign(&issuer.claims())).await, "what is withdrawn is not believed");
 }
 
 #[tokio::test]
-async fn made_up_key_ids_cause_one_fetch() {
+async fn forged_key_ids_cause_one_fetch() {
     let (good, bad) = (Key::ed("good", 1), Key::ed("bad", 2));
     let issuer = Issuer::with(&[&good]);
     let (world, _iam) = before(&issuer).await;
@@ -34,27 +34,27 @@ async fn made_up_key_ids_cause_one_fetch() {
     let tokens: Vec<String> = (0..60)
         .map(|n| bad.sign_as(&json!({ "alg": "EdDSA", "kid": format!("bad-{n}") }), &issuer.claims()))
         .collect();
-    let refused = join_all(tokens.iter().map(|token| is_refused(&world, token))).await;
+    let refused = join_all(tokens.iter().map(|token| is_rejected(&world, token))).await;
     assert!(refused.into_iter().all(|refused| refused));
     assert_eq!(issuer.fetched.get() - before, 1);
     assert_eq!(with(&world, &good.sign(&issuer.claims())).await.status(), 200);
 }
 
 #[tokio::test]
-async fn the_last_good_keys_are_kept() {
+async fn last_keys_stay_in_use() {
     let (good, bad) = (Key::ed("good", 1), Key::ed("bad", 2));
     let issuer = Issuer::with(&[&good]);
     let (world, _iam) = before(&issuer).await;
     assert_eq!(with(&world, &good.sign(&issuer.claims())).await.status(), 200);
     issuer.goes_away();
     let before = issuer.fetched.get();
-    assert!(is_refused(&world, &bad.sign(&issuer.claims())).await);
+    assert!(is_rejected(&world, &bad.sign(&issuer.claims())).await);
     assert_eq!(issuer.fetched.get() - before, 1, "it was asked and had nothing to say");
     assert_eq!(with(&world, &good.sign(&issuer.claims())).await.status(), 200);
 }
 
 #[tokio::test]
-async fn an_issuer_that_never_was_there_is_503() {
+async fn issuer_without_fetched_keys_yields_503() {
     let key = Key::ed("k", 1);
     let (away, liar) = (Issuer::with(&[&key]), Issuer::with(&[&key]));
     away.goes_away();
@@ -62,13 +62,13 @@ async fn an_issuer_that_never_was_there_is_503() {
     for issuer in [away, liar] {
         let (world, _iam) = before(&issuer).await;
         let response = with(&world, &key.sign(&issuer.claims())).await;
-        assert_eq!(refusal(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+        assert_eq!(error_of(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
         assert_eq!(world.get("/api/v1/platforms").await.status(), 200, "the operator is not concerned");
     }
 }
 
 #[tokio::test]
-async fn a_token_names_its_key_unless_there_is_but_one() {
+async fn token_without_key_id_needs_a_single_key() {
     let (one, two) = (Key::ed("one", 1), Key::ed("two", 2));
     let issuer = Issuer::with(&[&one]);
     let (world, _iam) = before(&issuer).await;
@@ -77,7 +77,7 @@ async fn a_token_names_its_key_unless_there_is_but_one() {
     let issuer = Issuer::with(&[&one, &two]);
     let (world, _iam) = before(&issuer).await;
     let nameless = one.sign_as(&json!({ "alg": "EdDSA" }), &issuer.claims());
-    assert!(is_refused(&world, &nameless).await);
+    assert!(is_rejected(&world, &nameless).await);
     assert_eq!(with(&world, &one.sign(&issuer.claims())).await.status(), 200);
     let mut for_encryption = one.public();
     for_encryption["use"] = json!("enc");
@@ -85,11 +85,11 @@ async fn a_token_names_its_key_unless_there_is_but_one() {
     issuer.has(&[for_encryption, two.public()]);
     let (world, _iam) = before(&issuer).await;
     assert_eq!(with(&world, &two.sign(&issuer.claims())).await.status(), 200);
-    assert!(is_refused(&world, &one.sign(&issuer.claims())).await, "a key for encryption signs nothing");
+    assert!(is_rejected(&world, &one.sign(&issuer.claims())).await, "a key for encryption signs nothing");
 }
 
 #[tokio::test]
-async fn keys_are_fetched_from_who_shows_a_certificate_that_is_believed() {
+async fn keys_are_fetched_only_from_a_trusted_server() {
     let (key, authority, folder) = (Key::ed("k", 1), Authority::new(), tempfile::tempdir().unwrap());
     let file = folder.path().join("ca.crt");
     std::fs::write(&file, &authority.pem).unwrap();
@@ -106,6 +106,6 @@ async fn keys_are_fetched_from_who_shows_a_certificate_that_is_believed() {
     ] {
         let (world, _iam) = before_with(issuer, over).await;
         let response = with(&world, &key.sign(&issuer.claims())).await;
-        assert_eq!(refusal(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+        assert_eq!(error_of(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
     }
 }

@@ -14,7 +14,7 @@ use super::{
     issuer::{Issuer, Key},
     with,
 };
-use crate::world::{refusal, serve_under};
+use crate::world::{error_of, serve_under};
 
 /// What an issuer answers when it is asked for its document, and then for its keys.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ async fn outcome(good: &Issuer, key: &Key, name: String, authority: Value) -> St
     let response = with(&world, &key.sign(&good.claims_with(json!({ "iss": name })))).await;
     let status = response.status();
     if status != StatusCode::OK {
-        assert_eq!(refusal(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+        assert_eq!(error_of(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
     }
     status
 }
@@ -85,7 +85,7 @@ async fn outcome(good: &Issuer, key: &Key, name: String, authority: Value) -> St
 #[case::relative("/keys", false)]
 #[case::nothing("", false)]
 #[tokio::test]
-async fn keys_come_from_this_machine_or_over_https(#[case] url: &str, #[case] is_asked: bool) {
+async fn keys_are_fetched_over_https_or_from_this_machine(#[case] url: &str, #[case] is_asked: bool) {
     let key = Key::ed("k", 1);
     let good = Issuer::with(&[&key]);
     let url = url.replace("PORT", &good.at.port().to_string());
@@ -95,7 +95,7 @@ async fn keys_come_from_this_machine_or_over_https(#[case] url: &str, #[case] is
 }
 
 #[tokio::test]
-async fn nobody_is_followed_elsewhere() {
+async fn redirects_are_not_followed() {
     let key = Key::ed("k", 1);
     let good = Issuer::with(&[&key]);
     let (document, keys) =
@@ -109,7 +109,7 @@ async fn nobody_is_followed_elsewhere() {
 }
 
 #[tokio::test]
-async fn who_speaks_https_does_not_lead_back_to_http() {
+async fn https_issuer_cannot_downgrade_to_http() {
     let (key, authority, folder) = (Key::ed("k", 1), Authority::new(), tempfile::tempdir().unwrap());
     let file = folder.path().join("ca.crt");
     std::fs::write(&file, &authority.pem).unwrap();
@@ -122,7 +122,7 @@ async fn who_speaks_https_does_not_lead_back_to_http() {
 }
 
 #[tokio::test]
-async fn no_more_is_read_than_keys_can_be() {
+async fn oversized_and_malformed_key_sets_are_rejected() {
     let key = Key::ed("k", 1);
     let good = Issuer::with(&[&key]);
     let keys = json!({ "keys": [key.public()] }).to_string();

@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn connections_are_used_again_on_both_sides() {
+async fn connections_are_reused_on_both_sides() {
     let connections = Count::default();
     let count = connections.clone();
     let service = raw::service(move |mut stream| {
@@ -29,7 +29,7 @@ async fn connections_are_used_again_on_both_sides() {
         }
     })
     .await;
-    let world = World::before(service, json!({}));
+    let world = World::with_service(service, json!({}));
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     for _ in 0..20 {
         stream.write_all(raw::request("GET", "/api/v1/platforms", "").as_bytes()).await.unwrap();
@@ -45,9 +45,9 @@ async fn connections_are_used_again_on_both_sides() {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_service_closed_is_not_used_again() {
+async fn closed_service_connection_is_not_reused() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    let world = World::before(raw::answering(answer, true).await, json!({}));
+    let world = World::with_service(raw::fixed_response(answer, true).await, json!({}));
     for _ in 0..20 {
         let response = world.request(Method::POST, "/api/v1/platforms").send().await.unwrap();
         assert_eq!(response.status(), 200);
@@ -74,9 +74,9 @@ async fn patient() -> (std::net::SocketAddr, Count, Count) {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_takes_its_read_with_it() {
+async fn read_is_cancelled_when_its_client_disconnects() {
     let (at, came, left) = patient().await;
-    let world = World::before(at, json!({}));
+    let world = World::with_service(at, json!({}));
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     stream.write_all(raw::request("GET", "/api/v1/platforms", "").as_bytes()).await.unwrap();
     came.reaches(1).await;
@@ -85,9 +85,9 @@ async fn a_client_that_leaves_takes_its_read_with_it() {
 }
 
 #[tokio::test]
-async fn a_write_goes_on_without_its_client() {
+async fn write_continues_without_its_client() {
     let (at, came, left) = patient().await;
-    let world = World::before(at, json!({ "service": { "upstream_timeout": "1500ms" } }));
+    let world = World::with_service(at, json!({ "service": { "upstream_timeout": "1500ms" } }));
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     stream.write_all(raw::request("POST", "/api/v1/platforms", "").as_bytes()).await.unwrap();
     came.reaches(1).await;
@@ -98,9 +98,9 @@ async fn a_write_goes_on_without_its_client() {
 }
 
 #[tokio::test]
-async fn half_a_write_ends_with_its_client() {
+async fn incomplete_write_ends_with_its_client() {
     let (at, came, left) = patient().await;
-    let world = World::before(at, json!({}));
+    let world = World::with_service(at, json!({}));
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     let head = raw::request("POST", "/api/v1/platforms", "Content-Length: 100000\r\n");
     stream.write_all(format!("{head}{}", "x".repeat(50_000)).as_bytes()).await.unwrap();
@@ -110,7 +110,7 @@ async fn half_a_write_ends_with_its_client() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_mid_answer_frees_the_service() {
+async fn client_that_disconnects_during_a_response_frees_the_service() {
     let sent = Count::default();
     let count = sent.clone();
     let service = serve(move |config| {
@@ -119,7 +119,7 @@ async fn a_client_that_leaves_mid_answer_frees_the_service() {
             async move { long_answer(100_000, count) }
         }));
     });
-    let world = World::before(service, json!({}));
+    let world = World::with_service(service, json!({}));
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     stream.write_all(raw::request("GET", "/api/v1/platforms", "").as_bytes()).await.unwrap();
     raw::head(&mut stream).await;
@@ -138,7 +138,7 @@ async fn a_client_that_leaves_mid_answer_frees_the_service() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_cut_off() {
+async fn client_that_does_not_read_is_disconnected() {
     let gone = Count::default();
     let count = gone.clone();
     let service = raw::service(move |mut stream| {
@@ -151,7 +151,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
         }
     })
     .await;
-    let world = World::before(service, json!({ "service": { "stalled_client_timeout": "1s" } }));
+    let world = World::with_service(service, json!({ "service": { "stalled_client_timeout": "1s" } }));
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     stream.write_all(raw::request("GET", "/api/v1/platforms", "").as_bytes()).await.unwrap();
     raw::head(&mut stream).await;
@@ -166,14 +166,14 @@ async fn a_client_that_does_not_read_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_what_is_under_way_and_takes_no_more() {
+async fn shutdown_waits_for_requests_in_progress_and_accepts_no_new_ones() {
     let service = serve(|config| {
         config.default_service(web::to(|| async {
             sleep(Duration::from_millis(700)).await;
             HttpResponse::Ok().body("done")
         }));
     });
-    let world = World::before(service, json!({}));
+    let world = World::with_service(service, json!({}));
     let under_way = tokio::spawn(world.request(Method::GET, "/api/v1/platforms").send());
     sleep(Duration::from_millis(200)).await;
     world.shutdown.begin();
@@ -184,7 +184,7 @@ async fn a_stop_waits_for_what_is_under_way_and_takes_no_more() {
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_leave_to_send_gets_it() {
+async fn client_that_expects_continue_gets_it() {
     let world = World::new(json!({}));
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     let lines = "Content-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n";

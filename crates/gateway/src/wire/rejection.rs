@@ -1,4 +1,4 @@
-//! Answers to what never becomes a request.
+//! Responses to malformed requests, which never reach the HTTP server.
 
 use std::fmt::Write;
 
@@ -14,15 +14,15 @@ use crate::security_headers::harden;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The envelope of an error as bytes on the wire, and in the log. The connection ends with it.
-pub(super) fn refusal(error: &Error) -> BytesMut {
+/// Logs an error and returns its response as bytes. The connection ends after it.
+pub(super) fn rejection(error: &Error) -> BytesMut {
     let id = id::uuid_v7().to_string();
     tracing::info_span!("http", request_id = id).in_scope(|| log(error));
-    let mut answer = web::error::response(error, &id);
-    harden(answer.headers_mut(), false);
-    let (answer, body) = answer.into_parts();
+    let mut response = web::error::response(error, &id);
+    harden(response.headers_mut(), false);
+    let (response, body) = response.into_parts();
     let body = body.try_into_bytes().unwrap_or_default();
-    let mut fields = answer.headers().clone();
+    let mut fields = response.headers().clone();
     fields.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     fields.insert(CONNECTION, HeaderValue::from_static("close"));
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -33,8 +33,8 @@ pub(super) fn refusal(error: &Error) -> BytesMut {
         }
     }
     let mut bytes = BytesMut::new();
-    // Writing to memory does not fail.
-    let _ = write!(bytes, "HTTP/1.1 {}\r\n", answer.status());
+    // Writing to memory cannot fail.
+    let _ = write!(bytes, "HTTP/1.1 {}\r\n", response.status());
     for (name, value) in &fields {
         bytes.extend_from_slice(name.as_str().as_bytes());
         bytes.extend_from_slice(b": ");
