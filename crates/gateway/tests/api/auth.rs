@@ -1,4 +1,4 @@
-//! Who gets in, and as whom the services know them.
+//! Authentication, and the identity that services receive.
 
 use gateway::Gateway;
 use reqwest::{Method, header::AUTHORIZATION};
@@ -28,7 +28,7 @@ use crate::{
 #[tokio::test]
 async fn unauthenticated_requests_are_rejected_first(#[case] values: &[&str]) {
     let world = World::new(json!({}));
-    // Known, unknown, unlawful, and too large: a stranger learns nothing of which is which.
+    // Known, unknown, ambiguous and too large requests get the same response without a credential.
     let too_large = "x".repeat(2 << 20);
     for (path, body) in
         [("/api/v1/platforms", ""), ("/nothing/here", ""), ("/a/%2e%2e/b", ""), ("/", &too_large)]
@@ -50,10 +50,10 @@ async fn services_learn_the_caller_but_not_the_operator_key() {
         let request = world
             .anonymous(Method::GET, "/api/v1/platforms")
             .header(AUTHORIZATION, format!("{scheme} {KEY}"));
-        let told = world.received(request).await;
-        assert_eq!((&told["caller"], &told["issuer"]), (&json!("operator"), &json!("gateway")));
-        assert!(header(&told, "authorization").is_some());
-        assert!(!told.to_string().contains(KEY), "{told}");
+        let received = world.received(request).await;
+        assert_eq!((&received["caller"], &received["issuer"]), (&json!("operator"), &json!("gateway")));
+        assert!(header(&received, "authorization").is_some());
+        assert!(!received.to_string().contains(KEY), "{received}");
     }
 }
 
@@ -70,7 +70,7 @@ async fn unauthenticated_request_does_not_reach_a_service() {
     let response = world.anonymous(Method::GET, "/api/v1/platforms").send().await.unwrap();
     assert_eq!(response.status(), 401);
     assert_eq!(reached.get(), 0);
-    assert_eq!(world.get("/api/v1/platforms").await.status(), 502, "the operator does reach it");
+    assert_eq!(world.get("/api/v1/platforms").await.status(), 502, "the operator reaches the service");
     assert!(reached.get() > 0);
 }
 
@@ -83,6 +83,6 @@ async fn gateway_does_not_start_with_a_weak_operator_key(#[case] key: &str) {
     let keys = keys();
     let nowhere = [([127, 0, 0, 1], 9).into(); 5];
     let settings = settings(keys.path(), nowhere, json!({ "service": { "operator_key": key } }));
-    let told = Gateway::build(settings, Shutdown::new()).unwrap_err().to_string();
-    assert!(told.contains("operator_key") && told.contains("16"), "{told}");
+    let error = Gateway::build(settings, Shutdown::new()).unwrap_err().to_string();
+    assert!(error.contains("operator_key") && error.contains("16"), "{error}");
 }

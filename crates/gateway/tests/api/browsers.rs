@@ -1,18 +1,18 @@
-//! What browsers are told: whose pages may call, and what may be done with answers.
+//! Cross-origin requests and security headers.
 
 use reqwest::{Method, Response, header::HeaderMap};
 use serde_json::json;
 
 use crate::world::{World, error_of, header};
 
-const OURS: &str = "https://app.example.com";
+const ALLOWED: &str = "https://app.example.com";
 const PATH: &str = "/api/v1/platforms";
 
 fn world() -> World {
-    World::new(json!({ "service": { "cors": { "origins": [OURS, "http://localhost:3000"] } } }))
+    World::new(json!({ "service": { "cors": { "origins": [ALLOWED, "http://localhost:3000"] } } }))
 }
 
-fn told<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(|value| value.to_str().unwrap())
 }
 
@@ -30,10 +30,10 @@ async fn preflight(world: &World, origin: &str) -> Response {
 #[tokio::test]
 async fn preflight_of_an_allowed_origin_needs_no_credential() {
     let world = world();
-    let answer = preflight(&world, OURS).await;
+    let answer = preflight(&world, ALLOWED).await;
     let headers = answer.headers();
     assert_eq!(answer.status(), 204);
-    assert_eq!(text(headers, "access-control-allow-origin"), Some(OURS));
+    assert_eq!(text(headers, "access-control-allow-origin"), Some(ALLOWED));
     assert!(text(headers, "access-control-allow-methods").unwrap().contains("PATCH"));
     assert!(text(headers, "access-control-allow-headers").unwrap().contains("Idempotency-Key"));
     assert_eq!(text(headers, "access-control-max-age"), Some("600"));
@@ -62,19 +62,20 @@ async fn unknown_origin_gets_no_cors_headers() {
         assert!(!answer.headers().contains_key("access-control-allow-origin"), "{origin}");
     }
     let plain = World::new(json!({}));
-    let answer = plain.request(Method::GET, PATH).header("Origin", OURS).send().await.unwrap();
-    assert!(!answer.headers().contains_key("access-control-allow-origin"), "nobody is known by default");
+    let answer = plain.request(Method::GET, PATH).header("Origin", ALLOWED).send().await.unwrap();
+    assert!(!answer.headers().contains_key("access-control-allow-origin"), "no origin is allowed by default");
 }
 
 #[tokio::test]
 async fn allowed_origin_can_read_every_response() {
     let world = world();
-    let known = world.request(Method::GET, PATH);
-    let (strange, open) = (world.anonymous(Method::GET, PATH), world.anonymous(Method::GET, "/openapi.json"));
-    for (request, status) in [(known, 200), (strange, 401), (open, 200)] {
-        let answer = request.header("Origin", OURS).send().await.unwrap();
+    let operator = world.request(Method::GET, PATH);
+    let (anonymous, public) =
+        (world.anonymous(Method::GET, PATH), world.anonymous(Method::GET, "/openapi.json"));
+    for (request, status) in [(operator, 200), (anonymous, 401), (public, 200)] {
+        let answer = request.header("Origin", ALLOWED).send().await.unwrap();
         assert_eq!(answer.status(), status);
-        assert_eq!(text(answer.headers(), "access-control-allow-origin"), Some(OURS));
+        assert_eq!(text(answer.headers(), "access-control-allow-origin"), Some(ALLOWED));
         let exposed = text(answer.headers(), "access-control-expose-headers").unwrap();
         for name in ["X-Request-Id", "ETag", "RateLimit", "Retry-After", "Idempotent-Replayed", "Dry-Run"] {
             assert!(exposed.contains(name), "{name}");
@@ -85,9 +86,9 @@ async fn allowed_origin_can_read_every_response() {
 #[tokio::test]
 async fn responses_have_security_headers() {
     let world = World::new(json!({ "service": { "limits": { "trusted_proxies": ["127.0.0.1"] } } }));
-    let ours = world.get(PATH).await;
-    let refused = world.anonymous(Method::GET, PATH).send().await.unwrap();
-    for answer in [&ours, &refused] {
+    let success = world.get(PATH).await;
+    let rejected = world.anonymous(Method::GET, PATH).send().await.unwrap();
+    for answer in [&success, &rejected] {
         let headers = answer.headers();
         assert_eq!(
             text(headers, "content-security-policy"),

@@ -1,4 +1,4 @@
-//! Connections: kept, given up, and ended in order.
+//! Reuse, cancellation and orderly end of connections.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     raw,
-    world::{Count, KEY, World, eventually, long_answer, serve},
+    world::{Count, KEY, World, eventually, long_response, serve},
 };
 
 #[tokio::test]
@@ -37,10 +37,10 @@ async fn connections_are_reused_on_both_sides() {
         let mut body = [0; 2];
         stream.read_exact(&mut body).await.unwrap();
     }
-    // A refusal of a request that has come whole does not end the connection either.
+    // The rejection of a complete request does not end the connection either.
     stream.write_all(raw::request("GET", "/nothing", "").as_bytes()).await.unwrap();
-    let refusal = raw::head(&mut stream).await;
-    assert!(refusal.starts_with("HTTP/1.1 404 ") && !refusal.contains("close"), "{refusal}");
+    let rejection = raw::head(&mut stream).await;
+    assert!(rejection.starts_with("HTTP/1.1 404 ") && !rejection.contains("close"), "{rejection}");
     assert_eq!(connections.get(), 1);
 }
 
@@ -56,57 +56,57 @@ async fn closed_service_connection_is_not_reused() {
     }
 }
 
-/// A service that never answers and counts who came and who hung up.
-async fn patient() -> (std::net::SocketAddr, Count, Count) {
-    let (came, left) = (Count::default(), Count::default());
-    let counts = (came.clone(), left.clone());
+/// Starts a service that never responds and counts its requests and the connections that the gateway closes.
+async fn unresponsive() -> (std::net::SocketAddr, Count, Count) {
+    let (requests, closed) = (Count::default(), Count::default());
+    let counts = (requests.clone(), closed.clone());
     let at = raw::service(move |mut stream| {
-        let (came, left) = counts.clone();
+        let (requests, closed) = counts.clone();
         async move {
             raw::head(&mut stream).await;
-            came.add(1);
+            requests.add(1);
             let _ = stream.read_u8().await;
-            left.add(1);
+            closed.add(1);
         }
     })
     .await;
-    (at, came, left)
+    (at, requests, closed)
 }
 
 #[tokio::test]
 async fn read_is_cancelled_when_its_client_disconnects() {
-    let (at, came, left) = patient().await;
+    let (at, requests, closed) = unresponsive().await;
     let world = World::with_service(at, json!({}));
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     stream.write_all(raw::request("GET", "/api/v1/platforms", "").as_bytes()).await.unwrap();
-    came.reaches(1).await;
+    requests.reaches(1).await;
     drop(stream);
-    left.reaches(1).await;
+    closed.reaches(1).await;
 }
 
 #[tokio::test]
 async fn write_continues_without_its_client() {
-    let (at, came, left) = patient().await;
+    let (at, requests, closed) = unresponsive().await;
     let world = World::with_service(at, json!({ "service": { "upstream_timeout": "1500ms" } }));
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     stream.write_all(raw::request("POST", "/api/v1/platforms", "").as_bytes()).await.unwrap();
-    came.reaches(1).await;
+    requests.reaches(1).await;
     drop(stream);
     sleep(Duration::from_millis(700)).await;
-    assert_eq!(left.get(), 0, "it is still waited for");
-    left.reaches(1).await;
+    assert_eq!(closed.get(), 0, "the gateway still waits for the response");
+    closed.reaches(1).await;
 }
 
 #[tokio::test]
 async fn incomplete_write_ends_with_its_client() {
-    let (at, came, left) = patient().await;
+    let (at, requests, closed) = unresponsive().await;
     let world = World::with_service(at, json!({}));
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     let head = raw::request("POST", "/api/v1/platforms", "Content-Length: 100000\r\n");
     stream.write_all(format!("{head}{}", "x".repeat(50_000)).as_bytes()).await.unwrap();
-    came.reaches(1).await;
+    requests.reaches(1).await;
     drop(stream);
-    left.reaches(1).await;
+    closed.reaches(1).await;
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn client_that_disconnects_during_a_response_frees_the_service() {
     let service = serve(move |config| {
         config.default_service(web::to(move || {
             let count = count.clone();
-            async move { long_answer(100_000, count) }
+            async move { long_response(100_000, count) }
         }));
     });
     let world = World::with_service(service, json!({}));
@@ -134,7 +134,7 @@ async fn client_that_disconnects_during_a_response_frees_the_service() {
             return;
         }
     }
-    panic!("the service goes on sending to no one");
+    panic!("the service continues to send");
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn client_that_does_not_read_is_disconnected() {
             return;
         }
     }
-    panic!("it still holds a connection to the service");
+    panic!("the client still occupies a connection to the service");
 }
 
 #[tokio::test]
@@ -174,10 +174,10 @@ async fn shutdown_waits_for_requests_in_progress_and_accepts_no_new_ones() {
         }));
     });
     let world = World::with_service(service, json!({}));
-    let under_way = tokio::spawn(world.request(Method::GET, "/api/v1/platforms").send());
+    let in_progress = tokio::spawn(world.request(Method::GET, "/api/v1/platforms").send());
     sleep(Duration::from_millis(200)).await;
     world.shutdown.begin();
-    let response = under_way.await.unwrap().unwrap();
+    let response = in_progress.await.unwrap().unwrap();
     assert_eq!(response.text().await.unwrap(), "done");
     world.shutdown.drained().await;
     eventually("nothing listens", || std::net::TcpStream::connect(world.at).is_err()).await;
@@ -191,7 +191,7 @@ async fn client_that_expects_continue_gets_it() {
     stream.write_all(raw::request("POST", "/api/v1/platforms", lines).as_bytes()).await.unwrap();
     assert!(raw::head(&mut stream).await.starts_with("HTTP/1.1 100 "));
     stream.write_all(b"hello").await.unwrap();
-    let answer = raw::answer(&mut stream).await;
+    let answer = raw::response(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"length\":5"), "{answer}");
     assert!(!answer.contains(KEY));
 }

@@ -1,4 +1,4 @@
-//! The API's document and the page that shows it: anyone may read them, and nothing of them comes from elsewhere.
+//! The API's document and the page that shows it. Both are public and load nothing from other origins.
 
 use reqwest::{Method, Response, header::HeaderMap};
 use rstest::rstest;
@@ -15,14 +15,14 @@ const FILES: [&str; 6] = [
     "/docs/swagger-ui-bundle.js",
 ];
 
-/// The format of stacks; the page needs none of it.
+/// The JSON Schemas of stacks, which the page does not use.
 const SCHEMAS: [&str; 2] = ["/api/v1/stack-definition.schema.json", "/api/v1/stack-manifest.schema.json"];
 
 fn all_files() -> impl Iterator<Item = &'static str> {
     FILES.into_iter().chain(SCHEMAS)
 }
 
-async fn anyone(world: &World, path: &str) -> Response {
+async fn get(world: &World, path: &str) -> Response {
     world.anonymous(Method::GET, path).send().await.unwrap()
 }
 
@@ -33,7 +33,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 #[tokio::test]
 async fn document_contains_every_public_path() {
     let world = World::new(json!({}));
-    let response = anyone(&world, "/openapi.json").await;
+    let response = get(&world, "/openapi.json").await;
     assert_eq!(response.status(), 200);
     assert_eq!(text(response.headers(), "content-type"), "application/json");
     let document: Value = response.json().await.unwrap();
@@ -52,9 +52,9 @@ async fn document_contains_every_public_path() {
     ] {
         assert!(document["paths"][path].is_object(), "{path}");
     }
-    assert!(document["paths"]["/api/v1/provision/jobs"].is_null(), "a service's own name for it");
-    for own in ["/health", "/ready", "/openapi.json", "/docs"].into_iter().chain(SCHEMAS) {
-        assert_eq!(document["paths"][own]["get"]["security"], json!([]), "{own} needs no key");
+    assert!(document["paths"]["/api/v1/provision/jobs"].is_null(), "it is an internal path");
+    for path in ["/health", "/ready", "/openapi.json", "/docs"].into_iter().chain(SCHEMAS) {
+        assert_eq!(document["paths"][path]["get"]["security"], json!([]), "{path} is public");
     }
 }
 
@@ -62,7 +62,7 @@ async fn document_contains_every_public_path() {
 async fn schemas_of_stacks_are_served() {
     let world = World::new(json!({}));
     for (path, title) in SCHEMAS.into_iter().zip(["Stack definition", "Stack manifest"]) {
-        let schema: Value = anyone(&world, path).await.json().await.unwrap();
+        let schema: Value = get(&world, path).await.json().await.unwrap();
         assert_eq!((&schema["$id"], &schema["title"]), (&json!(path), &json!(title)));
     }
 }
@@ -70,7 +70,7 @@ async fn schemas_of_stacks_are_served() {
 #[tokio::test]
 async fn common_parameters_and_errors_are_components() {
     let world = World::new(json!({}));
-    let document: Value = anyone(&world, "/openapi.json").await.json().await.unwrap();
+    let document: Value = get(&world, "/openapi.json").await.json().await.unwrap();
     let suspend = &document["paths"]["/api/v1/platforms/{platformId}/suspend"]["post"];
     let parameters: Vec<&str> =
         suspend["parameters"].as_array().unwrap().iter().filter_map(|one| one["$ref"].as_str()).collect();
@@ -93,7 +93,7 @@ async fn common_parameters_and_errors_are_components() {
 async fn conditional_requests_get_304() {
     let world = World::new(json!({}));
     for path in all_files() {
-        let first = anyone(&world, path).await;
+        let first = get(&world, path).await;
         assert_eq!(first.status(), 200, "{path}");
         assert_eq!(text(first.headers(), "cache-control"), "public, no-cache", "{path}");
         let tag = text(first.headers(), "etag").to_owned();
@@ -116,22 +116,22 @@ async fn conditional_requests_get_304() {
 async fn security_policy_forbids_other_origins() {
     let world = World::new(json!({}));
     for path in all_files() {
-        let response = anyone(&world, path).await;
+        let response = get(&world, path).await;
         let policy = text(response.headers(), "content-security-policy").to_owned();
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
         assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
         assert_eq!(text(response.headers(), "x-content-type-options"), "nosniff");
     }
-    let page = anyone(&world, "/docs").await.text().await.unwrap();
+    let page = get(&world, "/docs").await.text().await.unwrap();
     let links = page.split("=\"").skip(1).filter_map(|rest| rest.split('"').next());
-    let (mut ours, theirs): (Vec<&str>, Vec<&str>) =
+    let (mut internal, external): (Vec<&str>, Vec<&str>) =
         links.filter(|link| link.contains(['/', ':'])).partition(|link| link.starts_with('/'));
-    assert_eq!(theirs, ["data:,"]);
-    ours.sort_unstable();
+    assert_eq!(external, ["data:,"]);
+    internal.sort_unstable();
     let mut all = FILES.to_vec();
     all.retain(|path| *path != "/docs");
     all.sort_unstable();
-    assert_eq!(ours, all, "the page names all of its files, and no others");
+    assert_eq!(internal, all, "the page links all of its files, and no others");
 }
 
 #[rstest]

@@ -1,4 +1,4 @@
-//! What a client is told when a service fails it.
+//! Errors of services, as clients see them.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -30,7 +30,7 @@ async fn unreachable_service_yields_503(#[case] method: Method) {
 
 #[tokio::test]
 async fn connect_timeout_yields_503() {
-    // A documentation address: no route leads there, or no answer comes.
+    // An address that is reserved for documentation is not reachable.
     let world = World::with_service(
         "192.0.2.1:81".parse().unwrap(),
         json!({ "service": { "connect_timeout": "200ms" } }),
@@ -40,7 +40,7 @@ async fn connect_timeout_yields_503() {
     assert!(started.elapsed() < Duration::from_secs(3));
 }
 
-/// A service that reads a request, says `first` on its first `times` connections and hangs up; after that it answers.
+/// Starts a service that reads a request, sends `first` on its first `times` connections and closes them. Then it responds.
 async fn failing(first: &'static str, times: usize) -> (SocketAddr, Count) {
     let connections = Count::default();
     let count = connections.clone();
@@ -63,15 +63,15 @@ async fn failing(first: &'static str, times: usize) -> (SocketAddr, Count) {
 #[case::nonsense("SSH-2.0-OpenSSH\r\n\r\n")]
 #[case::early_head("HTTP/1.1 100 Continue\r\n\r\n")]
 #[tokio::test]
-async fn closed_connection_of_a_service_yields_502(#[case] says: &'static str) {
-    let (at, connections) = failing(says, usize::MAX).await;
+async fn closed_connection_of_a_service_yields_502(#[case] sends: &'static str) {
+    let (at, connections) = failing(sends, usize::MAX).await;
     let world = World::with_service(at, json!({}));
     for (method, tries) in [(Method::GET, 2), (Method::POST, 1)] {
         let before = connections.get();
         let response = world.request(method, "/api/v1/platforms").send().await.unwrap();
         assert_eq!(error_of(response).await, (502, "UPSTREAM_ERROR".to_owned()));
-        let asked = connections.get() - before;
-        assert!(asked == tries || says.contains("100"), "asked {asked} times");
+        let sent = connections.get() - before;
+        assert!(sent == tries || sends.contains("100"), "sent {sent} times");
     }
 }
 
@@ -129,7 +129,7 @@ async fn slow_client_does_not_trigger_the_upstream_timeout() {
         sleep(Duration::from_millis(400)).await;
         stream.write_all(byte).await.unwrap();
     }
-    let answer = raw::answer(&mut stream).await;
+    let answer = raw::response(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"length\":4"), "{answer}");
 }
 

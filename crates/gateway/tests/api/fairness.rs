@@ -1,4 +1,4 @@
-//! Shares of callers and addresses, and what is refused when there is too much of everything.
+//! Rate limits, limits on requests in progress, and load shedding.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn send(request: RequestBuilder) -> Response {
     request.send().await.unwrap()
 }
 
-fn told<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+fn text<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
@@ -45,7 +45,7 @@ async fn caller_over_the_limit_is_rejected_and_others_are_served() {
     assert_eq!(with(&quiet).await.status(), 200);
     assert_eq!(world.get(PATH).await.status(), 200);
     sleep(Duration::from_millis(1100)).await;
-    assert_eq!(with(&noisy).await.status(), 200, "after a pause it goes on");
+    assert_eq!(with(&noisy).await.status(), 200, "the caller is served again after a pause");
 }
 
 #[tokio::test]
@@ -62,11 +62,11 @@ async fn address_limit_applies_before_authentication() {
     let got = world.received(from("198.51.100.2")).await;
     assert_eq!(header(&got, "x-forwarded-for"), Some("198.51.100.2"));
     for (ip, status) in [("2001:db8::1", 200), ("2001:db8::2", 200), ("2001:db8::3", 429)] {
-        assert_eq!(send(from(ip)).await.status(), status, "{ip}: a network is one address");
+        assert_eq!(send(from(ip)).await.status(), status, "{ip}: an IPv6 network counts as one address");
     }
 }
 
-/// A service that answers each request after a while, and counts them.
+/// Starts a service that responds after a delay and counts its requests.
 async fn slow(after: Duration) -> (std::net::SocketAddr, Count) {
     let reached = Count::default();
     let count = reached.clone();
@@ -91,7 +91,7 @@ async fn slow(after: Duration) -> (std::net::SocketAddr, Count) {
 async fn slow_service_sheds_load_and_others_do_not() {
     let (at, reached) = slow(Duration::from_millis(700)).await;
     let upstreams = json!({ "onboarding": { "url": format!("http://{at}") } });
-    // One tenant has at most three quarters.
+    // One tenant may have at most three quarters.
     let limits = json!({ "max_in_flight_per_upstream": 4, "queue_timeout": "50ms" });
     let world = World::new(json!({ "service": { "upstreams": upstreams, "limits": limits } }));
     let ask = || send(world.request(Method::GET, "/api/v1/onboarding"));
@@ -101,13 +101,13 @@ async fn slow_service_sheds_load_and_others_do_not() {
         let answer = ask().await;
         assert_eq!(text(&answer, "retry-after"), Some("1"));
         assert_eq!(error_of(answer).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
-        assert_eq!(world.get(PATH).await.status(), 200, "another service is not concerned");
+        assert_eq!(world.get(PATH).await.status(), 200, "another service is not affected");
     };
     let (held, ()) = tokio::join!(held, shed);
     assert!(held.iter().all(|answer| answer.status() == 200));
     drop(held);
-    assert_eq!(ask().await.status(), 200, "there is room again");
-    assert_eq!(reached.get(), 4, "what was shed did not get there");
+    assert_eq!(ask().await.status(), 200, "permits are free again");
+    assert_eq!(reached.get(), 4, "the rejected request did not reach the service");
 }
 
 #[tokio::test]
@@ -131,9 +131,9 @@ async fn requests_of_one_tenant_do_not_queue_behind_those_of_another() {
     };
     let listener = async {
         reached.reaches(3).await;
-        // Four keys of one tenant and twenty-four requests are three in flight.
+        // Four keys of one tenant with twenty-four requests have three requests in progress.
         assert_eq!(with(&quiet).await.status(), 200);
-        assert!(done.get() <= 6, "{} of the other tenant went first", done.get());
+        assert!(done.get() <= 6, "{} requests of the other tenant were served first", done.get());
     };
     tokio::join!(noise, listener);
 }
@@ -146,12 +146,12 @@ async fn rejections_of_a_flood_are_delayed_and_others_are_served() {
     let (_, noisy) = iam.iam.key(grant("viewer", None), None);
     let (_, quiet) = iam.iam.key(grant("viewer", None), None);
     let with = |key: &str| send(world.anonymous(Method::GET, PATH).bearer_auth(key));
-    let refused = Count::default();
+    let rejected = Count::default();
     let flood = async {
         let one = async || {
             loop {
                 if with(&noisy).await.status() == 429 {
-                    refused.add(1);
+                    rejected.add(1);
                 }
             }
         };
@@ -161,8 +161,8 @@ async fn rejections_of_a_flood_are_delayed_and_others_are_served() {
         _ = flood => {}
         () = sleep(Duration::from_secs(2)) => {}
     }
-    // Without a delay they are thousands.
-    assert!((8..150).contains(&refused.get()), "{} refusals in two seconds", refused.get());
+    // Without a delay there would be thousands.
+    assert!((8..150).contains(&rejected.get()), "{} rejections in two seconds", rejected.get());
     assert_eq!(with(&quiet).await.status(), 200);
 }
 
@@ -176,14 +176,14 @@ async fn requests_in_progress_are_limited_per_process_and_caller() {
         let before = reached.get();
         let world = World::with_service(at, json!({ "service": { "limits": limits } }));
         let held = async { join_all((0..2).map(|_| world.get(PATH))).await };
-        let refused = async {
+        let rejected = async {
             reached.reaches(before + 2).await;
             let answer = world.get(PATH).await;
             assert_eq!(text(&answer, "retry-after"), Some("1"));
             assert_eq!(error_of(answer).await, (status, code.to_owned()));
             assert_eq!(send(world.anonymous(Method::GET, "/health")).await.status(), 200);
         };
-        let (held, ()) = tokio::join!(held, refused);
+        let (held, ()) = tokio::join!(held, rejected);
         assert!(held.iter().all(|answer| answer.status() == 200));
         assert_eq!(world.get(PATH).await.status(), 200);
     }
@@ -196,8 +196,8 @@ async fn circuit_of_an_unreachable_service_opens_and_closes() {
     let upstreams = json!({ "onboarding": { "url": format!("http://{at}") } });
     let world = World::new(json!({ "service": { "upstreams": upstreams } }));
     let circuits = async || {
-        let told: Value = send(world.anonymous(Method::GET, "/ready")).await.json().await.unwrap();
-        told["checks"]["circuits"].clone()
+        let received: Value = send(world.anonymous(Method::GET, "/ready")).await.json().await.unwrap();
+        received["checks"]["circuits"].clone()
     };
     assert_eq!(circuits().await, "ok");
     for _ in 0..5 {
@@ -206,7 +206,7 @@ async fn circuit_of_an_unreachable_service_opens_and_closes() {
         assert_eq!(error_of(answer).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
     }
     let answer = world.get("/api/v1/onboarding").await;
-    assert_eq!(text(&answer, "retry-after"), Some("1"), "it is not even tried");
+    assert_eq!(text(&answer, "retry-after"), Some("1"), "the service is not called");
     assert_eq!(circuits().await, "open: onboarding");
     assert_eq!(world.get(PATH).await.status(), 200);
     let listener = tokio::net::TcpListener::bind(at).await.unwrap();

@@ -1,4 +1,4 @@
-//! What goes through, where to, and what is changed on the way.
+//! Routing, and the changes that the gateway makes to requests and responses.
 
 use reqwest::Method;
 use rstest::rstest;
@@ -40,14 +40,14 @@ async fn each_path_is_routed_to_its_service(
     #[case] method: Method,
     #[case] path: &str,
     #[case] service: &str,
-    #[case] there: &str,
+    #[case] internal: &str,
 ) {
     let world = World::new(json!({}));
-    let told = world.received(world.request(method.clone(), path)).await;
-    assert_eq!(told["service"], service);
-    assert_eq!(told["uri"], there);
-    assert_eq!(told["method"], method.as_str());
-    assert_eq!(told["caller"], "operator", "the token is made for this very service");
+    let received = world.received(world.request(method.clone(), path)).await;
+    assert_eq!(received["service"], service);
+    assert_eq!(received["uri"], internal);
+    assert_eq!(received["method"], method.as_str());
+    assert_eq!(received["caller"], "operator", "the token is for this service");
 }
 
 #[rstest]
@@ -73,7 +73,7 @@ async fn ambiguous_and_unknown_paths_are_rejected(
     #[case] code: &str,
 ) {
     let world = World::new(json!({}));
-    // By hand: a client library would tidy the path before it sends it.
+    // A client library would normalize the path.
     let answer = raw::send(world.at, raw::request("GET", path, "Connection: close\r\n").as_bytes()).await;
     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     assert!(answer.contains(&format!("\"code\":\"{code}\"")), "{answer}");
@@ -115,7 +115,7 @@ async fn request_headers_are_forwarded_filtered_or_set() {
         X-Forwarded-Proto: https\r\nX-Forwarded-Prefix: /x\r\nX-Real-IP: 10.0.0.1\r\nIdempotency-Key: k-1\r\n\
         If-Match: \"a\"\r\nX-Own: kept\r\n";
     let answer = raw::send(world.at, raw::request("GET", "/api/v1/platforms", lines).as_bytes()).await;
-    let told = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let received = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
     for (name, value) in [
         ("idempotency-key", Some("k-1")),
         ("if-match", Some("\"a\"")),
@@ -134,10 +134,10 @@ async fn request_headers_are_forwarded_filtered_or_set() {
         ("content-length", None),
         ("transfer-encoding", None),
     ] {
-        assert_eq!(header(&told, name), value, "{name} in {told}");
+        assert_eq!(header(&received, name), value, "{name} in {received}");
     }
-    let host = header(&told, "host").unwrap();
-    assert!(host.starts_with("127.0.0.1:"), "its own name, not {host}");
+    let host = header(&received, "host").unwrap();
+    assert!(host.starts_with("127.0.0.1:"), "the service's own name, not {host}");
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn well_formed_request_id_is_kept_and_others_are_replaced(#[case] id: &str
         } else {
             header(&body, "x-request-id")
         };
-        assert_eq!(inside, Some(answered.as_str()), "one id from end to end");
+        assert_eq!(inside, Some(answered.as_str()), "all parties use one id");
     }
 }
 
@@ -212,12 +212,12 @@ async fn trace_continues_through_the_gateway() {
     let request = world
         .request(Method::GET, "/api/v1/platforms")
         .header("traceparent", format!("00-{trace}-{span}-01"));
-    let told = world.received(request).await;
-    let parts: Vec<&str> = header(&told, "traceparent").unwrap().split('-').collect();
-    assert_eq!(parts[1], trace, "the same trace");
-    assert_ne!(parts[2], span, "under the gateway's own span");
-    let told = world.received(world.request(Method::GET, "/api/v1/platforms")).await;
-    assert_ne!(header(&told, "traceparent").unwrap().split('-').nth(1), Some(trace), "a trace of its own");
+    let received = world.received(request).await;
+    let parts: Vec<&str> = header(&received, "traceparent").unwrap().split('-').collect();
+    assert_eq!(parts[1], trace, "the trace is the same");
+    assert_ne!(parts[2], span, "the gateway has its own span");
+    let received = world.received(world.request(Method::GET, "/api/v1/platforms")).await;
+    assert_ne!(header(&received, "traceparent").unwrap().split('-').nth(1), Some(trace), "a new trace");
 }
 
 #[tokio::test]
@@ -236,9 +236,9 @@ async fn responses_without_a_body_are_forwarded_without_one() {
             let response = world.request(method.clone(), "/api/v1/platforms").send().await.unwrap();
             assert_eq!(response.status(), status, "{answer}");
             assert_eq!(response.headers()["etag"], "\"e\"");
-            let told =
+            let declared =
                 response.headers().get("content-length").map(|value| value.to_str().unwrap().to_owned());
-            assert_eq!(told.as_deref(), length, "{answer}");
+            assert_eq!(declared.as_deref(), length, "{answer}");
             assert_eq!(response.text().await.unwrap(), "");
         }
     }
@@ -249,16 +249,16 @@ async fn bodies_are_complete_with_and_without_a_length() {
     let world = World::new(json!({}));
     for length in [0, 1, 100_000, 1_048_576] {
         let sized = world.request(Method::POST, "/api/v1/platforms").body("x".repeat(length));
-        let told = world.received(sized).await;
+        let received = world.received(sized).await;
         assert_eq!(
-            (&told["length"], header(&told, "content-length")),
+            (&received["length"], header(&received, "content-length")),
             (&json!(length), Some(&*length.to_string()))
         );
         let pieces = (0..length.div_ceil(1000))
             .map(move |n| Ok::<_, std::io::Error>("x".repeat(1000.min(length - n * 1000))));
         let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
-        let told = world.received(world.request(Method::PATCH, "/api/v1/stacks/a").body(body)).await;
-        assert_eq!(told["length"], length);
+        let received = world.received(world.request(Method::PATCH, "/api/v1/stacks/a").body(body)).await;
+        assert_eq!(received["length"], length);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bad credentials are held back, and a good one is not held back by them.
+//! Limits on rejected credentials, which must not affect valid ones.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
 
 const PATH: &str = "/api/v1/platforms";
 
-/// An API key that iam does not know.
+/// Returns an API key that iam does not know.
 fn unknown_key() -> String {
     format!("nno_{}_{}", Uuid::now_v7().simple(), "s".repeat(43))
 }
@@ -24,7 +24,7 @@ async fn with(world: &World, credential: &str) -> Response {
     world.anonymous(Method::GET, PATH).bearer_auth(credential).send().await.unwrap()
 }
 
-/// Guesses without end on one connection.
+/// Guesses endlessly on one connection.
 async fn guess_on(world: &World, keys: bool) {
     let client = testkit::client();
     loop {
@@ -34,14 +34,14 @@ async fn guess_on(world: &World, keys: bool) {
     }
 }
 
-/// The same over a connection of its own.
-async fn afresh(world: &World, credential: &str) -> Response {
+/// Sends a request on a new connection.
+async fn on_new_connection(world: &World, credential: &str) -> Response {
     let request = testkit::client().get(format!("http://{}{PATH}", world.at)).bearer_auth(credential);
     request.send().await.unwrap()
 }
 
-/// A gateway whose budget for bad credentials of this address is spent.
-async fn spent(failures: u32) -> (Running, World) {
+/// Starts a gateway and exhausts the budget for rejected credentials of this address.
+async fn with_exhausted_budget(failures: u32) -> (Running, World) {
     let iam = FakeIam::default().serve().await;
     let world = iam.world(json!({ "limits": { "failures_per_minute": failures } })).await;
     for n in 0..failures {
@@ -52,7 +52,7 @@ async fn spent(failures: u32) -> (Running, World) {
 
 #[tokio::test]
 async fn rejected_credentials_beyond_the_budget_get_429() {
-    let (_iam, world) = spent(3).await;
+    let (_iam, world) = with_exhausted_budget(3).await;
     for n in 3..6 {
         let answer = with(&world, &format!("guess-number-{n}")).await;
         let wait: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
@@ -61,30 +61,34 @@ async fn rejected_credentials_beyond_the_budget_get_429() {
     }
     for _ in 0..5 {
         let answer = world.anonymous(Method::GET, PATH).send().await.unwrap();
-        assert_eq!(answer.status(), 401, "who shows nothing guesses nothing");
+        assert_eq!(answer.status(), 401, "a request without a credential is not a guess");
     }
 }
 
 #[tokio::test]
 async fn valid_credentials_work_after_rejected_ones_from_the_same_address() {
-    let (iam, world) = spent(3).await;
+    let (iam, world) = with_exhausted_budget(3).await;
     for n in 0..20 {
         assert_eq!(with(&world, &unknown_key()).await.status(), 429, "{n}");
     }
     let (_, key) = iam.iam.key(grant("viewer", None), None);
     for credential in [key.as_str(), KEY] {
         let started = Instant::now();
-        assert_eq!(afresh(&world, credential).await.status(), 200, "never seen before");
+        assert_eq!(
+            on_new_connection(&world, credential).await.status(),
+            200,
+            "a new credential on a new connection"
+        );
         assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
-        assert_eq!(with(&world, credential).await.status(), 200, "on a connection with bad ones");
+        assert_eq!(with(&world, credential).await.status(), 200, "on the connection of the rejected ones");
     }
 }
 
 #[tokio::test]
 async fn valid_credentials_work_during_a_guessing_attack() {
-    let (iam, world) = spent(3).await;
+    let (iam, world) = with_exhausted_budget(3).await;
     let guess = async {
-        // Eighty connections, each at once with the next guess.
+        // Eighty connections, each of which sends the next guess at once.
         join_all((0..80).map(|nth| guess_on(&world, nth % 2 == 0))).await
     };
     let served = async {
@@ -92,37 +96,37 @@ async fn valid_credentials_work_during_a_guessing_attack() {
         let before = iam.iam.calls.get();
         for _ in 0..5 {
             let (_, key) = iam.iam.key(grant("viewer", None), None);
-            assert_eq!(afresh(&world, &key).await.status(), 200);
+            assert_eq!(on_new_connection(&world, &key).await.status(), 200);
         }
-        assert_eq!(afresh(&world, KEY).await.status(), 200);
-        let asked = iam.iam.calls.get() - before;
+        assert_eq!(on_new_connection(&world, KEY).await.status(), 200);
+        let calls = iam.iam.calls.get() - before;
         sleep(Duration::from_secs(1)).await;
-        asked
+        calls
     };
     let started = Instant::now();
     tokio::select! {
-        _ = guess => unreachable!("they never end"),
-        asked = served => {
-            let most = 51.0 * started.elapsed().as_secs_f64() + 5.0;
-            assert!((asked as f64) < most, "iam was asked {asked} times in {:?}", started.elapsed());
+        _ = guess => unreachable!("the guesses never end"),
+        calls = served => {
+            let max = 51.0 * started.elapsed().as_secs_f64() + 5.0;
+            assert!((calls as f64) < max, "iam was called {calls} times in {:?}", started.elapsed());
         }
     }
 }
 
 #[tokio::test]
 async fn guessing_beyond_the_budget_is_slow() {
-    let (_iam, world) = spent(3).await;
-    // Ten a second are checked.
+    let (_iam, world) = with_exhausted_budget(3).await;
+    // The gateway checks ten credentials per second.
     let started = Instant::now();
     let guesses: Vec<String> = (0..15).map(|n| format!("another-guess-number-{n}")).collect();
-    let answers = join_all(guesses.iter().map(|guess| afresh(&world, guess))).await;
+    let answers = join_all(guesses.iter().map(|guess| on_new_connection(&world, guess))).await;
     assert!(answers.iter().all(|answer| answer.status() == 429));
     assert!(started.elapsed() >= Duration::from_millis(1400), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
 async fn repeated_invalid_credential_causes_no_check() {
-    let (iam, world) = spent(3).await;
+    let (iam, world) = with_exhausted_budget(3).await;
     let bad = unknown_key();
     assert_eq!(with(&world, &bad).await.status(), 429);
     let before = iam.iam.calls.get();

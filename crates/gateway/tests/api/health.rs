@@ -1,4 +1,4 @@
-//! The two paths that anyone may ask.
+//! The health endpoints.
 
 use actix_web::{HttpResponse, web};
 use reqwest::Method;
@@ -10,12 +10,12 @@ use crate::{
     world::{Count, World, error_of, serve},
 };
 
-fn ready(asked: Count) -> std::net::SocketAddr {
+fn ready(calls: Count) -> std::net::SocketAddr {
     serve(move |config| {
         config.route(
             "/ready",
             web::get().to(move || {
-                asked.add(1);
+                calls.add(1);
                 async { HttpResponse::Ok().json(json!({ "status": "ready" })) }
             }),
         );
@@ -33,7 +33,7 @@ async fn health_does_not_depend_on_services() {
     let world = World::with_service(gone.address, json!({}));
     assert_eq!(ask(&world, "/health").await, (200, json!({ "status": "ok" })));
     let response = world.anonymous(Method::POST, "/health").send().await.unwrap();
-    assert_eq!(error_of(response).await, (401, "UNAUTHORIZED".to_owned()), "to ask is all that anyone may");
+    assert_eq!(error_of(response).await, (401, "UNAUTHORIZED".to_owned()), "only reads are public");
     for path in ["/health", "/ready", "/docs", "/openapi.json", "/api/v1/stack-definition.schema.json"] {
         let response = world.request(Method::DELETE, path).send().await.unwrap();
         assert_eq!(response.headers()["allow"], "GET, HEAD, OPTIONS", "{path}");
@@ -43,16 +43,16 @@ async fn health_does_not_depend_on_services() {
 
 #[tokio::test]
 async fn gateway_is_ready_when_all_services_are() {
-    let asked = Count::default();
-    let world = World::with_service(ready(asked.clone()), json!({}));
+    let calls = Count::default();
+    let world = World::with_service(ready(calls.clone()), json!({}));
     for _ in 0..3 {
-        let (status, told) = ask(&world, "/ready").await;
-        assert_eq!((status, &told["status"]), (200, &json!("ready")));
+        let (status, body) = ask(&world, "/ready").await;
+        assert_eq!((status, &body["status"]), (200, &json!("ready")));
         for service in ["registry", "stack-registry", "onboarding", "provisioning", "iam"] {
-            assert_eq!(told["checks"][service], "ok", "{told}");
+            assert_eq!(body["checks"][service], "ok", "{body}");
         }
     }
-    assert_eq!(asked.get(), 5, "an answer is told again for a while");
+    assert_eq!(calls.get(), 5, "results are cached for a moment");
     ::web::healthcheck(world.at, None).await.unwrap();
 }
 
@@ -72,8 +72,8 @@ async fn gateway_is_not_ready_when_a_service_is_not() {
         let (status, body) = ask(&world, "/ready").await;
         assert_eq!((status, &body["status"]), (503, &json!("not_ready")));
         assert_eq!(body["checks"]["registry"], "ok");
-        let told = body["checks"]["onboarding"].as_str().unwrap();
-        assert!(told.contains("not ready") && !told.contains("127.0.0.1"), "{told}");
+        let check = body["checks"]["onboarding"].as_str().unwrap();
+        assert!(check.contains("not ready") && !check.contains("127.0.0.1"), "{check}");
         assert!(::web::healthcheck(world.at, None).await.is_err());
     }
 }

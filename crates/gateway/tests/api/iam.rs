@@ -1,4 +1,4 @@
-//! An iam that tells what a test has put into it.
+//! A fake iam with the keys and bindings of a test.
 
 use std::{
     collections::HashMap,
@@ -26,33 +26,35 @@ use uuid::Uuid;
 
 use crate::world::{Count, World, eventually};
 
-type Watch = mpsc::Sender<std::result::Result<Revocation, Status>>;
+type Revocations = mpsc::Sender<std::result::Result<Revocation, Status>>;
 
 #[derive(Default)]
-struct Known {
+struct State {
     keys: HashMap<Uuid, (Vec<u8>, ResolvedKey)>,
     people: HashMap<String, Vec<Grant>>,
-    watch: Option<Watch>,
-    is_away: bool,
+    revocations: Option<Revocations>,
+    is_stopped: bool,
     number: i64,
 }
 
-/// A fake iam, and what it was asked.
+/// A fake iam.
 #[derive(Clone, Default)]
 pub(crate) struct FakeIam {
-    known: Arc<Mutex<Known>>,
-    pub(crate) asked: Count,
-    pub(crate) forgotten: Count,
+    state: Arc<Mutex<State>>,
+    /// The number of calls that resolve a key or a person.
+    pub(crate) calls: Count,
+    /// The number of acknowledged revocations.
+    pub(crate) acknowledged: Count,
     delay: Duration,
 }
 
-/// One that runs.
+/// A running fake iam.
 pub(crate) struct Running {
     pub(crate) iam: FakeIam,
     pub(crate) at: SocketAddr,
 }
 
-/// A grant as iam tells it.
+/// Returns a grant in the form of the protocol.
 pub(crate) fn grant(role: &str, platform: Option<&str>) -> Grant {
     let role = rpc::enum_number(Role::parse(role).unwrap());
     Grant { role, platform_id: platform.map(str::to_owned), entity_id: None }
@@ -63,47 +65,49 @@ impl FakeIam {
         Self { delay, ..Self::default() }
     }
 
-    /// Makes a key; gives its id and its text.
+    /// Creates a key and returns its id and its text.
     pub(crate) fn key(&self, grant: Grant, expires_at: Option<i64>) -> (Uuid, String) {
         let (id, secret) = (Uuid::now_v7(), "s".repeat(43));
         let resolved = ResolvedKey { name: "test".to_owned(), grant: Some(grant), expires_at };
         let digest = Sha256::digest(&secret).to_vec();
-        self.known.lock().unwrap().keys.insert(id, (digest, resolved));
+        self.state.lock().unwrap().keys.insert(id, (digest, resolved));
         (id, format!("nno_{}_{secret}", id.simple()))
     }
 
     pub(crate) fn bind(&self, subject: &str, grant: Grant) {
-        self.known.lock().unwrap().people.entry(subject.to_owned()).or_default().push(grant);
+        self.state.lock().unwrap().people.entry(subject.to_owned()).or_default().push(grant);
     }
 
-    /// Takes a key away without telling anyone.
+    /// Removes a key without a revocation.
     pub(crate) fn remove_key(&self, id: Uuid) {
-        self.known.lock().unwrap().keys.remove(&id);
+        self.state.lock().unwrap().keys.remove(&id);
     }
 
-    /// Takes a person's grants away without telling anyone.
+    /// Removes a person's grants without a revocation.
     pub(crate) fn unbind(&self, subject: &str) {
-        self.known.lock().unwrap().people.remove(subject);
+        self.state.lock().unwrap().people.remove(subject);
     }
 
-    /// Tells what is not to be believed any more, and waits until it is forgotten.
-    pub(crate) async fn tell(&self, what: What) {
-        let before = self.forgotten.get();
-        let (watch, number) = {
-            let mut known = self.known.lock().unwrap();
-            known.number += 1;
-            (known.watch.clone().expect("someone watches"), known.number)
+    /// Sends a revocation and waits until the gateway acknowledges it.
+    pub(crate) async fn revoke(&self, what: What) {
+        let before = self.acknowledged.get();
+        let (revocations, number) = {
+            let mut state = self.state.lock().unwrap();
+            state.number += 1;
+            (state.revocations.clone().expect("a revocation stream is open"), state.number)
         };
-        watch.send(Ok(Revocation { number, what: Some(what) })).await.unwrap();
-        self.forgotten.reaches(before + 1).await;
+        revocations.send(Ok(Revocation { number, what: Some(what) })).await.unwrap();
+        self.acknowledged.reaches(before + 1).await;
     }
 
-    fn is_there(&self) -> Result<()> {
-        if self.known.lock().unwrap().is_away { Err(Error::unavailable("iam", "away")) } else { Ok(()) }
+    fn check_available(&self) -> Result<()> {
+        if self.state.lock().unwrap().is_stopped { Err(Error::unavailable("iam", "stopped")) } else { Ok(()) }
     }
 
+    /// Waits until a gateway has opened a revocation stream.
     pub(crate) async fn is_watched(&self) {
-        eventually("someone watches", || self.known.lock().unwrap().watch.is_some()).await;
+        let is_open = || self.state.lock().unwrap().revocations.is_some();
+        eventually("a revocation stream is open", is_open).await;
     }
 
     pub(crate) async fn serve(self) -> Running {
@@ -124,12 +128,12 @@ impl FakeIam {
 }
 
 impl Running {
-    /// What a gateway is told of it.
+    /// Returns the settings of a gateway for this iam.
     pub(crate) fn settings(&self) -> Value {
         json!({ "url": format!("http://{}", self.at) })
     }
 
-    /// A gateway that asks it, and that has begun to watch it.
+    /// Starts a gateway that uses this iam and receives its revocations.
     pub(crate) async fn world(&self, mut service: Value) -> World {
         service["iam"] = self.settings();
         let world = World::new(json!({ "service": service }));
@@ -138,26 +142,26 @@ impl Running {
         world
     }
 
-    /// Ends the watch, and leaves the rest as it is.
-    pub(crate) fn drop_watch(&self) {
-        self.iam.known.lock().unwrap().watch = None;
+    /// Ends the revocation stream.
+    pub(crate) fn drop_stream(&self) {
+        self.iam.state.lock().unwrap().revocations = None;
     }
 
-    /// Answers nothing any more.
+    /// Rejects all calls from now on.
     pub(crate) fn stop(&self) {
-        self.iam.known.lock().unwrap().is_away = true;
-        self.drop_watch();
+        self.iam.state.lock().unwrap().is_stopped = true;
+        self.drop_stream();
     }
 }
 
 async fn resolve_key(iam: &FakeIam, request: Request<ResolveKeyRequest>) -> Result<ResolveKeyResponse> {
-    assert!(request.metadata().get("authorization").is_some(), "the gateway says who it is");
+    assert!(request.metadata().get("authorization").is_some(), "the gateway identifies itself");
     iam.calls.add(1);
     tokio::time::sleep(iam.delay).await;
     let request = request.into_inner();
-    iam.is_there()?;
-    let known = iam.known.lock().unwrap();
-    let found = Uuid::try_parse(&request.id).ok().and_then(|id| known.keys.get(&id));
+    iam.check_available()?;
+    let state = iam.state.lock().unwrap();
+    let found = Uuid::try_parse(&request.id).ok().and_then(|id| state.keys.get(&id));
     let key = found.filter(|(digest, _)| *digest == request.secret_digest).map(|(_, key)| key.clone());
     Ok(ResolveKeyResponse { key })
 }
@@ -167,34 +171,34 @@ async fn resolve_person(
     request: Request<ResolvePersonRequest>,
 ) -> Result<ResolvePersonResponse> {
     iam.calls.add(1);
-    iam.is_there()?;
-    let known = iam.known.lock().unwrap();
-    let grants = known.people.get(&request.into_inner().subject).cloned().unwrap_or_default();
+    iam.check_available()?;
+    let state = iam.state.lock().unwrap();
+    let grants = state.people.get(&request.into_inner().subject).cloned().unwrap_or_default();
     Ok(ResolvePersonResponse { grants })
 }
 
 fn watch_revocations(
     iam: &FakeIam,
-    mut forgotten: Streaming<Forgotten>,
+    mut acknowledgements: Streaming<Forgotten>,
 ) -> Result<ReceiverStream<std::result::Result<Revocation, Status>>> {
-    iam.is_there()?;
-    let count = iam.forgotten.clone();
+    iam.check_available()?;
+    let count = iam.acknowledged.clone();
     tokio::spawn(async move {
-        while let Some(Ok(_)) = forgotten.next().await {
+        while let Some(Ok(_)) = acknowledgements.next().await {
             count.add(1);
         }
     });
-    let (watch, told) = mpsc::channel(8);
-    let begun = Revocation { number: 0, what: Some(What::Everything(true)) };
-    watch.try_send(Ok(begun)).unwrap();
-    iam.known.lock().unwrap().watch = Some(watch);
-    Ok(ReceiverStream::new(told))
+    let (revocations, receiver) = mpsc::channel(8);
+    let first = Revocation { number: 0, what: Some(What::Everything(true)) };
+    revocations.try_send(Ok(first)).unwrap();
+    iam.state.lock().unwrap().revocations = Some(revocations);
+    Ok(ReceiverStream::new(receiver))
 }
 
 async fn ensure_binding(_: &FakeIam, _: Request<EnsureBindingRequest>) -> Result<EnsureBindingResponse> {
-    Err(Error::internal("not asked here"))
+    Err(Error::internal("not used by the gateway"))
 }
 
 async fn remove_binding(_: &FakeIam, _: Request<RemoveBindingRequest>) -> Result<RemoveBindingResponse> {
-    Err(Error::internal("not asked here"))
+    Err(Error::internal("not used by the gateway"))
 }

@@ -1,4 +1,4 @@
-//! Callers with an API key.
+//! Authentication with API keys.
 
 use std::time::Duration;
 
@@ -30,10 +30,13 @@ async fn key_is_resolved_once_with_its_grant() {
     let world = iam.world(json!({})).await;
     let (id, key) = iam.iam.key(grant("developer", Some("k3m9p2xw7q")), None);
     for _ in 0..5 {
-        let told: Value = with(&world, &key).await.json().await.unwrap();
-        assert_eq!(told["caller"], format!("apikey:{id}"));
-        assert_eq!(told["grants"], json!([{ "role": "developer", "reach": { "platform": "k3m9p2xw7q" } }]));
-        assert!(!told.to_string().contains(&key), "{told}");
+        let received: Value = with(&world, &key).await.json().await.unwrap();
+        assert_eq!(received["caller"], format!("apikey:{id}"));
+        assert_eq!(
+            received["grants"],
+            json!([{ "role": "developer", "reach": { "platform": "k3m9p2xw7q" } }])
+        );
+        assert!(!received.to_string().contains(&key), "{received}");
     }
     assert_eq!(iam.iam.calls.get(), 1);
 }
@@ -46,13 +49,13 @@ async fn unknown_keys_are_rejected_and_malformed_ones_are_not_resolved() {
     let other_secret = format!("nno_{}_{}", id.simple(), "t".repeat(43));
     let other_id = key.replace(&id.simple().to_string(), &Uuid::now_v7().simple().to_string());
     assert!(is_rejected(&world, &other_secret).await && is_rejected(&world, &other_id).await);
-    assert!(is_rejected(&world, &other_secret).await, "told again for a moment");
+    assert!(is_rejected(&world, &other_secret).await, "the rejection is cached");
     assert_eq!(iam.iam.calls.get(), 2);
-    for lawless in ["nno_", "nno_x_y", &key.to_uppercase(), &format!("{key}_x"), &format!("x{key}")] {
-        assert!(is_rejected(&world, lawless).await, "{lawless}");
+    for malformed in ["nno_", "nno_x_y", &key.to_uppercase(), &format!("{key}_x"), &format!("x{key}")] {
+        assert!(is_rejected(&world, malformed).await, "{malformed}");
     }
     assert_eq!(iam.iam.calls.get(), 2);
-    assert_eq!(with(&world, &key).await.status(), 200, "the right one still is");
+    assert_eq!(with(&world, &key).await.status(), 200, "the valid key still works");
 }
 
 #[tokio::test]
@@ -65,15 +68,15 @@ async fn revoked_key_is_rejected_at_once() {
         assert_eq!(with(&world, key).await.status(), 200);
     }
     iam.iam.remove_key(id);
-    assert_eq!(with(&world, &key).await.status(), 200, "it is remembered while nothing is told");
+    assert_eq!(with(&world, &key).await.status(), 200, "the key is cached until it is revoked");
     iam.iam.revoke(What::KeyId(id.to_string())).await;
     assert!(is_rejected(&world, &key).await);
-    let asked = iam.iam.calls.get();
+    let calls = iam.iam.calls.get();
     assert_eq!(with(&world, &other).await.status(), 200);
-    assert_eq!(iam.iam.calls.get(), asked, "no other key is forgotten");
+    assert_eq!(iam.iam.calls.get(), calls, "other keys stay cached");
     iam.iam.revoke(What::Everything(true)).await;
     assert_eq!(with(&world, &other).await.status(), 200);
-    assert_eq!(iam.iam.calls.get(), asked + 1);
+    assert_eq!(iam.iam.calls.get(), calls + 1);
 }
 
 #[tokio::test]
@@ -93,8 +96,8 @@ async fn concurrent_first_uses_resolve_a_key_once() {
     let iam = FakeIam::slow(Duration::from_millis(200)).serve().await;
     let world = iam.world(json!({})).await;
     let (_, key) = iam.iam.key(grant("viewer", None), None);
-    let answers = join_all((0..40).map(|_| with(&world, &key))).await;
-    assert!(answers.iter().all(|answer| answer.status() == 200));
+    let responses = join_all((0..40).map(|_| with(&world, &key))).await;
+    assert!(responses.iter().all(|response| response.status() == 200));
     assert_eq!(iam.iam.calls.get(), 1);
 }
 
@@ -105,24 +108,24 @@ async fn nothing_is_cached_without_the_revocation_stream() {
     let (id, key) = iam.iam.key(grant("viewer", None), None);
     assert_eq!(with(&world, &key).await.status(), 200);
     iam.iam.remove_key(id);
-    iam.drop_watch();
-    // It comes back by itself; what was remembered before does not.
+    iam.drop_stream();
+    // The gateway opens a new stream, with an empty cache.
     let deadline = Instant::now() + Duration::from_secs(3);
     while !is_rejected(&world, &key).await {
         assert!(
             Instant::now() < deadline,
-            "the loss of the watch is noticed long before the memory would end"
+            "the gateway notices the loss of the stream long before the cached key expires"
         );
         sleep(Duration::from_millis(5)).await;
     }
     iam.iam.is_watched().await;
     world.wait_for_revocations(true).await;
     let (_, key) = iam.iam.key(grant("viewer", None), None);
-    let asked = iam.iam.calls.get();
+    let calls = iam.iam.calls.get();
     for _ in 0..3 {
         assert_eq!(with(&world, &key).await.status(), 200);
     }
-    assert_eq!(iam.iam.calls.get(), asked + 1, "it is remembered again");
+    assert_eq!(iam.iam.calls.get(), calls + 1, "the key is cached again");
 }
 
 #[tokio::test]
@@ -139,6 +142,6 @@ async fn without_iam_keys_get_503_and_the_operator_key_works() {
     assert_eq!(world.get("/api/v1/platforms").await.status(), 200);
     assert!(
         is_rejected(&world, "no-key-at-all-but-long-enough").await,
-        "what cannot be a key is refused as ever"
+        "a malformed key is rejected without iam"
     );
 }

@@ -1,4 +1,4 @@
-//! Limits on head, body and time, and what is told when one is met.
+//! Limits on the head, the body and time.
 
 use std::time::{Duration, Instant};
 
@@ -21,10 +21,10 @@ const MIB: usize = 1 << 20;
 async fn declared_oversized_body_is_not_read() {
     let world = World::new(json!({}));
     let head = raw::request("POST", "/api/v1/platforms", "Content-Length: 1048577\r\n");
-    // Nothing of the body is sent: the answer does not wait for it.
+    // The response must not wait for the body, of which nothing is sent.
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
-    let answer = raw::answer(&mut stream).await;
+    let answer = raw::response(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("PAYLOAD_TOO_LARGE"), "{answer}");
     assert!(answer.contains("\"maxBytes\":1048576"), "{answer}");
 }
@@ -47,14 +47,14 @@ async fn oversized_chunked_body_is_rejected() {
 
 #[tokio::test]
 async fn service_never_sees_the_end_of_a_rejected_body() {
-    let whole = Count::default();
-    let count = whole.clone();
+    let ended = Count::default();
+    let count = ended.clone();
     let service = raw::service(move |mut stream| {
         let count = count.clone();
         async move {
             let mut got = Vec::new();
             let _ = stream.read_to_end(&mut got).await;
-            assert!(got.len() > MIB / 2, "much of it had come");
+            assert!(got.len() > MIB / 2, "a large part of the body has arrived");
             count.add(if got.ends_with(b"0\r\n\r\n") { 100 } else { 1 });
         }
     })
@@ -63,17 +63,17 @@ async fn service_never_sees_the_end_of_a_rejected_body() {
     let body = Body::wrap_stream(long_body(20, Count::default()));
     let response = world.request(Method::POST, "/api/v1/platforms").body(body).send().await.unwrap();
     assert_eq!(response.status(), 413);
-    whole.reaches(1).await;
-    assert_eq!(whole.get(), 1);
+    ended.reaches(1).await;
+    assert_eq!(ended.get(), 1);
 }
 
 #[tokio::test]
 async fn endless_body_ends_after_its_rejection() {
     let world = World::new(json!({}));
-    let unknown =
+    let anonymous =
         "POST /api/v1/platforms HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
-    let known = raw::request("POST", "/api/v1/platforms", "Transfer-Encoding: chunked\r\n");
-    for (head, status) in [(unknown, "401"), (known, "413")] {
+    let operator = raw::request("POST", "/api/v1/platforms", "Transfer-Encoding: chunked\r\n");
+    for (head, status) in [(anonymous, "401"), (operator, "413")] {
         let mut stream = TcpStream::connect(world.at).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
         let (mut reading, mut writing) = stream.into_split();
@@ -88,14 +88,14 @@ async fn endless_body_ends_after_its_rejection() {
         let text = String::from_utf8_lossy(&answer[..n]).into_owned();
         assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
         assert!(text.contains("connection: close"), "{text}");
-        tokio::time::timeout(raw::LONG, endless).await.expect("the gateway hangs up").unwrap();
+        tokio::time::timeout(raw::LONG, endless).await.expect("the gateway closes the connection").unwrap();
     }
 }
 
 #[tokio::test]
 async fn body_timeout_yields_408() {
     let world = World::new(json!({ "http": { "body_timeout": "300ms" } }));
-    // One stops at once, the other goes on, but too slowly.
+    // The first client sends no body; the second sends it too slowly.
     for pause in [None, Some(Duration::from_millis(50))] {
         let started = Instant::now();
         let head = raw::request("POST", "/api/v1/platforms", "Content-Length: 1000\r\n");

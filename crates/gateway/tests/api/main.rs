@@ -1,6 +1,6 @@
-//! The gateway as its clients and its services see it: real sockets on both sides. One binary: it links once.
+//! Tests of the gateway with real clients and services on sockets. They are one binary, so that it is linked once.
 
-// Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
+// With this attribute, clippy lets the helpers of tests unwrap.
 #[cfg(test)]
 mod auth;
 #[cfg(test)]

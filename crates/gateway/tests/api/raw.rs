@@ -1,4 +1,4 @@
-//! Both ends of a connection by hand, for what a proper client or server would not do.
+//! Raw clients and services, for behaviour that HTTP libraries do not allow.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,10 +10,10 @@ use tokio::{
 
 use crate::world::KEY;
 
-/// Longer than anything here takes that ends at all.
+/// Longer than any test takes if it succeeds.
 pub(crate) const LONG: Duration = Duration::from_secs(10);
 
-/// A service that does with each connection what it is told to.
+/// Starts a service that handles each connection with `handle`.
 pub(crate) async fn service<F>(handle: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send + 'static,
@@ -28,11 +28,11 @@ where
     at
 }
 
-/// A service that answers each request head with the same bytes, and says goodbye if `closes`.
+/// Starts a service that sends the same bytes for each request head, and then closes the connection if `closes`.
 pub(crate) async fn fixed_response(response: &'static str, closes: bool) -> SocketAddr {
     service(move |mut stream| async move {
         while !head(&mut stream).await.is_empty() {
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(response.as_bytes()).await.unwrap();
             if closes {
                 return;
             }
@@ -41,7 +41,7 @@ pub(crate) async fn fixed_response(response: &'static str, closes: bool) -> Sock
     .await
 }
 
-/// Reads a head; empty when the peer has gone.
+/// Reads a head; empty if the peer has closed the connection.
 pub(crate) async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -53,29 +53,29 @@ pub(crate) async fn head(stream: &mut TcpStream) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// Whether the peer closes, whatever else it sends.
+/// Returns true if the peer closes the connection in time, regardless of what it sends.
 pub(crate) async fn is_closed_within(stream: &mut TcpStream, limit: Duration) -> bool {
     let mut buffer = vec![0; 64 * 1024];
     let drain = async { while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {} };
     timeout(limit, drain).await.is_ok()
 }
 
-/// Sends bytes as they are and reads the answer until the peer closes.
+/// Sends bytes and reads the response until the peer closes the connection.
 pub(crate) async fn send(at: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(bytes).await.unwrap();
-    answer(&mut stream).await
+    response(&mut stream).await
 }
 
-/// Reads until the peer closes, orderly or not.
-pub(crate) async fn answer(stream: &mut TcpStream) -> String {
-    let mut answer = Vec::new();
-    let read = async { while stream.read_buf(&mut answer).await.is_ok_and(|n| n > 0) {} };
+/// Reads until the peer closes the connection, orderly or not.
+pub(crate) async fn response(stream: &mut TcpStream) -> String {
+    let mut response = Vec::new();
+    let read = async { while stream.read_buf(&mut response).await.is_ok_and(|n| n > 0) {} };
     timeout(LONG, read).await.expect("the connection is closed");
-    String::from_utf8(answer).unwrap()
+    String::from_utf8(response).unwrap()
 }
 
-/// The operator's request with a method, a path and more header lines, each with its line end.
+/// Returns a request of the operator with a method, a path and additional header lines, each with its line end.
 pub(crate) fn request(method: &str, path: &str, lines: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {KEY}\r\n{lines}\r\n")
 }

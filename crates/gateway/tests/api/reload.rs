@@ -1,4 +1,4 @@
-//! Settings that change while the gateway runs.
+//! Reload of settings while the gateway runs.
 
 use std::{
     fs,
@@ -59,12 +59,12 @@ async fn invalid_settings_change_nothing() {
         (json!({ "iam": { "url": "not a url" } }), "iam"),
     ];
     for (mut service, part) in bad {
-        // What is good beside what is bad is not taken either.
+        // A valid setting next to the invalid one must not be applied either.
         if service.get("operator_key").is_none() {
             service["operator_key"] = json!(OTHER);
         }
-        let told = format!("{:#}", world.reload(json!({ "service": service })).unwrap_err());
-        assert!(told.contains(part), "{told}");
+        let error = format!("{:#}", world.reload(json!({ "service": service })).unwrap_err());
+        assert!(error.contains(part), "{error}");
         assert_eq!((status(&world, KEY).await, status(&world, OTHER).await), (200, 401), "{part}");
     }
 }
@@ -77,7 +77,7 @@ async fn sections_that_need_a_restart_are_reported() {
     assert_eq!(world.reload(other).unwrap(), ["http", "telemetry"]);
 }
 
-/// A gateway that is a process; it ends with its test.
+/// A gateway process, which ends with its test.
 struct Process(Child);
 
 impl Drop for Process {
@@ -95,7 +95,7 @@ impl Process {
         Self(command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null()).spawn().unwrap())
     }
 
-    fn hang_up(&self) {
+    fn send_sighup(&self) {
         kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), Signal::SIGHUP).unwrap();
     }
 }
@@ -132,19 +132,19 @@ async fn process_reloads_its_file_on_sighup() {
     let process = Process::start(&file, &log);
     becomes(KEY, 503).await;
     write(&format!("operator_key = \"{OTHER}\""));
-    process.hang_up();
+    process.send_sighup();
     becomes(OTHER, 503).await;
     assert_eq!(ask(KEY).await, 401);
     write("operator_key = \"too-short-a-key\"\nmax_uri_byte = 3");
-    process.hang_up();
+    process.send_sighup();
     for _ in 0..500 {
-        if fs::read_to_string(&log).unwrap().contains("the ones before still hold") {
+        if fs::read_to_string(&log).unwrap().contains("the previous ones stay in use") {
             break;
         }
         sleep(Duration::from_millis(20)).await;
     }
-    let told = fs::read_to_string(&log).unwrap();
-    assert!(told.contains("max_uri_byte"), "{told}");
-    assert!(![KEY, OTHER, "too-short-a-key"].iter().any(|key| told.contains(key)), "no key is logged");
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains("max_uri_byte"), "{text}");
+    assert!(![KEY, OTHER, "too-short-a-key"].iter().any(|key| text.contains(key)), "no key is logged");
     assert_eq!((ask(OTHER).await, ask(KEY).await), (503, 401));
 }

@@ -1,4 +1,4 @@
-//! A service that refuses the gateway's signature, for a while or for good.
+//! Services that reject the gateway's signature, temporarily or permanently.
 
 use std::{
     net::SocketAddr,
@@ -14,13 +14,13 @@ use crate::{
     world::{World, error_of},
 };
 
-/// What a service got: the authorization and the body of each request.
-type Got = Arc<Mutex<Vec<(String, String)>>>;
+/// The requests that a service received: the authorization and the body of each.
+type Requests = Arc<Mutex<Vec<(String, String)>>>;
 
-/// A service that refuses its first `times` requests, and answers all others with their body.
-async fn refusing(times: usize) -> (SocketAddr, Got) {
-    let got = Got::default();
-    let log = Arc::clone(&got);
+/// Starts a service that rejects its first `times` requests, and echoes the body of all others.
+async fn rejecting(times: usize) -> (SocketAddr, Requests) {
+    let requests = Requests::default();
+    let log = Arc::clone(&requests);
     let at = raw::service(move |mut stream| {
         let log = Arc::clone(&log);
         async move {
@@ -33,12 +33,12 @@ async fn refusing(times: usize) -> (SocketAddr, Got) {
             let mut body = vec![0; length];
             stream.read_exact(&mut body).await.unwrap();
             let body = String::from_utf8(body).unwrap();
-            let refuses = {
+            let rejects = {
                 let mut log = log.lock().unwrap();
                 log.push((value("authorization").unwrap(), body.clone()));
                 log.len() <= times
             };
-            let (status, body) = if refuses { ("401 No", "{}".to_owned()) } else { ("200 OK", body) };
+            let (status, body) = if rejects { ("401 No", "{}".to_owned()) } else { ("200 OK", body) };
             let answer = format!(
                 "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
@@ -47,7 +47,7 @@ async fn refusing(times: usize) -> (SocketAddr, Got) {
         }
     })
     .await;
-    (at, got)
+    (at, requests)
 }
 
 fn requests(world: &World) -> Vec<(RequestBuilder, &'static str)> {
@@ -62,34 +62,34 @@ fn requests(world: &World) -> Vec<(RequestBuilder, &'static str)> {
 #[tokio::test]
 async fn rejected_request_is_signed_and_sent_again() {
     for case in 0..3 {
-        let (at, got) = refusing(1).await;
+        let (at, received) = rejecting(1).await;
         let world = World::with_service(at, json!({}));
         let (request, body) = requests(&world).swap_remove(case);
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 200, "case {case}");
         assert_eq!(answer.text().await.unwrap(), body);
-        let got = got.lock().unwrap().clone();
-        assert_eq!(got.len(), 2);
-        assert_ne!(got[0].0, got[1].0, "the second signature is a new one");
-        assert_eq!((got[0].1.as_str(), got[1].1.as_str()), (body, body));
+        let received = received.lock().unwrap().clone();
+        assert_eq!(received.len(), 2);
+        assert_ne!(received[0].0, received[1].0, "the second signature is a new one");
+        assert_eq!((received[0].1.as_str(), received[1].1.as_str()), (body, body));
     }
 }
 
 #[tokio::test]
 async fn request_is_sent_at_most_twice() {
-    let (at, got) = refusing(usize::MAX).await;
+    let (at, received) = rejecting(usize::MAX).await;
     let world = World::with_service(at, json!({}));
     let answer = world.get("/api/v1/platforms").await;
     assert_eq!(error_of(answer).await, (502, "UPSTREAM_ERROR".to_owned()));
-    assert_eq!(got.lock().unwrap().len(), 2);
+    assert_eq!(received.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn large_body_is_sent_once() {
-    let (at, got) = refusing(1).await;
+    let (at, received) = rejecting(1).await;
     let world = World::with_service(at, json!({}));
     let large = "x".repeat(100_000);
     let answer = world.request(Method::POST, "/api/v1/platforms").body(large).send().await.unwrap();
     assert_eq!(error_of(answer).await, (502, "UPSTREAM_ERROR".to_owned()));
-    assert_eq!(got.lock().unwrap().len(), 1);
+    assert_eq!(received.lock().unwrap().len(), 1);
 }

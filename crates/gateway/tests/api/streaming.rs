@@ -1,4 +1,4 @@
-//! Nothing is held back and nothing is held whole.
+//! Streaming of bodies in both directions.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     raw,
-    world::{Count, World, eventually, long_answer, serve},
+    world::{Count, World, eventually, long_response, serve},
 };
 
 const MIB: usize = 1 << 20;
 
-/// The resident memory of this process now, in bytes: the gateway's and both its neighbours'.
+/// Returns the resident memory of this process in bytes, which includes the gateway, the client and the service.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -30,7 +30,7 @@ fn resident() -> usize {
 
 #[tokio::test]
 async fn response_is_streamed() {
-    let (go_on, gate) = mpsc::channel::<()>(1);
+    let (open_gate, gate) = mpsc::channel::<()>(1);
     let gate = std::sync::Arc::new(tokio::sync::Mutex::new(gate));
     let service = raw::service(move |mut stream| {
         let gate = std::sync::Arc::clone(&gate);
@@ -49,7 +49,7 @@ async fn response_is_streamed() {
     let world = World::with_service(service, json!({}));
     let mut body = world.get("/api/v1/platforms").await.bytes_stream();
     assert_eq!(body.next().await.unwrap().unwrap(), "first");
-    go_on.send(()).await.unwrap();
+    open_gate.send(()).await.unwrap();
     assert_eq!(body.next().await.unwrap().unwrap(), "last");
     assert!(body.next().await.is_none());
 }
@@ -75,7 +75,7 @@ async fn upload_is_streamed() {
         world.request(Method::POST, "/api/v1/platforms").body(Body::wrap_stream(ReceiverStream::new(body)));
     let answer = tokio::spawn(request.send());
     pieces.send(Ok(vec![b'x'; 100_000])).await.unwrap();
-    // All but what fits into a buffer.
+    // The rest may be in a buffer.
     arrived.reaches(90_000).await;
     assert!(!answer.is_finished());
     pieces.send(Ok(vec![b'x'; 50_000])).await.unwrap();
@@ -91,20 +91,20 @@ async fn long_response_does_not_occupy_memory() {
     let service = serve(move |config| {
         config.default_service(web::to(move || {
             let count = count.clone();
-            async move { long_answer(800, count) }
+            async move { long_response(800, count) }
         }));
     });
     let world = World::with_service(service, json!({}));
     world.get("/api/v1/platforms").await.bytes().await.unwrap();
     let before = resident();
     let mut body = world.get("/api/v1/platforms").await.bytes_stream();
-    let (mut length, mut most) = (0, 0);
+    let (mut length, mut max) = (0, 0);
     while let Some(piece) = body.next().await {
         length += piece.unwrap().len();
-        most = most.max(resident());
+        max = max.max(resident());
     }
     assert_eq!(length, 50 * MIB);
-    assert!(most < before + 16 * MIB, "grew by {} MiB", most.saturating_sub(before) / MIB);
+    assert!(max < before + 16 * MIB, "memory grew by {} MiB", max.saturating_sub(before) / MIB);
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn response_has_backpressure() {
     let service = serve(move |config| {
         config.default_service(web::to(move || {
             let count = count.clone();
-            async move { long_answer(3200, count) }
+            async move { long_response(3200, count) }
         }));
     });
     let world = World::with_service(service, json!({}));
@@ -124,9 +124,9 @@ async fn response_has_backpressure() {
         .await
         .unwrap();
     raw::head(&mut stream).await;
-    eventually("the service is held up", || sent.get() > 0).await;
+    eventually("the service sends", || sent.get() > 0).await;
     sleep(Duration::from_secs(1)).await;
-    // What the kernel keeps for four ends of two connections.
+    // The kernel buffers data at the four ends of the two connections.
     assert!(sent.get() < 40 * MIB, "{} MiB of 200 have left the service", sent.get() / MIB);
     let (mut length, mut piece, mut end) = (0, vec![0; 256 * 1024], Vec::new());
     let rest = async {

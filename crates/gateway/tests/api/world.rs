@@ -1,4 +1,4 @@
-//! A gateway that really runs, and the services behind it.
+//! A running gateway, with the services behind it.
 
 use std::{
     net::SocketAddr,
@@ -27,7 +27,7 @@ use tempfile::TempDir;
 /// The operator's key in tests.
 pub(crate) const KEY: &str = "the-key-of-the-operator";
 
-/// A gateway with all that is behind it.
+/// A gateway with its services.
 pub(crate) struct World {
     pub(crate) at: SocketAddr,
     pub(crate) shutdown: Shutdown,
@@ -37,7 +37,7 @@ pub(crate) struct World {
     keys: TempDir,
 }
 
-/// The settings of a gateway whose services are all at `services`.
+/// Returns the settings of a gateway with services at these addresses.
 pub(crate) fn settings(keys: &Path, services: [SocketAddr; 5], overrides: Value) -> Settings {
     let url = |at: SocketAddr| json!({ "url": format!("http://{at}") });
     let [registry, stack_registry, onboarding, provisioning, iam] = services.map(url);
@@ -56,14 +56,14 @@ pub(crate) fn settings(keys: &Path, services: [SocketAddr; 5], overrides: Value)
     config::with_overrides(DEFAULTS, set).unwrap()
 }
 
-/// A folder with the gateway's keys.
+/// Creates a folder with the gateway's keys.
 pub(crate) fn keys() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     KeyPair::ensure(dir.path(), "gateway").unwrap();
     dir
 }
 
-/// Spans have ids only when something listens.
+/// Starts telemetry, without which spans have no ids.
 fn telemetry() {
     static STARTED: OnceLock<Telemetry> = OnceLock::new();
     STARTED.get_or_init(|| {
@@ -73,7 +73,7 @@ fn telemetry() {
 }
 
 impl World {
-    /// A gateway before five services that tell what they got.
+    /// Starts a gateway with five services that echo their requests.
     pub(crate) fn new(overrides: Value) -> Self {
         let keys = keys();
         let names = ["registry", "stack-registry", "onboarding", "provisioning", "iam"];
@@ -81,7 +81,7 @@ impl World {
         Self::start(keys, services, overrides)
     }
 
-    /// A gateway before one service that stands for all.
+    /// Starts a gateway for which one service stands for all.
     pub(crate) fn with_service(service: SocketAddr, overrides: Value) -> Self {
         Self::start(keys(), [service; 5], overrides)
     }
@@ -96,41 +96,41 @@ impl World {
         Self { at, shutdown, client, reload, services, keys }
     }
 
-    /// Tells the gateway other settings than at its start.
+    /// Reloads the gateway with different settings.
     pub(crate) fn reload(&self, overrides: Value) -> anyhow::Result<Vec<&'static str>> {
         self.reload.apply(&settings(self.keys.path(), self.services, overrides))
     }
 
-    /// A request without a credential.
+    /// Returns a request without a credential.
     pub(crate) fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.at))
     }
 
-    /// A request of the operator.
+    /// Returns a request of the operator.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.anonymous(method, path).bearer_auth(KEY)
     }
 
-    /// The answer to the operator's GET.
+    /// Sends a GET of the operator.
     pub(crate) async fn get(&self, path: &str) -> Response {
         self.request(Method::GET, path).send().await.unwrap()
     }
 
-    /// Waits until the gateway hears of revocations, or does not.
-    pub(crate) async fn wait_for_revocations(&self, wanted: bool) {
+    /// Waits until the gateway receives revocations, or no longer does.
+    pub(crate) async fn wait_for_revocations(&self, expected: bool) {
         for _ in 0..500 {
-            let answer = self.anonymous(Method::GET, "/ready").send().await.unwrap();
-            let told: Value = answer.json().await.unwrap();
-            if (told["checks"]["revocations"] == "ok") == wanted {
+            let response = self.anonymous(Method::GET, "/ready").send().await.unwrap();
+            let body: Value = response.json().await.unwrap();
+            if (body["checks"]["revocations"] == "ok") == expected {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("not in five seconds: revocations are heard of: {wanted}");
+        panic!("not in five seconds: the gateway receives revocations: {expected}");
     }
 
-    /// What a telling service says it got.
-    pub(crate) async fn told(&self, request: RequestBuilder) -> Value {
+    /// Sends a request and returns the echo of the service.
+    pub(crate) async fn received(&self, request: RequestBuilder) -> Value {
         let response = request.send().await.unwrap();
         let (status, text) = (response.status(), response.text().await.unwrap());
         assert_eq!(status, 200, "{text}");
@@ -138,7 +138,7 @@ impl World {
     }
 }
 
-/// The code of an envelope, after looking at all of it.
+/// Checks the envelope of an error and returns its status and code.
 pub(crate) async fn error_of(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -155,13 +155,13 @@ pub(crate) async fn error_of(response: Response) -> (u16, String) {
     (status, error["code"].as_str().unwrap().to_owned())
 }
 
-/// Serves what `config` adds, on a thread of its own.
+/// Starts an HTTP server with the routes of `config`, on its own thread.
 pub(crate) fn serve(config: impl FnOnce(&mut web::ServiceConfig) + Clone + Send + 'static) -> SocketAddr {
-    serve_under(None, config)
+    serve_with_tls(None, config)
 }
 
-/// The same with encrypted connections, if there is a certificate to show.
-pub(crate) fn serve_under(
+/// Starts an HTTP server, with TLS if there is a configuration.
+pub(crate) fn serve_with_tls(
     tls: Option<ServerConfig>,
     config: impl FnOnce(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> SocketAddr {
@@ -176,10 +176,10 @@ pub(crate) fn serve_under(
     at
 }
 
-/// A service that knows callers by their signed identity and tells what it got.
+/// Starts a service that verifies callers by their signed identity and echoes its requests.
 fn echo_service(name: &'static str, verifier: Verifier) -> SocketAddr {
     serve(move |config| {
-        let tell = move |request: HttpRequest, mut body: web::Payload| {
+        let echo = move |request: HttpRequest, mut body: web::Payload| {
             let verifier = verifier.clone();
             async move {
                 let authorization =
@@ -205,19 +205,19 @@ fn echo_service(name: &'static str, verifier: Verifier) -> SocketAddr {
                 }))
             }
         };
-        config.default_service(web::to(tell));
+        config.default_service(web::to(echo));
     })
 }
 
-/// The value of a header as a telling service got it; it must have come at most once.
-pub(crate) fn header<'a>(told: &'a Value, name: &str) -> Option<&'a str> {
-    let mut values = told["headers"].as_array().unwrap().iter().filter(|pair| pair[0] == name);
+/// Returns the value of a header that an echoing service received. It must have received it at most once.
+pub(crate) fn header<'a>(received: &'a Value, name: &str) -> Option<&'a str> {
+    let mut values = received["headers"].as_array().unwrap().iter().filter(|pair| pair[0] == name);
     let value = values.next().map(|pair| pair[1].as_str().unwrap());
-    assert!(values.next().is_none(), "{name} came twice: {told}");
+    assert!(values.next().is_none(), "{name} was sent twice: {received}");
     value
 }
 
-/// How often something happened.
+/// A shared counter.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Count(Arc<AtomicUsize>);
 
@@ -230,16 +230,16 @@ impl Count {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Waits until it has happened `wanted` times.
-    pub(crate) async fn reaches(&self, wanted: usize) {
-        eventually(&format!("{wanted} times"), || self.get() >= wanted).await;
+    /// Waits until the count reaches `expected`.
+    pub(crate) async fn reaches(&self, expected: usize) {
+        eventually(&format!("the count reaches {expected}"), || self.get() >= expected).await;
     }
 }
 
-/// Waits until something is so.
-pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+/// Waits until a condition is true.
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
     for _ in 0..500 {
-        if is_so() {
+        if condition() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -247,19 +247,19 @@ pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     panic!("not in five seconds: {what}");
 }
 
-/// A body of `pieces` pieces of 64 KiB that counts what is taken of it.
+/// Returns a body of `pieces` pieces of 64 KiB that counts the bytes read from it.
 pub(crate) fn long_body(
     pieces: usize,
-    taken: Count,
+    read: Count,
 ) -> impl futures_util::Stream<Item = Result<web::Bytes, std::io::Error>> {
     let piece = web::Bytes::from(vec![b'x'; 64 * 1024]);
     stream::iter(0..pieces).map(move |_| {
-        taken.add(piece.len());
+        read.add(piece.len());
         Ok(piece.clone())
     })
 }
 
-/// An answer with such a body, chunked.
-pub(crate) fn long_answer(pieces: usize, taken: Count) -> HttpResponse {
-    HttpResponse::Ok().body(BodyStream::new(long_body(pieces, taken)))
+/// Returns a response with such a body, chunked.
+pub(crate) fn long_response(pieces: usize, read: Count) -> HttpResponse {
+    HttpResponse::Ok().body(BodyStream::new(long_body(pieces, read)))
 }

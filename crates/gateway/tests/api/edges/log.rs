@@ -1,4 +1,4 @@
-//! What a client does wrong is no error of ours.
+//! Log levels of clients' mistakes.
 
 use std::process::Stdio;
 
@@ -31,9 +31,9 @@ async fn client_mistakes_are_not_logged_as_errors() {
         stderr.read_to_string(&mut log).await.unwrap();
         log
     });
-    eventually("it listens", || std::net::TcpStream::connect(at).is_ok()).await;
+    eventually("the gateway listens", || std::net::TcpStream::connect(at).is_ok()).await;
     for edge in table() {
-        let mut stream = connect(at, &edge.sends).await;
+        let mut stream = connect(at, &edge.request).await;
         let _ = raw::is_closed_within(&mut stream, std::time::Duration::from_millis(100)).await;
     }
     gateway.start_kill().unwrap();

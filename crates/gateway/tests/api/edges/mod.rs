@@ -1,4 +1,4 @@
-//! Raw sockets: the status that each odd request gets, and whether its connection goes on.
+//! Unusual and malformed requests over raw sockets: their status, and the state of the connection afterwards.
 
 mod log;
 mod table;
@@ -14,43 +14,45 @@ use tokio::{
 
 use crate::raw;
 
-/// What one write of a client is answered with.
-struct Edge {
+/// The expected responses to the bytes of a client.
+struct EdgeCase {
     name: &'static str,
-    sends: Vec<u8>,
-    /// The method and the status of each answer.
-    answers: Vec<(&'static str, u16)>,
-    goes_on: bool,
+    request: Vec<u8>,
+    /// The method and status of each response.
+    responses: Vec<(&'static str, u16)>,
+    /// True if the connection accepts another request.
+    stays_open: bool,
 }
 
-/// One answer, as the bytes on the wire say.
+/// A response, parsed from the bytes on the wire.
 #[derive(Debug)]
-struct Answer {
+struct RawResponse {
     status: u16,
     head: String,
     body: String,
 }
 
-impl Answer {
+impl RawResponse {
     fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }
 
-/// Reads the answer to a request with `method`; none if the connection ends before it.
-async fn answer(stream: &mut TcpStream, method: &str) -> Option<Answer> {
-    let head = timeout(raw::LONG, raw::head(stream)).await.expect("an answer or the end");
+/// Reads the response to a request with `method`; `None` if the connection ends before it.
+async fn response(stream: &mut TcpStream, method: &str) -> Option<RawResponse> {
+    let head = timeout(raw::LONG, raw::head(stream)).await.expect("a response or the end of the stream");
     let status = head.split(' ').nth(1)?.parse().unwrap();
-    let mut answer = Answer { status, head, body: String::new() };
+    let mut response = RawResponse { status, head, body: String::new() };
     if method == "HEAD" || matches!(status, 100 | 204 | 304) {
-        return Some(answer);
+        return Some(response);
     }
-    let length = answer.header("content-length").expect("every answer here has a length").parse().unwrap();
+    let length =
+        response.header("content-length").expect("every response here has a length").parse().unwrap();
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.unwrap();
-    answer.body = String::from_utf8(body).unwrap();
-    Some(answer)
+    response.body = String::from_utf8(body).unwrap();
+    Some(response)
 }
 
 async fn connect(at: SocketAddr, bytes: impl AsRef<[u8]>) -> TcpStream {
@@ -59,13 +61,13 @@ async fn connect(at: SocketAddr, bytes: impl AsRef<[u8]>) -> TcpStream {
     stream
 }
 
-/// Whether the connection takes another request.
-async fn goes_on(stream: &mut TcpStream) -> bool {
+/// Returns true if the connection accepts another request.
+async fn stays_open(stream: &mut TcpStream) -> bool {
     let _ = stream.write_all(b"GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n").await;
-    answer(stream, "GET").await.is_some_and(|answer| answer.status == 200)
+    response(stream, "GET").await.is_some_and(|response| response.status == 200)
 }
 
-/// Whether the connection ends without another byte.
+/// Returns true if the connection ends in time without another byte.
 async fn ends(stream: &mut TcpStream, within: Duration) -> bool {
     let mut rest = Vec::new();
     let read = timeout(within, stream.read_to_end(&mut rest)).await;

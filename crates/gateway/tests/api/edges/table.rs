@@ -1,8 +1,8 @@
-//! The table.
+//! The table of edge cases.
 
 use serde_json::json;
 
-use super::{Edge, answer, connect, ends, goes_on};
+use super::{EdgeCase, connect, ends, response, stays_open};
 use crate::{
     raw::{self, request},
     world::{KEY, World},
@@ -13,15 +13,15 @@ const HEALTH: &str = "GET /health HTTP/1.1\r\nHost: gateway\r\n\r\n";
 
 fn edge(
     name: &'static str,
-    sends: impl Into<Vec<u8>>,
-    answers: &[(&'static str, u16)],
-    goes_on: bool,
-) -> Edge {
-    Edge { name, sends: sends.into(), answers: answers.to_vec(), goes_on }
+    request: impl Into<Vec<u8>>,
+    responses: &[(&'static str, u16)],
+    stays_open: bool,
+) -> EdgeCase {
+    EdgeCase { name, request: request.into(), responses: responses.to_vec(), stays_open }
 }
 
-fn is_400(name: &'static str, sends: impl Into<Vec<u8>>) -> Edge {
-    edge(name, sends, &[("GET", 400)], false)
+fn is_400(name: &'static str, request: impl Into<Vec<u8>>) -> EdgeCase {
+    edge(name, request, &[("GET", 400)], false)
 }
 
 fn chunked(body: &str) -> String {
@@ -32,7 +32,7 @@ fn post(lines: &str, body: &str) -> String {
     format!("{}{body}", request("POST", PATH, &format!("Content-Length: {}\r\n{lines}", body.len())))
 }
 
-fn pipelines() -> Vec<Edge> {
+fn pipelines() -> Vec<EdgeCase> {
     let pair = |first: &str, path: &str| request(first, path, "") + &request("GET", path, "");
     vec![
         edge("HEAD", request("HEAD", PATH, ""), &[("HEAD", 200)], true),
@@ -67,7 +67,7 @@ fn pipelines() -> Vec<Edge> {
     ]
 }
 
-fn broken_chunks() -> Vec<Edge> {
+fn broken_chunks() -> Vec<EdgeCase> {
     vec![
         is_400("chunk 0x2", chunked("0x2\r\n{}\r\n0\r\n\r\n")),
         is_400("chunk -1", chunked("-1\r\n{}\r\n0\r\n\r\n")),
@@ -82,7 +82,7 @@ fn broken_chunks() -> Vec<Edge> {
     ]
 }
 
-fn broken_heads() -> Vec<Edge> {
+fn broken_heads() -> Vec<EdgeCase> {
     vec![
         is_400("length and chunks", post("Transfer-Encoding: chunked\r\n", "0\r\n\r\n")),
         is_400(
@@ -115,41 +115,41 @@ fn broken_heads() -> Vec<Edge> {
     ]
 }
 
-fn limits() -> Vec<Edge> {
-    let anyone = |target: String, lines: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+fn limits() -> Vec<EdgeCase> {
+    let anonymous = |target: String, lines: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     let long = |length: usize| "a".repeat(length);
     let header = |length: usize| format!("A: {}\r\n", long(length));
     vec![
-        edge("header of 20 KB", anyone("/health".into(), &header(20_000)), &[("GET", 431)], true),
-        edge("header of 100 KB", anyone("/health".into(), &header(100_000)), &[("GET", 431)], true),
-        edge("header of 200 KB", anyone("/health".into(), &header(200_000)), &[("GET", 431)], false),
+        edge("header of 20 KB", anonymous("/health".into(), &header(20_000)), &[("GET", 431)], true),
+        edge("header of 100 KB", anonymous("/health".into(), &header(100_000)), &[("GET", 431)], true),
+        edge("header of 200 KB", anonymous("/health".into(), &header(200_000)), &[("GET", 431)], false),
         edge(
             "name of 70 KB",
-            anyone("/health".into(), &format!("{}: b\r\n", long(70_000))),
+            anonymous("/health".into(), &format!("{}: b\r\n", long(70_000))),
             &[("GET", 431)],
             false,
         ),
-        edge("headers, 90", anyone("/health".into(), &"A: b\r\n".repeat(90)), &[("GET", 431)], true),
-        edge("headers, 200", anyone("/health".into(), &"A: b\r\n".repeat(200)), &[("GET", 431)], false),
-        edge("query of 9 KB", anyone(format!("/health?{}", long(9000)), ""), &[("GET", 414)], true),
+        edge("headers, 90", anonymous("/health".into(), &"A: b\r\n".repeat(90)), &[("GET", 431)], true),
+        edge("headers, 200", anonymous("/health".into(), &"A: b\r\n".repeat(200)), &[("GET", 431)], false),
+        edge("query of 9 KB", anonymous(format!("/health?{}", long(9000)), ""), &[("GET", 414)], true),
         edge(
-            "query of 9 KB, known",
+            "query of 9 KB, with a credential",
             request("GET", &format!("{PATH}?{}", long(9000)), ""),
             &[("GET", 414)],
             true,
         ),
-        edge("target of 100 KB", anyone(format!("/{}", long(100_000)), ""), &[("GET", 414)], false),
-        edge("target of 200 KB", anyone(format!("/{}", long(200_000)), ""), &[("GET", 414)], false),
+        edge("target of 100 KB", anonymous(format!("/{}", long(100_000)), ""), &[("GET", 414)], false),
+        edge("target of 200 KB", anonymous(format!("/{}", long(200_000)), ""), &[("GET", 414)], false),
     ]
 }
 
-fn bodies() -> Vec<Edge> {
-    let stranger = |lines: &str| format!("POST {PATH} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+fn bodies() -> Vec<EdgeCase> {
+    let anonymous = |lines: &str| format!("POST {PATH} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     let inside = format!("Content-Length: {}\r\n", HEALTH.len());
     vec![
         edge(
             "100 before 401",
-            stranger("Expect: 100-continue\r\nContent-Length: 2\r\n"),
+            anonymous("Expect: 100-continue\r\nContent-Length: 2\r\n"),
             &[("POST", 401)],
             false,
         ),
@@ -165,7 +165,12 @@ fn bodies() -> Vec<Edge> {
             &[("POST", 404)],
             false,
         ),
-        edge("body that came with Expect", post("Expect: 100-continue\r\n", "{}"), &[("POST", 200)], true),
+        edge(
+            "body sent together with Expect",
+            post("Expect: 100-continue\r\n", "{}"),
+            &[("POST", 200)],
+            true,
+        ),
         edge(
             "Expect without a body",
             request("GET", PATH, "Expect: 100-continue\r\n"),
@@ -187,7 +192,7 @@ fn bodies() -> Vec<Edge> {
             false,
         ),
         edge("identity", post("Content-Encoding: identity\r\n", "{}"), &[("POST", 200)], true),
-        edge("gzip by a stranger", stranger("Content-Encoding: gzip\r\n"), &[("POST", 401)], true),
+        edge("gzip without a credential", anonymous("Content-Encoding: gzip\r\n"), &[("POST", 401)], true),
         edge(
             "websocket",
             post("Connection: Upgrade\r\nUpgrade: websocket\r\n", "{}"),
@@ -200,7 +205,7 @@ fn bodies() -> Vec<Edge> {
             &[("POST", 200)],
             true,
         ),
-        edge("a request in a refused body", stranger(&inside) + HEALTH, &[("POST", 401)], false),
+        edge("a request in a rejected body", anonymous(&inside) + HEALTH, &[("POST", 401)], false),
         edge(
             "a request in a body for health",
             format!(
@@ -212,7 +217,7 @@ fn bodies() -> Vec<Edge> {
     ]
 }
 
-pub(super) fn table() -> Vec<Edge> {
+pub(super) fn table() -> Vec<EdgeCase> {
     [pipelines(), broken_chunks(), broken_heads(), limits(), bodies()].into_iter().flatten().collect()
 }
 
@@ -222,21 +227,21 @@ async fn raw_requests_get_the_expected_response_and_connection_state() {
     let mut wrong = Vec::new();
     for edge in table() {
         let outcome = async {
-            let mut stream = connect(world.at, &edge.sends).await;
-            for (nth, (method, status)) in edge.answers.iter().enumerate() {
-                let Some(answer) = answer(&mut stream, method).await else {
-                    return Err(format!("{nth}: no answer"));
+            let mut stream = connect(world.at, &edge.request).await;
+            for (nth, (method, status)) in edge.responses.iter().enumerate() {
+                let Some(response) = response(&mut stream, method).await else {
+                    return Err(format!("{nth}: no response"));
                 };
-                if answer.status != *status {
-                    return Err(format!("{nth}: {} and not {status}", answer.status));
+                if response.status != *status {
+                    return Err(format!("{nth}: {} and not {status}", response.status));
                 }
-                if *status >= 400 && *method != "HEAD" && !answer.body.contains("\"requestId\":\"") {
-                    return Err(format!("{nth}: no envelope: {answer:?}"));
+                if *status >= 400 && *method != "HEAD" && !response.body.contains("\"requestId\":\"") {
+                    return Err(format!("{nth}: no envelope: {response:?}"));
                 }
             }
-            let went_on = edge.goes_on && goes_on(&mut stream).await;
-            let ended = !edge.goes_on && ends(&mut stream, raw::LONG).await;
-            (went_on || ended).then_some(()).ok_or_else(|| format!("goes on: {}", !edge.goes_on))
+            let is_open = edge.stays_open && stays_open(&mut stream).await;
+            let has_ended = !edge.stays_open && ends(&mut stream, raw::LONG).await;
+            (is_open || has_ended).then_some(()).ok_or_else(|| format!("stays open: {}", !edge.stays_open))
         };
         if let Err(why) = outcome.await {
             wrong.push(format!("{}: {why}", edge.name));
@@ -250,8 +255,8 @@ async fn head_has_the_headers_of_get() {
     let world = World::new(json!({}));
     for path in ["/health", "/openapi.json", "/docs"] {
         let mut stream = connect(world.at, request("HEAD", path, "") + &request("GET", path, "")).await;
-        let head = answer(&mut stream, "HEAD").await.unwrap();
-        let get = answer(&mut stream, "GET").await.unwrap();
+        let head = response(&mut stream, "HEAD").await.unwrap();
+        let get = response(&mut stream, "GET").await.unwrap();
         assert_eq!((head.status, get.status), (200, 200), "{path}");
         for name in ["content-length", "content-type", "etag", "cache-control", "content-security-policy"] {
             assert_eq!(head.header(name), get.header(name), "{path} {name}");
@@ -270,8 +275,8 @@ async fn options_lists_the_methods_of_the_document() {
         ("/api/v1/provisioning/jobs/01a1fdf5-8a12-72d5-b300-abb398c783da/retry", "OPTIONS, POST"),
     ] {
         let mut stream = connect(world.at, request("OPTIONS", path, "")).await;
-        let answer = answer(&mut stream, "OPTIONS").await.unwrap();
-        assert_eq!((answer.status, answer.header("allow")), (204, Some(allow)), "{path}");
+        let response = response(&mut stream, "OPTIONS").await.unwrap();
+        assert_eq!((response.status, response.header("allow")), (204, Some(allow)), "{path}");
     }
     for (bytes, status) in [
         (request("OPTIONS", "/none", ""), 404),
@@ -280,6 +285,6 @@ async fn options_lists_the_methods_of_the_document() {
         (request("OPTIONS", "*", ""), 204),
     ] {
         let mut stream = connect(world.at, &bytes).await;
-        assert_eq!(answer(&mut stream, "OPTIONS").await.unwrap().status, status, "{bytes}");
+        assert_eq!(response(&mut stream, "OPTIONS").await.unwrap().status, status, "{bytes}");
     }
 }

@@ -1,4 +1,4 @@
-//! How long a connection may take for what it does.
+//! Time limits of a connection.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{answer, connect, ends};
+use super::{connect, ends, response};
 use crate::{
     raw::{self, request},
     world::{World, serve},
@@ -17,8 +17,8 @@ use crate::{
 
 const PATH: &str = "/api/v1/platforms";
 
-/// Sends a byte every 50 ms until the peer closes.
-fn dribble(stream: tokio::net::TcpStream) -> (tokio::net::TcpStream, tokio::task::JoinHandle<()>) {
+/// Sends a byte every 50 ms until the peer closes the connection.
+fn send_slowly(stream: tokio::net::TcpStream) -> (tokio::net::TcpStream, tokio::task::JoinHandle<()>) {
     let std = stream.into_std().unwrap();
     let mut writing = tokio::net::TcpStream::from_std(std.try_clone().unwrap()).unwrap();
     let task = tokio::spawn(async move {
@@ -38,13 +38,13 @@ async fn slow_head_gets_408_on_every_request_of_a_connection() {
     for requests in [0, 1, 3] {
         let mut stream = connect(world.at, request("GET", PATH, "").repeat(requests)).await;
         for _ in 0..requests {
-            assert_eq!(answer(&mut stream, "GET").await.unwrap().status, 200);
+            assert_eq!(response(&mut stream, "GET").await.unwrap().status, 200);
         }
-        // A connection that rests is not timed by this.
+        // The time limit of the head does not apply to an idle connection.
         sleep(Duration::from_millis(if requests == 0 { 0 } else { 800 })).await;
         let started = Instant::now();
-        let (mut stream, task) = dribble(stream);
-        assert_eq!(answer(&mut stream, "GET").await.unwrap().status, 408, "{requests}");
+        let (mut stream, task) = send_slowly(stream);
+        assert_eq!(response(&mut stream, "GET").await.unwrap().status, 408, "{requests}");
         assert!((300..3000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
         assert!(ends(&mut stream, raw::LONG).await);
         drop(stream);
@@ -56,9 +56,9 @@ async fn slow_head_gets_408_on_every_request_of_a_connection() {
 async fn idle_connection_ends_after_the_keep_alive_timeout() {
     let world = World::new(json!({ "service": { "keep_alive_timeout": "700ms" } }));
     let mut stream = connect(world.at, request("GET", PATH, "")).await;
-    assert_eq!(answer(&mut stream, "GET").await.unwrap().status, 200);
+    assert_eq!(response(&mut stream, "GET").await.unwrap().status, 200);
     let started = Instant::now();
-    // Empty lines are no beginning of a request.
+    // Empty lines do not begin a request.
     stream.write_all(b"\r\n").await.unwrap();
     assert!(ends(&mut stream, raw::LONG).await);
     assert!((500..3000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
@@ -82,8 +82,8 @@ async fn half_closed_client_gets_its_response() {
         let mut stream = connect(world.at, &bytes).await;
         stream.shutdown().await.unwrap();
         for _ in 0..bytes.matches("HTTP/1.1").count() {
-            let answer = answer(&mut stream, "GET").await.expect("an answer");
-            assert_eq!((answer.status, answer.body.as_str()), (200, "done"), "{bytes}");
+            let response = response(&mut stream, "GET").await.expect("a response");
+            assert_eq!((response.status, response.body.as_str()), (200, "done"), "{bytes}");
         }
         assert!(ends(&mut stream, raw::LONG).await);
     }
@@ -99,7 +99,7 @@ async fn incomplete_request_gets_400() {
     ] {
         let mut stream = connect(world.at, &bytes).await;
         stream.shutdown().await.unwrap();
-        assert_eq!(answer(&mut stream, "GET").await.expect("an answer").status, 400, "{bytes}");
+        assert_eq!(response(&mut stream, "GET").await.expect("a response").status, 400, "{bytes}");
         assert!(ends(&mut stream, raw::LONG).await);
     }
 }
@@ -110,11 +110,11 @@ async fn continue_is_sent_when_the_body_is_about_to_be_read() {
     let lines = "Expect: 100-continue\r\nContent-Length: 5\r\n";
     let mut stream = connect(world.at, request("POST", PATH, lines)).await;
     for _ in 0..2 {
-        assert_eq!(answer(&mut stream, "POST").await.unwrap().status, 100);
+        assert_eq!(response(&mut stream, "POST").await.unwrap().status, 100);
         stream.write_all(b"hello").await.unwrap();
-        let last = answer(&mut stream, "POST").await.unwrap();
+        let last = response(&mut stream, "POST").await.unwrap();
         assert!(last.status == 200 && last.body.contains("\"length\":5"), "{last:?}");
         stream.write_all(request("POST", PATH, lines).as_bytes()).await.unwrap();
     }
-    assert_eq!(answer(&mut stream, "POST").await.unwrap().status, 100);
+    assert_eq!(response(&mut stream, "POST").await.unwrap().status, 100);
 }

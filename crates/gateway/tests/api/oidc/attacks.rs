@@ -1,13 +1,13 @@
-//! Tokens that must let no one in.
+//! Forged and malformed tokens.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, get_current_timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    before, is_rejected,
+    is_rejected,
     issuer::{Issuer, Key},
-    with,
+    with, world_for,
 };
 
 fn hs256(secret: &[u8], kid: &str, claims: &Value) -> String {
@@ -19,7 +19,7 @@ fn hs256(secret: &[u8], kid: &str, claims: &Value) -> String {
 async fn only_the_keys_own_algorithm_is_accepted() {
     let (rsa, ec) = (Key::rsa("r"), Key::ec("e", 1));
     let issuer = Issuer::with(&[&rsa, &ec]);
-    let (world, _iam) = before(&issuer).await;
+    let (world, _iam) = world_for(&issuer).await;
     let claims = issuer.claims();
     assert_eq!(with(&world, &rsa.sign(&claims)).await.status(), 200);
     assert_eq!(with(&world, &ec.sign(&claims)).await.status(), 200);
@@ -29,7 +29,7 @@ async fn only_the_keys_own_algorithm_is_accepted() {
         assert!(is_rejected(&world, &format!("{head}.{}.", part(&claims))).await, "{algorithm}");
         assert!(is_rejected(&world, &format!("{head}.{}.c2ln", part(&claims))).await, "{algorithm}");
     }
-    // The public key is known to all; as a secret it must check nothing.
+    // The public key must not verify a token when used as an HMAC secret.
     let public = rsa.public();
     let modulus = URL_SAFE_NO_PAD.decode(public["n"].as_str().unwrap()).unwrap();
     for secret in [public["n"].as_str().unwrap().as_bytes(), &modulus, public.to_string().as_bytes(), b""] {
@@ -52,12 +52,12 @@ async fn only_the_keys_own_algorithm_is_accepted() {
 
 #[tokio::test]
 async fn keys_in_the_token_header_are_ignored() {
-    let (own, mine) = (Key::ed("k", 1), Key::ed("k", 2));
-    let issuer = Issuer::with(&[&own]);
-    let (world, _iam) = before(&issuer).await;
+    let (genuine, forged) = (Key::ed("k", 1), Key::ed("k", 2));
+    let issuer = Issuer::with(&[&genuine]);
+    let (world, _iam) = world_for(&issuer).await;
     let claims = issuer.claims();
     for over in [
-        json!({ "jwk": mine.public() }),
+        json!({ "jwk": forged.public() }),
         json!({ "jku": "http://127.0.0.1:1/keys" }),
         json!({ "x5u": "http://127.0.0.1:1/cert" }),
         json!({ "kid": "../../etc/passwd" }),
@@ -66,21 +66,21 @@ async fn keys_in_the_token_header_are_ignored() {
     ] {
         let mut header = json!({ "alg": "EdDSA", "kid": "k", "typ": "JWT" });
         header.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
-        assert!(is_rejected(&world, &mine.sign_as(&header, &claims)).await, "{header}");
+        assert!(is_rejected(&world, &forged.sign_as(&header, &claims)).await, "{header}");
     }
     let critical = json!({ "alg": "EdDSA", "kid": "k", "crit": ["exp"] });
-    assert!(is_rejected(&world, &own.sign_as(&critical, &claims)).await);
+    assert!(is_rejected(&world, &genuine.sign_as(&critical, &claims)).await);
     let logout = json!({ "alg": "EdDSA", "kid": "k", "typ": "logout+jwt" });
-    assert!(is_rejected(&world, &own.sign_as(&logout, &claims)).await);
+    assert!(is_rejected(&world, &genuine.sign_as(&logout, &claims)).await);
     let plain = json!({ "alg": "EdDSA", "kid": "k" });
-    assert_eq!(with(&world, &own.sign_as(&plain, &claims)).await.status(), 200);
+    assert_eq!(with(&world, &genuine.sign_as(&plain, &claims)).await.status(), 200);
 }
 
 #[tokio::test]
 async fn every_claim_is_checked() {
     let key = Key::ed("k", 1);
     let issuer = Issuer::with(&[&key]);
-    let (world, _iam) = before(&issuer).await;
+    let (world, _iam) = world_for(&issuer).await;
     let now = get_current_timestamp();
     for over in [
         json!({ "aud": "other" }),
@@ -114,7 +114,7 @@ async fn every_claim_is_checked() {
     assert!(is_rejected(&world, &key.sign(&without)).await);
     for over in [json!({ "exp": now - 30 }), json!({ "nbf": now + 30 }), json!({ "iat": now + 30 })] {
         let token = key.sign(&issuer.claims_with(over.clone()));
-        assert_eq!(with(&world, &token).await.status(), 200, "{over} lies within the skew");
+        assert_eq!(with(&world, &token).await.status(), 200, "{over} is within the skew");
     }
 }
 
@@ -122,7 +122,7 @@ async fn every_claim_is_checked() {
 async fn tampered_tokens_are_rejected() {
     let key = Key::ed("k", 1);
     let issuer = Issuer::with(&[&key]);
-    let (world, _iam) = before(&issuer).await;
+    let (world, _iam) = world_for(&issuer).await;
     let token = key.sign(&issuer.claims());
     assert_eq!(with(&world, &token).await.status(), 200);
     let parts: Vec<&str> = token.split('.').collect();

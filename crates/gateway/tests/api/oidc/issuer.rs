@@ -1,4 +1,4 @@
-//! An issuer that really serves its keys, and signs what it is told to.
+//! A running issuer, which serves its keys and signs tokens.
 
 use std::{
     net::SocketAddr,
@@ -13,7 +13,7 @@ use rsa::{pkcs1::EncodeRsaPrivateKey as _, rand_core::OsRng};
 use rustls::ServerConfig;
 use serde_json::{Value, json};
 
-use crate::world::{Count, serve_under};
+use crate::world::{Count, serve_with_tls};
 
 /// A key of an issuer.
 #[derive(Clone)]
@@ -36,24 +36,24 @@ impl Key {
 
     pub(crate) fn ec(id: &'static str, seed: u8) -> Self {
         let der = p256::SecretKey::from_slice(&[seed; 32]).unwrap().to_pkcs8_der().unwrap();
-        Self::by_library(id, Algorithm::ES256, EncodingKey::from_ec_der(der.as_bytes()))
+        Self::from_private(id, Algorithm::ES256, EncodingKey::from_ec_der(der.as_bytes()))
     }
 
     pub(crate) fn rsa(id: &'static str) -> Self {
-        static MADE: OnceLock<Vec<u8>> = OnceLock::new();
-        let der = MADE.get_or_init(|| {
+        static DER: OnceLock<Vec<u8>> = OnceLock::new();
+        let der = DER.get_or_init(|| {
             let key = rsa::RsaPrivateKey::new(&mut OsRng, 2048).unwrap();
             key.to_pkcs1_der().unwrap().as_bytes().to_vec()
         });
-        Self::by_library(id, Algorithm::RS256, EncodingKey::from_rsa_der(der))
+        Self::from_private(id, Algorithm::RS256, EncodingKey::from_rsa_der(der))
     }
 
-    fn by_library(id: &'static str, algorithm: Algorithm, private: EncodingKey) -> Self {
+    fn from_private(id: &'static str, algorithm: Algorithm, private: EncodingKey) -> Self {
         let public = serde_json::to_value(Jwk::from_encoding_key(&private, algorithm).unwrap()).unwrap();
         Self { id, algorithm, private, public }
     }
 
-    /// The public half, as it is served.
+    /// Returns the public key as a JWK.
     pub(crate) fn public(&self) -> Value {
         let mut key = self.public.clone();
         key["kid"] = json!(self.id);
@@ -61,13 +61,13 @@ impl Key {
         key
     }
 
-    /// A token with these claims.
+    /// Returns a token with these claims.
     pub(crate) fn sign(&self, claims: &Value) -> String {
         let header = Header { kid: Some(self.id.to_owned()), ..Header::new(self.algorithm) };
         jsonwebtoken::encode(&header, claims, &self.private).unwrap()
     }
 
-    /// A token whose header is another than the one the key would make; its signature is good.
+    /// Returns a token with any header and a valid signature.
     pub(crate) fn sign_as(&self, header: &Value, claims: &Value) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", part(header), part(claims));
@@ -79,50 +79,50 @@ impl Key {
 
 struct State {
     keys: Vec<Value>,
-    calls_itself: Option<String>,
-    is_away: bool,
+    claimed_name: Option<String>,
+    is_stopped: bool,
 }
 
-/// An issuer that runs.
+/// A running issuer.
 #[derive(Clone)]
 pub(crate) struct Issuer {
     pub(crate) at: SocketAddr,
     scheme: &'static str,
     state: Arc<Mutex<State>>,
-    /// How often its keys were fetched.
+    /// The number of times that its keys were fetched.
     pub(crate) fetched: Count,
 }
 
 impl Issuer {
     pub(crate) fn with(keys: &[&Key]) -> Self {
-        Self::under(None, keys)
+        Self::with_tls(None, keys)
     }
 
-    /// One whose connections are encrypted, if there is a certificate to show.
-    pub(crate) fn under(tls: Option<ServerConfig>, keys: &[&Key]) -> Self {
+    /// Starts an issuer, with TLS if there is a configuration.
+    pub(crate) fn with_tls(tls: Option<ServerConfig>, keys: &[&Key]) -> Self {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let keys = keys.iter().map(|key| key.public()).collect();
-        let state = Arc::new(Mutex::new(State { keys, calls_itself: None, is_away: false }));
+        let state = Arc::new(Mutex::new(State { keys, claimed_name: None, is_stopped: false }));
         let fetched = Count::default();
-        let (told, count) = (Arc::clone(&state), fetched.clone());
-        let at = serve_under(tls, move |config| {
-            let (named, keys, counted) = (Arc::clone(&told), Arc::clone(&told), count.clone());
+        let (shared, count) = (Arc::clone(&state), fetched.clone());
+        let at = serve_with_tls(tls, move |config| {
+            let (state, keys, counted) = (Arc::clone(&shared), Arc::clone(&shared), count.clone());
             let discovery = move |request: actix_web::HttpRequest| {
-                let itself = format!("{scheme}://{}", request.connection_info().host());
-                let told = named.lock().unwrap().calls_itself.clone().unwrap_or_else(|| itself.clone());
-                let document = json!({ "issuer": told, "jwks_uri": format!("{itself}/keys") });
+                let own_name = format!("{scheme}://{}", request.connection_info().host());
+                let name = state.lock().unwrap().claimed_name.clone().unwrap_or_else(|| own_name.clone());
+                let document = json!({ "issuer": name, "jwks_uri": format!("{own_name}/keys") });
                 async move { HttpResponse::Ok().json(document) }
             };
             config.route("/.well-known/openid-configuration", web::get().to(discovery));
             let keys = move || {
                 counted.add(1);
                 let state = keys.lock().unwrap();
-                let answer = if state.is_away {
+                let response = if state.is_stopped {
                     HttpResponse::ServiceUnavailable().finish()
                 } else {
                     HttpResponse::Ok().json(json!({ "keys": state.keys }))
                 };
-                async move { answer }
+                async move { response }
             };
             config.route("/keys", web::get().to(keys));
         });
@@ -133,19 +133,19 @@ impl Issuer {
         format!("{}://{}", self.scheme, self.at)
     }
 
-    pub(crate) fn has(&self, keys: &[Value]) {
+    pub(crate) fn set_keys(&self, keys: &[Value]) {
         self.state.lock().unwrap().keys = keys.to_vec();
     }
 
-    pub(crate) fn calls_itself(&self, name: &str) {
-        self.state.lock().unwrap().calls_itself = Some(name.to_owned());
+    pub(crate) fn set_name(&self, name: &str) {
+        self.state.lock().unwrap().claimed_name = Some(name.to_owned());
     }
 
-    pub(crate) fn goes_away(&self) {
-        self.state.lock().unwrap().is_away = true;
+    pub(crate) fn stop(&self) {
+        self.state.lock().unwrap().is_stopped = true;
     }
 
-    /// What a gateway is told of it.
+    /// Returns the settings of a gateway for this issuer.
     pub(crate) fn settings(&self) -> Value {
         json!({
             "issuer": self.name(), "audiences": ["nno", "nno-cli"], "subject_prefix": "staff:",
@@ -156,7 +156,7 @@ impl Issuer {
         })
     }
 
-    /// Claims that are taken.
+    /// Returns acceptable claims.
     pub(crate) fn claims(&self) -> Value {
         let now = get_current_timestamp();
         json!({
@@ -165,7 +165,7 @@ impl Issuer {
         })
     }
 
-    /// The same with something else in them.
+    /// Returns acceptable claims with overrides.
     pub(crate) fn claims_with(&self, over: Value) -> Value {
         let mut claims = self.claims();
         for (name, value) in over.as_object().unwrap() {

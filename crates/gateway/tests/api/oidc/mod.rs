@@ -1,4 +1,4 @@
-//! Callers with a token of an OpenID Connect issuer.
+//! Authentication with tokens of OpenID Connect issuers.
 
 mod attacks;
 mod issuer;
@@ -21,17 +21,17 @@ async fn with(world: &World, token: &str) -> Response {
     world.anonymous(Method::GET, "/api/v1/platforms").bearer_auth(token).send().await.unwrap()
 }
 
-/// A gateway that believes an issuer, and the iam behind it.
-async fn before(issuer: &Issuer) -> (World, Running) {
-    before_with(issuer, json!({})).await
+/// Starts a gateway that trusts an issuer, with a fake iam.
+async fn world_for(issuer: &Issuer) -> (World, Running) {
+    world_with(issuer, json!({})).await
 }
 
-/// The same with something else in what the gateway is told of the issuer.
-async fn before_with(issuer: &Issuer, over: Value) -> (World, Running) {
+/// Starts a gateway that trusts an issuer, with overrides of the issuer's settings.
+async fn world_with(issuer: &Issuer, over: Value) -> (World, Running) {
     let iam = FakeIam::default().serve().await;
-    let mut told = issuer.settings();
-    config::merge(&mut told, over);
-    let oidc = json!({ "issuers": { "staff": told } });
+    let mut settings = issuer.settings();
+    config::merge(&mut settings, over);
+    let oidc = json!({ "issuers": { "staff": settings } });
     let world = iam.world(json!({ "oidc": oidc, "limits": { "failures_per_minute": 0 } })).await;
     (world, iam)
 }
@@ -48,34 +48,34 @@ async fn is_rejected(world: &World, token: &str) -> bool {
 #[tokio::test]
 async fn token_identifies_a_person_and_their_grants(#[case] key: Key) {
     let issuer = Issuer::with(&[&key]);
-    let (world, iam) = before(&issuer).await;
+    let (world, iam) = world_for(&issuer).await;
     let own = json!({ "role": "developer", "reach": { "platform": "k3m9p2xw7q" } });
     let bound = json!({ "role": "viewer", "reach": "all" });
     iam.iam.bind("staff:alice", grant("viewer", None));
-    let told: Value = with(&world, &key.sign(&issuer.claims())).await.json().await.unwrap();
-    assert_eq!((&told["caller"], &told["actor"]), (&json!("user:staff:alice"), &json!("user")));
-    assert_eq!(told["grants"], json!([own, bound]));
+    let received: Value = with(&world, &key.sign(&issuer.claims())).await.json().await.unwrap();
+    assert_eq!((&received["caller"], &received["actor"]), (&json!("user:staff:alice"), &json!("user")));
+    assert_eq!(received["grants"], json!([own, bound]));
     let many = issuer.claims_with(json!({ "aud": ["other", "nno-cli"], "roles": "admins", "sub": "bob" }));
-    let told: Value = with(&world, &key.sign(&many)).await.json().await.unwrap();
-    assert_eq!(told["grants"], json!([{ "role": "operator", "reach": "all" }]));
+    let received: Value = with(&world, &key.sign(&many)).await.json().await.unwrap();
+    assert_eq!(received["grants"], json!([{ "role": "operator", "reach": "all" }]));
     let nobody = issuer.claims_with(json!({ "roles": ["king"], "sub": "carol" }));
-    let told: Value = with(&world, &key.sign(&nobody)).await.json().await.unwrap();
-    assert_eq!((&told["caller"], &told["grants"]), (&json!("user:staff:carol"), &json!([])));
+    let received: Value = with(&world, &key.sign(&nobody)).await.json().await.unwrap();
+    assert_eq!((&received["caller"], &received["grants"]), (&json!("user:staff:carol"), &json!([])));
 }
 
 #[tokio::test]
 async fn removed_binding_takes_effect_at_once() {
     let key = Key::ed("k", 1);
     let issuer = Issuer::with(&[&key]);
-    let (world, iam) = before(&issuer).await;
+    let (world, iam) = world_for(&issuer).await;
     iam.iam.bind("staff:alice", grant("platform-admin", Some("k3m9p2xw7q")));
     let token = key.sign(&issuer.claims_with(json!({ "roles": [] })));
     let count = async || {
-        let told: Value = with(&world, &token).await.json().await.unwrap();
-        told["grants"].as_array().unwrap().len()
+        let received: Value = with(&world, &token).await.json().await.unwrap();
+        received["grants"].as_array().unwrap().len()
     };
     assert_eq!((count().await, count().await), (1, 1));
-    assert_eq!(iam.iam.calls.get(), 1, "remembered");
+    assert_eq!(iam.iam.calls.get(), 1, "the grants are cached");
     iam.iam.unbind("staff:alice");
     iam.iam.revoke(What::Subject("staff:alice".to_owned())).await;
     assert_eq!(count().await, 0);
@@ -93,14 +93,14 @@ async fn issuers_are_kept_apart() {
     let iam = FakeIam::default().serve().await;
     let issuers = json!({ "staff": first.settings(), "guests": of_second });
     let world = iam.world(json!({ "oidc": { "issuers": issuers } })).await;
-    let told: Value = with(&world, &other.sign(&second.claims())).await.json().await.unwrap();
-    assert_eq!(told["caller"], "user:alice");
+    let received: Value = with(&world, &other.sign(&second.claims())).await.json().await.unwrap();
+    assert_eq!(received["caller"], "user:alice");
     assert_eq!(with(&world, &one.sign(&first.claims())).await.status(), 200);
-    assert!(is_rejected(&world, &one.sign(&second.claims())).await, "signed by the other issuer");
+    assert!(is_rejected(&world, &one.sign(&second.claims())).await, "another issuer signed the token");
     let same = json!({ "a": first.settings(), "b": first.settings() });
     let dir = keys();
     let nowhere = [([127, 0, 0, 1], 9).into(); 5];
     let settings = settings(dir.path(), nowhere, json!({ "service": { "oidc": { "issuers": same } } }));
-    let told = format!("{:#}", gateway::Gateway::build(settings, Shutdown::new()).unwrap_err());
-    assert!(told.contains("same issuer"), "{told}");
+    let error = format!("{:#}", gateway::Gateway::build(settings, Shutdown::new()).unwrap_err());
+    assert!(error.contains("same issuer"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Where keys are fetched from is told by the issuer, which is believed in no more than that: nothing else is asked.
+//! The URLs from which keys are fetched. The issuer names them, but cannot direct the gateway to other hosts.
 
 use std::net::SocketAddr;
 
@@ -10,59 +10,59 @@ use serde_json::{Value, json};
 use testkit::Authority;
 
 use super::{
-    before_with,
     issuer::{Issuer, Key},
-    with,
+    with, world_with,
 };
-use crate::world::{error_of, serve_under};
+use crate::world::{error_of, serve_with_tls};
 
-/// What an issuer answers when it is asked for its document, and then for its keys.
+/// The response of an issuer to a request for its discovery document or its keys.
 #[derive(Clone)]
-enum Says {
+enum Reply {
     Text(String),
-    Moved(String),
+    Redirect(String),
 }
 
-impl Says {
-    fn answer(&self) -> HttpResponse {
+impl Reply {
+    fn respond(&self) -> HttpResponse {
         match self {
             Self::Text(text) => HttpResponse::Ok().content_type("application/json").body(text.clone()),
-            Self::Moved(to) => HttpResponse::Found().insert_header(("Location", to.as_str())).finish(),
+            Self::Redirect(to) => HttpResponse::Found().insert_header(("Location", to.as_str())).finish(),
         }
     }
 }
 
-/// An issuer that says of itself what it is told to, by its own name.
+/// Starts an issuer with these replies. `document` gets the issuer's own name.
 fn issuer(
     tls: Option<ServerConfig>,
-    document: impl Fn(&str) -> Says + Clone + Send + 'static,
-    keys: Says,
+    document: impl Fn(&str) -> Reply + Clone + Send + 'static,
+    keys: Reply,
 ) -> SocketAddr {
     let scheme = if tls.is_some() { "https" } else { "http" };
-    serve_under(tls, move |config| {
-        let told = move |request: actix_web::HttpRequest| {
-            let answer = document(&format!("{scheme}://{}", request.connection_info().host())).answer();
-            async move { answer }
+    serve_with_tls(tls, move |config| {
+        let discovery = move |request: actix_web::HttpRequest| {
+            let response = document(&format!("{scheme}://{}", request.connection_info().host())).respond();
+            async move { response }
         };
-        config.route("/.well-known/openid-configuration", web::get().to(told));
+        config.route("/.well-known/openid-configuration", web::get().to(discovery));
         let keys = move || {
-            let answer = keys.answer();
-            async move { answer }
+            let response = keys.respond();
+            async move { response }
         };
         config.route("/keys", web::get().to(keys));
     })
 }
 
-fn names(
+/// Returns a function that creates a valid discovery document with this URL of the keys.
+fn document_with(
     keys: impl Fn(&str) -> String + Clone + Send + 'static,
-) -> impl Fn(&str) -> Says + Clone + Send + 'static {
-    move |itself| Says::Text(json!({ "issuer": itself, "jwks_uri": keys(itself) }).to_string())
+) -> impl Fn(&str) -> Reply + Clone + Send + 'static {
+    move |name| Reply::Text(json!({ "issuer": name, "jwks_uri": keys(name) }).to_string())
 }
 
-/// What a token gets that an issuer's own key has signed, if the keys of `good` are those of the issuer.
+/// Returns the status for a token of the issuer `name` that a key of `good` signed.
 async fn outcome(good: &Issuer, key: &Key, name: String, authority: Value) -> StatusCode {
     let settings = json!({ "issuer": name, "authority": authority });
-    let (world, _iam) = before_with(good, settings).await;
+    let (world, _iam) = world_with(good, settings).await;
     let response = with(&world, &key.sign(&good.claims_with(json!({ "iss": name })))).await;
     let status = response.status();
     if status != StatusCode::OK {
@@ -71,7 +71,6 @@ async fn outcome(good: &Issuer, key: &Key, name: String, authority: Value) -> St
     status
 }
 
-/// Where the keys of another are, written so that a URL could be taken for one of this machine.
 #[rstest]
 #[case::as_it_is("http://127.0.0.1:PORT/keys", true)]
 #[case::with_a_password("http://user:word@127.0.0.1:PORT/keys", false)]
@@ -85,13 +84,13 @@ async fn outcome(good: &Issuer, key: &Key, name: String, authority: Value) -> St
 #[case::relative("/keys", false)]
 #[case::nothing("", false)]
 #[tokio::test]
-async fn keys_are_fetched_over_https_or_from_this_machine(#[case] url: &str, #[case] is_asked: bool) {
+async fn keys_are_fetched_over_https_or_from_this_machine(#[case] url: &str, #[case] is_fetched: bool) {
     let key = Key::ed("k", 1);
     let good = Issuer::with(&[&key]);
     let url = url.replace("PORT", &good.at.port().to_string());
-    let at = issuer(None, names(move |_| url.clone()), Says::Text(String::new()));
+    let at = issuer(None, document_with(move |_| url.clone()), Reply::Text(String::new()));
     let status = outcome(&good, &key, format!("http://{at}"), Value::Null).await;
-    assert_eq!((status == StatusCode::OK, good.fetched.get() > 0), (is_asked, is_asked));
+    assert_eq!((status == StatusCode::OK, good.fetched.get() > 0), (is_fetched, is_fetched));
 }
 
 #[tokio::test]
@@ -100,10 +99,10 @@ async fn redirects_are_not_followed() {
     let good = Issuer::with(&[&key]);
     let (document, keys) =
         (format!("{}/.well-known/openid-configuration", good.name()), format!("{}/keys", good.name()));
-    let at = issuer(None, move |_| Says::Moved(document.clone()), Says::Text(String::new()));
-    good.calls_itself(&format!("http://{at}"));
+    let at = issuer(None, move |_| Reply::Redirect(document.clone()), Reply::Text(String::new()));
+    good.set_name(&format!("http://{at}"));
     assert_eq!(outcome(&good, &key, format!("http://{at}"), Value::Null).await, 503);
-    let at = issuer(None, names(|itself| format!("{itself}/keys")), Says::Moved(keys));
+    let at = issuer(None, document_with(|name| format!("{name}/keys")), Reply::Redirect(keys));
     assert_eq!(outcome(&good, &key, format!("http://{at}"), Value::Null).await, 503);
     assert_eq!(good.fetched.get(), 0);
 }
@@ -115,8 +114,11 @@ async fn https_issuer_cannot_downgrade_to_http() {
     std::fs::write(&file, &authority.pem).unwrap();
     let good = Issuer::with(&[&key]);
     let keys = format!("{}/keys", good.name());
-    let at =
-        issuer(Some(authority.server("127.0.0.1")), names(move |_| keys.clone()), Says::Text(String::new()));
+    let at = issuer(
+        Some(authority.server("127.0.0.1")),
+        document_with(move |_| keys.clone()),
+        Reply::Text(String::new()),
+    );
     assert_eq!(outcome(&good, &key, format!("https://{at}"), json!(file)).await, 503);
     assert_eq!(good.fetched.get(), 0);
 }
@@ -127,12 +129,12 @@ async fn oversized_and_malformed_key_sets_are_rejected() {
     let good = Issuer::with(&[&key]);
     let keys = json!({ "keys": [key.public()] }).to_string();
     for (length, status) in [(250_000, StatusCode::OK), (300_000, StatusCode::SERVICE_UNAVAILABLE)] {
-        let said = Says::Text(format!("{keys}{}", " ".repeat(length)));
-        let at = issuer(None, names(|itself| format!("{itself}/keys")), said);
+        let reply = Reply::Text(format!("{keys}{}", " ".repeat(length)));
+        let at = issuer(None, document_with(|name| format!("{name}/keys")), reply);
         assert_eq!(outcome(&good, &key, format!("http://{at}"), Value::Null).await, status, "{length}");
     }
-    for said in ["", "[]", "{\"keys\":1}", "<html>"] {
-        let at = issuer(None, names(|itself| format!("{itself}/keys")), Says::Text(said.to_owned()));
-        assert_eq!(outcome(&good, &key, format!("http://{at}"), Value::Null).await, 503, "{said}");
+    for text in ["", "[]", "{\"keys\":1}", "<html>"] {
+        let at = issuer(None, document_with(|name| format!("{name}/keys")), Reply::Text(text.to_owned()));
+        assert_eq!(outcome(&good, &key, format!("http://{at}"), Value::Null).await, 503, "{text}");
     }
 }
