@@ -1,6 +1,5 @@
 //! Migrations: the shared ones first, then those of the service. `migrate` runs them as the owner; `serve` refuses to
-//! start
-//! on a schema that it does not know.
+//! start on a schema that it does not know.
 
 use anyhow::{Context, Result, bail};
 use diesel::{

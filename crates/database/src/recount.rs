@@ -109,11 +109,11 @@ impl Recount {
     /// Starts a round every `every` until the process stops. The first one starts at a random time within the interval,
     /// so that processes started together do not count together.
     pub fn start(self, every: Duration, shutdown: &Shutdown) {
-        let (stop, begun) = (shutdown.clone(), Arc::new(AtomicBool::new(false)));
+        let (stop, delayed) = (shutdown.clone(), Arc::new(AtomicBool::new(false)));
         worker::run(shutdown, "recount", every, Arc::default(), move || {
-            let (recount, stop, begun) = (self.clone(), stop.clone(), Arc::clone(&begun));
+            let (recount, stop, delayed) = (self.clone(), stop.clone(), Arc::clone(&delayed));
             async move {
-                if !begun.swap(true, Ordering::Relaxed) {
+                if !delayed.swap(true, Ordering::Relaxed) {
                     let part: f64 = rand::rng().random();
                     stop.sleep(every.mul_f64(part)).await;
                     return Ok(true);

@@ -61,7 +61,7 @@ impl Target {
         }
     }
 
-    /// Builds are skipped: they belong to the platform, and whoever sees the platform sees them.
+    /// Builds are skipped: they belong to the platform, so the check of the platform covers them.
     async fn find(&self, c: &Conn, scope: &PlatformScope) -> Result<()> {
         if let Some(entity) = self.entity.as_ref().filter(|id| !resources::ops::is_whole_platform(scope, id))
         {

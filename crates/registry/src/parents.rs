@@ -1,4 +1,4 @@
-//! Locks on the parents of a new row: the rows that it refers to and that belong to another resource.
+//! Locks on the parents of a new row: the rows of other slices that it references.
 //!
 //! A lock keeps its row from being deleted, and the stack from being changed, until the transaction ends.
 

@@ -147,19 +147,21 @@ impl<C, V> ValidGrouping<()> for VisibleTo<C, V> {
 }
 
 diesel::define_sql_function! {
-    fn home_status(platform: Text) -> diesel::sql_types::Nullable<Text>;
+    #[sql_name = "home_status"]
+    fn platform_status(platform: Text) -> diesel::sql_types::Nullable<Text>;
 }
 diesel::define_sql_function! {
-    fn hold_home(platform: Text) -> diesel::sql_types::Nullable<Text>;
+    #[sql_name = "hold_home"]
+    fn lock_platform_status(platform: Text) -> diesel::sql_types::Nullable<Text>;
 }
 
-/// Returns the status of a platform for a caller who sees only some of its entities, and so not the row of the
+/// Returns the status of a platform to a caller limited to some of its entities, who cannot see the row of the
 /// platform. `None` if the platform is deleted.
 pub(crate) async fn platform_status_via_entity(
     mut c: &Conn,
     platform: &PlatformId,
 ) -> Result<Option<PlatformStatus>> {
-    Ok(diesel::select(home_status(platform.as_str())).get_result(&mut c).await?)
+    Ok(diesel::select(platform_status(platform.as_str())).get_result(&mut c).await?)
 }
 
 /// Returns the same status and locks the platform against deletion until the transaction ends.
@@ -167,5 +169,5 @@ pub(crate) async fn lock_platform_via_entity(
     mut c: &Conn,
     platform: &PlatformId,
 ) -> Result<Option<PlatformStatus>> {
-    Ok(diesel::select(hold_home(platform.as_str())).get_result(&mut c).await?)
+    Ok(diesel::select(lock_platform_status(platform.as_str())).get_result(&mut c).await?)
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{App, platforms};
 
-/// A new ${word}.
+/// Request to create a ${word}.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Create${Singular} {
@@ -22,7 +22,7 @@ pub(crate) struct Create${Singular} {
     body: Option<Name>,
 }
 
-/// A change of a ${word}. A field that is absent keeps its value.
+/// Changes to a ${word}. Absent fields keep their values.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Update${Singular} {

@@ -1,4 +1,4 @@
-//! The row of ${words}, which is also what the API returns.
+//! Rows of ${words}, which the API returns as they are.
 
 use chrono::{DateTime, Utc};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
@@ -43,14 +43,14 @@ pub(crate) struct ${Singular} {
     pub(crate) updated_at: DateTime<Utc>,
 }
 
-/// The fields of a new ${word} that its creator chooses.
+/// Fields of a new ${word}.
 #[derive(Debug, Clone)]
 pub(crate) struct New${Singular} {
     pub(crate) title: Name,
     pub(crate) body: Option<Name>,
 }
 
-/// The fields of a ${word} that can change.
+/// Changes to a ${word}.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) title: Option<Name>,
@@ -58,7 +58,7 @@ pub(crate) struct Change {
 }
 
 impl New${Singular} {
-    /// The row, with a new id.
+    /// Returns the row, with a new id.
     pub(crate) fn into_row(self, platform: &PlatformId) -> ${Singular} {
         let now = clock::now();
         ${Singular} {
@@ -73,7 +73,7 @@ impl New${Singular} {
 }
 
 impl ${Singular} {
-    /// The row after a change.
+    /// Returns the row after a change.
     pub(crate) fn changed(&self, change: Change) -> Self {
         let before = self.clone();
         Self {
@@ -84,7 +84,7 @@ impl ${Singular} {
         }
     }
 
-    /// The position in the list.
+    /// Cursor in the list.
     pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }

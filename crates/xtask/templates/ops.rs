@@ -1,4 +1,4 @@
-//! The use cases of ${words}. Each is one transaction.
+//! Use cases of ${words}. Each is one transaction.
 
 use database::Record;
 use domain::{Error, Kind, Name, Result};

@@ -1,4 +1,4 @@
-//! The statements of ${words}. Each takes the connection, then the caller's scope.
+//! Statements of ${words}. Each takes the connection, then the caller's scope.
 
 use identity::PlatformScope;
 use database::{Conn, CounterSource, counter_total};
@@ -17,7 +17,7 @@ pub(crate) fn counter(platform: &PlatformId) -> String {
     format!("${plural}:{platform}")
 }
 
-/// The recount of [`counter`].
+/// Source of [`counter`].
 pub(crate) const COUNTER_SOURCE: CounterSource = CounterSource {
     name: "${words}",
     sql: "SELECT p.id AS parent, '${plural}:' || p.id AS key, \
@@ -41,7 +41,7 @@ pub(crate) async fn get(mut c: &Conn, scope: &PlatformScope, id: ${Singular}Id) 
         .ok_or_else(|| not_found(id))
 }
 
-/// Returns one ${word}, locked until the transaction ends.
+/// Locks one ${word} until the transaction ends.
 pub(crate) async fn lock_for_update(mut c: &Conn, scope: &PlatformScope, id: ${Singular}Id) -> Result<${Singular}> {
     t::${plural}
         .filter(t::platform_id.eq(scope.id()))

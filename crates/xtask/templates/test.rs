@@ -7,7 +7,7 @@ use testkit::TestService;
 
 use crate::operation::{Cases, Created, Operation};
 
-/// The calls of the operations of ${words}.
+/// Test cases of the ${word} operations.
 pub(crate) const CASES: Cases = Cases { created, operations };
 
 fn created() -> Vec<Created> {

@@ -16,12 +16,12 @@ pub(super) async fn of(app: &App, ctx: &Ctx, activation: ActivationRow) -> Resul
     let status = activation.status;
     let link = Link::new("feature", activation.id, status, sentence(&activation));
     let ready = matches!(status, FeatureStatus::Active | FeatureStatus::Deactivated);
-    let deeper = if status.is_changing() {
+    let cause = if status.is_changing() {
         explain::explain_job(app, ctx, &subject(&activation), activation.provision_job_id).await?
     } else {
         None
     };
-    Ok(Explanation::new(ready, link).caused_by(deeper))
+    Ok(Explanation::new(ready, link).caused_by(cause))
 }
 
 /// Returns the status as a sentence.

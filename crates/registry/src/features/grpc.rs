@@ -32,7 +32,7 @@ fn read(message: Option<FeatureJobMessage>) -> Result<Job> {
             Some(parse("job.feature_version", version)?)
         }
         JobType::DeactivateFeature => None,
-        _ => return Err(Error::invalid("job.type", "must be of a job for features")),
+        _ => return Err(Error::invalid("job.type", "must be the type of a feature job")),
     };
     Ok(Job { id: parse("job.job_id", &message.job_id)?, key, version })
 }

@@ -86,7 +86,7 @@ pub(crate) async fn activate(
             let entity = entity.ok_or_else(|| Error::not_found("entity", &key.entity))?;
             // A stack of the tenant defines the feature, and the tenant may be outside the caller's scope.
             let c = &*tx.widen_to_platform(scope).await?;
-            let (before, named, estimate) = tokio::try_join!(
+            let (before, from_stack, estimate) = tokio::try_join!(
                 store::lock_for_update(c, scope, key),
                 store::stack_feature(c, scope, entity.tenant(), &key.feature),
                 store::estimate(c, &ctx.caller.scope)
@@ -98,7 +98,7 @@ pub(crate) async fn activate(
             if let Some(before) = before.as_ref().filter(covers) {
                 return Ok(ActivationAccepted::of(before, estimate));
             }
-            let after = request(before.as_ref(), key, version, JobId::generate(), named)?;
+            let after = request(before.as_ref(), key, version, JobId::generate(), from_stack)?;
             check_names(&key.platform, &after.stack_id, &key.feature, key.environment)
                 .map_err(|why| Error::invalid("featureId", why))?;
             lock_stack(tx, scope, &after).await?;
@@ -142,8 +142,8 @@ pub(crate) async fn deactivate(
         .await
 }
 
-/// Returns the activation after a request for a version. `named` is the feature as a stack of the tenant defines it, if
-/// any.
+/// Returns the activation after a request for a version. `from_stack` is the feature as a stack of the tenant defines
+/// it, if any.
 ///
 /// # Errors
 /// [`Kind::InvalidTransition`].
@@ -152,9 +152,9 @@ pub(super) fn request(
     key: &ActivationKey,
     version: &Version,
     job: JobId,
-    named: Option<StackFeature>,
+    from_stack: Option<StackFeature>,
 ) -> Result<ActivationRow> {
-    let source = named.map_or_else(|| FeatureSource::without_stack(&key.feature), FeatureSource::from);
+    let source = from_stack.map_or_else(|| FeatureSource::without_stack(&key.feature), FeatureSource::from);
     let request = ActivationRequest { version: version.clone(), source, job };
     match before {
         Some(before) => before.apply(&ActivationEvent::Requested(request)),

@@ -121,8 +121,8 @@ async fn adopt(
     let Job { id, key, .. } = job;
     let (transition, after) = match (&job.version, &before) {
         (Some(version), before) => {
-            let named = store::stack_feature(c, scope, tenant, &key.feature).await?;
-            let requested = request(before.as_ref(), key, version, *id, named)?;
+            let from_stack = store::stack_feature(c, scope, tenant, &key.feature).await?;
+            let requested = request(before.as_ref(), key, version, *id, from_stack)?;
             check_names(&key.platform, &requested.stack_id, &key.feature, key.environment)
                 .map_err(|why| Error::invalid("feature_id", why))?;
             (FeatureTransition::Begin, requested.apply(&ActivationEvent::JobBegan { job: *id })?)

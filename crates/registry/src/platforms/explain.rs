@@ -26,7 +26,7 @@ pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, deleted: boo
         })
         .await?;
     let job = last.and_then(|event| event.job());
-    let deeper = match (platform.status, job) {
+    let cause = match (platform.status, job) {
         (PlatformStatus::Pending | PlatformStatus::Provisioning, _) => {
             let explanation = rpc::explain::platform(&app.onboarding, ctx, id.as_str()).await;
             Some(explanation.unwrap_or_else(|| unknown(id))).filter(|one| !one.ready)
@@ -37,11 +37,11 @@ pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, deleted: boo
     let ready = match platform.status {
         PlatformStatus::Active => true,
         // The requested removal is done.
-        PlatformStatus::Deleted => deeper.is_none(),
+        PlatformStatus::Deleted => cause.is_none(),
         _ => false,
     };
     let link = Link::new("platform", id, platform.status, platform.status_sentence(job));
-    Ok(Explanation::new(ready, link).caused_by(deeper))
+    Ok(Explanation::new(ready, link).caused_by(cause))
 }
 
 fn unknown(id: &PlatformId) -> Explanation {

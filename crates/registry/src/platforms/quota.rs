@@ -143,10 +143,10 @@ async fn limited_tier(
     Ok(tier.map(|tier| (tier, quotas.of(tier))))
 }
 
-fn check_limit(what: &'static str, tier: Tier, limit: u32, fits: bool) -> Result<()> {
+fn check_limit(name: &'static str, tier: Tier, limit: u32, fits: bool) -> Result<()> {
     if fits {
         return Ok(());
     }
-    let message = format!("A platform of tier {tier} can have at most {limit} {what}.");
-    Err(tier.quota_exceeded(what, limit, message))
+    let message = format!("A platform of tier {tier} can have at most {limit} {name}.");
+    Err(tier.quota_exceeded(name, limit, message))
 }

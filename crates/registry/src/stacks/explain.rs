@@ -14,26 +14,26 @@ use crate::{App, explain};
 /// Explains a stack. Asks provisioning about the job that changes it.
 pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, id: &StackId) -> Result<Explanation> {
     let stack = app.db.read(ctx, async |c| store::get_existing(c, scope, id).await).await?;
-    explanation(app, ctx, stack).await
+    explain_row(app, ctx, stack).await
 }
 
 /// Explains a stack to services, also if it or its platform is deleted: they wait for its removal.
 pub(super) async fn of_any(app: &App, ctx: &Ctx, scope: &PlatformScope, id: &StackId) -> Result<Explanation> {
     let stack = app.db.read(ctx, async |c| store::get_any(c, scope, id).await).await?;
-    explanation(app, ctx, stack).await
+    explain_row(app, ctx, stack).await
 }
 
-async fn explanation(app: &App, ctx: &Ctx, stack: StackRow) -> Result<Explanation> {
-    let gone = stack.deleted_at.is_some();
-    let job = stack.provision_job_id.filter(|_| gone || stack.status.is_changing());
-    let deeper = match job {
+async fn explain_row(app: &App, ctx: &Ctx, stack: StackRow) -> Result<Explanation> {
+    let is_deleted = stack.deleted_at.is_some();
+    let job = stack.provision_job_id.filter(|_| is_deleted || stack.status.is_changing());
+    let cause = match job {
         Some(job) => explain::explain_job(app, ctx, &subject(&stack), job).await?,
         None => None,
     };
-    let ready = if gone { deeper.is_none() } else { stack.status == StackStatus::Active };
-    let status = if gone { "deleted" } else { stack.status.as_str() };
-    let whole = Explanation::new(ready, Link::new("stack", &stack.id, status, sentence(&stack)));
-    Ok(whole.caused_by(deeper))
+    let ready = if is_deleted { cause.is_none() } else { stack.status == StackStatus::Active };
+    let status = if is_deleted { "deleted" } else { stack.status.as_str() };
+    let explanation = Explanation::new(ready, Link::new("stack", &stack.id, status, sentence(&stack)));
+    Ok(explanation.caused_by(cause))
 }
 
 /// Returns the status as a sentence.

@@ -15,7 +15,7 @@ use rpc::{
 use tonic::Request;
 
 use super::{
-    explain,
+    deletion, explain,
     model::{StackRequest, Usage},
     ops,
     report::{self, Job, Outcome},
@@ -46,7 +46,7 @@ fn read(message: Option<StackJob>) -> Result<Job> {
     let message = required("job", message)?;
     let kind = parse_enum("job.type", message.r#type)?;
     if !matches!(kind, JobType::ActivateStack | JobType::DeactivateStack) {
-        return Err(Error::invalid("job.type", "must be of a job for stacks"));
+        return Err(Error::invalid("job.type", "must be the type of a stack job"));
     }
     Ok(Job {
         id: parse("job.job_id", &message.job_id)?,
@@ -140,7 +140,7 @@ pub(crate) async fn remove_stacks(
 ) -> Result<RemoveStacksResponse> {
     let ctx = write_ctx(&request)?;
     let scope = ctx.platform(&parse("platform_id", &request.into_inner().platform_id)?)?;
-    let jobs = ops::remove_all(app, &ctx, &scope).await?;
+    let jobs = deletion::remove_all(app, &ctx, &scope).await?;
     Ok(RemoveStacksResponse { job_ids: jobs.iter().map(ToString::to_string).collect() })
 }
 

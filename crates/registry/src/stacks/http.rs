@@ -14,9 +14,10 @@ use utoipa::{IntoParams, ToSchema};
 use web::{Command, Context, HttpResult, ListQuery, Path, Query, WriteResponse};
 
 use super::{
+    deletion::{self, StackDeletion},
     explain,
     model::StackRequest,
-    ops::{self, StackChange, StackDeletion, Upgrade},
+    ops::{self, StackChange, Upgrade},
     store,
     view::StackView,
 };
@@ -257,5 +258,5 @@ pub(crate) async fn remove(
     command: Command<DeleteStack>,
 ) -> HttpResult {
     let ((scope, id), DeleteStack { delete_data }) = (path.0, command.body);
-    ops::remove(&app, &command.ctx, &scope, &id, delete_data).await?.without_etag(StatusCode::ACCEPTED)
+    deletion::remove(&app, &command.ctx, &scope, &id, delete_data).await?.without_etag(StatusCode::ACCEPTED)
 }

@@ -1,9 +1,10 @@
 //! Workspace stacks: running instances of a stack template, or custom stacks, for a tenant.
 //!
-//! Tables `stacks` and `template_versions`. The list has no total, so it needs no counter. `ops` creates, upgrades,
-//! rolls back and deletes stacks; provisioning does the work, and `report` records its reports. [`domain::deployment`]
-//! defines the lifecycle: `ops` and `report` load rows, apply an event, and store the result.
+//! Tables `stacks` and `template_versions`. The list has no total, so it needs no counter. `ops` creates, upgrades and
+//! rolls back stacks, and `deletion` deletes them; provisioning does the work, and `report` records its reports.
+//! [`domain::deployment`] defines the lifecycle: `ops` and `report` load rows, apply an event, and store the result.
 
+mod deletion;
 mod explain;
 pub(crate) mod grpc;
 mod http;

@@ -4,8 +4,7 @@ use database::{Conn, Record, Tx};
 use domain::{
     Error, JobId, Kind, PlatformId, Result, StackId, Version,
     deployment::{
-        ActivationEvent, CurrentActivations, FeatureTransition, Inputs, Plan, Release, Stack, StackEvent,
-        StackStatus, Target, VersionWithInputs,
+        CurrentActivations, Inputs, Plan, Release, Stack, StackEvent, StackStatus, Target, VersionWithInputs,
     },
     job::JobType,
     resource::Environment,
@@ -31,10 +30,7 @@ use crate::{
     },
     delivery::request_job,
     entities,
-    features::{
-        self,
-        model::{ActivationRow, ManifestTag},
-    },
+    features::{self, model::ActivationRow},
     platforms,
 };
 
@@ -48,17 +44,6 @@ pub(crate) struct StackChange {
     plan: Plan,
     /// Hash of the plan. A request that sends the hash is rejected once the plan has changed.
     plan_hash: String,
-    /// The job in provisioning.
-    #[schema(value_type = Uuid)]
-    provision_job_id: JobId,
-}
-
-/// Response to a request that deletes a stack. The stack is gone; its infrastructure will be removed.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Removed)]
-pub(crate) struct StackDeletion {
-    id: StackId,
     /// The job in provisioning.
     #[schema(value_type = Uuid)]
     provision_job_id: JobId,
@@ -116,8 +101,9 @@ pub(crate) async fn ensure(
             match store::by_name(tx.conn().await?, scope, &new.tenant_id, &new.name).await? {
                 Some(stack) => Ok(StackView::from(&stack)),
                 None => insert(tx, app, ctx, scope, new.clone(), template.as_ref()).await.map_err(|error| {
-                    let met = error.kind() == Kind::AlreadyExists && error.details().contains_key("name");
-                    if met {
+                    let name_taken =
+                        error.kind() == Kind::AlreadyExists && error.details().contains_key("name");
+                    if name_taken {
                         Error::concurrent_write("another request created the stack at the same time")
                     } else {
                         error
@@ -272,7 +258,7 @@ pub(super) async fn stored_version(
 }
 
 /// Locks a stack to change it, and checks `If-Match`.
-async fn lock_for_update(
+pub(super) async fn lock_for_update(
     tx: &mut Tx,
     ctx: &WriteCtx,
     scope: &PlatformScope,
@@ -355,7 +341,7 @@ pub(super) async fn current_activations(
 }
 
 /// Rejects a change of a stack while a job is changing one of its features.
-fn reject_busy(of_stack: &[ActivationRow]) -> Result<()> {
+pub(super) fn reject_busy(of_stack: &[ActivationRow]) -> Result<()> {
     let busy: Vec<_> = of_stack
         .iter()
         .filter(|row| row.status.is_changing())
@@ -366,87 +352,6 @@ fn reject_busy(of_stack: &[ActivationRow]) -> Result<()> {
     }
     let message = "Features of the stack are being changed. Try again when that is done.";
     Err(Error::new(Kind::Conflict, message).with("features", busy))
-}
-
-/// Deletes a stack without dependents, and requests the removal of its infrastructure.
-pub(crate) async fn remove(
-    app: &App,
-    ctx: &WriteCtx,
-    scope: &PlatformScope,
-    id: &StackId,
-    delete_data: bool,
-) -> Result<Done<StackDeletion>> {
-    delete(app, ctx, scope, id, delete_data, true).await
-}
-
-/// Deletes all stacks of a platform and their data. Returns the jobs, including those of stacks deleted before.
-pub(crate) async fn remove_all(app: &App, ctx: &WriteCtx, scope: &PlatformScope) -> Result<Vec<JobId>> {
-    for id in app.db.read(ctx, async |c| store::ids(c, scope).await).await? {
-        match delete(app, ctx, scope, &id, true, false).await {
-            Err(error) if error.kind() == Kind::NotFound => {}
-            done => drop(done?),
-        }
-    }
-    app.db.read(ctx, async |c| store::deletion_jobs(c, scope).await).await
-}
-
-async fn delete(
-    app: &App,
-    ctx: &WriteCtx,
-    scope: &PlatformScope,
-    id: &StackId,
-    delete_data: bool,
-    others_stay: bool,
-) -> Result<Done<StackDeletion>> {
-    app.db
-        .tx("stack.remove", ctx, async |tx| {
-            let before = lock_for_update(tx, ctx, scope, id).await?;
-            if others_stay {
-                check_dependents(tx.conn().await?, scope, &before, None).await?;
-            }
-            let job = JobId::generate();
-            let command = |record: Record, after: &StackRow| {
-                with_command(record, after, JobType::DeactivateStack, json!({ "deleteData": delete_data }))
-            };
-            delete_row(tx, scope, before, job, command).await
-        })
-        .await
-}
-
-/// Marks a stack as deleted and ends the activations of its tenant. Rejected while other entities run its features.
-pub(super) async fn delete_row(
-    tx: &mut Tx,
-    scope: &PlatformScope,
-    before: StackRow,
-    job: JobId,
-    command: impl FnOnce(Record, &StackRow) -> Record,
-) -> Result<StackDeletion> {
-    let rows = features::store::lock_by_stack(tx.conn().await?, scope, &before.id).await?;
-    let others =
-        rows.iter().filter(|row| row.entity_id != before.tenant_id && row.status.has_resources()).count();
-    if others > 0 {
-        let message = "Other entities run features of the stack. Deactivate them first.";
-        let dependents = json!({ "features": others });
-        return Err(Error::new(Kind::HasDependents, message).with("dependents", dependents));
-    }
-    reject_busy(&rows)?;
-    let after = before.apply(&StackEvent::Deleted { job })?;
-    let mut record = Record::change("stack.deleted", super::AUDIT_TYPE, &after.id)
-        .in_platform(scope.id())
-        .before(&StackView::from(&before));
-    let (mut ended, mut tags) = (Vec::new(), Vec::new());
-    for row in rows.into_iter().filter(|row| row.entity_id == before.tenant_id) {
-        let after = row.apply(&ActivationEvent::StackRemoved { job })?;
-        if row.live_version.is_some() {
-            tags.push(ManifestTag::of(&row));
-            record = features::ops::record_transition(record, FeatureTransition::Remove, Some(&row), &after);
-        }
-        ended.push(after);
-    }
-    let record = command(record, &after);
-    let answer = StackDeletion { id: after.id.clone(), provision_job_id: job };
-    let change = (store::update(after), features::store::upsert_all(ended), features::store::touch_all(tags));
-    tx.finish(change, record, answer, |_| None).await
 }
 
 /// The build of a stack's job.
@@ -460,7 +365,7 @@ pub(super) fn subject(stack: &StackRow) -> String {
 }
 
 /// Adds the request for a stack's job to a record.
-fn with_command(record: Record, stack: &StackRow, kind: JobType, mut more: Value) -> Record {
+pub(super) fn with_command(record: Record, stack: &StackRow, kind: JobType, mut more: Value) -> Record {
     let Some(job) = stack.provision_job_id else { return record };
     if let Some(more) = more.as_object_mut() {
         more.insert("stackId".to_owned(), json!(stack.id));

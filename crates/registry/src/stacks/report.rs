@@ -22,8 +22,9 @@ use runtime::clock;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    deletion::delete_row,
     model::StackRow,
-    ops::{current_activations, delete_row, start_build, stored_version},
+    ops::{current_activations, start_build, stored_version},
     store,
     view::StackView,
 };

@@ -265,7 +265,7 @@ impl ResolvedTemplate {
         Err(Error::new(Kind::Unprocessable, message).with("features", faults))
     }
 
-    /// Checks the inputs for the version on a thread of its own, because a check may take up to a second. The caller must
+    /// Checks the inputs for the version on a separate thread, because a check may take up to a second. The caller must
     /// not hold a connection, except to check a row that changed since.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ const TABLES: [&str; 7] =
 
 /// Gives each entity of some trees a resource with a host name and a domain, and a stack. One entity gets many
 /// resources.
-async fn furnish(db: &TestDb, platform: &str) {
+async fn fill_trees(db: &TestDb, platform: &str) {
     // Only a fifth of the trees, because each row is a member of up to sixteen subtrees.
     let some = "(SELECT id FROM entities WHERE substr(id, 6, 1) IN ('7', '8') AND id LIKE 't%')";
     let id = |kind: u8| format!("md5('{kind}' || e.id)::uuid");
@@ -162,15 +162,15 @@ async fn list_reads_only_as_much_as_its_caller_sees() {
     world.tenant(&platform, "one").await;
     analyze(&world.db).await;
     create_trees(&world.db, &platform).await;
-    furnish(&world.db, &platform).await;
+    fill_trees(&world.db, &platform).await;
 
     let base = format!("/api/v1/platforms/{platform}");
     let full_rows = format!(
         "resources rows WHERE entity_id = '{FULL}' OR entity_id LIKE 't00008%' AND right(entity_id, 4) > '0109'"
     );
     let (scope, full_scope) = (json!({ "entity": [platform, ROOT] }), json!({ "entity": [platform, FULL] }));
-    for statistics in ["of before", "new"] {
-        if statistics == "new" {
+    for statistics in ["outdated", "fresh"] {
+        if statistics == "fresh" {
             analyze(&world.db).await;
         }
         for mode in ["force_custom_plan", "force_generic_plan"] {

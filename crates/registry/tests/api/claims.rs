@@ -188,7 +188,7 @@ async fn claim_lapses_and_can_be_renewed() {
     a.report(&id, Some("it leads nowhere")).await;
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     a.patch(&id, json!({ "status": "pending" })).await.expect(200);
-    assert_eq!(due(&world).await, [""; 0], "asking for a check does not prolong the claim");
+    assert_eq!(due(&world).await, [""; 0], "requesting a check does not extend the claim");
     assert_eq!(a.status(&id).await, "failed");
     let because = a.because(&id).await;
     assert!(because.contains("lapsed"), "{because}");
@@ -200,7 +200,7 @@ async fn claim_lapses_and_can_be_renewed() {
     assert_eq!(a.report(&id, None).await, "active");
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     assert_eq!(due(&world).await, [""; 0]);
-    assert_eq!(a.status(&id).await, "active", "what is verified does not lapse");
+    assert_eq!(a.status(&id).await, "active", "a verified domain does not lapse");
 }
 
 #[tokio::test]

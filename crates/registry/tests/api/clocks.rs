@@ -53,7 +53,7 @@ async fn call_with_a_rejected_signature_is_signed_again() {
     differs_by.store(-45, Ordering::SeqCst);
     assert_eq!(signer.sign("registry", &own).unwrap(), stale);
     assert!(!call(&world, &peer).await.unwrap());
-    assert_ne!(signer.sign("registry", &own).unwrap(), stale, "the new token is the one to reuse");
+    assert_ne!(signer.sign("registry", &own).unwrap(), stale, "the new token is reused");
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn event_is_due_by_the_databases_clock() {
              AND next_attempt_at BETWEEN now() - interval '30 s' AND now() + interval '30 s'";
         let deadline = Instant::now() + Duration::from_secs(10);
         while world.number(tried).await == 0 {
-            assert!(Instant::now() < deadline, "with a database {skew} off, it is due at another time");
+            assert!(Instant::now() < deadline, "due at a different time with a database clock {skew} off");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -89,7 +89,7 @@ async fn constraints_reject_what_the_code_never_writes() {
     let (platform, other) = (world.platform("a").await, world.platform("b").await);
     let (tenant, stranger) = (world.tenant(&platform, "t").await, world.tenant(&other, "t").await);
     let resource = world.resource(&platform, &tenant, "x").await;
-    let strange_stack = world.stack(&other, &stranger, "main").await;
+    let foreign_stack = world.stack(&other, &stranger, "main").await;
     Feature::new(&platform, &tenant, "billing", "prod").activate(&world, "1.0.0").await;
     let mut connection = world.db.connect().await;
     for (sql, constraint) in [
@@ -104,22 +104,22 @@ async fn constraints_reject_what_the_code_never_writes() {
             "resources_entity",
         ),
         (
-            format!("UPDATE resources SET stack_id = '{strange_stack}' WHERE id = '{resource}'"),
+            format!("UPDATE resources SET stack_id = '{foreign_stack}' WHERE id = '{resource}'"),
             "resources_stack",
         ),
         (format!("UPDATE resources SET status = 'deleted' WHERE id = '{resource}'"), "resources_deleted_at"),
         (format!("UPDATE platforms SET status = 'deleted' WHERE id = '{platform}'"), "platforms_deleted_at"),
-        (format!("UPDATE stacks SET tenant_id = '{tenant}' WHERE id = '{strange_stack}'"), "stacks_tenant"),
-        (format!("UPDATE stacks SET template_id = 't' WHERE id = '{strange_stack}'"), "stacks_template"),
-        (format!("UPDATE stacks SET is_live = false WHERE id = '{strange_stack}'"), "stacks_active"),
-        (format!("UPDATE stacks SET status = 'pending' WHERE id = '{strange_stack}'"), "stacks_wanted"),
+        (format!("UPDATE stacks SET tenant_id = '{tenant}' WHERE id = '{foreign_stack}'"), "stacks_tenant"),
+        (format!("UPDATE stacks SET template_id = 't' WHERE id = '{foreign_stack}'"), "stacks_template"),
+        (format!("UPDATE stacks SET is_live = false WHERE id = '{foreign_stack}'"), "stacks_active"),
+        (format!("UPDATE stacks SET status = 'pending' WHERE id = '{foreign_stack}'"), "stacks_wanted"),
         (
             format!("UPDATE feature_activations SET entity_id = '{stranger}' WHERE entity_id = '{tenant}'"),
             "feature_activations_entity",
         ),
         (
             format!(
-                "UPDATE feature_activations SET stack_id = '{strange_stack}' WHERE entity_id = '{tenant}'"
+                "UPDATE feature_activations SET stack_id = '{foreign_stack}' WHERE entity_id = '{tenant}'"
             ),
             "feature_activations_stack",
         ),

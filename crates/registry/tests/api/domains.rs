@@ -232,7 +232,7 @@ async fn due_domains_are_claimed_once_page_by_page() {
     let mut given: Vec<String> = pages.into_iter().flat_map(|page| page.domains).map(|one| one.id).collect();
     given.sort();
     created.sort();
-    assert_eq!(given, created, "each once, and none of a deleted platform");
+    assert_eq!(given, created, "each domain once, and none of a deleted platform");
     let none = world.claim(2, HOUR).await;
     assert_eq!((none.domains.len(), none.more), (0, false));
     // Setting the status to pending makes a domain due at once. Otherwise it is due after the pause.
@@ -270,7 +270,7 @@ async fn repeated_and_older_reports_change_nothing() {
     // Older and repeated reports change nothing.
     assert_eq!(world.report(report(&domain, at(0), None)).await.as_deref(), Some("pending"));
     assert_eq!(world.report(report(&domain, at(1), None)).await.as_deref(), Some("pending"));
-    assert_eq!((reason().await, world.writes().await), (12, writes), "not yet is no change");
+    assert_eq!((reason().await, world.writes().await), (12, writes), "a failed check is not audited");
 
     let statuses =
         futures_util::future::join_all((0..8).map(|_| world.report(report(&domain, at(2), None)))).await;

@@ -150,7 +150,7 @@ async fn every_write_supports_dry_run_and_idempotency() {
         assert_eq!(again.header("etag"), first.header("etag"), "{method} {path}");
         assert_eq!(world.writes().await, writes + entries, "{method} {path}");
         let events = world.number("SELECT count(*) FROM outbox WHERE destination IS NULL").await;
-        assert_eq!(events, writes + entries, "a fact for each entry");
+        assert_eq!(events, writes + entries, "one event per audit entry");
     }
     // Every type of entry can be used as a filter, so each slice has declared its type.
     for entry in world.get("/api/v1/audit?limit=100").await.expect(200)["data"].as_array().unwrap() {

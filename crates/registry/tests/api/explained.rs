@@ -58,7 +58,11 @@ async fn running_feature_is_ready_and_explains_its_last_failure() {
     let ran = (true, vec!["feature".to_owned()], "it is active".to_owned());
     assert_eq!(world.explanation(&explain).await, ran);
     let id = text(&world.get(&path).await.expect(200), "id");
-    assert_eq!(world.explanation(&explain.replace("billing", &id)).await, ran, "by its own id too");
+    assert_eq!(
+        world.explanation(&explain.replace("billing", &id)).await,
+        ran,
+        "also by the id of the activation"
+    );
     world.get(&format!("{explain}?env=dev")).await.expect_error(404, "NOT_FOUND");
 }
 
@@ -75,11 +79,11 @@ async fn only_services_get_the_explanation_of_a_deleted_stack() {
     world.delete(&stack.path("")).await.expect(202);
     world.get(&stack.path("/explain")).await.expect_error(404, "NOT_FOUND");
     let request = r::ExplainStackRequest { platform_id: platform, stack_id: stack.id };
-    let ask = async |process| {
+    let explain = async |process| {
         world.call(process, None, request.clone(), async |mut c, m| c.explain_stack(m).await).await
     };
-    let explanation = ask("onboarding").await.unwrap().explanation.unwrap();
+    let explanation = explain("onboarding").await.unwrap().explanation.unwrap();
     let objects: Vec<&str> = explanation.chain.iter().map(|link| link.thing.as_str()).collect();
     assert_eq!((explanation.ready, objects), (false, vec!["stack", "request"]));
-    assert_eq!(ask("provisioning").await.unwrap_err().kind(), Kind::Forbidden);
+    assert_eq!(explain("provisioning").await.unwrap_err().kind(), Kind::Forbidden);
 }

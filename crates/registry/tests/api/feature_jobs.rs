@@ -38,7 +38,7 @@ async fn feature_goes_from_pending_to_active_to_deactivated() {
     assert_eq!((&ended["buildStatus"], &ended["cfDeploymentId"]), (&json!("success"), &json!("d-1")));
 
     let removal = feature.deactivate(&world).await;
-    assert_eq!(feature.manifest(&world).await["features"], json!([]), "no one is led to it any more");
+    assert_eq!(feature.manifest(&world).await["features"], json!([]), "the manifest no longer contains it");
     let input = feature.begin(&world, &removal, None).await.unwrap();
     assert_eq!((input.version, input.version_before.as_deref()), (None, Some("1.0.0")));
     for _ in 0..2 {

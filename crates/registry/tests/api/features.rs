@@ -78,23 +78,23 @@ async fn activation_is_recorded_while_provisioning_is_down() {
 async fn repeated_activation_is_the_same_and_another_version_upgrades() {
     let world = World::start().await;
     let feature = billing(&world).await;
-    let ask = async |version: &str| {
+    let activate = async |version: &str| {
         world.post(&feature.path("features/activate"), feature.body(version)).await.expect(202)
     };
-    let first = ask("1.0.0").await;
+    let first = activate("1.0.0").await;
     let writes = world.writes().await;
-    assert_eq!(ask("1.0.0").await, first);
-    assert_eq!(world.writes().await, writes, "nothing is new");
+    assert_eq!(activate("1.0.0").await, first);
+    assert_eq!(world.writes().await, writes, "nothing was written");
     feature.complete(&world, &text(&first, "provisionJobId"), "1.0.0").await;
-    let again = ask("1.0.0").await;
+    let again = activate("1.0.0").await;
     assert_eq!((&again["status"], &again["provisionJobId"]), (&json!("active"), &first["provisionJobId"]));
-    assert_eq!(again["estimatedDurationSeconds"], Value::Null, "nothing is left to wait for");
+    assert_eq!(again["estimatedDurationSeconds"], Value::Null, "there is nothing to wait for");
 
-    let upgrade = ask("2.0.0").await;
+    let upgrade = activate("2.0.0").await;
     assert_eq!((&upgrade["activationId"], &upgrade["status"]), (&first["activationId"], &json!("pending")));
     assert_ne!(upgrade["provisionJobId"], first["provisionJobId"]);
-    assert_eq!(upgrade["estimatedDurationSeconds"], 1, "the median of one that took less than a second");
-    assert_eq!(ask("2.0.0").await, upgrade);
+    assert_eq!(upgrade["estimatedDurationSeconds"], 1, "the median is rounded up to a second");
+    assert_eq!(activate("2.0.0").await, upgrade);
     let other = Feature { environment: "stg".to_owned(), ..feature.clone() };
     other.activate(&world, "1.0.0").await;
     assert_eq!(world.number("SELECT count(*) FROM feature_activations").await, 2);

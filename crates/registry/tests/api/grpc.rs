@@ -241,7 +241,7 @@ async fn ensure_resource_registers_once_and_updates() {
     assert!(created.into_iter().all(|one| one.unwrap() == first));
     let writes = world.writes().await;
     ensure(resource(&platform, &platform, "x")).await.unwrap();
-    assert_eq!(world.writes().await, writes, "nothing is new");
+    assert_eq!(world.writes().await, writes, "nothing was written");
 
     let message = r::Resource {
         entity_id: tenant.clone(),

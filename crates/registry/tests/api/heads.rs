@@ -6,7 +6,7 @@ use reqwest::{Method, Response, header::HeaderMap};
 
 use crate::world::World;
 
-async fn ask(world: &World, caller: &Caller, method: Method, path: &str, tag: &str) -> Response {
+async fn send(world: &World, caller: &Caller, method: Method, path: &str, tag: &str) -> Response {
     let mut request = world.request_as(caller, method, path);
     if !tag.is_empty() {
         request = request.header("If-None-Match", tag);
@@ -14,7 +14,7 @@ async fn ask(world: &World, caller: &Caller, method: Method, path: &str, tag: &s
     request.send().await.unwrap()
 }
 
-fn shown(headers: &HeaderMap) -> Vec<Option<&str>> {
+fn relevant_headers(headers: &HeaderMap) -> Vec<Option<&str>> {
     ["content-length", "content-type", "etag", "cache-control", "allow"]
         .map(|name| headers.get(name).map(|value| value.to_str().unwrap()))
         .to_vec()
@@ -36,16 +36,16 @@ async fn head_returns_the_headers_of_get_to_the_same_callers() {
         ("/health".to_owned(), 200),
     ] {
         for (caller, tag) in [(&viewer, ""), (&viewer, "*"), (&Caller::operator(), "")] {
-            let head = ask(&world, caller, Method::HEAD, &path, tag).await;
-            let get = ask(&world, caller, Method::GET, &path, tag).await;
+            let head = send(&world, caller, Method::HEAD, &path, tag).await;
+            let get = send(&world, caller, Method::GET, &path, tag).await;
             assert_eq!(head.status(), get.status(), "{path}");
-            // The gateway's envelope names the method.
+            // The body of a 405 response names the method.
             if status != 405 {
-                assert_eq!(shown(head.headers()), shown(get.headers()), "{path}");
+                assert_eq!(relevant_headers(head.headers()), relevant_headers(get.headers()), "{path}");
             }
             assert_eq!(head.bytes().await.unwrap(), "", "{path}");
         }
-        assert_eq!(ask(&world, &viewer, Method::HEAD, &path, "").await.status(), status, "{path}");
+        assert_eq!(send(&world, &viewer, Method::HEAD, &path, "").await.status(), status, "{path}");
     }
 }
 
@@ -58,13 +58,13 @@ async fn if_none_match_star_matches_existing_objects_only() {
         [format!("/api/v1/platforms/{own}"), format!("/api/v1/platforms/{own}/entities/{entity}/manifest")]
     {
         for tag in ["*", " * "] {
-            let answer = ask(&world, &Caller::operator(), Method::GET, &path, tag).await;
+            let answer = send(&world, &Caller::operator(), Method::GET, &path, tag).await;
             assert!(answer.headers().contains_key("etag"), "{path}");
             assert_eq!(answer.status(), 304, "{path}");
         }
     }
     let unknown = format!("/api/v1/platforms/{}", PlatformId::random());
-    assert_eq!(ask(&world, &Caller::operator(), Method::GET, &unknown, "*").await.status(), 404);
+    assert_eq!(send(&world, &Caller::operator(), Method::GET, &unknown, "*").await.status(), 404);
 }
 
 #[tokio::test]
@@ -74,8 +74,8 @@ async fn options_lists_the_methods_of_a_path() {
         ("/api/v1/platforms", "GET, HEAD, OPTIONS, POST"),
         ("/api/v1/platforms/k3m9p2xw7q/suspend", "OPTIONS, POST"),
     ] {
-        let answer = ask(&world, &Caller::operator(), Method::OPTIONS, path, "").await;
+        let answer = send(&world, &Caller::operator(), Method::OPTIONS, path, "").await;
         assert_eq!((answer.status().as_u16(), &answer.headers()["allow"]), (204, &allow.parse().unwrap()));
     }
-    assert_eq!(ask(&world, &Caller::operator(), Method::OPTIONS, "/none", "").await.status(), 404);
+    assert_eq!(send(&world, &Caller::operator(), Method::OPTIONS, "/none", "").await.status(), 404);
 }

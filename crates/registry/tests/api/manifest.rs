@@ -107,7 +107,7 @@ async fn manifest_etag_changes_with_its_content() {
             assert_eq!(same.header("etag"), Some(tag.as_str()));
             assert_eq!((same.header("cache-control"), &same.body), (Some("private, no-cache"), &Value::Null));
         }
-        assert_eq!(shell.load("", None).await.expect(200), body, "the same tag is the same text");
+        assert_eq!(shell.load("", None).await.expect(200), body, "equal tags mean equal content");
         tags.push(tag);
     };
     shell.run("billing", "prod", "1.0.0").await;
@@ -122,7 +122,7 @@ async fn manifest_etag_changes_with_its_content() {
 
     let (before, stg) = (shell.tag("").await, shell.tag("?env=stg").await);
     shell.run("billing", "stg", "1.0.0").await;
-    assert_eq!(shell.tag("").await, before, "the other environment's is another");
+    assert_eq!(shell.tag("").await, before, "the other environment has a different tag");
     assert_ne!(shell.tag("?env=stg").await, stg);
 }
 

@@ -33,7 +33,7 @@ fn shape(statement: &str) -> String {
 }
 
 /// Returns the shapes of the statements that pgbench sends for an operation.
-fn measured(operation: &str) -> Vec<String> {
+fn benchmark_statements(operation: &str) -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/sql");
     let text = fs::read_to_string(folder.join(format!("{operation}.sql"))).unwrap();
     let sent = |line: &&str| !line.starts_with('\\') && !line.starts_with("--");
@@ -57,25 +57,25 @@ async fn benchmark_sends_the_statements_of_the_registry() {
     ] {
         tap.take();
         world.get(&path).await.expect(200);
-        same(&tap, operation);
+        assert_same(&tap, operation);
     }
     let key = [("Idempotency-Key", "once")];
     let body = json!({ "name": "Bench", "slug": "bench", "tier": "starter" });
     tap.take();
     world.post_with("/api/v1/platforms", body, &key).await.expect(201);
-    same(&tap, "create");
+    assert_same(&tap, "create");
 }
 
 /// Compares only the statements on the tables themselves: PostgreSQL adds the same internal ones for pgbench.
 #[track_caller]
-fn same(tap: &Tap, operation: &str) {
+fn assert_same(tap: &Tap, operation: &str) {
     let mut sent: Vec<String> = tap.take().iter().map(|plan| shape(&plan.statement)).collect();
     // PostgreSQL checks foreign keys with its own statements.
     sent.retain(|statement| !statement.starts_with("SELECT ? FROM ONLY"));
-    let mut measured = measured(operation);
+    let mut benchmark = benchmark_statements(operation);
     sent.sort();
-    measured.sort();
-    assert_eq!(sent, measured, "{operation}");
+    benchmark.sort();
+    assert_eq!(sent, benchmark, "{operation}");
 }
 
 #[test]

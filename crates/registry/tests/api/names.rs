@@ -21,8 +21,8 @@ impl World {
         path: &str,
         body: Value,
     ) -> Response {
-        let reach = GrantScope::Platform(PlatformId::parse(platform).unwrap());
-        let grants = vec![Grant { role: Role::Developer, scope: reach }];
+        let scope = GrantScope::Platform(PlatformId::parse(platform).unwrap());
+        let grants = vec![Grant { role: Role::Developer, scope }];
         let mut request =
             self.request_as(&Caller::authenticated("user:dev", ActorType::User, grants), method, path);
         if !body.is_null() {

@@ -97,7 +97,7 @@ async fn fill(db: &TestDb) -> Vec<String> {
     superuser.batch_execute(&format!("{}{sql}{}", drop.concat(), make.concat())).await.unwrap();
     for table in tables.keys() {
         let rows = number(&mut superuser, &format!("SELECT count(*) FROM {table}")).await;
-        assert!(rows >= ROWS, "{table} had no row to make others from: give the fixture one");
+        assert!(rows >= ROWS, "{table} has no row to copy; add one to the fixture");
     }
     tables.into_keys().map(str::to_owned).collect()
 }
@@ -140,10 +140,10 @@ pub(crate) async fn analyze(db: &TestDb) {
     db.connect_as_superuser().await.batch_execute("ANALYZE").await.unwrap();
 }
 
-/// Returns a registry on `db` with a tapped_registry connection, and the settings for further ones.
+/// Returns a registry on `db` with a tapped connection, and the settings for further ones.
 pub(crate) async fn tapped_registry(db: TestDb) -> (World, Tap, Value) {
     let (tap, url) = Tap::on(&db).await;
-    // The recount of full_scans lists is not part of these tests.
+    // The recount of whole lists is not part of these tests.
     let mut set =
         json!({ "database": { "url": url, "recount_every": "1000days", "statement_timeout": "60s" } });
     runtime::config::merge(&mut set, templates().await);
@@ -208,7 +208,7 @@ pub(crate) fn full_scans(plans: &[Plan], tables: &[String]) -> Vec<String> {
             let of = node["Relation Name"].as_str().unwrap_or_default();
             let grows = tables.iter().any(|table| table == of);
             if grows && kind == "Seq Scan" {
-                found.push(format!("{of} from end to end, filter {}: {}", node["Filter"], plan.statement));
+                found.push(format!("{of} scanned completely, filter {}: {}", node["Filter"], plan.statement));
             }
         }
     }
@@ -229,9 +229,9 @@ async fn no_operation_scans_a_growing_table() {
     analyze(db).await;
     let tables = fill(db).await;
     tap.take();
-    let (mut bad, mut heard) = (Vec::new(), 0);
-    for statistics in ["of before", "new"] {
-        if statistics == "new" {
+    let (mut bad, mut captured) = (Vec::new(), 0);
+    for statistics in ["outdated", "fresh"] {
+        if statistics == "fresh" {
             analyze(db).await;
         }
         for mode in ["force_custom_plan", "force_generic_plan"] {
@@ -241,11 +241,11 @@ async fn no_operation_scans_a_growing_table() {
             dry_run_all(&fixture, &world).await;
             // A service reads all rows of a platform. If PostgreSQL estimates that these are all rows of the table, it
             // may scan the table.
-            if statistics == "new" {
+            if statistics == "fresh" {
                 call_all(&fixture, &world).await;
             }
             let plans = tap.take();
-            heard += plans.len();
+            captured += plans.len();
             bad.extend(
                 full_scans(&plans, &tables).into_iter().map(|one| format!("{statistics}, {mode}: {one}")),
             );
@@ -255,9 +255,9 @@ async fn no_operation_scans_a_growing_table() {
     let plans = tap.take();
     assert!(
         plans.iter().any(|plan| plan.statement.contains("idempotency_keys WHERE caller")),
-        "replays are heard"
+        "replays are captured"
     );
-    assert!(heard > 500, "{heard}");
+    assert!(captured > 500, "{captured}");
     bad.extend(full_scans(&plans, &tables));
     assert!(bad.is_empty(), "{} statements:\n{}", bad.len(), bad.join("\n"));
 }
@@ -303,8 +303,8 @@ async fn branch_of_a_hundred_thousand_entities_is_one_indexed_statement() {
     world.db.connect_as_superuser().await.batch_execute("SELECT fill_subtree_members()").await.unwrap();
     assert_eq!(world.number("SELECT count(*) FROM entities").await, 100_001);
     let entities = format!("/api/v1/platforms/{platform}/entities");
-    for statistics in ["of before", "new"] {
-        if statistics == "new" {
+    for statistics in ["outdated", "fresh"] {
+        if statistics == "fresh" {
             analyze(&world.db).await;
         }
         for mode in ["force_custom_plan", "force_generic_plan"] {
@@ -324,8 +324,8 @@ async fn branch_of_a_hundred_thousand_entities_is_one_indexed_statement() {
                 (40, "t000071300", "t000071609")
             );
             one_indexed(&tap.take(), "subtree_members", &["entities_pkey"], &about);
-            let full_scans = world.get(&format!("{entities}/t000070100/descendants")).await.expect(200);
-            assert_eq!(ids(&full_scans).len(), 150);
+            let tree = world.get(&format!("{entities}/t000070100/descendants")).await.expect(200);
+            assert_eq!(ids(&tree).len(), 150);
         }
     }
 }
@@ -337,7 +337,7 @@ fn one_indexed(plans: &[Plan], mark: &str, indexes: &[&str], about: &str) {
     assert_eq!(branch.len(), 1, "{about}: {branch:?}");
     let used = branch[0].indexes();
     assert!(indexes.iter().any(|index| used.contains(index)), "{about}: {used:?} {}", branch[0].root);
-    assert!(entity_plans().count() <= 2, "{about}: one statement more at most, for the entity itself");
+    assert!(entity_plans().count() <= 2, "{about}: at most one more statement, for the entity itself");
     let read = full_scans(plans, &["entities".to_owned()]);
     assert!(read.is_empty(), "{about}: {read:?}");
 }

@@ -10,11 +10,11 @@ use testkit::Response;
 use crate::world::World;
 
 async fn as_admin(world: &World, platform: &str, method: Method, path: &str, body: Value) -> Response {
-    let reach = GrantScope::Platform(PlatformId::parse(platform).unwrap());
+    let scope = GrantScope::Platform(PlatformId::parse(platform).unwrap());
     let caller = Caller::authenticated(
         "apikey:admin",
         ActorType::Apikey,
-        vec![Grant { role: Role::PlatformAdmin, scope: reach }],
+        vec![Grant { role: Role::PlatformAdmin, scope }],
     );
     let path = format!("/api/v1/platforms/{platform}{path}");
     Response::read(world.request_as(&caller, method, &path).json(&body).send().await.unwrap()).await

@@ -24,7 +24,7 @@ impl World {
 }
 
 /// A registry whose own worker does not start during the test.
-async fn world_that_is_not_counted() -> World {
+async fn world_without_recount() -> World {
     World::start_with(json!({ "database": { "recount_every": "1000days" } })).await
 }
 
@@ -72,7 +72,7 @@ async fn every_counter_is_recounted_and_correct() {
     let found = round(&recount).await;
     assert_eq!(found.len() as i64, counters, "{found:?}");
     assert!(found.iter().all(|drift| drift.stored == drift.actual + 1));
-    assert_eq!(round(&recount).await, [], "set right");
+    assert_eq!(round(&recount).await, [], "the counters were corrected");
 }
 
 #[tokio::test]
@@ -92,12 +92,12 @@ async fn lost_counter_is_restored() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    panic!("never set right");
+    panic!("the counter was not corrected");
 }
 
 #[tokio::test]
 async fn concurrent_writes_are_not_reported_as_drift() {
-    let world = world_that_is_not_counted().await;
+    let world = world_without_recount().await;
     let platform = world.platform("a").await;
     let recounts = [world.recounter(), world.recounter()];
     let write = async {

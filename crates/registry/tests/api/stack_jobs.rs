@@ -40,7 +40,7 @@ async fn stack_goes_from_pending_to_active_with_its_features() {
         .iter()
         .map(|one| (one.feature_id.as_str(), one.version.as_deref(), one.version_before.as_deref()))
         .collect();
-    assert_eq!(services, [("cart", Some("1.0.0"), None)], "theme is not required, and has no service");
+    assert_eq!(services, [("cart", Some("1.0.0"), None)], "theme is optional and has no service");
     assert_eq!(stack.get(&world).await["status"], "provisioning");
     assert_eq!(stack.manifest(&world).await, shows(&[]));
 
@@ -57,7 +57,7 @@ async fn stack_goes_from_pending_to_active_with_its_features() {
     assert_eq!(cart.manifest(&world).await["features"][0]["serviceUrl"], "https://cart.example");
     assert_eq!(build(&world, &cart, &job).await["buildStatus"], "success");
     let list = world.get(&cart.path("features")).await.expect(200);
-    assert_eq!(list["pagination"]["total"], 1, "it is counted");
+    assert_eq!(list["pagination"]["total"], 1, "the list counts the activation");
 
     let writes = world.writes().await;
     stack.end(&world, &job, None).await.unwrap();
@@ -275,7 +275,7 @@ async fn shared_service_never_runs_below_an_entitys_version() {
     assert_eq!(
         versions("3.0.0").await,
         ("1.5.0".to_owned(), "2.0.0".to_owned()),
-        "the tenant has it no more"
+        "the tenant no longer runs it"
     );
     assert_eq!(stack.manifest(&world).await, shows(&[("wish", "3.0.0")]));
     let details = world.delete(&stack.path("")).await.expect_error(409, "HAS_DEPENDENTS");
@@ -344,7 +344,11 @@ async fn deleted_stack_disappears_at_once() {
     assert_eq!((list["data"].clone(), stack.manifest(&world).await), (json!([]), shows(&[])));
     let again = Stack::of(&world, &platform, &stack.tenant, "t").await;
     again.complete(&world).await;
-    assert_eq!(again.manifest(&world).await, shows(&[("cart", "1.0.0")]), "nothing binds it to the old one");
+    assert_eq!(
+        again.manifest(&world).await,
+        shows(&[("cart", "1.0.0")]),
+        "the new stack is independent of the deleted one"
+    );
     world.delete(&again.path("")).await.expect(202);
     world.delete(&entity).await.expect(200);
 }

@@ -164,14 +164,18 @@ async fn unavailable_template_writes_nothing() {
         let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
         world.post(&stacks(&platform), body).await
     };
-    for answers in
+    for behavior in
         [Behavior::Unknown, Behavior::Shop("deprecated", Some("1.0.0")), Behavior::Shop("active", None)]
     {
-        templates.set_behavior(answers);
-        assert_eq!(post().await.expect_error(400, "TEMPLATE_UNAVAILABLE")["template"], "shop", "{answers:?}");
+        templates.set_behavior(behavior);
+        assert_eq!(
+            post().await.expect_error(400, "TEMPLATE_UNAVAILABLE")["template"],
+            "shop",
+            "{behavior:?}"
+        );
     }
-    for answers in [Behavior::Failure, Behavior::Nothing] {
-        templates.set_behavior(answers);
+    for behavior in [Behavior::Failure, Behavior::Nothing] {
+        templates.set_behavior(behavior);
         post().await.expect_error(503, "SERVICE_UNAVAILABLE");
     }
     assert_eq!((world.writes().await, world.number("SELECT count(*) FROM stacks").await), (writes, 0));
@@ -188,15 +192,15 @@ async fn stack_registry_outage_blocks_only_unseen_versions() {
     stack.upgrade(&world, "2.0.0").await.expect(202);
     stack.complete(&world).await;
     // Down, and slow.
-    for answers in [Behavior::Failure, Behavior::Nothing] {
-        templates.set_behavior(answers);
+    for behavior in [Behavior::Failure, Behavior::Nothing] {
+        templates.set_behavior(behavior);
         let began = std::time::Instant::now();
         stack.upgrade(&world, "1.0.0").await.expect(202);
         stack.complete(&world).await;
         stack.upgrade(&world, "2.0.0").await.expect(202);
         stack.complete(&world).await;
         stack.upgrade(&world, "3.0.0").await.expect_error(503, "SERVICE_UNAVAILABLE");
-        assert!(began.elapsed() < std::time::Duration::from_secs(12), "it is not waited for long");
+        assert!(began.elapsed() < std::time::Duration::from_secs(12), "the request does not wait for long");
         assert_eq!(stack.get(&world).await["templateVersion"], "2.0.0");
     }
     let body = json!({ "tenantId": stack.tenant, "name": "main", "templateId": "shop" });
@@ -214,9 +218,10 @@ async fn invalid_answers_of_the_stack_registry_are_rejected() {
     let tenant = world.tenant(&platform, "t").await;
     let body = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
     let writes = world.writes().await;
-    for answers in [Behavior::InvalidDefinition("1.0.0"), Behavior::InvalidDefinition("new"), Behavior::Other]
+    for behavior in
+        [Behavior::InvalidDefinition("1.0.0"), Behavior::InvalidDefinition("new"), Behavior::Other]
     {
-        templates.set_behavior(answers);
+        templates.set_behavior(behavior);
         world.post(&stacks(&platform), body.clone()).await.expect_error(502, "UPSTREAM_ERROR");
     }
     assert_eq!(world.writes().await, writes);
@@ -224,8 +229,8 @@ async fn invalid_answers_of_the_stack_registry_are_rejected() {
     let stack = Stack::of(&world, &platform, &tenant, "main").await;
     stack.complete(&world).await;
     let writes = world.writes().await;
-    for answers in [Behavior::InvalidDefinition("2.0.0"), Behavior::Other] {
-        templates.set_behavior(answers);
+    for behavior in [Behavior::InvalidDefinition("2.0.0"), Behavior::Other] {
+        templates.set_behavior(behavior);
         stack.upgrade(&world, "2.0.0").await.expect_error(502, "UPSTREAM_ERROR");
     }
     assert_eq!(world.writes().await, writes);

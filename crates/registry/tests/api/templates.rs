@@ -134,7 +134,7 @@ impl Templates {
 }
 
 async fn get_template(double: &Double, request: Request<GetTemplateRequest>) -> Result<GetTemplateResponse> {
-    assert!(request.metadata().get("authorization").is_some(), "a service signs");
+    assert!(request.metadata().get("authorization").is_some(), "services sign their calls");
     let requested = request.into_inner().template;
     let unknown = Error::not_found("template", &requested);
     match double.next() {

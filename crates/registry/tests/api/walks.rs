@@ -50,12 +50,12 @@ async fn while_writing(
             if round >= 6 && written.load(Ordering::Relaxed) >= 60 && !moved.is_empty() {
                 break;
             }
-            assert!(round < 1000, "nothing is written meanwhile");
+            assert!(round < 1000, "nothing was written meanwhile");
             let found = walk(world, list, limit).await;
             assert!(all_different(&found), "an object appears twice, with {limit} to a page: {found:?}");
             let found: BTreeSet<String> = found.into_iter().collect();
             let missing: Vec<_> = stayed.difference(&found).collect();
-            assert!(missing.is_empty(), "left out, with {limit} to a page: {missing:?}");
+            assert!(missing.is_empty(), "objects are missing, with {limit} to a page: {missing:?}");
             moved.extend(found.difference(stayed).cloned());
         }
         done.store(true, Ordering::Relaxed);

@@ -104,8 +104,8 @@ impl World {
 
     /// Sends a request of a caller with the scope `scope`, such as `{"platform": id}`. A null body means no body.
     pub(crate) async fn send_as(&self, scope: &Value, method: Method, path: &str, body: &Value) -> Response {
-        let reach = serde_json::from_value(scope.clone()).unwrap();
-        let grant = Grant { role: Role::PlatformAdmin, scope: reach };
+        let scope = serde_json::from_value(scope.clone()).unwrap();
+        let grant = Grant { role: Role::PlatformAdmin, scope };
         let mut request =
             self.request_as(&Caller::authenticated("user:ada", ActorType::User, vec![grant]), method, path);
         if !body.is_null() {
