@@ -68,8 +68,8 @@ impl Call {
         }
     }
 
-    /// Sends the request, and repeats it with a new token if the service rejected the first one. That happens for a moment
-    /// after the clock of one of the two machines was stepped. The service has done nothing then.
+    /// Sends the request, and repeats it with a new token if the service rejected the first one. That happens for a
+    /// moment after the clock of one of the two machines was stepped. The service has done nothing then.
     async fn send(&self, upload: Option<Upload>) -> Result<ClientResponse, SendRequestError> {
         let body = upload.map(Replay::new);
         let response = self.send_with(&self.headers, body.as_ref()).await?;

@@ -24,8 +24,8 @@ const MAX_IDLE: Duration = Duration::from_secs(4);
 /// Maximum age of a connection, so that the gateway notices when a service moves to another address.
 const MAX_AGE: Duration = Duration::from_secs(300);
 
-/// Creates the client of one worker thread. It follows no redirects, decompresses nothing, and has no timeout except for
-/// opening a connection.
+/// Creates the client of one worker thread. It follows no redirects, decompresses nothing, and has no timeout except
+/// for opening a connection.
 pub(crate) fn client(connect_timeout: Duration, tls: Option<Tls>) -> Client {
     let connector = Connector::new()
         .connector(fn_service(move |info| connect(info, tls.clone())))
@@ -78,8 +78,8 @@ trait Io: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
-/// A connection on which the end of the stream is an error. `awc` accepts it as the end of a chunked body, so if a service
-/// died in the middle of a response, half of the response would be forwarded as the whole.
+/// A connection on which the end of the stream is an error. `awc` accepts it as the end of a chunked body, so if a
+/// service died in the middle of a response, half of the response would be forwarded as the whole.
 #[derive(Debug)]
 struct StrictStream(Stream);
 

@@ -1,7 +1,7 @@
 //! Cross-origin resource sharing: the origins whose pages may read responses.
 //!
-//! Credentials are sent in a header and never as a cookie. Therefore no response allows credentials, and an origin that is
-//! not on the list gets no CORS headers at all.
+//! Credentials are sent in a header and never as a cookie. Therefore no response allows credentials, and an origin that
+//! is not on the list gets no CORS headers at all.
 
 use std::time::Duration;
 

@@ -15,7 +15,8 @@ use crate::{breaker::Breakers, iam, policy::CurrentPolicy, upstream::Upstream};
 
 /// Time limit for the response of a service.
 const DEADLINE: Duration = Duration::from_secs(1);
-/// Time for which a result is cached. Anyone may call `/ready`, and each call would otherwise cause one to every service.
+/// Time for which a result is cached. Anyone may call `/ready`, and each call would otherwise cause one to every
+/// service.
 const CACHE_TIME: Duration = Duration::from_secs(1);
 
 type CheckResult = Result<(), String>;

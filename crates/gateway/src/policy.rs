@@ -6,8 +6,8 @@ use arc_swap::ArcSwap;
 
 use crate::{admission::Admission, cors::Cors, iam::Iam, request_head::HeadLimits, upstream::Destinations};
 
-/// The components that follow from `[service]` of the settings. A request loads the policy once and uses it to the end, so
-/// that it never mixes two versions of the settings.
+/// The components that follow from `[service]` of the settings. A request loads the policy once and uses it to the end,
+/// so that it never mixes two versions of the settings.
 pub(crate) struct Policy {
     pub(crate) admission: Admission,
     pub(crate) cors: Cors,

@@ -43,10 +43,11 @@ use crate::{
     wire::{self, Connection, Timeouts},
 };
 
-/// Time for which the remaining data of a rejected client is read and discarded, so that the client can read the response.
+/// Time for which the remaining data of a rejected client is read and discarded, so that the client can read the
+/// response.
 const LINGER: Duration = Duration::from_secs(3);
-/// Time for which a client that has closed its sending side gets a response. A client that is gone looks the same, and a
-/// request that nobody waits for is not continued longer than this.
+/// Time for which a client that has closed its sending side gets a response. A client that is gone looks the same, and
+/// a request that nobody waits for is not continued longer than this.
 const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A running gateway.
@@ -224,8 +225,8 @@ fn accept(
     head_timeout: Duration,
 ) -> (Connection<TcpStream>, Option<SocketAddr>) {
     let peer = io.peer_addr().ok();
-    // A client that does not read its response also occupies a connection to a service. The HTTP server has no limit for
-    // that, but the kernel does.
+    // A client that does not read its response also occupies a connection to a service. The HTTP server has no limit
+    // for that, but the kernel does.
     let stalled = u32::try_from(policy.stalled_client_timeout.as_millis()).unwrap_or(u32::MAX);
     if let Err(error) = setsockopt(&io, TcpUserTimeout, &stalled) {
         tracing::debug!(%error, "cannot set the timeout for a stalled client");

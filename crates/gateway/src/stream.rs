@@ -226,8 +226,8 @@ impl MessageBody for Download {
     }
 }
 
-/// The body of a rejection. It keeps the client's unread body: if that were dropped, the server would read a chunked body
-/// to its end, however long, before it closed the connection.
+/// The body of a rejection. It keeps the client's unread body: if that were dropped, the server would read a chunked
+/// body to its end, however long, before it closed the connection.
 pub(crate) struct RejectionBody {
     text: Bytes,
     _unread: ClientBody,

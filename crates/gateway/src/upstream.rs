@@ -66,8 +66,8 @@ impl Upstreams {
         Upstream::ALL.into_iter().map(|upstream| Ok((upstream, self.address(upstream, tls)?))).collect()
     }
 
-    /// Returns the address of a service: host and port. Its scheme is always `http`, because the connection itself applies
-    /// TLS.
+    /// Returns the address of a service: host and port. Its scheme is always `http`, because the connection itself
+    /// applies TLS.
     ///
     /// # Errors
     /// When the address is not valid.

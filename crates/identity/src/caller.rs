@@ -39,8 +39,8 @@ impl ActorType {
     }
 }
 
-/// The objects that a caller may see with the requested operation. Comes from [`crate::Verifier::verify`], or is that of
-/// the service itself.
+/// The objects that a caller may see with the requested operation. Comes from [`crate::Verifier::verify`], or is that
+/// of the service itself.
 #[derive(Debug, Clone)]
 pub struct Scope {
     grants: Arc<GrantSet>,
@@ -72,9 +72,9 @@ impl Scope {
     /// # Errors
     /// [`domain::Kind::Forbidden`] when the operation covers all platforms and the caller's scope does not.
     fn for_operation(&self, operation: Arc<Operation>) -> Result<Self> {
-        let refused = operation.about == About::Everything
+        let is_rejected = operation.about == About::Everything
             && operation.decide(self.grants(), &Target::Everything) != AccessDecision::Allowed;
-        if refused && (self.is_all() || scope_filter_enabled()) {
+        if is_rejected && (self.is_all() || scope_filter_enabled()) {
             return Err(operation.refusal());
         }
         Ok(Self { grants: Arc::clone(&self.grants), operation: Some(operation) })
@@ -232,7 +232,8 @@ impl Caller {
         self.scope.grants()
     }
 
-    /// The key for the fair sharing of connections and request slots. All callers of one platform share one tenant's part.
+    /// The key for the fair sharing of connections and request slots. All callers of one platform share one tenant's
+    /// part.
     pub fn fairness_key(&self) -> &FairKey {
         &self.scope.rls_context().fairness_key
     }

@@ -36,8 +36,8 @@ pub struct WriteCtx {
 /// The key by which a client marks repetitions of one request, with a fingerprint of that request.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
-    /// Digest of the client's key, in hexadecimal. The key itself is not stored, because some clients derive it from
-    /// secrets.
+    /// Digest of the client's key, in hexadecimal. It is stored for a day, and some clients derive their keys from
+    /// secrets, so the key itself is not stored.
     pub key: String,
     /// Digest of the request.
     pub fingerprint: Vec<u8>,

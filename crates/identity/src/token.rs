@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ActorType, Caller, keys, keys::KeyPair};
 
-/// Lifetime of a token. Credentials are revoked at the gateway, so a stolen token is useful for this time, plus 30 seconds
-/// where the clocks of two machines differ.
+/// Lifetime of a token. Credentials are revoked at the gateway, so a stolen token is useful for this time, plus 30
+/// seconds where the clocks of two machines differ.
 pub const LIFETIME: Duration = Duration::from_secs(60);
 /// Remaining lifetime below which a signed token is no longer reused.
 const REUSE: Duration = Duration::from_secs(30);
@@ -32,8 +32,8 @@ struct Claims {
     aud: String,
     sub: String,
     exp: u64,
-    /// Makes each token unique. After the clock steps back, the same second occurs twice, and a verifier would otherwise
-    /// take the new token for the old one.
+    /// Makes each token unique. After the clock steps back, the same second occurs twice, and a verifier would
+    /// otherwise take the new token for the old one.
     #[serde(default)]
     jti: u64,
     actor: ActorType,
@@ -51,8 +51,8 @@ struct Signed {
 }
 
 impl Signed {
-    /// Returns true if the audience accepts the token for a while longer. After the wall clock is stepped, the token may
-    /// be too old, or may expire later than a token may.
+    /// Returns true if the audience accepts the token for a while longer. After the wall clock is stepped, the token
+    /// may be too old, or may expire later than a token may.
     fn is_fresh(&self, clocks: &Clocks) -> bool {
         let left = self.exp.saturating_sub(clocks.unix_seconds());
         let age = clocks.monotonic().saturating_duration_since(self.at);
@@ -155,7 +155,8 @@ struct Verified {
 }
 
 impl Verified {
-    /// Returns true if the token is still valid by both clocks, so that stepping the wall clock back does not prolong it.
+    /// Returns true if the token is still valid by both clocks, so that stepping the wall clock back does not prolong
+    /// it.
     fn is_valid(&self, clocks: &Clocks) -> bool {
         let age = clocks.monotonic().saturating_duration_since(self.at);
         lifetime_fault(self.exp, clocks).is_none() && age < LIFETIME + SKEW

@@ -17,8 +17,8 @@ impl Backoff {
         Self { first, longest }
     }
 
-    /// Returns the pause after this number of consecutive failures: a random duration between half of the full pause and
-    /// all of it, so that clients that failed together do not retry together.
+    /// Returns the pause after this number of consecutive failures: a random duration between half of the full pause
+    /// and all of it, so that clients that failed together do not retry together.
     pub fn pause(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(30);
         let full = self.first.saturating_mul(1 << doublings).min(self.longest);

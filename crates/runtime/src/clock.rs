@@ -13,8 +13,8 @@ pub fn now() -> DateTime<Utc> {
 
 /// The wall clock and the monotonic clock of one machine.
 ///
-/// A cache needs both. Other machines judge expiry by the wall clock, which can be stepped. The monotonic clock cannot be
-/// stepped, but it stops while the machine is suspended. An entry is fresh only while it is fresh by both.
+/// A cache needs both. Other machines judge expiry by the wall clock, which can be stepped. The monotonic clock cannot
+/// be stepped, but it stops while the machine is suspended. An entry is fresh only while it is fresh by both.
 #[derive(Clone)]
 pub struct Clocks {
     wall: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,

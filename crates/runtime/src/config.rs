@@ -58,8 +58,8 @@ fn without_quotes(error: &ConfigError) -> anyhow::Error {
     anyhow!("{}", lines.join("\n"))
 }
 
-/// Merges values from the environment, which are all texts. Each takes the type of the value that it overrides, so that a
-/// password of digits stays a text.
+/// Merges values from the environment, which are all texts. Each takes the type of the value that it overrides, so that
+/// a password of digits stays a text.
 fn merge_texts(below: &mut Value, above: Value) {
     match (below, above) {
         (Value::Object(below), Value::Object(above)) => {

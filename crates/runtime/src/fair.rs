@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 /// The party that a permit counts for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FairKey {
-    /// The group, among which permits are shared first. A tenant is a group, so that many keys of one tenant get no more
-    /// than one key of another.
+    /// The group, among which permits are shared first. A tenant is a group, so that many keys of one tenant get no
+    /// more than one key of another.
     pub group: Arc<str>,
     /// The caller, among which the permits of a group are shared.
     pub caller: Arc<str>,
@@ -201,8 +201,8 @@ impl Shared {
 }
 
 impl State {
-    /// Returns true if a new request may be granted at once. While permits are free, the waiters belong to groups at their
-    /// limit, unless the next in line needs more permits than are free.
+    /// Returns true if a new request may be granted at once. While permits are free, the waiters belong to groups at
+    /// their limit, unless the next in line needs more permits than are free.
     fn may_enter(&self, key: &FairKey, units: usize, per_group: usize) -> bool {
         let held = self.groups.get(&key.group).map_or(0, |group| group.share.held);
         self.free >= units

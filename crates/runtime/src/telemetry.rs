@@ -29,7 +29,8 @@ use utoipa::ToSchema;
 pub struct TelemetrySettings {
     /// Log filter in the syntax of `tracing`'s `EnvFilter`, such as `info,registry=debug`.
     pub log: String,
-    /// URL of an OTLP collector (gRPC), such as `http://127.0.0.1:4317`. Empty disables the export of traces and metrics.
+    /// URL of an OTLP collector (gRPC), such as `http://127.0.0.1:4317`. Empty disables the export of traces and
+    /// metrics.
     pub otlp_endpoint: String,
 }
 

@@ -11,8 +11,8 @@ use crate::{backoff::Backoff, shutdown::Shutdown};
 /// The pauses after consecutive failures.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
 
-/// Calls `run_once` repeatedly: immediately if it returns true (there was work), otherwise after `wake` or `idle`. After
-/// a failure, the worker backs off and continues, so that it survives a long outage of the database.
+/// Calls `run_once` repeatedly: immediately if it returns true (there was work), otherwise after `wake` or `idle`.
+/// After a failure, the worker backs off and continues, so that it survives a long outage of the database.
 pub fn run<F, Fut>(shutdown: &Shutdown, name: &'static str, idle: Duration, wake: Arc<Notify>, run_once: F)
 where
     F: Fn() -> Fut + Send + 'static,

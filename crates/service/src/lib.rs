@@ -121,7 +121,7 @@ impl ServiceBuilder {
         if let Some(tls) = &tls {
             tls.reload_periodically(&shutdown);
         }
-        let parts = Self {
+        let builder = Self {
             name: S::NAME,
             database,
             recount: Recount::new(background.clone(), S::counter_sources()),
@@ -134,13 +134,13 @@ impl ServiceBuilder {
             http: settings.http.clone(),
             grpc: settings.grpc.clone(),
         };
-        let mut connection = parts
+        let mut connection = builder
             .background
             .service_conn()
             .await
             .map_err(|error| anyhow::anyhow!("{}: {}", error.message(), error.log_context()))?;
         migrate::check(&mut connection, &S::migrations()).await?;
-        Ok(parts)
+        Ok(builder)
     }
 
     /// Starts both servers and the housekeeping. `state` is called once per HTTP worker thread.

@@ -17,8 +17,8 @@ pub struct Chunk<T, P> {
     pub next: Option<P>,
 }
 
-/// Responds with `{"data": [...]}` and all chunks that `read` returns, from `start` on. A list of one chunk is sent as a
-/// whole. If a later chunk of a longer list cannot be read, the connection is closed.
+/// Responds with `{"data": [...]}` and all chunks that `read` returns, from `start` on. A list of one chunk is sent as
+/// a whole. If a later chunk of a longer list cannot be read, the connection is closed.
 ///
 /// # Errors
 /// Those of `read` for the first chunk.

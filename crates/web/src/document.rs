@@ -88,7 +88,8 @@ fn require_body(components: &Components, operation: &mut Operation) {
     }
 }
 
-/// Returns true if the body requires a field. Otherwise it may be omitted, because an empty body counts as an empty object.
+/// Returns true if the body requires a field. Otherwise it may be omitted, because an empty body counts as an empty
+/// object.
 fn requires_a_field(components: &Components, schema: &RefOr<Schema>) -> bool {
     match schema {
         RefOr::Ref(_) => {

@@ -1,5 +1,5 @@
-//! The outermost middleware: request id, span, deadline and metrics. It turns panics and errors of the framework into the
-//! error envelope.
+//! The outermost middleware: request id, span, deadline and metrics. It turns panics and errors of the framework into
+//! the error envelope.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
@@ -56,8 +56,8 @@ fn choose_request_id(request: &ServiceRequest) -> Arc<str> {
 /// The outermost middleware. It takes the deadline from [`HttpSettings`] in the application data, if present.
 ///
 /// # Errors
-/// When the handler panicked or exceeded the deadline. The request is lost then, and a `ServiceResponse` cannot be built
-/// without one, so the error contains the complete response.
+/// When the handler panicked or exceeded the deadline. The request is lost then, and a `ServiceResponse` cannot be
+/// built without one, so the error contains the complete response.
 pub async fn enter<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,

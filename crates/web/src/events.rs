@@ -1,7 +1,7 @@
 //! Server-sent events that follow an object: its current state, sent again after every change.
 //!
-//! Each event contains the whole object, and its id is the object's revision. A client that reconnects with the id of its
-//! last event therefore misses no current state, whichever process it reconnects to.
+//! Each event contains the whole object, and its id is the object's revision. A client that reconnects with the id of
+//! its last event therefore misses no current state, whichever process it reconnects to.
 
 use std::time::Duration;
 
@@ -35,8 +35,8 @@ pub struct Changes {
     pub stop: Shutdown,
 }
 
-/// Responds with events: the result of `read`, now and after each change. The stream ends with the final state. A client
-/// that has already received it gets 204.
+/// Responds with events: the result of `read`, now and after each change. The stream ends with the final state. A
+/// client that has already received it gets 204.
 ///
 /// # Errors
 /// Those of `read`; [`domain::Kind::Validation`] when `Last-Event-ID` is not an id of an event.

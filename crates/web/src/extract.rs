@@ -114,8 +114,9 @@ impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Command<T> {
     }
 }
 
-/// A function that checks whether the object of a write's path exists in the caller's scope. If a service has one in its
-/// application data, it runs before the faults of a body are reported, so that an object outside the scope is still 404.
+/// A function that checks whether the object of a write's path exists in the caller's scope. If a service has one in
+/// its application data, it runs before the faults of a body are reported, so that an object outside the scope is still
+/// 404.
 #[derive(Clone, Copy)]
 pub struct Locate(pub fn(HttpRequest, Ctx) -> LocalBoxFuture<'static, Result<()>>);
 

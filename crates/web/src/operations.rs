@@ -40,8 +40,8 @@ impl Operations {
     /// Returns the operation of a request.
     ///
     /// # Errors
-    /// [`domain::Kind::Internal`] when the document does not contain the route: without declared access, nobody may call
-    /// it.
+    /// [`domain::Kind::Internal`] when the document does not contain the route: without declared access, nobody may
+    /// call it.
     pub(super) fn find(&self, request: &HttpRequest) -> Result<Arc<Operation>> {
         let pattern = request.match_pattern().unwrap_or_default();
         // A HEAD request has the method GET here: see `head`.

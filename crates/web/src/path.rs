@@ -1,5 +1,5 @@
-//! Path parameters. The id of a platform is extracted as the caller's scope in that platform, so that a handler cannot use
-//! a platform without an access check.
+//! Path parameters. The id of a platform is extracted as the caller's scope in that platform, so that a handler cannot
+//! use a platform without an access check.
 
 use std::future::{Ready, ready};
 
@@ -81,8 +81,8 @@ impl<A: PathPart, B: PathPart> PathParts for (PlatformId, A, B) {
     }
 }
 
-/// The extractor of path parameters. A platform outside the caller's scope yields 404 or 403. A malformed id cannot exist
-/// and yields 404 without a query.
+/// The extractor of path parameters. A platform outside the caller's scope yields 404 or 403. A malformed id cannot
+/// exist and yields 404 without a query.
 #[derive(Debug)]
 pub struct Path<T: PathParts>(pub T::Checked);
 

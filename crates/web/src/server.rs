@@ -61,8 +61,8 @@ pub struct Shared {
     pub probes: Vec<Probe>,
 }
 
-/// Starts the server. It ends once the shutdown has begun and the requests in progress have ended. `state` is called once
-/// per worker thread, so that its pools and channels belong to the thread that uses them.
+/// Starts the server. It ends once the shutdown has begun and the requests in progress have ended. `state` is called
+/// once per worker thread, so that its pools and channels belong to the thread that uses them.
 ///
 /// # Errors
 /// When the server cannot start.

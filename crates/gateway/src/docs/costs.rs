@@ -1,5 +1,5 @@
-//! The cost of operations: the number of requests that one request counts as. A page of a list costs [`PAGE`]. A handler
-//! may declare a different cost, as `x-cost` of its operation.
+//! The cost of operations: the number of requests that one request counts as. A page of a list costs [`PAGE`]. A
+//! handler may declare a different cost, as `x-cost` of its operation.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::merge::entries;
 
-/// The cost of a page. With the default limits, one tenant can read four pages of a service at a time. More would leave too
-/// little of two processors for others.
+/// The cost of a page. With the default limits, one tenant can read four pages of a service at a time. More would leave
+/// too little of two processors for others.
 const PAGE: usize = 192;
 
 /// The operations with a cost above one, grouped by method and cost, so that the paths of a group are matched together.

@@ -152,7 +152,8 @@ fn add_gateway_parts(operation: &mut Value, upstream: Upstream, path: &str) {
     }
 }
 
-/// Returns the group of an operation: by its service, or for the registry by the last word of its path that names a group.
+/// Returns the group of an operation: by its service, or for the registry by the last word of its path that names a
+/// group.
 fn group(upstream: Upstream, path: &str) -> &'static str {
     let is_alias = path.starts_with("/api/v1/resources/") || !path.starts_with("/api/");
     match upstream {

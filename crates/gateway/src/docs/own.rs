@@ -68,6 +68,7 @@ fn paths() -> Value {
         "properties": { "status": { "type": "string", "enum": ["ok"] } },
     });
     let is_json = |description: &str, schema: &Value| json!({ "description": description, "content": { "application/json": { "schema": schema } } });
+
     let not_modified = json!({ "description": "The client has the current state." });
     let page = json!({ "description": "OK", "content": { "text/html": { "schema": { "type": "string" } } } });
     let public = |id: &str, summary: &str, responses: Value| {

@@ -51,8 +51,8 @@ impl CachedResponses {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) iam: rpc::Client<Iam>,
-    /// `None` while there is no revocation stream. Each stream starts with an empty cache, so that a response from before
-    /// the stream cannot enter it.
+    /// `None` while there is no revocation stream. Each stream starts with an empty cache, so that a response from
+    /// before the stream cannot enter it.
     cache: ArcSwapOption<CachedResponses>,
 }
 

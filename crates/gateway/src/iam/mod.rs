@@ -1,7 +1,7 @@
 //! Grants from iam, with a short-lived cache.
 //!
-//! The gateway caches a response only while it receives revocations from iam (`watch`). A revoked key is therefore rejected
-//! as soon as the revocation has been acknowledged. Without the stream, every request causes a call to iam.
+//! The gateway caches a response only while it receives revocations from iam (`watch`). A revoked key is therefore
+//! rejected as soon as the revocation has been acknowledged. Without the stream, every request causes a call to iam.
 
 mod client;
 mod single_flight;
@@ -20,7 +20,7 @@ use self::client::{Client, ResolvedKey};
 
 /// Time for which a response is cached.
 const TTL: Duration = Duration::from_secs(5);
-/// Time for which an unknown key is cached. It is short, because the key may be created meanwhile.
+/// Time for which an unknown key is cached. It is short, because a repeated lookup is cheap.
 const UNKNOWN_KEY_TTL: Duration = Duration::from_secs(1);
 
 /// The client of iam, with a background task that receives revocations. Dropping it ends the task.

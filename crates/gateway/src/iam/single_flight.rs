@@ -32,8 +32,8 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlightCache<K, V> {
         Self { slots: Cache::new(capacity) }
     }
 
-    /// Returns the cached value for `key`, or loads it with `load` and caches it for the time that `ttl` returns. A failure
-    /// is returned to all requests that wait for it and is not cached.
+    /// Returns the cached value for `key`, or loads it with `load` and caches it for the time that `ttl` returns. A
+    /// failure is returned to all requests that wait for it and is not cached.
     ///
     /// # Errors
     /// Those of `load`.

@@ -39,9 +39,9 @@ impl Proxies {
         self.0.iter().any(|network| network.contains(&ip))
     }
 
-    /// Returns the origin of a request from the peer `peer`. Each proxy appends the address that it got the request from,
-    /// so the list is read from its end, up to the first address that is not a trusted proxy. Earlier entries could be
-    /// forged.
+    /// Returns the origin of a request from the peer `peer`. Each proxy appends the address that it got the request
+    /// from, so the list is read from its end, up to the first address that is not a trusted proxy. Earlier entries
+    /// could be forged.
     pub(crate) fn origin(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Origin {
         let Some(peer) = peer.map(|ip| ip.to_canonical()) else { return Origin::default() };
         if !self.contains(peer) {
@@ -68,8 +68,8 @@ fn scheme(headers: &HeaderMap) -> Option<&str> {
     one.to_str().ok()?.rsplit(',').next().map(str::trim)
 }
 
-/// Returns the address that limits apply to. For IPv6 it is the /64 network, because a client with one address usually has
-/// all 2^64 of them.
+/// Returns the address that limits apply to. For IPv6 it is the /64 network, because a client with one address usually
+/// has all 2^64 of them.
 pub(crate) fn limit_key(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,

@@ -1,9 +1,9 @@
 //! Limits on rejected credentials that do not affect valid ones.
 //!
-//! Each address has a budget for rejected credentials. Beyond it, a credential that was valid before is still checked at
-//! once, and one that was just rejected is rejected again without a check. Any other credential waits in a queue of its
-//! address. Therefore valid credentials keep working, a wrong one delays only its own client, and the queue limits both
-//! the load on iam and the rate of guesses.
+//! Each address has a budget for rejected credentials. Beyond it, a credential that was valid before is still checked
+//! at once, and one that was just rejected is rejected again without a check. Any other credential waits in a queue of
+//! its address. Therefore valid credentials keep working, a wrong one delays only its own client, and the queue limits
+//! both the load on iam and the rate of guesses.
 
 use std::{
     net::IpAddr,

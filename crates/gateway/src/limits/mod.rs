@@ -95,8 +95,8 @@ impl Limits {
         }
     }
 
-    /// Records the outcome of an attempt and returns the result for the client. Beyond the budget, a rejected credential
-    /// yields [`Kind::RateLimited`].
+    /// Records the outcome of an attempt and returns the result for the client. Beyond the budget, a rejected
+    /// credential yields [`Kind::RateLimited`].
     ///
     /// # Errors
     /// When the credential was rejected or could not be checked.
@@ -119,8 +119,8 @@ impl Limits {
         found
     }
 
-    /// Returns the delay for a rejection. Without a delay, a client that ignores rejections would use more processor time
-    /// than one that is served.
+    /// Returns the delay for a rejection. Without a delay, a client that ignores rejections would use more processor
+    /// time than one that is served.
     pub(crate) fn rejection_delay(&self, id: &str) -> Duration {
         let decision =
             self.rejections.as_ref().map(|rejections| rejections.take(&id.to_owned(), Instant::now()));

@@ -28,7 +28,8 @@ struct FetchRequest {
     _done: oneshot::Sender<()>,
 }
 
-/// The keys of an issuer. The last ones stay in use while the issuer cannot be reached. Dropping the cache ends its task.
+/// The keys of an issuer. The last ones stay in use while the issuer cannot be reached. Dropping the cache ends its
+/// task.
 pub(super) struct JwksCache {
     current: Current,
     requests: mpsc::Sender<FetchRequest>,

@@ -110,8 +110,8 @@ impl Exchange {
         }
     }
 
-    /// Records that the response begins. If a part of the request is unread, it stays unread, and the connection ends after
-    /// the response.
+    /// Records that the response begins. If a part of the request is unread, it stays unread, and the connection ends
+    /// after the response.
     fn begin_response(&self) {
         self.progress.set(Progress::Begun);
         if self.has_unread.get() {

@@ -3,7 +3,8 @@
 use actix_web::{http::Uri, web::BytesMut};
 use domain::{Error, Kind, Result};
 
-/// Maximum size of a head. The limits of the settings are lower; the handlers enforce them, with the client's request id.
+/// Maximum size of a head. The limits of the settings are lower; the handlers enforce them, with the client's request
+/// id.
 pub(super) const MAX_BYTES: usize = 128 * 1024;
 /// The limits of the HTTP server: the number of headers, and the size of a target and of a header name.
 const MAX_HEADERS: usize = 96;

@@ -30,9 +30,9 @@ async fn preflight(world: &World, origin: &str) -> Response {
 #[tokio::test]
 async fn preflight_of_an_allowed_origin_needs_no_credential() {
     let world = world();
-    let answer = preflight(&world, ALLOWED).await;
-    let headers = answer.headers();
-    assert_eq!(answer.status(), 204);
+    let response = preflight(&world, ALLOWED).await;
+    let headers = response.headers();
+    assert_eq!(response.status(), 204);
     assert_eq!(text(headers, "access-control-allow-origin"), Some(ALLOWED));
     assert!(text(headers, "access-control-allow-methods").unwrap().contains("PATCH"));
     assert!(text(headers, "access-control-allow-headers").unwrap().contains("Idempotency-Key"));
@@ -51,19 +51,22 @@ async fn unknown_origin_gets_no_cors_headers() {
         "https://app.example.com.evil.example",
         "http://app.example.com",
     ] {
-        let answer = preflight(&world, origin).await;
+        let response = preflight(&world, origin).await;
         assert!(
-            answer.headers().keys().all(|name| !name.as_str().starts_with("access-control-")),
+            response.headers().keys().all(|name| !name.as_str().starts_with("access-control-")),
             "{origin}"
         );
-        assert_eq!(text(answer.headers(), "vary"), Some("Origin"));
-        assert_eq!(error_of(answer).await.0, 401);
-        let answer = world.request(Method::GET, PATH).header("Origin", origin).send().await.unwrap();
-        assert!(!answer.headers().contains_key("access-control-allow-origin"), "{origin}");
+        assert_eq!(text(response.headers(), "vary"), Some("Origin"));
+        assert_eq!(error_of(response).await.0, 401);
+        let response = world.request(Method::GET, PATH).header("Origin", origin).send().await.unwrap();
+        assert!(!response.headers().contains_key("access-control-allow-origin"), "{origin}");
     }
     let plain = World::new(json!({}));
-    let answer = plain.request(Method::GET, PATH).header("Origin", ALLOWED).send().await.unwrap();
-    assert!(!answer.headers().contains_key("access-control-allow-origin"), "no origin is allowed by default");
+    let response = plain.request(Method::GET, PATH).header("Origin", ALLOWED).send().await.unwrap();
+    assert!(
+        !response.headers().contains_key("access-control-allow-origin"),
+        "no origin is allowed by default"
+    );
 }
 
 #[tokio::test]
@@ -73,10 +76,10 @@ async fn allowed_origin_can_read_every_response() {
     let (anonymous, public) =
         (world.anonymous(Method::GET, PATH), world.anonymous(Method::GET, "/openapi.json"));
     for (request, status) in [(operator, 200), (anonymous, 401), (public, 200)] {
-        let answer = request.header("Origin", ALLOWED).send().await.unwrap();
-        assert_eq!(answer.status(), status);
-        assert_eq!(text(answer.headers(), "access-control-allow-origin"), Some(ALLOWED));
-        let exposed = text(answer.headers(), "access-control-expose-headers").unwrap();
+        let response = request.header("Origin", ALLOWED).send().await.unwrap();
+        assert_eq!(response.status(), status);
+        assert_eq!(text(response.headers(), "access-control-allow-origin"), Some(ALLOWED));
+        let exposed = text(response.headers(), "access-control-expose-headers").unwrap();
         for name in ["X-Request-Id", "ETag", "RateLimit", "Retry-After", "Idempotent-Replayed", "Dry-Run"] {
             assert!(exposed.contains(name), "{name}");
         }
@@ -88,8 +91,8 @@ async fn responses_have_security_headers() {
     let world = World::new(json!({ "service": { "limits": { "trusted_proxies": ["127.0.0.1"] } } }));
     let success = world.get(PATH).await;
     let rejected = world.anonymous(Method::GET, PATH).send().await.unwrap();
-    for answer in [&success, &rejected] {
-        let headers = answer.headers();
+    for response in [&success, &rejected] {
+        let headers = response.headers();
         assert_eq!(
             text(headers, "content-security-policy"),
             Some("default-src 'none'; frame-ancestors 'none'")
@@ -102,7 +105,7 @@ async fn responses_have_security_headers() {
     let page = world.anonymous(Method::GET, "/docs").send().await.unwrap();
     assert!(text(page.headers(), "content-security-policy").unwrap().contains("script-src 'self'"));
     let request = || world.request(Method::GET, PATH).header("X-Forwarded-Proto", "https");
-    let answer = request().send().await.unwrap();
-    assert_eq!(text(answer.headers(), "strict-transport-security"), Some("max-age=31536000"));
+    let response = request().send().await.unwrap();
+    assert_eq!(text(response.headers(), "strict-transport-security"), Some("max-age=31536000"));
     assert_eq!(header(&world.received(request()).await, "x-forwarded-proto"), Some("https"));
 }

@@ -46,8 +46,8 @@ async fn connections_are_reused_on_both_sides() {
 
 #[tokio::test]
 async fn closed_service_connection_is_not_reused() {
-    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    let world = World::with_service(raw::fixed_response(answer, true).await, json!({}));
+    let raw_response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let world = World::with_service(raw::fixed_response(raw_response, true).await, json!({}));
     for _ in 0..20 {
         let response = world.request(Method::POST, "/api/v1/platforms").send().await.unwrap();
         assert_eq!(response.status(), 200);
@@ -191,7 +191,7 @@ async fn client_that_expects_continue_gets_it() {
     stream.write_all(raw::request("POST", "/api/v1/platforms", lines).as_bytes()).await.unwrap();
     assert!(raw::head(&mut stream).await.starts_with("HTTP/1.1 100 "));
     stream.write_all(b"hello").await.unwrap();
-    let answer = raw::response(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"length\":5"), "{answer}");
-    assert!(!answer.contains(KEY));
+    let response = raw::response(&mut stream).await;
+    assert!(response.starts_with("HTTP/1.1 200 ") && response.contains("\"length\":5"), "{response}");
+    assert!(!response.contains(KEY));
 }

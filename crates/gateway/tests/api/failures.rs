@@ -40,7 +40,8 @@ async fn connect_timeout_yields_503() {
     assert!(started.elapsed() < Duration::from_secs(3));
 }
 
-/// Starts a service that reads a request, sends `first` on its first `times` connections and closes them. Then it responds.
+/// Starts a service that reads a request, sends `first` on its first `times` connections and closes them. Then it
+/// responds.
 async fn failing(first: &'static str, times: usize) -> (SocketAddr, Count) {
     let connections = Count::default();
     let count = connections.clone();
@@ -49,8 +50,8 @@ async fn failing(first: &'static str, times: usize) -> (SocketAddr, Count) {
         let fails = count.get() <= times;
         async move {
             raw::head(&mut stream).await;
-            let answer = if fails { first } else { "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" };
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            let response = if fails { first } else { "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" };
+            stream.write_all(response.as_bytes()).await.unwrap();
         }
     })
     .await;
@@ -129,8 +130,8 @@ async fn slow_client_does_not_trigger_the_upstream_timeout() {
         sleep(Duration::from_millis(400)).await;
         stream.write_all(byte).await.unwrap();
     }
-    let answer = raw::response(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"length\":4"), "{answer}");
+    let response = raw::response(&mut stream).await;
+    assert!(response.starts_with("HTTP/1.1 200 ") && response.contains("\"length\":4"), "{response}");
 }
 
 #[tokio::test]
@@ -185,10 +186,10 @@ async fn stalled_response_is_cancelled() {
 #[case("HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n", 400, "VALIDATION_ERROR")]
 #[tokio::test]
 async fn errors_without_an_envelope_get_one(
-    #[case] answer: &'static str,
+    #[case] response: &'static str,
     #[case] status: u16,
     #[case] code: &str,
 ) {
-    let world = World::with_service(raw::fixed_response(answer, false).await, json!({}));
+    let world = World::with_service(raw::fixed_response(response, false).await, json!({}));
     assert_eq!(error_of(world.get("/api/v1/platforms").await).await, (status, code.to_owned()));
 }

@@ -33,15 +33,15 @@ async fn caller_over_the_limit_is_rejected_and_others_are_served() {
     let (_, quiet) = iam.iam.key(grant("viewer", None), None);
     let with = |key: &str| send(world.anonymous(Method::GET, PATH).bearer_auth(key));
     for left in ["r=2;t=1", "r=1;t=2", "r=0;t=3"] {
-        let answer = with(&noisy).await;
-        assert_eq!(answer.status(), 200);
-        assert_eq!(text(&answer, "ratelimit-policy"), Some("\"caller\";q=3;w=3"));
-        assert_eq!(text(&answer, "ratelimit").unwrap(), format!("\"caller\";{left}"));
+        let response = with(&noisy).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(text(&response, "ratelimit-policy"), Some("\"caller\";q=3;w=3"));
+        assert_eq!(text(&response, "ratelimit").unwrap(), format!("\"caller\";{left}"));
     }
-    let answer = with(&noisy).await;
-    assert_eq!(text(&answer, "retry-after"), Some("1"));
-    assert!(text(&answer, "ratelimit").unwrap().starts_with("\"caller\";r=0;"));
-    assert_eq!(error_of(answer).await, (429, "RATE_LIMITED".to_owned()));
+    let response = with(&noisy).await;
+    assert_eq!(text(&response, "retry-after"), Some("1"));
+    assert!(text(&response, "ratelimit").unwrap().starts_with("\"caller\";r=0;"));
+    assert_eq!(error_of(response).await, (429, "RATE_LIMITED".to_owned()));
     assert_eq!(with(&quiet).await.status(), 200);
     assert_eq!(world.get(PATH).await.status(), 200);
     sleep(Duration::from_millis(1100)).await;
@@ -56,9 +56,9 @@ async fn address_limit_applies_before_authentication() {
     let from = |ip: &str| world.request(Method::GET, PATH).header("X-Forwarded-For", ip);
     assert_eq!(send(from("198.51.100.1")).await.status(), 200);
     assert_eq!(send(from("6.6.6.6, 198.51.100.1")).await.status(), 200);
-    let answer = send(from("7.7.7.7, 198.51.100.1")).await;
-    assert_eq!(text(&answer, "ratelimit-policy"), Some("\"address\";q=2;w=2"));
-    assert_eq!(error_of(answer).await, (429, "RATE_LIMITED".to_owned()));
+    let response = send(from("7.7.7.7, 198.51.100.1")).await;
+    assert_eq!(text(&response, "ratelimit-policy"), Some("\"address\";q=2;w=2"));
+    assert_eq!(error_of(response).await, (429, "RATE_LIMITED".to_owned()));
     let got = world.received(from("198.51.100.2")).await;
     assert_eq!(header(&got, "x-forwarded-for"), Some("198.51.100.2"));
     for (ip, status) in [("2001:db8::1", 200), ("2001:db8::2", 200), ("2001:db8::3", 429)] {
@@ -76,8 +76,8 @@ async fn slow(after: Duration) -> (std::net::SocketAddr, Count) {
             while !raw::head(&mut stream).await.is_empty() {
                 count.add(1);
                 sleep(after).await;
-                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-                if tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.is_err() {
+                let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                if tokio::io::AsyncWriteExt::write_all(&mut stream, response).await.is_err() {
                     return;
                 }
             }
@@ -98,13 +98,13 @@ async fn slow_service_sheds_load_and_others_do_not() {
     let held = async { join_all((0..3).map(|_| ask())).await };
     let shed = async {
         reached.reaches(3).await;
-        let answer = ask().await;
-        assert_eq!(text(&answer, "retry-after"), Some("1"));
-        assert_eq!(error_of(answer).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+        let response = ask().await;
+        assert_eq!(text(&response, "retry-after"), Some("1"));
+        assert_eq!(error_of(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
         assert_eq!(world.get(PATH).await.status(), 200, "another service is not affected");
     };
     let (held, ()) = tokio::join!(held, shed);
-    assert!(held.iter().all(|answer| answer.status() == 200));
+    assert!(held.iter().all(|response| response.status() == 200));
     drop(held);
     assert_eq!(ask().await.status(), 200, "permits are free again");
     assert_eq!(reached.get(), 4, "the rejected request did not reach the service");
@@ -178,13 +178,13 @@ async fn requests_in_progress_are_limited_per_process_and_caller() {
         let held = async { join_all((0..2).map(|_| world.get(PATH))).await };
         let rejected = async {
             reached.reaches(before + 2).await;
-            let answer = world.get(PATH).await;
-            assert_eq!(text(&answer, "retry-after"), Some("1"));
-            assert_eq!(error_of(answer).await, (status, code.to_owned()));
+            let response = world.get(PATH).await;
+            assert_eq!(text(&response, "retry-after"), Some("1"));
+            assert_eq!(error_of(response).await, (status, code.to_owned()));
             assert_eq!(send(world.anonymous(Method::GET, "/health")).await.status(), 200);
         };
         let (held, ()) = tokio::join!(held, rejected);
-        assert!(held.iter().all(|answer| answer.status() == 200));
+        assert!(held.iter().all(|response| response.status() == 200));
         assert_eq!(world.get(PATH).await.status(), 200);
     }
 }
@@ -201,12 +201,12 @@ async fn circuit_of_an_unreachable_service_opens_and_closes() {
     };
     assert_eq!(circuits().await, "ok");
     for _ in 0..5 {
-        let answer = world.get("/api/v1/onboarding").await;
-        assert_eq!(text(&answer, "retry-after"), None);
-        assert_eq!(error_of(answer).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
+        let response = world.get("/api/v1/onboarding").await;
+        assert_eq!(text(&response, "retry-after"), None);
+        assert_eq!(error_of(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
     }
-    let answer = world.get("/api/v1/onboarding").await;
-    assert_eq!(text(&answer, "retry-after"), Some("1"), "the service is not called");
+    let response = world.get("/api/v1/onboarding").await;
+    assert_eq!(text(&response, "retry-after"), Some("1"), "the service is not called");
     assert_eq!(circuits().await, "open: onboarding");
     assert_eq!(world.get(PATH).await.status(), 200);
     let listener = tokio::net::TcpListener::bind(at).await.unwrap();
@@ -214,8 +214,8 @@ async fn circuit_of_an_unreachable_service_opens_and_closes() {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 while !raw::head(&mut stream).await.is_empty() {
-                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-                    tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
+                    let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                    tokio::io::AsyncWriteExt::write_all(&mut stream, response).await.unwrap();
                 }
             });
         }

@@ -74,19 +74,19 @@ async fn ambiguous_and_unknown_paths_are_rejected(
 ) {
     let world = World::new(json!({}));
     // A client library would normalize the path.
-    let answer = raw::send(world.at, raw::request("GET", path, "Connection: close\r\n").as_bytes()).await;
-    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
-    assert!(answer.contains(&format!("\"code\":\"{code}\"")), "{answer}");
+    let response = raw::send(world.at, raw::request("GET", path, "Connection: close\r\n").as_bytes()).await;
+    assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
+    assert!(response.contains(&format!("\"code\":\"{code}\"")), "{response}");
 }
 
 #[tokio::test]
 async fn target_may_be_an_absolute_uri() {
     let world = World::new(json!({}));
     let head = raw::request("GET", "http://elsewhere.example/api/v1/audit?x=1", "Connection: close\r\n");
-    let answer = raw::send(world.at, head.as_bytes()).await;
+    let response = raw::send(world.at, head.as_bytes()).await;
     assert!(
-        answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"uri\":\"/api/v1/audit?x=1\""),
-        "{answer}"
+        response.starts_with("HTTP/1.1 200 ") && response.contains("\"uri\":\"/api/v1/audit?x=1\""),
+        "{response}"
     );
 }
 
@@ -98,13 +98,13 @@ async fn target_may_be_an_absolute_uri() {
 async fn other_methods_are_rejected(#[case] method: &str) {
     let world = World::new(json!({}));
     let head = raw::request(method, "/api/v1/platforms", "Connection: close\r\n");
-    let answer = raw::send(world.at, head.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("METHOD_NOT_ALLOWED"), "{answer}");
-    assert!(answer.contains("allow: GET, HEAD, OPTIONS, POST\r\n"), "{answer}");
-    assert!(answer.contains("\"allowed\":[\"GET\",\"HEAD\",\"OPTIONS\",\"POST\"]"), "{answer}");
+    let response = raw::send(world.at, head.as_bytes()).await;
+    assert!(response.starts_with("HTTP/1.1 405 ") && response.contains("METHOD_NOT_ALLOWED"), "{response}");
+    assert!(response.contains("allow: GET, HEAD, OPTIONS, POST\r\n"), "{response}");
+    assert!(response.contains("\"allowed\":[\"GET\",\"HEAD\",\"OPTIONS\",\"POST\"]"), "{response}");
     let stranger = format!("{method} /api/v1/platforms HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    let answer = raw::send(world.at, stranger.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    let response = raw::send(world.at, stranger.as_bytes()).await;
+    assert!(response.starts_with("HTTP/1.1 401 "), "{response}");
 }
 
 #[tokio::test]
@@ -114,8 +114,8 @@ async fn request_headers_are_forwarded_filtered_or_set() {
         Upgrade: h2c\r\nForwarded: for=10.0.0.1\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Host: evil\r\n\
         X-Forwarded-Proto: https\r\nX-Forwarded-Prefix: /x\r\nX-Real-IP: 10.0.0.1\r\nIdempotency-Key: k-1\r\n\
         If-Match: \"a\"\r\nX-Own: kept\r\n";
-    let answer = raw::send(world.at, raw::request("GET", "/api/v1/platforms", lines).as_bytes()).await;
-    let received = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let response = raw::send(world.at, raw::request("GET", "/api/v1/platforms", lines).as_bytes()).await;
+    let received = serde_json::from_str(response.split_once("\r\n\r\n").unwrap().1).unwrap();
     for (name, value) in [
         ("idempotency-key", Some("k-1")),
         ("if-match", Some("\"a\"")),
@@ -142,10 +142,10 @@ async fn request_headers_are_forwarded_filtered_or_set() {
 
 #[tokio::test]
 async fn response_headers_are_forwarded_or_filtered() {
-    let answer = "HTTP/1.1 201 Created\r\nServer: secret/1.0\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n\
+    let raw_response = "HTTP/1.1 201 Created\r\nServer: secret/1.0\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n\
         Keep-Alive: timeout=5\r\nETag: \"e\"\r\nIdempotent-Replayed: true\r\nDry-Run: true\r\nSet-Cookie: a=1\r\n\
         Set-Cookie: b=2\r\nCache-Control: private\r\nX-Request-Id: theirs\r\nContent-Length: 2\r\n\r\n{}";
-    let world = World::with_service(raw::fixed_response(answer, false).await, json!({}));
+    let world = World::with_service(raw::fixed_response(raw_response, false).await, json!({}));
     let response =
         world.request(Method::POST, "/api/v1/platforms").header("x-request-id", "ours").send().await.unwrap();
     assert_eq!(response.status(), 201);
@@ -230,15 +230,15 @@ async fn responses_without_a_body_are_forwarded_without_one() {
         ("HTTP/1.1 200 OK\r\nETag: \"e\"\r\nTransfer-Encoding: chunked\r\n\r\n", Method::HEAD, 200, None),
         ("HTTP/1.1 200 OK\r\nETag: \"e\"\r\nContent-Length: 0\r\n\r\n", Method::GET, 200, Some("0")),
     ];
-    for (answer, method, status, length) in cases {
-        let world = World::with_service(raw::fixed_response(answer, false).await, json!({}));
+    for (raw_response, method, status, length) in cases {
+        let world = World::with_service(raw::fixed_response(raw_response, false).await, json!({}));
         for _ in 0..2 {
             let response = world.request(method.clone(), "/api/v1/platforms").send().await.unwrap();
-            assert_eq!(response.status(), status, "{answer}");
+            assert_eq!(response.status(), status, "{raw_response}");
             assert_eq!(response.headers()["etag"], "\"e\"");
             let declared =
                 response.headers().get("content-length").map(|value| value.to_str().unwrap().to_owned());
-            assert_eq!(declared.as_deref(), length, "{answer}");
+            assert_eq!(declared.as_deref(), length, "{raw_response}");
             assert_eq!(response.text().await.unwrap(), "");
         }
     }
@@ -264,9 +264,9 @@ async fn bodies_are_complete_with_and_without_a_length() {
 
 #[tokio::test]
 async fn error_of_a_service_is_forwarded_unchanged() {
-    let answer = "HTTP/1.1 409 Conflict\r\nContent-Type: application/json\r\nContent-Length: 98\r\n\r\n\
+    let raw_response = "HTTP/1.1 409 Conflict\r\nContent-Type: application/json\r\nContent-Length: 98\r\n\r\n\
         {\"error\":{\"code\":\"ALREADY_EXISTS\",\"message\":\"it is there\",\"requestId\":\"x\",\"details\":{\"slug\":\"a\"}}}";
-    let world = World::with_service(raw::fixed_response(answer, false).await, json!({}));
+    let world = World::with_service(raw::fixed_response(raw_response, false).await, json!({}));
     let response =
         world.request(Method::POST, "/api/v1/platforms").header("x-request-id", "x").send().await.unwrap();
     assert_eq!(error_of(response).await, (409, "ALREADY_EXISTS".to_owned()));

@@ -54,14 +54,14 @@ async fn with_exhausted_budget(failures: u32) -> (Running, World) {
 async fn rejected_credentials_beyond_the_budget_get_429() {
     let (_iam, world) = with_exhausted_budget(3).await;
     for n in 3..6 {
-        let answer = with(&world, &format!("guess-number-{n}")).await;
-        let wait: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        let response = with(&world, &format!("guess-number-{n}")).await;
+        let wait: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
         assert!(wait >= 10, "{wait}");
-        assert_eq!(error_of(answer).await, (429, "RATE_LIMITED".to_owned()));
+        assert_eq!(error_of(response).await, (429, "RATE_LIMITED".to_owned()));
     }
     for _ in 0..5 {
-        let answer = world.anonymous(Method::GET, PATH).send().await.unwrap();
-        assert_eq!(answer.status(), 401, "a request without a credential is not a guess");
+        let response = world.anonymous(Method::GET, PATH).send().await.unwrap();
+        assert_eq!(response.status(), 401, "a request without a credential is not a guess");
     }
 }
 
@@ -119,8 +119,8 @@ async fn guessing_beyond_the_budget_is_slow() {
     // The gateway checks ten credentials per second.
     let started = Instant::now();
     let guesses: Vec<String> = (0..15).map(|n| format!("another-guess-number-{n}")).collect();
-    let answers = join_all(guesses.iter().map(|guess| on_new_connection(&world, guess))).await;
-    assert!(answers.iter().all(|answer| answer.status() == 429));
+    let responses = join_all(guesses.iter().map(|guess| on_new_connection(&world, guess))).await;
+    assert!(responses.iter().all(|response| response.status() == 429));
     assert!(started.elapsed() >= Duration::from_millis(1400), "{:?}", started.elapsed());
 }
 

@@ -24,9 +24,9 @@ async fn declared_oversized_body_is_not_read() {
     // The response must not wait for the body, of which nothing is sent.
     let mut stream = TcpStream::connect(world.at).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
-    let answer = raw::response(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("PAYLOAD_TOO_LARGE"), "{answer}");
-    assert!(answer.contains("\"maxBytes\":1048576"), "{answer}");
+    let response = raw::response(&mut stream).await;
+    assert!(response.starts_with("HTTP/1.1 413 ") && response.contains("PAYLOAD_TOO_LARGE"), "{response}");
+    assert!(response.contains("\"maxBytes\":1048576"), "{response}");
 }
 
 #[tokio::test]
@@ -83,9 +83,9 @@ async fn endless_body_ends_after_its_rejection() {
                 sleep(Duration::from_millis(2)).await;
             }
         });
-        let mut answer = vec![0; 4096];
-        let n = reading.read(&mut answer).await.unwrap();
-        let text = String::from_utf8_lossy(&answer[..n]).into_owned();
+        let mut response = vec![0; 4096];
+        let n = reading.read(&mut response).await.unwrap();
+        let text = String::from_utf8_lossy(&response[..n]).into_owned();
         assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
         assert!(text.contains("connection: close"), "{text}");
         tokio::time::timeout(raw::LONG, endless).await.expect("the gateway closes the connection").unwrap();
@@ -112,9 +112,9 @@ async fn body_timeout_yields_408() {
             sleep(raw::LONG).await;
             drop(writing);
         });
-        let mut answer = vec![0; 4096];
-        let n = reading.read(&mut answer).await.unwrap();
-        let text = String::from_utf8_lossy(&answer[..n]).into_owned();
+        let mut response = vec![0; 4096];
+        let n = reading.read(&mut response).await.unwrap();
+        let text = String::from_utf8_lossy(&response[..n]).into_owned();
         assert!(text.starts_with("HTTP/1.1 408 ") && text.contains("REQUEST_TIMEOUT"), "{text}");
         assert!((250..5000).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
         trickle.abort();

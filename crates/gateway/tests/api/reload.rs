@@ -39,9 +39,9 @@ async fn reloaded_settings_apply_at_once() {
         }}))
         .unwrap();
     let request = || world.anonymous(Method::GET, PATH).bearer_auth(OTHER);
-    let answer = request().header("Origin", origin).send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), status(&world, KEY).await), (200, 401));
-    assert_eq!(answer.headers()["access-control-allow-origin"], origin);
+    let response = request().header("Origin", origin).send().await.unwrap();
+    assert_eq!((response.status().as_u16(), status(&world, KEY).await), (200, 401));
+    assert_eq!(response.headers()["access-control-allow-origin"], origin);
     let moved = world.anonymous(Method::GET, "/api/v1/onboarding").bearer_auth(OTHER).send().await.unwrap();
     assert_eq!(error_of(moved).await, (503, "SERVICE_UNAVAILABLE".to_owned()));
     assert_eq!(request().send().await.unwrap().status(), 429);
@@ -116,8 +116,8 @@ async fn process_reloads_its_file_on_sighup() {
     };
     let client = testkit::client();
     let ask = async |key: &str| {
-        let answer = client.get(format!("http://{at}{PATH}")).bearer_auth(key).send().await;
-        answer.map_or(0, |answer| answer.status().as_u16())
+        let response = client.get(format!("http://{at}{PATH}")).bearer_auth(key).send().await;
+        response.map_or(0, |response| response.status().as_u16())
     };
     let becomes = async |key: &str, status: u16| {
         for _ in 0..500 {

@@ -39,11 +39,11 @@ async fn rejecting(times: usize) -> (SocketAddr, Requests) {
                 log.len() <= times
             };
             let (status, body) = if rejects { ("401 No", "{}".to_owned()) } else { ("200 OK", body) };
-            let answer = format!(
+            let response = format!(
                 "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
             );
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(response.as_bytes()).await.unwrap();
         }
     })
     .await;
@@ -65,9 +65,9 @@ async fn rejected_request_is_signed_and_sent_again() {
         let (at, received) = rejecting(1).await;
         let world = World::with_service(at, json!({}));
         let (request, body) = requests(&world).swap_remove(case);
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), 200, "case {case}");
-        assert_eq!(answer.text().await.unwrap(), body);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200, "case {case}");
+        assert_eq!(response.text().await.unwrap(), body);
         let received = received.lock().unwrap().clone();
         assert_eq!(received.len(), 2);
         assert_ne!(received[0].0, received[1].0, "the second signature is a new one");
@@ -79,8 +79,8 @@ async fn rejected_request_is_signed_and_sent_again() {
 async fn request_is_sent_at_most_twice() {
     let (at, received) = rejecting(usize::MAX).await;
     let world = World::with_service(at, json!({}));
-    let answer = world.get("/api/v1/platforms").await;
-    assert_eq!(error_of(answer).await, (502, "UPSTREAM_ERROR".to_owned()));
+    let response = world.get("/api/v1/platforms").await;
+    assert_eq!(error_of(response).await, (502, "UPSTREAM_ERROR".to_owned()));
     assert_eq!(received.lock().unwrap().len(), 2);
 }
 
@@ -89,7 +89,7 @@ async fn large_body_is_sent_once() {
     let (at, received) = rejecting(1).await;
     let world = World::with_service(at, json!({}));
     let large = "x".repeat(100_000);
-    let answer = world.request(Method::POST, "/api/v1/platforms").body(large).send().await.unwrap();
-    assert_eq!(error_of(answer).await, (502, "UPSTREAM_ERROR".to_owned()));
+    let response = world.request(Method::POST, "/api/v1/platforms").body(large).send().await.unwrap();
+    assert_eq!(error_of(response).await, (502, "UPSTREAM_ERROR".to_owned()));
     assert_eq!(received.lock().unwrap().len(), 1);
 }

@@ -73,14 +73,14 @@ async fn upload_is_streamed() {
     let (pieces, body) = mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
     let request =
         world.request(Method::POST, "/api/v1/platforms").body(Body::wrap_stream(ReceiverStream::new(body)));
-    let answer = tokio::spawn(request.send());
+    let response = tokio::spawn(request.send());
     pieces.send(Ok(vec![b'x'; 100_000])).await.unwrap();
     // The rest may be in a buffer.
     arrived.reaches(90_000).await;
-    assert!(!answer.is_finished());
+    assert!(!response.is_finished());
     pieces.send(Ok(vec![b'x'; 50_000])).await.unwrap();
     drop(pieces);
-    assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    assert_eq!(response.await.unwrap().unwrap().status(), 200);
     assert_eq!(arrived.get(), 150_000);
 }
 

@@ -143,8 +143,8 @@ impl Tls {
         Ok(())
     }
 
-    /// Makes the client accept any host name in a server's certificate. For a process that is called by its address, such
-    /// as by its own health check. The authority is still verified.
+    /// Makes the client accept any host name in a server's certificate. For a process that is called by its address,
+    /// such as by its own health check. The authority is still verified.
     #[must_use]
     pub fn accept_any_name(mut self) -> Self {
         let verifier = ServerVerifier { current: self.current.clone(), accepts_any_name: true };
@@ -201,8 +201,8 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// Both ends are our own processes, so only TLS 1.3 is enabled. Sessions are not resumed, so that each connection verifies
-/// the certificates.
+/// Both ends are our own processes, so only TLS 1.3 is enabled. Sessions are not resumed, so that each connection
+/// verifies the certificates.
 fn server(current: &Current) -> Result<ServerConfig> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?

@@ -7,8 +7,8 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::{certificates::authorities, provider};
 
-/// The authorities that this machine trusts, from its own list or from `SSL_CERT_FILE` and `SSL_CERT_DIR`. Empty if there
-/// is no list.
+/// The authorities that this machine trusts, from its own list or from `SSL_CERT_FILE` and `SSL_CERT_DIR`. Empty if
+/// there is no list.
 static SYSTEM_AUTHORITIES: LazyLock<RootCertStore> = LazyLock::new(|| {
     let mut roots = RootCertStore::empty();
     // Certificates that cannot be parsed are skipped, as in every browser.

@@ -133,8 +133,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 proptest! {
-    /// For every order of acquisitions, releases and cancellations: the number of permits stays the same, no group exceeds
-    /// its limit, and no waiter remains after all permits are released.
+    /// For every order of acquisitions, releases and cancellations: the number of permits stays the same, no group
+    /// exceeds its limit, and no waiter remains after all permits are released.
     #[test]
     fn permits_are_conserved(acts in acts(), permits in 1usize..6, share in 1usize..6) {
         let semaphore = FairSemaphore::with_share(permits, share);
