@@ -60,7 +60,7 @@ impl Admission {
     /// [`Kind::RateLimited`] when the address has exceeded its limit.
     pub(crate) fn admit_address(&self, origin: Origin, rate: &mut RateLimitState) -> Result<()> {
         let id = || format!("address {}", origin.ip.map(|ip| ip.to_string()).unwrap_or_default());
-        let decision = self.limits.of_address(origin);
+        let decision = self.limits.take_for_address(origin);
         self.apply(rate, decision, id, "Your address has sent too many requests. Wait before you retry.")?;
         // The headers report only the caller's limit.
         rate.decision = None;
@@ -93,7 +93,7 @@ impl Admission {
         let caller = self.limits.finish_attempt(attempt, found)?;
         // The operator is not one tenant among others: only the limits of the address and of the process apply.
         if !caller.is_operator() {
-            let decision = self.limits.of_caller(&caller.id);
+            let decision = self.limits.take_for_caller(&caller.id);
             let message = "You have sent too many requests. Wait before you retry.";
             self.apply(rate, decision, || caller.id.clone(), message)?;
         }

@@ -79,7 +79,7 @@ impl Forwarder {
     ) -> Result<HttpResponse> {
         let (method, upstream) = (request.method(), admitted.upstream);
         let watch = Watch::new();
-        let upload = Upload::of(request, body, &self.http, &watch)?;
+        let upload = Upload::new(request, body, &self.http, &watch)?;
         let call = self.call(request, admitted, destinations)?;
         let started = Instant::now();
         let response = if method.is_safe() {
@@ -147,8 +147,8 @@ fn respond(
     let payload = response.take_payload();
     let body = match status {
         StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Download::none(),
-        _ if head_only => Download::of_head(response.headers()),
-        _ => Download::of(response.headers(), payload, silence),
+        _ if head_only => Download::for_head(response.headers()),
+        _ => Download::from_response(response.headers(), payload, silence),
     };
     let mut forwarded = HttpResponse::with_body(status, body.holding(permits));
     *forwarded.headers_mut() = headers::from_upstream(response.headers());

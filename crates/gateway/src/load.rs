@@ -58,7 +58,7 @@ impl Load {
     ///
     /// # Errors
     /// [`Kind::ServiceUnavailable`] when `max` requests are in progress.
-    pub(crate) fn enter(&self, max: usize) -> Result<ProcessPermit> {
+    pub(crate) fn acquire(&self, max: usize) -> Result<ProcessPermit> {
         take(&self.all, max).ok_or_else(|| overloaded("The gateway"))
     }
 
@@ -66,7 +66,7 @@ impl Load {
     ///
     /// # Errors
     /// [`Kind::RateLimited`] when the caller has `max` requests in progress.
-    pub(crate) fn of_caller(&self, id: &str, max: usize) -> Result<CallerPermit> {
+    pub(crate) fn acquire_for_caller(&self, id: &str, max: usize) -> Result<CallerPermit> {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         let count = callers.entry(id.to_owned()).or_default();
         if max > 0 && *count >= max {
@@ -98,20 +98,20 @@ mod tests {
     #[test]
     fn permits_are_returned() {
         let load = Load::default();
-        let first = load.enter(1).unwrap();
-        assert_eq!(load.enter(1).unwrap_err().kind(), Kind::ServiceUnavailable);
-        let beyond = load.enter(0).unwrap();
+        let first = load.acquire(1).unwrap();
+        assert_eq!(load.acquire(1).unwrap_err().kind(), Kind::ServiceUnavailable);
+        let beyond = load.acquire(0).unwrap();
         drop((first, beyond));
-        drop(load.enter(1).unwrap());
+        drop(load.acquire(1).unwrap());
         assert_eq!(load.all.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn caller_has_a_limit_and_no_entry_afterwards() {
         let load = Load::default();
-        let held = (load.of_caller("a", 2).unwrap(), load.of_caller("a", 2).unwrap());
-        assert_eq!(load.of_caller("a", 2).unwrap_err().kind(), Kind::RateLimited);
-        drop(load.of_caller("b", 2).unwrap());
+        let held = (load.acquire_for_caller("a", 2).unwrap(), load.acquire_for_caller("a", 2).unwrap());
+        assert_eq!(load.acquire_for_caller("a", 2).unwrap_err().kind(), Kind::RateLimited);
+        drop(load.acquire_for_caller("b", 2).unwrap());
         drop(held);
         assert!(load.callers.lock().unwrap().is_empty());
     }

@@ -82,7 +82,7 @@ impl Proxy {
     ) -> Result<HttpResponse> {
         let policy = self.policy();
         let (admission, limits) = (&policy.admission, &policy.admission.limits);
-        let process = self.load.enter(limits.settings.max_in_flight)?;
+        let process = self.load.acquire(limits.settings.max_in_flight)?;
         let origin = admission.origin(request.peer_addr().map(|peer| peer.ip()), request.headers());
         admission.admit_address(origin, rate)?;
         if let Some(response) = policy.cors.preflight(request) {
@@ -102,8 +102,8 @@ impl Proxy {
             return self.docs.options(path);
         }
         reject_encoded(request)?;
-        let caller_permit = self.load.of_caller(&caller.id, limits.settings.per_caller_in_flight)?;
-        let cost = self.docs.costs.of_request(method, path);
+        let caller_permit = self.load.acquire_for_caller(&caller.id, limits.settings.per_caller_in_flight)?;
+        let cost = self.docs.costs.cost(method, path);
         let upstream_permit = limits.upstreams.acquire(upstream, &caller, cost).await?;
         let permits = (process, upstream_permit, caller_permit);
         let admitted = Admitted { caller, origin, upstream, path: &upstream_path, permits };

@@ -79,7 +79,7 @@ impl Upload {
     ///
     /// # Errors
     /// [`Kind::PayloadTooLarge`] when the declared length exceeds the limit.
-    pub(crate) fn of(
+    pub(crate) fn new(
         request: &HttpRequest,
         body: &ClientBody,
         limits: &HttpSettings,
@@ -165,7 +165,7 @@ pub(crate) struct Download {
 
 impl Download {
     /// Returns the body of a response.
-    pub(crate) fn of(headers: &HeaderMap, payload: Payload, silence: Duration) -> Self {
+    pub(crate) fn from_response(headers: &HeaderMap, payload: Payload, silence: Duration) -> Self {
         let size = match declared_length(headers) {
             Some(length) => BodySize::Sized(length),
             None if matches!(payload, Payload::None) => BodySize::Sized(0),
@@ -175,7 +175,7 @@ impl Download {
     }
 
     /// Returns the empty body of a response to `HEAD`, whose declared length is that of the response to `GET`.
-    pub(crate) fn of_head(headers: &HeaderMap) -> Self {
+    pub(crate) fn for_head(headers: &HeaderMap) -> Self {
         let size = declared_length(headers).map_or(BodySize::None, BodySize::Sized);
         Self::new(Payload::None, size, Duration::ZERO)
     }

@@ -62,8 +62,8 @@ pub struct PlatformScope {
 }
 
 impl Scope {
-    fn of(caller: &str, grants: Vec<Grant>) -> Self {
-        let rls_context = Arc::new(RlsContext::of(caller, &grants));
+    fn new(caller: &str, grants: Vec<Grant>) -> Self {
+        let rls_context = Arc::new(RlsContext::new(caller, &grants));
         Self { grants: Arc::new(GrantSet { grants, rls_context }), operation: None }
     }
 
@@ -214,7 +214,7 @@ impl Caller {
     }
 
     pub(crate) fn signed(issuer: String, id: String, actor_type: ActorType, grants: Vec<Grant>) -> Self {
-        let scope = Scope::of(&id, grants);
+        let scope = Scope::new(&id, grants);
         Self { issuer, id, actor_type, scope }
     }
 

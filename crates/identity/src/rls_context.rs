@@ -20,7 +20,7 @@ pub struct RlsContext {
 }
 
 impl RlsContext {
-    pub(crate) fn of(caller: &str, grants: &[Grant]) -> Self {
+    pub(crate) fn new(caller: &str, grants: &[Grant]) -> Self {
         let mut context = Self {
             platforms: String::new(),
             entities: String::new(),

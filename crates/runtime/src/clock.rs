@@ -70,14 +70,14 @@ pub mod rfc3339 {
         ///
         /// # Errors
         /// When a time is required and there is none.
-        fn of(time: Option<DateTime<Utc>>) -> Result<Self, &'static str>;
+        fn from_time(time: Option<DateTime<Utc>>) -> Result<Self, &'static str>;
     }
 
     impl Time for DateTime<Utc> {
         fn time(&self) -> Option<DateTime<Utc>> {
             Some(*self)
         }
-        fn of(time: Option<DateTime<Utc>>) -> Result<Self, &'static str> {
+        fn from_time(time: Option<DateTime<Utc>>) -> Result<Self, &'static str> {
             time.ok_or("must be a time")
         }
     }
@@ -86,7 +86,7 @@ pub mod rfc3339 {
         fn time(&self) -> Option<DateTime<Utc>> {
             *self
         }
-        fn of(time: Option<DateTime<Utc>>) -> Result<Self, &'static str> {
+        fn from_time(time: Option<DateTime<Utc>>) -> Result<Self, &'static str> {
             Ok(time)
         }
     }
@@ -107,6 +107,6 @@ pub mod rfc3339 {
     /// # Errors
     /// When the value is not a time.
     pub fn deserialize<'de, T: Time, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-        T::of(Option::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        T::from_time(Option::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

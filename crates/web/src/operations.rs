@@ -21,7 +21,7 @@ impl Operations {
     ///
     /// # Errors
     /// When a handler does not declare the access that it requires. Nobody could call such an operation.
-    pub(super) fn of(mut document: OpenApi) -> anyhow::Result<Self> {
+    pub(super) fn from_document(mut document: OpenApi) -> anyhow::Result<Self> {
         let mut found: HashMap<String, HashMap<_, _>> = HashMap::new();
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in operations(item) {
@@ -91,19 +91,20 @@ mod tests {
 
     #[test]
     fn operations_have_the_access_that_they_declare() {
-        let operations = Operations::of(document(json!({ "x-access": { "about": "everything" } }))).unwrap();
+        let operations =
+            Operations::from_document(document(json!({ "x-access": { "about": "everything" } }))).unwrap();
         let expected = Operation::new("listNotes", Access::Everything);
         assert_eq!(*operations.0["/notes"]["GET"], expected);
     }
 
     #[test]
     fn operations_without_declared_access_are_rejected() {
-        let undeclared = Operations::of(document(json!({}))).unwrap_err();
+        let undeclared = Operations::from_document(document(json!({}))).unwrap_err();
         assert_eq!(undeclared.to_string(), "GET /notes: 'listNotes' declares no 'x-access'");
         for access in
             [json!("everyone"), json!({ "about": "entity" }), json!({ "about": "entity", "role": "king" })]
         {
-            Operations::of(document(json!({ "x-access": access }))).unwrap_err();
+            Operations::from_document(document(json!({ "x-access": access }))).unwrap_err();
         }
     }
 

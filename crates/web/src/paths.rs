@@ -34,7 +34,7 @@ impl Paths {
     }
 
     /// Creates the table from a document.
-    pub(super) fn of(mut document: OpenApi) -> Self {
+    pub(super) fn from_document(mut document: OpenApi) -> Self {
         let methods = |item| operations(item).map(|(method, _)| method.to_owned()).collect();
         Self::new(document.paths.paths.iter_mut().map(|(path, item)| (path.clone(), methods(item))))
     }

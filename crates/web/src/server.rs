@@ -75,8 +75,8 @@ pub fn serve<S: 'static>(
     state: impl Fn() -> anyhow::Result<S> + Send + Clone + 'static,
 ) -> anyhow::Result<Server> {
     let document = document(routes, OpenApi::default());
-    let operations = web::Data::new(Operations::of(document.clone())?);
-    let paths = web::Data::new(Paths::of(document));
+    let operations = web::Data::new(Operations::from_document(document.clone())?);
+    let paths = web::Data::new(Paths::from_document(document));
     let settings = shared.settings.clone();
     // If the state cannot be created, the start fails here and not in a worker thread.
     drop(state()?);

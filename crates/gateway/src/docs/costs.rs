@@ -18,7 +18,7 @@ pub(crate) struct Costs(Vec<(Method, usize, ResourceDef)>);
 
 impl Costs {
     /// Reads the costs of a document.
-    pub(super) fn of(document: &Value) -> Self {
+    pub(super) fn from_document(document: &Value) -> Self {
         let mut costs = BTreeMap::<_, Vec<String>>::new();
         for (path, item) in document.get("paths").map(entries).unwrap_or_default() {
             for (method, operation) in entries(&item) {
@@ -34,7 +34,7 @@ impl Costs {
     }
 
     /// Returns the number of requests that a request with this method and path counts as.
-    pub(crate) fn of_request(&self, method: &Method, path: &str) -> usize {
+    pub(crate) fn cost(&self, method: &Method, path: &str) -> usize {
         let costly = self.0.iter().find(|(of, _, paths)| of == method && paths.is_match(path));
         costly.map_or(1, |(_, cost, _)| *cost)
     }
@@ -55,11 +55,11 @@ mod tests {
 
     #[test]
     fn page_costs_more_than_an_object_and_a_whole_list_more_than_a_page() {
-        let costs = Costs::of(&merge::document().unwrap());
+        let costs = Costs::from_document(&merge::document().unwrap());
         let entities = "/api/v1/platforms/a0b1c2d3e4/entities";
-        assert_eq!(costs.of_request(&Method::GET, &format!("{entities}/f5g6h7i8j9/descendants")), 256);
-        assert_eq!(costs.of_request(&Method::GET, entities), PAGE);
-        assert_eq!(costs.of_request(&Method::GET, &format!("{entities}/f5g6h7i8j9")), 1);
-        assert_eq!(costs.of_request(&Method::POST, &format!("{entities}/f5g6h7i8j9/descendants")), 1);
+        assert_eq!(costs.cost(&Method::GET, &format!("{entities}/f5g6h7i8j9/descendants")), 256);
+        assert_eq!(costs.cost(&Method::GET, entities), PAGE);
+        assert_eq!(costs.cost(&Method::GET, &format!("{entities}/f5g6h7i8j9")), 1);
+        assert_eq!(costs.cost(&Method::POST, &format!("{entities}/f5g6h7i8j9/descendants")), 1);
     }
 }

@@ -101,7 +101,11 @@ impl Docs {
             File::vendored("/docs/swagger-ui.css", "text/css; charset=utf-8")?,
             File::vendored("/docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8")?,
         ];
-        Ok(Self { files, paths: Paths::new(merge::methods(&document)), costs: Costs::of(&document) })
+        Ok(Self {
+            files,
+            paths: Paths::new(merge::methods(&document)),
+            costs: Costs::from_document(&document),
+        })
     }
 
     /// Returns true if a path is public.

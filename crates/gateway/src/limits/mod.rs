@@ -73,7 +73,7 @@ impl Limits {
     }
 
     /// Counts a request of an address. `None` means that no limit is configured or the address is unknown.
-    pub(crate) fn of_address(&self, origin: Origin) -> Option<RateDecision> {
+    pub(crate) fn take_for_address(&self, origin: Origin) -> Option<RateDecision> {
         let (buckets, ip) = (self.addresses.as_ref()?, origin.ip?);
         Some(buckets.take(&limit_key(ip), Instant::now()))
     }
@@ -128,7 +128,7 @@ impl Limits {
     }
 
     /// Counts a request of a caller. `None` means that no limit is configured.
-    pub(crate) fn of_caller(&self, id: &str) -> Option<RateDecision> {
+    pub(crate) fn take_for_caller(&self, id: &str) -> Option<RateDecision> {
         Some(self.callers.as_ref()?.take(&id.to_owned(), Instant::now()))
     }
 }
