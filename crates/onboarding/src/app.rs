@@ -1,4 +1,4 @@
-//! What onboarding is made of.
+//! The onboarding service: its settings, state and routes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,19 +20,19 @@ use web::ServiceConfig;
 use crate::{
     grpc,
     jobs::{self, JobEnds},
-    sessions, steps,
+    onboardings, steps,
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// Where onboarding is found first; its own root is the second place.
+/// The path prefix of the API. The service also serves the API at its own root.
 const PREFIX: &str = "/api/v1/onboarding";
 
-/// What onboarding alone can be told.
+/// The settings of the onboarding service.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Own {
-    /// How long an onboarding may take before it is undone.
+pub struct OnboardingSettings {
+    /// Maximum duration of an onboarding. After it, the onboarding is undone.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
     pub session_lifetime: Duration,
@@ -42,7 +42,7 @@ pub struct Own {
     pub engine: EngineSettings,
 }
 
-/// What handlers and steps work with.
+/// The state shared by handlers and steps.
 #[derive(Debug, Clone)]
 pub struct App {
     pub(crate) db: Db,
@@ -55,16 +55,16 @@ pub struct App {
     pub(crate) job_ends: JobEnds,
 }
 
-/// Onboarding as a service.
+/// The onboarding service.
 #[derive(Debug)]
 pub struct Onboarding;
 
-/// The routes of all slices, under the platform's API and at the service's own root.
+/// The routes, under the path prefix and at the service's own root.
 fn routes(config: &mut ServiceConfig) {
-    config.service(utoipa_actix_web::scope(PREFIX).configure(sessions::http)).configure(sessions::root);
+    config.service(utoipa_actix_web::scope(PREFIX).configure(onboardings::http)).configure(onboardings::root);
 }
 
-/// The list whose total comes from a counter, for the worker that counts it again.
+/// The source of the counter of onboardings, for the worker that recounts it.
 const COUNTER_SOURCES: [CounterSource; 1] = [CounterSource {
     name: "onboardings",
     sql: "SELECT parent, 'sessions' AS key, (SELECT count(*) FROM sessions) AS found \
@@ -74,7 +74,7 @@ const COUNTER_SOURCES: [CounterSource; 1] = [CounterSource {
 impl Service for Onboarding {
     const NAME: &'static str = "onboarding";
     const DEFAULTS: &'static str = include_str!("../config/default.toml");
-    type Settings = Own;
+    type Settings = OnboardingSettings;
 
     fn migrations() -> Migrations {
         Migrations::with_shared([saga::MIGRATIONS, MIGRATIONS])
@@ -95,43 +95,43 @@ impl Service for Onboarding {
         document
     }
 
-    async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
+    async fn build(settings: Settings<OnboardingSettings>, shutdown: Shutdown) -> Result<Application> {
         Self::build_with_fault_injector(settings, shutdown, None).await
     }
 }
 
 impl Onboarding {
-    /// Starts it with something that interferes with its sagas, for tests.
+    /// Builds the service with a fault injector for its sagas, for tests.
     ///
     /// # Errors
     /// Those of [`Service::build`].
     pub async fn build_with_fault_injector(
-        settings: Settings<Own>,
+        settings: Settings<OnboardingSettings>,
         shutdown: Shutdown,
         fault_injector: Option<FaultInjector>,
     ) -> Result<Application> {
         let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown).await?;
-        let own = settings.service;
+        let settings = settings.service;
         let (database, peers, wake) =
             (builder.database.clone(), builder.peers.clone(), Arc::new(Notify::new()));
         let followers = Followers::start(builder.background.clone(), &builder.shutdown);
-        let (engine, job_ends) = (own.engine, JobEnds::default());
+        let (engine, job_ends) = (settings.engine, JobEnds::default());
         let state = move |db: Db| {
-            let registry = Client::new(&peers, &own.registry)?;
-            let provisioning = Client::new(&peers, &own.provisioning)?;
-            let iam = Client::new(&peers, &own.iam)?;
-            let session_lifetime = own.session_lifetime;
+            let registry = Client::new(&peers, &settings.registry)?;
+            let provisioning = Client::new(&peers, &settings.provisioning)?;
+            let iam = Client::new(&peers, &settings.iam)?;
+            let session_lifetime = settings.session_lifetime;
             let (wake, followers, job_ends) = (Arc::clone(&wake), followers.clone(), job_ends.clone());
             anyhow::Ok(App { db, registry, provisioning, iam, session_lifetime, wake, followers, job_ends })
         };
         let app = state(builder.background.clone())?;
         builder.probes = vec![app.registry.probe(), app.provisioning.probe(), app.iam.probe()];
         let (db, wake) = (app.db.clone(), Arc::clone(&app.wake));
-        let (report, waits) = Hooks::job_channel();
+        let (report, awaited) = Hooks::job_channel();
         let hooks = Hooks { fault_injector, followers: None, awaited_jobs: Some(report) };
         Engine::with_hooks(db, app.clone(), engine, wake, steps::definitions(), hooks)
             .start(&builder.shutdown);
-        jobs::start(&app, waits, &builder.shutdown);
+        jobs::start(&app, awaited, &builder.shutdown);
         let methods = grpc::methods().build(app)?;
         builder.start(Self::migrations, routes, move || state(database.per_worker()?), methods).await
     }

@@ -1,4 +1,4 @@
-//! Onboarding over gRPC: each method with who may call it and what handles it.
+//! The gRPC methods, each with its allowed callers and its handler.
 
 use domain::Result;
 use rpc::{
@@ -8,9 +8,9 @@ use rpc::{
 };
 use tonic::Request;
 
-use crate::{App, sessions};
+use crate::{App, onboardings};
 
-/// The methods.
+/// Declares the methods.
 pub(crate) fn methods() -> MethodsBuilder<Onboarding, App> {
     MethodsBuilder::default().method(&["registry"], explain_platform)
 }
@@ -21,6 +21,6 @@ async fn explain_platform(
 ) -> Result<ExplainPlatformResponse> {
     let ctx = read_ctx(&request)?;
     let platform = parse("platform_id", &request.get_ref().platform_id)?;
-    let explanation = sessions::explain::of_platform(app, &ctx, &platform).await?;
+    let explanation = onboardings::explain::of_platform(app, &ctx, &platform).await?;
     Ok(ExplainPlatformResponse { explanation: Some(explanation.into()) })
 }

@@ -1,9 +1,9 @@
-//! Jobs of provisioning that steps wait for: provisioning reports their ends.
+//! The stream on which provisioning reports the ends of the jobs that steps wait for.
 //!
-//! Each process holds one stream. Whenever its engine lets go of a saga that waits for a job, it sends the job; when the
-//! job has ended, the steps that wait for it are asked again. A job that ended before it was sent is reported at once, and
-//! a new stream begins with all jobs that any saga waits for. So nothing is missed while the stream is there. Steps are
-//! asked again after a time in any case, so nothing depends on it.
+//! Each process has one stream. Whenever its engine releases a saga that waits for a job, the process sends the job. When
+//! the job has ended, the process makes the waiting steps due. Provisioning reports a job that has already ended at once,
+//! and a new stream starts with all jobs that any saga waits for, so no end is missed while the stream is connected. The
+//! steps also run again after a fixed time, so the stream only shortens waits.
 
 use std::{
     convert::Infallible,
@@ -29,62 +29,62 @@ use uuid::Uuid;
 
 use crate::App;
 
-/// The time after which a step is asked again whose job's end would be reported.
-const IN_ANY_CASE: Duration = Duration::from_secs(5);
-/// Jobs that may be on their way to provisioning.
-const UNDER_WAY: usize = 64;
+/// The retry interval of a step whose job's end will be reported.
+const FALLBACK_INTERVAL: Duration = Duration::from_secs(5);
+/// Capacity of the channel to provisioning.
+const CHANNEL_CAPACITY: usize = 64;
 
-/// A flag that is set while provisioning reports the ends of jobs. Clones share it.
+/// True while provisioning reports the ends of jobs. Clones share the flag.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JobEnds(Arc<AtomicBool>);
 
 impl JobEnds {
-    /// A wait for a job, or for what the job brings about. The step has seen that the job has not ended: else it would be
-    /// asked again at once, for as long as it waits.
+    /// Creates a wait for a job or for its result. The step must have seen that the job has not ended; otherwise the
+    /// step would be due again at once, for as long as it waits.
     pub(crate) fn wait(&self, cx: &StepCx, on: WaitingFor) -> Wait {
         let reported = on.job().is_some() && self.0.load(Ordering::Relaxed);
-        Wait::new(on, if reported { IN_ANY_CASE } else { cx.poll_backoff() })
+        Wait::new(on, if reported { FALLBACK_INTERVAL } else { cx.poll_backoff() })
     }
 }
 
-/// Holds the stream until the process stops; `waits` receives the jobs that the engine's sagas wait for.
-pub(crate) fn start(app: &App, waits: mpsc::Receiver<Uuid>, shutdown: &Shutdown) {
+/// Starts the task that keeps the stream connected. `awaited` receives the jobs that the engine's sagas wait for.
+pub(crate) fn start(app: &App, awaited: mpsc::Receiver<Uuid>, shutdown: &Shutdown) {
     let (app, stop) = (app.clone(), shutdown.clone());
     shutdown.spawn(async move {
-        let waits = Mutex::new(waits);
+        let awaited = Mutex::new(awaited);
         let lost = |cause: &Error| {
             tracing::debug!(cause = cause.log_context(), "provisioning does not report the ends of jobs");
             app.job_ends.0.swap(false, Ordering::Relaxed)
         };
         tokio::select! {
-            never = watch::watch_forever(|| hold(&app, &waits), lost) => match never {},
+            never = watch::watch_forever(|| run_stream(&app, &awaited), lost) => match never {},
             () = stop.begun() => {}
         }
     });
 }
 
-/// One stream, until it is lost.
-async fn hold(app: &App, waits: &Mutex<mpsc::Receiver<Uuid>>) -> Result<Infallible> {
-    let (send, messages) = mpsc::channel::<AwaitedJob>(UNDER_WAY);
+/// Runs one stream until it is lost.
+async fn run_stream(app: &App, awaited: &Mutex<mpsc::Receiver<Uuid>>) -> Result<Infallible> {
+    let (send, messages) = mpsc::channel::<AwaitedJob>(CHANNEL_CAPACITY);
     let ctx = Ctx::for_service("onboarding", id::uuid_v7().to_string());
     let ends = app.provisioning.stream(&ctx, ReceiverStream::new(messages)).await?;
     app.job_ends.0.store(true, Ordering::Relaxed);
     tracing::info!("provisioning reports the ends of jobs");
-    let mut waits = waits.lock().await;
+    let mut awaited = awaited.lock().await;
     tokio::select! {
-        lost = report(app, &mut waits, &send) => lost,
-        lost = hear(app, ends) => lost,
+        lost = send_awaited_jobs(app, &mut awaited, &send) => lost,
+        lost = receive_ends(app, ends) => lost,
     }
 }
 
-/// Sends the jobs that sagas wait for: first those of all processes, as rows tell them, then those that are new here.
-async fn report(
+/// Sends the jobs that sagas wait for: first those of all processes, from the database, then new ones of this process.
+async fn send_awaited_jobs(
     app: &App,
-    waits: &mut mpsc::Receiver<Uuid>,
+    awaited: &mut mpsc::Receiver<Uuid>,
     send: &mpsc::Sender<AwaitedJob>,
 ) -> Result<Infallible> {
-    // What was reported until now is in the rows.
-    while waits.try_recv().is_ok() {}
+    // Jobs received until now are in the database.
+    while awaited.try_recv().is_ok() {}
     let gone = |error: &dyn std::fmt::Display| Error::unavailable("provisioning", error);
     let send = async |job: Uuid| {
         send.send(AwaitedJob { job_id: job.to_string() }).await.map_err(|error| gone(&error))
@@ -93,12 +93,12 @@ async fn report(
         send(job).await?;
     }
     loop {
-        send(waits.recv().await.ok_or_else(|| gone(&"the engine is gone"))?).await?;
+        send(awaited.recv().await.ok_or_else(|| gone(&"the engine has stopped"))?).await?;
     }
 }
 
-/// Has steps asked again whose jobs have ended.
-async fn hear(app: &App, mut ends: Streaming<EndedJob>) -> Result<Infallible> {
+/// Makes the steps due whose jobs have ended.
+async fn receive_ends(app: &App, mut ends: Streaming<EndedJob>) -> Result<Infallible> {
     loop {
         let EndedJob { job_id } = watch::next("provisioning", &mut ends).await?;
         let job = rpc::parse_uuid("job_id", &job_id)?;

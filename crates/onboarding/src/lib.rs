@@ -1,13 +1,13 @@
-//! Onboarding: from a name and a slug to an active platform, in five steps that survive anything.
+//! Onboarding: a durable saga of five steps from a name and a slug to an active platform.
 //!
-//! A session is a saga (crate `saga`). `sessions` is how it is asked for and looked at, `steps` what it does.
+//! An onboarding is a saga (crate `saga`). The module `onboardings` is its API, and `steps` defines its steps.
 
 mod app;
 mod grpc;
 mod jobs;
+mod onboardings;
 pub mod schema;
-mod sessions;
 mod steps;
 
-pub use app::{App, Onboarding, Own};
+pub use app::{App, Onboarding, OnboardingSettings};
 pub use steps::outlines;

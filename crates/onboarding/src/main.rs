@@ -1,4 +1,4 @@
-//! Onboarding as a process of its own.
+//! The onboarding service as a separate process.
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! The tables, as the migrations leave them.
+//! The tables that the migrations create.
 
 diesel::table! {
     sessions (id) {

@@ -1,5 +1,5 @@
-//! A pending platform, owned by who asked: a person becomes its administrator. Its id was chosen with the session, so that there is always something to
-//! undo by, whatever became of the call.
+//! The step that creates a pending platform owned by the caller, and makes a signed-in user its administrator. The
+//! platform's id is chosen before the saga starts, so that the step can be undone even if the call's result is unknown.
 
 use async_trait::async_trait;
 use domain::{
@@ -15,18 +15,18 @@ use rpc::{
 use saga::{Progress, Step, StepCx, StepKey};
 
 use super::{platform, transition};
-use crate::{App, sessions::model::Input};
+use crate::{App, onboardings::model::OnboardingInput};
 
-/// How the names of signed-in people begin.
-const PERSON: &str = "user:";
+/// The prefix of the ids of signed-in users.
+const USER_PREFIX: &str = "user:";
 
 pub(crate) struct CreatePlatform;
 
-/// What the person gets who asked for the platform; operators have it anyway.
-fn administration(cx: &StepCx) -> Result<Option<(String, rpc::iam::Grant)>> {
-    let input: Input = cx.input()?;
-    // Bindings name people as their issuers do.
-    let Some(subject) = input.user_id.strip_prefix(PERSON) else { return Ok(None) };
+/// The grant for the signed-in user who requested the platform. Other callers are operators and need none.
+fn administrator_grant(cx: &StepCx) -> Result<Option<(String, rpc::iam::Grant)>> {
+    let input: OnboardingInput = cx.input()?;
+    // Bindings contain the subject of the token, without the prefix.
+    let Some(subject) = input.user_id.strip_prefix(USER_PREFIX) else { return Ok(None) };
     let grant = Grant::new(Role::PlatformAdmin, GrantScope::Platform(input.platform_id))?;
     Ok(Some((subject.to_owned(), grant.into())))
 }
@@ -40,7 +40,7 @@ impl Step<App> for CreatePlatform {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<PlatformId>> {
-        let input: Input = cx.input()?;
+        let input: OnboardingInput = cx.input()?;
         let message = CreatePlatformRequest {
             name: input.platform_name.to_string(),
             slug: input.slug.to_string(),
@@ -50,7 +50,7 @@ impl Step<App> for CreatePlatform {
             limited: input.limited,
         };
         app.registry.call(&cx.ctx, message).await?;
-        if let Some((subject, grant)) = administration(cx)? {
+        if let Some((subject, grant)) = administrator_grant(cx)? {
             let message = EnsureBindingRequest { subject, grant: Some(grant) };
             app.iam.call(&cx.ctx, message).await?;
         }
@@ -58,22 +58,22 @@ impl Step<App> for CreatePlatform {
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        let input: Input = cx.input()?;
-        if let Some((subject, grant)) = administration(cx)? {
+        let input: OnboardingInput = cx.input()?;
+        if let Some((subject, grant)) = administrator_grant(cx)? {
             let message = RemoveBindingRequest { subject, grant: Some(grant) };
             app.iam.call(&cx.ctx, message).await?;
         }
-        // From wherever the platform got to, event by event, to deleted.
+        // Moves the platform from its current status, event by event, to deleted.
         loop {
-            let now = match platform(app, cx).await {
+            let current = match platform(app, cx).await {
                 Err(error) if error.kind() == Kind::NotFound => return Ok(()),
-                now => now?,
+                current => current?,
             };
-            // Never another one's platform, however unlikely that it has the same random id.
-            if now.slug != input.slug.as_str() {
+            // A different platform could, however unlikely, have the same random id.
+            if current.slug != input.slug.as_str() {
                 return Ok(());
             }
-            let event = match parse_response_enum("platform.status", now.status)? {
+            let event = match parse_response_enum("platform.status", current.status)? {
                 PlatformStatus::Deleted => return Ok(()),
                 PlatformStatus::Provisioning => PlatformEvent::Fail,
                 PlatformStatus::Active => PlatformEvent::Suspend,

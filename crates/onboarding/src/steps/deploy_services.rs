@@ -1,5 +1,5 @@
-//! The first build is recorded and, if a template was asked for, a default tenant gets a default stack of it, which
-//! verification waits for. The secrets of the platform's workers were set and marked when provisioning made them.
+//! The step that starts the first build and, if a template was requested, creates a default tenant with a default stack,
+//! which the verify step waits for. Provisioning has already set and marked the secrets of the platform's workers.
 
 use async_trait::async_trait;
 use domain::{
@@ -17,11 +17,11 @@ use rpc::{
 use saga::{Progress, Step, StepCx, StepKey, Wait};
 use serde::{Deserialize, Serialize};
 
-use crate::{App, sessions::model::Input};
+use crate::{App, onboardings::model::OnboardingInput};
 
 pub(crate) struct DeployServices;
 
-/// What verification knows of the deployment.
+/// The output, for the verify step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Deployed {
@@ -38,7 +38,7 @@ impl Step<App> for DeployServices {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Deployed>> {
-        let input: Input = cx.input()?;
+        let input: OnboardingInput = cx.input()?;
         let repository = cx.output(super::SETUP_REPO)?;
         let message = StartBuildRequest {
             build_id: input.build_id.to_string(),
@@ -56,22 +56,22 @@ impl Step<App> for DeployServices {
         Ok(Progress::Done(Deployed { build_id: input.build_id.to_string(), stack_id }))
     }
 
-    /// Has the stacks taken down, and waits until they are. The platform is deleted with all else that hangs on it.
+    /// Removes the stacks and waits until they are gone. The tenant is deleted with the platform.
     async fn before_undo(&self, app: &App, cx: &StepCx) -> Result<Option<Wait>> {
-        match cx.input::<Input>()?.stack_template_id {
+        match cx.input::<OnboardingInput>()?.stack_template_id {
             Some(_) => remove_stacks(app, cx).await,
             None => Ok(None),
         }
     }
 
-    /// Says how the build ended.
+    /// Marks the build as failed.
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        let input: Input = cx.input()?;
+        let input: OnboardingInput = cx.input()?;
         finish_build(app, cx, &input.build_id.to_string(), BuildStatus::Failed).await
     }
 }
 
-/// Says how a build ended; one that is not there is no fault.
+/// Records the end of a build. A build that does not exist is ignored.
 pub(crate) async fn finish_build(app: &App, cx: &StepCx, build_id: &str, status: BuildStatus) -> Result<()> {
     let message = FinishBuildRequest {
         platform_id: cx.subject.clone(),
@@ -81,7 +81,7 @@ pub(crate) async fn finish_build(app: &App, cx: &StepCx, build_id: &str, status:
     };
     match app.registry.call(&cx.ctx, message).await {
         Err(error) if error.kind() == Kind::NotFound => Ok(()),
-        answer => answer.map(drop),
+        response => response.map(drop),
     }
 }
 
@@ -104,19 +104,18 @@ async fn default_stack(app: &App, cx: &StepCx, template: &str, repo_name: String
     Ok(stack.stack_id)
 }
 
-/// Takes down what there is of stacks, also of one whose making was never heard of. Gives the first of the jobs that have
-/// not ended: whichever ends last, all have ended then.
+/// Removes all stacks of the platform, including one whose creation had no response. Returns a wait for the first job
+/// that has not ended; the engine calls it again until all have ended.
 async fn remove_stacks(app: &App, cx: &StepCx) -> Result<Option<Wait>> {
     let message = RemoveStacksRequest { platform_id: cx.subject.clone() };
-    let answer = app.registry.call(&cx.ctx, message).await;
-    for id in answer?.job_ids {
+    for id in app.registry.call(&cx.ctx, message).await?.job_ids {
         let id = rpc::parse_uuid("job_ids", &id)?;
-        // One that is not there is yet to come.
+        // A job that does not exist has not been delivered yet.
         let job = super::job(app, cx, id).await?;
         match job.as_ref().map(super::status).transpose()? {
             Some(JobStatus::Completed) => {}
             Some(status @ (JobStatus::Failed | JobStatus::RolledBack)) => {
-                let message = format!("the job {id}, which takes a stack down, is {status}");
+                let message = format!("The job {id}, which removes a stack, is {status}.");
                 return Err(Error::new(Kind::Upstream, message));
             }
             _ => return Ok(Some(app.job_ends.wait(cx, super::waits_for(&id, job.unwrap_or_default())))),

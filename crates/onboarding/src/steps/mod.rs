@@ -1,4 +1,4 @@
-//! What an onboarding does: five steps, each undone by itself.
+//! The five steps of an onboarding and their undos.
 
 mod create_platform;
 mod deploy_services;
@@ -18,28 +18,28 @@ use uuid::Uuid;
 use self::{deploy_services::Deployed, setup_repo::Repository};
 use crate::App;
 
-/// The step that all others need: the platform's id.
+/// The step that creates the platform; its output is the platform's id.
 pub(crate) const CREATE_PLATFORM: StepKey<PlatformId> = StepKey::new("create_platform");
-/// The step that waits for a job of provisioning: the job's id.
+/// The step that runs a provisioning job; its output is the job's id.
 pub(crate) const PROVISION_INFRA: StepKey<Uuid> = StepKey::new("provision_infra");
-/// The step that makes the repository.
+/// The step that creates the repository.
 pub(crate) const SETUP_REPO: StepKey<Repository> = StepKey::new("setup_repo");
-/// The step that makes a stack, and undone waits until it is taken down.
+/// The step that creates the stack. Its undo waits until the stack is removed.
 pub(crate) const DEPLOY_SERVICES: StepKey<Deployed> = StepKey::new("deploy_services");
-/// The step that waits for the stack to run: the number of resources.
+/// The step that waits until the stack is active; its output is the number of resources.
 pub(crate) const VERIFY: StepKey<usize> = StepKey::new("verify");
 
-/// The outlines of all sagas of this service.
+/// Returns the outlines of all sagas of this service.
 pub fn outlines() -> Vec<Outline> {
     definitions().iter().map(Definition::outline).collect()
 }
 
-/// The definitions of every version that may still run.
+/// Returns the definitions of every version that may still run.
 pub(crate) fn definitions() -> Vec<Definition<App>> {
     vec![definition()]
 }
 
-/// The saga of an onboarding.
+/// Returns the current definition.
 pub(crate) fn definition() -> Definition<App> {
     Definition {
         kind: "onboarding",
@@ -55,7 +55,7 @@ pub(crate) fn definition() -> Definition<App> {
     }
 }
 
-/// Makes an event happen to the platform; one that has happened already is left as it is.
+/// Applies a lifecycle event to the platform. An event that has already been applied is ignored.
 async fn transition(
     app: &App,
     cx: &StepCx,
@@ -64,39 +64,38 @@ async fn transition(
 ) -> Result<Platform> {
     let message =
         TransitionPlatformRequest { platform_id: cx.subject.clone(), event: enum_number(event), reason };
-    let answer = app.registry.call(&cx.ctx, message).await;
-    answer?.platform.ok_or_else(|| Error::internal("the registry gave no platform"))
+    let response = app.registry.call(&cx.ctx, message).await?;
+    response.platform.ok_or_else(|| Error::internal("the registry returned no platform"))
 }
 
-/// The platform as it is now, deleted or not.
+/// Reads the platform, even if it is deleted.
 async fn platform(app: &App, cx: &StepCx) -> Result<Platform> {
-    let answer = app.registry.call(&cx.ctx, GetPlatformRequest { platform_id: cx.subject.clone() }).await;
-    answer?.platform.ok_or_else(|| Error::internal("the registry gave no platform"))
+    let response = app.registry.call(&cx.ctx, GetPlatformRequest { platform_id: cx.subject.clone() }).await?;
+    response.platform.ok_or_else(|| Error::internal("the registry returned no platform"))
 }
 
-/// A job of provisioning as it stands; none if it is not recorded yet.
+/// Reads a provisioning job; `None` if it is not recorded yet.
 async fn job(app: &App, cx: &StepCx, id: Uuid) -> Result<Option<Job>> {
-    let answer = app.provisioning.call(&cx.ctx, GetJobRequest { job_id: id.to_string() }).await;
-    match answer {
+    match app.provisioning.call(&cx.ctx, GetJobRequest { job_id: id.to_string() }).await {
         Err(error) if error.kind() == Kind::NotFound => Ok(None),
-        answer => told(answer?.job).map(Some),
+        response => require_job(response?.job).map(Some),
     }
 }
 
-fn told(job: Option<Job>) -> Result<Job> {
-    job.ok_or_else(|| Error::internal("provisioning gave no job"))
+fn require_job(job: Option<Job>) -> Result<Job> {
+    job.ok_or_else(|| Error::internal("provisioning returned no job"))
 }
 
 fn status(job: &Job) -> Result<JobStatus> {
     parse_response_enum("job.status", job.status)
 }
 
-/// Whether nothing more will become of a job by itself.
+/// Returns true if the job is completed, rolled back or failed.
 fn has_ended(job: &Job) -> Result<bool> {
     Ok(matches!(status(job)?, JobStatus::Completed | JobStatus::RolledBack | JobStatus::Failed))
 }
 
-/// The cause for which a step waits for a job, with the step at which the job is.
+/// The cause of a wait for a job, with the job's current step.
 fn waits_for(id: &Uuid, job: Job) -> WaitingFor {
     let step = job.current_step.as_deref().unwrap_or("its first step");
     let why = job.error.or(job.waiting_for).map(|why| format!(" ({why})")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The platform's infrastructure, by a job of the provisioning service.
+//! The step that creates the platform's infrastructure by a job of the provisioning service.
 
 use async_trait::async_trait;
 use domain::{
@@ -15,8 +15,8 @@ use saga::{Progress, Step, StepCx, StepKey, Wait};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{status, told, transition};
-use crate::{App, sessions::model::Input};
+use super::{require_job, status, transition};
+use crate::{App, onboardings::model::OnboardingInput};
 
 pub(crate) struct ProvisionInfra;
 
@@ -29,12 +29,12 @@ impl Step<App> for ProvisionInfra {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Uuid>> {
-        let input: Input = cx.input()?;
-        // The step is asked again while the job is under way. The platform's transition and the request for the job are for
-        // the first time alone, and for one that was cut off between the two.
+        let input: OnboardingInput = cx.input()?;
+        // The step runs again while the job is in progress. Only the first run, or one after an attempt that was cut off
+        // between the two, changes the platform's status and enqueues the job.
         let job = match super::job(app, cx, input.provision_job_id).await? {
             Some(job) => job,
-            None => begin(app, cx, &input).await?,
+            None => start_job(app, cx, &input).await?,
         };
         match status(&job)? {
             JobStatus::Completed => Ok(Progress::Done(input.provision_job_id)),
@@ -44,14 +44,14 @@ impl Step<App> for ProvisionInfra {
             }
             ended => {
                 let why = job.error.unwrap_or_else(|| ended.to_string());
-                Err(Error::new(Kind::Unprocessable, format!("provisioning job {} failed: {why}", job.id)))
+                Err(Error::new(Kind::Unprocessable, format!("The provisioning job {} failed: {why}", job.id)))
             }
         }
     }
 
     /// Cancels the job, and waits until it is rolled back.
     async fn before_undo(&self, app: &App, cx: &StepCx) -> Result<Option<Wait>> {
-        let input: Input = cx.input()?;
+        let input: OnboardingInput = cx.input()?;
         let job_id = input.provision_job_id.to_string();
         let message = CancelJobRequest {
             job_id: job_id.clone(),
@@ -59,27 +59,26 @@ impl Step<App> for ProvisionInfra {
             r#type: enum_number(JobType::ProvisionPlatform),
             platform_id: cx.subject.clone(),
         };
-        let answer = app.provisioning.call(&cx.ctx, message).await;
-        let job = told(answer?.job)?;
+        let job = require_job(app.provisioning.call(&cx.ctx, message).await?.job)?;
         match status(&job)? {
             JobStatus::RolledBack => Ok(None),
             status @ JobStatus::Failed => {
                 let why = job.error.unwrap_or_default();
-                let message = format!("provisioning job {job_id} is {status}: {why}");
+                let message = format!("The provisioning job {job_id} is {status}: {why}");
                 Err(Error::new(Kind::ServiceUnavailable, message))
             }
             _ => Ok(Some(app.job_ends.wait(cx, super::waits_for(&input.provision_job_id, job)))),
         }
     }
 
-    /// The job has undone all that it did.
+    /// Does nothing: the rolled-back job has undone its effects.
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
         Ok(())
     }
 }
 
-/// Asks for the job. Its id is ours: asked for twice, it is one job.
-async fn begin(app: &App, cx: &StepCx, input: &Input) -> Result<Job> {
+/// Enqueues the job. This service chooses the id, so a repeated request creates no second job.
+async fn start_job(app: &App, cx: &StepCx, input: &OnboardingInput) -> Result<Job> {
     transition(app, cx, PlatformEvent::Bootstrap, None).await?;
     let spec = json!({
         "environment": Environment::Prod, "entityId": null, "planTier": input.tier, "billingEmail": null,
@@ -91,5 +90,5 @@ async fn begin(app: &App, cx: &StepCx, input: &Input) -> Result<Job> {
         input: spec.to_string(),
         flow: cx.fairness_key.clone(),
     };
-    told(app.provisioning.call(&cx.ctx, message).await?.job)
+    require_job(app.provisioning.call(&cx.ctx, message).await?.job)
 }

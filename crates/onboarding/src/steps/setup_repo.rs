@@ -1,4 +1,4 @@
-//! The platform's repository, made from the starter with one commit, and its name in the registry.
+//! The step that creates the platform's repository from the starter, and records its name in the registry.
 
 use async_trait::async_trait;
 use domain::{Kind, Result};
@@ -9,11 +9,11 @@ use rpc::{
 use saga::{Progress, Step, StepCx, StepKey, StepName};
 use serde::{Deserialize, Serialize};
 
-use crate::{App, sessions::model::Input, steps};
+use crate::{App, onboardings::model::OnboardingInput, steps};
 
 pub(crate) struct SetupRepo;
 
-/// What later steps know of the repository.
+/// The output, for later steps.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Repository {
@@ -34,22 +34,21 @@ impl Step<App> for SetupRepo {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Repository>> {
-        let input: Input = cx.input()?;
+        let input: OnboardingInput = cx.input()?;
         let message = EnsureRepositoryRequest {
             platform_id: cx.subject.clone(),
             platform_name: input.platform_name.to_string(),
             platform_slug: input.slug.to_string(),
         };
-        let answer = app.provisioning.call(&cx.ctx, message).await;
-        let made = answer?;
-        set_in_registry(app, cx, Some(made.repo_name.clone())).await?;
-        Ok(Progress::Done(Repository { repo_name: made.repo_name, commit_sha: made.commit_sha }))
+        let repository = app.provisioning.call(&cx.ctx, message).await?;
+        set_in_registry(app, cx, Some(repository.repo_name.clone())).await?;
+        let (repo_name, commit_sha) = (repository.repo_name, repository.commit_sha);
+        Ok(Progress::Done(Repository { repo_name, commit_sha }))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let message = DeleteRepositoryRequest { platform_id: cx.subject.clone() };
-        let answer = app.provisioning.call(&cx.ctx, message).await;
-        answer?;
+        app.provisioning.call(&cx.ctx, message).await?;
         match set_in_registry(app, cx, None).await {
             Err(error) if error.kind() == Kind::NotFound => Ok(()),
             done => done,

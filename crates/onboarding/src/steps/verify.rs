@@ -1,4 +1,5 @@
-//! The stack and every resource are active: the platform goes to active, and its first build has succeeded.
+//! The step that waits until the stack and all resources are active, then finishes the first build and activates the
+//! platform.
 
 use async_trait::async_trait;
 use domain::{
@@ -27,15 +28,14 @@ impl Step<App> for Verify {
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<usize>> {
         let deployed = cx.output(super::DEPLOY_SERVICES)?;
         if let Some(stack) = &deployed.stack_id
-            && let Some(on) = stack_waits(app, cx, stack).await?
+            && let Some(on) = stack_wait(app, cx, stack).await?
         {
             return Ok(Progress::Waiting(app.job_ends.wait(cx, on)));
         }
         let message = ListResourcesRequest { platform_id: cx.subject.clone() };
-        let answer = app.registry.call(&cx.ctx, message).await;
-        let resources = answer?.resources;
+        let resources = app.registry.call(&cx.ctx, message).await?.resources;
         if resources.is_empty() {
-            return Err(Error::new(Kind::Unprocessable, "the platform has no resources"));
+            return Err(Error::new(Kind::Unprocessable, "The platform has no resources."));
         }
         let names = inactive_resources(&resources)?;
         if !names.is_empty() {
@@ -46,7 +46,7 @@ impl Step<App> for Verify {
         Ok(Progress::Done(resources.len()))
     }
 
-    /// What was verified is undone by the steps before.
+    /// Does nothing: the undos of the earlier steps cover this one.
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
         Ok(())
     }
@@ -55,14 +55,14 @@ impl Step<App> for Verify {
 /// The names of the resources that are not active yet.
 ///
 /// # Errors
-/// [`Kind::Unprocessable`] when one has failed.
+/// [`Kind::Unprocessable`] if one has failed.
 fn inactive_resources(resources: &[Resource]) -> Result<Vec<String>> {
     let mut inactive = Vec::new();
     for resource in resources {
         match parse_response_enum("resources.status", resource.status)? {
             ResourceStatus::Active => {}
             ResourceStatus::Failed => {
-                let message = format!("resource {} has failed", resource.cf_name);
+                let message = format!("The resource {} has failed.", resource.cf_name);
                 return Err(Error::new(Kind::Unprocessable, message));
             }
             _ => inactive.push(resource.cf_name.clone()),
@@ -71,32 +71,33 @@ fn inactive_resources(resources: &[Resource]) -> Result<Vec<String>> {
     Ok(inactive)
 }
 
-/// The cause for which the stack is waited for, if it is not active yet.
+/// The cause of the wait for the stack, if it is not active yet.
 ///
 /// # Errors
-/// [`Kind::Unprocessable`] when it has failed.
-async fn stack_waits(app: &App, cx: &StepCx, stack: &str) -> Result<Option<WaitingFor>> {
+/// [`Kind::Unprocessable`] if it has failed.
+async fn stack_wait(app: &App, cx: &StepCx, stack: &str) -> Result<Option<WaitingFor>> {
     let Some(on) = inactive(app, cx, stack).await? else { return Ok(None) };
     if !has_ended(app, cx, &on).await? {
         return Ok(Some(on));
     }
-    // The job has ended after the registry was asked, or the stack waits for another one. The end of a job that has ended
-    // is not reported again.
+    // The job ended after the registry's response, or the stack waits for a different job. The end of a job is not
+    // reported twice, so the wait must not depend on it.
     Ok(inactive(app, cx, stack).await?.map(|on| WaitingFor::text(on.to_string())))
 }
 
+/// The cause of a wait for the stack, from its current status.
 async fn inactive(app: &App, cx: &StepCx, stack: &str) -> Result<Option<WaitingFor>> {
     let message = GetStackRequest { platform_id: cx.subject.clone(), stack_id: stack.to_owned() };
-    let answer = app.registry.call(&cx.ctx, message).await;
-    let told = answer?;
-    match parse_response_enum("status", told.status)? {
+    let found = app.registry.call(&cx.ctx, message).await?;
+    match parse_response_enum("status", found.status)? {
         StackStatus::Active => Ok(None),
         StackStatus::Failed => {
-            let why = told.error.unwrap_or_default();
-            Err(Error::new(Kind::Unprocessable, format!("stack {stack} has failed: {why}")))
+            let why = found.error.unwrap_or_default();
+            Err(Error::new(Kind::Unprocessable, format!("The stack {stack} has failed: {why}")))
         }
         status => {
-            let job = told.provision_job_id.map(|id| rpc::parse_uuid("provision_job_id", &id)).transpose()?;
+            let job =
+                found.provision_job_id.map(|id| rpc::parse_uuid("provision_job_id", &id)).transpose()?;
             Ok(Some(WaitingFor::Stack { stack: stack.to_owned(), status: status.to_string(), job }))
         }
     }

@@ -1,4 +1,4 @@
-//! The document of the API: the one that is committed, and the promise that it must keep.
+//! The OpenAPI document: the committed copy and the required contract.
 
 use onboarding::Onboarding;
 use testkit::{
@@ -7,12 +7,12 @@ use testkit::{
 };
 
 #[test]
-fn the_committed_document_is_that_of_the_code() {
+fn committed_document_matches_the_code() {
     document::is_committed::<Onboarding>(env!("CARGO_MANIFEST_DIR"));
 }
 
 #[test]
-fn it_keeps_what_was_promised() {
+fn document_fulfils_the_contract() {
     let short = shortfalls(&document::of::<Onboarding>(), Promise::Onboarding, &[]);
     assert!(short.is_empty(), "{}", short.join("\n"));
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::system::System;
 
 #[tokio::test]
-async fn a_feature_is_activated_shown_and_deactivated() {
+async fn feature_is_activated_listed_and_deactivated() {
     let system = System::start().await;
     let body = json!({ "name": "shop", "displayName": "Shop", "description": "Sells" });
     system.stacks.post("/api/v1/stacks", body).await.expect(201);
@@ -16,22 +16,22 @@ async fn a_feature_is_activated_shown_and_deactivated() {
         ], "resources": { "d1": true, "r2": false, "kv": false, "queue": false } });
     let version = json!({ "version": "1.0.0", "stackDefinition": definition, "nnoSdkVersion": "1.0.0" });
     system.stacks.post("/api/v1/stacks/shop/versions", version).await.expect(201);
-    let session = system.ended(&system.onboard("acme").await).await;
+    let session = system.wait_for_end(&system.onboard("acme").await).await;
     let platform = session["platformId"].as_str().unwrap();
     let at = |path: &str| format!("/api/v1/platforms/{platform}/{path}");
     let registry = &system.registry;
-    let made = |answer: Value| answer["id"].as_str().unwrap().to_owned();
+    let id_of = |response: Value| response["id"].as_str().unwrap().to_owned();
     let tenant = json!({ "name": "Tenant", "slug": "tenant", "type": "tenant" });
-    let tenant = made(registry.post(&at("entities"), tenant).await.expect(201));
+    let tenant = id_of(registry.post(&at("entities"), tenant).await.expect(201));
     let stack = json!({ "tenantId": tenant, "name": "main", "templateId": "shop" });
-    let stack = made(registry.post(&at("stacks"), stack).await.expect(201));
+    let stack = id_of(registry.post(&at("stacks"), stack).await.expect(201));
     for _ in 0..1500 {
         if registry.get(&at(&format!("stacks/{stack}"))).await.expect(200)["status"] == "active" {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    // The stack's own, in production: what is shared, and its feature.
+    // The stack's own resources in production: the shared ones and those of its feature.
     let of_stack = ["cart", "cart-db", "shared-db"].map(|name| format!("{platform}-{stack}-{name}"));
 
     let of_tenant = |path: &str| at(&format!("entities/{tenant}/{path}"));
@@ -72,6 +72,6 @@ async fn a_feature_is_activated_shown_and_deactivated() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(registry.get(&of_tenant("resources")).await.expect(200)["pagination"]["total"], 3);
-    // What onboarding made: d1, worker, its secret, two host names, the repository; and the stack's own with a host name.
+    // From the onboarding: d1, worker, secret, two host names, repository. From the stack: three resources, one host name.
     assert_eq!(system.provider.live().await.unwrap().len(), 6 + 4);
 }

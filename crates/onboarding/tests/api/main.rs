@@ -1,5 +1,5 @@
-//! Onboarding with its real peers: registry, stack registry, provisioning, and iam where people onboard, on real sockets and real Postgres, and a
-//! provider that remembers all it was asked.
+//! Onboarding with its real peers (registry, stack registry, provisioning and iam) on real sockets and PostgreSQL, with a
+//! fake provider.
 
 #[cfg(test)]
 mod causes;

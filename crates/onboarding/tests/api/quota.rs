@@ -1,4 +1,4 @@
-//! How many platforms a person may have.
+//! The platform quota of users.
 
 use std::sync::{
     Arc,
@@ -25,7 +25,7 @@ fn person(name: &str) -> Caller {
     Caller::authenticated(format!("user:{name}"), ActorType::User, vec![])
 }
 
-/// Someone asks for a platform.
+/// Sends a request for an onboarding.
 async fn ask(system: &System, who: &Caller, slug: &str, tier: &str) -> Response {
     ask_with(system, who, slug, tier, &[]).await
 }
@@ -43,24 +43,24 @@ async fn ask_with(
     Response::read(request.send().await.unwrap()).await
 }
 
-/// What became of the onboarding that an answer names.
-async fn end_of(system: &System, started: &Value) -> Value {
-    system.ended(started["onboardingId"].as_str().unwrap()).await
+/// Waits for the end of the onboarding that a response names.
+async fn wait_for_end(system: &System, started: &Value) -> Value {
+    system.wait_for_end(started["onboardingId"].as_str().unwrap()).await
 }
 
 fn refusal(tier: &str, limit: u32, used: u32) -> Value {
     json!({ "quota": "platforms", "limit": limit, "used": used, "tier": tier })
 }
 
-/// A system in which people can onboard.
+/// A system in which signed-in users can start onboardings.
 async fn with_people(fault_injector: Option<FaultInjector>) -> (System, TestService) {
-    let system = System::start_interposed(fault_injector, None).await;
+    let system = System::start_with_faults(fault_injector, None).await;
     let iam = system.iam().await;
     (system, iam)
 }
 
 #[tokio::test]
-async fn of_sixteen_at_once_one_is_taken() {
+async fn concurrent_requests_cannot_exceed_the_quota() {
     let (system, _iam) = with_people(None).await;
     let ada = person("ada");
     let slugs: Vec<String> = (0..16).map(|n| format!("shop-{n}")).collect();
@@ -70,10 +70,10 @@ async fn of_sixteen_at_once_one_is_taken() {
     for answer in refused {
         assert_eq!(answer.expect_error(429, "QUOTA_EXCEEDED"), refusal("starter", 1, 1));
     }
-    let session = end_of(&system, &taken[0].body).await;
-    system.assert_whole(&session).await;
+    let session = wait_for_end(&system, &taken[0].body).await;
+    system.assert_complete(&session).await;
 
-    // Another person is held to their own. Growth is for who has fewer than three, of whatever tier.
+    // Each user has a quota of their own. The growth tier allows three platforms, of whatever tier.
     ask(&system, &person("bob"), "bobs", "starter").await.expect(201);
     let more: Vec<String> = (0..4).map(|n| format!("more-{n}")).collect();
     let answers = join_all(more.iter().map(|slug| ask(&system, &ada, slug, "growth"))).await;
@@ -85,10 +85,10 @@ async fn of_sixteen_at_once_one_is_taken() {
 }
 
 #[tokio::test]
-async fn a_platform_that_is_deleted_leaves_its_place() {
+async fn deleted_platform_does_not_count_against_the_quota() {
     let (system, _iam) = with_people(None).await;
     let ada = person("ada");
-    let session = end_of(&system, &ask(&system, &ada, "one", "starter").await.expect(201)).await;
+    let session = wait_for_end(&system, &ask(&system, &ada, "one", "starter").await.expect(201)).await;
     let refused = ask(&system, &ada, "two", "starter").await;
     assert_eq!(refused.expect_error(429, "QUOTA_EXCEEDED"), refusal("starter", 1, 1));
     system
@@ -96,37 +96,37 @@ async fn a_platform_that_is_deleted_leaves_its_place() {
         .delete(&format!("/api/v1/platforms/{}", session["platformId"].as_str().unwrap()))
         .await
         .expect(200);
-    let session = end_of(&system, &ask(&system, &ada, "two", "starter").await.expect(201)).await;
+    let session = wait_for_end(&system, &ask(&system, &ada, "two", "starter").await.expect(201)).await;
     assert_eq!(session["status"], "completed", "{session}");
 }
 
 #[tokio::test]
-async fn what_was_undone_leaves_its_place() {
+async fn undone_onboarding_does_not_count_against_the_quota() {
     let (system, iam) = with_people(None).await;
     let ada = person("ada");
     let rule = |fault| Rule::new(Action::Fail(fault)).on(Operation::Ensure).kind(ResourceKind::D1);
-    // One that waits, and is cancelled.
+    // A waiting onboarding is cancelled.
     system.provider.follow([rule(ProviderFault::Retryable("out to lunch".to_owned()))]).await.unwrap();
     let waiting = ask(&system, &ada, "one", "starter").await.expect(201);
     ask(&system, &ada, "two", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
     let path = format!("/api/v1/onboarding/{}", waiting["onboardingId"].as_str().unwrap());
     system.onboarding.patch(&path, json!({ "status": "cancelled" })).await.expect(200);
-    assert_eq!(end_of(&system, &waiting).await["status"], "cancelled");
-    // One that fails.
+    assert_eq!(wait_for_end(&system, &waiting).await["status"], "cancelled");
+    // A second one fails.
     system.provider.follow([rule(ProviderFault::Permanent("no such plan".to_owned()))]).await.unwrap();
     let failing = ask(&system, &ada, "two", "starter").await.expect(201);
-    assert_eq!(end_of(&system, &failing).await["status"], "failed");
+    assert_eq!(wait_for_end(&system, &failing).await["status"], "failed");
     assert_eq!(iam.get("/api/v1/iam/bindings").await.expect(200)["pagination"]["total"], 0);
 
     system.provider.follow([]).await.unwrap();
-    let session = end_of(&system, &ask(&system, &ada, "three", "starter").await.expect(201)).await;
+    let session = wait_for_end(&system, &ask(&system, &ada, "three", "starter").await.expect(201)).await;
     assert_eq!(session["status"], "completed", "{session}");
     ask(&system, &ada, "four", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
 }
 
-/// What is found out by the first step alone: the person was given a platform meanwhile.
+/// The user gets another platform between the early check and the first step.
 #[tokio::test]
-async fn the_registry_has_the_last_word() {
+async fn first_step_enforces_the_quota() {
     let away = Arc::new(AtomicBool::new(true));
     let still = Arc::clone(&away);
     let fault_injector: FaultInjector = Arc::new(move |now| match (now.undo, now.phase) {
@@ -150,7 +150,7 @@ async fn the_registry_has_the_last_word() {
     RegistryClient::new(peer.channel()).create_platform(request).await.unwrap();
     away.store(false, Ordering::SeqCst);
 
-    let session = end_of(&system, &started).await;
+    let session = wait_for_end(&system, &started).await;
     assert_eq!(session["status"], "failed", "{session}");
     let error = session["error"].as_str().unwrap();
     assert!(error.contains("QUOTA_EXCEEDED") && error.contains("fewer than 1"), "{error}");
@@ -160,7 +160,7 @@ async fn the_registry_has_the_last_word() {
 }
 
 #[tokio::test]
-async fn a_repetition_is_answered_also_where_no_more_may_be_had() {
+async fn repeated_request_is_replayed_despite_a_used_up_quota() {
     let (system, _iam) = with_people(None).await;
     let (ada, key) = (person("ada"), [("Idempotency-Key", "once")]);
     let both = join_all((0..2).map(|_| ask_with(&system, &ada, "one", "starter", &key))).await;
@@ -175,14 +175,14 @@ async fn a_repetition_is_answered_also_where_no_more_may_be_had() {
 }
 
 #[tokio::test]
-async fn an_operator_has_as_many_as_they_like() {
+async fn quota_does_not_apply_to_operators() {
     let (system, _iam) = with_people(None).await;
     let everything = Grant { role: Role::Operator, scope: GrantScope::All };
     let person = Caller::authenticated("user:root", ActorType::User, vec![everything]);
     for (who, slug) in
         [(&person, "a"), (&person, "b"), (&Caller::operator(), "c"), (&Caller::operator(), "d")]
     {
-        let session = end_of(&system, &ask(&system, who, slug, "starter").await.expect(201)).await;
+        let session = wait_for_end(&system, &ask(&system, who, slug, "starter").await.expect(201)).await;
         assert_eq!(session["status"], "completed", "{session}");
     }
 }

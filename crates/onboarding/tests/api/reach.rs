@@ -1,6 +1,6 @@
-//! Every operation × every role × how far it reaches, with both walls and with the second alone: see [`testkit::reach`].
+//! Every operation × every role × every scope, with both tenancy layers and with each alone: see [`testkit::reach`].
 //!
-//! An onboarding is seen by who began it. None of these goes on: nobody answers for the registry.
+//! An onboarding is visible to its owner. None of these makes progress, because the registry is unreachable.
 
 use diesel_async::SimpleAsyncConnection;
 use domain::access::{About, AccessDecision, Target};
@@ -19,7 +19,7 @@ struct Scene {
     onboarding: TestService,
     places: Places,
     ann: Someone,
-    /// Anns onboardings, each in another state, and one of another person.
+    /// Ann's onboardings, each in a different state, and one of a different user.
     parts: Vec<(&'static str, String)>,
 }
 
@@ -29,12 +29,12 @@ fn person(name: &str) -> Someone {
     Someone::new(name, ActorType::User, Vec::new())
 }
 
-/// The id of a new onboarding.
-async fn begun(service: &TestService, by: &Someone, slug: &str) -> String {
+/// Starts an onboarding and returns its id.
+async fn start(service: &TestService, by: &Someone, slug: &str) -> String {
     let body = json!({ "platformName": format!("What {slug} is"), "slug": slug, "tier": "starter" });
     let request = service.request_as(&by.caller, Method::POST, ONBOARDING).json(&body);
-    let begun = Response::read(request.send().await.unwrap()).await.expect(201);
-    begun["onboardingId"].as_str().unwrap().to_owned()
+    let started = Response::read(request.send().await.unwrap()).await.expect(201);
+    started["onboardingId"].as_str().unwrap().to_owned()
 }
 
 impl Scene {
@@ -53,7 +53,7 @@ impl Scene {
         let scene = Self { onboarding, places: Places::unknown(), ann, parts };
         let pause = scene.fill(&format!("{ONBOARDING}/{{paused}}/pause"));
         scene.onboarding.post(&pause, json!({})).await.expect(200);
-        // Whoever works on it still finds that it is no longer theirs.
+        // The new fence makes a runner that still holds the saga lose it.
         for (part, state) in [
             ("{stuck}", "status = 'stuck', cause = 'failed'"),
             ("{ended}", "status = 'undone', cause = 'cancelled', finished_at = now()"),
@@ -65,8 +65,8 @@ impl Scene {
         scene
     }
 
-    /// Whether someone began the onboarding that is asked for, or would.
-    fn is_theirs(&self, asked: &Asked<'_>) -> bool {
+    /// Returns true if the caller owns the requested onboarding, or starts a new one.
+    fn is_owner(&self, asked: &Asked<'_>) -> bool {
         let new = asked.row.id == "createOnboarding";
         new || (asked.someone.name == self.ann.name && ANNS.iter().any(|part| asked.case.path.contains(part)))
     }
@@ -104,7 +104,7 @@ impl Stage for Scene {
                 cases.push(one(Method::PATCH, part, &change));
             }
         }
-        // The events of one that goes on have no end.
+        // The event stream of an onboarding in progress does not end.
         for (method, part, verb) in [
             (Method::GET, "{ended}", "events"),
             (Method::GET, "{live}", "explain"),
@@ -139,14 +139,14 @@ impl Stage for Scene {
             _ if someone.caller.is_operator() => AccessDecision::Allowed,
             "createOnboarding" if is_person => AccessDecision::Allowed,
             "createOnboarding" => AccessDecision::Forbidden,
-            _ if self.is_theirs(asked) => AccessDecision::Allowed,
+            _ if self.is_owner(asked) => AccessDecision::Allowed,
             _ if someone.reaches_all() => AccessDecision::Forbidden,
             _ => AccessDecision::Outside,
         }
     }
 
     fn is_outside(&self, asked: &Asked<'_>, _: AccessDecision) -> bool {
-        !asked.someone.reaches_all() && !self.is_theirs(asked)
+        !asked.someone.reaches_all() && !self.is_owner(asked)
     }
 
     fn hidden(&self, someone: &Someone) -> Vec<String> {
@@ -167,33 +167,33 @@ impl Stage for Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_operation_as_everyone() {
+async fn every_operation_enforces_its_declared_access() {
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_stranger_gets_in() {
+async fn requests_without_a_valid_token_are_rejected() {
     reach::let_no_stranger_in(&Scene::new().await).await;
 }
 
-/// What the first wall leaves to the second is not left to it alone.
+/// The scope filter must be sufficient without row-level security.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_wall_alone_keeps_everyone_apart() {
+async fn scope_filter_alone_isolates_callers() {
     let scene = Scene::new().await;
     reach::take_second_wall_down(&scene).await;
     reach::as_everyone(&scene).await.assert_none();
 }
 
-/// What the second wall leaves to the first is not left to it alone.
+/// Row-level security must be sufficient without the scope filter.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_wall_alone_keeps_everyone_apart() {
+async fn row_level_security_alone_isolates_callers() {
     reach::disable_scope_filter();
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
-/// The tests of each wall can fail.
+/// Without both layers, callers see everything. This shows that the tests above can fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn with_both_walls_down_everyone_sees_everything() {
+async fn callers_see_everything_without_both_layers() {
     reach::disable_scope_filter();
     reach::with_both_walls_down(&Scene::new().await).await;
 }

@@ -1,4 +1,4 @@
-//! A line between two services that can be cut.
+//! A TCP relay between two services, which can be cut.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// A line to this address, which may be served later.
+    /// Starts a relay to this address, which need not be in use yet.
     pub(crate) async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let relay = Self { address: listener.local_addr().unwrap(), open: watch::Sender::new(true) };
@@ -27,12 +27,12 @@ impl Relay {
         relay
     }
 
-    /// Cuts all connections, and every new one until the line is whole again.
+    /// Cuts all connections, and every new one until [`Relay::restore`].
     pub(crate) fn cut(&self) {
         self.open.send_replace(false);
     }
 
-    pub(crate) fn mend(&self) {
+    pub(crate) fn restore(&self) {
         self.open.send_replace(true);
     }
 }

@@ -1,4 +1,4 @@
-//! Onboardings over HTTP.
+//! The HTTP API of onboardings.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use crate::system::System;
 
 #[tokio::test]
-async fn one_command_onboards_a_platform() {
+async fn one_request_onboards_a_platform() {
     let system = System::start().await;
     let body = json!({ "platformName": "Acme", "slug": "acme", "tier": "starter" });
     let started = system.onboarding.post("/api/v1/onboarding", body).await.expect(201);
     assert_eq!(started["status"], "in_progress");
     assert_eq!(started["steps"].as_array().unwrap().len(), 5);
     assert!(started["jobId"].is_string());
-    let session = system.ended(started["onboardingId"].as_str().unwrap()).await;
-    system.assert_whole(&session).await;
+    let session = system.wait_for_end(started["onboardingId"].as_str().unwrap()).await;
+    system.assert_complete(&session).await;
     assert_eq!(session["currentStep"], Value::Null);
     assert_eq!(session["provisionJobId"], started["jobId"]);
     for step in session["steps"].as_array().unwrap() {
@@ -36,12 +36,12 @@ async fn one_command_onboards_a_platform() {
 }
 
 #[tokio::test]
-async fn the_service_answers_at_its_own_root_too() {
+async fn service_also_responds_at_its_own_root() {
     let system = System::start().await;
     let body = json!({ "platformName": "Root", "slug": "root", "tier": "growth" });
     let started = system.onboarding.post("/", body).await.expect(201);
     let id = started["onboardingId"].as_str().unwrap();
-    system.ended(id).await;
+    system.wait_for_end(id).await;
     let here = system.onboarding.get(&format!("/{id}")).await.expect(200);
     assert_eq!(here, system.onboarding.get(&format!("/api/v1/onboarding/{id}")).await.expect(200));
     let list = system.onboarding.get("/admin/sessions?status=completed").await.expect(200);
@@ -51,7 +51,7 @@ async fn the_service_answers_at_its_own_root_too() {
 }
 
 #[tokio::test]
-async fn bad_input_is_told_all_at_once() {
+async fn all_validation_errors_are_reported_at_once() {
     let system = System::start().await;
     let body = json!({ "platformName": "", "slug": "Not A Slug", "tier": "gold", "colour": "red" });
     let details =
@@ -65,7 +65,7 @@ async fn bad_input_is_told_all_at_once() {
 }
 
 #[tokio::test]
-async fn a_taken_slug_is_told_at_once() {
+async fn slug_of_a_platform_is_rejected_at_once() {
     let system = System::start().await;
     system.registry.post("/api/v1/platforms", json!({ "name": "First", "slug": "taken" })).await.expect(201);
     let body = json!({ "platformName": "Second", "slug": "taken", "tier": "starter" });
@@ -73,7 +73,7 @@ async fn a_taken_slug_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_onboardings_with_one_slug_at_once_one_begins() {
+async fn concurrent_onboardings_with_one_slug_create_one_platform() {
     let system = System::start().await;
     let all = futures_util::future::join_all((0..64).map(|n| {
         let body = json!({ "platformName": format!("Number {n}"), "slug": "race", "tier": "starter" });
@@ -87,8 +87,8 @@ async fn of_many_onboardings_with_one_slug_at_once_one_begins() {
         }
     }
     assert_eq!(begun.len(), 1);
-    let session = system.ended(&begun[0]).await;
-    system.assert_whole(&session).await;
+    let session = system.wait_for_end(&begun[0]).await;
+    system.assert_complete(&session).await;
     let list = system.onboarding.get("/api/v1/onboarding/admin/sessions").await.expect(200);
     assert_eq!(list["pagination"]["total"], 1, "{list}");
     let platforms = system.registry.get("/api/v1/platforms").await.expect(200);
@@ -96,7 +96,7 @@ async fn of_many_onboardings_with_one_slug_at_once_one_begins() {
 }
 
 #[tokio::test]
-async fn a_slug_is_free_again_when_its_onboarding_is_undone() {
+async fn undone_onboarding_frees_its_slug() {
     let system = System::start().await;
     let body = json!({ "platformName": "Acme", "slug": "held", "tier": "starter" });
     let post =
@@ -108,17 +108,17 @@ async fn a_slug_is_free_again_when_its_onboarding_is_undone() {
     system.onboarding.post(&format!("{path}/pause"), json!({})).await;
     let cancelled = system.onboarding.patch(&path, json!({ "status": "cancelled" })).await;
     if cancelled.status == 200 {
-        assert_eq!(system.ended(&first).await["status"], "cancelled");
+        assert_eq!(system.wait_for_end(&first).await["status"], "cancelled");
         post("?dryRun=true").await.expect(201);
         let second = post("").await.expect(201)["onboardingId"].as_str().unwrap().to_owned();
-        assert_eq!(system.ended(&second).await["status"], "completed");
+        assert_eq!(system.wait_for_end(&second).await["status"], "completed");
     } else {
-        panic!("it was quicker: {}", cancelled.body);
+        panic!("it completed before it could be cancelled: {}", cancelled.body);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_idempotency_key_at_once_is_one_onboarding() {
+async fn concurrent_requests_with_one_idempotency_key_create_one_onboarding() {
     let system = System::start().await;
     let body = json!({ "platformName": "Acme", "slug": "keyed", "tier": "starter" });
     let all = futures_util::future::join_all((0..32).map(|_| {
@@ -131,7 +131,7 @@ async fn one_idempotency_key_at_once_is_one_onboarding() {
 }
 
 #[tokio::test]
-async fn repeated_with_the_same_key_it_is_the_same_onboarding() {
+async fn repeated_idempotency_key_replays_the_response() {
     let system = System::start().await;
     let body = json!({ "platformName": "Acme", "slug": "again", "tier": "starter" });
     let post = |body: Value| {
@@ -145,7 +145,7 @@ async fn repeated_with_the_same_key_it_is_the_same_onboarding() {
     };
     let first = post(body.clone()).await;
     let id = first.body["onboardingId"].as_str().unwrap().to_owned();
-    system.ended(&id).await;
+    system.wait_for_end(&id).await;
     let again = post(body.clone()).await;
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert_eq!(again.expect(201), first.expect(201));
@@ -155,7 +155,7 @@ async fn repeated_with_the_same_key_it_is_the_same_onboarding() {
 }
 
 #[tokio::test]
-async fn a_dry_run_keeps_nothing() {
+async fn dry_run_stores_nothing() {
     let system = System::start().await;
     let body = json!({ "platformName": "Acme", "slug": "dry", "tier": "starter" });
     let answer = system.onboarding.post("/api/v1/onboarding?dryRun=true", body).await;
@@ -168,9 +168,9 @@ async fn a_dry_run_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn cancelled_it_is_undone() {
+async fn cancelled_onboarding_is_undone() {
     let system = System::start().await;
-    // The peer is away, so the onboarding waits and says for what.
+    // Provisioning is down, so the onboarding waits for it.
     system.provisioning.stop().await;
     let id = system.onboard("cancelled").await;
     let path = format!("/api/v1/onboarding/{id}");
@@ -189,10 +189,10 @@ async fn cancelled_it_is_undone() {
 }
 
 #[tokio::test]
-async fn a_client_keeps_metadata_and_nothing_else() {
+async fn clients_can_change_metadata_only() {
     let system = System::start().await;
     let id = system.onboard("meta").await;
-    let session = system.ended(&id).await;
+    let session = system.wait_for_end(&id).await;
     let path = format!("/api/v1/onboarding/{id}");
     let changed = system.onboarding.patch(&path, json!({ "metadata": "{\"seen\":true}" })).await.expect(200);
     assert_eq!(changed["metadata"], json!({ "seen": true }));
@@ -219,7 +219,7 @@ async fn a_client_keeps_metadata_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn strangers_get_in_nowhere() {
+async fn requests_without_a_valid_token_are_rejected() {
     let system = System::start().await;
     let id = system.onboard("strange").await;
     for path in ["/api/v1/onboarding/admin/sessions".to_owned(), format!("/{id}")] {
@@ -254,26 +254,26 @@ async fn a_template_gives_a_default_tenant_with_a_default_stack() {
     system.stacks.post("/api/v1/stacks/starter-kit/versions", version).await.expect(201);
     let body = json!({ "platformName": "Acme", "slug": "stacked", "tier": "starter", "stackTemplateId": "starter-kit" });
     let started = system.onboarding.post("/api/v1/onboarding", body).await.expect(201);
-    let session = system.ended(started["onboardingId"].as_str().unwrap()).await;
+    let session = system.wait_for_end(started["onboardingId"].as_str().unwrap()).await;
     assert_eq!(session["status"], "completed", "{session}");
     let id = session["platformId"].as_str().unwrap();
     let stacks = system.registry.get(&format!("/api/v1/platforms/{id}/stacks")).await.expect(200);
     assert_eq!(stacks["data"].as_array().unwrap().len(), 1, "{stacks}");
     let stack = &stacks["data"][0];
     assert_eq!((&stack["isDefault"], &stack["name"]), (&json!(true), &json!("default")));
-    assert_eq!(stack["status"], "active", "a stack without features is one too");
+    assert_eq!(stack["status"], "active", "a stack without features is active too");
     let tenants =
         system.registry.get(&format!("/api/v1/platforms/{id}/entities?type=tenant")).await.expect(200);
     assert_eq!(tenants["data"][0]["slug"], "default");
 }
 
 #[tokio::test]
-async fn an_unknown_template_fails_the_onboarding_and_leaves_nothing() {
+async fn unknown_template_fails_the_onboarding_and_leaves_nothing() {
     let system = System::start().await;
     let body =
         json!({ "platformName": "Acme", "slug": "unknown", "tier": "starter", "stackTemplateId": "nowhere" });
     let started = system.onboarding.post("/api/v1/onboarding", body).await.expect(201);
-    let session = system.ended(started["onboardingId"].as_str().unwrap()).await;
+    let session = system.wait_for_end(started["onboardingId"].as_str().unwrap()).await;
     assert_eq!(session["status"], "failed", "{session}");
     assert!(session["error"].as_str().unwrap().contains("TEMPLATE_UNAVAILABLE"), "{session}");
     system.assert_nothing_left(&session, "unknown").await;

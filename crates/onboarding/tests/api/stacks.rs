@@ -1,4 +1,4 @@
-//! Onboardings that a template is asked for: they end when its stack runs, or with nothing.
+//! Onboardings with a stack template: they end with an active stack, or with nothing left.
 
 use std::sync::{
     Arc,
@@ -25,7 +25,7 @@ async fn publish(system: &System) {
 async fn onboard(system: &System, slug: &str) -> Value {
     let body = json!({ "platformName": "Acme", "slug": slug, "tier": "starter", "stackTemplateId": "shop" });
     let started = system.onboarding.post("/api/v1/onboarding", body).await.expect(201);
-    system.ended(started["onboardingId"].as_str().unwrap()).await
+    system.wait_for_end(started["onboardingId"].as_str().unwrap()).await
 }
 
 fn broken_at(at: &'static str) -> FaultInjector {
@@ -38,7 +38,7 @@ fn broken_at(at: &'static str) -> FaultInjector {
 }
 
 #[tokio::test]
-async fn it_ends_when_the_stack_runs() {
+async fn onboarding_completes_when_the_stack_is_active() {
     let system = System::start().await;
     publish(&system).await;
     let session = onboard(&system, "acme").await;
@@ -52,14 +52,14 @@ async fn it_ends_when_the_stack_runs() {
     let manifest = system.registry.get(&manifest).await.expect(200);
     assert_eq!(manifest["features"][0]["id"], "cart", "{manifest}");
     let resources = system.registry.get(&at("/resources")).await.expect(200);
-    // Of the platform, and of its stack: what is shared, and the feature's own.
+    // Two of the platform, and three of its stack: the shared one and those of the feature.
     assert_eq!(resources["pagination"]["total"], 2 + 3, "{resources}");
 }
 
 #[rstest]
 #[tokio::test]
-async fn a_stack_that_fails_undoes_it(#[values("shared", "databases")] step: &'static str) {
-    let system = System::start_interposed(None, Some(broken_at(step))).await;
+async fn failed_stack_undoes_the_onboarding(#[values("shared", "databases")] step: &'static str) {
+    let system = System::start_with_faults(None, Some(broken_at(step))).await;
     publish(&system).await;
     let session = onboard(&system, "broken").await;
     assert_eq!(session["status"], "failed", "{session}");
@@ -69,18 +69,18 @@ async fn a_stack_that_fails_undoes_it(#[values("shared", "databases")] step: &'s
 
 #[rstest]
 #[tokio::test]
-async fn what_fails_after_it_takes_the_stack_down(#[values(false, true)] dies: bool) {
-    let died = AtomicBool::new(!dies);
+async fn later_failure_removes_the_stack(#[values(false, true)] crashes: bool) {
+    let crashed = AtomicBool::new(!crashes);
     let fails = broken_at("verify");
     let fault_injector: FaultInjector = Arc::new(move |now| match (now.undo, now.phase) {
         (true, StepPhase::AfterEffect)
-            if now.step == "deploy_services" && !died.swap(true, Ordering::SeqCst) =>
+            if now.step == "deploy_services" && !crashed.swap(true, Ordering::SeqCst) =>
         {
             Fault::Crash
         }
         _ => fails(now),
     });
-    let system = System::start_interposed(Some(fault_injector), None).await;
+    let system = System::start_with_faults(Some(fault_injector), None).await;
     publish(&system).await;
     let session = onboard(&system, "undone").await;
     assert_eq!(session["status"], "failed", "{session}");

@@ -20,33 +20,33 @@ pub(crate) struct System {
     pub(crate) stacks: TestService,
     pub(crate) provisioning: TestService,
     pub(crate) onboarding: TestService,
-    /// What the provider made, and what it was asked.
+    /// A handle to the provider's state and script.
     pub(crate) provider: FakeProvider,
     pub(crate) folder: TempDir,
-    /// The line from onboarding to provisioning, if it is one that can be cut.
+    /// The relay from onboarding to provisioning, if the system has one.
     relay: Option<Relay>,
     services: testkit::System,
 }
 
-/// How often the engines look and how soon a dead one is succeeded: quick, because tests wait for it.
+/// Engine settings with a short lease and polling interval, because tests wait for them.
 pub(crate) fn quick_engine() -> Value {
     json!({ "concurrency": 16, "lease": "1s", "poll": "20ms" })
 }
 
 impl System {
     pub(crate) async fn start() -> Self {
-        Self::start_interposed(None, None).await
+        Self::start_with_faults(None, None).await
     }
 
-    /// With something that interferes with the sagas of onboarding and of provisioning.
-    pub(crate) async fn start_interposed(
+    /// Starts the system with fault injectors for the sagas of onboarding and of provisioning.
+    pub(crate) async fn start_with_faults(
         onboarding: Option<FaultInjector>,
         provisioning: Option<FaultInjector>,
     ) -> Self {
         Self::start_with(onboarding, provisioning, quick_engine()).await
     }
 
-    /// The same with other engines.
+    /// Starts the system with fault injectors and engine settings.
     pub(crate) async fn start_with(
         onboarding: Option<FaultInjector>,
         provisioning: Option<FaultInjector>,
@@ -55,7 +55,7 @@ impl System {
         Self::start_all(onboarding, provisioning, engine, false).await
     }
 
-    /// The same with a line between onboarding and provisioning that can be cut.
+    /// Starts the system with a relay between onboarding and provisioning.
     pub(crate) async fn start_relayed(onboarding: Option<FaultInjector>) -> Self {
         Self::start_all(onboarding, None, quick_engine(), true).await
     }
@@ -80,9 +80,9 @@ impl System {
         let mut own = json!({ "engine": engine });
         let mut relay = None;
         if relayed {
-            let line = Relay::to(services.grpc("provisioning")).await;
-            own["provisioning"] = json!({ "url": format!("http://{}", line.address) });
-            relay = Some(line);
+            let started = Relay::to(services.grpc("provisioning")).await;
+            own["provisioning"] = json!({ "url": format!("http://{}", started.address) });
+            relay = Some(started);
         }
         let build =
             |settings, shutdown| Onboarding::build_with_fault_injector(settings, shutdown, onboarding);
@@ -94,20 +94,20 @@ impl System {
         self.relay.as_ref().unwrap()
     }
 
-    /// Starts iam, which is asked where a person onboards.
+    /// Starts iam, which onboardings of signed-in users need.
     pub(crate) async fn iam(&self) -> TestService {
         self.services.start::<Iam>(json!({})).await
     }
 
-    /// Starts an onboarding and gives its id.
+    /// Starts an onboarding and returns its id.
     pub(crate) async fn onboard(&self, slug: &str) -> String {
         let body = json!({ "platformName": "Acme", "slug": slug, "tier": "starter" });
         let started = self.onboarding.post("/api/v1/onboarding", body).await.expect(201);
         started["onboardingId"].as_str().unwrap().to_owned()
     }
 
-    /// The session once it has ended.
-    pub(crate) async fn ended(&self, id: &str) -> Value {
+    /// Waits until the onboarding has ended, and returns it.
+    pub(crate) async fn wait_for_end(&self, id: &str) -> Value {
         for _ in 0..3000 {
             let session = self.onboarding.get(&format!("/api/v1/onboarding/{id}")).await.expect(200);
             if session["status"] != "in_progress" {
@@ -118,8 +118,8 @@ impl System {
         panic!("still in progress: {}", self.onboarding.get(&format!("/api/v1/onboarding/{id}")).await.body);
     }
 
-    /// Checks that the onboarding left one whole platform and nothing else.
-    pub(crate) async fn assert_whole(&self, session: &Value) {
+    /// Asserts that the onboarding created one complete platform and nothing else.
+    pub(crate) async fn assert_complete(&self, session: &Value) {
         assert_eq!(session["status"], "completed", "{session}");
         let id = session["platformId"].as_str().unwrap();
         let platform = self.registry.get(&format!("/api/v1/platforms/{id}")).await.expect(200);
@@ -151,7 +151,7 @@ impl System {
         assert_eq!(self.provider.duplicates().await.unwrap(), Vec::<String>::new());
     }
 
-    /// Checks that nothing is left of the onboarding and that its slug is free again.
+    /// Asserts that nothing is left of the onboarding and that its slug is free again.
     pub(crate) async fn assert_nothing_left(&self, session: &Value, slug: &str) {
         let id = session["platformId"].as_str().unwrap();
         self.registry.get(&format!("/api/v1/platforms/{id}")).await.expect_error(404, "NOT_FOUND");

@@ -1,12 +1,12 @@
-//! Everything that keeps a thing from being ready, injected for real: `explain` names it each time.
+//! Tests of `explain` with every cause that can keep an object from being ready. Each cause is injected for real.
 //!
-//! The causes are tables, one to a group; the causes of a group have one system, one after the other.
+//! Each group of causes is a table. The causes of a group run one after the other in one system.
 
 mod domains;
 mod features;
+mod fixture;
 mod people;
 mod provider;
-mod scene;
 mod services;
 mod templates;
 
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use rstest::rstest;
 
-use self::scene::{Cause, Scene};
+use self::fixture::{Cause, Fixture};
 
 /// All groups of causes.
 const GROUPS: [fn() -> Vec<Cause>; 6] = [
@@ -34,17 +34,17 @@ const GROUPS: [fn() -> Vec<Cause>; 6] = [
 #[case::templates(templates::causes)]
 #[case::domains(domains::causes)]
 #[tokio::test]
-async fn each_cause_is_named(#[case] causes: fn() -> Vec<Cause>) {
-    let mut scene = Scene::start().await;
+async fn explain_names_each_cause(#[case] causes: fn() -> Vec<Cause>) {
+    let mut fixture = Fixture::start().await;
     for cause in causes() {
-        scene.play(cause).await;
+        fixture.check(cause).await;
     }
 }
 
 #[test]
-fn there_are_more_than_forty() {
+fn more_than_forty_different_causes_are_tested() {
     let causes: Vec<Cause> = GROUPS.iter().flat_map(|causes| causes()).collect();
     let names: BTreeSet<&str> = causes.iter().map(|cause| cause.name).collect();
-    assert_eq!(names.len(), causes.len(), "each is another");
+    assert_eq!(names.len(), causes.len(), "names are unique");
     assert!(names.len() > 40, "{}", names.len());
 }

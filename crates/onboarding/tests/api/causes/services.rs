@@ -1,4 +1,4 @@
-//! Services that are away, or not themselves.
+//! Causes: services that are down, silent or replaced.
 
 use fake_provider::Operation;
 use provisioning::providers::ResourceKind as Kind;
@@ -9,41 +9,41 @@ use tokio::{
 
 use super::{
     features::feature,
+    fixture::{Cause, Fixture, Later, Object, Process, clear_rules, fails_for_now, hangs},
     provider::{onboarding, platform},
-    scene::{Cause, Later, Process, Scene, Thing, calm, hangs, later},
 };
 
 pub(super) fn causes() -> Vec<Cause> {
-    let lunch = || [later(Operation::Ensure, Kind::D1, "out to lunch")];
+    let lunch = || [fails_for_now(Operation::Ensure, Kind::D1, "out to lunch")];
     vec![
-        Cause::of("provisioning is away, and the platform waits for its job", platform)
+        Cause::new("provisioning is down, and the platform waits for its job", platform)
             .rules(lunch())
             .inject(stop_provisioning)
-            .tells(&["platform", "onboarding", "service"], &["the service provisioning cannot be reached"])
-            .lift(start_provisioning),
-        Cause::of("onboarding is away", platform)
+            .expect(&["platform", "onboarding", "service"], &["the service provisioning cannot be reached"])
+            .remove(start_provisioning),
+        Cause::new("onboarding is down", platform)
             .rules(lunch())
             .inject(stop_onboarding)
-            .tells(&["platform", "service"], &["the service onboarding cannot be reached"])
-            .lift(start_onboarding),
-        Cause::of("the registry is away, and a job is to tell it something", onboarding)
+            .expect(&["platform", "service"], &["the service onboarding cannot be reached"])
+            .remove(start_onboarding),
+        Cause::new("the registry is down when a job reports to it", onboarding)
             .rules([hangs(Kind::D1)])
             .inject(stop_registry)
-            .tells(
+            .expect(
                 &["onboarding", "job"],
                 &["SERVICE_UNAVAILABLE: Registry is not available. Try again shortly."],
             )
-            .lift(start_registry),
-        Cause::of("the registry is away when an onboarding begins", onboarding)
-            .away(Process::Registry)
-            .tells(
+            .remove(start_registry),
+        Cause::new("the registry is down when an onboarding starts", onboarding)
+            .without(Process::Registry)
+            .expect(
                 &["onboarding"],
                 &["step create_platform has failed", "Registry is not available. Try again shortly."],
             )
-            .lift(start_registry),
-        Cause::of("provisioning is away, and a feature is asked for", feature)
-            .away(Process::Provisioning)
-            .tells(
+            .remove(start_registry),
+        Cause::new("provisioning is down when a feature is activated", feature)
+            .without(Process::Provisioning)
+            .expect(
                 &["feature", "request"],
                 &[
                     "could not be delivered to provisioning",
@@ -51,146 +51,149 @@ pub(super) fn causes() -> Vec<Cause> {
                     "SERVICE_UNAVAILABLE: provisioning",
                 ],
             )
-            .lift(start_provisioning),
-        Cause::of("provisioning was asked, and is away since", feature)
+            .remove(start_provisioning),
+        Cause::new("provisioning stopped after it got the request", feature)
             .rules(lunch())
-            .inject(stop_provisioning_once_asked)
-            .tells(&["feature", "service"], &["the service provisioning cannot be reached"])
-            .lift(start_provisioning),
-        Cause::of("provisioning takes calls and does not answer", feature)
+            .inject(stop_provisioning_after_request)
+            .expect(&["feature", "service"], &["the service provisioning cannot be reached"])
+            .remove(start_provisioning),
+        Cause::new("provisioning accepts calls and does not respond", feature)
             .rules(lunch())
             .inject(be_silent)
-            .tells(&["feature", "service"], &["the service provisioning does not answer in time"])
-            .lift(start_provisioning),
-        Cause::of("somebody else answers at the address of provisioning", feature)
+            .expect(&["feature", "service"], &["the service provisioning does not answer in time"])
+            .remove(start_provisioning),
+        Cause::new("a different server responds at the address of provisioning", feature)
             .rules(lunch())
             .inject(talk_nonsense)
-            .tells(&["feature", "service"], &["the service provisioning has an internal error"])
-            .lift(start_provisioning),
-        Cause::of("provisioning knows nothing of a job that it was asked for", feature)
+            .expect(&["feature", "service"], &["the service provisioning has an internal error"])
+            .remove(start_provisioning),
+        Cause::new("provisioning has lost a job", feature)
             .rules(lunch())
             .inject(lose_job)
-            .tells(&["feature", "job"], &["was requested, but provisioning does not know it"])
-            .lift(deliver_again),
-        Cause::of("onboarding knows nothing of the platform", platform)
+            .expect(&["feature", "job"], &["was requested, but provisioning does not know it"])
+            .remove(deliver_again),
+        Cause::new("onboarding has lost the onboarding of the platform", platform)
             .rules(lunch())
             .inject(lose_onboarding)
-            .tells(&["platform", "onboarding"], &["onboarding has no onboarding for the platform"])
-            .lift(find_onboarding),
+            .expect(&["platform", "onboarding"], &["onboarding has no onboarding for the platform"])
+            .remove(find_onboarding),
     ]
 }
 
-fn stop_provisioning<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+fn stop_provisioning<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
     Box::pin(async move {
-        scene.until(Process::Provisioning, &format!("sagas WHERE id = '{}'", thing.job)).await;
-        scene.system.provisioning.stop().await;
+        fixture.until(Process::Provisioning, &format!("sagas WHERE id = '{}'", object.job)).await;
+        fixture.system.provisioning.stop().await;
     })
 }
 
-fn start<'s>(scene: &'s mut Scene, thing: &'s Thing, process: Process) -> Later<'s, ()> {
+fn start<'s>(fixture: &'s mut Fixture, object: &'s Object, process: Process) -> Later<'s, ()> {
     Box::pin(async move {
-        calm(scene, thing).await;
-        scene.start_again(process).await;
+        clear_rules(fixture, object).await;
+        fixture.restart(process).await;
     })
 }
 
-pub(super) fn start_provisioning<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
-    start(scene, thing, Process::Provisioning)
+pub(super) fn start_provisioning<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
+    start(fixture, object, Process::Provisioning)
 }
 
-fn start_onboarding<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
-    start(scene, thing, Process::Onboarding)
+fn start_onboarding<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
+    start(fixture, object, Process::Onboarding)
 }
 
-fn start_registry<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
-    start(scene, thing, Process::Registry)
+fn start_registry<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
+    start(fixture, object, Process::Registry)
 }
 
-fn stop_onboarding<'s>(scene: &'s mut Scene, _: &'s Thing) -> Later<'s, ()> {
-    Box::pin(async move { scene.system.onboarding.stop().await })
+fn stop_onboarding<'s>(fixture: &'s mut Fixture, _: &'s Object) -> Later<'s, ()> {
+    Box::pin(async move { fixture.system.onboarding.stop().await })
 }
 
-/// The provider makes what it was asked for when nobody can be told any more.
-fn stop_registry<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+/// The provider finishes its work only after the registry has stopped.
+fn stop_registry<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
     Box::pin(async move {
-        let hangs = format!("saga_steps WHERE saga_id = '{}' AND status = 'in_progress'", thing.job);
-        scene.until(Process::Provisioning, &hangs).await;
-        scene.system.registry.stop().await;
-        calm(scene, thing).await;
+        let hangs = format!("saga_steps WHERE saga_id = '{}' AND status = 'in_progress'", object.job);
+        fixture.until(Process::Provisioning, &hangs).await;
+        fixture.system.registry.stop().await;
+        clear_rules(fixture, object).await;
     })
 }
 
-async fn once_asked(scene: &Scene, thing: &Thing) {
-    scene
-        .until(Process::Registry, &format!("outbox WHERE id = '{}' AND delivered_at IS NOT NULL", thing.job))
+async fn wait_for_request(fixture: &Fixture, object: &Object) {
+    fixture
+        .until(Process::Registry, &format!("outbox WHERE id = '{}' AND delivered_at IS NOT NULL", object.job))
         .await;
 }
 
-pub(super) fn stop_provisioning_once_asked<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+pub(super) fn stop_provisioning_after_request<'s>(
+    fixture: &'s mut Fixture,
+    object: &'s Object,
+) -> Later<'s, ()> {
     Box::pin(async move {
-        once_asked(scene, thing).await;
-        scene.system.provisioning.stop().await;
+        wait_for_request(fixture, object).await;
+        fixture.system.provisioning.stop().await;
     })
 }
 
-/// Somebody else takes the address of provisioning, and says this to every call.
-fn replace<'s>(scene: &'s mut Scene, thing: &'s Thing, says: &'static [u8]) -> Later<'s, ()> {
+/// Replaces provisioning by a server that sends this response to every call.
+fn replace<'s>(fixture: &'s mut Fixture, object: &'s Object, response: &'static [u8]) -> Later<'s, ()> {
     Box::pin(async move {
-        stop_provisioning_once_asked(scene, thing).await;
-        let listener = TcpListener::bind(scene.system.provisioning.grpc).await.unwrap();
-        scene.impostor = Some(tokio::spawn(async move {
+        stop_provisioning_after_request(fixture, object).await;
+        let listener = TcpListener::bind(fixture.system.provisioning.grpc).await.unwrap();
+        fixture.impostor = Some(tokio::spawn(async move {
             let mut callers = Vec::new();
             loop {
                 let (mut caller, _) = listener.accept().await.unwrap();
-                let mut heard = [0; 64];
-                let _heard = caller.read(&mut heard).await;
-                let _said = caller.write_all(says).await;
+                let mut request = [0; 64];
+                let _read = caller.read(&mut request).await;
+                let _sent = caller.write_all(response).await;
                 callers.push(caller);
             }
         }));
     })
 }
 
-fn be_silent<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
-    replace(scene, thing, b"")
+fn be_silent<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
+    replace(fixture, object, b"")
 }
 
-fn talk_nonsense<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
-    replace(scene, thing, b"220 mail.example ESMTP\r\n")
+fn talk_nonsense<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
+    replace(fixture, object, b"220 mail.example ESMTP\r\n")
 }
 
-fn lose_job<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+fn lose_job<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
     Box::pin(async move {
-        once_asked(scene, thing).await;
-        scene.sql(Process::Provisioning, &format!("DELETE FROM sagas WHERE id = '{}'", thing.job)).await;
+        wait_for_request(fixture, object).await;
+        fixture.sql(Process::Provisioning, &format!("DELETE FROM sagas WHERE id = '{}'", object.job)).await;
     })
 }
 
-fn deliver_again<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+fn deliver_again<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
     Box::pin(async move {
-        calm(scene, thing).await;
+        clear_rules(fixture, object).await;
         let again = format!(
             "UPDATE outbox SET delivered_at = NULL, next_attempt_at = now() WHERE id = '{}'",
-            thing.job
+            object.job
         );
-        scene.sql(Process::Registry, &again).await;
+        fixture.sql(Process::Registry, &again).await;
     })
 }
 
-/// It rests meanwhile, or it would go on for another platform.
-fn lose_onboarding<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+/// The onboarding is paused meanwhile, because otherwise it would continue for a different platform.
+fn lose_onboarding<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
     let lost =
-        format!("UPDATE sagas SET subject = 'lost', paused_at = now() WHERE subject = '{}'", thing.platform);
-    Box::pin(async move { scene.sql(Process::Onboarding, &lost).await })
+        format!("UPDATE sagas SET subject = 'lost', paused_at = now() WHERE subject = '{}'", object.platform);
+    Box::pin(async move { fixture.sql(Process::Onboarding, &lost).await })
 }
 
-fn find_onboarding<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+fn find_onboarding<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
     let found = format!(
         "UPDATE sagas SET subject = '{}', paused_at = NULL, next_run_at = now() WHERE subject = 'lost'",
-        thing.platform
+        object.platform
     );
     Box::pin(async move {
-        scene.sql(Process::Onboarding, &found).await;
-        calm(scene, thing).await;
+        fixture.sql(Process::Onboarding, &found).await;
+        clear_rules(fixture, object).await;
     })
 }

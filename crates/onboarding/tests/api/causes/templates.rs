@@ -1,4 +1,4 @@
-//! What is wrong with the template that an onboarding asks for.
+//! Causes: faults of the stack template of an onboarding.
 
 use diesel_async::SimpleAsyncConnection;
 use fake_provider::Operation;
@@ -6,200 +6,201 @@ use provisioning::providers::ResourceKind as Kind;
 use serde_json::{Value, json};
 
 use super::{
+    fixture::{Cause, Fixture, Later, Object, Process, clear_rules, fails_for_now, fails_permanently},
     provider::onboard,
-    scene::{Cause, Later, Process, Scene, Thing, calm, later, never},
 };
 
 pub(super) fn causes() -> Vec<Cause> {
     vec![
-        Cause::of("the stack of an onboarding waits for the provider", platform)
-            .rules([later(Operation::Ensure, Kind::Kv, "out of space")])
-            .tells(&["platform", "onboarding", "stack", "job"], &["step shared has failed", "out of space"])
-            .lift(calm),
-        Cause::of("the stack of an onboarding has failed", onboarding)
-            .rules([never(Operation::Ensure, Kind::Kv, "quota of the account is used up")])
-            .tells(
+        Cause::new("the stack of an onboarding waits for the provider", platform)
+            .rules([fails_for_now(Operation::Ensure, Kind::Kv, "out of space")])
+            .expect(&["platform", "onboarding", "stack", "job"], &["step shared has failed", "out of space"])
+            .remove(clear_rules),
+        Cause::new("the stack of an onboarding has failed", onboarding)
+            .rules([fails_permanently(Operation::Ensure, Kind::Kv, "quota of the account is used up")])
+            .expect(
                 &["onboarding"],
                 &["it was undone: verify", "has failed", "quota of the account is used up"],
             ),
-        Cause::of("a stack that is to be taken down is still being made", onboarding)
-            .rules([later(Operation::Ensure, Kind::Kv, "out of space")])
+        Cause::new("a stack to be removed is still being activated", onboarding)
+            .rules([fails_for_now(Operation::Ensure, Kind::Kv, "out of space")])
             .inject(cancel)
-            .tells(&["onboarding", "stack", "job", "job"], &["step shared has failed", "out of space"]),
-        Cause::of("the stack registry is away", onboarding)
+            .expect(&["onboarding", "stack", "job", "job"], &["step shared has failed", "out of space"]),
+        Cause::new("the stack registry is down", onboarding)
             .inject(stop)
-            .rules([later(Operation::Ensure, Kind::GitRepository, "not yet")])
-            .tells(
+            .rules([fails_for_now(Operation::Ensure, Kind::GitRepository, "not yet")])
+            .expect(
                 &["onboarding"],
                 &["step deploy_services has failed", "The stack registry is not available"],
             )
-            .lift(start),
-        Cause::of("there is no such template", unknown)
-            .tells(&["onboarding"], &["it was undone: deploy_services: TEMPLATE_UNAVAILABLE"]),
-        Cause::of("the template is deprecated", deprecated)
-            .tells(&["onboarding"], &["it was undone: deploy_services: TEMPLATE_UNAVAILABLE", "deprecated"]),
-        Cause::of("the template has no version", empty)
-            .tells(&["onboarding"], &["it was undone: deploy_services: TEMPLATE_UNAVAILABLE"]),
-        Cause::of("the template needs an input", needy)
-            .tells(&["onboarding"], &["it was undone: deploy_services: VALIDATION_ERROR: inputs"]),
-        Cause::of("what the template depends on is not there", dependent).tells(
+            .remove(start),
+        Cause::new("there is no such template", unknown)
+            .expect(&["onboarding"], &["it was undone: deploy_services: TEMPLATE_UNAVAILABLE"]),
+        Cause::new("the template is deprecated", deprecated)
+            .expect(&["onboarding"], &["it was undone: deploy_services: TEMPLATE_UNAVAILABLE", "deprecated"]),
+        Cause::new("the template has no version", empty)
+            .expect(&["onboarding"], &["it was undone: deploy_services: TEMPLATE_UNAVAILABLE"]),
+        Cause::new("the template needs an input", needy)
+            .expect(&["onboarding"], &["it was undone: deploy_services: VALIDATION_ERROR: inputs"]),
+        Cause::new("a dependency of the template is missing", dependent).expect(
             &["onboarding"],
             &["it was undone: deploy_services: UNPROCESSABLE", "depends on base-cause-9 ^1.0.0"],
         ),
-        Cause::of("the template cannot be read", onboarding)
-            .rules([later(Operation::Ensure, Kind::GitRepository, "not yet")])
+        Cause::new("the definition of the template is invalid", onboarding)
+            .rules([fails_for_now(Operation::Ensure, Kind::GitRepository, "not yet")])
             .inject(break_definition)
-            .tells(&["onboarding"], &["step deploy_services has failed", "UPSTREAM_ERROR"])
-            .lift(mend_definition),
-        Cause::of("another has the slug", taken)
-            .tells(&["onboarding"], &["it was undone: create_platform: ALREADY_EXISTS", "is already taken"]),
+            .expect(&["onboarding"], &["step deploy_services has failed", "UPSTREAM_ERROR"])
+            .remove(repair_definition),
+        Cause::new("the slug is taken", taken)
+            .expect(&["onboarding"], &["it was undone: create_platform: ALREADY_EXISTS", "is already taken"]),
     ]
 }
 
-/// A definition that shares a store.
+/// A definition with a shared store.
 pub(super) fn shop() -> Value {
     json!({ "schemaVersion": 1, "displayName": "Shop", "features": [
         { "id": "cart", "version": "1.0.0", "package": "@shop/cart", "required": true, "permissions": [] }
     ], "resources": { "d1": true, "r2": false, "kv": true, "queue": false } })
 }
 
-async fn template(scene: &Scene, name: &str) {
+async fn template(fixture: &Fixture, name: &str) {
     let body = json!({ "name": name, "displayName": "Shop", "description": "Sells" });
-    scene.post(Process::StackRegistry, "/api/v1/stacks", body).await;
+    fixture.post(Process::StackRegistry, "/api/v1/stacks", body).await;
 }
 
-pub(super) async fn publish(scene: &Scene, name: &str, definition: &Value) {
-    template(scene, name).await;
+pub(super) async fn publish(fixture: &Fixture, name: &str, definition: &Value) {
+    template(fixture, name).await;
     let version = json!({ "version": "1.0.0", "stackDefinition": definition, "nnoSdkVersion": "1.0.0" });
-    scene.post(Process::StackRegistry, &format!("/api/v1/stacks/{name}/versions"), version).await;
+    fixture.post(Process::StackRegistry, &format!("/api/v1/stacks/{name}/versions"), version).await;
 }
 
-async fn of_template(scene: &Scene) -> Thing {
-    onboard(scene, json!({ "stackTemplateId": scene.slug() })).await
+async fn onboard_with_template(fixture: &Fixture) -> Object {
+    onboard(fixture, json!({ "stackTemplateId": fixture.slug() })).await
 }
 
 /// An onboarding with a stack.
-fn onboarding(scene: &mut Scene) -> Later<'_, Thing> {
+fn onboarding(fixture: &mut Fixture) -> Later<'_, Object> {
     Box::pin(async move {
-        publish(scene, &scene.slug(), &shop()).await;
-        of_template(scene).await
+        publish(fixture, &fixture.slug(), &shop()).await;
+        onboard_with_template(fixture).await
     })
 }
 
-/// Its platform.
-fn platform(scene: &mut Scene) -> Later<'_, Thing> {
+/// The platform of an onboarding with a stack.
+fn platform(fixture: &mut Fixture) -> Later<'_, Object> {
     Box::pin(async move {
-        let thing = onboarding(scene).await;
-        scene.until(Process::Registry, &format!("platforms WHERE id = '{}'", thing.platform)).await;
-        let path = format!("/api/v1/platforms/{}/explain", thing.platform);
-        Thing { of: Process::Registry, path, ..thing }
+        let object = onboarding(fixture).await;
+        fixture.until(Process::Registry, &format!("platforms WHERE id = '{}'", object.platform)).await;
+        let path = format!("/api/v1/platforms/{}/explain", object.platform);
+        Object { service: Process::Registry, path, ..object }
     })
 }
 
-fn unknown(scene: &mut Scene) -> Later<'_, Thing> {
-    Box::pin(async move { of_template(scene).await })
+fn unknown(fixture: &mut Fixture) -> Later<'_, Object> {
+    Box::pin(async move { onboard_with_template(fixture).await })
 }
 
-fn deprecated(scene: &mut Scene) -> Later<'_, Thing> {
+fn deprecated(fixture: &mut Fixture) -> Later<'_, Object> {
     Box::pin(async move {
-        let name = scene.slug();
-        publish(scene, &name, &shop()).await;
-        scene
+        let name = fixture.slug();
+        publish(fixture, &name, &shop()).await;
+        fixture
             .system
             .stacks
             .patch(&format!("/api/v1/stacks/{name}"), json!({ "status": "deprecated" }))
             .await
             .expect(200);
-        of_template(scene).await
+        onboard_with_template(fixture).await
     })
 }
 
-fn empty(scene: &mut Scene) -> Later<'_, Thing> {
+fn empty(fixture: &mut Fixture) -> Later<'_, Object> {
     Box::pin(async move {
-        template(scene, &scene.slug()).await;
-        of_template(scene).await
+        template(fixture, &fixture.slug()).await;
+        onboard_with_template(fixture).await
     })
 }
 
-fn needy(scene: &mut Scene) -> Later<'_, Thing> {
+fn needy(fixture: &mut Fixture) -> Later<'_, Object> {
     Box::pin(async move {
         let mut definition = shop();
         definition["inputs"] = json!({ "type": "object", "required": ["currency"],
             "properties": { "currency": { "type": "string" } } });
-        publish(scene, &scene.slug(), &definition).await;
-        of_template(scene).await
+        publish(fixture, &fixture.slug(), &definition).await;
+        onboard_with_template(fixture).await
     })
 }
 
-fn dependent(scene: &mut Scene) -> Later<'_, Thing> {
+fn dependent(fixture: &mut Fixture) -> Later<'_, Object> {
     Box::pin(async move {
-        let base = format!("base-{}", scene.slug());
-        publish(scene, &base, &shop()).await;
+        let base = format!("base-{}", fixture.slug());
+        publish(fixture, &base, &shop()).await;
         let mut definition = shop();
         definition["dependsOn"] = json!([{ "template": base, "versionRange": "^1.0.0" }]);
-        publish(scene, &scene.slug(), &definition).await;
-        of_template(scene).await
+        publish(fixture, &fixture.slug(), &definition).await;
+        onboard_with_template(fixture).await
     })
 }
 
-/// One that begins while the registry is away, and whose slug a platform gets before the registry can be asked.
-fn taken(scene: &mut Scene) -> Later<'_, Thing> {
+/// An onboarding that starts while the registry is down, and whose slug another platform takes before the registry is
+/// back.
+fn taken(fixture: &mut Fixture) -> Later<'_, Object> {
     Box::pin(async move {
-        let slug = scene.slug();
-        scene.system.registry.stop().await;
-        let thing = onboard(scene, json!({})).await;
-        let path = format!("/api/v1/onboarding/{}", thing.session);
-        scene.system.onboarding.post(&format!("{path}/pause"), json!({})).await.expect(200);
-        let rests = format!("sagas WHERE id = '{}' AND lease_until IS NULL", thing.session);
-        scene.until(Process::Onboarding, &rests).await;
-        scene.start_again(Process::Registry).await;
+        let slug = fixture.slug();
+        fixture.system.registry.stop().await;
+        let object = onboard(fixture, json!({})).await;
+        let path = format!("/api/v1/onboarding/{}", object.onboarding);
+        fixture.system.onboarding.post(&format!("{path}/pause"), json!({})).await.expect(200);
+        let paused = format!("sagas WHERE id = '{}' AND lease_until IS NULL", object.onboarding);
+        fixture.until(Process::Onboarding, &paused).await;
+        fixture.restart(Process::Registry).await;
         let body = json!({ "name": "First", "slug": slug });
-        scene.system.registry.post("/api/v1/platforms", body).await.expect(201);
-        scene.system.onboarding.post(&format!("{path}/resume"), json!({})).await.expect(200);
-        thing
+        fixture.system.registry.post("/api/v1/platforms", body).await.expect(201);
+        fixture.system.onboarding.post(&format!("{path}/resume"), json!({})).await.expect(200);
+        object
     })
 }
 
-fn cancel<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+fn cancel<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
     Box::pin(async move {
-        // A job that has not begun is superseded, and keeps nothing waiting.
+        // A job that has not started would be superseded, and nothing would wait for it.
         let failed = format!(
             "sagas JOIN saga_steps ON saga_id = id WHERE subject = '{}' AND kind = 'ACTIVATE_STACK' \
              AND saga_steps.error LIKE '%out of space%'",
-            thing.platform
+            object.platform
         );
-        scene.until(Process::Provisioning, &failed).await;
-        let path = format!("/api/v1/onboarding/{}", thing.session);
-        scene.system.onboarding.patch(&path, json!({ "status": "cancelled" })).await.expect(200);
+        fixture.until(Process::Provisioning, &failed).await;
+        let path = format!("/api/v1/onboarding/{}", object.onboarding);
+        fixture.system.onboarding.patch(&path, json!({ "status": "cancelled" })).await.expect(200);
     })
 }
 
-fn stop<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+fn stop<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
     Box::pin(async move {
-        scene.system.stacks.stop().await;
-        calm(scene, thing).await;
+        fixture.system.stacks.stop().await;
+        clear_rules(fixture, object).await;
     })
 }
 
-fn start<'s>(scene: &'s mut Scene, _: &'s Thing) -> Later<'s, ()> {
-    Box::pin(async move { scene.start_again(Process::StackRegistry).await })
+fn start<'s>(fixture: &'s mut Fixture, _: &'s Object) -> Later<'s, ()> {
+    Box::pin(async move { fixture.restart(Process::StackRegistry).await })
 }
 
-/// Changes what was published, which cannot be done but behind the database's back.
-async fn rewrite(scene: &Scene, definition: &str) {
-    let mut superuser = scene.system.stacks.db.connect_as_superuser().await;
+/// Changes published definitions, with the triggers that forbid this disabled.
+async fn rewrite(fixture: &Fixture, definition: &str) {
+    let mut superuser = fixture.system.stacks.db.connect_as_superuser().await;
     superuser.batch_execute("SET session_replication_role = replica").await.unwrap();
     let sql = format!("UPDATE stack_versions SET stack_definition = {definition}");
     superuser.batch_execute(&sql).await.unwrap();
 }
 
-fn break_definition<'s>(scene: &'s mut Scene, thing: &'s Thing) -> Later<'s, ()> {
+fn break_definition<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
     Box::pin(async move {
-        rewrite(scene, "'?' || stack_definition").await;
-        calm(scene, thing).await;
+        rewrite(fixture, "'?' || stack_definition").await;
+        clear_rules(fixture, object).await;
     })
 }
 
-fn mend_definition<'s>(scene: &'s mut Scene, _: &'s Thing) -> Later<'s, ()> {
-    Box::pin(async move { rewrite(scene, "substr(stack_definition, 2)").await })
+fn repair_definition<'s>(fixture: &'s mut Fixture, _: &'s Object) -> Later<'s, ()> {
+    Box::pin(async move { rewrite(fixture, "substr(stack_definition, 2)").await })
 }

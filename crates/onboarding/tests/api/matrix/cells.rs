@@ -1,122 +1,128 @@
-//! The cells, made from the outlines: a step that is new has its cells.
+//! The cells of the matrix, derived from the outlines, so that a new step gets its cells.
 
 use std::fmt;
 
 use ::saga::{OnFailure, Outline};
 
-/// When the force strikes.
+/// The time of the failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum When {
+pub(crate) enum Timing {
     BeforeIntent,
     AfterIntent,
-    /// The effect was begun and took too long: whether it is there nobody knows.
+    /// The attempt took too long; the step may have taken effect.
     TimedOut,
-    /// The effect is there, unrecorded.
+    /// The step took effect; the result is not recorded.
     Unrecorded,
-    /// The effect is recorded, and the runner does not learn it.
+    /// The result is recorded; the runner does not get the confirmation.
     Unacknowledged,
 }
 
-/// What strikes.
+/// The type of the failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Force {
-    /// The runner is gone, as with its process.
+pub(crate) enum FailureKind {
+    /// The runner stops, as if its process had been killed.
     ProcessKilled,
-    /// Every connection to the database of the service.
+    /// Every connection to the database of the service is dropped.
     DatabaseDropped,
-    /// The provider fails, hangs or loses its answers, for one platform.
-    ProviderCut,
+    /// The provider fails, hangs or loses its responses, for one platform.
+    ProviderOutage,
 }
 
-/// What becomes of the step when it was struck.
+/// The course of the saga after the failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Aftermath {
-    /// It is done twice, and the saga completes.
+    /// The step runs twice, and the saga completes.
     RunTwice,
-    /// The saga fails for good or is cancelled, and the step is undone twice. A saga that is not undone, but stops, has the
-    /// step stop once, be retried, and be done twice.
+    /// The saga fails permanently or is cancelled, and the step is undone twice. In a saga that stops instead of being
+    /// undone, the step fails once, is retried and runs twice.
     UndoTwice,
-    /// The same, and undoing fails: once before its effect, and once after it, by the force if that can be. A saga that
-    /// stops has the step stop twice.
+    /// Like `UndoTwice`, and the undo fails once before its effect and once after it, if possible by the same failure. In
+    /// a saga that stops, the step fails twice.
     UndoFails,
 }
 
-const WHEN: [When; 5] =
-    [When::BeforeIntent, When::AfterIntent, When::TimedOut, When::Unrecorded, When::Unacknowledged];
-const FORCES: [Force; 3] = [Force::ProcessKilled, Force::DatabaseDropped, Force::ProviderCut];
+const TIMINGS: [Timing; 5] =
+    [Timing::BeforeIntent, Timing::AfterIntent, Timing::TimedOut, Timing::Unrecorded, Timing::Unacknowledged];
+const KINDS: [FailureKind; 3] =
+    [FailureKind::ProcessKilled, FailureKind::DatabaseDropped, FailureKind::ProviderOutage];
 const AFTERMATHS: [Aftermath; 3] = [Aftermath::RunTwice, Aftermath::UndoTwice, Aftermath::UndoFails];
 
-/// What strikes a step, and when.
+/// A failure of a step: its time and its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Blow {
-    pub(crate) when: When,
-    pub(crate) force: Force,
+pub(crate) struct Failure {
+    pub(crate) timing: Timing,
+    pub(crate) kind: FailureKind,
 }
 
-/// What one saga is to meet: at each step, or at one alone.
+/// The failures of one saga: in each step, or in one step only.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) outline: Outline,
     pub(crate) aftermath: Aftermath,
-    /// By the place of the step.
-    pub(crate) blows: Vec<Option<Blow>>,
-    /// Whether it is cancelled as it is struck: what it may have done at that step is undone unrecorded.
-    pub(crate) turns: bool,
+    /// The failures by the position of the step.
+    pub(crate) failures: Vec<Option<Failure>>,
+    /// True if the saga is cancelled together with the failure, so that an unrecorded effect has to be undone.
+    pub(crate) cancels: bool,
 }
 
-impl Blow {
-    /// Whether the step is on record as done when it is struck, and not tried again.
-    pub(crate) fn leaves_it_done(self) -> bool {
-        let rewritten = self.when == When::Unrecorded && self.force == Force::DatabaseDropped;
-        rewritten || self.when == When::Unacknowledged
+impl Failure {
+    /// Returns true if the step is recorded as done at the time of the failure, and does not run again.
+    pub(crate) fn leaves_step_done(self) -> bool {
+        let rewritten = self.timing == Timing::Unrecorded && self.kind == FailureKind::DatabaseDropped;
+        rewritten || self.timing == Timing::Unacknowledged
     }
 }
 
 impl Plan {
-    /// The fewest sagas that meet all cells of a kind: as in a Latin square each step meets in each of them something else.
+    /// The smallest set of sagas that covers all cells of a kind. As in a Latin square, each step has a different failure
+    /// in each saga.
     pub(crate) fn all(outline: &Outline) -> Vec<Self> {
         let sagas = |aftermath| {
-            (0..WHEN.len() * FORCES.len()).map(move |saga| {
-                // The numbers of moments and of forces have no common divisor: so both may turn at once.
-                let blow = |step| Blow {
-                    when: WHEN[(saga + step) % WHEN.len()],
-                    force: FORCES[(saga + step) % FORCES.len()],
+            (0..TIMINGS.len() * KINDS.len()).map(move |saga| {
+                // The numbers of times and types have no common divisor, so one index can select both.
+                let failure = |step| Failure {
+                    timing: TIMINGS[(saga + step) % TIMINGS.len()],
+                    kind: KINDS[(saga + step) % KINDS.len()],
                 };
-                let blows = (0..outline.steps.len()).map(|step| Some(blow(step))).collect();
-                Self { outline: outline.clone(), aftermath, blows, turns: false }
+                let failures = (0..outline.steps.len()).map(|step| Some(failure(step))).collect();
+                Self { outline: outline.clone(), aftermath, failures, cancels: false }
             })
         };
         AFTERMATHS.into_iter().flat_map(sagas).collect()
     }
 
-    /// Sagas that go no further than the step that they are struck at, where its effect may be there: in those above a step
-    /// is done before it is undone. What is never undone is left out.
-    pub(crate) fn turning(outline: &Outline) -> Vec<Self> {
+    /// Sagas that are cancelled in the failing step, which may have taken effect. In the sagas of [`Plan::all`], a step
+    /// is done before it is undone. Kinds that are never undone are omitted.
+    pub(crate) fn cancelling(outline: &Outline) -> Vec<Self> {
         let steps = if outline.on_failure == OnFailure::Undo { outline.steps.len() } else { 0 };
-        let turning = |step: usize, when| {
-            let mut blows = vec![None; steps];
-            blows[step] = Some(Blow { when, force: Force::ProcessKilled });
-            Self { outline: outline.clone(), aftermath: Aftermath::UndoTwice, blows, turns: true }
+        let cancelling = |step: usize, timing| {
+            let mut failures = vec![None; steps];
+            failures[step] = Some(Failure { timing, kind: FailureKind::ProcessKilled });
+            Self { outline: outline.clone(), aftermath: Aftermath::UndoTwice, failures, cancels: true }
         };
-        let moments = [When::AfterIntent, When::TimedOut, When::Unrecorded];
-        (0..steps).flat_map(|step| moments.map(|when| turning(step, when))).collect()
+        let times = [Timing::AfterIntent, Timing::TimedOut, Timing::Unrecorded];
+        (0..steps).flat_map(|step| times.map(|timing| cancelling(step, timing))).collect()
     }
 
-    /// The same cells, one to a saga: to find the one that fails.
+    /// The same cells in one saga each, to find the one that fails.
     pub(crate) fn each(&self) -> Vec<Self> {
         let only = |at| {
             let mut alone = self.clone();
-            alone.blows.iter_mut().enumerate().for_each(|(other, blow)| *blow = blow.filter(|_| at == other));
+            alone
+                .failures
+                .iter_mut()
+                .enumerate()
+                .for_each(|(other, failure)| *failure = failure.filter(|_| at == other));
             alone
         };
-        (0..self.blows.len()).map(only).collect()
+        (0..self.failures.len()).map(only).collect()
     }
 
     pub(crate) fn cells(&self) -> usize {
-        self.blows.iter().flatten().count()
+        self.failures.iter().flatten().count()
     }
 
-    /// Whether it stops where others are undone.
+    /// Returns true if the saga stops on a failure instead of being undone.
     pub(crate) fn stops(&self) -> bool {
         self.outline.on_failure == OnFailure::Stop
     }
@@ -125,12 +131,12 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} v{}, {:?}:", self.outline.kind, self.outline.version, self.aftermath)?;
-        if self.turns {
+        if self.cancels {
             write!(f, " cancelled at")?;
         }
-        for (step, blow) in self.outline.steps.iter().zip(&self.blows) {
-            if let Some(Blow { when, force }) = blow {
-                write!(f, " {step} {when:?} {force:?};")?;
+        for (step, failure) in self.outline.steps.iter().zip(&self.failures) {
+            if let Some(Failure { timing, kind }) = failure {
+                write!(f, " {step} {timing:?} {kind:?};")?;
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Sagas about a whole platform.
+//! Scenarios of the sagas for a whole platform.
 
 use std::sync::Arc;
 
@@ -7,72 +7,72 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    forces::connection,
+    failures::connection,
+    harness::{Harness, infrastructure},
     run::Run,
-    stage::{Stage, infrastructure},
 };
 
 const PROVISIONED: [&str; 5] = ["d1", "dns_record", "dns_record", "secret", "worker"];
 const ONBOARDED: [&str; 6] = ["d1", "dns_record", "dns_record", "git_repository", "secret", "worker"];
 
-pub(crate) async fn onboard(stage: &Stage, run: &Arc<Run>, slug: &str) {
-    stage.matrix.arm(run, slug);
-    let session = stage.ask_onboarding(slug).await;
-    stage.settled(run).await;
-    let platform = stage.onboarded(session).await;
-    stage.matrix.forces.lift(&platform);
+pub(crate) async fn onboard(harness: &Harness, run: &Arc<Run>, slug: &str) {
+    harness.matrix.arm(run, slug);
+    let session = harness.start_onboarding(slug).await;
+    harness.wait_for_end(run).await;
+    let platform = harness.platform_of(session).await;
+    harness.matrix.injector.end_outage(&platform);
     let path = format!("/api/v1/platforms/{platform}");
     if run.is_undone() {
-        stage.assert_nothing_left(&platform).await;
-        stage.get(&path).await.expect_error(404, "NOT_FOUND");
+        harness.assert_nothing_left(&platform).await;
+        harness.get(&path).await.expect_error(404, "NOT_FOUND");
         // The slug is free again.
-        stage.platform(slug).await;
+        harness.platform(slug).await;
         return;
     }
-    assert_eq!(stage.get(&path).await.expect(200)["status"], "active");
-    assert_eq!(stage.kinds(&platform).await, ONBOARDED);
-    stage.assert_agreed(run, &platform).await;
-    let builds = stage.get(&format!("{path}/builds")).await.expect(200);
+    assert_eq!(harness.get(&path).await.expect(200)["status"], "active");
+    assert_eq!(harness.kinds(&platform).await, ONBOARDED);
+    harness.assert_consistent(run, &platform).await;
+    let builds = harness.get(&format!("{path}/builds")).await.expect(200);
     let builds: Vec<_> = builds["data"].as_array().unwrap().iter().map(|one| &one["buildStatus"]).collect();
     assert_eq!(builds, ["success"]);
-    let events = stage.get(&format!("{path}/lifecycle")).await.expect(200);
+    let events = harness.get(&format!("{path}/lifecycle")).await.expect(200);
     let events: Vec<_> = events["data"].as_array().unwrap().iter().map(|one| &one["toStatus"]).collect();
     assert_eq!(events, ["active", "provisioning", "pending"], "each happened once, in order");
 }
 
-pub(crate) async fn provision(stage: &Stage, run: &Arc<Run>, slug: &str) {
-    let platform = stage.platform(slug).await;
-    stage.matrix.arm(run, &platform);
-    stage.ask_job("platform", infrastructure(&platform)).await;
-    stage.settled(run).await;
-    stage.matrix.forces.lift(&platform);
+pub(crate) async fn provision(harness: &Harness, run: &Arc<Run>, slug: &str) {
+    let platform = harness.platform(slug).await;
+    harness.matrix.arm(run, &platform);
+    harness.enqueue_job("platform", infrastructure(&platform)).await;
+    harness.wait_for_end(run).await;
+    harness.matrix.injector.end_outage(&platform);
     if run.is_undone() {
-        return stage.assert_nothing_left(&platform).await;
+        return harness.assert_nothing_left(&platform).await;
     }
-    assert_eq!(stage.kinds(&platform).await, PROVISIONED);
-    stage.assert_agreed(run, &platform).await;
+    assert_eq!(harness.kinds(&platform).await, PROVISIONED);
+    harness.assert_consistent(run, &platform).await;
 }
 
-pub(crate) async fn deprovision(stage: &Stage, run: &Arc<Run>, slug: &str) {
-    let platform = stage.provisioned(slug).await;
-    assert_eq!(stage.kinds(&platform).await, ONBOARDED);
-    stage.matrix.arm(run, &platform);
+pub(crate) async fn deprovision(harness: &Harness, run: &Arc<Run>, slug: &str) {
+    let platform = harness.provisioned(slug).await;
+    assert_eq!(harness.kinds(&platform).await, ONBOARDED);
+    harness.matrix.arm(run, &platform);
     let outlines = provisioning::outlines();
     let of_kind = outlines.iter().filter(|one| one.kind == run.plan.outline.kind);
     let newest = of_kind.max_by_key(|one| one.version) == Some(&run.plan.outline);
     if newest {
-        stage.ask_job("platform/deprovision", json!({ "platformId": platform })).await;
+        harness.enqueue_job("platform/deprovision", json!({ "platformId": platform })).await;
     } else {
-        begun_by_an_older_version(stage, run, &platform).await;
+        start_with_older_version(harness, run, &platform).await;
     }
-    stage.settled(run).await;
-    stage.matrix.forces.lift(&platform);
-    stage.assert_nothing_left(&platform).await;
-    stage.assert_agreed(run, &platform).await;
+    harness.wait_for_end(run).await;
+    harness.matrix.injector.end_outage(&platform);
+    harness.assert_nothing_left(&platform).await;
+    harness.assert_consistent(run, &platform).await;
 }
 
-/// The rows as a binary left them that knew no newer version.
-async fn begun_by_an_older_version(stage: &Stage, run: &Run, platform: &str) {
+/// Inserts the rows of a job as a binary with only the older version would.
+async fn start_with_older_version(harness: &Harness, run: &Run, platform: &str) {
     let (id, outline) = (Uuid::now_v7(), &run.plan.outline);
     let row = |(step, n): (&&str, i32)| format!("('{id}', {n}, '{step}', 'pending', 0, 0)");
     let steps: Vec<_> = outline.steps.iter().zip(0..).map(row).collect();
@@ -84,9 +84,9 @@ async fn begun_by_an_older_version(stage: &Stage, run: &Run, platform: &str) {
         outline.version,
         steps.join(", ")
     );
-    // The connection may be dropped meanwhile.
+    // The tests may drop the connection meanwhile.
     for _ in 0..50 {
-        if connection(&stage.system.provisioning).await.batch_execute(&sql).await.is_ok() {
+        if connection(&harness.system.provisioning).await.batch_execute(&sql).await.is_ok() {
             return;
         }
     }

@@ -1,4 +1,4 @@
-//! One saga on its way through its cells.
+//! The run of one saga through its cells.
 
 use std::{
     sync::{Mutex, MutexGuard, OnceLock},
@@ -11,96 +11,101 @@ use fake_provider::Action;
 use uuid::Uuid;
 
 use super::{
-    cells::{Aftermath, Blow, Force, Plan, When},
-    forces::{Forces, away, silent, unheard, waiting},
+    cells::{Aftermath, Failure, FailureKind, Plan, Timing},
+    failures::{FailureInjector, blocking, hang_after_effect, lost_response, unavailable},
 };
 
-/// What a try is given that takes too long: its effect may be there by then, or not.
+/// The time limit of an attempt that times out. The step may or may not have taken effect by then.
 const SHORT: Duration = Duration::from_millis(60);
 
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) plan: Plan,
-    /// The saga, once it was met.
+    /// The saga, once it has reached an injection point.
     pub(crate) saga: OnceLock<Uuid>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    steps: Vec<Track>,
-    cut: Option<Cut>,
+    steps: Vec<StepProgress>,
+    outage: Option<Outage>,
 }
 
-/// How far a step is.
+/// The progress of a step.
 #[derive(Debug, Clone, Default)]
-struct Track {
-    struck: bool,
-    /// The force is at work in the try under way.
-    striking: bool,
-    /// The try under way does everything twice.
-    doubling: bool,
-    doubled: bool,
+struct StepProgress {
+    failed_once: bool,
+    /// The failure is active in the current attempt.
+    failure_active: bool,
+    /// The current attempt runs the step twice.
+    running_twice: bool,
+    ran_twice: bool,
     recorded: bool,
     stops: usize,
-    undo_tries: usize,
+    undo_attempts: usize,
     undone: bool,
 }
 
-/// The provider is cut off until a try has met that: of this step, or of any.
+/// An outage of the provider, which ends when an attempt of this step, or of any step, has met it.
 #[derive(Debug)]
-struct Cut {
+struct Outage {
     step: Option<usize>,
-    tries: usize,
+    attempts: usize,
 }
 
-/// A moment of a step, and what strikes.
+/// An injection point of a step.
 #[derive(Clone, Copy)]
-struct Met<'m> {
+struct Context<'m> {
     at: usize,
     now: InjectionPoint<'m>,
-    forces: &'m Forces,
-    /// Whether the saga is cancelled as it is struck.
-    turns: bool,
+    injector: &'m FailureInjector,
+    /// True if the saga is cancelled together with the failure.
+    cancels: bool,
 }
 
-fn passing() -> Fault {
+fn transient() -> Fault {
     Fault::Fail(Error::new(Kind::Upstream, "not now, on purpose"))
 }
 
-fn for_good() -> Fault {
+fn permanent() -> Fault {
     Fault::Fail(Error::new(Kind::Unprocessable, "broken on purpose"))
 }
 
 impl Run {
     pub(crate) fn new(plan: Plan) -> Self {
-        let steps = vec![Track::default(); plan.outline.steps.len()];
-        Self { plan, saga: OnceLock::new(), state: Mutex::new(State { steps, cut: None }) }
+        let steps = vec![StepProgress::default(); plan.outline.steps.len()];
+        Self { plan, saga: OnceLock::new(), state: Mutex::new(State { steps, outage: None }) }
     }
 
-    /// Held for as long as a force takes to strike.
+    /// Locks the state. The lock is held during the injection.
     fn state(&self) -> MutexGuard<'_, State> {
-        waiting(|| self.state.lock().unwrap())
+        blocking(|| self.state.lock().unwrap())
     }
 
-    /// The cells that were not met as they were planned.
-    pub(crate) fn unmet(&self) -> Vec<Plan> {
+    /// The cells that did not run as planned.
+    pub(crate) fn missed(&self) -> Vec<Plan> {
         let state = self.state();
-        let met = |track: &Track| match self.plan.aftermath {
-            Aftermath::RunTwice => track.struck && track.doubled,
-            _ if self.plan.stops() => track.struck && track.doubled && track.stops == self.stops(),
-            _ => track.struck && track.undone,
+        let covered = |progress: &StepProgress| match self.plan.aftermath {
+            Aftermath::RunTwice => progress.failed_once && progress.ran_twice,
+            _ if self.plan.stops() => {
+                progress.failed_once && progress.ran_twice && progress.stops == self.stops()
+            }
+            _ => progress.failed_once && progress.undone,
         };
         let cells = self.plan.each().into_iter().zip(&state.steps);
-        cells.filter(|(alone, track)| alone.cells() > 0 && !met(track)).map(|(alone, _)| alone).collect()
+        cells
+            .filter(|(alone, progress)| alone.cells() > 0 && !covered(progress))
+            .map(|(alone, _)| alone)
+            .collect()
     }
 
-    /// Whether the saga is to be undone in the end.
+    /// Returns true if the planned end is an undo.
     pub(crate) fn is_undone(&self) -> bool {
         self.plan.aftermath != Aftermath::RunTwice && !self.plan.stops()
     }
 
-    /// How often each step stops before it passes.
+    /// The number of times that each step stops before it succeeds.
     fn stops(&self) -> usize {
         match self.plan.aftermath {
             Aftermath::UndoTwice if self.plan.stops() => 1,
@@ -109,99 +114,100 @@ impl Run {
         }
     }
 
-    pub(crate) fn meet(&self, now: InjectionPoint<'_>, forces: &Forces) -> Fault {
+    pub(crate) fn inject(&self, now: InjectionPoint<'_>, injector: &FailureInjector) -> Fault {
         let _first = self.saga.set(now.saga.id);
         let at = self.plan.outline.steps.iter().position(|step| *step == now.step).expect("a step");
-        let (mut state, met) = (self.state(), Met { at, now, forces, turns: self.plan.turns });
+        let (mut state, cx) = (self.state(), Context { at, now, injector, cancels: self.plan.cancels });
         if now.phase == StepPhase::AfterEffect {
-            state.lift(met);
+            state.end_outage(cx);
         }
-        match (self.plan.blows[at], now.undo, now.phase) {
-            // A saga that meets one cell alone.
-            (None, false, StepPhase::AfterEffect) if self.ends_here(&state, met) => for_good(),
-            (blow, false, StepPhase::AfterRecord) => state.recorded(blow, met),
+        match (self.plan.failures[at], now.undo, now.phase) {
+            // A saga with a single cell.
+            (None, false, StepPhase::AfterEffect) if self.ends_here(&state, cx) => permanent(),
+            (failure, false, StepPhase::AfterRecord) => state.after_record(failure, cx),
             (None, ..) => Fault::None,
-            (Some(blow), true, _) => self.back(&mut state.steps[at], blow, met),
-            (Some(blow), false, StepPhase::BeforeIntent) => state.before(blow, met),
-            (Some(blow), false, StepPhase::AfterIntent) => self.begun(&mut state, blow, met),
-            (Some(blow), false, StepPhase::AfterEffect) => self.tried(&mut state, blow, met),
+            (Some(failure), true, _) => self.during_undo(&mut state.steps[at], failure, cx),
+            (Some(failure), false, StepPhase::BeforeIntent) => state.before_intent(failure, cx),
+            (Some(failure), false, StepPhase::AfterIntent) => self.after_intent(&mut state, failure, cx),
+            (Some(failure), false, StepPhase::AfterEffect) => self.after_effect(&mut state, failure, cx),
         }
     }
 
-    fn begun(&self, state: &mut State, blow: Blow, met: Met<'_>) -> Fault {
-        let (twice, track) = (self.plan.aftermath == Aftermath::RunTwice, &mut state.steps[met.at]);
-        track.doubling = (twice || self.plan.stops()) && track.stops == self.stops();
-        let go = if track.doubling { Fault::RunTwice } else { Fault::None };
-        if track.struck {
-            return go;
+    fn after_intent(&self, state: &mut State, failure: Failure, cx: Context<'_>) -> Fault {
+        let (twice, progress) = (self.plan.aftermath == Aftermath::RunTwice, &mut state.steps[cx.at]);
+        progress.running_twice = (twice || self.plan.stops()) && progress.stops == self.stops();
+        let fault = if progress.running_twice { Fault::RunTwice } else { Fault::None };
+        if progress.failed_once {
+            return fault;
         }
-        match (blow.when, blow.force) {
-            (When::AfterIntent, _) => match state.strike(blow, Some(met.at), met) {
-                Fault::None => go,
-                dies => dies,
+        match (failure.timing, failure.kind) {
+            (Timing::AfterIntent, _) => match state.inject_failure(failure, Some(cx.at), cx) {
+                Fault::None => fault,
+                crash => crash,
             },
-            (When::TimedOut, force) => {
-                track.striking = true;
-                if force == Force::ProviderCut {
-                    state.cut(Some(met.at), silent(), met);
+            (Timing::TimedOut, kind) => {
+                progress.failure_active = true;
+                if kind == FailureKind::ProviderOutage {
+                    state.start_outage(Some(cx.at), hang_after_effect(), cx);
                 }
                 Fault::TimeOut(SHORT)
             }
-            (When::Unrecorded, Force::ProviderCut) => {
-                track.striking = true;
-                state.cut(Some(met.at), unheard(), met);
-                go
+            (Timing::Unrecorded, FailureKind::ProviderOutage) => {
+                progress.failure_active = true;
+                state.start_outage(Some(cx.at), lost_response(), cx);
+                fault
             }
-            _ => go,
+            _ => fault,
         }
     }
 
-    fn tried(&self, state: &mut State, blow: Blow, met: Met<'_>) -> Fault {
-        let (done, track) = (met.now.result == Some(AttemptResult::Done), &mut state.steps[met.at]);
-        track.doubled |= track.doubling && done;
-        if std::mem::take(&mut track.striking) {
-            track.struck = true;
-            return match blow.force {
-                // It has failed by now, unless it needs no provider: then it is its own answer that is lost.
-                Force::ProviderCut => passing(),
-                _ => state.strike(blow, Some(met.at), met),
+    fn after_effect(&self, state: &mut State, failure: Failure, cx: Context<'_>) -> Fault {
+        let (done, progress) = (cx.now.result == Some(AttemptResult::Done), &mut state.steps[cx.at]);
+        progress.ran_twice |= progress.running_twice && done;
+        if std::mem::take(&mut progress.failure_active) {
+            progress.failed_once = true;
+            return match failure.kind {
+                // A step that uses the provider has failed already. For other steps, this loses their own result.
+                FailureKind::ProviderOutage => transient(),
+                _ => state.inject_failure(failure, Some(cx.at), cx),
             };
         }
-        if done && track.stops < self.stops() && (track.struck || blow.leaves_it_done()) {
-            track.stops += 1;
-            return for_good();
+        if done && progress.stops < self.stops() && (progress.failed_once || failure.leaves_step_done()) {
+            progress.stops += 1;
+            return permanent();
         }
-        if done && !track.struck && blow.when == When::Unrecorded {
-            return state.strike(blow, Some(met.at), met);
+        if done && !progress.failed_once && failure.timing == Timing::Unrecorded {
+            return state.inject_failure(failure, Some(cx.at), cx);
         }
-        if self.ends_here(state, met) { for_good() } else { Fault::None }
+        if self.ends_here(state, cx) { permanent() } else { Fault::None }
     }
 
-    /// Whether this is the last step to be done, of a saga that is to be undone: it fails. One that is done before it could
-    /// fail is cancelled when the saga has completed.
-    fn ends_here(&self, state: &State, met: Met<'_>) -> bool {
-        let struck = self.plan.blows[met.at].is_none() || state.steps[met.at].struck;
-        let others = state.steps.iter().enumerate().all(|(other, track)| other == met.at || track.recorded);
-        self.is_undone() && met.now.result == Some(AttemptResult::Done) && struck && others
+    /// Returns true if this is the last step of a saga whose planned end is an undo. The step then fails. If it is done
+    /// before it could fail, the test cancels the completed saga.
+    fn ends_here(&self, state: &State, cx: Context<'_>) -> bool {
+        let failed_once = self.plan.failures[cx.at].is_none() || state.steps[cx.at].failed_once;
+        let others =
+            state.steps.iter().enumerate().all(|(other, progress)| other == cx.at || progress.recorded);
+        self.is_undone() && cx.now.result == Some(AttemptResult::Done) && failed_once && others
     }
 
-    fn back(&self, track: &mut Track, blow: Blow, met: Met<'_>) -> Fault {
+    fn during_undo(&self, progress: &mut StepProgress, failure: Failure, cx: Context<'_>) -> Fault {
         let fails = self.plan.aftermath == Aftermath::UndoFails;
-        track.undo_tries += usize::from(met.now.phase == StepPhase::AfterIntent);
-        match met.now.phase {
-            StepPhase::AfterIntent if fails && track.undo_tries == 1 => passing(),
+        progress.undo_attempts += usize::from(cx.now.phase == StepPhase::AfterIntent);
+        match cx.now.phase {
+            StepPhase::AfterIntent if fails && progress.undo_attempts == 1 => transient(),
             StepPhase::AfterIntent if !fails => Fault::RunTwice,
-            StepPhase::AfterEffect if fails && track.undo_tries == 2 => match blow.force {
-                Force::ProcessKilled => Fault::Crash,
-                Force::DatabaseDropped => {
-                    met.forces.drop_connections(met.now.saga);
-                    passing()
+            StepPhase::AfterEffect if fails && progress.undo_attempts == 2 => match failure.kind {
+                FailureKind::ProcessKilled => Fault::Crash,
+                FailureKind::DatabaseDropped => {
+                    cx.injector.drop_connections(cx.now.saga);
+                    transient()
                 }
-                Force::ProviderCut => passing(),
+                FailureKind::ProviderOutage => transient(),
             },
             StepPhase::AfterEffect => {
-                track.undone |=
-                    met.now.result == Some(AttemptResult::Done) && (!fails || track.undo_tries > 2);
+                progress.undone |=
+                    cx.now.result == Some(AttemptResult::Done) && (!fails || progress.undo_attempts > 2);
                 Fault::None
             }
             _ => Fault::None,
@@ -210,52 +216,52 @@ impl Run {
 }
 
 impl State {
-    fn before(&mut self, blow: Blow, met: Met<'_>) -> Fault {
-        if blow.when == When::BeforeIntent && !self.steps[met.at].struck {
-            return self.strike(blow, Some(met.at), met);
+    fn before_intent(&mut self, failure: Failure, cx: Context<'_>) -> Fault {
+        if failure.timing == Timing::BeforeIntent && !self.steps[cx.at].failed_once {
+            return self.inject_failure(failure, Some(cx.at), cx);
         }
         Fault::None
     }
 
-    fn recorded(&mut self, blow: Option<Blow>, met: Met<'_>) -> Fault {
-        if met.now.result != Some(AttemptResult::Done) {
+    fn after_record(&mut self, failure: Option<Failure>, cx: Context<'_>) -> Fault {
+        if cx.now.result != Some(AttemptResult::Done) {
             return Fault::None;
         }
-        let track = &mut self.steps[met.at];
-        track.recorded = true;
-        match blow.filter(|blow| blow.when == When::Unacknowledged && !track.struck) {
-            Some(blow) => self.strike(blow, None, met),
+        let progress = &mut self.steps[cx.at];
+        progress.recorded = true;
+        match failure.filter(|failure| failure.timing == Timing::Unacknowledged && !progress.failed_once) {
+            Some(failure) => self.inject_failure(failure, None, cx),
             None => Fault::None,
         }
     }
 
-    /// The force strikes; a cut of the provider is for the next try of `step`, or of any.
-    fn strike(&mut self, blow: Blow, step: Option<usize>, met: Met<'_>) -> Fault {
-        self.steps[met.at].struck = true;
-        if met.turns {
-            met.forces.cancel(met.now.saga);
+    /// Injects the failure. An outage of the provider affects the next attempt of `step`, or of any step.
+    fn inject_failure(&mut self, failure: Failure, step: Option<usize>, cx: Context<'_>) -> Fault {
+        self.steps[cx.at].failed_once = true;
+        if cx.cancels {
+            cx.injector.cancel(cx.now.saga);
         }
-        match blow.force {
-            Force::ProcessKilled => return Fault::Crash,
-            Force::DatabaseDropped => met.forces.drop_connections(met.now.saga),
-            Force::ProviderCut => self.cut(step, away(), met),
+        match failure.kind {
+            FailureKind::ProcessKilled => return Fault::Crash,
+            FailureKind::DatabaseDropped => cx.injector.drop_connections(cx.now.saga),
+            FailureKind::ProviderOutage => self.start_outage(step, unavailable(), cx),
         }
         Fault::None
     }
 
-    fn cut(&mut self, step: Option<usize>, action: Action, met: Met<'_>) {
-        self.cut = Some(Cut { step, tries: 0 });
-        met.forces.cut(met.now.saga, action);
+    fn start_outage(&mut self, step: Option<usize>, action: Action, cx: Context<'_>) {
+        self.outage = Some(Outage { step, attempts: 0 });
+        cx.injector.start_outage(cx.now.saga, action);
     }
 
-    /// The provider comes back when someone has met that it was away. A try that only waits may not have.
-    fn lift(&mut self, met: Met<'_>) {
-        let ours = |cut: &&mut Cut| cut.step.is_none_or(|step| step == met.at);
-        let Some(cut) = self.cut.as_mut().filter(ours) else { return };
-        cut.tries += 1;
-        if met.now.result != Some(AttemptResult::Waiting) || cut.tries > 1 {
-            self.cut = None;
-            met.forces.lift(&met.now.saga.subject);
+    /// Ends the outage when an attempt has met it. An attempt that only waits may not have called the provider.
+    fn end_outage(&mut self, cx: Context<'_>) {
+        let ours = |outage: &&mut Outage| outage.step.is_none_or(|step| step == cx.at);
+        let Some(outage) = self.outage.as_mut().filter(ours) else { return };
+        outage.attempts += 1;
+        if cx.now.result != Some(AttemptResult::Waiting) || outage.attempts > 1 {
+            self.outage = None;
+            cx.injector.end_outage(&cx.now.saga.subject);
         }
     }
 }

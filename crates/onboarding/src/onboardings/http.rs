@@ -1,4 +1,4 @@
-//! Onboardings over HTTP.
+//! The HTTP handlers of onboardings.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
 use domain::{
@@ -13,37 +13,37 @@ use web::{Command, Context, HttpResult, ListQuery, NoBody, Paged, Path, Query, U
 
 use super::{
     explain,
-    model::{Session, Started},
-    ops::{self, NewSession},
+    model::{OnboardingView, StartedOnboarding},
+    ops::{self, NewOnboarding},
     store,
 };
 use crate::App;
 
-/// A platform to be.
+/// The body of a request to start an onboarding.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct StartOnboarding {
     platform_name: Name,
     slug: Slug,
     tier: Tier,
-    /// Id or name of a stack template; a default tenant gets a default stack made of it.
+    /// Id or name of a stack template, from which the default tenant gets a default stack.
     #[schema(nullable = false, min_length = 1, max_length = 64)]
     stack_template_id: Option<String>,
 }
 
-/// What of an onboarding is to change.
+/// The changes of an onboarding.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpdateOnboarding {
-    /// JSON text. The steps are kept by the onboarding itself: what differs from them is refused.
+    /// JSON text. The onboarding manages its steps: values that differ from the current ones are rejected.
     #[schema(nullable = false)]
     steps: Option<String>,
     #[schema(nullable = false)]
     current_step: Option<String>,
-    /// JSON text, kept as it is.
+    /// JSON text, stored unchanged.
     #[schema(nullable = false)]
     metadata: Option<String>,
-    /// `cancelled` has everything undone; where undoing has used up its tries, it is tried anew.
+    /// `cancelled` undoes the onboarding. If its undo is stuck, the attempts start again.
     #[schema(nullable = false)]
     status: Option<SessionStatus>,
     #[schema(nullable = false)]
@@ -52,30 +52,30 @@ pub(crate) struct UpdateOnboarding {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct SessionsQuery {
+pub(crate) struct OnboardingsQuery {
     status: Option<SessionStatus>,
     limit: Option<String>,
     cursor: Option<String>,
 }
 
-/// Create an onboarding session.
+/// Start an onboarding.
 #[utoipa::path(
     operation_id = "createOnboarding",
     extensions(("x-access" = json!(Access::Caller))),
     request_body(content = StartOnboarding),
-    responses((status = 201, body = Started)),
+    responses((status = 201, body = StartedOnboarding)),
 )]
 #[post("")]
 pub(crate) async fn create(app: Data<App>, command: Unchecked<StartOnboarding>) -> HttpResult {
     start(&app, command).await
 }
 
-/// Create an onboarding session.
+/// Start an onboarding.
 #[utoipa::path(
     operation_id = "createOnboarding",
     extensions(("x-access" = json!(Access::Caller))),
     request_body(content = StartOnboarding),
-    responses((status = 201, body = Started)),
+    responses((status = 201, body = StartedOnboarding)),
 )]
 #[post("/")]
 pub(crate) async fn create_at_root(app: Data<App>, command: Unchecked<StartOnboarding>) -> HttpResult {
@@ -85,7 +85,7 @@ pub(crate) async fn create_at_root(app: Data<App>, command: Unchecked<StartOnboa
 async fn start(app: &App, command: Unchecked<StartOnboarding>) -> HttpResult {
     let command = command.check(async |ctx, _| ops::may_start(&ctx.caller)).await?;
     let body = command.body;
-    let new = NewSession {
+    let new = NewOnboarding {
         platform_name: body.platform_name,
         slug: body.slug,
         tier: body.tier,
@@ -94,26 +94,26 @@ async fn start(app: &App, command: Unchecked<StartOnboarding>) -> HttpResult {
     ops::start(app, &command.ctx, new).await?.without_etag(StatusCode::CREATED)
 }
 
-/// List onboarding sessions (operator-only), newest first.
+/// List onboardings (operators only), newest first.
 #[utoipa::path(
     operation_id = "listOnboardings",
     extensions(("x-access" = json!(Access::Everything))),
-    params(SessionsQuery),
-    responses((status = 200, body = Paged<Session>)),
+    params(OnboardingsQuery),
+    responses((status = 200, body = Paged<OnboardingView>)),
 )]
 #[get("/admin/sessions")]
-pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<SessionsQuery>) -> HttpResult {
+pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<OnboardingsQuery>) -> HttpResult {
     let list = format!("sessions:{:?}", query.0.status);
     let filter = store::filter(query.0.status);
-    let place = ListQuery { limit: query.0.limit, cursor: query.0.cursor };
-    Ok(HttpResponse::Ok().json(api::list::<Session>(&app.db, &ctx, &filter, &place, &list).await?))
+    let page = ListQuery { limit: query.0.limit, cursor: query.0.cursor };
+    Ok(HttpResponse::Ok().json(api::list::<OnboardingView>(&app.db, &ctx, &filter, &page, &list).await?))
 }
 
-/// Get an onboarding session: every step, its attempts, its error and what it waits for.
+/// Get an onboarding with its steps: attempts, errors and causes of waiting.
 #[utoipa::path(
     operation_id = "getOnboarding",
     extensions(("x-access" = json!(Access::Caller))),
-    responses((status = 200, body = Session)),
+    responses((status = 200, body = OnboardingView)),
     path = "/{onboardingId}",
 )]
 #[get("/{onboardingId:[0-9a-fA-F-]{36}}")]
@@ -121,12 +121,12 @@ pub(crate) async fn get(app: Data<App>, ctx: Context, path: Path<Uuid>, request:
     web::read(&request, &ops::get(&app, &ctx, path.0).await?)
 }
 
-/// Update an onboarding session.
+/// Update an onboarding.
 #[utoipa::path(
     operation_id = "updateOnboarding",
     extensions(("x-access" = json!(Access::Caller))),
     request_body(content = UpdateOnboarding),
-    responses((status = 200, body = Session)),
+    responses((status = 200, body = OnboardingView)),
     path = "/{onboardingId}",
 )]
 #[patch("/{onboardingId:[0-9a-fA-F-]{36}}")]
@@ -146,52 +146,52 @@ pub(crate) async fn update(
     ops::update(&app, &command.ctx, path.0, change).await?.ok()
 }
 
-/// Have an onboarding rest before its next step; what is under way is brought to its end first.
+/// Pause an onboarding before its next step. Steps in progress finish first.
 #[utoipa::path(
     operation_id = "pauseOnboarding",
     extensions(("x-access" = json!(Access::Everything))),
-    responses((status = 200, body = Session)),
+    responses((status = 200, body = OnboardingView)),
     path = "/{onboardingId}/pause",
 )]
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/pause")]
 pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::steer(&app, &command.ctx, path.0, Pause).await?.ok()
+    ops::apply_operation(&app, &command.ctx, path.0, Pause).await?.ok()
 }
 
-/// Have a paused onboarding go on.
+/// Resume a paused onboarding.
 #[utoipa::path(
     operation_id = "resumeOnboarding",
     extensions(("x-access" = json!(Access::Everything))),
-    responses((status = 200, body = Session)),
+    responses((status = 200, body = OnboardingView)),
     path = "/{onboardingId}/resume",
 )]
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/resume")]
 pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::steer(&app, &command.ctx, path.0, Resume).await?.ok()
+    ops::apply_operation(&app, &command.ctx, path.0, Resume).await?.ok()
 }
 
-/// End an onboarding that can go neither on nor back, as it stands: what it made and did not undo stays.
+/// Discard an onboarding whose undo has failed permanently. Effects that were not undone stay.
 #[utoipa::path(
     operation_id = "discardOnboarding",
     extensions(("x-access" = json!(Access::Everything))),
-    responses((status = 200, body = Session)),
+    responses((status = 200, body = OnboardingView)),
     path = "/{onboardingId}/discard",
 )]
 #[post("/{onboardingId:[0-9a-fA-F-]{36}}/discard")]
 pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
     let why = format!("discarded by {}", command.ctx.caller.id);
-    ops::steer(&app, &command.ctx, path.0, Discard(&why)).await?.ok()
+    ops::apply_operation(&app, &command.ctx, path.0, Discard(&why)).await?.ok()
 }
 
-/// Follow an onboarding: server-sent events, each with the whole session, until it has ended.
+/// Follow an onboarding by server-sent events. Each event contains the whole onboarding; the stream ends with it.
 #[utoipa::path(
     operation_id = "followOnboarding",
     extensions(("x-access" = json!(Access::Caller))),
     path = "/{onboardingId}/events",
-    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event received")),
     responses(
         (status = 200, content_type = "text/event-stream", body = String),
-        (status = 204, description = "It has ended, and that was seen"),
+        (status = 204, description = "The onboarding has ended, and the client has received its last event"),
     ),
 )]
 #[get("/{onboardingId:[0-9a-fA-F-]{36}}/events")]
@@ -201,11 +201,11 @@ pub(crate) async fn follow(
     path: Path<Uuid>,
     request: HttpRequest,
 ) -> HttpResult {
-    let (changes, read) = api::follow::<Session>(&app.db, &app.followers, &ctx, path.0)?;
+    let (changes, read) = api::follow::<OnboardingView>(&app.db, &app.followers, &ctx, path.0)?;
     web::events::follow(&request, changes, read).await
 }
 
-/// Why an onboarding is not done, in one sentence, and the chain that leads there.
+/// Explain why an onboarding is not done: the root cause in one sentence, and the chain of dependencies.
 #[utoipa::path(
     operation_id = "explainOnboarding",
     extensions(("x-access" = json!(Access::Everything))),

@@ -1,4 +1,4 @@
-//! What can be done with onboardings.
+//! The operations on onboardings.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -15,52 +15,52 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    model::{Input, Session, SessionRow, Started, status},
-    quota::{self, Allowance},
+    model::{OnboardingInput, OnboardingRow, OnboardingView, StartedOnboarding, status},
+    quota::{self, Quota},
     store,
 };
 use crate::{App, steps};
 
-/// What a new onboarding is made of.
+/// The request of a new onboarding.
 #[derive(Debug, Clone)]
-pub(crate) struct NewSession {
+pub(crate) struct NewOnboarding {
     pub(crate) platform_name: Name,
     pub(crate) slug: Slug,
     pub(crate) tier: Tier,
     pub(crate) stack_template_id: Option<String>,
 }
 
-/// Refuses callers who may not onboard any platform.
+/// Rejects callers that may not start onboardings.
 pub(super) fn may_start(caller: &Caller) -> Result<()> {
     if caller.is_operator() || caller.actor_type == ActorType::User {
         return Ok(());
     }
-    let message = "A platform is onboarded by an operator, or by a person who is signed in";
+    let message = "Only operators and signed-in users can start an onboarding.";
     Err(Error::new(Kind::Forbidden, message))
 }
 
-/// Records an onboarding; its steps run from then on, whatever becomes of this process.
-pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<Done<Started>> {
+/// Starts an onboarding. Its steps run even if this process dies after the commit.
+pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewOnboarding) -> Result<Done<StartedOnboarding>> {
     may_start(&ctx.caller)?;
-    // A repetition is answered before the registry is asked: by now it knows the slug.
+    // A repeated request is replayed before the slug is checked, because the first request has reserved it.
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok(done);
     }
     let slug = check_slug(app, ctx, &new.slug);
-    let allowance = match tokio::try_join!(slug, Allowance::ask(app, ctx, new.tier)) {
-        Ok(((), allowance)) => allowance,
-        // The platform may be that of another request with the same key, which was recorded meanwhile.
+    let quota = match tokio::try_join!(slug, Quota::fetch(app, ctx, new.tier)) {
+        Ok(((), quota)) => quota,
+        // The slug may be reserved by a concurrent request with the same idempotency key.
         Err(error) => return app.db.replay(ctx).await?.ok_or(error),
     };
     let definition = steps::definition();
     let done = app
         .db
         .tx("onboarding.start", ctx, async |tx| {
-            if let Some(allowance) = &allowance {
-                allowance.check(tx, ctx).await?;
+            if let Some(quota) = &quota {
+                quota.check(tx, ctx).await?;
             }
             let row = row(ctx, &new, app.session_lifetime);
-            let input = serde_json::to_value(input(&row, quota::holds(ctx))).map_err(Error::internal)?;
+            let input = serde_json::to_value(input(&row, quota::applies_to(ctx))).map_err(Error::internal)?;
             let saga = NewSaga {
                 id: row.id,
                 subject: row.platform_id.to_string(),
@@ -69,62 +69,66 @@ pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewSession) -> Result<
                 fairness_key: ctx.caller.id.clone(),
             };
             let (saga, steps) = saga.rows(&definition, ctx);
-            let started = Started {
+            let started = StartedOnboarding {
                 onboarding_id: row.id,
                 job_id: Some(row.provision_job_id),
                 status: SessionStatus::InProgress,
                 steps: steps.iter().map(StepView::from).collect(),
             };
-            let session = Session::of(row.clone(), &saga, &steps);
+            let onboarding = OnboardingView::of(row.clone(), &saga, &steps);
             let record = Record::change("onboarding.started", "onboarding", row.id)
                 .in_platform(&row.platform_id)
-                .after(&session)
+                .after(&onboarding)
                 .count(store::COUNTER, 1);
             let change = (saga::insert(saga), saga::insert_steps(steps), store::insert(row));
-            tx.finish(change, record, started, |name| (name == SLUG_HELD).then(|| taken(&new.slug))).await
+            tx.finish(change, record, started, |name| {
+                (name == SLUG_CONSTRAINT).then(|| slug_taken(&new.slug))
+            })
+            .await
         })
         .await?;
     app.wake.notify_one();
     Ok(done)
 }
 
-/// The constraint that keeps a slug to one onboarding that is under way.
-const SLUG_HELD: &str = "onboardings_slug";
+/// The constraint that reserves a slug for one onboarding in progress.
+const SLUG_CONSTRAINT: &str = "onboardings_slug";
 
-fn taken(slug: &Slug) -> Error {
+fn slug_taken(slug: &Slug) -> Error {
     let message =
-        format!("The slug '{slug}' is taken by a platform or by an onboarding. Choose another one.");
+        format!("The slug '{slug}' is in use by a platform or an onboarding. Choose a different slug.");
     Error::new(Kind::AlreadyExists, message).with("slug", slug)
 }
 
-/// A slug that a platform has is refused at once when the registry can be asked; else the first step finds it out. One
-/// that another onboarding holds is refused by a constraint.
+/// Rejects a slug that a platform uses, if the registry responds; otherwise the first step fails. A constraint rejects a
+/// slug that another onboarding has reserved.
 async fn check_slug(app: &App, ctx: &Ctx, slug: &Slug) -> Result<()> {
-    let answer = app.registry.call_with(ctx, brief(), CheckSlugRequest { slug: slug.to_string() }).await;
-    match if_answered("the slug", answer) {
-        Some(answer) if answer.taken => Err(taken(slug)),
+    let response =
+        app.registry.call_with(ctx, short_deadline(), CheckSlugRequest { slug: slug.to_string() }).await;
+    match ok_or_log("the slug", response) {
+        Some(response) if response.taken => Err(slug_taken(slug)),
         _ => Ok(()),
     }
 }
 
-/// How long is waited for what could also be found out later.
-pub(super) fn brief() -> PeerCall<'static> {
+/// The deadline of optional checks, which a later step repeats.
+pub(super) fn short_deadline() -> PeerCall<'static> {
     PeerCall { deadline: Some(Duration::from_secs(2)), ..PeerCall::default() }
 }
 
-/// An answer that is not needed, if there is one.
-pub(super) fn if_answered<T>(what: &str, answer: Result<T>) -> Option<T> {
-    answer
+/// Returns the response of an optional check, or logs the error.
+pub(super) fn ok_or_log<T>(what: &str, response: Result<T>) -> Option<T> {
+    response
         .inspect_err(|error| {
             let context = error.log_context();
-            tracing::info!(error = error.message(), context, "{what} could not be checked");
+            tracing::info!(error = error.message(), context, "cannot check {what}");
         })
         .ok()
 }
 
-fn row(ctx: &Ctx, new: &NewSession, lifetime: Duration) -> SessionRow {
+fn row(ctx: &Ctx, new: &NewOnboarding, lifetime: Duration) -> OnboardingRow {
     let now = clock::now();
-    SessionRow {
+    OnboardingRow {
         id: domain::id::uuid_v7(),
         platform_id: PlatformId::random(),
         user_id: ctx.caller.id.clone(),
@@ -140,8 +144,8 @@ fn row(ctx: &Ctx, new: &NewSession, lifetime: Duration) -> SessionRow {
     }
 }
 
-fn input(row: &SessionRow, limited: bool) -> Input {
-    Input {
+fn input(row: &OnboardingRow, limited: bool) -> OnboardingInput {
+    OnboardingInput {
         platform_id: row.platform_id.clone(),
         platform_name: row.platform_name.clone(),
         slug: row.slug.clone(),
@@ -154,51 +158,58 @@ fn input(row: &SessionRow, limited: bool) -> Input {
     }
 }
 
-/// An onboarding, for its owner or an operator.
-pub(crate) async fn get(app: &App, ctx: &Ctx, id: Uuid) -> Result<Session> {
+/// Reads an onboarding for its owner or an operator.
+pub(crate) async fn get(app: &App, ctx: &Ctx, id: Uuid) -> Result<OnboardingView> {
     api::get(&app.db, ctx, id).await
 }
 
-/// Another's onboarding is not there; of who reaches everything, the role is too low.
-fn check_access(ctx: &Ctx, row: &SessionRow) -> Result<()> {
+/// Returns 404 for the onboarding of someone else, or 403 if the caller's scope covers everything and only the role is
+/// too low.
+fn check_access(ctx: &Ctx, row: &OnboardingRow) -> Result<()> {
     let caller = &ctx.caller;
     if caller.is_operator() || caller.id == row.user_id {
         return Ok(());
     }
     if caller.scope.is_all() {
-        return Err(Error::new(Kind::Forbidden, "Only the owner of an onboarding and operators may see it"));
+        let message = "Only operators and the owner of an onboarding can access it.";
+        return Err(Error::new(Kind::Forbidden, message));
     }
     if scope_filter_enabled() { Err(Error::not_found("onboarding", row.id)) } else { Ok(()) }
 }
 
-/// Pauses an onboarding, has it go on, or ends it as it stands: what operators alone may.
-pub(crate) async fn steer<V: Operation>(app: &App, ctx: &WriteCtx, id: Uuid, verb: V) -> Result<Done<Session>>
+/// Pauses, resumes or discards an onboarding; for operators.
+pub(crate) async fn apply_operation<O: Operation>(
+    app: &App,
+    ctx: &WriteCtx,
+    id: Uuid,
+    operation: O,
+) -> Result<Done<OnboardingView>>
 where
-    Session: Supports<V>,
+    OnboardingView: Supports<O>,
 {
-    saga::apply_operation(&app.db, &app.wake, ctx, id, verb).await
+    saga::apply_operation(&app.db, &app.wake, ctx, id, operation).await
 }
 
-impl SagaResource for Session {
+impl SagaResource for OnboardingView {
     const NAME: &'static str = "onboarding";
     const COUNTER: &'static str = store::COUNTER;
 
-    type Row = SessionRow;
+    type Row = OnboardingRow;
     type Status = SessionStatus;
 
-    async fn row(c: &Conn, scope: &Scope, id: Uuid) -> Result<SessionRow> {
+    async fn row(c: &Conn, scope: &Scope, id: Uuid) -> Result<OnboardingRow> {
         store::row(c, scope, id).await
     }
 
-    async fn rows(c: &Conn, scope: &Scope, ids: &[Uuid]) -> Result<HashMap<Uuid, SessionRow>> {
+    async fn rows(c: &Conn, scope: &Scope, ids: &[Uuid]) -> Result<HashMap<Uuid, OnboardingRow>> {
         store::rows(c, scope, ids).await
     }
 
-    fn check_access(ctx: &Ctx, row: &SessionRow) -> Result<()> {
+    fn check_access(ctx: &Ctx, row: &OnboardingRow) -> Result<()> {
         check_access(ctx, row)
     }
 
-    fn from_saga(row: SessionRow, saga: &Saga, steps: &[StepRow]) -> Result<Self> {
+    fn from_saga(row: OnboardingRow, saga: &Saga, steps: &[StepRow]) -> Result<Self> {
         Ok(Self::of(row, saga, steps))
     }
 
@@ -211,28 +222,28 @@ impl SagaResource for Session {
     }
 }
 
-/// The name of the transaction that steers an onboarding.
-const STEER: &str = "onboarding.steer";
+/// The name of the transaction of these operations.
+const TRANSACTION: &str = "onboarding.steer";
 
-impl Supports<Pause> for Session {
-    const TRANSACTION: &'static str = STEER;
+impl Supports<Pause> for OnboardingView {
+    const TRANSACTION: &'static str = TRANSACTION;
     const ACTION: &'static str = "onboarding.paused";
-    const REJECTION: &'static str = "only an onboarding that is under way, and does not rest, can be paused";
+    const REJECTION: &'static str = "Only an onboarding that is in progress and not paused can be paused.";
 }
 
-impl Supports<Resume> for Session {
-    const TRANSACTION: &'static str = STEER;
+impl Supports<Resume> for OnboardingView {
+    const TRANSACTION: &'static str = TRANSACTION;
     const ACTION: &'static str = "onboarding.resumed";
-    const REJECTION: &'static str = "only an onboarding that was paused can be resumed";
+    const REJECTION: &'static str = "Only a paused onboarding can be resumed.";
 }
 
-impl Supports<Discard<'_>> for Session {
-    const TRANSACTION: &'static str = STEER;
+impl Supports<Discard<'_>> for OnboardingView {
+    const TRANSACTION: &'static str = TRANSACTION;
     const ACTION: &'static str = "onboarding.discarded";
-    const REJECTION: &'static str = "only an onboarding whose tries are used up can be discarded";
+    const REJECTION: &'static str = "Only an onboarding whose undo has failed permanently can be discarded.";
 }
 
-/// What of an onboarding a client asks to change.
+/// The changes of a PATCH request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
     pub(crate) metadata: Option<Value>,
@@ -242,24 +253,29 @@ pub(crate) struct Change {
     pub(crate) provision_job_id: Option<String>,
 }
 
-/// Changes what a client keeps with an onboarding, or cancels it. What the saga keeps may be named, not changed.
-pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) -> Result<Done<Session>> {
+/// Changes the metadata of an onboarding or cancels it. Fields that the saga manages may be sent, but not changed.
+pub(crate) async fn update(
+    app: &App,
+    ctx: &WriteCtx,
+    id: Uuid,
+    change: Change,
+) -> Result<Done<OnboardingView>> {
     let done = app
         .db
         .tx("onboarding.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            let found = LoadedSaga::<Session>::load(c, ctx, id).await?;
+            let found = LoadedSaga::<OnboardingView>::load(c, ctx, id).await?;
             let before = found.to_resource()?;
             ctx.check_match(&before)?;
-            refuse_what_the_saga_keeps(&before, &change)?;
-            let cancels = asks_to_cancel(&before, change.status)?;
+            reject_managed_fields(&before, &change)?;
+            let cancels = requests_cancel(&before, change.status)?;
             if cancels {
                 request_undo(c, ctx, &found.record.saga).await?;
             }
             let mut after = before.clone();
             after.updated_at = clock::now();
             let action = if cancels { "onboarding.cancelled" } else { "onboarding.updated" };
-            let record = |after: &Session| {
+            let record = |after: &OnboardingView| {
                 Record::change(action, "onboarding", id)
                     .in_platform(&found.row.platform_id)
                     .before(&before)
@@ -283,52 +299,54 @@ pub(crate) async fn update(app: &App, ctx: &WriteCtx, id: Uuid, change: Change) 
     Ok(done)
 }
 
-/// Has everything undone. One whose undoing has used up its tries gets new ones: it is cancelled already.
+/// Requests the undo of an onboarding. If the undo is stuck, its attempts start again.
 async fn request_undo(c: &Conn, ctx: &WriteCtx, saga: &Saga) -> Result<()> {
-    let asked = match saga.status {
+    let requested = match saga.status {
         SagaStatus::Stuck => saga::retry(c, saga.id).await?,
         _ => saga::request_undo(c, saga.id, &format!("cancelled by {}", ctx.caller.id)).await?,
     };
-    // It was read before it was asked, and ended in between.
-    if asked { Ok(()) } else { Err(Error::concurrent_write("the onboarding has just ended")) }
+    // The onboarding ended after it was read.
+    if requested { Ok(()) } else { Err(Error::concurrent_write("the onboarding has just ended")) }
 }
 
-/// A client may say again what is so, and nothing else.
-fn refuse_what_the_saga_keeps(session: &Session, change: &Change) -> Result<()> {
-    let kept = |field: &str| {
-        Error::new(Kind::Conflict, format!("{field} is kept by the onboarding itself and cannot be set"))
-            .with("field", field)
+/// Rejects changes of fields that the saga manages. Their current values are accepted.
+fn reject_managed_fields(onboarding: &OnboardingView, change: &Change) -> Result<()> {
+    let managed = |field: &str| {
+        let message = format!("The field '{field}' is managed by the onboarding and cannot be changed.");
+        Error::new(Kind::Conflict, message).with("field", field)
     };
-    if change.current_step.is_some() && change.current_step != session.current_step {
-        return Err(kept("currentStep"));
+    if change.current_step.is_some() && change.current_step != onboarding.current_step {
+        return Err(managed("currentStep"));
     }
     if change.provision_job_id.is_some()
-        && change.provision_job_id != session.provision_job_id.map(|id| id.to_string())
+        && change.provision_job_id != onboarding.provision_job_id.map(|id| id.to_string())
     {
-        return Err(kept("provisionJobId"));
+        return Err(managed("provisionJobId"));
     }
     let Some(steps) = &change.steps else { return Ok(()) };
-    let said =
+    let sent =
         steps.as_array().ok_or_else(|| Error::invalid("steps", "must be the JSON text of an array"))?;
-    let same = said.len() == session.steps.len()
-        && said.iter().zip(&session.steps).all(|(said, step)| {
-            said.get("name").and_then(Value::as_str) == Some(&step.name)
-                && said.get("status").and_then(Value::as_str) == Some(step.status.as_str())
+    let same = sent.len() == onboarding.steps.len()
+        && sent.iter().zip(&onboarding.steps).all(|(sent, step)| {
+            sent.get("name").and_then(Value::as_str) == Some(&step.name)
+                && sent.get("status").and_then(Value::as_str) == Some(step.status.as_str())
         });
-    if same { Ok(()) } else { Err(kept("steps")) }
+    if same { Ok(()) } else { Err(managed("steps")) }
 }
 
-fn asks_to_cancel(session: &Session, status: Option<SessionStatus>) -> Result<bool> {
+/// Returns true if the change cancels the onboarding.
+fn requests_cancel(onboarding: &OnboardingView, status: Option<SessionStatus>) -> Result<bool> {
     match status {
         None => Ok(false),
-        Some(status) if status == session.status => Ok(false),
-        Some(SessionStatus::Cancelled) if session.status == SessionStatus::InProgress => Ok(true),
+        Some(status) if status == onboarding.status => Ok(false),
+        Some(SessionStatus::Cancelled) if onboarding.status == SessionStatus::InProgress => Ok(true),
         Some(status) => {
-            let message = format!("an onboarding that is {} cannot be made {status}", session.status);
+            let message =
+                format!("An onboarding that is {} cannot be changed to {status}.", onboarding.status);
             let allowed: &[&str] =
                 if session.status == SessionStatus::InProgress { &["cancelled"] } else { &[] };
             Err(Error::new(Kind::InvalidTransition, message)
-                .with("from", session.status)
+                .with("from", onboarding.status)
                 .with("event", status)
                 .with("allowed", allowed))
         }

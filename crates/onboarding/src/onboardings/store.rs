@@ -1,4 +1,4 @@
-//! The statements of sessions.
+//! The SQL statements of onboardings.
 
 use std::collections::HashMap;
 
@@ -18,26 +18,26 @@ use saga::Filter;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::model::SessionRow;
+use super::model::OnboardingRow;
 use crate::schema::sessions::dsl as s;
 
-/// Counter of all sessions.
+/// The counter of all onboardings.
 pub(crate) const COUNTER: &str = "sessions";
 
-/// The row of a session. Who may see it is decided by its owner.
-pub(crate) async fn row(mut c: &Conn, _: &Scope, id: Uuid) -> Result<SessionRow> {
-    let row = s::sessions.find(id).select(SessionRow::as_select()).first(&mut c).await.optional()?;
+/// Reads the row of an onboarding. The caller checks access by its owner.
+pub(crate) async fn row(mut c: &Conn, _: &Scope, id: Uuid) -> Result<OnboardingRow> {
+    let row = s::sessions.find(id).select(OnboardingRow::as_select()).first(&mut c).await.optional()?;
     row.ok_or_else(|| Error::not_found("onboarding", id))
 }
 
-/// The rows of several sessions, by id.
-pub(crate) async fn rows(mut c: &Conn, _: &Scope, ids: &[Uuid]) -> Result<HashMap<Uuid, SessionRow>> {
-    let rows: Vec<SessionRow> =
-        s::sessions.filter(s::id.eq_any(ids)).select(SessionRow::as_select()).load(&mut c).await?;
+/// Reads the rows of several onboardings, by id.
+pub(crate) async fn rows(mut c: &Conn, _: &Scope, ids: &[Uuid]) -> Result<HashMap<Uuid, OnboardingRow>> {
+    let rows: Vec<OnboardingRow> =
+        s::sessions.filter(s::id.eq_any(ids)).select(OnboardingRow::as_select()).load(&mut c).await?;
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
-/// The newest session that was to make a platform.
+/// Reads the id of the newest onboarding of a platform.
 pub(crate) async fn newest_of(c: &Conn, scope: &Scope, platform: &PlatformId) -> Result<Option<Uuid>> {
     let filter = Filter { statuses: &[], causes: &[], subject: Some(platform.as_str()) };
     let newest = saga::page(c, scope, &filter, Limit::ONE, &Cursor::start()).await?;
@@ -50,7 +50,7 @@ pub(crate) const fn filter(status: Option<SessionStatus>) -> Filter<'static> {
     Filter { statuses, causes, subject: None }
 }
 
-/// The sagas that a status stands for.
+/// The saga statuses and causes of a status.
 const fn sagas_of(status: Option<SessionStatus>) -> (&'static [SagaStatus], &'static [Cause]) {
     match status {
         None => (&[], &[]),
@@ -65,12 +65,12 @@ const fn sagas_of(status: Option<SessionStatus>) -> (&'static [SagaStatus], &'st
     }
 }
 
-/// The insert of a session.
-pub(crate) fn insert(row: SessionRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
+/// The insert of an onboarding.
+pub(crate) fn insert(row: OnboardingRow) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(s::sessions).values(row)
 }
 
-/// The update of what a client keeps with a session.
+/// The update of the client's metadata of an onboarding.
 pub(crate) fn set_metadata(
     id: Uuid,
     metadata: Value,

@@ -1,4 +1,4 @@
-//! Onboarding sessions. Table `sessions`, and the saga of the same id. Counter `sessions`.
+//! Onboardings: the table `sessions`, each row with the saga of the same id, and the counter `sessions`.
 
 pub(crate) mod explain;
 mod http;
@@ -9,11 +9,11 @@ mod store;
 
 use web::ServiceConfig;
 
-/// Under `/api/v1/onboarding`.
+/// The routes under `/api/v1/onboarding`.
 pub(crate) fn http(config: &mut ServiceConfig) {
     config
         .service(http::create)
-        .configure(both)
+        .configure(common)
         .service(http::pause)
         .service(http::resume)
         .service(http::discard)
@@ -21,11 +21,12 @@ pub(crate) fn http(config: &mut ServiceConfig) {
         .service(http::explained);
 }
 
-/// The same at the service's own root.
+/// The routes at the service's own root.
 pub(crate) fn root(config: &mut ServiceConfig) {
-    config.service(http::create_at_root).configure(both);
+    config.service(http::create_at_root).configure(common);
 }
 
-fn both(config: &mut ServiceConfig) {
+/// The routes in both places.
+fn common(config: &mut ServiceConfig) {
     config.service(http::list).service(http::get).service(http::update);
 }

@@ -1,4 +1,4 @@
-//! Why an onboarding is not done.
+//! Explanations of why an onboarding is not done.
 
 use domain::{Error, PlatformId, Result, explain::Explanation, job::JobStatus};
 use identity::Ctx;
@@ -9,17 +9,17 @@ use saga::{
 use uuid::Uuid;
 
 use super::{
-    model::{Session, SessionRow},
+    model::{OnboardingRow, OnboardingView},
     store,
 };
 use crate::{App, steps};
 
-/// For its owner or an operator: what it waits for, over the borders to the registry and provisioning.
+/// Explains an onboarding for its owner or an operator, including its dependencies in the registry and provisioning.
 pub(super) async fn of(app: &App, ctx: &Ctx, id: Uuid) -> Result<Explanation> {
     Ok(explained(app, ctx, api::find(&app.db, ctx, id).await?).await)
 }
 
-/// The same of the newest onboarding that was to make a platform.
+/// Explains the newest onboarding of a platform.
 pub(crate) async fn of_platform(app: &App, ctx: &Ctx, platform: &PlatformId) -> Result<Explanation> {
     let scope = &ctx.caller.scope;
     let found = app
@@ -37,35 +37,35 @@ pub(crate) async fn of_platform(app: &App, ctx: &Ctx, platform: &PlatformId) -> 
     Ok(explained(app, ctx, found).await)
 }
 
-async fn explained(app: &App, ctx: &Ctx, found: LoadedSaga<Session>) -> Explanation {
+async fn explained(app: &App, ctx: &Ctx, found: LoadedSaga<OnboardingView>) -> Explanation {
     let deeper = deeper(app, ctx, &found.row, &found.record).await;
     found.explain().caused_by(deeper)
 }
 
-/// What the step that holds it up waits for in another service, if that is not done.
-async fn deeper(app: &App, ctx: &Ctx, row: &SessionRow, told: &SagaWithSteps) -> Option<Explanation> {
-    if told.saga.paused_at.is_some() {
+/// The explanation of the object in another service that the blocking step waits for, if that is not done.
+async fn deeper(app: &App, ctx: &Ctx, row: &OnboardingRow, record: &SagaWithSteps) -> Option<Explanation> {
+    if record.saga.paused_at.is_some() {
         return None;
     }
-    let back = !matches!(told.saga.status, SagaStatus::Pending | SagaStatus::Running);
-    let name = told.blocking_step()?.name.as_str();
+    let undoing = !matches!(record.saga.status, SagaStatus::Pending | SagaStatus::Running);
+    let name = record.blocking_step()?.name.as_str();
     match name {
         _ if name == steps::PROVISION_INFRA.as_str() => {
             let job = rpc::explain::job(&app.provisioning, ctx, &row.provision_job_id.to_string()).await?;
             let undone = job.chain.first().is_some_and(|link| link.status == JobStatus::RolledBack.as_str());
-            // Gone back, it waits for the job to be undone.
-            let done = job.ready || (back && undone);
+            // An undo waits for the job to be rolled back.
+            let done = job.ready || (undoing && undone);
             (!done).then_some(job)
         }
-        _ if back && name == steps::DEPLOY_SERVICES.as_str() => stack(app, ctx, told).await,
-        _ if !back && name == steps::VERIFY.as_str() => stack(app, ctx, told).await,
+        _ if undoing && name == steps::DEPLOY_SERVICES.as_str() => stack(app, ctx, record).await,
+        _ if !undoing && name == steps::VERIFY.as_str() => stack(app, ctx, record).await,
         _ => None,
     }
 }
 
-/// The stack that was asked for, if it is not there yet, or not gone yet.
-async fn stack(app: &App, ctx: &Ctx, told: &SagaWithSteps) -> Option<Explanation> {
-    let id = told.output(steps::DEPLOY_SERVICES)?.stack_id?;
-    let stack = rpc::explain::stack(&app.registry, ctx, &told.saga.subject, &id).await?;
+/// The explanation of the onboarding's stack, if it is not active yet, or not removed yet.
+async fn stack(app: &App, ctx: &Ctx, record: &SagaWithSteps) -> Option<Explanation> {
+    let id = record.output(steps::DEPLOY_SERVICES)?.stack_id?;
+    let stack = rpc::explain::stack(&app.registry, ctx, &record.saga.subject, &id).await?;
     (!stack.ready).then_some(stack)
 }

@@ -1,4 +1,4 @@
-//! The rows of sessions, and how one is answered.
+//! The rows of onboardings and their API representation.
 
 use chrono::{DateTime, Utc};
 use diesel::{Insertable, Queryable, Selectable};
@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use crate::schema::sessions;
 
-/// What an onboarding is about.
+/// A row of the table `sessions`.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable)]
 #[diesel(table_name = sessions, treat_none_as_default_value = false)]
-pub(crate) struct SessionRow {
+pub(crate) struct OnboardingRow {
     pub(crate) id: Uuid,
     pub(crate) platform_id: PlatformId,
     pub(crate) user_id: String,
@@ -35,10 +35,11 @@ pub(crate) struct SessionRow {
     pub(crate) updated_at: DateTime<Utc>,
 }
 
-/// An onboarding, and how far it is.
+/// An onboarding and its progress.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Session {
+#[schema(as = Session)]
+pub(crate) struct OnboardingView {
     pub(crate) id: Uuid,
     pub(crate) platform_id: PlatformId,
     pub(crate) user_id: String,
@@ -52,7 +53,7 @@ pub(crate) struct Session {
     pub(crate) tier: Tier,
     #[schema(required)]
     pub(crate) provision_job_id: Option<Uuid>,
-    /// Why it is, or was, undone.
+    /// The reason why the onboarding is, or was, undone.
     #[schema(required)]
     pub(crate) error: Option<String>,
     #[serde(with = "clock::rfc3339")]
@@ -60,7 +61,7 @@ pub(crate) struct Session {
     #[serde(with = "clock::rfc3339")]
     #[schema(required)]
     pub(crate) completed_at: Option<DateTime<Utc>>,
-    /// Since when a person has it rest.
+    /// The time at which an operator paused the onboarding.
     #[serde(default, with = "clock::rfc3339")]
     #[schema(required)]
     pub(crate) paused_at: Option<DateTime<Utc>>,
@@ -73,10 +74,11 @@ pub(crate) struct Session {
     pub(crate) updated_at: DateTime<Utc>,
 }
 
-/// The answer to a new onboarding.
+/// The response to a new onboarding.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Started {
+#[schema(as = Started)]
+pub(crate) struct StartedOnboarding {
     pub(crate) onboarding_id: Uuid,
     #[schema(required)]
     pub(crate) job_id: Option<Uuid>,
@@ -84,10 +86,10 @@ pub(crate) struct Started {
     pub(crate) steps: Vec<StepView>,
 }
 
-/// What the steps are told: the saga's input.
+/// The input of the saga.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Input {
+pub(crate) struct OnboardingInput {
     pub(crate) platform_id: PlatformId,
     pub(crate) platform_name: Name,
     pub(crate) slug: Slug,
@@ -96,12 +98,12 @@ pub(crate) struct Input {
     pub(crate) stack_template_id: Option<String>,
     pub(crate) provision_job_id: Uuid,
     pub(crate) build_id: Uuid,
-    /// Whether who asked is held to what the tier allows. Nobody was, before there was a limit.
+    /// True if the quota applies to the caller. False for onboardings from before the quota was introduced.
     #[serde(default)]
     pub(crate) limited: bool,
 }
 
-/// The status of a session whose saga stands so. While it is being undone, or waits for a person, it is in progress.
+/// The status of the onboarding. It is in progress while the saga is being undone or is stuck.
 pub(super) fn status(saga: &Saga) -> SessionStatus {
     match (saga.status, saga.cause) {
         (SagaStatus::Completed, _) => SessionStatus::Completed,
@@ -111,8 +113,8 @@ pub(super) fn status(saga: &Saga) -> SessionStatus {
     }
 }
 
-impl Session {
-    pub(crate) fn of(row: SessionRow, saga: &Saga, steps: &[StepRow]) -> Self {
+impl OnboardingView {
+    pub(crate) fn of(row: OnboardingRow, saga: &Saga, steps: &[StepRow]) -> Self {
         let status = status(saga);
         let under_way = |step: &&StepRow| !matches!(step.status, StepStatus::Completed | StepStatus::Skipped);
         let undone = |step: &&StepRow| step.may_have_effect();
