@@ -97,14 +97,14 @@ impl<A: Send + Sync + 'static> Driver<A> {
         self.load(definition).await?;
         let mut attempts = Attempts::new();
         loop {
-            let ended = match self.next_action(definition) {
+            let exit = match self.next_action(definition) {
                 NextAction::Start(steps) => self.start(&inner, definition, &steps, &mut attempts).await?,
                 NextAction::Wait(limit) => self.wait(definition, limit, &mut attempts).await?,
                 NextAction::Release(pause) => self.release(definition, pause).await?,
                 NextAction::Stop => self.write_changes(definition).await?.or(Some(DriverExit::Stopped)),
             };
-            if let Some(ended) = ended {
-                return Ok(ended);
+            if let Some(exit) = exit {
+                return Ok(exit);
             }
         }
     }
@@ -112,14 +112,14 @@ impl<A: Send + Sync + 'static> Driver<A> {
     async fn load(&mut self, definition: &Definition<A>) -> Result<()> {
         let id = self.saga.id;
         let loaded =
-            with_retries(|| self.inner.run_statement(async |c| lease::steps_to_drive(c, id).await)).await?;
+            with_retries(|| self.inner.run_statement(async |c| lease::load_steps(c, id).await)).await?;
         let now = Instant::now();
         for (at, (row, pause)) in loaded.into_iter().enumerate() {
             self.due.extend(pause.map(|pause| (at, now + pause)));
             self.steps.push(row);
         }
-        let named = self.steps.iter().map(|row| row.name.as_str());
-        if !named.eq(definition.steps.iter().map(|step| step.name())) {
+        let names = self.steps.iter().map(|row| row.name.as_str());
+        if !names.eq(definition.steps.iter().map(|step| step.name())) {
             return Err(Error::internal(format!(
                 "the steps differ from those of the definition {definition:?}"
             )));
@@ -255,8 +255,8 @@ impl<A: Send + Sync + 'static> Driver<A> {
             }
         }
         self.changed.extend(steps);
-        if let Some(ended) = self.write_changes(definition).await? {
-            return Ok(Some(ended));
+        if let Some(exit) = self.write_changes(definition).await? {
+            return Ok(Some(exit));
         }
         self.fresh = false;
         if self.must_halt() {
@@ -288,8 +288,8 @@ impl<A: Send + Sync + 'static> Driver<A> {
         limit: Option<Duration>,
         attempts: &mut Attempts<'_>,
     ) -> Result<Option<DriverExit>> {
-        if let Some(ended) = self.write_changes(definition).await? {
-            return Ok(Some(ended));
+        if let Some(exit) = self.write_changes(definition).await? {
+            return Ok(Some(exit));
         }
         let finished = match limit {
             Some(time) => tokio::time::timeout(time, attempts.next()).await.unwrap_or_default(),

@@ -44,16 +44,16 @@ pub(crate) async fn claim(
     // The recursive query walks the index from key to key and stops at the limit. The ids are passed as arrays because
     // with a join the planner may read the whole table.
     let mut claimed: Vec<Saga> = sql_query(concat!(
-        "WITH RECURSIVE flows AS ((SELECT flow, 1 AS place FROM sagas WHERE ", due!(), " AND flow > $5 \
+        "WITH RECURSIVE fair_keys AS ((SELECT flow, 1 AS ordinal FROM sagas WHERE ", due!(), " AND flow > $5 \
                  ORDER BY flow LIMIT 1) \
-             UNION ALL SELECT next.flow, place + 1 FROM flows, LATERAL (SELECT flow FROM sagas WHERE ", due!(), " \
-                 AND flow > flows.flow ORDER BY flow LIMIT 1) AS next WHERE place < $4), \
-         first AS (SELECT one.id, place, row_number() OVER (PARTITION BY flow ORDER BY one.next_run_at) AS turn \
-             FROM flows, LATERAL (SELECT id, next_run_at FROM sagas WHERE ", due!(), " AND flow = flows.flow \
+             UNION ALL SELECT next.flow, ordinal + 1 FROM fair_keys, LATERAL (SELECT flow FROM sagas WHERE ", due!(), " \
+                 AND flow > fair_keys.flow ORDER BY flow LIMIT 1) AS next WHERE ordinal < $4), \
+         first AS (SELECT one.id, ordinal, row_number() OVER (PARTITION BY flow ORDER BY one.next_run_at) AS nth \
+             FROM fair_keys, LATERAL (SELECT id, next_run_at FROM sagas WHERE ", due!(), " AND flow = fair_keys.flow \
                  ORDER BY next_run_at LIMIT $4) AS one) \
          UPDATE sagas SET lease_owner = $1, lease_until = now() + $2 * interval '1 millisecond', fence = fence + 1 \
          WHERE id = ANY (ARRAY(SELECT id FROM sagas \
-             WHERE id = ANY (ARRAY(SELECT id FROM first ORDER BY turn, place LIMIT $4)) AND ", due!(), " \
+             WHERE id = ANY (ARRAY(SELECT id FROM first ORDER BY nth, ordinal LIMIT $4)) AND ", due!(), " \
              FOR UPDATE SKIP LOCKED)) \
          RETURNING *",
     ))
@@ -153,7 +153,7 @@ pub(crate) struct ChangedStep<'s> {
 }
 
 /// Reads the steps of a claimed saga, in order, each with the rest of the pause before its next attempt.
-pub(crate) async fn steps_to_drive(mut c: &Conn, id: Uuid) -> Result<Vec<(StepRow, Option<Duration>)>> {
+pub(crate) async fn load_steps(mut c: &Conn, id: Uuid) -> Result<Vec<(StepRow, Option<Duration>)>> {
     let left = sql::<t::Nullable<t::Double>>("extract(epoch FROM next_attempt_at - now())::float8");
     let rows: Vec<(StepRow, Option<f64>)> = saga_steps::table
         .filter(saga_steps::saga_id.eq(id))

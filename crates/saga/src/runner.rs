@@ -215,7 +215,7 @@ impl<A: Send + Sync + 'static> Engine<A> {
         let (claimed, since) = self.claim(1).await?;
         let found = !claimed.is_empty();
         for saga in claimed {
-            self.hold(saga, since, &Shutdown::new()).await;
+            self.run_claimed(saga, since, &Shutdown::new()).await;
         }
         Ok(found)
     }
@@ -302,20 +302,20 @@ impl<A: Send + Sync + 'static> Engine<A> {
         );
         runtime::telemetry::continue_trace(&span, saga.traceparent.as_deref());
         let work = async move {
-            let mut held = pin!(engine.hold(saga, since, &stop));
-            if tokio::time::timeout(SLOW, &mut held).await.is_ok() {
+            let mut run = pin!(engine.run_claimed(saga, since, &stop));
+            if tokio::time::timeout(SLOW, &mut run).await.is_ok() {
                 return;
             }
             // A saga that waits for a slow service must not occupy a slot. Without a free slow slot, it keeps its own.
             let permit = Arc::clone(&engine.inner.slow_slots).try_acquire_owned().unwrap_or(slot);
-            held.await;
+            run.await;
             drop(permit);
         };
         shutdown.spawn(async move { work.instrument(span).await });
     }
 
     /// Runs the driver of a claimed saga and keeps its lease.
-    async fn hold(&self, saga: Saga, since: Instant, stop: &Shutdown) {
+    async fn run_claimed(&self, saga: Saga, since: Instant, stop: &Shutdown) {
         let (id, fence) = (saga.id, saga.fence);
         let Inner { settings, due, .. } = &*self.inner;
         let exit = tokio::select! {

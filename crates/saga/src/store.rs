@@ -217,11 +217,11 @@ pub async fn retry(mut c: &Conn, id: Uuid) -> Result<bool> {
         "WITH retried AS (UPDATE sagas SET status = CASE WHEN cause IS NULL THEN 'running' ELSE 'undoing' END, \
              error = CASE WHEN cause IS NULL THEN NULL ELSE error END, \
              next_run_at = now(), finished_at = NULL, updated_at = $2, revision = revision + 1 \
-             WHERE id = $1 AND status = 'stuck' RETURNING id, cause IS NULL AS forward), \
+             WHERE id = $1 AND status = 'stuck' RETURNING id, cause IS NULL AS goes_forward), \
          run AS (UPDATE saga_steps SET attempts = 0, outages = 0, status = 'pending', waiting_for = NULL \
-             FROM retried WHERE retried.forward AND saga_id = retried.id AND status = 'failed'), \
+             FROM retried WHERE retried.goes_forward AND saga_id = retried.id AND status = 'failed'), \
          compensate AS (UPDATE saga_steps SET undo_attempts = 0, undo_outages = 0, waiting_for = NULL \
-             FROM retried WHERE NOT retried.forward AND saga_id = retried.id AND status <> 'compensated') \
+             FROM retried WHERE NOT retried.goes_forward AND saga_id = retried.id AND status <> 'compensated') \
          SELECT count(*)::bigint AS n FROM retried",
     )
     .bind::<t::Uuid, _>(id)

@@ -344,7 +344,7 @@ fn requests_cancel(onboarding: &OnboardingView, status: Option<SessionStatus>) -
             let message =
                 format!("An onboarding that is {} cannot be changed to {status}.", onboarding.status);
             let allowed: &[&str] =
-                if session.status == SessionStatus::InProgress { &["cancelled"] } else { &[] };
+                if onboarding.status == SessionStatus::InProgress { &["cancelled"] } else { &[] };
             Err(Error::new(Kind::InvalidTransition, message)
                 .with("from", onboarding.status)
                 .with("event", status)

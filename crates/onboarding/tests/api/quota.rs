@@ -21,24 +21,24 @@ use testkit::{Response, TestService};
 
 use crate::system::System;
 
-fn person(name: &str) -> Caller {
+fn user(name: &str) -> Caller {
     Caller::authenticated(format!("user:{name}"), ActorType::User, vec![])
 }
 
 /// Sends a request for an onboarding.
-async fn ask(system: &System, who: &Caller, slug: &str, tier: &str) -> Response {
-    ask_with(system, who, slug, tier, &[]).await
+async fn onboard(system: &System, caller: &Caller, slug: &str, tier: &str) -> Response {
+    onboard_with_headers(system, caller, slug, tier, &[]).await
 }
 
-async fn ask_with(
+async fn onboard_with_headers(
     system: &System,
-    who: &Caller,
+    caller: &Caller,
     slug: &str,
     tier: &str,
     headers: &[(&str, &str)],
 ) -> Response {
     let body = json!({ "platformName": "Shop", "slug": slug, "tier": tier });
-    let request = system.onboarding.request_as(who, Method::POST, "/api/v1/onboarding").json(&body);
+    let request = system.onboarding.request_as(caller, Method::POST, "/api/v1/onboarding").json(&body);
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     Response::read(request.send().await.unwrap()).await
 }
@@ -48,12 +48,12 @@ async fn wait_for_end(system: &System, started: &Value) -> Value {
     system.wait_for_end(started["onboardingId"].as_str().unwrap()).await
 }
 
-fn refusal(tier: &str, limit: u32, used: u32) -> Value {
+fn quota_details(tier: &str, limit: u32, used: u32) -> Value {
     json!({ "quota": "platforms", "limit": limit, "used": used, "tier": tier })
 }
 
 /// A system in which signed-in users can start onboardings.
-async fn with_people(fault_injector: Option<FaultInjector>) -> (System, TestService) {
+async fn start_with_iam(fault_injector: Option<FaultInjector>) -> (System, TestService) {
     let system = System::start_with_faults(fault_injector, None).await;
     let iam = system.iam().await;
     (system, iam)
@@ -61,67 +61,69 @@ async fn with_people(fault_injector: Option<FaultInjector>) -> (System, TestServ
 
 #[tokio::test]
 async fn concurrent_requests_cannot_exceed_the_quota() {
-    let (system, _iam) = with_people(None).await;
-    let ada = person("ada");
+    let (system, _iam) = start_with_iam(None).await;
+    let ada = user("ada");
     let slugs: Vec<String> = (0..16).map(|n| format!("shop-{n}")).collect();
-    let answers = join_all(slugs.iter().map(|slug| ask(&system, &ada, slug, "starter"))).await;
-    let (taken, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
-    assert_eq!((taken.len(), refused.len()), (1, 15));
-    for answer in refused {
-        assert_eq!(answer.expect_error(429, "QUOTA_EXCEEDED"), refusal("starter", 1, 1));
+    let responses = join_all(slugs.iter().map(|slug| onboard(&system, &ada, slug, "starter"))).await;
+    let (accepted, rejected): (Vec<_>, Vec<_>) =
+        responses.into_iter().partition(|response| response.status == 201);
+    assert_eq!((accepted.len(), rejected.len()), (1, 15));
+    for response in rejected {
+        assert_eq!(response.expect_error(429, "QUOTA_EXCEEDED"), quota_details("starter", 1, 1));
     }
-    let session = wait_for_end(&system, &taken[0].body).await;
+    let session = wait_for_end(&system, &accepted[0].body).await;
     system.assert_complete(&session).await;
 
     // Each user has a quota of their own. The growth tier allows three platforms, of whatever tier.
-    ask(&system, &person("bob"), "bobs", "starter").await.expect(201);
+    onboard(&system, &user("bob"), "bobs", "starter").await.expect(201);
     let more: Vec<String> = (0..4).map(|n| format!("more-{n}")).collect();
-    let answers = join_all(more.iter().map(|slug| ask(&system, &ada, slug, "growth"))).await;
-    let (taken, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
-    assert_eq!((taken.len(), refused.len()), (2, 2));
-    for answer in refused {
-        assert_eq!(answer.expect_error(429, "QUOTA_EXCEEDED"), refusal("growth", 3, 3));
+    let responses = join_all(more.iter().map(|slug| onboard(&system, &ada, slug, "growth"))).await;
+    let (accepted, rejected): (Vec<_>, Vec<_>) =
+        responses.into_iter().partition(|response| response.status == 201);
+    assert_eq!((accepted.len(), rejected.len()), (2, 2));
+    for response in rejected {
+        assert_eq!(response.expect_error(429, "QUOTA_EXCEEDED"), quota_details("growth", 3, 3));
     }
 }
 
 #[tokio::test]
 async fn deleted_platform_does_not_count_against_the_quota() {
-    let (system, _iam) = with_people(None).await;
-    let ada = person("ada");
-    let session = wait_for_end(&system, &ask(&system, &ada, "one", "starter").await.expect(201)).await;
-    let refused = ask(&system, &ada, "two", "starter").await;
-    assert_eq!(refused.expect_error(429, "QUOTA_EXCEEDED"), refusal("starter", 1, 1));
+    let (system, _iam) = start_with_iam(None).await;
+    let ada = user("ada");
+    let session = wait_for_end(&system, &onboard(&system, &ada, "one", "starter").await.expect(201)).await;
+    let rejected = onboard(&system, &ada, "two", "starter").await;
+    assert_eq!(rejected.expect_error(429, "QUOTA_EXCEEDED"), quota_details("starter", 1, 1));
     system
         .registry
         .delete(&format!("/api/v1/platforms/{}", session["platformId"].as_str().unwrap()))
         .await
         .expect(200);
-    let session = wait_for_end(&system, &ask(&system, &ada, "two", "starter").await.expect(201)).await;
+    let session = wait_for_end(&system, &onboard(&system, &ada, "two", "starter").await.expect(201)).await;
     assert_eq!(session["status"], "completed", "{session}");
 }
 
 #[tokio::test]
 async fn undone_onboarding_does_not_count_against_the_quota() {
-    let (system, iam) = with_people(None).await;
-    let ada = person("ada");
+    let (system, iam) = start_with_iam(None).await;
+    let ada = user("ada");
     let rule = |fault| Rule::new(Action::Fail(fault)).on(Operation::Ensure).kind(ResourceKind::D1);
     // A waiting onboarding is cancelled.
     system.provider.follow([rule(ProviderFault::Retryable("out to lunch".to_owned()))]).await.unwrap();
-    let waiting = ask(&system, &ada, "one", "starter").await.expect(201);
-    ask(&system, &ada, "two", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
+    let waiting = onboard(&system, &ada, "one", "starter").await.expect(201);
+    onboard(&system, &ada, "two", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
     let path = format!("/api/v1/onboarding/{}", waiting["onboardingId"].as_str().unwrap());
     system.onboarding.patch(&path, json!({ "status": "cancelled" })).await.expect(200);
     assert_eq!(wait_for_end(&system, &waiting).await["status"], "cancelled");
     // A second one fails.
     system.provider.follow([rule(ProviderFault::Permanent("no such plan".to_owned()))]).await.unwrap();
-    let failing = ask(&system, &ada, "two", "starter").await.expect(201);
+    let failing = onboard(&system, &ada, "two", "starter").await.expect(201);
     assert_eq!(wait_for_end(&system, &failing).await["status"], "failed");
     assert_eq!(iam.get("/api/v1/iam/bindings").await.expect(200)["pagination"]["total"], 0);
 
     system.provider.follow([]).await.unwrap();
-    let session = wait_for_end(&system, &ask(&system, &ada, "three", "starter").await.expect(201)).await;
+    let session = wait_for_end(&system, &onboard(&system, &ada, "three", "starter").await.expect(201)).await;
     assert_eq!(session["status"], "completed", "{session}");
-    ask(&system, &ada, "four", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
+    onboard(&system, &ada, "four", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
 }
 
 /// The user gets another platform between the early check and the first step.
@@ -135,9 +137,9 @@ async fn first_step_enforces_the_quota() {
         }
         _ => Fault::None,
     });
-    let (system, iam) = with_people(Some(fault_injector)).await;
-    let started = ask(&system, &person("ada"), "late", "starter").await.expect(201);
-    let given = CreatePlatformRequest {
+    let (system, iam) = start_with_iam(Some(fault_injector)).await;
+    let started = onboard(&system, &user("ada"), "late", "starter").await.expect(201);
+    let message = CreatePlatformRequest {
         name: "Given".to_owned(),
         slug: "given".to_owned(),
         tier: Tier::Scale.into(),
@@ -146,7 +148,7 @@ async fn first_step_enforces_the_quota() {
         limited: false,
     };
     let peer = system.registry.peer("onboarding");
-    let request = peer.request(&system.registry.ctx("onboarding"), PeerCall::default(), given).unwrap();
+    let request = peer.request(&system.registry.ctx("onboarding"), PeerCall::default(), message).unwrap();
     RegistryClient::new(peer.channel()).create_platform(request).await.unwrap();
     away.store(false, Ordering::SeqCst);
 
@@ -161,13 +163,16 @@ async fn first_step_enforces_the_quota() {
 
 #[tokio::test]
 async fn repeated_request_is_replayed_despite_a_used_up_quota() {
-    let (system, _iam) = with_people(None).await;
-    let (ada, key) = (person("ada"), [("Idempotency-Key", "once")]);
-    let both = join_all((0..2).map(|_| ask_with(&system, &ada, "one", "starter", &key))).await;
+    let (system, _iam) = start_with_iam(None).await;
+    let (ada, key) = (user("ada"), [("Idempotency-Key", "once")]);
+    let both = join_all((0..2).map(|_| onboard_with_headers(&system, &ada, "one", "starter", &key))).await;
     let ids: Vec<Value> = both.into_iter().map(|one| one.expect(201)["onboardingId"].clone()).collect();
     assert_eq!(ids[0], ids[1]);
-    assert_eq!(ask_with(&system, &ada, "one", "starter", &key).await.expect(201)["onboardingId"], ids[0]);
-    ask(&system, &ada, "two", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
+    assert_eq!(
+        onboard_with_headers(&system, &ada, "one", "starter", &key).await.expect(201)["onboardingId"],
+        ids[0]
+    );
+    onboard(&system, &ada, "two", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
     let dry = system.onboarding.request_as(&ada, Method::POST, "/api/v1/onboarding?dryRun=true");
     let dry =
         dry.json(&json!({ "platformName": "Shop", "slug": "two", "tier": "starter" })).send().await.unwrap();
@@ -176,13 +181,14 @@ async fn repeated_request_is_replayed_despite_a_used_up_quota() {
 
 #[tokio::test]
 async fn quota_does_not_apply_to_operators() {
-    let (system, _iam) = with_people(None).await;
+    let (system, _iam) = start_with_iam(None).await;
     let everything = Grant { role: Role::Operator, scope: GrantScope::All };
-    let person = Caller::authenticated("user:root", ActorType::User, vec![everything]);
-    for (who, slug) in
-        [(&person, "a"), (&person, "b"), (&Caller::operator(), "c"), (&Caller::operator(), "d")]
+    let operator = Caller::authenticated("user:root", ActorType::User, vec![everything]);
+    for (caller, slug) in
+        [(&operator, "a"), (&operator, "b"), (&Caller::operator(), "c"), (&Caller::operator(), "d")]
     {
-        let session = wait_for_end(&system, &ask(&system, who, slug, "starter").await.expect(201)).await;
+        let session =
+            wait_for_end(&system, &onboard(&system, caller, slug, "starter").await.expect(201)).await;
         assert_eq!(session["status"], "completed", "{session}");
     }
 }

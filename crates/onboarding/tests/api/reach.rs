@@ -25,7 +25,7 @@ struct Scene {
 
 const ANNS: [&str; 4] = ["{live}", "{paused}", "{stuck}", "{ended}"];
 
-fn person(name: &str) -> Someone {
+fn user(name: &str) -> Someone {
     Someone::new(name, ActorType::User, Vec::new())
 }
 
@@ -39,15 +39,15 @@ async fn start(service: &TestService, by: &Someone, slug: &str) -> String {
 
 impl Scene {
     async fn new() -> Self {
-        let nobody = json!({ "url": "http://127.0.0.1:9" });
-        let peers = json!({ "registry": nobody, "provisioning": nobody, "iam": nobody });
+        let unreachable = json!({ "url": "http://127.0.0.1:9" });
+        let peers = json!({ "registry": unreachable, "provisioning": unreachable, "iam": unreachable });
         let onboarding = TestService::start_with::<Onboarding>(json!({ "service": peers })).await;
-        let ann = person("ann");
-        let mut parts = vec![("{bobs}", begun(&onboarding, &person("bob"), "bobs").await)];
+        let ann = user("ann");
+        let mut parts = vec![("{bobs}", start(&onboarding, &user("bob"), "bobs").await)];
         for part in ANNS {
             parts.push((
                 part,
-                begun(&onboarding, &ann, &format!("anns-{}", part.trim_matches(['{', '}']))).await,
+                start(&onboarding, &ann, &format!("anns-{}", part.trim_matches(['{', '}']))).await,
             ));
         }
         let scene = Self { onboarding, places: Places::unknown(), ann, parts };
@@ -167,7 +167,7 @@ impl Stage for Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_operation_enforces_its_declared_access() {
+async fn every_operation_follows_the_access_matrix() {
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
@@ -178,7 +178,7 @@ async fn requests_without_a_valid_token_are_rejected() {
 
 /// The scope filter must be sufficient without row-level security.
 #[tokio::test(flavor = "multi_thread")]
-async fn scope_filter_alone_isolates_callers() {
+async fn scope_filter_alone_separates_tenants() {
     let scene = Scene::new().await;
     reach::take_second_wall_down(&scene).await;
     reach::as_everyone(&scene).await.assert_none();
@@ -186,14 +186,14 @@ async fn scope_filter_alone_isolates_callers() {
 
 /// Row-level security must be sufficient without the scope filter.
 #[tokio::test(flavor = "multi_thread")]
-async fn row_level_security_alone_isolates_callers() {
+async fn row_level_security_alone_separates_tenants() {
     reach::disable_scope_filter();
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
 /// Without both layers, callers see everything. This shows that the tests above can fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_see_everything_without_both_layers() {
+async fn without_both_tenancy_layers_everything_is_visible() {
     reach::disable_scope_filter();
     reach::with_both_walls_down(&Scene::new().await).await;
 }

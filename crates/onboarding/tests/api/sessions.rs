@@ -79,15 +79,15 @@ async fn concurrent_onboardings_with_one_slug_create_one_platform() {
         let body = json!({ "platformName": format!("Number {n}"), "slug": "race", "tier": "starter" });
         system.onboarding.post("/api/v1/onboarding", body)
     }));
-    let mut begun = Vec::new();
-    for answer in all.await {
-        match answer.status.as_u16() {
-            201 => begun.push(answer.body["onboardingId"].as_str().unwrap().to_owned()),
-            _ => assert_eq!(answer.expect_error(409, "ALREADY_EXISTS")["slug"], "race"),
+    let mut accepted = Vec::new();
+    for response in all.await {
+        match response.status.as_u16() {
+            201 => accepted.push(response.body["onboardingId"].as_str().unwrap().to_owned()),
+            _ => assert_eq!(response.expect_error(409, "ALREADY_EXISTS")["slug"], "race"),
         }
     }
-    assert_eq!(begun.len(), 1);
-    let session = system.wait_for_end(&begun[0]).await;
+    assert_eq!(accepted.len(), 1);
+    let session = system.wait_for_end(&accepted[0]).await;
     system.assert_complete(&session).await;
     let list = system.onboarding.get("/api/v1/onboarding/admin/sessions").await.expect(200);
     assert_eq!(list["pagination"]["total"], 1, "{list}");
@@ -125,7 +125,7 @@ async fn concurrent_requests_with_one_idempotency_key_create_one_onboarding() {
         system.onboarding.send(Method::POST, "/api/v1/onboarding", &body, &[("Idempotency-Key", "k1")])
     }));
     let mut ids: Vec<_> =
-        all.await.into_iter().map(|answer| answer.expect(201)["onboardingId"].clone()).collect();
+        all.await.into_iter().map(|response| response.expect(201)["onboardingId"].clone()).collect();
     ids.dedup();
     assert_eq!(ids.len(), 1);
 }
@@ -158,9 +158,9 @@ async fn repeated_idempotency_key_replays_the_response() {
 async fn dry_run_stores_nothing() {
     let system = System::start().await;
     let body = json!({ "platformName": "Acme", "slug": "dry", "tier": "starter" });
-    let answer = system.onboarding.post("/api/v1/onboarding?dryRun=true", body).await;
-    assert_eq!(answer.header("dry-run"), Some("true"));
-    answer.expect(201);
+    let response = system.onboarding.post("/api/v1/onboarding?dryRun=true", body).await;
+    assert_eq!(response.header("dry-run"), Some("true"));
+    response.expect(201);
     tokio::time::sleep(Duration::from_millis(100)).await;
     let list = system.onboarding.get("/api/v1/onboarding/admin/sessions").await.expect(200);
     assert_eq!(list["pagination"]["total"], 0);
@@ -183,8 +183,8 @@ async fn cancelled_onboarding_is_undone() {
     };
     assert_eq!(waiting["currentStep"], "provision_infra");
     assert!(waiting["steps"][1]["nextAttemptAt"].is_string(), "{waiting}");
-    let refused = system.onboarding.patch(&path, json!({ "status": "completed" })).await;
-    assert_eq!(refused.expect_error(409, "INVALID_TRANSITION")["allowed"], json!(["cancelled"]));
+    let response = system.onboarding.patch(&path, json!({ "status": "completed" })).await;
+    assert_eq!(response.expect_error(409, "INVALID_TRANSITION")["allowed"], json!(["cancelled"]));
     system.onboarding.patch(&path, json!({ "status": "cancelled" })).await.expect(200);
 }
 
@@ -203,8 +203,8 @@ async fn clients_can_change_metadata_only() {
         (r#"{"a":1,"a":2}"#, "metadata.a"),
     ] {
         for path in [&path, &format!("{path}?dryRun=true")] {
-            let refused = system.onboarding.patch(path, json!({ "metadata": metadata })).await;
-            let details = refused.expect_error(400, "VALIDATION_ERROR");
+            let response = system.onboarding.patch(path, json!({ "metadata": metadata })).await;
+            let details = response.expect_error(400, "VALIDATION_ERROR");
             assert_eq!(details["fields"][0]["path"], at, "{metadata}");
         }
     }
@@ -223,25 +223,25 @@ async fn requests_without_a_valid_token_are_rejected() {
     let system = System::start().await;
     let id = system.onboard("strange").await;
     for path in ["/api/v1/onboarding/admin/sessions".to_owned(), format!("/{id}")] {
-        let answer = system.onboarding.anonymous(Method::GET, &path).send().await.unwrap();
-        assert_eq!(answer.status(), 401);
+        let response = system.onboarding.anonymous(Method::GET, &path).send().await.unwrap();
+        assert_eq!(response.status(), 401);
     }
     let missing = PlatformId::random();
     system.onboarding.get(&format!("/api/v1/onboarding/{missing}")).await.expect_error(404, "NOT_FOUND");
-    let answer = system
+    let response = system
         .onboarding
         .request_as(&Caller::operator(), Method::PUT, "/api/v1/onboarding")
         .send()
         .await
         .unwrap();
     assert_eq!(
-        testkit::Response::read(answer).await.expect_error(405, "METHOD_NOT_ALLOWED")["allowed"],
+        testkit::Response::read(response).await.expect_error(405, "METHOD_NOT_ALLOWED")["allowed"],
         json!(["OPTIONS", "POST"])
     );
 }
 
 #[tokio::test]
-async fn a_template_gives_a_default_tenant_with_a_default_stack() {
+async fn template_creates_a_default_tenant_with_a_default_stack() {
     let system = System::start().await;
     let template =
         json!({ "name": "starter-kit", "displayName": "Starter kit", "description": "To begin with" });

@@ -33,10 +33,10 @@ async fn pauses_keep_their_length_despite_clock_skew() {
         let engine = world.engine(|_| {});
         let id = world.begin(STOP).await;
         world.script.next(id, "b", false, [Act::Fail(Kind::Upstream), Act::Wait(PAUSE), Act::Wait(PAUSE)]);
-        let begun = Instant::now();
+        let start = Instant::now();
         let record = world.settle(&engine, id).await;
         world.assert_completed(&record).await;
-        let took = begun.elapsed();
+        let took = start.elapsed();
         assert!(took >= PAUSE * 2, "polled too soon with a skew of {skew}: {took:?}");
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 
 const KIND: &str = "fan-out";
 
-async fn begun(on_failure: OnFailure) -> (World, Engine<App>, Uuid) {
+async fn setup(on_failure: OnFailure) -> (World, Engine<App>, Uuid) {
     let world = World::new().await;
     let engine = world.engine(|setup| setup.definitions = vec![fan_out(KIND, on_failure, POLICY)]);
     let id = world.begin(KIND).await;
@@ -35,7 +35,7 @@ fn gates<const N: usize>(world: &World, id: Uuid, undo: bool, steps: [&'static s
 
 #[tokio::test]
 async fn independent_steps_run_and_are_undone_concurrently() {
-    let (world, engine, id) = begun(OnFailure::Undo).await;
+    let (world, engine, id) = setup(OnFailure::Undo).await;
     for undo in [false, true] {
         let [b, c] = gates(&world, id, undo, ["b", "c"]);
         let both = async {
@@ -65,7 +65,7 @@ async fn independent_steps_run_and_are_undone_concurrently() {
 /// Waits and retries of one step neither block the other nor get lost.
 #[tokio::test]
 async fn waiting_step_runs_again_while_another_is_in_progress() {
-    let (world, engine, id) = begun(OnFailure::Undo).await;
+    let (world, engine, id) = setup(OnFailure::Undo).await;
     world.script.next(id, "b", false, (0..3).map(|_| Act::Wait(Duration::from_millis(30))));
     world.script.next(id, "b", false, [Act::Fail(Kind::Upstream)]);
     let [c] = gates(&world, id, false, ["c"]);
@@ -83,7 +83,7 @@ async fn waiting_step_runs_again_while_another_is_in_progress() {
 /// The engine releases the saga during long waits. The step that is due first runs next, and the other keeps its pause.
 #[tokio::test]
 async fn saga_is_released_while_all_steps_wait() {
-    let (world, engine, id) = begun(OnFailure::Undo).await;
+    let (world, engine, id) = setup(OnFailure::Undo).await;
     world.script.next(id, "b", false, [Act::Wait(Duration::from_secs(600))]);
     world.script.next(
         id,
@@ -104,7 +104,7 @@ async fn saga_is_released_while_all_steps_wait() {
 
 #[tokio::test]
 async fn undo_waits_for_steps_in_progress() {
-    let (world, engine, id) = begun(OnFailure::Undo).await;
+    let (world, engine, id) = setup(OnFailure::Undo).await;
     world.script.next(id, "b", false, [Act::FailAfter(Kind::Unprocessable)]);
     let [c] = gates(&world, id, false, ["c"]);
     let failed = async {
@@ -122,7 +122,7 @@ async fn undo_waits_for_steps_in_progress() {
 
 #[tokio::test]
 async fn stuck_step_lets_concurrent_steps_finish() {
-    let (world, engine, id) = begun(OnFailure::Stop).await;
+    let (world, engine, id) = setup(OnFailure::Stop).await;
     world.script.next(id, "b", false, [Act::Fail(Kind::Unprocessable)]);
     let [c] = gates(&world, id, false, ["c"]);
     let failed = async {
@@ -142,13 +142,13 @@ async fn stuck_step_lets_concurrent_steps_finish() {
 /// The deadline applies while one step waits and the other is in progress.
 #[tokio::test]
 async fn deadline_applies_while_steps_run_and_wait() {
-    let (world, engine, _) = begun(OnFailure::Undo).await;
+    let (world, engine, _) = setup(OnFailure::Undo).await;
     let id =
         world.begin_with_deadline(KIND, runtime::clock::now() + chrono::Duration::milliseconds(300)).await;
     world.script.next(id, "b", false, [Act::Wait(Duration::from_secs(600))]);
     world.script.next(id, "c", false, [Act::Sleep(Duration::from_millis(100))]);
-    let begun = Instant::now();
+    let start = Instant::now();
     let record = world.settle(&engine, id).await;
     world.assert_undone(&record, Cause::Expired).await;
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }

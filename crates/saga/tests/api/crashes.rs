@@ -55,7 +55,7 @@ async fn take_over(world: &World, at: usize, undo: bool, phase: StepPhase) {
         world.script.always(id, "c", false, Act::FailAfter(Kind::Unprocessable));
     }
     let (fault_injector, crashed) = crash_once(step, undo, phase);
-    let begun = Instant::now();
+    let start = Instant::now();
     let first = world.engine(|setup| {
         setup.settings.lease = LEASE;
         setup.definitions = vec![definition(kind, OnFailure::Undo, POLICY)];
@@ -69,7 +69,7 @@ async fn take_over(world: &World, at: usize, undo: bool, phase: StepPhase) {
     assert!(first.run_once().await.unwrap());
     assert!(crashed.load(Ordering::SeqCst), "the saga did not reach {step} {undo} {phase:?}");
     let taken = second.run_once().await.unwrap();
-    assert!(!taken || begun.elapsed() > LEASE, "taken over from a runner that may be alive");
+    assert!(!taken || start.elapsed() > LEASE, "taken over from a runner that may be alive");
 
     let record = world.settle(&second, id).await;
     let position = |nth: usize| if undo { STEPS.len() - 1 - nth } else { nth };

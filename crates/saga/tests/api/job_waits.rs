@@ -138,10 +138,10 @@ async fn followers_are_notified_of_ends_in_any_process() {
     let end = tokio::spawn(followers.wait_for_end(id).unwrap());
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!end.is_finished(), "it has not started");
-    let begun = Instant::now();
+    let start = Instant::now();
     world.settle(&here, id).await;
     assert_eq!(end.await.unwrap(), id);
-    println!("the follower was notified {:?} after the start", begun.elapsed());
+    println!("the follower was notified {:?} after the start", start.elapsed());
     stop.begin();
     stop.drained().await;
 }

@@ -72,14 +72,14 @@ async fn runner_that_was_taken_over_aborts_its_step() {
     let id = world.begin(UNDO).await;
     let gate = Arc::new(Gate::default());
     world.script.next(id, "b", false, [Act::Gate(Arc::clone(&gate))]);
-    let begun = Instant::now();
+    let start = Instant::now();
     let taken = async {
         gate.reached.notified().await;
         world.execute(&format!("UPDATE sagas SET fence = fence + 1 WHERE id = '{id}'")).await;
     };
     let (turn, ()) = tokio::join!(engine.run_once(), taken);
     assert!(turn.unwrap());
-    assert!(begun.elapsed() < lease, "{:?}", begun.elapsed());
+    assert!(start.elapsed() < lease, "{:?}", start.elapsed());
     assert_eq!(world.script.cut.load(Ordering::SeqCst), 1);
 }
 
@@ -244,10 +244,10 @@ async fn stopping_process_aborts_a_hanging_step() {
     let stop = Shutdown::new();
     first.start(&stop);
     gate.reached.notified().await;
-    let begun = Instant::now();
+    let start = Instant::now();
     stop.begin();
     stop.drained().await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(world.script.cut.load(Ordering::SeqCst), 1);
     assert!(second.run_once().await.unwrap(), "it need not wait for the lease to expire");
     let record = world.load(id).await;

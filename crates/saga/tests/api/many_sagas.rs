@@ -145,10 +145,10 @@ async fn fairness_keys_share_each_batch() {
     for id in quiet {
         world.wait_until_ended(id).await;
     }
-    let begun = world
+    let started = world
         .number("SELECT count(*) AS number FROM sagas WHERE flow = 'busy' AND status <> 'pending'")
         .await;
-    assert!(begun < 20, "{begun} sagas of the busy key came first");
+    assert!(started < 20, "{started} sagas of the busy key came first");
     stop.begin();
     stop.drained().await;
 }

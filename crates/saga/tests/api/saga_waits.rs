@@ -121,7 +121,7 @@ async fn no_wake_up_is_lost_when_wait_and_end_race() {
     let world = World::new().await;
     let engines = [(); 2].map(|()| world.engine(|setup| setup.settings.poll = Duration::from_millis(10)));
     let stop = Shutdown::new();
-    let begun = Instant::now();
+    let start = Instant::now();
     let mut pairs = Vec::new();
     for _ in 0..60 {
         let (first, second) = (world.begin(UNDO).await, world.begin(UNDO).await);
@@ -135,7 +135,7 @@ async fn no_wake_up_is_lost_when_wait_and_end_race() {
             world.assert_completed(&record).await;
         }
     }
-    assert!(begun.elapsed() < NEVER);
+    assert!(start.elapsed() < NEVER);
     stop.begin();
     stop.drained().await;
 }

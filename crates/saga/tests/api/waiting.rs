@@ -87,13 +87,13 @@ async fn short_pause_does_not_cause_more_polls() {
     for id in ids {
         world.script.next(id, "b", false, [const { Act::Wait(Duration::from_millis(60)) }; 3]);
     }
-    let (begun, stop) = (Instant::now(), Shutdown::new());
+    let (start, stop) = (Instant::now(), Shutdown::new());
     engine.start(&stop);
     for id in ids {
         let record = world.wait_until_ended(id).await;
         world.assert_completed(&record).await;
     }
-    let took = begun.elapsed();
+    let took = start.elapsed();
     assert!(took >= Duration::from_millis(180), "the step ran before its pause was over: {took:?}");
     stop.begin();
     stop.drained().await;

@@ -38,8 +38,8 @@ struct Stack<'s> {
     path: String,
 }
 
-fn job_of(answer: &Value) -> Uuid {
-    answer["provisionJobId"].as_str().unwrap().parse().unwrap()
+fn job_of(response: &Value) -> Uuid {
+    response["provisionJobId"].as_str().unwrap().parse().unwrap()
 }
 
 impl<'s> Stack<'s> {
