@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::texts::Texts;
+use crate::string_list::StringList;
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const REQUEST_HEADERS: &str =
@@ -30,7 +30,7 @@ const EXPOSED_HEADERS: &str = "X-Request-Id, ETag, Location, Allow, RateLimit, R
 #[serde(deny_unknown_fields)]
 pub struct CorsSettings {
     /// Allowed origins, exactly as browsers send them.
-    pub origins: Texts,
+    pub origins: StringList,
     /// Time for which a browser may cache the response to a preflight request.
     #[serde(with = "humantime_serde")]
     #[schema(value_type = String)]
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn cors(origins: &[&str]) -> Result<Cors> {
-        let origins = Texts(origins.iter().map(|origin| (*origin).to_owned()).collect());
+        let origins = StringList(origins.iter().map(|origin| (*origin).to_owned()).collect());
         Cors::new(&CorsSettings { origins, max_age: Duration::from_secs(600) })
     }
 

@@ -44,7 +44,7 @@ mod security_headers;
 mod server;
 mod settings;
 mod stream;
-mod texts;
+mod string_list;
 mod upstream;
 mod wire;
 
@@ -55,7 +55,7 @@ pub use oidc::{IssuerSettings, OidcSettings, RoleSettings};
 pub use reload::Reload;
 pub use server::Gateway;
 pub use settings::{DEFAULTS, GatewaySettings, Settings};
-pub use texts::Texts;
+pub use string_list::StringList;
 pub use upstream::Upstreams;
 
 /// The name of the process, of its key, and of the issuer of its tokens.

@@ -122,18 +122,18 @@ fn route(request: &HttpRequest) -> Option<String> {
 /// The response to a request that the handler consumed. A clone of the request is not possible, because the framework
 /// panics when it routes a cloned request.
 #[derive(Debug)]
-struct Lost {
+struct LostRequest {
     error: Error,
     id: Arc<str>,
 }
 
-impl std::fmt::Display for Lost {
+impl std::fmt::Display for LostRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.error.message())
     }
 }
 
-impl ResponseError for Lost {
+impl ResponseError for LostRequest {
     fn status_code(&self) -> StatusCode {
         error::status(self.error.kind())
     }
@@ -150,7 +150,7 @@ async fn guarded<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
     id: &Arc<str>,
-) -> Result<ServiceResponse<BoxBody>, Lost> {
+) -> Result<ServiceResponse<BoxBody>, LostRequest> {
     let deadline = request.app_data::<web::Data<HttpSettings>>().map(|settings| settings.request_timeout);
     let run = AssertUnwindSafe(async move { next.call(request).await }).catch_unwind();
     let outcome = match deadline {
@@ -168,7 +168,7 @@ async fn guarded<B: MessageBody + 'static>(
         }
     };
     log(&error);
-    Err(Lost { error, id: Arc::clone(id) })
+    Err(LostRequest { error, id: Arc::clone(id) })
 }
 
 fn reject(request: HttpRequest, error: Error, id: &str) -> ServiceResponse<BoxBody> {

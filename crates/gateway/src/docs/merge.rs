@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 use web::{error_response, response_name};
 
-use super::own;
+use super::base;
 use crate::{routes, upstream::Upstream};
 
 /// The statuses that the gateway itself may return for any operation.
@@ -39,7 +39,7 @@ const fn service_document(upstream: Upstream) -> &'static str {
 /// # Errors
 /// When two services define the same name differently.
 pub fn document() -> Result<Value> {
-    let mut merged = own::document();
+    let mut merged = base::document();
     for status in GATEWAY_STATUSES {
         let response = serde_json::to_value(error_response(status))?;
         add(&mut merged, &["components", "responses"], response_name(status), response)?;
@@ -172,7 +172,7 @@ fn named(word: &str) -> Option<&'static str> {
         "manifest" => "features",
         word => word,
     };
-    own::GROUPS.iter().map(|(name, _)| *name).find(|name| name.eq_ignore_ascii_case(word))
+    base::GROUPS.iter().map(|(name, _)| *name).find(|name| name.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]
@@ -204,11 +204,11 @@ mod tests {
                 id.retain(|c| c.is_ascii_alphanumeric());
                 assert!(ids.insert(id), "{method} {path}: the operationId is not unique");
                 let group = operation["tags"][0].as_str().unwrap();
-                assert!(own::GROUPS.iter().any(|(name, _)| *name == group), "{method} {path}: {group}");
+                assert!(base::GROUPS.iter().any(|(name, _)| *name == group), "{method} {path}: {group}");
             }
         }
         let groups: Vec<&Value> = merged["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
-        assert!(groups.contains(&&json!("Platforms")) && groups.len() <= own::GROUPS.len());
+        assert!(groups.contains(&&json!("Platforms")) && groups.len() <= base::GROUPS.len());
         let text = merged.to_string();
         let references: Vec<&str> =
             text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();

@@ -3,9 +3,9 @@
 //!
 //! The page loads nothing from other origins, and its security policy forbids that.
 
+mod base;
 mod costs;
 mod merge;
-mod own;
 
 pub use merge::document;
 

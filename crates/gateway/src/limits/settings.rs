@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::texts::Texts;
+use crate::string_list::StringList;
 
 /// Limits of one gateway process. A number of 0 disables the limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -33,5 +33,5 @@ pub struct LimitSettings {
     #[schema(value_type = String)]
     pub queue_timeout: Duration,
     /// Networks of the proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` headers are trusted.
-    pub trusted_proxies: Texts,
+    pub trusted_proxies: StringList,
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 use utoipa::ToSchema;
 
-use crate::texts::Texts;
+use crate::string_list::StringList;
 
 /// Maximum value of `clock_skew`.
 const MAX_SKEW: Duration = Duration::from_secs(600);
@@ -29,7 +29,7 @@ pub struct IssuerSettings {
     /// The issuer, exactly as in the `iss` claim of its tokens.
     pub issuer: String,
     /// Accepted audiences. A token must be for one of them.
-    pub audiences: Texts,
+    pub audiences: StringList,
     /// URL of the issuer's keys. By default, it comes from the issuer's discovery document.
     #[serde(default)]
     pub jwks_url: Option<String>,

@@ -25,7 +25,7 @@ enum Next {
 pub(super) enum Outcome {
     More,
     End,
-    Broken,
+    Malformed,
 }
 
 /// The parser of a chunked body. The HTTP server's own decoder accepts everything that this parser accepts.
@@ -59,7 +59,7 @@ impl Chunks {
             }
             match self.step(*byte) {
                 Some(next) => self.next = next,
-                None => return (at, Outcome::Broken),
+                None => return (at, Outcome::Malformed),
             }
             at += 1;
         }
@@ -144,7 +144,7 @@ mod tests {
             (b"0\r\nA: b\n\r\n", 7),
             (b"0\r\n\rx", 4),
         ] {
-            assert_eq!(read(body), (at, Outcome::Broken), "{}", String::from_utf8_lossy(body));
+            assert_eq!(read(body), (at, Outcome::Malformed), "{}", String::from_utf8_lossy(body));
         }
     }
 }

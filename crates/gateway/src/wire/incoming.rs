@@ -98,7 +98,7 @@ impl Incoming {
                 match outcome {
                     Outcome::More => {}
                     Outcome::End => self.position = Position::MessageEnd,
-                    Outcome::Broken => self.position = Position::Ended,
+                    Outcome::Malformed => self.position = Position::Ended,
                 }
                 length
             }

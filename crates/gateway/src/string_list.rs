@@ -1,4 +1,4 @@
-//! Lists of texts, which an environment variable can contain as one text.
+//! Lists of strings, which an environment variable can contain as one string.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{
@@ -6,11 +6,11 @@ use utoipa::{
     openapi::{RefOr, Schema, schema::AnyOfBuilder},
 };
 
-/// A list of texts, read from a list or from one comma-separated text.
+/// A list of strings, read from a list or from one comma-separated string.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Texts(pub Vec<String>);
+pub struct StringList(pub Vec<String>);
 
-impl<'de> Deserialize<'de> for Texts {
+impl<'de> Deserialize<'de> for StringList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -27,13 +27,13 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
-impl PartialSchema for Texts {
+impl PartialSchema for StringList {
     fn schema() -> RefOr<Schema> {
         AnyOfBuilder::new().item(Vec::<String>::schema()).item(String::schema()).into()
     }
 }
 
-impl ToSchema for Texts {}
+impl ToSchema for StringList {}
 
 #[cfg(test)]
 mod tests {
@@ -42,11 +42,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn list_may_be_one_comma_separated_text() {
-        let both = Texts(vec!["a".to_owned(), "b".to_owned()]);
-        assert_eq!(from_value::<Texts>(json!(["a", "b"])).unwrap(), both);
-        assert_eq!(from_value::<Texts>(json!(" a, b,")).unwrap(), both);
-        assert_eq!(from_value::<Texts>(json!("")).unwrap(), Texts::default());
-        assert!(from_value::<Texts>(json!(1)).is_err());
+    fn list_may_be_one_comma_separated_string() {
+        let both = StringList(vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(from_value::<StringList>(json!(["a", "b"])).unwrap(), both);
+        assert_eq!(from_value::<StringList>(json!(" a, b,")).unwrap(), both);
+        assert_eq!(from_value::<StringList>(json!("")).unwrap(), StringList::default());
+        assert!(from_value::<StringList>(json!(1)).is_err());
     }
 }
