@@ -73,8 +73,8 @@ impl Account {
         }
     }
 
-    /// Returns a command that runs as this user, with an empty environment, no input and its own process group. Ctrl-C in
-    /// the terminal then reaches only this process, which stops PostgreSQL cleanly.
+    /// Returns a command that runs as this user, with an empty environment, no input and its own process group. Ctrl-C
+    /// in the terminal then reaches only this process, which stops PostgreSQL cleanly.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("LC_ALL", "C").env("TZ", "UTC");
@@ -111,8 +111,8 @@ impl Account {
         Ok(())
     }
 
-    /// Runs the program in a directory. The process switches users first and then changes the directory, so this fails if
-    /// the user cannot enter it.
+    /// Runs the program in a directory. The process switches users first and then changes the directory, so this fails
+    /// if the user cannot enter it.
     async fn try_in(&self, program: &Path, dir: &Path) -> io::Result<()> {
         let mut command = self.command(program);
         let status = command.arg("--version").current_dir(dir).stdout(Stdio::null()).status().await?;

@@ -29,13 +29,14 @@ pub struct Binaries {
 impl Binaries {
     /// Finds `initdb` and `postgres`, of version 14 or newer.
     ///
-    /// With `explicit`, searches only that folder. Otherwise searches the folders of `PATH` (with symbolic links resolved,
-    /// because the programs find their other files relative to themselves), then the folders that Debian, the PGDG
-    /// packages and Homebrew install to, highest version first. `prefer_major`, the version of an existing cluster, takes
-    /// precedence.
+    /// With `explicit`, searches only that folder. Otherwise searches the folders of `PATH` (with symbolic links
+    /// resolved, because the programs find their other files relative to themselves), then the folders that Debian, the
+    /// PGDG packages and Homebrew install to, highest version first. `prefer_major`, the version of an existing
+    /// cluster, takes precedence.
     ///
     /// # Errors
-    /// [`Error::BinariesUnusable`] if `explicit` cannot be used, [`Error::BinariesNotFound`] if the search finds nothing.
+    /// [`Error::BinariesUnusable`] if `explicit` cannot be used, [`Error::BinariesNotFound`] if the search finds
+    /// nothing.
     pub async fn find(explicit: Option<&Path>, prefer_major: Option<u32>) -> Result<Self, Error> {
         if let Some(dir) = explicit {
             return Self::explicit(dir).await;
@@ -133,7 +134,8 @@ fn versions_in(parent: &Path, prefix: &str, rest: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Parses the major version of "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)" or "postgres (PostgreSQL) 18beta1".
+/// Parses the major version of "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)" or "postgres (PostgreSQL)
+/// 18beta1".
 fn major(version: &str) -> Option<u32> {
     let number = version.split("(PostgreSQL)").nth(1)?.trim_start();
     let digits = number.split(|c: char| !c.is_ascii_digit()).next()?;

@@ -40,8 +40,8 @@ pub struct Settings {
     pub superuser_password: SecretString,
 }
 
-/// A running PostgreSQL that belongs to this process alone. Stop it with [`Cluster::stop`]. Dropping it also sends the stop
-/// signal but does not wait for the end.
+/// A running PostgreSQL that belongs to this process alone. Stop it with [`Cluster::stop`]. Dropping it also sends the
+/// stop signal but does not wait for the end.
 #[derive(Debug)]
 pub struct Cluster {
     // Declared before the folder, so that its stop signal is sent before the lock is released.
@@ -132,7 +132,8 @@ impl Cluster {
 /// Stops the cluster in a data folder and deletes it **with all its data**. Does nothing if there is no cluster.
 ///
 /// # Errors
-/// [`Error::Foreign`] if the folder belongs to another program, [`Error::AlreadyRunning`] if a running process holds it.
+/// [`Error::Foreign`] if the folder belongs to another program, [`Error::AlreadyRunning`] if a running process holds
+/// it.
 pub async fn discard(data_dir: &Path) -> Result<(), Error> {
     let Some(folder) = Folder::open_existing(data_dir)? else { return Ok(()) };
     orphan::stop(&folder.cluster()).await?;
@@ -169,8 +170,8 @@ impl ClusterContext {
         Ok(Cluster { postmaster, context: self, port, log_start })
     }
 
-    /// Starts PostgreSQL and retries after temporary failures: another program took the chosen port first, or children of
-    /// a killed postmaster are still exiting (which can only be observed with `/proc`).
+    /// Starts PostgreSQL and retries after temporary failures: another program took the chosen port first, or children
+    /// of a killed postmaster are still exiting (which can only be observed with `/proc`).
     async fn try_until_up(
         &self,
         requested: Option<u16>,
@@ -202,10 +203,10 @@ impl ClusterContext {
             command.arg("-c").arg(option);
         }
         let postmaster = Postmaster::spawn(command, log)?;
-        if let Err(why) = postmaster.ready(&cluster).await {
+        if let Err(reason) = postmaster.ready(&cluster).await {
             postmaster.stop().await?;
             let tail = self.folder.log_tail(log_start);
-            return Err(Error::Start { why, log: self.folder.log_path(), tail });
+            return Err(Error::Start { reason, log: self.folder.log_path(), tail });
         }
         if let Err(error) = self.log_in(port).await {
             postmaster.stop().await?;

@@ -53,8 +53,8 @@ pub enum Error {
     #[error("initdb failed:\n{0}")]
     Initdb(String),
 
-    #[error("PostgreSQL did not start ({why}); the end of {log}:\n{tail}")]
-    Start { why: String, log: PathBuf, tail: String },
+    #[error("PostgreSQL did not start ({reason}); the end of {log}:\n{tail}")]
+    Start { reason: String, log: PathBuf, tail: String },
 
     #[error(
         "the cluster in {0} was created with a different superuser password; restore the original secrets, or remove \

@@ -70,7 +70,8 @@ pub(crate) async fn remove_incomplete(folder: &Folder) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes a folder. Retries while it is not empty, because an initdb whose parent was killed may still create files in it.
+/// Removes a folder. Retries while it is not empty, because an initdb whose parent was killed may still create files in
+/// it.
 async fn remove(path: &Path) -> Result<(), Error> {
     let deadline = Instant::now() + REMOVAL;
     loop {

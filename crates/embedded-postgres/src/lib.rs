@@ -1,7 +1,7 @@
 //! Finds, initialises, starts, supervises and stops a PostgreSQL cluster that belongs to this program alone.
 //!
-//! `nno up` uses it with durable storage, the tests without fsync. It uses the installed PostgreSQL programs and downloads
-//! nothing.
+//! `nno up` uses it with durable storage, the tests without fsync. It uses the installed PostgreSQL programs and
+//! downloads nothing.
 //!
 //! Layout of the caller's data folder:
 //!

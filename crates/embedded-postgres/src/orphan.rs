@@ -1,5 +1,5 @@
-//! Stops processes of a cluster whose parent process is gone. The caller holds the lock of the folder, so no running parent
-//! supervises them.
+//! Stops processes of a cluster whose parent process is gone. The caller holds the lock of the folder, so no running
+//! parent supervises them.
 
 use std::fs;
 use std::path::Path;
@@ -90,8 +90,8 @@ fn command_line(pid: Pid) -> Option<String> {
     (!line.is_empty()).then_some(line)
 }
 
-/// Returns the PostgreSQL processes of the cluster; their working directory is its data directory. Returns none if `/proc`
-/// is missing or unreadable: PostgreSQL then detects the processes itself, and the start is retried.
+/// Returns the PostgreSQL processes of the cluster; their working directory is its data directory. Returns none if
+/// `/proc` is missing or unreadable: PostgreSQL then detects the processes itself, and the start is retried.
 fn processes_of(cluster: &Path) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries

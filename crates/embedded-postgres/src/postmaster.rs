@@ -17,8 +17,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(600);
 const START_WARNING: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(5);
 
-/// Signals that stop a postmaster, in order, each with its grace period. SIGINT terminates sessions and writes a checkpoint;
-/// SIGQUIT writes nothing, so that the next start replays the log; SIGKILL ends the process at once.
+/// Signals that stop a postmaster, in order, each with its grace period. SIGINT terminates sessions and writes a
+/// checkpoint; SIGQUIT writes nothing, so that the next start replays the log; SIGKILL ends the process at once.
 pub(crate) const STOP: [(Signal, Duration); 3] = [
     (Signal::SIGINT, Duration::from_secs(30)),
     (Signal::SIGQUIT, Duration::from_secs(5)),
@@ -101,8 +101,8 @@ impl Postmaster {
             .unwrap_or_else(|_| Err(format!("not ready after {} s", START_TIMEOUT.as_secs())))
     }
 
-    /// Returns true if `postmaster.pid` reports that PostgreSQL is ready. Like `pg_ctl`, reads the process id in its first
-    /// line and the state in its eighth.
+    /// Returns true if `postmaster.pid` reports that PostgreSQL is ready. Like `pg_ctl`, reads the process id in its
+    /// first line and the state in its eighth.
     fn is_ready(&self, cluster: &Path) -> bool {
         let Ok(text) = fs::read_to_string(cluster.join("postmaster.pid")) else { return false };
         let mut lines = text.lines().map(str::trim);

@@ -8,8 +8,8 @@ use tokio_postgres::{Client, Config, SimpleQueryMessage};
 use crate::client::connect;
 use crate::error::Error;
 
-/// The psql script that creates the database of one service, for deployments with their own PostgreSQL. Its header lists
-/// the variables.
+/// The psql script that creates the database of one service, for deployments with their own PostgreSQL. Its header
+/// lists the variables.
 pub const SERVICE_DATABASE_SQL: &str = include_str!("../sql/service-database.sql");
 
 /// Maximum length of a name in bytes; PostgreSQL truncates longer names without an error.
@@ -29,8 +29,8 @@ pub struct ServiceDatabase {
 }
 
 impl ServiceDatabase {
-    /// Returns the database of a service by the naming rule: for `stack-registry`, the database `nno_stack_registry` with the
-    /// roles `nno_stack_registry_owner` and `nno_stack_registry_app`.
+    /// Returns the database of a service by the naming rule: for `stack-registry`, the database `nno_stack_registry`
+    /// with the roles `nno_stack_registry_owner` and `nno_stack_registry_app`.
     #[must_use]
     pub fn of_service(service: &str, owner_password: SecretString, app_password: SecretString) -> Self {
         let name = format!("nno_{}", service.replace('-', "_"));
@@ -53,8 +53,8 @@ impl ServiceDatabase {
         Ok(())
     }
 
-    /// Returns the value of a variable of the script. Passwords are sent as SCRAM verifiers, so that the server never sees or
-    /// logs them.
+    /// Returns the value of a variable of the script. Passwords are sent as SCRAM verifiers, so that the server never
+    /// sees or logs them.
     fn variable(&self, name: &str) -> Option<String> {
         match name {
             "database" => Some(self.name.clone()),

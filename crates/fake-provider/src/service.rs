@@ -55,7 +55,7 @@ impl FakeProvisioning {
         let clock = Clock::from_fn(|| clock::now().timestamp_millis());
         let folder = &settings.service.data_dir;
         let provider = FakeProvider::open(folder, None, clock)
-            .with_context(|| format!("cannot use the provider's folder {}", folder.display()))?;
+            .with_context(|| format!("cannot use the data folder {} of the provider", folder.display()))?;
         Provisioning::build_with(settings, shutdown, Arc::new(provider), fault_injector).await
     }
 }

@@ -1,4 +1,4 @@
-// The auth worker that every platform begins with: it says who it serves and that its database and secret are there.
+// Initial auth worker of every platform. Its health check reports whether its database and its secret are bound.
 const json = (body, status = 200) => Response.json(body, { status });
 
 export default {

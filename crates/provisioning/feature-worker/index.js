@@ -1,5 +1,5 @@
-// The service of a feature as it begins: it says which feature it is, in which version, and that its database is there.
-// What it is stands before this text as the constant FEATURE.
+// Initial service of a feature. Its health check reports the feature, its version, and whether its database is bound.
+// Provisioning prepends the constant FEATURE.
 const json = (body, status = 200) => Response.json(body, { status });
 
 export default {

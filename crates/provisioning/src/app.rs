@@ -1,4 +1,4 @@
-//! What provisioning is made of.
+//! Settings and setup of provisioning.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -27,17 +27,17 @@ use crate::{
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// What provisioning alone can be told.
+/// Settings of provisioning.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProvisioningSettings {
     pub provider: ProviderName,
-    /// Where the provider keeps its things.
+    /// Data folder of the provider.
     #[schema(value_type = String)]
     pub data_dir: PathBuf,
-    /// What the host names of workers and pages end in; the same as the registry's.
+    /// Base domain of the host names of workers and pages. Must match the setting of the registry.
     pub base_domain: HostName,
-    /// The DNS server that the local provider asks about custom domains, such as 127.0.0.1:53; empty for those of the
+    /// DNS server that the local provider uses to verify custom domains, such as 127.0.0.1:53; empty uses those of the
     /// machine.
     pub nameserver: String,
     pub registry: PeerSettings,
@@ -45,15 +45,15 @@ pub struct ProvisioningSettings {
     pub domains: DomainSettings,
 }
 
-/// Who makes things.
+/// Name of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProviderName {
-    /// Real things on this machine.
+    /// Creates infrastructure on this machine.
     Local,
 }
 
-/// What handlers and steps work with.
+/// Dependencies of handlers and steps.
 #[derive(Clone)]
 pub struct App {
     pub(crate) db: Db,
@@ -64,35 +64,33 @@ pub struct App {
     pub(crate) followers: Followers,
 }
 
-/// Provisioning as a service.
+/// The provisioning service.
 #[derive(Debug)]
 pub struct Provisioning;
 
-/// The list whose total comes from a counter, for the worker that counts it again.
+/// Queries of the list counters, for the worker that recounts them.
 const COUNTER_SOURCES: [CounterSource; 1] = [CounterSource {
     name: "jobs",
     sql: "SELECT parent, 'jobs' AS key, (SELECT count(*) FROM sagas) AS found \
           FROM (VALUES ('all')) AS whole (parent) WHERE parent > $1 LIMIT $2",
 }];
 
-/// The routes of all slices.
+/// Registers the HTTP routes.
 fn routes(config: &mut ServiceConfig) {
     config.service(utoipa_actix_web::scope("/api/v1/provision").configure(jobs::http));
 }
 
-async fn open(own: &ProvisioningSettings) -> Result<Arc<dyn Provider>> {
+async fn open_provider(settings: &ProvisioningSettings) -> Result<Arc<dyn Provider>> {
     let clock = Clock::from_fn(|| clock::now().timestamp_millis());
-    let cannot = || format!("cannot use the provider's folder {}", own.data_dir.display());
-    match own.provider {
+    let context = || format!("cannot use the data folder {} of the provider", settings.data_dir.display());
+    match settings.provider {
         ProviderName::Local => {
-            let mut settings = local::LocalSettings::new(&own.data_dir);
-            settings.nameserver = match own.nameserver.as_str() {
+            let mut local_settings = local::LocalSettings::new(&settings.data_dir);
+            local_settings.nameserver = match settings.nameserver.as_str() {
                 "" => None,
-                address => {
-                    Some(address.parse().context("service.nameserver: must be an address and a port")?)
-                }
+                address => Some(address.parse().context("service.nameserver must be an address and a port")?),
             };
-            Ok(Arc::new(local::LocalProvider::open(settings, clock).await.with_context(cannot)?))
+            Ok(Arc::new(local::LocalProvider::open(local_settings, clock).await.with_context(context)?))
         }
     }
 }
@@ -120,14 +118,14 @@ impl Service for Provisioning {
     }
 
     async fn build(settings: Settings<ProvisioningSettings>, shutdown: Shutdown) -> Result<Application> {
-        let provider = open(&settings.service).await?;
+        let provider = open_provider(&settings.service).await?;
         Self::build_with(settings, shutdown, provider, None).await
     }
 }
 
 impl Provisioning {
-    /// Starts it with a provider that is not among the settings, and with something that interferes with its sagas, if any:
-    /// for tests.
+    /// Builds the service with another provider than that of the settings, and optionally with a fault injector for its
+    /// sagas. For tests.
     ///
     /// # Errors
     /// Those of [`Service::build`].
@@ -138,16 +136,23 @@ impl Provisioning {
         fault_injector: Option<FaultInjector>,
     ) -> Result<Application> {
         let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown).await?;
-        let own = settings.service;
+        let settings = settings.service;
         let provider: Arc<dyn Provider> = Arc::new(PacedProvider::new(provider));
         let (database, peers, wake) =
             (builder.database.clone(), builder.peers.clone(), Arc::new(Notify::new()));
         let followers = Followers::start(builder.background.clone(), &builder.shutdown);
-        let (engine, domain_checks) = (own.engine, own.domains);
+        let (engine, domain_checks) = (settings.engine, settings.domains);
         let state = move |db: Db| {
-            let registry = Client::new(&peers, &own.registry)?;
+            let registry = Client::new(&peers, &settings.registry)?;
             let (provider, wake, followers) = (Arc::clone(&provider), Arc::clone(&wake), followers.clone());
-            anyhow::Ok(App { db, registry, provider, base_domain: own.base_domain.clone(), wake, followers })
+            anyhow::Ok(App {
+                db,
+                registry,
+                provider,
+                base_domain: settings.base_domain.clone(),
+                wake,
+                followers,
+            })
         };
         let app = state(builder.background.clone())?;
         builder.probes = vec![app.registry.probe()];

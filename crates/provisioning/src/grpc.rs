@@ -1,4 +1,4 @@
-//! Provisioning over gRPC: each method with who may call it and what handles it.
+//! gRPC methods of provisioning, each with its allowed callers and its handler.
 
 use domain::{Error, PlatformId, Result, job::JobType};
 use rpc::{
@@ -22,7 +22,7 @@ use crate::{
     repository,
 };
 
-/// The methods.
+/// Returns the methods.
 pub(crate) fn methods() -> MethodsBuilder<Provisioning, App> {
     MethodsBuilder::default()
         .method(&["registry", "onboarding"], enqueue_job)
@@ -36,15 +36,16 @@ pub(crate) fn methods() -> MethodsBuilder<Provisioning, App> {
 
 async fn enqueue_job(app: &App, request: Request<EnqueueJobRequest>) -> Result<EnqueueJobResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let input = serde_json::from_str(&asked.input).map_err(|why| Error::invalid("input", why.to_string()))?;
-    let kind: JobType = parse_enum("type", asked.r#type)?;
-    let platform: PlatformId = parse("platform_id", &asked.platform_id)?;
-    let fairness_key = if asked.flow.is_empty() { platform.as_str() } else { &asked.flow };
+    let message = request.into_inner();
+    let input =
+        serde_json::from_str(&message.input).map_err(|reason| Error::invalid("input", reason.to_string()))?;
+    let kind: JobType = parse_enum("type", message.r#type)?;
+    let platform: PlatformId = parse("platform_id", &message.platform_id)?;
+    let fairness_key = if message.flow.is_empty() { platform.as_str() } else { &message.flow };
     let new =
-        NewJob { id: parse_uuid("job_id", &asked.job_id)?, kind, platform: &platform, input, fairness_key };
-    let done = ops::enqueue(app, &ctx, new).await?;
-    Ok(EnqueueJobResponse { job: Some(done.value.into()) })
+        NewJob { id: parse_uuid("job_id", &message.job_id)?, kind, platform: &platform, input, fairness_key };
+    let outcome = ops::enqueue(app, &ctx, new).await?;
+    Ok(EnqueueJobResponse { job: Some(outcome.value.into()) })
 }
 
 async fn get_job(app: &App, request: Request<GetJobRequest>) -> Result<GetJobResponse> {
@@ -55,16 +56,16 @@ async fn get_job(app: &App, request: Request<GetJobRequest>) -> Result<GetJobRes
 
 async fn explain_job(app: &App, request: Request<ExplainJobRequest>) -> Result<ExplainJobResponse> {
     let ctx = read_ctx(&request)?;
-    let explanation = explain::of(app, &ctx, parse_uuid("job_id", &request.get_ref().job_id)?).await?;
+    let explanation = explain::explain(app, &ctx, parse_uuid("job_id", &request.get_ref().job_id)?).await?;
     Ok(ExplainJobResponse { explanation: Some(explanation.into()) })
 }
 
 async fn cancel_job(app: &App, request: Request<CancelJobRequest>) -> Result<CancelJobResponse> {
     let ctx = write_ctx(&request)?;
-    let asked = request.into_inner();
-    let (kind, platform) = (parse_enum("type", asked.r#type)?, parse("platform_id", &asked.platform_id)?);
+    let message = request.into_inner();
+    let (kind, platform) = (parse_enum("type", message.r#type)?, parse("platform_id", &message.platform_id)?);
     let job =
-        ops::cancel_once(app, &ctx, parse_uuid("job_id", &asked.job_id)?, kind, &platform, &asked.reason)
+        ops::cancel_once(app, &ctx, parse_uuid("job_id", &message.job_id)?, kind, &platform, &message.reason)
             .await?;
     Ok(CancelJobResponse { job: Some(job.into()) })
 }
@@ -73,10 +74,11 @@ async fn ensure_repository(
     app: &App,
     request: Request<EnsureRepositoryRequest>,
 ) -> Result<EnsureRepositoryResponse> {
-    let asked = request.into_inner();
-    let platform = parse("platform_id", &asked.platform_id)?;
-    let made = repository::ensure(app, &platform, &asked.platform_name, &asked.platform_slug).await?;
-    Ok(EnsureRepositoryResponse { repo_name: made.name, commit_sha: made.commit })
+    let message = request.into_inner();
+    let platform = parse("platform_id", &message.platform_id)?;
+    let repository =
+        repository::ensure(app, &platform, &message.platform_name, &message.platform_slug).await?;
+    Ok(EnsureRepositoryResponse { repo_name: repository.name, commit_sha: repository.commit })
 }
 
 async fn delete_repository(

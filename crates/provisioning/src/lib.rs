@@ -1,8 +1,8 @@
-//! Provisioning: the only service that touches a provider.
+//! Provisioning: the only service that calls a provider.
 //!
-//! A job is a saga (crate `saga`): recorded before any of its steps runs, retried, taken over, undone in reverse.
-//! `steps` says what each type of job consists of, `providers` how things are made, `jobs` how jobs are asked for
-//! and looked at. `domains` checks where customers' own host names lead.
+//! A job is a saga (crate `saga`): it is recorded before any step runs, its steps are retried and undone in reverse,
+//! and another replica takes it over if its process dies. `steps` defines the steps of each job type, `providers`
+//! implements the infrastructure, `jobs` is the API of jobs, and `domains` verifies custom domains.
 
 mod app;
 mod domains;

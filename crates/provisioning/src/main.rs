@@ -1,4 +1,4 @@
-//! Provisioning as a process of its own.
+//! Provisioning as a separate process.
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! The Git repository of a platform, made from the starter.
+//! Git repository of a platform, created from the starter.
 
 use domain::{Error, PlatformId, Result};
 use runtime::clock;
@@ -9,34 +9,36 @@ use crate::{
         Owner, ResourceKind, Spec, Target, parse_resource_name,
         starter::{Author, Starter},
     },
-    steps::fault,
+    steps::into_domain_error,
 };
 
-/// A repository and its newest commit.
+/// Repository with its newest commit.
 #[derive(Debug, Clone)]
 pub(crate) struct Repository {
     pub(crate) name: String,
     pub(crate) commit: String,
 }
 
-/// Makes the platform's repository with one commit, or gives the one that is there.
+/// Creates the platform's repository with one commit, or returns the existing one.
 pub(crate) async fn ensure(app: &App, platform: &PlatformId, name: &str, slug: &str) -> Result<Repository> {
-    let part = |text: &str| parse_resource_name(text).map_err(fault);
+    let parse = |text: &str| parse_resource_name(text).map_err(into_domain_error);
     let author = Author { name: "NNO".to_owned(), email: format!("nno@{}", app.base_domain) };
-    let starter = Starter::new(part(platform.as_str())?, name, part(slug)?, author, clock::now().timestamp())
-        .map_err(fault)?;
+    let starter =
+        Starter::new(parse(platform.as_str())?, name, parse(slug)?, author, clock::now().timestamp())
+            .map_err(into_domain_error)?;
     let (owner, spec) = (Owner::of(platform), Spec::Starter(starter));
-    let target = Target::new(&owner, ResourceKind::GitRepository, platform.as_str(), spec).map_err(fault)?;
-    let made = app.provider.ensure(&target).await.map_err(fault)?;
+    let target = Target::new(&owner, ResourceKind::GitRepository, platform.as_str(), spec)
+        .map_err(into_domain_error)?;
+    let observed = app.provider.ensure(&target).await.map_err(into_domain_error)?;
     let head =
-        made.details.get("head").and_then(|head| head.as_str().or_else(|| head.get("commit")?.as_str()));
+        observed.details.get("head").and_then(|head| head.as_str().or_else(|| head.get("commit")?.as_str()));
     let commit = head.map(str::to_owned).unwrap_or_default();
     Ok(Repository { name: platform.to_string(), commit })
 }
 
-/// Removes it; one that is not there is no fault.
+/// Deletes the platform's repository. Succeeds if it does not exist.
 pub(crate) async fn delete(app: &App, platform: &PlatformId) -> Result<(), Error> {
     let target = Target::plain(&Owner::of(platform), ResourceKind::GitRepository, platform.as_str());
-    app.provider.destroy(&target.map_err(fault)?).await.map_err(fault)?;
+    app.provider.destroy(&target.map_err(into_domain_error)?).await.map_err(into_domain_error)?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Conversion between the closed sets of the domain and the enums of `proto/`.
 //!
-//! A message holds the number of an enum value. [`enum_number`] returns it, [`parse_enum`] parses it. A variant that exists
-//! on only one of the two sides is a compile error.
+//! A message holds the number of an enum value. [`enum_number`] returns it, [`parse_enum`] parses it. A variant that
+//! exists on only one of the two sides is a compile error.
 
 use std::fmt::Display;
 
@@ -111,7 +111,8 @@ mod tests {
 
     use super::*;
 
-    /// Checks that every value survives a round trip and that every other number is rejected with the name of the field.
+    /// Checks that every value survives a round trip and that every other number is rejected with the name of the
+    /// field.
     pub(super) fn check<T: ClosedSet + PartialEq + Debug>() {
         let numbers: BTreeSet<i32> = T::ALL.iter().map(|value| enum_number(*value)).collect();
         assert_eq!(numbers.len(), T::ALL.len(), "two values have the same number");

@@ -37,7 +37,7 @@ pub use signed::SignedChannel;
 /// # Errors
 /// [`domain::Kind::Validation`], at `field`.
 pub fn parse<T: std::str::FromStr<Err = String>>(field: &str, text: &str) -> Result<T> {
-    text.parse().map_err(|why| Error::invalid(field, why))
+    text.parse().map_err(|reason| Error::invalid(field, reason))
 }
 
 /// Parses an optional text field of a message as a domain type.

@@ -121,8 +121,9 @@ impl Peer {
         HealthClient::new(self.channel()).check(request).await.map(drop)
     }
 
-    /// Builds a request that this service sends in its own name, with identity, request id, trace and idempotency key in
-    /// the metadata. If the peer rejects the signature, the [channel](Self::channel) signs and sends the request again.
+    /// Builds a request that this service sends in its own name, with identity, request id, trace and idempotency key
+    /// in the metadata. If the peer rejects the signature, the [channel](Self::channel) signs and sends the request
+    /// again.
     ///
     /// # Errors
     /// If the request cannot be signed.

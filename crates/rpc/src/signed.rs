@@ -22,9 +22,9 @@ pub(super) struct Unary;
 
 /// Connection to a peer that signs every call as this service.
 ///
-/// A peer rejects a signature if its clock was stepped or differs from the clock of this process. A new signature is valid
-/// from now on and usually accepted. The peer checks the signature before it runs the method, so a rejected call has had
-/// no effect.
+/// A peer rejects a signature if its clock was stepped or differs from the clock of this process. A new signature is
+/// valid from now on and usually accepted. The peer checks the signature before it runs the method, so a rejected call
+/// has had no effect.
 #[derive(Debug, Clone)]
 pub struct SignedChannel {
     channel: Channel,

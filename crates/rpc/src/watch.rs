@@ -10,8 +10,8 @@ use tonic::{Status, Streaming};
 /// Pauses before a broken watch is reopened.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
-/// Runs `watch`, and runs it again whenever it fails. `lost` gets the error and returns true if the watch had begun; the
-/// backoff then restarts with its shortest pause.
+/// Runs `watch`, and runs it again whenever it fails. `lost` gets the error and returns true if the watch had begun;
+/// the backoff then restarts with its shortest pause.
 pub async fn watch_forever<F>(mut watch: impl FnMut() -> F, lost: impl Fn(&Error) -> bool) -> Infallible
 where
     F: Future<Output = Result<Infallible>>,

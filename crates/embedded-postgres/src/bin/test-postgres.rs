@@ -1,8 +1,8 @@
 //! `test-postgres [--data-dir DIR] -- COMMAND [ARGS...]`: runs a command with a temporary PostgreSQL.
 //!
-//! The command gets the URL of the superuser in `NNO_TEST_POSTGRES_URL`. The program returns the exit code of the command,
-//! or 125 if it could not run it. It stops and removes the cluster at the end, also when interrupted. Each run removes the
-//! clusters of earlier runs that were killed.
+//! The command gets the URL of the superuser in `NNO_TEST_POSTGRES_URL`. The program returns the exit code of the
+//! command, or 125 if it could not run it. It stops and removes the cluster at the end, also when interrupted. Each run
+//! removes the clusters of earlier runs that were killed.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -124,7 +124,8 @@ async fn run_command(
     Ok(code.unwrap_or_else(|| killed_by(status.signal().unwrap_or_default())))
 }
 
-/// Stops the command. After Ctrl-C the terminal has already signalled it; a second signal could make it skip its cleanup.
+/// Stops the command. After Ctrl-C the terminal has already signalled it; a second signal could make it skip its
+/// cleanup.
 async fn stop(child: &mut Child, signal: Signal) -> anyhow::Result<ExitStatus> {
     if signal == Signal::SIGINT
         && let Ok(status) = timeout(GRACE, child.wait()).await

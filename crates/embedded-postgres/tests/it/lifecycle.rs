@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::scratch::{PASSWORD, Scratch, connect, refusal, runs, value};
 
 #[tokio::test]
-async fn a_fresh_start_answers_queries() {
+async fn fresh_cluster_answers_queries() {
     let scratch = Scratch::new();
     let cluster = scratch.start().await;
     let client = connect(&cluster.superuser_url("postgres")).await.unwrap();

@@ -1,4 +1,4 @@
--- Row-level security: jobs are operators' and services' alone, whatever platform they are about.
+-- Row-level security: only operators and services see jobs, regardless of the platform.
 ALTER TABLE sagas ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON sagas USING ((SELECT sees_all()));
 ALTER TABLE saga_steps ENABLE ROW LEVEL SECURITY;

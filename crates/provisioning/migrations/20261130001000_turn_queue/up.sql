@@ -1,8 +1,8 @@
--- The jobs that wait for their turn. Each waits for the end of the job before it: so an end wakes one of them.
+-- Jobs that wait for a lock. Each waits for the end of the job before it, so the end of a job wakes only one other.
 CREATE TABLE turn_queue (
     thing    text NOT NULL,
     job_id   uuid NOT NULL,
-    -- What a newer job would supersede it for, such as an entity.
+    -- A newer job with the same lock and the same value, such as an entity id, supersedes this one.
     replaces text NOT NULL,
     PRIMARY KEY (thing, job_id)
 );

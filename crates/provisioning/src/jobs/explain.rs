@@ -1,4 +1,4 @@
-//! Why a job is not done.
+//! Explanations why a job is not completed.
 
 use domain::{Kind, Result, explain::Explanation};
 use identity::Ctx;
@@ -8,27 +8,27 @@ use uuid::Uuid;
 use super::model::Job;
 use crate::App;
 
-/// Jobs that wait for each other's turn, told one after the other. The chain is as long as people ask for more of one
-/// thing while it is being worked on.
-const MOST: usize = 8;
+/// Maximum length of the explained chain of jobs that wait for each other. The chain is as long as the queue of jobs
+/// for one object.
+const MAX_CHAIN: usize = 8;
 
-/// Why a job is not done: what holds it up, or the job that it waits for.
-pub(crate) async fn of(app: &App, ctx: &Ctx, id: Uuid) -> Result<Explanation> {
+/// Explains why a job is not completed: the reason, or the chain of jobs that it waits for.
+pub(crate) async fn explain(app: &App, ctx: &Ctx, id: Uuid) -> Result<Explanation> {
     let job = api::find::<Job>(&app.db, ctx, id).await?;
-    let (mut whole, mut next) = (job.explain(), waits_for(&job.record));
-    for _ in 1..MOST {
+    let (mut explanation, mut next) = (job.explain(), waits_for(&job.record));
+    for _ in 1..MAX_CHAIN {
         let Some(id) = next else { break };
         match api::find::<Job>(&app.db, ctx, id).await {
             Ok(job) if job.record.saga.status.is_in_progress() => {
-                (whole, next) = (whole.caused_by(job.explain()), waits_for(&job.record));
+                (explanation, next) = (explanation.caused_by(job.explain()), waits_for(&job.record));
             }
-            // It has had its turn since.
+            // The job has ended meanwhile.
             Ok(_) => break,
             Err(error) if error.kind() == Kind::NotFound => break,
             Err(error) => return Err(error),
         }
     }
-    Ok(whole)
+    Ok(explanation)
 }
 
 fn waits_for(saga: &SagaWithSteps) -> Option<Uuid> {

@@ -25,7 +25,7 @@ use crate::{
     steps::{feature, platform, stack},
 };
 
-/// What a new platform's infrastructure is made of.
+/// Request to provision the infrastructure of a platform.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ProvisionPlatform {
@@ -33,7 +33,7 @@ pub(crate) struct ProvisionPlatform {
     plan_tier: domain::platform::Tier,
     #[schema(min_length = 1, max_length = 254)]
     billing_email: String,
-    /// The entity that owns the resources; the platform itself if none is given.
+    /// Entity that owns the resources. Defaults to the platform itself.
     #[schema(nullable = false)]
     default_entity_id: Option<EntityId>,
     #[serde(default = "prod")]
@@ -45,14 +45,14 @@ const fn prod() -> Environment {
     Environment::Prod
 }
 
-/// The platform whose infrastructure is to be taken down.
+/// Request to remove the infrastructure of a platform.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DeprovisionPlatform {
     platform_id: PlatformId,
 }
 
-/// The feature that is to be activated.
+/// Request to activate a feature.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ActivateFeature {
@@ -63,24 +63,24 @@ pub(crate) struct ActivateFeature {
     environment: Environment,
 }
 
-/// The feature that is to be deactivated.
+/// Request to deactivate a feature.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DeactivateFeature {
     platform_id: PlatformId,
     entity_id: EntityId,
     feature_id: Slug,
-    /// Whichever runs is deactivated.
+    /// Optional: the running version is deactivated in any case.
     #[schema(nullable = false)]
     feature_version: Option<Version>,
     environment: Environment,
-    /// Whether its data is deleted too.
+    /// If true, the data is deleted as well.
     #[serde(default)]
     #[schema(default = false)]
     delete_data: bool,
 }
 
-/// The stack that is to be activated.
+/// Request to activate a stack.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ActivateStack {
@@ -88,13 +88,13 @@ pub(crate) struct ActivateStack {
     stack_id: StackId,
 }
 
-/// The stack that is to be taken down.
+/// Request to remove a stack.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DeactivateStack {
     platform_id: PlatformId,
     stack_id: StackId,
-    /// Whether its data is deleted too.
+    /// If true, the data is deleted as well.
     #[serde(default)]
     #[schema(default = false)]
     delete_data: bool,
@@ -104,9 +104,9 @@ pub(crate) struct DeactivateStack {
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct JobsQuery {
-    /// Jobs of this platform alone.
+    /// Only jobs of this platform.
     platform_id: Option<PlatformId>,
-    /// Jobs in this status alone.
+    /// Only jobs with this status.
     status: Option<JobStatus>,
     limit: Option<String>,
     cursor: Option<String>,
@@ -131,7 +131,7 @@ pub(crate) async fn provision_platform(app: Data<App>, command: Command<Provisio
     queue(&app, &command.ctx, JobType::ProvisionPlatform, &body.platform_id, &input).await
 }
 
-/// Take a platform's infrastructure down.
+/// Remove a platform's infrastructure.
 #[utoipa::path(
     operation_id = "queuePlatformDeprovisioning",
     extensions(("x-access" = json!(Access::Everything))),
@@ -181,7 +181,7 @@ pub(crate) async fn deactivate_feature(app: Data<App>, command: Command<Deactiva
     queue(&app, &command.ctx, JobType::DeactivateFeature, &body.platform_id, &input).await
 }
 
-/// Activate a stack of a template once more, in the version that it has.
+/// Activate a stack again in its current version.
 #[utoipa::path(
     extensions(("x-access" = json!(Access::Everything))),
     request_body(content = ActivateStack),
@@ -194,7 +194,7 @@ pub(crate) async fn activate_stack(app: Data<App>, command: Command<ActivateStac
     queue(&app, &command.ctx, JobType::ActivateStack, &platform_id, &input).await
 }
 
-/// Take a stack down.
+/// Remove a stack.
 #[utoipa::path(
     extensions(("x-access" = json!(Access::Everything))),
     request_body(content = DeactivateStack),
@@ -216,8 +216,8 @@ async fn queue(
 ) -> HttpResult {
     let input = serde_json::to_value(input).map_err(domain::Error::internal)?;
     let new = NewJob { id: domain::id::uuid_v7(), kind, platform, input, fairness_key: platform.as_str() };
-    let done = ops::enqueue(app, ctx, new).await?;
-    done.map(|job| Queued::of(&job)).without_etag(StatusCode::ACCEPTED)
+    let outcome = ops::enqueue(app, ctx, new).await?;
+    outcome.map(|job| Queued::of(&job)).without_etag(StatusCode::ACCEPTED)
 }
 
 /// List jobs, newest first.
@@ -231,11 +231,11 @@ async fn queue(
 pub(crate) async fn list(app: Data<App>, ctx: Context, query: Query<JobsQuery>) -> HttpResult {
     let query = query.0;
     let list = format!("jobs:{:?}:{:?}", query.platform_id, query.status);
-    let place = ListQuery { limit: query.limit, cursor: query.cursor };
+    let page = ListQuery { limit: query.limit, cursor: query.cursor };
     let statuses: Vec<_> = query.status.iter().map(|status| status.saga()).collect();
     let subject = query.platform_id.as_ref().map(PlatformId::as_str);
     let filter = Filter { statuses: &statuses, subject, ..Filter::default() };
-    Ok(HttpResponse::Ok().json(api::list::<Job>(&app.db, &ctx, &filter, &place, &list).await?))
+    Ok(HttpResponse::Ok().json(api::list::<Job>(&app.db, &ctx, &filter, &page, &list).await?))
 }
 
 /// Get a job with all its steps.
@@ -249,7 +249,7 @@ pub(crate) async fn get(app: Data<App>, ctx: Context, path: Path<Uuid>, request:
     web::read(&request, &ops::get(&app, &ctx, path.0).await?)
 }
 
-/// Have a failed job go on where it stopped.
+/// Retry a failed job from the step that failed.
 #[utoipa::path(
     operation_id = "retryJob",
     extensions(("x-access" = json!(Access::Everything))),
@@ -257,7 +257,7 @@ pub(crate) async fn get(app: Data<App>, ctx: Context, path: Path<Uuid>, request:
 )]
 #[post("/jobs/{jobId}/retry")]
 pub(crate) async fn retry(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::steer(&app, &command.ctx, path.0, Retry).await?.ok()
+    ops::apply(&app, &command.ctx, path.0, Retry).await?.ok()
 }
 
 /// Undo a job.
@@ -268,11 +268,11 @@ pub(crate) async fn retry(app: Data<App>, path: Path<Uuid>, command: Command<NoB
 )]
 #[post("/jobs/{jobId}/cancel")]
 pub(crate) async fn cancel(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    let why = format!("cancelled by {}", command.ctx.caller.id);
-    ops::steer(&app, &command.ctx, path.0, Cancel(&why)).await?.ok()
+    let reason = format!("cancelled by {}", command.ctx.caller.id);
+    ops::apply(&app, &command.ctx, path.0, Cancel(&reason)).await?.ok()
 }
 
-/// Have a job rest before its next step; what is under way is brought to its end first.
+/// Pause a job before its next step. A running step is completed first.
 #[utoipa::path(
     operation_id = "pauseJob",
     extensions(("x-access" = json!(Access::Everything))),
@@ -280,10 +280,10 @@ pub(crate) async fn cancel(app: Data<App>, path: Path<Uuid>, command: Command<No
 )]
 #[post("/jobs/{jobId}/pause")]
 pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::steer(&app, &command.ctx, path.0, Pause).await?.ok()
+    ops::apply(&app, &command.ctx, path.0, Pause).await?.ok()
 }
 
-/// Have a paused job go on.
+/// Resume a paused job.
 #[utoipa::path(
     operation_id = "resumeJob",
     extensions(("x-access" = json!(Access::Everything))),
@@ -291,10 +291,10 @@ pub(crate) async fn pause(app: Data<App>, path: Path<Uuid>, command: Command<NoB
 )]
 #[post("/jobs/{jobId}/resume")]
 pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    ops::steer(&app, &command.ctx, path.0, Resume).await?.ok()
+    ops::apply(&app, &command.ctx, path.0, Resume).await?.ok()
 }
 
-/// End a failed job as it stands: nothing of it is tried any more, and what it made and did not undo stays.
+/// Discard a failed job. Its steps are not retried any more, and effects that were not undone remain.
 #[utoipa::path(
     operation_id = "discardJob",
     extensions(("x-access" = json!(Access::Everything))),
@@ -302,18 +302,18 @@ pub(crate) async fn resume(app: Data<App>, path: Path<Uuid>, command: Command<No
 )]
 #[post("/jobs/{jobId}/discard")]
 pub(crate) async fn discard(app: Data<App>, path: Path<Uuid>, command: Command<NoBody>) -> HttpResult {
-    let why = format!("discarded by {}", command.ctx.caller.id);
-    ops::discard(&app, &command.ctx, path.0, &why).await?.ok()
+    let reason = format!("discarded by {}", command.ctx.caller.id);
+    ops::discard(&app, &command.ctx, path.0, &reason).await?.ok()
 }
 
-/// Follow a job: server-sent events, each with the whole job, until it has ended.
+/// Follow a job. Returns server-sent events, each with the complete job, until the job ends.
 #[utoipa::path(
     operation_id = "followJob",
     extensions(("x-access" = json!(Access::Everything))),
-    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "Id of the last received event")),
     responses(
         (status = 200, content_type = "text/event-stream", body = String),
-        (status = 204, description = "It has ended, and that was seen"),
+        (status = 204, description = "The job has ended, and the client has received its last event"),
     ),
 )]
 #[get("/jobs/{jobId}/events")]
@@ -327,7 +327,7 @@ pub(crate) async fn follow(
     web::events::follow(&request, changes, read).await
 }
 
-/// Why a job is not done, in one sentence.
+/// Explain in one sentence why a job is not completed.
 #[utoipa::path(
     operation_id = "explainJob",
     extensions(("x-access" = json!(Access::Everything))),
@@ -335,5 +335,5 @@ pub(crate) async fn follow(
 )]
 #[get("/jobs/{jobId}/explain")]
 pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<Uuid>) -> HttpResult {
-    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, path.0).await?))
+    Ok(HttpResponse::Ok().json(explain::explain(&app, &ctx, path.0).await?))
 }

@@ -1,4 +1,4 @@
-//! Jobs: what is asked of provisioning, and how it stands. Tables `sagas` and `saga_steps`.
+//! Jobs: requests to provisioning and their status. Tables `sagas` and `saga_steps`.
 
 pub(crate) mod explain;
 mod http;

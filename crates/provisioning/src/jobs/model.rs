@@ -1,4 +1,4 @@
-//! A job as it is answered.
+//! API representation of a job.
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -13,7 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// What provisioning was asked to do, and how far it is.
+/// Request to provisioning, with its progress.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Job {
@@ -22,7 +22,7 @@ pub(crate) struct Job {
     pub(crate) platform_id: PlatformId,
     pub(crate) status: JobStatus,
     pub(crate) input: Value,
-    /// Why it is, or was, undone or stopped.
+    /// Reason why the job is or was undone or stopped.
     #[schema(required)]
     pub(crate) error: Option<String>,
     pub(crate) steps: Vec<StepView>,
@@ -36,13 +36,13 @@ pub(crate) struct Job {
     #[serde(with = "clock::rfc3339")]
     #[schema(required)]
     pub(crate) completed_at: Option<DateTime<Utc>>,
-    /// Since when a person has it rest.
+    /// Time at which an operator paused the job.
     #[serde(default, with = "clock::rfc3339")]
     #[schema(required)]
     pub(crate) paused_at: Option<DateTime<Utc>>,
 }
 
-/// The answer to a request for a job: it is recorded, and will be done.
+/// Response to a request for a job: the job is recorded and will run.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Queued {
@@ -58,7 +58,7 @@ impl Queued {
 }
 
 impl Job {
-    /// The job that a saga is.
+    /// Converts a saga to a job.
     pub(crate) fn of(saga: &Saga, steps: &[StepRow]) -> Result<Self> {
         Ok(Self {
             r#type: saga.kind.parse().map_err(Error::internal)?,
@@ -76,7 +76,7 @@ impl Job {
         })
     }
 
-    /// The step that is under way, or that failed.
+    /// Returns the step that is running, failed or next.
     pub(crate) fn current_step(&self) -> Option<&StepView> {
         self.steps.iter().find(|step| {
             matches!(step.status, StepStatus::InProgress | StepStatus::Failed | StepStatus::Pending)

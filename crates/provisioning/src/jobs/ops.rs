@@ -1,4 +1,4 @@
-//! What can be done with jobs.
+//! Operations on jobs.
 
 use std::collections::HashMap;
 
@@ -18,21 +18,21 @@ use uuid::Uuid;
 use super::model::Job;
 use crate::{App, steps};
 
-/// A job that is asked for.
+/// Job to record.
 #[derive(Debug, Clone)]
 pub(crate) struct NewJob<'a> {
     pub(crate) id: Uuid,
     pub(crate) kind: JobType,
     pub(crate) platform: &'a PlatformId,
     pub(crate) input: Value,
-    /// The key by which the engine shares its runners fairly among jobs.
+    /// Fairness key: when more jobs wait than can run, the keys are served in turn.
     pub(crate) fairness_key: &'a str,
 }
 
-/// Records a job under an id that the caller chose; one that is there already is given.
+/// Records a job under an id that the caller chose. Returns the existing job if the id is known.
 pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Result<Done<Job>> {
     let NewJob { id, kind, platform, input, fairness_key } = new;
-    // Asked again, which is how a service waits for a job, it costs a read.
+    // Services poll a job by repeating the request, so the existing job is read first.
     match get(app, ctx, id).await {
         Ok(job) => return Ok(Done { value: job, replayed: true, dry_run: false }),
         Err(error) if error.kind() == Kind::NotFound => {}
@@ -55,7 +55,8 @@ pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Resul
             let record =
                 Record::change("job.queued", "job", id).in_platform(platform).after(&job).count(COUNTER, 1);
             let change = (saga::insert(saga), saga::insert_steps(rows));
-            tx.finish(change, record, job, |constraint| is_there(constraint).then(|| there(id))).await
+            tx.finish(change, record, job, |constraint| is_duplicate(constraint).then(|| already_exists(id)))
+                .await
         })
         .await;
     match done {
@@ -68,7 +69,11 @@ pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Resul
                 && let Err(error) = steps::wake_superseded(app, job).await
             {
                 let (error, context) = (error.message(), error.log_context());
-                tracing::warn!(error, context, "superseded jobs wait until it is their turn");
+                tracing::warn!(
+                    error,
+                    context,
+                    "could not wake superseded jobs; they end at their next retry"
+                );
             }
             app.wake.notify_one();
             done
@@ -79,57 +84,58 @@ pub(crate) async fn enqueue(app: &App, ctx: &WriteCtx, new: NewJob<'_>) -> Resul
 /// Counter of all jobs.
 pub(crate) const COUNTER: &str = "jobs";
 
-/// Which of the two is met first is not said.
-fn is_there(constraint: &str) -> bool {
+/// Returns true if the constraint says that the job exists. PostgreSQL may report either one.
+fn is_duplicate(constraint: &str) -> bool {
     matches!(constraint, "sagas_pkey" | "saga_steps_pkey")
 }
 
-fn there(id: Uuid) -> Error {
-    Error::new(Kind::AlreadyExists, format!("job '{id}' is there already"))
+fn already_exists(id: Uuid) -> Error {
+    Error::new(Kind::AlreadyExists, format!("Job '{id}' already exists."))
 }
 
-/// A job with its steps.
+/// Returns a job with its steps.
 pub(crate) async fn get(app: &App, ctx: &Ctx, id: Uuid) -> Result<Job> {
     api::get(&app.db, ctx, id).await
 }
 
-/// Pauses a job, has it go on, retries or cancels it.
-pub(crate) async fn steer<V: Operation>(app: &App, ctx: &WriteCtx, id: Uuid, verb: V) -> Result<Done<Job>>
+/// Pauses, resumes, retries or cancels a job.
+pub(crate) async fn apply<V: Operation>(app: &App, ctx: &WriteCtx, id: Uuid, verb: V) -> Result<Done<Job>>
 where
     Job: Supports<V>,
 {
     saga::apply_operation(&app.db, &app.wake, ctx, id, verb).await
 }
 
-/// Ends a job that stopped, as it stands. The registry is told first: what waits for the job can be asked for again.
-pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid, why: &str) -> Result<Done<Job>> {
+/// Discards a stopped job. Reports it to the registry first, so that the objects that wait for the job can be requested
+/// again.
+pub(crate) async fn discard(app: &App, ctx: &WriteCtx, id: Uuid, reason: &str) -> Result<Done<Job>> {
     let job = get(app, ctx, id).await?;
     if job.status == JobStatus::Failed && !ctx.dry_run {
         ctx.check_match(&job)?;
-        steps::give_up(app, ctx, &job, why).await?;
+        steps::report_abandoned(app, ctx, &job, reason).await?;
     }
-    steer(app, ctx, id, Discard(why)).await
+    apply(app, ctx, id, Discard(reason)).await
 }
 
-/// Cancels a job for a service, whose request may come before the job does: it is then never begun.
+/// Cancels a job for a service. If the request arrives before the job, the job never begins.
 pub(crate) async fn cancel_once(
     app: &App,
     ctx: &WriteCtx,
     id: Uuid,
     kind: JobType,
     platform: &PlatformId,
-    why: &str,
+    reason: &str,
 ) -> Result<Job> {
     app.db
         .tx("job.cancel_once", ctx, async |tx| {
             let c = tx.conn().await?;
-            if saga::tombstone(c, ctx, id, kind.as_str(), platform.as_str(), why).await? {
-                // It is in the list of jobs like any other.
+            if saga::tombstone(c, ctx, id, kind.as_str(), platform.as_str(), reason).await? {
+                // The tombstone appears in the list of jobs, so it is counted.
                 return tx
                     .finish(database::NoEffect, Record::default().count(COUNTER, 1), (), |_| None)
                     .await;
             }
-            saga::request_undo(c, id, why).await?;
+            saga::request_undo(c, id, reason).await?;
             Ok(())
         })
         .await?;
@@ -152,7 +158,7 @@ impl SagaResource for Job {
         Ok(ids.iter().map(|id| (*id, ())).collect())
     }
 
-    /// Its operations are declared for operators.
+    /// Always succeeds: the operations on jobs are declared for operators only.
     fn check_access(_: &Ctx, (): &()) -> Result<()> {
         Ok(())
     }
@@ -170,35 +176,35 @@ impl SagaResource for Job {
     }
 }
 
-/// The name of the transaction that steers a job.
-const STEER: &str = "job.change";
+/// Name of the transaction that changes the state of a job.
+const CHANGE: &str = "job.change";
 
 impl Supports<Pause> for Job {
-    const TRANSACTION: &'static str = STEER;
+    const TRANSACTION: &'static str = CHANGE;
     const ACTION: &'static str = "job.paused";
-    const REJECTION: &'static str = "only a job that is under way, and does not rest, can be paused";
+    const REJECTION: &'static str = "Only a running job that is not paused can be paused.";
 }
 
 impl Supports<Resume> for Job {
-    const TRANSACTION: &'static str = STEER;
+    const TRANSACTION: &'static str = CHANGE;
     const ACTION: &'static str = "job.resumed";
-    const REJECTION: &'static str = "only a job that was paused can be resumed";
+    const REJECTION: &'static str = "Only a paused job can be resumed.";
 }
 
 impl Supports<Retry> for Job {
-    const TRANSACTION: &'static str = STEER;
+    const TRANSACTION: &'static str = CHANGE;
     const ACTION: &'static str = "job.retried";
-    const REJECTION: &'static str = "only a FAILED job can be retried";
+    const REJECTION: &'static str = "Only a FAILED job can be retried.";
 }
 
 impl Supports<Cancel<'_>> for Job {
-    const TRANSACTION: &'static str = STEER;
+    const TRANSACTION: &'static str = CHANGE;
     const ACTION: &'static str = "job.cancelled";
-    const REJECTION: &'static str = "a job that has ended cannot be cancelled";
+    const REJECTION: &'static str = "A job that has ended cannot be cancelled.";
 }
 
 impl Supports<Discard<'_>> for Job {
-    const TRANSACTION: &'static str = STEER;
+    const TRANSACTION: &'static str = CHANGE;
     const ACTION: &'static str = "job.discarded";
-    const REJECTION: &'static str = "only a FAILED job can be discarded";
+    const REJECTION: &'static str = "Only a FAILED job can be discarded.";
 }

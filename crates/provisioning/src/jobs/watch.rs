@@ -1,4 +1,4 @@
-//! The ends of jobs, reported to those who wait for them.
+//! Stream that reports the ends of jobs to the services that wait for them.
 
 use std::{collections::HashSet, pin::Pin};
 
@@ -16,21 +16,21 @@ use crate::App;
 
 type Ends = Pin<Box<dyn Stream<Item = Result<EndedJob, Status>> + Send>>;
 
-/// The jobs that one caller waits for.
+/// Jobs that one caller waits for.
 struct Watch {
     followers: Followers,
-    asked: Streaming<AwaitedJob>,
+    requests: Streaming<AwaitedJob>,
     awaited: HashSet<Uuid>,
     ends: FuturesUnordered<BoxFuture<'static, Uuid>>,
 }
 
-/// Begins a watch. It ends when the caller stops to ask, or the process stops.
+/// Begins a watch. It ends when the caller closes its stream or the process stops.
 ///
 /// # Errors
-/// None; the signature is that of streams.
-pub(crate) fn watch(app: &App, asked: Streaming<AwaitedJob>) -> domain::Result<Ends> {
+/// None. The signature is that of stream handlers.
+pub(crate) fn watch(app: &App, requests: Streaming<AwaitedJob>) -> domain::Result<Ends> {
     let (followers, stop) = (app.followers.clone(), app.followers.clone());
-    let watch = Watch { followers, asked, awaited: HashSet::new(), ends: FuturesUnordered::new() };
+    let watch = Watch { followers, requests, awaited: HashSet::new(), ends: FuturesUnordered::new() };
     let ends = stream::unfold(watch, |mut watch| async {
         let job_id = watch.next().await?.to_string();
         Some((Ok(EndedJob { job_id }), watch))
@@ -39,11 +39,11 @@ pub(crate) fn watch(app: &App, asked: Streaming<AwaitedJob>) -> domain::Result<E
 }
 
 impl Watch {
-    /// The next job that has ended; none when the caller is gone.
+    /// Returns the next job that ended, or `None` if the caller closed its stream.
     async fn next(&mut self) -> Option<Uuid> {
         loop {
             tokio::select! {
-                asked = self.asked.message() => self.await_end(&asked.ok()??.job_id),
+                request = self.requests.message() => self.await_end(&request.ok()??.job_id),
                 Some(job) = self.ends.next() => {
                     self.awaited.remove(&job);
                     return Some(job);
@@ -52,7 +52,7 @@ impl Watch {
         }
     }
 
-    /// One that cannot be awaited is left to the caller, who asks for it from time to time.
+    /// Waits for the end of a job. Ignores a job that cannot be awaited; the caller polls it from time to time.
     fn await_end(&mut self, job: &str) {
         let Ok(job) = Uuid::parse_str(job) else { return };
         if !self.awaited.insert(job) {
@@ -62,7 +62,7 @@ impl Watch {
             Ok(end) => self.ends.push(Box::pin(end)),
             Err(error) => {
                 self.awaited.remove(&job);
-                tracing::debug!(%job, context = error.log_context(), "the end of the job is not awaited");
+                tracing::debug!(%job, context = error.log_context(), "cannot await the end of the job");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What is deployed to a worker or a pages site.
+//! Bundles: the files that are deployed to a worker or a pages site.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::{ProviderError, ResourceKind, ResourceName};
 
-/// The most bytes the files of one bundle may have together.
+/// Maximum total size of the files of a bundle, in bytes.
 pub const MAX_BUNDLE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Files to deploy, which of them is served first, and what the code may reach.
+/// Files to deploy, with the entry file and the bindings of the code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked", into = "Unchecked")]
 pub struct Bundle {
@@ -21,54 +21,54 @@ pub struct Bundle {
     bindings: BTreeMap<String, Binding>,
 }
 
-/// A resource the code of a bundle sees under a name of its own.
+/// Resource that the code of a bundle can access under a variable name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
     /// D1, R2, KV or queue.
     pub kind: ResourceKind,
-    /// The resource.
+    /// Name of the resource.
     pub name: ResourceName,
 }
 
 impl Bundle {
-    /// A bundle of `files` by their relative path, starting at the file `entry`.
+    /// Creates a bundle of `files`, by relative path, whose entry file is `entry`.
     ///
     /// # Errors
     ///
-    /// Permanent, if a path could lead outside of the bundle or cannot be a file beside the others, `entry` is not
-    /// among the files, or they are more than [`MAX_BUNDLE_BYTES`] together.
+    /// Permanent, if a path points outside of the bundle or conflicts with another one, if `entry` is not among the
+    /// files, or if they exceed [`MAX_BUNDLE_BYTES`].
     pub fn new(entry: impl Into<String>, files: BTreeMap<String, Vec<u8>>) -> Result<Self, ProviderError> {
         let bundle = Self { entry: entry.into(), files, bindings: BTreeMap::new() };
         bundle.check()?;
         Ok(bundle)
     }
 
-    /// Lets the code reach `name` as `variable`.
+    /// Gives the code access to the resource `name` as `variable`.
     #[must_use]
     pub fn bind(mut self, variable: impl Into<String>, kind: ResourceKind, name: ResourceName) -> Self {
         self.bindings.insert(variable.into(), Binding { kind, name });
         self
     }
 
-    /// The path of the file that is served or run first.
+    /// Returns the path of the file that is served or run first.
     pub fn entry(&self) -> &str {
         &self.entry
     }
 
-    /// The files by path.
+    /// Returns the files by path.
     pub fn files(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.files
     }
 
-    /// What the code may reach, by the name it has in the code.
+    /// Returns the bindings by variable name.
     pub fn bindings(&self) -> &BTreeMap<String, Binding> {
         &self.bindings
     }
 
-    /// Names this content: 64 hexadecimal digits, the same for the same bundle on every machine.
+    /// Returns the hash of the content: 64 hexadecimal digits, identical for the same bundle on every machine.
     pub fn hash(&self) -> String {
         let mut digest = Sha256::new();
-        // The number of files, and the length before each part, keep two bundles from running together into the same bytes.
+        // The number of files and the length prefixes make the encoding unambiguous.
         digest.update((self.files.len() as u64).to_be_bytes());
         let mut part = |bytes: &[u8]| {
             digest.update((bytes.len() as u64).to_be_bytes());
@@ -101,7 +101,7 @@ impl Bundle {
         }
         if bytes > MAX_BUNDLE_BYTES {
             return Err(ProviderError::permanent(format!(
-                "a bundle of {bytes} bytes is over {MAX_BUNDLE_BYTES}"
+                "the bundle has {bytes} bytes; the limit is {MAX_BUNDLE_BYTES}"
             )));
         }
         if !self.files.contains_key(&self.entry) {
@@ -114,7 +114,7 @@ impl Bundle {
     }
 }
 
-/// Refuses what is not plainly the path of a file below some folder.
+/// Rejects paths that could point outside of the folder of the bundle.
 fn check_path(path: &str) -> Result<(), ProviderError> {
     let component = |part: &str| {
         (1..=255).contains(&part.len())
@@ -129,12 +129,12 @@ fn check_path(path: &str) -> Result<(), ProviderError> {
     }
 }
 
-/// Lower-case hexadecimal digits of `bytes`.
+/// Returns `bytes` as lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A bundle as it is written down: contents as base64, for JSON has no bytes.
+/// Serialised form of a bundle. Contents are base64 because JSON has no byte strings.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {

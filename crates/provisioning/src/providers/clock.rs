@@ -1,15 +1,15 @@
-//! The time the stores of a provider go by.
+//! Clock of a provider.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Tells the time in Unix milliseconds. Given to a provider, so that a test can move it and a service can hand in its own.
+/// Returns the time in Unix milliseconds. Services pass in their own clock, and tests one that they can advance.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
 
 impl Clock {
-    /// The machine's clock.
+    /// Returns the clock of the machine.
     pub fn system() -> Self {
         Self::from_fn(|| {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -17,17 +17,17 @@ impl Clock {
         })
     }
 
-    /// A clock that asks `now` for the Unix milliseconds.
+    /// Creates a clock that returns the Unix milliseconds of `now`.
     pub fn from_fn(now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// Unix milliseconds.
+    /// Returns the current time in Unix milliseconds.
     pub fn now(&self) -> i64 {
         (self.0)()
     }
 
-    /// Unix milliseconds after `delay` from now.
+    /// Returns the time after `delay` from now, in Unix milliseconds.
     pub fn after(&self, delay: Duration) -> i64 {
         self.now().saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
     }

@@ -1,16 +1,16 @@
-//! Providers: what makes, finds and removes real infrastructure, behind one trait.
+//! Providers create, find and remove infrastructure behind one trait.
 //!
-//! A caller may die between a provider's effect and its own record of it. So every operation may be called again at any
-//! time, also after a crash in the middle of it, by the same process or another, and ends in the same state as one call
-//! would have. This is what lets a step of a job be repeated without asking what its last attempt got done.
+//! A caller may crash after a provider's effect and before it has recorded it. Therefore every operation is idempotent:
+//! any process may repeat it at any time, also after a crash during the operation, and the result is that of a single
+//! call. This allows a job to repeat a step without knowing how far the last attempt came.
 
 mod bundle;
 mod clock;
-mod fault;
+mod error_context;
 pub mod local;
 mod names;
 mod owner;
-mod paced;
+mod pacing;
 pub mod starter;
 mod target;
 
@@ -22,58 +22,60 @@ use serde::{Deserialize, Serialize};
 pub use bundle::{Binding, Bundle, MAX_BUNDLE_BYTES};
 pub use clock::Clock;
 pub use domain::{HostName, ResourceName, SecretName};
-pub use fault::ErrorContext;
+pub use error_context::ErrorContext;
 pub use names::DnsTarget;
 pub(crate) use names::{parse_host_name, parse_resource_name};
 pub use owner::{DestroyOutcome, Owner};
-pub use paced::PacedProvider;
+pub use pacing::PacedProvider;
 pub use target::{ResourceKind, Spec, Target};
 
-/// Makes, removes and looks at the targets of one provider.
+/// Creates, removes and observes the targets of one provider.
 ///
-/// Targets with the same [`Target::identity`] are the same thing, however their [`Spec`]s differ. Calls for one identity
-/// may overlap, from any number of tasks and processes; a provider sees to it that they end as if made one by one.
-/// Every target has an [`Owner`], which a provider keeps with what it makes, and from the same moment on. What belongs to
-/// another owner is never changed and never removed.
-/// A name inside a [`Target`] has been checked when it was made, so that no name can lead outside the place a provider
-/// keeps its things in.
+/// Targets with the same [`Target::identity`] are the same object, even if their [`Spec`]s differ. Any number of tasks
+/// and processes may call operations on the same identity concurrently; the provider serialises them. Every target has
+/// an [`Owner`], which the provider stores atomically with the object. An operation never changes or removes an object
+/// of another owner. A [`Target`] validates its name when it is created, so that no name can point outside the storage
+/// of the provider.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// Brings the target to the state its [`Spec`] asks for, and says what is there now.
+    /// Creates the target or brings it to the state of its [`Spec`], and returns its observed state.
     ///
-    /// Idempotent: what exists already of the same owner keeps its `provider_id` and its data; only what differs from the
-    /// spec is changed. A Git repository that has a commit is left as it is. An object that has no owner, and by its name
-    /// is nobody's, gets the owner of the target.
+    /// Idempotent: an existing object of the same owner keeps its `provider_id` and its data, and only differences to
+    /// the spec are changed. A Git repository with a commit is not changed. An object without an owner, whose name
+    /// belongs to no platform, gets the owner of the target.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OwnedByAnother`], and nothing is changed. Any other [`ProviderError`] in the provider's own words. The target may exist after a failure: call again, or `destroy`.
+    /// [`ErrorKind::OwnedByAnother`], in which case nothing is changed, or any other [`ProviderError`]. The target may
+    /// exist after a failure: call again, or `destroy` it.
     async fn ensure(&self, target: &Target) -> Result<ObservedState, ProviderError>;
 
-    /// Removes the target and the data in it, if it belongs to the owner of the target; the spec is not looked at. Also
-    /// `Ok` if there is nothing to remove, or it is another's, or nothing says whose it is: see [`DestroyOutcome`].
+    /// Removes the target and its data if it belongs to the owner of the target; ignores the spec. Returns `Ok` as well
+    /// if the target does not exist, or has another owner or none: see [`DestroyOutcome`].
     ///
-    /// A worker's secrets go with it. A target ensured again afterwards is a new thing with a new `provider_id`.
+    /// Removes the secrets of a worker with it. A target that is ensured again afterwards is a new object with a new
+    /// `provider_id`.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the provider's own words. The target may be gone after a failure: call again.
+    /// Any [`ProviderError`]. The target may be gone after a failure: call again.
     async fn destroy(&self, target: &Target) -> Result<DestroyOutcome, ProviderError>;
 
-    /// Says what is there and whose it is, or `None`; spec and owner of the target are not looked at. Has no effect on any target.
+    /// Returns the state and the owner of the target, or `None` if it does not exist. Ignores the spec and the owner in
+    /// `target`. Has no side effects.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] if it could not be found out; a target that does not exist is not an error.
+    /// [`ProviderError`] if the state cannot be determined. A missing target is not an error.
     async fn observe(&self, target: &Target) -> Result<Option<ObservedState>, ProviderError>;
 
-    /// Finds out whether the host name of a customer, which `owner` claims, leads to `target`. Has no effect on anything.
+    /// Checks if the custom host name that `owner` claims points to `target`. Has no side effects.
     ///
-    /// A provider that is asked no further finds it out from the DNS records that it has itself.
+    /// The default implementation checks the DNS records of the provider itself.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] if it could not be found out; that it does not lead there is [`DomainCheck::NotYet`].
+    /// [`ProviderError`] if the check failed. A host name that points elsewhere is [`DomainCheck::NotYet`].
     async fn verify_domain(
         &self,
         owner: &Owner,
@@ -82,113 +84,113 @@ pub trait Provider: Send + Sync {
     ) -> Result<DomainCheck, ProviderError> {
         let record = Target::plain(owner, ResourceKind::DnsRecord, hostname.as_str())?;
         let Some(observed) = self.observe(&record).await? else {
-            return Ok(DomainCheck::NotYet(format!("{hostname} leads nowhere")));
+            return Ok(DomainCheck::NotYet(format!("{hostname} has no DNS record")));
         };
-        let leads_to = observed.details.get("target").and_then(serde_json::Value::as_str);
-        Ok(match leads_to {
+        let points_to = observed.details.get("target").and_then(serde_json::Value::as_str);
+        Ok(match points_to {
             Some(found) if found == target.as_str() => DomainCheck::Verified,
-            Some(found) => DomainCheck::NotYet(format!("{hostname} leads to {found}, not to {target}")),
-            None => DomainCheck::NotYet(format!("{hostname} does not say where it leads")),
+            Some(found) => DomainCheck::NotYet(format!("{hostname} points to {found}, not to {target}")),
+            None => DomainCheck::NotYet(format!("the DNS record of {hostname} has no target")),
         })
     }
 }
 
-/// Whether a customer's own host name leads where it should.
+/// Result of the check of a custom host name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DomainCheck {
-    /// It does.
+    /// The host name points to its target.
     Verified,
-    /// It does not, for this reason.
+    /// The host name does not point to its target, for this reason.
     NotYet(String),
 }
 
-/// What a provider has under the identity of a target.
+/// State of a target at the provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObservedState {
-    /// The provider's own id of the thing: the same at every call, until it is destroyed.
+    /// The provider's id of the object, stable until it is destroyed.
     pub provider_id: String,
-    /// Where the thing itself can be reached, if it has an address of its own.
+    /// Address of the object, if it has one.
     pub url: Option<String>,
-    /// What else is worth keeping, by kind: `deployment` of a worker, `head` of a Git repository. Never a secret value.
+    /// Further state by kind, such as `deployment` of a worker or `head` of a Git repository. Never a secret value.
     pub details: serde_json::Value,
-    /// Whose it is; `None` if nobody made it that a provider knows of.
+    /// Owner of the object; `None` if the provider knows none.
     #[serde(default)]
     pub owner: Option<Owner>,
 }
 
 impl ObservedState {
-    /// A thing without an address of its own.
+    /// Creates the state of an object without an address.
     fn new(provider_id: impl Into<String>, details: serde_json::Value) -> Self {
         Self { provider_id: provider_id.into(), url: None, details, owner: None }
     }
 }
 
-/// Why a provider could not do what it was asked, in its own words.
+/// Error of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ProviderError {
-    /// What a caller can do about it.
+    /// Classification for the caller.
     pub kind: ErrorKind,
-    /// The provider's words, for operators. Never holds a secret value.
+    /// Message for operators. Never contains a secret value.
     pub message: String,
 }
 
-/// What a caller can do about a [`ProviderError`].
+/// Classification of a [`ProviderError`] by the possible reaction of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The same call may succeed later.
     Retryable,
-    /// The same call fails again until somebody changes something.
+    /// The same call fails until the request or the provider changes.
     Permanent,
-    /// The target belongs to another owner. The same call fails until that owner gives it up.
+    /// The target belongs to another owner. The same call fails until that owner releases it.
     OwnedByAnother,
-    /// The provider asks to be left alone for this long.
+    /// The provider rejects calls until the time is over.
     RateLimited {
-        /// Time to wait before the next call, counted from the answer.
+        /// Time to wait before the next call, counted from the response.
         retry_after: Duration,
     },
 }
 
 impl ProviderError {
-    /// The same call may succeed later.
+    /// Creates an error of kind [`ErrorKind::Retryable`].
     pub fn retryable(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Retryable, message: message.into() }
     }
 
-    /// The same call fails again until somebody changes something.
+    /// Creates an error of kind [`ErrorKind::Permanent`].
     pub fn permanent(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Permanent, message: message.into() }
     }
 
-    /// The target belongs to another owner.
-    pub fn owned_by_another(what: impl std::fmt::Display) -> Self {
-        let message = format!("{what} belongs to another platform");
+    /// Creates an error of kind [`ErrorKind::OwnedByAnother`].
+    pub fn owned_by_another(object: impl std::fmt::Display) -> Self {
+        let message = format!("{object} belongs to another platform");
         Self { kind: ErrorKind::OwnedByAnother, message }
     }
 
-    /// The provider asks to be left alone for `retry_after`.
+    /// Creates an error of kind [`ErrorKind::RateLimited`].
     pub fn rate_limited(retry_after: Duration, message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::RateLimited { retry_after }, message: message.into() }
     }
 
-    /// Whether calling again without a change can help.
+    /// Returns true if the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         !matches!(self.kind, ErrorKind::Permanent | ErrorKind::OwnedByAnother)
     }
 
-    /// Puts what was being done before the provider's words.
+    /// Prefixes the message with the failed operation.
     #[must_use]
-    pub fn context(self, action: impl std::fmt::Display) -> Self {
-        Self { kind: self.kind, message: format!("{action}: {}", self.message) }
+    pub fn context(self, operation: impl std::fmt::Display) -> Self {
+        Self { kind: self.kind, message: format!("{operation}: {}", self.message) }
     }
 }
 
-/// Runs `work` on a thread that may block. It runs to its end also when nobody waits for it any more.
+/// Runs `work` on a thread that may block. It runs to completion even if the returned future is dropped.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
 ) -> Result<T, ProviderError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(e) => Err(ProviderError::retryable(format!("the work was cut off: {e}"))),
+        Err(e) => Err(ProviderError::retryable(format!("the operation was aborted: {e}"))),
     }
 }

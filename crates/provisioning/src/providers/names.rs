@@ -1,4 +1,4 @@
-//! The names of targets: the types that the registry uses too, with the errors of a provider.
+//! Names of targets: the types of the registry, with provider errors.
 
 use std::fmt;
 
@@ -7,49 +7,49 @@ use serde::{Deserialize, Serialize};
 
 use super::ProviderError;
 
-/// Reads the name of everything but a DNS record.
+/// Parses the name of a target that is not a DNS record.
 ///
 /// # Errors
 ///
-/// Permanent, if the text is not one.
+/// Permanent, if the text is invalid.
 pub(crate) fn parse_resource_name(text: &str) -> Result<ResourceName, ProviderError> {
     ResourceName::parse(text).map_err(invalid("a resource name", text))
 }
 
-/// Reads a host name, lower-casing it.
+/// Parses a host name and converts it to lower case.
 ///
 /// # Errors
 ///
-/// Permanent, if the text is not one.
+/// Permanent, if the text is invalid.
 pub(crate) fn parse_host_name(text: &str) -> Result<HostName, ProviderError> {
     HostName::parse(text).map_err(invalid("a host name", text))
 }
 
-/// Reads the name of a secret as a worker's code sees it.
+/// Parses the name of a secret.
 ///
 /// # Errors
 ///
-/// Permanent, if the text is not one.
+/// Permanent, if the text is invalid.
 pub(crate) fn parse_secret_name(text: &str) -> Result<SecretName, ProviderError> {
     SecretName::parse(text).map_err(invalid("the name of a secret", text))
 }
 
 fn invalid(what: &str, text: &str) -> impl Fn(String) -> ProviderError {
-    move |why| ProviderError::permanent(format!("{text:?} is not {what}: it {why}"))
+    move |reason| ProviderError::permanent(format!("{text:?} is not {what}: it {reason}"))
 }
 
-/// The target of a DNS record. A resource name has no dot and a host name has one, so a text is never both.
+/// Target of a DNS record. A resource name has no dot and a host name has one, so the two are never ambiguous.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum DnsTarget {
-    /// A worker or pages.
+    /// Name of a worker or pages site.
     Resource(ResourceName),
     /// A host name.
     Host(HostName),
 }
 
 impl DnsTarget {
-    /// Reads a target.
+    /// Parses a target.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl DnsTarget {
         }
     }
 
-    /// The target as text.
+    /// Returns the target as text.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Resource(name) => name.as_str(),

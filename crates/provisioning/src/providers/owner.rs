@@ -1,54 +1,54 @@
-//! Whose a provider's object is.
+//! Owners of a provider's objects.
 
 use domain::PlatformId;
 use serde::{Deserialize, Serialize};
 
-/// Whose an object is: a platform's. A provider keeps it with the object, from the moment that there is one.
+/// Owner of an object. A provider stores it atomically with the object.
 ///
-/// The stack and the entity are for people who look at the object. The platform alone decides.
+/// Only the platform decides about ownership. The stack and the entity are informational.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Owner {
-    /// The platform that the object was made for.
+    /// Platform that the object was created for.
     pub platform: PlatformId,
-    /// The stack, if it was made for one.
+    /// Stack that the object was created for, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
-    /// The tenant of the stack, or the platform again.
+    /// Tenant of the stack, or the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity: Option<String>,
 }
 
-/// What a provider did about an object that was to be destroyed.
+/// Outcome of a destroy operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DestroyOutcome {
-    /// It is gone.
+    /// The object was removed.
     Removed,
-    /// There was none.
+    /// The object did not exist.
     Absent,
-    /// It is still there: it was not made for the owner of the target.
+    /// The object still exists, because it does not belong to the owner of the target.
     NotOurs,
 }
 
 impl Owner {
-    /// A platform as an owner.
+    /// Returns the owner for a platform.
     pub fn of(platform: &PlatformId) -> Self {
         Self { platform: platform.clone(), stack: None, entity: None }
     }
 
-    /// The same, for an object of a stack.
+    /// Adds the stack and the entity that the object belongs to.
     #[must_use]
     pub fn in_stack(self, stack: impl ToString, entity: impl ToString) -> Self {
         Self { stack: Some(stack.to_string()), entity: Some(entity.to_string()), ..self }
     }
 
-    /// Whether objects of `other` are this one's as well.
+    /// Returns true if both owners are the same platform.
     pub fn is(&self, other: &Self) -> bool {
         self.platform == other.platform
     }
 
-    /// The owner of an object that was made before owners were kept. All names that were given to objects begin with the
-    /// id of the platform and a hyphen; a repository has the id as its name. `None` for any other name: nobody made that.
+    /// Derives the owner of an object that was created before owners were stored. The names of such objects start with
+    /// the id of the platform and a hyphen; the name of a repository is the id. Returns `None` for any other name.
     pub(super) fn derived(name: &str) -> Option<Self> {
         let id = name.split_once('-').map_or(name, |(id, _)| id);
         PlatformId::parse(id).ok().map(|platform| Self::of(&platform))
@@ -60,12 +60,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_owner_of_an_old_object_follows_from_its_name() {
-        let of = |name| Owner::derived(name).map(|owner| owner.platform.to_string());
-        assert_eq!(of("k3x9q2m7ab-default-auth-db").as_deref(), Some("k3x9q2m7ab"));
-        assert_eq!(of("k3x9q2m7ab").as_deref(), Some("k3x9q2m7ab"));
+    fn owner_of_an_old_object_is_derived_from_its_name() {
+        let derived = |name| Owner::derived(name).map(|owner| owner.platform.to_string());
+        assert_eq!(derived("k3x9q2m7ab-default-auth-db").as_deref(), Some("k3x9q2m7ab"));
+        assert_eq!(derived("k3x9q2m7ab").as_deref(), Some("k3x9q2m7ab"));
         for name in ["acme-db", "default-k3x9q2m7ab", "k3x9q2m7abc-db", "-k3x9q2m7ab", ""] {
-            assert_eq!(of(name), None, "{name}");
+            assert_eq!(derived(name), None, "{name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The starter: the files a platform's repository begins with, kept in this crate's `starter/` folder.
+//! The starter: the initial files of a platform's repository, from the `starter/` folder of this crate.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ProviderError;
 
-/// The files of the starter by path, compiled in so that the program stands alone.
+/// The files of the starter by path, compiled into the program.
 const FILES: [(&str, &str); 7] = [
     (".gitignore", include_str!("../../starter/.gitignore")),
     ("README.md", include_str!("../../starter/README.md")),
@@ -18,7 +18,7 @@ const FILES: [(&str, &str); 7] = [
     ("test/index.test.js", include_str!("../../starter/test/index.test.js")),
 ];
 
-/// What the starter is filled in with, and who commits it when: together they decide the id of the commit.
+/// Values of the starter's placeholders, and author and time of its commit. Together they determine the commit id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked", into = "Unchecked")]
 pub struct Starter {
@@ -29,23 +29,23 @@ pub struct Starter {
     committed_at: i64,
 }
 
-/// Who makes the first commit.
+/// Author of the first commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Author {
-    /// Full name; no `<`, `>` or control characters.
+    /// Full name, without `<`, `>` or control characters.
     pub name: String,
-    /// Address; no `<`, `>`, spaces or control characters.
+    /// Email address, without `<`, `>`, spaces or control characters.
     pub email: String,
 }
 
 impl Starter {
-    /// The starter of one platform, committed by `author` at `committed_at` (Unix seconds, 0 or later).
+    /// Creates the starter of a platform, committed by `author` at `committed_at` (Unix seconds, 0 or later).
     ///
     /// # Errors
     ///
-    /// Permanent, naming what cannot be used: a name that is empty, over 200 characters or has control characters, an
-    /// author that Git could not record, a time before 1970.
+    /// Permanent, if the name is empty, longer than 200 characters or has control characters, if Git cannot record the
+    /// author, or if the time is before 1970.
     pub fn new(
         platform_id: ResourceName,
         platform_name: impl Into<String>,
@@ -57,15 +57,21 @@ impl Starter {
         let length = platform_name.chars().count();
         if !(1..=200).contains(&length) || platform_name.chars().any(char::is_control) {
             return Err(ProviderError::permanent(
-                "a platform name has 1 to 200 characters, none of them control",
+                "a platform name must have 1 to 200 characters and no control characters",
             ));
         }
         let unfit = |c: char| c.is_control() || c == '<' || c == '>';
         if author.name.trim().is_empty() || author.name.contains(unfit) {
-            return Err(ProviderError::permanent(format!("{:?} is no author Git can record", author.name)));
+            return Err(ProviderError::permanent(format!(
+                "{:?} is not a valid author name for Git",
+                author.name
+            )));
         }
         if author.email.is_empty() || author.email.contains(|c: char| unfit(c) || c.is_whitespace()) {
-            return Err(ProviderError::permanent(format!("{:?} is no address Git can record", author.email)));
+            return Err(ProviderError::permanent(format!(
+                "{:?} is not a valid email address for Git",
+                author.email
+            )));
         }
         if committed_at < 0 {
             return Err(ProviderError::permanent(format!("{committed_at} is before 1970")));
@@ -73,11 +79,11 @@ impl Starter {
         Ok(Self { platform_id, platform_name, slug, author, committed_at })
     }
 
-    /// The files by path, with the placeholders filled in. The same for the same starter on every machine.
+    /// Returns the files by path, with the placeholders replaced. The result is identical on every machine.
     ///
     /// # Errors
     ///
-    /// Permanent, if a file of the starter has a placeholder that is none.
+    /// Permanent, if a file of the starter has an unknown placeholder.
     pub fn files(&self) -> Result<BTreeMap<String, Vec<u8>>, ProviderError> {
         FILES
             .iter()
@@ -88,22 +94,22 @@ impl Starter {
             .collect()
     }
 
-    /// Who makes the first commit.
+    /// Returns the author of the first commit.
     pub fn author(&self) -> &Author {
         &self.author
     }
 
-    /// When the first commit is made, in Unix seconds.
+    /// Returns the time of the first commit in Unix seconds.
     pub fn committed_at(&self) -> i64 {
         self.committed_at
     }
 
-    /// The message of the first commit.
+    /// Returns the message of the first commit.
     pub fn message(&self) -> String {
         format!("Start {}\n", self.platform_name)
     }
 
-    /// Fills in every `{{placeholder}}` in one pass, so that a value that looks like a placeholder stays as it is.
+    /// Replaces every `{{placeholder}}` in one pass, so that a value that looks like a placeholder is not replaced.
     fn fill_in(&self, path: &str, template: &str) -> Result<String, ProviderError> {
         let mut text = String::with_capacity(template.len());
         let mut rest = template;
@@ -128,7 +134,7 @@ impl Starter {
     }
 }
 
-/// Writes a value the way the format of the file wants it, so that no name can break out of its place.
+/// Escapes a value for the format of the file.
 fn escaped(path: &str, value: &str) -> String {
     if path.ends_with(".md") {
         let mut text = String::with_capacity(value.len());
@@ -140,12 +146,12 @@ fn escaped(path: &str, value: &str) -> String {
         }
         return text;
     }
-    // In JSON and JavaScript every placeholder stands inside of a string literal.
+    // In JSON and JavaScript, every placeholder is inside a string literal.
     let literal = serde_json::Value::from(value).to_string();
     literal.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default().to_owned()
 }
 
-/// A starter before its checks.
+/// Unvalidated serialised form of a starter.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {

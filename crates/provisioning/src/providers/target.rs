@@ -1,4 +1,4 @@
-//! What a provider is asked to make.
+//! Targets: the objects that a provider creates.
 
 use std::fmt;
 
@@ -11,32 +11,32 @@ use super::names::{DnsTarget, parse_host_name, parse_resource_name, parse_secret
 use super::owner::Owner;
 use super::starter::Starter;
 
-/// The kinds of things a provider makes.
+/// Kinds of objects that a provider creates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResourceKind {
-    /// Code that answers HTTP.
+    /// Code that serves HTTP.
     Worker,
-    /// A site of files, with or without code.
+    /// Website of files, with or without code.
     Pages,
-    /// An SQL database.
+    /// SQL database.
     D1,
-    /// A bucket of objects.
+    /// Bucket of objects.
     R2,
-    /// A store of values by key.
+    /// Key-value store.
     Kv,
-    /// A queue of messages.
+    /// Message queue.
     Queue,
-    /// A repository made from the [starter](Starter).
+    /// Git repository created from the [starter](Starter).
     GitRepository,
-    /// A value only the code of one worker can read.
+    /// Value that only the code of one worker can read.
     Secret,
-    /// A host name and where it leads.
+    /// Host name and its target.
     DnsRecord,
 }
 
 impl ResourceKind {
-    /// Every kind, in the order they are declared.
+    /// All kinds in the order of declaration.
     pub const ALL: [Self; 9] = [
         Self::Worker,
         Self::Pages,
@@ -49,7 +49,7 @@ impl ResourceKind {
         Self::DnsRecord,
     ];
 
-    /// The kind as it is written in JSON.
+    /// Returns the kind as in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Worker => "worker",
@@ -71,9 +71,9 @@ impl fmt::Display for ResourceKind {
     }
 }
 
-/// One thing, by kind and name, whose it is, and the state it is wanted in.
+/// Object of a provider, identified by kind and name, with its owner and its desired state.
 ///
-/// Only made through its checks, also when it is deserialised: a provider never sees a bad name.
+/// Every constructor, deserialisation included, validates it, so that a provider never gets an invalid name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Target {
@@ -83,47 +83,48 @@ pub struct Target {
     spec: Spec,
 }
 
-/// The wanted state, and for a secret the rest of its name.
+/// Desired state of a target. For a secret, also the rest of its name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Spec {
-    /// Nothing more to say: enough for D1, R2, KV and queues, and for `destroy` and `observe` of all but a secret.
+    /// No further state. Sufficient for D1, R2, KV and queues, and for `destroy` and `observe` of all kinds except
+    /// secrets.
     #[default]
     Plain,
     /// For a worker or pages.
     Bundle(Bundle),
     /// For a Git repository.
     Starter(Starter),
-    /// For a secret, whose target is named after its worker.
+    /// For a secret. The name of its target is that of its worker.
     Secret {
-        /// The name of the secret in that worker.
+        /// Name of the secret in that worker.
         secret: domain::SecretName,
-        /// The value to set; without one, `ensure` keeps the present value and makes a random one if there is none,
-        /// so that a value nobody needs to know is never known. A value is never written down: serialising it fails.
+        /// Value to set. Without one, `ensure` keeps the existing value or generates a random one. A spec with a value
+        /// cannot be serialised, so that the value is never stored.
         #[serde(default, serialize_with = "only_without_value", skip_serializing_if = "Option::is_none")]
         value: Option<SecretString>,
     },
     /// For a DNS record.
     Dns {
-        /// What the host name leads to: a host name, or the name of a worker or pages.
+        /// Target of the host name: another host name, or the name of a worker or pages site.
         target: DnsTarget,
     },
 }
 
-/// Refuses to write a secret down, rather than leaving it out: without its value the spec would mean something else.
+/// Fails to serialise a secret value. Omitting it instead would change the meaning of the spec.
 fn only_without_value<S: Serializer>(value: &Option<SecretString>, to: S) -> Result<S::Ok, S::Error> {
     match value {
         None => to.serialize_none(),
-        Some(_) => Err(serde::ser::Error::custom("the value of a secret is never written down")),
+        Some(_) => Err(serde::ser::Error::custom("the value of a secret cannot be serialised")),
     }
 }
 
 impl Target {
-    /// The thing of `kind` called `name`, of `owner`, in the state `spec`.
+    /// Creates the target of `kind` with the name `name`, the owner `owner` and the desired state `spec`.
     ///
     /// # Errors
     ///
-    /// Permanent, if the name is none for that kind, or the spec is that of another kind.
+    /// Permanent, if the name or the spec is not valid for the kind.
     pub fn new(
         owner: &Owner,
         kind: ResourceKind,
@@ -135,35 +136,35 @@ impl Target {
             ResourceKind::DnsRecord => parse_host_name(&name)?.to_string(),
             _ => parse_resource_name(&name)?.to_string(),
         };
-        let fits = match &spec {
-            // A secret is not known by the name of its worker alone.
+        let matches_kind = match &spec {
+            // The name of its worker does not identify a secret.
             Spec::Plain => kind != ResourceKind::Secret,
             Spec::Bundle(_) => matches!(kind, ResourceKind::Worker | ResourceKind::Pages),
             Spec::Starter(_) => kind == ResourceKind::GitRepository,
             Spec::Secret { .. } => kind == ResourceKind::Secret,
             Spec::Dns { .. } => kind == ResourceKind::DnsRecord,
         };
-        if fits {
+        if matches_kind {
             Ok(Self { owner: owner.clone(), kind, name, spec })
         } else {
-            Err(ProviderError::permanent(format!("the spec of {kind} {name} is that of another kind")))
+            Err(ProviderError::permanent(format!("the spec of {kind} {name} is for another kind")))
         }
     }
 
-    /// The thing of `kind` called `name`, with nothing said about its state; for a secret use [`Target::secret`].
+    /// Creates a target with [`Spec::Plain`]. For a secret use [`Target::secret`].
     ///
     /// # Errors
     ///
-    /// As of [`Target::new`].
+    /// Those of [`Target::new`].
     pub fn plain(owner: &Owner, kind: ResourceKind, name: impl Into<String>) -> Result<Self, ProviderError> {
         Self::new(owner, kind, name, Spec::Plain)
     }
 
-    /// The secret called `secret` of the worker `worker`; see [`Spec::Secret`] for a missing value.
+    /// Creates the target of the secret `secret` of the worker `worker`. See [`Spec::Secret`] for a missing value.
     ///
     /// # Errors
     ///
-    /// As of [`Target::new`].
+    /// Those of [`Target::new`].
     pub fn secret(
         owner: &Owner,
         worker: impl Into<String>,
@@ -174,11 +175,11 @@ impl Target {
         Self::new(owner, ResourceKind::Secret, worker, Spec::Secret { secret, value })
     }
 
-    /// The record that leads `hostname` to `target`.
+    /// Creates the target of the DNS record that points `hostname` to `target`.
     ///
     /// # Errors
     ///
-    /// As of [`Target::new`].
+    /// Those of [`Target::new`].
     pub fn dns(
         owner: &Owner,
         hostname: impl Into<String>,
@@ -188,27 +189,27 @@ impl Target {
         Self::new(owner, ResourceKind::DnsRecord, hostname, Spec::Dns { target })
     }
 
-    /// Whose it is.
+    /// Returns the owner.
     pub fn owner(&self) -> &Owner {
         &self.owner
     }
 
-    /// What it is.
+    /// Returns the kind.
     pub fn kind(&self) -> ResourceKind {
         self.kind
     }
 
-    /// Its name: of a secret, that of its worker; of a DNS record, the lower-cased host name.
+    /// Returns the name. For a secret, this is the name of its worker; for a DNS record, the lower-case host name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The state it is wanted in.
+    /// Returns the desired state.
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    /// What makes two targets the same thing: `kind/name`, and `secret/worker/name` for a secret.
+    /// Returns the identity of the object: `kind/name`, or `secret/worker/name` for a secret.
     pub fn identity(&self) -> String {
         match &self.spec {
             Spec::Secret { secret, .. } => format!("{}/{}/{secret}", self.kind, self.name),
@@ -216,9 +217,9 @@ impl Target {
         }
     }
 
-    /// The error for a spec that says too little to make the thing.
+    /// Returns the error for a spec that is insufficient to create the object.
     pub fn underspecified(&self) -> ProviderError {
-        ProviderError::permanent(format!("{} cannot be made from what its spec says", self.identity()))
+        ProviderError::permanent(format!("{} cannot be created: its spec is incomplete", self.identity()))
     }
 }
 
@@ -229,7 +230,7 @@ impl fmt::Display for Target {
 }
 
 impl Spec {
-    /// The value a secret is to have. Exposed: only for the store that keeps it.
+    /// Returns the exposed value of a secret. Only for the store of the provider.
     pub fn secret_value(&self) -> Option<&str> {
         match self {
             Self::Secret { value: Some(value), .. } => Some(value.expose_secret()),
@@ -238,7 +239,7 @@ impl Spec {
     }
 }
 
-/// A target before its checks.
+/// Unvalidated serialised form of a target.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {

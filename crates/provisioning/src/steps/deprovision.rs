@@ -1,25 +1,25 @@
-//! DEPROVISION_PLATFORM: everything that a platform owns, taken down. What is registered and was not made for the platform
-//! is left as it is; the output of the step names it. What cannot be taken down stops the job there,
-//! for someone to retry.
+//! DEPROVISION_PLATFORM: removes everything that a platform owns. Registered objects that were not created for the
+//! platform are left unchanged and listed in the output of the step. An object that cannot be removed stops the job
+//! until an operator retries it.
 
 use async_trait::async_trait;
 use domain::{Error, PlatformId, Result, job::JobType};
 use rpc::registry::ClearPlatformRequest;
 use saga::{Definition, OnFailure, Progress, Step, StepCx, StepKey, StepName};
 
-use super::{made, no_way_back};
+use super::{irreversible, registered};
 use crate::{App, repository};
 
 pub(crate) fn definition() -> Definition<App> {
     Definition {
         version: 2,
         steps: vec![Box::new(DnsRecords), Box::new(Resources), Box::new(Repository), Box::new(Report)],
-        ..before_reports()
+        ..without_report()
     }
 }
 
-/// Version 1, which tells the registry nothing.
-pub(crate) fn before_reports() -> Definition<App> {
+/// Version 1, which does not report to the registry.
+pub(crate) fn without_report() -> Definition<App> {
     Definition {
         kind: JobType::DeprovisionPlatform.as_str(),
         version: 1,
@@ -36,23 +36,23 @@ struct DnsRecords;
 
 #[async_trait]
 impl Step<App> for DnsRecords {
-    type Output = made::Removed;
+    type Output = registered::Removals;
 
-    fn key(&self) -> StepKey<made::Removed> {
+    fn key(&self) -> StepKey<registered::Removals> {
         StepKey::new("dns")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<made::Removed>> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<registered::Removals>> {
         let platform = platform(cx)?;
-        let mut removed = made::Removed::default();
-        for record in made::platform_things(app, cx, &platform).await?.dns_records {
-            made::remove_host(app, cx, &platform, record, &mut removed).await?;
+        let mut removed = registered::Removals::default();
+        for record in registered::list_registered(app, cx, &platform).await?.dns_records {
+            registered::remove_host(app, cx, &platform, record, &mut removed).await?;
         }
         Ok(Progress::Done(removed))
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
-        no_way_back()
+        irreversible()
     }
 }
 
@@ -60,26 +60,26 @@ struct Resources;
 
 #[async_trait]
 impl Step<App> for Resources {
-    type Output = made::Removed;
+    type Output = registered::Removals;
 
-    fn key(&self) -> StepKey<made::Removed> {
+    fn key(&self) -> StepKey<registered::Removals> {
         StepKey::new("resources")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<made::Removed>> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<registered::Removals>> {
         let platform = platform(cx)?;
-        let mut resources = made::platform_things(app, cx, &platform).await?.resources;
-        // Code first, then the data that it uses.
-        resources.sort_by_key(|one| made::type_of(one).is_ok_and(|kind| !kind.runs_code()));
-        let mut removed = made::Removed::default();
+        let mut resources = registered::list_registered(app, cx, &platform).await?.resources;
+        // Code first, then the data that the code uses.
+        resources.sort_by_key(|resource| registered::type_of(resource).is_ok_and(|kind| !kind.runs_code()));
+        let mut removed = registered::Removals::default();
         for resource in resources {
-            made::remove(app, cx, &platform, resource, &mut removed).await?;
+            registered::remove(app, cx, &platform, resource, &mut removed).await?;
         }
         Ok(Progress::Done(removed))
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
-        no_way_back()
+        irreversible()
     }
 }
 
@@ -103,11 +103,11 @@ impl Step<App> for Repository {
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
-        no_way_back()
+        irreversible()
     }
 }
 
-/// The platform may live on: then none of its features runs any more.
+/// Reports the end to the registry. The platform may continue to exist; its features then no longer run.
 struct Report;
 
 #[async_trait]
@@ -126,6 +126,6 @@ impl Step<App> for Report {
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
-        no_way_back()
+        irreversible()
     }
 }

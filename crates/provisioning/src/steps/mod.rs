@@ -1,12 +1,12 @@
-//! What each type of job consists of.
+//! Steps of each job type.
 
 mod deprovision;
 pub(crate) mod feature;
-mod made;
+pub(crate) mod job_locks;
 pub(crate) mod platform;
+mod registered;
 mod service;
 pub(crate) mod stack;
-pub(crate) mod turn;
 
 use domain::{Error, Kind, Result, job::JobType};
 use identity::Ctx;
@@ -19,11 +19,11 @@ use crate::{
     providers::{ErrorKind, ProviderError},
 };
 
-/// The definitions of all types of jobs, of every version that may still run.
+/// Returns the definitions of all job types, in every version that may still run.
 pub(crate) fn definitions() -> Vec<Definition<App>> {
     vec![
         platform::definition(),
-        deprovision::before_reports(),
+        deprovision::without_report(),
         deprovision::definition(),
         feature::activate::definition(),
         feature::deactivate::definition(),
@@ -32,12 +32,12 @@ pub(crate) fn definitions() -> Vec<Definition<App>> {
     ]
 }
 
-/// The outlines of all types of jobs, of every version that may still run.
+/// Returns the outlines of all job types, in every version that may still run.
 pub fn outlines() -> Vec<Outline> {
     definitions().iter().map(Definition::outline).collect()
 }
 
-/// The newest definition of a type of job.
+/// Returns the newest definition of a job type.
 pub(crate) fn definition(kind: JobType) -> Definition<App> {
     match kind {
         JobType::ProvisionPlatform => platform::definition(),
@@ -49,7 +49,7 @@ pub(crate) fn definition(kind: JobType) -> Definition<App> {
     }
 }
 
-/// Refuses an input that the type's steps could not read.
+/// Checks that the steps of a job type can parse an input.
 ///
 /// # Errors
 /// [`Kind::Validation`].
@@ -64,45 +64,49 @@ pub(crate) fn check_input(kind: JobType, input: &Value) -> Result<()> {
     }
 }
 
-/// Has jobs look again that wait for their turn and are superseded by this new one.
+/// Wakes the waiting jobs that a new job supersedes, so that they end at once.
 ///
 /// # Errors
 /// Those of the database.
 pub(crate) async fn wake_superseded(app: &App, job: &Job) -> Result<()> {
-    let subject = match job.r#type {
+    let lock = match job.r#type {
         JobType::ActivateFeature | JobType::DeactivateFeature => {
-            feature::subject(&job.platform_id, &job.input)?
+            feature::lock_request(&job.platform_id, &job.input)?
         }
-        JobType::ActivateStack | JobType::DeactivateStack => stack::subject(&job.platform_id, &job.input)?,
+        JobType::ActivateStack | JobType::DeactivateStack => {
+            stack::lock_request(&job.platform_id, &job.input)?
+        }
         JobType::ProvisionPlatform | JobType::DeprovisionPlatform => return Ok(()),
     };
-    turn::wake_superseded(&app.db, &subject, job.id).await
+    job_locks::wake_superseded(&app.db, &lock, job.id).await
 }
 
-/// Tells the registry that nothing more will come of a job, where something of it waits for the job.
+/// Reports to the registry that an operator discarded a job, if an object in the registry waits for it.
 ///
 /// # Errors
-/// When the registry cannot be told.
-pub(crate) async fn give_up(app: &App, ctx: &Ctx, job: &Job, why: &str) -> Result<()> {
+/// If the registry cannot be reached.
+pub(crate) async fn report_abandoned(app: &App, ctx: &Ctx, job: &Job, reason: &str) -> Result<()> {
     match job.r#type {
-        JobType::ActivateFeature | JobType::DeactivateFeature => feature::give_up(app, ctx, job, why).await,
-        JobType::ActivateStack => stack::give_up(app, ctx, job, why).await,
+        JobType::ActivateFeature | JobType::DeactivateFeature => {
+            feature::report_abandoned(app, ctx, job, reason).await
+        }
+        JobType::ActivateStack => stack::report_abandoned(app, ctx, job, reason).await,
         JobType::DeactivateStack | JobType::ProvisionPlatform | JobType::DeprovisionPlatform => Ok(()),
     }
 }
 
-/// Nothing that was taken down comes back.
-fn no_way_back() -> Result<()> {
+/// The undo of a step that cannot be undone, because it deleted its target.
+fn irreversible() -> Result<()> {
     Ok(())
 }
 
-/// What a job fails with that another has been asked for instead of.
+/// Returns the error of a job that a newer one supersedes.
 fn superseded() -> Error {
-    Error::new(Kind::InvalidTransition, "a newer request has taken the place of this one")
+    Error::new(Kind::InvalidTransition, "A newer request superseded this one.")
 }
 
-/// A provider's failure as ours, in the provider's own words.
-pub(crate) fn fault(error: ProviderError) -> Error {
+/// Converts the error of a provider to a domain error with the same message.
+pub(crate) fn into_domain_error(error: ProviderError) -> Error {
     match error.kind {
         ErrorKind::Retryable => Error::new(Kind::Upstream, error.message),
         ErrorKind::Permanent => Error::new(Kind::Unprocessable, error.message),

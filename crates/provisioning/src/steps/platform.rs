@@ -1,4 +1,4 @@
-//! PROVISION_PLATFORM: the auth worker of a platform, its database, its secret, its host names.
+//! PROVISION_PLATFORM: creates the auth worker of a platform with its database, secret and host names.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    fault,
-    made::{self, Host, Made, Wanted},
+    into_domain_error,
+    registered::{self, Host, ResourceRef, ResourceSpec},
 };
 use crate::{
     App,
     providers::{Bundle, Owner, ResourceKind, Spec, Target, parse_resource_name},
 };
 
-/// What the job is told.
+/// Input of a PROVISION_PLATFORM job.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Input {
@@ -34,7 +34,7 @@ pub(crate) struct Input {
 }
 
 const SERVICE: &str = "auth";
-const WORKER: StepKey<Made> = StepKey::new("auth_worker");
+const WORKER: StepKey<ResourceRef> = StepKey::new("auth_worker");
 const SECRET: &str = "AUTH_SECRET";
 const ENTRY: &str = "index.js";
 const CODE: &[u8] = include_bytes!("../../auth-worker/index.js");
@@ -48,18 +48,18 @@ pub(crate) fn definition() -> Definition<App> {
     }
 }
 
-/// What the steps are about.
-struct About {
+/// Platform and input of the job.
+struct JobContext {
     platform: PlatformId,
     input: Input,
 }
 
-impl About {
+impl JobContext {
     fn of(cx: &StepCx) -> Result<Self> {
         Ok(Self { platform: cx.subject.parse().map_err(Error::internal)?, input: cx.input()? })
     }
 
-    /// What belongs to the platform as a whole carries the platform's own id.
+    /// Returns the entity that owns the resources. Resources of the whole platform have the id of the platform.
     fn entity(&self) -> String {
         self.input.entity_id.as_ref().map_or_else(|| self.platform.to_string(), ToString::to_string)
     }
@@ -79,16 +79,17 @@ impl About {
         Ok(name.map_err(Error::internal)?.to_string())
     }
 
-    fn wanted(&self, kind: ResourceType, spec: Spec) -> Result<Wanted> {
-        Ok(Wanted {
+    fn resource(&self, kind: ResourceType, spec: Spec) -> Result<ResourceSpec> {
+        Ok(ResourceSpec {
             platform: self.platform.clone(),
             entity: self.entity(),
             kind,
             stack: StackId::default_stack(),
             service: service()?,
-            known: false,
+            exists: false,
             environment: self.input.environment,
-            target: Target::new(&self.owner(), made::kind_of(kind), self.name(kind)?, spec).map_err(fault)?,
+            target: Target::new(&self.owner(), registered::kind_of(kind), self.name(kind)?, spec)
+                .map_err(into_domain_error)?,
         })
     }
 
@@ -118,20 +119,20 @@ struct Database;
 
 #[async_trait]
 impl Step<App> for Database {
-    type Output = Made;
+    type Output = ResourceRef;
 
-    fn key(&self) -> StepKey<Made> {
+    fn key(&self) -> StepKey<ResourceRef> {
         StepKey::new("auth_database")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Made>> {
-        let wanted = About::of(cx)?.wanted(ResourceType::D1, Spec::Plain)?;
-        Ok(Progress::Done(made::ensure(app, cx, &wanted).await?))
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<ResourceRef>> {
+        let spec = JobContext::of(cx)?.resource(ResourceType::D1, Spec::Plain)?;
+        Ok(Progress::Done(registered::ensure(app, cx, &spec).await?))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        let wanted = About::of(cx)?.wanted(ResourceType::D1, Spec::Plain)?;
-        made::destroy(app, cx, &wanted.platform, &wanted.target).await
+        let spec = JobContext::of(cx)?.resource(ResourceType::D1, Spec::Plain)?;
+        registered::destroy(app, cx, &spec.platform, &spec.target).await
     }
 }
 
@@ -139,24 +140,25 @@ struct Worker;
 
 #[async_trait]
 impl Step<App> for Worker {
-    type Output = Made;
+    type Output = ResourceRef;
 
-    fn key(&self) -> StepKey<Made> {
+    fn key(&self) -> StepKey<ResourceRef> {
         WORKER
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Made>> {
-        let about = About::of(cx)?;
-        let database = parse_resource_name(&about.name(ResourceType::D1)?).map_err(fault)?;
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<ResourceRef>> {
+        let job = JobContext::of(cx)?;
+        let database = parse_resource_name(&job.name(ResourceType::D1)?).map_err(into_domain_error)?;
         let files = BTreeMap::from([(ENTRY.to_owned(), CODE.to_vec())]);
-        let bundle = Bundle::new(ENTRY, files).map_err(fault)?.bind("DB", ResourceKind::D1, database);
-        let wanted = about.wanted(ResourceType::Worker, Spec::Bundle(bundle))?;
-        Ok(Progress::Done(made::ensure(app, cx, &wanted).await?))
+        let bundle =
+            Bundle::new(ENTRY, files).map_err(into_domain_error)?.bind("DB", ResourceKind::D1, database);
+        let spec = job.resource(ResourceType::Worker, Spec::Bundle(bundle))?;
+        Ok(Progress::Done(registered::ensure(app, cx, &spec).await?))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        let wanted = About::of(cx)?.wanted(ResourceType::Worker, Spec::Plain)?;
-        made::destroy(app, cx, &wanted.platform, &wanted.target).await
+        let spec = JobContext::of(cx)?.resource(ResourceType::Worker, Spec::Plain)?;
+        registered::destroy(app, cx, &spec.platform, &spec.target).await
     }
 }
 
@@ -171,10 +173,10 @@ impl Step<App> for Secret {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<&'static str>> {
-        let (owner, worker) = (About::of(cx)?.owner(), cx.output(WORKER)?);
-        // No one needs to know the value, so no one ever does: the provider draws it.
-        let target = Target::secret(&owner, worker.name, SECRET, None).map_err(fault)?;
-        app.provider.ensure(&target).await.map_err(fault)?;
+        let (owner, worker) = (JobContext::of(cx)?.owner(), cx.output(WORKER)?);
+        // The provider generates the value, because nothing else needs to know it.
+        let target = Target::secret(&owner, worker.name, SECRET, None).map_err(into_domain_error)?;
+        app.provider.ensure(&target).await.map_err(into_domain_error)?;
         let message = MarkSecretRequest {
             platform_id: cx.subject.clone(),
             resource_id: worker.resource_id,
@@ -189,9 +191,9 @@ impl Step<App> for Secret {
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        let about = About::of(cx)?;
-        let target = Target::secret(&about.owner(), about.name(ResourceType::Worker)?, SECRET, None);
-        app.provider.destroy(&target.map_err(fault)?).await.map_err(fault)?;
+        let job = JobContext::of(cx)?;
+        let target = Target::secret(&job.owner(), job.name(ResourceType::Worker)?, SECRET, None);
+        app.provider.destroy(&target.map_err(into_domain_error)?).await.map_err(into_domain_error)?;
         Ok(())
     }
 }
@@ -211,20 +213,20 @@ impl Step<App> for Dns {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Vec<String>>> {
-        let (about, worker) = (About::of(cx)?, cx.output(WORKER)?);
+        let (job, worker) = (JobContext::of(cx)?, cx.output(WORKER)?);
         let mut records = Vec::new();
-        for (environment, name) in about.hosts(&app.base_domain)? {
+        for (environment, name) in job.hosts(&app.base_domain)? {
             records.push(name.to_string());
-            let (platform, stack) = (about.platform.clone(), StackId::default_stack());
+            let (platform, stack) = (job.platform.clone(), StackId::default_stack());
             let host = Host { platform, stack, environment, name, worker: worker.clone() };
-            made::ensure_host(app, cx, &host).await?;
+            registered::ensure_host(app, cx, &host).await?;
         }
         Ok(Progress::Done(records))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        let about = About::of(cx)?;
-        let names: Vec<_> = about.hosts(&app.base_domain)?.into_iter().map(|(_, name)| name).collect();
-        made::destroy_hosts(app, cx, &about.platform, &names).await
+        let job = JobContext::of(cx)?;
+        let names: Vec<_> = job.hosts(&app.base_domain)?.into_iter().map(|(_, name)| name).collect();
+        registered::destroy_hosts(app, cx, &job.platform, &names).await
     }
 }

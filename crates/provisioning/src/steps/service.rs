@@ -1,5 +1,4 @@
-//! The service of a feature: its database, its worker, its host name. It is the same whether the feature or its stack has
-//! it made.
+//! Service of a feature: its database, worker and host name. Feature jobs and stack jobs both use it.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +11,8 @@ use saga::StepCx;
 use serde_json::json;
 
 use super::{
-    fault,
-    made::{self, Host, Made, Wanted},
+    into_domain_error,
+    registered::{self, Host, ResourceRef, ResourceSpec},
 };
 use crate::{
     App,
@@ -23,67 +22,68 @@ use crate::{
 const ENTRY: &str = "index.js";
 const WORKER: &str = include_str!("../../feature-worker/index.js");
 
-/// Where services are, and what they share there.
+/// Stack whose services a job changes, and the resources that they share.
 #[derive(Debug, Clone)]
-pub(crate) struct Site {
+pub(crate) struct StackContext {
     pub(crate) platform: PlatformId,
     pub(crate) stack: StackId,
-    /// Whose the resources are.
+    /// Owner of the resources: the tenant of the stack, or the platform.
     pub(crate) owner: String,
     pub(crate) environment: Environment,
     pub(crate) shared: Vec<ResourceType>,
 }
 
-/// The service that a job works on.
+/// Service that a job changes.
 pub(crate) struct Service<'a> {
     pub(crate) app: &'a App,
     pub(crate) cx: &'a StepCx,
-    pub(crate) site: &'a Site,
+    pub(crate) context: &'a StackContext,
     pub(crate) feature: &'a Slug,
 }
 
-impl Site {
+impl StackContext {
     fn owner(&self) -> Owner {
         Owner::of(&self.platform).in_stack(&self.stack, &self.owner)
     }
 
-    /// The name of a service's resource, by the rule.
+    /// Returns the name of a service's resource by the naming rule.
     pub(crate) fn name(&self, service: &Slug, kind: ResourceType) -> Result<String> {
         let name = resource_name(&self.platform, &self.stack, service, kind, self.environment);
-        name.map(|name| name.to_string()).map_err(|why| Error::invalid("featureId", why))
+        name.map(|name| name.to_string()).map_err(|reason| Error::invalid("featureId", reason))
     }
 
-    /// The name of what all services of the stack share.
+    /// Returns the name of a resource that all services of the stack share.
     pub(crate) fn shared_name(&self, kind: ResourceType) -> Result<String> {
         self.name(&shared()?, kind)
     }
 
-    fn wanted(&self, service: Slug, kind: ResourceType, spec: Spec, known: bool) -> Result<Wanted> {
+    fn resource(&self, service: Slug, kind: ResourceType, spec: Spec, exists: bool) -> Result<ResourceSpec> {
         let name = self.name(&service, kind)?;
-        Ok(Wanted {
+        Ok(ResourceSpec {
             platform: self.platform.clone(),
             stack: self.stack.clone(),
             entity: self.owner.clone(),
             kind,
             service,
             environment: self.environment,
-            target: Target::new(&self.owner(), made::kind_of(kind), name, spec).map_err(fault)?,
-            known,
+            target: Target::new(&self.owner(), registered::kind_of(kind), name, spec)
+                .map_err(into_domain_error)?,
+            exists,
         })
     }
 
-    /// Makes what all services share.
+    /// Creates a resource that all services share.
     pub(crate) async fn ensure_shared(
         &self,
         app: &App,
         cx: &StepCx,
         kind: ResourceType,
-        known: bool,
-    ) -> Result<Made> {
-        made::ensure(app, cx, &self.wanted(shared()?, kind, Spec::Plain, known)?).await
+        exists: bool,
+    ) -> Result<ResourceRef> {
+        registered::ensure(app, cx, &self.resource(shared()?, kind, Spec::Plain, exists)?).await
     }
 
-    /// Removes a resource of the site, whether or not it was ever made or registered.
+    /// Removes a resource of the stack, even if it was never created or registered.
     pub(crate) async fn destroy(
         &self,
         app: &App,
@@ -91,8 +91,9 @@ impl Site {
         kind: ResourceType,
         name: String,
     ) -> Result<()> {
-        let target = Target::plain(&self.owner(), made::kind_of(kind), name).map_err(fault)?;
-        made::destroy(app, cx, &self.platform, &target).await
+        let target =
+            Target::plain(&self.owner(), registered::kind_of(kind), name).map_err(into_domain_error)?;
+        registered::destroy(app, cx, &self.platform, &target).await
     }
 }
 
@@ -100,7 +101,7 @@ fn shared() -> Result<Slug> {
     Slug::parse(stack::SHARED).map_err(Error::internal)
 }
 
-/// What a worker knows a shared resource by.
+/// Returns the name under which a worker accesses a shared resource.
 const fn binding(kind: ResourceType) -> Option<&'static str> {
     match kind {
         ResourceType::D1 => Some("SHARED_DB"),
@@ -113,55 +114,56 @@ const fn binding(kind: ResourceType) -> Option<&'static str> {
 
 impl Service<'_> {
     pub(crate) fn name(&self, kind: ResourceType) -> Result<String> {
-        self.site.name(self.feature, kind)
+        self.context.name(self.feature, kind)
     }
 
     pub(crate) fn host(&self) -> Result<HostName> {
-        let Site { platform, stack, environment, .. } = self.site;
+        let StackContext { platform, stack, environment, .. } = self.context;
         host_name(self.feature, ResourceType::Worker, *environment, stack, platform, &self.app.base_domain)
-            .map_err(|why| Error::invalid("featureId", why))
+            .map_err(|reason| Error::invalid("featureId", reason))
     }
 
-    /// Where it is reached.
+    /// Returns the URL of the service.
     pub(crate) fn url(&self) -> Result<String> {
         Ok(format!("https://{}", self.host()?))
     }
 
-    /// Makes the database; one that is `known` need not be announced.
-    pub(crate) async fn ensure_database(&self, known: bool) -> Result<Made> {
-        let wanted = self.site.wanted(self.feature.clone(), ResourceType::D1, Spec::Plain, known)?;
-        made::ensure(self.app, self.cx, &wanted).await
+    /// Creates the database. If it `exists`, does not register it first.
+    pub(crate) async fn ensure_database(&self, exists: bool) -> Result<ResourceRef> {
+        let spec = self.context.resource(self.feature.clone(), ResourceType::D1, Spec::Plain, exists)?;
+        registered::ensure(self.app, self.cx, &spec).await
     }
 
-    /// Has the worker run a version.
-    pub(crate) async fn ensure_worker(&self, version: &Version, known: bool) -> Result<Made> {
-        let resource = |name: String| parse_resource_name(&name).map_err(fault);
+    /// Deploys a version to the worker.
+    pub(crate) async fn ensure_worker(&self, version: &Version, exists: bool) -> Result<ResourceRef> {
+        let resource = |name: String| parse_resource_name(&name).map_err(into_domain_error);
         let database = resource(self.name(ResourceType::D1)?)?;
         let feature = json!({ "feature": self.feature, "version": version });
         let code = format!("const FEATURE = {feature};\n{WORKER}").into_bytes();
-        let bundle = Bundle::new(ENTRY, BTreeMap::from([(ENTRY.to_owned(), code)])).map_err(fault)?;
+        let bundle =
+            Bundle::new(ENTRY, BTreeMap::from([(ENTRY.to_owned(), code)])).map_err(into_domain_error)?;
         let mut bundle = bundle.bind("DB", ResourceKind::D1, database);
-        for kind in &self.site.shared {
+        for kind in &self.context.shared {
             if let Some(binding) = binding(*kind) {
-                let name = resource(self.site.shared_name(*kind)?)?;
-                bundle = bundle.bind(binding, made::kind_of(*kind), name);
+                let name = resource(self.context.shared_name(*kind)?)?;
+                bundle = bundle.bind(binding, registered::kind_of(*kind), name);
             }
         }
         let (feature, spec) = (self.feature.clone(), Spec::Bundle(bundle));
-        let wanted = self.site.wanted(feature, ResourceType::Worker, spec, known)?;
-        made::ensure(self.app, self.cx, &wanted).await
+        let spec = self.context.resource(feature, ResourceType::Worker, spec, exists)?;
+        registered::ensure(self.app, self.cx, &spec).await
     }
 
-    /// Leads the host name to the worker.
-    pub(crate) async fn ensure_host(&self, worker: Made) -> Result<()> {
+    /// Points the host name to the worker.
+    pub(crate) async fn ensure_host(&self, worker: ResourceRef) -> Result<()> {
         let host = Host {
-            platform: self.site.platform.clone(),
-            stack: self.site.stack.clone(),
-            environment: self.site.environment,
+            platform: self.context.platform.clone(),
+            stack: self.context.stack.clone(),
+            environment: self.context.environment,
             name: self.host()?,
             worker,
         };
-        made::ensure_host(self.app, self.cx, &host).await
+        registered::ensure_host(self.app, self.cx, &host).await
     }
 
     pub(crate) async fn destroy_database(&self) -> Result<()> {
@@ -173,39 +175,39 @@ impl Service<'_> {
     }
 
     async fn destroy(&self, kind: ResourceType) -> Result<()> {
-        self.site.destroy(self.app, self.cx, kind, self.name(kind)?).await
+        self.context.destroy(self.app, self.cx, kind, self.name(kind)?).await
     }
 
     pub(crate) async fn destroy_host(&self) -> Result<()> {
-        made::destroy_hosts(self.app, self.cx, &self.site.platform, &[self.host()?]).await
+        registered::destroy_hosts(self.app, self.cx, &self.context.platform, &[self.host()?]).await
     }
 
-    /// Brings the worker back to what ran before the job; a platform that is gone by now needs none.
+    /// Restores the worker to the version before the job. Does nothing if the platform no longer exists.
     pub(crate) async fn restore_worker(&self, before: Option<&Version>) -> Result<()> {
         let Some(version) = before else { return self.destroy_worker().await };
         let restored = match self.ensure_database(true).await {
             Ok(_) => self.ensure_worker(version, true).await,
-            gone => gone,
+            not_found => not_found,
         };
-        unless_gone(restored.map(drop))
+        ignore_not_found(restored.map(drop))
     }
 
-    /// Brings the host name back to what it was before the job.
+    /// Restores the host name to its state before the job.
     pub(crate) async fn restore_host(&self, before: Option<&Version>) -> Result<()> {
         if before.is_none() {
             return self.destroy_host().await;
         }
         let name = self.name(ResourceType::Worker)?;
-        let listed = made::platform_things(self.app, self.cx, &self.site.platform).await?.resources;
+        let listed = registered::list_registered(self.app, self.cx, &self.context.platform).await?.resources;
         let Some(worker) = listed.into_iter().find(|resource| resource.cf_name == name) else {
             return Ok(());
         };
-        let worker = Made { resource_id: worker.id, name, deployment: None };
-        unless_gone(self.ensure_host(worker).await)
+        let worker = ResourceRef { resource_id: worker.id, name, deployment: None };
+        ignore_not_found(self.ensure_host(worker).await)
     }
 }
 
-fn unless_gone(result: Result<()>) -> Result<()> {
+fn ignore_not_found(result: Result<()>) -> Result<()> {
     match result {
         Err(error) if error.kind() == Kind::NotFound => Ok(()),
         result => result,

@@ -1,4 +1,4 @@
-//! The committed document, and the committed settings.
+//! The committed OpenAPI document and the default settings.
 
 use provisioning::{Provisioning, ProvisioningSettings};
 use runtime::config;
@@ -6,17 +6,17 @@ use serde_json::json;
 use service::{Service as _, Settings};
 
 #[test]
-fn the_committed_document_is_that_of_the_code() {
+fn committed_document_matches_the_code() {
     testkit::document::is_committed::<Provisioning>(env!("CARGO_MANIFEST_DIR"));
 }
 
 #[test]
-fn the_provider_of_the_tests_cannot_be_chosen() {
-    let choose = |provider: &str| {
+fn fake_provider_cannot_be_configured() {
+    let load = |provider: &str| {
         let set = json!({ "service": { "provider": provider } });
         config::with_overrides::<Settings<ProvisioningSettings>>(Provisioning::DEFAULTS, set)
     };
-    choose("local").unwrap();
-    let error = choose("fake").unwrap_err().to_string();
+    load("local").unwrap();
+    let error = load("fake").unwrap_err().to_string();
     assert!(error.contains("provider"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Custom domains, from pending to active, with a real registry and a provider that does as it is told.
+//! Verification of custom domains with a real registry and a scripted provider.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,23 +11,24 @@ use serde_json::{Value, json};
 use crate::providers::targets::owner;
 use crate::system::System;
 
-/// What the domains of a platform lead to.
+/// Returns the host name that the domains of a platform must point to.
 fn target(platform: &str) -> String {
     format!("auth.svc.default.{platform}.nno.localhost")
 }
 
 impl System {
-    /// A platform with a DNS record: the ids of both.
+    /// Creates a platform with a DNS record and returns the ids of both.
     async fn with_record(&self, slug: &str) -> (String, String) {
         let platform = self.platform(slug).await;
         let at = format!("/api/v1/platforms/{platform}");
         let body = json!({ "stackId": "default", "resourceType": "worker", "serviceName": "auth",
             "environment": "prod", "cfName": format!("{slug}-auth") });
-        let made = self.registry.post(&format!("{at}/entities/{platform}/resources"), body).await.expect(201);
+        let created =
+            self.registry.post(&format!("{at}/entities/{platform}/resources"), body).await.expect(201);
         let body = json!({ "hostname": format!("{slug}.svc.nno.example"), "targetType": "worker",
-            "resourceId": made["id"], "environment": "prod" });
-        let made = self.registry.post(&format!("{at}/stacks/default/dns"), body).await.expect(201);
-        (platform, made["id"].as_str().unwrap().to_owned())
+            "resourceId": created["id"], "environment": "prod" });
+        let created = self.registry.post(&format!("{at}/stacks/default/dns"), body).await.expect(201);
+        (platform, created["id"].as_str().unwrap().to_owned())
     }
 
     async fn domain(&self, platform: &str, record: &str, hostname: &str) {
@@ -35,7 +36,7 @@ impl System {
         self.registry.post(&format!("/api/v1/platforms/{platform}/domains"), body).await.expect(201);
     }
 
-    /// The domains of a platform by host name.
+    /// Returns the domains of a platform by host name.
     async fn domains(&self, platform: &str) -> BTreeMap<String, Value> {
         let list =
             self.registry.get(&format!("/api/v1/platforms/{platform}/domains?limit=100")).await.expect(200);
@@ -54,24 +55,24 @@ impl System {
         panic!("{hostname} never {status}: {:?}", self.domains(platform).await)
     }
 
-    /// How often the provider was asked about each host name.
-    async fn asked(&self) -> BTreeMap<String, usize> {
-        let mut asked = BTreeMap::new();
+    /// Returns the number of checks by host name.
+    async fn checks(&self) -> BTreeMap<String, usize> {
+        let mut checks = BTreeMap::new();
         for call in self.provider.calls().await.unwrap() {
             let hostname = call.identity.strip_prefix("dns_record/").unwrap().to_owned();
-            *asked.entry(hostname).or_default() += 1;
+            *checks.entry(hostname).or_default() += 1;
         }
-        asked
+        checks
     }
 
-    async fn until_asked(&self, hostname: &str, times: usize) {
+    async fn until_checked(&self, hostname: &str, times: usize) {
         for _ in 0..1500 {
-            if self.asked().await.get(hostname).is_some_and(|n| *n >= times) {
+            if self.checks().await.get(hostname).is_some_and(|n| *n >= times) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("{:?}", self.asked().await)
+        panic!("{:?}", self.checks().await)
     }
 }
 
@@ -80,20 +81,16 @@ fn every(check_every: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_provider_says_no_and_then_yes() {
+async fn domain_becomes_active_once_it_points_to_its_target() {
     let system = System::start_with(every("50ms")).await;
     let (platform, record) = system.with_record("acme").await;
     system.domain(&platform, &record, "shop.acme.com").await;
-    system.until_asked("shop.acme.com", 3).await;
+    system.until_checked("shop.acme.com", 3).await;
     assert_eq!(system.domains(&platform).await["shop.acme.com"]["status"], "pending");
-    // It leads somewhere else.
-    system
-        .provider
-        .ensure(&Target::dns(&crate::providers::targets::owner(), "shop.acme.com", "old.example").unwrap())
-        .await
-        .unwrap();
-    let asked = system.asked().await["shop.acme.com"];
-    system.until_asked("shop.acme.com", asked + 3).await;
+    // The domain points to another target.
+    system.provider.ensure(&Target::dns(&owner(), "shop.acme.com", "old.example").unwrap()).await.unwrap();
+    let checks = system.checks().await["shop.acme.com"];
+    system.until_checked("shop.acme.com", checks + 3).await;
     assert_eq!(system.domains(&platform).await["shop.acme.com"]["status"], "pending");
     let pending = system.registry.get("/api/v1/domains/pending").await.expect(200);
     assert_eq!(pending["data"][0]["hostname"], "shop.acme.com");
@@ -113,7 +110,7 @@ async fn the_provider_says_no_and_then_yes() {
 }
 
 #[tokio::test]
-async fn one_that_fails_or_hangs_stops_no_other() {
+async fn failing_or_hanging_check_does_not_block_others() {
     let system = System::start_with(every("100ms")).await;
     let (platform, record) = system.with_record("acme").await;
     let on = |name: &str, action: Action| Rule {
@@ -129,51 +126,51 @@ async fn one_that_fails_or_hangs_stops_no_other() {
     ];
     system.provider.follow(rules).await.unwrap();
     let mut names = vec!["broken.acme.com", "limited.acme.com", "slow.acme.com"];
-    let good: Vec<String> = (0..12).map(|n| format!("h{n}.acme.com")).collect();
-    names.extend(good.iter().map(String::as_str));
+    let healthy: Vec<String> = (0..12).map(|n| format!("h{n}.acme.com")).collect();
+    names.extend(healthy.iter().map(String::as_str));
     for name in &names {
         system.provider.ensure(&Target::dns(&owner(), *name, target(&platform)).unwrap()).await.unwrap();
         system.domain(&platform, &record, name).await;
     }
-    for name in good.iter().map(String::as_str).chain(["limited.acme.com", "slow.acme.com"]) {
+    for name in healthy.iter().map(String::as_str).chain(["limited.acme.com", "slow.acme.com"]) {
         system.until(&platform, name, "active").await;
     }
     assert_eq!(system.domains(&platform).await["broken.acme.com"]["status"], "pending");
-    let before = system.asked().await["broken.acme.com"];
-    system.until_asked("broken.acme.com", before + 2).await;
+    let before = system.checks().await["broken.acme.com"];
+    system.until_checked("broken.acme.com", before + 2).await;
 }
 
 #[tokio::test]
-async fn replicas_share_the_work() {
+async fn replicas_share_the_checks() {
     let system = System::start_with(every("1h")).await;
     let (platform, record) = system.with_record("acme").await;
     let names: Vec<String> = (0..30).map(|n| format!("h{n}.acme.com")).collect();
     for name in &names {
         system.domain(&platform, &record, name).await;
     }
-    // Each asks at its start.
+    // Each replica polls the registry when it starts.
     let replicas = futures_util::future::join_all((0..3).map(|_| system.replica(every("1h")))).await;
     for name in &names {
-        system.until_asked(name, 1).await;
+        system.until_checked(name, 1).await;
     }
-    // Time enough for whoever would ask again.
+    // Leaves time for duplicate checks.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let asked = system.asked().await;
-    assert_eq!(asked.len(), 30);
-    assert!(asked.values().all(|times| *times == 1), "{asked:?}");
+    let checks = system.checks().await;
+    assert_eq!(checks.len(), 30);
+    assert!(checks.values().all(|times| *times == 1), "{checks:?}");
     drop(replicas);
 }
 
 #[tokio::test]
-async fn a_registry_that_is_away_is_waited_for() {
+async fn checks_resume_after_a_registry_outage() {
     let system = System::start_with(every("50ms")).await;
     let (platform, record) = system.with_record("acme").await;
     system.domain(&platform, &record, "shop.acme.com").await;
-    system.until_asked("shop.acme.com", 1).await;
+    system.until_checked("shop.acme.com", 1).await;
     for _ in 0..3 {
         system.registry.db.cut_connections().await;
-        let asked = system.asked().await["shop.acme.com"];
-        system.until_asked("shop.acme.com", asked + 1).await;
+        let checks = system.checks().await["shop.acme.com"];
+        system.until_checked("shop.acme.com", checks + 1).await;
     }
     system
         .provider
@@ -184,7 +181,7 @@ async fn a_registry_that_is_away_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_platform_that_is_taken_down_takes_its_domains_with_it() {
+async fn removal_of_a_platform_removes_its_domains() {
     let system = System::start_with(every("1h")).await;
     let (platform, record) = system.with_record("acme").await;
     system.domain(&platform, &record, "shop.acme.com").await;
@@ -204,5 +201,5 @@ async fn a_platform_that_is_taken_down_takes_its_domains_with_it() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("the domain is never gone");
+    panic!("the domain was not removed");
 }

@@ -1,4 +1,4 @@
-//! Jobs for features whose steps fail, are done twice, or are cut off.
+//! Feature jobs whose steps fail, run twice or are interrupted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use crate::{
     jobs::refuse,
     shop::{REMOVAL, STEPS, Shop, broken, troubled},
-    system::{Registered, System},
+    system::{RegistrySystem, System},
 };
 
 #[tokio::test]
-async fn every_step_that_fails_for_good_is_undone() {
+async fn permanent_failure_of_any_step_is_undone() {
     let (trouble, fault_injector) = troubled();
-    let system = Registered::start().await.provision(Some(fault_injector)).await;
+    let system = RegistrySystem::start().await.provision(Some(fault_injector)).await;
     for (n, step) in STEPS.into_iter().enumerate() {
         for point in [StepPhase::AfterIntent, StepPhase::AfterEffect] {
             let why = format!("{step} {point:?}");
@@ -28,7 +28,7 @@ async fn every_step_that_fails_for_good_is_undone() {
             assert!(now["error"].as_str().unwrap().contains("broken on purpose"), "{why}: {now}");
             system.job_in(&job, "ROLLED_BACK").await;
             shop.assert_nothing_left(&why).await;
-            // A build that its last step had ended well has failed after all; one that never began has failed too.
+            // The build fails, even if the last step had reported success or the build had not begun.
             assert_eq!(shop.builds().await, ["failed"], "{why}");
             *trouble.lock().unwrap() = None;
             shop.activate("1.0.0").await;
@@ -39,9 +39,9 @@ async fn every_step_that_fails_for_good_is_undone() {
 }
 
 #[tokio::test]
-async fn an_upgrade_that_fails_leaves_what_ran() {
+async fn failed_upgrade_leaves_the_old_version() {
     let (trouble, fault_injector) = troubled();
-    let system = Registered::start().await.provision(Some(fault_injector)).await;
+    let system = RegistrySystem::start().await.provision(Some(fault_injector)).await;
     let shop = Shop::new(&system, "acme").await;
     shop.activate("1.0.0").await;
     shop.active("1.0.0").await;
@@ -64,25 +64,25 @@ async fn an_upgrade_that_fails_leaves_what_ran() {
     let now = shop.active("2.0.0").await;
     assert_eq!(now["error"], Value::Null);
     assert_ne!(shop.deployment().await, deployed);
-    // What the operator takes back is the version before.
+    // Cancelling the upgrade restores the previous version.
     let job = shop.activate("3.0.0").await;
     shop.active("3.0.0").await;
     system.job_in(&job, "COMPLETED").await;
     system.provisioning.post(&format!("/api/v1/provision/jobs/{job}/cancel"), json!({})).await.expect(200);
     system.job_in(&job, "ROLLED_BACK").await;
     shop.active("2.0.0").await;
-    shop.assert_whole("taken back").await;
+    shop.assert_whole("cancelled").await;
 }
 
 #[tokio::test]
-async fn every_step_twice_leaves_one_of_everything() {
+async fn repeated_steps_create_each_resource_once() {
     let twice: FaultInjector =
         Arc::new(|now| if now.phase == StepPhase::AfterIntent { Fault::RunTwice } else { Fault::None });
-    let system = Registered::start().await.provision(Some(twice)).await;
+    let system = RegistrySystem::start().await.provision(Some(twice)).await;
     let shop = Shop::new(&system, "twice").await;
     shop.activate("1.0.0").await;
     shop.active("1.0.0").await;
-    shop.assert_whole("made twice").await;
+    shop.assert_whole("created twice").await;
     assert_eq!(shop.builds().await, ["success"]);
     shop.deactivate(true).await;
     shop.when(&["deactivated"]).await;
@@ -94,9 +94,9 @@ async fn every_step_twice_leaves_one_of_everything() {
 }
 
 #[tokio::test]
-async fn a_runner_that_dies_is_succeeded() {
+async fn job_of_a_dead_runner_is_taken_over() {
     let (trouble, fault_injector) = troubled();
-    let system = Registered::start().await.provision(Some(fault_injector)).await;
+    let system = RegistrySystem::start().await.provision(Some(fault_injector)).await;
     let shop = Shop::new(&system, "dies").await;
     for (activation, removal) in STEPS.into_iter().zip(REMOVAL) {
         *trouble.lock().unwrap() = Some((activation, false, StepPhase::AfterEffect, || Fault::Crash));
@@ -111,9 +111,9 @@ async fn a_runner_that_dies_is_succeeded() {
 }
 
 #[tokio::test]
-async fn a_removal_that_fails_is_undone_and_one_that_is_done_can_be_taken_back() {
+async fn removal_is_undone_after_failure_and_after_cancellation() {
     let (trouble, fault_injector) = troubled();
-    let system = Registered::start().await.provision(Some(fault_injector)).await;
+    let system = RegistrySystem::start().await.provision(Some(fault_injector)).await;
     let shop = Shop::new(&system, "acme").await;
     shop.activate("1.0.0").await;
     shop.active("1.0.0").await;
@@ -147,12 +147,12 @@ async fn a_removal_that_fails_is_undone_and_one_that_is_done_can_be_taken_back()
     system.provisioning.post(&path, json!({})).await.expect(200);
     newest("ROLLED_BACK").await;
     shop.active("1.0.0").await;
-    shop.assert_whole("taken back").await;
+    shop.assert_whole("cancelled").await;
     assert_eq!((shop.deployment().await, shop.manifest().await), (deployed, shown));
 }
 
 #[tokio::test]
-async fn cancelled_at_whatever_moment_it_fails_and_leaves_nothing() {
+async fn activation_cancelled_at_any_time_fails_and_leaves_no_resources() {
     let system = System::start().await;
     for pause in [0, 5, 20, 60, 150] {
         let shop = Shop::new(&system, &format!("p-{pause}")).await;
@@ -171,11 +171,11 @@ async fn cancelled_at_whatever_moment_it_fails_and_leaves_nothing() {
     }
 }
 
-/// What can go neither on nor back keeps its activation waiting until a person gives the job up.
+/// A job that can neither continue nor be undone keeps its activation waiting until an operator discards it.
 #[tokio::test]
-async fn one_whose_job_is_discarded_can_be_asked_for_again() {
+async fn feature_can_be_activated_again_after_its_job_is_discarded() {
     let (trouble, fault_injector) = troubled();
-    let system = Registered::start().await.provision(Some(fault_injector)).await;
+    let system = RegistrySystem::start().await.provision(Some(fault_injector)).await;
     let shop = Shop::new(&system, "stuck").await;
     *trouble.lock().unwrap() = Some(("dns", false, StepPhase::AfterEffect, broken));
     system.provider.follow([refuse(ResourceKind::Worker, Operation::Destroy)]).await.unwrap();
@@ -183,7 +183,7 @@ async fn one_whose_job_is_discarded_can_be_asked_for_again() {
     let mut database = system.provisioning.db.connect().await;
     let path = format!("/api/v1/provision/jobs/{job}");
     while system.provisioning.get(&path).await.body["status"] != "FAILED" {
-        // As if time had passed: all its pauses are over, and so are all its tries but one.
+        // Simulates elapsed time: ends the backoff and uses up all attempts but one.
         let sql = "UPDATE sagas SET next_run_at = now() WHERE status = 'undoing'; \
                    UPDATE saga_steps SET undo_attempts = 19 WHERE undo_attempts BETWEEN 1 AND 18";
         database.batch_execute(sql).await.unwrap();
@@ -200,5 +200,5 @@ async fn one_whose_job_is_discarded_can_be_asked_for_again() {
     assert!(now["error"].as_str().unwrap().contains("discarded by operator"), "{now}");
     shop.activate("1.0.0").await;
     shop.active("1.0.0").await;
-    shop.assert_whole("asked for again").await;
+    shop.assert_whole("activated again").await;
 }

@@ -1,4 +1,4 @@
-//! Features, from the request at the registry to what the provider has, and back.
+//! Feature jobs from the request at the registry to the objects of the provider and back.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use crate::{
     shop::{STEPS, Shop},
-    system::{Registered, System},
+    system::{RegistrySystem, System},
 };
 
 #[tokio::test]
-async fn asked_for_while_provisioning_is_away_it_comes_and_goes() {
-    let registered = Registered::start().await;
+async fn feature_requested_during_an_outage_is_activated_and_deactivated() {
+    let registered = RegistrySystem::start().await;
     let body = json!({ "name": "Acme", "slug": "acme" });
     let platform = registered.registry.post("/api/v1/platforms", body).await.expect(201);
     let platform = platform["id"].as_str().unwrap();
@@ -22,9 +22,9 @@ async fn asked_for_while_provisioning_is_away_it_comes_and_goes() {
     let path = format!("/api/v1/platforms/{platform}/entities");
     let entity = registered.registry.post(&path, body).await.expect(201)["id"].as_str().unwrap().to_owned();
     let body = json!({ "featureId": "billing", "version": "1.0.0", "environment": "prod" });
-    let asked =
+    let activation =
         registered.registry.post(&format!("{path}/{entity}/features/activate"), body).await.expect(202);
-    assert_eq!(asked["status"], "pending");
+    assert_eq!(activation["status"], "pending");
 
     let system = registered.provision(None).await;
     let shop = Shop { system: &system, platform: platform.to_owned(), entity };
@@ -34,7 +34,7 @@ async fn asked_for_while_provisioning_is_away_it_comes_and_goes() {
     let shown = json!([{ "id": "billing", "version": "1.0.0", "package": "@neutrino-io/feature-billing",
         "serviceUrl": url, "status": "active" }]);
     assert_eq!(shop.manifest().await, shown);
-    let job = system.job_in(asked["provisionJobId"].as_str().unwrap(), "COMPLETED").await;
+    let job = system.job_in(activation["provisionJobId"].as_str().unwrap(), "COMPLETED").await;
     let steps: Vec<_> = job["steps"].as_array().unwrap().iter().map(|step| step["name"].clone()).collect();
     assert_eq!((&job["type"], json!(steps)), (&json!("ACTIVATE_FEATURE"), json!(STEPS)));
     assert_eq!(shop.builds().await, ["success"]);
@@ -45,8 +45,11 @@ async fn asked_for_while_provisioning_is_away_it_comes_and_goes() {
     shop.activate("1.0.0").await;
     shop.active("1.0.0").await;
     shop.assert_whole("again").await;
-    let made = system.provider.recreated().await.unwrap();
-    assert!(made.iter().all(|identity| !identity.starts_with("d1/")), "the data is the same: {made:?}");
+    let recreated = system.provider.recreated().await.unwrap();
+    assert!(
+        recreated.iter().all(|identity| !identity.starts_with("d1/")),
+        "the data was recreated: {recreated:?}"
+    );
 
     shop.deactivate(true).await;
     shop.when(&["deactivated"]).await;
@@ -55,7 +58,7 @@ async fn asked_for_while_provisioning_is_away_it_comes_and_goes() {
 }
 
 #[tokio::test]
-async fn a_newer_request_waits_for_the_older_and_wins() {
+async fn newer_request_waits_for_the_older_one_and_wins() {
     let system = System::start().await;
     let shop = Shop::new(&system, "acme").await;
     let slow = Action::Hang { stage: Stage::BeforeEffect, duration: Some(Duration::from_millis(700)) };
@@ -73,7 +76,7 @@ async fn a_newer_request_waits_for_the_older_and_wins() {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("it did not wait")
+        panic!("the newer job did not wait")
     };
     waiting.await;
     system.job_in(&new, "COMPLETED").await;
@@ -85,13 +88,13 @@ async fn a_newer_request_waits_for_the_older_and_wins() {
 }
 
 #[tokio::test]
-async fn entities_share_a_service_until_the_last_gives_it_up() {
+async fn entities_share_a_service_until_the_last_one_deactivates_it() {
     let system = System::start().await;
     let first = Shop::new(&system, "acme").await;
     let others = join_all((0..5).map(|n| {
         let slug = format!("t-{n}");
         let (system, platform) = (&system, &first.platform);
-        async move { Shop::beside(system, platform, &slug).await }
+        async move { Shop::in_platform(system, platform, &slug).await }
     }))
     .await;
     let shops: Vec<&Shop<'_>> = std::iter::once(&first).chain(&others).collect();
@@ -107,17 +110,17 @@ async fn entities_share_a_service_until_the_last_gives_it_up() {
     first.deactivate(true).await;
     first.when(&["deactivated"]).await;
     first.assert_whole("the others run it, and their data is there").await;
-    assert_eq!(first.deployment().await, deployed, "no one runs more than this now");
+    assert_eq!(first.deployment().await, deployed, "the remaining entities use the old version");
     join_all(others.iter().map(|shop| shop.deactivate(true))).await;
     join_all(others.iter().map(|shop| shop.when(&["deactivated"]))).await;
-    first.assert_nothing_left("all gave it up").await;
+    first.assert_nothing_left("all deactivated it").await;
 }
 
 #[tokio::test]
-async fn an_operator_s_own_jobs_and_what_is_wrong_with_them() {
+async fn operator_can_queue_feature_jobs_and_gets_their_errors() {
     let system = System::start().await;
     let shop = Shop::new(&system, "acme").await;
-    let place = json!({ "platformId": shop.platform, "entityId": shop.entity, "featureId": "billing",
+    let request = json!({ "platformId": shop.platform, "entityId": shop.entity, "featureId": "billing",
         "featureVersion": "1.0.0", "environment": "prod" });
     let queue = async |what: &str, body: Value| {
         let path = format!("/api/v1/provision/feature/{what}");
@@ -125,25 +128,25 @@ async fn an_operator_s_own_jobs_and_what_is_wrong_with_them() {
         assert_eq!(queued["status"], "QUEUED");
         queued["jobId"].as_str().unwrap().to_owned()
     };
-    system.job_in(&queue("activate", place.clone()).await, "COMPLETED").await;
+    system.job_in(&queue("activate", request.clone()).await, "COMPLETED").await;
     shop.active("1.0.0").await;
     shop.assert_whole("by the operator").await;
-    let mut removal = place.clone();
+    let mut removal = request.clone();
     removal["deleteData"] = json!(true);
     system.job_in(&queue("deactivate", removal.clone()).await, "COMPLETED").await;
     shop.when(&["deactivated"]).await;
     shop.assert_nothing_left("by the operator").await;
-    // Nothing is there to be deactivated, or to activate it for.
+    // The feature is not active, and the entity does not exist.
     let job = system.job_in(&queue("deactivate", removal).await, "ROLLED_BACK").await;
     assert!(job["error"].as_str().unwrap().contains("INVALID_TRANSITION"), "{job}");
-    let mut stranger = place.clone();
-    stranger["entityId"] = json!("aaaaaaaaaa");
-    let job = system.job_in(&queue("activate", stranger).await, "ROLLED_BACK").await;
+    let mut unknown = request.clone();
+    unknown["entityId"] = json!("aaaaaaaaaa");
+    let job = system.job_in(&queue("activate", unknown).await, "ROLLED_BACK").await;
     assert!(job["error"].as_str().unwrap().contains("NOT_FOUND"), "{job}");
 
     let bad = json!({ "featureId": "A", "featureVersion": "1.0.0", "environment": "moon" });
-    let answer = system.provisioning.post("/api/v1/provision/feature/activate", bad).await;
-    let details = answer.expect_error(400, "VALIDATION_ERROR");
+    let response = system.provisioning.post("/api/v1/provision/feature/activate", bad).await;
+    let details = response.expect_error(400, "VALIDATION_ERROR");
     let mut paths: Vec<_> =
         details["fields"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
     paths.sort_unstable();
@@ -152,7 +155,7 @@ async fn an_operator_s_own_jobs_and_what_is_wrong_with_them() {
 }
 
 #[tokio::test]
-async fn what_a_platform_takes_down_with_it() {
+async fn removal_of_a_platform_removes_its_features() {
     let system = System::start().await;
     let shop = Shop::new(&system, "acme").await;
     shop.activate("1.0.0").await;

@@ -1,4 +1,4 @@
-//! Jobs over HTTP, with a real registry and a provider that does as it is told.
+//! Jobs over HTTP with a real registry and a scripted provider.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) fn refuse(kind: ResourceKind, operation: Operation) -> Rule {
 }
 
 #[tokio::test]
-async fn a_platform_is_provisioned_and_deprovisioned() {
+async fn platform_is_provisioned_and_deprovisioned() {
     let system = System::start().await;
     let platform = system.platform("acme").await;
     let job = system.job_in(&system.provision(&platform).await, "COMPLETED").await;
@@ -36,7 +36,7 @@ async fn a_platform_is_provisioned_and_deprovisioned() {
         (&json!("AUTH_SECRET"), &json!("set"))
     );
 
-    // Deleted with its infrastructure: the registry's outbox brings the job here.
+    // Deletion queues the job through the outbox of the registry.
     system.registry.post(&format!("/api/v1/platforms/{platform}/suspend"), json!({})).await.expect(200);
     system.registry.post(&format!("/api/v1/platforms/{platform}/delete"), json!({})).await.expect(200);
     let list = format!("/api/v1/provision/jobs?platformId={platform}&status=COMPLETED");
@@ -50,12 +50,13 @@ async fn a_platform_is_provisioned_and_deprovisioned() {
     assert!(live.is_empty(), "{live:?}");
 }
 
-/// More jobs wait for a part of the provider that hangs than can run side by side: what does not need it goes on.
+/// More jobs wait for a hanging operation of the provider than can run concurrently. Other jobs must still make
+/// progress.
 #[tokio::test]
-async fn a_provider_that_hangs_holds_up_nobody_who_does_not_need_it() {
+async fn hanging_provider_operation_does_not_block_other_jobs() {
     let system = System::start_with(json!({ "engine": { "concurrency": 2 } })).await;
-    let needless = system.platform("needless").await;
-    system.job_in(&system.provision(&needless).await, "COMPLETED").await;
+    let unaffected = system.platform("unaffected").await;
+    system.job_in(&system.provision(&unaffected).await, "COMPLETED").await;
     let hangs = Rule::new(Action::Hang { stage: Stage::BeforeEffect, duration: None });
     system.provider.follow([hangs.on(Operation::Ensure).kind(ResourceKind::D1)]).await.unwrap();
     let mut stalled = Vec::new();
@@ -66,7 +67,7 @@ async fn a_provider_that_hangs_holds_up_nobody_who_does_not_need_it() {
         system.job_in(id, "RUNNING").await;
     }
     let path = "/api/v1/provision/platform/deprovision";
-    let queued = system.provisioning.post(path, json!({ "platformId": needless })).await.expect(202);
+    let queued = system.provisioning.post(path, json!({ "platformId": unaffected })).await.expect(202);
     system.job_in(queued["jobId"].as_str().unwrap(), "COMPLETED").await;
     for id in &stalled {
         let job = system.job(id).await;
@@ -80,7 +81,7 @@ async fn a_provider_that_hangs_holds_up_nobody_who_does_not_need_it() {
 }
 
 #[tokio::test]
-async fn what_the_provider_refuses_is_undone_and_told_in_its_words() {
+async fn job_rejected_by_the_provider_is_undone_with_its_error() {
     let system = System::start().await;
     system.provider.follow([refuse(ResourceKind::DnsRecord, Operation::Ensure)]).await.unwrap();
     let platform = system.platform("refused").await;
@@ -88,7 +89,7 @@ async fn what_the_provider_refuses_is_undone_and_told_in_its_words() {
     assert!(job["error"].as_str().unwrap().contains("quota of the account is used up"), "{job}");
     assert!(system.resources(&platform).await.is_empty());
     assert!(system.provider.live().await.unwrap().is_empty());
-    // Nothing is left to cancel or to retry.
+    // The job cannot be cancelled or retried any more.
     let path = format!("/api/v1/provision/jobs/{}", job["id"].as_str().unwrap());
     system
         .provisioning
@@ -103,7 +104,7 @@ async fn what_the_provider_refuses_is_undone_and_told_in_its_words() {
 }
 
 #[tokio::test]
-async fn a_deprovisioning_that_stops_goes_on_when_retried() {
+async fn stopped_deprovisioning_continues_after_retry() {
     let system = System::start().await;
     let platform = system.platform("stuck").await;
     system.job_in(&system.provision(&platform).await, "COMPLETED").await;
@@ -120,7 +121,7 @@ async fn a_deprovisioning_that_stops_goes_on_when_retried() {
 }
 
 #[tokio::test]
-async fn cancelled_after_its_end_it_is_undone() {
+async fn completed_job_is_undone_when_cancelled() {
     let system = System::start().await;
     let platform = system.platform("undone").await;
     let id = system.provision(&platform).await;
@@ -132,7 +133,7 @@ async fn cancelled_after_its_end_it_is_undone() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_cancelled_before_it_comes_is_listed_and_counted() {
+async fn job_cancelled_before_it_is_recorded_is_listed_and_counted() {
     let system = System::start().await;
     let platform = system.platform("late").await;
     let (service, id) = (&system.provisioning, domain::id::uuid_v7().to_string());
@@ -145,15 +146,16 @@ async fn a_job_that_is_cancelled_before_it_comes_is_listed_and_counted() {
         };
         let peer = service.peer("onboarding");
         let request = peer.request(&service.ctx("onboarding"), PeerCall::default(), message).unwrap();
-        let told = peer.unpack(ProvisioningClient::new(peer.channel()).cancel_job(request).await).unwrap();
-        assert_eq!(told.job.unwrap().status(), JobStatus::RolledBack);
+        let response =
+            peer.unpack(ProvisioningClient::new(peer.channel()).cancel_job(request).await).unwrap();
+        assert_eq!(response.job.unwrap().status(), JobStatus::RolledBack);
     }
     let list = service.get("/api/v1/provision/jobs").await.expect(200);
     assert_eq!((&list["data"][0]["id"], &list["pagination"]["total"]), (&json!(id), &json!(1)));
 }
 
 #[tokio::test]
-async fn bad_requests_are_told() {
+async fn invalid_requests_are_rejected() {
     let system = System::start().await;
     let details = system.provisioning.post("/api/v1/provision/platform", json!({ "planTier": "gold" })).await;
     let details = details.expect_error(400, "VALIDATION_ERROR");

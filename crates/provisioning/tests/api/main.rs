@@ -1,20 +1,22 @@
-//! The tests of the provisioning service, in one binary: it links once.
+//! Tests of the provisioning service, in one binary so that they link only once.
 
-// Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
+// The attribute lets clippy treat the helpers as test code, which may unwrap.
 #[cfg(test)]
 mod document;
 #[cfg(test)]
 mod domains;
 #[cfg(test)]
-mod explained;
+mod explanations;
 #[cfg(test)]
 mod feature_failures;
 #[cfg(test)]
 mod features;
 #[cfg(test)]
-mod frozen;
+mod frozen_replica;
 #[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod operations;
 #[cfg(test)]
 mod providers;
 #[cfg(test)]
@@ -25,8 +27,6 @@ mod shop;
 mod stack_failures;
 #[cfg(test)]
 mod stacks;
-#[cfg(test)]
-mod steering;
 #[cfg(test)]
 mod superseded;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Providers: one contract that all of them keep, and what only one of them can show.
+//! Tests of providers: the contract of all providers, and the specifics of each.
 
 mod contract;
 mod domains;
@@ -8,7 +8,7 @@ mod local_git;
 mod local_objects;
 mod local_stores;
 mod owners;
-mod paced;
+mod pacing;
 mod processes;
 mod starter;
 pub(crate) mod targets;
@@ -24,7 +24,7 @@ use provisioning::providers::{
 };
 use tempfile::TempDir;
 
-/// A local provider in a folder of its own, which is removed with it.
+/// Local provider in a temporary folder.
 struct Local {
     provider: LocalProvider,
     root: TempDir,
@@ -42,7 +42,7 @@ impl Local {
     }
 }
 
-/// A clock that stands still until it is moved.
+/// Returns a clock that stands still until it is advanced.
 fn movable_clock() -> (Clock, Arc<AtomicI64>) {
     let now = Arc::new(AtomicI64::new(1_700_000_000_000));
     let clock = Clock::from_fn({
@@ -52,7 +52,7 @@ fn movable_clock() -> (Clock, Arc<AtomicI64>) {
     (clock, now)
 }
 
-/// Every path below `folder`.
+/// Returns all paths below `folder`.
 fn walk(folder: &Path) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -1,6 +1,8 @@
-//! Every operation × every role × how far it reaches, with both walls and with the second alone: see [`testkit::reach`].
+//! Access matrix: every operation × every role × every scope, with both tenancy layers and with each one alone. See
+//! [`testkit::reach`].
 //!
-//! Jobs are operators' alone, whatever platform they are of. None of these goes on: nobody answers for the registry.
+//! Only operators may access jobs, regardless of their platform. The jobs here never proceed, because there is no
+//! registry.
 
 use diesel_async::SimpleAsyncConnection;
 use domain::access::{AccessDecision, Target};
@@ -20,7 +22,7 @@ const PROVISION: &str = "/api/v1/provision";
 struct Scene {
     provisioning: TestService,
     places: Places,
-    /// Jobs, each in another state.
+    /// Ids of jobs in different states, by placeholder.
     parts: Vec<(&'static str, String)>,
     _folder: TempDir,
 }
@@ -41,7 +43,7 @@ impl Scene {
         }
         let pause = scene.fill(&format!("{PROVISION}/jobs/{{paused}}/pause"));
         scene.provisioning.post(&pause, json!({})).await.expect(200);
-        // Whoever works on it still finds that it is no longer theirs.
+        // The higher fence stops a runner that still works on the job.
         for (part, state) in [
             ("{stuck}", "status = 'stuck'"),
             ("{ended}", "status = 'undone', cause = 'cancelled', finished_at = now()"),
@@ -53,7 +55,7 @@ impl Scene {
         scene
     }
 
-    /// What asks for a platform's infrastructure.
+    /// Returns the request body that provisions a platform.
     fn platform(&self) -> Value {
         json!({ "platformId": self.places.own, "planTier": "starter", "billingEmail": "pay@acme.example" })
     }
@@ -77,7 +79,7 @@ impl Stage for Scene {
             "environment": "prod",
         });
         let stack = json!({ "platformId": platform, "stackId": "default" });
-        let asked = [
+        let requests = [
             ("platform", self.platform()),
             ("platform/deprovision", json!({ "platformId": platform })),
             ("feature/activate", feature.clone()),
@@ -86,9 +88,9 @@ impl Stage for Scene {
             ("stack/deactivate", stack),
         ];
         let queue = |(path, body)| Case::plain(Method::POST, &format!("{PROVISION}/{path}"), body);
-        let mut cases: Vec<Case> = asked.into_iter().map(queue).collect();
+        let mut cases: Vec<Case> = requests.into_iter().map(queue).collect();
         cases.push(Case::plain(Method::GET, &format!("{PROVISION}/jobs"), Value::Null));
-        // The events of one that goes on have no end.
+        // The event stream of a running job does not end.
         for (method, part, verb) in [
             (Method::GET, "{live}", ""),
             (Method::GET, "{live}", "/explain"),
@@ -120,33 +122,33 @@ impl Stage for Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_operation_as_everyone() {
+async fn every_operation_follows_the_access_matrix() {
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_stranger_gets_in() {
+async fn requests_without_valid_credentials_are_rejected() {
     reach::let_no_stranger_in(&Scene::new().await).await;
 }
 
-/// What the first wall leaves to the second is not left to it alone.
+/// The scope filter must not rely on row-level security.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_wall_alone_keeps_everyone_apart() {
+async fn scope_filter_alone_separates_tenants() {
     let scene = Scene::new().await;
     reach::take_second_wall_down(&scene).await;
     reach::as_everyone(&scene).await.assert_none();
 }
 
-/// What the second wall leaves to the first is not left to it alone.
+/// Row-level security must not rely on the scope filter.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_wall_alone_keeps_everyone_apart() {
+async fn row_level_security_alone_separates_tenants() {
     reach::disable_scope_filter();
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
-/// The tests of each wall can fail.
+/// Verifies that the two tests above can fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn with_both_walls_down_everyone_sees_everything() {
+async fn without_both_tenancy_layers_everything_is_visible() {
     reach::disable_scope_filter();
     reach::with_both_walls_down(&Scene::new().await).await;
 }

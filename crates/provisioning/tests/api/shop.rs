@@ -1,4 +1,4 @@
-//! An entity that runs a feature, and trouble for the jobs that see to it.
+//! Test fixture: an entity with a feature, and fault injection into its jobs.
 
 use std::{
     sync::{Arc, Mutex},
@@ -15,7 +15,7 @@ use crate::system::System;
 pub(crate) const STEPS: [&str; 5] = ["begin", "database", "worker", "dns", "report"];
 pub(crate) const REMOVAL: [&str; 5] = ["begin", "dns", "worker", "data", "report"];
 
-/// Where the jobs are interfered with now: step, whether it is being undone, point, and what happens.
+/// The fault to inject now: step, true for its undo, injection point, and fault.
 pub(crate) type Trouble = Arc<Mutex<Option<(&'static str, bool, StepPhase, fn() -> Fault)>>>;
 
 pub(crate) fn troubled() -> (Trouble, FaultInjector) {
@@ -25,7 +25,7 @@ pub(crate) fn troubled() -> (Trouble, FaultInjector) {
         let mut now = now.lock().unwrap();
         match *now {
             Some((at, undoing, when, verdict)) if (at, undoing, when) == (met.step, met.undo, met.phase) => {
-                // Who dies once is succeeded by one who lives.
+                // A runner dies only once, so that the one that takes over survives.
                 if matches!(verdict(), Fault::Crash) {
                     *now = None;
                 }
@@ -41,7 +41,7 @@ pub(crate) fn broken() -> Fault {
     Fault::Fail(Error::new(Kind::Unprocessable, "broken on purpose"))
 }
 
-/// An entity of the system with the feature `billing` in production.
+/// Entity with the feature `billing` in production.
 pub(crate) struct Shop<'s> {
     pub(crate) system: &'s System,
     pub(crate) platform: String,
@@ -51,14 +51,14 @@ pub(crate) struct Shop<'s> {
 impl<'s> Shop<'s> {
     pub(crate) async fn new(system: &'s System, slug: &str) -> Self {
         let platform = system.platform(slug).await;
-        Self::beside(system, &platform, "t").await
+        Self::in_platform(system, &platform, "t").await
     }
 
-    pub(crate) async fn beside(system: &'s System, platform: &str, slug: &str) -> Self {
+    pub(crate) async fn in_platform(system: &'s System, platform: &str, slug: &str) -> Self {
         let body = json!({ "name": "Tenant", "slug": slug, "type": "tenant" });
         let path = format!("/api/v1/platforms/{platform}/entities");
-        let made = system.registry.post(&path, body).await.expect(201);
-        Self { system, platform: platform.to_owned(), entity: made["id"].as_str().unwrap().to_owned() }
+        let created = system.registry.post(&path, body).await.expect(201);
+        Self { system, platform: platform.to_owned(), entity: created["id"].as_str().unwrap().to_owned() }
     }
 
     pub(crate) fn path(&self, more: &str) -> String {
@@ -67,8 +67,8 @@ impl<'s> Shop<'s> {
 
     pub(crate) async fn activate(&self, version: &str) -> String {
         let body = json!({ "featureId": "billing", "version": version, "environment": "prod" });
-        let answer = self.system.registry.post(&self.path("features/activate"), body).await.expect(202);
-        answer["provisionJobId"].as_str().unwrap().to_owned()
+        let response = self.system.registry.post(&self.path("features/activate"), body).await.expect(202);
+        response["provisionJobId"].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn deactivate(&self, delete_data: bool) {
@@ -76,7 +76,7 @@ impl<'s> Shop<'s> {
         self.system.registry.post(&self.path("features/deactivate"), body).await.expect(200);
     }
 
-    /// The activation once it is in one of these statuses.
+    /// Waits until the activation has one of the statuses and returns it.
     pub(crate) async fn when(&self, statuses: &[&str]) -> Value {
         let path = self.path("features/billing");
         for _ in 0..3000 {
@@ -103,7 +103,7 @@ impl<'s> Shop<'s> {
         format!("{}-default-billing", self.platform)
     }
 
-    /// What of the service the provider has, by kind.
+    /// Returns the kinds of the service's objects at the provider.
     pub(crate) async fn live(&self) -> Vec<String> {
         let live = self.system.provider.live().await.unwrap();
         let mut kinds: Vec<_> =
@@ -112,7 +112,7 @@ impl<'s> Shop<'s> {
         kinds
     }
 
-    /// What the worker runs, in the provider's words.
+    /// Returns the provider's id of the worker's deployment.
     pub(crate) async fn deployment(&self) -> Value {
         let target =
             Target::plain(&crate::providers::targets::owner(), ResourceKind::Worker, self.name()).unwrap();
@@ -130,14 +130,14 @@ impl<'s> Shop<'s> {
         self.system.registry.get(&path).await.expect(200)["data"].as_array().unwrap().len()
     }
 
-    /// Nothing is left of the service, wherever one looks.
+    /// Asserts that neither the provider nor the registry has any object of the service.
     pub(crate) async fn assert_nothing_left(&self, why: &str) {
         assert_eq!(self.live().await, [""; 0], "{why}");
         assert!(self.system.resources(&self.platform).await.is_empty(), "{why}");
         assert_eq!((self.hosts().await, self.manifest().await), (0, json!([])), "{why}");
     }
 
-    /// The service is whole, and nothing was made twice.
+    /// Asserts that the service is complete and that no object was created twice.
     pub(crate) async fn assert_whole(&self, why: &str) {
         assert_eq!(self.live().await, ["d1", "dns_record", "worker"], "{why}");
         let resources = self.system.resources(&self.platform).await;

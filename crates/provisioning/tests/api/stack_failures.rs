@@ -1,4 +1,4 @@
-//! Jobs for stacks whose steps fail, are done twice, or are cut off. Throughout, the manifest shows one whole version.
+//! Stack jobs whose steps fail, run twice or are interrupted. The manifest always shows one complete version.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
 const STEPS: [&str; 8] = ["begin", "turns", "shared", "databases", "workers", "dns", "switch", "cleanup"];
 
 #[tokio::test]
-async fn every_step_that_fails_for_good_is_undone() {
+async fn permanent_failure_of_any_step_is_undone() {
     let (trouble, fault_injector) = troubled();
     let mall = Mall::start(Some(fault_injector)).await;
     for (n, step) in STEPS.into_iter().enumerate() {
@@ -34,7 +34,7 @@ async fn every_step_that_fails_for_good_is_undone() {
 }
 
 #[tokio::test]
-async fn an_upgrade_that_fails_leaves_what_ran() {
+async fn failed_upgrade_leaves_the_old_version() {
     let (trouble, fault_injector) = troubled();
     let mall = Mall::start(Some(fault_injector)).await;
     let stack = mall.stack("acme").await;
@@ -54,7 +54,7 @@ async fn an_upgrade_that_fails_leaves_what_ran() {
     let job = stack.upgrade(NEXT).await;
     assert_eq!(stack.active(NEXT).await["error"], Value::Null);
     stack.assert_is(NEXT, "in the end").await;
-    // What the operator takes back is the version before.
+    // Cancelling the upgrade restores the previous version.
     mall.system
         .provisioning
         .post(&format!("/api/v1/provision/jobs/{job}/cancel"), json!({}))
@@ -62,17 +62,17 @@ async fn an_upgrade_that_fails_leaves_what_ran() {
         .expect(200);
     mall.system.job_in(&job, "ROLLED_BACK").await;
     stack.active("1.0.0").await;
-    stack.assert_is("1.0.0", "taken back").await;
+    stack.assert_is("1.0.0", "cancelled").await;
 }
 
 #[tokio::test]
-async fn every_step_twice_leaves_one_of_everything() {
+async fn repeated_steps_create_each_resource_once() {
     let twice: FaultInjector =
         Arc::new(|now| if now.phase == StepPhase::AfterIntent { Fault::RunTwice } else { Fault::None });
     let mall = Mall::start(Some(twice)).await;
     let stack = mall.stack("twice").await;
     stack.active("1.0.0").await;
-    stack.assert_is("1.0.0", "made twice").await;
+    stack.assert_is("1.0.0", "created twice").await;
     let job = stack.upgrade(NEXT).await;
     stack.active(NEXT).await;
     stack.assert_is(NEXT, "upgraded twice").await;
@@ -88,7 +88,7 @@ async fn every_step_twice_leaves_one_of_everything() {
 }
 
 #[tokio::test]
-async fn a_runner_that_dies_is_succeeded() {
+async fn job_of_a_dead_runner_is_taken_over() {
     let (trouble, fault_injector) = troubled();
     let mall = Mall::start(Some(fault_injector)).await;
     let stack = mall.stack("dies").await;
@@ -106,7 +106,7 @@ async fn a_runner_that_dies_is_succeeded() {
 }
 
 #[tokio::test]
-async fn an_undo_that_dies_is_succeeded() {
+async fn undo_of_a_dead_runner_is_taken_over() {
     let (trouble, fault_injector) = troubled();
     let mall = Mall::start(Some(fault_injector)).await;
     let stack = mall.stack("dies").await;
@@ -123,9 +123,9 @@ async fn an_undo_that_dies_is_succeeded() {
     }
 }
 
-/// What can go neither on nor back keeps its stack waiting until a person gives it up.
+/// A job that can neither continue nor be undone keeps its stack waiting until an operator discards it.
 #[tokio::test]
-async fn one_whose_job_is_discarded_can_be_asked_for_again() {
+async fn stack_can_be_upgraded_again_after_its_job_is_discarded() {
     let (trouble, fault_injector) = troubled();
     let mall = Mall::start(Some(fault_injector)).await;
     let stack = mall.stack("stuck").await;
@@ -136,7 +136,7 @@ async fn one_whose_job_is_discarded_can_be_asked_for_again() {
     let mut database = mall.system.provisioning.db.connect().await;
     let path = format!("/api/v1/provision/jobs/{job}");
     while mall.system.provisioning.get(&path).await.body["status"] != "FAILED" {
-        // As if time had passed: all its pauses are over, and so are all its tries but one.
+        // Simulates elapsed time: ends the backoff and uses up all attempts but one.
         let sql = "UPDATE sagas SET next_run_at = now() WHERE status = 'undoing'; \
                    UPDATE saga_steps SET undo_attempts = 19 WHERE undo_attempts BETWEEN 1 AND 18";
         database.batch_execute(sql).await.unwrap();
@@ -153,5 +153,5 @@ async fn one_whose_job_is_discarded_can_be_asked_for_again() {
     assert!(now["error"].as_str().unwrap().contains("discarded by operator"), "{now}");
     stack.upgrade(NEXT).await;
     stack.active(NEXT).await;
-    stack.assert_is(NEXT, "asked for again").await;
+    stack.assert_is(NEXT, "upgraded again").await;
 }

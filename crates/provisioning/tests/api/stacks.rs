@@ -1,4 +1,4 @@
-//! Stacks through the registries, provisioning and a provider that does as it is told.
+//! Stack jobs with both registries and a scripted provider.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use testkit::TestService;
 
 use crate::{
     jobs::refuse,
-    system::{Registered, System},
+    system::{RegistrySystem, System},
 };
 
-/// A system with a catalogue: of `mall`, 1.0.0 has cart and theme, the next version another cart and wish.
+/// System with the template `mall`: 1.0.0 has cart and theme, the next version a newer cart and wish.
 pub(crate) struct Mall {
     pub(crate) system: System,
     _stacks: TestService,
 }
 
-/// A stack of `mall`, of a tenant of its own.
+/// Stack of the template `mall` in its own tenant.
 pub(crate) struct Stack<'m> {
     pub(crate) mall: &'m Mall,
     pub(crate) platform: String,
@@ -54,23 +54,23 @@ impl Mall {
         let body = json!({ "name": "mall", "displayName": "Mall", "description": "Sells" });
         stacks.post("/api/v1/stacks", body).await.expect(201);
         stacks.post("/api/v1/stacks/mall/versions", version("1.0.0")).await.expect(201);
-        // A pre-release is not what a new stack is made of.
+        // A new stack does not use a pre-release.
         stacks.post("/api/v1/stacks/mall/versions", version(NEXT)).await.expect(201);
-        let system = Registered::start_in(services).await.provision(fault_injector).await;
+        let system = RegistrySystem::start_in(services).await.provision(fault_injector).await;
         Self { system, _stacks: stacks }
     }
 
-    /// A stack of 1.0.0 that was only asked for.
+    /// Requests a stack of version 1.0.0 and does not wait for it.
     pub(crate) async fn stack(&self, slug: &str) -> Stack<'_> {
         let registry = &self.system.registry;
         let platform = self.system.platform(slug).await;
         let at = |path: &str| format!("/api/v1/platforms/{platform}/{path}");
-        let made = |answer: Value| answer["id"].as_str().unwrap().to_owned();
+        let id = |response: Value| response["id"].as_str().unwrap().to_owned();
         let tenant = json!({ "name": "Tenant", "slug": "t", "type": "tenant" });
-        let tenant = made(registry.post(&at("entities"), tenant).await.expect(201));
+        let tenant = id(registry.post(&at("entities"), tenant).await.expect(201));
         let body = json!({ "tenantId": tenant, "name": "main", "templateId": "mall" });
-        let id = made(registry.post(&at("stacks"), body).await.expect(201));
-        Stack { mall: self, platform, tenant, id }
+        let stack = id(registry.post(&at("stacks"), body).await.expect(201));
+        Stack { mall: self, platform, tenant, id: stack }
     }
 }
 
@@ -87,26 +87,27 @@ impl Stack<'_> {
         self.registry().get(&self.path("")).await.expect(200)
     }
 
-    /// Brings it to a version; gives the job.
+    /// Upgrades the stack and returns the job id.
     pub(crate) async fn upgrade(&self, version: &str) -> String {
-        let asked = self.registry().post(&self.path("/upgrade"), json!({ "version": version })).await;
-        asked.expect(202)["provisionJobId"].as_str().unwrap().to_owned()
+        let response = self.registry().post(&self.path("/upgrade"), json!({ "version": version })).await;
+        response.expect(202)["provisionJobId"].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn rollback(&self) -> String {
-        let asked = self.registry().post(&self.path("/rollback"), json!({})).await;
-        asked.expect(202)["provisionJobId"].as_str().unwrap().to_owned()
+        let response = self.registry().post(&self.path("/rollback"), json!({})).await;
+        response.expect(202)["provisionJobId"].as_str().unwrap().to_owned()
     }
 
-    /// Deletes it, and waits until it is taken down.
+    /// Deletes the stack and waits until its resources are removed.
     pub(crate) async fn delete(&self, data: bool) {
         let body = json!({ "deleteData": data });
-        let gone =
+        let deleted =
             self.registry().send(reqwest::Method::DELETE, &self.path(""), &body, &[]).await.expect(202);
-        self.mall.system.job_in(gone["provisionJobId"].as_str().unwrap(), "COMPLETED").await;
+        self.mall.system.job_in(deleted["provisionJobId"].as_str().unwrap(), "COMPLETED").await;
     }
 
-    /// The stack once it is active or has failed, and its job has ended. Whatever the manifest shows meanwhile is whole.
+    /// Waits until the stack is active or failed and its job has ended, and returns the stack. Asserts meanwhile that
+    /// the manifest always shows a complete version.
     pub(crate) async fn settled(&self) -> Value {
         for _ in 0..3000 {
             self.shown().await;
@@ -131,7 +132,7 @@ impl Stack<'_> {
         now
     }
 
-    /// What the manifest shows: nothing, or one whole version.
+    /// Returns the features in the manifest. Asserts that they are none or one complete version.
     pub(crate) async fn shown(&self) -> Vec<(String, String)> {
         let path = format!("/api/v1/platforms/{}/entities/{}/manifest", self.platform, self.tenant);
         let shown = self.registry().get(&path).await.expect(200);
@@ -142,12 +143,12 @@ impl Stack<'_> {
             .iter()
             .map(|one| (text(one, "id"), text(one, "version")))
             .collect();
-        let whole = [owned(&[]), owned(&OLD), owned(&NEW)];
-        assert!(whole.contains(&shown), "a mixture: {shown:?}");
+        let complete = [owned(&[]), owned(&OLD), owned(&NEW)];
+        assert!(complete.contains(&shown), "a mixture of versions: {shown:?}");
         shown
     }
 
-    /// What the provider has of it, by kind and the end of the name.
+    /// Returns the objects of the stack at the provider, by kind and suffix of the name.
     pub(crate) async fn live(&self) -> Vec<String> {
         let live = self.mall.system.provider.live().await.unwrap();
         let part = format!("{}-{}-", self.platform, self.id);
@@ -163,14 +164,14 @@ impl Stack<'_> {
         names
     }
 
-    /// What a worker runs, in the provider's words.
+    /// Returns the provider's id of a worker's deployment.
     pub(crate) async fn deployment(&self, feature: &str) -> Value {
         let name = format!("{}-{}-{feature}", self.platform, self.id);
         let target = Target::plain(&crate::providers::targets::owner(), ResourceKind::Worker, name).unwrap();
         self.mall.system.provider.observe(&target).await.unwrap().unwrap().details["deployment"].clone()
     }
 
-    /// It is whole, and nothing was made twice; data of features that it had once may be left.
+    /// Asserts that the stack is complete and that no object was created twice. Data of earlier features may exist.
     pub(crate) async fn assert_is(&self, version: &str, why: &str) {
         let (features, shared): (_, &[&str]) = if version == "1.0.0" {
             (OLD, &["d1 shared-db"])
@@ -205,7 +206,7 @@ impl Stack<'_> {
         self.registry().get(&self.path("/dns")).await.expect(200)["data"].as_array().unwrap().len()
     }
 
-    /// Nothing is left of it, wherever one looks.
+    /// Asserts that neither the provider nor the registry has any object of the stack.
     pub(crate) async fn assert_nothing_left(&self, why: &str) {
         assert_eq!(self.live().await, [""; 0], "{why}");
         assert!(self.mall.system.resources(&self.platform).await.is_empty(), "{why}");
@@ -218,11 +219,11 @@ pub(crate) fn owned(features: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn it_is_made_brought_to_another_version_and_back_and_taken_down() {
+async fn stack_is_created_upgraded_rolled_back_and_deleted() {
     let mall = Mall::start(None).await;
     let stack = mall.stack("acme").await;
     stack.active("1.0.0").await;
-    stack.assert_is("1.0.0", "made").await;
+    stack.assert_is("1.0.0", "created").await;
     let names: Vec<_> = mall.system.resources(&stack.platform).await;
     assert!(
         names.iter().all(|one| one["entityId"] == stack.tenant && one["stackId"] == stack.id),
@@ -233,17 +234,20 @@ async fn it_is_made_brought_to_another_version_and_back_and_taken_down() {
     stack.upgrade(NEXT).await;
     stack.active(NEXT).await;
     stack.assert_is(NEXT, "upgraded").await;
-    assert!(stack.live().await.contains(&"d1 theme-db".to_owned()), "data stays");
+    assert!(
+        stack.live().await.contains(&"d1 theme-db".to_owned()),
+        "the data of a removed feature was deleted"
+    );
     assert_ne!(stack.deployment("cart").await, old);
 
     stack.rollback().await;
     stack.active("1.0.0").await;
-    stack.assert_is("1.0.0", "back").await;
+    stack.assert_is("1.0.0", "rolled back").await;
     assert_eq!(stack.deployment("cart").await, old);
 
     stack.delete(false).await;
     let left = ["d1 cart-db", "d1 shared-db", "d1 theme-db", "d1 wish-db", "kv shared-kv"];
-    assert_eq!(stack.live().await, left, "data is kept");
+    assert_eq!(stack.live().await, left, "the data was deleted");
     assert_eq!(mall.system.resources(&stack.platform).await.len(), left.len());
     assert_eq!(stack.shown().await, owned(&[]));
 
@@ -255,7 +259,7 @@ async fn it_is_made_brought_to_another_version_and_back_and_taken_down() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_taken_away_does_not_fail_the_upgrade() {
+async fn failed_cleanup_does_not_fail_the_upgrade() {
     let mall = Mall::start(None).await;
     let stack = mall.stack("acme").await;
     stack.active("1.0.0").await;
@@ -266,8 +270,9 @@ async fn what_cannot_be_taken_away_does_not_fail_the_upgrade() {
     assert_eq!(job["error"], Value::Null, "{job}");
     assert!(stack.live().await.contains(&"worker theme".to_owned()));
     let body = json!({ "deleteData": true });
-    let gone = stack.registry().send(reqwest::Method::DELETE, &stack.path(""), &body, &[]).await.expect(202);
-    let job = gone["provisionJobId"].as_str().unwrap();
+    let deleted =
+        stack.registry().send(reqwest::Method::DELETE, &stack.path(""), &body, &[]).await.expect(202);
+    let job = deleted["provisionJobId"].as_str().unwrap();
     mall.system.job_in(job, "FAILED").await;
     mall.system.provider.follow([]).await.unwrap();
     mall.system
@@ -276,11 +281,11 @@ async fn what_cannot_be_taken_away_does_not_fail_the_upgrade() {
         .await
         .expect(200);
     mall.system.job_in(job, "COMPLETED").await;
-    assert_eq!(stack.live().await, [""; 0], "what was left over goes with the stack");
+    assert_eq!(stack.live().await, [""; 0], "the remains of the upgrade were not removed");
 }
 
 #[tokio::test]
-async fn one_that_the_provider_refuses_is_failed_and_leaves_nothing() {
+async fn stack_rejected_by_the_provider_fails_and_leaves_no_resources() {
     let mall = Mall::start(None).await;
     mall.system.provider.follow([refuse(ResourceKind::DnsRecord, Operation::Ensure)]).await.unwrap();
     let stack = mall.stack("acme").await;
@@ -291,35 +296,35 @@ async fn one_that_the_provider_refuses_is_failed_and_leaves_nothing() {
     mall.system.provider.follow([]).await.unwrap();
     stack.upgrade("1.0.0").await;
     stack.active("1.0.0").await;
-    stack.assert_is("1.0.0", "asked again").await;
+    stack.assert_is("1.0.0", "requested again").await;
 }
 
 #[tokio::test]
-async fn jobs_given_to_provisioning_do_the_same() {
+async fn operator_can_queue_stack_jobs() {
     let mall = Mall::start(None).await;
     let stack = mall.stack("acme").await;
     stack.active("1.0.0").await;
-    let give = async |path: &str, body: Value| {
+    let queue = async |path: &str, body: Value| {
         let queued = mall.system.provisioning.post(&format!("/api/v1/provision/stack/{path}"), body).await;
         queued.expect(202)["jobId"].as_str().unwrap().to_owned()
     };
     let body = json!({ "platformId": stack.platform, "stackId": stack.id });
-    let job = give("activate", body.clone()).await;
+    let job = queue("activate", body.clone()).await;
     mall.system.job_in(&job, "COMPLETED").await;
     stack.active("1.0.0").await;
     stack.assert_is("1.0.0", "once more").await;
     let job =
-        give("deactivate", json!({ "deleteData": true, "platformId": stack.platform, "stackId": stack.id }))
+        queue("deactivate", json!({ "deleteData": true, "platformId": stack.platform, "stackId": stack.id }))
             .await;
     mall.system.job_in(&job, "COMPLETED").await;
     assert_eq!(stack.live().await, [""; 0]);
     stack.registry().get(&stack.path("")).await.expect_error(404, "NOT_FOUND");
-    let job = give("activate", body).await;
+    let job = queue("activate", body).await;
     mall.system.job_in(&job, "ROLLED_BACK").await;
 }
 
 #[tokio::test]
-async fn one_that_is_deleted_while_it_is_made_leaves_nothing() {
+async fn stack_deleted_during_creation_leaves_no_resources() {
     let mall = Mall::start(None).await;
     for n in 0..6u64 {
         let stack = mall.stack(&format!("p-{n}")).await;
@@ -331,7 +336,7 @@ async fn one_that_is_deleted_while_it_is_made_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_platform_takes_its_stacks_with_it() {
+async fn deletion_of_a_platform_removes_its_stacks() {
     let mall = Mall::start(None).await;
     let stack = mall.stack("acme").await;
     stack.active("1.0.0").await;
@@ -348,7 +353,7 @@ async fn a_platform_takes_its_stacks_with_it() {
 }
 
 #[tokio::test]
-async fn a_platform_that_lives_on_without_its_infrastructure_shows_nothing() {
+async fn deprovisioned_platform_has_failed_stacks_and_an_empty_manifest() {
     let mall = Mall::start(None).await;
     let stack = mall.stack("acme").await;
     stack.active("1.0.0").await;

@@ -1,4 +1,4 @@
-//! Requests that a newer one supersedes do not keep the newer one waiting.
+//! Superseded jobs do not delay newer ones.
 
 use std::{
     collections::BTreeMap,
@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use crate::{
     shop::Shop,
-    system::{Registered, System},
+    system::{RegistrySystem, System},
 };
 
 const ENTITIES: usize = 4;
 const ROUNDS: usize = 16;
 
-/// How often each job looked whether it is its turn, and had to wait.
+/// Number of times that each job tried to acquire its lock and had to wait.
 type Waits = Arc<Mutex<BTreeMap<Uuid, usize>>>;
 
 async fn counting() -> (System, Waits) {
@@ -32,7 +32,7 @@ async fn counting() -> (System, Waits) {
         }
         Fault::None
     });
-    (Registered::start().await.provision(Some(fault_injector)).await, waits)
+    (RegistrySystem::start().await.provision(Some(fault_injector)).await, waits)
 }
 
 async fn all_jobs(system: &System) -> Vec<Value> {
@@ -40,20 +40,20 @@ async fn all_jobs(system: &System) -> Vec<Value> {
     page["data"].as_array().unwrap().clone()
 }
 
-/// Entities that change their mind about one feature, all at once, and in the end want the same.
+/// Several entities concurrently change one feature many times and end with the same version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn superseded_jobs_do_not_wait_for_their_turn() {
+async fn superseded_jobs_do_not_wait_for_the_lock() {
     let (system, waits) = counting().await;
     let latency = Duration::from_millis(40);
     system.provider.set_script(Script { latency, ..Script::default() }).await.unwrap();
     let platform = system.platform("acme").await;
     let mut shops = Vec::new();
     for n in 0..ENTITIES {
-        shops.push(Shop::beside(&system, &platform, &format!("t{n}")).await);
+        shops.push(Shop::in_platform(&system, &platform, &format!("t{n}")).await);
     }
     for round in 0..ROUNDS {
         for shop in &shops {
-            // One that cannot be done now is refused, which is no matter here.
+            // Some requests are rejected in the current state, which does not matter here.
             let mut body = json!({ "featureId": "billing", "environment": "prod" });
             let path = if round % 4 == 3 { "features/deactivate" } else { "features/activate" };
             if round % 4 != 3 {
@@ -62,7 +62,7 @@ async fn superseded_jobs_do_not_wait_for_their_turn() {
             system.registry.post(&shop.path(path), body).await;
         }
     }
-    let begun = Instant::now();
+    let start = Instant::now();
     let mut last = Vec::new();
     for shop in &shops {
         last.push(shop.activate("2.0.0").await);
@@ -70,7 +70,7 @@ async fn superseded_jobs_do_not_wait_for_their_turn() {
     for shop in &shops {
         shop.active("2.0.0").await;
     }
-    eprintln!("active {:?} after the last request", begun.elapsed());
+    eprintln!("active {:?} after the last request", start.elapsed());
     for _ in 0..1000 {
         if all_jobs(&system)
             .await
@@ -86,17 +86,17 @@ async fn superseded_jobs_do_not_wait_for_their_turn() {
     let superseded: Vec<_> = jobs.iter().filter(is_superseded).collect();
     assert!(superseded.len() >= ROUNDS, "{} of {} jobs are superseded", superseded.len(), jobs.len());
     let waited = |job: &Value| waits.get(&job["id"].as_str().unwrap().parse().unwrap()).copied().unwrap_or(0);
-    // A job may have waited before it was superseded, once; it is woken, and sees it.
+    // A job may have waited once before it was superseded; it is then woken and ends.
     let most = superseded.iter().map(|job| waited(job)).max().unwrap();
-    assert!(most <= 2, "a superseded job looked {most} times in vain");
+    assert!(most <= 2, "a superseded job waited {most} times");
     let all: usize = waits.values().sum();
-    eprintln!("{} jobs, {} superseded, {all} looks in vain", jobs.len(), superseded.len());
-    assert!(all <= jobs.len() + ENTITIES * 2, "{} jobs looked {all} times in vain", jobs.len());
+    eprintln!("{} jobs, {} superseded, {all} waits", jobs.len(), superseded.len());
+    assert!(all <= jobs.len() + ENTITIES * 2, "{} jobs waited {all} times", jobs.len());
 }
 
-/// However many wait for one feature, the end of a job wakes one other.
+/// The end of a job wakes only one of the jobs that wait for the feature.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn jobs_that_wait_are_woken_one_by_one() {
+async fn waiting_jobs_are_woken_one_at_a_time() {
     const MANY: usize = 24;
     let (system, waits) = counting().await;
     let latency = Duration::from_millis(20);
@@ -104,9 +104,9 @@ async fn jobs_that_wait_are_woken_one_by_one() {
     let platform = system.platform("acme").await;
     let mut shops = Vec::new();
     for n in 0..MANY {
-        shops.push(Shop::beside(&system, &platform, &format!("t{n}")).await);
+        shops.push(Shop::in_platform(&system, &platform, &format!("t{n}")).await);
     }
-    let begun = Instant::now();
+    let start = Instant::now();
     for shop in &shops {
         shop.activate("1.0.0").await;
     }
@@ -114,6 +114,6 @@ async fn jobs_that_wait_are_woken_one_by_one() {
         shop.active("1.0.0").await;
     }
     let all: usize = waits.lock().unwrap().values().sum();
-    eprintln!("{MANY} jobs, {all} looks in vain, {:?}", begun.elapsed());
-    assert!(all <= MANY * 2, "{MANY} jobs looked {all} times in vain");
+    eprintln!("{MANY} jobs, {all} waits, {:?}", start.elapsed());
+    assert!(all <= MANY * 2, "{MANY} jobs waited {all} times");
 }

@@ -1,4 +1,4 @@
-//! A registry and provisioning on real sockets, with a provider that does as it is told.
+//! Test fixture: a registry and provisioning on real sockets with a scripted provider.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ pub(crate) struct System {
 }
 
 /// A registry whose provisioning has not started yet.
-pub(crate) struct Registered {
+pub(crate) struct RegistrySystem {
     pub(crate) registry: TestService,
     services: testkit::System,
 }
 
-impl Registered {
+impl RegistrySystem {
     pub(crate) async fn start() -> Self {
         Self::start_in(testkit::System::new()).await
     }
@@ -34,20 +34,20 @@ impl Registered {
         Self { registry: services.start::<Registry>(json!({})).await, services }
     }
 
-    /// Starts provisioning, with something that interferes with its jobs.
+    /// Starts provisioning with a fault injector.
     pub(crate) async fn provision(self, fault_injector: Option<FaultInjector>) -> System {
         self.provision_with(json!({}), fault_injector).await
     }
 
     /// Starts provisioning with some of its own settings changed.
-    async fn provision_with(self, own: Value, fault_injector: Option<FaultInjector>) -> System {
+    async fn provision_with(self, settings: Value, fault_injector: Option<FaultInjector>) -> System {
         let Self { registry, services } = self;
         let folder = tempfile::tempdir().unwrap();
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
         let mut set = json!({
             "data_dir": folder.path(), "engine": { "concurrency": 8, "lease": "1s", "poll": "20ms" },
         });
-        runtime::config::merge(&mut set, own);
+        runtime::config::merge(&mut set, settings);
         let build = |settings, shutdown| {
             FakeProvisioning::build_with_fault_injector(settings, shutdown, fault_injector)
         };
@@ -58,18 +58,18 @@ impl Registered {
 
 impl System {
     pub(crate) async fn start() -> Self {
-        Registered::start().await.provision(None).await
+        RegistrySystem::start().await.provision(None).await
     }
 
     /// Starts provisioning with some of its own settings changed.
-    pub(crate) async fn start_with(own: Value) -> Self {
-        Registered::start().await.provision_with(own, None).await
+    pub(crate) async fn start_with(settings: Value) -> Self {
+        RegistrySystem::start().await.provision_with(settings, None).await
     }
 
     /// Starts a second replica of provisioning on the same database, which the first must outlive.
-    pub(crate) async fn replica(&self, own: Value) -> TestService {
+    pub(crate) async fn replica(&self, settings: Value) -> TestService {
         let mut set = json!({ "data_dir": self.folder.path() });
-        runtime::config::merge(&mut set, own);
+        runtime::config::merge(&mut set, settings);
         self.services.replica::<FakeProvisioning>(&self.provisioning, set).await
     }
 
@@ -91,7 +91,7 @@ impl System {
 
     pub(crate) async fn job_in(&self, id: &str, status: &str) -> Value {
         for _ in 0..1500 {
-            // One that was asked for elsewhere may be yet to come.
+            // A job that another service requested may not be recorded yet.
             let job = self.provisioning.get(&format!("/api/v1/provision/jobs/{id}")).await.body;
             if job["status"] == status {
                 return job;

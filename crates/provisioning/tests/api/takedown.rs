@@ -1,11 +1,11 @@
-//! What a takedown destroys, and what it leaves.
+//! Removal of a platform's infrastructure: the objects that it destroys and those that it leaves.
 
 use provisioning::providers::{Owner, Provider, ResourceKind, Target};
 use serde_json::{Value, json};
 
 use crate::{shop::Shop, system::System};
 
-/// Registers a resource, as a person does or as an older version took it.
+/// Registers a resource directly in the database, as an older version could have stored it.
 async fn register(system: &System, platform: &str, entity: &str, kind: &str, name: &str) {
     let sql = format!(
         "INSERT INTO resources (id, platform_id, entity_id, stack_id, resource_type, service_name, environment, \
@@ -17,7 +17,7 @@ async fn register(system: &System, platform: &str, entity: &str, kind: &str, nam
     system.registry.db.connect_as_owner().await.batch_execute(&sql).await.unwrap();
 }
 
-/// Takes the platform down and gives the job.
+/// Removes the platform and returns its job.
 async fn take_down(system: &System, platform: &str) -> Value {
     let path = format!("/api/v1/platforms/{platform}");
     for event in ["cancel", "delete"] {
@@ -38,7 +38,7 @@ async fn take_down(system: &System, platform: &str) -> Value {
     panic!("the job does not end: {}", system.provisioning.get("/api/v1/provision/jobs?limit=100").await.body)
 }
 
-/// What the step `resources` of a job gave.
+/// Returns the output of the step `resources` of a job.
 async fn output(system: &System, job: &Value) -> Value {
     use diesel::{QueryableByName, sql_query, sql_types::Jsonb};
     use diesel_async::RunQueryDsl;
@@ -56,13 +56,13 @@ async fn output(system: &System, job: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_takedown_leaves_what_another_platform_made() {
+async fn takedown_leaves_objects_of_other_platforms() {
     let system = System::start().await;
     let victim = Shop::new(&system, "victim").await;
     victim.activate("1.0.0").await;
     victim.active("1.0.0").await;
     let database = format!("{}-db", victim.name());
-    // The victim gives up its row, and keeps its database.
+    // The victim unregisters its database, which continues to exist.
     let row =
         system.resources(&victim.platform).await.into_iter().find(|one| one["cfName"] == json!(database));
     let id = row.unwrap()["id"].as_str().unwrap().to_owned();
@@ -75,16 +75,20 @@ async fn a_takedown_leaves_what_another_platform_made() {
     let owner = Owner::of(&domain::PlatformId::parse(&victim.platform).unwrap());
     let target = Target::plain(&owner, ResourceKind::D1, &database).unwrap();
     let found = system.provider.observe(&target).await.unwrap();
-    assert_eq!(found.and_then(|found| found.owner).map(|found| found.is(&owner)), Some(true), "it is gone");
+    assert_eq!(
+        found.and_then(|found| found.owner).map(|found| found.is(&owner)),
+        Some(true),
+        "the database was destroyed"
+    );
     let output = output(&system, &job).await;
     assert_eq!(
         output["skipped"],
-        json!([{ "name": database, "reason": "it was not made for this platform" }])
+        json!([{ "name": database, "reason": "The object was not created for this platform." }])
     );
 }
 
 #[tokio::test]
-async fn a_takedown_passes_over_names_that_no_provider_knows() {
+async fn takedown_skips_names_that_no_provider_accepts() {
     let system = System::start().await;
     let shop = Shop::new(&system, "acme").await;
     shop.activate("1.0.0").await;
@@ -102,7 +106,7 @@ async fn a_takedown_passes_over_names_that_no_provider_knows() {
         assert!(skipped.contains(&json!(name)), "{name}: {output}");
     }
     assert_eq!(shop.live().await, [""; 0]);
-    // The names are free again.
+    // The names can be registered again.
     let other = Shop::new(&system, "other").await;
     for name in &names {
         register(&system, &other.platform, &other.entity, "kv", name).await;

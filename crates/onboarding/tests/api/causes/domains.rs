@@ -16,7 +16,7 @@ pub(super) fn causes() -> Vec<Cause> {
             .expect(
                 &["custom_domain"],
                 &[
-                    "leads nowhere",
+                    "has no DNS record",
                     "needs a CNAME record that points to auth.svc.default.",
                     "its next check is due at",
                 ],
@@ -26,12 +26,12 @@ pub(super) fn causes() -> Vec<Cause> {
             .inject(set_wrong_record)
             .expect(
                 &["custom_domain"],
-                &["leads to old.example, not to auth.svc.default.", "its next check is due at"],
+                &["points to old.example, not to auth.svc.default.", "its next check is due at"],
             )
             .remove(set_record),
         Cause::new("the resolver is down", domain)
             .rules([fails_for_now(Operation::Observe, Kind::DnsRecord, "SERVFAIL")])
-            .expect(&["custom_domain"], &["leads could not be found out: SERVFAIL"])
+            .expect(&["custom_domain"], &["could not be checked: SERVFAIL"])
             .remove(set_record),
         Cause::new("an operator has stopped the checks", domain)
             .inject(end_checks)

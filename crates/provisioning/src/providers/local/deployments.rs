@@ -1,7 +1,7 @@
-//! Workers and pages: the bundles deployed to them, and which one is current.
+//! Deployments of workers and pages.
 //!
-//! A bundle is unpacked once, under the hash of its content, and never changed; the file `current` names the one that
-//! is served. So going back to an earlier bundle is one rename, and a reader always finds a whole one.
+//! Each bundle is unpacked once, into a folder named after its hash, and never changed. The file `current` names the
+//! active deployment. A rollback is therefore one rename, and a reader always finds a complete bundle.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::place::{Held, Spot};
+use super::root_dir::{LockedTarget, TargetPaths};
 use super::{durable, identity};
 use crate::providers::bundle::hex;
-use crate::providers::fault::ErrorContext as _;
+use crate::providers::error_context::ErrorContext as _;
 use crate::providers::{Binding, Bundle, ObservedState, ProviderError};
 
-/// How many deployments are kept to go back to, the current one included.
+/// Number of retained deployments, including the current one.
 pub const MAX_DEPLOYMENTS: usize = 10;
 
 const DEPLOYMENTS: &str = "deployments";
@@ -25,57 +25,61 @@ const CURRENT: &str = "current";
 const FILES: &str = "files";
 const MANIFEST: &str = "manifest.json";
 
-/// A bundle that has been unpacked on this machine.
+/// Bundle that is unpacked on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deployment {
-    /// What was deployed.
+    /// Contents of the deployment.
     pub manifest: Manifest,
-    /// The folder its files are in.
+    /// Folder that contains the files.
     pub files: PathBuf,
 }
 
-/// What a deployment consists of.
+/// Description of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
     /// [`Bundle::hash`].
     pub hash: String,
-    /// The path of the file that is served or run first.
+    /// Path of the file that is served or run first.
     pub entry: String,
-    /// What the code may reach, by the name it has in the code.
+    /// Bindings of the code, by variable name.
     pub bindings: BTreeMap<String, Binding>,
     /// The files by path.
     pub files: BTreeMap<String, FileInfo>,
-    /// When it was first deployed here, in Unix milliseconds.
+    /// Time of the first deployment on this machine, in Unix milliseconds.
     pub deployed_at: i64,
 }
 
-/// What is known of a file of a deployment.
+/// Size and hash of a deployed file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileInfo {
     /// Length in bytes.
     pub size: u64,
-    /// SHA-256 of the content, in hexadecimal digits.
+    /// SHA-256 of the content in hexadecimal digits.
     pub sha256: String,
 }
 
-/// Makes `bundle` the current deployment of the held worker or pages, making that if need be.
-pub(super) fn ensure(held: &Held, bundle: &Bundle, now: i64) -> Result<ObservedState, ProviderError> {
-    held.build(|folder| {
+/// Makes `bundle` the current deployment of the locked worker or pages. Creates the target if it does not exist.
+pub(super) fn ensure(
+    target: &LockedTarget,
+    bundle: &Bundle,
+    now: i64,
+) -> Result<ObservedState, ProviderError> {
+    target.build(|folder| {
         identity::claim(folder, now)?;
         deploy(folder, bundle, now)
     })?;
-    let spot = held.spot();
-    identity::claim(&spot.folder, now)?;
-    deploy(&spot.folder, bundle, now)?;
-    prune(&spot.folder)?;
-    observe(spot)?.ok_or_else(|| spot.missing())
+    let paths = target.paths();
+    identity::claim(&paths.folder, now)?;
+    deploy(&paths.folder, bundle, now)?;
+    prune(&paths.folder)?;
+    observe(paths)?.ok_or_else(|| paths.missing())
 }
 
-/// What is deployed, or `None` if the worker or pages does not exist.
-pub(super) fn observe(spot: &Spot) -> Result<Option<ObservedState>, ProviderError> {
-    let Some(id) = identity::read(&spot.folder)? else { return Ok(None) };
-    let current = current(spot)?;
+/// Returns the state of the worker or pages, or `None` if it does not exist.
+pub(super) fn observe(paths: &TargetPaths) -> Result<Option<ObservedState>, ProviderError> {
+    let Some(id) = identity::read(&paths.folder)? else { return Ok(None) };
+    let current = current(paths)?;
     let details = serde_json::json!({
         "deployment": current.as_ref().map(|current| &current.manifest.hash),
         "entry": current.as_ref().map(|current| &current.manifest.entry),
@@ -85,14 +89,14 @@ pub(super) fn observe(spot: &Spot) -> Result<Option<ObservedState>, ProviderErro
     Ok(Some(ObservedState::new(id.id, details)))
 }
 
-/// The current deployment, if there is one.
-pub(super) fn current(spot: &Spot) -> Result<Option<Deployment>, ProviderError> {
-    let Some(hash) = pointer(&spot.folder)? else { return Ok(None) };
-    let folder = spot.folder.join(DEPLOYMENTS).join(hash);
+/// Returns the current deployment, if there is one.
+pub(super) fn current(paths: &TargetPaths) -> Result<Option<Deployment>, ProviderError> {
+    let Some(hash) = pointer(&paths.folder)? else { return Ok(None) };
+    let folder = paths.folder.join(DEPLOYMENTS).join(hash);
     Ok(manifest(&folder)?.map(|manifest| Deployment { manifest, files: folder.join(FILES) }))
 }
 
-/// Unpacks `bundle` into the folder of a worker, unless it has been already, and points to it.
+/// Unpacks `bundle` into the folder of a worker, unless it is already unpacked, and makes it the current one.
 fn deploy(folder: &Path, bundle: &Bundle, now: i64) -> Result<(), ProviderError> {
     let hash = bundle.hash();
     let deployments = folder.join(DEPLOYMENTS);
@@ -115,7 +119,7 @@ fn deploy(folder: &Path, bundle: &Bundle, now: i64) -> Result<(), ProviderError>
     Ok(())
 }
 
-/// Writes a deployment into the new folder `staging`.
+/// Writes a deployment to the new folder `staging`.
 fn write_files(staging: &Path, bundle: &Bundle, hash: &str, now: i64) -> io::Result<()> {
     let root = staging.join(FILES);
     fs::create_dir_all(&root)?;
@@ -137,7 +141,7 @@ fn write_files(staging: &Path, bundle: &Bundle, hash: &str, now: i64) -> io::Res
     fs::write(staging.join(MANIFEST), serde_json::to_vec_pretty(&manifest)?)
 }
 
-/// Removes the oldest deployments beyond [`MAX_DEPLOYMENTS`], and what a crash has left of unpacking one.
+/// Removes the oldest deployments beyond [`MAX_DEPLOYMENTS`] and the remains of interrupted unpacking.
 fn prune(folder: &Path) -> Result<(), ProviderError> {
     let current = pointer(folder)?;
     let mut earlier = Vec::new();
@@ -146,7 +150,7 @@ fn prune(folder: &Path) -> Result<(), ProviderError> {
         if name.starts_with('.') {
             remove(&path)?;
         } else if is_hash(name) && current.as_deref() != Some(name) {
-            // One without a manifest cannot be gone back to: it goes first.
+            // A deployment without a manifest cannot be restored, so it is removed first.
             let deployed_at = manifest(&path)?.map(|manifest| manifest.deployed_at);
             earlier.push((deployed_at, path));
         }
@@ -160,13 +164,13 @@ fn remove(path: &Path) -> Result<(), ProviderError> {
     durable::remove_tree_if_any(path).during(|| format!("removing {}", path.display()))
 }
 
-/// The hash of the current deployment.
+/// Returns the hash of the current deployment.
 fn pointer(folder: &Path) -> Result<Option<String>, ProviderError> {
     let text = durable::read_if_any(&folder.join(CURRENT))?;
     Ok(text.and_then(|text| String::from_utf8(text).ok()).filter(|hash| is_hash(hash)))
 }
 
-/// Guards the path made from a pointer that somebody has written into.
+/// Returns true if the text is a hash. The pointer becomes part of a path, and another program may have written it.
 fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

@@ -1,4 +1,4 @@
-//! The routes: which host name leads where.
+//! Routes: the targets of host names.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,9 +7,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 use uuid::Uuid;
 
 use super::durable;
-use super::place::Place;
+use super::root_dir::RootDir;
 use super::sqlite;
-use crate::providers::fault::ErrorContext as _;
+use crate::providers::error_context::ErrorContext as _;
 use crate::providers::{Clock, DestroyOutcome, HostName, ObservedState, Owner, ProviderError, blocking};
 
 const FILE: &str = "dns.sqlite";
@@ -23,7 +23,7 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS routes (
     owner TEXT
 );";
 
-/// Tables from before owners were kept have no such column.
+/// Checks for the column `owner`, which tables of older versions lack.
 const HAS_OWNERS: &str = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('routes') WHERE name = 'owner')";
 
 /// The routes table. Cheap to clone; its clones share one connection.
@@ -33,7 +33,7 @@ pub struct Routes {
     clock: Clock,
 }
 
-/// Where a host name leads.
+/// Host name and its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The host name.
@@ -43,22 +43,22 @@ pub struct Route {
 }
 
 impl Routes {
-    /// Opens the table in the root folder, making it if need be.
-    pub(super) fn open(place: &Place, clock: Clock) -> Result<Self, ProviderError> {
-        let path = place.root().join(FILE);
-        // Two processes that make the same database at once would get in each other's way.
-        let _lock = place.lock(FILE)?;
+    /// Opens the table in the root folder. Creates it if it does not exist.
+    pub(super) fn open(root: &RootDir, clock: Clock) -> Result<Self, ProviderError> {
+        let path = root.path().join(FILE);
+        // Concurrent creation of the same database by two processes would fail.
+        let _lock = root.lock(FILE)?;
         let connection = sqlite::open(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
-        make(&connection, &path)?;
-        durable::sync_folder(place.root()).during(|| format!("writing {}", place.root().display()))?;
+        create(&connection, &path)?;
+        durable::sync_folder(root.path()).during(|| format!("writing {}", root.path().display()))?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)), clock })
     }
 
-    /// Where `hostname` leads.
+    /// Returns the target of `hostname`.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of SQLite.
+    /// [`ProviderError`] if SQLite fails.
     pub async fn resolve(&self, hostname: &HostName) -> Result<Option<String>, ProviderError> {
         let (this, hostname) = (self.clone(), hostname.clone());
         blocking(move || {
@@ -72,11 +72,11 @@ impl Routes {
         .await
     }
 
-    /// Every route, by host name.
+    /// Returns all routes, ordered by host name.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of SQLite.
+    /// [`ProviderError`] if SQLite fails.
     pub async fn all(&self) -> Result<Vec<Route>, ProviderError> {
         let this = self.clone();
         blocking(move || {
@@ -90,7 +90,7 @@ impl Routes {
         .await
     }
 
-    /// Leads `hostname` to `target`, for `owner`.
+    /// Points `hostname` to `target` for `owner`.
     pub(super) fn ensure(
         &self,
         owner: &Owner,
@@ -120,7 +120,7 @@ impl Routes {
         })?
     }
 
-    /// Lets `hostname` lead nowhere, if it is the owner's.
+    /// Removes the route of `hostname` if it belongs to the owner.
     pub(super) fn destroy(&self, owner: &Owner, hostname: &str) -> Result<DestroyOutcome, ProviderError> {
         self.with(|connection| {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -136,7 +136,7 @@ impl Routes {
         })
     }
 
-    /// Where `hostname` leads, as a target.
+    /// Returns the state of the route of `hostname`.
     pub(super) fn observe(&self, hostname: &str) -> Result<Option<ObservedState>, ProviderError> {
         self.with(|connection| connection.query_row(SELECT, [hostname], observed).optional())
     }
@@ -151,7 +151,7 @@ const SELECT: &str = "SELECT id, target, created_at, updated_at, owner FROM rout
 
 fn observed(row: &rusqlite::Row<'_>) -> rusqlite::Result<ObservedState> {
     let (target, owner): (String, Option<String>) = (row.get(1)?, row.get(4)?);
-    // Before owners were kept, the worker that a host name led to said whose it is.
+    // Routes of older versions have no owner. The worker that such a route points to determines it.
     let owner = match owner {
         Some(text) => serde_json::from_str(&text).ok(),
         None => Owner::derived(&target),
@@ -164,8 +164,8 @@ fn observed(row: &rusqlite::Row<'_>) -> rusqlite::Result<ObservedState> {
     Ok(ObservedState { owner, ..ObservedState::new(row.get::<_, String>(0)?, details) })
 }
 
-fn make(connection: &Connection, path: &Path) -> Result<(), ProviderError> {
-    let make = || {
+fn create(connection: &Connection, path: &Path) -> Result<(), ProviderError> {
+    let create = || {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.execute_batch(SCHEMA)?;
         if connection.query_row(HAS_OWNERS, (), |row| row.get(0))? {
@@ -173,5 +173,5 @@ fn make(connection: &Connection, path: &Path) -> Result<(), ProviderError> {
         }
         connection.execute_batch("ALTER TABLE routes ADD COLUMN owner TEXT")
     };
-    make().during(|| format!("making {}", path.display()))
+    create().during(|| format!("creating {}", path.display()))
 }

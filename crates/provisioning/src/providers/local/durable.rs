@@ -1,4 +1,4 @@
-//! Writes that are either there as a whole after a power cut, or not there.
+//! Atomic file operations that survive a power failure.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -6,12 +6,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::providers::ProviderError;
-use crate::providers::fault::ErrorContext as _;
+use crate::providers::error_context::ErrorContext as _;
 
-/// Puts `content` in place of the file at `path`, readable by this user only.
+/// Replaces the file at `path` with `content`, readable only by this user.
 ///
-/// The new content is staged under one name beside `path`, so the caller must hold what guards `path`; a stage left by a
-/// crash is written over.
+/// Stages the content in a file next to `path` with a fixed name, so the caller must hold the lock that protects
+/// `path`. Overwrites a staged file that a crash left.
 pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), ProviderError> {
     let action = || format!("writing {}", path.display());
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
@@ -19,7 +19,7 @@ pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), ProviderEr
     };
     let staged = folder.join(format!(".{}.new", name.to_string_lossy()));
     let write = || -> io::Result<()> {
-        // A stage left by a crash could have another mode; only a new file gets the mode asked for.
+        // A staged file that a crash left could have another mode; only a new file gets this mode.
         remove_file_if_any(&staged)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
         file.write_all(content)?;
@@ -30,12 +30,12 @@ pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), ProviderEr
     write().during(action)
 }
 
-/// Makes the entries of `folder` last: what was made, renamed or removed in it.
+/// Flushes the entries of `folder` to disk: created, renamed and removed files.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Makes every file and folder below `folder` last, and `folder` itself.
+/// Flushes `folder` and everything in it to disk.
 pub(super) fn sync_tree(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -49,12 +49,12 @@ pub(super) fn sync_tree(folder: &Path) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Removes a file; one that does not exist is fine.
+/// Removes a file. Succeeds if it does not exist.
 pub(super) fn remove_file_if_any(path: &Path) -> io::Result<()> {
     absent_is_ok(fs::remove_file(path))
 }
 
-/// Removes a folder and all in it; one that does not exist is fine.
+/// Removes a folder with its contents. Succeeds if it does not exist.
 pub(super) fn remove_tree_if_any(path: &Path) -> io::Result<()> {
     absent_is_ok(fs::remove_dir_all(path))
 }
@@ -66,7 +66,7 @@ fn absent_is_ok(removed: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// The content of a file, or `None` if there is none.
+/// Returns the content of a file, or `None` if it does not exist.
 pub(super) fn read_if_any(path: &Path) -> Result<Option<Vec<u8>>, ProviderError> {
     match fs::read(path) {
         Ok(content) => Ok(Some(content)),
@@ -75,7 +75,7 @@ pub(super) fn read_if_any(path: &Path) -> Result<Option<Vec<u8>>, ProviderError>
     }
 }
 
-/// The paths of what is directly in `folder`; nothing if there is no such folder.
+/// Returns the paths of the entries of `folder`, or nothing if it does not exist.
 pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, ProviderError> {
     let list =
         || -> io::Result<Vec<PathBuf>> { fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };

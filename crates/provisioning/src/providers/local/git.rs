@@ -1,4 +1,4 @@
-//! Git repositories: bare, with one commit of the starter, made with the system's `git`.
+//! Git repositories: bare, with the starter as first commit, created with the installed `git`.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::identity;
-use super::place::{Held, Spot, file_url};
-use crate::providers::fault::ErrorContext as _;
+use super::root_dir::{LockedTarget, TargetPaths, file_url};
+use crate::providers::error_context::ErrorContext as _;
 use crate::providers::starter::Starter;
 use crate::providers::{ObservedState, ProviderError};
 
-/// The branch the first commit is on.
+/// Branch of the first commit.
 const BRANCH: &str = "main";
 
-/// What git would let the environment of this process decide.
+/// Environment variables that would change the behaviour of git.
 const LOCAL_VARIABLES: [&str; 17] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -35,60 +35,60 @@ const LOCAL_VARIABLES: [&str; 17] = [
     "GIT_DEFAULT_REF_FORMAT",
 ];
 
-/// The system's `git`, deaf to the configuration of whoever runs this program.
+/// The installed `git`, isolated from the configuration of the user.
 #[derive(Clone, Debug)]
 pub(super) struct Git {
-    /// The program to run.
+    /// Path or name of the program.
     pub(super) program: PathBuf,
-    /// A folder without a configuration of git.
+    /// Folder without a git configuration.
     pub(super) home: PathBuf,
 }
 
 impl Git {
-    /// Makes the held repository from `starter`; one that has a commit is left as it is.
+    /// Creates the locked repository from `starter`. A repository that has a commit is not changed.
     pub(super) fn ensure(
         &self,
-        held: &Held,
+        target: &LockedTarget,
         starter: &Starter,
         now: i64,
     ) -> Result<ObservedState, ProviderError> {
-        held.build(|folder| {
-            // Nothing but what is asked for: no hooks, and the hash whatever a later git prefers.
+        target.build(|folder| {
+            // No template, so no hooks; and SHA-1 regardless of the default of the git version.
             let branch = format!("--initial-branch={BRANCH}");
             let init = ["init", "--quiet", "--bare", "--object-format=sha1", "--template=", &branch];
-            self.change(held, folder, &init, b"")?;
-            self.commit(held, folder, starter)?;
+            self.change(target, folder, &init, b"")?;
+            self.commit(target, folder, starter)?;
             identity::claim(folder, now).map(drop)
         })?;
-        let spot = held.spot();
-        if self.head(&spot.folder)?.is_none() {
-            self.commit(held, &spot.folder, starter)?;
+        let paths = target.paths();
+        if self.head(&paths.folder)?.is_none() {
+            self.commit(target, &paths.folder, starter)?;
         }
-        identity::claim(&spot.folder, now)?;
-        self.observe(spot)?.ok_or_else(|| spot.missing())
+        identity::claim(&paths.folder, now)?;
+        self.observe(paths)?.ok_or_else(|| paths.missing())
     }
 
-    /// What is in the repository, or `None` if there is none.
-    pub(super) fn observe(&self, spot: &Spot) -> Result<Option<ObservedState>, ProviderError> {
-        let look = || {
-            let Some(id) = identity::read(&spot.folder)? else { return Ok(None) };
-            let head = self.head(&spot.folder)?;
+    /// Returns the state of the repository, or `None` if it does not exist.
+    pub(super) fn observe(&self, paths: &TargetPaths) -> Result<Option<ObservedState>, ProviderError> {
+        let observe = || {
+            let Some(id) = identity::read(&paths.folder)? else { return Ok(None) };
+            let head = self.head(&paths.folder)?;
             let details = serde_json::json!({
                 "branch": BRANCH,
                 "head": head,
-                "path": spot.folder,
+                "path": paths.folder,
                 "createdAt": id.created_at,
             });
-            Ok(Some(ObservedState { url: file_url(&spot.folder), ..ObservedState::new(id.id, details) }))
+            Ok(Some(ObservedState { url: file_url(&paths.folder), ..ObservedState::new(id.id, details) }))
         };
-        match look() {
-            // It was removed while being looked at.
-            Err(_) if !spot.exists()? => Ok(None),
+        match observe() {
+            // The repository was removed concurrently.
+            Err(_) if !paths.exists()? => Ok(None),
             other => other,
         }
     }
 
-    /// The id of the latest commit, if there is one.
+    /// Returns the id of the latest commit, if there is one.
     fn head(&self, repository: &Path) -> Result<Option<String>, ProviderError> {
         let reference = format!("refs/heads/{BRANCH}");
         let found = self.run(
@@ -100,27 +100,32 @@ impl Git {
         Ok(Some(found.trim().to_owned()).filter(|id| !id.is_empty()))
     }
 
-    /// Commits the starter as the first commit of the branch. The same starter gives the same id.
-    fn commit(&self, held: &Held, repository: &Path, starter: &Starter) -> Result<(), ProviderError> {
-        self.change(held, repository, &["fast-import", "--quiet", "--done"], &stream(starter)?)
+    /// Commits the starter as the first commit of the branch. The same starter gives the same commit id.
+    fn commit(
+        &self,
+        target: &LockedTarget,
+        repository: &Path,
+        starter: &Starter,
+    ) -> Result<(), ProviderError> {
+        self.change(target, repository, &["fast-import", "--quiet", "--done"], &stream(starter)?)
     }
 
-    /// Runs a git that changes the held repository and has nothing to say.
+    /// Runs a git command that changes the locked repository and prints nothing.
     ///
-    /// It holds the target as well, in place of its standard output: were this process killed, git would go on, and
-    /// nobody may touch the repository before it is done.
+    /// Git inherits the lock of the target in place of its standard output. If this process is killed, the lock stays
+    /// held until git exits, so that nothing else changes the repository meanwhile.
     fn change(
         &self,
-        held: &Held,
+        target: &LockedTarget,
         repository: &Path,
         arguments: &[&str],
         input: &[u8],
     ) -> Result<(), ProviderError> {
-        let lock = held.share().during(|| "sharing the lock with git".to_owned())?;
+        let lock = target.share().during(|| "sharing the lock with git".to_owned())?;
         self.run(repository, arguments, input, lock).map(drop)
     }
 
-    /// Runs git on one repository; what it says, if `output` is a pipe.
+    /// Runs git on a repository and returns its output if `output` is a pipe.
     fn run(
         &self,
         repository: &Path,
@@ -136,19 +141,25 @@ impl Git {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|e| self.cannot_start(&e))?;
-        let what = || format!("git {}", arguments.join(" "));
-        // Git reads all of its input before it has much to say. One that stops reading says why on its way out.
+        let operation = || format!("git {}", arguments.join(" "));
+        // Git reads all its input before it writes much output. If it stops reading early, it reports the reason at
+        // exit.
         let written = child.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(input));
-        let output = child.wait_with_output().during(what)?;
+        let output = child.wait_with_output().during(operation)?;
         if !output.status.success() {
-            let words = String::from_utf8_lossy(&output.stderr);
-            return Err(ProviderError::retryable(format!("{}: {}: {}", what(), output.status, words.trim())));
+            let message = String::from_utf8_lossy(&output.stderr);
+            return Err(ProviderError::retryable(format!(
+                "{}: {}: {}",
+                operation(),
+                output.status,
+                message.trim()
+            )));
         }
-        written.during(what)?;
+        written.during(operation)?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Git on one repository, with nothing of the environment but what it needs to be found.
+    /// Returns a command that runs git on a repository with a minimal environment.
     fn command(&self, repository: &Path) -> Command {
         let mut command = Command::new(&self.program);
         for variable in LOCAL_VARIABLES {
@@ -163,7 +174,7 @@ impl Git {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("LC_ALL", "C")
             .current_dir(&self.home)
-            // The folder may belong to another user, as when a container mounts it.
+            // The folder may belong to another user, for example when a container mounts it.
             .args(["-c", "safe.directory=*", "-c", "core.fsync=all"])
             .arg("--git-dir")
             .arg(repository);
@@ -174,7 +185,7 @@ impl Git {
         let program = self.program.display();
         match error.kind() {
             io::ErrorKind::NotFound => {
-                ProviderError::permanent(format!("{program} was not found: install the package `git`"))
+                ProviderError::permanent(format!("{program} was not found; install the package `git`"))
             }
             io::ErrorKind::PermissionDenied => ProviderError::permanent(format!("{program}: {error}")),
             _ => ProviderError::retryable(format!("{program}: {error}")),
@@ -182,12 +193,13 @@ impl Git {
     }
 }
 
-/// The first commit in the language of `git fast-import`.
+/// Returns the first commit in the input format of `git fast-import`.
 fn stream(starter: &Starter) -> Result<Vec<u8>, ProviderError> {
     let author = starter.author();
-    let who = format!("{} <{}> {} +0000", author.name.trim(), author.email, starter.committed_at());
+    let signature = format!("{} <{}> {} +0000", author.name.trim(), author.email, starter.committed_at());
     let message = starter.message();
-    let mut text = format!("feature done\ncommit refs/heads/{BRANCH}\nauthor {who}\ncommitter {who}\n");
+    let mut text =
+        format!("feature done\ncommit refs/heads/{BRANCH}\nauthor {signature}\ncommitter {signature}\n");
     // Writing to a String cannot fail.
     let _ = write!(text, "data {}\n{message}\n", message.len());
     let mut stream = text.into_bytes();

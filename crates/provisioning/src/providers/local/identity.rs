@@ -1,4 +1,4 @@
-//! The file in a target's folder that says whose it is, for targets that are not one SQLite file.
+//! Identity file in the folder of a target, for targets that are not a single SQLite file.
 
 use std::path::Path;
 
@@ -7,21 +7,22 @@ use uuid::Uuid;
 
 use super::durable;
 use crate::providers::ProviderError;
-use crate::providers::fault::ErrorContext as _;
+use crate::providers::error_context::ErrorContext as _;
 
 const FILE: &str = "nno-meta.json";
 
-/// Who a target is.
+/// Identity of a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Identity {
-    /// Made with the target; the same until it is destroyed.
+    /// Generated with the target and stable until it is destroyed.
     pub(super) id: String,
-    /// Unix milliseconds.
+    /// Time of creation in Unix milliseconds.
     pub(super) created_at: i64,
 }
 
-/// The identity of the target in `folder`; a folder that has none gets one. The caller holds the target.
+/// Returns the identity of the target in `folder`. Creates one if there is none. The caller holds the lock of the
+/// target.
 pub(super) fn claim(folder: &Path, now: i64) -> Result<Identity, ProviderError> {
     if let Some(identity) = read(folder)? {
         return Ok(identity);
@@ -33,7 +34,7 @@ pub(super) fn claim(folder: &Path, now: i64) -> Result<Identity, ProviderError> 
     Ok(identity)
 }
 
-/// The identity of the target in `folder`, or `None` if there is no such folder or nobody has taken it over.
+/// Returns the identity of the target in `folder`, or `None` if the folder does not exist or has no identity.
 pub(super) fn read(folder: &Path) -> Result<Option<Identity>, ProviderError> {
     let path = folder.join(FILE);
     let Some(text) = durable::read_if_any(&path)? else { return Ok(None) };

@@ -1,19 +1,19 @@
-//! A KV namespace: values by key, which may expire.
+//! KV namespace: values by key, with optional expiry.
 
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension as _, TransactionBehavior};
 
-use super::place::Spot;
+use super::root_dir::TargetPaths;
 use super::sqlite::Database;
 use crate::providers::{Clock, ProviderError};
 
-/// The most bytes of a key.
+/// Maximum length of a key in bytes.
 pub const MAX_KEY_BYTES: usize = 512;
-/// The most bytes of a value.
+/// Maximum length of a value in bytes.
 pub const MAX_VALUE_BYTES: usize = 25 * 1024 * 1024;
 
-/// The tables of a namespace. Text keys compare as bytes, so that a prefix is a range of the primary key.
+/// Tables of a namespace. Text keys compare as bytes, so that a prefix is a range of the primary key.
 pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS entries (
         key TEXT NOT NULL PRIMARY KEY,
@@ -22,37 +22,37 @@ pub(super) const SCHEMA: &str = "
     );
     CREATE INDEX IF NOT EXISTS entries_expiring ON entries (expires_at) WHERE expires_at IS NOT NULL;";
 
-/// A KV namespace. Cheap to clone; its clones share one connection.
+/// KV namespace. Clones share one connection.
 #[derive(Clone, Debug)]
 pub struct KvStore {
     database: Database,
     clock: Clock,
 }
 
-/// A key and when it expires.
+/// Key with its expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvKey {
     /// The key.
     pub name: String,
-    /// Unix milliseconds, if it expires.
+    /// Time of expiry in Unix milliseconds, if the key expires.
     pub expires_at: Option<i64>,
 }
 
-/// A part of a namespace's keys, in the order of their bytes.
+/// Page of the keys of a namespace, ordered by bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvPage {
     /// The keys.
     pub keys: Vec<KvKey>,
-    /// Where to go on, if there is more: the last key of this page.
+    /// Last key of this page if there are more.
     pub cursor: Option<String>,
 }
 
 impl KvStore {
-    pub(super) fn new(spot: Spot, clock: Clock) -> Self {
-        Self { database: Database::new(spot), clock }
+    pub(super) fn new(paths: TargetPaths, clock: Clock) -> Self {
+        Self { database: Database::new(paths), clock }
     }
 
-    /// The value under `key`, unless it has expired.
+    /// Returns the value of `key`, unless it has expired.
     ///
     /// # Errors
     ///
@@ -71,24 +71,26 @@ impl KvStore {
             .await
     }
 
-    /// Sets the value under `key`, for `ttl` or for ever. It is on disk when this returns.
+    /// Sets the value of `key`, which expires after `ttl` if given. The value is on disk when this returns.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`], permanent if the namespace does not exist or key or value are too long.
+    /// [`ProviderError`], permanent if the namespace does not exist or the key or value is too long.
     pub async fn put(&self, key: &str, value: Vec<u8>, ttl: Option<Duration>) -> Result<(), ProviderError> {
         if !(1..=MAX_KEY_BYTES).contains(&key.len()) {
-            return Err(ProviderError::permanent(format!("a key has 1 to {MAX_KEY_BYTES} bytes")));
+            return Err(ProviderError::permanent(format!("a key must have 1 to {MAX_KEY_BYTES} bytes")));
         }
         if value.len() > MAX_VALUE_BYTES {
-            return Err(ProviderError::permanent(format!("a value has at most {MAX_VALUE_BYTES} bytes")));
+            return Err(ProviderError::permanent(format!(
+                "a value must have at most {MAX_VALUE_BYTES} bytes"
+            )));
         }
         let (key, now) = (key.to_owned(), self.clock.now());
         let expires_at = ttl.map(|ttl| self.clock.after(ttl));
         self.database
             .call(move |connection| {
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                // Nothing else ever removes what has expired.
+                // Expired values are removed only here.
                 tx.prepare_cached("DELETE FROM entries WHERE expires_at <= ?1")?.execute([now])?;
                 tx.prepare_cached(
                     "INSERT INTO entries (key, value, expires_at) VALUES (?1, ?2, ?3)
@@ -100,7 +102,7 @@ impl KvStore {
             .await
     }
 
-    /// Removes `key`; says whether it was there.
+    /// Removes `key`. Returns true if it existed.
     ///
     /// # Errors
     ///
@@ -109,18 +111,18 @@ impl KvStore {
         let (key, now) = (key.to_owned(), self.clock.now());
         self.database
             .call(move |connection| {
-                let live: Option<bool> = connection
+                let unexpired: Option<bool> = connection
                     .prepare_cached(
                         "DELETE FROM entries WHERE key = ?1 RETURNING expires_at IS NULL OR expires_at > ?2",
                     )?
                     .query_row((key, now), |row| row.get(0))
                     .optional()?;
-                Ok(live == Some(true))
+                Ok(unexpired == Some(true))
             })
             .await
     }
 
-    /// At most `limit` keys (at least one) that start with `prefix`, after the key `cursor`.
+    /// Returns at most `limit` keys (at least one) that start with `prefix`, after the key `cursor`.
     ///
     /// # Errors
     ///

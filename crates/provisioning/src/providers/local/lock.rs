@@ -1,4 +1,4 @@
-//! One holder at a time, among all tasks and processes that use the same root folder.
+//! File locks between all tasks and processes that use the same root folder.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -9,26 +9,26 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::providers::ProviderError;
-use crate::providers::fault::ErrorContext as _;
+use crate::providers::error_context::ErrorContext as _;
 
-/// The longest pause between two looks at a lock somebody else holds.
+/// Longest pause between two attempts to acquire a lock.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// A held lock; given back when dropped, and by the kernel when its process dies.
+/// A held lock. It is released when dropped; the kernel releases it when the process dies.
 #[derive(Debug)]
 pub(super) struct Lock {
     path: PathBuf,
-    /// Holds the lock for as long as it is open, here or in a process that it was shared with.
+    /// The lock is held while this file is open, here or in a process that it was shared with.
     file: File,
 }
 
 impl Lock {
-    /// Takes the lock at `path`, waiting for at most `patience`. Blocks the thread.
+    /// Acquires the lock at `path`; waits for at most `timeout`. Blocks the thread.
     ///
     /// # Errors
     ///
-    /// Retryable, if others held it all that time.
-    pub(super) fn take(path: &Path, patience: Duration) -> Result<Self, ProviderError> {
+    /// Retryable, if the lock was held by others all the time.
+    pub(super) fn acquire(path: &Path, timeout: Duration) -> Result<Self, ProviderError> {
         let action = || format!("locking {}", path.display());
         let since = Instant::now();
         let mut pause = Duration::from_millis(1);
@@ -39,13 +39,13 @@ impl Lock {
                 Ok(()) if is_at(&file, path).during(action)? => {
                     return Ok(Self { path: path.to_owned(), file });
                 }
-                // The one who held it has removed the file meanwhile: what was locked is nobody's lock any more.
+                // The previous holder removed the file meanwhile, so this lock is on a deleted file.
                 Ok(()) => continue,
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(e)) => return Err(e).during(action),
             }
-            if since.elapsed() >= patience {
-                let message = format!("{} was held by others for {patience:?}", path.display());
+            if since.elapsed() >= timeout {
+                let message = format!("{} was held by others for {timeout:?}", path.display());
                 return Err(ProviderError::retryable(message));
             }
             thread::sleep(pause);
@@ -53,8 +53,8 @@ impl Lock {
         }
     }
 
-    /// Lets a child process hold the lock as well, given to it as one of its standard streams. So the lock is not free
-    /// before the child has ended, also if this process is killed in the meantime.
+    /// Returns a handle that makes a child process hold the lock as well, as one of its standard streams. The lock is
+    /// then released only when the child exits, even if this process is killed.
     pub(super) fn share(&self) -> io::Result<Stdio> {
         self.file.try_clone().map(Stdio::from)
     }
@@ -62,18 +62,18 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While the lock is still held, so that only its holder ever removes the file. One that stays does no harm.
+        // Removed while the lock is held, so that only the holder removes the file. A file that stays does no harm.
         if let Err(error) = fs::remove_file(&self.path) {
-            tracing::debug!(path = %self.path.display(), %error, "a lock file stays behind");
+            tracing::debug!(path = %self.path.display(), %error, "could not remove a lock file");
         }
     }
 }
 
-/// Whether `path` still leads to `file`.
+/// Returns true if `path` still refers to `file`.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let held = file.metadata()?;
+    let opened = file.metadata()?;
     match fs::metadata(path) {
-        Ok(found) => Ok((held.dev(), held.ino()) == (found.dev(), found.ino())),
+        Ok(found) => Ok((opened.dev(), opened.ino()) == (found.dev(), found.ino())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),
     }

@@ -1,7 +1,7 @@
-//! The embedded provider: makes real things on this machine, under one root folder.
+//! Embedded provider, which creates infrastructure on this machine in one root folder.
 //!
-//! Everything that is made is on disk before a call returns, and there as a whole or not at all. Any number of tasks and
-//! processes may use one root at the same time.
+//! Every effect is atomic and on disk before a call returns. Any number of tasks and processes may use the same root
+//! folder concurrently.
 
 mod deployments;
 mod dns;
@@ -11,10 +11,10 @@ mod identity;
 pub mod kv;
 mod lock;
 mod ownership;
-mod place;
 pub mod queue;
 pub mod r2;
 mod resolver;
+mod root_dir;
 mod secrets;
 mod sqlite;
 
@@ -32,47 +32,47 @@ pub use self::deployments::{Deployment, FileInfo, MAX_DEPLOYMENTS, Manifest};
 pub use self::dns::{Route, Routes};
 use self::git::Git;
 use self::kv::KvStore;
-use self::place::{Place, Spot};
 use self::queue::Queue;
 use self::r2::Bucket;
+use self::root_dir::{RootDir, TargetPaths};
 use super::{
     Clock, DestroyOutcome, DomainCheck, HostName, ObservedState, Owner, Provider, ProviderError,
     ResourceKind, ResourceName, Spec, Target, blocking, parse_resource_name,
 };
 
-/// Where the provider keeps its things, and with what it makes them.
+/// Settings of the embedded provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalSettings {
-    /// The folder for everything; made if it does not exist. On a local file system: SQLite locks its files.
+    /// Root folder; created if it does not exist. Must be on a local file system, because SQLite locks its files.
     pub root: PathBuf,
-    /// The `git` to run, by path or by name.
-    #[serde(default = "git_by_name")]
+    /// Path or name of the `git` program.
+    #[serde(default = "default_git")]
     pub git: PathBuf,
-    /// How long a call waits while others make, change or remove the same target; then it fails, to be repeated.
-    #[serde(default = "half_a_minute", with = "humantime_serde")]
+    /// Time for which a call waits for the lock of its target. The call then fails with a retryable error.
+    #[serde(default = "default_lock_timeout", with = "humantime_serde")]
     pub lock_timeout: Duration,
-    /// The DNS server that is asked about customers' host names; without one, those of this machine.
+    /// DNS server for custom host names. By default the servers of this machine.
     #[serde(default)]
     pub nameserver: Option<SocketAddr>,
 }
 
-fn git_by_name() -> PathBuf {
+fn default_git() -> PathBuf {
     PathBuf::from("git")
 }
 
-fn half_a_minute() -> Duration {
+fn default_lock_timeout() -> Duration {
     Duration::from_secs(30)
 }
 
 impl LocalSettings {
-    /// The settings for `root`, with the system's git.
+    /// Returns the default settings for `root`, with the installed `git`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), git: git_by_name(), lock_timeout: half_a_minute(), nameserver: None }
+        Self { root: root.into(), git: default_git(), lock_timeout: default_lock_timeout(), nameserver: None }
     }
 }
 
-/// The embedded provider. Cheap to clone.
+/// Embedded provider. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct LocalProvider {
     inner: Arc<Inner>,
@@ -80,7 +80,7 @@ pub struct LocalProvider {
 
 #[derive(Debug)]
 struct Inner {
-    place: Place,
+    root: RootDir,
     routes: Routes,
     git: Git,
     clock: Clock,
@@ -88,83 +88,84 @@ struct Inner {
 }
 
 impl LocalProvider {
-    /// Opens the root folder, making it if need be, and clears away what crashes have left in it.
+    /// Opens the root folder, creates it if it does not exist, and removes the remains of crashes.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`], if the folder cannot be made or used.
+    /// [`ProviderError`] if the folder cannot be created or used.
     pub async fn open(settings: LocalSettings, clock: Clock) -> Result<Self, ProviderError> {
         blocking(move || {
-            let place = Place::open(&settings.root, settings.lock_timeout)?;
-            let routes = Routes::open(&place, clock.clone())?;
-            let git = Git { program: settings.git, home: place.root().to_owned() };
+            let root = RootDir::open(&settings.root, settings.lock_timeout)?;
+            let routes = Routes::open(&root, clock.clone())?;
+            let git = Git { program: settings.git, home: root.path().to_owned() };
             let nameserver = settings.nameserver;
-            Ok(Self { inner: Arc::new(Inner { place, routes, git, clock, nameserver }) })
+            Ok(Self { inner: Arc::new(Inner { root, routes, git, clock, nameserver }) })
         })
         .await
     }
 
-    /// The bucket called `name`; it need not exist yet.
+    /// Returns the bucket `name`, which need not exist yet.
     pub fn bucket(&self, name: &ResourceName) -> Bucket {
-        Bucket::new(self.inner.place.spot(ResourceKind::R2, name), self.inner.clock.clone())
+        Bucket::new(self.inner.root.paths(ResourceKind::R2, name), self.inner.clock.clone())
     }
 
-    /// The KV namespace called `name`; it need not exist yet.
+    /// Returns the KV namespace `name`, which need not exist yet.
     pub fn kv(&self, name: &ResourceName) -> KvStore {
-        KvStore::new(self.inner.place.spot(ResourceKind::Kv, name), self.inner.clock.clone())
+        KvStore::new(self.inner.root.paths(ResourceKind::Kv, name), self.inner.clock.clone())
     }
 
-    /// The queue called `name`; it need not exist yet.
+    /// Returns the queue `name`, which need not exist yet.
     pub fn queue(&self, name: &ResourceName) -> Queue {
-        Queue::new(self.inner.place.spot(ResourceKind::Queue, name), self.inner.clock.clone())
+        Queue::new(self.inner.root.paths(ResourceKind::Queue, name), self.inner.clock.clone())
     }
 
-    /// Which host name leads where.
+    /// Returns the routes of host names.
     pub fn routes(&self) -> &Routes {
         &self.inner.routes
     }
 
-    /// The SQLite file of the D1 called `name`, if that exists. Another file after it has been destroyed and made again.
+    /// Returns the path of the SQLite file of the D1 database `name`, if it exists. The path changes when the database
+    /// is destroyed and created again.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of the disk.
+    /// [`ProviderError`] if the file system fails.
     pub async fn d1(&self, name: &ResourceName) -> Result<Option<PathBuf>, ProviderError> {
-        let spot = self.inner.place.spot(ResourceKind::D1, name);
-        blocking(move || sqlite::find(&spot)).await
+        let paths = self.inner.root.paths(ResourceKind::D1, name);
+        blocking(move || sqlite::find(&paths)).await
     }
 
-    /// What is deployed to the worker called `name`, if anything is.
+    /// Returns the current deployment of the worker `name`, if there is one.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of the disk.
+    /// [`ProviderError`] if the file system fails.
     pub async fn worker(&self, name: &ResourceName) -> Result<Option<Deployment>, ProviderError> {
-        let spot = self.inner.place.spot(ResourceKind::Worker, name);
-        blocking(move || deployments::current(&spot)).await
+        let paths = self.inner.root.paths(ResourceKind::Worker, name);
+        blocking(move || deployments::current(&paths)).await
     }
 
-    /// What is deployed to the pages called `name`, if anything is.
+    /// Returns the current deployment of the pages site `name`, if there is one.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of the disk.
+    /// [`ProviderError`] if the file system fails.
     pub async fn pages(&self, name: &ResourceName) -> Result<Option<Deployment>, ProviderError> {
-        let spot = self.inner.place.spot(ResourceKind::Pages, name);
-        blocking(move || deployments::current(&spot)).await
+        let paths = self.inner.root.paths(ResourceKind::Pages, name);
+        blocking(move || deployments::current(&paths)).await
     }
 
-    /// The secrets of the worker called `name`, for the process that runs it.
+    /// Returns the secrets of the worker `name`, for the process that runs it.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] in the words of the disk.
+    /// [`ProviderError`] if the file system fails.
     pub async fn reveal_secrets(
         &self,
         name: &ResourceName,
     ) -> Result<BTreeMap<String, SecretString>, ProviderError> {
-        let spot = self.inner.place.spot(ResourceKind::Worker, name);
-        blocking(move || secrets::reveal(&spot)).await
+        let paths = self.inner.root.paths(ResourceKind::Worker, name);
+        blocking(move || secrets::reveal(&paths)).await
     }
 }
 
@@ -185,7 +186,8 @@ impl Provider for LocalProvider {
         blocking(move || inner.observe(&target).map_err(|e| e.context(&target))).await
     }
 
-    /// The routes of this provider prove nothing of who owns a name, so the owner's DNS records are asked for.
+    /// Checks public DNS records, which only the owner of the name can set. The routes of this provider prove no
+    /// ownership.
     async fn verify_domain(
         &self,
         _: &Owner,
@@ -198,24 +200,24 @@ impl Provider for LocalProvider {
 
 impl Inner {
     fn ensure(&self, target: &Target) -> Result<ObservedState, ProviderError> {
-        let made = self.make(target)?;
-        self.with_owner(target, made)
+        let observed = self.apply(target)?;
+        self.with_owner(target, observed)
     }
 
-    fn make(&self, target: &Target) -> Result<ObservedState, ProviderError> {
+    fn apply(&self, target: &Target) -> Result<ObservedState, ProviderError> {
         let now = self.clock.now();
-        let hold = || self.spot(target)?.hold_for(target.owner());
+        let lock = || self.paths(target)?.lock_for(target.owner());
         match (target.kind(), target.spec()) {
             (ResourceKind::Worker | ResourceKind::Pages, Spec::Bundle(bundle)) => {
-                deployments::ensure(&hold()?, bundle, now)
+                deployments::ensure(&lock()?, bundle, now)
             }
-            (ResourceKind::D1, _) => sqlite::ensure(&hold()?, "", now),
-            (ResourceKind::Kv, _) => sqlite::ensure(&hold()?, kv::SCHEMA, now),
-            (ResourceKind::Queue, _) => sqlite::ensure(&hold()?, queue::SCHEMA, now),
-            (ResourceKind::R2, _) => r2::ensure(&hold()?, now),
-            (ResourceKind::GitRepository, Spec::Starter(starter)) => self.git.ensure(&hold()?, starter, now),
+            (ResourceKind::D1, _) => sqlite::ensure(&lock()?, "", now),
+            (ResourceKind::Kv, _) => sqlite::ensure(&lock()?, kv::SCHEMA, now),
+            (ResourceKind::Queue, _) => sqlite::ensure(&lock()?, queue::SCHEMA, now),
+            (ResourceKind::R2, _) => r2::ensure(&lock()?, now),
+            (ResourceKind::GitRepository, Spec::Starter(starter)) => self.git.ensure(&lock()?, starter, now),
             (ResourceKind::Secret, Spec::Secret { secret, .. }) => {
-                secrets::ensure(&hold()?, secret, target.spec().secret_value(), now)
+                secrets::ensure(&lock()?, secret, target.spec().secret_value(), now)
             }
             (ResourceKind::DnsRecord, Spec::Dns { target: to }) => {
                 self.routes.ensure(target.owner(), target.name(), to.as_str())
@@ -228,46 +230,46 @@ impl Inner {
         if target.kind() == ResourceKind::DnsRecord {
             return self.routes.destroy(target.owner(), target.name());
         }
-        let held = self.spot(target)?.hold()?;
-        if !held.spot().exists()? {
+        let locked = self.paths(target)?.lock()?;
+        if !locked.paths().exists()? {
             return Ok(DestroyOutcome::Absent);
         }
-        if !held.spot().owner()?.is_some_and(|owner| owner.is(target.owner())) {
-            tracing::warn!(%target, platform = %target.owner().platform, "not removed: it is not this platform's");
+        if !locked.paths().owner()?.is_some_and(|owner| owner.is(target.owner())) {
+            tracing::warn!(%target, platform = %target.owner().platform, "not removed: the object belongs to another owner");
             return Ok(DestroyOutcome::NotOurs);
         }
         match target.spec() {
-            Spec::Secret { secret, .. } => secrets::destroy(&held, secret),
-            _ => held.remove().map(|()| DestroyOutcome::Removed),
+            Spec::Secret { secret, .. } => secrets::destroy(&locked, secret),
+            _ => locked.remove().map(|()| DestroyOutcome::Removed),
         }
     }
 
     fn observe(&self, target: &Target) -> Result<Option<ObservedState>, ProviderError> {
         let found = match (target.kind(), target.spec()) {
             (ResourceKind::DnsRecord, _) => self.routes.observe(target.name()),
-            (_, Spec::Secret { secret, .. }) => secrets::observe(&self.spot(target)?, secret),
-            (ResourceKind::Worker | ResourceKind::Pages, _) => deployments::observe(&self.spot(target)?),
-            (ResourceKind::R2, _) => r2::observe(&self.spot(target)?),
-            (ResourceKind::GitRepository, _) => self.git.observe(&self.spot(target)?),
-            _ => sqlite::observe(&self.spot(target)?),
+            (_, Spec::Secret { secret, .. }) => secrets::observe(&self.paths(target)?, secret),
+            (ResourceKind::Worker | ResourceKind::Pages, _) => deployments::observe(&self.paths(target)?),
+            (ResourceKind::R2, _) => r2::observe(&self.paths(target)?),
+            (ResourceKind::GitRepository, _) => self.git.observe(&self.paths(target)?),
+            _ => sqlite::observe(&self.paths(target)?),
         };
         found?.map(|found| self.with_owner(target, found)).transpose()
     }
 
-    /// Adds whose it is. Of a host name, the table of routes has said it.
+    /// Adds the owner to the state. For a host name, the routes table has already done so.
     fn with_owner(&self, target: &Target, found: ObservedState) -> Result<ObservedState, ProviderError> {
         match target.kind() {
             ResourceKind::DnsRecord => Ok(found),
-            _ => Ok(ObservedState { owner: self.spot(target)?.owner()?, ..found }),
+            _ => Ok(ObservedState { owner: self.paths(target)?.owner()?, ..found }),
         }
     }
 
-    /// Where the target is kept; a secret is kept with its worker.
-    fn spot(&self, target: &Target) -> Result<Spot, ProviderError> {
+    /// Returns the paths of the target. A secret is stored with its worker.
+    fn paths(&self, target: &Target) -> Result<TargetPaths, ProviderError> {
         let kind = match target.kind() {
             ResourceKind::Secret => ResourceKind::Worker,
             kind => kind,
         };
-        Ok(self.place.spot(kind, &parse_resource_name(target.name())?))
+        Ok(self.root.paths(kind, &parse_resource_name(target.name())?))
     }
 }

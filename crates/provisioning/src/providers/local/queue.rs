@@ -1,17 +1,17 @@
-//! A durable queue: a message stays until the one who received it says it is done.
+//! Durable message queue. A message stays in the queue until its receiver acknowledges it.
 
 use std::time::Duration;
 
 use rusqlite::TransactionBehavior;
 
-use super::place::Spot;
+use super::root_dir::TargetPaths;
 use super::sqlite::Database;
 use crate::providers::{Clock, ProviderError};
 
-/// The most bytes of a message.
+/// Maximum length of a message in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 128 * 1024;
 
-/// The tables of a queue.
+/// Tables of a queue.
 pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS messages (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -23,50 +23,52 @@ pub(super) const SCHEMA: &str = "
     );
     CREATE INDEX IF NOT EXISTS messages_visible ON messages (visible_at, id);";
 
-/// A queue. Cheap to clone; its clones share one connection.
+/// Message queue. Clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Queue {
     database: Database,
     clock: Clock,
 }
 
-/// A message that was received.
+/// Received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Grows with every message sent to the queue.
+    /// Id of the message; ids increase in the order of sending.
     pub id: i64,
-    /// What was sent.
+    /// Content of the message.
     pub body: Vec<u8>,
-    /// When it was sent, in Unix milliseconds.
+    /// Time of sending in Unix milliseconds.
     pub sent_at: i64,
-    /// How often it has been received, this time included.
+    /// Number of times the message was received, including this time.
     pub attempts: i64,
-    /// Says that this receiver is done with it; worth nothing once somebody else has received the message.
+    /// Acknowledges the message. Becomes invalid when the message is received again.
     pub receipt: String,
 }
 
-/// How much there is in a queue.
+/// Number of messages in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth {
     /// Messages that can be received now.
     pub visible: i64,
-    /// Messages that somebody has received, or that were sent or given back with a delay.
+    /// Messages that were received and not acknowledged, or sent or released with a delay.
     pub hidden: i64,
 }
 
 impl Queue {
-    pub(super) fn new(spot: Spot, clock: Clock) -> Self {
-        Self { database: Database::new(spot), clock }
+    pub(super) fn new(paths: TargetPaths, clock: Clock) -> Self {
+        Self { database: Database::new(paths), clock }
     }
 
-    /// Adds a message, to be received after `delay`; its id. It is on disk when this returns.
+    /// Adds a message that can be received after `delay`, and returns its id. The message is on disk when this returns.
     ///
     /// # Errors
     ///
     /// [`ProviderError`], permanent if the queue does not exist or the message is too long.
     pub async fn send(&self, body: Vec<u8>, delay: Duration) -> Result<i64, ProviderError> {
         if body.len() > MAX_MESSAGE_BYTES {
-            return Err(ProviderError::permanent(format!("a message has at most {MAX_MESSAGE_BYTES} bytes")));
+            return Err(ProviderError::permanent(format!(
+                "a message must have at most {MAX_MESSAGE_BYTES} bytes"
+            )));
         }
         let (now, visible_at) = (self.clock.now(), self.clock.after(delay));
         self.database
@@ -80,12 +82,12 @@ impl Queue {
             .await
     }
 
-    /// Takes at most `most` messages, the oldest first, and hides them from everybody else for `hidden`.
+    /// Receives at most `limit` messages, oldest first, and hides them from other receivers for `hidden`.
     ///
     /// # Errors
     ///
     /// [`ProviderError`], permanent if the queue does not exist.
-    pub async fn receive(&self, most: u32, hidden: Duration) -> Result<Vec<Message>, ProviderError> {
+    pub async fn receive(&self, limit: u32, hidden: Duration) -> Result<Vec<Message>, ProviderError> {
         let (now, visible_at) = (self.clock.now(), self.clock.after(hidden));
         self.database
             .call(move |connection| {
@@ -99,7 +101,7 @@ impl Queue {
                          )
                          RETURNING id, body, sent_at, attempts, receipt",
                     )?
-                    .query_map((visible_at, now, most), |row| {
+                    .query_map((visible_at, now, limit), |row| {
                         Ok(Message {
                             id: row.get(0)?,
                             body: row.get(1)?,
@@ -110,14 +112,14 @@ impl Queue {
                     })?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
                 tx.commit()?;
-                // RETURNING promises no order.
+                // `RETURNING` guarantees no order.
                 messages.sort_unstable_by_key(|message| message.id);
                 Ok(messages)
             })
             .await
     }
 
-    /// Removes the message that was received with `receipt`; says whether that was still the latest receipt.
+    /// Removes the message that was received with `receipt`. Returns true if that was still the latest receipt.
     ///
     /// # Errors
     ///
@@ -134,8 +136,8 @@ impl Queue {
             .await
     }
 
-    /// Gives the message that was received with `receipt` back, to be received again after `delay`; says whether that
-    /// was still the latest receipt.
+    /// Returns the message that was received with `receipt` to the queue, to be received again after `delay`. Returns
+    /// true if that was still the latest receipt.
     ///
     /// # Errors
     ///
@@ -153,7 +155,7 @@ impl Queue {
             .await
     }
 
-    /// How much there is in the queue.
+    /// Returns the number of messages in the queue.
     ///
     /// # Errors
     ///

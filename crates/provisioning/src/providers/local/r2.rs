@@ -1,8 +1,8 @@
-//! A bucket: objects on disk, one file each.
+//! Bucket: objects on disk, one file each.
 //!
-//! An object's file starts with a line of JSON that describes it, and its content follows: so one rename replaces both
-//! together. Its path is its key, encoded: every byte but `[a-z0-9_-]` as `%XX`, so that no key can be `..`, be hidden,
-//! or differ from another only by case; and cut into folders where it is longer than a file name may be.
+//! The file of an object starts with a line of JSON metadata, followed by the content, so that one rename replaces
+//! both. Its path is the encoded key. Every byte except `[a-z0-9_-]` is written as `%XX`, so that no key can be `..` or
+//! hidden, or differ from another only by case. Keys longer than a file name are split into folders.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -13,32 +13,32 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::place::{Held, Spot};
+use super::root_dir::{LockedTarget, TargetPaths};
 use super::{durable, identity};
 use crate::providers::blocking;
 use crate::providers::bundle::hex;
-use crate::providers::fault::{ErrorContext as _, of_io};
+use crate::providers::error_context::{ErrorContext as _, from_io};
 use crate::providers::{Clock, ObservedState, ProviderError};
 
-/// The most bytes of a key.
+/// Maximum length of a key in bytes.
 pub const MAX_KEY_BYTES: usize = 1024;
 
-/// The content type of an object that was put without one.
+/// Content type of an object that was put without one.
 pub const DEFAULT_CONTENT_TYPE: &str = "application/octet-stream";
 
 const OBJECTS: &str = "objects";
 const STAGING: &str = "staging";
 
-/// How old a staged object is before it can only be what a crash has left.
+/// Age after which a staged object can only be the remains of a crash.
 const ABANDONED: Duration = Duration::from_hours(24);
 
-/// File names are at most 255 bytes on every file system this runs on.
+/// Maximum length of a file name. All supported file systems allow 255 bytes.
 const MAX_NAME_BYTES: usize = 200;
 
-/// Ends the name of a folder that holds the rest of long keys. No encoded key has it.
+/// Suffix of a folder that holds the rest of long keys. No encoded key contains it.
 const CONTINUED: char = '+';
 
-/// What is encoded: all but `[a-z0-9_-]`.
+/// Characters to encode: all except `[a-z0-9_-]`.
 const ENCODED: &AsciiSet = &{
     let mut set = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
     let mut letter = b'A';
@@ -49,89 +49,89 @@ const ENCODED: &AsciiSet = &{
     set
 };
 
-/// Makes the held bucket, or takes over the folder that is there.
-pub(super) fn ensure(held: &Held, now: i64) -> Result<ObservedState, ProviderError> {
-    held.build(|folder| identity::claim(folder, now).map(drop))?;
-    let spot = held.spot();
-    let id = identity::claim(&spot.folder, now)?;
+/// Creates the locked bucket, or adopts the folder that exists.
+pub(super) fn ensure(target: &LockedTarget, now: i64) -> Result<ObservedState, ProviderError> {
+    target.build(|folder| identity::claim(folder, now).map(drop))?;
+    let paths = target.paths();
+    let id = identity::claim(&paths.folder, now)?;
     for part in [OBJECTS, STAGING] {
-        let path = spot.folder.join(part);
-        make_folder(&path).during(|| format!("making {}", path.display()))?;
+        let path = paths.folder.join(part);
+        create_folder(&path).during(|| format!("creating {}", path.display()))?;
     }
-    durable::sync_folder(&spot.folder).during(|| format!("writing {}", spot.folder.display()))?;
-    sweep(&spot.folder.join(STAGING))?;
-    Ok(observed(spot, &id))
+    durable::sync_folder(&paths.folder).during(|| format!("writing {}", paths.folder.display()))?;
+    sweep(&paths.folder.join(STAGING))?;
+    Ok(observed(paths, &id))
 }
 
-/// What the bucket says of itself, or `None` if there is none.
-pub(super) fn observe(spot: &Spot) -> Result<Option<ObservedState>, ProviderError> {
-    Ok(identity::read(&spot.folder)?.map(|id| observed(spot, &id)))
+/// Returns the state of the bucket, or `None` if it does not exist.
+pub(super) fn observe(paths: &TargetPaths) -> Result<Option<ObservedState>, ProviderError> {
+    Ok(identity::read(&paths.folder)?.map(|id| observed(paths, &id)))
 }
 
-fn observed(spot: &Spot, id: &identity::Identity) -> ObservedState {
-    let details = serde_json::json!({ "path": spot.folder, "createdAt": id.created_at });
+fn observed(paths: &TargetPaths, id: &identity::Identity) -> ObservedState {
+    let details = serde_json::json!({ "path": paths.folder, "createdAt": id.created_at });
     ObservedState::new(id.id.clone(), details)
 }
 
-/// Removes what puts that were killed have left.
+/// Removes the remains of killed puts.
 fn sweep(staging: &Path) -> Result<(), ProviderError> {
     for path in durable::entries(staging)? {
         let changed = fs::metadata(&path).and_then(|found| found.modified());
         let age = changed.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
         if age.is_some_and(|age| age > ABANDONED) {
-            durable::remove_file_if_any(&path).during(|| format!("clearing away {}", path.display()))?;
+            durable::remove_file_if_any(&path).during(|| format!("removing {}", path.display()))?;
         }
     }
     Ok(())
 }
 
-/// A bucket. Cheap to clone.
+/// Bucket. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Bucket {
-    spot: Spot,
+    paths: TargetPaths,
     clock: Clock,
 }
 
-/// What is known of an object without its content.
+/// Metadata of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectInfo {
     /// The key.
     pub key: String,
-    /// The media type it was put with.
+    /// Media type that the object was put with.
     pub content_type: String,
-    /// The SHA-256 of the content, in hexadecimal digits.
+    /// SHA-256 of the content in hexadecimal digits.
     pub etag: String,
-    /// The length of the content in bytes.
+    /// Length of the content in bytes.
     pub size: u64,
-    /// When it was put, in Unix milliseconds.
+    /// Time of the put in Unix milliseconds.
     pub uploaded_at: i64,
 }
 
-/// An object.
+/// Object with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// What is known of it.
+    /// Metadata.
     pub info: ObjectInfo,
-    /// Its content.
+    /// Content.
     pub content: Vec<u8>,
 }
 
-/// A part of a bucket's objects, in the order of the bytes of their keys.
+/// Page of the objects of a bucket, ordered by the bytes of their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectPage {
     /// The objects.
     pub objects: Vec<ObjectInfo>,
-    /// Where to go on, if there is more: the last key of this page.
+    /// Last key of this page if there are more.
     pub cursor: Option<String>,
 }
 
 impl Bucket {
-    pub(super) fn new(spot: Spot, clock: Clock) -> Self {
-        Self { spot, clock }
+    pub(super) fn new(paths: TargetPaths, clock: Clock) -> Self {
+        Self { paths, clock }
     }
 
-    /// Puts an object in place of what is under `key`, as a whole. It is on disk when this returns.
+    /// Stores an object under `key`, atomically replacing an existing one. The object is on disk when this returns.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl Bucket {
         };
         self.blocking(key, move |bucket, path| {
             let staged = bucket.stage(&info, &content)?;
-            bucket.make_parents(&path)?;
+            bucket.create_parents(&path)?;
             staged.persist(&path).map_err(|e| e.error)?;
             path.parent().map_or(Ok(()), durable::sync_folder)?;
             Ok(info)
@@ -159,7 +159,7 @@ impl Bucket {
         .await
     }
 
-    /// The object under `key`.
+    /// Returns the object under `key`.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl Bucket {
                 if content.len() as u64 != info.size {
                     return Err(io::Error::new(
                         io::ErrorKind::InvalidData,
-                        "the object is damaged: its length is wrong",
+                        "the object is damaged: its length does not match",
                     ));
                 }
                 Ok(Object { info, content })
@@ -181,7 +181,7 @@ impl Bucket {
         .await
     }
 
-    /// What is known of the object under `key`.
+    /// Returns the metadata of the object under `key`.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl Bucket {
         self.blocking(key, |_, path| if_any(read_head(&path).map(|(info, _)| info))).await
     }
 
-    /// Removes the object under `key`; says whether there was one.
+    /// Removes the object under `key`. Returns true if it existed.
     ///
     /// # Errors
     ///
@@ -199,7 +199,7 @@ impl Bucket {
         self.blocking(key, |_, path| {
             let removed = if_any(fs::remove_file(&path))?.is_some();
             if removed {
-                // Folders of long keys stay, though empty: a put may be about to use them.
+                // Empty folders of long keys stay, because a concurrent put may be about to use them.
                 path.parent().map_or(Ok(()), durable::sync_folder)?;
             }
             Ok(removed)
@@ -207,9 +207,9 @@ impl Bucket {
         .await
     }
 
-    /// At most `limit` objects (at least one) whose keys start with `prefix`, after the key `cursor`.
+    /// Returns at most `limit` objects (at least one) whose keys start with `prefix`, after the key `cursor`.
     ///
-    /// Costs a look at every key of the bucket.
+    /// Reads every key of the bucket.
     ///
     /// # Errors
     ///
@@ -220,11 +220,11 @@ impl Bucket {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<ObjectPage, ProviderError> {
-        let (spot, prefix, cursor) = (self.spot.clone(), prefix.to_owned(), cursor.map(str::to_owned));
+        let (paths, prefix, cursor) = (self.paths.clone(), prefix.to_owned(), cursor.map(str::to_owned));
         blocking(move || {
             let list = || -> io::Result<ObjectPage> {
                 let mut keys = Vec::new();
-                collect_keys(&spot.folder.join(OBJECTS), "", &mut keys)?;
+                collect_keys(&paths.folder.join(OBJECTS), "", &mut keys)?;
                 keys.retain(|(key, _)| {
                     key.starts_with(&prefix) && cursor.as_ref().is_none_or(|after| key > after)
                 });
@@ -234,39 +234,39 @@ impl Bucket {
                 let cursor = keys.last().filter(|_| more).map(|(key, _)| key.clone());
                 let mut objects = Vec::with_capacity(keys.len());
                 for (_, path) in keys {
-                    // One that is gone by now is simply not in the list.
+                    // Objects that were removed meanwhile are left out.
                     objects.extend(if_any(read_head(&path))?.map(|(info, _)| info));
                 }
                 Ok(ObjectPage { objects, cursor })
             };
-            list().map_err(|e| or_missing(&spot, e))
+            list().map_err(|e| or_missing(&paths, e))
         })
         .await
     }
 
-    /// Runs `work` with the path of `key`'s file on a thread that may block.
+    /// Runs `work` with the path of the object's file on a thread that may block.
     async fn blocking<T: Send + 'static>(
         &self,
         key: &str,
         work: impl FnOnce(&Self, PathBuf) -> io::Result<T> + Send + 'static,
     ) -> Result<T, ProviderError> {
         if !(1..=MAX_KEY_BYTES).contains(&key.len()) {
-            return Err(ProviderError::permanent(format!("a key has 1 to {MAX_KEY_BYTES} bytes")));
+            return Err(ProviderError::permanent(format!("a key must have 1 to {MAX_KEY_BYTES} bytes")));
         }
-        let path = path_of(&self.spot.folder.join(OBJECTS), key);
+        let path = path_of(&self.paths.folder.join(OBJECTS), key);
         let this = self.clone();
         blocking(move || {
-            if !this.spot.exists()? {
-                return Err(this.spot.missing());
+            if !this.paths.exists()? {
+                return Err(this.paths.missing());
             }
-            work(&this, path).map_err(|e| or_missing(&this.spot, e))
+            work(&this, path).map_err(|e| or_missing(&this.paths, e))
         })
         .await
     }
 
-    /// Writes an object's file where no reader looks.
+    /// Writes the file of an object to the staging folder.
     fn stage(&self, info: &ObjectInfo, content: &[u8]) -> io::Result<tempfile::NamedTempFile> {
-        let mut file = tempfile::NamedTempFile::new_in(self.spot.folder.join(STAGING))?;
+        let mut file = tempfile::NamedTempFile::new_in(self.paths.folder.join(STAGING))?;
         let mut head = serde_json::to_vec(info)?;
         head.push(b'\n');
         file.write_all(&head)?;
@@ -275,13 +275,13 @@ impl Bucket {
         Ok(file)
     }
 
-    /// Makes the folders that the file of a long key is in, but never the bucket itself: it may have been destroyed.
-    fn make_parents(&self, path: &Path) -> io::Result<()> {
-        let objects = self.spot.folder.join(OBJECTS);
+    /// Creates the parent folders for the file of a long key, but not the bucket itself, which may have been destroyed.
+    fn create_parents(&self, path: &Path) -> io::Result<()> {
+        let objects = self.paths.folder.join(OBJECTS);
         let parents = path.ancestors().skip(1).take_while(|parent| *parent != objects);
         for parent in parents.collect::<Vec<_>>().into_iter().rev() {
             if !parent.try_exists()? {
-                make_folder(parent)?;
+                create_folder(parent)?;
                 parent.parent().map_or(Ok(()), durable::sync_folder)?;
             }
         }
@@ -289,12 +289,12 @@ impl Bucket {
     }
 }
 
-/// Where the object under `key` is.
+/// Returns the path of the object under `key`.
 fn path_of(objects: &Path, key: &str) -> PathBuf {
     let encoded = utf8_percent_encode(key, ENCODED).to_string();
     let mut path = objects.to_owned();
     let mut rest = encoded.as_str();
-    // The encoded key is ASCII: any cut is between two characters.
+    // The encoded key is ASCII, so every index is a character boundary.
     while let Some((folder, after)) =
         rest.split_at_checked(MAX_NAME_BYTES).filter(|(_, after)| !after.is_empty())
     {
@@ -304,7 +304,7 @@ fn path_of(objects: &Path, key: &str) -> PathBuf {
     path.join(rest)
 }
 
-/// Adds the keys whose files are below `folder`, each of which starts with `start` once encoded.
+/// Collects the keys of the files below `folder`. `start` is the encoded prefix of those keys.
 fn collect_keys(folder: &Path, start: &str, keys: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -319,7 +319,7 @@ fn collect_keys(folder: &Path, start: &str, keys: &mut Vec<(String, PathBuf)>) -
     Ok(())
 }
 
-/// Reads the first line of an object's file; the content follows.
+/// Reads the metadata line of the file of an object and returns it with a reader of the content.
 fn read_head(path: &Path) -> io::Result<(ObjectInfo, BufReader<File>)> {
     let mut file = BufReader::new(File::open(path)?);
     let mut head = Vec::new();
@@ -328,14 +328,14 @@ fn read_head(path: &Path) -> io::Result<(ObjectInfo, BufReader<File>)> {
     Ok((info, file))
 }
 
-fn make_folder(path: &Path) -> io::Result<()> {
+fn create_folder(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
 }
 
-/// Turns a missing file into `None`.
+/// Converts a missing file to `None`.
 fn if_any<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -344,10 +344,10 @@ fn if_any<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// What went wrong in a bucket; if it has been destroyed meanwhile, that is what.
-fn or_missing(spot: &Spot, error: io::Error) -> ProviderError {
-    match spot.exists() {
-        Ok(false) => spot.missing(),
-        _ => of_io(format_args!("using {}", spot.folder.display()), error),
+/// Converts an I/O error in a bucket. If the bucket was destroyed meanwhile, returns that error instead.
+fn or_missing(paths: &TargetPaths, error: io::Error) -> ProviderError {
+    match paths.exists() {
+        Ok(false) => paths.missing(),
+        _ => from_io(format_args!("using {}", paths.folder.display()), error),
     }
 }

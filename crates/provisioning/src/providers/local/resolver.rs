@@ -1,7 +1,7 @@
-//! Whether a customer's own host name leads to its target: by DNS records that only the owner of the name can set.
+//! Verification of custom host names by DNS records that only the owner of the name can set.
 //!
-//! A target lies below the host names of one platform. So a CNAME record that leads to it names the platform, and so
-//! does a TXT record that holds it. An address in common names nobody: all platforms may have the same.
+//! A target is below the host names of one platform. A CNAME record to it, or a TXT record with its name, therefore
+//! identifies the platform. A common address does not, because all platforms may share it.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -15,44 +15,44 @@ use hickory_resolver::proto::rr::{RData, RecordType};
 
 use crate::providers::{DomainCheck, HostName, ProviderError};
 
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The label below which a TXT record holds the target of a host name that cannot have a CNAME record.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Label of the TXT record that holds the target of a host name that cannot have a CNAME record.
 const CHALLENGE: &str = "_nno-challenge";
-/// CNAME records that are followed.
+/// Maximum number of CNAME records to follow.
 const MAX_CHAIN: usize = 8;
-/// The longest host name, without a dot at its end.
+/// Maximum length of a host name without the trailing dot.
 const MAX_NAME: usize = 253;
 
-/// Whether `hostname` is proven to belong to whoever `target` belongs to, and leads there. Asks `nameserver`, or those
-/// of this machine.
+/// Checks that `hostname` belongs to the owner of `target` and points to it. Queries `nameserver`, or the servers of
+/// this machine.
 pub(super) async fn verify(
     hostname: &HostName,
     target: &HostName,
     nameserver: Option<SocketAddr>,
 ) -> Result<DomainCheck, ProviderError> {
-    if let Some(known) = reserved(hostname, target) {
-        return Ok(known);
+    if let Some(result) = reserved(hostname, target) {
+        return Ok(result);
     }
-    let verdict = async {
+    let check = async {
         let dns = Dns::new(nameserver)?;
         match dns.chain(hostname, target).await? {
             None => Ok(DomainCheck::Verified),
             Some(end) => dns.challenge(hostname, target, &end).await,
         }
     };
-    tokio::time::timeout(PATIENCE, verdict)
+    tokio::time::timeout(TIMEOUT, check)
         .await
-        .unwrap_or_else(|_| Err(ProviderError::retryable("the DNS server did not answer in time")))
+        .unwrap_or_else(|_| Err(ProviderError::retryable("the DNS server did not respond in time")))
 }
 
-/// What RFC 6761 says of two top-level names: hosts of one are this machine, which belongs to whoever runs it, and there
-/// are none of the other. No DNS server is asked for them.
+/// Returns the result for the top-level names that RFC 6761 reserves, without a DNS query: `localhost` is this machine,
+/// which belongs to its operator, and names under `invalid` do not exist.
 fn reserved(hostname: &HostName, target: &HostName) -> Option<DomainCheck> {
     let top = |host: &HostName| host.as_str().rsplit('.').next().unwrap_or_default().to_owned();
     match top(hostname).as_str() {
         "localhost" if top(target) == "localhost" => Some(DomainCheck::Verified),
         "localhost" => {
-            Some(DomainCheck::NotYet(format!("{hostname} leads to this machine, not to {target}")))
+            Some(DomainCheck::NotYet(format!("{hostname} points to this machine, not to {target}")))
         }
         "invalid" => Some(DomainCheck::NotYet(format!(
             "{hostname} does not resolve: the name is reserved to be invalid"
@@ -64,7 +64,7 @@ fn reserved(hostname: &HostName, target: &HostName) -> Option<DomainCheck> {
 struct Dns(TokioResolver);
 
 impl Dns {
-    /// A resolver without memory: what it finds is what is set now.
+    /// Creates a resolver without a cache, so that results are current.
     fn new(nameserver: Option<SocketAddr>) -> Result<Self, ProviderError> {
         let cannot = |e: NetError| ProviderError::retryable(format!("the DNS settings cannot be used: {e}"));
         let mut builder = match nameserver {
@@ -83,7 +83,7 @@ impl Dns {
         Ok(Self(builder.build().map_err(cannot)?))
     }
 
-    /// Follows CNAME records: `None` when they lead to the target, else where they end.
+    /// Follows CNAME records. Returns `None` if they end at the target, else the name that they end at.
     async fn chain(&self, hostname: &HostName, target: &HostName) -> Result<Option<String>, ProviderError> {
         let mut at = hostname.as_str().to_owned();
         for _ in 0..MAX_CHAIN {
@@ -96,8 +96,8 @@ impl Dns {
         Ok(Some(at))
     }
 
-    /// For a host name whose CNAME records end elsewhere: a TXT record proves whose it is, and an address in common that it
-    /// leads there.
+    /// Checks a host name whose CNAME records end elsewhere: a TXT record must prove its owner, and a common address
+    /// that it points to the target.
     async fn challenge(
         &self,
         hostname: &HostName,
@@ -107,20 +107,20 @@ impl Dns {
         let at = format!("{CHALLENGE}.{hostname}");
         let proven = at.len() <= MAX_NAME && self.texts(&at).await?.contains(target.as_str());
         if !proven {
-            let leads = if end == hostname.as_str() {
+            let problem = if end == hostname.as_str() {
                 format!("{hostname} has no CNAME record")
             } else {
-                format!("{hostname} leads to {end}, not to {target}")
+                format!("{hostname} points to {end}, not to {target}")
             };
-            return Ok(DomainCheck::NotYet(format!("{leads}, and {at} has no TXT record '{target}'")));
+            return Ok(DomainCheck::NotYet(format!("{problem}, and {at} has no TXT record '{target}'")));
         }
-        let (found, wanted) =
+        let (found, expected) =
             tokio::try_join!(self.addresses(hostname.as_str()), self.addresses(target.as_str()))?;
-        if !found.is_disjoint(&wanted) {
+        if !found.is_disjoint(&expected) {
             return Ok(DomainCheck::Verified);
         }
-        let (found, wanted) = (listed(&found), listed(&wanted));
-        Ok(DomainCheck::NotYet(format!("{hostname} leads to {found}, and {target} to {wanted}")))
+        let (found, expected) = (listed(&found), listed(&expected));
+        Ok(DomainCheck::NotYet(format!("{hostname} points to {found}, and {target} to {expected}")))
     }
 
     async fn cname(&self, host: &str) -> Result<Option<String>, ProviderError> {
@@ -137,8 +137,8 @@ impl Dns {
             RData::TXT(txt) => String::from_utf8(txt.txt_data.concat()).ok(),
             _ => None,
         };
-        let tidy = |text: String| text.trim().trim_end_matches('.').to_ascii_lowercase();
-        Ok(found.into_iter().filter_map(text).map(tidy).collect())
+        let normalise = |text: String| text.trim().trim_end_matches('.').to_ascii_lowercase();
+        Ok(found.into_iter().filter_map(text).map(normalise).collect())
     }
 
     async fn addresses(&self, host: &str) -> Result<BTreeSet<IpAddr>, ProviderError> {
@@ -152,14 +152,14 @@ impl Dns {
         Ok(v4.into_iter().chain(v6).filter_map(address).collect())
     }
 
-    /// What is set at a host name; nothing, when there are no such records.
+    /// Returns the records of a type at a host name, or nothing if there are none.
     async fn records(&self, host: &str, kind: RecordType) -> Result<Vec<RData>, ProviderError> {
-        // The dot at the end keeps this machine's search domains out.
+        // The trailing dot excludes the search domains of this machine.
         match self.0.lookup(format!("{host}."), kind).await {
             Ok(found) => Ok(found.answers().iter().map(|record| record.data.clone()).collect()),
             Err(error) if error.is_no_records_found() => Ok(Vec::new()),
             Err(error) => {
-                Err(ProviderError::retryable(format!("the DNS server does not answer for {host}: {error}")))
+                Err(ProviderError::retryable(format!("the DNS server does not respond for {host}: {error}")))
             }
         }
     }

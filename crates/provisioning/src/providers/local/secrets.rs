@@ -1,4 +1,5 @@
-//! The secrets of a worker: one file in the worker's folder, which only this user can read. Values are nowhere else.
+//! Secrets of a worker: one file in the folder of the worker that only this user can read. The values are stored
+//! nowhere else.
 
 use std::collections::BTreeMap;
 
@@ -10,84 +11,88 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::durable;
-use super::place::{Held, Spot};
-use crate::providers::fault::ErrorContext as _;
+use super::root_dir::{LockedTarget, TargetPaths};
+use crate::providers::error_context::ErrorContext as _;
 use crate::providers::{DestroyOutcome, ObservedState, ProviderError, SecretName};
 
 const FILE: &str = "secrets.json";
 
-/// The random bytes of a value that nobody has given.
+/// Number of random bytes in a generated value.
 const GENERATED_BYTES: usize = 32;
 
-/// A kept secret. No `Debug`: it would show the value.
+/// Stored secret. Has no `Debug`, which would print the value.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Kept {
+struct StoredSecret {
     id: String,
     value: String,
     /// Unix milliseconds.
     set_at: i64,
 }
 
-type Secrets = BTreeMap<String, Kept>;
+type Secrets = BTreeMap<String, StoredSecret>;
 
-/// Gives the held worker the secret `name`: with `value`, or else with the value it has, or else with a random one.
+/// Sets the secret `name` of the locked worker to `value`. Without `value`, keeps the existing value or generates a
+/// random one.
 pub(super) fn ensure(
-    held: &Held,
+    target: &LockedTarget,
     name: &SecretName,
     value: Option<&str>,
     now: i64,
 ) -> Result<ObservedState, ProviderError> {
-    let spot = held.spot();
-    if !spot.exists()? {
-        return Err(spot.missing());
+    let paths = target.paths();
+    if !paths.exists()? {
+        return Err(paths.missing());
     }
-    let mut secrets = read(spot)?;
+    let mut secrets = read(paths)?;
     let present = secrets.get(name.as_str());
-    let unchanged = present.is_some_and(|kept| value.is_none_or(|value| kept.value == value));
+    let unchanged = present.is_some_and(|stored| value.is_none_or(|value| stored.value == value));
     if !unchanged {
-        let id = present.map_or_else(|| Uuid::now_v7().to_string(), |kept| kept.id.clone());
+        let id = present.map_or_else(|| Uuid::now_v7().to_string(), |stored| stored.id.clone());
         let value = value.map_or_else(generated, str::to_owned);
-        secrets.insert(name.to_string(), Kept { id, value, set_at: now });
-        write(spot, &secrets)?;
+        secrets.insert(name.to_string(), StoredSecret { id, value, set_at: now });
+        write(paths, &secrets)?;
     }
-    secrets.get(name.as_str()).map(|kept| observed(spot, kept)).ok_or_else(|| spot.missing())
+    secrets.get(name.as_str()).map(|stored| observed(paths, stored)).ok_or_else(|| paths.missing())
 }
 
-/// Takes the secret `name` from the held worker.
-pub(super) fn destroy(held: &Held, name: &SecretName) -> Result<DestroyOutcome, ProviderError> {
-    let mut secrets = read(held.spot())?;
+/// Removes the secret `name` from the locked worker.
+pub(super) fn destroy(target: &LockedTarget, name: &SecretName) -> Result<DestroyOutcome, ProviderError> {
+    let mut secrets = read(target.paths())?;
     match secrets.remove(name.as_str()) {
-        Some(_) => write(held.spot(), &secrets).map(|()| DestroyOutcome::Removed),
+        Some(_) => write(target.paths(), &secrets).map(|()| DestroyOutcome::Removed),
         None => Ok(DestroyOutcome::Absent),
     }
 }
 
-/// Says whether the worker has the secret `name`, without its value.
-pub(super) fn observe(spot: &Spot, name: &SecretName) -> Result<Option<ObservedState>, ProviderError> {
-    Ok(read(spot)?.get(name.as_str()).map(|kept| observed(spot, kept)))
+/// Returns the state of the secret `name`, without its value, or `None` if it does not exist.
+pub(super) fn observe(
+    paths: &TargetPaths,
+    name: &SecretName,
+) -> Result<Option<ObservedState>, ProviderError> {
+    Ok(read(paths)?.get(name.as_str()).map(|stored| observed(paths, stored)))
 }
 
-/// All secrets of a worker, for the process that runs it.
-pub(super) fn reveal(spot: &Spot) -> Result<BTreeMap<String, SecretString>, ProviderError> {
-    Ok(read(spot)?.into_iter().map(|(name, kept)| (name, kept.value.into())).collect())
+/// Returns all secrets of a worker, for the process that runs it.
+pub(super) fn reveal(paths: &TargetPaths) -> Result<BTreeMap<String, SecretString>, ProviderError> {
+    Ok(read(paths)?.into_iter().map(|(name, stored)| (name, stored.value.into())).collect())
 }
 
-fn observed(spot: &Spot, kept: &Kept) -> ObservedState {
-    let details = serde_json::json!({ "worker": spot.name.as_str(), "setAt": kept.set_at });
-    ObservedState::new(kept.id.clone(), details)
+fn observed(paths: &TargetPaths, stored: &StoredSecret) -> ObservedState {
+    let details = serde_json::json!({ "worker": paths.name.as_str(), "setAt": stored.set_at });
+    ObservedState::new(stored.id.clone(), details)
 }
 
-fn read(spot: &Spot) -> Result<Secrets, ProviderError> {
-    let path = spot.folder.join(FILE);
+fn read(paths: &TargetPaths) -> Result<Secrets, ProviderError> {
+    let path = paths.folder.join(FILE);
     let Some(text) = durable::read_if_any(&path)? else { return Ok(Secrets::new()) };
-    // Not the words of the parser: they may quote what it read.
+    // The error of the parser is not included, because it may quote the file.
     serde_json::from_slice(&text)
         .map_err(|e| ProviderError::permanent(format!("{} is damaged at line {}", path.display(), e.line())))
 }
 
-fn write(spot: &Spot, secrets: &Secrets) -> Result<(), ProviderError> {
-    let path = spot.folder.join(FILE);
+fn write(paths: &TargetPaths, secrets: &Secrets) -> Result<(), ProviderError> {
+    let path = paths.folder.join(FILE);
     let text = serde_json::to_vec_pretty(secrets).during(|| format!("writing {}", path.display()))?;
     durable::replace_file(&path, &text)
 }

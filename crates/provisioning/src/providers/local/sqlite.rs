@@ -1,7 +1,7 @@
-//! Targets that are one SQLite file: made, taken over, and opened.
+//! Targets that are a single SQLite file.
 //!
-//! The file is named after its id, not its target: SQLite finds a database's log by the path of the database, so a
-//! connection that outlives a destroyed database must never meet another one at the same path.
+//! The file is named after the id of the target and not after its name. SQLite finds the log of a database by its path,
+//! so a connection that outlives a destroyed database must never find another database at the same path.
 
 use std::fs;
 use std::io;
@@ -14,72 +14,72 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 use uuid::Uuid;
 
 use super::durable;
-use super::place::{Held, Spot, file_url};
-use crate::providers::fault::ErrorContext as _;
+use super::root_dir::{LockedTarget, TargetPaths, file_url};
+use crate::providers::error_context::ErrorContext as _;
 use crate::providers::{ObservedState, ProviderError, blocking};
 
-/// How long a statement waits for other connections.
+/// Time for which a statement waits for other connections.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The table that says whose database it is. `_` keeps it apart from a customer's own tables.
+/// Table with the identity of the database. The prefix `_` separates it from the tables of customers.
 const IDENTITY: &str = "CREATE TABLE IF NOT EXISTS _nno (
     singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
     id TEXT NOT NULL,
     created_at INTEGER NOT NULL
 );";
 
-/// Makes the held target's database with the tables of `schema`, or takes over the one that is there.
+/// Creates the database of the locked target with the tables of `schema`, or adopts the existing one.
 ///
-/// `schema` may be run more than once. `now` is in Unix milliseconds.
-pub(super) fn ensure(held: &Held, schema: &str, now: i64) -> Result<ObservedState, ProviderError> {
+/// `schema` must be idempotent. `now` is in Unix milliseconds.
+pub(super) fn ensure(target: &LockedTarget, schema: &str, now: i64) -> Result<ObservedState, ProviderError> {
     let id = Uuid::now_v7().to_string();
-    held.build(|folder| {
+    target.build(|folder| {
         let path = folder.join(format!("{id}.sqlite"));
         let mut connection = open(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
-        claim(&mut connection, schema, &id, now).during(|| format!("making {}", path.display()))?;
-        // Moves everything out of the log and removes it, so that the folder holds one file when it is renamed.
+        claim(&mut connection, schema, &id, now).during(|| format!("creating {}", path.display()))?;
+        // Closing the connection merges and removes the log, so that the folder contains one file when it is renamed.
         connection.close().map_err(|(_, e)| e).during(|| format!("closing {}", path.display()))
     })?;
-    let spot = held.spot();
-    let path = find(spot)?.ok_or_else(|| spot.missing())?;
+    let paths = target.paths();
+    let path = find(paths)?.ok_or_else(|| paths.missing())?;
     let mut connection = open(&path, OpenFlags::empty())?;
     if identity(&connection).during(|| format!("reading {}", path.display()))?.is_none() {
-        claim(&mut connection, schema, &id, now).during(|| format!("taking over {}", path.display()))?;
+        claim(&mut connection, schema, &id, now).during(|| format!("adopting {}", path.display()))?;
     }
-    look_at(&connection, &path)?.ok_or_else(|| spot.missing())
+    observe_file(&connection, &path)?.ok_or_else(|| paths.missing())
 }
 
-/// What the target's database says of itself, or `None` if there is none.
-pub(super) fn observe(spot: &Spot) -> Result<Option<ObservedState>, ProviderError> {
+/// Returns the state of the database, or `None` if it does not exist.
+pub(super) fn observe(paths: &TargetPaths) -> Result<Option<ObservedState>, ProviderError> {
     loop {
-        let Some(path) = find(spot)? else { return Ok(None) };
-        match open(&path, OpenFlags::empty()).and_then(|connection| look_at(&connection, &path)) {
-            // It was removed while being looked at, and another may be in its place by now.
+        let Some(path) = find(paths)? else { return Ok(None) };
+        match open(&path, OpenFlags::empty()).and_then(|connection| observe_file(&connection, &path)) {
+            // The database was removed concurrently; another one may exist by now.
             Err(_) if !path.exists() => {}
             other => return other,
         }
     }
 }
 
-/// The target's database file, or `None` if the target does not exist.
-pub(super) fn find(spot: &Spot) -> Result<Option<PathBuf>, ProviderError> {
-    if !spot.exists()? {
+/// Returns the path of the database file, or `None` if the target does not exist.
+pub(super) fn find(paths: &TargetPaths) -> Result<Option<PathBuf>, ProviderError> {
+    if !paths.exists()? {
         return Ok(None);
     }
-    let mut files = durable::entries(&spot.folder)?;
+    let mut files = durable::entries(&paths.folder)?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "sqlite"));
     match (files.pop(), files.is_empty()) {
         (Some(path), true) => Ok(Some(path)),
-        // Nothing is thrown away that somebody may still want: they have to look.
-        _ if spot.exists()? => {
-            let folder = spot.folder.display();
-            Err(ProviderError::permanent(format!("{folder} must have exactly one file *.sqlite")))
+        // Unknown files are not deleted; an operator has to check them.
+        _ if paths.exists()? => {
+            let folder = paths.folder.display();
+            Err(ProviderError::permanent(format!("{folder} must contain exactly one file *.sqlite")))
         }
         _ => Ok(None),
     }
 }
 
-/// Opens a database, durable at every commit.
+/// Opens a database with durable commits.
 pub(super) fn open(path: &Path, more: OpenFlags) -> Result<Connection, ProviderError> {
     let open = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
@@ -91,7 +91,7 @@ pub(super) fn open(path: &Path, more: OpenFlags) -> Result<Connection, ProviderE
     open().during(|| format!("opening {}", path.display()))
 }
 
-/// Makes the tables and the identity, keeping what is there.
+/// Creates the tables and the identity, and keeps existing ones.
 fn claim(connection: &mut Connection, schema: &str, id: &str, now: i64) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -101,7 +101,7 @@ fn claim(connection: &mut Connection, schema: &str, id: &str, now: i64) -> rusql
     tx.commit()
 }
 
-/// The id and the time of creation, if the database has an identity.
+/// Returns the id and the time of creation, if the database has an identity.
 fn identity(connection: &Connection) -> rusqlite::Result<Option<(String, i64)>> {
     let table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_nno'";
     if connection.query_row(table, (), |_| Ok(())).optional()?.is_none() {
@@ -112,8 +112,8 @@ fn identity(connection: &Connection) -> rusqlite::Result<Option<(String, i64)>> 
         .optional()
 }
 
-/// What the database at `path` says of itself; `None` if it has not been taken over yet.
-fn look_at(connection: &Connection, path: &Path) -> Result<Option<ObservedState>, ProviderError> {
+/// Returns the state of the database at `path`, or `None` if it has no identity yet.
+fn observe_file(connection: &Connection, path: &Path) -> Result<Option<ObservedState>, ProviderError> {
     let found = identity(connection).during(|| format!("reading {}", path.display()))?;
     Ok(found.map(|(id, created_at)| ObservedState {
         provider_id: id,
@@ -123,10 +123,10 @@ fn look_at(connection: &Connection, path: &Path) -> Result<Option<ObservedState>
     }))
 }
 
-/// A target's database, kept open between calls, for as long as it is the same database.
+/// Handle of the database of a target. Keeps its connection open while the database file stays the same.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
-    spot: Arc<Spot>,
+    paths: Arc<TargetPaths>,
     open: Arc<Mutex<Option<Open>>>,
 }
 
@@ -134,17 +134,17 @@ pub(super) struct Database {
 struct Open {
     connection: Connection,
     path: PathBuf,
-    /// Device and file number. The connection keeps the file alive, so no other file can get its number meanwhile.
+    /// Device and inode. The open connection keeps the file alive, so no other file can get its inode.
     file: (u64, u64),
 }
 
 impl Database {
-    /// The database of the target at `spot`, which need not exist yet.
-    pub(super) fn new(spot: Spot) -> Self {
-        Self { spot: Arc::new(spot), open: Arc::new(Mutex::new(None)) }
+    /// Creates a handle for the target at `paths`, which need not exist yet.
+    pub(super) fn new(paths: TargetPaths) -> Self {
+        Self { paths: Arc::new(paths), open: Arc::new(Mutex::new(None)) }
     }
 
-    /// Runs `work` on a thread that may block. Work on one handle is done one after another.
+    /// Runs `work` on a thread that may block. Calls on one handle run one at a time.
     ///
     /// # Errors
     ///
@@ -155,37 +155,37 @@ impl Database {
     ) -> Result<T, ProviderError> {
         let this = self.clone();
         blocking(move || {
-            // A panic in earlier work has rolled its transaction back: the connection is sound.
+            // SQLite rolled the transaction back when earlier work panicked, so the connection is usable.
             let mut open = this.open.lock().unwrap_or_else(PoisonError::into_inner);
-            let present = match open.take() {
-                Some(present) if present.is_current()? => present,
+            let current = match open.take() {
+                Some(current) if current.is_current()? => current,
                 _ => this.reopen()?,
             };
-            let present = open.insert(present);
-            let done = work(&mut present.connection);
-            done.during(|| format!("using {}", present.path.display()))
+            let current = open.insert(current);
+            let result = work(&mut current.connection);
+            result.during(|| format!("using {}", current.path.display()))
         })
         .await
     }
 
     fn reopen(&self) -> Result<Open, ProviderError> {
-        let path = find(&self.spot)?.ok_or_else(|| self.spot.missing())?;
+        let path = find(&self.paths)?.ok_or_else(|| self.paths.missing())?;
         let connection = open(&path, OpenFlags::empty())?;
-        let file = file_number(&path)?.ok_or_else(|| self.spot.missing())?;
+        let file = inode_of(&path)?.ok_or_else(|| self.paths.missing())?;
         Ok(Open { connection, path, file })
     }
 }
 
 impl Open {
     fn is_current(&self) -> Result<bool, ProviderError> {
-        Ok(file_number(&self.path)? == Some(self.file))
+        Ok(inode_of(&self.path)? == Some(self.file))
     }
 }
 
-fn file_number(path: &Path) -> Result<Option<(u64, u64)>, ProviderError> {
+fn inode_of(path: &Path) -> Result<Option<(u64, u64)>, ProviderError> {
     match fs::metadata(path) {
         Ok(found) => Ok(Some((found.dev(), found.ino()))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).during(|| format!("looking at {}", path.display())),
+        Err(e) => Err(e).during(|| format!("reading {}", path.display())),
     }
 }

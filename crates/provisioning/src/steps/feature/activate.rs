@@ -1,12 +1,12 @@
-//! ACTIVATE_FEATURE: the service of a feature made, or brought to another version, and the activation made active.
+//! ACTIVATE_FEATURE: creates the service of a feature or brings it to another version, then activates the feature.
 
 use async_trait::async_trait;
 use domain::{Error, HostName, Result, job::JobType};
 use rpc::registry::EndFeatureJobRequest;
 use saga::{Definition, OnFailure, Progress, Step, StepCx, StepKey};
 
-use super::{Begin, end, service::Job};
-use crate::{App, steps::made::Made};
+use super::{Begin, report_end, service::Job};
+use crate::{App, steps::registered::ResourceRef};
 
 pub(crate) fn definition() -> Definition<App> {
     let begin = Begin(JobType::ActivateFeature);
@@ -22,44 +22,44 @@ struct Database;
 
 #[async_trait]
 impl Step<App> for Database {
-    type Output = Made;
+    type Output = ResourceRef;
 
-    fn key(&self) -> StepKey<Made> {
+    fn key(&self) -> StepKey<ResourceRef> {
         StepKey::new("database")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Made>> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<ResourceRef>> {
         let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
         Ok(Progress::Done(job.service(app, cx).ensure_database(job.plan.has_data).await?))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         match Job::to_undo(app, cx).await? {
-            // Data that was there before this job is not its own to delete.
+            // Data that existed before this job must not be deleted.
             Some(job) if !job.plan.has_data => job.service(app, cx).destroy_database().await,
             _ => Ok(()),
         }
     }
 }
 
-const WORKER: StepKey<Made> = StepKey::new("worker");
+const WORKER: StepKey<ResourceRef> = StepKey::new("worker");
 
 struct Worker;
 
 #[async_trait]
 impl Step<App> for Worker {
-    type Output = Made;
+    type Output = ResourceRef;
 
-    fn key(&self) -> StepKey<Made> {
+    fn key(&self) -> StepKey<ResourceRef> {
         WORKER
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Made>> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<ResourceRef>> {
         let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
         let version = job.plan.version.as_ref();
-        let version = version.ok_or_else(|| Error::internal("the registry named no version"))?;
-        let known = job.plan.version_before.is_some();
-        Ok(Progress::Done(job.service(app, cx).ensure_worker(version, known).await?))
+        let version = version.ok_or_else(|| Error::internal("the registry returned no version"))?;
+        let exists = job.plan.version_before.is_some();
+        Ok(Progress::Done(job.service(app, cx).ensure_worker(version, exists).await?))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
@@ -111,16 +111,16 @@ impl Step<App> for Report {
             None => None,
         };
         let worker = cx.output_if_any(WORKER)?;
-        let told = EndFeatureJobRequest {
+        let end_request = EndFeatureJobRequest {
             cf_deployment_id: worker.and_then(|worker| worker.deployment),
             service_url: service_url.clone(),
             ..EndFeatureJobRequest::default()
         };
-        end(app, cx, JobType::ActivateFeature, told).await?;
+        report_end(app, cx, JobType::ActivateFeature, end_request).await?;
         Ok(Progress::Done(service_url))
     }
 
-    /// The first step tells how the job ended, when all is undone.
+    /// The undo of the first step reports the end of the job.
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
         Ok(())
     }

@@ -1,13 +1,13 @@
-//! DEACTIVATE_FEATURE: the service of a feature taken down, if no other entity runs it. If it cannot be, it is put up
-//! again, and the feature is active as before.
+//! DEACTIVATE_FEATURE: removes the service of a feature if no other entity uses it. If that fails, the job restores the
+//! service, and the feature stays active.
 
 use async_trait::async_trait;
 use domain::{HostName, Result, Version, job::JobType};
 use rpc::registry::EndFeatureJobRequest;
 use saga::{Definition, OnFailure, Progress, Step, StepCx, StepKey};
 
-use super::{Asked, Begin, end, service::Job};
-use crate::{App, steps::made};
+use super::{Begin, JobInput, report_end, service::Job};
+use crate::{App, steps::registered};
 
 pub(crate) fn definition() -> Definition<App> {
     let begin = Begin(JobType::DeactivateFeature);
@@ -61,7 +61,7 @@ impl Step<App> for Worker {
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Option<Version>>> {
         let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
         let service = job.service(app, cx);
-        // Where others run less than this entity did, it is less that runs from now on.
+        // The other entities may use an older version than this entity did. The service then runs the older one.
         match &job.plan.version {
             Some(version) => drop(service.ensure_worker(version, job.plan.version_before.is_some()).await?),
             None => service.destroy_worker().await?,
@@ -81,13 +81,13 @@ struct Data;
 
 #[async_trait]
 impl Step<App> for Data {
-    type Output = made::Removed;
+    type Output = registered::Removals;
 
-    fn key(&self) -> StepKey<made::Removed> {
+    fn key(&self) -> StepKey<registered::Removals> {
         StepKey::new("data")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<made::Removed>> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<registered::Removals>> {
         let Some(job) = Job::of(cx)? else { return Ok(Progress::Skipped) };
         let service = job.service(app, cx);
         if !service.deletes_data() {
@@ -96,7 +96,7 @@ impl Step<App> for Data {
         Ok(Progress::Done(service.destroy_data().await?))
     }
 
-    /// What is deleted does not come back. It goes last, when nothing else is left that could fail but the report.
+    /// Deleted data cannot be restored. Therefore this step is last; only the report after it can still fail.
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
         Ok(())
     }
@@ -113,13 +113,13 @@ impl Step<App> for Report {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<bool>> {
-        let gives_up_data = cx.input::<Asked>()?.delete_data;
-        let told = EndFeatureJobRequest { gives_up_data, ..EndFeatureJobRequest::default() };
-        end(app, cx, JobType::DeactivateFeature, told).await?;
+        let gives_up_data = cx.input::<JobInput>()?.delete_data;
+        let end_request = EndFeatureJobRequest { gives_up_data, ..EndFeatureJobRequest::default() };
+        report_end(app, cx, JobType::DeactivateFeature, end_request).await?;
         Ok(Progress::Done(gives_up_data))
     }
 
-    /// The first step tells how the job ended, when all is undone.
+    /// The undo of the first step reports the end of the job.
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
         Ok(())
     }

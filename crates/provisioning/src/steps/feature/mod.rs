@@ -1,7 +1,8 @@
-//! The jobs for features: ACTIVATE_FEATURE and DEACTIVATE_FEATURE.
+//! Feature jobs: ACTIVATE_FEATURE and DEACTIVATE_FEATURE.
 //!
-//! A feature's service is shared by the entities of a stack. So the jobs for one service run one after the other (see
-//! `turn`), and the registry, which knows who uses it, says at the begin of a job what the service is to run after it.
+//! The entities of a stack share the service of a feature. Therefore the jobs of one service run one at a time (see
+//! `job_locks`). When a job begins, the registry, which knows the users of the service, returns the version that the
+//! service runs after the job.
 
 pub(crate) mod activate;
 pub(crate) mod deactivate;
@@ -24,10 +25,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{superseded, turn};
+use super::{job_locks, superseded};
 use crate::{App, jobs::model::Job};
 
-/// What a job that activates is told.
+/// Input of an ACTIVATE_FEATURE job.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Activate {
@@ -37,7 +38,7 @@ pub(crate) struct Activate {
     pub(crate) environment: Environment,
 }
 
-/// What a job that deactivates is told.
+/// Input of a DEACTIVATE_FEATURE job.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Deactivate {
@@ -51,10 +52,10 @@ pub(crate) struct Deactivate {
     pub(crate) delete_data: bool,
 }
 
-/// Either of the two.
+/// Input of both job types.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Asked {
+struct JobInput {
     entity_id: EntityId,
     feature_id: Slug,
     feature_version: Option<Version>,
@@ -63,20 +64,21 @@ struct Asked {
     delete_data: bool,
 }
 
-/// What the registry said when the job began.
+/// Plan of a job, which the registry returns when the job begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Plan {
     stack: StackId,
-    /// Whose the resources are.
+    /// Owner of the resources: the tenant of the stack, or the platform.
     owner: String,
     has_service: bool,
-    /// What the service is to run when the job is done, and when it is undone; none where it is not to run.
+    /// Version of the service after the job. `None` if it does not run.
     version: Option<Version>,
+    /// Version of the service before the job, which an undo restores. `None` if it did not run.
     version_before: Option<Version>,
     own_version_before: Option<Version>,
     has_data: bool,
     shares_data: bool,
-    /// What the features of the stack share.
+    /// Types of the resources that the features of the stack share.
     #[serde(default)]
     shared: Vec<ResourceType>,
 }
@@ -84,43 +86,43 @@ struct Plan {
 impl TryFrom<BeginFeatureJobResponse> for Plan {
     type Error = Error;
 
-    fn try_from(said: BeginFeatureJobResponse) -> Result<Self> {
+    fn try_from(response: BeginFeatureJobResponse) -> Result<Self> {
         Ok(Self {
-            stack: rpc::parse("stack_id", &said.stack_id)?,
-            owner: said.owner_id,
-            has_service: said.has_service,
-            version: rpc::parse_optional("version", said.version.as_deref())?,
-            version_before: rpc::parse_optional("version_before", said.version_before.as_deref())?,
+            stack: rpc::parse("stack_id", &response.stack_id)?,
+            owner: response.owner_id,
+            has_service: response.has_service,
+            version: rpc::parse_optional("version", response.version.as_deref())?,
+            version_before: rpc::parse_optional("version_before", response.version_before.as_deref())?,
             own_version_before: rpc::parse_optional(
                 "own_version_before",
-                said.own_version_before.as_deref(),
+                response.own_version_before.as_deref(),
             )?,
-            has_data: said.has_data,
-            shares_data: said.shares_data,
-            shared: kinds(&said.shared)?,
+            has_data: response.has_data,
+            shares_data: response.shares_data,
+            shared: resource_types(&response.shared)?,
         })
     }
 }
 
-/// Types of resources, as the registry tells them.
-pub(super) fn kinds(said: &[i32]) -> Result<Vec<ResourceType>> {
-    said.iter().map(|kind| parse_enum("shared", *kind)).collect()
+/// Parses the resource types in a response of the registry.
+pub(super) fn resource_types(numbers: &[i32]) -> Result<Vec<ResourceType>> {
+    numbers.iter().map(|kind| parse_enum("shared", *kind)).collect()
 }
 
-/// What only one job may work on at a time.
-pub(super) fn thing(platform: &str, feature: impl std::fmt::Display, environment: Environment) -> String {
+/// Returns the key of the lock that serialises the jobs of a feature.
+pub(super) fn lock_key(platform: &str, feature: impl std::fmt::Display, environment: Environment) -> String {
     format!("{platform}/{feature}/{environment}")
 }
 
-impl Asked {
-    fn thing(&self, cx: &StepCx) -> String {
-        self.subject(&cx.subject).thing
+impl JobInput {
+    fn lock_key(&self, cx: &StepCx) -> String {
+        self.lock_request(&cx.subject).lock_key
     }
 
-    /// One job works on a feature at a time; a newer one of the same entity supersedes it.
-    fn subject(&self, platform: &str) -> turn::Subject {
-        turn::Subject {
-            thing: thing(platform, &self.feature_id, self.environment),
+    /// Returns the lock of the feature. A newer job of the same entity supersedes a waiting one.
+    fn lock_request(&self, platform: &str) -> job_locks::LockRequest {
+        job_locks::LockRequest {
+            lock_key: lock_key(platform, &self.feature_id, self.environment),
             replaces: self.entity_id.to_string(),
         }
     }
@@ -140,7 +142,8 @@ impl Asked {
 
 const BEGIN: StepKey<Plan> = StepKey::new("begin");
 
-/// The first step of both: waits for its turn, and tells the registry. Undone, which is last, it tells how it ended.
+/// First step of both job types: waits for the lock of the feature and reports the beginning of the job to the
+/// registry. Its undo runs last and reports the failure.
 struct Begin(JobType);
 
 #[async_trait]
@@ -152,30 +155,30 @@ impl Step<App> for Begin {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Plan>> {
-        let asked: Asked = cx.input()?;
-        let wait = turn::take(app, cx, &asked.subject(&cx.subject)).await?;
-        let job = Some(asked.job(&cx.subject, cx.saga_id, self.0));
+        let input: JobInput = cx.input()?;
+        let wait = job_locks::acquire(app, cx, &input.lock_request(&cx.subject)).await?;
+        let job = Some(input.job(&cx.subject, cx.saga_id, self.0));
         let message = BeginFeatureJobRequest { job, waits: wait.is_some() };
-        let answer = app.registry.call(&cx.ctx, message).await;
-        let said = answer?;
-        if said.superseded {
+        let response = app.registry.call(&cx.ctx, message).await;
+        let response = response?;
+        if response.superseded {
             return Err(superseded());
         }
         if let Some(wait) = wait {
-            return Ok(turn::wait_for(wait, "the same feature"));
+            return Ok(job_locks::wait_for(wait, "the same feature"));
         }
-        Ok(Progress::Done(Plan::try_from(said)?))
+        Ok(Progress::Done(Plan::try_from(response)?))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let plan = cx.output_if_any(BEGIN)?;
         let before = plan.and_then(|plan| plan.own_version_before);
-        let told = EndFeatureJobRequest {
-            error: Some(cx.error.clone().unwrap_or_else(|| "it was undone".to_owned())),
+        let end_request = EndFeatureJobRequest {
+            error: Some(cx.error.clone().unwrap_or_else(|| "The job was undone.".to_owned())),
             own_version_before: before.map(|version| version.to_string()),
             ..EndFeatureJobRequest::default()
         };
-        end(app, cx, self.0, told).await
+        report_end(app, cx, self.0, end_request).await
     }
 
     fn undo_if_not_started(&self) -> bool {
@@ -183,31 +186,31 @@ impl Step<App> for Begin {
     }
 }
 
-/// Tells the registry how the job ended.
-async fn end(app: &App, cx: &StepCx, kind: JobType, told: EndFeatureJobRequest) -> Result<()> {
-    let job = cx.input::<Asked>()?.job(&cx.subject, cx.saga_id, kind);
-    tell(app, &cx.ctx, EndFeatureJobRequest { job: Some(job), ..told }).await
+/// Reports the end of the job to the registry.
+async fn report_end(app: &App, cx: &StepCx, kind: JobType, end_request: EndFeatureJobRequest) -> Result<()> {
+    let job = cx.input::<JobInput>()?.job(&cx.subject, cx.saga_id, kind);
+    send_end(app, &cx.ctx, EndFeatureJobRequest { job: Some(job), ..end_request }).await
 }
 
-async fn tell(app: &App, ctx: &Ctx, message: EndFeatureJobRequest) -> Result<()> {
+async fn send_end(app: &App, ctx: &Ctx, message: EndFeatureJobRequest) -> Result<()> {
     app.registry.call(ctx, message).await?;
     Ok(())
 }
 
-/// What the job of this input works on.
-pub(super) fn subject(platform: &PlatformId, input: &Value) -> Result<turn::Subject> {
-    Ok(Asked::deserialize(input).map_err(Error::internal)?.subject(platform.as_str()))
+/// Returns the lock that a job with this input needs.
+pub(super) fn lock_request(platform: &PlatformId, input: &Value) -> Result<job_locks::LockRequest> {
+    Ok(JobInput::deserialize(input).map_err(Error::internal)?.lock_request(platform.as_str()))
 }
 
-/// Tells the registry that nothing more will come of a job.
-pub(super) async fn give_up(app: &App, ctx: &Ctx, job: &Job, why: &str) -> Result<()> {
-    let asked: Asked = serde_json::from_value(job.input.clone()).map_err(Error::internal)?;
-    let told = EndFeatureJobRequest {
-        job: Some(asked.job(job.platform_id.as_str(), job.id, job.r#type)),
-        error: Some(why.to_owned()),
+/// Reports to the registry that an operator discarded the job.
+pub(super) async fn report_abandoned(app: &App, ctx: &Ctx, job: &Job, reason: &str) -> Result<()> {
+    let input: JobInput = serde_json::from_value(job.input.clone()).map_err(Error::internal)?;
+    let end_request = EndFeatureJobRequest {
+        job: Some(input.job(job.platform_id.as_str(), job.id, job.r#type)),
+        error: Some(reason.to_owned()),
         ..EndFeatureJobRequest::default()
     };
-    tell(app, ctx, told).await
+    send_end(app, ctx, end_request).await
 }
 
 pub(super) fn platform(cx: &StepCx) -> Result<PlatformId> {

@@ -1,87 +1,86 @@
-//! The service of the feature that a job is for.
+//! Service of the feature that a job changes.
 
 use std::ops::Deref;
 
 use domain::Result;
 use saga::StepCx;
 
-use super::{Asked, BEGIN, Plan, platform};
+use super::{BEGIN, JobInput, Plan, platform};
 use crate::{
     App,
     steps::{
-        made,
-        service::{Service as Any, Site},
-        turn,
+        job_locks, registered,
+        service::{Service as PlatformService, StackContext},
     },
 };
 
-/// What a job for a feature knows of its service.
+/// Input, plan and context of a feature job.
 pub(super) struct Job {
-    asked: Asked,
-    site: Site,
+    input: JobInput,
+    context: StackContext,
     pub(super) plan: Plan,
 }
 
-/// The service that a job works on.
+/// Service that a job changes.
 pub(super) struct Service<'a> {
-    any: Any<'a>,
+    base: PlatformService<'a>,
     job: &'a Job,
     pub(super) plan: &'a Plan,
 }
 
 impl<'a> Deref for Service<'a> {
-    type Target = Any<'a>;
+    type Target = PlatformService<'a>;
 
-    fn deref(&self) -> &Any<'a> {
-        &self.any
+    fn deref(&self) -> &PlatformService<'a> {
+        &self.base
     }
 }
 
 impl Job {
-    /// None where the feature has no service.
+    /// Returns the job, or `None` if the feature has no service.
     pub(super) fn of(cx: &StepCx) -> Result<Option<Self>> {
-        let (asked, plan): (Asked, _) = (cx.input()?, cx.output(BEGIN)?);
-        let site = Site {
+        let (input, plan): (JobInput, _) = (cx.input()?, cx.output(BEGIN)?);
+        let context = StackContext {
             platform: platform(cx)?,
             stack: plan.stack.clone(),
             owner: plan.owner.clone(),
-            environment: asked.environment,
+            environment: input.environment,
             shared: plan.shared.clone(),
         };
-        Ok(Some(Self { asked, site, plan }).filter(|job| job.plan.has_service))
+        Ok(Some(Self { input, context, plan }).filter(|job| job.plan.has_service))
     }
 
-    /// The same to undo what was done to it; none where another job has worked on it since.
+    /// Returns the job if it may be undone. Returns `None` if another job has changed the service since.
     pub(super) async fn to_undo(app: &App, cx: &StepCx) -> Result<Option<Self>> {
         match Self::of(cx)? {
-            Some(job) if turn::is_ours(app, cx, &job.asked.thing(cx)).await? => Ok(Some(job)),
+            Some(job) if job_locks::is_holder(app, cx, &job.input.lock_key(cx)).await? => Ok(Some(job)),
             _ => Ok(None),
         }
     }
 
     pub(super) fn service<'a>(&'a self, app: &'a App, cx: &'a StepCx) -> Service<'a> {
-        let any = Any { app, cx, site: &self.site, feature: &self.asked.feature_id };
-        Service { any, job: self, plan: &self.plan }
+        let base = PlatformService { app, cx, context: &self.context, feature: &self.input.feature_id };
+        Service { base, job: self, plan: &self.plan }
     }
 }
 
 impl Service<'_> {
-    /// Whether the job is to delete data, and no one else's.
+    /// Returns true if the job deletes data that belongs to no other entity.
     pub(super) fn deletes_data(&self) -> bool {
-        self.job.asked.delete_data && !self.plan.shares_data
+        self.job.input.delete_data && !self.plan.shares_data
     }
 
-    /// Removes all that the service keeps data in, whoever registered it.
-    pub(super) async fn destroy_data(&self) -> Result<made::Removed> {
+    /// Removes all resources that hold data of the service, regardless of who registered them.
+    pub(super) async fn destroy_data(&self) -> Result<registered::Removals> {
         self.destroy_database().await?;
-        let mut removed = made::Removed::default();
-        let (app, cx, site) = (self.app, self.cx, self.site);
-        for resource in made::platform_things(app, cx, &site.platform).await?.resources {
-            let ours = resource.service_name == self.feature.as_str()
-                && resource.stack_id == site.stack.as_str()
-                && made::environment_of(&resource)? == site.environment;
-            if ours && !made::type_of(&resource)?.runs_code() {
-                made::remove(app, cx, &site.platform, resource, &mut removed).await?;
+        let mut removed = registered::Removals::default();
+        let (app, cx, context) = (self.app, self.cx, self.context);
+        for resource in registered::list_registered(app, cx, &context.platform).await?.resources {
+            let of_service = resource.service_name == self.feature.as_str()
+                && resource.stack_id == context.stack.as_str()
+                && registered::environment_of(&resource)? == context.environment;
+            if of_service && !registered::type_of(&resource)?.runs_code() {
+                registered::remove(app, cx, &context.platform, resource, &mut removed).await?;
             }
         }
         Ok(removed)

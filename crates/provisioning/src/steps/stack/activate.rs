@@ -1,5 +1,5 @@
-//! ACTIVATE_STACK: everything that a version of a stack is made of put in place, then shown, and only then what it does
-//! not have any more taken away.
+//! ACTIVATE_STACK: creates all resources of a stack version, switches the stack to it, and only then removes the
+//! services that the version no longer contains.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,10 +11,10 @@ use domain::{Error, HostName, Kind, Result, job::JobType, resource::ResourceType
 use rpc::registry::{EndStackJobRequest, ServedFeature};
 use saga::{Definition, OnFailure, Progress, Step, StepCx, StepKey, StepName};
 
-use super::{Plan, Work, begin, end, take_turns};
-use crate::{App, steps::made::Made};
+use super::{Plan, Work, begin, lock_features, report_end};
+use crate::{App, steps::registered::ResourceRef};
 
-const TURNS: StepKey<BTreeSet<String>> = StepKey::new("turns");
+const FEATURE_LOCKS: StepKey<BTreeSet<String>> = StepKey::new("turns");
 const KIND: JobType = JobType::ActivateStack;
 
 pub(crate) fn definition() -> Definition<App> {
@@ -23,7 +23,7 @@ pub(crate) fn definition() -> Definition<App> {
         version: 1,
         steps: vec![
             Box::new(Begin),
-            Box::new(Turns),
+            Box::new(FeatureLocks),
             Box::new(Shared),
             Box::new(Databases),
             Box::new(Workers),
@@ -35,7 +35,7 @@ pub(crate) fn definition() -> Definition<App> {
     }
 }
 
-/// Undone, which is last, it tells how the job ended.
+/// First step, see [`begin`]. Its undo runs last and reports the failure of the job to the registry.
 struct Begin;
 
 #[async_trait]
@@ -51,8 +51,8 @@ impl Step<App> for Begin {
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
-        let error = Some(cx.error.clone().unwrap_or_else(|| "it was undone".to_owned()));
-        end(app, cx, KIND, EndStackJobRequest { error, ..EndStackJobRequest::default() }).await
+        let error = Some(cx.error.clone().unwrap_or_else(|| "The job was undone.".to_owned()));
+        report_end(app, cx, KIND, EndStackJobRequest { error, ..EndStackJobRequest::default() }).await
     }
 
     fn undo_if_not_started(&self) -> bool {
@@ -60,23 +60,23 @@ impl Step<App> for Begin {
     }
 }
 
-struct Turns;
+struct FeatureLocks;
 
 #[async_trait]
-impl Step<App> for Turns {
+impl Step<App> for FeatureLocks {
     type Output = BTreeSet<String>;
 
     fn key(&self) -> StepKey<BTreeSet<String>> {
-        TURNS
+        FEATURE_LOCKS
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<BTreeSet<String>>> {
         let features: BTreeSet<_> =
-            Work::of(cx)?.plan.services.iter().map(|one| one.feature.to_string()).collect();
-        take_turns(app, cx, features).await
+            Work::of(cx)?.plan.services.iter().map(|planned| planned.feature.to_string()).collect();
+        lock_features(app, cx, features).await
     }
 
-    /// Turns end with the job.
+    /// The locks are released when the job ends.
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
         Ok(())
     }
@@ -86,29 +86,29 @@ struct Shared;
 
 #[async_trait]
 impl Step<App> for Shared {
-    type Output = Vec<Made>;
+    type Output = Vec<ResourceRef>;
 
-    fn key(&self) -> StepKey<Vec<Made>> {
+    fn key(&self) -> StepKey<Vec<ResourceRef>> {
         StepKey::new("shared")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Vec<Made>>> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Vec<ResourceRef>>> {
         let work = Work::of(cx)?;
-        let mut made = Vec::new();
+        let mut created = Vec::new();
         for kind in &work.plan.shared {
-            let known = work.plan.existing.contains(&work.site.shared_name(*kind)?);
-            made.push(work.site.ensure_shared(app, cx, *kind, known).await?);
+            let exists = work.plan.existing.contains(&work.context.shared_name(*kind)?);
+            created.push(work.context.ensure_shared(app, cx, *kind, exists).await?);
         }
-        Ok(Progress::Done(made))
+        Ok(Progress::Done(created))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let Some(work) = Work::to_undo(app, cx).await? else { return Ok(()) };
         for kind in &work.plan.shared {
-            let name = work.site.shared_name(*kind)?;
-            // Data that was there before this job is not its own to delete.
+            let name = work.context.shared_name(*kind)?;
+            // Data that existed before this job must not be deleted.
             if !work.plan.existing.contains(&name) {
-                work.site.destroy(app, cx, *kind, name).await?;
+                work.context.destroy(app, cx, *kind, name).await?;
             }
         }
         Ok(())
@@ -119,31 +119,31 @@ struct Databases;
 
 #[async_trait]
 impl Step<App> for Databases {
-    type Output = Vec<Made>;
+    type Output = Vec<ResourceRef>;
 
-    fn key(&self) -> StepKey<Vec<Made>> {
+    fn key(&self) -> StepKey<Vec<ResourceRef>> {
         StepKey::new("databases")
     }
 
     fn needs(&self) -> Option<&'static [StepName]> {
-        Some(const { &[TURNS.name()] })
+        Some(const { &[FEATURE_LOCKS.name()] })
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Vec<Made>>> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Vec<ResourceRef>>> {
         let work = Work::of(cx)?;
-        let mut made = Vec::new();
-        for (one, _) in work.running() {
-            let service = work.service(app, cx, one);
-            let known = work.plan.existing.contains(&service.name(ResourceType::D1)?);
-            made.push(service.ensure_database(known).await?);
+        let mut created = Vec::new();
+        for (planned, _) in work.running() {
+            let service = work.service(app, cx, planned);
+            let exists = work.plan.existing.contains(&service.name(ResourceType::D1)?);
+            created.push(service.ensure_database(exists).await?);
         }
-        Ok(Progress::Done(made))
+        Ok(Progress::Done(created))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let Some(work) = Work::to_undo(app, cx).await? else { return Ok(()) };
-        for (one, _) in work.running() {
-            let service = work.service(app, cx, one);
+        for (planned, _) in work.running() {
+            let service = work.service(app, cx, planned);
             if !work.plan.existing.contains(&service.name(ResourceType::D1)?) {
                 service.destroy_database().await?;
             }
@@ -152,35 +152,37 @@ impl Step<App> for Databases {
     }
 }
 
-const WORKERS: StepKey<BTreeMap<String, Made>> = StepKey::new("workers");
+const WORKERS: StepKey<BTreeMap<String, ResourceRef>> = StepKey::new("workers");
 
-/// A worker that ran before runs the new version from here on. The manifest goes on naming the old one, whole, until
-/// every part of the new one is in place.
+/// Deploys the new version to all workers, existing ones included. The manifest shows the complete old version until
+/// every part of the new version is in place.
 struct Workers;
 
 #[async_trait]
 impl Step<App> for Workers {
-    type Output = BTreeMap<String, Made>;
+    type Output = BTreeMap<String, ResourceRef>;
 
-    fn key(&self) -> StepKey<BTreeMap<String, Made>> {
+    fn key(&self) -> StepKey<BTreeMap<String, ResourceRef>> {
         WORKERS
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<BTreeMap<String, Made>>> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<BTreeMap<String, ResourceRef>>> {
         let work = Work::of(cx)?;
-        let mut made: BTreeMap<String, Made> = BTreeMap::new();
-        for (one, version) in work.running() {
-            let worker =
-                work.service(app, cx, one).ensure_worker(version, one.version_before.is_some()).await?;
-            made.insert(one.feature.to_string(), worker);
+        let mut created: BTreeMap<String, ResourceRef> = BTreeMap::new();
+        for (planned, version) in work.running() {
+            let worker = work
+                .service(app, cx, planned)
+                .ensure_worker(version, planned.version_before.is_some())
+                .await?;
+            created.insert(planned.feature.to_string(), worker);
         }
-        Ok(Progress::Done(made))
+        Ok(Progress::Done(created))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let Some(work) = Work::to_undo(app, cx).await? else { return Ok(()) };
-        for (one, _) in work.running() {
-            work.service_before(app, cx, one).restore_worker(one.version_before.as_ref()).await?;
+        for (planned, _) in work.running() {
+            work.service_before(app, cx, planned).restore_worker(planned.version_before.as_ref()).await?;
         }
         Ok(())
     }
@@ -199,10 +201,14 @@ impl Step<App> for Dns {
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Vec<HostName>>> {
         let (work, workers) = (Work::of(cx)?, cx.output(WORKERS)?);
         let mut hosts = Vec::new();
-        for (one, _) in work.running() {
-            let service = work.service(app, cx, one);
-            let worker = workers.get(one.feature.as_str()).cloned();
-            service.ensure_host(worker.ok_or_else(|| Error::internal("a worker was not made"))?).await?;
+        for (planned, _) in work.running() {
+            let service = work.service(app, cx, planned);
+            let worker = workers.get(planned.feature.as_str()).cloned();
+            service
+                .ensure_host(
+                    worker.ok_or_else(|| Error::internal("a worker is missing in the output of its step"))?,
+                )
+                .await?;
             hosts.push(service.host()?);
         }
         Ok(Progress::Done(hosts))
@@ -210,14 +216,14 @@ impl Step<App> for Dns {
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let Some(work) = Work::to_undo(app, cx).await? else { return Ok(()) };
-        for (one, _) in work.running().filter(|(one, _)| one.version_before.is_none()) {
-            work.service(app, cx, one).destroy_host().await?;
+        for (planned, _) in work.running().filter(|(planned, _)| planned.version_before.is_none()) {
+            work.service(app, cx, planned).destroy_host().await?;
         }
         Ok(())
     }
 }
 
-/// From here on it is the new version that is seen.
+/// Reports the new version to the registry, which makes it visible.
 struct Switch;
 
 #[async_trait]
@@ -231,26 +237,27 @@ impl Step<App> for Switch {
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<bool>> {
         let work = Work::of(cx)?;
         let mut served = Vec::new();
-        for (one, _) in work.running() {
-            let service_url = work.service(app, cx, one).url()?;
-            served.push(ServedFeature { feature_id: one.feature.to_string(), service_url });
+        for (planned, _) in work.running() {
+            let service_url = work.service(app, cx, planned).url()?;
+            served.push(ServedFeature { feature_id: planned.feature.to_string(), service_url });
         }
-        end(app, cx, KIND, EndStackJobRequest { served, ..EndStackJobRequest::default() }).await?;
+        report_end(app, cx, KIND, EndStackJobRequest { served, ..EndStackJobRequest::default() }).await?;
         Ok(Progress::Done(true))
     }
 
-    /// The first step tells how the job ended, when all is undone.
+    /// The undo of the first step reports the end of the job.
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
         Ok(())
     }
 }
 
-/// What is not part of the stack any more is taken away; its data stays. The new version runs by now: what cannot be
-/// taken away is left over, and told.
+/// Removes the services that are no longer part of the stack, but not their data. The new version already runs, so a
+/// failed removal does not fail the job: its output lists the workers that were left.
 struct Cleanup;
 
-/// Shorter than a step may take, so that also what hangs is only left over.
-const CLEANUP: Duration = Duration::from_secs(20);
+/// Time limit of one removal. Shorter than the time limit of the step, so that a hanging provider does not fail the
+/// step.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[async_trait]
 impl Step<App> for Cleanup {
@@ -261,34 +268,38 @@ impl Step<App> for Cleanup {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<Vec<String>>> {
-        let (work, mut left) = (Work::of(cx)?, Vec::new());
-        for one in work.leaving() {
-            let service = work.service(app, cx, one);
-            let take_away = async {
+        let (work, mut leftovers) = (Work::of(cx)?, Vec::new());
+        for planned in work.removed() {
+            let service = work.service(app, cx, planned);
+            let removal = async {
                 service.destroy_host().await?;
                 service.destroy_worker().await
             };
-            let taken = tokio::time::timeout(CLEANUP, take_away).await;
-            match taken
-                .unwrap_or_else(|late| Err(Error::new(Kind::Upstream, "The provider hangs").context(late)))
-            {
+            let outcome = tokio::time::timeout(CLEANUP_TIMEOUT, removal).await;
+            match outcome.unwrap_or_else(|late| {
+                Err(Error::new(Kind::Upstream, "The provider did not respond in time.").context(late))
+            }) {
                 Ok(()) => {}
                 Err(error) if cx.will_retry(&error, Step::policy(self)) => return Err(error),
                 Err(error) => {
-                    tracing::warn!(feature = one.feature.as_str(), error = error.message(), "left over");
-                    left.push(service.name(ResourceType::Worker)?);
+                    tracing::warn!(
+                        feature = planned.feature.as_str(),
+                        error = error.message(),
+                        "could not remove a service from the provider"
+                    );
+                    leftovers.push(service.name(ResourceType::Worker)?);
                 }
             }
         }
-        Ok(Progress::Done(left))
+        Ok(Progress::Done(leftovers))
     }
 
     async fn undo(&self, app: &App, cx: &StepCx) -> Result<()> {
         let Some(work) = Work::to_undo(app, cx).await? else { return Ok(()) };
-        for one in work.leaving() {
-            let service = work.service_before(app, cx, one);
-            service.restore_worker(one.version_before.as_ref()).await?;
-            service.restore_host(one.version_before.as_ref()).await?;
+        for planned in work.removed() {
+            let service = work.service_before(app, cx, planned);
+            service.restore_worker(planned.version_before.as_ref()).await?;
+            service.restore_host(planned.version_before.as_ref()).await?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! DEACTIVATE_STACK: everything that a stack has taken down. The registry has it no longer when this begins. What cannot
-//! be taken down stops the job there, for someone to retry.
+//! DEACTIVATE_STACK: removes all resources of a stack. The registry has already deleted the stack when the job begins.
+//! A resource that cannot be removed stops the job until an operator retries it.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use domain::{Result, job::JobType};
 use rpc::registry::Resource;
 use saga::{Definition, OnFailure, Progress, Step, StepCx, StepKey};
 
-use super::{Asked, Plan, begin, take_turns};
+use super::{JobInput, Plan, begin, lock_features};
 use crate::{
     App,
-    steps::{feature, made, no_way_back},
+    steps::{feature, irreversible, registered},
 };
 
 const KIND: JobType = JobType::DeactivateStack;
@@ -20,28 +20,34 @@ pub(crate) fn definition() -> Definition<App> {
     Definition {
         kind: KIND.as_str(),
         version: 1,
-        steps: vec![Box::new(Begin), Box::new(Turns), Box::new(Dns), Box::new(Workers), Box::new(Data)],
+        steps: vec![
+            Box::new(Begin),
+            Box::new(FeatureLocks),
+            Box::new(Dns),
+            Box::new(Workers),
+            Box::new(Data),
+        ],
         on_failure: OnFailure::Stop,
     }
 }
 
-/// The resources of the stack, those that run or those that keep data.
-async fn resources(app: &App, cx: &StepCx, that_run: bool) -> Result<Vec<Resource>> {
-    let stack = Asked::of(cx)?.stack_id;
-    let mut found = Vec::new();
-    for one in made::platform_things(app, cx, &feature::platform(cx)?).await?.resources {
-        if one.stack_id == stack.as_str() && made::type_of(&one)?.runs_code() == that_run {
-            found.push(one);
+/// Returns the resources of the stack that run code, or those that hold data.
+async fn resources(app: &App, cx: &StepCx, running: bool) -> Result<Vec<Resource>> {
+    let stack = JobInput::of(cx)?.stack_id;
+    let mut matching = Vec::new();
+    for resource in registered::list_registered(app, cx, &feature::platform(cx)?).await?.resources {
+        if resource.stack_id == stack.as_str() && registered::type_of(&resource)?.runs_code() == running {
+            matching.push(resource);
         }
     }
-    Ok(found)
+    Ok(matching)
 }
 
-async fn take_down(app: &App, cx: &StepCx, that_run: bool) -> Result<Progress<made::Removed>> {
+async fn take_down(app: &App, cx: &StepCx, running: bool) -> Result<Progress<registered::Removals>> {
     let platform = feature::platform(cx)?;
-    let mut removed = made::Removed::default();
-    for one in resources(app, cx, that_run).await? {
-        made::remove(app, cx, &platform, one, &mut removed).await?;
+    let mut removed = registered::Removals::default();
+    for resource in resources(app, cx, running).await? {
+        registered::remove(app, cx, &platform, resource, &mut removed).await?;
     }
     Ok(Progress::Done(removed))
 }
@@ -61,14 +67,14 @@ impl Step<App> for Begin {
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
-        no_way_back()
+        irreversible()
     }
 }
 
-struct Turns;
+struct FeatureLocks;
 
 #[async_trait]
-impl Step<App> for Turns {
+impl Step<App> for FeatureLocks {
     type Output = BTreeSet<String>;
 
     fn key(&self) -> StepKey<BTreeSet<String>> {
@@ -76,13 +82,13 @@ impl Step<App> for Turns {
     }
 
     async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<BTreeSet<String>>> {
-        let running = resources(app, cx, true).await?;
-        let features: BTreeSet<_> = running.into_iter().map(|one| one.service_name).collect();
-        take_turns(app, cx, features).await
+        let workers = resources(app, cx, true).await?;
+        let features: BTreeSet<_> = workers.into_iter().map(|resource| resource.service_name).collect();
+        lock_features(app, cx, features).await
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
-        no_way_back()
+        irreversible()
     }
 }
 
@@ -90,25 +96,25 @@ struct Dns;
 
 #[async_trait]
 impl Step<App> for Dns {
-    type Output = made::Removed;
+    type Output = registered::Removals;
 
-    fn key(&self) -> StepKey<made::Removed> {
+    fn key(&self) -> StepKey<registered::Removals> {
         StepKey::new("dns")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<made::Removed>> {
-        let (platform, stack) = (feature::platform(cx)?, Asked::of(cx)?.stack_id);
-        let mut removed = made::Removed::default();
-        for record in made::platform_things(app, cx, &platform).await?.dns_records {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<registered::Removals>> {
+        let (platform, stack) = (feature::platform(cx)?, JobInput::of(cx)?.stack_id);
+        let mut removed = registered::Removals::default();
+        for record in registered::list_registered(app, cx, &platform).await?.dns_records {
             if record.stack_id == stack.as_str() {
-                made::remove_host(app, cx, &platform, record, &mut removed).await?;
+                registered::remove_host(app, cx, &platform, record, &mut removed).await?;
             }
         }
         Ok(Progress::Done(removed))
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
-        no_way_back()
+        irreversible()
     }
 }
 
@@ -116,18 +122,18 @@ struct Workers;
 
 #[async_trait]
 impl Step<App> for Workers {
-    type Output = made::Removed;
+    type Output = registered::Removals;
 
-    fn key(&self) -> StepKey<made::Removed> {
+    fn key(&self) -> StepKey<registered::Removals> {
         StepKey::new("workers")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<made::Removed>> {
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<registered::Removals>> {
         take_down(app, cx, true).await
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
-        no_way_back()
+        irreversible()
     }
 }
 
@@ -135,17 +141,17 @@ struct Data;
 
 #[async_trait]
 impl Step<App> for Data {
-    type Output = made::Removed;
+    type Output = registered::Removals;
 
-    fn key(&self) -> StepKey<made::Removed> {
+    fn key(&self) -> StepKey<registered::Removals> {
         StepKey::new("data")
     }
 
-    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<made::Removed>> {
-        if Asked::of(cx)?.delete_data { take_down(app, cx, false).await } else { Ok(Progress::Skipped) }
+    async fn run(&self, app: &App, cx: &StepCx) -> Result<Progress<registered::Removals>> {
+        if JobInput::of(cx)?.delete_data { take_down(app, cx, false).await } else { Ok(Progress::Skipped) }
     }
 
     async fn undo(&self, _: &App, _: &StepCx) -> Result<()> {
-        no_way_back()
+        irreversible()
     }
 }

@@ -1,8 +1,7 @@
-//! The jobs for stacks: ACTIVATE_STACK, which brings a stack to a version, and DEACTIVATE_STACK.
+//! Stack jobs: ACTIVATE_STACK, which brings a stack to a version, and DEACTIVATE_STACK.
 //!
-//! The jobs for one stack run one after the other, and each waits for the jobs of the features that it works on. What a
-//! stack is to be brought to the registry says at the begin of a job. It sees nothing of it until all is in place, and
-//! then all of it at once.
+//! Jobs of one stack run one at a time, and each waits for the jobs of the features that it changes. When a job begins,
+//! the registry returns the target state of the stack. The registry shows the new state only when it is complete.
 
 pub(crate) mod activate;
 pub(crate) mod deactivate;
@@ -26,23 +25,23 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    feature, made,
-    service::{Service, Site},
-    superseded, turn,
+    feature, job_locks, registered,
+    service::{Service, StackContext},
+    superseded,
 };
 use crate::{App, jobs::model::Job};
 
-/// Stacks run in production alone.
+/// Stacks run only in production.
 const ENVIRONMENT: Environment = Environment::Prod;
 
-/// What a job that activates is told.
+/// Input of an ACTIVATE_STACK job.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Activate {
     pub(crate) stack_id: StackId,
 }
 
-/// What a job that deactivates is told.
+/// Input of a DEACTIVATE_STACK job.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Deactivate {
@@ -51,48 +50,51 @@ pub(crate) struct Deactivate {
     pub(crate) delete_data: bool,
 }
 
-/// Either of the two.
+/// Input of both job types.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Asked {
+struct JobInput {
     stack_id: StackId,
     #[serde(default)]
     delete_data: bool,
 }
 
-/// The service of one feature, before and after the job.
+/// Service of one feature, with its versions before and after the job. `None` if it does not run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Served {
+struct PlannedService {
     feature: Slug,
     version: Option<Version>,
     version_before: Option<Version>,
 }
 
-/// What the registry said when the job began, and what was there.
+/// Plan of a job: the target state from the registry and the resources that existed at the beginning.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Plan {
     owner: String,
-    services: Vec<Served>,
+    services: Vec<PlannedService>,
     shared: Vec<ResourceType>,
     shared_before: Vec<ResourceType>,
-    /// Names of the stack's resources that this job did not make.
+    /// Names of the stack's resources that existed before this job.
     existing: BTreeSet<String>,
 }
 
 const BEGIN: StepKey<Plan> = StepKey::new("begin");
 
-impl Asked {
+impl JobInput {
     fn of(cx: &StepCx) -> Result<Self> {
         cx.input()
     }
 
-    fn thing(&self, cx: &StepCx) -> String {
-        self.subject(&cx.subject).thing
+    fn lock_key(&self, cx: &StepCx) -> String {
+        self.lock_request(&cx.subject).lock_key
     }
 
-    /// One job works on a stack at a time, and a newer one supersedes it.
-    fn subject(&self, platform: &str) -> turn::Subject {
-        turn::Subject { thing: format!("{platform}/stack/{}", self.stack_id), replaces: String::new() }
+    /// Returns the lock of the stack. A newer job of the same stack supersedes a waiting one.
+    fn lock_request(&self, platform: &str) -> job_locks::LockRequest {
+        job_locks::LockRequest {
+            lock_key: format!("{platform}/stack/{}", self.stack_id),
+            replaces: String::new(),
+        }
     }
 
     fn job(&self, platform: &str, id: Uuid, kind: JobType) -> StackJob {
@@ -105,141 +107,154 @@ impl Asked {
     }
 }
 
-impl TryFrom<StackService> for Served {
+impl TryFrom<StackService> for PlannedService {
     type Error = Error;
 
-    fn try_from(said: StackService) -> Result<Self> {
+    fn try_from(response: StackService) -> Result<Self> {
         Ok(Self {
-            feature: rpc::parse("feature_id", &said.feature_id)?,
-            version: rpc::parse_optional("version", said.version.as_deref())?,
-            version_before: rpc::parse_optional("version_before", said.version_before.as_deref())?,
+            feature: rpc::parse("feature_id", &response.feature_id)?,
+            version: rpc::parse_optional("version", response.version.as_deref())?,
+            version_before: rpc::parse_optional("version_before", response.version_before.as_deref())?,
         })
     }
 }
 
-/// The first step of both: waits for its turn, and tells the registry.
+/// First step of both job types: waits for the lock of the stack and reports the beginning of the job to the registry.
 async fn begin(app: &App, cx: &StepCx, kind: JobType) -> Result<Progress<Plan>> {
-    let asked = Asked::of(cx)?;
-    let wait = turn::take(app, cx, &asked.subject(&cx.subject)).await?;
-    let job = Some(asked.job(&cx.subject, cx.saga_id, kind));
+    let input = JobInput::of(cx)?;
+    let wait = job_locks::acquire(app, cx, &input.lock_request(&cx.subject)).await?;
+    let job = Some(input.job(&cx.subject, cx.saga_id, kind));
     let message = BeginStackJobRequest { job, waits: wait.is_some() };
-    let answer = app.registry.call(&cx.ctx, message).await;
-    let said: BeginStackJobResponse = answer?;
-    if said.superseded {
+    let response = app.registry.call(&cx.ctx, message).await;
+    let response: BeginStackJobResponse = response?;
+    if response.superseded {
         return Err(superseded());
     }
     if let Some(wait) = wait {
-        return Ok(turn::wait_for(wait, "the same stack"));
+        return Ok(job_locks::wait_for(wait, "the same stack"));
     }
-    let things = made::platform_things(app, cx, &feature::platform(cx)?).await?;
-    let own = things.resources.into_iter().filter(|one| one.stack_id == asked.stack_id.as_str());
+    let listed = registered::list_registered(app, cx, &feature::platform(cx)?).await?;
+    let own_resources =
+        listed.resources.into_iter().filter(|resource| resource.stack_id == input.stack_id.as_str());
     Ok(Progress::Done(Plan {
-        owner: said.owner_id,
-        services: said.services.into_iter().map(Served::try_from).collect::<Result<_>>()?,
-        shared: feature::kinds(&said.shared)?,
-        shared_before: feature::kinds(&said.shared_before)?,
-        existing: own.map(|one| one.cf_name).collect(),
+        owner: response.owner_id,
+        services: response.services.into_iter().map(PlannedService::try_from).collect::<Result<_>>()?,
+        shared: feature::resource_types(&response.shared)?,
+        shared_before: feature::resource_types(&response.shared_before)?,
+        existing: own_resources.map(|resource| resource.cf_name).collect(),
     }))
 }
 
-/// Takes the turns of features, always in the same order, so that no two jobs wait for each other.
-async fn take_turns(
+/// Acquires the locks of features in alphabetical order, which prevents deadlocks between jobs.
+async fn lock_features(
     app: &App,
     cx: &StepCx,
     features: BTreeSet<String>,
 ) -> Result<Progress<BTreeSet<String>>> {
     for feature in &features {
-        let thing = feature::thing(&cx.subject, feature, ENVIRONMENT);
-        // Jobs of features never supersede one of a stack.
-        let subject = turn::Subject { thing, replaces: format!("job {}", cx.saga_id) };
-        if let Some(wait) = turn::take(app, cx, &subject).await? {
-            return Ok(turn::wait_for(wait, &format!("the feature {feature}")));
+        let lock_key = feature::lock_key(&cx.subject, feature, ENVIRONMENT);
+        // The unique value keeps feature jobs from superseding a stack job.
+        let request = job_locks::LockRequest { lock_key, replaces: format!("job {}", cx.saga_id) };
+        if let Some(wait) = job_locks::acquire(app, cx, &request).await? {
+            return Ok(job_locks::wait_for(wait, &format!("the feature {feature}")));
         }
     }
     Ok(Progress::Done(features))
 }
 
-/// Tells the registry how the job ended.
-async fn end(app: &App, cx: &StepCx, kind: JobType, told: EndStackJobRequest) -> Result<()> {
-    let job = Asked::of(cx)?.job(&cx.subject, cx.saga_id, kind);
-    tell(app, &cx.ctx, EndStackJobRequest { job: Some(job), ..told }).await
+/// Reports the end of the job to the registry.
+async fn report_end(app: &App, cx: &StepCx, kind: JobType, end_request: EndStackJobRequest) -> Result<()> {
+    let job = JobInput::of(cx)?.job(&cx.subject, cx.saga_id, kind);
+    send_end(app, &cx.ctx, EndStackJobRequest { job: Some(job), ..end_request }).await
 }
 
-async fn tell(app: &App, ctx: &Ctx, message: EndStackJobRequest) -> Result<()> {
+async fn send_end(app: &App, ctx: &Ctx, message: EndStackJobRequest) -> Result<()> {
     app.registry.call(ctx, message).await?;
     Ok(())
 }
 
-/// What the job of this input works on.
-pub(super) fn subject(platform: &PlatformId, input: &Value) -> Result<turn::Subject> {
-    Ok(Asked::deserialize(input).map_err(Error::internal)?.subject(platform.as_str()))
+/// Returns the lock that a job with this input needs.
+pub(super) fn lock_request(platform: &PlatformId, input: &Value) -> Result<job_locks::LockRequest> {
+    Ok(JobInput::deserialize(input).map_err(Error::internal)?.lock_request(platform.as_str()))
 }
 
-/// Tells the registry that nothing more will come of a job.
-pub(super) async fn give_up(app: &App, ctx: &Ctx, job: &Job, why: &str) -> Result<()> {
-    let asked: Asked = serde_json::from_value(job.input.clone()).map_err(Error::internal)?;
-    let told = EndStackJobRequest {
-        job: Some(asked.job(job.platform_id.as_str(), job.id, job.r#type)),
-        error: Some(why.to_owned()),
+/// Reports to the registry that an operator discarded the job.
+pub(super) async fn report_abandoned(app: &App, ctx: &Ctx, job: &Job, reason: &str) -> Result<()> {
+    let input: JobInput = serde_json::from_value(job.input.clone()).map_err(Error::internal)?;
+    let end_request = EndStackJobRequest {
+        job: Some(input.job(job.platform_id.as_str(), job.id, job.r#type)),
+        error: Some(reason.to_owned()),
         ..EndStackJobRequest::default()
     };
-    tell(app, ctx, told).await
+    send_end(app, ctx, end_request).await
 }
 
-/// What a job for a stack works on.
+/// Plan and contexts of a stack job.
 struct Work {
     plan: Plan,
-    /// As it is to be, and as it was.
-    site: Site,
-    before: Site,
+    /// The stack after the job.
+    context: StackContext,
+    /// The stack before the job.
+    before: StackContext,
 }
 
 impl Work {
     fn of(cx: &StepCx) -> Result<Self> {
         let plan = cx.output(BEGIN)?;
-        let site = Site {
+        let context = StackContext {
             platform: feature::platform(cx)?,
-            stack: Asked::of(cx)?.stack_id,
+            stack: JobInput::of(cx)?.stack_id,
             owner: plan.owner.clone(),
             environment: ENVIRONMENT,
             shared: plan.shared.clone(),
         };
-        let before = Site { shared: plan.shared_before.clone(), ..site.clone() };
-        Ok(Self { plan, site, before })
+        let before = StackContext { shared: plan.shared_before.clone(), ..context.clone() };
+        Ok(Self { plan, context, before })
     }
 
-    /// The services that are to run.
-    fn running(&self) -> impl Iterator<Item = (&Served, &Version)> {
-        self.plan.services.iter().filter_map(|one| one.version.as_ref().map(|version| (one, version)))
+    /// Returns the services that run after the job, with their versions.
+    fn running(&self) -> impl Iterator<Item = (&PlannedService, &Version)> {
+        self.plan
+            .services
+            .iter()
+            .filter_map(|service| service.version.as_ref().map(|version| (service, version)))
     }
 
-    /// The services that are to run no longer.
-    fn leaving(&self) -> impl Iterator<Item = &Served> {
-        self.plan.services.iter().filter(|one| one.version.is_none())
+    /// Returns the services that no longer run after the job.
+    fn removed(&self) -> impl Iterator<Item = &PlannedService> {
+        self.plan.services.iter().filter(|service| service.version.is_none())
     }
 
-    fn service<'a>(&'a self, app: &'a App, cx: &'a StepCx, one: &'a Served) -> Service<'a> {
-        Service { app, cx, site: &self.site, feature: &one.feature }
+    fn service<'a>(&'a self, app: &'a App, cx: &'a StepCx, service: &'a PlannedService) -> Service<'a> {
+        Service { app, cx, context: &self.context, feature: &service.feature }
     }
 
-    /// The same to bring it back to what it was.
-    fn service_before<'a>(&'a self, app: &'a App, cx: &'a StepCx, one: &'a Served) -> Service<'a> {
-        Service { app, cx, site: &self.before, feature: &one.feature }
+    /// Returns the service in the context before the job, to restore it.
+    fn service_before<'a>(
+        &'a self,
+        app: &'a App,
+        cx: &'a StepCx,
+        service: &'a PlannedService,
+    ) -> Service<'a> {
+        Service { app, cx, context: &self.before, feature: &service.feature }
     }
 
-    /// Leaves only what no other job has worked on since this one: what it made is still its own to undo.
+    /// Returns the work that this job may undo: services that another job has changed since are left out. Returns
+    /// `None` if another job has changed the stack since.
     async fn to_undo(app: &App, cx: &StepCx) -> Result<Option<Self>> {
-        if !turn::is_ours(app, cx, &Asked::of(cx)?.thing(cx)).await? {
+        if !job_locks::is_holder(app, cx, &JobInput::of(cx)?.lock_key(cx)).await? {
             return Ok(None);
         }
         let mut work = Self::of(cx)?;
-        let mut ours = Vec::new();
-        for one in std::mem::take(&mut work.plan.services) {
-            if turn::is_ours(app, cx, &feature::thing(&cx.subject, &one.feature, ENVIRONMENT)).await? {
-                ours.push(one);
+        let mut unchanged = Vec::new();
+        for service in std::mem::take(&mut work.plan.services) {
+            if job_locks::is_holder(app, cx, &feature::lock_key(&cx.subject, &service.feature, ENVIRONMENT))
+                .await?
+            {
+                unchanged.push(service);
             }
         }
-        work.plan.services = ours;
+        work.plan.services = unchanged;
         Ok(Some(work))
     }
 }

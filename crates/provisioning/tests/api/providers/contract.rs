@@ -1,4 +1,4 @@
-//! What every provider promises, tried on each of them.
+//! The contract of providers, tested with each of them.
 
 use std::future::Future;
 use std::path::Path;
@@ -16,22 +16,22 @@ use tempfile::TempDir;
 use super::targets::{bundle, one_of_each, plain, repository, secret, worker};
 
 type Opened = Pin<Box<dyn Future<Output = Arc<dyn Provider>> + Send>>;
-type HalfDone = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Interrupted = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A provider to try the contract on.
+/// Provider under test.
 struct Subject {
     provider: Arc<dyn Provider>,
     folder: TempDir,
-    /// Opens the same folder once more, as another process would.
+    /// Opens the same folder again, as another process would.
     open: fn(&Path) -> Opened,
-    /// Leaves what a process leaves that is killed while it makes the target.
-    half_do: fn(&Path, Target) -> HalfDone,
+    /// Leaves the state of a process that was killed while it created the target.
+    interrupt: fn(&Path, Target) -> Interrupted,
 }
 
 impl Subject {
-    async fn new(open: fn(&Path) -> Opened, half_do: fn(&Path, Target) -> HalfDone) -> Self {
+    async fn new(open: fn(&Path) -> Opened, interrupt: fn(&Path, Target) -> Interrupted) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { provider: open(folder.path()).await, folder, open, half_do }
+        Self { provider: open(folder.path()).await, folder, open, interrupt }
     }
 
     async fn reopened(&self) -> Arc<dyn Provider> {
@@ -39,11 +39,11 @@ impl Subject {
     }
 
     async fn local() -> Self {
-        Self::new(open_local, half_do_local).await
+        Self::new(open_local, interrupt_local).await
     }
 
     async fn fake() -> Self {
-        Self::new(open_fake, half_do_fake).await
+        Self::new(open_fake, interrupt_fake).await
     }
 }
 
@@ -59,9 +59,9 @@ fn open_fake(folder: &Path) -> Opened {
     Box::pin(async { Arc::new(provider) as Arc<dyn Provider> })
 }
 
-/// Writes what there is on disk after a power cut between the making and the renaming of a folder, and after one
-/// between the renaming and the removing.
-fn half_do_local(folder: &Path, target: Target) -> HalfDone {
+/// Writes the files that remain after a power failure between the creation and the renaming of a folder, and after one
+/// between its renaming and its removal.
+fn interrupt_local(folder: &Path, target: Target) -> Interrupted {
     let root = folder.join("root");
     Box::pin(async move {
         let kind = root.join(target.kind().as_str());
@@ -78,8 +78,8 @@ fn half_do_local(folder: &Path, target: Target) -> HalfDone {
     })
 }
 
-/// Drops a call for ever between its effect and its answer.
-fn half_do_fake(folder: &Path, target: Target) -> HalfDone {
+/// Drops a call between its effect and its response.
+fn interrupt_fake(folder: &Path, target: Target) -> Interrupted {
     let provider = FakeProvider::open(folder, None, Clock::system()).unwrap();
     Box::pin(async move {
         let hang = Action::Hang { stage: Stage::AfterEffect, duration: None };
@@ -99,61 +99,61 @@ fn half_do_fake(folder: &Path, target: Target) -> HalfDone {
     })
 }
 
-/// Makes one test per promise and provider.
-macro_rules! promises {
-    ($($promise:ident)*) => {
+/// Defines one test per clause of the contract and provider.
+macro_rules! clauses {
+    ($($clause:ident)*) => {
         mod local {
             $(#[tokio::test(flavor = "multi_thread")]
-            async fn $promise() {
-                super::$promise(&super::Subject::local().await).await;
+            async fn $clause() {
+                super::$clause(&super::Subject::local().await).await;
             })*
         }
 
         mod fake {
             $(#[tokio::test(flavor = "multi_thread")]
-            async fn $promise() {
-                super::$promise(&super::Subject::fake().await).await;
+            async fn $clause() {
+                super::$clause(&super::Subject::fake().await).await;
             })*
         }
     };
 }
 
-promises! {
-    ensured_twice_is_one_thing
-    destroyed_twice_is_gone
-    destroyed_and_ensured_is_a_new_thing
-    observed_is_not_made
-    found_again_by_the_next_process
-    finished_after_a_crash
-    sixteen_at_once_make_one
-    ensuring_and_destroying_at_once_end_well
-    a_new_spec_changes_the_same_thing
-    a_repository_keeps_its_commits
-    secrets_live_and_die_with_their_worker
-    secrets_set_at_once_are_all_kept
-    a_secret_shows_nowhere
-    too_little_said_is_refused
-    names_are_apart_by_kind
-    an_object_carries_its_owner
-    an_object_of_another_is_neither_changed_nor_destroyed
-    what_was_destroyed_is_free_for_another
+clauses! {
+    repeated_ensure_is_idempotent
+    repeated_destroy_is_idempotent
+    recreated_target_is_a_new_object
+    observe_does_not_create
+    next_process_finds_the_target
+    interrupted_operations_are_completed
+    concurrent_ensure_creates_one_object
+    concurrent_operations_leave_a_consistent_state
+    new_spec_changes_the_existing_object
+    ensure_preserves_commits
+    secrets_are_removed_with_their_worker
+    concurrently_set_secrets_are_all_stored
+    secret_value_is_never_exposed
+    incomplete_spec_is_rejected
+    names_are_unique_per_kind
+    observed_state_contains_the_owner
+    object_of_another_owner_is_not_changed
+    destroyed_name_is_free_for_another_owner
 }
 
-/// The same targets, of another platform.
-fn of_another(targets: &[Target]) -> Vec<Target> {
+/// Returns the same targets for another platform.
+fn with_other_owner(targets: &[Target]) -> Vec<Target> {
     let other = Owner::of(&domain::PlatformId::parse("zzzzzzzzzz").unwrap());
     let same = |target: &Target| Target::new(&other, target.kind(), target.name(), target.spec().clone());
     targets.iter().map(|target| same(target).unwrap()).collect()
 }
 
-async fn an_object_carries_its_owner(subject: &Subject) {
+async fn observed_state_contains_the_owner(subject: &Subject) {
     for target in one_of_each("acme-api") {
         let made = subject.provider.ensure(&target).await.unwrap();
         assert_eq!(made.owner.as_ref(), Some(target.owner()), "{target}");
-        // Whoever looks, and in whichever process.
-        for asked in of_another(std::slice::from_ref(&target)) {
+        // For any caller and in any process.
+        for foreign in with_other_owner(std::slice::from_ref(&target)) {
             assert_eq!(
-                subject.reopened().await.observe(&asked).await.unwrap(),
+                subject.reopened().await.observe(&foreign).await.unwrap(),
                 Some(made.clone()),
                 "{target}"
             );
@@ -161,23 +161,23 @@ async fn an_object_carries_its_owner(subject: &Subject) {
     }
 }
 
-async fn an_object_of_another_is_neither_changed_nor_destroyed(subject: &Subject) {
+async fn object_of_another_owner_is_not_changed(subject: &Subject) {
     let mut targets = one_of_each("acme-api");
     targets.push(secret("acme-api", "TOKEN", Some("given")));
     for target in &targets {
         subject.provider.ensure(target).await.unwrap();
     }
-    for (own, asked) in targets.iter().zip(of_another(&targets)) {
+    for (own, foreign) in targets.iter().zip(with_other_owner(&targets)) {
         let before = subject.provider.observe(own).await.unwrap();
-        let error = subject.provider.ensure(&asked).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::OwnedByAnother, "{asked}: {error}");
+        let error = subject.provider.ensure(&foreign).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::OwnedByAnother, "{foreign}: {error}");
         assert!(!error.is_transient() && error.message.contains("belongs to another platform"), "{error}");
-        assert_eq!(subject.provider.destroy(&asked).await.unwrap(), DestroyOutcome::NotOurs, "{asked}");
+        assert_eq!(subject.provider.destroy(&foreign).await.unwrap(), DestroyOutcome::NotOurs, "{foreign}");
         assert_eq!(subject.provider.observe(own).await.unwrap(), before, "{own}");
     }
 }
 
-async fn what_was_destroyed_is_free_for_another(subject: &Subject) {
+async fn destroyed_name_is_free_for_another_owner(subject: &Subject) {
     let targets = one_of_each("acme-api");
     for target in &targets {
         subject.provider.ensure(target).await.unwrap();
@@ -186,13 +186,13 @@ async fn what_was_destroyed_is_free_for_another(subject: &Subject) {
         assert_eq!(subject.provider.destroy(target).await.unwrap(), DestroyOutcome::Removed, "{target}");
         assert_eq!(subject.provider.destroy(target).await.unwrap(), DestroyOutcome::Absent, "{target}");
     }
-    for target in of_another(&targets) {
+    for target in with_other_owner(&targets) {
         let made = subject.provider.ensure(&target).await.unwrap();
         assert_eq!(made.owner.as_ref(), Some(target.owner()), "{target}");
     }
 }
 
-async fn ensured_twice_is_one_thing(subject: &Subject) {
+async fn repeated_ensure_is_idempotent(subject: &Subject) {
     for target in one_of_each("acme-api") {
         let first = subject.provider.ensure(&target).await.unwrap();
         assert!(!first.provider_id.is_empty());
@@ -201,7 +201,7 @@ async fn ensured_twice_is_one_thing(subject: &Subject) {
     }
 }
 
-async fn destroyed_twice_is_gone(subject: &Subject) {
+async fn repeated_destroy_is_idempotent(subject: &Subject) {
     for target in one_of_each("acme-api") {
         subject.provider.destroy(&target).await.unwrap();
         subject.provider.ensure(&target).await.unwrap();
@@ -214,7 +214,7 @@ async fn destroyed_twice_is_gone(subject: &Subject) {
     }
 }
 
-async fn destroyed_and_ensured_is_a_new_thing(subject: &Subject) {
+async fn recreated_target_is_a_new_object(subject: &Subject) {
     for target in one_of_each("acme-api") {
         let first = subject.provider.ensure(&target).await.unwrap();
         subject.provider.destroy(&target).await.unwrap();
@@ -224,14 +224,14 @@ async fn destroyed_and_ensured_is_a_new_thing(subject: &Subject) {
     }
 }
 
-async fn observed_is_not_made(subject: &Subject) {
+async fn observe_does_not_create(subject: &Subject) {
     for target in one_of_each("acme-api") {
         assert_eq!(subject.provider.observe(&target).await.unwrap(), None, "{target}");
         assert_eq!(subject.provider.observe(&target).await.unwrap(), None, "{target}");
     }
 }
 
-async fn found_again_by_the_next_process(subject: &Subject) {
+async fn next_process_finds_the_target(subject: &Subject) {
     for target in one_of_each("acme-api") {
         let first = subject.provider.ensure(&target).await.unwrap();
         let next = subject.reopened().await;
@@ -240,10 +240,10 @@ async fn found_again_by_the_next_process(subject: &Subject) {
     }
 }
 
-async fn finished_after_a_crash(subject: &Subject) {
+async fn interrupted_operations_are_completed(subject: &Subject) {
     for target in one_of_each("acme-api") {
-        (subject.half_do)(subject.folder.path(), target.clone()).await;
-        // The process that goes on, and one that is started again.
+        (subject.interrupt)(subject.folder.path(), target.clone()).await;
+        // In the running process and in a new one.
         for provider in [Arc::clone(&subject.provider), subject.reopened().await] {
             let done = provider.ensure(&target).await.unwrap();
             assert_eq!(provider.ensure(&target).await.unwrap(), done, "{target}");
@@ -251,13 +251,13 @@ async fn finished_after_a_crash(subject: &Subject) {
         }
     }
     for target in one_of_each("acme-web").iter().filter(|target| target.kind() != ResourceKind::Secret) {
-        (subject.half_do)(subject.folder.path(), target.clone()).await;
+        (subject.interrupt)(subject.folder.path(), target.clone()).await;
         subject.provider.destroy(target).await.unwrap();
         assert_eq!(subject.reopened().await.observe(target).await.unwrap(), None, "{target}");
     }
 }
 
-async fn sixteen_at_once_make_one(subject: &Subject) {
+async fn concurrent_ensure_creates_one_object(subject: &Subject) {
     let other = subject.reopened().await;
     for target in one_of_each("acme-api") {
         let calls: Vec<_> = (0..16)
@@ -277,9 +277,9 @@ async fn sixteen_at_once_make_one(subject: &Subject) {
     }
 }
 
-async fn ensuring_and_destroying_at_once_end_well(subject: &Subject) {
+async fn concurrent_operations_leave_a_consistent_state(subject: &Subject) {
     let other = subject.reopened().await;
-    // A secret is refused while its worker is away, which is not what this is about.
+    // Secrets are left out, because they fail while their worker is missing.
     for target in one_of_each("acme-api").into_iter().filter(|target| target.kind() != ResourceKind::Secret) {
         let calls: Vec<_> = (0..24)
             .map(|call| {
@@ -302,7 +302,7 @@ async fn ensuring_and_destroying_at_once_end_well(subject: &Subject) {
     }
 }
 
-async fn a_new_spec_changes_the_same_thing(subject: &Subject) {
+async fn new_spec_changes_the_existing_object(subject: &Subject) {
     let provider = &subject.provider;
     let first = provider.ensure(&worker("acme-api", "one")).await.unwrap();
     assert_eq!(first.details["deployment"], bundle("one").hash());
@@ -330,7 +330,7 @@ async fn a_new_spec_changes_the_same_thing(subject: &Subject) {
     assert_eq!(first.provider_id, second.provider_id);
 }
 
-async fn a_repository_keeps_its_commits(subject: &Subject) {
+async fn ensure_preserves_commits(subject: &Subject) {
     let first = subject.provider.ensure(&repository("acme", "Acme")).await.unwrap();
     let head = first.details["head"].as_str().unwrap();
     assert!(head.len() == 40 && head.bytes().all(|b| b.is_ascii_hexdigit()), "{head}");
@@ -342,7 +342,7 @@ async fn a_repository_keeps_its_commits(subject: &Subject) {
     assert_eq!(same.details["head"], first.details["head"]);
 }
 
-async fn secrets_live_and_die_with_their_worker(subject: &Subject) {
+async fn secrets_are_removed_with_their_worker(subject: &Subject) {
     let provider = &subject.provider;
     let token = secret("acme-api", "TOKEN", Some("given"));
     let error = provider.ensure(&token).await.unwrap_err();
@@ -365,7 +365,7 @@ async fn secrets_live_and_die_with_their_worker(subject: &Subject) {
     assert_eq!(provider.observe(&token).await.unwrap(), None);
 }
 
-async fn secrets_set_at_once_are_all_kept(subject: &Subject) {
+async fn concurrently_set_secrets_are_all_stored(subject: &Subject) {
     subject.provider.ensure(&worker("acme-api", "one")).await.unwrap();
     let targets: Vec<_> = (0..16).map(|n| secret("acme-api", &format!("KEY_{n}"), None)).collect();
     let calls: Vec<_> = targets
@@ -380,7 +380,7 @@ async fn secrets_set_at_once_are_all_kept(subject: &Subject) {
     }
 }
 
-async fn a_secret_shows_nowhere(subject: &Subject) {
+async fn secret_value_is_never_exposed(subject: &Subject) {
     let target = secret("acme-api", "TOKEN", Some("hunter2hunter2"));
     let error = subject.provider.ensure(&target).await.unwrap_err();
     subject.provider.ensure(&worker("acme-api", "one")).await.unwrap();
@@ -390,7 +390,7 @@ async fn a_secret_shows_nowhere(subject: &Subject) {
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 
-async fn too_little_said_is_refused(subject: &Subject) {
+async fn incomplete_spec_is_rejected(subject: &Subject) {
     use ResourceKind::{D1, DnsRecord, GitRepository, Kv, Pages, Queue, R2, Worker};
     for kind in [Worker, Pages, GitRepository, DnsRecord] {
         let target = plain(kind, if kind == DnsRecord { "api.acme.test" } else { "acme-api" });
@@ -401,7 +401,7 @@ async fn too_little_said_is_refused(subject: &Subject) {
     for kind in [D1, R2, Kv, Queue] {
         subject.provider.ensure(&plain(kind, "acme-api")).await.unwrap();
     }
-    // Enough to remove what was made with more.
+    // A plain spec is sufficient to remove any target.
     for target in one_of_each("acme-web").iter().filter(|target| target.kind() != ResourceKind::Secret) {
         subject.provider.ensure(target).await.unwrap();
         let target = plain(target.kind(), target.name());
@@ -411,7 +411,7 @@ async fn too_little_said_is_refused(subject: &Subject) {
     }
 }
 
-async fn names_are_apart_by_kind(subject: &Subject) {
+async fn names_are_unique_per_kind(subject: &Subject) {
     let mut ids = std::collections::BTreeSet::new();
     for target in one_of_each("acme").into_iter().chain(one_of_each("acme-git")) {
         ids.insert(subject.provider.ensure(&target).await.unwrap().provider_id);

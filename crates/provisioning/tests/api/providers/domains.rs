@@ -1,4 +1,4 @@
-//! How providers find out where a customer's own host name leads.
+//! Verification of custom host names by providers.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -23,23 +23,23 @@ async fn verify(provider: &dyn Provider, host: &str, target: &str) -> Result<Dom
     provider.verify_domain(&super::targets::owner(), &name(host), &name(target)).await
 }
 
-fn reason(verdict: DomainCheck) -> String {
-    match verdict {
+fn reason(check: DomainCheck) -> String {
+    match check {
         DomainCheck::NotYet(why) => why,
-        DomainCheck::Verified => panic!("verified"),
+        DomainCheck::Verified => panic!("the domain was verified"),
     }
 }
 
 #[tokio::test]
-async fn by_its_own_records() {
+async fn default_check_uses_the_records_of_the_provider() {
     let fake = FakeProvider::in_memory(&Script::default(), Clock::system()).unwrap();
-    let told = reason(verify(&fake, "shop.acme.com", "a.nno.example").await.unwrap());
-    assert_eq!(told, "shop.acme.com leads nowhere");
+    let problem = reason(verify(&fake, "shop.acme.com", "a.nno.example").await.unwrap());
+    assert_eq!(problem, "shop.acme.com has no DNS record");
     fake.ensure(&Target::dns(&super::targets::owner(), "shop.acme.com", "b.nno.example").unwrap())
         .await
         .unwrap();
-    let told = reason(verify(&fake, "shop.acme.com", "a.nno.example").await.unwrap());
-    assert_eq!(told, "shop.acme.com leads to b.nno.example, not to a.nno.example");
+    let problem = reason(verify(&fake, "shop.acme.com", "a.nno.example").await.unwrap());
+    assert_eq!(problem, "shop.acme.com points to b.nno.example, not to a.nno.example");
     assert_eq!(verify(&fake, "Shop.acme.com", "b.nno.example").await.unwrap(), DomainCheck::Verified);
     fake.follow([Rule::new(Action::Fail(Fault::Retryable("later".into()))).on(Operation::Observe)])
         .await
@@ -54,14 +54,14 @@ async fn by_its_own_records() {
 async fn reserved_names_are_decided_without_dns() {
     let local = Local::new().await;
     let provider = &local.provider;
-    // Names under .localhost are this machine's, and there are none under .invalid (RFC 6761).
+    // Names under .localhost are this machine, and names under .invalid do not exist (RFC 6761).
     let target = "auth.svc.default.abcdefghij.nno.localhost";
     assert_eq!(verify(provider, "shop.localhost", target).await.unwrap(), DomainCheck::Verified);
-    let told = reason(verify(provider, "shop.localhost", "a.abcdefghij.nno.example").await.unwrap());
-    assert_eq!(told, "shop.localhost leads to this machine, not to a.abcdefghij.nno.example");
-    let told = reason(verify(provider, "shop.acme.invalid", target).await.unwrap());
-    assert!(told.starts_with("shop.acme.invalid does not resolve"), "{told}");
-    // What this provider was told to route somewhere proves nothing of who owns the name.
+    let problem = reason(verify(provider, "shop.localhost", "a.abcdefghij.nno.example").await.unwrap());
+    assert_eq!(problem, "shop.localhost points to this machine, not to a.abcdefghij.nno.example");
+    let problem = reason(verify(provider, "shop.acme.invalid", target).await.unwrap());
+    assert!(problem.starts_with("shop.acme.invalid does not resolve"), "{problem}");
+    // A route of this provider does not prove the ownership of the name.
     provider
         .ensure(&Target::dns(&super::targets::owner(), "shop.acme.invalid", target).unwrap())
         .await
@@ -86,8 +86,8 @@ async fn cname_into_a_platform_proves_a_domain_for_it_alone() {
     let local = dns.provider().await;
     for host in ["www.vic.org", "WWW.vic.org", "shop.vic.org"] {
         assert_eq!(verify(&local.provider, host, TARGET_B).await.unwrap(), DomainCheck::Verified, "{host}");
-        let told = reason(verify(&local.provider, host, TARGET_A).await.unwrap());
-        assert!(told.contains("leads to auth.svc.default.bbbbbbbbbb.nno.example, not to"), "{told}");
+        let problem = reason(verify(&local.provider, host, TARGET_A).await.unwrap());
+        assert!(problem.contains("points to auth.svc.default.bbbbbbbbbb.nno.example, not to"), "{problem}");
     }
     reason(verify(&local.provider, "loop.vic.org", TARGET_B).await.unwrap());
     reason(verify(&local.provider, "nothing.vic.org", TARGET_B).await.unwrap());
@@ -107,25 +107,25 @@ async fn address_in_common_proves_nothing_without_the_txt_record() {
     .await;
     let local = dns.provider().await;
     assert_eq!(verify(&local.provider, "vic.org", TARGET_B).await.unwrap(), DomainCheck::Verified);
-    let told = reason(verify(&local.provider, "vic.org", TARGET_A).await.unwrap());
+    let problem = reason(verify(&local.provider, "vic.org", TARGET_A).await.unwrap());
     assert_eq!(
-        told,
+        problem,
         format!("vic.org has no CNAME record, and _nno-challenge.vic.org has no TXT record '{TARGET_A}'")
     );
-    let told = reason(verify(&local.provider, "away.org", TARGET_B).await.unwrap());
-    assert_eq!(told, format!("away.org leads to 192.0.2.9, and {TARGET_B} to 192.0.2.1"));
+    let problem = reason(verify(&local.provider, "away.org", TARGET_B).await.unwrap());
+    assert_eq!(problem, format!("away.org points to 192.0.2.9, and {TARGET_B} to 192.0.2.1"));
 }
 
 #[tokio::test]
-async fn dns_server_that_is_away_is_asked_again_later() {
-    let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let local = provider_with(nobody.local_addr().unwrap()).await;
-    drop(nobody);
+async fn unavailable_dns_server_is_a_retryable_error() {
+    let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let local = provider_with(closed.local_addr().unwrap()).await;
+    drop(closed);
     let error = verify(&local.provider, "www.vic.org", TARGET_B).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Retryable);
 }
 
-/// A DNS server with a few records.
+/// DNS server with a fixed set of records.
 struct DnsServer(SocketAddr);
 
 impl DnsServer {
@@ -146,17 +146,17 @@ impl DnsServer {
             let mut buffer = [0; 1500];
             loop {
                 let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
-                let asked = Message::from_vec(&buffer[..length]).unwrap();
-                let query = asked.queries[0].clone();
-                let fits = |record: &&Record| {
+                let request = Message::from_vec(&buffer[..length]).unwrap();
+                let query = request.queries[0].clone();
+                let matches = |record: &&Record| {
                     record.name == *query.name() && record.record_type() == query.query_type()
                 };
-                let mut answer = Message::response(asked.metadata.id, OpCode::Query);
-                answer.metadata.recursion_desired = true;
-                answer.metadata.recursion_available = true;
-                answer.add_answers(records.iter().filter(fits).cloned());
-                answer.add_query(query.clone());
-                socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+                let mut response = Message::response(request.metadata.id, OpCode::Query);
+                response.metadata.recursion_desired = true;
+                response.metadata.recursion_available = true;
+                response.add_answers(records.iter().filter(matches).cloned());
+                response.add_query(query.clone());
+                socket.send_to(&response.to_vec().unwrap(), from).await.unwrap();
             }
         });
         Self(address)
@@ -167,7 +167,7 @@ impl DnsServer {
     }
 }
 
-/// A local provider that asks the DNS server at `nameserver`.
+/// Returns a local provider that uses the DNS server at `nameserver`.
 async fn provider_with(nameserver: SocketAddr) -> Local {
     let root = tempfile::tempdir().unwrap();
     let settings = LocalSettings { nameserver: Some(nameserver), ..LocalSettings::new(root.path()) };

@@ -1,4 +1,4 @@
-//! What the fake provider does wrong on demand, and what it tells a test.
+//! Fault injection and inspection of the fake provider.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
@@ -24,7 +24,7 @@ fn retryable() -> Action {
 }
 
 #[tokio::test]
-async fn rules_pick_their_calls() {
+async fn rules_apply_to_matching_calls() {
     let fake = provider();
     let second_d1 = Rule::new(retryable()).on(Operation::Ensure).kind(ResourceKind::D1).calls(Calls::Nth(2));
     let named =
@@ -50,7 +50,7 @@ async fn rules_pick_their_calls() {
 }
 
 #[tokio::test]
-async fn a_rule_may_be_about_all_that_has_something_in_its_name() {
+async fn rule_can_match_a_part_of_the_name() {
     let fake = provider();
     fake.follow([Rule::new(retryable()).about("acme").calls(Calls::Nth(2))]).await.unwrap();
     for name in ["acme-db", "other-db"] {
@@ -62,7 +62,7 @@ async fn a_rule_may_be_about_all_that_has_something_in_its_name() {
 }
 
 #[tokio::test]
-async fn a_failure_has_no_effect_or_an_unrecorded_one() {
+async fn failure_can_be_injected_before_or_after_the_effect() {
     let fake = provider();
     fake.follow([Rule::new(retryable()).calls(Calls::First(1))]).await.unwrap();
     fake.ensure(&d1("a")).await.unwrap_err();
@@ -76,18 +76,18 @@ async fn a_failure_has_no_effect_or_an_unrecorded_one() {
     assert_eq!(live.len(), 1);
     assert_eq!(fake.ensure(&d1("a")).await.unwrap().provider_id, live[0].provider_id);
 
-    let unrecorded = Action::FailAfterEffect(Fault::Permanent("gone, but who knows".into()));
+    let unrecorded = Action::FailAfterEffect(Fault::Permanent("destroyed, but unconfirmed".into()));
     fake.follow([Rule::new(unrecorded).on(Operation::Destroy)]).await.unwrap();
     fake.destroy(&d1("a")).await.unwrap_err();
     assert!(fake.live().await.unwrap().is_empty());
-    // What cannot be done at all fails for its own reason.
+    // An invalid request fails with its own error.
     fake.follow([Rule::new(Action::FailAfterEffect(Fault::Retryable("not this".into())))]).await.unwrap();
     let error = fake.ensure(&plain(ResourceKind::Worker, "a")).await.unwrap_err();
-    assert!(error.message.contains("cannot be made"), "{error}");
+    assert!(error.message.contains("cannot be created"), "{error}");
 }
 
 #[tokio::test]
-async fn a_lie_changes_nothing() {
+async fn lie_has_no_effect() {
     let fake = provider();
     fake.follow([Rule::new(Action::Lie)]).await.unwrap();
     let made_up = fake.ensure(&d1("a")).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_lie_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_hanging_call_goes_on_when_its_time_is_over() {
+async fn hanging_call_continues_after_its_duration() {
     let fake = provider();
     let pause = Some(Duration::from_millis(60));
     for stage in [Stage::BeforeEffect, Stage::AfterEffect] {
@@ -126,7 +126,7 @@ async fn a_hanging_call_goes_on_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_call_that_hangs_for_ever_waits_for_another_script() {
+async fn call_that_hangs_forever_continues_when_the_script_changes() {
     let fake = provider();
     for (stage, live) in [(Stage::BeforeEffect, 0), (Stage::AfterEffect, 1)] {
         let target = d1(if live == 0 { "before" } else { "after" });
@@ -147,7 +147,7 @@ async fn a_call_that_hangs_for_ever_waits_for_another_script() {
 }
 
 #[tokio::test]
-async fn calls_beyond_the_cap_are_told_when_to_come_back() {
+async fn calls_over_the_rate_limit_get_retry_after() {
     let (clock, now) = movable_clock();
     let rule = Rule::new(retryable()).calls(Calls::Nth(4));
     let script = Script { calls_per_second: NonZeroU32::new(3), rules: vec![rule], ..Script::default() };
@@ -162,7 +162,7 @@ async fn calls_beyond_the_cap_are_told_when_to_come_back() {
     }
     assert_eq!(fake.calls().await.unwrap().last().unwrap().outcome, Some(Outcome::Capped));
     now.fetch_add(700, Ordering::SeqCst);
-    // The fourth call that was let through: those that were turned away do not count.
+    // This is the fourth accepted call; rejected calls do not count.
     assert_eq!(fake.ensure(&d1("d")).await.unwrap_err().kind, ErrorKind::Retryable);
     assert!(matches!(fake.ensure(&d1("d")).await.unwrap_err().kind, ErrorKind::RateLimited { .. }));
     now.fetch_add(100, Ordering::SeqCst);
@@ -170,7 +170,7 @@ async fn calls_beyond_the_cap_are_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn orphans_doubles_and_repetitions_are_found() {
+async fn orphans_duplicates_and_recreations_are_reported() {
     let fake = provider();
     let targets = one_of_each("acme");
     for target in &targets {
@@ -204,7 +204,7 @@ async fn orphans_doubles_and_repetitions_are_found() {
 }
 
 #[tokio::test]
-async fn every_call_is_recorded_as_it_was_answered() {
+async fn every_call_is_recorded_with_its_outcome() {
     let fake = provider();
     fake.follow([Rule::new(retryable()).on(Operation::Destroy)]).await.unwrap();
     fake.ensure(&d1("a")).await.unwrap();
@@ -227,30 +227,30 @@ async fn every_call_is_recorded_as_it_was_answered() {
 }
 
 #[tokio::test]
-async fn a_folder_goes_on_in_its_script() {
+async fn folder_remembers_its_script() {
     let folder = tempfile::tempdir().unwrap();
     let script = Script { rules: vec![Rule::new(retryable()).calls(Calls::Nth(2))], ..Script::default() };
     let open = |script: Option<&Script>| FakeProvider::open(folder.path(), script, Clock::system()).unwrap();
 
     let made = open(Some(&script)).ensure(&d1("a")).await.unwrap();
-    // Started again with the same configuration: this is the second call, not the first.
+    // After a restart with the same script, this is the second call.
     let again = open(Some(&script));
     again.ensure(&d1("a")).await.unwrap_err();
     assert_eq!(again.ensure(&d1("a")).await.unwrap(), made);
 
-    // Another handle changes the script of the one that runs; starting that again does not change it back.
+    // Another handle changes the script. A restart with the original script does not revert it.
     let handle = open(None);
     handle.follow([Rule::new(Action::Fail(Fault::Permanent("no".into())))]).await.unwrap();
     assert_eq!(again.ensure(&d1("a")).await.unwrap_err().kind, ErrorKind::Permanent);
     assert_eq!(open(Some(&script)).ensure(&d1("a")).await.unwrap_err().kind, ErrorKind::Permanent);
-    // Another configuration does.
+    // A restart with a different script replaces it.
     assert_eq!(open(Some(&Script::default())).ensure(&d1("a")).await.unwrap(), made);
     assert_eq!(handle.script().await.unwrap(), Script::default());
     assert_eq!(handle.calls().await.unwrap().len(), 6);
 }
 
 #[tokio::test]
-async fn values_of_secrets_are_not_in_the_folder() {
+async fn secret_values_are_not_stored() {
     let folder = tempfile::tempdir().unwrap();
     let fake = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
     fake.ensure(&worker("acme", "one")).await.unwrap();
@@ -263,7 +263,7 @@ async fn values_of_secrets_are_not_in_the_folder() {
 }
 
 #[test]
-fn a_script_reads_as_a_configuration_has_it() {
+fn script_is_parsed_from_json() {
     let script: Script = serde_json::from_value(json!({
         "latency": "15ms",
         "calls_per_second": 4,

@@ -1,4 +1,4 @@
-//! What the local provider deploys to workers and pages, and the secrets it keeps for them.
+//! Deployments and secrets of workers and pages in the local provider.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use super::Local;
 use super::targets::{bundle, name, plain, secret, worker};
 
 #[tokio::test]
-async fn a_deployment_is_the_bundle_unpacked() {
+async fn deployment_contains_the_files_of_the_bundle() {
     let local = Local::new().await;
     assert_eq!(local.provider.worker(&name("acme-api")).await.unwrap(), None);
     local.provider.ensure(&worker("acme-api", "hello")).await.unwrap();
@@ -40,20 +40,21 @@ async fn a_deployment_is_the_bundle_unpacked() {
 }
 
 #[tokio::test]
-async fn earlier_deployments_are_kept_to_go_back_to_but_not_for_ever() {
+async fn limited_number_of_deployments_is_retained() {
     let now = std::sync::atomic::AtomicI64::new(0);
     let local =
         Local::at(Clock::from_fn(move || now.fetch_add(1, std::sync::atomic::Ordering::SeqCst))).await;
     let deployments = local.root.path().join("worker/acme-api/deployments");
-    let kept = |n: usize| deployments.join(bundle(&n.to_string()).hash()).join("manifest.json").exists();
+    let is_retained =
+        |n: usize| deployments.join(bundle(&n.to_string()).hash()).join("manifest.json").exists();
     let last = MAX_DEPLOYMENTS + 3;
     for n in 0..=last {
         local.provider.ensure(&worker("acme-api", &n.to_string())).await.unwrap();
     }
     let expected: Vec<bool> = (0..=last).map(|n| n > last - MAX_DEPLOYMENTS).collect();
-    assert_eq!((0..=last).map(kept).collect::<Vec<_>>(), expected);
+    assert_eq!((0..=last).map(is_retained).collect::<Vec<_>>(), expected);
 
-    // Back to the oldest that is left: the current one is kept, however old.
+    // Rolls back to the oldest one: the current deployment is always retained.
     let oldest = last - MAX_DEPLOYMENTS + 1;
     local.provider.ensure(&worker("acme-api", &oldest.to_string())).await.unwrap();
     local.provider.ensure(&worker("acme-api", &oldest.to_string())).await.unwrap();
@@ -63,14 +64,14 @@ async fn earlier_deployments_are_kept_to_go_back_to_but_not_for_ever() {
 }
 
 #[tokio::test]
-async fn half_unpacked_deployments_are_finished() {
+async fn partially_unpacked_deployments_are_completed() {
     let local = Local::new().await;
     local.provider.ensure(&worker("acme-api", "one")).await.unwrap();
     let folder = local.root.path().join("worker/acme-api");
     let hash = bundle("two").hash();
-    let half = folder.join("deployments").join(format!(".{hash}.new/files/src"));
-    fs::create_dir_all(&half).unwrap();
-    fs::write(half.join("index.js"), "export def").unwrap();
+    let partial = folder.join("deployments").join(format!(".{hash}.new/files/src"));
+    fs::create_dir_all(&partial).unwrap();
+    fs::write(partial.join("index.js"), "export def").unwrap();
     fs::create_dir_all(folder.join("deployments/.other.new")).unwrap();
     fs::write(folder.join(".current.new"), &hash[..7]).unwrap();
 
@@ -92,7 +93,7 @@ async fn half_unpacked_deployments_are_finished() {
 }
 
 #[tokio::test]
-async fn a_pointer_to_nowhere_leads_nowhere() {
+async fn invalid_pointer_is_ignored() {
     let local = Local::new().await;
     local.provider.ensure(&worker("acme-api", "one")).await.unwrap();
     fs::write(local.root.path().join("worker/acme-api/current"), "../../../etc").unwrap();
@@ -102,7 +103,7 @@ async fn a_pointer_to_nowhere_leads_nowhere() {
 }
 
 #[tokio::test]
-async fn secrets_are_kept_where_only_their_worker_reads_them() {
+async fn secrets_are_stored_privately() {
     let local = Local::new().await;
     let secrets = async || local.provider.reveal_secrets(&name("acme-api")).await.unwrap();
     local.provider.ensure(&worker("acme-api", "one")).await.unwrap();
@@ -120,7 +121,7 @@ async fn secrets_are_kept_where_only_their_worker_reads_them() {
 
     let file = local.root.path().join("worker/acme-api/secrets.json");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    // A stage that a crash has left does not pass its mode on.
+    // The mode of a staged file that a crash left is not inherited.
     let stage = file.with_file_name(".secrets.json.new");
     fs::write(&stage, "{").unwrap();
     fs::set_permissions(&stage, fs::Permissions::from_mode(0o644)).unwrap();
@@ -128,7 +129,7 @@ async fn secrets_are_kept_where_only_their_worker_reads_them() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(secrets().await.into_keys().collect::<Vec<_>>(), ["GENERATED"]);
 
-    // Redeployed: kept. DestroyOutcome: gone.
+    // Secrets survive a redeployment and are removed with the worker.
     local.provider.ensure(&worker("acme-api", "two")).await.unwrap();
     assert_eq!(secrets().await.len(), 1);
     local.provider.destroy(&plain(ResourceKind::Worker, "acme-api")).await.unwrap();
@@ -136,7 +137,7 @@ async fn secrets_are_kept_where_only_their_worker_reads_them() {
 }
 
 #[tokio::test]
-async fn a_damaged_secrets_file_is_not_quoted() {
+async fn error_does_not_quote_a_damaged_secrets_file() {
     let local = Local::new().await;
     local.provider.ensure(&worker("acme-api", "one")).await.unwrap();
     let file = local.root.path().join("worker/acme-api/secrets.json");

@@ -1,4 +1,4 @@
-//! The Git repositories of the local provider.
+//! Git repositories of the local provider.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use provisioning::providers::{
 use super::Local;
 use super::targets::{repository, starter};
 
-/// Runs the system's git; what it says.
+/// Runs the installed git and returns its output.
 pub(super) fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(folder)
@@ -26,22 +26,25 @@ pub(super) fn git(folder: &Path, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_clone_has_the_starter_in_one_commit() {
+async fn clone_contains_the_starter_in_one_commit() {
     let local = Local::new().await;
     let made = local.provider.ensure(&repository("acme", "Acme & Söhne")).await.unwrap();
     let bare = local.root.path().join("git_repository/acme.git");
     assert_eq!(git(&bare, &["rev-parse", "--is-bare-repository"]), "true");
     assert_eq!(git(&bare, &["fsck", "--strict", "--full"]), "");
 
-    let place = tempfile::tempdir().unwrap();
-    git(place.path(), &["clone", "--quiet", made.url.as_deref().unwrap(), "clone"]);
-    let clone = place.path().join("clone");
+    let workdir = tempfile::tempdir().unwrap();
+    git(workdir.path(), &["clone", "--quiet", made.url.as_deref().unwrap(), "clone"]);
+    let clone = workdir.path().join("clone");
     assert_eq!(git(&clone, &["rev-list", "--all", "--count"]), "1");
     assert_eq!(git(&clone, &["rev-parse", "HEAD"]), made.details["head"].as_str().unwrap());
     assert_eq!(git(&clone, &["branch", "--show-current"]), "main");
-    let by = "NNO Provisioning <provisioning@nno.example> 1700000000 +0000";
+    let signature = "NNO Provisioning <provisioning@nno.example> 1700000000 +0000";
     let raw = git(&clone, &["cat-file", "commit", "HEAD"]);
-    assert!(raw.contains(&format!("author {by}\ncommitter {by}\n\nStart Acme & Söhne")), "{raw}");
+    assert!(
+        raw.contains(&format!("author {signature}\ncommitter {signature}\n\nStart Acme & Söhne")),
+        "{raw}"
+    );
 
     let files = starter("Acme & Söhne").files().unwrap();
     assert_eq!(git(&clone, &["ls-files"]).lines().collect::<Vec<_>>(), files.keys().collect::<Vec<_>>());
@@ -55,21 +58,21 @@ async fn a_clone_has_the_starter_in_one_commit() {
 }
 
 #[tokio::test]
-async fn the_same_starter_is_the_same_commit_on_every_machine() {
+async fn commit_id_is_reproducible() {
     let local = Local::new().await;
     let made = local.provider.ensure(&repository("acme", "Acme")).await.unwrap();
-    // Pinned: changes with the files of the starter, and with nothing else.
+    // Changes only with the files of the starter.
     assert_eq!(made.details["head"], "3667ef7e24f6480d45f63db1916852d2f2529a9b");
 }
 
 #[tokio::test]
-async fn what_was_pushed_stays() {
+async fn pushed_commits_are_preserved() {
     let local = Local::new().await;
     let target = repository("acme", "Acme");
     let made = local.provider.ensure(&target).await.unwrap();
-    let place = tempfile::tempdir().unwrap();
-    git(place.path(), &["clone", "--quiet", made.url.as_deref().unwrap(), "clone"]);
-    let clone = place.path().join("clone");
+    let workdir = tempfile::tempdir().unwrap();
+    git(workdir.path(), &["clone", "--quiet", made.url.as_deref().unwrap(), "clone"]);
+    let clone = workdir.path().join("clone");
     std::fs::write(clone.join("new.txt"), "new").unwrap();
     git(&clone, &["add", "new.txt"]);
     git(&clone, &["commit", "--quiet", "--message", "More"]);
@@ -86,7 +89,7 @@ async fn what_was_pushed_stays() {
 }
 
 #[tokio::test]
-async fn an_empty_repository_that_was_put_there_is_taken_over() {
+async fn existing_empty_repository_is_adopted() {
     let local = Local::new().await;
     let folder = local.root.path().join("git_repository");
     git(&folder, &["init", "--quiet", "--bare", "--object-format=sha1", "acme.git"]);
@@ -99,7 +102,7 @@ async fn an_empty_repository_that_was_put_there_is_taken_over() {
 }
 
 #[tokio::test]
-async fn a_missing_git_says_what_to_install() {
+async fn missing_git_error_names_the_package() {
     let root = tempfile::tempdir().unwrap();
     let settings = LocalSettings { git: root.path().join("no-such-git"), ..LocalSettings::new(root.path()) };
     let provider = LocalProvider::open(settings, Clock::system()).await.unwrap();
@@ -107,13 +110,13 @@ async fn a_missing_git_says_what_to_install() {
     assert_eq!(error.kind, ErrorKind::Permanent);
     assert!(error.message.contains("install the package `git`"), "{error}");
     assert_eq!(provider.observe(&repository("acme", "Acme")).await.unwrap(), None);
-    // Once it is installed, what was begun is finished.
+    // After git is installed, the operation succeeds.
     let provider = LocalProvider::open(LocalSettings::new(root.path()), Clock::system()).await.unwrap();
     provider.ensure(&repository("acme", "Acme")).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_git_that_fails_is_quoted() {
+async fn error_contains_the_output_of_git() {
     let local = Local::new().await;
     let folder = local.root.path().join("git_repository/acme.git");
     std::fs::create_dir(&folder).unwrap();

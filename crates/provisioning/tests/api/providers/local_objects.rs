@@ -1,4 +1,4 @@
-//! The buckets of the local provider.
+//! Buckets of the local provider.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use super::targets::{name, plain};
 use super::{Local, movable_clock, walk};
 
 #[tokio::test]
-async fn objects_are_put_got_listed_and_deleted() {
+async fn objects_can_be_put_read_listed_and_deleted() {
     let (clock, now) = movable_clock();
     let local = Local::at(clock).await;
     let bucket = local.provider.bucket(&name("acme"));
@@ -68,21 +68,21 @@ async fn objects_are_put_got_listed_and_deleted() {
 }
 
 #[tokio::test]
-async fn what_a_killed_put_has_left_is_cleared_away_in_time() {
+async fn remains_of_killed_puts_are_removed_after_a_day() {
     let local = Local::new().await;
     let target = plain(ResourceKind::R2, "acme");
     local.provider.ensure(&target).await.unwrap();
     let staging = local.root.path().join("r2/acme/staging");
     let abandoned = fs::File::create(staging.join("abandoned")).unwrap();
     abandoned.set_modified(SystemTime::now() - Duration::from_hours(25)).unwrap();
-    fs::write(staging.join("under way"), "half").unwrap();
+    fs::write(staging.join("in progress"), "half").unwrap();
     local.provider.ensure(&target).await.unwrap();
     let left: Vec<_> = fs::read_dir(&staging).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["under way"]);
+    assert_eq!(left, ["in progress"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_is_read_whole_while_it_is_replaced() {
+async fn reader_sees_a_complete_object_during_replacement() {
     let local = Local::new().await;
     local.provider.ensure(&plain(ResourceKind::R2, "acme")).await.unwrap();
     let bucket = local.provider.bucket(&name("acme"));
@@ -110,15 +110,15 @@ async fn an_object_is_read_whole_while_it_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_damaged_object_is_not_passed_off_as_whole() {
+async fn damaged_object_is_an_error() {
     let local = Local::new().await;
     local.provider.ensure(&plain(ResourceKind::R2, "acme")).await.unwrap();
     let bucket = local.provider.bucket(&name("acme"));
     bucket.put("key", vec![7; 100], None).await.unwrap();
     let path = local.root.path().join("r2/acme/objects/key");
-    let whole = fs::read(&path).unwrap();
-    for length in [whole.len() - 1, 10, 0] {
-        fs::write(&path, &whole[..length]).unwrap();
+    let complete = fs::read(&path).unwrap();
+    for length in [complete.len() - 1, 10, 0] {
+        fs::write(&path, &complete[..length]).unwrap();
         assert_eq!(bucket.get("key").await.unwrap_err().kind, ErrorKind::Permanent, "{length}");
     }
 }
@@ -126,7 +126,7 @@ async fn a_damaged_object_is_not_passed_off_as_whole() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn any_text_is_a_key_of_its_own(mut keys in proptest::collection::btree_set("\\PC{1,40}|[./\\\\+%A-Za\u{0}]{1,340}", 1..8)) {
+    fn any_text_is_a_distinct_key(mut keys in proptest::collection::btree_set("\\PC{1,40}|[./\\\\+%A-Za\u{0}]{1,340}", 1..8)) {
         keys.extend([".", "..", "../../../x", "/", "a/../b", "a+", "a", "A", "%2e", "a/", "/a", "\u{0}"].map(str::to_owned));
         keys.extend(["é".to_owned(), "e\u{301}".to_owned(), "%".repeat(1024), "x".repeat(200), "x".repeat(201)]);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
@@ -145,7 +145,7 @@ proptest! {
             let listed = bucket.list("", None, usize::MAX).await.unwrap().objects;
             assert!(listed.iter().map(|object| &object.key).eq(&keys));
             let objects = local.root.path().join("r2/acme/objects");
-            // Apart also where a file system does not tell cases apart.
+            // Distinct also on case-insensitive file systems.
             let files = walk(&objects);
             let folded: BTreeSet<_> = files.iter().map(|path| path.to_lowercase()).collect();
             assert_eq!(folded.len(), files.len());

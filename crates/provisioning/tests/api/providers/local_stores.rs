@@ -1,4 +1,4 @@
-//! The SQLite stores of the local provider: D1, KV, queues and routes; and what is true of all its things.
+//! SQLite stores of the local provider (D1, KV, queues and routes), and properties of all its targets.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,7 +15,7 @@ use super::targets::{name, one_of_each, plain};
 use super::{Local, movable_clock, walk};
 
 #[tokio::test]
-async fn the_root_is_for_its_user_only() {
+async fn root_folder_is_private() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("not/there/yet");
     let settings = LocalSettings::new(&root);
@@ -24,7 +24,7 @@ async fn the_root_is_for_its_user_only() {
 }
 
 #[tokio::test]
-async fn a_target_that_others_hold_is_waited_for_but_not_for_ever() {
+async fn wait_for_a_locked_target_times_out() {
     let root = tempfile::tempdir().unwrap();
     let settings =
         LocalSettings { lock_timeout: Duration::from_millis(50), ..LocalSettings::new(root.path()) };
@@ -38,7 +38,7 @@ async fn a_target_that_others_hold_is_waited_for_but_not_for_ever() {
         provider.destroy(&plain(ResourceKind::D1, "acme-db")).await.unwrap_err().kind,
         ErrorKind::Retryable
     );
-    // Others are not held up, and neither is looking.
+    // Other targets and `observe` are not blocked.
     provider.ensure(&plain(ResourceKind::D1, "other")).await.unwrap();
     assert_eq!(provider.observe(&plain(ResourceKind::D1, "acme-db")).await.unwrap(), None);
     held.unlock().unwrap();
@@ -46,7 +46,7 @@ async fn a_target_that_others_hold_is_waited_for_but_not_for_ever() {
 }
 
 #[tokio::test]
-async fn what_crashes_have_left_is_cleared_away_at_the_start() {
+async fn remains_of_crashes_are_removed_at_start() {
     let local = Local::new().await;
     for target in one_of_each("acme") {
         local.provider.ensure(&target).await.unwrap();
@@ -57,20 +57,23 @@ async fn what_crashes_have_left_is_cleared_away_at_the_start() {
             fs::create_dir_all(local.root.path().join(kind).join(left).join("a/b")).unwrap();
         }
     }
-    let under_way = local.root.path().join("d1/.busy.new");
-    fs::create_dir(&under_way).unwrap();
+    let in_use = local.root.path().join("d1/.busy.new");
+    fs::create_dir(&in_use).unwrap();
     let held = fs::File::create(local.root.path().join("locks/d1.busy")).unwrap();
     held.lock().unwrap();
     let open = LocalProvider::open(LocalSettings::new(local.root.path()), Clock::system());
-    tokio::time::timeout(Duration::from_secs(15), open).await.expect("nobody is waited for").unwrap();
-    assert!(under_way.exists(), "what others are at work on is left alone");
+    tokio::time::timeout(Duration::from_secs(15), open)
+        .await
+        .expect("the start must not wait for locks")
+        .unwrap();
+    assert!(in_use.exists(), "a locked target must not be removed");
     drop(held);
     LocalProvider::open(LocalSettings::new(local.root.path()), Clock::system()).await.unwrap();
     assert_eq!(walk(local.root.path()), before);
 }
 
 #[tokio::test]
-async fn looking_leaves_no_trace() {
+async fn observe_has_no_side_effects() {
     let local = Local::new().await;
     let before = walk(local.root.path());
     for target in one_of_each("acme") {
@@ -89,7 +92,7 @@ async fn looking_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn a_d1_is_an_sqlite_file() {
+async fn d1_database_is_an_sqlite_file() {
     let local = Local::new().await;
     let target = plain(ResourceKind::D1, "acme-db");
     let made = local.provider.ensure(&target).await.unwrap();
@@ -103,7 +106,7 @@ async fn a_d1_is_an_sqlite_file() {
     assert_eq!(id, made.provider_id);
     database.execute_batch("CREATE TABLE users (name TEXT); INSERT INTO users VALUES ('ada')").unwrap();
 
-    // While somebody has it open, and after.
+    // While the database is open, and after it is closed.
     assert_eq!(local.provider.ensure(&target).await.unwrap().provider_id, id);
     drop(database);
     assert_eq!(local.provider.ensure(&target).await.unwrap().provider_id, id);
@@ -115,9 +118,9 @@ async fn a_d1_is_an_sqlite_file() {
 }
 
 #[tokio::test]
-async fn a_connection_to_a_destroyed_d1_does_not_harm_the_next() {
-    // SQLite looks for the log of a database when a connection is first used: of the next database, were that at the
-    // same path.
+async fn connection_to_a_destroyed_database_does_not_affect_its_successor() {
+    // SQLite opens the log of a database when a connection is first used. If the next database had the same path, this
+    // would be its log.
     for used_before in [true, false] {
         let local = Local::new().await;
         let target = plain(ResourceKind::D1, "acme-db");
@@ -147,7 +150,7 @@ async fn a_connection_to_a_destroyed_d1_does_not_harm_the_next() {
 }
 
 #[tokio::test]
-async fn a_database_that_was_put_there_is_taken_over() {
+async fn existing_database_is_adopted() {
     let local = Local::new().await;
     let folder = local.root.path().join("d1/acme-db");
     fs::create_dir(&folder).unwrap();
@@ -166,7 +169,7 @@ async fn a_database_that_was_put_there_is_taken_over() {
 }
 
 #[tokio::test]
-async fn what_nobody_understands_is_left_alone() {
+async fn unknown_files_are_not_changed() {
     let local = Local::new().await;
     for (kind, file, content) in [
         ("d1/acme-db", "notes.txt", "mine"),
@@ -188,7 +191,7 @@ async fn what_nobody_understands_is_left_alone() {
 }
 
 #[tokio::test]
-async fn values_are_put_got_listed_and_expire() {
+async fn values_can_be_put_read_listed_and_expire() {
     let (clock, now) = movable_clock();
     let local = Local::at(clock).await;
     let kv = local.provider.kv(&name("acme"));
@@ -236,13 +239,13 @@ async fn values_are_put_got_listed_and_expire() {
 }
 
 #[tokio::test]
-async fn a_handle_follows_its_namespace_from_one_life_to_the_next() {
+async fn handle_works_after_its_namespace_is_recreated() {
     let local = Local::new().await;
     let target = plain(ResourceKind::Kv, "acme");
     let kv = local.provider.kv(&name("acme"));
     local.provider.ensure(&target).await.unwrap();
     kv.put("a", b"1".to_vec(), None).await.unwrap();
-    // Another process looks in, and this one ensures what is in use.
+    // Another process reads the namespace and ensures it while it is in use.
     let other = LocalProvider::open(LocalSettings::new(local.root.path()), Clock::system()).await.unwrap();
     assert_eq!(other.kv(&name("acme")).get("a").await.unwrap(), Some(b"1".to_vec()));
     other.ensure(&target).await.unwrap();
@@ -257,7 +260,7 @@ async fn a_handle_follows_its_namespace_from_one_life_to_the_next() {
 }
 
 #[tokio::test]
-async fn a_message_stays_until_it_is_acknowledged() {
+async fn message_stays_until_it_is_acknowledged() {
     let (clock, now) = movable_clock();
     let local = Local::at(clock).await;
     let queue = local.provider.queue(&name("acme"));
@@ -286,7 +289,7 @@ async fn a_message_stays_until_it_is_acknowledged() {
     assert!(!queue.ack(&rest[0].receipt).await.unwrap());
     assert_eq!(queue.receive(9, 9 * minute).await.unwrap()[0].attempts, 2);
 
-    // "two" was not acknowledged in time: it comes again, and its first receiver is too late.
+    // "two" was not acknowledged in time, so it is delivered again and its first receipt is invalid.
     pass(minute);
     let again = queue.receive(9, minute).await.unwrap();
     assert_eq!(again.iter().map(|m| (m.body.as_slice(), m.attempts)).collect::<Vec<_>>(), [(&b"two"[..], 2)]);
@@ -299,13 +302,13 @@ async fn a_message_stays_until_it_is_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_goes_to_one_receiver() {
+async fn message_is_delivered_to_one_receiver() {
     let local = Local::new().await;
     local.provider.ensure(&plain(ResourceKind::Queue, "acme")).await.unwrap();
     for n in 0..40_u8 {
         local.provider.queue(&name("acme")).send(vec![n], Duration::ZERO).await.unwrap();
     }
-    // Each with a connection of its own, as in a process of its own.
+    // Each has its own connection, like a separate process.
     let receivers: Vec<_> = (0..4)
         .map(|_| {
             let queue = local.provider.queue(&name("acme"));
@@ -333,7 +336,7 @@ async fn a_message_goes_to_one_receiver() {
 }
 
 #[tokio::test]
-async fn routes_lead_from_host_names_to_targets() {
+async fn routes_map_host_names_to_targets() {
     let local = Local::new().await;
     let hostname = HostName::parse("api.acme.test").unwrap();
     assert_eq!(local.provider.routes().resolve(&hostname).await.unwrap(), None);

@@ -1,4 +1,4 @@
-//! Objects of the local provider from before it kept owners, and a crash between an object and its owner.
+//! Owners of objects of the local provider, also of objects that were created before owners were stored.
 
 use std::path::{Path, PathBuf};
 
@@ -17,13 +17,13 @@ fn other() -> Owner {
     Owner::of(&domain::PlatformId::parse("zzzzzzzzzz").unwrap())
 }
 
-/// Every file that keeps an owner.
+/// Returns all owner files.
 fn owners(root: &Path) -> Vec<PathBuf> {
     let paths = super::walk(root).into_iter().map(PathBuf::from);
     paths.filter(|path| path.file_name().is_some_and(|name| name == OWNER)).collect()
 }
 
-/// Makes what is there one of an older version, which kept no owners.
+/// Converts the storage to that of an older version without owners.
 fn forget_owners(root: &Path) {
     for path in owners(root) {
         std::fs::remove_file(path).unwrap();
@@ -37,7 +37,7 @@ async fn reopened(local: &Local) -> LocalProvider {
 }
 
 #[tokio::test]
-async fn an_old_object_belongs_to_the_platform_in_its_name() {
+async fn old_object_belongs_to_the_platform_in_its_name() {
     let local = Local::new().await;
     let name = format!("{}-default-auth", owner().platform);
     let targets = one_of_each(&name);
@@ -53,15 +53,15 @@ async fn an_old_object_belongs_to_the_platform_in_its_name() {
         assert_eq!(provider.observe(target).await.unwrap().unwrap().owner, Some(owner()), "{target}");
         assert_eq!(provider.ensure(target).await.unwrap().owner, Some(owner()), "{target}");
     }
-    // A worker and its secret have one between them, and the routes are in a table.
-    assert_eq!(owners(local.root.path()).len(), 7, "it is kept from now on");
+    // A worker and its secret share an owner file, and the routes are in a table.
+    assert_eq!(owners(local.root.path()).len(), 7, "the owners must be stored now");
     for target in targets.iter().rev() {
         assert_eq!(provider.destroy(target).await.unwrap(), DestroyOutcome::Removed, "{target}");
     }
 }
 
 #[tokio::test]
-async fn an_old_object_of_nobody_is_adopted_and_never_destroyed_before() {
+async fn object_without_owner_is_adopted_and_not_destroyed() {
     let local = Local::new().await;
     let target = Target::plain(&owner(), ResourceKind::D1, "inventory").unwrap();
     let made = local.provider.ensure(&target).await.unwrap();
@@ -76,14 +76,14 @@ async fn an_old_object_of_nobody_is_adopted_and_never_destroyed_before() {
 }
 
 #[tokio::test]
-async fn the_owner_of_a_folder_is_there_as_soon_as_the_folder_is() {
+async fn folder_never_exists_without_its_owner() {
     let local = Local::new().await;
     for target in one_of_each("acme-api") {
         if matches!(target.kind(), ResourceKind::Secret | ResourceKind::DnsRecord) {
             continue;
         }
-        let (provider, looked) = (local.provider.clone(), target.clone());
-        let making = tokio::spawn(async move { provider.ensure(&looked).await.unwrap() });
+        let (provider, ensured) = (local.provider.clone(), target.clone());
+        let creation = tokio::spawn(async move { provider.ensure(&ensured).await.unwrap() });
         let folder = local.root.path().join(target.kind().as_str());
         let appeared = || {
             let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
@@ -95,6 +95,6 @@ async fn the_owner_of_a_folder_is_there_as_soon_as_the_folder_is() {
         let is_named =
             |path: &PathBuf| !path.strip_prefix(&folder).unwrap().to_str().unwrap().starts_with('.');
         assert_eq!(owners(&folder).iter().filter(|path| is_named(path)).count(), 1, "{target}");
-        making.await.unwrap();
+        creation.await.unwrap();
     }
 }

@@ -1,7 +1,6 @@
 //! Providers used by several processes, and by processes that are killed.
 //!
-//! A process of this kind is this test binary again, running only [`child`], which is told by its standard input what
-//! to do.
+//! Each process is this test binary, running only [`child`], which reads its orders from standard input.
 
 use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -24,26 +23,26 @@ use tempfile::TempDir;
 use super::local_git::git;
 use super::targets::{bundle, name, one_of_each, plain, repository};
 
-/// What a process is told.
+/// Orders of a process.
 #[derive(Serialize, Deserialize)]
 struct Orders {
-    /// Who makes things.
-    maker: Maker,
+    /// The provider to use.
+    provider: ProviderSpec,
     work: Work,
 }
 
 #[derive(Serialize, Deserialize)]
-enum Maker {
-    /// A fake provider in this folder.
+enum ProviderSpec {
+    /// Fake provider in this folder.
     Fake(PathBuf),
     Local(LocalSettings),
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 enum Work {
-    /// Ensures one target of every kind, once, and says what it found.
+    /// Ensures one target of every kind once and prints the results.
     Ensure,
-    /// Destroys and ensures one target of every kind until it is killed.
+    /// Ensures and destroys one target of every kind until it is killed.
     Churn,
 }
 
@@ -52,20 +51,24 @@ enum Work {
 fn child() {
     let mut orders = String::new();
     std::io::stdin().read_line(&mut orders).unwrap();
-    // Started by hand, by `cargo test -- --ignored`.
+    // Run manually with `cargo test -- --ignored`.
     if orders.is_empty() {
         return;
     }
     let orders: Orders = serde_json::from_str(&orders).unwrap();
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
-        let provider: Arc<dyn Provider> = match orders.maker {
-            Maker::Fake(folder) => Arc::new(FakeProvider::open(&folder, None, Clock::system()).unwrap()),
-            Maker::Local(settings) => Arc::new(LocalProvider::open(settings, Clock::system()).await.unwrap()),
+        let provider: Arc<dyn Provider> = match orders.provider {
+            ProviderSpec::Fake(folder) => {
+                Arc::new(FakeProvider::open(&folder, None, Clock::system()).unwrap())
+            }
+            ProviderSpec::Local(settings) => {
+                Arc::new(LocalProvider::open(settings, Clock::system()).await.unwrap())
+            }
         };
         loop {
             for target in one_of_each("acme") {
                 let made = provider.ensure(&target).await.unwrap();
-                println!("\nMADE {target} {} {}", made.provider_id, made.details["head"]);
+                println!("\nCREATED {target} {} {}", made.provider_id, made.details["head"]);
             }
             if matches!(orders.work, Work::Ensure) {
                 return;
@@ -78,12 +81,12 @@ fn child() {
 }
 
 /// Starts a process.
-fn start(maker: Maker, work: Work) -> Child {
-    start_in(&[], maker, work)
+fn start(provider: ProviderSpec, work: Work) -> Child {
+    start_in(&[], provider, work)
 }
 
-/// Starts a process with more in its environment.
-fn start_in(environment: &[(&str, &Path)], maker: Maker, work: Work) -> Child {
+/// Starts a process with additional environment variables.
+fn start_in(environment: &[(&str, &Path)], provider: ProviderSpec, work: Work) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "providers::processes::child", "--ignored", "--nocapture"])
         .envs(environment.iter().copied())
@@ -91,77 +94,77 @@ fn start_in(environment: &[(&str, &Path)], maker: Maker, work: Work) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let orders = serde_json::to_string(&Orders { maker, work }).unwrap();
+    let orders = serde_json::to_string(&Orders { provider, work }).unwrap();
     writeln!(child.stdin.take().unwrap(), "{orders}").unwrap();
     child
 }
 
-fn fake_in(folder: &TempDir) -> Maker {
-    Maker::Fake(folder.path().to_owned())
+fn fake_in(folder: &TempDir) -> ProviderSpec {
+    ProviderSpec::Fake(folder.path().to_owned())
 }
 
-fn local_in(folder: &TempDir) -> Maker {
-    Maker::Local(LocalSettings::new(folder.path()))
+fn local_in(folder: &TempDir) -> ProviderSpec {
+    ProviderSpec::Local(LocalSettings::new(folder.path()))
 }
 
-/// Waits until `there` says that something is there.
-fn wait_for<T>(mut there: impl FnMut() -> Option<T>) -> T {
+/// Polls until `poll` returns a value.
+fn wait_for<T>(mut poll: impl FnMut() -> Option<T>) -> T {
     let since = Instant::now();
     loop {
-        if let Some(found) = there() {
+        if let Some(found) = poll() {
             return found;
         }
-        assert!(since.elapsed() < Duration::from_secs(30), "the process never got there");
+        assert!(since.elapsed() < Duration::from_secs(30), "the process did not reach the expected state");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// What a process says it has made.
-fn made(output: ChildStdout) -> impl Iterator<Item = String> {
+/// Returns the targets that a process has created, from its output.
+fn created(output: ChildStdout) -> impl Iterator<Item = String> {
     let lines = BufReader::new(output).lines().map_while(Result::ok);
-    lines.filter_map(|line| line.strip_prefix("MADE ").map(str::to_owned))
+    lines.filter_map(|line| line.strip_prefix("CREATED ").map(str::to_owned))
 }
 
 #[test]
-fn four_processes_at_once_make_one_of_each() {
-    for maker in [local_in, fake_in] {
+fn concurrent_processes_create_one_object_per_target() {
+    for provider in [local_in, fake_in] {
         let folder = tempfile::tempdir().unwrap();
-        let children: Vec<_> = (0..4).map(|_| start(maker(&folder), Work::Ensure)).collect();
-        let mut said = Vec::new();
+        let children: Vec<_> = (0..4).map(|_| start(provider(&folder), Work::Ensure)).collect();
+        let mut outputs = Vec::new();
         for mut child in children {
-            said.push(made(child.stdout.take().unwrap()).collect::<Vec<_>>());
+            outputs.push(created(child.stdout.take().unwrap()).collect::<Vec<_>>());
             assert!(child.wait().unwrap().success());
         }
-        assert_eq!(said[0].len(), 9);
-        assert!(said.iter().all(|made| *made == said[0]), "{said:#?}");
+        assert_eq!(outputs[0].len(), 9);
+        assert!(outputs.iter().all(|targets| *targets == outputs[0]), "{outputs:#?}");
     }
 }
 
 #[test]
-fn a_local_provider_killed_at_any_moment_goes_on() {
+fn local_provider_recovers_from_a_kill_at_any_time() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for round in 0..24_u32 {
         let mut child = start(local_in(&folder), Work::Churn);
-        let mut said = made(child.stdout.take().unwrap());
-        // From its first effect on, a little later each time, so that every effect is hit sooner or later.
+        let mut said = created(child.stdout.take().unwrap());
+        // Kills the process a little later in each round, so that every effect is interrupted at some time.
         said.next().unwrap();
         thread::sleep(Duration::from_millis(2) * (round * 7 % 60));
         child.kill().unwrap();
         child.wait().unwrap();
         drop(said);
-        runtime.block_on(everything_is_whole(folder.path()));
+        runtime.block_on(assert_consistent(folder.path()));
     }
 }
 
-/// Opens the root a process was killed over, and looks whether what is there is whole and can be used.
-async fn everything_is_whole(folder: &Path) {
+/// Asserts that the root folder of a killed process is consistent and usable.
+async fn assert_consistent(folder: &Path) {
     let provider = LocalProvider::open(LocalSettings::new(folder), Clock::system()).await.unwrap();
     for target in one_of_each("acme") {
         let found = provider.observe(&target).await.unwrap();
         let made = provider.ensure(&target).await.unwrap();
         if let Some(found) = found {
-            assert_eq!(found, made, "{target}: what was there was whole");
+            assert_eq!(found, made, "{target} was incomplete");
         }
         assert_eq!(provider.observe(&target).await.unwrap(), Some(made), "{target}");
     }
@@ -192,7 +195,7 @@ async fn everything_is_whole(folder: &Path) {
 }
 
 #[test]
-fn a_fake_provider_killed_between_effect_and_answer_knows_what_it_made() {
+fn fake_provider_killed_before_its_response_remembers_the_effect() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let fake = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
@@ -226,7 +229,7 @@ fn script(path: &Path, lines: &str) {
 }
 
 #[test]
-fn a_git_that_outlives_its_process_is_waited_for() {
+fn orphaned_git_process_holds_the_lock() {
     let (folder, aside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (begun, go, slow) = (aside.path().join("begun"), aside.path().join("go"), aside.path().join("git"));
     let lines = format!(
@@ -236,7 +239,7 @@ fn a_git_that_outlives_its_process_is_waited_for() {
     );
     script(&slow, &lines);
     let settings = LocalSettings { git: slow, ..LocalSettings::new(folder.path()) };
-    let mut child = start(Maker::Local(settings), Work::Ensure);
+    let mut child = start(ProviderSpec::Local(settings), Work::Ensure);
     wait_for(|| begun.exists().then_some(()));
     child.kill().unwrap();
     child.wait().unwrap();
@@ -256,10 +259,10 @@ fn a_git_that_outlives_its_process_is_waited_for() {
 }
 
 #[test]
-fn git_does_not_listen_to_who_runs_it() {
+fn git_ignores_the_configuration_of_the_user() {
     let (quiet, hostile) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let home = hostile.path();
-    // Were it run, no commit could be made.
+    // If git ran this hook, no commit could be created.
     script(&home.join("reference-transaction"), "exit 1");
     let config =
         format!("[core]\n\thooksPath = {}\n[init]\n\tdefaultObjectFormat = sha256\n", home.display());
@@ -282,7 +285,7 @@ fn git_does_not_listen_to_who_runs_it() {
     ];
     let head = |environment, folder: &TempDir| {
         let mut child = start_in(environment, local_in(folder), Work::Ensure);
-        let said: Vec<_> = made(child.stdout.take().unwrap()).collect();
+        let said: Vec<_> = created(child.stdout.take().unwrap()).collect();
         assert!(child.wait().unwrap().success(), "{environment:?}");
         let repository = said.iter().find(|made| made.starts_with("git_repository/")).unwrap();
         repository.split(' ').next_back().unwrap().trim_matches('"').to_owned()

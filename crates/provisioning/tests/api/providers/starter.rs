@@ -1,4 +1,4 @@
-//! The starter that the repositories of platforms are made from.
+//! The starter of platform repositories.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn files_below(folder: &Path, start: &str, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn every_file_of_the_starter_is_shipped() {
+fn every_file_of_the_starter_is_included() {
     let mut found = BTreeSet::new();
     files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("starter"), "", &mut found);
     let shipped: BTreeSet<_> = starter("Acme").files().unwrap().into_keys().collect();
@@ -29,7 +29,7 @@ fn every_file_of_the_starter_is_shipped() {
 }
 
 #[test]
-fn every_placeholder_is_filled_in() {
+fn every_placeholder_is_replaced() {
     for (path, content) in starter("Acme").files().unwrap() {
         let text = String::from_utf8(content).unwrap();
         assert!(!text.contains("{{") && !text.contains("}}"), "{path}: {text}");
@@ -38,14 +38,14 @@ fn every_placeholder_is_filled_in() {
 }
 
 #[test]
-fn a_value_that_looks_like_a_placeholder_stays() {
+fn value_that_looks_like_a_placeholder_is_not_replaced() {
     let files = starter("{{slug}} {{nothing}}").files().unwrap();
     let package: serde_json::Value = serde_json::from_slice(&files["package.json"]).unwrap();
     assert_eq!(package["description"], "{{slug}} {{nothing}}");
 }
 
 #[test]
-fn a_name_cannot_break_out_of_its_place_in_markdown() {
+fn names_are_escaped_in_markdown() {
     let files = starter("<script>x</script> [a](b) `c` *d* \\").files().unwrap();
     let readme = String::from_utf8(files["README.md"].clone()).unwrap();
     let heading = readme.lines().next().unwrap();
@@ -53,7 +53,7 @@ fn a_name_cannot_break_out_of_its_place_in_markdown() {
 }
 
 #[test]
-fn what_git_could_not_record_is_refused() {
+fn values_that_git_cannot_record_are_rejected() {
     let with = |platform_name: &str, author: &str, email: &str, at| {
         let author = Author { name: author.into(), email: email.into() };
         Starter::new(name("a"), platform_name, name("a"), author, at)
@@ -74,7 +74,7 @@ fn what_git_could_not_record_is_refused() {
 
 proptest! {
     #[test]
-    fn any_name_leaves_the_json_intact(platform_name in "\\PC{1,60}") {
+    fn any_name_produces_valid_json(platform_name in "\\PC{1,60}") {
         let files = starter(&platform_name).files().unwrap();
         let manifest: serde_json::Value = serde_json::from_slice(&files["nno.json"]).unwrap();
         prop_assert_eq!(manifest["platform"]["name"].as_str(), Some(platform_name.as_str()));

@@ -1,4 +1,4 @@
-//! Targets to test with, and the checks that no bad one can be made.
+//! Targets for tests, and tests of their validation.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(super) fn name(text: &str) -> ResourceName {
     ResourceName::parse(text).unwrap()
 }
 
-/// A platform, whose targets all are unless said otherwise.
+/// Returns the default owner of the targets.
 pub(crate) fn owner() -> Owner {
     Owner::of(&domain::PlatformId::parse("k3x9q2m7ab").unwrap())
 }
@@ -50,7 +50,7 @@ pub(super) fn secret(worker: &str, name: &str, value: Option<&str>) -> Target {
     Target::secret(&owner(), worker, name, value.map(Into::into)).unwrap()
 }
 
-/// One target of every kind, each after what it needs.
+/// Returns one target of every kind, each after its dependencies.
 pub(super) fn one_of_each(name: &str) -> Vec<Target> {
     let targets: Vec<_> = ResourceKind::ALL
         .into_iter()
@@ -70,7 +70,7 @@ pub(super) fn one_of_each(name: &str) -> Vec<Target> {
 }
 
 #[test]
-fn no_name_leads_anywhere_else() {
+fn invalid_resource_names_are_rejected() {
     let long = "a".repeat(64);
     let bad = [
         "",
@@ -104,7 +104,7 @@ fn no_name_leads_anywhere_else() {
 }
 
 #[test]
-fn host_names_and_secret_names_have_rules_of_their_own() {
+fn host_names_and_secret_names_are_validated() {
     let label = "a".repeat(64);
     let long = format!("{}.a", vec!["a".repeat(63); 4].join("."));
     for bad in [
@@ -137,14 +137,14 @@ fn host_names_and_secret_names_have_rules_of_their_own() {
 }
 
 #[test]
-fn a_record_leads_to_a_host_name_or_to_a_worker() {
+fn dns_record_points_to_a_host_name_or_a_worker() {
     for (text, expected) in
         [("acme-shop", "acme-shop"), ("B.Nno.Example", "b.nno.example"), ("localhost", "localhost")]
     {
         let target = DnsTarget::parse(text).unwrap();
         assert_eq!(target.as_str(), expected);
         let written = serde_json::to_string(&target).unwrap();
-        assert_eq!(written, serde_json::json!(expected).to_string(), "stored specs are plain texts");
+        assert_eq!(written, serde_json::json!(expected).to_string(), "a target must serialise as plain text");
         assert_eq!(serde_json::from_str::<DnsTarget>(&written).unwrap(), target);
     }
     for bad in ["", "a..b", "a.b.", "Acme", "a_b", "127.0.0.1", "*.a.b"] {
@@ -155,7 +155,7 @@ fn a_record_leads_to_a_host_name_or_to_a_worker() {
 }
 
 #[test]
-fn a_written_down_target_is_checked_when_it_is_read() {
+fn deserialised_target_is_validated() {
     for target in one_of_each("acme-api") {
         let text = serde_json::to_string(&target).unwrap();
         let read: Target = serde_json::from_str(&text).unwrap();
@@ -178,15 +178,15 @@ fn a_written_down_target_is_checked_when_it_is_read() {
 }
 
 #[test]
-fn a_secret_is_never_written_down() {
+fn secret_value_is_never_serialised() {
     let target = secret("acme-api", "TOKEN", Some("hunter2hunter2"));
     assert!(!format!("{target:?} {target} {}", target.identity()).contains("hunter2"));
     let error = serde_json::to_string(&target).unwrap_err().to_string();
-    assert!(error.contains("never written down") && !error.contains("hunter2"), "{error}");
+    assert!(error.contains("cannot be serialised") && !error.contains("hunter2"), "{error}");
 }
 
 #[test]
-fn a_bundle_stays_in_its_folder() {
+fn bundle_paths_are_validated() {
     let long = format!("{}/a", "a".repeat(256));
     for bad in ["", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a\\b", "a\0b", "a\nb", &long] {
         let error = Bundle::new(bad, BTreeMap::from([(bad.to_owned(), Vec::new())])).expect_err(bad);
@@ -199,31 +199,31 @@ fn a_bundle_stays_in_its_folder() {
 }
 
 #[test]
-fn a_bundle_is_known_by_all_it_consists_of() {
-    let of = |entry: &str, files: &[(&str, &str)]| {
+fn bundle_hash_covers_all_its_parts() {
+    let bundle = |entry: &str, files: &[(&str, &str)]| {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
         Bundle::new(entry, files).unwrap()
     };
-    let one = of("a", &[("a", "xy"), ("b", "z")]);
+    let one = bundle("a", &[("a", "xy"), ("b", "z")]);
     let others = [
-        of("b", &[("a", "xy"), ("b", "z")]),
-        of("a", &[("a", "xyz"), ("b", "")]),
-        of("a", &[("a", "x"), ("b", "yz")]),
-        of("a", &[("a", "xy"), ("bz", "")]),
-        of("a", &[("a", "xy")]),
+        bundle("b", &[("a", "xy"), ("b", "z")]),
+        bundle("a", &[("a", "xyz"), ("b", "")]),
+        bundle("a", &[("a", "x"), ("b", "yz")]),
+        bundle("a", &[("a", "xy"), ("bz", "")]),
+        bundle("a", &[("a", "xy")]),
         one.clone().bind("DB", ResourceKind::D1, name("x")),
         one.clone().bind("DB", ResourceKind::Kv, name("x")),
     ];
     let hashes: std::collections::BTreeSet<_> = others.iter().map(Bundle::hash).chain([one.hash()]).collect();
     assert_eq!(hashes.len(), others.len() + 1);
-    assert_eq!(one.hash(), of("a", &[("b", "z"), ("a", "xy")]).hash());
-    // Pinned: a deployment of an earlier version of this program must be found again.
+    assert_eq!(one.hash(), bundle("a", &[("b", "z"), ("a", "xy")]).hash());
+    // Must not change: deployments of earlier versions are found by their hash.
     assert_eq!(one.hash(), "0b16e48d97a377443150975b1dc55084f995d4db52f5b289e34475835a05e635");
 }
 
 proptest! {
     #[test]
-    fn whatever_is_a_name_is_one_path_component(text in "\\PC{0,70}") {
+    fn valid_name_is_a_single_path_component(text in "\\PC{0,70}") {
         if let Ok(name) = ResourceName::parse(&text) {
             let path = std::path::Path::new(name.as_str());
             prop_assert_eq!(path.components().count(), 1);

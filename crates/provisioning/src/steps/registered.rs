@@ -1,5 +1,7 @@
-//! A thing that is made by the provider and registered: in this order, so that what is registered exists, and
-//! announced before, so that what exists is known.
+//! Resources that the provider creates and the registry lists.
+//!
+//! Each is registered as `provisioning` first, so that a crash leaves no unknown resource. It is registered as `active`
+//! only when the provider has created it.
 
 use domain::{
     Error, HostName, PlatformId, Result, Slug, StackId,
@@ -15,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     App,
     providers::{DestroyOutcome, ObservedState, Owner, ResourceKind, Target},
-    steps::fault,
+    steps::into_domain_error,
 };
 
-/// Which resource, of which platform.
-pub(crate) struct Wanted {
+/// Resource to create, and the platform that it belongs to.
+pub(crate) struct ResourceSpec {
     pub(crate) platform: PlatformId,
     pub(crate) stack: StackId,
     pub(crate) entity: String,
@@ -27,98 +29,97 @@ pub(crate) struct Wanted {
     pub(crate) service: Slug,
     pub(crate) environment: Environment,
     pub(crate) target: Target,
-    /// Whether it is there already, and only to be changed: it need not be announced.
-    pub(crate) known: bool,
+    /// True if it already exists and is only changed. It need not be registered first.
+    pub(crate) exists: bool,
 }
 
-/// A host name that leads to a worker.
+/// Host name that points to a worker.
 pub(crate) struct Host {
     pub(crate) platform: PlatformId,
     pub(crate) stack: StackId,
     pub(crate) environment: Environment,
     pub(crate) name: HostName,
-    pub(crate) worker: Made,
+    pub(crate) worker: ResourceRef,
 }
 
-/// What a step knows of the resource it made.
+/// Reference to a created resource, stored in the output of its step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Made {
+pub(crate) struct ResourceRef {
     pub(crate) resource_id: String,
     pub(crate) name: String,
-    /// What of a worker runs now, in the provider's words.
+    /// The provider's id of the worker's current deployment.
     #[serde(default)]
     pub(crate) deployment: Option<String>,
 }
 
-/// Makes the resource and registers it.
-pub(crate) async fn ensure(app: &App, cx: &StepCx, wanted: &Wanted) -> Result<Made> {
-    // Known before it exists: a crash leaves nothing that no one knows of.
-    if !wanted.known {
-        register(app, cx, wanted, ResourceStatus::Provisioning, None).await?;
+/// Creates and registers the resource.
+pub(crate) async fn ensure(app: &App, cx: &StepCx, spec: &ResourceSpec) -> Result<ResourceRef> {
+    if !spec.exists {
+        register(app, cx, spec, ResourceStatus::Provisioning, None).await?;
     }
-    let observed = app.provider.ensure(&wanted.target).await.map_err(fault)?;
+    let observed = app.provider.ensure(&spec.target).await.map_err(into_domain_error)?;
     let deployment = observed.details.get("deployment").and_then(|text| text.as_str().map(str::to_owned));
-    let resource = register(app, cx, wanted, ResourceStatus::Active, Some(observed)).await?;
-    Ok(Made { resource_id: resource.id, name: wanted.target.name().to_owned(), deployment })
+    let resource = register(app, cx, spec, ResourceStatus::Active, Some(observed)).await?;
+    Ok(ResourceRef { resource_id: resource.id, name: spec.target.name().to_owned(), deployment })
 }
 
 async fn register(
     app: &App,
     cx: &StepCx,
-    wanted: &Wanted,
+    spec: &ResourceSpec,
     status: ResourceStatus,
     observed: Option<ObservedState>,
 ) -> Result<Resource> {
-    // A place on disk is no address that the registry's callers could go to.
-    let web = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+    // A path on disk is not an address that callers of the registry could use.
+    let is_http = |url: &String| url.starts_with("http://") || url.starts_with("https://");
     let (cf_id, cf_url) =
-        observed.map_or((None, None), |seen| (Some(seen.provider_id), seen.url.filter(web)));
+        observed.map_or((None, None), |seen| (Some(seen.provider_id), seen.url.filter(is_http)));
     let resource = Resource {
         id: String::new(),
-        platform_id: wanted.platform.to_string(),
-        entity_id: wanted.entity.clone(),
-        stack_id: wanted.stack.to_string(),
-        resource_type: enum_number(wanted.kind),
-        service_name: wanted.service.to_string(),
-        environment: enum_number(wanted.environment),
-        cf_name: wanted.target.name().to_owned(),
+        platform_id: spec.platform.to_string(),
+        entity_id: spec.entity.clone(),
+        stack_id: spec.stack.to_string(),
+        resource_type: enum_number(spec.kind),
+        service_name: spec.service.to_string(),
+        environment: enum_number(spec.environment),
+        cf_name: spec.target.name().to_owned(),
         cf_id,
         cf_url,
         status: enum_number(status),
         provision_job_id: Some(cx.saga_id.to_string()),
     };
-    let answer = app.registry.call(&cx.ctx, EnsureResourceRequest { resource: Some(resource) }).await;
-    answer?.resource.ok_or_else(|| Error::internal("the registry gave no resource"))
+    let response = app.registry.call(&cx.ctx, EnsureResourceRequest { resource: Some(resource) }).await;
+    response?.resource.ok_or_else(|| Error::internal("the registry returned no resource"))
 }
 
-/// Removes the resource of this platform with this name, whether or not it was ever made or registered.
+/// Removes the resource of this platform with this name, even if it was never created or registered.
 pub(crate) async fn destroy(app: &App, cx: &StepCx, platform: &PlatformId, target: &Target) -> Result<()> {
-    app.provider.destroy(target).await.map_err(fault)?;
-    let listed = platform_things(app, cx, platform).await?;
-    let registered = listed.resources.into_iter().find(|one| one.cf_name == target.name());
+    app.provider.destroy(target).await.map_err(into_domain_error)?;
+    let listed = list_registered(app, cx, platform).await?;
+    let registered = listed.resources.into_iter().find(|resource| resource.cf_name == target.name());
     match registered {
         Some(resource) => unregister(app, cx, platform, resource.id).await,
         None => Ok(()),
     }
 }
 
-/// What was registered and is removed now, by name; and what there was nothing to destroy of, and why.
+/// Names of removed objects, and of objects that could not be destroyed, with the reason. Output of a removal step.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Removed {
+pub(crate) struct Removals {
     removed: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     skipped: Vec<Skipped>,
 }
 
-/// Something registered that provisioning did not make.
+/// Registered object that was not created for this platform.
 #[derive(Debug, Serialize)]
 struct Skipped {
     name: String,
     reason: String,
 }
 
-impl Removed {
-    fn note(&mut self, name: String, skipped: Option<String>) {
+impl Removals {
+    fn add(&mut self, name: String, skipped: Option<String>) {
         match skipped {
             None => self.removed.push(name),
             Some(reason) => self.skipped.push(Skipped { name, reason }),
@@ -126,8 +127,8 @@ impl Removed {
     }
 }
 
-/// Destroys what is registered under a name for a platform. Says why, if there is nothing that could be destroyed: no
-/// object of a provider can have this name, or the object is not this platform's.
+/// Destroys the object of a platform with a registered name. Returns the reason if it was skipped: no object of a
+/// provider can have this name, or the object belongs to another platform.
 async fn destroy_registered(
     app: &App,
     platform: &PlatformId,
@@ -136,40 +137,40 @@ async fn destroy_registered(
 ) -> Result<Option<String>> {
     let target = match Target::plain(&Owner::of(platform), kind, name) {
         Ok(target) => target,
-        Err(impossible) => return Ok(Some(impossible.message)),
+        Err(invalid) => return Ok(Some(invalid.message)),
     };
-    Ok(match app.provider.destroy(&target).await.map_err(fault)? {
+    Ok(match app.provider.destroy(&target).await.map_err(into_domain_error)? {
         DestroyOutcome::Removed | DestroyOutcome::Absent => None,
-        DestroyOutcome::NotOurs => Some("it was not made for this platform".to_owned()),
+        DestroyOutcome::NotOurs => Some("The object was not created for this platform.".to_owned()),
     })
 }
 
-/// Removes a resource that is registered.
+/// Destroys a registered resource and removes it from the registry.
 pub(crate) async fn remove(
     app: &App,
     cx: &StepCx,
     platform: &PlatformId,
     registered: Resource,
-    removed: &mut Removed,
+    removed: &mut Removals,
 ) -> Result<()> {
     let kind = kind_of(type_of(&registered)?);
     let skipped = destroy_registered(app, platform, kind, &registered.cf_name).await?;
     unregister(app, cx, platform, registered.id).await?;
-    removed.note(registered.cf_name, skipped);
+    removed.add(registered.cf_name, skipped);
     Ok(())
 }
 
-/// Removes a host name that is registered.
+/// Destroys a registered host name and removes it from the registry.
 pub(crate) async fn remove_host(
     app: &App,
     cx: &StepCx,
     platform: &PlatformId,
     registered: DnsRecord,
-    removed: &mut Removed,
+    removed: &mut Removals,
 ) -> Result<()> {
     let skipped = destroy_registered(app, platform, ResourceKind::DnsRecord, &registered.hostname).await?;
     unregister_dns(app, cx, platform, registered.id).await?;
-    removed.note(registered.hostname, skipped);
+    removed.add(registered.hostname, skipped);
     Ok(())
 }
 
@@ -181,11 +182,12 @@ pub(crate) fn environment_of(registered: &Resource) -> Result<Environment> {
     parse_enum("environment", registered.environment)
 }
 
-/// Makes the host name lead to its worker, and registers it.
+/// Points the host name to its worker and registers it.
 pub(crate) async fn ensure_host(app: &App, cx: &StepCx, host: &Host) -> Result<()> {
     let owner = Owner::of(&host.platform).in_stack(&host.stack, &host.platform);
-    let target = Target::dns(&owner, host.name.as_str(), host.worker.name.as_str()).map_err(fault)?;
-    let observed = app.provider.ensure(&target).await.map_err(fault)?;
+    let target =
+        Target::dns(&owner, host.name.as_str(), host.worker.name.as_str()).map_err(into_domain_error)?;
+    let observed = app.provider.ensure(&target).await.map_err(into_domain_error)?;
     let record = DnsRecord {
         id: String::new(),
         platform_id: host.platform.to_string(),
@@ -202,14 +204,14 @@ pub(crate) async fn ensure_host(app: &App, cx: &StepCx, host: &Host) -> Result<(
     Ok(())
 }
 
-/// Removes host names, whether or not they were ever made or registered.
+/// Removes host names, even if they were never created or registered.
 pub(crate) async fn destroy_hosts(
     app: &App,
     cx: &StepCx,
     platform: &PlatformId,
     names: &[HostName],
 ) -> Result<()> {
-    let registered = platform_things(app, cx, platform).await?.dns_records;
+    let registered = list_registered(app, cx, platform).await?.dns_records;
     for name in names {
         destroy_registered(app, platform, ResourceKind::DnsRecord, name.as_str()).await?;
         if let Some(record) = registered.iter().find(|record| record.hostname == name.as_str()) {
@@ -219,8 +221,8 @@ pub(crate) async fn destroy_hosts(
     Ok(())
 }
 
-/// Every live resource and DNS record of a platform.
-pub(crate) async fn platform_things(
+/// Returns all existing resources and DNS records of a platform.
+pub(crate) async fn list_registered(
     app: &App,
     cx: &StepCx,
     platform: &PlatformId,
@@ -229,21 +231,21 @@ pub(crate) async fn platform_things(
     app.registry.call(&cx.ctx, message).await
 }
 
-/// Takes a resource out of the registry.
+/// Removes a resource from the registry.
 async fn unregister(app: &App, cx: &StepCx, platform: &PlatformId, resource_id: String) -> Result<()> {
     let message = DeleteResourceRequest { platform_id: platform.to_string(), resource_id };
     app.registry.call(&cx.ctx, message).await?;
     Ok(())
 }
 
-/// Takes a DNS record out of the registry.
+/// Removes a DNS record from the registry.
 async fn unregister_dns(app: &App, cx: &StepCx, platform: &PlatformId, dns_record_id: String) -> Result<()> {
     let message = rpc::registry::DeleteDnsRecordRequest { platform_id: platform.to_string(), dns_record_id };
     app.registry.call(&cx.ctx, message).await?;
     Ok(())
 }
 
-/// The provider's word for a type of resource.
+/// Returns the provider's kind for a resource type.
 pub(crate) const fn kind_of(kind: ResourceType) -> ResourceKind {
     match kind {
         ResourceType::Worker => ResourceKind::Worker,

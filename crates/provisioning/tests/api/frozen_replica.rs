@@ -1,4 +1,4 @@
-//! Two replicas as processes on one database. One is frozen in the middle of a step, past its lease, and woken.
+//! Two replica processes on one database. One is frozen during a step until its lease has expired, and then resumed.
 
 use std::{
     fs::File,
@@ -34,54 +34,54 @@ use tokio::{
 };
 use url::Url;
 
-use crate::system::Registered;
+use crate::system::RegistrySystem;
 
-/// What a dead or frozen replica may cost.
+/// Maximum delay by a dead or frozen replica.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(15);
 
-/// The line from a replica to the database, on which what it sends can be held up.
-struct Line {
+/// Proxy between a replica and the database that can hold back the data of the replica.
+struct Proxy {
     url: String,
     held: watch::Sender<bool>,
-    /// What was sent since.
-    late: Arc<Mutex<Vec<u8>>>,
+    /// Data that was held back.
+    delayed: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Line {
+impl Proxy {
     async fn to(url: &str) -> Self {
         let mut url = Url::parse(url).unwrap();
         let database = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
-        let line = Self { url: url.into(), held: watch::Sender::new(false), late: Arc::default() };
-        let (held, late) = (line.held.clone(), Arc::clone(&line.late));
+        let proxy = Self { url: url.into(), held: watch::Sender::new(false), delayed: Arc::default() };
+        let (held, delayed) = (proxy.held.clone(), Arc::clone(&proxy.delayed));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(&database).await.unwrap();
-                tokio::spawn(pass(client, server, held.subscribe(), Arc::clone(&late)));
+                tokio::spawn(relay(client, server, held.subscribe(), Arc::clone(&delayed)));
             }
         });
-        line
+        proxy
     }
 
-    fn has_late(&self, text: &str) -> bool {
-        self.late.lock().unwrap().windows(text.len()).any(|part| part == text.as_bytes())
+    fn has_delayed(&self, text: &str) -> bool {
+        self.delayed.lock().unwrap().windows(text.len()).any(|part| part == text.as_bytes())
     }
 }
 
-async fn pass(
+async fn relay(
     client: TcpStream,
     server: TcpStream,
     mut held: watch::Receiver<bool>,
-    late: Arc<Mutex<Vec<u8>>>,
+    delayed: Arc<Mutex<Vec<u8>>>,
 ) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let forth = async {
+    let upstream = async {
         let mut chunk = vec![0; 64 * 1024];
         while let Ok(read @ 1..) = from_client.read(&mut chunk).await {
             if *held.borrow() {
-                late.lock().unwrap().extend_from_slice(&chunk[..read]);
+                delayed.lock().unwrap().extend_from_slice(&chunk[..read]);
             }
             let _ = held.wait_for(|held| !held).await;
             if to_server.write_all(&chunk[..read]).await.is_err() {
@@ -90,11 +90,11 @@ async fn pass(
         }
         let _ = to_server.shutdown().await;
     };
-    let back = async {
+    let downstream = async {
         let _ = copy(&mut from_server, &mut to_client).await;
         let _ = to_client.shutdown().await;
     };
-    tokio::join!(forth, back);
+    tokio::join!(upstream, downstream);
 }
 
 struct Replica {
@@ -112,7 +112,7 @@ impl Replica {
 #[test]
 #[ignore = "runs in the processes that the other tests of this module start"]
 fn replica() {
-    // Started by hand, by `cargo test -- --ignored`.
+    // Run manually with `cargo test -- --ignored`.
     if std::env::var_os("NNO__DATABASE__URL").is_none() {
         return;
     }
@@ -127,9 +127,9 @@ fn replica() {
     });
 }
 
-/// A registry, and the database and provider that replicas share.
+/// A registry, and the database and provider that the replicas share.
 struct Shared {
-    registered: Registered,
+    registered: RegistrySystem,
     db: TestDb,
     provider: FakeProvider,
     folder: TempDir,
@@ -140,18 +140,18 @@ impl Shared {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let provider = FakeProvider::open(folder.path(), None, Clock::system()).unwrap();
-        let (registered, db) = (Registered::start().await, TestDb::of::<FakeProvisioning>().await);
+        let (registered, db) = (RegistrySystem::start().await, TestDb::of::<FakeProvisioning>().await);
         Self { registered, db, provider, folder, client: testkit::client() }
     }
 
-    /// Starts a replica with the settings that it comes with, but for one job at a time.
+    /// Starts a replica with default settings that runs one job at a time.
     async fn replica(&self, name: &str, database: &str) -> Replica {
         let held = HeldPort::new();
         let http = held.address.port();
         let log = File::create(self.folder.path().join(name)).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["--exact", "frozen::replica", "--ignored", "--nocapture"])
+            .args(["--exact", "frozen_replica::replica", "--ignored", "--nocapture"])
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .stdin(Stdio::null())
@@ -185,25 +185,24 @@ impl Shared {
         Response::read(request.send().await.unwrap()).await
     }
 
-    /// Has a new platform provisioned; gives the job.
+    /// Queues the provisioning of a new platform and returns the job id.
     async fn provision(&self, replica: &Replica, slug: &str) -> String {
         let body = json!({ "name": "Acme", "slug": slug });
-        let made = self.registered.registry.post("/api/v1/platforms", body).await.expect(201);
-        let body =
-            json!({ "platformId": made["id"], "planTier": "starter", "billingEmail": "pay@acme.example" });
+        let platform = self.registered.registry.post("/api/v1/platforms", body).await.expect(201);
+        let body = json!({ "platformId": platform["id"], "planTier": "starter", "billingEmail": "pay@acme.example" });
         let queued = self.ask(replica, Method::POST, "platform", &body).await.expect(202);
         queued["jobId"].as_str().unwrap().to_owned()
     }
 
     async fn completed(&self, replica: &Replica, job: &str) {
         eventually(&format!("{job} is done"), async || {
-            let told = self.ask(replica, Method::GET, &format!("jobs/{job}"), &Value::Null).await;
-            told.expect(200)["status"] == "COMPLETED"
+            let response = self.ask(replica, Method::GET, &format!("jobs/{job}"), &Value::Null).await;
+            response.expect(200)["status"] == "COMPLETED"
         })
         .await;
     }
 
-    /// All that is written of jobs.
+    /// Returns all rows of jobs and their steps.
     async fn rows(&self) -> Vec<String> {
         self.texts("SELECT to_jsonb(sagas)::text AS text FROM sagas UNION ALL SELECT to_jsonb(saga_steps)::text FROM saga_steps ORDER BY text").await
     }
@@ -219,9 +218,9 @@ impl Shared {
     }
 }
 
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds().await {
+    while !condition().await {
         assert!(Instant::now() < deadline, "not in time: {what}");
         sleep(Duration::from_millis(20)).await;
     }
@@ -233,27 +232,28 @@ fn hangs() -> Rule {
 }
 
 #[tokio::test]
-async fn one_that_waits_for_the_provider() {
-    is_succeeded_and_writes_nothing_more(false).await;
+async fn replica_frozen_during_a_provider_call_is_fenced() {
+    assert_fenced(false).await;
 }
 
-/// Its write of the outcome is on its way to the database.
+/// The replica is frozen while its write of the result is on its way to the database.
 #[tokio::test]
-async fn one_that_has_written() {
-    is_succeeded_and_writes_nothing_more(true).await;
+async fn replica_frozen_during_a_write_is_fenced() {
+    assert_fenced(true).await;
 }
 
-async fn is_succeeded_and_writes_nothing_more(it_has_written: bool) {
+async fn assert_fenced(frozen_during_write: bool) {
     let shared = Shared::new().await;
-    let line = Line::to(&shared.db.app_url).await;
-    let first = shared.replica("first", &line.url).await;
+    let proxy = Proxy::to(&shared.db.app_url).await;
+    let first = shared.replica("first", &proxy.url).await;
     shared.provider.follow([hangs().calls(Calls::First(1))]).await.unwrap();
     let job = shared.provision(&first, "acme").await;
-    eventually("the first is at work", async || !shared.provider.calls().await.unwrap().is_empty()).await;
-    if it_has_written {
-        line.held.send_replace(true);
+    eventually("the first replica runs the job", async || !shared.provider.calls().await.unwrap().is_empty())
+        .await;
+    if frozen_during_write {
+        proxy.held.send_replace(true);
         shared.provider.follow([]).await.unwrap();
-        eventually("the outcome is on its way", async || line.has_late("completed")).await;
+        eventually("the result is on its way", async || proxy.has_delayed("completed")).await;
     }
     first.send(Signal::SIGSTOP);
     let frozen = Instant::now();
@@ -262,19 +262,21 @@ async fn is_succeeded_and_writes_nothing_more(it_has_written: bool) {
     assert!(frozen.elapsed() < TAKEN_OVER_WITHIN, "{:?}", frozen.elapsed());
 
     let written = shared.rows().await;
-    line.held.send_replace(false);
+    proxy.held.send_replace(false);
     shared.provider.follow([]).await.unwrap();
     first.send(Signal::SIGCONT);
-    eventually("the first knows", async || shared.log("first").contains("the lease of the saga was lost"))
-        .await;
-    assert_eq!(shared.rows().await, written, "what it wrote late was refused");
+    eventually("the first replica notices the lost lease", async || {
+        shared.log("first").contains("the lease of the saga was lost")
+    })
+    .await;
+    assert_eq!(shared.rows().await, written, "the late write was not rejected");
     assert_eq!(shared.provider.live().await.unwrap().len(), 5);
     assert_eq!(shared.provider.recreated().await.unwrap(), [""; 0]);
 
-    // Both go on working, side by side.
+    // Both replicas continue to work concurrently.
     shared.provider.follow([hangs()]).await.unwrap();
     let jobs = [shared.provision(&first, "next").await, shared.provision(&second, "other").await];
-    eventually("both have one", async || {
+    eventually("each replica has a job", async || {
         let sql = "SELECT DISTINCT lease_owner AS text FROM sagas WHERE lease_owner IS NOT NULL";
         shared.texts(sql).await.len() == 2
     })

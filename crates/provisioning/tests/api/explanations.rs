@@ -1,4 +1,4 @@
-//! Why a job is not done: the root cause, in one sentence.
+//! Explanations of jobs: the root cause in one sentence.
 
 use fake_provider::{Action, Fault, Operation, Rule, Stage};
 use provisioning::providers::ResourceKind;
@@ -7,22 +7,22 @@ use serde_json::{Value, json};
 use crate::{jobs::refuse, system::System};
 
 impl System {
-    async fn explained(&self, job: &str) -> Value {
+    async fn explanation(&self, job: &str) -> Value {
         self.provisioning.get(&format!("/api/v1/provision/jobs/{job}/explain")).await.expect(200)
     }
 
-    /// The explanation, as soon as its root cause holds all of `words`.
+    /// Waits until the root cause contains all of `words` and returns the explanation.
     async fn because(&self, job: &str, words: &[&str]) -> Value {
         for _ in 0..1500 {
-            let told = self.explained(job).await;
-            let because = told["because"].as_str().unwrap().to_owned();
+            let explanation = self.explanation(job).await;
+            let because = explanation["because"].as_str().unwrap().to_owned();
             if words.iter().all(|word| because.contains(word)) {
-                assert_eq!(told["chain"].as_array().unwrap().last().unwrap()["says"], because);
-                return told;
+                assert_eq!(explanation["chain"].as_array().unwrap().last().unwrap()["says"], because);
+                return explanation;
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        panic!("never {words:?}: {}", self.explained(job).await)
+        panic!("never {words:?}: {}", self.explanation(job).await)
     }
 }
 
@@ -31,7 +31,7 @@ fn rule(action: Action, operation: Operation, kind: ResourceKind) -> Rule {
 }
 
 #[tokio::test]
-async fn what_the_provider_does_is_told_in_its_words() {
+async fn explanation_contains_the_error_of_the_provider() {
     let system = System::start().await;
     let platform = system.platform("explained").await;
     let later = Action::Fail(Fault::Retryable("the provider is out to lunch".to_owned()));
@@ -41,16 +41,19 @@ async fn what_the_provider_does_is_told_in_its_words() {
 
     let hangs = Action::Hang { stage: Stage::BeforeEffect, duration: None };
     system.provider.follow([rule(hangs, Operation::Ensure, ResourceKind::Worker)]).await.unwrap();
-    let told = system.because(&job, &["has been in progress since"]).await;
-    assert_eq!((&told["ready"], &told["chain"][0]["status"]), (&json!(false), &json!("RUNNING")));
+    let explanation = system.because(&job, &["has been in progress since"]).await;
+    assert_eq!(
+        (&explanation["ready"], &explanation["chain"][0]["status"]),
+        (&json!(false), &json!("RUNNING"))
+    );
 
     system.provider.follow([]).await.unwrap();
-    let told = system.because(&job, &["it is completed"]).await;
-    assert_eq!(told["ready"], true);
+    let explanation = system.because(&job, &["it is completed"]).await;
+    assert_eq!(explanation["ready"], true);
 }
 
 #[tokio::test]
-async fn a_person_who_is_waited_for_is_named() {
+async fn explanation_names_the_required_operator_action() {
     let system = System::start().await;
     let platform = system.platform("people").await;
     let hangs = Action::Hang { stage: Stage::BeforeEffect, duration: None };
@@ -80,23 +83,23 @@ async fn a_person_who_is_waited_for_is_named() {
 }
 
 #[tokio::test]
-async fn a_registry_that_is_away_is_named_and_waited_for() {
+async fn explanation_names_an_unavailable_registry() {
     let system = System::start().await;
     let platform = system.platform("alone").await;
     system.registry.stop().await;
     let job = system.provision(&platform).await;
-    let told = system.because(&job, &["SERVICE_UNAVAILABLE", "registry"]).await;
-    assert_eq!(told["chain"][0]["status"], "RUNNING", "{told}");
+    let explanation = system.because(&job, &["SERVICE_UNAVAILABLE", "registry"]).await;
+    assert_eq!(explanation["chain"][0]["status"], "RUNNING", "{explanation}");
 }
 
 #[tokio::test]
-async fn services_are_told_the_same() {
+async fn services_get_the_same_explanation() {
     let system = System::start().await;
     let platform = system.platform("asked").await;
     let job = system.provision(&platform).await;
     system.job_in(&job, "COMPLETED").await;
     let (client, ctx) = (system.provisioning.client("onboarding"), system.provisioning.ctx("onboarding"));
-    let told = rpc::explain::job(&client, &ctx, &job).await;
-    assert_eq!(serde_json::to_value(told).unwrap(), system.explained(&job).await);
+    let explanation = rpc::explain::job(&client, &ctx, &job).await;
+    assert_eq!(serde_json::to_value(explanation).unwrap(), system.explanation(&job).await);
     assert_eq!(rpc::explain::job(&client, &ctx, "01a1fdf5-8a12-72d5-b300-abb398c783da").await, None);
 }

@@ -1,4 +1,4 @@
-//! A person steers a job, and follows it.
+//! Operators pause, resume, discard and follow jobs.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use serde_json::{Value, json};
 
 use crate::{jobs::refuse, system::System};
 
-/// The provider makes no worker until it is told otherwise.
-async fn hold_workers(system: &System) {
+/// Makes the provider hang on every worker until its script changes.
+async fn block_workers(system: &System) {
     let hang = Action::Hang { stage: Stage::BeforeEffect, duration: None };
     let rule = Rule::new(hang).on(Operation::Ensure).kind(ResourceKind::Worker);
     system.provider.follow([rule]).await.unwrap();
 }
 
-async fn steer(system: &System, job: &str, verb: &str) -> testkit::Response {
+async fn apply(system: &System, job: &str, verb: &str) -> testkit::Response {
     system.provisioning.post(&format!("/api/v1/provision/jobs/{job}/{verb}"), Value::Null).await
 }
 
-/// One event of a stream.
+/// Event of a stream.
 #[derive(Debug, Clone)]
 struct Event {
     id: i64,
@@ -31,7 +31,7 @@ struct Event {
     data: Value,
 }
 
-/// Follows a job, from an event on, until the stream ends or `enough`.
+/// Follows a job after the event `last` until the stream ends or `enough` returns true.
 async fn follow(
     system: &System,
     job: &str,
@@ -43,12 +43,12 @@ async fn follow(
     if let Some(last) = last {
         request = request.header("Last-Event-ID", last);
     }
-    let mut answer = request.send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let mut response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
     let (mut text, mut events) = (String::new(), Vec::new());
     while let Some(piece) =
-        tokio::time::timeout(Duration::from_secs(20), answer.chunk()).await.unwrap().unwrap()
+        tokio::time::timeout(Duration::from_secs(20), response.chunk()).await.unwrap().unwrap()
     {
         text += std::str::from_utf8(&piece).unwrap();
         while let Some((one, rest)) = text.clone().split_once("\n\n") {
@@ -75,35 +75,35 @@ async fn follow(
 }
 
 #[tokio::test]
-async fn a_job_rests_and_goes_on() {
+async fn job_can_be_paused_and_resumed() {
     let system = System::start().await;
-    hold_workers(&system).await;
+    block_workers(&system).await;
     let platform = system.platform("resting").await;
     let job = system.provision(&platform).await;
     system.job_in(&job, "RUNNING").await;
-    let paused = steer(&system, &job, "pause").await.expect(200);
+    let paused = apply(&system, &job, "pause").await.expect(200);
     assert!(paused["pausedAt"].is_string(), "{paused}");
-    steer(&system, &job, "pause").await.expect_error(409, "INVALID_TRANSITION");
-    // What is under way is brought to its end; the next step is not begun.
+    apply(&system, &job, "pause").await.expect_error(409, "INVALID_TRANSITION");
+    // The running step completes; the next one does not begin.
     system.provider.follow([]).await.unwrap();
-    let at_rest = |job: &Value| {
+    let is_paused = |job: &Value| {
         let steps = job["steps"].as_array().unwrap();
         steps.iter().all(|step| step["status"] != "in_progress")
             && steps.iter().any(|step| step["status"] == "pending")
     };
     for _ in 0..1000 {
-        if at_rest(&system.job(&job).await) {
+        if is_paused(&system.job(&job).await) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let resting = system.job(&job).await;
-    assert!(resting["status"] == "RUNNING" && at_rest(&resting), "{resting}");
-    assert_eq!(steer(&system, &job, "resume").await.expect(200)["pausedAt"], Value::Null);
+    let paused = system.job(&job).await;
+    assert!(paused["status"] == "RUNNING" && is_paused(&paused), "{paused}");
+    assert_eq!(apply(&system, &job, "resume").await.expect(200)["pausedAt"], Value::Null);
     system.job_in(&job, "COMPLETED").await;
     for verb in ["pause", "resume", "discard"] {
-        steer(&system, &job, verb).await.expect_error(409, "INVALID_TRANSITION");
+        apply(&system, &job, verb).await.expect_error(409, "INVALID_TRANSITION");
     }
     let mut connection = system.provisioning.db.connect().await;
     let audited = audit_log::table
@@ -115,7 +115,7 @@ async fn a_job_rests_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_discarded() {
+async fn failed_job_can_be_discarded() {
     let system = System::start().await;
     let platform = system.platform("left").await;
     system.job_in(&system.provision(&platform).await, "COMPLETED").await;
@@ -124,47 +124,51 @@ async fn a_dead_letter_is_discarded() {
     let queued = system.provisioning.post("/api/v1/provision/platform/deprovision", body).await.expect(202);
     let job = queued["jobId"].as_str().unwrap();
     system.job_in(job, "FAILED").await;
-    let discarded = steer(&system, job, "discard").await.expect(200);
+    let discarded = apply(&system, job, "discard").await.expect(200);
     assert_eq!(discarded["status"], "ROLLED_BACK");
     let why = discarded["error"].as_str().unwrap();
     assert!(why.starts_with("discarded by operator; it was stuck: dns: "), "{why}");
-    steer(&system, job, "retry").await.expect_error(409, "INVALID_TRANSITION");
-    assert_eq!(system.resources(&platform).await.len(), 2, "what was not taken down is still known");
+    apply(&system, job, "retry").await.expect_error(409, "INVALID_TRANSITION");
+    assert_eq!(
+        system.resources(&platform).await.len(),
+        2,
+        "resources that were not removed must stay registered"
+    );
 }
 
 #[tokio::test]
-async fn who_follows_a_job_sees_each_change_until_its_end() {
+async fn follower_receives_each_change_until_the_end() {
     let system = System::start().await;
-    hold_workers(&system).await;
+    block_workers(&system).await;
     let platform = system.platform("followed").await;
     let job = system.provision(&platform).await;
     system.job_in(&job, "RUNNING").await;
     let first = follow(&system, &job, None, |_| true).await.remove(0);
     assert_eq!((first.name.as_str(), &first.data["status"]), ("change", &json!("RUNNING")));
-    // Gone for a while: what became of it meanwhile is told, and its end.
+    // After a disconnect, the follower receives the missed changes and the end.
     system.provider.follow([]).await.unwrap();
     let events = follow(&system, &job, Some(first.id), |_| false).await;
     assert!(events.iter().all(|event| event.id > first.id));
     assert!(events.is_sorted_by(|a, b| a.id < b.id), "{events:?}");
     let last = events.last().unwrap();
     assert_eq!(last.name, "end");
-    assert_eq!(last.data, system.job(&job).await, "an event is what a GET answers");
+    assert_eq!(last.data, system.job(&job).await, "an event must equal the response of GET");
     assert_eq!(last.data["status"], "COMPLETED");
 
     let path = format!("/api/v1/provision/jobs/{job}/events");
     let seen = last.id.to_string();
     let none = system.provisioning.send(Method::GET, &path, &Value::Null, &[("Last-Event-ID", &seen)]).await;
     assert_eq!(none.status, 204);
-    let strange = system.provisioning.send(Method::GET, &path, &Value::Null, &[("Last-Event-ID", "x")]).await;
-    strange.expect_error(400, "VALIDATION_ERROR");
-    let nowhere = "/api/v1/provision/jobs/01a1fdf5-8a12-72d5-b300-abb398c783da/events";
-    system.provisioning.get(nowhere).await.expect_error(404, "NOT_FOUND");
+    let invalid = system.provisioning.send(Method::GET, &path, &Value::Null, &[("Last-Event-ID", "x")]).await;
+    invalid.expect_error(400, "VALIDATION_ERROR");
+    let missing = "/api/v1/provision/jobs/01a1fdf5-8a12-72d5-b300-abb398c783da/events";
+    system.provisioning.get(missing).await.expect_error(404, "NOT_FOUND");
 }
 
 #[tokio::test]
-async fn who_follows_is_let_go_when_the_process_stops() {
+async fn follow_streams_end_when_the_process_stops() {
     let system = System::start().await;
-    hold_workers(&system).await;
+    block_workers(&system).await;
     let platform = system.platform("stopping").await;
     let job = system.provision(&platform).await;
     system.job_in(&job, "RUNNING").await;

@@ -1,4 +1,4 @@
-//! Turns what the disk and SQLite say into [`ProviderError`]s.
+//! Conversion of I/O and SQLite errors to [`ProviderError`]s with context.
 
 use std::{fmt, io};
 
@@ -6,26 +6,26 @@ use rusqlite::ErrorCode;
 
 use super::ProviderError;
 
-/// Says what was being done when something went wrong.
+/// Adds the failed operation to an error.
 pub trait ErrorContext<T> {
-    /// The error in the words of its source, after what was being done.
+    /// Converts the error to a [`ProviderError`] whose message starts with the operation, such as "reading /a/b".
     ///
     /// # Errors
-    /// The error itself.
-    fn during(self, what: impl FnOnce() -> String) -> Result<T, ProviderError>;
+    /// The converted error.
+    fn during(self, operation: impl FnOnce() -> String) -> Result<T, ProviderError>;
 }
 
 impl<T> ErrorContext<T> for io::Result<T> {
-    fn during(self, what: impl FnOnce() -> String) -> Result<T, ProviderError> {
-        self.map_err(|e| of_io(what(), e))
+    fn during(self, operation: impl FnOnce() -> String) -> Result<T, ProviderError> {
+        self.map_err(|e| from_io(operation(), e))
     }
 }
 
-/// What the disk says, after what was being done.
-pub(super) fn of_io(what: impl fmt::Display, error: io::Error) -> ProviderError {
-    let message = format!("{what}: {error}");
+/// Converts an I/O error of an operation.
+pub(super) fn from_io(operation: impl fmt::Display, error: io::Error) -> ProviderError {
+    let message = format!("{operation}: {error}");
     match error.kind() {
-        // These stay as they are until somebody changes the machine or the request.
+        // These persist until the machine or the request changes.
         io::ErrorKind::PermissionDenied
         | io::ErrorKind::ReadOnlyFilesystem
         | io::ErrorKind::NotADirectory
@@ -36,9 +36,9 @@ pub(super) fn of_io(what: impl fmt::Display, error: io::Error) -> ProviderError 
 }
 
 impl<T> ErrorContext<T> for rusqlite::Result<T> {
-    fn during(self, what: impl FnOnce() -> String) -> Result<T, ProviderError> {
+    fn during(self, operation: impl FnOnce() -> String) -> Result<T, ProviderError> {
         self.map_err(|e| {
-            let message = format!("{}: {e}", what());
+            let message = format!("{}: {e}", operation());
             match e.sqlite_error_code() {
                 Some(
                     ErrorCode::DatabaseBusy
@@ -57,7 +57,7 @@ impl<T> ErrorContext<T> for rusqlite::Result<T> {
 }
 
 impl<T> ErrorContext<T> for serde_json::Result<T> {
-    fn during(self, what: impl FnOnce() -> String) -> Result<T, ProviderError> {
-        self.map_err(|e| ProviderError::permanent(format!("{}: {e}", what())))
+    fn during(self, operation: impl FnOnce() -> String) -> Result<T, ProviderError> {
+        self.map_err(|e| ProviderError::permanent(format!("{}: {e}", operation())))
     }
 }

@@ -1,4 +1,4 @@
-//! The pace of calls follows what the provider lets through.
+//! Pacing of calls to a provider with a rate limit.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,21 +11,21 @@ fn target(name: &str) -> Target {
 }
 
 #[tokio::test]
-async fn all_get_through_and_few_are_refused() {
+async fn all_calls_succeed_with_few_rejections() {
     let script = Script { calls_per_second: 20.try_into().ok(), ..Script::default() };
     let fake = FakeProvider::in_memory(&script, Clock::system()).unwrap();
     let paced = PacedProvider::new(Arc::new(fake.clone()));
-    let names: Vec<_> = (0..60).map(|n| target(&format!("thing-{n}"))).collect();
+    let names: Vec<_> = (0..60).map(|n| target(&format!("item-{n}"))).collect();
     let made = futures_util::future::join_all(names.iter().map(|name| paced.ensure(name))).await;
     assert!(made.iter().all(Result::is_ok), "{made:?}");
     assert_eq!(fake.live().await.unwrap().len(), 60);
-    // The first second's come all at once, before any is refused.
+    // All calls of the first second start before the first rejection.
     let calls = fake.calls().await.unwrap().len();
-    assert!(calls < 160, "{calls} calls for 60 things");
+    assert!(calls < 160, "{calls} calls for 60 targets");
 }
 
 #[tokio::test]
-async fn a_long_pause_is_told_at_once_to_all() {
+async fn long_pause_fails_all_calls_at_once() {
     let fake = FakeProvider::in_memory(&Script::default(), Clock::system()).unwrap();
     let fault = Fault::RateLimited(Duration::from_secs(300));
     let rule = Rule { calls: Calls::First(1), ..Rule::new(Action::Fail(fault)) };
