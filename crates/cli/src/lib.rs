@@ -1,6 +1,6 @@
-//! The commands of `nno` that speak to a server: who one is and may do, keys, and stack templates from files.
+//! The commands of `nno` that call a server: access, API keys, and stack templates from files.
 
 pub mod access;
 mod api;
-pub mod say;
+pub mod output;
 pub mod stack;

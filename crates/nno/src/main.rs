@@ -6,7 +6,7 @@ mod up;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use cli::{access, say, stack};
+use cli::{access, output, stack};
 use tokio::runtime::Runtime;
 
 #[derive(Parser)]
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     // `#[tokio::main]` would wait for blocked threads at the end, without a limit.
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return say::failed(&error.into()),
+        Err(error) => return output::fail(&error.into()),
     };
     let code = match cli.command {
         Command::Up(args) => runtime.block_on(up::run(args)),
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Command::Keys(args) => runtime.block_on(access::keys(args)),
         Command::Can(args) => runtime.block_on(access::can(args)),
         Command::ProcessKeys(args) => {
-            process_keys::run(&args).map_or_else(|error| say::failed(&error), |()| ExitCode::SUCCESS)
+            process_keys::run(&args).map_or_else(|error| output::fail(&error), |()| ExitCode::SUCCESS)
         }
     };
     runtime.shutdown_background();

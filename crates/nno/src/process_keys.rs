@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use identity::KeyPair;
 use service::Service;
 
-use cli::say;
+use cli::output;
 
 /// Every process of the system. Each signs the requests that it sends.
 pub(crate) const PROCESSES: [&str; 6] = [
@@ -27,7 +27,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     ensure(&args.dir)?;
-    say::line(format_args!("keys of {} are in {}", PROCESSES.join(", "), args.dir.display()));
+    output::print_line(format_args!("keys of {} are in {}", PROCESSES.join(", "), args.dir.display()));
     Ok(())
 }
 

@@ -5,90 +5,93 @@ use std::process::ExitCode;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Trouble, UNUSABLE, table, text, with};
+use super::{CommandError, UNUSABLE, table, text, with_present};
 use crate::{
     api::{Failure, Server},
-    say::{self, Output},
+    output::{self, OutputFormat},
 };
 
-/// At least one answer is no.
-const NO: u8 = 1;
+/// Exit code if an action is not allowed.
+const DENIED: u8 = 1;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What is to be done: the `operationId` of an operation, such as createEntity
+    /// Action to check: the `operationId` of an operation, such as createEntity
     #[arg(required = true, value_name = "ACTION")]
     actions: Vec<String>,
-    /// The platform that it is done to
+    /// Platform that the action concerns
     #[arg(long, value_name = "ID")]
     platform: Option<String>,
-    /// The entity of the platform that it is done to
+    /// Entity of the platform that the action concerns
     #[arg(long, value_name = "ID", requires = "platform")]
     entity: Option<String>,
     #[command(flatten)]
     server: Server,
-    /// How the answer is told
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    /// Format of the result
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    output: OutputFormat,
 }
 
-/// Ends with 0 for yes to all, with 1 for no to one, and with 2 when it cannot be found out: whatever keeps it from an
-/// answer must not look like one.
+/// Exits with 0 if all actions are allowed, with 1 if one is not, and with 2 for every error, so that an error does not
+/// look like an answer.
 pub async fn run(args: Args) -> ExitCode {
-    match answers(&args).await {
+    match check(&args).await {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(NO),
-        Err(trouble) => {
-            trouble.code();
+        Ok(false) => ExitCode::from(DENIED),
+        Err(error) => {
+            error.report();
             ExitCode::from(UNUSABLE)
         }
     }
 }
 
-/// Whether all of it is allowed.
-async fn answers(args: &Args) -> Result<bool, Trouble> {
+/// Prints the results. Returns true if all actions are allowed.
+async fn check(args: &Args) -> Result<bool, CommandError> {
     let connection = args.server.connect()?;
-    let checks: Vec<Value> = args.actions.iter().map(|action| args.check(action)).collect();
-    let asked =
+    let checks: Vec<Value> = args.actions.iter().map(|action| args.to_check(action)).collect();
+    let response =
         connection.api(false)?.write(Method::POST, "/api/v1/iam/can", &json!({ "checks": checks })).await;
-    let answer = asked.map_err(|failure| Trouble::at(&connection)(args.in_words(failure)))?;
-    let results = answer.get("results").and_then(Value::as_array).cloned().unwrap_or_default();
+    let body = response.map_err(|failure| CommandError::of(&connection)(args.name_options(failure)))?;
+    let results = body.get("results").and_then(Value::as_array).cloned().unwrap_or_default();
     if results.len() != checks.len() {
-        return Err(Trouble::Refused(format!("{} did not answer what it was asked", connection.address)));
+        return Err(CommandError::Server(format!(
+            "{} did not return a result for each action",
+            connection.address
+        )));
     }
     let is_allowed = |result: &Value| result.get("allowed").and_then(Value::as_bool).unwrap_or_default();
     match args.output {
-        Output::Json => say::line(&answer),
-        Output::Text => {
+        OutputFormat::Json => output::print_line(&body),
+        OutputFormat::Text => {
             let row = |result: &Value| {
                 let word = if is_allowed(result) { "yes" } else { "no" };
                 [word, text(result, "action").unwrap_or_default(), text(result, "reason").unwrap_or_default()]
                     .map(str::to_owned)
             };
             let rows: Vec<[String; 3]> = results.iter().map(row).collect();
-            table::lines(&rows).into_iter().for_each(say::line);
+            table::lines(&rows).into_iter().for_each(output::print_line);
         }
     }
     Ok(results.iter().all(is_allowed))
 }
 
 impl Args {
-    fn check(&self, action: &str) -> Value {
+    fn to_check(&self, action: &str) -> Value {
         let id = |id: &Option<String>| id.as_ref().map(|id| json!(id));
-        let places = [("platformId", id(&self.platform)), ("entityId", id(&self.entity))];
-        with(json!({ "action": action }), places)
+        let target = [("platformId", id(&self.platform)), ("entityId", id(&self.entity))];
+        with_present(json!({ "action": action }), target)
     }
 
-    /// Faults by what was typed: the server calls an action by its number.
-    fn in_words(&self, mut failure: Failure) -> Failure {
-        if let Failure::Refused { faults, .. } = &mut failure {
+    /// Replaces the paths of faults, which have the index of an action, by the action and the option.
+    fn name_options(&self, mut failure: Failure) -> Failure {
+        if let Failure::Rejected { faults, .. } = &mut failure {
             for fault in faults {
-                let Some((number, field)) =
+                let Some((index, field)) =
                     fault.path.strip_prefix("checks.").and_then(|rest| rest.split_once('.'))
                 else {
                     continue;
                 };
-                let action = number.parse().ok().and_then(|number: usize| self.actions.get(number));
+                let action = index.parse().ok().and_then(|index: usize| self.actions.get(index));
                 fault.path = match (action, field) {
                     (Some(action), "action") => action.clone(),
                     (Some(action), "platformId") => format!("{action}: --platform"),

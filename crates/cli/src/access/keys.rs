@@ -1,4 +1,4 @@
-//! `nno keys`: the API keys that callers have.
+//! `nno keys`: API keys.
 
 use std::process::ExitCode;
 
@@ -8,10 +8,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Trouble, ended, reach, table, text, with};
+use super::{CommandError, exit_code, scope, table, text, with_present};
 use crate::{
     api::{Failure, Server},
-    say::{self, Output},
+    output::{self, OutputFormat},
 };
 
 const PATH: &str = "/api/v1/iam/keys";
@@ -24,64 +24,63 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Make a key, and print it: it is shown this once.
+    /// Create a key and print it; it is not shown again.
     Create(Create),
-    /// List the keys that you could make, newest first.
+    /// List the keys within your own grants, newest first.
     List(List),
-    /// Revoke a key, at once.
+    /// Revoke a key immediately.
     Revoke(Revoke),
 }
 
 #[derive(Debug, clap::Args)]
 struct Create {
-    /// What people call it
+    /// Name of the key
     name: String,
-    /// What it may do
-    #[arg(long, value_parser = Role::parse, help = format!("What it may do: {}", roles()))]
+    #[arg(long, value_parser = Role::parse, help = format!("Role of the key: {}", roles()))]
     role: Role,
-    /// The platform that it reaches [default: all of them]
+    /// Platform that the key is limited to [default: all platforms]
     #[arg(long, value_name = "ID")]
     platform: Option<String>,
-    /// The entity of the platform that it reaches, with what is under it [default: all of the platform]
+    /// Entity that the key is limited to, with its descendants [default: the whole platform]
     #[arg(long, value_name = "ID", requires = "platform")]
     entity: Option<String>,
-    /// When it ends: 1 to 3650 [default: never]
+    /// Lifetime in days: 1 to 3650 [default: unlimited]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=3650))]
     expires_in_days: Option<u16>,
     #[command(flatten)]
     server: Server,
-    /// How the answer is told; in text the key is all that stdout has
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    /// Format of the result; in text, stdout has only the key
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    output: OutputFormat,
 }
 
 #[derive(Debug, clap::Args)]
 struct List {
-    /// All pages, not the first alone
+    /// List all pages instead of only the first
     #[arg(long)]
     all: bool,
-    /// Those of one platform and of its entities
+    /// List only keys of this platform and its entities
     #[arg(long, value_name = "ID")]
     platform: Option<String>,
-    /// Those that are revoked too
+    /// Include revoked keys
     #[arg(long)]
     include_revoked: bool,
     #[command(flatten)]
     server: Server,
-    /// How the answer is told
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    /// Format of the result
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    output: OutputFormat,
 }
 
 #[derive(Debug, clap::Args)]
 struct Revoke {
-    /// The id of the key, as `nno keys list` tells it
+    /// Id of the key, as shown by `nno keys list`
     id: Uuid,
     #[command(flatten)]
     server: Server,
-    /// How the answer is told
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    /// Format of the result
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    output: OutputFormat,
 }
 
 fn roles() -> String {
@@ -89,63 +88,63 @@ fn roles() -> String {
 }
 
 pub async fn run(args: Args) -> ExitCode {
-    ended(match &args.command {
-        Command::Create(create) => make(create).await,
-        Command::List(list) => tell(list).await,
-        Command::Revoke(revoke) => end(revoke).await,
+    exit_code(match &args.command {
+        Command::Create(args) => create(args).await,
+        Command::List(args) => list(args).await,
+        Command::Revoke(args) => revoke(args).await,
     })
 }
 
-async fn make(args: &Create) -> Result<(), Trouble> {
+async fn create(args: &Create) -> Result<(), CommandError> {
     let connection = args.server.connect()?;
-    let made = connection
+    let created = connection
         .api(false)?
         .write(Method::POST, PATH, &args.body())
         .await
-        .map_err(|failure| Trouble::at(&connection)(args.in_words(failure)))?;
-    let Some(key) = text(&made, "key") else {
-        return Err(Trouble::Refused(format!("{} did not tell the key", connection.address)));
+        .map_err(|failure| CommandError::of(&connection)(args.name_options(failure)))?;
+    let Some(key) = text(&created, "key") else {
+        return Err(CommandError::Server(format!("the response of {} has no key", connection.address)));
     };
-    let id = text(&made, "id").unwrap_or_default();
-    let told = match args.output {
-        Output::Json => say::once(&made),
-        Output::Text => say::once(key),
+    let id = text(&created, "id").unwrap_or_default();
+    let printed = match args.output {
+        OutputFormat::Json => output::try_print_line(&created),
+        OutputFormat::Text => output::try_print_line(key),
     };
-    told.with_context(|| {
-        format!("the key is lost, have it revoked (`nno keys revoke {id}`): cannot write it")
+    printed.with_context(|| {
+        format!("cannot print the key, so it is lost: revoke it with `nno keys revoke {id}`")
     })?;
-    let role = text(&made, "role").unwrap_or_default();
-    let until = text(&made, "expiresAt").map_or_else(String::new, |at| format!(", until {at}"));
-    say::note(format_args!(
+    let role = text(&created, "role").unwrap_or_default();
+    let until = text(&created, "expiresAt").map_or_else(String::new, |at| format!(", until {at}"));
+    output::print_note(format_args!(
         "key {id} is {role} of {}{until}. It is not shown again: keep it now",
-        reach(&made)
+        scope(&created)
     ));
     Ok(())
 }
 
 impl Create {
     fn body(&self) -> Value {
-        let given = [
+        let options = [
             ("platformId", self.platform.as_ref().map(|id| json!(id))),
             ("entityId", self.entity.as_ref().map(|id| json!(id))),
             ("expiresInDays", self.expires_in_days.map(|days| json!(days))),
         ];
-        with(json!({ "name": self.name, "role": self.role }), given)
+        with_present(json!({ "name": self.name, "role": self.role }), options)
     }
 
-    /// Faults by what was typed.
-    fn in_words(&self, mut failure: Failure) -> Failure {
-        let words = [
+    /// Replaces the field names in faults by the names of the options.
+    fn name_options(&self, mut failure: Failure) -> Failure {
+        let options = [
             ("name", "NAME"),
             ("role", "--role"),
             ("platformId", "--platform"),
             ("entityId", "--entity"),
             ("expiresInDays", "--expires-in-days"),
         ];
-        if let Failure::Refused { faults, .. } = &mut failure {
+        if let Failure::Rejected { faults, .. } = &mut failure {
             for Fault { path, .. } in faults {
-                if let Some((_, word)) = words.iter().find(|(field, _)| field == path) {
-                    (*word).clone_into(path);
+                if let Some((_, option)) = options.iter().find(|(field, _)| field == path) {
+                    (*option).clone_into(path);
                 }
             }
         }
@@ -153,27 +152,30 @@ impl Create {
     }
 }
 
-async fn tell(args: &List) -> Result<(), Trouble> {
+async fn list(args: &List) -> Result<(), CommandError> {
     let connection = args.server.connect()?;
     let (api, mut keys, mut page) = (connection.api(false)?, Vec::new(), Value::Null);
     loop {
         let query = args.query(text(&page, "nextCursor"));
-        let mut answer = api.find(PATH, &query).await.map_err(Trouble::at(&connection))?;
-        if let Some(Value::Array(more)) = answer.get_mut("data").map(Value::take) {
+        let mut body = api.list(PATH, &query).await.map_err(CommandError::of(&connection))?;
+        if let Some(Value::Array(more)) = body.get_mut("data").map(Value::take) {
             keys.extend(more);
         }
-        page = answer.get_mut("pagination").map(Value::take).unwrap_or_default();
+        page = body.get_mut("pagination").map(Value::take).unwrap_or_default();
         if !args.all || text(&page, "nextCursor").is_none() {
             break;
         }
     }
     match args.output {
-        Output::Json => say::line(json!({ "data": keys, "pagination": page })),
-        Output::Text => {
-            table::lines(&rows(&keys)).into_iter().for_each(say::line);
+        OutputFormat::Json => output::print_line(json!({ "data": keys, "pagination": page })),
+        OutputFormat::Text => {
+            table::lines(&rows(&keys)).into_iter().for_each(output::print_line);
             if text(&page, "nextCursor").is_some() {
                 let total = page.get("total").and_then(Value::as_i64).unwrap_or_default();
-                say::note(format_args!("{} of {total} keys; --all lists the others too", keys.len()));
+                output::print_note(format_args!(
+                    "{} of {total} keys shown; use --all to list all",
+                    keys.len()
+                ));
             }
         }
     }
@@ -200,10 +202,10 @@ fn row(key: &Value) -> [String; 7] {
     let at = |field, none: &str| text(key, field).map_or_else(|| none.to_owned(), minute);
     let ends = text(key, "revokedAt")
         .map_or_else(|| at("expiresAt", "never"), |revoked| format!("revoked {}", minute(revoked)));
-    [of("id"), of("name"), of("role"), reach(key), at("createdAt", ""), at("lastUsedAt", "never"), ends]
+    [of("id"), of("name"), of("role"), scope(key), at("createdAt", ""), at("lastUsedAt", "never"), ends]
 }
 
-/// A time to the minute; all of them are UTC.
+/// Shortens an RFC 3339 time in UTC to the minute.
 fn minute(time: &str) -> String {
     match time.get(..16) {
         Some(minute) => format!("{}Z", minute.replace('T', " ")),
@@ -211,16 +213,16 @@ fn minute(time: &str) -> String {
     }
 }
 
-async fn end(args: &Revoke) -> Result<(), Trouble> {
+async fn revoke(args: &Revoke) -> Result<(), CommandError> {
     let connection = args.server.connect()?;
-    let answer = connection
+    let body = connection
         .api(false)?
         .delete(&format!("{PATH}/{}", args.id))
         .await
-        .map_err(Trouble::at(&connection))?;
+        .map_err(CommandError::of(&connection))?;
     match args.output {
-        Output::Json => say::line(&answer),
-        Output::Text => say::line(format_args!("Key {} is revoked.", args.id)),
+        OutputFormat::Json => output::print_line(&body),
+        OutputFormat::Text => output::print_line(format_args!("Key {} is revoked.", args.id)),
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! `nno login`, `logout`, `whoami`, `keys` and `can`: who someone is to a server, and what they may do there.
+//! `nno login`, `logout`, `whoami`, `keys` and `can`: identity and permissions on a server.
 //!
-//! They end with 0 when all is well, 2 when they cannot begin (usage, files, no key), and 3 when the server refuses or
-//! cannot be reached. `nno can` ends with 0 for yes, 1 for no, and 2 when it cannot be found out.
+//! The exit code is 0 on success, 2 if the command cannot start (usage, files, no key), and 3 if the server rejects the
+//! request or cannot be reached. `nno can` exits with 0 for yes, 1 for no, and 2 for every error.
 
 mod can;
 mod keys;
@@ -22,69 +22,69 @@ pub use self::{
 };
 use crate::{
     api::{Connection, Failure},
-    say,
+    output,
 };
 
-/// It cannot begin.
+/// Exit code if the command cannot start.
 const UNUSABLE: u8 = 2;
-/// The server refused, or cannot be reached.
-const REFUSED: u8 = 3;
+/// Exit code if the server rejects the request or cannot be reached.
+const REJECTED: u8 = 3;
 
-/// Why there is no answer.
+/// Reason for a failed command.
 #[derive(Debug)]
-enum Trouble {
+enum CommandError {
     Unusable(anyhow::Error),
-    /// What is told of it.
-    Refused(String),
+    /// Message for the user.
+    Server(String),
 }
 
-impl From<anyhow::Error> for Trouble {
+impl From<anyhow::Error> for CommandError {
     fn from(error: anyhow::Error) -> Self {
         Self::Unusable(error)
     }
 }
 
-impl Trouble {
-    /// What the server said to the bearer of the connection's key.
-    fn at(connection: &Connection) -> impl Fn(Failure) -> Self {
-        |failure| Self::Refused(connection.told(&failure))
+impl CommandError {
+    /// Converts failures of a request that was sent over `connection`.
+    fn of(connection: &Connection) -> impl Fn(Failure) -> Self {
+        |failure| Self::Server(connection.describe(&failure))
     }
 
-    /// Tells it, and the code to end with.
-    fn code(self) -> u8 {
+    /// Prints the error and returns the exit code.
+    fn report(self) -> u8 {
         match self {
             Self::Unusable(error) => {
-                say::note(format_args!("{error:#}"));
+                output::print_note(format_args!("{error:#}"));
                 UNUSABLE
             }
-            Self::Refused(told) => {
-                say::note(told);
-                REFUSED
+            Self::Server(message) => {
+                output::print_note(message);
+                REJECTED
             }
         }
     }
 }
 
-fn ended(outcome: Result<(), Trouble>) -> ExitCode {
-    outcome.map_or_else(|trouble| ExitCode::from(trouble.code()), |()| ExitCode::SUCCESS)
+fn exit_code(outcome: Result<(), CommandError>) -> ExitCode {
+    outcome.map_or_else(|error| ExitCode::from(error.report()), |()| ExitCode::SUCCESS)
 }
 
-/// A text of an answer; none where there is none.
+/// Returns a string field of a response.
 fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
     value.get(field).and_then(Value::as_str)
 }
 
-/// A body with the fields that there is something to say of.
-fn with(mut body: Value, fields: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
+/// Adds the fields that have a value.
+fn with_present(mut body: Value, fields: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
     if let Some(body) = body.as_object_mut() {
         body.extend(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     }
     body
 }
 
-/// How far a grant or a key reaches, in words.
-fn reach(of: &Value) -> String {
-    match (text(of, "platformId"), text(of, "entityId")) {
+/// Describes the scope of a grant or key.
+fn scope(holder: &Value) -> String {
+    match (text(holder, "platformId"), text(holder, "entityId")) {
         (Some(platform), Some(entity)) => {
             format!("entity {entity} of platform {platform}, and what is under it")
         }

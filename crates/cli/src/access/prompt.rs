@@ -1,4 +1,4 @@
-//! A secret, asked for on the terminal.
+//! A prompt for a secret on the terminal.
 
 use std::io::{self, IsTerminal, Stdin, Write};
 
@@ -7,16 +7,16 @@ use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use runtime::config::Secret;
 use tokio::{signal::ctrl_c, task::spawn_blocking};
 
-/// Asks, and does not show what is typed.
+/// Prompts for a secret without echoing it.
 ///
 /// # Errors
-/// When there is no terminal, or nothing is typed.
+/// When stdin is not a terminal, or the input is empty.
 pub(super) async fn secret(question: &str) -> Result<Secret> {
     if !io::stdin().is_terminal() {
-        bail!("there is no terminal to ask for the key on: give it with --key-stdin or --key-file");
+        bail!("stdin is not a terminal: pass the key with --key-stdin or --key-file");
     }
-    // Before the question, after which people type. It is shown again however this ends, and we are not ended by Ctrl-C.
-    let unseen = Unseen::begin()?;
+    // Before the question, after which people type. Ctrl-C is handled below, so echo is restored in every case.
+    let echo_off = EchoOff::begin()?;
     let mut terminal = io::stderr();
     let _ = write!(terminal, "{question}").and_then(|()| terminal.flush());
     let read = spawn_blocking(|| {
@@ -27,8 +27,8 @@ pub(super) async fn secret(question: &str) -> Result<Secret> {
         line = read => line.map_err(Into::into).and_then(|line| line.context("cannot read from the terminal")),
         _ = ctrl_c() => Err(anyhow!("interrupted")),
     };
-    drop(unseen);
-    // The one that was typed was not shown either.
+    drop(echo_off);
+    // The newline that was typed was not echoed.
     let _ = writeln!(terminal);
     let line = line?;
     if line.trim().is_empty() {
@@ -37,25 +37,24 @@ pub(super) async fn secret(question: &str) -> Result<Secret> {
     Ok(Secret::new(line.trim()))
 }
 
-/// As long as this is, the terminal does not show what is typed.
-struct Unseen {
+/// Turns off echo on the terminal until dropped.
+struct EchoOff {
     terminal: Stdin,
     before: Termios,
 }
 
-impl Unseen {
+impl EchoOff {
     fn begin() -> Result<Self> {
         let terminal = io::stdin();
         let before = tcgetattr(&terminal).context("cannot read the terminal's modes")?;
         let mut modes = before.clone();
         modes.local_flags.remove(LocalFlags::ECHO);
-        tcsetattr(&terminal, SetArg::TCSAFLUSH, &modes)
-            .context("cannot have the terminal hide what is typed")?;
+        tcsetattr(&terminal, SetArg::TCSAFLUSH, &modes).context("cannot turn off echo on the terminal")?;
         Ok(Self { terminal, before })
     }
 }
 
-impl Drop for Unseen {
+impl Drop for EchoOff {
     fn drop(&mut self) {
         let _ = tcsetattr(&self.terminal, SetArg::TCSANOW, &self.before);
     }

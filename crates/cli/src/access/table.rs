@@ -1,6 +1,6 @@
-//! Rows in columns.
+//! Tables of text.
 
-/// Lines whose columns begin at the same place. The first row is the head.
+/// Formats rows as lines with aligned columns. The first row is the header.
 pub(super) fn lines<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let mut widths = [0; N];
     for row in rows {
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_begin_at_the_same_place() {
+    fn columns_are_aligned() {
         let rows = [["NAME", "ROLE"], ["übermäßig", "viewer"], ["ci", ""]].map(|row| row.map(str::to_owned));
         assert_eq!(lines(&rows), ["NAME       ROLE", "übermäßig  viewer", "ci"]);
     }

@@ -4,38 +4,38 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{Trouble, ended, reach, table, text};
+use super::{CommandError, exit_code, scope, table, text};
 use crate::{
     api::{Connection, Server},
-    say::{self, Output},
+    output::{self, OutputFormat},
 };
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     server: Server,
-    /// How the answer is told
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    /// Format of the result
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    output: OutputFormat,
 }
 
 pub async fn run(args: Args) -> ExitCode {
-    ended(told(&args).await)
+    exit_code(whoami(&args).await)
 }
 
-async fn told(args: &Args) -> Result<(), Trouble> {
+async fn whoami(args: &Args) -> Result<(), CommandError> {
     let connection = args.server.connect()?;
-    let me = ask(&connection).await?;
+    let me = fetch(&connection).await?;
     match args.output {
-        Output::Json => say::line(&me),
-        Output::Text => lines(&connection, &me).into_iter().for_each(say::line),
+        OutputFormat::Json => output::print_line(&me),
+        OutputFormat::Text => lines(&connection, &me).into_iter().for_each(output::print_line),
     }
     Ok(())
 }
 
-/// Who the bearer of the key is there.
-pub(super) async fn ask(connection: &Connection) -> Result<Value, Trouble> {
-    connection.api(false)?.get("/api/v1/iam/whoami").await.map_err(Trouble::at(connection))
+/// Fetches the identity that the key has on the server.
+pub(super) async fn fetch(connection: &Connection) -> Result<Value, CommandError> {
+    connection.api(false)?.get("/api/v1/iam/whoami").await.map_err(CommandError::of(connection))
 }
 
 fn lines(connection: &Connection, me: &Value) -> Vec<String> {
@@ -53,10 +53,10 @@ fn lines(connection: &Connection, me: &Value) -> Vec<String> {
     lines.push(String::new());
     let grants = me.get("grants").unwrap_or(&json!([])).as_array().cloned().unwrap_or_default();
     if grants.is_empty() {
-        lines.push("No grants: it sees nothing.".to_owned());
+        lines.push("No grants.".to_owned());
         return lines;
     }
-    let row = |grant: &Value| [text(grant, "role").unwrap_or_default().to_owned(), reach(grant)];
+    let row = |grant: &Value| [text(grant, "role").unwrap_or_default().to_owned(), scope(grant)];
     let head = ["ROLE", "REACHES"].map(str::to_owned);
     let rows: Vec<[String; 2]> = std::iter::once(head).chain(grants.iter().map(row)).collect();
     lines.extend(table::lines(&rows));

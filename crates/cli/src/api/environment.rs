@@ -1,8 +1,8 @@
-//! What the environment says where an option would be seen by others, or is none of ours.
+//! Environment variables that have no option, because other users could see it or another program defines it.
 
 use std::env;
 
-/// The value of a variable; none where it is unset, empty or not text.
+/// Returns the value of a variable, or `None` if it is unset, empty or not UTF-8.
 pub(crate) fn text(name: &str) -> Option<String> {
     env::var_os(name)?.into_string().ok().filter(|text| !text.is_empty())
 }

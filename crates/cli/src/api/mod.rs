@@ -1,14 +1,14 @@
-//! How `nno` speaks to the API: where it is, with whose key, and what it answers.
+//! Access to the API: addresses, credentials and requests.
 
 mod address;
 mod client;
+mod credentials;
 mod environment;
-mod kept;
 mod server;
 
 pub(crate) use self::{
     address::Address,
     client::{Api, Failure},
-    kept::Store,
-    server::{Connection, Server, Source, address, environment_has_key},
+    credentials::CredentialsStore,
+    server::{Connection, KeySource, Server, address, environment_has_key},
 };

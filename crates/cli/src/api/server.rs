@@ -1,4 +1,4 @@
-//! Which server a command asks, and with which key.
+//! The server of a command and the key for it.
 
 use std::{fmt, fs, path::PathBuf};
 
@@ -8,33 +8,33 @@ use runtime::config::Secret;
 use super::{
     address::Address,
     client::{Api, Failure},
+    credentials::{Credentials, CredentialsStore},
     environment,
-    kept::{Kept, Store},
 };
 
-const DEFAULT: &str = "http://127.0.0.1:8080";
-const KEY: &str = "NNO_KEY";
+const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+const KEY_VARIABLE: &str = "NNO_KEY";
 
-/// The options of every command that asks a server.
+/// Options of every command that calls a server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Server {
-    /// Where the API is [default: where the last `nno login` was, else http://127.0.0.1:8080]
+    /// URL of the API [default: the one of the last `nno login`, else http://127.0.0.1:8080]
     #[arg(long, env = "NNO_URL")]
     pub(crate) url: Option<String>,
-    /// A file with the key, in place of NNO_KEY and of what `nno login` keeps
+    /// File with the key; takes precedence over NNO_KEY and the key stored by `nno login`
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 }
 
-/// The address: the one that was given, else the current one, else that of a system on this machine.
+/// Returns the given address, else the one of the last login, else that of a system on this machine.
 ///
 /// # Errors
-/// When what was given is none.
-pub(crate) fn address(given: Option<&str>, kept: &Kept) -> Result<Address> {
-    match (given_address(given)?, &kept.current) {
+/// When the given address is not valid.
+pub(crate) fn address(given: Option<&str>, credentials: &Credentials) -> Result<Address> {
+    match (given_address(given)?, &credentials.current) {
         (Some(address), _) => Ok(address),
         (None, Some(current)) => Ok(current.clone()),
-        (None, None) => Address::parse(DEFAULT),
+        (None, None) => Address::parse(DEFAULT_URL),
     }
 }
 
@@ -42,30 +42,30 @@ fn given_address(given: Option<&str>) -> Result<Option<Address>> {
     given.filter(|url| !url.is_empty()).map(Address::parse).transpose()
 }
 
-/// Where a key is from.
+/// Origin of a key.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum KeySource {
     File(PathBuf),
     Environment,
-    /// Typed, or from standard input.
+    /// Typed on the terminal, or read from stdin.
     Typed,
-    Kept,
+    Stored,
 }
 
-/// A server, and the key for it.
+/// A server and the key for it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) address: Address,
-    pub(crate) source: Source,
+    pub(crate) source: KeySource,
     pub(crate) key: Secret,
 }
 
 impl Server {
-    /// The key in the file, if one was named.
+    /// Reads the key from `--key-file`, if that was given.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub(crate) fn key_of_file(&self) -> Result<Option<Secret>> {
+    /// When the file cannot be read.
+    pub(crate) fn key_from_file(&self) -> Result<Option<Secret>> {
         let read = |path: &PathBuf| {
             let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             Ok(Secret::new(text.trim()))
@@ -73,66 +73,68 @@ impl Server {
         self.key_file.as_ref().map(read).transpose()
     }
 
-    /// The server and the key for it: from the file that was named, else the environment, else what is kept.
+    /// Returns the server and its key: from `--key-file`, else the environment, else the stored credentials.
     ///
     /// # Errors
-    /// When there is no key, or what is kept must not be used.
+    /// When there is no key, or the stored credentials are invalid or readable by others.
     pub(crate) fn connect(&self) -> Result<Connection> {
-        let given = match self.key_file.clone().zip(self.key_of_file()?) {
-            Some((path, key)) => Some((Source::File(path), key)),
-            None => environment::text(KEY).map(|key| (Source::Environment, Secret::new(key.trim()))),
+        let given = match self.key_file.clone().zip(self.key_from_file()?) {
+            Some((path, key)) => Some((KeySource::File(path), key)),
+            None => {
+                environment::text(KEY_VARIABLE).map(|key| (KeySource::Environment, Secret::new(key.trim())))
+            }
         };
         let given = match (given_address(self.url.as_deref())?, given) {
-            // What is kept is not looked at where nothing of it is needed.
+            // Unusable stored credentials do not matter if nothing of them is needed.
             (Some(address), Some((source, key))) => return Ok(Connection { address, source, key }),
             (_, given) => given,
         };
-        let kept = Store::of_user().map(|store| store.read()).transpose()?.unwrap_or_default();
-        let address = address(self.url.as_deref(), &kept)?;
+        let credentials =
+            CredentialsStore::of_user().map(|store| store.read()).transpose()?.unwrap_or_default();
+        let address = address(self.url.as_deref(), &credentials)?;
         let (source, key) = given
-            .or_else(|| Some((Source::Kept, kept.key(&address)?.clone())))
-            .ok_or_else(|| not_logged_in(&address, &kept))?;
+            .or_else(|| Some((KeySource::Stored, credentials.key(&address)?.clone())))
+            .ok_or_else(|| not_logged_in(&address, &credentials))?;
         Ok(Connection { address, source, key })
     }
 }
 
-fn not_logged_in(address: &Address, kept: &Kept) -> anyhow::Error {
-    let others = kept.addresses();
+fn not_logged_in(address: &Address, credentials: &Credentials) -> anyhow::Error {
+    let others = credentials.addresses();
     let others = if others.is_empty() {
         String::new()
     } else {
         let others = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        format!(". Keys are kept for {others}: choose with --url")
+        format!(". Keys are stored for {others}: choose one with --url")
     };
     anyhow!(
-        "no key for {address}: `nno login --url {address}` asks for one and keeps it; or set {KEY}, or name a file that \
-         has it with --key-file{others}"
+        "no key for {address}: store one with `nno login --url {address}`, or set {KEY_VARIABLE}, or use --key-file{others}"
     )
 }
 
-/// Whether the environment has a key, which goes before what is kept.
+/// Returns true if the environment has a key, which takes precedence over stored ones.
 pub(crate) fn environment_has_key() -> bool {
-    environment::text(KEY).is_some()
+    environment::text(KEY_VARIABLE).is_some()
 }
 
 impl Connection {
-    /// The API there.
+    /// Creates a client.
     ///
     /// # Errors
-    /// When the key can be none.
+    /// When the key has characters that a header cannot carry.
     pub(crate) fn api(&self, dry_run: bool) -> Result<Api> {
         Api::new(self.address.clone(), self.key.clone(), dry_run)
     }
 
-    /// What went wrong, and what to do where it is the key.
-    pub(crate) fn told(&self, failure: &Failure) -> String {
+    /// Describes a failure. For a rejected key it adds what to do.
+    pub(crate) fn describe(&self, failure: &Failure) -> String {
         if !failure.is("UNAUTHORIZED") {
             return failure.to_string();
         }
         let hint = match &self.source {
-            Source::Kept => format!(
-                "the key that is kept for {0} is not valid any more: it was revoked, has expired, or was replaced. \
-                 `nno login --url {0}` asks for another",
+            KeySource::Stored => format!(
+                "the key stored for {0} is not valid any more: it was revoked, has expired, or was replaced. Store a new \
+                 one with `nno login --url {0}`",
                 self.address
             ),
             source => format!("the key {source} is not valid at {}", self.address),
@@ -141,13 +143,13 @@ impl Connection {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "in {}", path.display()),
-            Self::Environment => write!(f, "in {KEY}"),
+            Self::Environment => write!(f, "in {KEY_VARIABLE}"),
             Self::Typed => f.write_str("that was given"),
-            Self::Kept => f.write_str("kept by nno login"),
+            Self::Stored => f.write_str("stored by nno login"),
         }
     }
 }

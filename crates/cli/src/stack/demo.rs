@@ -1,4 +1,4 @@
-//! The catalogue to start with, which is in the program.
+//! The demo templates, which are embedded in the program.
 
 use anyhow::{Result, anyhow};
 use runtime::config::Secret;
@@ -13,10 +13,10 @@ const CATALOGUE: [(&str, &str); 3] = [
     ("helpdesk", include_str!("../../../../catalogue/helpdesk/stack.yaml")),
 ];
 
-/// Publishes it at `url`; answers how many versions were not there, and how many it has.
+/// Publishes the demo templates. Returns the number of manifests that changed the catalogue, and of all manifests.
 ///
 /// # Errors
-/// What the server refuses, or that it cannot be asked.
+/// When the server rejects a manifest or cannot be reached.
 pub async fn publish(url: &str, key: Secret) -> Result<(usize, usize)> {
     let api = Api::new(Address::parse(url)?, key, false)?;
     let manifests = catalogue()?;
@@ -24,15 +24,16 @@ pub async fn publish(url: &str, key: Secret) -> Result<(usize, usize)> {
     let mut changed = 0;
     for index in publish::order(&all) {
         let Some(manifest) = manifests.get(index) else { continue };
-        let done = publish::one(&api, manifest).await.map_err(|failure| told(&manifest.name, failure))?;
-        changed += usize::from(done.is_change());
+        let result =
+            publish::publish(&api, manifest).await.map_err(|failure| error(&manifest.name, failure))?;
+        changed += usize::from(result.is_change());
     }
     Ok((changed, manifests.len()))
 }
 
-fn told(name: &domain::Slug, failure: Failure) -> anyhow::Error {
+fn error(name: &domain::Slug, failure: Failure) -> anyhow::Error {
     match failure {
-        Failure::Refused { code, message, .. } => anyhow!("{name}: {code}: {message}"),
+        Failure::Rejected { code, message, .. } => anyhow!("{name}: {code}: {message}"),
         Failure::Unreachable(why) => anyhow!("{name}: {why}"),
     }
 }
@@ -56,16 +57,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_of_the_folder_is_in_the_program_and_right() {
+    fn every_template_of_the_catalogue_is_embedded_and_valid() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../catalogue");
-        let there: BTreeSet<String> = fs::read_dir(folder)
+        let folders: BTreeSet<String> = fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter(|name| !name.ends_with(".md"))
             .collect();
         let manifests = catalogue().unwrap();
         let names: BTreeSet<String> = manifests.iter().map(|one| one.name.to_string()).collect();
-        assert_eq!(names, there);
+        assert_eq!(names, folders);
         for ((name, _), manifest) in CATALOGUE.iter().zip(&manifests) {
             assert_eq!(*name, manifest.name.as_str());
             assert!(manifest.definition.features().iter().any(|feature| feature.is_required()), "{name}");
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_filled_in_is_checked() {
+    fn inputs_are_validated_by_the_schemas() {
         let manifests = catalogue().unwrap();
         let of = |name: &str| &manifests.iter().find(|one| one.name.as_str() == name).unwrap().definition;
         let paths = |name: &str, values: Value| {

@@ -1,4 +1,4 @@
-//! The files that manifests are in.
+//! Manifest files.
 
 use std::{
     fs, io,
@@ -9,22 +9,22 @@ use anyhow::{Context, Result, ensure};
 use domain::Fault;
 use serde_json::Value;
 
-/// What a manifest in a folder is called.
+/// File names of manifests in folders.
 const NAMES: [&str; 3] = ["stack.json", "stack.yaml", "stack.yml"];
-/// Folders that hold what others wrote, or what is made.
-const PASSED: [&str; 2] = ["node_modules", "target"];
+/// Folders of dependencies and build outputs, which are skipped.
+const SKIPPED: [&str; 2] = ["node_modules", "target"];
 
-/// A file and what it holds, or why that cannot be read.
+/// A file and its parsed content.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) file: String,
     pub(crate) value: Result<Value, Fault>,
 }
 
-/// The manifests in files and folders, those of a folder in alphabetical order.
+/// Reads the manifests in files and folders, those of a folder in alphabetical order.
 ///
 /// # Errors
-/// When one cannot be read, or a folder has none.
+/// When a file cannot be read, or a folder has no manifest.
 pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<Source>> {
     let mut files = Vec::new();
     for path in paths {
@@ -40,14 +40,14 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<Source>> {
     files.iter().map(|path| read(path)).collect()
 }
 
-/// Links are not followed, and what is hidden is passed.
+/// Does not follow links, and skips hidden entries.
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let (kind, name) = (entry.file_type()?, entry.file_name());
         let name = name.to_string_lossy();
-        if kind.is_dir() && !name.starts_with('.') && !PASSED.contains(&&*name) {
+        if kind.is_dir() && !name.starts_with('.') && !SKIPPED.contains(&&*name) {
             walk(&entry.path(), found)?;
         } else if kind.is_file() && NAMES.contains(&&*name) {
             found.push(entry.path());
@@ -67,7 +67,7 @@ fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))
 }
 
-/// Reads YAML 1.2, in which `no` is a text and not false. A key that comes twice is an error.
+/// Parses YAML 1.2, where `no` is a string and not false. A duplicate key is an error.
 pub(crate) fn yaml(text: &str) -> Result<Value, String> {
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| format!("is not YAML: {error}"))
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn yaml_is_read_as_json_would_be() {
+    fn yaml_is_converted_to_json_values() {
         let text = "a: no\nb: true\nc: [1, 1.5, null]\nd: '1'\ne: 1.0.0\nf: |\n  two\n  lines\ng: &x {h: 1}\ni: *x\n";
         let expected = json!({
             "a": "no", "b": true, "c": [1, 1.5, null], "d": "1", "e": "1.0.0", "f": "two\nlines\n",
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_does_not_go_off() {
+    fn exponential_aliases_are_rejected() {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
         for n in 1..12 {
             text += &format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", "));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_walked_in_order() {
+    fn folder_is_walked_in_alphabetical_order() {
         let dir = tempfile::tempdir().unwrap();
         for file in [
             "b/stack.json",

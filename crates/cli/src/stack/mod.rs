@@ -1,7 +1,7 @@
-//! `nno stack`: stack manifests, checked on their author's machine and published from there.
+//! `nno stack`: validation and publication of stack manifests.
 //!
-//! It ends with 0 when all is well, 1 when a manifest has faults, 2 when it cannot begin (usage, files), and 3 when the
-//! server refuses or cannot be reached.
+//! The exit code is 0 on success, 1 if a manifest has faults, 2 if the command cannot start (usage, files), and 3 if the
+//! server rejects a manifest or cannot be reached.
 
 mod demo;
 mod files;
@@ -17,17 +17,17 @@ use stack_definition::Manifest;
 use self::{files::Source, report::FileReport};
 use crate::{
     api::Server,
-    say::{self, Output},
+    output::{self, OutputFormat},
 };
 
 pub use self::demo::publish as publish_demo;
 
-/// A manifest has faults.
+/// Exit code if a manifest has faults.
 const FAULTS: u8 = 1;
-/// It cannot begin.
+/// Exit code if the command cannot start.
 const UNUSABLE: u8 = 2;
-/// The server refused, or cannot be reached.
-const REFUSED: u8 = 3;
+/// Exit code if the server rejects a manifest or cannot be reached.
+const REJECTED: u8 = 3;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -37,20 +37,20 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Check stack manifests as the service would; no server is asked.
+    /// Validate stack manifests as the service does, without a server.
     Validate(Files),
-    /// Publish stack manifests: the template, if it is not there or its text has changed, and the version.
+    /// Publish stack manifests: create or update the template, and create the version.
     Publish(Publish),
 }
 
 #[derive(clap::Args)]
 struct Files {
-    /// Manifests in JSON or YAML; of a folder, each stack.json and stack.yaml below it
+    /// Manifests in JSON or YAML; in a folder, every stack.json and stack.yaml below it
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How the outcome is told
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    /// Format of the result
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    output: OutputFormat,
 }
 
 #[derive(clap::Args)]
@@ -59,7 +59,7 @@ struct Publish {
     files: Files,
     #[command(flatten)]
     server: Server,
-    /// Have the server check everything and keep nothing
+    /// Only validate on the server, without storing anything
     #[arg(long)]
     dry_run: bool,
 }
@@ -67,36 +67,36 @@ struct Publish {
 pub async fn run(args: Args) -> ExitCode {
     let outcome = match &args.command {
         Command::Validate(files) => validate(files),
-        Command::Publish(publish) => send(publish).await,
+        Command::Publish(args) => publish_all(args).await,
     };
-    outcome.unwrap_or_else(|error| say::failed_with(&error, UNUSABLE))
+    outcome.unwrap_or_else(|error| output::fail_with(&error, UNUSABLE))
 }
 
 fn validate(files: &Files) -> Result<ExitCode> {
     let checked = check(&files.files)?;
     let reports: Vec<FileReport> = checked.iter().map(Checked::report).collect();
-    report::tell(files.output, &reports);
+    report::print(files.output, &reports);
     Ok(code(&reports))
 }
 
-async fn send(args: &Publish) -> Result<ExitCode> {
+async fn publish_all(args: &Publish) -> Result<ExitCode> {
     let api = args.server.connect()?.api(args.dry_run)?;
     let checked = check(&args.files.files)?;
-    // Before anything is sent, all of it is right.
+    // Nothing is sent unless all manifests are valid.
     let mut reports: Vec<FileReport> = checked.iter().map(Checked::report).collect();
     if code(&reports) == ExitCode::SUCCESS {
         let manifests: Vec<&Manifest> = checked.iter().filter_map(|one| one.manifest.as_ref().ok()).collect();
         for index in publish::order(&manifests) {
             if let (Some(manifest), Some(report)) = (manifests.get(index), reports.get_mut(index)) {
-                report.published(publish::one(&api, manifest).await, args.dry_run);
+                report.set_result(publish::publish(&api, manifest).await, args.dry_run);
             }
         }
     }
-    report::tell(args.files.output, &reports);
+    report::print(args.files.output, &reports);
     Ok(code(&reports))
 }
 
-/// A file, and the manifest that it holds.
+/// A file and its manifest.
 struct Checked {
     file: String,
     manifest: Result<Manifest, Vec<Fault>>,
@@ -111,10 +111,10 @@ impl Checked {
     }
 }
 
-/// Reads all manifests.
+/// Reads and validates all manifests.
 ///
 /// # Errors
-/// When a file cannot be read, or a folder has none.
+/// When a file cannot be read, or a folder has no manifest.
 fn check(paths: &[PathBuf]) -> Result<Vec<Checked>> {
     let mut checked: Vec<Checked> = files::find(paths)?
         .into_iter()
@@ -123,12 +123,12 @@ fn check(paths: &[PathBuf]) -> Result<Vec<Checked>> {
             Checked { file, manifest }
         })
         .collect();
-    refuse_twice(&mut checked);
+    reject_duplicates(&mut checked);
     Ok(checked)
 }
 
-/// One version of a template is in one file.
-fn refuse_twice(checked: &mut [Checked]) {
+/// Rejects a version of a template that an earlier file has too.
+fn reject_duplicates(checked: &mut [Checked]) {
     let mut seen: HashMap<(String, String), String> = HashMap::new();
     for one in checked {
         let Ok(manifest) = &one.manifest else { continue };
@@ -145,8 +145,8 @@ fn refuse_twice(checked: &mut [Checked]) {
 fn code(reports: &[FileReport]) -> ExitCode {
     if reports.iter().any(FileReport::is_faulty) {
         ExitCode::from(FAULTS)
-    } else if reports.iter().any(FileReport::is_refused) {
-        ExitCode::from(REFUSED)
+    } else if reports.iter().any(FileReport::is_rejected) {
+        ExitCode::from(REJECTED)
     } else {
         ExitCode::SUCCESS
     }

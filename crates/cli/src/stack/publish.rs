@@ -1,4 +1,4 @@
-//! Brings the catalogue to what a manifest says.
+//! Publication of a manifest.
 
 use reqwest::Method;
 use serde::Serialize;
@@ -7,33 +7,33 @@ use stack_definition::{Manifest, StackDefinition};
 
 use crate::api::{Api, Failure};
 
-/// What became of a manifest.
+/// Result of the publication of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Done {
-    pub(crate) template: Step,
-    pub(crate) version: Step,
+pub(crate) struct Publication {
+    pub(crate) template: Change,
+    pub(crate) version: Change,
     pub(crate) dry_run: bool,
     pub(crate) notes: Vec<String>,
 }
 
-/// What was done to a thing.
+/// Change to a template or version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Step {
+pub(crate) enum Change {
     Created,
     Changed,
     Unchanged,
 }
 
-impl Done {
-    /// Whether anything was done.
+impl Publication {
+    /// Returns true if the template or the version changed.
     pub(crate) fn is_change(&self) -> bool {
-        (self.template, self.version) != (Step::Unchanged, Step::Unchanged)
+        (self.template, self.version) != (Change::Unchanged, Change::Unchanged)
     }
 }
 
-/// In which order manifests are published, by their places: what others depend on before them. What depends on each
-/// other in a circle stays as it stands; the server refuses it.
+/// Returns the indexes of the manifests in publication order: dependencies before dependents. Manifests of a cycle keep
+/// their order, and the server rejects them.
 pub(crate) fn order(manifests: &[&Manifest]) -> Vec<usize> {
     let waits_for = |one: &Manifest, other: &Manifest| {
         one.name != other.name
@@ -51,20 +51,21 @@ pub(crate) fn order(manifests: &[&Manifest]) -> Vec<usize> {
     order
 }
 
-/// Publishes one manifest. What is there already as the manifest has it stays as it is.
-pub(crate) async fn one(api: &Api, manifest: &Manifest) -> Result<Done, Failure> {
+/// Publishes one manifest. A template or version that already equals the manifest is not changed.
+pub(crate) async fn publish(api: &Api, manifest: &Manifest) -> Result<Publication, Failure> {
     let mut notes = Vec::new();
-    let template = template(api, manifest, &mut notes).await.map_err(in_file)?;
-    let version = if api.dry_run && template == Step::Created {
-        notes.push("the template is not there yet, so the server could not check the version".to_owned());
-        Step::Created
+    let template = template(api, manifest, &mut notes).await.map_err(with_file_paths)?;
+    let version = if api.dry_run && template == Change::Created {
+        notes
+            .push("the template does not exist yet, so the server could not validate the version".to_owned());
+        Change::Created
     } else {
-        version(api, manifest, &mut notes).await.map_err(in_file)?
+        version(api, manifest, &mut notes).await.map_err(with_file_paths)?
     };
-    Ok(Done { template, version, dry_run: api.dry_run, notes })
+    Ok(Publication { template, version, dry_run: api.dry_run, notes })
 }
 
-async fn template(api: &Api, manifest: &Manifest, notes: &mut Vec<String>) -> Result<Step, Failure> {
+async fn template(api: &Api, manifest: &Manifest, notes: &mut Vec<String>) -> Result<Change, Failure> {
     let path = format!("/api/v1/stacks/{}", manifest.name);
     let found = match api.get(&path).await {
         Err(failure) if failure.is("NOT_FOUND") => {
@@ -74,19 +75,19 @@ async fn template(api: &Api, manifest: &Manifest, notes: &mut Vec<String>) -> Re
             put(&mut body, "icon", manifest.icon.as_ref().map(|icon| json!(icon)));
             put(&mut body, "domain", manifest.domain.as_ref().map(|domain| json!(domain)));
             match api.write(Method::POST, "/api/v1/stacks", &body).await {
-                Ok(_) => return Ok(Step::Created),
-                // Someone else was faster.
+                Ok(_) => return Ok(Change::Created),
+                // Another client created it first.
                 Err(failure) if failure.is("ALREADY_EXISTS") => api.get(&path).await?,
                 Err(failure) => return Err(failure),
             }
         }
         found => found?,
     };
-    let there = found.get("template").cloned().unwrap_or_default();
+    let current = found.get("template").cloned().unwrap_or_default();
     if let Some(domain) =
-        manifest.domain.as_ref().filter(|domain| there.get("domain") != Some(&json!(domain)))
+        manifest.domain.as_ref().filter(|domain| current.get("domain") != Some(&json!(domain)))
     {
-        notes.push(format!("the template's domain cannot be changed to '{}' any more", domain.as_str()));
+        notes.push(format!("the template's domain cannot be changed to '{}'", domain.as_str()));
     }
     let mut change = json!({});
     for (field, name, wanted) in [
@@ -94,12 +95,12 @@ async fn template(api: &Api, manifest: &Manifest, notes: &mut Vec<String>) -> Re
         ("description", "description", json!(manifest.description)),
         ("icon", "icon", json!(manifest.icon)),
     ] {
-        put(&mut change, name, (there.get(field) != Some(&wanted)).then_some(wanted));
+        put(&mut change, name, (current.get(field) != Some(&wanted)).then_some(wanted));
     }
     if change.as_object().is_none_or(serde_json::Map::is_empty) {
-        return Ok(Step::Unchanged);
+        return Ok(Change::Unchanged);
     }
-    api.write(Method::PATCH, &path, &change).await.map(|_| Step::Changed)
+    api.write(Method::PATCH, &path, &change).await.map(|_| Change::Changed)
 }
 
 fn put(body: &mut Value, name: &str, value: Option<Value>) {
@@ -108,10 +109,10 @@ fn put(body: &mut Value, name: &str, value: Option<Value>) {
     }
 }
 
-async fn version(api: &Api, manifest: &Manifest, notes: &mut Vec<String>) -> Result<Step, Failure> {
+async fn version(api: &Api, manifest: &Manifest, notes: &mut Vec<String>) -> Result<Change, Failure> {
     let path = format!("/api/v1/stacks/{}", manifest.name);
     let at = format!("{path}/{}", manifest.version);
-    // First: what is published stays, also where it could not be published any more.
+    // Fetched first: an existing version is accepted even if it could not be published any more.
     let found = match api.get(&at).await {
         Err(failure) if failure.is("NOT_FOUND") => {
             let body = json!({
@@ -119,7 +120,7 @@ async fn version(api: &Api, manifest: &Manifest, notes: &mut Vec<String>) -> Res
                 "stackDefinition": manifest.definition,
             });
             match api.write(Method::POST, &format!("{path}/versions"), &body).await {
-                Ok(_) => return Ok(Step::Created),
+                Ok(_) => return Ok(Change::Created),
                 Err(failure) if failure.is("ALREADY_EXISTS") => api.get(&at).await?,
                 Err(failure) => return Err(failure),
             }
@@ -129,8 +130,8 @@ async fn version(api: &Api, manifest: &Manifest, notes: &mut Vec<String>) -> Res
     compare(manifest, &found, notes)
 }
 
-/// A version is what it was published as.
-fn compare(manifest: &Manifest, found: &Value, notes: &mut Vec<String>) -> Result<Step, Failure> {
+/// Compares a published version, which cannot change, with the manifest.
+fn compare(manifest: &Manifest, found: &Value, notes: &mut Vec<String>) -> Result<Change, Failure> {
     let text = |field: &str| found.get(field).and_then(Value::as_str).unwrap_or_default();
     let definition = StackDefinition::from_published(text("stack_definition"));
     let same_definition = definition.is_ok_and(|definition| definition == manifest.definition);
@@ -143,13 +144,13 @@ fn compare(manifest: &Manifest, found: &Value, notes: &mut Vec<String>) -> Resul
         if text("status") == "deprecated" {
             notes.push("the version is deprecated".to_owned());
         }
-        return Ok(Step::Unchanged);
+        return Ok(Change::Unchanged);
     }
-    Err(Failure::Refused {
+    Err(Failure::Rejected {
         status: 409,
         code: "ALREADY_EXISTS".to_owned(),
         message: format!(
-            "Version {} of '{}' is published already with another {}, and versions do not change: choose another version",
+            "Version {} of '{}' is already published with a different {}, and versions are immutable. Choose a new version.",
             manifest.version,
             manifest.name,
             different.join(" and ")
@@ -159,9 +160,9 @@ fn compare(manifest: &Manifest, found: &Value, notes: &mut Vec<String>) -> Resul
     })
 }
 
-/// What the server calls the parts of a manifest, by the names that its author gave them.
-fn in_file(failure: Failure) -> Failure {
-    let Failure::Refused { status, code, message, mut faults, request_id } = failure else { return failure };
+/// Converts the paths of faults from those of the request to those of the manifest file.
+fn with_file_paths(failure: Failure) -> Failure {
+    let Failure::Rejected { status, code, message, mut faults, request_id } = failure else { return failure };
     for fault in &mut faults {
         fault.path = match fault.path.strip_prefix("/stackDefinition") {
             Some(rest) => format!("/definition{rest}"),
@@ -169,7 +170,7 @@ fn in_file(failure: Failure) -> Failure {
             None => format!("/{}", fault.path),
         };
     }
-    Failure::Refused { status, code, message, faults, request_id }
+    Failure::Rejected { status, code, message, faults, request_id }
 }
 
 #[cfg(test)]
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_depend_on_comes_first() {
+    fn dependencies_are_published_first() {
         let all = [
             manifest("a", &["c", "elsewhere"]),
             manifest("b", &["a"]),
@@ -202,18 +203,18 @@ mod tests {
             manifest("d", &["d"]),
         ];
         assert_eq!(names(&all), ["c", "a", "b", "d"]);
-        let circle = [manifest("a", &["b"]), manifest("b", &["a"]), manifest("c", &[])];
-        assert_eq!(names(&circle), ["c", "a", "b"]);
+        let cycle = [manifest("a", &["b"]), manifest("b", &["a"]), manifest("c", &[])];
+        assert_eq!(names(&cycle), ["c", "a", "b"]);
     }
 
     #[test]
-    fn a_version_is_the_same_or_another() {
+    fn published_version_must_equal_the_manifest() {
         let manifest = manifest("a", &["b"]);
         let mut found = json!({
             "stack_definition": manifest.definition.canonical().unwrap(), "nno_sdk_version": "1.0.0", "status": "active",
         });
         let mut notes = Vec::new();
-        assert_eq!(compare(&manifest, &found, &mut notes).unwrap(), Step::Unchanged);
+        assert_eq!(compare(&manifest, &found, &mut notes).unwrap(), Change::Unchanged);
         assert!(notes.is_empty());
         found["status"] = json!("deprecated");
         compare(&manifest, &found, &mut notes).unwrap();
@@ -221,7 +222,7 @@ mod tests {
         found["nno_sdk_version"] = json!("2.0.0");
         assert!(compare(&manifest, &found, &mut notes).unwrap_err().is("ALREADY_EXISTS"));
         found["stack_definition"] = json!("{}");
-        let Err(Failure::Refused { message, .. }) = compare(&manifest, &found, &mut notes) else { panic!() };
-        assert!(message.contains("another definition and nnoSdkVersion"), "{message}");
+        let Err(Failure::Rejected { message, .. }) = compare(&manifest, &found, &mut notes) else { panic!() };
+        assert!(message.contains("different definition and nnoSdkVersion"), "{message}");
     }
 }

@@ -1,17 +1,17 @@
-//! What became of each file, for people and for programs.
+//! Reports on manifest files, as text and as JSON.
 
 use domain::Fault;
 use serde::Serialize;
 use serde_json::json;
 use stack_definition::Manifest;
 
-use super::publish::{Done, Step};
+use super::publish::{Change, Publication};
 use crate::{
     api::Failure,
-    say::{self, Output},
+    output::{self, OutputFormat},
 };
 
-/// What became of a file.
+/// Report on one file.
 #[derive(Debug, Serialize)]
 pub(crate) struct FileReport {
     file: String,
@@ -20,9 +20,9 @@ pub(crate) struct FileReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     outcome: Outcome,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    done: Option<Done>,
-    /// By JSON pointer into the file.
+    #[serde(rename = "done", skip_serializing_if = "Option::is_none")]
+    publication: Option<Publication>,
+    /// Paths are JSON pointers into the file.
     faults: Vec<Fault>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ServerError>,
@@ -39,7 +39,7 @@ enum Outcome {
     Unreachable,
 }
 
-/// What the server said.
+/// Error of the server.
 #[derive(Debug, Serialize)]
 struct ServerError {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,25 +58,33 @@ impl FileReport {
             template: Some(manifest.name.to_string()),
             version: Some(manifest.version.to_string()),
             outcome: Outcome::Valid,
-            done: None,
+            publication: None,
             faults: Vec::new(),
             error: None,
         }
     }
 
     pub(crate) fn faulty(file: &str, faults: Vec<Fault>) -> Self {
-        let (template, version, done, error) = (None, None, None, None);
-        Self { file: file.to_owned(), template, version, outcome: Outcome::Faulty, done, faults, error }
+        let (template, version, publication, error) = (None, None, None, None);
+        Self {
+            file: file.to_owned(),
+            template,
+            version,
+            outcome: Outcome::Faulty,
+            publication,
+            faults,
+            error,
+        }
     }
 
-    /// Notes what became of it at the server.
-    pub(crate) fn published(&mut self, result: Result<Done, Failure>, dry_run: bool) {
+    /// Sets the result of the publication.
+    pub(crate) fn set_result(&mut self, result: Result<Publication, Failure>, dry_run: bool) {
         match result {
-            Ok(done) => {
-                self.outcome = if done.is_change() { Outcome::Published } else { Outcome::Unchanged };
-                self.done = Some(Done { dry_run, ..done });
+            Ok(publication) => {
+                self.outcome = if publication.is_change() { Outcome::Published } else { Outcome::Unchanged };
+                self.publication = Some(Publication { dry_run, ..publication });
             }
-            Err(Failure::Refused { status, code, message, faults, request_id }) => {
+            Err(Failure::Rejected { status, code, message, faults, request_id }) => {
                 self.outcome = Outcome::Refused;
                 self.faults = faults;
                 self.error =
@@ -93,12 +101,12 @@ impl FileReport {
         self.outcome == Outcome::Faulty
     }
 
-    pub(crate) fn is_refused(&self) -> bool {
+    pub(crate) fn is_rejected(&self) -> bool {
         matches!(self.outcome, Outcome::Refused | Outcome::Unreachable)
     }
 
     fn lines(&self) -> Vec<String> {
-        let Self { file, template, version, done, error, .. } = self;
+        let Self { file, template, version, publication, error, .. } = self;
         let mut lines: Vec<String> = self
             .faults
             .iter()
@@ -110,9 +118,9 @@ impl FileReport {
         let name = || {
             format!("{} {}", template.as_deref().unwrap_or_default(), version.as_deref().unwrap_or_default())
         };
-        if let Some(done) = done {
-            lines.push(format!("{file}: {}: {}", name(), told(done)));
-            lines.extend(done.notes.iter().map(|note| format!("{file}: {note}")));
+        if let Some(publication) = publication {
+            lines.push(format!("{file}: {}: {}", name(), describe(publication)));
+            lines.extend(publication.notes.iter().map(|note| format!("{file}: {note}")));
         } else if let Some(ServerError { status, code, message, request_id }) = error {
             let status = status.map(|status| format!("{status} ")).unwrap_or_default();
             let code = code.as_ref().map(|code| format!("{code}: ")).unwrap_or_default();
@@ -125,24 +133,24 @@ impl FileReport {
     }
 }
 
-fn told(done: &Done) -> String {
-    let would = if done.dry_run { "would be " } else { "" };
-    let template = match done.template {
-        Step::Created => format!("template {would}created, "),
-        Step::Changed => format!("template {would}changed, "),
-        Step::Unchanged => String::new(),
+fn describe(publication: &Publication) -> String {
+    let would = if publication.dry_run { "would be " } else { "" };
+    let template = match publication.template {
+        Change::Created => format!("template {would}created, "),
+        Change::Changed => format!("template {would}changed, "),
+        Change::Unchanged => String::new(),
     };
-    let version = match done.version {
-        Step::Unchanged => "version unchanged".to_owned(),
-        Step::Created | Step::Changed => format!("version {would}published"),
+    let version = match publication.version {
+        Change::Unchanged => "version unchanged".to_owned(),
+        Change::Created | Change::Changed => format!("version {would}published"),
     };
     template + &version
 }
 
-/// Tells it on stdout: in text a line for each file and each fault (file, JSON pointer, message).
-pub(crate) fn tell(output: Output, reports: &[FileReport]) {
+/// Prints the reports to stdout. Text has a line for each file and each fault (file, JSON pointer, message).
+pub(crate) fn print(output: OutputFormat, reports: &[FileReport]) {
     match output {
-        Output::Text => reports.iter().flat_map(FileReport::lines).for_each(say::line),
-        Output::Json => say::line(json!({ "files": reports })),
+        OutputFormat::Text => reports.iter().flat_map(FileReport::lines).for_each(output::print_line),
+        OutputFormat::Json => output::print_line(json!({ "files": reports })),
     }
 }

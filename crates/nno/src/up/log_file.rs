@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use cli::say;
+use cli::output;
 
 pub(crate) const FILE_NAME: &str = "nno.log";
 /// Log lines name callers and their addresses, so only the owner may read them.
@@ -124,7 +124,10 @@ impl Write for LogWriter {
         let outcome = log.file.write_line(line);
         let failed_before = std::mem::replace(&mut log.failing, outcome.is_err());
         if let (Err(error), false) = (outcome, failed_before) {
-            say::note(format_args!("cannot write log lines to {}: {error}", log.file.path(0).display()));
+            output::print_note(format_args!(
+                "cannot write log lines to {}: {error}",
+                log.file.path(0).display()
+            ));
         }
         Ok(line.len())
     }

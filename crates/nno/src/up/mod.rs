@@ -45,7 +45,7 @@ use self::{
     supervisor::Supervisor,
     system::{ServiceAddresses, System},
 };
-use cli::say;
+use cli::output;
 
 /// Upper bound of the HTTP workers of one service: each holds connections to PostgreSQL.
 const MAX_WORKERS: usize = 8;
@@ -98,7 +98,7 @@ pub(crate) async fn run(args: Args) -> ExitCode {
     // Before anything exists that has to be cleaned up.
     let (second_signal, reload_requests) = match signal::listen(&stop, &console) {
         Ok(listening) => listening,
-        Err(error) => return say::failed(&error.into()),
+        Err(error) => return output::fail(&error.into()),
     };
     tokio::select! {
         outcome = Box::pin(up(args, &console, stop, reload_requests)) => match outcome {
@@ -106,7 +106,7 @@ pub(crate) async fn run(args: Args) -> ExitCode {
                 console.notice("Stopped.");
                 ExitCode::SUCCESS
             }
-            Err(error) => say::failed(&error),
+            Err(error) => output::fail(&error),
         },
         // Dropping the system signals PostgreSQL to stop and does not wait for it.
         signal = second_signal => cut_short(signal),
