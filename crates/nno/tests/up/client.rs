@@ -1,10 +1,10 @@
-//! A client generated from the document that the gateway serves, compiled and run.
+//! A client generated from the OpenAPI document of the gateway.
 
 use std::{fs, path::Path, process::Command};
 
 use tempfile::TempDir;
 
-use crate::system::Place;
+use crate::system::TestSystem;
 
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
@@ -23,13 +23,13 @@ async fn generated_client_compiles_and_works() {
     }
     run(folder.path(), "npm", &["ci", "--prefer-offline", "--no-audit", "--no-fund"]);
 
-    let place = Place::new();
-    let up = place.up().await;
+    let system = TestSystem::new();
+    let up = system.start().await;
     let document = up.get("/openapi.json").await;
     fs::write(folder.path().join("openapi.json"), document.to_string()).unwrap();
     run(folder.path(), "npm", &["run", "generate"]);
     run(folder.path(), "npm", &["run", "build"]);
-    let said = run(folder.path(), "node", &["client.js", &up.url, &up.operator_key()]);
-    assert_eq!(said, "the client is usable\n");
+    let output = run(folder.path(), "node", &["client.js", &up.url, &up.operator_key()]);
+    assert_eq!(output, "the client is usable\n");
     up.stop().await;
 }

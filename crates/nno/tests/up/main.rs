@@ -1,5 +1,5 @@
-//! The real `nno`, as a process with a PostgreSQL of its own. The tests run as root (PostgreSQL then as an unprivileged
-//! user) and as an ordinary user alike.
+//! Tests of the real `nno` as a process with a PostgreSQL of its own. They run as root (PostgreSQL then runs as an
+//! unprivileged user) or as an ordinary user.
 
 #[cfg(test)]
 mod access;
@@ -8,15 +8,11 @@ mod client;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
-mod encrypted;
+mod documentation;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod owasp;
-#[cfg(test)]
-mod page;
-#[cfg(test)]
-mod person;
 #[cfg(test)]
 mod planted;
 #[cfg(test)]
@@ -24,7 +20,7 @@ mod process_keys;
 #[cfg(test)]
 mod prompt;
 #[cfg(test)]
-mod refusal;
+mod rejected_start;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
@@ -37,3 +33,7 @@ mod stop;
 mod system;
 #[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod user;

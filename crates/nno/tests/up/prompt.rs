@@ -18,86 +18,86 @@ use nix::{
 };
 
 use crate::{
-    person::{Person, Said, rest},
-    system::Place,
+    system::TestSystem,
+    user::{CommandOutput, User, rest},
 };
 
-/// A command that asks on its terminal.
-struct Asking {
-    /// Where people type, and see what the terminal shows.
+/// A command that prompts on its terminal.
+struct Prompting {
+    /// The side of the user: keystrokes are written to it, and the display is read from it.
     keyboard: File,
-    /// The other end, to look at how it is set.
+    /// The side of the command.
     terminal: File,
     child: Child,
     err: ChildStderr,
 }
 
-impl Asking {
-    /// Starts it, and waits until it has asked.
-    fn begin(person: &Person, url: &str) -> Self {
+impl Prompting {
+    /// Starts the command and waits for its question.
+    fn start(user: &User, url: &str) -> Self {
         let OpenptyResult { master, slave } = openpty(None, None).unwrap();
         let terminal = File::from(slave);
-        let mut command = person.command(env!("CARGO_BIN_EXE_nno"));
+        let mut command = user.command(env!("CARGO_BIN_EXE_nno"));
         command.args(["login", "--url", url]).stdin(terminal.try_clone().unwrap());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let question = format!("Key for {url}: ");
         let mut err = child.stderr.take().unwrap();
-        let mut asked = vec![0; question.len()];
-        err.read_exact(&mut asked).unwrap();
-        assert_eq!(String::from_utf8(asked).unwrap(), question);
+        let mut prompt = vec![0; question.len()];
+        err.read_exact(&mut prompt).unwrap();
+        assert_eq!(String::from_utf8(prompt).unwrap(), question);
         Self { keyboard: File::from(master), terminal, child, err }
     }
 
-    fn shows_what_is_typed(&self) -> bool {
+    fn echoes(&self) -> bool {
         tcgetattr(&self.terminal).unwrap().local_flags.contains(LocalFlags::ECHO)
     }
 
-    /// How it ended and what it said; what the terminal showed goes before what was said on stderr.
-    fn end(mut self) -> (Said, String) {
+    /// Waits for the exit. Returns the output of the command and the display of the terminal.
+    fn wait(mut self) -> (CommandOutput, String) {
         let code = self.child.wait().unwrap().code().unwrap();
-        assert!(self.shows_what_is_typed(), "the terminal is as it was");
+        assert!(self.echoes(), "the echo is on again");
         let (out, err) = (rest(self.child.stdout.take().unwrap()), rest(self.err));
-        // So that there is something to read, and an end to it.
+        // A marker, so that the reads below end.
         writeln!(self.keyboard, "end").unwrap();
-        let mut shown = String::new();
-        while !shown.contains("end") {
-            let mut some = [0; 256];
-            let length = self.keyboard.read(&mut some).unwrap();
-            shown += std::str::from_utf8(&some[..length]).unwrap();
+        let mut display = String::new();
+        while !display.contains("end") {
+            let mut buffer = [0; 256];
+            let length = self.keyboard.read(&mut buffer).unwrap();
+            display += std::str::from_utf8(&buffer[..length]).unwrap();
         }
-        (Said { code, out, err }, shown)
+        (CommandOutput { code, out, err }, display)
     }
 }
 
 #[tokio::test]
-async fn a_key_that_is_typed_is_not_shown() {
-    let place = Place::new();
-    let up = place.up().await;
-    let (person, key) = (Person::new(), up.operator_key());
-    let mut asking = Asking::begin(&person, &up.url);
-    assert!(!asking.shows_what_is_typed());
-    writeln!(asking.keyboard, "{key}").unwrap();
-    let (said, shown) = asking.end();
-    assert_eq!((said.code, said.out), (0, format!("Logged in to {} as operator.\n", up.url)));
-    assert_eq!((said.err.as_str(), shown.trim()), ("\n", "end"), "nothing of the key");
-    assert_eq!(person.nno(&["whoami"]).code, 0);
+async fn typed_key_is_not_displayed() {
+    let system = TestSystem::new();
+    let up = system.start().await;
+    let (user, key) = (User::new(), up.operator_key());
+    let mut login = Prompting::start(&user, &up.url);
+    assert!(!login.echoes());
+    writeln!(login.keyboard, "{key}").unwrap();
+    let (output, display) = login.wait();
+    assert_eq!((output.code, output.out), (0, format!("Logged in to {} as operator.\n", up.url)));
+    assert_eq!((output.err.as_str(), display.trim()), ("\n", "end"), "the key is not displayed");
+    assert_eq!(user.nno(&["whoami"]).code, 0);
     up.stop().await;
 }
 
 #[test]
-fn the_terminal_is_as_it_was_however_it_ends() {
-    let (person, nowhere) = (Person::new(), "http://127.0.0.1:9");
-    let mut asking = Asking::begin(&person, nowhere);
-    writeln!(asking.keyboard).unwrap();
-    let (said, _) = asking.end();
-    assert!(said.code == 2 && said.err.contains("no key was typed"), "{said:?}");
+fn echo_is_restored_in_every_case() {
+    let (user, nowhere) = (User::new(), "http://127.0.0.1:9");
+    let mut login = Prompting::start(&user, nowhere);
+    writeln!(login.keyboard).unwrap();
+    let (output, _) = login.wait();
+    assert!(output.code == 2 && output.err.contains("no key was typed"), "{output:?}");
 
-    let asking = Asking::begin(&person, nowhere);
-    let asked = Pid::from_raw(asking.child.id().try_into().unwrap());
-    // What is sent before it is listened for would end it as any program.
+    let login = Prompting::start(&user, nowhere);
+    let process = Pid::from_raw(login.child.id().try_into().unwrap());
+    // The command has to install its signal handler first.
     thread::sleep(Duration::from_millis(200));
-    kill(asked, Signal::SIGINT).unwrap();
-    let (said, _) = asking.end();
-    assert!(said.code == 2 && said.err.contains("interrupted"), "{said:?}");
-    assert!(!person.credentials().exists());
+    kill(process, Signal::SIGINT).unwrap();
+    let (output, _) = login.wait();
+    assert!(output.code == 2 && output.err.contains("interrupted"), "{output:?}");
+    assert!(!user.credentials().exists());
 }

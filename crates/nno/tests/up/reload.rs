@@ -1,4 +1,4 @@
-//! `nno up` and SIGHUP: settings read anew, and the end of a terminal.
+//! `nno up` and SIGHUP: reloaded settings, and a closed terminal.
 
 use std::{
     fs::{self, File},
@@ -14,20 +14,20 @@ use nix::{
 use reqwest::Method;
 
 use crate::{
-    page::{blocks, documentation},
-    system::{Place, Up, eventually},
+    documentation::{blocks, documentation},
+    system::{TestSystem, Up, eventually},
 };
 
-const READ: &str = "reloaded the settings";
+const RELOADED: &str = "reloaded the settings";
 
-fn write(place: &Place, settings: &str) -> PathBuf {
-    let path = place.path().join("nno.toml");
+fn write(system: &TestSystem, settings: &str) -> PathBuf {
+    let path = system.path().join("nno.toml");
     fs::write(&path, settings).unwrap();
     path
 }
 
-fn command(place: &Place, file: &Path) -> Command {
-    let mut command = place.command();
+fn command(system: &TestSystem, file: &Path) -> Command {
+    let mut command = system.command();
     command.env("NNO_CONFIG_FILE", file);
     command
 }
@@ -37,149 +37,149 @@ async fn status(up: &Up, key: &str) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
-/// Has it read its settings anew, and waits until it says what came of it.
-async fn hang_up(up: &Up, told: &str) {
-    let before = up.log().matches(told).count();
+/// Sends SIGHUP and waits until the outcome is in the log.
+async fn reload(up: &Up, outcome: &str) {
+    let before = up.log().matches(outcome).count();
     up.send(Signal::SIGHUP);
-    eventually(told, async || up.log().matches(told).count() > before).await;
+    eventually(outcome, async || up.log().matches(outcome).count() > before).await;
 }
 
-/// What comes of making `count` tenants.
-async fn tenants(up: &Up, platform: &str, count: usize) -> Vec<u16> {
+/// Creates `count` tenants and returns the status codes.
+async fn create_tenants(up: &Up, platform: &str, count: usize) -> Vec<u16> {
     let path = format!("/api/v1/platforms/{platform}/entities");
     let mut statuses = Vec::new();
     for n in 0..count {
         let body = serde_json::json!({ "type": "tenant", "name": "T", "slug": format!("t-{n}") });
-        statuses.push(up.ask(Method::POST, &path, Some(body)).await.unwrap().0);
+        statuses.push(up.call(Method::POST, &path, Some(body)).await.unwrap().0);
     }
     statuses
 }
 
 #[tokio::test]
-async fn a_hang_up_has_settings_and_the_operator_s_key_read_anew() {
-    let place = Place::new();
+async fn sighup_reloads_settings_and_the_operator_key() {
+    let system = TestSystem::new();
     let origin = "https://app.example.com";
-    let file = write(&place, "[gateway.service]\nmax_uri_bytes = 1000\n");
-    let up = place.up_with(command(&place, &file)).await;
+    let file = write(&system, "[gateway.service]\nmax_uri_bytes = 1000\n");
+    let up = system.start_with(command(&system, &file)).await;
     let key = up.operator_key();
     let long = format!("/api/v1/platforms?x={}", "x".repeat(1000));
-    assert_eq!(up.ask(Method::GET, &long, None).await.unwrap().0, 414);
+    assert_eq!(up.call(Method::GET, &long, None).await.unwrap().0, 414);
 
-    write(&place, &format!("[gateway.service]\ncors.origins = [\"{origin}\"]\n"));
-    hang_up(&up, READ).await;
-    assert_eq!(up.ask(Method::GET, &long, None).await.unwrap().0, 200);
+    write(&system, &format!("[gateway.service]\ncors.origins = [\"{origin}\"]\n"));
+    reload(&up, RELOADED).await;
+    assert_eq!(up.call(Method::GET, &long, None).await.unwrap().0, 200);
     let request = testkit::client().get(format!("{}/health", up.url)).header("Origin", origin);
     assert_eq!(request.send().await.unwrap().headers()["access-control-allow-origin"], origin);
 
-    // What cannot be used changes nothing, whatever is good beside it.
-    for wrong in
+    // A file with one invalid setting changes nothing.
+    for invalid in
         ["[gateway.service]\nmax_uri_byte = 1", "[getaway]", "[gateway.http]\nbind = \"0.0.0.0:1\"", "["]
     {
         write(
-            &place,
+            &system,
             &format!(
-                "{wrong}\n[gateway.service.limits]\nper_address_per_second = 1\nper_address_burst = 1\n"
+                "{invalid}\n[gateway.service.limits]\nper_address_per_second = 1\nper_address_burst = 1\n"
             ),
         );
-        hang_up(&up, "the ones before still hold").await;
+        reload(&up, "the ones before still hold").await;
     }
     assert_eq!((status(&up, &key).await, status(&up, &key).await), (200, 200));
 
-    // What other processes are told is for their start.
-    write(&place, "[registry.service]\nquotas.starter.tenants = 1\n");
-    hang_up(&up, "take effect after a restart").await;
+    // Settings of other processes take effect at their start.
+    write(&system, "[registry.service]\nquotas.starter.tenants = 1\n");
+    reload(&up, "take effect after a restart").await;
     assert!(up.log().contains("\"processes\":\"registry\""), "{}", up.log());
 
     let other = "another-key-of-the-operator";
-    fs::write(place.data().join("operator-key"), other).unwrap();
-    hang_up(&up, READ).await;
+    fs::write(system.data().join("operator-key"), other).unwrap();
+    reload(&up, RELOADED).await;
     assert_eq!((status(&up, &key).await, status(&up, other).await), (401, 200));
-    fs::write(place.data().join("operator-key"), "short").unwrap();
-    hang_up(&up, "the ones before still hold").await;
+    fs::write(system.data().join("operator-key"), "short").unwrap();
+    reload(&up, "the ones before still hold").await;
     assert_eq!((status(&up, "short").await, status(&up, other).await), (401, 200));
     assert!(![key.as_str(), other].iter().any(|key| up.log().contains(key)), "no key is logged");
     up.stop().await;
-    assert_eq!(place.processes(), [""; 0]);
+    assert_eq!(system.processes(), [""; 0]);
 }
 
 #[tokio::test]
-async fn every_process_is_told_its_settings() {
-    let place = Place::new();
+async fn every_process_gets_its_settings() {
+    let system = TestSystem::new();
     let page = documentation("docs/operator-guide/single-machine.md");
     let settings = blocks(&page).into_iter().find(|block| block.info == "toml nno-up").unwrap().text;
     assert!(settings.contains("tenants = 5"), "{settings}");
-    let file = write(&place, &settings);
-    let mut up = place.up_with(command(&place, &file)).await;
-    let platform = up.make_platform("acme").await;
+    let file = write(&system, &settings);
+    let mut up = system.start_with(command(&system, &file)).await;
+    let platform = up.create_platform("acme").await;
     let admin = serde_json::json!({ "name": "admin", "role": "platform-admin", "platformId": platform });
-    let (_, made) = up.ask(Method::POST, "/api/v1/iam/keys", Some(admin)).await.unwrap();
-    up.key = Some(made["key"].as_str().unwrap().to_owned());
-    assert_eq!(tenants(&up, &platform, 6).await, [201, 201, 201, 201, 201, 429]);
+    let (_, created) = up.call(Method::POST, "/api/v1/iam/keys", Some(admin)).await.unwrap();
+    up.key = Some(created["key"].as_str().unwrap().to_owned());
+    assert_eq!(create_tenants(&up, &platform, 6).await, [201, 201, 201, 201, 201, 429]);
     let policy = up.header("/api/v1/iam/whoami", "ratelimit-policy").await;
     assert!(policy.starts_with("\"caller\";q=1000;w=10"), "{policy}");
     up.stop().await;
 }
 
 #[tokio::test]
-async fn without_a_terminal_a_hang_up_ends_nothing() {
-    let place = Place::new();
-    let up = place.up().await;
-    hang_up(&up, READ).await;
+async fn sighup_without_a_terminal_does_not_stop_the_system() {
+    let system = TestSystem::new();
+    let up = system.start().await;
+    reload(&up, RELOADED).await;
     assert_eq!(up.get("/ready").await["status"], "ready");
     up.stop().await;
 }
 
-/// A start on a terminal that closes when what is returned with it is dropped.
-fn on_a_terminal(place: &Place, ahead: &[&str]) -> (Up, File) {
+/// Starts the system with a controlling terminal, which closes when the returned file is dropped.
+fn start_on_terminal(system: &TestSystem, wrapper: &[&str]) -> (Up, File) {
     let OpenptyResult { master, slave } = openpty(None, None).unwrap();
-    // Else what is started would hold it open itself.
+    // The started process would hold the terminal open otherwise.
     fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-    let nno = place.command();
-    // The first program of a new session: the terminal is its own.
+    let nno = system.command();
+    // The leader of a new session, which gets the terminal.
     let mut command = Command::new("setsid");
-    command.arg("--ctty").args(ahead).arg(nno.get_program()).args(nno.get_args());
-    command.current_dir(place.path());
+    command.arg("--ctty").args(wrapper).arg(nno.get_program()).args(nno.get_args());
+    command.current_dir(system.path());
     for (name, value) in nno.get_envs() {
         match value {
             Some(value) => command.env(name, value),
             None => command.env_remove(name),
         };
     }
-    (place.spawn_with(command, Stdio::from(slave)), File::from(master))
+    (system.spawn_with(command, Stdio::from(slave)), File::from(master))
 }
 
 #[tokio::test]
-async fn a_closed_terminal_ends_it_in_order_and_a_hang_up_on_an_open_one_does_not() {
-    let place = Place::new();
-    let (mut up, terminal) = on_a_terminal(&place, &[]);
+async fn closed_terminal_stops_in_order_and_sighup_on_an_open_one_does_not() {
+    let system = TestSystem::new();
+    let (mut up, terminal) = start_on_terminal(&system, &[]);
     up.wait_until_ready().await;
-    hang_up(&up, READ).await;
+    reload(&up, RELOADED).await;
     assert_eq!(up.get("/ready").await["status"], "ready");
     drop(terminal);
     eventually("it is stopping", async || up.log().contains("\"signal\":\"SIGHUP\"")).await;
-    // As the shell does beside the system.
+    // The shell sends the signal too.
     up.send(Signal::SIGHUP);
-    assert_eq!(up.ended().await.code(), Some(0), "{}", up.log());
-    assert_eq!(place.processes(), [""; 0]);
-    place.up().await.stop().await;
+    assert_eq!(up.wait().await.code(), Some(0), "{}", up.log());
+    assert_eq!(system.processes(), [""; 0]);
+    system.start().await.stop().await;
 }
 
 #[tokio::test]
-async fn with_nohup_it_outlives_its_terminal() {
-    let place = Place::new();
-    let (mut up, terminal) = on_a_terminal(&place, &["nohup"]);
+async fn system_under_nohup_outlives_its_terminal() {
+    let system = TestSystem::new();
+    let (mut up, terminal) = start_on_terminal(&system, &["nohup"]);
     up.wait_until_ready().await;
-    let before = up.log().matches(READ).count();
+    let before = up.log().matches(RELOADED).count();
     drop(terminal);
-    eventually("it is told", async || up.log().matches(READ).count() > before).await;
-    hang_up(&up, READ).await;
+    eventually("the signal is handled", async || up.log().matches(RELOADED).count() > before).await;
+    reload(&up, RELOADED).await;
     assert_eq!(up.get("/ready").await["status"], "ready");
     up.stop().await;
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_is_told_before_anything_is_started() {
-    let place = Place::new();
+async fn invalid_settings_file_is_rejected_before_the_start() {
+    let system = TestSystem::new();
     for (settings, why) in [
         ("[getaway]", "getaway is not a table of a process"),
         ("x = [", "the settings file"),
@@ -193,13 +193,13 @@ async fn a_file_that_cannot_be_used_is_told_before_anything_is_started() {
         ("[stack-registry.grcp]", "grcp: is not a known field"),
         ("[provisioning.service.domains]\ncheck_every = 3", "provisioning: "),
     ] {
-        let file = write(&place, settings);
-        let output = place.refused(command(&place, &file));
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(told.contains(why) && !told.contains("a-key-in-the-file"), "{told}");
+        let file = write(&system, settings);
+        let output = system.run_to_exit(command(&system, &file));
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(why) && !errors.contains("a-key-in-the-file"), "{errors}");
     }
-    let gone = place.refused(command(&place, &place.path().join("gone.toml")));
-    assert!(String::from_utf8(gone.stderr).unwrap().contains("gone.toml"));
-    assert!(!place.data().join("postgres").exists());
+    let missing = system.run_to_exit(command(&system, &system.path().join("gone.toml")));
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("gone.toml"));
+    assert!(!system.data().join("postgres").exists());
 }

@@ -27,49 +27,50 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
-/// In bytes, for many systems at a time.
-const MEMORY: u64 = 4 << 30;
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of memory that must be free for the folders of several systems.
+const MIN_FREE_MEMORY: u64 = 4 << 30;
 /// The user id of `nobody`.
 const NOBODY: u32 = 65534;
 
-/// In memory, if there is enough of it: the processes die here and the machine does not, so nothing has to reach a disk.
+/// Creates a folder in memory if enough is free. The tests kill processes but not the machine, so a disk is not needed.
 fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
-    let roomy = statvfs(memory).is_ok_and(|found| found.blocks_available() * found.fragment_size() > MEMORY);
+    let roomy =
+        statvfs(memory).is_ok_and(|found| found.blocks_available() * found.fragment_size() > MIN_FREE_MEMORY);
     let in_memory = roomy.then(|| tempfile::tempdir_in(memory).ok()).flatten();
     in_memory.unwrap_or_else(|| tempfile::tempdir().unwrap())
 }
 
-/// A place for one system, and whose it is. Whatever still runs there is ended with it.
-pub(crate) struct Place {
+/// A folder for one system and the user that runs it. Dropping it stops processes that still run there.
+pub(crate) struct TestSystem {
     dir: TempDir,
     user: Option<u32>,
 }
 
-impl Place {
+impl TestSystem {
     pub(crate) fn new() -> Self {
         let dir = folder();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         Self { dir, user: None }
     }
 
-    /// One of `nobody`, who may not go where our build is.
-    pub(crate) fn of_nobody() -> Self {
-        let mut place = Self::new();
-        place.user = Some(NOBODY);
-        chown(place.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        let program = place.program();
+    /// A system that runs as `nobody`, from a copy of the program: `nobody` cannot read the build folder.
+    pub(crate) fn owned_by_nobody() -> Self {
+        let mut system = Self::new();
+        system.user = Some(NOBODY);
+        chown(system.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        let program = system.program();
         fs::copy(env!("CARGO_BIN_EXE_nno"), &program).unwrap();
         fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-        place
+        system
     }
 
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The data folder.
+    /// Path of the data folder.
     pub(crate) fn data(&self) -> PathBuf {
         self.path().join("data")
     }
@@ -81,7 +82,7 @@ impl Place {
         }
     }
 
-    /// `nno up` on the data folder and any free port, with nothing else set.
+    /// Returns the command `nno up` on the data folder and any free port, without other settings.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(self.program());
         command.arg("up").current_dir(self.path());
@@ -95,7 +96,7 @@ impl Place {
         command
     }
 
-    /// Starts it, without waiting for anything.
+    /// Starts a command without waiting for it.
     pub(crate) fn spawn(&self, command: Command) -> Up {
         self.spawn_with(command, Stdio::null())
     }
@@ -106,50 +107,50 @@ impl Place {
         command.stdin(stdin).stdout(Stdio::piped()).stderr(stderr);
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap()).lines();
-        Up { child, out, said: Vec::new(), url: String::new(), key: None, log, data: self.data() }
+        Up { child, out, stdout: Vec::new(), url: String::new(), key: None, log, data: self.data() }
     }
 
-    /// Starts it and waits until it says that it is ready.
-    pub(crate) async fn up(&self) -> Up {
-        self.up_with(self.command()).await
+    /// Starts the system and waits until it is ready.
+    pub(crate) async fn start(&self) -> Up {
+        self.start_with(self.command()).await
     }
 
-    pub(crate) async fn up_with(&self, command: Command) -> Up {
+    pub(crate) async fn start_with(&self, command: Command) -> Up {
         let mut up = self.spawn(command);
         up.wait_until_ready().await;
         up
     }
 
-    /// Runs it to an end that must come by itself.
-    pub(crate) fn refused(&self, mut command: Command) -> Output {
+    /// Runs a command that must exit by itself.
+    pub(crate) fn run_to_exit(&self, mut command: Command) -> Output {
         let began = Instant::now();
         let output = command.stdin(Stdio::null()).output().unwrap();
-        assert!(began.elapsed() < PATIENCE);
+        assert!(began.elapsed() < TIMEOUT);
         output
     }
 
-    /// The process id that PostgreSQL keeps in its own file.
+    /// Returns the process id in PostgreSQL's pid file.
     pub(crate) fn postmaster(&self) -> Pid {
         let text = fs::read_to_string(self.data().join("postgres/cluster/postmaster.pid")).unwrap();
         Pid::from_raw(text.lines().next().unwrap().parse().unwrap())
     }
 
-    /// The processes that have to do with the data folder: PostgreSQL's work in it, ours were told it.
+    /// Returns the names of the processes that use the data folder: as working directory, argument or variable.
     pub(crate) fn processes(&self) -> Vec<String> {
         let data = self.data();
-        let is_ours = |process: &Path| {
-            let told = |file| fs::read(process.join(file)).unwrap_or_default();
+        let uses_data = |process: &Path| {
+            let content = |file| fs::read(process.join(file)).unwrap_or_default();
             let contains = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).contains(data.to_str().unwrap());
             let works_in = fs::read_link(process.join("cwd")).is_ok_and(|dir| dir.starts_with(&data));
-            works_in || contains(told("cmdline")) || contains(told("environ"))
+            works_in || contains(content("cmdline")) || contains(content("environ"))
         };
         let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-        let ours = processes.filter(|path| is_ours(path));
-        ours.map(|path| fs::read_to_string(path.join("comm")).unwrap_or_default()).collect()
+        let users = processes.filter(|path| uses_data(path));
+        users.map(|path| fs::read_to_string(path.join("comm")).unwrap_or_default()).collect()
     }
 }
 
-impl Drop for Place {
+impl Drop for TestSystem {
     fn drop(&mut self) {
         let data = self.data();
         let ended = std::thread::spawn(move || {
@@ -164,11 +165,11 @@ impl Drop for Place {
 pub(crate) struct Up {
     child: Child,
     out: Lines<BufReader<ChildStdout>>,
-    /// What it has said on stdout.
-    pub(crate) said: Vec<String>,
-    /// Where the gateway is.
+    /// Lines of its stdout so far.
+    pub(crate) stdout: Vec<String>,
+    /// URL of the gateway.
     pub(crate) url: String,
-    /// Whose key asks, unless it is the operator's.
+    /// Key for requests, if it is not the operator's.
     pub(crate) key: Option<String>,
     log: PathBuf,
     data: PathBuf,
@@ -179,7 +180,7 @@ impl Up {
         let ready = async {
             while let Some(line) = self.out.next_line().await.unwrap() {
                 let url = line.strip_prefix("nno is ready: ").map(str::to_owned);
-                self.said.push(line);
+                self.stdout.push(line);
                 if let Some(url) = url {
                     self.url = url;
                     return true;
@@ -187,11 +188,11 @@ impl Up {
             }
             false
         };
-        let ready = timeout(PATIENCE, ready).await;
-        assert_eq!(ready, Ok(true), "{:?}\n{}", self.said, self.log());
+        let ready = timeout(TIMEOUT, ready).await;
+        assert_eq!(ready, Ok(true), "{:?}\n{}", self.stdout, self.log());
     }
 
-    /// What it has logged.
+    /// Returns its stderr so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -201,12 +202,12 @@ impl Up {
         &self.log
     }
 
-    /// Its process.
+    /// Returns its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap()
     }
 
-    /// A limit of the process, as the system tells it: the soft one.
+    /// Returns a soft resource limit of the process.
     pub(crate) fn limit(&self, name: &str) -> u64 {
         let limits = fs::read_to_string(format!("/proc/{}/limits", self.pid())).unwrap();
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -217,27 +218,27 @@ impl Up {
         kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
     }
 
-    /// Waits for its end.
-    pub(crate) async fn ended(&mut self) -> ExitStatus {
-        timeout(PATIENCE, self.child.wait())
+    /// Waits for the exit.
+    pub(crate) async fn wait(&mut self) -> ExitStatus {
+        timeout(TIMEOUT, self.child.wait())
             .await
-            .unwrap_or_else(|_| panic!("it goes on: {}", self.log()))
+            .unwrap_or_else(|_| panic!("the process does not exit: {}", self.log()))
             .unwrap()
     }
 
-    /// Stops it in order.
+    /// Sends SIGTERM and waits for a successful exit.
     pub(crate) async fn stop(mut self) {
         self.send(Signal::SIGTERM);
-        assert_eq!(self.ended().await.code(), Some(0), "{}", self.log());
+        assert_eq!(self.wait().await.code(), Some(0), "{}", self.log());
     }
 
-    /// Kills it.
+    /// Sends SIGKILL and waits for the exit.
     pub(crate) async fn kill(mut self) {
         self.send(Signal::SIGKILL);
-        assert_eq!(self.ended().await.code(), None);
+        assert_eq!(self.wait().await.code(), None);
     }
 
-    /// The key that it keeps.
+    /// Returns the key in the data folder.
     pub(crate) fn operator_key(&self) -> String {
         fs::read_to_string(self.data.join("operator-key")).unwrap().trim().to_owned()
     }
@@ -252,59 +253,59 @@ impl Up {
         request.bearer_auth(key).timeout(Duration::from_secs(10))
     }
 
-    /// A header of an answer.
+    /// Returns a header of a response.
     pub(crate) async fn header(&self, path: &str, name: &str) -> String {
-        let answer = self.request(Method::GET, path).send().await.unwrap();
-        answer.headers()[name].to_str().unwrap().to_owned()
+        let response = self.request(Method::GET, path).send().await.unwrap();
+        response.headers()[name].to_str().unwrap().to_owned()
     }
 
-    /// The status and body that is answered; an error if nothing answers.
-    pub(crate) async fn ask(
+    /// Sends a request and returns the status and the JSON body.
+    pub(crate) async fn call(
         &self,
         method: Method,
         path: &str,
         body: Option<Value>,
     ) -> Result<(u16, Value), String> {
-        Self::answer_to(self.request(method, path), body).await
+        Self::send_request(self.request(method, path), body).await
     }
 
-    /// The same, with another key.
-    pub(crate) async fn ask_with(
+    /// Sends a request with another key.
+    pub(crate) async fn call_with_key(
         &self,
         key: &str,
         method: Method,
         path: &str,
         body: Option<Value>,
     ) -> Result<(u16, Value), String> {
-        Self::answer_to(self.request_with(key, method, path), body).await
+        Self::send_request(self.request_with(key, method, path), body).await
     }
 
-    async fn answer_to(request: RequestBuilder, body: Option<Value>) -> Result<(u16, Value), String> {
+    async fn send_request(request: RequestBuilder, body: Option<Value>) -> Result<(u16, Value), String> {
         let request = body.iter().fold(request, |request, body| request.json(body));
-        let answer = request.send().await.map_err(|error| error.to_string())?;
-        let status = answer.status().as_u16();
-        Ok((status, answer.json().await.map_err(|error| error.to_string())?))
+        let response = request.send().await.map_err(|error| error.to_string())?;
+        let status = response.status().as_u16();
+        Ok((status, response.json().await.map_err(|error| error.to_string())?))
     }
 
-    /// The body of a 200.
+    /// Sends a GET, asserts status 200 and returns the body.
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let (status, body) = self.ask(Method::GET, path, None).await.unwrap();
+        let (status, body) = self.call(Method::GET, path, None).await.unwrap();
         assert_eq!(status, 200, "{body}");
         body
     }
 
-    /// Makes a platform; answers its id.
-    pub(crate) async fn make_platform(&self, slug: &str) -> String {
+    /// Creates a platform and returns its id.
+    pub(crate) async fn create_platform(&self, slug: &str) -> String {
         let body = serde_json::json!({ "name": slug, "slug": slug });
-        let (status, body) = self.ask(Method::POST, "/api/v1/platforms", Some(body)).await.unwrap();
+        let (status, body) = self.call(Method::POST, "/api/v1/platforms", Some(body)).await.unwrap();
         assert_eq!(status, 201, "{body}");
         body["id"].as_str().unwrap().to_owned()
     }
 }
 
-/// Waits for something that comes to hold.
+/// Waits until the condition holds.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !holds().await {
         assert!(Instant::now() < deadline, "not in time: {what}");
         sleep(Duration::from_millis(20)).await;

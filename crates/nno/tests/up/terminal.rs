@@ -17,8 +17,8 @@ use nix::{
 use serde_json::Value;
 
 use crate::{
-    person::mode,
-    system::{Place, eventually},
+    system::{TestSystem, eventually},
+    user::mode,
 };
 
 /// `nno up` with its three streams on a pseudo-terminal.
@@ -75,8 +75,8 @@ impl OnTerminal {
     }
 }
 
-fn log_file(place: &Place) -> PathBuf {
-    place.data().join("logs/nno.log")
+fn log_file(system: &TestSystem) -> PathBuf {
+    system.data().join("logs/nno.log")
 }
 
 /// Asserts that the text consists of JSON log lines, and that some of them describe requests.
@@ -95,14 +95,14 @@ async fn send_request(url: &str) {
 
 #[tokio::test]
 async fn terminal_shows_steps_and_the_next_command_without_log_lines() {
-    let place = Place::new();
-    let mut command = place.command();
+    let system = TestSystem::new();
+    let mut command = system.command();
     command.env("NO_COLOR", "1");
     let mut up = OnTerminal::spawn(command);
     let url = up.wait_until_ready().await;
     send_request(&url).await;
     eventually("the request is logged", async || {
-        fs::read_to_string(log_file(&place)).is_ok_and(|text| text.contains("/api/v1/platforms"))
+        fs::read_to_string(log_file(&system)).is_ok_and(|text| text.contains("/api/v1/platforms"))
     })
     .await;
 
@@ -112,7 +112,7 @@ async fn terminal_shows_steps_and_the_next_command_without_log_lines() {
             shown.lines().find(|line| line.contains(step)).unwrap_or_else(|| panic!("{step}: {shown}"));
         assert!(line.ends_with(" s"), "{line:?} has a duration");
     }
-    let data = place.data().canonicalize().unwrap();
+    let data = system.data().canonicalize().unwrap();
     let key_file = data.join("operator-key");
     for (name, value) in [
         ("API", format!("{url}/api/v1")),
@@ -125,17 +125,17 @@ async fn terminal_shows_steps_and_the_next_command_without_log_lines() {
     assert!(shown.contains(&format!(" login --url {url} --key-file {}\n", key_file.display())), "{shown}");
     assert!(!shown.contains('{') && !shown.contains('\u{1b}'), "neither JSON nor colours: {shown}");
     assert!(!shown.contains(fs::read_to_string(&key_file).unwrap().trim()), "the key is not shown");
-    assert_log_lines(&fs::read_to_string(log_file(&place)).unwrap());
+    assert_log_lines(&fs::read_to_string(log_file(&system)).unwrap());
 
     let shown = up.stop().await;
     assert!(shown.contains("Stopping. Press Ctrl-C again") && shown.ends_with("Stopped.\n"), "{shown}");
-    assert_eq!(place.processes(), [""; 0]);
+    assert_eq!(system.processes(), [""; 0]);
 }
 
 #[tokio::test]
 async fn log_requests_shows_log_lines_on_the_terminal() {
-    let place = Place::new();
-    let mut command = place.command();
+    let system = TestSystem::new();
+    let mut command = system.command();
     command.arg("--log-requests").env_remove("NO_COLOR");
     let mut up = OnTerminal::spawn(command);
     let url = up.wait_until_ready().await;
@@ -151,23 +151,23 @@ async fn log_requests_shows_log_lines_on_the_terminal() {
 
 #[tokio::test]
 async fn without_a_terminal_log_lines_go_to_stderr_and_the_log_file() {
-    let place = Place::new();
-    let up = place.up().await;
+    let system = TestSystem::new();
+    let up = system.start().await;
     send_request(&up.url).await;
     eventually("the request is logged", async || up.log().contains("/api/v1/platforms")).await;
-    let (data, ready) = (place.data().canonicalize().unwrap(), format!("nno is ready: {}", up.url));
+    let (data, ready) = (system.data().canonicalize().unwrap(), format!("nno is ready: {}", up.url));
     let expected = [
         format!("data folder: {}", data.display()),
         format!("operator key: in {}/operator-key", data.display()),
         ready,
     ];
-    assert_eq!(up.said, expected);
+    assert_eq!(up.stdout, expected);
     let key = up.operator_key();
     let path = up.log_path().to_owned();
     up.stop().await;
-    let (stderr, file) = (fs::read_to_string(path).unwrap(), fs::read_to_string(log_file(&place)).unwrap());
+    let (stderr, file) = (fs::read_to_string(path).unwrap(), fs::read_to_string(log_file(&system)).unwrap());
     assert_log_lines(&stderr);
     assert_eq!(file.lines().count(), stderr.lines().count());
     assert!(!file.contains(&key) && !stderr.contains(&key));
-    assert_eq!((mode(&data.join("logs")), mode(&log_file(&place))), (0o700, 0o600));
+    assert_eq!((mode(&data.join("logs")), mode(&log_file(&system))), (0o700, 0o600));
 }

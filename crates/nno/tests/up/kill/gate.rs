@@ -1,8 +1,8 @@
-//! Holds the writes that the boundaries of steps consist of.
+//! Gates that block the writes at the boundaries of saga steps.
 //!
-//! A trigger in the service's own database has such a write wait: that a step begins (`in_progress`), or that it is done
-//! (`completed`: the effect is there, unrecorded). While it waits the process is killed. Then the first is taken, so that
-//! nothing is done yet; the second is lost, so that nobody knows what was done.
+//! A trigger in the service's own database blocks the write that starts a step (`in_progress`) or completes it
+//! (`completed`: the effect exists but is not recorded). The process is killed while the write is blocked. Then the first
+//! write is let through, so that nothing has been done yet, and the second is aborted, so that the effect is not recorded.
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
@@ -10,10 +10,10 @@ use saga::Outline;
 use tokio::time::sleep;
 use tokio_postgres::NoTls;
 
-use crate::system::Place;
+use crate::system::TestSystem;
 
-/// Marks our locks among those of others.
-const HELD: i32 = 4711;
+/// Class of the advisory locks of gates.
+const LOCK_CLASS: i32 = 4711;
 
 const BOUNDARIES: [&str; 2] = ["in_progress", "completed"];
 
@@ -21,8 +21,8 @@ const BOUNDARIES: [&str; 2] = ["in_progress", "completed"];
 pub(crate) struct Gates(tokio_postgres::Client);
 
 impl Gates {
-    pub(crate) async fn open(place: &Place, database: &str) -> Self {
-        let read = |path: &str| fs::read_to_string(place.data().join(path)).unwrap().trim().to_owned();
+    pub(crate) async fn open(system: &TestSystem, database: &str) -> Self {
+        let read = |path: &str| fs::read_to_string(system.data().join(path)).unwrap().trim().to_owned();
         let (port, password) = (read("postgres/port"), read("secrets/postgres"));
         let url = format!("host=127.0.0.1 port={port} user=nno password={password} dbname={database}");
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
@@ -30,27 +30,27 @@ impl Gates {
         Self(client)
     }
 
-    /// Puts them up, all open.
+    /// Installs the trigger, with all gates open.
     pub(crate) async fn install(&self) {
         let sql = format!(
             "CREATE TABLE gates (id integer GENERATED ALWAYS AS IDENTITY, kind text, subject text, name text, status text); \
              GRANT SELECT ON gates TO public; \
-             CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE gate integer; BEGIN \
+             CREATE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE gate integer; BEGIN \
                  IF NEW.status = OLD.status THEN RETURN NEW; END IF; \
                  SELECT gates.id INTO gate FROM gates JOIN sagas ON sagas.id = NEW.saga_id \
                      WHERE (gates.kind, gates.name, gates.status) = (sagas.kind, NEW.name, NEW.status) \
                          AND coalesce(gates.subject, sagas.subject) = sagas.subject; \
                  IF FOUND THEN \
-                     PERFORM pg_advisory_xact_lock_shared({HELD}, gate); \
+                     PERFORM pg_advisory_xact_lock_shared({LOCK_CLASS}, gate); \
                      WHILE EXISTS (SELECT FROM gates WHERE id = gate) LOOP PERFORM pg_sleep(0.01); END LOOP; \
                  END IF; \
                  RETURN NEW; END $$; \
-             CREATE TRIGGER hold BEFORE UPDATE ON saga_steps FOR EACH ROW EXECUTE FUNCTION hold();"
+             CREATE TRIGGER block BEFORE UPDATE ON saga_steps FOR EACH ROW EXECUTE FUNCTION block();"
         );
         self.0.batch_execute(&sql).await.unwrap();
     }
 
-    /// From now on a saga of this kind waits at every boundary of its steps: the one about `subject`, if that is named.
+    /// Closes the gates at every step boundary of sagas of this kind, only for `subject` if that is given.
     pub(crate) async fn close(&self, outline: &Outline, subject: Option<&str>) {
         for step in &outline.steps {
             for status in BOUNDARIES {
@@ -60,12 +60,12 @@ impl Gates {
         }
     }
 
-    /// The kinds of saga that are still to be killed at some boundary.
+    /// Returns the kinds of sagas that have a closed gate.
     pub(crate) async fn closed(&self) -> BTreeSet<String> {
         self.kinds("SELECT DISTINCT kind FROM gates").await
     }
 
-    /// Those of them that wait.
+    /// Returns the kinds of sagas that are blocked at a gate.
     pub(crate) async fn waiting(&self) -> BTreeSet<String> {
         self.kinds(&format!("SELECT DISTINCT kind FROM ({}) AS waiting", waiting())).await
     }
@@ -74,7 +74,8 @@ impl Gates {
         self.0.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
     }
 
-    /// Opens the gates that a killed process waits at; gives how many. One write may wait at several, one by one.
+    /// Opens the gates that the killed process was blocked at and returns their number. One write may be blocked at several
+    /// gates, one after another.
     pub(crate) async fn pass(&self) -> usize {
         let (mut passed, mut looks) = (0, 0);
         while looks < 3 {
@@ -95,11 +96,11 @@ impl Gates {
     }
 }
 
-/// What waits at which gate: each that does has the lock that tells of it.
+/// Query for the blocked writes and their gates. Each blocked write holds an advisory lock with the id of its gate.
 fn waiting() -> String {
     format!(
         "SELECT gates.*, pg_locks.pid FROM pg_locks JOIN gates ON gates.id = pg_locks.objid::bigint \
-         WHERE locktype = 'advisory' AND classid = {HELD} \
+         WHERE locktype = 'advisory' AND classid = {LOCK_CLASS} \
              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     )
 }

@@ -1,4 +1,4 @@
-//! A saga of each kind: what it is about, how it is begun, and what it leaves.
+//! A saga of each kind: its subject, its start and its expected effects.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use domain::job::JobType;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::system::{Place, Up, eventually};
+use crate::system::{TestSystem, Up, eventually};
 
 type Version = (&'static str, &'static [(&'static str, &'static str)]);
 
@@ -14,7 +14,7 @@ const OLD: Version = ("1.0.0", &[("cart", "1.0.0"), ("search", "1.0.0"), ("theme
 const NEW: Version = ("2.0.0-rc.1", &[("cart", "2.0.0"), ("search", "1.1.0"), ("wish", "1.0.0")]);
 
 async fn post(up: &Up, path: &str, body: Value) -> Value {
-    let (status, body) = up.ask(Method::POST, path, Some(body)).await.unwrap();
+    let (status, body) = up.call(Method::POST, path, Some(body)).await.unwrap();
     assert!((200..300).contains(&status), "{path}: {status} {body}");
     body
 }
@@ -24,7 +24,7 @@ fn id(answer: &Value) -> String {
 }
 
 fn kind(name: &str) -> JobType {
-    JobType::parse(name).expect("a kind that can be begun")
+    JobType::parse(name).expect("a known kind")
 }
 
 /// A platform with a tenant.
@@ -40,7 +40,7 @@ struct Stack {
 }
 
 /// A platform for each kind of job.
-pub(crate) struct Town {
+pub(crate) struct Scenario {
     provisioned: String,
     deprovisioned: String,
     activating: Tenant,
@@ -51,7 +51,7 @@ pub(crate) struct Town {
 
 impl Tenant {
     async fn new(up: &Up, slug: &str) -> Self {
-        let platform = up.make_platform(slug).await;
+        let platform = up.create_platform(slug).await;
         let tenant = json!({ "name": "Tenant", "slug": "t", "type": "tenant" });
         let at = format!("/api/v1/platforms/{platform}/entities");
         let tenant = id(&post(up, &at, tenant).await);
@@ -89,24 +89,24 @@ impl Stack {
         })
         .await;
         assert_eq!(now["error"], Value::Null, "{now}");
-        assert_eq!(self.shown(up).await.len(), features.len());
+        assert_eq!(self.features(up).await.len(), features.len());
     }
 
-    /// What the manifest shows: nothing before the stack's first activation, or one whole version.
-    async fn shown(&self, up: &Up) -> Vec<(String, String)> {
+    /// Returns the features in the manifest. Asserts that they are those of one version, or none before the first activation.
+    async fn features(&self, up: &Up) -> Vec<(String, String)> {
         let manifest = up.get(&format!("{}/manifest", self.tenant.path)).await;
         let text = |one: &Value, field: &str| one[field].as_str().unwrap().to_owned();
-        let shown: Vec<_> = manifest["features"]
+        let listed: Vec<_> = manifest["features"]
             .as_array()
             .unwrap()
             .iter()
             .map(|one| (text(one, "id"), text(one, "version")))
             .collect();
         let is = |features: &[(&str, &str)]| {
-            shown.iter().map(|(id, version)| (id.as_str(), version.as_str())).eq(features.iter().copied())
+            listed.iter().map(|(id, version)| (id.as_str(), version.as_str())).eq(features.iter().copied())
         };
-        assert!([&[], OLD.1, NEW.1].into_iter().any(is), "a mixture: {manifest}");
-        shown
+        assert!([&[], OLD.1, NEW.1].into_iter().any(is), "a mixture of versions: {manifest}");
+        listed
     }
 }
 
@@ -145,16 +145,16 @@ async fn job_done(up: &Up, platform: &str, kind: JobType) {
     .await;
 }
 
-/// Real things on disk: how many there are of each of these kinds that are named after the platform. The registry has no
-/// other resources of it.
-async fn assert_made(place: &Place, up: &Up, platform: &str, expected: &[(&str, usize)]) {
-    let made = |kind: &str| {
-        let entries = fs::read_dir(place.data().join("provider").join(kind)).into_iter().flatten().flatten();
+/// Asserts the number of provisioned resources of each kind on disk, and that the registry lists the same number for the
+/// platform.
+async fn assert_provisioned(system: &TestSystem, up: &Up, platform: &str, expected: &[(&str, usize)]) {
+    let count = |kind: &str| {
+        let entries = fs::read_dir(system.data().join("provider").join(kind)).into_iter().flatten().flatten();
         entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(platform)).count()
     };
     for kind in ["d1", "worker", "r2", "kv", "queue", "git_repository"] {
         let expected = expected.iter().find(|(name, _)| *name == kind).map_or(0, |(_, count)| *count);
-        assert_eq!(made(kind), expected, "{kind} of {platform}");
+        assert_eq!(count(kind), expected, "{kind} of {platform}");
     }
     let listed = up.get(&format!("/api/v1/platforms/{platform}/resources?limit=100")).await;
     let listed = listed["data"].as_array().unwrap();
@@ -164,29 +164,29 @@ async fn assert_made(place: &Place, up: &Up, platform: &str, expected: &[(&str, 
     assert_eq!(listed.len(), expected, "{listed:?}");
 }
 
-impl Town {
+impl Scenario {
     pub(crate) async fn prepare(up: &Up) -> Self {
         publish(up).await;
-        let town = Self {
-            provisioned: up.make_platform("provisioned").await,
-            deprovisioned: up.make_platform("deprovisioned").await,
+        let scenario = Self {
+            provisioned: up.create_platform("provisioned").await,
+            deprovisioned: up.create_platform("deprovisioned").await,
             activating: Tenant::new(up, "activating").await,
             deactivating: Tenant::new(up, "deactivating").await,
             upgraded: Stack::new(up, "upgraded").await,
             deleted: Stack::new(up, "deleted").await,
         };
-        provision(up, &town.deprovisioned).await;
-        town.deactivating.activate(up).await;
-        job_done(up, &town.deprovisioned, JobType::ProvisionPlatform).await;
-        town.deactivating.feature_is(up, "active").await;
-        for stack in [&town.upgraded, &town.deleted] {
+        provision(up, &scenario.deprovisioned).await;
+        scenario.deactivating.activate(up).await;
+        job_done(up, &scenario.deprovisioned, JobType::ProvisionPlatform).await;
+        scenario.deactivating.feature_is(up, "active").await;
+        for stack in [&scenario.upgraded, &scenario.deleted] {
             stack.runs(up, OLD).await;
             job_done(up, &stack.tenant.platform, JobType::ActivateStack).await;
         }
-        town
+        scenario
     }
 
-    /// The platform that the job of a kind is for.
+    /// Returns the platform of the job of a kind.
     pub(crate) fn subject(&self, name: &str) -> &str {
         match kind(name) {
             JobType::ProvisionPlatform => &self.provisioned,
@@ -198,7 +198,7 @@ impl Town {
         }
     }
 
-    pub(crate) async fn begin(&self, up: &Up, name: &str) {
+    pub(crate) async fn start(&self, up: &Up, name: &str) {
         let path = |stack: &Stack, more: &str| format!("{}{more}", stack.path);
         match kind(name) {
             JobType::ProvisionPlatform => provision(up, &self.provisioned).await,
@@ -216,50 +216,50 @@ impl Town {
             }
             JobType::DeactivateStack => {
                 let body = Some(json!({ "deleteData": true }));
-                let gone = up.ask(Method::DELETE, &self.deleted.path, body).await.unwrap();
-                assert_eq!(gone.0, 202, "{}", gone.1);
+                let deleted = up.call(Method::DELETE, &self.deleted.path, body).await.unwrap();
+                assert_eq!(deleted.0, 202, "{}", deleted.1);
             }
         }
     }
 
     pub(crate) async fn assert_no_mixture(&self, up: &Up) {
-        self.upgraded.shown(up).await;
-        self.deleted.shown(up).await;
+        self.upgraded.features(up).await;
+        self.deleted.features(up).await;
     }
 
-    pub(crate) async fn assert_done(&self, place: &Place, up: &Up, name: &str) {
+    pub(crate) async fn assert_done(&self, system: &TestSystem, up: &Up, name: &str) {
         let (platform, service) = (self.subject(name), [("d1", 1), ("worker", 1)]);
-        // An upgrade is the second of its kind.
+        // The platform has a completed job of this kind already: the first activation.
         if kind(name) == JobType::ActivateStack {
             self.upgraded.runs(up, NEW).await;
-            // Data stays of the feature that is gone.
-            let made = [("d1", 5), ("worker", 3), ("r2", 1), ("kv", 1), ("queue", 1)];
-            return assert_made(place, up, platform, &made).await;
+            // The data of the removed feature stays.
+            let expected = [("d1", 5), ("worker", 3), ("r2", 1), ("kv", 1), ("queue", 1)];
+            return assert_provisioned(system, up, platform, &expected).await;
         }
         job_done(up, platform, kind(name)).await;
         match kind(name) {
-            JobType::ProvisionPlatform => assert_made(place, up, platform, &service).await,
+            JobType::ProvisionPlatform => assert_provisioned(system, up, platform, &service).await,
             JobType::ActivateFeature => {
                 self.activating.feature_is(up, "active").await;
-                assert_made(place, up, platform, &service).await;
+                assert_provisioned(system, up, platform, &service).await;
             }
             JobType::DeactivateFeature => {
                 self.deactivating.feature_is(up, "deactivated").await;
-                assert_made(place, up, platform, &[]).await;
+                assert_provisioned(system, up, platform, &[]).await;
             }
             JobType::DeprovisionPlatform | JobType::ActivateStack | JobType::DeactivateStack => {
-                assert_made(place, up, platform, &[]).await;
+                assert_provisioned(system, up, platform, &[]).await;
             }
         }
     }
 
-    /// Begins an onboarding.
+    /// Starts an onboarding.
     pub(crate) async fn onboard(&self, up: &Up) -> String {
         let body = json!({ "platformName": "Acme", "slug": "onboarded", "tier": "starter" });
         post(up, "/api/v1/onboarding", body).await["onboardingId"].as_str().unwrap().to_owned()
     }
 
-    pub(crate) async fn assert_onboarded(&self, place: &Place, up: &Up, onboarding: &str) {
+    pub(crate) async fn assert_onboarded(&self, system: &TestSystem, up: &Up, onboarding: &str) {
         let mut session = Value::Null;
         eventually("the onboarding ends", async || {
             session = up.get(&format!("/api/v1/onboarding/{onboarding}")).await;
@@ -271,11 +271,11 @@ impl Town {
         assert_eq!(up.get(&format!("/api/v1/platforms/{id}")).await["status"], "active");
         let events = up.get(&format!("/api/v1/platforms/{id}/lifecycle")).await;
         let to: Vec<_> = events["data"].as_array().unwrap().iter().map(|one| &one["toStatus"]).collect();
-        assert_eq!(to, ["active", "provisioning", "pending"], "each happened once");
+        assert_eq!(to, ["active", "provisioning", "pending"], "each transition happened once");
         let builds = up.get(&format!("/api/v1/platforms/{id}/builds")).await;
         assert_eq!(builds["data"].as_array().unwrap().len(), 1, "{builds}");
         job_done(up, id, JobType::ProvisionPlatform).await;
-        assert_made(place, up, id, &[("d1", 1), ("worker", 1), ("git_repository", 1)]).await;
+        assert_provisioned(system, up, id, &[("d1", 1), ("worker", 1), ("git_repository", 1)]).await;
         let platforms = up.get("/api/v1/platforms").await;
         assert_eq!(platforms["pagination"]["total"], 6 + 1, "one platform for the onboarding");
     }

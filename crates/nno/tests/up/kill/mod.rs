@@ -1,15 +1,15 @@
-//! The real process, killed at every boundary of every step of every saga: of all kinds at once, so that one death serves
-//! them all. The steps are those of the definitions, and a kind that is new has to say how it is begun.
+//! Kills the real process at every boundary of every step of every saga, of all kinds at once to save restarts. The steps
+//! come from the saga definitions; a new kind of job has to be added to `kinds`.
 
 mod gate;
 mod kinds;
 
 use saga::Outline;
 
-use self::{gate::Gates, kinds::Town};
-use crate::system::{Place, eventually};
+use self::{gate::Gates, kinds::Scenario};
+use crate::system::{TestSystem, eventually};
 
-/// What is begun now is of the newest version.
+/// Returns the newest version of each outline, which new sagas use.
 fn newest(outlines: Vec<Outline>) -> Vec<Outline> {
     let is_newest =
         |one: &Outline| !outlines.iter().any(|other| other.kind == one.kind && other.version > one.version);
@@ -17,13 +17,14 @@ fn newest(outlines: Vec<Outline>) -> Vec<Outline> {
 }
 
 #[tokio::test]
-async fn killed_at_every_step_of_every_saga() {
-    let place = Place::new();
-    let mut up = place.up().await;
-    let town = Town::prepare(&up).await;
+async fn every_saga_survives_a_kill_at_every_step() {
+    let system = TestSystem::new();
+    let mut up = system.start().await;
+    let scenario = Scenario::prepare(&up).await;
     let (onboardings, jobs) = (newest(onboarding::outlines()), newest(provisioning::outlines()));
-    let open =
-        async || [Gates::open(&place, "nno_onboarding").await, Gates::open(&place, "nno_provisioning").await];
+    let open = async || {
+        [Gates::open(&system, "nno_onboarding").await, Gates::open(&system, "nno_provisioning").await]
+    };
     let mut gates = open().await;
     for gates in &gates {
         gates.install().await;
@@ -32,36 +33,36 @@ async fn killed_at_every_step_of_every_saga() {
         gates[0].close(outline, None).await;
     }
     for outline in &jobs {
-        gates[1].close(outline, Some(town.subject(outline.kind))).await;
+        gates[1].close(outline, Some(scenario.subject(outline.kind))).await;
     }
-    let onboarding = town.onboard(&up).await;
+    let onboarding = scenario.onboard(&up).await;
     for outline in &jobs {
-        town.begin(&up, outline.kind).await;
+        scenario.start(&up, outline.kind).await;
     }
-    let (mut deaths, mut boundaries) = (0, 0);
+    let (mut kills, mut boundaries) = (0, 0);
     loop {
         let left = [gates[0].closed().await, gates[1].closed().await];
         if left.iter().all(|kinds| kinds.is_empty()) {
             break;
         }
         eventually(&format!("all of {left:?} are at a boundary"), async || {
-            town.assert_no_mixture(&up).await;
+            scenario.assert_no_mixture(&up).await;
             [gates[0].waiting().await, gates[1].waiting().await] == left
         })
         .await;
         up.kill().await;
         boundaries += gates[0].pass().await + gates[1].pass().await;
-        deaths += 1;
-        up = place.up().await;
-        // PostgreSQL was started again, too.
+        kills += 1;
+        up = system.start().await;
+        // PostgreSQL was restarted too.
         gates = open().await;
     }
-    town.assert_onboarded(&place, &up, &onboarding).await;
+    scenario.assert_onboarded(&system, &up, &onboarding).await;
     for outline in &jobs {
-        town.assert_done(&place, &up, outline.kind).await;
+        scenario.assert_done(&system, &up, outline.kind).await;
     }
     let steps: usize = onboardings.iter().chain(&jobs).map(|outline| outline.steps.len()).sum();
     assert_eq!(boundaries, 2 * steps);
-    println!("{boundaries} boundaries of steps met in {deaths} deaths of the process");
+    println!("killed the process {kills} times at {boundaries} step boundaries");
     up.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The document that a running gateway answers, as attacks are made of it.
+//! The OpenAPI document of a running gateway.
 
 use serde_json::{Map, Value};
 use testkit::document::operations;
@@ -9,11 +9,11 @@ use crate::system::Up;
 pub(crate) struct Operation {
     pub(crate) id: String,
     pub(crate) method: String,
-    /// With names for what may be anything, as in `/platforms/{platformId}`.
+    /// Path template such as `/platforms/{platformId}`.
     pub(crate) path: String,
-    /// The schema of its body, if it has one.
+    /// Schema of the request body, if there is one.
     pub(crate) body: Option<Value>,
-    /// The schema of its answer when all is well.
+    /// Schema of the successful response, if there is one.
     pub(crate) answer: Option<Value>,
 }
 
@@ -26,14 +26,14 @@ impl Document {
 
     pub(crate) fn operations(&self) -> Vec<Operation> {
         let read = |(method, path): (String, String)| {
-            let told = &self.0["paths"][&path][&method];
+            let operation = &self.0["paths"][&path][&method];
             let schema = |content: &Value| Some(content["content"]["application/json"]["schema"].clone());
-            let answers = told["responses"].as_object().unwrap();
-            let well = answers.iter().find(|(status, _)| status.starts_with('2'));
+            let answers = operation["responses"].as_object().unwrap();
+            let success = answers.iter().find(|(status, _)| status.starts_with('2'));
             Operation {
-                id: told["operationId"].as_str().unwrap().to_owned(),
-                body: told.get("requestBody").and_then(schema).filter(|schema| !schema.is_null()),
-                answer: well.and_then(|(_, answer)| schema(answer)).filter(|schema| !schema.is_null()),
+                id: operation["operationId"].as_str().unwrap().to_owned(),
+                body: operation.get("requestBody").and_then(schema).filter(|schema| !schema.is_null()),
+                answer: success.and_then(|(_, answer)| schema(answer)).filter(|schema| !schema.is_null()),
                 method: method.to_uppercase(),
                 path,
             }
@@ -41,7 +41,7 @@ impl Document {
         operations(&self.0).into_iter().map(read).collect()
     }
 
-    /// What a schema is when its references are followed, alternatives put together.
+    /// Resolves references and merges alternatives.
     pub(crate) fn resolve(&self, schema: &Value) -> Map<String, Value> {
         let mut all = schema.as_object().cloned().unwrap_or_default();
         if let Some(at) = schema["$ref"].as_str() {
@@ -61,20 +61,20 @@ impl Document {
         all
     }
 
-    /// The fields of an object, by name; none if it is no object or has no fields that are known before.
+    /// Returns the fields of an object schema by name, or none for other schemas and for maps.
     pub(crate) fn fields(&self, schema: &Value) -> Vec<(String, Value)> {
         let resolved = self.resolve(schema);
         let fields = resolved.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
         fields.into_iter().collect()
     }
 
-    /// All texts within a schema, by dotted path, with what is said of each. `*` stands for any item or name.
+    /// Returns the string schemas within a schema by dotted path. `*` stands for any item or name.
     pub(crate) fn texts(&self, schema: &Value) -> Vec<(String, Map<String, Value>)> {
         let resolved = self.resolve(schema);
         let under = |name: &str, schema: &Value| {
             let inner = self.texts(schema).into_iter();
             let dot = |at: String| if at.is_empty() { name.to_owned() } else { format!("{name}.{at}") };
-            inner.map(|(at, told)| (dot(at), told)).collect::<Vec<_>>()
+            inner.map(|(at, schema)| (dot(at), schema)).collect::<Vec<_>>()
         };
         let mut found = Vec::new();
         if is_of(&resolved, "string") {
@@ -92,7 +92,7 @@ impl Document {
     }
 }
 
-/// Whether a schema that is resolved takes a type.
+/// Returns true if a resolved schema accepts a type.
 pub(crate) fn is_of(resolved: &Map<String, Value>, name: &str) -> bool {
     match resolved.get("type") {
         Some(Value::String(one)) => one == name,
@@ -106,7 +106,7 @@ impl Operation {
         self.method != "GET"
     }
 
-    /// Its path with ids of the right form that name nothing, but for those that are given.
+    /// Returns the path with the known ids, and with well-formed ids of no object for the others.
     pub(crate) fn filled(&self, known: &[(&str, &str)]) -> String {
         let part = |part: &str| match part.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
             None => part.to_owned(),

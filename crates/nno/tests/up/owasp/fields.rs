@@ -1,4 +1,4 @@
-//! API3:2023: what is not for callers to say is refused by name, and what is not for them to see is not answered.
+//! API3:2023: unknown fields are rejected by name, and internal fields are not returned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 
 use super::{
     document::{Document, Operation},
-    world::one_of_everything,
+    fixtures::create_one_of_each,
 };
-use crate::system::Place;
+use crate::system::TestSystem;
 
-/// What systems like this one have been taken over by.
-const FAVOURITES: [&str; 16] = [
+/// Fields that mass-assignment attacks typically use.
+const TYPICAL_FIELDS: [&str; 16] = [
     "id",
     "_id",
     "createdAt",
@@ -31,8 +31,8 @@ const FAVOURITES: [&str; 16] = [
     "constructor",
 ];
 
-/// What answers have: what a caller may not write is among it.
-fn answered(document: &Document, operations: &[Operation]) -> BTreeSet<String> {
+/// Returns the field names of all responses, which include read-only fields.
+fn response_fields(document: &Document, operations: &[Operation]) -> BTreeSet<String> {
     fn collect(document: &Document, schema: &Value, names: &mut BTreeSet<String>, depth: usize) {
         if depth == 0 {
             return;
@@ -52,8 +52,12 @@ fn answered(document: &Document, operations: &[Operation]) -> BTreeSet<String> {
     names
 }
 
-/// A body with everything in it that is not a field, and the paths of that.
-fn strange(document: &Document, schema: &Value, names: &BTreeSet<String>) -> (Value, Vec<String>) {
+/// Returns a body with all `names` that are not fields of the schema, and their paths.
+fn body_with_unknown_fields(
+    document: &Document,
+    schema: &Value,
+    names: &BTreeSet<String>,
+) -> (Value, Vec<String>) {
     let fields = document.fields(schema);
     let known = |name: &String| fields.iter().any(|(field, _)| field == name);
     let (mut body, mut paths) = (Map::new(), Vec::new());
@@ -70,78 +74,82 @@ fn strange(document: &Document, schema: &Value, names: &BTreeSet<String>) -> (Va
         if document.fields(&inner).is_empty() {
             continue;
         }
-        let (value, inside) = strange(document, &inner, names);
+        let (value, inside) = body_with_unknown_fields(document, &inner, names);
         paths.extend(inside.into_iter().map(|path| format!("{at}.{path}")));
         body.insert(name.clone(), if at == *name { value } else { json!([value]) });
     }
     (body.into(), paths)
 }
 
-/// What was said of each path of a refused body.
-fn told(answer: &Value) -> BTreeMap<String, Vec<String>> {
-    let mut told = BTreeMap::<String, Vec<String>>::new();
+/// Returns the messages of a validation error by path.
+fn messages(answer: &Value) -> BTreeMap<String, Vec<String>> {
+    let mut messages = BTreeMap::<String, Vec<String>>::new();
     for fault in answer["error"]["details"]["fields"].as_array().into_iter().flatten() {
         let path = fault["path"].as_str().unwrap().trim_start_matches('/').replace('/', ".");
-        told.entry(path).or_default().push(fault["message"].as_str().unwrap().to_owned());
+        messages.entry(path).or_default().push(fault["message"].as_str().unwrap().to_owned());
     }
-    told
+    messages
 }
 
 #[tokio::test]
-async fn what_is_not_for_callers_to_say_is_refused_by_name() {
-    let place = Place::new();
-    let up = place.up().await;
+async fn unknown_fields_are_rejected_by_name() {
+    let system = TestSystem::new();
+    let up = system.start().await;
     let document = Document::of(&up).await;
     let operations = document.operations();
-    let mut names = answered(&document, &operations);
+    let mut names = response_fields(&document, &operations);
     assert!(
         names.len() > 100 && names.contains("stripeCustomerId") && names.contains("lastUsedAt"),
         "{names:?}"
     );
-    names.extend(FAVOURITES.map(str::to_owned));
-    // An answer lists a hundred faults, and bodies have parts that get the same names.
+    names.extend(TYPICAL_FIELDS.map(str::to_owned));
+    // A response lists at most a hundred faults, and nested objects get the same names.
     let names: Vec<String> = names.into_iter().collect();
     let batches: Vec<BTreeSet<String>> =
         names.chunks(8).map(|batch| batch.iter().cloned().collect()).collect();
-    let (mut bodies, mut refused) = (0, 0);
+    let (mut bodies, mut rejected) = (0, 0);
     for operation in operations.iter().filter(|operation| operation.writes()) {
         let empty = json!({ "type": "object" });
         for names in &batches {
-            let (body, paths) = strange(&document, operation.body.as_ref().unwrap_or(&empty), names);
+            let (body, paths) =
+                body_with_unknown_fields(&document, operation.body.as_ref().unwrap_or(&empty), names);
             let method = Method::from_bytes(operation.method.as_bytes()).unwrap();
-            let (status, answer) = up.ask(method, &operation.filled(&[]), Some(body)).await.unwrap();
-            let (id, told) = (&operation.id, told(&answer));
+            let (status, answer) = up.call(method, &operation.filled(&[]), Some(body)).await.unwrap();
+            let (id, messages) = (&operation.id, messages(&answer));
             assert_eq!(
                 (status, &answer["error"]["code"]),
                 (400, &json!("VALIDATION_ERROR")),
                 "{id}: {answer}"
             );
             for path in &paths {
-                let said = told.get(path).unwrap_or_else(|| panic!("{id}: nothing of {path}: {told:?}"));
-                assert!(said.contains(&"is not a known field".to_owned()), "{id}: {path}: {said:?}");
+                let found =
+                    messages.get(path).unwrap_or_else(|| panic!("{id}: no fault at {path}: {messages:?}"));
+                assert!(found.contains(&"is not a known field".to_owned()), "{id}: {path}: {found:?}");
             }
-            refused += paths.len();
+            rejected += paths.len();
         }
         bodies += usize::from(operation.body.is_some());
     }
     assert!(bodies >= 35, "{bodies}");
-    println!("{refused} fields in {bodies} kinds of bodies");
+    println!("{rejected} fields in {bodies} kinds of bodies");
     for list in ["/api/v1/platforms", "/api/v1/iam/keys", "/api/v1/provisioning/jobs"] {
         assert_eq!(up.get(list).await["data"], json!([]), "{list}");
     }
     up.stop().await;
 }
 
-/// What is in an answer, and is not in the schema of it.
-fn untold(document: &Document, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
+/// Collects the paths of a response that its schema does not have.
+fn undocumented(document: &Document, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
     let resolved = document.resolve(schema);
     match value {
         Value::Object(fields) => {
             let known = document.fields(schema);
-            // Without fields it is what a caller had kept, or a map.
+            // A schema without fields is a map or client metadata.
             for (name, value) in fields.iter().filter(|_| !known.is_empty()) {
                 match known.iter().find(|(field, _)| field == name) {
-                    Some((_, schema)) => untold(document, schema, value, &format!("{at}.{name}"), found),
+                    Some((_, schema)) => {
+                        undocumented(document, schema, value, &format!("{at}.{name}"), found)
+                    }
                     None if resolved.get("additionalProperties").is_some_and(Value::is_object) => {}
                     None => found.push(format!("{at}.{name}")),
                 }
@@ -149,46 +157,46 @@ fn untold(document: &Document, schema: &Value, value: &Value, at: &str, found: &
         }
         Value::Array(items) => {
             let schema = resolved.get("items").cloned().unwrap_or_default();
-            items.iter().for_each(|item| untold(document, &schema, item, &format!("{at}.*"), found));
+            items.iter().for_each(|item| undocumented(document, &schema, item, &format!("{at}.*"), found));
         }
         _ => {}
     }
 }
 
-/// What is ours alone.
+/// Words in the names of internal fields.
 const INTERNAL: [&str; 8] =
     ["digest", "password", "fence", "lease", "fingerprint", "shard", "private", "sql"];
 
 #[tokio::test]
-async fn answers_have_what_the_document_tells_and_nothing_of_the_inside() {
-    let place = Place::new();
-    let up = place.up().await;
+async fn responses_have_only_documented_fields() {
+    let system = TestSystem::new();
+    let up = system.start().await;
     let document = Document::of(&up).await;
-    let known = one_of_everything(&up).await;
+    let known = create_one_of_each(&up).await;
     let known: Vec<(&str, &str)> = known.iter().map(|(name, id)| (*name, id.as_str())).collect();
-    let (mut looked_at, mut refused) = (0, Vec::new());
+    let (mut checked, mut failed) = (0, Vec::new());
     for operation in document.operations().into_iter().filter(|operation| !operation.writes()) {
         let Some(schema) = &operation.answer else { continue };
         let mut path = operation.filled(&known);
-        // A record that hangs on no stack of its own.
+        // The record belongs to the default stack.
         if operation.id == "getDnsRecordOfStack" {
             path = path.replace(&format!("/stacks/{}/", known[2].1), "/stacks/default/");
         }
         let query = if path.ends_with("/lookup") { "?cfName=nothing" } else { "" };
-        let (status, answer) = up.ask(Method::GET, &format!("{path}{query}"), None).await.unwrap();
+        let (status, answer) = up.call(Method::GET, &format!("{path}{query}"), None).await.unwrap();
         if status != 200 {
-            refused.push(operation.id.clone());
+            failed.push(operation.id.clone());
             continue;
         }
         let mut found = Vec::new();
-        untold(&document, schema, &answer, "", &mut found);
+        undocumented(&document, schema, &answer, "", &mut found);
         assert_eq!(found, [""; 0], "{}: {answer}", operation.id);
-        let told = answer.to_string().to_lowercase();
-        let names = |word: &&&str| told.contains(&format!("{word}\":")) && !told.contains("\"openapi\"");
+        let text = answer.to_string().to_lowercase();
+        let names = |word: &&&str| text.contains(&format!("{word}\":")) && !text.contains("\"openapi\"");
         assert_eq!(INTERNAL.iter().find(names), None, "{}: {answer}", operation.id);
-        looked_at += 1;
+        checked += 1;
     }
-    assert!(looked_at >= 45, "{looked_at}, and without: {refused:?}");
-    assert_eq!(refused, ["lookupResource", "lookupResourceAlias"], "nothing is called so");
+    assert!(checked >= 45, "{checked}, and failed: {failed:?}");
+    assert_eq!(failed, ["lookupResource", "lookupResourceAlias"], "no resource has the name");
     up.stop().await;
 }

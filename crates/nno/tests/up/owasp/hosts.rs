@@ -1,6 +1,6 @@
-//! API7:2023: whatever host name or URL a caller gives, nothing connects to it.
+//! API7:2023: nothing connects to a host name or URL in a request.
 //!
-//! They are found in the document by what they are called: a new one has to be told of here, and is attacked as well.
+//! The fields are found in the document by their names: a new field has to be classified here and is then attacked.
 
 use std::collections::BTreeSet;
 
@@ -12,31 +12,31 @@ use tokio::{
 };
 
 use super::{
+    connections::{ConnectionWatch, Trap},
     document::{Document, Operation},
-    listener::{Trap, Watched},
-    world::{made, one_of_everything, text},
+    fixtures::{create_one_of_each, post, text},
 };
 use crate::{
-    page::documentation,
-    system::{Place, Up, eventually},
+    documentation::documentation,
+    system::{TestSystem, Up, eventually},
 };
 
-/// What names of fields have in them that may lead somewhere.
+/// Words in the names of fields that may take a host name or URL.
 const WORDS: [&str; 16] = [
     "url", "uri", "host", "domain", "dns", "target", "repo", "git", "endpoint", "callback", "hook",
     "package", "icon", "mail", "server", "link",
 ];
 
-/// What such a field takes.
+/// Content of a field.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// A host name, which is looked up at most.
+    /// A host name, which is only resolved.
     Host,
-    /// A URL, which is kept and shown.
+    /// A URL, which is stored and returned.
     Url,
-    /// Any text, which is kept and shown.
+    /// Any text, which is stored and returned.
     Text,
-    /// One of a few words, or an id.
+    /// An enum value or an id.
     Word,
 }
 
@@ -52,8 +52,8 @@ fn kind(field: &str) -> Option<Kind> {
     })
 }
 
-/// The fields of the table in the documentation.
-fn told() -> BTreeSet<String> {
+/// Returns the fields in the table of the documentation.
+fn documented_fields() -> BTreeSet<String> {
     let page = documentation("docs/operator-guide/security.md");
     let (_, section) = page.split_once("\n### URLs and host names that callers give\n").unwrap();
     let rows = section.split("\n### ").next().unwrap().lines().filter_map(|line| line.strip_prefix("| `"));
@@ -65,23 +65,23 @@ fn told() -> BTreeSet<String> {
         .collect()
 }
 
-/// Every field of every body that may lead somewhere.
-fn found(document: &Document) -> Vec<(Operation, String, Kind)> {
+/// Returns every field of every body that may take a host name or URL.
+fn fields(document: &Document) -> Vec<(Operation, String, Kind)> {
     let mut found = Vec::new();
     for operation in document.operations() {
         let Some(schema) = &operation.body else { continue };
-        for (field, told) in document.texts(schema) {
+        for (field, schema) in document.texts(schema) {
             let (_, name) = field.rsplit_once('.').unwrap_or(("", &field));
             let name = name.to_lowercase();
-            let leads = ["uri", "url", "hostname", "email"]
+            let has_format = ["uri", "url", "hostname", "email"]
                 .iter()
-                .any(|format| told.get("format") == Some(&json!(format)));
-            if !leads && !WORDS.iter().any(|word| name.contains(word)) {
+                .any(|format| schema.get("format") == Some(&json!(format)));
+            if !has_format && !WORDS.iter().any(|word| name.contains(word)) {
                 continue;
             }
-            let is_word = told.contains_key("enum") || told.get("format") == Some(&json!("uuid"));
+            let is_word = schema.contains_key("enum") || schema.get("format") == Some(&json!("uuid"));
             let kind = if is_word { Some(Kind::Word) } else { kind(&field) };
-            let kind = kind.unwrap_or_else(|| panic!("{} {field}: what is done with it?", operation.id));
+            let kind = kind.unwrap_or_else(|| panic!("{} {field}: classify this field", operation.id));
             found.push((clone(&operation), field, kind));
         }
     }
@@ -98,8 +98,8 @@ fn clone(one: &Operation) -> Operation {
     }
 }
 
-/// What is no host name.
-fn no_hosts(port: u16) -> Vec<String> {
+/// Returns invalid host names.
+fn invalid_hosts(port: u16) -> Vec<String> {
     let mut values = vec![
         format!("127.0.0.1:{port}"),
         format!("localhost:{port}"),
@@ -152,7 +152,7 @@ fn no_hosts(port: u16) -> Vec<String> {
     values
 }
 
-/// URLs that lead to the trap, or to where nobody should go.
+/// Returns URLs of the trap and of addresses that are typical targets.
 fn urls(port: u16) -> Vec<String> {
     let hosts = ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "2130706433", "0x7f000001", "trap.localhost"];
     let mut urls: Vec<String> = hosts.iter().map(|host| format!("http://{host}:{port}/trap")).collect();
@@ -160,8 +160,8 @@ fn urls(port: u16) -> Vec<String> {
     urls
 }
 
-/// What is no URL of the web, or one that says more than where.
-fn no_urls(port: u16) -> Vec<String> {
+/// Returns invalid URLs.
+fn invalid_urls(port: u16) -> Vec<String> {
     vec![
         format!("http://user:word@127.0.0.1:{port}/"),
         format!("http://user@127.0.0.1:{port}/"),
@@ -177,7 +177,7 @@ fn no_urls(port: u16) -> Vec<String> {
     ]
 }
 
-/// What is sent, and what has been made for it.
+/// State of the attack on one system.
 struct Attack<'a> {
     up: &'a Up,
     known: Vec<(&'a str, &'a str)>,
@@ -189,13 +189,13 @@ impl Attack<'_> {
         self.known.iter().find(|(known, _)| *known == name).unwrap().1
     }
 
-    /// A host name of the platform.
+    /// Returns a host name of the platform.
     fn own_host(&self, name: &str) -> String {
         format!("{name}.svc.default.{}.nno.localhost", self.id("platformId"))
     }
 
-    /// A body of an operation that is good but for what is put into it.
-    async fn good(&self, operation: &str) -> Value {
+    /// Returns a valid body of an operation.
+    async fn valid_body(&self, operation: &str) -> Value {
         let n = self.sent;
         match operation {
             "createPlatform" => json!({ "name": "P", "slug": format!("p-{n}") }),
@@ -222,7 +222,7 @@ impl Attack<'_> {
                 },
             }),
             "queuePlatformProvisioning" => {
-                let platform = self.up.make_platform(&format!("q-{n}")).await;
+                let platform = self.up.create_platform(&format!("q-{n}")).await;
                 json!({ "platformId": platform, "planTier": "starter", "billingEmail": "pay@acme.invalid" })
             }
             "updatePlatform"
@@ -231,21 +231,21 @@ impl Attack<'_> {
             | "updateResourceAlias"
             | "updateDomain"
             | "updateStackTemplate" => json!({}),
-            _ => panic!("{operation}: what is a good body of it?"),
+            _ => panic!("{operation}: add a valid body"),
         }
     }
 
-    /// Sends a value in the field of a body that is good otherwise.
+    /// Sends a valid body with this value in the field.
     async fn send(&mut self, operation: &Operation, field: &str, value: &str) -> (u16, Value) {
         self.sent += 1;
-        let mut body = self.good(&operation.id).await;
+        let mut body = self.valid_body(&operation.id).await;
         put(&mut body, field, value);
         let method = Method::from_bytes(operation.method.as_bytes()).unwrap();
         let mut path = operation.filled(&self.known);
         if operation.id == "createDnsRecord" {
             path = path.replace(&format!("/stacks/{}/", self.id("stackId")), "/stacks/default/");
         }
-        self.up.ask(method, &path, Some(body)).await.unwrap()
+        self.up.call(method, &path, Some(body)).await.unwrap()
     }
 }
 
@@ -266,87 +266,88 @@ pub(crate) fn is_named(answer: &Value, field: &str) -> bool {
 }
 
 #[tokio::test]
-async fn nothing_connects_to_what_a_caller_names() {
-    let place = Place::new();
-    let up = place.up().await;
-    let (trap, watched) = (Trap::set().await, Watched::of(up.pid()));
+async fn nothing_connects_to_hosts_named_by_callers() {
+    let system = TestSystem::new();
+    let up = system.start().await;
+    let (trap, watched) = (Trap::set().await, ConnectionWatch::of(up.pid()));
     let document = Document::of(&up).await;
-    let known = one_of_everything(&up).await;
+    let known = create_one_of_each(&up).await;
     let mut known: Vec<(&str, &str)> = known.iter().map(|(name, id)| (*name, id.as_str())).collect();
     let platform = known[0].1.to_owned();
     let builds = up.get(&format!("/api/v1/platforms/{platform}/builds")).await;
     let build = text(&builds["data"][0], "id");
     known.push(("buildId", &build));
     let mut attack = Attack { up: &up, known, sent: 0 };
-    let found = found(&document);
-    assert!(found.len() >= 18, "{}", found.len());
-    let names = found.iter().filter(|(_, _, kind)| *kind != Kind::Word);
+    let fields = fields(&document);
+    assert!(fields.len() >= 18, "{}", fields.len());
+    let names = fields.iter().filter(|(_, _, kind)| *kind != Kind::Word);
     let names: BTreeSet<String> =
         names.map(|(_, field, _)| field.rsplit('.').next().unwrap().to_owned()).collect();
-    assert_eq!(names, told(), "docs/operator-guide/security.md tells what becomes of each");
-    for (operation, field, kind) in &found {
-        let (wrong, right) = match kind {
+    assert_eq!(names, documented_fields(), "docs/operator-guide/security.md documents each field");
+    for (operation, field, kind) in &fields {
+        let (invalid, valid) = match kind {
             Kind::Host if field == "targetDns" => {
-                (no_hosts(trap.port), vec![attack.own_host(&format!("trap-{}", attack.sent))])
+                (invalid_hosts(trap.port), vec![attack.own_host(&format!("trap-{}", attack.sent))])
             }
-            Kind::Host => (no_hosts(trap.port), vec![format!("trap-{}.localhost", attack.sent)]),
-            Kind::Url => (no_urls(trap.port), urls(trap.port)),
+            Kind::Host => (invalid_hosts(trap.port), vec![format!("trap-{}.localhost", attack.sent)]),
+            Kind::Url => (invalid_urls(trap.port), urls(trap.port)),
             Kind::Text => (vec![], urls(trap.port)),
             Kind::Word => (urls(trap.port), vec![]),
         };
-        for value in wrong {
+        for value in invalid {
             let (status, answer) = attack.send(operation, field, &value).await;
             let what = format!("{} {field} {value:?}: {status} {answer}", operation.id);
             assert!(matches!(status, 400 | 422) && is_named(&answer, field), "{what}");
         }
-        for value in right {
+        for value in valid {
             let (status, answer) = attack.send(operation, field, &value).await;
-            let refused = *kind == Kind::Text && status == 400 && is_named(&answer, field);
-            assert!((200..300).contains(&status) || refused, "{} {field} {value:?}: {answer}", operation.id);
+            let rejected = *kind == Kind::Text && status == 400 && is_named(&answer, field);
+            assert!((200..300).contains(&status) || rejected, "{} {field} {value:?}: {answer}", operation.id);
         }
     }
-    println!("{} values in {} fields", attack.sent, found.len());
-    schemas(&up, trap.port, &mut attack).await;
-    lines(&up, trap.port).await;
-    all_is_done(&up, &platform).await;
-    let sent = watched.all();
-    assert!(sent.len() > 3, "it is seen whom it connects to: {sent:?}");
-    let strange: Vec<_> = sent.iter().filter(|(ip, port)| !ip.is_loopback() || *port == trap.port).collect();
-    assert!(strange.is_empty(), "{strange:?}");
-    trap.assert_not_sprung().await;
+    println!("{} values in {} fields", attack.sent, fields.len());
+    check_schema_references(&up, trap.port, &mut attack).await;
+    check_request_heads(&up, trap.port).await;
+    wait_until_idle(&up, &platform).await;
+    let peers = watched.peers();
+    assert!(peers.len() > 3, "the watch sees connections: {peers:?}");
+    let unexpected: Vec<_> =
+        peers.iter().filter(|(ip, port)| !ip.is_loopback() || *port == trap.port).collect();
+    assert!(unexpected.is_empty(), "{unexpected:?}");
+    trap.assert_no_connection().await;
     up.stop().await;
 }
 
-/// A definition brings a JSON Schema, which may refer to others.
-async fn schemas(up: &Up, port: u16, attack: &mut Attack<'_>) {
-    let there = format!("http://127.0.0.1:{port}/schema.json");
-    let inside = json!({ "type": "object", "properties": { "a": { "$ref": &there } } });
-    let based = json!({ "$id": &there, "type": "object", "properties": { "a": { "$ref": "other.json" } } });
+/// Publishes definitions whose JSON Schemas refer to other documents.
+async fn check_schema_references(up: &Up, port: u16, attack: &mut Attack<'_>) {
+    let target = format!("http://127.0.0.1:{port}/schema.json");
+    let inside = json!({ "type": "object", "properties": { "a": { "$ref": &target } } });
+    let based = json!({ "$id": &target, "type": "object", "properties": { "a": { "$ref": "other.json" } } });
     let file = json!({ "type": "object", "$ref": "file:///etc/passwd" });
     for inputs in [
         inside,
         based,
         file,
-        json!({ "type": "object", "$ref": &there }),
-        json!({ "$schema": &there, "type": "object" }),
-        json!({ "type": "object", "$dynamicRef": format!("{there}#a") }),
+        json!({ "type": "object", "$ref": &target }),
+        json!({ "$schema": &target, "type": "object" }),
+        json!({ "type": "object", "$dynamicRef": format!("{target}#a") }),
     ] {
         attack.sent += 1;
-        let mut body = attack.good("publishStackVersion").await;
+        let mut body = attack.valid_body("publishStackVersion").await;
         let version = text(&body, "version");
         body["stackDefinition"]["inputs"] = inputs.clone();
-        let answer = up.ask(Method::POST, "/api/v1/stacks/shop/versions", Some(body)).await.unwrap();
+        let answer = up.call(Method::POST, "/api/v1/stacks/shop/versions", Some(body)).await.unwrap();
         assert_eq!(answer.0, 400, "{inputs}: {}", answer.1);
         assert!(answer.1.to_string().contains("inputs"), "{inputs}: {}", answer.1);
         assert_eq!(
-            up.ask(Method::GET, &format!("/api/v1/stacks/shop/{version}"), None).await.unwrap().0,
+            up.call(Method::GET, &format!("/api/v1/stacks/shop/{version}"), None).await.unwrap().0,
             404
         );
     }
 }
 
-/// What stands in the head of a request: where it says it goes, and what proxies say.
-async fn lines(up: &Up, port: u16) {
+/// Sends requests with foreign hosts in the request line and in the headers of proxies.
+async fn check_request_heads(up: &Up, port: u16) {
     let (there, key) = (format!("127.0.0.1:{port}"), up.operator_key());
     let own = up.url.strip_prefix("http://").unwrap();
     let host = |host: &str| format!("Host: {host}\r\n");
@@ -376,21 +377,21 @@ async fn lines(up: &Up, port: u16) {
     }
 }
 
-/// Everything that was asked for is done, and a custom domain that leads to this machine is checked.
-async fn all_is_done(up: &Up, platform: &str) {
+/// Waits until all jobs have ended and a custom domain that points to this machine has been checked.
+async fn wait_until_idle(up: &Up, platform: &str) {
     let records = format!("/api/v1/platforms/{platform}/stacks/default/dns?limit=100");
     let record = text(&up.get(&records).await["data"][0], "id");
     let domains = format!("/api/v1/platforms/{platform}/domains");
     let target = format!("trap.svc.default.{platform}.nno.localhost");
     let body = json!({ "dnsRecordId": record, "hostname": "shop.localhost", "targetDns": target });
-    let domain = text(&made(up, &domains, body).await, "id");
+    let domain = text(&post(up, &domains, body).await, "id");
     eventually("the domain is checked", async || {
         let listed = up.get(&format!("{domains}?limit=100")).await;
         let listed = listed["data"].as_array().unwrap();
         listed.iter().any(|one| one["id"] == domain && one["status"] == "active")
     })
     .await;
-    eventually("no job is under way", async || {
+    eventually("all jobs have ended", async || {
         let jobs = up.get("/api/v1/provisioning/jobs?limit=100").await;
         let jobs = jobs["data"].as_array().unwrap();
         jobs.iter().all(|job| matches!(job["status"].as_str(), Some("COMPLETED" | "ROLLED_BACK" | "FAILED")))

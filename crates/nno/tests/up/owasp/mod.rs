@@ -1,8 +1,8 @@
-//! Attacks on the whole system that are made of its own document, so that an operation that is new is attacked too.
+//! Attacks on the whole system, generated from its OpenAPI document, so that new operations are attacked too.
 
+mod connections;
 mod document;
 mod fields;
+mod fixtures;
 mod hosts;
-mod listener;
 mod names;
-mod world;

@@ -1,32 +1,32 @@
-//! API1:2023: names and host names of other platforms, through every field that holds one.
+//! API1:2023: names and host names of other platforms in every field that takes one.
 //!
-//! The fields are found in the document by what they are called: a new one has to be classified here, and is attacked.
+//! The fields are found in the document by their names: a new field has to be classified here and is then attacked.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
     document::{Document, Operation},
+    fixtures::{create_one_of_each, post, text},
     hosts::{is_named, put},
-    world::{made, one_of_everything, text},
 };
-use crate::system::{Place, Up, eventually};
+use crate::system::{TestSystem, Up, eventually};
 
 const BASE: &str = "nno.localhost";
 
-/// What names of fields have in them that may hold the name of infrastructure, or a host name.
+/// Words in the names of fields that may take the name of infrastructure or a host name.
 const WORDS: [&str; 8] = ["name", "host", "dns", "domain", "target", "slug", "zone", "cf"];
 
-/// What a field holds.
+/// Content of a field.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     /// The name of a resource.
     Resource,
     /// The host name of a DNS record or a custom domain.
     Host,
-    /// The host name that a custom domain leads to.
+    /// The host name that a custom domain points to.
     Target,
-    /// A text that names nothing at the provider, or an id.
+    /// An id, or a text that is not a name at the provider.
     Other,
 }
 
@@ -36,18 +36,18 @@ fn kind(field: &str) -> Option<Kind> {
         "cfName" => Kind::Resource,
         "hostname" => Kind::Host,
         "targetDns" => Kind::Target,
-        // What people call things, and the slugs that they are found by.
+        // Display names and slugs.
         "name" | "displayName" | "platformName" | "serviceName" | "slug" => Kind::Other,
-        // Kept and shown: see docs/operator-guide/security.md.
+        // Stored and returned: see docs/operator-guide/security.md.
         "repoName" | "domain" | "targetType" => Kind::Other,
-        // Ids, of the provider's or of ours.
+        // Ids of the provider or of this system.
         "cfId" | "cfAccountId" | "cfDeploymentId" | "cfHostnameId" | "cfUrl" | "dnsRecordId" => Kind::Other,
         _ => return None,
     })
 }
 
-/// Every field of every body that holds the name of infrastructure, or a host name.
-fn found(document: &Document) -> Vec<(Operation, String, Kind)> {
+/// Returns every field of every body that takes the name of infrastructure or a host name.
+fn fields(document: &Document) -> Vec<(Operation, String, Kind)> {
     let mut found = Vec::new();
     for operation in document.operations() {
         let Some(schema) = operation.body.clone() else { continue };
@@ -58,7 +58,7 @@ fn found(document: &Document) -> Vec<(Operation, String, Kind)> {
                 continue;
             }
             let kind = kind(&field);
-            let kind = kind.unwrap_or_else(|| panic!("{} {field}: whose names may it hold?", operation.id));
+            let kind = kind.unwrap_or_else(|| panic!("{} {field}: classify this field", operation.id));
             if kind != Kind::Other {
                 let operation = Operation {
                     id: operation.id.clone(),
@@ -74,7 +74,7 @@ fn found(document: &Document) -> Vec<(Operation, String, Kind)> {
     found
 }
 
-/// Names and host names that are not those of platform `a`, where those of `b` are what its features are to have.
+/// Returns names and host names that do not belong to platform `a`; some are those of a feature of platform `b`.
 fn foreign(kind: Kind, a: &str, b: &str, feature: &str) -> Vec<String> {
     if kind == Kind::Resource {
         let own = format!("{b}-default-{feature}");
@@ -112,8 +112,8 @@ fn foreign(kind: Kind, a: &str, b: &str, feature: &str) -> Vec<String> {
     hosts
 }
 
-/// A body of an operation that is good but for what is put into it.
-fn good(operation: &str, a: &str, known: &[(&str, &str)]) -> Value {
+/// Returns a valid body of an operation.
+fn valid_body(operation: &str, a: &str, known: &[(&str, &str)]) -> Value {
     let id = |name: &str| known.iter().find(|(given, _)| *given == name).unwrap().1;
     match operation {
         "registerResource" | "registerResourceAlias" => json!({
@@ -125,30 +125,30 @@ fn good(operation: &str, a: &str, known: &[(&str, &str)]) -> Value {
         "createDomain" => json!({
             "hostname": "x.invalid", "targetDns": format!("x.svc.default.{a}.{BASE}"), "dnsRecordId": id("dnsId"),
         }),
-        _ => panic!("{operation}: what is a good body of it?"),
+        _ => panic!("{operation}: add a valid body"),
     }
 }
 
-/// A platform with a tenant whose features nobody has registered anything of.
+/// Creates a platform and a tenant without resources.
 async fn victim(up: &Up) -> (String, String) {
-    let platform = up.make_platform("victim").await;
+    let platform = up.create_platform("victim").await;
     let body = json!({ "name": "T", "slug": "t", "type": "tenant" });
-    let tenant = made(up, &format!("/api/v1/platforms/{platform}/entities"), body).await;
+    let tenant = post(up, &format!("/api/v1/platforms/{platform}/entities"), body).await;
     (platform, text(&tenant, "id"))
 }
 
 #[tokio::test]
-async fn no_field_takes_a_name_of_another_platform() {
-    let place = Place::new();
-    let up = place.up().await;
+async fn no_field_accepts_a_name_of_another_platform() {
+    let system = TestSystem::new();
+    let up = system.start().await;
     let document = Document::of(&up).await;
-    let known = one_of_everything(&up).await;
+    let known = create_one_of_each(&up).await;
     let known: Vec<(&str, &str)> = known.iter().map(|(name, id)| (*name, id.as_str())).collect();
     let a = known[0].1;
     let (b, tenant) = victim(&up).await;
     let developer = json!({ "name": "dev", "role": "developer", "platformId": a });
-    let key = text(&made(&up, "/api/v1/iam/keys", developer).await, "key");
-    let fields = found(&document);
+    let key = text(&post(&up, "/api/v1/iam/keys", developer).await, "key");
+    let fields = fields(&document);
     assert!(fields.len() >= 5, "{}", fields.len());
     let mut sent = 0;
     for (operation, field, kind) in &fields {
@@ -158,9 +158,9 @@ async fn no_field_takes_a_name_of_another_platform() {
             path = path.replace(&format!("/stacks/{}/", known[2].1), "/stacks/default/");
         }
         for value in foreign(*kind, a, &b, "f1") {
-            let mut body = good(&operation.id, a, &known);
+            let mut body = valid_body(&operation.id, a, &known);
             put(&mut body, field, &value);
-            let (status, answer) = up.ask_with(&key, method.clone(), &path, Some(body)).await.unwrap();
+            let (status, answer) = up.call_with_key(&key, method.clone(), &path, Some(body)).await.unwrap();
             let what = format!("{} {field} {value:?}: {status} {answer}", operation.id);
             assert!(status == 400 && is_named(&answer, field), "{what}");
             sent += 1;
@@ -169,7 +169,7 @@ async fn no_field_takes_a_name_of_another_platform() {
     println!("{sent} values in {} fields", fields.len());
     let at = format!("/api/v1/platforms/{b}/entities/{tenant}/features");
     let feature = json!({ "featureId": "f1", "version": "1.0.0", "environment": "prod" });
-    made(&up, &format!("{at}/activate"), feature).await;
+    post(&up, &format!("{at}/activate"), feature).await;
     eventually("the feature of the other platform is active", async || {
         let listed = up.get(&at).await;
         listed["data"].as_array().unwrap().iter().any(|one| one["status"] == "active")

@@ -1,5 +1,5 @@
-//! Every way by which a text gets into the system and is not meant to be kept: what is kept by intent (a name, a
-//! reason, a URL) is no place for a secret, and is answered to whoever may read the thing.
+//! Every input of the system whose text is not stored on purpose. Fields that are stored and returned by design, such as
+//! names, reasons and URLs, are excluded.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Client, Method, RequestBuilder, Url};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::secret::Secret;
 
-/// Whom requests are sent to, and what there is.
+/// The system under test and the ids of its objects.
 pub(crate) struct Target {
     pub(crate) client: Client,
     pub(crate) url: String,
@@ -17,9 +17,10 @@ pub(crate) struct Target {
     pub(crate) resource: String,
 }
 
-/// A request, and whether its answer may hold what was sent.
+/// A request with a secret.
 pub(crate) struct Input {
     pub(crate) request: RequestBuilder,
+    /// True if the response may contain the secret.
     pub(crate) is_echo: bool,
 }
 
@@ -30,32 +31,32 @@ impl Target {
         self.client.request(method, format!("{}{path}", self.url))
     }
 
-    fn known(&self, method: Method, path: &str) -> RequestBuilder {
+    fn authorized(&self, method: Method, path: &str) -> RequestBuilder {
         self.request(method, path).bearer_auth(&self.key)
     }
 
-    /// A GET with a path that ends in the secret.
-    fn under(&self, method: Method, path: &str, secret: &str) -> RequestBuilder {
+    /// A request with a path that ends in the secret.
+    fn with_last_segment(&self, method: Method, path: &str, secret: &str) -> RequestBuilder {
         let mut url = Url::parse(&self.url).unwrap();
         url.path_segments_mut().unwrap().extend(path.split('/').skip(1)).push(secret);
         self.client.request(method, url).bearer_auth(&self.key)
     }
 
-    fn asking(&self, path: &str, name: &str, value: &str) -> RequestBuilder {
+    fn with_query(&self, path: &str, name: &str, value: &str) -> RequestBuilder {
         let mut url = Url::parse(&format!("{}{API}{path}", self.url)).unwrap();
         url.query_pairs_mut().append_pair(name, value);
         self.client.request(Method::GET, url).bearer_auth(&self.key)
     }
 
     fn post(&self, path: &str, body: &Value) -> RequestBuilder {
-        self.known(Method::POST, &format!("{API}{path}")).json(body)
+        self.authorized(Method::POST, &format!("{API}{path}")).json(body)
     }
 
     fn patch(&self, path: &str, body: &Value) -> RequestBuilder {
-        self.known(Method::PATCH, &format!("{API}{path}")).json(body)
+        self.authorized(Method::PATCH, &format!("{API}{path}")).json(body)
     }
 
-    /// Every input with this secret in it.
+    /// Returns every input with this secret.
     pub(crate) fn inputs(&self, secret: &Secret) -> Vec<Input> {
         let s = secret.text.as_str();
         let mut requests = self.credentials(s);
@@ -65,9 +66,9 @@ impl Target {
         requests.extend(self.bodies(s));
         let mut inputs: Vec<Input> =
             requests.into_iter().map(|request| Input { request, is_echo: false }).collect();
-        // What is tried is answered as if it had been made.
-        let tried = json!({ "name": s, "slug": "tried" });
-        let request = self.post("/platforms?dryRun=true", &tried);
+        // A dry run returns the object as if it had been created.
+        let body = json!({ "name": s, "slug": "dry-run" });
+        let request = self.post("/platforms?dryRun=true", &body);
         inputs.push(Input { request, is_echo: true });
         inputs
     }
@@ -83,7 +84,7 @@ impl Target {
             plain().header("Authorization", format!("Bearer {}, Bearer {s}", self.key)),
             plain().bearer_auth(&self.key).header("Authorization", format!("Bearer {s}")),
             plain().header("X-Api-Key", s).header("Cookie", format!("session={s}")),
-            // Who is not known is not listened to.
+            // The body of an unauthorized request is not read.
             self.request(Method::POST, &path).json(&json!({ "name": s, "slug": s, "password": s })),
             self.request(Method::POST, "/").bearer_auth(s).json(&json!({ "platformName": s })),
         ]
@@ -93,7 +94,7 @@ impl Target {
         let s = secret.text.as_str();
         let list = format!("{API}/platforms");
         let one = format!("{API}/platforms/{}", self.platform);
-        let mut many = self.known(Method::GET, &one);
+        let mut many = self.authorized(Method::GET, &one);
         for name in [
             "Cookie",
             "X-Api-Key",
@@ -121,28 +122,28 @@ impl Target {
         let name = json!({ "name": "Acme" });
         let mut requests = vec![
             many,
-            self.known(Method::GET, &list).header("traceparent", s),
-            self.known(Method::GET, &list).header("traceparent", format!("00-{s}-b7ad6b7169203331-01")),
-            self.known(Method::GET, &one).header("If-None-Match", format!("\"{s}\"")),
-            self.known(Method::PATCH, &one).json(&name).header("If-Match", format!("\"{s}\"")),
-            self.known(Method::PATCH, &one).json(&name).header("Idempotency-Key", s),
-            // Said again, it is the same request; and then another one under the same key.
-            self.known(Method::PATCH, &one).json(&name).header("Idempotency-Key", s),
-            self.known(Method::PATCH, &one)
+            self.authorized(Method::GET, &list).header("traceparent", s),
+            self.authorized(Method::GET, &list).header("traceparent", format!("00-{s}-b7ad6b7169203331-01")),
+            self.authorized(Method::GET, &one).header("If-None-Match", format!("\"{s}\"")),
+            self.authorized(Method::PATCH, &one).json(&name).header("If-Match", format!("\"{s}\"")),
+            self.authorized(Method::PATCH, &one).json(&name).header("Idempotency-Key", s),
+            // A repeat of the request, then a different request with the same key.
+            self.authorized(Method::PATCH, &one).json(&name).header("Idempotency-Key", s),
+            self.authorized(Method::PATCH, &one)
                 .json(&json!({ "name": "Acme Inc." }))
                 .header("Idempotency-Key", s),
-            self.known(Method::POST, &list).body("{}").header("Content-Type", s),
-            self.known(Method::GET, &list).header(format!("x-{}", secret.random), "1"),
+            self.authorized(Method::POST, &list).body("{}").header("Content-Type", s),
+            self.authorized(Method::GET, &list).header(format!("x-{}", secret.random), "1"),
         ];
         if secret.is_credential {
-            requests.push(self.known(Method::GET, &list).header("X-Request-Id", s));
+            requests.push(self.authorized(Method::GET, &list).header("X-Request-Id", s));
         }
         requests
     }
 
     fn queries(&self, s: &str) -> Vec<RequestBuilder> {
         let of_platform = |rest: &str| format!("/platforms/{}{rest}", self.platform);
-        let mut asked = vec![self.asking("/platforms", s, "1")];
+        let mut requests = vec![self.with_query("/platforms", s, "1")];
         for (path, name) in [
             ("/platforms", "key"),
             ("/platforms", "access_token"),
@@ -162,13 +163,13 @@ impl Target {
             ("/provisioning/jobs", "status"),
             ("/onboarding/admin/sessions", "status"),
         ] {
-            asked.push(self.asking(path, name, s));
+            requests.push(self.with_query(path, name, s));
         }
-        asked.push(self.asking(&of_platform("/entities"), "type", s));
-        asked.push(self.asking(&of_platform("/builds/latest"), "env", s));
-        asked.push(self.asking(&of_platform("/stacks"), "tenantId", s));
-        asked.push(self.asking(&of_platform(""), "includeDeleted", s));
-        asked
+        requests.push(self.with_query(&of_platform("/entities"), "type", s));
+        requests.push(self.with_query(&of_platform("/builds/latest"), "env", s));
+        requests.push(self.with_query(&of_platform("/stacks"), "tenantId", s));
+        requests.push(self.with_query(&of_platform(""), "includeDeleted", s));
+        requests
     }
 
     fn paths(&self, secret: &Secret) -> Vec<RequestBuilder> {
@@ -188,34 +189,34 @@ impl Target {
             of_platform("/resources"),
         ]
         .iter()
-        .map(|path| self.under(Method::GET, path, s))
+        .map(|path| self.with_last_segment(Method::GET, path, s))
         .collect();
-        // As when the key is taken for its id.
-        requests.push(self.under(Method::DELETE, &format!("{API}/iam/keys"), s));
-        requests.push(self.under(Method::DELETE, &format!("{API}/iam/bindings"), s));
-        requests.push(self.under(Method::PUT, &format!("{API}/platforms"), s));
+        // A key in the place of its id.
+        requests.push(self.with_last_segment(Method::DELETE, &format!("{API}/iam/keys"), s));
+        requests.push(self.with_last_segment(Method::DELETE, &format!("{API}/iam/bindings"), s));
+        requests.push(self.with_last_segment(Method::PUT, &format!("{API}/platforms"), s));
         requests.push(self.request(Method::GET, &format!("{API}//platforms/{}", secret.random)));
-        let nobodys = of_platform(&format!("/resources/{}/secrets", uuid::Uuid::nil()));
-        requests.push(self.under(Method::POST, &nobodys, s).json(&json!({ "status": "set" })));
+        let unknown = of_platform(&format!("/resources/{}/secrets", uuid::Uuid::nil()));
+        requests.push(self.with_last_segment(Method::POST, &unknown, s).json(&json!({ "status": "set" })));
         let method = Method::from_bytes(secret.random.as_bytes()).unwrap();
-        requests.push(self.known(method, &format!("{API}/platforms")));
+        requests.push(self.authorized(method, &format!("{API}/platforms")));
         requests
     }
 
     fn bodies(&self, s: &str) -> Vec<RequestBuilder> {
-        // No secret is refused as a slug or a host name for sure: some are as lawful as any.
-        let wrong = format!("= {s}");
+        // A prefix makes every secret an invalid slug and host name: some secrets alone are valid.
+        let invalid = format!("= {s}");
         let of_platform = |rest: &str| format!("/platforms/{}{rest}", self.platform);
         let list = format!("{API}/platforms");
         let raw = |body: String| {
-            self.known(Method::POST, &list).header("Content-Type", "application/json").body(body)
+            self.authorized(Method::POST, &list).header("Content-Type", "application/json").body(body)
         };
         let named = |field: &str, value: Value| {
             let mut body = json!({ "name": "N", "slug": "n" });
             body[field] = value;
             self.post("/platforms", &body)
         };
-        let record = json!({ "hostname": wrong, "targetType": "worker", "resourceId": self.resource, "environment": "prod" });
+        let record = json!({ "hostname": invalid, "targetType": "worker", "resourceId": self.resource, "environment": "prod" });
         let url = format!("https://nno:{s}@a.invalid/").replace(' ', "%20");
         let definition = json!({
             "schemaVersion": 1, "displayName": "Shop", "token": s,
@@ -229,12 +230,12 @@ impl Target {
             raw(format!("[\"{s}\"]")),
             named("password", json!(s)),
             named(s, json!(1)),
-            named("slug", json!(wrong)),
+            named("slug", json!(invalid)),
             named("tier", json!(s)),
             named("name", json!([s])),
             named("name", json!({ "secret": s })),
             named("name", json!(format!("{s}\u{0}"))),
-            // Good in itself, and refused for its slug: the database is told.
+            // Valid except for its duplicate slug, so the values reach the database.
             self.post("/platforms", &json!({ "name": s, "slug": "acme", "repoName": s })),
             self.patch(&of_platform(""), &json!({ "status": s })),
             self.patch("/platforms/aaaaaaaaaa", &json!({ "name": s })),
@@ -262,7 +263,7 @@ impl Target {
                 &of_platform(&format!("/resources/{}/secrets/A", self.resource)),
                 &json!({ "status": s }),
             ),
-            self.post("/stacks", &json!({ "name": wrong, "displayName": "T", "description": "T" })),
+            self.post("/stacks", &json!({ "name": invalid, "displayName": "T", "description": "T" })),
             self.post(
                 "/stacks/shop/versions",
                 &json!({ "version": s, "nnoSdkVersion": s, "stackDefinition": definition }),

@@ -1,4 +1,4 @@
-//! Finds any of many secrets in what was written, in whole or in part, as it is or encoded.
+//! Search for many secrets at once in outputs: whole or in part, plain or encoded.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,27 +6,27 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 
 use super::secret::Secret;
 
-/// So much of a secret is a leak.
+/// Number of bytes of a secret that count as a leak.
 const PART: usize = 12;
 
 pub(crate) struct Search {
-    /// The parts that are looked for, and what each is of.
+    /// Parts to find, with the description of their secret.
     parts: HashMap<[u8; PART], String>,
-    /// Whether a part begins with these three bytes.
-    begins: Vec<bool>,
+    /// True for each three bytes that a part starts with.
+    prefixes: Vec<bool>,
 }
 
-/// All that a text may become on its way, but for what letters and digits stay in.
+/// Returns the encodings of a text that change letters and digits.
 fn forms(random: &str) -> Vec<(&'static str, String)> {
     let hex: String = random.bytes().map(|byte| format!("{byte:02x}")).collect();
     let mut forms = vec![
-        ("as it is", random.to_owned()),
-        ("in small letters", random.to_lowercase()),
-        ("in large letters", random.to_uppercase()),
+        ("plain", random.to_owned()),
+        ("in lower case", random.to_lowercase()),
+        ("in upper case", random.to_uppercase()),
         ("in hexadecimal", hex.clone()),
-        ("in large hexadecimal", hex.to_uppercase()),
+        ("in upper-case hexadecimal", hex.to_uppercase()),
     ];
-    // What stands before it decides where its bytes fall; the first and last letters depend on its neighbours.
+    // The preceding bytes decide the alignment; the first and last characters depend on the neighbouring bytes.
     for before in 0..3 {
         let encoded = STANDARD_NO_PAD.encode(random.get(before..).unwrap());
         forms.push(("in base64", encoded.get(..encoded.len() - 3).unwrap().to_owned()));
@@ -36,14 +36,14 @@ fn forms(random: &str) -> Vec<(&'static str, String)> {
 
 impl Search {
     pub(crate) fn of<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
-        let mut search = Self { parts: HashMap::new(), begins: vec![false; 1 << 24] };
+        let mut search = Self { parts: HashMap::new(), prefixes: vec![false; 1 << 24] };
         for secret in secrets {
             for (form, text) in forms(&secret.random) {
                 assert!(text.len() >= PART, "{}", secret.text);
-                // Its beginning and its end: what is cut off anywhere leaves one of them.
+                // The start and the end: a secret that is cut off keeps one of them.
                 for at in [0, text.len() - PART] {
                     let part: [u8; PART] = text.as_bytes()[at..at + PART].try_into().unwrap();
-                    search.begins[start(&part)] = true;
+                    search.prefixes[start(&part)] = true;
                     search.parts.insert(part, format!("{} ({form})", secret.text));
                 }
             }
@@ -51,11 +51,11 @@ impl Search {
         search
     }
 
-    /// What is found, each with what stands around it; of what is found in the same surroundings, one.
+    /// Returns the matches with their context, one for each distinct context.
     pub(crate) fn find(&self, text: &[u8]) -> Vec<String> {
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
         for (at, window) in text.windows(PART).enumerate() {
-            if !self.begins[start(window)] {
+            if !self.prefixes[start(window)] {
                 continue;
             }
             if let Some(of) = self.parts.get(window) {

@@ -1,14 +1,14 @@
-//! Secrets as people have them.
+//! Random secrets in common formats.
 
 use rand::{Rng, seq::IndexedRandom};
 
-/// A secret of some kind. What is random in it stands together.
+/// A secret with one contiguous random part.
 #[derive(Clone)]
 pub(crate) struct Secret {
-    /// In one line.
+    /// The whole secret, on one line.
     pub(crate) text: String,
     pub(crate) random: String,
-    /// Whether it can be told from anything else by its look.
+    /// True if its format alone identifies it as a credential.
     pub(crate) is_credential: bool,
 }
 
@@ -16,7 +16,7 @@ const SMALL: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
 const LARGE: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const DIGITS: &[u8] = b"0123456789";
 
-/// Letters of both cases and digits, of each at least one.
+/// Returns letters of both cases and digits, at least one of each.
 fn random(length: usize) -> String {
     let alphabet = [SMALL, LARGE, DIGITS].concat();
     loop {
@@ -31,7 +31,7 @@ fn hex(length: usize) -> String {
     (0..length).map(|_| char::from_digit(rand::rng().random_range(0..16), 16).unwrap()).collect()
 }
 
-/// A word that no message would mask.
+/// Returns a word that is not masked in messages.
 pub(crate) fn word() -> String {
     (0..16).map(|_| char::from(*SMALL.choose(&mut rand::rng()).unwrap())).collect()
 }
@@ -67,8 +67,8 @@ impl Secret {
         Self { text, random, is_credential: kind < 2 }
     }
 
-    /// One that the system itself has made.
-    pub(crate) fn made(text: &str) -> Self {
+    /// A secret that the system has generated.
+    pub(crate) fn generated(text: &str) -> Self {
         let runs = text.split(|c: char| !c.is_ascii_alphanumeric());
         let random = runs.max_by_key(|run| run.len()).unwrap().to_owned();
         Self { text: text.to_owned(), random, is_credential: true }

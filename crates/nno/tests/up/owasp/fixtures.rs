@@ -1,12 +1,12 @@
-//! One of everything, as people would make it.
+//! Objects for the attacks.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::system::{Up, eventually};
 
-pub(crate) async fn made(up: &Up, path: &str, body: Value) -> Value {
-    let (status, answer) = up.ask(Method::POST, path, Some(body)).await.unwrap();
+pub(crate) async fn post(up: &Up, path: &str, body: Value) -> Value {
+    let (status, answer) = up.call(Method::POST, path, Some(body)).await.unwrap();
     assert!((200..300).contains(&status), "{path}: {status} {answer}");
     answer
 }
@@ -15,19 +15,19 @@ pub(crate) fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("{name}: {value}")).to_owned()
 }
 
-/// One of everything; the ids by the names that paths have for them.
-pub(crate) async fn one_of_everything(up: &Up) -> Vec<(&'static str, String)> {
+/// Creates one object of each type. Returns their ids by the names of path parameters.
+pub(crate) async fn create_one_of_each(up: &Up) -> Vec<(&'static str, String)> {
     let template = json!({ "name": "shop", "displayName": "Shop", "description": "Sells" });
-    made(up, "/api/v1/stacks", template).await;
+    post(up, "/api/v1/stacks", template).await;
     let definition = json!({
         "schemaVersion": 1, "displayName": "Shop", "resources": { "d1": false, "r2": false, "kv": false, "queue": false },
         "features": [{ "id": "cart", "version": "1.0.0", "package": "@shop/cart", "required": true, "permissions": [] }],
     });
     let version = json!({ "version": "1.0.0", "stackDefinition": definition, "nnoSdkVersion": "1.0.0" });
-    made(up, "/api/v1/stacks/shop/versions", version).await;
-    let begun =
+    post(up, "/api/v1/stacks/shop/versions", version).await;
+    let body =
         json!({ "platformName": "Acme", "slug": "acme", "tier": "starter", "stackTemplateId": "shop" });
-    let onboarding = text(&made(up, "/api/v1/onboarding", begun).await, "onboardingId");
+    let onboarding = text(&post(up, "/api/v1/onboarding", body).await, "onboardingId");
     let mut session = Value::Null;
     eventually("the onboarding ends", async || {
         session = up.get(&format!("/api/v1/onboarding/{onboarding}")).await;
@@ -44,14 +44,14 @@ pub(crate) async fn one_of_everything(up: &Up) -> Vec<(&'static str, String)> {
     let record = json!({
         "hostname": "a.example.invalid", "targetType": "worker", "resourceId": resource_id, "environment": "prod",
     });
-    let record = text(&made(up, &format!("{at}/stacks/default/dns"), record).await, "id");
+    let record = text(&post(up, &format!("{at}/stacks/default/dns"), record).await, "id");
     let target = format!("a.svc.default.{platform}.nno.localhost");
     let domain = json!({ "dnsRecordId": record, "hostname": "b.example.invalid", "targetDns": target });
-    let domain = text(&made(up, &format!("{at}/domains"), domain).await, "id");
-    made(up, &format!("{at}/resources/{resource_id}/secrets/A"), json!({ "status": "set" })).await;
+    let domain = text(&post(up, &format!("{at}/domains"), domain).await, "id");
+    post(up, &format!("{at}/resources/{resource_id}/secrets/A"), json!({ "status": "set" })).await;
     let key = json!({ "name": "ci", "role": "viewer", "platformId": platform });
-    let key = text(&made(up, "/api/v1/iam/keys", key).await, "id");
-    made(up, "/api/v1/iam/bindings", json!({ "subject": "alice", "role": "viewer" })).await;
+    let key = text(&post(up, "/api/v1/iam/keys", key).await, "id");
+    post(up, "/api/v1/iam/bindings", json!({ "subject": "alice", "role": "viewer" })).await;
     let job =
         text(&up.get(&format!("/api/v1/provisioning/jobs?platformId={platform}")).await["data"][0], "id");
     vec![

@@ -1,4 +1,4 @@
-//! `nno` before an API that is behind something that ends TLS.
+//! `nno` as a client of an API behind a TLS proxy.
 
 use std::{fs, net::SocketAddr, sync::Arc};
 
@@ -6,10 +6,10 @@ use testkit::Authority;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::{person::Person, system::Place};
+use crate::{system::TestSystem, user::User};
 
-/// Ends TLS before what listens at `behind`; answers its port.
-async fn front(authority: &Authority, behind: SocketAddr) -> u16 {
+/// Starts a TLS proxy in front of `behind` and returns its port.
+async fn start_proxy(authority: &Authority, behind: SocketAddr) -> u16 {
     let acceptor = TlsAcceptor::from(Arc::new(authority.server("localhost")));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -27,22 +27,22 @@ async fn front(authority: &Authority, behind: SocketAddr) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_must_show_a_certificate_that_is_believed() {
-    let place = Place::new();
-    let up = place.up().await;
+async fn server_certificate_must_be_trusted() {
+    let system = TestSystem::new();
+    let up = system.start().await;
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     let file = folder.path().join("ca.crt");
     fs::write(&file, &authority.pem).unwrap();
     let behind: SocketAddr = up.url.strip_prefix("http://").unwrap().parse().unwrap();
-    let port = front(&authority, behind).await;
-    let person = Person::new().with("NNO_KEY", &up.operator_key());
+    let port = start_proxy(&authority, behind).await;
+    let user = User::new().with("NNO_KEY", &up.operator_key());
     let url = format!("https://localhost:{port}");
 
-    let doubtful = person.nno(&["whoami", "--url", &url]);
-    assert_eq!(doubtful.code, 3, "{doubtful:?}");
-    let person = person.with("SSL_CERT_FILE", file.to_str().unwrap());
-    assert!(person.told(&["whoami", "--url", &url]).starts_with("caller    operator\n"));
-    let elsewhere = person.nno(&["whoami", "--url", &format!("https://127.0.0.1:{port}")]);
-    assert_eq!(elsewhere.code, 3, "{elsewhere:?}");
+    let untrusted = user.nno(&["whoami", "--url", &url]);
+    assert_eq!(untrusted.code, 3, "{untrusted:?}");
+    let user = user.with("SSL_CERT_FILE", file.to_str().unwrap());
+    assert!(user.stdout_of(&["whoami", "--url", &url]).starts_with("caller    operator\n"));
+    let other_host = user.nno(&["whoami", "--url", &format!("https://127.0.0.1:{port}")]);
+    assert_eq!(other_host.code, 3, "{other_host:?}");
     up.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Who connects to what.
+//! Detection of outgoing connections.
 
 use std::{
     collections::BTreeSet,
@@ -17,52 +17,52 @@ use tokio::{
     time::sleep,
 };
 
-/// A port of this machine that nobody has any business with.
+/// A listener that no process of the system has a reason to connect to.
 pub(crate) struct Trap {
     pub(crate) port: u16,
-    sprung: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Trap {
-    /// On every address of this machine, those of IPv6 among them.
+    /// Listens on every address of this machine, IPv4 and IPv6.
     pub(crate) async fn set() -> Self {
-        let sprung = Arc::new(AtomicUsize::new(0));
+        let connections = Arc::new(AtomicUsize::new(0));
         let first = TcpListener::bind("0.0.0.0:0").await.unwrap();
         let port = first.local_addr().unwrap().port();
         let mut listeners = vec![first];
-        // A machine may have no IPv6; then nothing can come that way.
+        // The machine may have no IPv6.
         listeners.extend(TcpListener::bind(("::1", port)).await.ok());
         let listen = |listener: TcpListener| {
-            let sprung = Arc::clone(&sprung);
+            let connections = Arc::clone(&connections);
             tokio::spawn(async move {
                 while listener.accept().await.is_ok() {
-                    sprung.fetch_add(1, Ordering::SeqCst);
+                    connections.fetch_add(1, Ordering::SeqCst);
                 }
             })
         };
         let tasks = listeners.into_iter().map(listen).collect();
-        Self { port, sprung, tasks }
+        Self { port, connections, tasks }
     }
 
-    /// Panics if anyone came. That it would have noticed is tried at the end.
-    pub(crate) async fn assert_not_sprung(self) {
-        assert_eq!(self.sprung.load(Ordering::SeqCst), 0, "something connected to what a caller named");
+    /// Panics after a connection. Then connects itself, to show that the trap works.
+    pub(crate) async fn assert_no_connection(self) {
+        assert_eq!(self.connections.load(Ordering::SeqCst), 0, "something connected to what a caller named");
         drop(TcpStream::connect(("127.0.0.1", self.port)).await.unwrap());
-        while self.sprung.load(Ordering::SeqCst) == 0 {
+        while self.connections.load(Ordering::SeqCst) == 0 {
             sleep(Duration::from_millis(5)).await;
         }
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
-/// Watches whom a process connects to, as the kernel has it: an attempt that nothing answers is seen for seconds.
-pub(crate) struct Watched {
+/// Records the peers of a process from the socket tables of the kernel, which show failed attempts for seconds.
+pub(crate) struct ConnectionWatch {
     found: Arc<Mutex<BTreeSet<(IpAddr, u16)>>>,
     task: JoinHandle<()>,
 }
 
-impl Watched {
+impl ConnectionWatch {
     pub(crate) fn of(process: u32) -> Self {
         let found = Arc::<Mutex<BTreeSet<(IpAddr, u16)>>>::default();
         let seen = Arc::clone(&found);
@@ -75,8 +75,8 @@ impl Watched {
         Self { found, task }
     }
 
-    /// Everyone it was connected to, or tried to be.
-    pub(crate) fn all(self) -> BTreeSet<(IpAddr, u16)> {
+    /// Returns all peers, including failed attempts.
+    pub(crate) fn peers(self) -> BTreeSet<(IpAddr, u16)> {
         self.task.abort();
         std::mem::take(&mut self.found.lock().unwrap())
     }
@@ -100,7 +100,7 @@ fn peers(process: u32) -> Vec<(IpAddr, u16)> {
     peers
 }
 
-/// An address and a port as the kernel writes them: words in the byte order of the machine, in hexadecimal.
+/// Parses an address and port of a socket table: hexadecimal words in the byte order of the machine.
 fn read(peer: &str) -> (IpAddr, u16) {
     let (address, port) = peer.split_once(':').unwrap();
     let words = address.as_bytes().chunks(8).map(|word| std::str::from_utf8(word).unwrap());
