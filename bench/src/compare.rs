@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     report::Report,
     requests::Requests,
-    site::{OPERATOR_KEY, Site},
+    testbed::{OPERATOR_KEY, Testbed},
     tools::{self, Load},
 };
 
@@ -22,7 +22,7 @@ const OPERATIONS: [(&str, [&str; 2]); 4] = [
 /// Measures each operation with the programs of a folder, then with those next to this one, `repeat` times.
 pub(crate) async fn measure(before: &Path, rows: u32, repeat: u32, load: Load) -> Result<Report> {
     let (before, after) =
-        (Site::start(rows, true, Some(before)).await?, Site::start(rows, true, None).await?);
+        (Testbed::start(rows, true, Some(before)).await?, Testbed::start(rows, true, None).await?);
     let requests = Requests::write(&after.dir, rows)?;
     let mut report = Report::default();
     for _ in 0..repeat {
@@ -36,9 +36,9 @@ pub(crate) async fn measure(before: &Path, rows: u32, repeat: u32, load: Load) -
             report.add(at_gateway, old, new);
         }
     }
-    for (name, site) in [("before", before), ("after", after)] {
-        report.memory.push((name, site.gateway.memory()? + site.registry.memory()?));
-        site.stop().await?;
+    for (name, testbed) in [("before", before), ("after", after)] {
+        report.memory.push((name, testbed.gateway.memory()? + testbed.registry.memory()?));
+        testbed.stop().await?;
     }
     Ok(report)
 }

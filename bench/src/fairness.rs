@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     report::{Figure, line},
-    site::{self, Site},
+    testbed::{self, Testbed},
     tools::{self, Load},
 };
 
@@ -25,7 +25,7 @@ const TREE: u32 = 24_500;
 /// The pause between two requests of the quiet caller.
 const PACE: Duration = Duration::from_millis(20);
 
-/// Noise: what is asked for, by whom, over how many connections.
+/// Loads of the noisy tenant: name, path, true if the entity's viewer sends it, and number of connections.
 const NOISE: [(&str, &str, bool, u32); 9] = [
     ("entity list", "entities?limit=100", true, 4),
     ("entity list", "entities?limit=100", true, 8),
@@ -38,7 +38,7 @@ const NOISE: [(&str, &str, bool, u32); 9] = [
     ("whoami", "", false, 60),
 ];
 
-/// Reads that are compared between a caller who is granted the entity and one who sees the platform.
+/// Reads to compare between a caller with access to the entity and one with access to the platform.
 const READS: [&str; 6] = [
     "entities?limit=100",
     "entities/{deep}",
@@ -48,7 +48,7 @@ const READS: [&str; 6] = [
     "entities/{root}/descendants",
 ];
 
-/// The callers, and the ids that they ask for.
+/// Keys of the callers and ids of the objects.
 struct Scene {
     platform: String,
     root: String,
@@ -62,24 +62,24 @@ struct Scene {
 /// Measures both, and prints them.
 pub(crate) async fn measure(seconds: Duration) -> Result<()> {
     reads(Load { seconds, connections: 1 }).await?;
-    let site = Site::start(10, false, None).await?;
-    let scene = Scene::make(&site).await?;
-    shares(&site, &scene, seconds).await?;
-    site.stop().await
+    let testbed = Testbed::start(10, false, None).await?;
+    let scene = Scene::make(&testbed).await?;
+    shares(&testbed, &scene, seconds).await?;
+    testbed.stop().await
 }
 
 /// Compares the same reads of both callers, without limits.
 async fn reads(load: Load) -> Result<()> {
-    let site = Site::start(10, true, None).await?;
-    let scene = Scene::make(&site).await?;
+    let testbed = Testbed::start(10, true, None).await?;
+    let scene = Scene::make(&testbed).await?;
 
     line(format_args!("\n{TREE} entities: one read after the other, p50 in ms\n"));
     line(format_args!("| GET /platforms/{{id}}/… | platform | entity | ratio |"));
     line(format_args!("|---|--:|--:|--:|"));
     for read in READS {
         let path = scene.path(read);
-        let whole = scene.noise(&site, &scene.viewer, &path, load).await?;
-        let entity = scene.noise(&site, &scene.of_entity, &path, load).await?;
+        let whole = scene.noise(&testbed, &scene.viewer, &path, load).await?;
+        let entity = scene.noise(&testbed, &scene.of_entity, &path, load).await?;
         line(format_args!(
             "| `{read}` | {:.2} | {:.2} | {:.2} |",
             ms(whole.p50),
@@ -88,44 +88,44 @@ async fn reads(load: Load) -> Result<()> {
         ));
     }
 
-    site.stop().await
+    testbed.stop().await
 }
 
 /// A quiet caller, alone and next to each load.
-async fn shares(site: &Site, scene: &Scene, seconds: Duration) -> Result<()> {
+async fn shares(testbed: &Testbed, scene: &Scene, seconds: Duration) -> Result<()> {
     line(format_args!("\nA manifest every {} ms, next to another tenant's load; ms", PACE.as_millis()));
     line(format_args!("kernel.sched_autogroup_enabled = {}\n", autogroup()));
     line(format_args!("| load | its answers/s | alone p50 | p99 | with it p50 | p99 | p99 ratio |"));
     line(format_args!("|---|--:|--:|--:|--:|--:|--:|"));
-    busy(site, scene, seconds).await?;
+    busy(testbed, scene, seconds).await?;
     for (name, read, by_entity, connections) in NOISE {
-        let alone = scene.listen(site, seconds).await?;
+        let alone = scene.probe(testbed, seconds).await?;
         let path = if read.is_empty() { "/api/v1/iam/whoami".to_owned() } else { scene.path(read) };
         let key = if by_entity { &scene.of_entity } else { &scene.viewer };
-        let noise = scene.noise(site, key, &path, Load { seconds: seconds * 2, connections });
+        let noise = scene.noise(testbed, key, &path, Load { seconds: seconds * 2, connections });
         let quiet = async {
             tokio::time::sleep(seconds / 2).await;
-            scene.listen(site, seconds).await
+            scene.probe(testbed, seconds).await
         };
         let (noise, next_to_it) = tokio::try_join!(noise, quiet)?;
         row(format_args!("{name} x{connections}"), noise.rate, &alone, &next_to_it);
-        // The buckets of the noisy fill again.
+        // Lets the rate limits of the noisy caller recover.
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     Ok(())
 }
 
-/// A control: the quiet caller next to threads that keep every core busy and send nothing. What a load adds to this is not
-/// for want of a core.
-async fn busy(site: &Site, scene: &Scene, seconds: Duration) -> Result<()> {
-    let alone = scene.listen(site, seconds).await?;
+/// A control: the quiet caller next to threads that keep every core busy and send nothing. Extra latency under a load
+/// beyond this is not a lack of processors.
+async fn busy(testbed: &Testbed, scene: &Scene, seconds: Duration) -> Result<()> {
+    let alone = scene.probe(testbed, seconds).await?;
     let done = Arc::new(AtomicBool::new(false));
     let cores = thread::available_parallelism()?.get();
     let threads: Vec<_> = iter::repeat_with(|| Arc::clone(&done))
         .take(cores)
         .map(|done| thread::spawn(move || while !done.load(Ordering::Relaxed) {}))
         .collect();
-    let next_to_it = scene.listen(site, seconds).await;
+    let next_to_it = scene.probe(testbed, seconds).await;
     done.store(true, Ordering::Relaxed);
     for thread in threads {
         ensure!(thread.join().is_ok(), "a busy thread panicked");
@@ -157,9 +157,9 @@ fn ms(micros: u64) -> f64 {
 }
 
 impl Scene {
-    async fn make(site: &Site) -> Result<Self> {
-        let (platform, root) = tenant(site, "noisy").await?;
-        let (other, quiet_root) = tenant(site, "quiet").await?;
+    async fn make(testbed: &Testbed) -> Result<Self> {
+        let (platform, root) = tenant(testbed, "noisy").await?;
+        let (other, quiet_root) = tenant(testbed, "quiet").await?;
         // A chain of fourteen under the tenant, and all others directly under it.
         let sql = format!(
             "INSERT INTO entities SELECT 'e' || lpad(n::text, 9, '0'), '{platform}', \
@@ -172,33 +172,33 @@ impl Scene {
                  'entities:{platform}:subtenant', 'entities_under:{platform}:{root}']) AS key; \
              ANALYZE"
         );
-        site.superuser().await?.batch_execute(&sql).await.context("plant the tree")?;
+        testbed.superuser().await?.batch_execute(&sql).await.context("cannot insert the tree")?;
         let scene = Self {
-            viewer: key(site, json!({ "name": "v", "role": "viewer", "platformId": platform })).await?,
+            viewer: key(testbed, json!({ "name": "v", "role": "viewer", "platformId": platform })).await?,
             of_entity: key(
-                site,
+                testbed,
                 json!({ "name": "e", "role": "viewer", "platformId": platform, "entityId": root }),
             )
             .await?,
-            quiet: key(site, json!({ "name": "q", "role": "developer", "platformId": other })).await?,
+            quiet: key(testbed, json!({ "name": "q", "role": "developer", "platformId": other })).await?,
             quiet_path: format!("/api/v1/platforms/{other}/entities/{quiet_root}/manifest"),
             deep: "e000000014".to_owned(),
             platform,
             root,
         };
         for key in [&scene.viewer, &scene.of_entity] {
-            let list = scene.get(site, key, "entities?limit=100").await?;
+            let list = scene.get(testbed, key, "entities?limit=100").await?;
             let found = list.pointer("/pagination/total").and_then(Value::as_u64);
             ensure!(found == Some(TREE.into()), "the list has {found:?}");
-            let under = scene.get(site, key, "entities/{root}/descendants").await?;
+            let under = scene.get(testbed, key, "entities/{root}/descendants").await?;
             let found = under.get("data").and_then(Value::as_array).map_or(0, Vec::len);
             ensure!(found + 1 == TREE as usize, "{found} are under the root");
         }
         Ok(scene)
     }
 
-    async fn get(&self, site: &Site, key: &str, read: &str) -> Result<Value> {
-        let request = tools::client()?.get(format!("{}{}", site.gateway.url, self.path(read)));
+    async fn get(&self, testbed: &Testbed, key: &str, read: &str) -> Result<Value> {
+        let request = tools::client()?.get(format!("{}{}", testbed.gateway.url, self.path(read)));
         let answer = request.bearer_auth(key).send().await?;
         Ok(answer.error_for_status()?.json().await?)
     }
@@ -208,15 +208,15 @@ impl Scene {
         format!("/api/v1/platforms/{}/{read}", self.platform)
     }
 
-    async fn noise(&self, site: &Site, key: &str, path: &str, load: Load) -> Result<Figure> {
-        let file = site.dir.join("noise.paths");
+    async fn noise(&self, testbed: &Testbed, key: &str, path: &str, load: Load) -> Result<Figure> {
+        let file = testbed.dir.join("noise.paths");
         fs::write(&file, format!("{path}\n"))?;
-        tools::wrk_whatever(&site.gateway, key, file, load).await
+        tools::wrk_with_failures(&testbed.gateway, key, file, load).await
     }
 
-    /// The times of a manifest that is asked for at a steady pace.
-    async fn listen(&self, site: &Site, seconds: Duration) -> Result<Figure> {
-        let (client, url) = (tools::client()?, format!("{}{}", site.gateway.url, self.quiet_path));
+    /// Measures reads of a manifest at a steady pace.
+    async fn probe(&self, testbed: &Testbed, seconds: Duration) -> Result<Figure> {
+        let (client, url) = (tools::client()?, format!("{}{}", testbed.gateway.url, self.quiet_path));
         let (mut took, until) = (Vec::new(), Instant::now() + seconds);
         let mut pace = tokio::time::interval(PACE);
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -233,23 +233,23 @@ impl Scene {
     }
 }
 
-/// A platform and its tenant.
-async fn tenant(site: &Site, slug: &str) -> Result<(String, String)> {
+/// Creates a platform and its tenant.
+async fn tenant(testbed: &Testbed, slug: &str) -> Result<(String, String)> {
     let platform =
-        post(site, "/api/v1/platforms", json!({ "name": slug, "slug": slug, "tier": "scale" })).await?;
+        post(testbed, "/api/v1/platforms", json!({ "name": slug, "slug": slug, "tier": "scale" })).await?;
     let platform = text(&platform, "id")?;
     let body = json!({ "name": "Root", "slug": "root", "type": "tenant" });
-    let root = post(site, &format!("/api/v1/platforms/{platform}/entities"), body).await?;
+    let root = post(testbed, &format!("/api/v1/platforms/{platform}/entities"), body).await?;
     Ok((platform, text(&root, "id")?))
 }
 
-async fn key(site: &Site, body: Value) -> Result<String> {
-    text(&post(site, "/api/v1/iam/keys", body).await?, "key")
+async fn key(testbed: &Testbed, body: Value) -> Result<String> {
+    text(&post(testbed, "/api/v1/iam/keys", body).await?, "key")
 }
 
-async fn post(site: &Site, path: &str, body: Value) -> Result<Value> {
-    let request = tools::client()?.post(format!("{}{path}", site.gateway.url));
-    let answer = request.bearer_auth(site::OPERATOR_KEY).json(&body).send().await?;
+async fn post(testbed: &Testbed, path: &str, body: Value) -> Result<Value> {
+    let request = tools::client()?.post(format!("{}{path}", testbed.gateway.url));
+    let answer = request.bearer_auth(testbed::OPERATOR_KEY).json(&body).send().await?;
     Ok(answer.error_for_status()?.json().await?)
 }
 

@@ -1,10 +1,10 @@
-//! Row-level security, switched off and on again in a database that is in use.
+//! Row-level security that can be disabled and enabled in a running database.
 
 use anyhow::Result;
 use secrecy::SecretString;
 use tokio_postgres::Client;
 
-use crate::site::connect;
+use crate::testbed::connect;
 
 /// The tables of a database that have policies.
 pub(crate) struct Policies {
@@ -21,9 +21,9 @@ impl Policies {
         Ok(Self { superuser, tables })
     }
 
-    /// Statements that were prepared are planned anew.
-    pub(crate) async fn let_hold(&self, hold: bool) -> Result<()> {
-        let verb = if hold { "ENABLE" } else { "DISABLE" };
+    /// Enables or disables all policies. PostgreSQL replans prepared statements afterwards.
+    pub(crate) async fn set_enabled(&self, enabled: bool) -> Result<()> {
+        let verb = if enabled { "ENABLE" } else { "DISABLE" };
         for table in &self.tables {
             let sql = format!("ALTER TABLE {table} {verb} ROW LEVEL SECURITY");
             self.superuser.batch_execute(&sql).await?;

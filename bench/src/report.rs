@@ -1,31 +1,35 @@
-//! What was measured, as people read it.
+//! Tables of the results.
 
 /// One measurement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Figure {
-    /// Per second.
+    /// Operations per second.
     pub(crate) rate: f64,
-    /// The median time of one, in microseconds.
+    /// Median latency in microseconds.
     pub(crate) p50: u64,
-    /// The time that one in a hundred takes longer than, in microseconds.
+    /// 99th percentile of the latency in microseconds.
     pub(crate) p99: u64,
-    /// Processor time of the server for each, in microseconds, where there is one server.
+    /// Processor time of the server per operation in microseconds, if there is one server.
     pub(crate) cpu: Option<u64>,
 }
 
-/// The measurements of one pair: what does without us, and us right after.
+/// Measurements of one pair: the baseline and the system, one directly after the other.
 #[derive(Debug)]
 struct Series {
     pair: &'static str,
-    them: Vec<Figure>,
-    us: Vec<Figure>,
+    baseline: Vec<Figure>,
+    system: Vec<Figure>,
 }
 
 impl Series {
-    /// The median of the ratios of the pairs: a moment's slowness slows both.
+    /// Returns the median ratio of the pairs: a temporary slowdown of the machine affects both of a pair.
     fn ratio(&self) -> f64 {
-        let mut ratios: Vec<f64> =
-            self.them.iter().zip(&self.us).map(|(them, us)| us.rate / them.rate).collect();
+        let mut ratios: Vec<f64> = self
+            .baseline
+            .iter()
+            .zip(&self.system)
+            .map(|(baseline, system)| system.rate / baseline.rate)
+            .collect();
         ratios.sort_by(f64::total_cmp);
         ratios.get(ratios.len() / 2).copied().unwrap_or_default()
     }
@@ -34,21 +38,21 @@ impl Series {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     series: Vec<Series>,
-    /// What nginx and the gateway each add to the time of a request, in microseconds.
+    /// Latency that nginx and the gateway each add to a request, in microseconds.
     pub(crate) added: Vec<(u64, u64)>,
     /// Resident memory at the end, in MiB.
     pub(crate) memory: Vec<(&'static str, u64)>,
 }
 
 impl Report {
-    /// Adds a pair that was measured one right after the other.
-    pub(crate) fn add(&mut self, pair: &'static str, them: Figure, us: Figure) {
+    /// Adds a pair of measurements.
+    pub(crate) fn add(&mut self, pair: &'static str, baseline: Figure, system: Figure) {
         match self.series.iter_mut().find(|one| one.pair == pair) {
             Some(series) => {
-                series.them.push(them);
-                series.us.push(us);
+                series.baseline.push(baseline);
+                series.system.push(system);
             }
-            None => self.series.push(Series { pair, them: vec![them], us: vec![us] }),
+            None => self.series.push(Series { pair, baseline: vec![baseline], system: vec![system] }),
         }
     }
 
@@ -61,13 +65,13 @@ impl Report {
         ));
         line(format_args!("|---|--:|--:|--:|--:|--:|--:|--:|--:|"));
         for series in &self.series {
-            let (them, us) = (median_of(&series.them), median_of(&series.us));
+            let (baseline, system) = (median_of(&series.baseline), median_of(&series.system));
             line(format_args!(
                 "| {} | {} | {} | {} | {:.2} |",
                 series.pair,
-                cells(them),
-                cells(us),
-                us.cpu.unwrap_or_default(),
+                cells(baseline),
+                cells(system),
+                system.cpu.unwrap_or_default(),
                 series.ratio()
             ));
         }
@@ -84,9 +88,9 @@ impl Report {
         }
     }
 
-    /// How much slower each became with more rows.
-    pub(crate) fn print_beside(&self, fewer: &Self, rows: u32, few: u32) {
-        line(format_args!("\n{rows} platforms beside {few}: how many times slower\n"));
+    /// Prints the slowdown of each pair with more rows.
+    pub(crate) fn print_slowdown(&self, fewer: &Self, rows: u32, few: u32) {
+        line(format_args!("\n{rows} platforms compared with {few}: slowdown factor\n"));
         line(format_args!("| | alone | with nno |"));
         line(format_args!("|---|--:|--:|"));
         for (many, few) in self.series.iter().zip(&fewer.series) {
@@ -94,8 +98,8 @@ impl Report {
             line(format_args!(
                 "| {} | {:.2} | {:.2} |",
                 many.pair,
-                slower(&few.them, &many.them),
-                slower(&few.us, &many.us)
+                slower(&few.baseline, &many.baseline),
+                slower(&few.system, &many.system)
             ));
         }
     }
@@ -112,7 +116,7 @@ fn cells(figure: Figure) -> String {
     format!("{:.0} | {:.2} | {:.2}", figure.rate, ms(figure.p50), ms(figure.p99))
 }
 
-#[expect(clippy::print_stdout, reason = "what the command was asked for")]
+#[expect(clippy::print_stdout, reason = "the result of the command")]
 pub(crate) fn line(text: std::fmt::Arguments<'_>) {
     println!("{text}");
 }

@@ -1,4 +1,4 @@
-//! The requests that are sent: a file of paths for each operation that reads.
+//! Requests: a file of paths for each read operation.
 
 use std::{
     fmt::Write,
@@ -10,9 +10,9 @@ use anyhow::Result;
 use domain::Cursor;
 use rand::Rng;
 
-/// The first of the ids that were loaded, and the time of its making in Unix seconds: see `sql/load.sql`.
+/// The first loaded id, which is also its creation time in Unix seconds: see `sql/load.sql`.
 pub(crate) const FIRST: u32 = 1_000_000_000;
-/// How many different requests there are of an operation.
+/// Number of different requests of an operation.
 const VARIETY: usize = 20_000;
 
 pub(crate) struct Requests {
@@ -20,7 +20,7 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// Writes the paths of requests to a registry of so many platforms.
+    /// Writes the files for a registry with `rows` platforms.
     pub(crate) fn write(dir: &Path, rows: u32) -> Result<Self> {
         let this = Self { dir: dir.to_owned() };
         let (mut get, mut page, mut manifest) = (String::new(), String::new(), String::new());
@@ -30,8 +30,8 @@ impl Requests {
             // Every tenth platform has an entity, whose id is the platform's.
             let e = n - n % 10;
             writeln!(manifest, "/api/v1/platforms/{e}/entities/{e}/manifest")?;
-            let place = Cursor { at: at(n), id: n.to_string() };
-            writeln!(page, "/api/v1/platforms?limit=50&cursor={}", place.encode("platforms"))?;
+            let cursor = Cursor { at: at(n), id: n.to_string() };
+            writeln!(page, "/api/v1/platforms?limit=50&cursor={}", cursor.encode("platforms"))?;
         }
         fs::write(this.path("get"), get)?;
         fs::write(this.path("own"), format!("/api/v1/platforms/{FIRST}\n"))?;
@@ -40,7 +40,7 @@ impl Requests {
         Ok(this)
     }
 
-    /// The file of an operation, if it reads.
+    /// Returns the file of a read operation.
     pub(crate) fn file(&self, operation: &str) -> Option<PathBuf> {
         Some(self.path(operation)).filter(|path| path.exists())
     }

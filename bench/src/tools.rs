@@ -1,4 +1,4 @@
-//! The tools that send load, and what they tell.
+//! Load generators and their results.
 
 use std::{
     fs,
@@ -12,52 +12,52 @@ use tokio::process::Command;
 
 use crate::{process::Process, report::Figure};
 
-/// How much load, for how long.
+/// Size and duration of a load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) seconds: Duration,
     pub(crate) connections: u32,
 }
 
-/// A client of what runs on this machine.
+/// Returns a client for servers on this machine.
 pub(crate) fn client() -> Result<reqwest::Client> {
     let tls = identity::tls::web_client(None)?;
     Ok(reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build()?)
 }
 
-/// A file of this crate.
+/// Returns the path of a file of this crate.
 pub(crate) fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-async fn said(command: &mut Command) -> Result<String> {
+async fn stdout_of(command: &mut Command) -> Result<String> {
     let what = command.as_std().get_program().to_string_lossy().into_owned();
     let output = command.kill_on_drop(true).output().await.with_context(|| format!("cannot run {what}"))?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{what}: {}: {told}", output.status);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{what}: {}: {errors}", output.status);
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What the database is asked of an operation.
+/// Statements of one operation.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct Query<'a> {
     pub(crate) operation: &'a str,
-    /// Of which platforms, counted from the first.
+    /// Number of platforms to choose from, starting with the first.
     pub(crate) rows: u32,
-    /// The platforms that the policies let through, as `nno.platforms` has them.
+    /// Platforms that the policies allow, in the format of `nno.platforms`.
     pub(crate) seen: &'a str,
 }
 
-/// Has the database do what an operation needs of it, and nothing else. The folder is for what it logs.
+/// Runs the statements of an operation directly in the database. pgbench writes its log to `dir`.
 pub(crate) async fn pgbench(
     dir: &Path,
     database: &SecretString,
-    asked: Asked<'_>,
+    query: Query<'_>,
     load: Load,
 ) -> Result<Figure> {
-    let Asked { operation, rows, seen } = asked;
+    let Query { operation, rows, seen } = query;
     let log = dir.join("pgbench");
-    let text = said(
+    let text = stdout_of(
         Command::new("pgbench")
             .env("PGOPTIONS", format!("-c nno.platforms={seen} -c nno.writing=on"))
             .args(["--no-vacuum", "--protocol=prepared", "--jobs=1", "--log", "--sampling-rate=0.1"])
@@ -73,7 +73,7 @@ pub(crate) async fn pgbench(
     let rate = text
         .lines()
         .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok())
-        .with_context(|| format!("pgbench told no rate: {text}"))?;
+        .with_context(|| format!("pgbench printed no rate: {text}"))?;
     let mut took = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -84,19 +84,20 @@ pub(crate) async fn pgbench(
         }
     }
     took.sort_unstable();
-    let at = |percent: usize| took.get(took.len() * percent / 100).copied().context("pgbench logged nothing");
+    let at =
+        |percent: usize| took.get(took.len() * percent / 100).copied().context("the log of pgbench is empty");
     Ok(Figure { cpu: None, rate, p50: at(50)?, p99: at(99)? })
 }
 
-/// Sends requests to a server: reads if there is a file of paths, else creates. All of them must be answered well.
+/// Sends requests to a server: reads if there is a file of paths, else creates. All of them must succeed.
 pub(crate) async fn wrk(server: &Process, token: &str, paths: Option<PathBuf>, load: Load) -> Result<Figure> {
     let (figure, faults) = run_wrk(server, token, paths, load).await?;
     ensure!(faults == 0, "{faults} requests to {} failed", server.url);
     Ok(figure)
 }
 
-/// Sends reads to a server, which may refuse them.
-pub(crate) async fn wrk_whatever(
+/// Sends reads to a server, which may reject some of them.
+pub(crate) async fn wrk_with_failures(
     server: &Process,
     token: &str,
     paths: PathBuf,
@@ -116,11 +117,13 @@ async fn run_wrk(server: &Process, token: &str, paths: Option<PathBuf>, load: Lo
         .args([&server.url, "--", token])
         .args(paths);
     let before = server.cpu()?;
-    let text = said(&mut command).await?;
-    let line = text.lines().find_map(|line| line.strip_prefix("nno ")).context("wrk told nothing")?;
-    let told: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
-    let [requests, micros, faults, p50, p99] = told[..] else { anyhow::bail!("wrk told {line}") };
-    ensure!(requests > 0, "{} answered nothing", server.url);
+    let text = stdout_of(&mut command).await?;
+    let line = text.lines().find_map(|line| line.strip_prefix("nno ")).context("wrk printed no result")?;
+    let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [requests, micros, faults, p50, p99] = numbers[..] else {
+        anyhow::bail!("cannot parse the result of wrk: {line}")
+    };
+    ensure!(requests > 0, "{} sent no response", server.url);
     let cpu = Some((server.cpu()? - before) / requests);
     Ok((Figure { cpu, rate: requests as f64 / (micros as f64 / 1e6), p50, p99 }, faults))
 }

@@ -1,44 +1,44 @@
-//! What an onboarding has its databases do, counted in their log, and what that takes when nobody else has a part in it.
+//! The statements of an onboarding, counted in the log of PostgreSQL, and their duration with pgbench.
 
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
 use super::{callers, system::System};
-use crate::tools::{self, Asked, Load};
+use crate::tools::{self, Load, Query};
 
 /// Rows that pgbench reads and writes.
 const ROWS: u32 = 10_000;
 
-/// How many statements one onboarding sends that read, and that write.
-pub(super) async fn of_one(system: &System) -> Result<(u64, u64)> {
+/// Returns the number of reading and of writing statements of one onboarding.
+pub(super) async fn count(system: &System) -> Result<(u64, u64)> {
     let log = system.dir.join("postgres/postgres.log");
     let read = || fs::read_to_string(&log).with_context(|| format!("reading {}", log.display()));
-    say(system, "all").await?;
+    set_log_statement(system, "all").await?;
     let before = read()?.len();
     callers::one_by_one(system, 1).await?;
-    say(system, "none").await?;
+    set_log_statement(system, "none").await?;
     let text = read()?;
     let (mut reads, mut writes) = (0, 0);
     for line in text.get(before..).unwrap_or_default().lines().filter(|line| line.contains("_app@nno_")) {
         let Some((_, statement)) = line.split_once("LOG:  execute ") else { continue };
         let sql = statement.split_once(": ").map_or(statement, |(_, sql)| sql);
-        let writes_some = ["INSERT ", "UPDATE ", "DELETE "].iter().any(|word| sql.contains(word));
-        *(if writes_some { &mut writes } else { &mut reads }) += 1;
+        let is_write = ["INSERT ", "UPDATE ", "DELETE "].iter().any(|word| sql.contains(word));
+        *(if is_write { &mut writes } else { &mut reads }) += 1;
     }
     ensure!(reads > 0 && writes > 0, "the log of PostgreSQL has no statements");
     Ok((reads, writes))
 }
 
-async fn say(system: &System, what: &str) -> Result<()> {
+async fn set_log_statement(system: &System, value: &str) -> Result<()> {
     let database = system.database("onboarding").await?;
-    database.batch_execute(&format!("ALTER SYSTEM SET log_statement = '{what}'")).await?;
+    database.batch_execute(&format!("ALTER SYSTEM SET log_statement = '{value}'")).await?;
     database.batch_execute("SELECT pg_reload_conf()").await?;
     tokio::time::sleep(Duration::from_millis(300)).await;
     Ok(())
 }
 
-/// How long a read by primary key and a write of a step take, one at a time, in microseconds.
+/// Returns the durations of a read by primary key and of the write of a step, one at a time, in microseconds.
 pub(super) async fn by_pgbench(system: &System) -> Result<(u64, u64)> {
     let database = system.database("onboarding").await?;
     let load = format!(
@@ -52,9 +52,9 @@ pub(super) async fn by_pgbench(system: &System) -> Result<(u64, u64)> {
     let load = Load { seconds: Duration::from_secs(5), connections: 1 };
     let url = system.cluster.superuser_url("nno_onboarding");
     let read =
-        tools::pgbench(&system.dir, &url, Asked { operation: "saga", rows: ROWS, seen: "*" }, load).await?;
+        tools::pgbench(&system.dir, &url, Query { operation: "saga", rows: ROWS, seen: "*" }, load).await?;
     let write =
-        tools::pgbench(&system.dir, &url, Asked { operation: "save", rows: ROWS, seen: "*" }, load).await?;
+        tools::pgbench(&system.dir, &url, Query { operation: "save", rows: ROWS, seen: "*" }, load).await?;
     database.batch_execute("DELETE FROM sagas WHERE kind = 'bench'").await?;
     Ok((read.p50, write.p50))
 }

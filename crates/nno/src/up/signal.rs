@@ -60,7 +60,7 @@ pub(crate) fn listen(
     Ok((second.fuse(), reload_requests))
 }
 
-/// Tells the two meanings of SIGHUP apart: a request to reload the settings, and the end of the terminal.
+/// Distinguishes the two meanings of SIGHUP: a request to reload the settings, and the end of the terminal.
 fn listen_to_hangups(stop: UnboundedSender<Signal>) -> io::Result<ReloadRequests> {
     let requests = ReloadRequests::default();
     // With `nohup` the process outlives its terminal.

@@ -1,4 +1,4 @@
-//! What is measured: a durable PostgreSQL full of platforms, the registry, the gateway and nginx, all on this machine.
+//! The system under test: a durable PostgreSQL with platforms, the registry, the gateway and nginx, all on this machine.
 
 use std::{
     env, fs,
@@ -25,9 +25,9 @@ use crate::{
 
 pub(crate) const OPERATOR_KEY: &str = "a-key-that-is-good-for-the-bench-alone";
 
-pub(crate) struct Site {
+pub(crate) struct Testbed {
     pub(crate) dir: PathBuf,
-    /// As the role that serves.
+    /// URL for the role that serves requests.
     pub(crate) database: SecretString,
     pub(crate) registry: Process,
     pub(crate) gateway: Process,
@@ -40,7 +40,7 @@ pub(crate) struct Site {
     _folder: TempDir,
 }
 
-impl Site {
+impl Testbed {
     /// Starts all processes with `rows` platforms in the registry, from the programs of a folder or from those next to
     /// this one. The gateway has its default limits, unless it is `unlimited`.
     pub(crate) async fn start(rows: u32, unlimited: bool, programs: Option<&Path>) -> Result<Self> {
@@ -78,7 +78,7 @@ impl Site {
             .env("NNO__SERVICE__UPSTREAMS__IAM__URL", &iam.url)
             .env("NNO__SERVICE__UPSTREAMS__REGISTRY__URL", &registry.url);
         if unlimited {
-            // What it can do, not what it lets one address or caller do. It still counts what each does.
+            // High limits instead of none, so that the gateway still counts requests.
             for limit in
                 ["PER_ADDRESS_PER_SECOND", "PER_ADDRESS_BURST", "PER_CALLER_PER_SECOND", "PER_CALLER_BURST"]
             {
@@ -114,40 +114,40 @@ impl Site {
         })
     }
 
-    /// What the registry takes for a call of the gateway's in the operator's name, for less than a minute.
+    /// Returns a token of the gateway for the operator, which the registry accepts for less than a minute.
     pub(crate) fn token(&self) -> Result<String> {
-        self.signer.sign("registry", &Caller::operator()).map_err(told)
+        self.signer.sign("registry", &Caller::operator()).map_err(to_error)
     }
 
-    /// The same in the name of someone who reads one platform, the first.
+    /// Returns a token for a viewer of the first platform.
     pub(crate) fn token_of_one(&self) -> Result<String> {
         let platform = FIRST.to_string().parse().map_err(anyhow::Error::msg)?;
-        let grant = Grant::new(Role::Viewer, GrantScope::Platform(platform)).map_err(told)?;
+        let grant = Grant::new(Role::Viewer, GrantScope::Platform(platform)).map_err(to_error)?;
         let caller = Caller::authenticated("key:bench", ActorType::Apikey, vec![grant]);
-        self.signer.sign("registry", &caller).map_err(told)
+        self.signer.sign("registry", &caller).map_err(to_error)
     }
 
-    /// A key of someone who reads everything, as the gateway takes it.
+    /// Creates an API key of a viewer of all platforms.
     pub(crate) async fn key(&self) -> Result<String> {
-        let made = client()?
+        let request = client()?
             .post(format!("{}/api/v1/iam/keys", self.gateway.url))
             .bearer_auth(OPERATOR_KEY)
             .json(&json!({ "name": "bench", "role": "viewer" }));
-        let made: Value = made.send().await?.error_for_status()?.json().await?;
-        Ok(made.pointer("/key").and_then(Value::as_str).context("no key")?.to_owned())
+        let created: Value = request.send().await?.error_for_status()?.json().await?;
+        Ok(created.pointer("/key").and_then(Value::as_str).context("no key")?.to_owned())
     }
 
-    /// A connection that may do everything in the registry's database.
+    /// Connects to the registry's database as superuser.
     pub(crate) async fn superuser(&self) -> Result<Client> {
         connect(&self.superuser).await
     }
 
-    /// Lets row-level security hold in the registry's database, or not.
-    pub(crate) async fn policies(&self, hold: bool) -> Result<()> {
-        self.policies.let_hold(hold).await
+    /// Enables or disables row-level security in the registry's database.
+    pub(crate) async fn set_policies(&self, enabled: bool) -> Result<()> {
+        self.policies.set_enabled(enabled).await
     }
 
-    /// Stops everything, the called after the callers.
+    /// Stops everything, callers before callees.
     pub(crate) async fn stop(self) -> Result<()> {
         self.nginx.stop().await?;
         self.gateway.stop().await?;
@@ -157,19 +157,19 @@ impl Site {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
-fn told(error: domain::Error) -> anyhow::Error {
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err needs")]
+fn to_error(error: domain::Error) -> anyhow::Error {
     anyhow::anyhow!("{}", error.message().to_owned())
 }
 
-/// A folder that PostgreSQL's user passes through, and nginx's workers.
+/// Creates a folder that PostgreSQL's user and nginx's workers can traverse.
 pub(crate) fn folder() -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
     Ok(folder)
 }
 
-/// Keys of all these processes, and what signs as the gateway does.
+/// Creates keys of these processes and returns the signer of the gateway.
 pub(crate) fn signer(keys: &Path, names: &[&str]) -> Result<Signer> {
     for name in names {
         KeyPair::ensure(keys, name)?;
@@ -177,7 +177,7 @@ pub(crate) fn signer(keys: &Path, names: &[&str]) -> Result<Signer> {
     Signer::new("gateway", &KeyPair::read(keys, "gateway")?)
 }
 
-/// The program in the folder of this one, with the folder of its keys.
+/// Returns the command of a program in the folder of this one, with its keys.
 pub(crate) fn program(name: &str, keys: &Path) -> Result<Command> {
     program_of(None, name, keys)
 }
@@ -190,7 +190,7 @@ fn program_of(folder: Option<&Path>, name: &str, keys: &Path) -> Result<Command>
     Ok(command)
 }
 
-/// Tells a service where its database is, and makes its tables.
+/// Sets the database of a service and migrates it.
 pub(crate) async fn migrate(
     service: &mut Command,
     cluster: &Cluster,
@@ -212,7 +212,7 @@ fn secret() -> SecretString {
     SecretString::from("bench")
 }
 
-/// The database of a service, made.
+/// Creates the database of a service.
 pub(crate) async fn database(cluster: &Cluster, service: &str) -> Result<ServiceDatabase> {
     let database = ServiceDatabase::of_service(service, secret(), secret());
     cluster.ensure_service_database(&database).await?;
@@ -231,7 +231,7 @@ pub(crate) async fn cluster(dir: &Path) -> Result<Cluster> {
     Ok(Cluster::start(settings).await?)
 }
 
-/// A connection; it ends with its client.
+/// Connects to a database. Dropping the client closes the connection.
 pub(crate) async fn connect(url: &SecretString) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url.expose_secret(), NoTls).await?;
     tokio::spawn(connection);
@@ -241,7 +241,7 @@ pub(crate) async fn connect(url: &SecretString) -> Result<Client> {
 async fn load(superuser: &SecretString, rows: u32) -> Result<()> {
     let client = connect(superuser).await?;
     let sql = fs::read_to_string(file("sql/load.sql"))?.replace("$rows", &rows.to_string());
-    // One after the other: some may not be in a transaction.
+    // One by one, because some statements cannot run in a transaction.
     for statement in sql.split(";\n").filter(|statement| !statement.trim().is_empty()) {
         client.batch_execute(statement).await.with_context(|| statement.to_owned())?;
     }
