@@ -81,7 +81,7 @@ async fn sighup_reloads_settings_and_the_operator_key() {
                 "{invalid}\n[gateway.service.limits]\nper_address_per_second = 1\nper_address_burst = 1\n"
             ),
         );
-        reload(&up, "the ones before still hold").await;
+        reload(&up, "the previous ones stay in use").await;
     }
     assert_eq!((status(&up, &key).await, status(&up, &key).await), (200, 200));
 
@@ -95,7 +95,7 @@ async fn sighup_reloads_settings_and_the_operator_key() {
     reload(&up, RELOADED).await;
     assert_eq!((status(&up, &key).await, status(&up, other).await), (401, 200));
     fs::write(system.data().join("operator-key"), "short").unwrap();
-    reload(&up, "the ones before still hold").await;
+    reload(&up, "the previous ones stay in use").await;
     assert_eq!((status(&up, "short").await, status(&up, other).await), (401, 200));
     assert!(![key.as_str(), other].iter().any(|key| up.log().contains(key)), "no key is logged");
     up.stop().await;
