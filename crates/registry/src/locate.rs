@@ -32,7 +32,7 @@ pub(crate) fn locate(request: HttpRequest, ctx: Ctx) -> Pin<Box<dyn Future<Outpu
             return Ok(());
         };
         let scope = ctx.platform(&platform)?;
-        let target = Target::of(&request);
+        let target = Target::from_request(&request);
         app.db
             .read(&ctx, async |c| {
                 platforms::store::check_exists(c, &scope).await?;
@@ -51,7 +51,7 @@ fn path_parameter<T, E>(
 }
 
 impl Target {
-    fn of(request: &HttpRequest) -> Self {
+    fn from_request(request: &HttpRequest) -> Self {
         Self {
             entity: path_parameter(request, "entityId", EntityId::parse),
             stack: path_parameter(request, "stackId", StackId::parse),

@@ -55,7 +55,7 @@ pub(crate) struct Change {
 
 impl NewBuild {
     /// The build that belongs to a provisioning job.
-    pub(crate) fn of_job(job: JobId, environment: Environment) -> Self {
+    pub(crate) fn for_job(job: JobId, environment: Environment) -> Self {
         let triggered_by = BuildTrigger::FeatureActivation;
         Self { id: BuildId::of_job(job), environment, triggered_by, repo_name: None, last_commit_sha: None }
     }

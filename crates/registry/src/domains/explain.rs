@@ -12,7 +12,12 @@ use super::{model::CustomDomainRow, store};
 use crate::{App, platforms};
 
 /// Explains a custom domain. Pings provisioning, which checks it, when the check is due.
-pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, id: DomainId) -> Result<Explanation> {
+pub(super) async fn explain_domain(
+    app: &App,
+    ctx: &Ctx,
+    scope: &PlatformScope,
+    id: DomainId,
+) -> Result<Explanation> {
     let domain = app
         .db
         .read(ctx, async |c| platforms::store::in_existing_platform(c, scope, store::get(c, scope, id)).await)

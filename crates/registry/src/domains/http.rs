@@ -163,7 +163,7 @@ pub(crate) async fn get_explanation(
     path: Path<(PlatformId, DomainId)>,
 ) -> HttpResult {
     let (scope, id) = path.0;
-    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &scope, id).await?))
+    Ok(HttpResponse::Ok().json(explain::explain_domain(&app, &ctx, &scope, id).await?))
 }
 
 /// Update a custom domain.

@@ -12,7 +12,7 @@ use super::{model::ActivationRow, ops::subject};
 use crate::{App, explain};
 
 /// Explains an activation. Asks provisioning about the job that changes it.
-pub(super) async fn of(app: &App, ctx: &Ctx, activation: ActivationRow) -> Result<Explanation> {
+pub(super) async fn explain_feature(app: &App, ctx: &Ctx, activation: ActivationRow) -> Result<Explanation> {
     let status = activation.status;
     let link = Link::new("feature", activation.id, status, sentence(&activation));
     let ready = matches!(status, FeatureStatus::Active | FeatureStatus::Deactivated);

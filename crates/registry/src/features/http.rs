@@ -170,7 +170,7 @@ pub(crate) async fn get_explanation(
     query: Query<EnvironmentQuery>,
 ) -> HttpResult {
     let activation = read(&app, &ctx, path, query.0).await?;
-    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, activation).await?))
+    Ok(HttpResponse::Ok().json(explain::explain_feature(&app, &ctx, activation).await?))
 }
 
 async fn read(

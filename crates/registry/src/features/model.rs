@@ -76,7 +76,7 @@ impl ManifestTag {
     }
 
     /// Returns a new tag for the manifest that contains an activation.
-    pub(crate) fn of(activation: &ActivationRow) -> Self {
+    pub(crate) fn for_activation(activation: &ActivationRow) -> Self {
         Self::new(&activation.platform_id, &activation.entity_id, activation.environment)
     }
 

@@ -59,7 +59,7 @@ pub(crate) struct DeactivationAccepted {
 }
 
 impl ActivationAccepted {
-    fn of(row: &ActivationRow, estimate: Option<i64>) -> Self {
+    fn new(row: &ActivationRow, estimate: Option<i64>) -> Self {
         Self {
             activation_id: row.id,
             feature_id: row.feature_id.clone(),
@@ -96,7 +96,7 @@ pub(crate) async fn activate(
             }
             let covers = |row: &&ActivationRow| Activation::from((*row).clone()).covers(version);
             if let Some(before) = before.as_ref().filter(covers) {
-                return Ok(ActivationAccepted::of(before, estimate));
+                return Ok(ActivationAccepted::new(before, estimate));
             }
             let after = request(before.as_ref(), key, version, JobId::generate(), from_stack)?;
             check_names(&key.platform, &after.stack_id, &key.feature, key.environment)
@@ -107,7 +107,7 @@ pub(crate) async fn activate(
                 record_transition(Record::default(), FeatureTransition::Activate, before.as_ref(), &after);
             let more = json!({ "featureVersion": version });
             let record = with_command(record, &after, JobType::ActivateFeature, more);
-            let answer = ActivationAccepted::of(&after, estimate);
+            let answer = ActivationAccepted::new(&after, estimate);
             begin_build(tx, record, after, answer).await
         })
         .await
@@ -234,7 +234,7 @@ pub(super) async fn begin_build<T: Serialize>(
     after: ActivationRow,
     answer: T,
 ) -> Result<T> {
-    let build = NewBuild::of_job(after.provision_job_id, after.environment).into_row(&after.platform_id);
+    let build = NewBuild::for_job(after.provision_job_id, after.environment).into_row(&after.platform_id);
     let record = record
         .and("build.started", crate::builds::AUDIT_TYPE, build.id)
         .in_platform(&after.platform_id)
@@ -250,7 +250,7 @@ pub(super) async fn finish<T: Serialize>(
     build: Option<BuildRow>,
     answer: T,
 ) -> Result<T> {
-    let tag = store::touch(ManifestTag::of(&after));
+    let tag = store::touch(ManifestTag::for_activation(&after));
     // The next run finds the activation of the concurrent request.
     let on_constraint = |constraint: &str| {
         (constraint == "feature_activations_one")

@@ -55,7 +55,7 @@ pub(crate) struct ManifestFeature {
 }
 
 impl ManifestFeature {
-    fn of(row: ManifestRow) -> Option<Self> {
+    fn from_row(row: ManifestRow) -> Option<Self> {
         let (id, version, package) = (row.feature?, row.version?, row.package?);
         Some(Self { id, version, package, service_url: row.service_url, status: FeatureStatus::Active })
     }
@@ -96,7 +96,7 @@ pub(crate) async fn get(
         return Ok(response.finish());
     }
     let generated_at = first.changed_at.unwrap_or(first.entity_since);
-    let features = rows.into_iter().filter_map(ManifestFeature::of).collect();
+    let features = rows.into_iter().filter_map(ManifestFeature::from_row).collect();
     Ok(response.json(Manifest {
         platform_id: scope.id().clone(),
         entity_id,

@@ -12,7 +12,12 @@ use super::{lifecycle, model::PlatformRow, store};
 use crate::{App, explain};
 
 /// Explains a platform. Asks onboarding about its creation and provisioning about its removal.
-pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, deleted: bool) -> Result<Explanation> {
+pub(super) async fn explain_platform(
+    app: &App,
+    ctx: &Ctx,
+    scope: &PlatformScope,
+    deleted: bool,
+) -> Result<Explanation> {
     let id = scope.id();
     let (platform, last) = app
         .db

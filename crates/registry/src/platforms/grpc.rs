@@ -43,7 +43,7 @@ pub(crate) async fn check_quota(
     request: Request<CheckQuotaRequest>,
 ) -> Result<CheckQuotaResponse> {
     let CheckQuotaRequest { owner_user_id, tier } = request.into_inner();
-    let limit = app.settings.quotas.of(parse_enum("tier", tier)?).platforms;
+    let limit = app.settings.quotas.for_tier(parse_enum("tier", tier)?).platforms;
     let owned = app.db.service_read(async |c| store::owned(c, &owner_user_id).await).await?;
     Ok(CheckQuotaResponse { limit, platform_ids: owned.iter().map(ToString::to_string).collect() })
 }

@@ -166,7 +166,7 @@ pub(crate) async fn get_explanation(
     query: Query<GetQuery>,
 ) -> HttpResult {
     let deleted = query.0.include_deleted.unwrap_or_default() && ctx.caller.is_operator();
-    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &path.0, deleted).await?))
+    Ok(HttpResponse::Ok().json(explain::explain_platform(&app, &ctx, &path.0, deleted).await?))
 }
 
 /// Update a platform.

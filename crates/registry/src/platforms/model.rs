@@ -156,7 +156,7 @@ impl PlatformRow {
 
 impl LifecycleEvent {
     /// Returns the event that led to the current status. `from` is `None` for the creation.
-    pub(crate) fn of(
+    pub(crate) fn new(
         ctx: &Ctx,
         from: Option<PlatformStatus>,
         now: &PlatformRow,

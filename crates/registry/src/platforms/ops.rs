@@ -24,7 +24,7 @@ pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewPlatform) -> Resul
         .tx("platform.create", ctx, async |tx| {
             quota::check_platforms(tx, &app.settings.quotas, &new).await?;
             let row = new.clone().into_row();
-            let event = LifecycleEvent::of(ctx, None, &row, None);
+            let event = LifecycleEvent::new(ctx, None, &row, None);
             let platform = Platform::from(&row);
             let record = Record::change("platform.created", super::AUDIT_TYPE, &row.id)
                 .in_platform(&row.id)
@@ -173,7 +173,7 @@ pub(crate) async fn delete_and_deprovision(
             let record = Record::change("platform.deleted", super::AUDIT_TYPE, id);
             let input = json!({ "platformSlug": before.slug });
             let record = request_job(record, (JobType::DeprovisionPlatform, job), id, id, &input);
-            let event = LifecycleEvent::of(ctx, Some(before.status), &after, reason).with_job(job);
+            let event = LifecycleEvent::new(ctx, Some(before.status), &after, reason).with_job(job);
             write_event(tx, record, &before, after, event).await
         })
         .await
@@ -251,7 +251,7 @@ async fn write(
         let record = record.in_platform(&before.id).before(&Platform::from(before)).after(&platform);
         return tx.finish((store::update(after),), record, platform, |_| None).await;
     }
-    let event = LifecycleEvent::of(ctx, Some(before.status), &after, reason);
+    let event = LifecycleEvent::new(ctx, Some(before.status), &after, reason);
     write_event(tx, record, before, after, event).await
 }
 

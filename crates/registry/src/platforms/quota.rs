@@ -34,7 +34,7 @@ pub struct Quotas {
 }
 
 impl Quotas {
-    pub(crate) const fn of(&self, tier: Tier) -> Quota {
+    pub(crate) const fn for_tier(&self, tier: Tier) -> Quota {
         match tier {
             Tier::Starter => self.starter,
             Tier::Growth => self.growth,
@@ -55,7 +55,7 @@ struct Count {
 /// # Errors
 /// [`domain::Kind::QuotaExceeded`], with the limit in its details.
 pub(crate) async fn check_platforms(tx: &mut Tx, quotas: &Quotas, new: &NewPlatform) -> Result<()> {
-    let limit = quotas.of(new.tier).platforms;
+    let limit = quotas.for_tier(new.tier).platforms;
     let Some(owner) = new.owner_user_id.as_deref().filter(|_| new.limited && limit > 0) else {
         return Ok(());
     };
@@ -140,7 +140,7 @@ async fn limited_tier(
         .first(&mut c)
         .await
         .optional()?;
-    Ok(tier.map(|tier| (tier, quotas.of(tier))))
+    Ok(tier.map(|tier| (tier, quotas.for_tier(tier))))
 }
 
 fn check_limit(name: &'static str, tier: Tier, limit: u32, fits: bool) -> Result<()> {

@@ -38,7 +38,7 @@ pub(crate) async fn list(app: Data<App>, ctx: Context, path: Path<(PlatformId, R
             let found = tokio::try_join!(
                 platforms::store::check_exists(c, &scope),
                 resources::store::get(c, &scope, resource),
-                store::of_resource(c, &scope, resource)
+                store::by_resource(c, &scope, resource)
             );
             found.map(|(_, _, rows)| rows.iter().map(Secret::from).collect())
         })

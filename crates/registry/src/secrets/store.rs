@@ -13,7 +13,7 @@ use super::model::SecretRow;
 use crate::{schema::secrets::dsl as s, visibility};
 
 /// Returns the secrets of a resource, newest first. A resource has few.
-pub(crate) async fn of_resource(
+pub(crate) async fn by_resource(
     mut c: &Conn,
     scope: &PlatformScope,
     resource: ResourceId,

@@ -104,7 +104,7 @@ pub(super) async fn delete_row(
     for row in rows.into_iter().filter(|row| row.entity_id == before.tenant_id) {
         let after = row.apply(&ActivationEvent::StackRemoved { job })?;
         if row.live_version.is_some() {
-            tags.push(ManifestTag::of(&row));
+            tags.push(ManifestTag::for_activation(&row));
             record = features::ops::record_transition(record, FeatureTransition::Remove, Some(&row), &after);
         }
         ended.push(after);

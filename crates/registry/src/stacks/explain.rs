@@ -12,13 +12,23 @@ use super::{model::StackRow, ops::subject, store};
 use crate::{App, explain};
 
 /// Explains a stack. Asks provisioning about the job that changes it.
-pub(super) async fn of(app: &App, ctx: &Ctx, scope: &PlatformScope, id: &StackId) -> Result<Explanation> {
+pub(super) async fn explain_stack(
+    app: &App,
+    ctx: &Ctx,
+    scope: &PlatformScope,
+    id: &StackId,
+) -> Result<Explanation> {
     let stack = app.db.read(ctx, async |c| store::get_existing(c, scope, id).await).await?;
     explain_row(app, ctx, stack).await
 }
 
 /// Explains a stack to services, also if it or its platform is deleted: they wait for its removal.
-pub(super) async fn of_any(app: &App, ctx: &Ctx, scope: &PlatformScope, id: &StackId) -> Result<Explanation> {
+pub(super) async fn explain_any_stack(
+    app: &App,
+    ctx: &Ctx,
+    scope: &PlatformScope,
+    id: &StackId,
+) -> Result<Explanation> {
     let stack = app.db.read(ctx, async |c| store::get_any(c, scope, id).await).await?;
     explain_row(app, ctx, stack).await
 }

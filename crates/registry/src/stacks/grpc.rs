@@ -118,7 +118,8 @@ pub(crate) async fn explain_stack(
     let ctx = read_ctx(&request)?;
     let message = request.into_inner();
     let scope = ctx.platform(&parse("platform_id", &message.platform_id)?)?;
-    let explanation = explain::of_any(app, &ctx, &scope, &parse("stack_id", &message.stack_id)?).await?;
+    let explanation =
+        explain::explain_any_stack(app, &ctx, &scope, &parse("stack_id", &message.stack_id)?).await?;
     Ok(ExplainStackResponse { explanation: Some(explanation.into()) })
 }
 

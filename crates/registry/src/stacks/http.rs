@@ -201,7 +201,7 @@ pub(crate) async fn get_explanation(
     path: Path<(PlatformId, StackId)>,
 ) -> HttpResult {
     let (scope, id) = path.0;
-    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, &scope, &id).await?))
+    Ok(HttpResponse::Ok().json(explain::explain_stack(&app, &ctx, &scope, &id).await?))
 }
 
 /// Change the version of a workspace stack.

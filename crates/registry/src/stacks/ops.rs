@@ -356,7 +356,7 @@ pub(super) fn reject_busy(of_stack: &[ActivationRow]) -> Result<()> {
 
 /// The build of a stack's job.
 pub(super) fn start_build(stack: &StackRow, job: JobId) -> BuildRow {
-    NewBuild::of_job(job, Environment::Prod).into_row(&stack.platform_id)
+    NewBuild::for_job(job, Environment::Prod).into_row(&stack.platform_id)
 }
 
 /// Outbox subject of a stack's jobs. The outbox delivers the requests of one subject in order.

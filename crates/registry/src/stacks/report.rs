@@ -312,7 +312,7 @@ pub(crate) async fn clear(app: &App, ctx: &WriteCtx, scope: &PlatformScope, job:
             for row in rows {
                 let after = row.apply(&ActivationEvent::StackRemoved { job })?;
                 record = record_transition(record, FeatureTransition::Remove, Some(&row), &after);
-                tags.push(ManifestTag::of(&row));
+                tags.push(ManifestTag::for_activation(&row));
                 ended.push(after);
             }
             let now = clock::now();

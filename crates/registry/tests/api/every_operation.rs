@@ -24,10 +24,10 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
-        Self::of(World::start_with(templates().await).await).await
+        Self::with_world(World::start_with(templates().await).await).await
     }
 
-    pub(crate) async fn of(world: World) -> Self {
+    pub(crate) async fn with_world(world: World) -> Self {
         let p = world.platform("p").await;
         let top = world.tenant(&p, "top").await;
         let (e, leaf) = (world.subtenant(&p, "e", &top).await, world.subtenant(&p, "leaf", &top).await);

@@ -204,7 +204,7 @@ async fn stack_definition_determines_package_and_service() {
     let platform = world.platform("a").await;
     let (tenant, bare) = (world.tenant(&platform, "t").await, world.tenant(&platform, "bare").await);
     let sub = world.subtenant(&platform, "s", &tenant).await;
-    let stack = Stack::of(&world, &platform, &tenant, "main").await;
+    let stack = Stack::create(&world, &platform, &tenant, "main").await;
     stack.complete(&world).await;
     for (entity, id, in_stack, package, service) in [
         (&tenant, "cart", true, "@shop/cart", true),

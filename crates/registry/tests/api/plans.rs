@@ -224,7 +224,7 @@ async fn no_operation_scans_a_growing_table() {
     let (world, tap, set) = tapped_registry(db).await;
     let once = [("Idempotency-Key", "once")];
     world.post_with("/api/v1/platforms", json!({ "name": "K", "slug": "kept" }), &once).await.expect(201);
-    let fixture = Fixture::of(world).await;
+    let fixture = Fixture::with_world(world).await;
     let db = &fixture.world.db;
     analyze(db).await;
     let tables = fill(db).await;

@@ -62,7 +62,7 @@ async fn every_counter_is_recounted_and_correct() {
         filled(&world, &format!("p{n}")).await;
     }
     // One object of every type, so that a counter without a source is noticed.
-    let world = Fixture::of(world).await.world;
+    let world = Fixture::with_world(world).await.world;
     world.delete(&format!("/api/v1/platforms/{}", world.platform("gone").await)).await.expect(200);
     let recount = world.recounter();
     assert_eq!(round(&recount).await, []);

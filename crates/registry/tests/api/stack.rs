@@ -23,10 +23,10 @@ impl Stack {
     /// Creates a stack with its own tenant. Its job has not started.
     pub(crate) async fn new(world: &World, platform: &str, slug: &str) -> Self {
         let tenant = world.tenant(platform, slug).await;
-        Self::of(world, platform, &tenant, slug).await
+        Self::create(world, platform, &tenant, slug).await
     }
 
-    pub(crate) async fn of(world: &World, platform: &str, tenant: &str, name: &str) -> Self {
+    pub(crate) async fn create(world: &World, platform: &str, tenant: &str, name: &str) -> Self {
         let body = json!({ "tenantId": tenant, "name": name, "templateId": "shop" });
         let created = world.post(&format!("/api/v1/platforms/{platform}/stacks"), body).await.expect(201);
         Self { platform: platform.to_owned(), tenant: tenant.to_owned(), id: text(&created, "id") }

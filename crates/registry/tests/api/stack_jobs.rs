@@ -308,7 +308,7 @@ async fn stack_and_its_features_are_not_changed_concurrently() {
 async fn features_from_another_stack_stay_with_it() {
     let (world, _templates, platform) = shop().await;
     let first = Stack::active(&world, &platform, "t").await;
-    let second = Stack::of(&world, &platform, &first.tenant, "second").await;
+    let second = Stack::create(&world, &platform, &first.tenant, "second").await;
     second.complete(&world).await;
     assert_eq!(second.manifest(&world).await, shows(&[("cart", "1.0.0")]));
     first.upgrade(&world, "2.0.0").await.expect(202);
@@ -342,7 +342,7 @@ async fn deleted_stack_disappears_at_once() {
     assert_eq!(crate::world::faults(world.post(&resources, resource).await), ["stackId"]);
     let list = world.get(&format!("/api/v1/platforms/{platform}/stacks")).await.expect(200);
     assert_eq!((list["data"].clone(), stack.manifest(&world).await), (json!([]), shows(&[])));
-    let again = Stack::of(&world, &platform, &stack.tenant, "t").await;
+    let again = Stack::create(&world, &platform, &stack.tenant, "t").await;
     again.complete(&world).await;
     assert_eq!(
         again.manifest(&world).await,

@@ -226,7 +226,7 @@ async fn invalid_answers_of_the_stack_registry_are_rejected() {
     }
     assert_eq!(world.writes().await, writes);
     templates.set_behavior(Behavior::Shop("active", Some("1.0.0")));
-    let stack = Stack::of(&world, &platform, &tenant, "main").await;
+    let stack = Stack::create(&world, &platform, &tenant, "main").await;
     stack.complete(&world).await;
     let writes = world.writes().await;
     for behavior in [Behavior::InvalidDefinition("2.0.0"), Behavior::Other] {
@@ -311,7 +311,7 @@ async fn dependencies_must_be_running() {
     of_pay("1.1.9").await;
     assert_eq!(refused().await["missing"], missing);
     of_pay("1.2.0").await;
-    let stack = Stack::of(&world, &platform, &tenant, "main").await;
+    let stack = Stack::create(&world, &platform, &tenant, "main").await;
     of_pay("1.1.9").await;
     stack.complete(&world).await;
     let details = stack.upgrade(&world, "4.0.1").await.expect_error(422, "UNPROCESSABLE");
@@ -339,7 +339,7 @@ async fn stack_with_dependents_cannot_be_removed() {
               '{\"schemaVersion\":1,\"displayName\":\"Pay\",\"features\":[],\"resources\":{\"d1\":false,\"r2\":false,\"kv\":false,\"queue\":false}}' \
               )) AS pay (definition)")
         .await;
-    let shop = Stack::of(&world, &platform, &tenant, "main").await;
+    let shop = Stack::create(&world, &platform, &tenant, "main").await;
     world.delete(&pays[0]).await.expect(202);
     // Also while the shop is still being provisioned, and in a dry run of the deletion.
     for path in [pays[1].clone(), format!("{}?dryRun=true", pays[1])] {
