@@ -21,5 +21,4 @@ pub(crate) struct Policy {
 }
 
 /// The current policy.
-
 pub(crate) type CurrentPolicy = Arc<ArcSwap<Policy>>;
