@@ -1,7 +1,7 @@
-//! API keys as their holders have them: `nno_<id>_<secret>`.
+//! API keys: `nno_<id>_<secret>`.
 //!
-//! iam makes them, and the gateway reads them. What is kept of a secret is its digest, so the text itself is seen when
-//! the key is made and never again.
+//! The iam service creates them and the gateway parses them. Only the digest of the secret is stored, so the key is shown
+//! once, when it is created.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use uuid::Uuid;
 
 use crate::id;
 
-/// What every key begins with, so that one that leaked is known for what it is.
+/// Start of every key, so that secret scanners recognise a leaked key.
 const START: &str = "nno_";
 /// Hexadecimal digits of the id.
 const ID_LENGTH: usize = 32;
-/// Letters and digits of the secret: 62^43 is more than 2^256.
+/// Length of the secret in letters and digits. 62^43 is more than 2^256.
 const SECRET_LENGTH: usize = 43;
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
-/// A key. Nothing prints its secret but [`ApiKey::reveal`].
+/// API key. Only [`ApiKey::reveal`] returns its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     id: Uuid,
@@ -27,7 +27,7 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    /// A new key with an id and a secret of its own.
+    /// A new key with a random secret.
     pub fn generate() -> Self {
         let mut rng = rand::rng();
         let secret = (0..SECRET_LENGTH)
@@ -37,52 +37,53 @@ impl ApiKey {
         Self { id: id::uuid_v7(), secret }
     }
 
-    /// Reads a key. A text is a key in one way alone, so two texts are never the same key.
+    /// Reads a key. Two different texts are never the same key.
     ///
     /// # Errors
-    /// A sentence that says what a key looks like; it holds nothing of the text.
+    /// A predicate that states the form of a key. It contains nothing of the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         Self::read(text).ok_or_else(|| {
-            format!("must be {START}, {ID_LENGTH} of 0-9 and a-f, _, and {SECRET_LENGTH} letters and digits")
+            format!(
+                "must be {START}, {ID_LENGTH} hexadecimal digits, _, and {SECRET_LENGTH} letters and digits"
+            )
         })
     }
 
     fn read(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(START)?.split_once('_')?;
         let hexadecimal = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
-        let lawful = id.len() == ID_LENGTH
+        let valid = id.len() == ID_LENGTH
             && id.bytes().all(hexadecimal)
             && secret.len() == SECRET_LENGTH
             && secret.bytes().all(|c| c.is_ascii_alphanumeric());
-        if !lawful {
+        if !valid {
             return None;
         }
         Some(Self { id: Uuid::try_parse(id).ok()?, secret: secret.to_owned() })
     }
 
-    /// What the key is found by.
+    /// The id of the key, under which it is stored.
     pub const fn id(&self) -> Uuid {
         self.id
     }
 
-    /// What of a key may be shown: all but the secret.
+    /// The key without its secret, for display.
     pub fn prefix(&self) -> String {
         prefix(self.id)
     }
 
-    /// SHA-256 of the secret, which is what is kept of it. A slow hash is for what people choose: of a random secret
-    /// of 256 bits there is nothing to try.
+    /// SHA-256 of the secret, for storage. A random secret of 256 bits cannot be guessed, so it needs no slow hash.
     pub fn secret_digest(&self) -> [u8; 32] {
         Sha256::digest(self.secret.as_bytes()).into()
     }
 
-    /// The whole key, for the one who is given it.
+    /// The whole key, with its secret.
     pub fn reveal(&self) -> String {
         format!("{}_{}", self.prefix(), self.secret)
     }
 }
 
-/// What of the key with this id may be shown.
+/// The key with this id, without its secret, for display.
 pub fn prefix(id: Uuid) -> String {
     format!("{START}{}", id.simple())
 }
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_key_reads_back_and_is_like_no_other() {
+    fn generated_keys_are_valid_and_unique() {
         let keys: Vec<ApiKey> = (0..1000).map(|_| ApiKey::generate()).collect();
         for key in &keys {
             assert_eq!(ApiKey::parse(&key.reveal()).unwrap(), *key);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_kept_somewhere_stays_a_key() {
+    fn format_and_digest_of_stored_keys_stay_the_same() {
         let text = "nno_0197f4a1c0de7000800000000000002a_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopq";
         let key = ApiKey::parse(text).unwrap();
         assert_eq!((key.reveal().as_str(), key.prefix().as_str()), (text, &text[..36]));
@@ -122,25 +123,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics_or_is_echoed(text in "\\PC*") {
+        fn parsing_never_panics_and_never_repeats_the_text(text in "\\PC*") {
             if let Err(why) = ApiKey::parse(&text) {
                 prop_assert!(text.len() < 12 || !why.contains(&text));
             }
         }
 
         #[test]
-        fn what_is_read_is_what_was_written(id in "[0-9a-f]{31,33}", secret in "[A-Za-z0-9_-]{42,44}") {
+        fn valid_key_equals_its_text(id in "[0-9a-f]{31,33}", secret in "[A-Za-z0-9_-]{42,44}") {
             let text = format!("nno_{id}_{secret}");
-            let lawful = id.len() == 32 && secret.len() == 43 && secret.bytes().all(|c| c.is_ascii_alphanumeric());
+            let valid = id.len() == 32 && secret.len() == 43 && secret.bytes().all(|c| c.is_ascii_alphanumeric());
             let read = ApiKey::parse(&text);
-            prop_assert_eq!(read.is_ok(), lawful);
+            prop_assert_eq!(read.is_ok(), valid);
             if let Ok(key) = read {
                 prop_assert_eq!(key.reveal(), text);
             }
         }
 
         #[test]
-        fn another_case_or_start_is_another_text(at in 0..79usize) {
+        fn changed_or_padded_key_is_invalid(at in 0..79usize) {
             let text = ApiKey::generate().reveal();
             let mut changed = text.clone().into_bytes();
             changed[at] = if changed[at] == b'!' { b'?' } else { b'!' };
@@ -151,7 +152,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_prints_the_secret(_ in 0..50u8) {
+        fn debug_and_errors_do_not_contain_the_secret(_ in 0..50u8) {
             let key = ApiKey::generate();
             let secret = key.reveal().split_off(37);
             let wrong = ApiKey::parse(&format!("nno_{secret}")).unwrap_err();

@@ -1,7 +1,7 @@
-//! Builds: what was built for a platform and environment, and how it ended.
+//! Builds of a platform for an environment.
 
 text_enum! {
-    /// How a build stands.
+    /// Status of a build.
     pub enum BuildStatus {
         Unknown = "unknown",
         Building = "building",
@@ -11,7 +11,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// What started a build.
+    /// Trigger of a build.
     pub enum BuildTrigger {
         FeatureActivation = "feature_activation",
         Manual = "manual",

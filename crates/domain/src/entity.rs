@@ -1,7 +1,7 @@
 //! Entities: the tree of tenants inside a platform.
 
 text_enum! {
-    /// What an entity is in its platform's tree: a tenant is a root, a subtenant hangs under either.
+    /// Type of an entity. A tenant is a root of the tree; the parent of a subtenant is a tenant or a subtenant.
     pub enum EntityType {
         Tenant = "tenant",
         Subtenant = "subtenant",
@@ -9,7 +9,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// Where an entity is in its life.
+    /// Status of an entity.
     pub enum EntityStatus {
         Active = "active",
         Suspended = "suspended",
@@ -17,5 +17,5 @@ text_enum! {
     }
 }
 
-/// The deepest level of the tree; a tenant is level 1.
+/// Maximum number of levels of the tree. A tenant is at level 1.
 pub const MAX_DEPTH: i32 = 16;

@@ -1,4 +1,4 @@
-//! Names of features: their default package, and the names that their workers, databases and hosts get.
+//! Names of features: the default package, and the names of their workers, databases and hosts.
 
 use crate::{
     id::{PlatformId, StackId},
@@ -6,7 +6,7 @@ use crate::{
     resource::{Environment, ResourceType, resource_name},
 };
 
-/// The package of a feature that no stack's definition names.
+/// The package of a feature whose package no stack definition states.
 pub fn default_package(feature: &Slug) -> String {
     format!("@neutrino-io/feature-{feature}")
 }
@@ -14,18 +14,18 @@ pub fn default_package(feature: &Slug) -> String {
 /// Rejects a feature whose worker, database or host cannot have a valid name.
 ///
 /// # Errors
-/// A sentence that says why.
+/// A predicate that states the reason.
 pub fn check_names(
     platform: &PlatformId,
     stack: &StackId,
     feature: &Slug,
     environment: Environment,
 ) -> Result<(), String> {
-    // A name is longest with the suffix of the database.
+    // The database has the longest suffix of all resources of a feature.
     resource_name(platform, stack, feature, ResourceType::D1, environment)?;
     HostName::parse(&format!("{feature}.svc"))
         .map(drop)
-        .map_err(|why| format!("must be fit for a host name: {why}"))
+        .map_err(|why| format!("must be valid in a host name: {why}"))
 }
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_must_be_possible() {
+    fn feature_ids_must_make_valid_resource_and_host_names() {
         let (platform, stack) = (PlatformId::parse("abcdefghij").unwrap(), StackId::default_stack());
         let check =
             |feature: &str| check_names(&platform, &stack, &Slug::parse(feature).unwrap(), Environment::Stg);

@@ -1,13 +1,13 @@
-//! Identifiers. Opaque to clients.
+//! Identifiers, which are opaque to clients.
 //!
-//! Platforms, entities and stacks have ten random characters of `[a-z0-9]`, because they stand in resource names
-//! and host names. Everything else has a UUIDv7. Each kind of id is a type of its own, so an id of one kind cannot be
-//! passed for an id of another.
+//! Ids of platforms, entities and stacks are ten random characters of `[a-z0-9]`, because resource names and host names
+//! contain them. All other ids are UUIDv7. Each kind of id has its own type, so that an id of one kind cannot be used as
+//! an id of another kind.
 
 use rand::Rng;
 use uuid::Uuid;
 
-/// Characters of a short id; 36^10 of them, so a collision is met by trying again, not by looking first.
+/// Length of a short id. Of 36^10 ids, a collision is so rare that the insert is retried instead of checked before.
 const SHORT_LENGTH: usize = 10;
 const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -29,7 +29,7 @@ fn is_short(text: &str) -> bool {
 }
 
 macro_rules! short_id {
-    ($(#[$meta:meta])* $type:ident, $thing:literal $(, or $literal:literal)?) => {
+    ($(#[$meta:meta])* $type:ident, $object:literal $(, or $literal:literal)?) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[cfg_attr(feature = "diesel", derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow))]
@@ -50,16 +50,16 @@ macro_rules! short_id {
             /// Reads an id.
             ///
             /// # Errors
-            /// A sentence that says what an id looks like.
+            /// A predicate that states the form of an id.
             pub fn parse(text: &str) -> Result<Self, String> {
                 if is_short(text) $(|| text == $literal)? {
                     return Ok(Self(text.to_owned()));
                 }
-                Err(format!(concat!("must be ", $thing, " id: {} characters of a-z and 0-9" $(, ", or '", $literal, "'")?), SHORT_LENGTH))
+                Err(format!(concat!("must be ", $object, " id: {} characters of a-z and 0-9" $(, ", or '", $literal, "'")?), SHORT_LENGTH))
             }
         }
 
-        text!($type, concat!("Id of ", $thing), min 1, max Some(SHORT_LENGTH), pattern None);
+        text!($type, concat!("Id of ", $object), min 1, max Some(SHORT_LENGTH), pattern None);
     };
 }
 
@@ -72,7 +72,7 @@ short_id!(
     EntityId, "an entity"
 );
 short_id!(
-    /// Id of a workspace stack; the literal `default` names what belongs to no particular stack.
+    /// Id of a workspace stack. The literal `default` stands for resources that belong to no particular stack.
     StackId, "a stack", or "default"
 );
 
@@ -92,7 +92,7 @@ macro_rules! uuid_id {
         $crate::uuid_id_schema!($type);
 
         impl $type {
-            /// The greatest id.
+            /// The highest id.
             pub const MAX: Self = Self($crate::Uuid::max());
 
             /// A new time-ordered id.
@@ -113,7 +113,7 @@ macro_rules! uuid_id {
             /// Reads an id.
             ///
             /// # Errors
-            /// The form of an id.
+            /// A predicate that states the form of an id.
             pub fn parse(text: &str) -> ::std::result::Result<Self, String> {
                 $crate::Uuid::parse_str(text).map(Self).map_err(|_| "must be a UUID".to_owned())
             }
@@ -262,7 +262,7 @@ uuid_id!(
 );
 
 impl BuildId {
-    /// The id of the build that a job does, which is the job's own.
+    /// The id of the build of a job, which is the id of the job.
     pub const fn of_job(job: JobId) -> Self {
         Self(job.0)
     }
@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn random_ids_read_back() {
+    fn random_ids_are_valid() {
         for _ in 0..1000 {
             let id = PlatformId::random();
             assert_eq!(PlatformId::parse(id.as_str()).unwrap(), id);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn uuid_ids_read_back_and_are_ordered_by_time() {
+    fn uuid_ids_parse_and_are_ordered_by_time() {
         let first = ResourceId::generate();
         assert_eq!(ResourceId::parse(&first.to_string()).unwrap(), first);
         assert_eq!(serde_json::to_value(first).unwrap(), serde_json::json!(first.uuid().to_string()));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn only_stacks_know_the_default() {
+    fn only_stack_ids_accept_default() {
         assert_eq!(StackId::parse("default").unwrap(), StackId::default_stack());
         assert!(PlatformId::parse("default").is_err());
         assert!(EntityId::parse("default").is_err());
@@ -308,9 +308,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn accepts_exactly_ten_of_the_alphabet(text in "\\PC{0,12}") {
-            let lawful = text.len() == 10 && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-            prop_assert_eq!(EntityId::parse(&text).is_ok(), lawful);
+        fn short_ids_are_exactly_ten_characters_of_the_alphabet(text in "\\PC{0,12}") {
+            let valid = text.len() == 10 && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+            prop_assert_eq!(EntityId::parse(&text).is_ok(), valid);
         }
     }
 }

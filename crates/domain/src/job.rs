@@ -1,9 +1,9 @@
-//! Provisioning jobs: what is asked of the one service that touches a provider.
+//! Provisioning jobs.
 
 use crate::saga::SagaStatus;
 
 text_enum! {
-    /// What a job does.
+    /// Type of a job.
     pub enum JobType {
         ProvisionPlatform = "PROVISION_PLATFORM",
         DeprovisionPlatform = "DEPROVISION_PLATFORM",
@@ -15,12 +15,12 @@ text_enum! {
 }
 
 text_enum! {
-    /// How a job stands.
+    /// Status of a job.
     pub enum JobStatus {
         Pending = "PENDING",
         Running = "RUNNING",
         Completed = "COMPLETED",
-        /// It can go neither on nor back by itself: a dead letter, for someone to retry.
+        /// The job can neither continue nor be undone without help: a dead letter that an operator retries or discards.
         Failed = "FAILED",
         RollingBack = "ROLLING_BACK",
         RolledBack = "ROLLED_BACK",
@@ -41,7 +41,7 @@ impl From<SagaStatus> for JobStatus {
 }
 
 impl JobStatus {
-    /// The status of the saga that a job is.
+    /// The status of the saga behind the job.
     pub const fn saga(self) -> SagaStatus {
         match self {
             Self::Pending => SagaStatus::Pending,
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_two_sets_of_statuses_match() {
+    fn job_and_saga_statuses_correspond_one_to_one() {
         for status in SagaStatus::ALL {
             assert_eq!(JobStatus::from(*status).saga(), *status);
         }

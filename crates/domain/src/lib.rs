@@ -1,8 +1,7 @@
-//! What things are.
+//! Domain types of all services: identifiers, names, versions, page tokens, states with their transition tables, and
+//! the error type.
 //!
-//! Identifiers, names, versions, page tokens, states with their transition tables, and the one error type that
-//! every service speaks. Nothing here does I/O, is async or knows a framework, so all of it can be tested by
-//! calling it.
+//! Nothing here does I/O, is async or depends on a framework, so unit tests can call all of it.
 
 #[macro_use]
 mod text;

@@ -1,52 +1,52 @@
-//! What may be a secret is not repeated. Someone pastes a key where a name belongs, and from then on it must stand in
-//! no message, no log and no trace.
+//! Masking of possible secrets. If a user pastes a key where a name belongs, the key must not appear in any message, log
+//! or trace.
 //!
-//! A secret cannot be told from a name for sure. What is taken for one are long runs of letters and digits, which names
-//! and ids do not have, and passwords within URLs. A short password in the wrong place is repeated.
+//! No rule distinguishes secrets from names with certainty. This module treats long runs of letters and digits, which
+//! names and ids do not contain, and passwords within URLs as secrets. It does not mask a short password in the wrong
+//! place.
 
 use std::borrow::Cow;
 
-/// Stands for what is not repeated.
+/// Replacement for a masked text.
 pub const MASK: &str = "***";
-/// The most letters and digits in a row, both among them: as in ids, the last part of a UUID and resource names.
+/// Maximum length of an unmasked run of letters and digits. Ids, resource names and the last part of a UUID are shorter.
 const RUN: usize = 16;
-/// The same if letters are large and small.
+/// Maximum length of an unmasked run of lower-case letters, upper-case letters and digits.
 const MIXED_RUN: usize = 11;
-/// The most of letters alone, or of digits alone.
+/// Maximum length of an unmasked run of only letters or only digits.
 const PLAIN_RUN: usize = 32;
 
-/// Whether something in this text looks like a secret.
+/// Returns true if any part of the text looks like a secret.
 pub fn may_be_secret(text: &str) -> bool {
     has_password(text) || text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_random)
 }
 
 fn is_random(run: &str) -> bool {
     let has = |is: fn(&u8) -> bool| run.bytes().any(|c| is(&c));
-    let (small, large) = (has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase));
-    let most = match has(u8::is_ascii_digit) && (small || large) {
-        true if small && large => MIXED_RUN,
+    let (lower, upper) = (has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase));
+    let max = match has(u8::is_ascii_digit) && (lower || upper) {
+        true if lower && upper => MIXED_RUN,
         true => RUN,
         false => PLAIN_RUN,
     };
-    run.len() > most
+    run.len() > max
 }
 
-/// Whether a URL in this text names a user.
+/// Returns true if a URL in the text contains a user name.
 fn has_password(text: &str) -> bool {
     let after_schemes = text.split("://").skip(1);
     after_schemes.filter_map(|rest| rest.split(['/', '?', '#', ' ']).next()).any(|host| host.contains('@'))
 }
 
-/// A text in which words that look like secrets are masked.
+/// Masks the words of a text that look like secrets. A static text is returned unchanged.
 pub fn masked(text: Cow<'static, str>) -> Cow<'static, str> {
     match text {
-        // It stands in the program.
         Cow::Borrowed(_) => text,
         Cow::Owned(text) => Cow::Owned(masked_text(text)),
     }
 }
 
-/// A text in which words that look like secrets are masked.
+/// Masks the words of a text that look like secrets.
 pub fn masked_text(text: String) -> String {
     if !may_be_secret(&text) {
         return text;
@@ -64,7 +64,7 @@ const fn ends_word(c: char) -> bool {
         || matches!(c, '\'' | '"' | '`' | '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' | ',' | ';')
 }
 
-/// A path in which the parts that are no names or ids of ours are masked: they may be anything.
+/// Masks the segments of a path that do not have the form of a name or an id of this system.
 pub fn masked_path(path: &str) -> Cow<'_, str> {
     let is_shown = |part: &str| {
         let fits = |letter: fn(&u8) -> bool| {
@@ -79,7 +79,7 @@ pub fn masked_path(path: &str) -> Cow<'_, str> {
     Cow::Owned(parts.join("/"))
 }
 
-/// Whether this can be nothing but a credential: one of our keys, or a signed token.
+/// Returns true if the text is certainly a credential: an API key or a signed token.
 pub fn is_credential(text: &str) -> bool {
     text.starts_with("nno_") || (text.starts_with("eyJ") && text.matches('.').count() == 2)
 }
@@ -94,7 +94,7 @@ mod tests {
     const JWT: &str = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlLXRoYXQtaXMtbG9uZw";
 
     #[test]
-    fn secrets_are_masked_wherever_they_stand() {
+    fn secrets_are_masked_in_texts_and_paths() {
         let key = ApiKey::generate().reveal();
         for secret in [
             &key,
@@ -105,9 +105,9 @@ mod tests {
             "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
         ] {
             assert!(may_be_secret(secret), "{secret}");
-            for (before, after) in [("'", "' was not found"), ("unknown variant `", "`, or: "), ("", "")] {
-                let told = masked_text(format!("{before}{secret}{after}"));
-                assert_eq!(told, format!("{before}***{after}"));
+            for (before, after) in [("'", "' was not found."), ("unknown variant `", "`, or: "), ("", "")] {
+                let masked = masked_text(format!("{before}{secret}{after}"));
+                assert_eq!(masked, format!("{before}***{after}"));
             }
         }
         for secret in [&key, JWT, "p%40ssw0rd", "Secret", "0f3a9c1be27d4586a0f3a9c1be27d458"] {
@@ -117,15 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn names_and_ids_are_told() {
+    fn names_and_ids_are_not_masked() {
         let (uuid, short) = (id::uuid_v7(), crate::PlatformId::random());
         let path = format!(
             "/api/v1/platforms/{short}/resources/{uuid}/secrets/AUTH_SECRET_2/1.0.0-rc.1/stack-definition.schema.json"
         );
         assert_eq!(masked_path(&path), path);
         for text in [
-            format!("platform '{short}' was not found at 2026-11-21T11:54:54.880Z, in {uuid}"),
-            format!("There is a resource '{short}-{short}-storefront-auth' already"),
+            format!("Platform '{short}' was not found at 2026-11-21T11:54:54.880Z, in {uuid}."),
+            format!("Resource '{short}-{short}-storefront-auth' already exists."),
             "must be at most 9223372036854775807, see https://login.example.com/a@b".to_owned(),
             "value is not one of \"starter\", \"growth\" or \"scale\"".to_owned(),
         ] {
@@ -140,8 +140,8 @@ mod tests {
         #[test]
         fn no_key_survives(before in "\\PC{0,8}", after in "[ '\"`),;]\\PC{0,8}") {
             let key = ApiKey::generate().reveal();
-            let told = masked_text(format!("{before}{key}{after}"));
-            prop_assert!(!told.contains(&key[37..]), "{}", told);
+            let masked = masked_text(format!("{before}{key}{after}"));
+            prop_assert!(!masked.contains(&key[37..]), "{}", masked);
         }
     }
 }

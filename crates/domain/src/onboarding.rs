@@ -1,7 +1,7 @@
-//! Onboarding sessions.
+//! Onboardings.
 
 text_enum! {
-    /// How an onboarding stands. `failed` and `cancelled` are reached only when every effect is undone.
+    /// Status of an onboarding. An onboarding is `failed` or `cancelled` only after all its effects are undone.
     pub enum SessionStatus {
         InProgress = "in_progress",
         Completed = "completed",

@@ -1,30 +1,30 @@
-//! Names and host names by the platform that may use them.
+//! Resource names and host names that a platform may use.
 //!
-//! The names of what provisioning makes begin with the platform's id, and its host names have the id as a label. The
-//! id is public, so a caller could take the names of another platform before it does. These types can only be built
-//! for the platform that a name belongs to.
+//! The names of provisioned resources begin with the platform's id, and their host names contain the id as a label. The
+//! id is public, so a caller could register the names of another platform before that platform does. A value of these
+//! types exists only for the platform that the name belongs to.
 
 use crate::{
     id::PlatformId,
     name::{HostName, ResourceName},
 };
 
-/// The name of a resource that its platform may register: it does not have the form of another platform's.
+/// Resource name that its platform may register: it does not have the form of another platform's name.
 ///
-/// Ten characters of `[a-z0-9]` and a `-` have the form of a platform id. Whether a platform with that id exists makes
-/// no difference: one may be created later, and the answer reveals nothing.
+/// Ten characters of `[a-z0-9]` and a `-` have the form of a platform id. The check ignores whether a platform with that
+/// id exists: one may be created later, and the error reveals nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlatformResourceName(ResourceName);
 
-/// The host name of a DNS record: outside the base domain, or below `{platformId}.{base domain}`.
+/// Host name of a DNS record: outside the base domain, or below `{platformId}.{base domain}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordHost(HostName);
 
-/// A host name of the platform: below `{platformId}.{base domain}`.
+/// Host name of the platform: below `{platformId}.{base domain}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlatformHost(HostName);
 
-/// The host name of a custom domain: outside the base domain.
+/// Host name of a custom domain: outside the base domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomHost(HostName);
 
@@ -32,14 +32,14 @@ impl PlatformResourceName {
     /// Checks a name for a platform.
     ///
     /// # Errors
-    /// A sentence, when the name begins with what has the form of another platform's id.
+    /// A predicate, if the name begins with the form of another platform's id.
     pub fn new(name: ResourceName, platform: &PlatformId) -> Result<Self, String> {
         let first = name.as_str().split_once('-').map(|(first, _)| first);
         if first.is_some_and(|first| PlatformId::parse(first).is_ok_and(|id| id != *platform)) {
-            // Without the name: it may be a secret in the wrong place.
+            // The message does not repeat the name, which may be a secret in the wrong place.
             return Err(format!(
-                "must not begin with ten characters and a '-', which is the form of another platform's id; begin it \
-                 with '{platform}-', or with a word of another length"
+                "must not begin with ten characters and a '-', which is the form of another platform's id: begin it \
+                 with '{platform}-', or with a word of a different length"
             ));
         }
         Ok(Self(name))
@@ -55,7 +55,7 @@ impl RecordHost {
     /// Checks a host name for a DNS record of a platform.
     ///
     /// # Errors
-    /// A sentence, when it lies at or below the base domain and is not the platform's.
+    /// A predicate, if the host name lies at or below the base domain and does not belong to the platform.
     pub fn new(host: HostName, platform: &PlatformId, base: &HostName) -> Result<Self, String> {
         if host.is_at_or_below(base) {
             return PlatformHost::new(host, platform, base).map(|own| Self(own.0));
@@ -73,13 +73,13 @@ impl PlatformHost {
     /// Checks a host name for a platform.
     ///
     /// # Errors
-    /// A sentence, when it does not lie below `{platformId}.{base domain}`.
+    /// A predicate, if the host name does not lie below `{platformId}.{base domain}`.
     pub fn new(host: HostName, platform: &PlatformId, base: &HostName) -> Result<Self, String> {
         let own = format!(".{platform}.{base}");
         if host.as_str().ends_with(&own) {
             return Ok(Self(host));
         }
-        Err(format!("must end in '{own}', as the host names of this platform do"))
+        Err(format!("must end in '{own}', like all host names of this platform"))
     }
 
     /// The host name.
@@ -98,12 +98,10 @@ impl CustomHost {
     /// Checks a host name for a custom domain.
     ///
     /// # Errors
-    /// A sentence, when it lies at or below the base domain.
+    /// A predicate, if the host name lies at or below the base domain.
     pub fn new(host: HostName, base: &HostName) -> Result<Self, String> {
         if host.is_at_or_below(base) {
-            return Err(format!(
-                "must not be '{base}' or end in '.{base}', which are not customers' own host names"
-            ));
+            return Err(format!("must not be '{base}' or end in '.{base}': use a host name of your own"));
         }
         Ok(Self(host))
     }
@@ -146,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn names_outside_any_prefix_belong_to_everyone() {
+    fn names_without_a_platform_prefix_are_allowed() {
         let own = PlatformId::parse("abcdefghij").unwrap();
         let allowed =
             |text: &str| PlatformResourceName::new(ResourceName::parse(text).unwrap(), &own).is_ok();
@@ -168,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_at_or_below_the_base_domain() {
+    fn hosts_of_the_base_domain_are_allowed_only_for_their_platform() {
         let own = PlatformId::parse("abcdefghij").unwrap();
         let record = |text: &str| RecordHost::new(HostName::parse(text).unwrap(), &own, &base()).is_ok();
         let custom = |text: &str| CustomHost::new(HostName::parse(text).unwrap(), &base()).is_ok();
@@ -192,7 +190,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn generated_names_belong_to_their_platform_alone(
+        fn generated_names_belong_only_to_their_platform(
             (own, other) in (platform(), platform()), stack in stack(), service in slug(), (kind, environment) in kind(),
         ) {
             prop_assume!(own != other);
@@ -204,7 +202,7 @@ mod tests {
         }
 
         #[test]
-        fn generated_hosts_belong_to_their_platform_alone(
+        fn generated_hosts_belong_only_to_their_platform(
             (own, other) in (platform(), platform()), stack in stack(), service in slug(), (kind, environment) in kind(),
         ) {
             prop_assume!(own != other);
@@ -218,7 +216,7 @@ mod tests {
         }
 
         #[test]
-        fn no_allowed_name_is_one_that_another_platform_generates(
+        fn allowed_names_are_never_generated_for_other_platforms(
             text in "[a-z0-9]{10}-[a-z0-9-]{0,20}|[a-z0-9-]{1,30}", (own, other) in (platform(), platform()),
         ) {
             prop_assume!(own != other);

@@ -1,21 +1,21 @@
-//! A field of a PATCH has three states: absent, null, a value.
+//! Fields of a PATCH, which have three states: absent, null, a value.
 
 use serde::{Deserialize, Deserializer};
 
-/// What a PATCH says of one field. Use with `#[serde(default)]`, which makes an absent field [`Patch::Keep`].
+/// Change of one field by a PATCH. Use with `#[serde(default)]`, which makes an absent field [`Patch::Keep`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Patch<T> {
-    /// Absent: leave it.
+    /// The field is absent: its value stays.
     #[default]
     Keep,
-    /// Null: clear it.
+    /// The field is null: its value is removed.
     Clear,
-    /// A value: set it.
+    /// The field has a value: it replaces the current one.
     Set(T),
 }
 
 impl<T> Patch<T> {
-    /// What the field is after the patch.
+    /// The value of the field after the patch.
     pub fn apply(self, current: Option<T>) -> Option<T> {
         match self {
             Self::Keep => current,
@@ -24,7 +24,7 @@ impl<T> Patch<T> {
         }
     }
 
-    /// The same patch of another type of value.
+    /// The same patch with its value converted.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Patch<U> {
         match self {
             Self::Keep => Patch::Keep,
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn three_states() {
+    fn absent_null_and_value_are_distinct() {
         let read = |json| serde_json::from_str::<Body>(json).unwrap().repo;
         assert_eq!(read("{}"), Patch::Keep);
         assert_eq!(read(r#"{"repo":null}"#), Patch::Clear);

@@ -1,4 +1,4 @@
-//! Resources: the provisioned things a platform owns, and the rules of their names and hosts.
+//! Resources: the workers and data stores of a platform, and the rules of their names and host names.
 
 use crate::{
     id::{PlatformId, StackId},
@@ -6,7 +6,7 @@ use crate::{
 };
 
 text_enum! {
-    /// What kind of thing a resource is.
+    /// Type of a resource.
     pub enum ResourceType {
         Worker = "worker",
         Pages = "pages",
@@ -18,14 +18,14 @@ text_enum! {
 }
 
 impl ResourceType {
-    /// Whether it runs code; the others keep data.
+    /// Returns true if the resource runs code. The other types store data.
     pub const fn runs_code(self) -> bool {
         matches!(self, Self::Worker | Self::Pages)
     }
 }
 
 text_enum! {
-    /// Where a resource is in its life; `deleted` is final.
+    /// Status of a resource; `deleted` is final.
     pub enum ResourceStatus {
         Pending = "pending",
         Provisioning = "provisioning",
@@ -36,7 +36,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// Which copy of a platform a thing belongs to.
+    /// Environment of a platform.
     pub enum Environment {
         Dev = "dev",
         Stg = "stg",
@@ -45,7 +45,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// How a DNS record stands.
+    /// Status of a DNS record.
     pub enum DnsStatus {
         Pending = "pending",
         Active = "active",
@@ -54,7 +54,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// Whether a custom domain was seen to lead where it should.
+    /// Status of the verification of a custom domain.
     pub enum DomainStatus {
         Pending = "pending",
         Active = "active",
@@ -63,7 +63,7 @@ text_enum! {
 }
 
 text_enum! {
-    /// What is known of a secret; its value is never kept here.
+    /// Status of a secret. The value of a secret is never stored.
     pub enum SecretStatus {
         Missing = "missing",
         Set = "set",
@@ -73,7 +73,7 @@ text_enum! {
 }
 
 impl ResourceType {
-    /// What the type adds to a resource name; code that runs adds nothing.
+    /// Suffix of a resource name for the type; empty for types that run code.
     const fn suffix(self) -> &'static str {
         match self {
             Self::Worker | Self::Pages => "",
@@ -84,7 +84,7 @@ impl ResourceType {
         }
     }
 
-    /// The label that tells hosts of pages from hosts of services.
+    /// Label of a host name that distinguishes pages from services.
     const fn host_label(self) -> &'static str {
         match self {
             Self::Pages => "app",
@@ -94,7 +94,7 @@ impl ResourceType {
 }
 
 impl Environment {
-    /// What the environment adds to a resource name; production adds nothing.
+    /// Suffix of a resource name for the environment; empty for production.
     const fn suffix(self) -> &'static str {
         match self {
             Self::Prod => "",
@@ -112,10 +112,10 @@ impl Environment {
     }
 }
 
-/// `{platformId}-{stackId}-{service}[-db|-storage|-kv|-queue][-stg|-dev]`.
+/// Resource name `{platformId}-{stackId}-{service}[-db|-storage|-kv|-queue][-stg|-dev]`.
 ///
 /// # Errors
-/// A sentence, when the name would be longer than 63 characters: a name is never cut.
+/// A predicate, if the name would be longer than 63 characters. A name is never truncated.
 pub fn resource_name(
     platform: &PlatformId,
     stack: &StackId,
@@ -126,10 +126,10 @@ pub fn resource_name(
     ResourceName::parse(&format!("{platform}-{stack}-{service}{}{}", kind.suffix(), environment.suffix()))
 }
 
-/// `<name>.<app|svc>.[stg.|dev.]<stack>.<platformId>.<base domain>`.
+/// Host name `<name>.<app|svc>.[stg.|dev.]<stack>.<platformId>.<base domain>`.
 ///
 /// # Errors
-/// A sentence, when the parts do not make a host name.
+/// A predicate, if the parts do not form a valid host name.
 pub fn host_name(
     name: &Slug,
     kind: ResourceType,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn names_by_the_rule() {
+    fn resource_names_follow_the_rule() {
         let (platform, stack) = ids();
         let name = |kind, env| {
             resource_name(&platform, &stack, &Slug::parse("auth").unwrap(), kind, env).unwrap().to_string()
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_by_the_rule() {
+    fn host_names_follow_the_rule() {
         let (platform, stack) = ids();
         let base = HostName::parse("nno.example").unwrap();
         let host = |kind, env| {
@@ -183,7 +183,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_cut(service in "[a-z0-9-]{1,64}") {
+        fn resource_names_are_never_truncated(service in "[a-z0-9-]{1,64}") {
             let (platform, stack) = ids();
             let whole = format!("{platform}-{stack}-{service}-storage-stg");
             let got = resource_name(&platform, &stack, &Slug::parse(&service).unwrap(), ResourceType::R2, Environment::Stg);

@@ -1,23 +1,23 @@
-//! How durable work in steps stands.
+//! Statuses of sagas and their steps.
 
 text_enum! {
-    /// How a saga stands.
+    /// Status of a saga.
     pub enum SagaStatus {
-        /// Recorded, not begun.
+        /// The saga is recorded and has not begun.
         Pending = "pending",
         Running = "running",
-        /// Its steps are being undone, in reverse.
+        /// The runner undoes the steps in reverse order.
         Undoing = "undoing",
         Completed = "completed",
         /// Every effect is undone.
         Undone = "undone",
-        /// It can go neither on nor back by itself: a dead letter.
+        /// The saga can neither continue nor be undone without help: a dead letter.
         Stuck = "stuck",
     }
 }
 
 text_enum! {
-    /// How a step stands.
+    /// Status of a step.
     pub enum StepStatus {
         Pending = "pending",
         InProgress = "in_progress",

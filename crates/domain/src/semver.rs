@@ -5,7 +5,7 @@
 #[cfg_attr(feature = "diesel", derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow))]
 #[cfg_attr(feature = "diesel", diesel(sql_type = diesel::sql_types::Text))]
 pub struct Version {
-    // First, so that the derived order is that of precedence: the key is unique per version.
+    // The first field, so that the derived order is semver precedence. The key is unique per version.
     key: String,
     text: String,
     stable: bool,
@@ -17,7 +17,7 @@ impl Version {
     /// Reads a version.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// A predicate that states the fault.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || "must be a version such as 1.2.3 or 1.2.3-rc.1".to_owned();
         if text.len() > VERSION_MAX || text.contains('+') {
@@ -25,7 +25,7 @@ impl Version {
         }
         let parsed = semver::Version::parse(text).map_err(|error| format!("{}: {error}", wrong()))?;
         if parsed.pre.as_str().contains('-') {
-            return Err("a pre-release holds letters, digits and dots only".to_owned());
+            return Err("must have a pre-release of only letters, digits and dots".to_owned());
         }
         Ok(Self { key: sort_key(&parsed), text: text.to_owned(), stable: parsed.pre.is_empty() })
     }
@@ -35,12 +35,12 @@ impl Version {
         &self.text
     }
 
-    /// A text whose byte order (`COLLATE "C"`) is semver precedence.
+    /// Sort key whose byte order (`COLLATE "C"`) is semver precedence.
     pub fn sort_key(&self) -> &str {
         &self.key
     }
 
-    /// Whether it is not a pre-release.
+    /// Returns true if the version is not a pre-release.
     pub fn is_stable(&self) -> bool {
         self.stable
     }
@@ -48,15 +48,17 @@ impl Version {
 
 text!(
     Version,
-    "Version by semver 2.0, without build metadata",
+    "Semantic version (semver 2.0), without build metadata",
     min 5,
     max Some(VERSION_MAX),
     pattern Some(r"^\d+\.\d+\.\d+(-[a-zA-Z0-9.]+)?$")
 );
 
-/// Numbers are written with their length before them, so that text order is numeric order. A space ends an
-/// identifier and is below all that may stand in one, so that fewer identifiers come first. `~` is above `-`, so
-/// that a release comes after its pre-releases; digits sort before letters by the marks `0` and `1`.
+/// Builds the sort key of a version.
+///
+/// Each number has its length as a prefix, so that text order is numeric order. A space ends an identifier and sorts
+/// below every character of one, so that fewer identifiers come first. `~` sorts above `-`, so that a release comes
+/// after its pre-releases. The prefixes `0` and `1` sort numeric identifiers before alphanumeric ones.
 fn sort_key(version: &semver::Version) -> String {
     let mut key = format!("{}.{}.{}", number(version.major), number(version.minor), number(version.patch));
     if version.pre.is_empty() {
@@ -67,7 +69,7 @@ fn sort_key(version: &semver::Version) -> String {
     for identifier in version.pre.split('.') {
         match identifier.parse::<u64>() {
             Ok(value) => key.push_str(&format!("0{} ", number(value))),
-            // Too long for a u64 but all digits is still a number, compared as one.
+            // A number that is too long for a u64 is still compared as a number.
             Err(_) if identifier.bytes().all(|c| c.is_ascii_digit()) => {
                 key.push_str(&format!("0{:03}{identifier} ", identifier.len()));
             }
@@ -104,7 +106,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(10_000))]
         #[test]
-        fn order_is_that_of_semver(a in any_version(), b in any_version()) {
+        fn order_is_semver_precedence(a in any_version(), b in any_version()) {
             match (semver::Version::parse(&a), semver::Version::parse(&b)) {
                 (Ok(x), Ok(y)) => {
                     let (ours, theirs) = (Version::parse(&a).unwrap().cmp(&Version::parse(&b).unwrap()), x.cmp(&y));
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_specification() {
+    fn versions_sort_as_in_the_specification() {
         let order = [
             "1.0.0-alpha",
             "1.0.0-alpha.1",
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_versions_are_rejected() {
         for bad in ["", "1", "1.2", "v1.2.3", "1.2.3+build", "01.2.3", "1.2.3-", "1.2.3-a-b", "1.2.3-01"] {
             assert!(Version::parse(bad).is_err(), "{bad}");
         }

@@ -1,7 +1,7 @@
 //! Stack templates and their versions.
 
 text_enum! {
-    /// Whether something new may be made from a stack template, or from one version of it.
+    /// Status of a stack template or of one of its versions. A deprecated one cannot be newly activated.
     pub enum TemplateStatus {
         Active = "active",
         Deprecated = "deprecated",

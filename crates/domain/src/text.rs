@@ -1,9 +1,9 @@
-//! One way to make a type whose value is a text with rules.
+//! Macros for types whose value is a text with rules.
 //!
-//! `text!` wires a type that has `as_str` and `parse` to serde, `Display`, SQL text and OpenAPI, so that a value
-//! that breaks its rules cannot be built by any of them. `text_enum!` makes a closed set of such texts.
+//! `text!` implements serde, `Display`, SQL text and OpenAPI for a type that has `as_str` and `parse`, so that none of
+//! them can create a value that breaks the rules. `text_enum!` declares an enum whose values are such texts.
 
-/// Wires `$type` (which has `as_str(&self) -> &str` and `parse(&str) -> Result<Self, String>`).
+/// Implements the traits for `$type`, which has `as_str(&self) -> &str` and `parse(&str) -> Result<Self, String>`.
 macro_rules! text {
     ($type:ident, $description:expr, min $min:expr, max $max:expr, pattern $pattern:expr) => {
         text!(@common $type);
@@ -84,7 +84,7 @@ macro_rules! text {
     };
 }
 
-/// A closed set of texts: an enum that is a text in JSON, SQL and OpenAPI.
+/// Declares an enum that is a text in JSON, SQL and OpenAPI.
 macro_rules! text_enum {
     ($(#[$meta:meta])* pub enum $type:ident { $($(#[$vmeta:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$meta])*
@@ -97,7 +97,7 @@ macro_rules! text_enum {
             /// Every value, in the order of declaration.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The text that stands for the value everywhere outside the program.
+            /// The text of the value, as it is stored and sent.
             pub const fn as_str(&self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
             }
@@ -105,7 +105,7 @@ macro_rules! text_enum {
             /// Reads the text of a value.
             ///
             /// # Errors
-            /// A sentence that names the texts that would have been taken.
+            /// A predicate that lists the valid texts.
             pub fn parse(text: &str) -> Result<Self, String> {
                 match text {
                     $($text => Ok(Self::$variant),)+

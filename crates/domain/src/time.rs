@@ -1,12 +1,12 @@
-//! Times as clients send them.
+//! Times in requests.
 
 use chrono::{DateTime, TimeZone, Utc};
 use serde::{Deserialize, Deserializer};
 
-/// The last millisecond that RFC 3339 can write, which has four digits for the year.
+/// The last millisecond of the year 9999: RFC 3339 has four digits for the year.
 const MAX: i64 = 253_402_300_799_999;
 
-/// A time that a client sends as whole milliseconds since 1970, of the years 1970 to 9999.
+/// Time in Unix milliseconds, within the years 1970 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnixMillis(DateTime<Utc>);
 
@@ -14,10 +14,10 @@ impl UnixMillis {
     /// Reads a number of milliseconds.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
+    /// A predicate that states the fault.
     pub fn parse(millis: i64) -> Result<Self, String> {
         let time = if (0..=MAX).contains(&millis) { Utc.timestamp_millis_opt(millis).single() } else { None };
-        time.map(Self).ok_or_else(|| format!("must be milliseconds since 1970, from 0 to {MAX}"))
+        time.map(Self).ok_or_else(|| format!("must be Unix milliseconds from 0 to {MAX}"))
     }
 
     /// The time.
@@ -37,7 +37,7 @@ impl utoipa::PartialSchema for UnixMillis {
     fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::Type::Integer)
-            .description(Some("Milliseconds since 1970"))
+            .description(Some("Unix milliseconds"))
             .minimum(Some(0))
             .maximum(Some(MAX))
             .into()
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_years_that_can_be_written() {
+    fn only_times_of_the_years_1970_to_9999_are_valid() {
         assert_eq!(UnixMillis::parse(0).unwrap().time().to_rfc3339(), "1970-01-01T00:00:00+00:00");
         assert_eq!(UnixMillis::parse(MAX).unwrap().time().to_rfc3339(), "9999-12-31T23:59:59.999+00:00");
         for bad in [-1, MAX + 1, i64::MIN, i64::MAX] {

@@ -11,7 +11,7 @@ pub const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 /// Returns the operation that an operation object of a document describes.
 ///
 /// # Errors
-/// When it has no `operationId`, or declares no access.
+/// A message, if the object has no `operationId` or declares no access.
 pub fn declared_operation(object: &Value) -> Result<Operation, String> {
     let id = object.get("operationId").and_then(Value::as_str).ok_or("an operation without operationId")?;
     let access = object.get(Access::EXTENSION);
@@ -23,7 +23,7 @@ pub fn declared_operation(object: &Value) -> Result<Operation, String> {
 /// Returns the operations of a document by path, without those that are aliases of others.
 ///
 /// # Errors
-/// When an operation does not declare the access that it requires.
+/// A message, if an operation does not declare the access that it requires.
 pub fn declared_operations(document: &Value) -> Result<Vec<Operation>, String> {
     let paths = document.get("paths").and_then(Value::as_object).ok_or("a document without paths")?;
     let objects = paths.values().flat_map(|item| METHODS.iter().filter_map(|method| item.get(method)));
@@ -43,7 +43,7 @@ mod tests {
     use crate::Role;
 
     #[test]
-    fn operations_are_read_without_aliases() {
+    fn aliases_are_not_operations_of_their_own() {
         let get =
             |id: &str| json!({ "operationId": id, "x-access": { "about": "entity", "role": "viewer" } });
         let document =
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_without_access_is_an_error() {
+    fn operation_without_access_is_an_error() {
         let document = json!({ "paths": { "/a": { "get": { "operationId": "getA" } } } });
         assert_eq!(declared_operations(&document).unwrap_err(), "'getA' declares no 'x-access'");
     }

@@ -1,4 +1,4 @@
-//! Activation of a feature: its state, the events that change it, and the state after each.
+//! Activation of a feature: its state, the events that change it, and the state after each event.
 
 use chrono::{DateTime, Utc};
 
@@ -70,7 +70,7 @@ pub struct ActivationRequest {
     pub job: JobId,
 }
 
-/// Properties of a feature that come from the stack that defines it.
+/// Properties of a feature that the stack defines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeatureSource {
     pub stack: StackId,
@@ -104,7 +104,7 @@ pub struct FeatureJobEnd {
 pub enum ActivationEvent {
     /// A caller requests a version of the feature.
     Requested(ActivationRequest),
-    /// A caller requests the deactivation: consoles stop to show the feature.
+    /// A caller requests the deactivation. Consoles stop showing the feature at once.
     DeactivationRequested {
         job: JobId,
     },
@@ -312,7 +312,7 @@ impl Activation {
         self.run();
     }
 
-    /// The version before runs again.
+    /// Restores the previous version as the running one.
     fn revert(&mut self, before: Option<Version>) {
         if let Some(running) = self.running.take_if(|running| Some(&running.version) == before.as_ref()) {
             self.package = running.package;
@@ -323,7 +323,7 @@ impl Activation {
         self.run();
     }
 
-    /// The requested version runs.
+    /// Records the requested version as the running one.
     fn run(&mut self) {
         self.running = Some(RunningFeature { version: self.version.clone(), package: self.package.clone() });
     }

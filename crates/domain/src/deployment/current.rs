@@ -51,7 +51,7 @@ pub struct ServiceVersions {
 }
 
 impl CurrentActivations {
-    /// Sorts the activations of a tenant by whether they belong to `stack`.
+    /// Separates the activations of a tenant into those of `stack` and all others.
     pub fn new(stack: &StackId, activations: impl IntoIterator<Item = Activation>) -> Self {
         let (own, elsewhere) = activations.into_iter().partition(|one| one.stack == *stack);
         Self { own, elsewhere }
@@ -112,7 +112,7 @@ impl CurrentActivations {
     /// The changes that make the stack run exactly the features of `target`. `stack` is the stack after its job.
     ///
     /// # Errors
-    /// [`crate::Kind::InvalidTransition`] when a feature to remove is being changed.
+    /// [`crate::Kind::InvalidTransition`] if a job is changing a feature to remove.
     pub fn switch(
         &self,
         stack: &Stack,

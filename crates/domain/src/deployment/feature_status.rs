@@ -67,12 +67,12 @@ impl FeatureStatus {
     /// The status after `transition`.
     ///
     /// # Errors
-    /// [`crate::error::Kind::InvalidTransition`], whose details name `from`, `event` and the events `allowed` now.
+    /// [`crate::error::Kind::InvalidTransition`], whose details contain `from`, `event` and the events `allowed` now.
     pub fn after(self, transition: FeatureTransition) -> Result<Self> {
         transition::after(TRANSITIONS, "a feature", self, transition)
     }
 
-    /// Returns true if the feature is requested and not active yet.
+    /// Returns true if the feature was requested and is not active yet.
     pub const fn is_activating(self) -> bool {
         matches!(self, Self::Pending | Self::Provisioning)
     }
@@ -98,7 +98,7 @@ impl FeatureStatus {
 mod tests {
     use super::*;
 
-    /// The table written a second time so that a slip in either is seen.
+    /// A second copy of the table, so that a mistake in one of them fails the test.
     fn expected(from: &str, event: &str) -> Option<&'static str> {
         match (from, event) {
             (_, "activate") => Some("pending"),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_cross_product() {
+    fn every_pair_of_status_and_transition_matches_the_table() {
         transition::check(FeatureStatus::ALL, FeatureTransition::ALL, FeatureStatus::after, expected);
     }
 

@@ -5,11 +5,11 @@
 //! activations of its tenant to that release. Every function here is pure: the caller passes the time and the ids, loads
 //! the states before and stores them afterwards.
 //!
-//! Three laws hold, and the tests check them for random sequences of events:
+//! The tests check three properties for random sequences of events:
 //!
 //! - An event that is applied twice changes nothing the second time.
 //! - A report about a job that is not the last one requested changes nothing.
-//! - After a switch to a release, the plan for the same release is empty. A job that fails leaves what ran.
+//! - After a switch to a release, the plan for the same release is empty. A failed job changes nothing that runs.
 
 mod activation;
 mod current;

@@ -1,4 +1,4 @@
-//! Plan: what a stack adds, changes and removes on its way to a release.
+//! Plan: the features and resources that a stack adds, changes and removes when it changes to a release.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -12,11 +12,11 @@ use crate::{
     semver::Version,
 };
 
-/// Difference between what a stack runs and what it is to run.
+/// Difference between the running version of a stack and the version to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Plan {
-    /// Version that runs; null when none does.
+    /// Version that runs; null if none runs.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub from: Option<Version>,
     /// Version that is to run.
@@ -88,7 +88,7 @@ impl Plan {
         self
     }
 
-    /// Returns true if the stack runs what it is to run.
+    /// Returns true if the stack already runs the target.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
     }
@@ -96,7 +96,7 @@ impl Plan {
     /// Hash of the plan for one stack.
     ///
     /// # Errors
-    /// When the plan cannot be written as JSON.
+    /// Returns an error if the plan cannot be written as JSON.
     pub fn hash(&self, stack: &StackId) -> Result<String> {
         let text = serde_json::to_vec(&(stack, self)).map_err(Error::internal)?;
         Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())

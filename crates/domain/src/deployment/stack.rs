@@ -1,4 +1,4 @@
-//! Stack: its state, the events that change it, and the state after each.
+//! Stack: its state, the events that change it, and the state after each event.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub struct Stack {
     /// `None` for a custom stack.
     pub template: Option<StackTemplate>,
     pub status: StackStatus,
-    /// A version runs.
+    /// True if a version runs. Always true for a custom stack.
     pub is_running: bool,
     /// Reason why the last job failed.
     pub error: Option<String>,
@@ -43,7 +43,7 @@ pub struct Stack {
     pub target: Option<Target>,
     /// Version that a rollback goes back to.
     pub previous: Option<VersionWithInputs>,
-    /// State that the last job replaced. It comes back if the job is undone after its end.
+    /// State that the last job replaced. It is restored if the job is undone after its end.
     pub replaced: Option<Replaced>,
     /// Types of resources that the features of the running version share.
     pub shared: Vec<ResourceType>,
@@ -107,7 +107,7 @@ pub struct NewStack {
 /// Event in the life of a stack.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StackEvent {
-    /// A caller requests another version, the same again, or the previous one.
+    /// A caller requests a different version, the same version again, or the previous one.
     Requested {
         target: Target,
         job: JobId,
@@ -145,9 +145,9 @@ pub enum JobEffect<'a> {
     Unchanged,
     /// The target runs.
     Completed(&'a Target),
-    /// Consoles never saw the target: what ran runs on.
+    /// The target never ran; the version before still runs.
     Failed,
-    /// The target ran, and what it replaced runs again.
+    /// The target ran; the replaced version runs again.
     RolledBack(&'a Replaced),
 }
 
@@ -193,7 +193,7 @@ impl Stack {
         }
     }
 
-    /// The version that runs. If no version ever ran, the version that is to run. `None` for a custom stack.
+    /// The version that runs. If no version ever ran, the version to run. `None` for a custom stack.
     pub fn version(&self) -> Option<VersionWithInputs> {
         self.template.as_ref().map(|template| VersionWithInputs {
             version: template.version.clone(),
@@ -204,11 +204,11 @@ impl Stack {
     /// The target of a rollback.
     ///
     /// # Errors
-    /// [`Kind::InvalidTransition`] when the stack cannot go back now, or there is no previous version.
+    /// [`Kind::InvalidTransition`] if the status does not allow a rollback, or no previous version exists.
     pub fn rollback_target(&self) -> Result<Target> {
         self.status.after(StackTransition::Rollback)?;
         let version = self.previous.clone().ok_or_else(|| {
-            Error::new(Kind::InvalidTransition, "The stack has no version to go back to")
+            Error::new(Kind::InvalidTransition, "The stack has no previous version to roll back to.")
                 .with("from", self.status)
                 .with("event", StackTransition::Rollback)
                 .with("allowed", [StackTransition::Upgrade])
@@ -329,7 +329,7 @@ impl Stack {
         Ok(after)
     }
 
-    /// Nothing of the stack runs any more.
+    /// The state when nothing of the stack runs any more.
     fn stopped(&self, reason: &str, at: DateTime<Utc>) -> Result<Self> {
         let mut after = self.with_status(StackTransition::Fail, at)?;
         (after.is_running, after.error, after.shared) = (false, Some(reason.to_owned()), Vec::new());

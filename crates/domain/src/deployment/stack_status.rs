@@ -9,7 +9,7 @@ text_enum! {
         Pending = "pending",
         Provisioning = "provisioning",
         Active = "active",
-        /// Nothing of it runs; its `error` says why.
+        /// No version runs; `error` of the stack states the reason.
         Failed = "failed",
     }
 }
@@ -27,7 +27,7 @@ text_enum! {
         Complete = "complete",
         /// Its job is undone, and nothing ran before.
         Fail = "fail",
-        /// Its job is undone, and the version that ran before runs on.
+        /// Its job is undone, and the version that ran before still runs.
         Revert = "revert",
     }
 }
@@ -56,7 +56,7 @@ impl StackStatus {
     /// The status after `transition`.
     ///
     /// # Errors
-    /// [`crate::Kind::InvalidTransition`], whose details name `from`, `event` and the events `allowed` now.
+    /// [`crate::Kind::InvalidTransition`], whose details contain `from`, `event` and the events `allowed` now.
     pub fn after(self, transition: StackTransition) -> Result<Self> {
         transition::after(TRANSITIONS, "a stack", self, transition)
     }
@@ -71,7 +71,7 @@ impl StackStatus {
 mod tests {
     use super::*;
 
-    /// The table written a second time so that a slip in either is seen.
+    /// A second copy of the table, so that a mistake in one of them fails the test.
     fn expected(from: &str, event: &str) -> Option<&'static str> {
         match (from, event) {
             ("active" | "failed", "upgrade") | ("active", "rollback") => Some("pending"),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_cross_product() {
+    fn every_pair_of_status_and_transition_matches_the_table() {
         transition::check(StackStatus::ALL, StackTransition::ALL, StackStatus::after, expected);
     }
 

@@ -1,4 +1,4 @@
-//! Laws of the lifecycle, for random sequences of events.
+//! Properties of the lifecycle, for random sequences of events.
 
 mod activation;
 mod stack;

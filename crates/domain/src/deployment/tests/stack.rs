@@ -147,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn an_active_stack_is_live_and_a_changing_one_has_a_target(state in any_state()) {
+    fn an_active_stack_is_running_and_a_changing_one_has_a_target(state in any_state()) {
         prop_assert!(state.status != S::Active || state.is_running);
         prop_assert!(!state.status.is_changing() || state.target.is_some());
     }
@@ -189,7 +189,7 @@ fn a_rollback_goes_to_the_previous_version_once() {
     let back = run(&upgraded, &[Event::Requested { target, job: job(3) }, began(3), completed(3)]);
     assert_eq!((back.version(), &back.previous), (Some(with_inputs(1)), &None));
     let error = back.rollback_target().unwrap_err();
-    assert_eq!(error.message(), "The stack has no version to go back to");
+    assert_eq!(error.message(), "The stack has no previous version to roll back to.");
     assert_eq!(error.details()["allowed"], json!(["upgrade"]));
 }
 
@@ -207,7 +207,7 @@ fn a_stack_that_is_being_changed_takes_no_other_request() {
     assert_eq!(error.kind(), crate::Kind::InvalidTransition);
 }
 
-/// The database holds these texts.
+// The database contains these texts.
 #[test]
 fn the_stored_form_stays_the_same() {
     let stored = json!({ "version": "1.0.0", "inputs": { "size": 1 }, "back": false });
