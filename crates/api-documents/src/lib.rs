@@ -1,6 +1,6 @@
 //! The committed OpenAPI documents of the services, compiled in, and the operations that they declare.
 //!
-//! A process that needs to know the whole API reads it here. It links no service and asks none.
+//! A process that needs the whole API reads it here. It neither links nor calls any service.
 
 use anyhow::{Result, anyhow};
 use domain::access::{Operation, declared_operations};
@@ -22,7 +22,7 @@ pub const ALL: [&str; 5] = [REGISTRY, STACK_REGISTRY, ONBOARDING, PROVISIONING, 
 /// Returns the operations of all services.
 ///
 /// # Errors
-/// When a document cannot be read, or an operation does not declare the access that it requires.
+/// Returns an error if a document cannot be read, or an operation does not declare the access that it requires.
 pub fn all_operations() -> Result<Vec<Operation>> {
     let mut all = Vec::new();
     for document in ALL {
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_operation_is_declared_once() {
+    fn operation_ids_are_unique() {
         let all = all_operations().unwrap();
         let ids: BTreeSet<&str> = all.iter().map(|operation| operation.id.as_str()).collect();
         assert_eq!(ids.len(), all.len());

@@ -1,21 +1,21 @@
-//! JSON that cannot be kept as it was written: keys given twice, numbers with more digits than are kept, and NUL, which
-//! PostgreSQL refuses.
+//! Detection of JSON that cannot be stored unchanged: duplicate keys, numbers with too many digits, and NUL, which
+//! PostgreSQL rejects.
 //!
-//! `serde_json` takes all of these: the last of two equal keys wins, and a long number becomes the nearest `f64`. So
-//! the text is read once more, after it was found to be JSON.
+//! `serde_json` accepts all of these: the last of two equal keys wins, and a long number becomes the nearest `f64`.
+//! Therefore this module reads the text again after `serde_json` has parsed it.
 
 use std::{borrow::Cow, collections::HashSet};
 
 use domain::Fault;
 
-/// The faults of a text that is JSON, by dotted path.
+/// Returns the faults of a valid JSON text, by dotted path.
 pub(super) fn faults(json: &[u8]) -> Vec<Fault> {
     let mut reader = Reader { rest: json, open: Vec::new(), faults: Vec::new() };
     while reader.next().is_some() {}
     reader.faults
 }
 
-/// An object or a list that has begun and not ended.
+/// Object or list that has begun and not ended.
 enum Open<'j> {
     Object { seen: HashSet<Cow<'j, str>>, key: Option<Cow<'j, str>> },
     List { index: usize },
@@ -49,8 +49,8 @@ impl<'j> Reader<'j> {
                 let is_part = |c: &u8| matches!(c, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
                 let len = self.rest.iter().position(|c| !is_part(c)).unwrap_or(self.rest.len());
                 let number = self.take(len);
-                if !is_kept(number) {
-                    self.fault(self.path(), "is a number with more digits than can be kept: send it as text");
+                if !is_exact(number) {
+                    self.fault(self.path(), "must be a number with fewer digits, or a text");
                 }
                 return Some(());
             }
@@ -73,16 +73,16 @@ impl<'j> Reader<'j> {
             Some(Open::Object { seen, key: key @ None }) => {
                 let is_new = seen.insert(text.clone());
                 if has_nul {
-                    self.fault(self.path(), "must not hold a NUL in the name of a field");
+                    self.fault(self.path(), "must not contain a field with NUL in its name");
                     self.name(text);
                 } else {
                     *key = Some(text);
                     if !is_new {
-                        self.fault(self.path(), "must be given once");
+                        self.fault(self.path(), "must occur only once");
                     }
                 }
             }
-            _ if has_nul => self.fault(self.path(), "must not hold a NUL"),
+            _ if has_nul => self.fault(self.path(), "must not contain NUL"),
             _ => {}
         }
     }
@@ -97,7 +97,7 @@ impl<'j> Reader<'j> {
         self.faults.push(Fault::new(path, message));
     }
 
-    /// Where the reader stands.
+    /// Dotted path of the value at the reader's position.
     fn path(&self) -> String {
         let segment = |open: &Open<'_>| match open {
             Open::Object { key, .. } => key.as_ref().map(ToString::to_string),
@@ -107,14 +107,14 @@ impl<'j> Reader<'j> {
     }
 }
 
-/// Length of the string token that the text begins with, its quotes included.
+/// Length of the string token at the start of the text, including its quotes.
 fn string_len(json: &[u8]) -> usize {
     let mut is_escaped = false;
-    for (place, c) in json.iter().enumerate().skip(1) {
+    for (index, c) in json.iter().enumerate().skip(1) {
         match c {
             _ if is_escaped => is_escaped = false,
             b'\\' => is_escaped = true,
-            b'"' => return place + 1,
+            b'"' => return index + 1,
             _ => {}
         }
     }
@@ -129,9 +129,9 @@ fn text_of(token: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(plain).map_or_else(|_| Cow::Borrowed(""), Cow::Borrowed)
 }
 
-/// Whether a number is read back with the digits that it was written with.
-fn is_kept(number: &[u8]) -> bool {
-    // Every decimal of 15 digits is, if it is not too large or too small.
+/// Returns true if parsing the number loses no digits.
+fn is_exact(number: &[u8]) -> bool {
+    // An f64 represents every decimal number of 15 digits, unless it is too large or too small.
     let is_short = number.len() <= 15 && !number.iter().any(|c| matches!(c, b'e' | b'E'));
     let Ok(text) = std::str::from_utf8(number) else { return true };
     if is_short || text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok() {

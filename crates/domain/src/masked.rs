@@ -127,7 +127,7 @@ mod tests {
             format!("Platform '{short}' was not found at 2026-11-21T11:54:54.880Z, in {uuid}."),
             format!("Resource '{short}-{short}-storefront-auth' already exists."),
             "must be at most 9223372036854775807, see https://login.example.com/a@b".to_owned(),
-            "value is not one of \"starter\", \"growth\" or \"scale\"".to_owned(),
+            "is not one of \"starter\", \"growth\" or \"scale\"".to_owned(),
         ] {
             assert_eq!(masked_text(text.clone()), text);
         }

@@ -105,7 +105,7 @@ pub fn merge(below: &mut Value, above: Value) {
 /// # Errors
 /// One error that lists all faults.
 pub fn read<T: DeserializeOwned + ToSchema + 'static>(merged: Value) -> Result<T> {
-    check::value(merged).or_else(|error| {
+    check::from_value(merged).or_else(|error| {
         let fields =
             error.details().get("fields").and_then(|fields| fields.as_array().cloned()).unwrap_or_default();
         let faults: Vec<String> = fields

@@ -1,6 +1,6 @@
-//! What a version of a stack is made of: the definition, as its author writes it.
+//! The definition of a version of a stack, as its author writes it.
 //!
-//! The types say its shape. What they cannot say stands in `rules`.
+//! The types describe the structure. `rules` contains the constraints that types cannot express.
 
 use std::collections::BTreeMap;
 
@@ -15,52 +15,52 @@ use utoipa::{
 use crate::{
     range::VersionRange,
     rules,
-    text::{Description, DisplayName, Text, given},
+    text::{Description, DisplayName, Text, non_null},
 };
 
-/// What a version of a stack is made of.
+/// Content of a version of a stack template.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StackDefinition {
     schema_version: SchemaVersion,
     display_name: DisplayName,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "non_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     description: Option<Description>,
     features: Vec<Feature>,
     resources: Resources,
-    /// A JSON Schema 2020-12 for what a person fills in.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    /// JSON Schema 2020-12 for the values that a user fills in.
+    #[serde(default, deserialize_with = "non_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Object>)]
     inputs: Option<Map<String, Value>>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "non_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     depends_on: Option<Vec<Dependency>>,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "non_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     labels: Option<BTreeMap<String, String>>,
 }
 
-/// A part of the stack that a person can see and use.
+/// Part of the stack that users see and use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Feature {
     /// Unique within the definition.
     id: Slug,
     version: Version,
-    /// The package that holds its user interface.
+    /// Package that contains its user interface.
     package: Text<1, 214>,
-    /// Whether the stack cannot be without it.
+    /// True if every stack runs the feature.
     required: bool,
-    /// Whether it has a service of its own.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    /// True if the feature has a service of its own. The default is true.
+    #[serde(default, deserialize_with = "non_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     service: Option<bool>,
-    /// Keys `^{id}:[a-z-]+$`.
+    /// Permission keys `^{id}:[a-z-]+$`.
     permissions: Vec<String>,
 }
 
-/// Which kinds of resources the stack needs.
+/// Types of resources that the stack needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resources {
@@ -70,7 +70,7 @@ pub struct Resources {
     pub queue: bool,
 }
 
-/// Another stack that must be there too.
+/// Another stack that must exist in the same platform.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Dependency {
@@ -82,69 +82,69 @@ impl StackDefinition {
     /// Reads a definition as its author wrote it.
     ///
     /// # Errors
-    /// Every fault, by its JSON pointer into the definition.
+    /// All faults, by JSON pointer into the definition.
     pub fn read(value: &Value) -> Result<Self, Vec<Fault>> {
         rules::read(value)
     }
 
-    /// Reads the text of a definition that was published, and so was checked then: by the rules of that time.
+    /// Reads the text of a published definition, which was checked by the rules at that time.
     ///
     /// # Errors
-    /// [`domain::Kind::Internal`] when it is not of the format.
+    /// [`domain::Kind::Internal`] if the text does not have the format.
     pub fn from_published(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| Error::internal(format_args!("a definition: {error}")))
     }
 
-    /// The definition as text: keys sorted, no white space, lists in their author's order. The same definition is
-    /// always the same text.
+    /// The canonical text of the definition: sorted keys, no white space, lists in the author's order. Equal definitions
+    /// have equal texts.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
+    /// [`domain::Kind::Internal`] if the definition cannot be written as JSON.
     pub fn canonical(&self) -> Result<String> {
         let mut value = serde_json::to_value(self).map_err(Error::internal)?;
-        // Sorted already, unless some crate in the build has serde_json keep the order of insertion.
+        // The keys are sorted already, unless a crate in the build enables `preserve_order` of serde_json.
         value.sort_all_objects();
         Ok(value.to_string())
     }
 
-    /// What people call the stack.
+    /// The display name of the stack.
     pub fn display_name(&self) -> &str {
         self.display_name.as_str()
     }
 
-    /// What it is for.
+    /// The purpose of the stack.
     pub fn description(&self) -> Option<&str> {
         self.description.as_ref().map(Text::as_str)
     }
 
-    /// Its features, in the author's order.
+    /// The features, in the author's order.
     pub fn features(&self) -> &[Feature] {
         &self.features
     }
 
-    /// Which kinds of resources it needs.
+    /// The types of resources that the stack needs.
     pub fn resources(&self) -> Resources {
         self.resources
     }
 
-    /// The JSON Schema of what a person fills in, if there is anything to fill in.
+    /// The JSON Schema of the values that a user fills in, if there are any.
     pub fn inputs(&self) -> Option<&Map<String, Value>> {
         self.inputs.as_ref()
     }
 
-    /// What it depends on, in the author's order.
+    /// The dependencies, in the author's order.
     pub fn depends_on(&self) -> &[Dependency] {
         self.depends_on.as_deref().unwrap_or_default()
     }
 
-    /// Its labels by name.
+    /// The labels by name.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         self.labels.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
 impl Feature {
-    /// Its id, unique within the definition.
+    /// The id, unique within the definition.
     pub fn id(&self) -> &Slug {
         &self.id
     }
@@ -154,22 +154,22 @@ impl Feature {
         &self.version
     }
 
-    /// The package that holds its user interface.
+    /// The package that contains its user interface.
     pub fn package(&self) -> &str {
         self.package.as_str()
     }
 
-    /// Whether the stack cannot be without it.
+    /// Returns true if every stack runs the feature.
     pub fn is_required(&self) -> bool {
         self.required
     }
 
-    /// Whether it has a service of its own: only one that says so has none.
+    /// Returns true if the feature has a service of its own, which is the default.
     pub fn has_service(&self) -> bool {
         self.service.unwrap_or(true)
     }
 
-    /// The keys of what may be permitted in it.
+    /// The permission keys of the feature.
     pub fn permissions(&self) -> &[String] {
         &self.permissions
     }
@@ -181,13 +181,13 @@ impl Dependency {
         &self.template
     }
 
-    /// Which of its versions will do.
+    /// The range of its versions that satisfy the dependency.
     pub fn version_range(&self) -> &VersionRange {
         &self.version_range
     }
 }
 
-/// The version of the definition's own format: 1.
+/// Version of the definition format: 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct SchemaVersion;

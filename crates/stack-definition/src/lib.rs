@@ -1,8 +1,8 @@
-//! The format that stacks are defined in.
+//! The format of stack definitions.
 //!
-//! One definition of it for all who read it: the stack registry that publishes, the registry that makes stacks, and
-//! `nno stack` on its author's own machine. The types say its shape, `rules` what they cannot say; both together name
-//! every fault at once, each by its JSON pointer. Nothing here does any I/O.
+//! All readers share it: the stack registry, which publishes definitions, the registry, which creates stacks, and
+//! `nno stack` on the author's machine. The types describe the structure, and `rules` the constraints that types cannot
+//! express. Together they report all faults at once, each with its JSON pointer. Nothing here does I/O.
 
 mod definition;
 mod inputs;
@@ -16,5 +16,5 @@ pub use definition::{Dependency, Feature, Resources, SchemaVersion, StackDefinit
 pub use inputs::check_inputs;
 pub use manifest::Manifest;
 pub use range::VersionRange;
-pub use rules::read_around;
+pub use rules::read_with_definition;
 pub use schema::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH, definition_schema, manifest_schema};

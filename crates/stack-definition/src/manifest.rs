@@ -1,4 +1,4 @@
-//! A stack manifest: a template and one version of it in a file, as its authors keep it under version control.
+//! Stack manifests: a template and one version of it in a file that authors keep under version control.
 
 use domain::{Fault, Slug, Version};
 use serde::{Deserialize, Serialize};
@@ -7,40 +7,40 @@ use utoipa::ToSchema;
 
 use crate::{
     StackDefinition,
-    rules::read_around,
-    text::{Description, DisplayName, Text, given},
+    rules::read_with_definition,
+    text::{Description, DisplayName, Text, non_null},
 };
 
-/// A template and one version of it.
+/// Template and one version of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manifest {
-    /// Where the JSON Schema of this format is, for editors.
+    /// URL of the JSON Schema of this format, for editors.
     #[serde(
         rename = "$schema",
         default,
-        deserialize_with = "given",
+        deserialize_with = "non_null",
         skip_serializing_if = "Option::is_none"
     )]
     #[schema(nullable = false)]
     pub schema: Option<String>,
-    /// The name of the template: for ever.
+    /// Name of the template. It cannot be changed.
     pub name: Slug,
-    /// What people call the template.
+    /// Display name of the template.
     pub display_name: DisplayName,
-    /// What the template is for.
+    /// Purpose of the template.
     pub description: Description,
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "non_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub icon: Option<Text<0, 2048>>,
-    /// What the template is for, such as `commerce`.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    /// Business domain of the template, such as `commerce`.
+    #[serde(default, deserialize_with = "non_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub domain: Option<Text<0, 256>>,
-    /// The version to publish; another definition needs another version.
+    /// Version to publish. A different definition requires a different version.
     pub version: Version,
     pub nno_sdk_version: Version,
-    /// What stacks of this version are made of.
+    /// Content of the stacks of this version.
     pub definition: StackDefinition,
 }
 
@@ -48,8 +48,8 @@ impl Manifest {
     /// Reads a manifest as its author wrote it.
     ///
     /// # Errors
-    /// Every fault, by its JSON pointer into the manifest.
+    /// All faults, by JSON pointer into the manifest.
     pub fn read(value: &Value) -> Result<Self, Vec<Fault>> {
-        read_around(value, "definition")
+        read_with_definition(value, "definition")
     }
 }

@@ -1,4 +1,4 @@
-//! Ranges of versions.
+//! Version ranges.
 
 use std::str::FromStr;
 
@@ -12,11 +12,11 @@ use utoipa::{
 
 const RANGE_MAX: usize = 256;
 
-/// Which versions will do, in cargo's words: `^1.2`, `>=1.2, <3`, `*`.
+/// Version range in the syntax of Cargo: `^1.2`, `>=1.2, <3`, `*`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct VersionRange {
-    /// As its author wrote it: a canonical text of the same range might read strangely.
+    /// Text of the author, which a canonical form would change.
     text: String,
     range: VersionReq,
 }
@@ -27,7 +27,7 @@ impl VersionRange {
         &self.text
     }
 
-    /// Whether a version will do. A pre-release does only where the range names one of the same `x.y.z`.
+    /// Returns true if the range contains the version. It contains a pre-release only if it names one of the same `x.y.z`.
     pub fn matches(&self, version: &Version) -> bool {
         semver::Version::parse(version.as_str()).is_ok_and(|version| self.range.matches(&version))
     }
@@ -42,7 +42,7 @@ impl FromStr for VersionRange {
         }
         match VersionReq::parse(text) {
             Ok(range) => Ok(Self { text: text.to_owned(), range }),
-            Err(error) => Err(format!("must be a range of versions such as ^1.2: {error}")),
+            Err(error) => Err(format!("must be a version range such as ^1.2: {error}")),
         }
     }
 }
@@ -65,7 +65,7 @@ impl PartialSchema for VersionRange {
     fn schema() -> RefOr<Schema> {
         let described =
             ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(RANGE_MAX));
-        described.description(Some("Which versions will do, such as ^1.2")).into()
+        described.description(Some("Version range, such as ^1.2")).into()
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lies_in_a_range() {
+    fn ranges_match_as_in_cargo() {
         for (range, inside, outside) in [
             ("^1.2", &["1.2.0", "1.99.0"][..], &["1.1.9", "2.0.0", "1.3.0-rc.1"][..]),
             ("^0.2.3", &["0.2.3", "0.2.9"], &["0.3.0", "0.2.2"]),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_kept_as_it_was_written() {
+    fn range_keeps_the_text_of_its_author() {
         let range: VersionRange = serde_json::from_str("\">= 1.2 , <3\"").unwrap();
         assert_eq!(serde_json::to_string(&range).unwrap(), "\">= 1.2 , <3\"");
         assert!("new".parse::<VersionRange>().is_err());

@@ -1,7 +1,7 @@
-//! Names every fault of a definition at once.
+//! Checks a definition and reports all faults at once.
 //!
-//! The schema of the types finds what is not of the right shape. The rules here find what only code can know, and they
-//! look at the JSON itself: at whatever of it has the right shape, however wrong the rest may be.
+//! The schema of the types finds faults of structure. The rules here find faults that only code can detect. They check
+//! the JSON itself: each part of it that has the right structure, even if other parts do not.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,38 +22,38 @@ use crate::{
 /// Reads a definition.
 ///
 /// # Errors
-/// Every fault, by JSON pointer.
+/// All faults, by JSON pointer.
 pub(crate) fn read(value: &Value) -> Result<StackDefinition, Vec<Fault>> {
     let mut rules = Rules::default();
-    let read = check::pointed(value);
+    let read = check::from_value_with_pointers(value);
     rules.faults_of(&read);
     rules.definition("", value);
     rules.outcome(read)
 }
 
-/// Reads something that holds a definition in the field `definition`, and versions in `version` and `nnoSdkVersion`.
+/// Reads an object with a definition in the field `definition` and versions in `version` and `nnoSdkVersion`.
 ///
 /// # Errors
-/// Every fault, by JSON pointer.
-pub fn read_around<T: DeserializeOwned + ToSchema + 'static>(
+/// All faults, by JSON pointer.
+pub fn read_with_definition<T: DeserializeOwned + ToSchema + 'static>(
     value: &Value,
     definition: &str,
 ) -> Result<T, Vec<Fault>> {
     let mut rules = Rules::default();
-    let read = check::pointed(value);
+    let read = check::from_value_with_pointers(value);
     rules.faults_of(&read);
-    rules.reads_as::<Version>("", value, "version");
-    rules.reads_as::<Version>("", value, "nnoSdkVersion");
+    rules.parses_as::<Version>("", value, "version");
+    rules.parses_as::<Version>("", value, "nnoSdkVersion");
     if let Some(inner) = value.get(definition) {
         rules.definition(&format!("/{definition}"), inner);
     }
     rules.outcome(read)
 }
 
-/// The faults so far, the first one of each place.
+/// Faults found so far, only the first at each path.
 #[derive(Default)]
 struct Rules {
-    places: HashSet<String>,
+    paths: HashSet<String>,
     faults: Vec<Fault>,
 }
 
@@ -75,7 +75,7 @@ impl Rules {
     }
 
     fn add(&mut self, at: String, message: &str) {
-        if self.places.insert(at.clone()) {
+        if self.paths.insert(at.clone()) {
             self.faults.push(Fault::new(at, message));
         }
     }
@@ -84,23 +84,23 @@ impl Rules {
         self.plain(at, definition);
         self.features(at, items(definition, "features"));
         for (index, dependency) in items(definition, "dependsOn").iter().enumerate() {
-            self.reads_as::<VersionRange>(&format!("{at}/dependsOn/{index}"), dependency, "versionRange");
+            self.parses_as::<VersionRange>(&format!("{at}/dependsOn/{index}"), dependency, "versionRange");
         }
         if let Some(inputs) = definition.get("inputs").filter(|inputs| inputs.is_object()) {
             self.inputs(&format!("{at}/inputs"), inputs);
         }
     }
 
-    /// The text of a field must read as a `T`.
-    fn reads_as<T: FromStr<Err = String>>(&mut self, at: &str, thing: &Value, field: &str) {
-        if let Some(text) = thing.get(field).and_then(Value::as_str)
+    /// Requires that the text of a field parses as a `T`.
+    fn parses_as<T: FromStr<Err = String>>(&mut self, at: &str, object: &Value, field: &str) {
+        if let Some(text) = object.get(field).and_then(Value::as_str)
             && let Err(why) = text.parse::<T>()
         {
             self.add(format!("{at}/{field}"), &why);
         }
     }
 
-    /// No text, and no name, may hold control characters.
+    /// Requires that no text and no field name contains control characters.
     fn plain(&mut self, at: &str, value: &Value) {
         match value {
             Value::String(text) if !is_plain(text) => self.add(at.to_owned(), NOT_PLAIN),
@@ -113,7 +113,7 @@ impl Rules {
                 for (name, field) in fields {
                     let at = format!("{at}/{}", escaped(name));
                     if !is_plain(name) {
-                        self.add(at.clone(), &format!("its name {NOT_PLAIN}"));
+                        self.add(at.clone(), "must not have control characters in its name");
                     }
                     self.plain(&at, field);
                 }
@@ -126,17 +126,21 @@ impl Rules {
         let mut seen: HashMap<&str, usize> = HashMap::new();
         for (index, feature) in features.iter().enumerate() {
             let at = format!("{root}/features/{index}");
-            self.reads_as::<Version>(&at, feature, "version");
+            self.parses_as::<Version>(&at, feature, "version");
             let Some(id) = feature.get("id").and_then(Value::as_str) else { continue };
             if let Some(first) = seen.get(id) {
-                self.add(format!("{at}/id"), &format!("is the id of {root}/features/{first} already"));
+                self.add(
+                    format!("{at}/id"),
+                    &format!("must be unique: {root}/features/{first} has the same id"),
+                );
             } else {
                 seen.insert(id, index);
             }
-            // Of an id that is none, no key can be right.
+            // With an invalid id, every permission key would be a fault.
             if let Ok(slug) = Slug::parse(id) {
                 if id == SHARED {
-                    self.add(format!("{at}/id"), "must not be 'shared': that names what the features share");
+                    let message = "must not be 'shared', which names the resources that features share";
+                    self.add(format!("{at}/id"), message);
                 } else if !can_run(&slug) {
                     self.add(format!("{at}/id"), NO_NAMES);
                 }
@@ -148,13 +152,13 @@ impl Rules {
     fn permissions(&mut self, at: &str, feature: &str, permissions: &[Value]) {
         for (index, permission) in permissions.iter().enumerate() {
             if permission.as_str().is_some_and(|key| !is_permission(feature, key)) {
-                let message = format!("must be '{feature}:' and then letters of a-z and '-'");
+                let message = format!("must be '{feature}:' followed by letters a-z and '-'");
                 self.add(format!("{at}/permissions/{index}"), &message);
             }
         }
     }
 
-    /// `inputs` must be a JSON Schema that can be used.
+    /// Requires that `inputs` is a supported JSON Schema.
     fn inputs(&mut self, at: &str, schema: &Value) {
         for fault in inputs::faults_of_schema(schema) {
             self.add(format!("{at}{}", fault.path), &fault.message);
@@ -162,19 +166,20 @@ impl Rules {
     }
 }
 
-const NO_NAMES: &str =
-    "must have at most 34 characters and not begin or end with '-': its worker and its host are named by it";
+const NO_NAMES: &str = "must have at most 34 characters and must not begin or end with '-': the names of its worker \
+                        and host contain it";
 
-/// Whether what makes up the feature can have names, in any stack of any platform: all their ids are as long.
+/// Returns true if the resources of the feature can have valid names. Ids of platforms and stacks have a fixed length,
+/// so the result is the same for all of them.
 fn can_run(feature: &Slug) -> bool {
     let ids = (PlatformId::parse("0000000000"), StackId::parse("0000000000"));
     let (Ok(platform), Ok(stack)) = ids else { return false };
     domain::feature::check_names(&platform, &stack, feature, Environment::Stg).is_ok()
 }
 
-/// The items of a field that is a list; none if it is not.
-fn items<'v>(thing: &'v Value, field: &str) -> &'v [Value] {
-    thing.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+/// The items of a field; none if the field is not a list.
+fn items<'v>(object: &'v Value, field: &str) -> &'v [Value] {
+    object.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn is_permission(feature: &str, key: &str) -> bool {
@@ -210,9 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn lawful() {
+    fn valid_definitions_have_no_faults() {
         assert_eq!(paths(read(&definition())), [""; 0]);
-        let lawful = [
+        let valid = [
             ("/description", json!("Two\nlines")),
             ("/labels", json!({ "zone.example/tier": "gold" })),
             ("/features", json!([])),
@@ -232,13 +237,13 @@ mod tests {
                 json!({ "properties": { "a": { "$ref": "#/$defs/a" } }, "$defs": { "a": { "pattern": "^a$" } } }),
             ),
         ];
-        for (pointer, value) in lawful {
+        for (pointer, value) in valid {
             assert_eq!(faults_with(pointer, value.clone()), [""; 0], "{pointer} {value}");
         }
     }
 
     #[test]
-    fn each_fault_is_named_where_it_is() {
+    fn each_fault_has_the_path_of_its_value() {
         let wrong = [
             ("/schemaVersion", json!(2), "/schemaVersion"),
             ("/schemaVersion", json!(1.0), "/schemaVersion"),
@@ -288,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_cannot_be_used_is_refused() {
+    fn unsupported_input_schemas_are_rejected() {
         for unusable in [
             json!({ "properties": { "a": { "pattern": "(" } } }),
             json!({ "properties": { "a": { "pattern": "^(?=a)(a+)+$" } } }),
@@ -304,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feature_has_an_id_that_things_can_be_named_by() {
+    fn feature_ids_must_make_valid_resource_names() {
         let of = |id: &str| {
             let mut feature = definition()["features"][0].clone();
             feature["id"] = json!(id);
@@ -318,21 +323,21 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_comes_twice_is_named_at_the_second() {
+    fn duplicate_feature_id_is_a_fault_of_the_later_feature() {
         let feature = definition()["features"][0].clone();
         let faults = faults_with("/features", json!([feature, feature, feature]));
         assert_eq!(faults, ["/features/1/id", "/features/2/id"]);
     }
 
     #[test]
-    fn what_is_around_a_definition_is_read_with_it() {
+    fn faults_of_a_manifest_and_its_definition_are_reported_together() {
         let mut manifest = json!({
-            "$schema": "x", "name": "A shop", "displayName": "A shop", "description": "Sells things",
+            "$schema": "x", "name": "A shop", "displayName": "A shop", "description": "Sells goods",
             "version": "01.0.0", "nnoSdkVersion": 1, "definition": definition(),
         });
         manifest["definition"]["features"][0]["permissions"] = json!(["cart:Read"]);
         manifest["definition"]["colour"] = json!("red");
-        let mut faults = paths(read_around::<crate::Manifest>(&manifest, "definition"));
+        let mut faults = paths(read_with_definition::<crate::Manifest>(&manifest, "definition"));
         faults.sort();
         let expected = [
             "/definition/colour",
@@ -345,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_definition_is_one_text_however_it_is_written() {
+    fn canonical_text_of_a_definition_is_stable() {
         let text = read(&definition()).unwrap().canonical().unwrap();
         let again = StackDefinition::from_published(&text).unwrap();
         assert_eq!(again, read(&serde_json::from_str(&text).unwrap()).unwrap());

@@ -1,17 +1,17 @@
-//! The format as JSON Schema, made of the types that read it.
+//! JSON Schema of the format, generated from the types that read it.
 
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::{Manifest, StackDefinition, inputs::DRAFT};
 
-/// Where the schema of definitions is served, below any address that serves the API.
+/// Path of the schema of definitions, below any address that serves the API.
 pub const DEFINITION_SCHEMA_PATH: &str = "/api/v1/stack-definition.schema.json";
-/// Where that of manifests is.
+/// Path of the schema of manifests.
 pub const MANIFEST_SCHEMA_PATH: &str = "/api/v1/stack-manifest.schema.json";
 
-/// The JSON Schema (2020-12) of stack definitions. What it takes may still have faults that only code can find: an id
-/// that comes twice, inputs that are no schema.
+/// The JSON Schema (2020-12) of stack definitions. It accepts some definitions with faults that only code detects:
+/// duplicate ids, inputs that are not a schema.
 pub fn definition_schema() -> Value {
     document::<StackDefinition>(DEFINITION_SCHEMA_PATH, "Stack definition")
 }
@@ -24,28 +24,28 @@ pub fn manifest_schema() -> Value {
 fn document<T: ToSchema>(id: &str, title: &str) -> Value {
     let mut parts = Vec::new();
     T::schemas(&mut parts);
-    let written = |schema| serde_json::to_value(schema).unwrap_or_default();
-    let parts: Map<String, Value> = parts.into_iter().map(|(name, schema)| (name, written(schema))).collect();
-    let mut whole = json!({ "$schema": DRAFT, "$id": id, "title": title });
-    if let (Some(whole), Value::Object(schema)) = (whole.as_object_mut(), written(T::schema())) {
-        whole.extend(schema);
-        whole.insert("$defs".to_owned(), Value::Object(parts));
+    let to_json = |schema| serde_json::to_value(schema).unwrap_or_default();
+    let parts: Map<String, Value> = parts.into_iter().map(|(name, schema)| (name, to_json(schema))).collect();
+    let mut document = json!({ "$schema": DRAFT, "$id": id, "title": title });
+    if let (Some(document), Value::Object(schema)) = (document.as_object_mut(), to_json(T::schema())) {
+        document.extend(schema);
+        document.insert("$defs".to_owned(), Value::Object(parts));
     }
-    point_at_parts(&mut whole);
-    whole.sort_all_objects();
-    whole
+    rewrite_references(&mut document);
+    document.sort_all_objects();
+    document
 }
 
-/// OpenAPI keeps its schemas in another place than JSON Schema.
-fn point_at_parts(value: &mut Value) {
+/// Changes references to the schemas of an OpenAPI document into references to `$defs`.
+fn rewrite_references(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             if let Some(Value::String(to)) = fields.get_mut("$ref") {
                 *to = to.replace("#/components/schemas/", "#/$defs/");
             }
-            fields.values_mut().for_each(point_at_parts);
+            fields.values_mut().for_each(rewrite_references);
         }
-        Value::Array(items) => items.iter_mut().for_each(point_at_parts),
+        Value::Array(items) => items.iter_mut().for_each(rewrite_references),
         _ => {}
     }
 }
@@ -56,7 +56,7 @@ mod tests {
 
     fn manifest() -> Value {
         json!({
-            "name": "shop", "displayName": "A shop", "description": "Sells things",
+            "name": "shop", "displayName": "A shop", "description": "Sells goods",
             "version": "1.0.0", "nnoSdkVersion": "1.0.0",
             "definition": {
                 "schemaVersion": 1,
@@ -71,11 +71,11 @@ mod tests {
     }
 
     #[test]
-    fn the_schemas_are_lawful_and_take_what_the_code_takes() {
-        let (whole, manifest) = (manifest_schema(), manifest());
+    fn schemas_are_valid_and_agree_with_the_code() {
+        let (manifest_schema, manifest) = (manifest_schema(), manifest());
         for (schema, value, id) in [
             (definition_schema(), &manifest["definition"], DEFINITION_SCHEMA_PATH),
-            (whole, &manifest, MANIFEST_SCHEMA_PATH),
+            (manifest_schema, &manifest, MANIFEST_SCHEMA_PATH),
         ] {
             assert!(jsonschema::meta::is_valid(&schema), "{schema}");
             assert_eq!((&schema["$id"], &schema["$schema"]), (&json!(id), &json!(DRAFT)));

@@ -1,4 +1,4 @@
-//! Texts that people write, with bounds.
+//! Bounded texts that authors write.
 
 use std::borrow::Cow;
 
@@ -8,23 +8,23 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
 
-/// A text of `MIN` to `MAX` characters, without control characters but line breaks and tabs.
+/// Text of `MIN` to `MAX` characters. Line breaks and tabs are the only allowed control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Text<const MIN: usize, const MAX: usize>(String);
 
-/// What people call a thing.
+/// Display name of an object.
 pub type DisplayName = Text<1, 128>;
-/// What a thing is for.
+/// Purpose of an object.
 pub type Description = Text<1, 1024>;
 
-/// Whether a text may be kept and shown: in particular it has no NUL, which `jsonb` refuses.
+/// Returns true if the text has no control characters other than line breaks and tabs. `jsonb` rejects NUL.
 pub fn is_plain(text: &str) -> bool {
     text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
 }
 
-/// What is said of a text that is not plain.
-pub const NOT_PLAIN: &str = "must not hold control characters";
+/// Message of a fault for a text that is not [plain](is_plain).
+pub const NOT_PLAIN: &str = "must not contain control characters";
 
 impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
     /// The text itself.
@@ -38,7 +38,7 @@ impl<const MIN: usize, const MAX: usize> TryFrom<String> for Text<MIN, MAX> {
 
     fn try_from(text: String) -> Result<Self, String> {
         if !(MIN..=MAX).contains(&text.chars().count()) {
-            return Err(format!("must be of {MIN} to {MAX} characters"));
+            return Err(format!("must be {MIN} to {MAX} characters"));
         }
         if is_plain(&text) { Ok(Self(text)) } else { Err(NOT_PLAIN.to_owned()) }
     }
@@ -62,12 +62,12 @@ impl<const MIN: usize, const MAX: usize> ToSchema for Text<MIN, MAX> {
     }
 }
 
-/// Reads a field that may be absent but not null, which serde would take for absent:
-/// `#[serde(default, deserialize_with = "stack_definition::text::given")]`.
+/// Reads a field that may be absent but not null, which serde reads as absent by default:
+/// `#[serde(default, deserialize_with = "stack_definition::text::non_null")]`.
 ///
 /// # Errors
-/// Those of the type.
-pub fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+/// The errors of the type.
+pub fn non_null<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_are_of_characters() {
+    fn bounds_count_characters_not_bytes() {
         let read = |text: &str| Text::<1, 3>::try_from(text.to_owned());
         assert!(read("äöü").is_ok());
         assert!(read("a\nb").is_ok());

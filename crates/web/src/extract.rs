@@ -151,7 +151,7 @@ impl<T: DeserializeOwned + ToSchema + 'static> Unchecked<T> {
     /// # Errors
     /// Those of `decide`; [`Kind::Validation`] with all faults.
     pub async fn check(self, decide: impl AsyncFnOnce(&Ctx, Value) -> Result<()>) -> Result<Command<T>> {
-        match check::bytes(&self.bytes) {
+        match check::from_bytes(&self.bytes) {
             Ok(body) => Ok(Command { ctx: self.ctx, body }),
             Err(error) => {
                 // Operators have access to everything.
@@ -290,8 +290,9 @@ fn query<T: DeserializeOwned>(text: &str) -> Result<T> {
     }
     let mut track = serde_path_to_error::Track::new();
     let reader = serde_urlencoded::Deserializer::new(pairs);
-    T::deserialize(serde_path_to_error::Deserializer::new(reader, &mut track))
-        .map_err(|error| Error::invalid(track.path().to_string().trim_matches('.'), error.to_string()))
+    T::deserialize(serde_path_to_error::Deserializer::new(reader, &mut track)).map_err(|error| {
+        Error::invalid(track.path().to_string().trim_matches('.'), check::predicate(&error.to_string()))
+    })
 }
 
 /// `?limit=&cursor=` of every list.
@@ -335,10 +336,10 @@ mod tests {
 
     #[test]
     fn all_unknown_fields_are_reported() {
-        let error = check::bytes::<NoBody>(br#"{"a":1,"b":2}"#).unwrap_err();
+        let error = check::from_bytes::<NoBody>(br#"{"a":1,"b":2}"#).unwrap_err();
         let paths = error.details()["fields"].as_array().unwrap().iter().map(|fault| fault["path"].clone());
         assert_eq!(paths.collect::<Vec<_>>(), ["a", "b"]);
-        check::bytes::<NoBody>(b"").unwrap();
+        check::from_bytes::<NoBody>(b"").unwrap();
     }
 
     #[test]

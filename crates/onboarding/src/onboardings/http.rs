@@ -228,5 +228,5 @@ fn change(body: UpdateOnboarding) -> Result<ops::Change> {
 }
 
 fn json_text(field: &str, text: Option<String>) -> Result<Option<Value>> {
-    text.map(|text| check::text(field, &text)).transpose()
+    text.map(|text| check::from_json_text(field, &text)).transpose()
 }

@@ -55,11 +55,11 @@ pub(crate) fn definition(kind: JobType) -> Definition<App> {
 /// [`Kind::Validation`].
 pub(crate) fn check_input(kind: JobType, input: &Value) -> Result<()> {
     match kind {
-        JobType::ProvisionPlatform => check::value::<platform::Input>(input.clone()).map(drop),
-        JobType::ActivateFeature => check::value::<feature::Activate>(input.clone()).map(drop),
-        JobType::DeactivateFeature => check::value::<feature::Deactivate>(input.clone()).map(drop),
-        JobType::ActivateStack => check::value::<stack::Activate>(input.clone()).map(drop),
-        JobType::DeactivateStack => check::value::<stack::Deactivate>(input.clone()).map(drop),
+        JobType::ProvisionPlatform => check::from_value::<platform::Input>(input.clone()).map(drop),
+        JobType::ActivateFeature => check::from_value::<feature::Activate>(input.clone()).map(drop),
+        JobType::DeactivateFeature => check::from_value::<feature::Deactivate>(input.clone()).map(drop),
+        JobType::ActivateStack => check::from_value::<stack::Activate>(input.clone()).map(drop),
+        JobType::DeactivateStack => check::from_value::<stack::Deactivate>(input.clone()).map(drop),
         JobType::DeprovisionPlatform => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! The keywords that look at one value alone, checked by the `jsonschema` crate, and what that costs.
+//! Keywords that constrain only the value itself, checked by the `jsonschema` crate, and the cost of that check.
 
 use domain::Fault;
 use jsonschema::Validator;
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{graph::validator, instance::Instance};
 
-/// The keywords that apply no subschema.
+/// Keywords that apply no subschema.
 const KEYWORDS: [&str; 19] = [
     "type",
     "enum",
@@ -29,26 +29,26 @@ const KEYWORDS: [&str; 19] = [
     "format",
 ];
 
-/// Longest pattern, in bytes.
+/// Maximum length of a pattern, in bytes.
 pub(crate) const MAX_PATTERN: usize = 1024;
-/// Limits of the compiled size of a pattern, in bytes, and the steps that each byte of a text then costs: a search
-/// takes time in proportion to the product of both.
+/// Limits of the compiled size of a pattern, in bytes, each with the steps per byte of text. The time of a search is
+/// proportional to the product of the sizes of pattern and text.
 const SIZES: [(usize, usize); 2] = [(64 * 1024, 1), (1024 * 1024, 16)];
 /// Maximum compiled size of all patterns of a schema, in bytes.
 pub(crate) const MAX_PATTERNS_BYTES: usize = 4 * 1024 * 1024;
 
-/// The assertions of one subschema.
+/// Assertions of one subschema.
 #[derive(Debug)]
 pub(crate) struct Assertions {
     pub(crate) validator: Validator,
-    /// Steps for each byte of a text.
+    /// Steps per byte of text.
     per_byte: usize,
-    /// Values that the value is compared with.
+    /// Number of values that `enum` and `const` compare with.
     compared: usize,
     unique: bool,
 }
 
-/// A pattern of names.
+/// Pattern for field names.
 #[derive(Debug)]
 pub(crate) struct Pattern {
     validator: Validator,
@@ -76,7 +76,7 @@ pub(super) fn build(
     Ok(Some(Assertions { validator, per_byte, compared, unique }))
 }
 
-/// Builds a validator whose pattern is as small as possible, and returns the steps for each byte of a text.
+/// Builds a validator with the smallest limit that fits its pattern, and returns the steps per byte of text.
 fn sized(
     at: &str,
     pattern: Option<&str>,
@@ -85,7 +85,7 @@ fn sized(
 ) -> Result<(Validator, usize), Fault> {
     let wrong = |message: String| Fault::new(at, message);
     if pattern.is_some_and(|pattern| pattern.len() > MAX_PATTERN) {
-        return Err(wrong(format!("pattern must be at most {MAX_PATTERN} characters")));
+        return Err(wrong(format!("must have a pattern of at most {MAX_PATTERN} characters")));
     }
     let mut last = None;
     for (size, per_byte) in SIZES {
@@ -94,7 +94,7 @@ fn sized(
             Ok(validator) => {
                 *pattern_bytes += size;
                 if *pattern_bytes > MAX_PATTERNS_BYTES {
-                    return Err(wrong("the patterns of the inputs are too many or too large".to_owned()));
+                    return Err(wrong("must have fewer or smaller patterns in total".to_owned()));
                 }
                 return Ok((validator, per_byte));
             }
@@ -102,13 +102,13 @@ fn sized(
         }
     }
     Err(match last {
-        Some(error) => Fault::new(format!("{at}{}", error.instance_path()), error.masked().to_string()),
-        None => wrong("cannot be used".to_owned()),
+        Some(error) => Fault::new(format!("{at}{}", error.instance_path()), check::schema_predicate(&error)),
+        None => wrong("is not supported".to_owned()),
     })
 }
 
 impl Assertions {
-    /// The steps that checking a value takes.
+    /// The number of steps to check a value.
     pub(super) fn cost(&self, instance: &Instance<'_>) -> usize {
         let compared = if self.compared > 0 { self.compared + instance.size } else { 0 };
         let unique = if self.unique { instance.size } else { 0 };
@@ -117,7 +117,7 @@ impl Assertions {
 }
 
 impl Pattern {
-    /// A pattern at a JSON pointer.
+    /// Builds the pattern at a JSON pointer.
     pub(super) fn build(at: &str, pattern: &str, pattern_bytes: &mut usize) -> Result<Self, Fault> {
         let schema = json!({ "pattern": pattern });
         let (validator, per_byte) = sized(at, Some(pattern), &schema, pattern_bytes)
@@ -125,18 +125,18 @@ impl Pattern {
         Ok(Self { validator, per_byte })
     }
 
-    /// The steps that a search of a name takes.
+    /// The number of steps to search a name.
     pub(super) fn cost(&self, name: &str) -> usize {
         1 + self.per_byte * name.len()
     }
 
-    /// Whether a name, as a value, has the pattern.
+    /// Returns true if a name, as a JSON value, matches the pattern.
     pub(super) fn matches(&self, name: &Value) -> bool {
         self.validator.is_valid(name)
     }
 }
 
-/// A whole number that is not negative, also if it is written as `2.0`.
+/// Reads a non-negative whole number, which may be written as `2.0`.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,7 +1,7 @@
-//! Evaluates a schema on values within a budget.
+//! Evaluation of a schema on values within a budget.
 //!
-//! Each pair of a subschema and a value is evaluated once and remembered, so the work grows with the product of both
-//! sizes and never with the number of ways through alternatives. The budget bounds the product.
+//! Each pair of a subschema and a value is evaluated once and its result cached. The work therefore grows with the
+//! product of both sizes, and not with the number of combinations of alternatives. The budget bounds the product.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,12 +17,12 @@ use super::{
     instance::{Index, Instances, MAX_BYTES, MAX_DEPTH, MAX_VALUES},
 };
 
-/// The most that one validation may cost.
+/// Maximum cost of one validation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
-    /// Subschemas applied to values; long texts and long enumerations count as several.
+    /// Number of applications of subschemas to values. Long texts and long enumerations count as several.
     pub(crate) steps: usize,
-    /// Time from the first step to the last.
+    /// Time from the first to the last step.
     pub(crate) time: Duration,
 }
 
@@ -32,12 +32,12 @@ impl Default for Budget {
     }
 }
 
-/// Maximum recursion: a bound on the stack.
+/// Maximum recursion depth, which bounds the use of the thread's stack.
 const MAX_RECURSION: usize = 512;
-/// Steps between two looks at the clock.
-const STEPS_PER_LOOK: usize = 1024;
+/// Number of steps between two checks of the time.
+const STEPS_PER_TIME_CHECK: usize = 1024;
 
-/// The limit that the values exceed.
+/// Limit that the values exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exceeded {
     Bytes,
@@ -50,10 +50,10 @@ impl std::fmt::Display for Exceeded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bytes => write!(f, "must be at most {} KiB of JSON", MAX_BYTES / 1024),
-            Self::Values => write!(f, "must hold at most {MAX_VALUES} values and names"),
+            Self::Values => write!(f, "must contain at most {MAX_VALUES} values and names"),
             Self::Depth => write!(f, "must not be nested more than {MAX_DEPTH} levels deep"),
             Self::Cost => f.write_str(
-                "take too long to check against the template's schema: give fewer or less deeply nested values",
+                "must have fewer or less deeply nested values: the check against the template's schema takes too long",
             ),
         }
     }
@@ -62,7 +62,7 @@ impl std::fmt::Display for Exceeded {
 /// Checks values against a schema.
 ///
 /// # Errors
-/// When the values exceed a limit, so that it is not known whether they are valid.
+/// The limit that the values exceed. It is then unknown whether they are valid.
 pub(crate) fn check(graph: &Graph, values: &Value, budget: Budget) -> Result<Vec<Fault>, Exceeded> {
     let instances = Instances::of(values)?;
     let mut evaluation = Evaluation {
@@ -71,7 +71,7 @@ pub(crate) fn check(graph: &Graph, values: &Value, budget: Budget) -> Result<Vec
         results: HashMap::new(),
         steps: 0,
         depth: 0,
-        most: budget.steps,
+        max_steps: budget.steps,
         until: Instant::now() + budget.time,
     };
     let mut faults = Faults::default();
@@ -79,7 +79,7 @@ pub(crate) fn check(graph: &Graph, values: &Value, budget: Budget) -> Result<Vec
     Ok(faults.found)
 }
 
-/// The faults found so far.
+/// Faults found so far.
 #[derive(Default)]
 struct Faults {
     found: Vec<Fault>,
@@ -92,23 +92,23 @@ struct Evaluation<'a> {
     results: HashMap<(Id, Index), bool>,
     steps: usize,
     depth: usize,
-    most: usize,
+    max_steps: usize,
     until: Instant,
 }
 
 impl<'a> Evaluation<'a> {
     fn spend(&mut self, steps: usize) -> Result<(), Exceeded> {
-        let looks = self.steps / STEPS_PER_LOOK;
+        let checks = self.steps / STEPS_PER_TIME_CHECK;
         self.steps = self.steps.saturating_add(steps);
-        let is_late = || self.steps / STEPS_PER_LOOK > looks && Instant::now() > self.until;
-        if self.steps > self.most || is_late() { Err(Exceeded::Cost) } else { Ok(()) }
+        let is_late = || self.steps / STEPS_PER_TIME_CHECK > checks && Instant::now() > self.until;
+        if self.steps > self.max_steps || is_late() { Err(Exceeded::Cost) } else { Ok(()) }
     }
 
-    /// Whether a value is valid by a subschema.
+    /// Returns true if a value matches a subschema.
     fn is_valid(&mut self, schema: Id, value: Index) -> Result<bool, Exceeded> {
         self.spend(1)?;
-        if let Some(known) = self.results.get(&(schema, value)) {
-            return Ok(*known);
+        if let Some(result) = self.results.get(&(schema, value)) {
+            return Ok(*result);
         }
         if self.depth >= MAX_RECURSION {
             return Err(Exceeded::Cost);
@@ -125,7 +125,7 @@ impl<'a> Evaluation<'a> {
         if let Some(always) = node.always {
             return Ok(always);
         }
-        if !self.holds(node, value)? || self.branches(node, value)?.is_some() {
+        if !self.assertions_hold(node, value)? || self.branch_fault(node, value)?.is_some() {
             return Ok(false);
         }
         for (schema, value) in self.applied(node, value)? {
@@ -136,32 +136,32 @@ impl<'a> Evaluation<'a> {
         Ok(true)
     }
 
-    /// Whether the assertions of a subschema hold.
-    fn holds(&mut self, node: &Node, value: Index) -> Result<bool, Exceeded> {
+    /// Returns true if the assertions of a subschema hold.
+    fn assertions_hold(&mut self, node: &Node, value: Index) -> Result<bool, Exceeded> {
         let Some(assertions) = &node.assertions else { return Ok(true) };
         let instance = self.instances.get(value);
         self.spend(assertions.cost(instance))?;
         Ok(assertions.validator.is_valid(&instance.value))
     }
 
-    /// The fault of the keywords that may hold though a subschema of theirs does not, if there is one.
-    fn branches(&mut self, node: &Node, value: Index) -> Result<Option<String>, Exceeded> {
+    /// Returns the fault of the keywords that can hold although one of their subschemas does not, if there is one.
+    fn branch_fault(&mut self, node: &Node, value: Index) -> Result<Option<String>, Exceeded> {
         if let Some(alternatives) = &node.any_of
-            && self.fitting(alternatives, value, 1)? == 0
+            && self.count_matches(alternatives, value, 1)? == 0
         {
-            return Ok(Some("fits none of the alternatives of 'anyOf'".to_owned()));
+            return Ok(Some("must match one of the alternatives of 'anyOf'".to_owned()));
         }
         if let Some(alternatives) = &node.one_of {
-            match self.fitting(alternatives, value, 2)? {
+            match self.count_matches(alternatives, value, 2)? {
                 1 => {}
-                0 => return Ok(Some("fits none of the alternatives of 'oneOf'".to_owned())),
-                _ => return Ok(Some("must fit only one of the alternatives of 'oneOf'".to_owned())),
+                0 => return Ok(Some("must match one of the alternatives of 'oneOf'".to_owned())),
+                _ => return Ok(Some("must match only one of the alternatives of 'oneOf'".to_owned())),
             }
         }
         if let Some(excluded) = node.not
             && self.is_valid(excluded, value)?
         {
-            return Ok(Some("must not fit the schema of 'not'".to_owned()));
+            return Ok(Some("must not match the schema of 'not'".to_owned()));
         }
         match &node.contains {
             Some(contains) => self.contains(contains, value),
@@ -169,16 +169,16 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// The number of subschemas that a value is valid by, counted up to `enough`.
-    fn fitting(&mut self, schemas: &[Id], value: Index, enough: usize) -> Result<usize, Exceeded> {
-        let mut fitting = 0;
+    /// The number of subschemas that a value matches, counted up to `max`.
+    fn count_matches(&mut self, schemas: &[Id], value: Index, max: usize) -> Result<usize, Exceeded> {
+        let mut matches = 0;
         for schema in schemas {
-            fitting += usize::from(self.is_valid(*schema, value)?);
-            if fitting == enough {
+            matches += usize::from(self.is_valid(*schema, value)?);
+            if matches == max {
                 break;
             }
         }
-        Ok(fitting)
+        Ok(matches)
     }
 
     fn contains(&mut self, contains: &Contains, value: Index) -> Result<Option<String>, Exceeded> {
@@ -186,21 +186,21 @@ impl<'a> Evaluation<'a> {
         if !instance.value.is_array() {
             return Ok(None);
         }
-        let mut fitting: u64 = 0;
+        let mut matches: u64 = 0;
         for item in &instance.items {
-            fitting += u64::from(self.is_valid(contains.schema, *item)?);
+            matches += u64::from(self.is_valid(contains.schema, *item)?);
         }
-        let (least, most) = (contains.min, contains.max.unwrap_or(u64::MAX));
-        Ok(if fitting < least {
-            Some(format!("must have at least {least} items that fit the schema of 'contains'"))
-        } else if fitting > most {
-            Some(format!("must have at most {most} items that fit the schema of 'contains'"))
+        let (min, max) = (contains.min, contains.max.unwrap_or(u64::MAX));
+        Ok(if matches < min {
+            Some(format!("must have at least {min} items that match the schema of 'contains'"))
+        } else if matches > max {
+            Some(format!("must have at most {max} items that match the schema of 'contains'"))
         } else {
             None
         })
     }
 
-    /// The subschemas that must all hold, each with the value that it applies to.
+    /// The subschemas that must all match, each with the value that it applies to.
     fn applied(&mut self, node: &Node, value: Index) -> Result<Vec<(Id, Index)>, Exceeded> {
         let instance = self.instances.get(value);
         let mut applied: Vec<(Id, Index)> = node.all_of.iter().map(|schema| (*schema, value)).collect();
@@ -217,8 +217,8 @@ impl<'a> Evaluation<'a> {
         for field in &instance.fields {
             self.apply_to_field(node, *field, &mut applied)?;
         }
-        for (place, item) in instance.items.iter().enumerate() {
-            let schema = node.prefix.get(place).copied().or(node.items);
+        for (index, item) in instance.items.iter().enumerate() {
+            let schema = node.prefix.get(index).copied().or(node.items);
             applied.extend(schema.map(|schema| (schema, *item)));
         }
         Ok(applied)
@@ -248,8 +248,8 @@ impl<'a> Evaluation<'a> {
         Ok(())
     }
 
-    /// Adds the faults of a value: those of assertions, each at its own place. Of alternatives none is the one that was
-    /// meant, so they are one fault together.
+    /// Adds the faults of a value. Each fault of an assertion has its own path. Alternatives are one fault together,
+    /// because it is unknown which of them the user meant.
     fn explain(&mut self, schema: Id, value: Index, faults: &mut Faults) -> Result<(), Exceeded> {
         if faults.found.len() > MAX_FAULTS
             || self.is_valid(schema, value)?
@@ -263,11 +263,11 @@ impl<'a> Evaluation<'a> {
         let (node, instance) = (self.graph.node(schema), self.instances.get(value));
         let at = || self.instances.pointer(value);
         if node.always == Some(false) {
-            let what = if instance.is_field() { "is not a known field" } else { "is not allowed" };
-            faults.found.push(Fault::new(at(), what));
+            let message = if instance.is_field() { "is not a known field" } else { "is not allowed" };
+            faults.found.push(Fault::new(at(), message));
             return Ok(());
         }
-        if !self.holds(node, value)?
+        if !self.assertions_hold(node, value)?
             && let Some(assertions) = &node.assertions
         {
             let own = check::faults(&assertions.validator, &instance.value);
@@ -276,7 +276,7 @@ impl<'a> Evaluation<'a> {
                 .found
                 .extend(own.into_iter().map(|own| Fault::new(format!("{at}{}", own.path), own.message)));
         }
-        if let Some(fault) = self.branches(node, value)? {
+        if let Some(fault) = self.branch_fault(node, value)? {
             faults.found.push(Fault::new(at(), fault));
         }
         self.depth += 1;

@@ -1,7 +1,7 @@
-//! A schema of inputs as a graph of subschemas: every reference is resolved, and the limits hold.
+//! Schema of inputs as a graph of subschemas, with all references resolved and all limits checked.
 //!
-//! Building the graph checks what the cost of a validation depends on. Evaluating it visits each pair of a subschema
-//! and a value at most once, so alternatives and recursion cannot multiply.
+//! Building the graph bounds the factors of a validation's cost. Evaluating the graph visits each pair of a subschema
+//! and a value at most once, so the costs of alternatives and recursion do not multiply.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,29 +15,29 @@ use super::{
     references,
 };
 
-/// Longest schema, in bytes of its JSON text.
+/// Maximum size of a schema, in bytes of its JSON text.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
-/// Maximum number of subschemas of a schema, itself included.
+/// Maximum number of subschemas of a schema, including the schema itself.
 pub(crate) const MAX_SUBSCHEMAS: usize = 1000;
-/// Maximum nesting of subschemas, and maximum number of subschemas that apply in turn to one and the same value.
+/// Maximum nesting of subschemas, and maximum length of a chain of subschemas that apply to the same value.
 pub(crate) const MAX_DEPTH: usize = 32;
 
 /// Index of a subschema in its graph.
 pub(crate) type Id = usize;
 
-/// A schema whose references are resolved.
+/// Schema with resolved references.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
 }
 
-/// A subschema: its assertions on the value itself, and the subschemas that apply to the value or to parts of it.
+/// Subschema: its assertions on the value itself, and the subschemas that apply to the value or to parts of it.
 #[derive(Debug, Default)]
 pub(crate) struct Node {
-    /// `true` or `false` in place of an object.
+    /// Result of a boolean schema.
     pub(crate) always: Option<bool>,
     pub(crate) assertions: Option<Assertions>,
-    /// `allOf` and `$ref`.
+    /// Subschemas of `allOf` and `$ref`.
     pub(crate) all_of: Vec<Id>,
     pub(crate) any_of: Option<Vec<Id>>,
     pub(crate) one_of: Option<Vec<Id>>,
@@ -53,7 +53,7 @@ pub(crate) struct Node {
     pub(crate) contains: Option<Contains>,
 }
 
-/// `if`, `then` and `else`.
+/// Keywords `if`, `then` and `else`.
 #[derive(Debug)]
 pub(crate) struct Condition {
     pub(crate) test: Id,
@@ -61,7 +61,7 @@ pub(crate) struct Condition {
     pub(crate) otherwise: Option<Id>,
 }
 
-/// `contains`, `minContains` and `maxContains`.
+/// Keywords `contains`, `minContains` and `maxContains`.
 #[derive(Debug)]
 pub(crate) struct Contains {
     pub(crate) schema: Id,
@@ -70,7 +70,7 @@ pub(crate) struct Contains {
 }
 
 impl Graph {
-    /// Builds the graph of a schema that is valid by its meta-schema.
+    /// Builds the graph of a schema that matches its meta-schema.
     ///
     /// # Errors
     /// The first fault, by its JSON pointer into the schema.
@@ -82,30 +82,30 @@ impl Graph {
         builder.subschema(String::new(), schema, 0)?;
         builder.resolve()?;
         let graph = builder.graph;
-        graph.refuse_endless(&builder.places)?;
+        graph.reject_endless(&builder.pointers)?;
         Ok(graph)
     }
 
-    /// The root.
+    /// The root of the schema.
     pub(crate) const ROOT: Id = 0;
 
-    #[expect(clippy::indexing_slicing, reason = "an id is made by pushing the node that it is the index of")]
+    #[expect(clippy::indexing_slicing, reason = "an id is the index of a node that was pushed before")]
     pub(crate) fn node(&self, id: Id) -> &Node {
         &self.nodes[id]
     }
 
-    #[expect(clippy::indexing_slicing, reason = "an id is made by pushing the node that it is the index of")]
+    #[expect(clippy::indexing_slicing, reason = "an id is the index of a node that was pushed before")]
     fn node_mut(&mut self, id: Id) -> &mut Node {
         &mut self.nodes[id]
     }
 
-    /// Refuses a subschema that applies itself to the same value again, and long chains of such subschemas: what the
-    /// validation recurses into is then bounded by the depth of the value.
-    fn refuse_endless(&self, places: &HashMap<String, Id>) -> Result<(), Fault> {
+    /// Rejects subschemas that apply themselves to the same value again, and long chains of subschemas for one value.
+    /// The depth of the value then bounds the recursion of the validation.
+    fn reject_endless(&self, pointers: &HashMap<String, Id>) -> Result<(), Fault> {
         let mut chains = vec![Chain::Unknown; self.nodes.len()];
         for id in 0..self.nodes.len() {
             if let Err(why) = self.chain(id, &mut chains, 0) {
-                let at = places.iter().find(|(_, place)| **place == id).map(|(at, _)| at.clone());
+                let at = pointers.iter().find(|(_, other)| **other == id).map(|(at, _)| at.clone());
                 return Err(Fault::new(at.unwrap_or_default(), why));
             }
         }
@@ -130,8 +130,7 @@ impl Graph {
     }
 }
 
-const ENDLESS: &str =
-    "must not lead back to itself without going into the value: place the $ref below properties or items";
+const ENDLESS: &str = "must not refer to itself for the same value: place the $ref below properties or items";
 
 fn too_long() -> String {
     format!("must not chain more than {MAX_DEPTH} subschemas that all apply to the same value")
@@ -161,17 +160,17 @@ impl Node {
     }
 }
 
-/// The subschemas found so far.
+/// Subschemas found so far.
 #[derive(Default)]
 struct Builder {
     graph: Graph,
     /// The subschemas by JSON pointer.
-    places: HashMap<String, Id>,
+    pointers: HashMap<String, Id>,
     /// The subschemas by `$anchor`.
     anchors: HashMap<String, Id>,
     /// The references to resolve: the subschema, its JSON pointer, and the text.
     references: Vec<(Id, String, String)>,
-    /// Total cost of the patterns.
+    /// Total compiled size of the patterns.
     pattern_bytes: usize,
 }
 
@@ -186,7 +185,7 @@ impl Builder {
             return Err(Fault::new("", format!("must have at most {MAX_SUBSCHEMAS} subschemas")));
         }
         self.graph.nodes.push(Node::default());
-        self.places.insert(at.clone(), id);
+        self.pointers.insert(at.clone(), id);
         let node = match schema {
             Value::Object(schema) => self.object(id, &at, schema, depth + 1)?,
             other => Node { always: other.as_bool(), ..Node::default() },
@@ -196,7 +195,7 @@ impl Builder {
     }
 
     fn object(&mut self, id: Id, at: &str, schema: &Map<String, Value>, depth: usize) -> Result<Node, Fault> {
-        references::refuse_unsupported(at, schema)?;
+        references::reject_unsupported(at, schema)?;
         if let Some(anchor) = schema.get("$anchor").and_then(Value::as_str)
             && self.anchors.insert(anchor.to_owned(), id).is_some()
         {
@@ -205,7 +204,7 @@ impl Builder {
         if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
             self.references.push((id, at.to_owned(), target.to_owned()));
         }
-        // Only places that references may lead to; they apply to nothing by themselves.
+        // Targets of references, which apply to no value by themselves.
         for keyword in ["$defs", "definitions"] {
             self.map(at, schema, keyword, depth)?;
         }
@@ -302,10 +301,10 @@ impl Builder {
         }))
     }
 
-    /// Resolves the references: each leads to a subschema of the same schema.
+    /// Resolves the references.
     fn resolve(&mut self) -> Result<(), Fault> {
         for (id, at, text) in std::mem::take(&mut self.references) {
-            let target = references::target(&text, &self.places, &self.anchors);
+            let target = references::target(&text, &self.pointers, &self.anchors);
             let target = target.ok_or_else(|| Fault::new(format!("{at}/$ref"), references::ELSEWHERE))?;
             self.graph.node_mut(id).all_of.push(target);
         }
@@ -313,7 +312,7 @@ impl Builder {
     }
 }
 
-/// A validator of a schema of assertions alone, whose patterns are searched in linear time.
+/// A validator for a schema of only assertions, which searches patterns in linear time.
 pub(super) fn validator(
     schema: &Value,
     pattern_bytes: usize,

@@ -1,4 +1,4 @@
-//! The values to check as a list, so that each has a number by which a result is remembered.
+//! List of the values to check. The index of a value is its key in the cache of results.
 
 use std::borrow::Cow;
 
@@ -17,15 +17,15 @@ pub(crate) const MAX_DEPTH: usize = 64;
 /// Index of a value in its list.
 pub(crate) type Index = usize;
 
-/// One value: the whole, a part of it, or the name of a field.
+/// One value: the document, a part of it, or the name of a field.
 #[derive(Debug)]
 pub(crate) struct Instance<'v> {
     pub(crate) value: Cow<'v, Value>,
     parent: Option<(Index, Segment<'v>)>,
-    /// The fields: name, index of the name as a value, index of the value.
+    /// Fields, each with its name, the index of the name as a value, and the index of the value.
     pub(crate) fields: Vec<(&'v str, Index, Index)>,
     pub(crate) items: Vec<Index>,
-    /// How many values it consists of, with each 64 bytes of text as one.
+    /// Number of values that it consists of, where each 64 bytes of text count as one.
     pub(crate) size: usize,
 }
 
@@ -33,21 +33,21 @@ pub(crate) struct Instance<'v> {
 enum Segment<'v> {
     Field(&'v str),
     Item(usize),
-    /// The name of a field stands at the field.
+    /// Name of a field, which has the pointer of the field.
     Name(&'v str),
 }
 
-/// All values of a document, the whole first.
+/// All values of a document, the document itself first.
 #[derive(Debug, Default)]
 pub(crate) struct Instances<'v>(Vec<Instance<'v>>);
 
 impl Instance<'_> {
-    /// Length of the text, in bytes; 0 of what is no text.
+    /// Length of a text in bytes; 0 for other values.
     pub(crate) fn text_len(&self) -> usize {
         self.value.as_str().map_or(0, str::len)
     }
 
-    /// Whether it is the value of a field.
+    /// Returns true if the value belongs to a field.
     pub(crate) fn is_field(&self) -> bool {
         matches!(self.parent, Some((_, Segment::Field(_))))
     }
@@ -57,7 +57,7 @@ impl<'v> Instances<'v> {
     /// Lists the values of a document.
     ///
     /// # Errors
-    /// When there are too many of them, or they are too deep or too large.
+    /// The limit that the values exceed.
     pub(crate) fn of(value: &'v Value) -> Result<Self, Exceeded> {
         if value.to_string().len() > MAX_BYTES {
             return Err(Exceeded::Bytes);
@@ -67,10 +67,7 @@ impl<'v> Instances<'v> {
         Ok(all)
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "an index is made by pushing the value that it is the index of"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "an index is that of a value that was pushed before")]
     pub(crate) fn get(&self, index: Index) -> &Instance<'v> {
         &self.0[index]
     }
@@ -104,9 +101,9 @@ impl<'v> Instances<'v> {
                 }
             }
             Some(Value::Array(inner)) => {
-                for (place, value) in inner.iter().enumerate() {
+                for (position, value) in inner.iter().enumerate() {
                     let item =
-                        self.add(Cow::Borrowed(value), Some((index, Segment::Item(place))), depth + 1)?;
+                        self.add(Cow::Borrowed(value), Some((index, Segment::Item(position))), depth + 1)?;
                     size += self.get(item).size;
                     items.push(item);
                 }
@@ -126,7 +123,7 @@ impl<'v> Instances<'v> {
         while let Some((parent, segment)) = next {
             segments.push(match segment {
                 Segment::Field(name) | Segment::Name(name) => format!("/{}", escaped(name)),
-                Segment::Item(place) => format!("/{place}"),
+                Segment::Item(position) => format!("/{position}"),
             });
             next = self.get(parent).parent;
         }

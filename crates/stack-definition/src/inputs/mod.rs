@@ -1,7 +1,7 @@
-//! What a person fills in: the schema that a definition has for it, and whether values fit.
+//! Inputs: the values that a user fills in for a stack, and their validation against the schema of its definition.
 //!
-//! A schema has an author, and the values another one. Neither is trusted with the time of this process: the schema has
-//! limits when it is published and when it is used, and each validation has a budget.
+//! The schema and the values come from different authors, and neither may use up the time of this process. The schema
+//! has limits when it is published and when it is used, and each validation has a budget.
 
 mod assertions;
 mod evaluate;
@@ -19,11 +19,11 @@ use self::{
 };
 use crate::StackDefinition;
 
-/// The one draft that inputs are described in.
+/// The only supported draft of JSON Schema.
 pub(crate) const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// The faults of a schema of inputs, by JSON pointer: it must be valid by its meta-schema, stand by itself, and keep to
-/// the limits.
+/// Returns the faults of a schema of inputs, by JSON pointer. The schema must match its meta-schema, be self-contained
+/// and stay within the limits.
 pub(crate) fn faults_of_schema(schema: &Value) -> Vec<Fault> {
     let named = schema.get("$schema").and_then(Value::as_str).unwrap_or(DRAFT);
     if named.trim_end_matches('#') != DRAFT {
@@ -33,7 +33,7 @@ pub(crate) fn faults_of_schema(schema: &Value) -> Vec<Fault> {
         let meta = jsonschema::draft202012::meta::validator();
         let faults: Vec<Fault> = meta
             .iter_errors(schema)
-            .map(|error| Fault::new(error.instance_path().as_str(), error.masked().to_string()))
+            .map(|error| Fault::new(error.instance_path().as_str(), check::schema_predicate(&error)))
             .collect();
         if !faults.is_empty() {
             return faults;
@@ -42,21 +42,21 @@ pub(crate) fn faults_of_schema(schema: &Value) -> Vec<Fault> {
     Graph::build(schema).err().into_iter().collect()
 }
 
-/// Checks what was filled in for a stack of this definition. Nothing is filled in for it: a `default` of the schema
-/// tells people what is usual, and is not applied.
+/// Checks the inputs for a stack of this definition. A `default` of the schema only documents a common value and is not
+/// applied.
 ///
-/// It takes up to a second, so it does not belong on a thread that serves others.
+/// The check takes up to a second. Do not call it on a thread that serves other requests.
 ///
 /// # Errors
-/// Every fault, by its JSON pointer into `values`. Values that are too costly to check are one fault of the whole.
+/// All faults, by JSON pointer into `values`. Values that are too costly to check are one fault with an empty path.
 pub fn check_inputs(definition: &StackDefinition, values: &Value) -> Result<(), Vec<Fault>> {
-    let Some(given) = values.as_object() else { return Err(vec![Fault::new("", "must be an object")]) };
+    let Some(fields) = values.as_object() else { return Err(vec![Fault::new("", "must be an object")]) };
     let mut faults = match definition.inputs() {
-        Some(schema) => by_schema(schema, values).map_err(|fault| vec![fault])?,
+        Some(schema) => schema_faults(schema, values).map_err(|fault| vec![fault])?,
         None => {
             let unknown =
                 |name: &String| Fault::new(format!("/{}", check::escaped(name)), "is not a known field");
-            given.keys().map(unknown).collect()
+            fields.keys().map(unknown).collect()
         }
     };
     faults.sort_by(|a, b| a.path.cmp(&b.path));
@@ -64,11 +64,12 @@ pub fn check_inputs(definition: &StackDefinition, values: &Value) -> Result<(), 
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
-fn by_schema(schema: &Map<String, Value>, values: &Value) -> Result<Vec<Fault>, Fault> {
-    // A version that was published under other limits is held to those of today.
+fn schema_faults(schema: &Map<String, Value>, values: &Value) -> Result<Vec<Fault>, Fault> {
+    // The current limits apply even if the version was published under different ones.
     let graph = Graph::build(&Value::Object(schema.clone())).map_err(|fault| {
         let message = format!(
-            "the template's schema cannot be used: {} {}. Its author must publish another version",
+            "cannot be checked, because the template's schema is not supported: {} {}. Its author must publish a new \
+             version",
             fault.path, fault.message
         );
         Fault::new("", message)

@@ -1,4 +1,4 @@
-//! References between subschemas: only within the schema, and only to its subschemas.
+//! References between subschemas. A reference must lead to a subschema of the same schema.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use super::graph::Id;
 
-/// The fault of a reference that leads to no subschema of the same schema.
-pub(super) const ELSEWHERE: &str = "must lead to a subschema of these inputs, such as #/$defs/name";
+/// Message of a fault for a reference that leads to no subschema of the same schema.
+pub(super) const ELSEWHERE: &str = "must refer to a subschema of these inputs, such as #/$defs/name";
 
-/// Keywords that make the meaning of a subschema depend on how it was reached. A result could not be used again.
+/// Keywords that make the result of a subschema depend on the path to it, so that results could not be reused.
 const UNSUPPORTED: [(&str, &str); 6] = [
     ("$dynamicRef", "is not supported: use $ref"),
     ("$dynamicAnchor", "is not supported: use $anchor"),
@@ -21,13 +21,13 @@ const UNSUPPORTED: [(&str, &str); 6] = [
     ("unevaluatedItems", "is not supported: use items"),
 ];
 
-/// Refuses keywords of a subschema that cannot be evaluated in bounded time.
-pub(super) fn refuse_unsupported(at: &str, schema: &Map<String, Value>) -> Result<(), Fault> {
+/// Rejects keywords of a subschema that cannot be evaluated in bounded time.
+pub(super) fn reject_unsupported(at: &str, schema: &Map<String, Value>) -> Result<(), Fault> {
     let found = UNSUPPORTED.iter().find(|(keyword, _)| schema.contains_key(*keyword));
     if let Some((keyword, why)) = found {
         return Err(Fault::new(format!("{at}/{keyword}"), *why));
     }
-    // It would change what the references below it are relative to.
+    // An inner `$id` would change the base of the references below it.
     if !at.is_empty() && schema.contains_key("$id") {
         return Err(Fault::new(format!("{at}/$id"), "is supported only at the root of the inputs"));
     }
@@ -37,11 +37,11 @@ pub(super) fn refuse_unsupported(at: &str, schema: &Map<String, Value>) -> Resul
 /// The subschema that a reference leads to.
 pub(super) fn target(
     reference: &str,
-    places: &HashMap<String, Id>,
+    pointers: &HashMap<String, Id>,
     anchors: &HashMap<String, Id>,
 ) -> Option<Id> {
     let fragment = reference.strip_prefix('#')?;
     let fragment = percent_decode_str(fragment).decode_utf8().ok()?;
-    let found = if fragment.is_empty() || fragment.starts_with('/') { places } else { anchors };
-    found.get(fragment.as_ref()).copied()
+    let index = if fragment.is_empty() || fragment.starts_with('/') { pointers } else { anchors };
+    index.get(fragment.as_ref()).copied()
 }

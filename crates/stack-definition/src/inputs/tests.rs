@@ -25,7 +25,7 @@ fn check_value(schema: &Value, value: &Value) -> Result<Vec<Fault>, Exceeded> {
 }
 
 #[test]
-fn every_fault_at_once() {
+fn all_faults_are_reported_at_once() {
     let definition = with_inputs(Some(json!({
         "type": "object",
         "properties": {
@@ -40,13 +40,13 @@ fn every_fault_at_once() {
     let wrong = json!({ "currency": "euro", "mail": { "a/b": 0 }, "colour": "red" });
     assert_eq!(paths(&definition, &wrong), ["/colour", "/currency", "/mail/a~1b", "/title"]);
     assert_eq!(paths(&definition, &json!([])), [""]);
-    // A value may be a secret, and is not repeated.
+    // A value may be a secret, so no message repeats it.
     let faults = check_inputs(&definition, &json!({ "title": "T", "currency": "hunter2" })).unwrap_err();
     assert!(!faults[0].message.contains("hunter2"), "{faults:?}");
 }
 
 #[test]
-fn where_nothing_is_to_be_filled_in_nothing_may_be() {
+fn definition_without_inputs_accepts_no_field() {
     let definition = with_inputs(None);
     assert_eq!(paths(&definition, &json!({})), [""; 0]);
     assert_eq!(paths(&definition, &json!({ "a/b": 1 })), ["/a~1b"]);
@@ -60,7 +60,7 @@ fn defaults_are_not_applied() {
     assert_eq!(paths(&definition, &json!({})), ["/plan"]);
 }
 
-/// Schemas of every keyword that applies others, and of some that do not.
+/// Schemas with every keyword that applies subschemas, and with some that do not.
 fn schemas() -> Vec<Value> {
     let small = [
         json!(true),
@@ -88,7 +88,7 @@ fn schemas() -> Vec<Value> {
             { "$ref": "#/$defs/x~0~1y%25" }, { "items": { "$ref": "#here" } }] }),
     ];
     let mut all = small.to_vec();
-    // References lead from the root, so those that have some are not put into others.
+    // References start at the root, so schemas with references cannot be nested into other schemas.
     let inner = || small.iter().filter(|schema| !schema.to_string().contains("$ref"));
     for (a, b) in inner().flat_map(|a| inner().map(move |b| (a, b))) {
         all.push(json!({ "anyOf": [a, b] }));
@@ -104,7 +104,7 @@ fn schemas() -> Vec<Value> {
 }
 
 #[test]
-fn it_agrees_with_the_crate_that_keeps_to_the_standard() {
+fn validation_agrees_with_the_jsonschema_crate() {
     let values = json!([
         null, true, 0, 2, 2.0, 2.5, "", "a", "ab", [], [1], [1, 1], [1, 1, "a"], ["a", 1], [1, 2, 3, 4], [[1, 1]],
         {}, {"a": 1}, {"a": "x"}, {"a": 1, "b": "y"}, {"b": 2}, {"c": 1}, {"ab": 1}, {"ab": "x", "B": "y"},
@@ -122,7 +122,7 @@ fn it_agrees_with_the_crate_that_keeps_to_the_standard() {
     assert!(compared > 50_000, "{compared}");
 }
 
-/// A recursive filter whose alternatives overlap.
+/// Recursive filter with overlapping alternatives.
 fn filter() -> Value {
     let child = json!({ "$ref": "#/$defs/node" });
     json!({
@@ -136,7 +136,7 @@ fn filter() -> Value {
 }
 
 #[test]
-fn alternatives_that_overlap_do_not_multiply() {
+fn overlapping_alternatives_do_not_multiply_the_cost() {
     let nested = |leaf: Value| (0..60).fold(leaf, |inner, _| json!({ "child": inner }));
     let begun = Instant::now();
     assert_eq!(paths(&with_inputs(Some(filter())), &json!({ "filter": nested(json!("leaf")) })), [""; 0]);
@@ -154,7 +154,7 @@ fn alternatives_that_overlap_do_not_multiply() {
 }
 
 #[test]
-fn a_schema_beyond_the_limits_is_refused() {
+fn schema_beyond_the_limits_is_rejected() {
     let deep = (0..40).fold(json!({}), |inner, _| json!({ "items": inner }));
     let mut chain: Vec<Value> =
         (0..40).map(|n| json!({ "$ref": format!("#/prefixItems/{}", n + 1) })).collect();
@@ -177,9 +177,9 @@ fn a_schema_beyond_the_limits_is_refused() {
         (json!({ "patternProperties": { "(": true } }), "/patternProperties/("),
     ] {
         let faults: Vec<_> = faults_of_schema(&schema).into_iter().map(|fault| fault.path).collect();
-        // Which of a circle is named does not matter.
-        let is_circle = faults[0].starts_with("/$defs/") && path.starts_with("/$defs/");
-        assert!(faults == [path] || is_circle, "{faults:?} {path}");
+        // The fault may be at any member of a cycle.
+        let is_cycle = faults[0].starts_with("/$defs/") && path.starts_with("/$defs/");
+        assert!(faults == [path] || is_cycle, "{faults:?} {path}");
     }
     assert!(faults_of_schema(&deep)[0].message.contains("nested"), "{:?}", faults_of_schema(&deep));
     let large = json!({ "pattern": r"^(\p{L}{1,20})$" });
@@ -189,7 +189,7 @@ fn a_schema_beyond_the_limits_is_refused() {
 }
 
 #[test]
-fn values_beyond_the_limits_are_refused() {
+fn values_beyond_the_limits_are_rejected() {
     let deep = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!([inner]));
     let exceeded = |schema: Value, value: Value| check_value(&schema, &value).unwrap_err();
     assert_eq!(exceeded(json!({}), json!("x".repeat(300_000))), Exceeded::Bytes);
@@ -205,7 +205,7 @@ fn values_beyond_the_limits_are_refused() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
-/// The stack of the longest recursion that the limits leave fits that of a test's thread, which is a worker's too.
+// The stack of a test's thread has the size of a worker's.
 #[test]
 fn the_deepest_recursion_fits_the_stack() {
     let mut layers = json!({});
@@ -221,7 +221,7 @@ fn the_deepest_recursion_fits_the_stack() {
 }
 
 #[test]
-fn a_schema_that_was_published_before_the_limits_is_held_to_them() {
+fn current_limits_apply_to_schemas_published_before() {
     let text = json!({
         "schemaVersion": 1, "displayName": "A shop", "features": [],
         "resources": { "d1": false, "r2": false, "kv": false, "queue": false },
@@ -229,5 +229,5 @@ fn a_schema_that_was_published_before_the_limits_is_held_to_them() {
     });
     let definition = StackDefinition::from_published(&text.to_string()).unwrap();
     let faults = check_inputs(&definition, &json!({})).unwrap_err();
-    assert!(faults[0].path.is_empty() && faults[0].message.contains("cannot be used"), "{faults:?}");
+    assert!(faults[0].path.is_empty() && faults[0].message.contains("cannot be checked"), "{faults:?}");
 }

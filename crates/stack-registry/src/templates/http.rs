@@ -21,17 +21,17 @@ use crate::{
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpdateTemplate {
-    #[serde(default, deserialize_with = "stack_definition::text::given")]
+    #[serde(default, deserialize_with = "stack_definition::text::non_null")]
     #[schema(nullable = false)]
     display_name: Option<DisplayName>,
-    #[serde(default, deserialize_with = "stack_definition::text::given")]
+    #[serde(default, deserialize_with = "stack_definition::text::non_null")]
     #[schema(nullable = false)]
     description: Option<Description>,
     /// Null takes it away.
     #[serde(default)]
     #[schema(value_type = Option<Text<0, 2048>>)]
     icon: Patch<Text<0, 2048>>,
-    #[serde(default, deserialize_with = "stack_definition::text::given")]
+    #[serde(default, deserialize_with = "stack_definition::text::non_null")]
     #[schema(nullable = false)]
     status: Option<TemplateStatus>,
 }

@@ -64,11 +64,11 @@ pub(crate) struct CreateTemplate {
     pub(crate) name: Slug,
     pub(crate) display_name: DisplayName,
     pub(crate) description: Description,
-    #[serde(default, deserialize_with = "stack_definition::text::given")]
+    #[serde(default, deserialize_with = "stack_definition::text::non_null")]
     #[schema(nullable = false)]
     pub(crate) icon: Option<Text<0, 2048>>,
     /// What the template is for, such as `commerce`.
-    #[serde(default, deserialize_with = "stack_definition::text::given")]
+    #[serde(default, deserialize_with = "stack_definition::text::non_null")]
     #[schema(nullable = false)]
     pub(crate) domain: Option<Text<0, 256>>,
 }

@@ -14,7 +14,7 @@ pub(super) const DEFINITION: &str = "/stackDefinition";
 /// [`domain::Kind::Validation`] with all faults: those in the definition by JSON pointer, because its names may hold
 /// dots, the others by the name of the field, as everywhere.
 pub(super) fn read(body: &Value) -> Result<PublishVersion> {
-    stack_definition::read_around(body, DEFINITION.trim_start_matches('/'))
+    stack_definition::read_with_definition(body, DEFINITION.trim_start_matches('/'))
         .map_err(|faults| Error::validation(faults.into_iter().map(named).collect()))
 }
 
