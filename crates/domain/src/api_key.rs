@@ -1,7 +1,7 @@
 //! API keys: `nno_<id>_<secret>`.
 //!
-//! The iam service creates them and the gateway parses them. Only the digest of the secret is stored, so the key is shown
-//! once, when it is created.
+//! The iam service creates them and the gateway parses them. Only the digest of the secret is stored, so a key is
+//! shown once, when it is created.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! Identifiers, which are opaque to clients.
 //!
-//! Ids of platforms, entities and stacks are ten random characters of `[a-z0-9]`, because resource names and host names
-//! contain them. All other ids are UUIDv7. Each kind of id has its own type, so that an id of one kind cannot be used as
-//! an id of another kind.
+//! Ids of platforms, entities and stacks are ten random characters of `[a-z0-9]`, because resource names and host
+//! names contain them. All other ids are UUIDv7. Each kind of id has its own type, so that an id of one kind cannot be
+//! used as an id of another kind.
 
 use rand::Rng;
 use uuid::Uuid;
@@ -76,7 +76,7 @@ short_id!(
     StackId, "a stack", or "default"
 );
 
-/// Defines the id of one kind of object: a UUID that no other kind's id can stand in for.
+/// Defines the id type of one kind of object: a UUID that is not interchangeable with ids of other kinds.
 ///
 /// ```
 /// domain::uuid_id!(
@@ -134,7 +134,7 @@ macro_rules! uuid_id {
     };
 }
 
-/// The type that [`uuid_id!`] defines. The features of this crate decide, not those of the crate that calls the macro.
+/// The type that [`uuid_id!`] defines. The features of this crate apply, not those of the crate that uses the macro.
 #[doc(hidden)]
 #[macro_export]
 #[cfg(not(feature = "diesel"))]
@@ -204,7 +204,7 @@ macro_rules! uuid_id_schema {
     };
 }
 
-/// No schema: this crate was built without `openapi`.
+/// Without the feature `openapi`, [`uuid_id!`] defines no schema.
 #[doc(hidden)]
 #[macro_export]
 #[cfg(not(feature = "openapi"))]

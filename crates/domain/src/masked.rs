@@ -1,5 +1,5 @@
-//! Masking of possible secrets. If a user pastes a key where a name belongs, the key must not appear in any message, log
-//! or trace.
+//! Masking of possible secrets. If a user pastes a key where a name belongs, no message, log or trace may contain the
+//! key.
 //!
 //! No rule distinguishes secrets from names with certainty. This module treats long runs of letters and digits, which
 //! names and ids do not contain, and passwords within URLs as secrets. It does not mask a short password in the wrong
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 /// Replacement for a masked text.
 pub const MASK: &str = "***";
-/// Maximum length of an unmasked run of letters and digits. Ids, resource names and the last part of a UUID are shorter.
+/// Maximum length of an unmasked run of letters and digits, as in ids, resource names and the last part of a UUID.
 const RUN: usize = 16;
 /// Maximum length of an unmasked run of lower-case letters, upper-case letters and digits.
 const MIXED_RUN: usize = 11;

@@ -11,8 +11,8 @@ use crate::{
 
 /// Resource name that its platform may register: it does not have the form of another platform's name.
 ///
-/// Ten characters of `[a-z0-9]` and a `-` have the form of a platform id. The check ignores whether a platform with that
-/// id exists: one may be created later, and the error reveals nothing.
+/// Ten characters of `[a-z0-9]` and a `-` have the form of a platform id. The check ignores whether that platform
+/// exists: it may be created later, and the error reveals nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlatformResourceName(ResourceName);
 

@@ -2,8 +2,8 @@
 //!
 //! Each is a state and the events that change it: [`Activation::apply`] and [`Stack::apply`] return the state after an
 //! event. [`Stack::plan`] compares what a stack runs with a release, and [`CurrentActivations::switch`] brings the
-//! activations of its tenant to that release. Every function here is pure: the caller passes the time and the ids, loads
-//! the states before and stores them afterwards.
+//! activations of its tenant to that release. Every function here is pure: the caller passes the time and the ids,
+//! loads the states before and stores them afterwards.
 //!
 //! The tests check three properties for random sequences of events:
 //!
