@@ -1,4 +1,4 @@
-//! What iam is made of. Every slice is one line in [`routes`].
+//! Composition of the service. Every slice is one line in [`routes`].
 
 use anyhow::Result;
 use database::{Db, Migrations};
@@ -16,32 +16,32 @@ use web::ServiceConfig;
 use crate::{
     access::{self, Actions},
     audit, bindings, grpc,
-    keys::{self, Used},
+    keys::{self, KeyUsage},
     revocations::{self, Hub},
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// What iam alone can be told.
+/// Settings that only iam has.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Own {
+pub struct IamSettings {
     pub registry: PeerSettings,
 }
 
-/// What handlers work with. One per HTTP worker thread, one for gRPC and the workers; they share `revocations`,
-/// `used` and `actions`.
+/// State of the handlers. Each HTTP worker thread has one; gRPC and the background workers share one. All of them share
+/// `revocations`, `usage` and `actions`.
 #[derive(Debug, Clone)]
 pub struct App {
     pub(crate) db: Db,
     pub(crate) registry: Client<rpc::Registry>,
     pub(crate) revocations: Hub,
-    pub(crate) used: Used,
+    pub(crate) usage: KeyUsage,
     pub(crate) actions: Actions,
     pub(crate) shutdown: Shutdown,
 }
 
-/// iam as a service.
+/// The iam service.
 #[derive(Debug)]
 pub struct Iam;
 
@@ -59,7 +59,7 @@ fn routes(config: &mut ServiceConfig) {
 impl Service for Iam {
     const NAME: &'static str = "iam";
     const DEFAULTS: &'static str = include_str!("../config/default.toml");
-    type Settings = Own;
+    type Settings = IamSettings;
 
     fn migrations() -> Migrations {
         Migrations::with_shared([MIGRATIONS])
@@ -74,16 +74,16 @@ impl Service for Iam {
         web::document(routes, OpenApiBuilder::new().info(info).build())
     }
 
-    async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
+    async fn build(settings: Settings<IamSettings>, shutdown: Shutdown) -> Result<Application> {
         let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown.clone()).await?;
         let (database, peers) = (builder.database.clone(), builder.peers.clone());
-        let (hub, used) = (Hub::default(), Used::default());
+        let (hub, usage) = (Hub::default(), KeyUsage::default());
         let actions = Actions::of_all_services()?;
         let state = move |db: Db| {
             let registry = Client::new(&peers, &settings.service.registry)?;
-            let (revocations, used, shutdown) = (hub.clone(), used.clone(), shutdown.clone());
+            let (revocations, usage, shutdown) = (hub.clone(), usage.clone(), shutdown.clone());
             let actions = actions.clone();
-            anyhow::Ok(App { db, registry, revocations, used, actions, shutdown })
+            anyhow::Ok(App { db, registry, revocations, usage, actions, shutdown })
         };
         let app = state(builder.background.clone())?;
         builder.probes = vec![app.registry.probe()];

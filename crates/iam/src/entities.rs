@@ -1,4 +1,4 @@
-//! Where things stand, as the registry tells it.
+//! Locations of entities, which the registry knows.
 
 use domain::{EntityId, Error, PlatformId, Result, platform::PlatformStatus};
 use identity::Ctx;
@@ -6,20 +6,20 @@ use rpc::{parse_response_enum, registry::LocateEntityRequest};
 
 use crate::App;
 
-/// The place of an entity, or of a platform as a whole.
+/// Location of an entity, or of a platform as a whole.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Location {
     /// The entity and its ancestors, nearest first; empty for a platform as a whole.
-    pub(crate) line: Vec<EntityId>,
-    /// Whether the platform is suspended.
-    pub(crate) suspended: bool,
+    pub(crate) path: Vec<EntityId>,
+    /// True if the platform is suspended.
+    pub(crate) is_suspended: bool,
 }
 
-/// Asks the registry for the place of an entity, or of a platform.
+/// Queries the registry for the location of an entity, or of a platform.
 ///
 /// # Errors
-/// [`domain::Kind::NotFound`] when the platform or the entity is not there; [`domain::Kind::ServiceUnavailable`] when
-/// the registry cannot be asked.
+/// [`domain::Kind::NotFound`] if the platform or the entity does not exist; [`domain::Kind::ServiceUnavailable`] if the
+/// registry cannot be reached.
 pub(crate) async fn locate(
     app: &App,
     ctx: &Ctx,
@@ -28,8 +28,8 @@ pub(crate) async fn locate(
 ) -> Result<Location> {
     let message =
         LocateEntityRequest { platform_id: platform.to_string(), entity_id: entity.map(ToString::to_string) };
-    let answer = app.registry.call(ctx, message).await?;
-    let line = answer.ancestors.iter().map(|id| EntityId::parse(id).map_err(Error::internal));
-    let status: PlatformStatus = parse_response_enum("platform_status", answer.platform_status)?;
-    Ok(Location { line: line.collect::<Result<_>>()?, suspended: status == PlatformStatus::Suspended })
+    let response = app.registry.call(ctx, message).await?;
+    let path = response.ancestors.iter().map(|id| EntityId::parse(id).map_err(Error::internal));
+    let status: PlatformStatus = parse_response_enum("platform_status", response.platform_status)?;
+    Ok(Location { path: path.collect::<Result<_>>()?, is_suspended: status == PlatformStatus::Suspended })
 }

@@ -1,4 +1,4 @@
-//! Who may grant what, and whose grants they may see and take back.
+//! Authorization of grants: which grants a caller can create, see and revoke.
 
 use domain::{
     EntityId, Error, Grant, GrantScope, Kind, PlatformId, Result, Role,
@@ -13,55 +13,55 @@ use crate::{
     entities::{self, Location},
 };
 
-/// A grant that may be made, and where its entity stands.
+/// Grant that the caller can create, with the path of its entity.
 #[derive(Debug, Clone)]
-pub(crate) struct Placed {
+pub(crate) struct LocatedGrant {
     pub(crate) grant: Grant,
-    /// The entity and all that it is under, if the grant is of one.
-    pub(crate) line: Vec<EntityId>,
+    /// The entity and its ancestors, nearest first; empty if the scope is not an entity.
+    pub(crate) path: Vec<EntityId>,
 }
 
-/// Finds out whether the caller may grant this, and whether what it reaches is there at all.
+/// Checks that the scope of a grant exists and that the caller can create the grant.
 ///
 /// # Errors
-/// [`Kind::NotFound`] for what is not there or lies outside of what the caller reaches: the two are not told apart;
-/// [`Kind::Forbidden`] for what is more than the caller holds; [`Kind::ServiceUnavailable`] when the registry cannot be
-/// asked.
-pub(crate) async fn permit(app: &App, ctx: &Ctx, grant: Grant) -> Result<Placed> {
+/// [`Kind::NotFound`] if the scope does not exist or lies outside the caller's own scope, without distinguishing the
+/// two; [`Kind::Forbidden`] if the grant exceeds the caller's own grants; [`Kind::ServiceUnavailable`] if the registry
+/// cannot be reached.
+pub(crate) async fn authorize(app: &App, ctx: &Ctx, grant: Grant) -> Result<LocatedGrant> {
     let own = ctx.caller.grants();
-    let Location { line, suspended } = match grant.scope.platform() {
+    let Location { path, is_suspended } = match grant.scope.platform() {
         None => Location::default(),
-        Some(platform) if scope_filter_enabled() && !touches(own, platform) => {
+        Some(platform) if scope_filter_enabled() && !has_grant_in(own, platform) => {
             return Err(Error::not_found("platform", platform));
         }
         Some(platform) => entities::locate(app, ctx, platform, grant.scope.entity()).await?,
     };
-    if !administers(own, &grant, &line) {
-        return Err(refusal(own, &grant, &line));
+    if !administers(own, &grant, &path) {
+        return Err(denial(own, &grant, &path));
     }
-    if suspended && !ctx.caller.is_operator() {
-        let message = "The platform is suspended; only operators may grant access to it";
+    if is_suspended && !ctx.caller.is_operator() {
+        let message = "The platform is suspended. Only operators can grant access to it.";
         return Err(Error::new(Kind::PlatformSuspended, message));
     }
-    Ok(Placed { grant, line })
+    Ok(LocatedGrant { grant, path })
 }
 
-/// Refuses, before the faults of a body are reported, a caller who may not grant what the body names. Of a body that
-/// names nothing, callers who administer nothing are refused.
-pub(crate) async fn decide(app: &App, ctx: &Ctx, body: &Value) -> Result<()> {
+/// Rejects a caller who cannot create the grant in a body. The check precedes the report of the body's faults. If the
+/// body contains no valid grant, it rejects callers who administer nothing.
+pub(crate) async fn authorize_body(app: &App, ctx: &Ctx, body: &Value) -> Result<()> {
     if let Some(grant) = grant_of(body) {
-        return match permit(app, ctx, grant).await {
+        return match authorize(app, ctx, grant).await {
             Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Forbidden) => Err(error),
             _ => Ok(()),
         };
     }
-    if Administered::by(ctx.caller.grants()).is_nothing() {
-        return Err(needs_admin("Without a role of platform-admin nothing can be granted".to_owned()));
+    if AdminScope::new(ctx.caller.grants()).is_empty() {
+        return Err(needs_admin("Granting access requires the role platform-admin.".to_owned()));
     }
     Ok(())
 }
 
-/// The grant that a body names, if it can be read.
+/// The grant in a body, if it is valid.
 fn grant_of(body: &Value) -> Option<Grant> {
     let text = |field: &str| body.get(field).filter(|value| !value.is_null());
     let platform = text("platformId").map(PlatformId::deserialize).transpose().ok()?;
@@ -70,30 +70,33 @@ fn grant_of(body: &Value) -> Option<Grant> {
     Grant::new(role, GrantScope::new(platform, entity).ok()?).ok()
 }
 
-/// Whether who holds `own` may make such a grant, and so also see it and take it back.
-pub(crate) fn administers(own: &[Grant], grant: &Grant, line: &[EntityId]) -> bool {
-    !scope_filter_enabled() || may_grant(own, grant, line)
+/// Returns true if a caller with the grants `own` can create, see and revoke `grant`.
+pub(crate) fn administers(own: &[Grant], grant: &Grant, path: &[EntityId]) -> bool {
+    !scope_filter_enabled() || may_grant(own, grant, path)
 }
 
-/// Whether any of the grants reaches something in a platform.
-fn touches(own: &[Grant], platform: &PlatformId) -> bool {
-    own.iter().any(|grant| grant.scope.platform().is_none_or(|reached| reached == platform))
+/// Returns true if any of the grants covers the platform or a part of it.
+fn has_grant_in(own: &[Grant], platform: &PlatformId) -> bool {
+    own.iter().any(|grant| grant.scope.platform().is_none_or(|covered| covered == platform))
 }
 
-/// Why a grant may not be made.
-fn refusal(own: &[Grant], wanted: &Grant, line: &[EntityId]) -> Error {
-    let target = match &wanted.scope {
+/// The error for a grant that the caller cannot create.
+fn denial(own: &[Grant], grant: &Grant, path: &[EntityId]) -> Error {
+    let target = match &grant.scope {
         GrantScope::All => Target::Everything,
         GrantScope::Platform(platform) => Target::Platform(platform),
-        GrantScope::Entity(platform, _) => Target::Entity(platform, line),
+        GrantScope::Entity(platform, _) => Target::Entity(platform, path),
     };
     let highest = own.iter().filter(|grant| grant.scope.includes(&target)).map(|grant| grant.role).max();
-    match (highest, wanted.scope.entity()) {
+    match (highest, grant.scope.entity()) {
         (None, Some(entity)) => Error::not_found("entity", entity),
         (Some(role), _) if !role.covers(Role::PlatformAdmin) => {
-            needs_admin(format!("A {role} here grants nothing: that needs platform-admin"))
+            let message = format!(
+                "Granting access requires the role platform-admin. Your role in this scope is {role}."
+            );
+            needs_admin(message)
         }
-        _ => Error::new(Kind::Forbidden, "Nobody grants more than they hold"),
+        _ => Error::new(Kind::Forbidden, "You cannot grant more access than you have."),
     }
 }
 
@@ -101,23 +104,23 @@ fn needs_admin(message: String) -> Error {
     Error::new(Kind::Forbidden, message).with("needs", Role::PlatformAdmin)
 }
 
-/// What a caller administers: whose grants they see and may take back.
+/// Grants that a caller administers, which are the grants that it can see and revoke.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Administered {
-    /// Whatever it reaches, what has one of these roles.
+pub(crate) enum AdminScope {
+    /// Grants of these roles, in any scope.
     Everywhere(Vec<Role>),
-    /// What reaches no further than these platforms, and these entities with what is under them.
+    /// Grants within these platforms, and within these entities and their descendants.
     Within { platforms: Vec<PlatformId>, entities: Vec<EntityId> },
 }
 
-impl Administered {
-    /// Whether it is nothing at all.
-    fn is_nothing(&self) -> bool {
+impl AdminScope {
+    /// Returns true if the caller administers nothing.
+    fn is_empty(&self) -> bool {
         matches!(self, Self::Within { platforms, entities } if platforms.is_empty() && entities.is_empty())
     }
 
-    /// What follows from a caller's grants.
-    pub(crate) fn by(own: &[Grant]) -> Self {
+    /// The grants that a caller with the grants `own` administers.
+    pub(crate) fn new(own: &[Grant]) -> Self {
         if !scope_filter_enabled() {
             return Self::Everywhere(Role::ALL.to_vec());
         }
@@ -147,12 +150,12 @@ impl Administered {
 mod tests {
     use super::*;
 
-    fn grant(role: Role, reach: GrantScope) -> Grant {
-        Grant { role, scope: reach }
+    fn grant(role: Role, scope: GrantScope) -> Grant {
+        Grant { role, scope }
     }
 
     #[test]
-    fn what_is_administered_follows_from_what_is_held() {
+    fn admin_scope_follows_from_the_callers_grants() {
         let (platform, entity) = (PlatformId::random(), EntityId::random());
         let of = |role| {
             vec![
@@ -160,16 +163,16 @@ mod tests {
                 grant(role, GrantScope::Entity(platform.clone(), entity.clone())),
             ]
         };
-        let nothing = Administered::Within { platforms: vec![], entities: vec![] };
+        let nothing = AdminScope::Within { platforms: vec![], entities: vec![] };
         for low in [Role::Viewer, Role::Developer] {
-            assert_eq!(Administered::by(&of(low)), nothing);
-            assert_eq!(Administered::by(&[grant(low, GrantScope::All)]), nothing);
+            assert_eq!(AdminScope::new(&of(low)), nothing);
+            assert_eq!(AdminScope::new(&[grant(low, GrantScope::All)]), nothing);
         }
-        let both = Administered::Within { platforms: vec![platform.clone()], entities: vec![entity.clone()] };
-        assert_eq!(Administered::by(&of(Role::PlatformAdmin)), both);
+        let both = AdminScope::Within { platforms: vec![platform.clone()], entities: vec![entity.clone()] };
+        assert_eq!(AdminScope::new(&of(Role::PlatformAdmin)), both);
         let operator = [grant(Role::PlatformAdmin, GrantScope::All), grant(Role::Operator, GrantScope::All)];
-        assert_eq!(Administered::by(&operator), Administered::Everywhere(Role::ALL.to_vec()));
-        let admin = Administered::by(&operator[..1]);
-        assert_eq!(admin, Administered::Everywhere(vec![Role::Viewer, Role::Developer, Role::PlatformAdmin]));
+        assert_eq!(AdminScope::new(&operator), AdminScope::Everywhere(Role::ALL.to_vec()));
+        let admin = AdminScope::new(&operator[..1]);
+        assert_eq!(admin, AdminScope::Everywhere(vec![Role::Viewer, Role::Developer, Role::PlatformAdmin]));
     }
 }

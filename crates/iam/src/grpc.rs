@@ -1,4 +1,4 @@
-//! iam over gRPC: each method with who may call it and what handles it.
+//! gRPC methods of iam, each with its allowed callers and its handler.
 
 use domain::Result;
 use rpc::{Iam, MethodsBuilder, iam as i, parse_uuid};
@@ -10,7 +10,7 @@ use crate::{
     revocations,
 };
 
-/// The methods.
+/// The methods of the service.
 pub(crate) fn methods() -> MethodsBuilder<Iam, App> {
     MethodsBuilder::default()
         .method(&["gateway"], resolve_key)
@@ -21,9 +21,9 @@ pub(crate) fn methods() -> MethodsBuilder<Iam, App> {
 }
 
 async fn resolve_key(app: &App, request: Request<i::ResolveKeyRequest>) -> Result<i::ResolveKeyResponse> {
-    let asked = request.get_ref();
-    let id = parse_uuid("id", &asked.id)?;
-    let found = resolve::resolve(app, id, &asked.secret_digest).await?;
+    let request = request.get_ref();
+    let id = parse_uuid("id", &request.id)?;
+    let found = resolve::resolve(app, id, &request.secret_digest).await?;
     Ok(i::ResolveKeyResponse { key: found.map(resolved).transpose()? })
 }
 

@@ -1,12 +1,11 @@
-//! iam: who may do what. API keys, what people were granted, and the answers that the gateway knows callers by.
+//! iam: access management. It owns API keys and role bindings, and resolves callers for the gateway.
 //!
-//! One folder per resource, each with the same file names: `model` (rows), `store` (one function, one SQL
-//! statement), `ops` (one function, one use case in one transaction) and `http`. A read goes `http|grpc -> store`,
-//! a write `http|grpc -> ops -> store`. What all slices go by is in `grants` (who may grant what) and `revocations`
-//! (who is told what is not to be believed any more).
+//! Each object has a folder with the same file names: `model` (rows), `view` (API representation), `store` (one
+//! function, one SQL statement), `ops` (one function, one use case in one transaction) and `http`. A read goes
+//! `http|grpc -> store`, a write `http|grpc -> ops -> store`. All folders share `grants` (authorization of grants) and
+//! `revocations` (invalidation of the gateways' caches).
 
 mod access;
-mod answer;
 mod app;
 mod audit;
 mod bindings;
@@ -14,7 +13,8 @@ mod entities;
 mod grants;
 mod grpc;
 mod keys;
+mod response;
 mod revocations;
 pub mod schema;
 
-pub use app::{App, Iam, Own};
+pub use app::{App, Iam, IamSettings};

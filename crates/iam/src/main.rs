@@ -1,4 +1,4 @@
-//! iam as a process of its own.
+//! Process of the iam service.
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

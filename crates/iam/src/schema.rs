@@ -1,4 +1,4 @@
-//! The tables, as the migrations leave them; a test compares the two.
+//! Tables of the database. A test compares them with the migrations.
 
 diesel::table! {
     keys (id) {

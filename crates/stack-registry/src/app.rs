@@ -1,4 +1,4 @@
-//! What the stack registry is made of. Every slice is one line in [`routes`].
+//! Composition of the service. Every slice is one line in [`routes`].
 
 use anyhow::Result;
 use database::{Db, Migrations};
@@ -17,21 +17,21 @@ use crate::{grpc, schemas, templates, versions};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// What the stack registry alone can be told.
+/// Settings that only the stack registry has.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Own {
+pub struct StackRegistrySettings {
     pub registry: PeerSettings,
 }
 
-/// What handlers work with. One per HTTP worker thread, one for gRPC.
+/// State of the handlers. Each HTTP worker thread has one; gRPC has one.
 #[derive(Debug, Clone)]
 pub struct App {
     pub(crate) db: Db,
     pub(crate) registry: Client<rpc::Registry>,
 }
 
-/// The stack registry as a service.
+/// The stack registry service.
 #[derive(Debug)]
 pub struct StackRegistry;
 
@@ -45,7 +45,7 @@ fn routes(config: &mut ServiceConfig) {
 impl Service for StackRegistry {
     const NAME: &'static str = "stack-registry";
     const DEFAULTS: &'static str = include_str!("../config/default.toml");
-    type Settings = Own;
+    type Settings = StackRegistrySettings;
 
     fn migrations() -> Migrations {
         Migrations::with_shared([MIGRATIONS])
@@ -60,7 +60,7 @@ impl Service for StackRegistry {
         web::document(routes, OpenApiBuilder::new().info(info).build())
     }
 
-    async fn build(settings: Settings<Own>, shutdown: Shutdown) -> Result<Application> {
+    async fn build(settings: Settings<StackRegistrySettings>, shutdown: Shutdown) -> Result<Application> {
         let mut builder = ServiceBuilder::new::<Self>(&settings, shutdown).await?;
         let (database, peers) = (builder.database.clone(), builder.peers.clone());
         let state = move |db: Db| {

@@ -1,4 +1,4 @@
-//! The stack registry over gRPC: each method with who may call it and what handles it.
+//! gRPC methods of the stack registry, each with its allowed callers and its handler.
 
 use database::Conn;
 use domain::{Error, Result, Slug, Version};
@@ -20,14 +20,14 @@ use crate::{
     versions::{self, model::StackVersion},
 };
 
-/// The methods.
+/// The methods of the service.
 pub(crate) fn methods() -> MethodsBuilder<StackRegistry, App> {
     MethodsBuilder::default().method(&["registry"], get_template).method(&["registry"], get_version)
 }
 
 async fn get_template(app: &App, request: Request<GetTemplateRequest>) -> Result<GetTemplateResponse> {
-    let asked = &request.get_ref().template;
-    app.db.service_read(async |c| by_id_or_name(c, asked).await).await.map(Into::into)
+    let template = &request.get_ref().template;
+    app.db.service_read(async |c| by_id_or_name(c, template).await).await.map(Into::into)
 }
 
 async fn get_version(app: &App, request: Request<GetVersionRequest>) -> Result<GetVersionResponse> {
@@ -36,21 +36,23 @@ async fn get_version(app: &App, request: Request<GetVersionRequest>) -> Result<G
     Ok(GetVersionResponse { version: Some(found.into()) })
 }
 
-/// A name may look like an id, so an id is looked for first: it is what machines ask by.
-async fn by_id_or_name(c: &Conn, asked: &str) -> Result<TemplateDetail> {
-    let named = match Uuid::parse_str(asked) {
+/// Finds a template by its id or name. Services send ids, so the id has precedence over a name that looks like an id.
+async fn by_id_or_name(c: &Conn, id_or_name: &str) -> Result<TemplateDetail> {
+    let by_id = match Uuid::parse_str(id_or_name) {
         Ok(id) => templates::store::name_of(c, id).await?,
         Err(_not_an_id) => None,
     };
-    // What can be no name either names nothing that exists.
-    let name = named.map_or_else(|| Slug::parse(asked), Ok);
-    templates::store::detail(c, &name.map_err(|why| Error::not_found("stack template", asked).context(why))?)
-        .await
+    // A text that is not a valid name matches no template.
+    let not_found = |why: String| Error::not_found("stack template", id_or_name).context(why);
+    let name = by_id.map_or_else(|| Slug::parse(id_or_name), Ok).map_err(not_found)?;
+    templates::store::detail(c, &name).await
 }
 
 async fn by_name_and_version(c: &Conn, name: &str, version: &str) -> Result<StackVersion> {
-    let none = |why: String| Error::not_found("stack version", format_args!("{name}@{version}")).context(why);
-    let (name, version) = (Slug::parse(name).map_err(none)?, Version::parse(version).map_err(none)?);
+    let not_found =
+        |why: String| Error::not_found("stack version", format_args!("{name}@{version}")).context(why);
+    let (name, version) =
+        (Slug::parse(name).map_err(not_found)?, Version::parse(version).map_err(not_found)?);
     versions::store::get(c, &name, &version).await
 }
 

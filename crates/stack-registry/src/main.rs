@@ -1,4 +1,4 @@
-//! The stack registry as a process of its own.
+//! Process of the stack registry.
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! The format of definitions as JSON Schema. Anyone may ask for it, as for the other documents of the API.
+//! JSON Schemas of definitions and manifests. Like the other API documents, they require no credential.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use web::{HttpResult, ServiceConfig};
 static DEFINITION: LazyLock<Value> = LazyLock::new(definition_schema);
 static MANIFEST: LazyLock<Value> = LazyLock::new(manifest_schema);
 
-/// Adds their paths, which are none of the operations of the API.
+/// Adds the paths of the schemas, which are not operations of the API.
 pub(crate) fn http(config: &mut ServiceConfig) {
     config.route(DEFINITION_SCHEMA_PATH, get().to(definition));
     config.route(MANIFEST_SCHEMA_PATH, get().to(manifest));

@@ -1,20 +1,20 @@
--- An API key. The secret is not here: what is kept is its digest.
+-- API keys. The table contains the digest of a secret, not the secret.
 CREATE TABLE keys (
     id            uuid        PRIMARY KEY,
     -- SHA-256.
     secret_digest bytea       NOT NULL CHECK (length(secret_digest) = 32),
     name          text        NOT NULL,
     role          text        NOT NULL CHECK (role IN ('viewer', 'developer', 'platform-admin', 'operator')),
-    -- Both absent: everything.
+    -- Both null: all platforms.
     platform_id   text,
     entity_id     text,
-    -- The entity and all that it is under, nearest first. Entities do not move, so it stays what it was.
+    -- The entity and its ancestors, nearest first. Entities do not move, so the path never changes.
     entity_line   text[]      NOT NULL,
     created_by    text        NOT NULL,
     created_at    timestamptz NOT NULL,
     expires_at    timestamptz,
     last_used_at  timestamptz,
-    -- Kept when it is revoked, so that it can be told who had it.
+    -- A revoked key stays in the table, so that its history stays known.
     revoked_at    timestamptz,
     CONSTRAINT keys_entity_of_platform CHECK (entity_id IS NULL OR platform_id IS NOT NULL),
     CONSTRAINT keys_line_of_entity CHECK ((entity_id IS NULL) = (entity_line = '{}') AND
@@ -25,7 +25,7 @@ CREATE INDEX keys_newest ON keys (created_at DESC, id DESC);
 CREATE INDEX keys_by_platform ON keys (platform_id, created_at DESC, id DESC);
 CREATE INDEX keys_by_entity ON keys USING gin (entity_line);
 
--- What a key is and may do never changes; and it cannot be deleted, only revoked.
+-- The serving role cannot change the grant of a key and cannot delete a key. It can only revoke it.
 DO $$
 DECLARE served text;
 BEGIN

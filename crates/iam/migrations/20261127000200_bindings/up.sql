@@ -1,12 +1,12 @@
--- What a person was granted. The person is known by what their identity provider calls them.
+-- Roles of users. The subject at the identity provider identifies a user.
 CREATE TABLE bindings (
     id          uuid        PRIMARY KEY,
     subject     text        NOT NULL,
     role        text        NOT NULL CHECK (role IN ('viewer', 'developer', 'platform-admin', 'operator')),
-    -- Both absent: everything.
+    -- Both null: all platforms.
     platform_id text,
     entity_id   text,
-    -- The entity and all that it is under, nearest first. Entities do not move, so it stays what it was.
+    -- The entity and its ancestors, nearest first. Entities do not move, so the path never changes.
     entity_line text[]      NOT NULL,
     created_by  text        NOT NULL,
     created_at  timestamptz NOT NULL,
@@ -21,8 +21,8 @@ CREATE INDEX bindings_by_subject ON bindings (subject, created_at DESC, id DESC)
 CREATE INDEX bindings_by_platform ON bindings (platform_id, created_at DESC, id DESC);
 CREATE INDEX bindings_by_entity ON bindings USING gin (entity_line);
 
--- A binding is made and deleted, never changed. To hold a row one must be allowed to change something of it: the id says
--- nothing of who holds what.
+-- The serving role can create and delete bindings, not change them. Locking a row requires the permission to update a
+-- column; updating the id changes no grant.
 DO $$
 DECLARE served text;
 BEGIN

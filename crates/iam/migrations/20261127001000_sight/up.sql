@@ -1,8 +1,9 @@
--- Row-level security: see kit's migration of the same name. A grant is seen by who reaches all that it reaches; one of
--- everything by who reaches everything.
+-- Row-level security: see the migration of the same name in `database`. A caller sees a grant if its own scope includes
+-- the scope of the grant. Only callers with access to all platforms see grants for all platforms.
 --
--- Those of entities are found by functions that read as the owner: an index on arrays is of no use to who is bound by
--- policies, and all that they tell are ids. A new grant is not among them yet: what its entity is under is looked at.
+-- Functions that run as the owner find the grants of entities, because PostgreSQL cannot use an index on arrays under a
+-- policy. The functions return only ids. They do not find a row that is being inserted, so the check of new rows
+-- compares the path of the entity.
 CREATE FUNCTION keys_of(roots text[]) RETURNS uuid[] LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public
     RETURN (SELECT coalesce(array_agg(id), '{}') FROM public.keys WHERE entity_line && roots);
@@ -23,6 +24,6 @@ CREATE POLICY seen ON bindings
     WITH CHECK ((SELECT sees_all()) OR platform_id = ANY ((SELECT seen_platforms())::text[])
         OR entity_line && (SELECT seen_entities())::text[]);
 
--- Whoever revokes notes it; only the service itself reads what others have noted.
+-- Any caller may insert revocations in a write. Only the service itself reads those of other callers.
 ALTER TABLE revocations ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON revocations USING ((SELECT sees_all() OR is_writing()));

@@ -1,4 +1,4 @@
-//! Whether the caller may do something, and why.
+//! Decisions whether the caller may perform actions, with the reasons.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,52 +13,52 @@ use utoipa::ToSchema;
 
 use crate::{App, entities};
 
-/// How many places the registry is asked for at a time.
-const AT_ONCE: usize = 8;
+/// Maximum number of concurrent requests to the registry.
+const MAX_CONCURRENT: usize = 8;
 
-/// One question.
+/// Action to check.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Check {
     /// An `operationId`.
     action: String,
-    /// What it is done to; what is about one platform needs it.
+    /// Platform to which the action applies. Required for actions on one platform.
     #[schema(value_type = Option<String>, nullable = false)]
     platform_id: Option<PlatformId>,
-    /// Absent for the platform as a whole.
+    /// Entity to which the action applies. Absent for the platform as a whole.
     #[schema(value_type = Option<String>, nullable = false)]
     entity_id: Option<EntityId>,
 }
 
-/// Its answer.
+/// Result of a check.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Checked {
+pub(crate) struct CheckResult {
     action: String,
     #[schema(value_type = Option<String>, required)]
     platform_id: Option<PlatformId>,
     #[schema(value_type = Option<String>, required)]
     entity_id: Option<EntityId>,
     allowed: bool,
-    /// The grant that allows it, or what is missing.
+    /// Grant that allows the action, or the missing permission.
     reason: String,
 }
 
-/// A question whose action is known.
-struct Asked {
+/// Check with its operation.
+struct ResolvedCheck {
     operation: Arc<Operation>,
     check: Check,
 }
 
-/// The operations of all services by `operationId`: the actions that a check may name.
+/// Operations of all services by `operationId`, which are the actions of checks.
 #[derive(Debug, Clone)]
 pub(crate) struct Actions(Arc<HashMap<String, Arc<Operation>>>);
 
 impl Actions {
-    /// Those of the committed documents.
+    /// The operations of the committed documents.
     ///
     /// # Errors
-    /// When a document cannot be read.
+    /// Returns an error if a document cannot be read.
     pub(crate) fn of_all_services() -> anyhow::Result<Self> {
         let all = api_documents::all_operations()?.into_iter();
         Ok(Self(Arc::new(all.map(|operation| (operation.id.clone(), Arc::new(operation))).collect())))
@@ -69,115 +69,117 @@ impl Actions {
     }
 }
 
-/// Entities by where they are, each with all that it is under; nothing for one that is not there.
-type Lines = HashMap<(PlatformId, EntityId), Vec<EntityId>>;
+/// Paths of entities: each entity with its ancestors. The path of an entity that does not exist is empty.
+type EntityPaths = HashMap<(PlatformId, EntityId), Vec<EntityId>>;
 
-/// Answers the checks, in their order.
+/// Returns the results of the checks, in their order.
 ///
 /// # Errors
-/// [`Kind::Validation`] with all checks that cannot be answered; [`Kind::ServiceUnavailable`] when the registry is
-/// needed and cannot be asked.
-pub(crate) async fn answer(app: &App, ctx: &Ctx, checks: Vec<Check>) -> Result<Vec<Checked>> {
-    let asked = read(app, checks)?;
+/// [`Kind::Validation`] with all invalid checks; [`Kind::ServiceUnavailable`] if a result depends on the registry, which
+/// cannot be reached.
+pub(crate) async fn check_all(app: &App, ctx: &Ctx, checks: Vec<Check>) -> Result<Vec<CheckResult>> {
+    let checks = resolve(app, checks)?;
     let own = ctx.caller.grants();
-    let lines = lines(app, ctx, &asked).await?;
-    Ok(asked.into_iter().map(|asked| asked.decide(own, &lines)).collect())
+    let paths = load_paths(app, ctx, &checks).await?;
+    Ok(checks.into_iter().map(|check| check.result(own, &paths)).collect())
 }
 
-fn read(app: &App, checks: Vec<Check>) -> Result<Vec<Asked>> {
-    let (mut asked, mut faults) = (Vec::new(), Vec::new());
+fn resolve(app: &App, checks: Vec<Check>) -> Result<Vec<ResolvedCheck>> {
+    let (mut resolved, mut faults) = (Vec::new(), Vec::new());
     for (n, check) in checks.into_iter().enumerate() {
         let mut fault = |field: &str, why: &str| faults.push(Fault::new(format!("checks.{n}.{field}"), why));
         let Some(operation) = app.actions.find(&check.action) else {
             fault("action", "must be the operationId of an operation");
             continue;
         };
-        let about_a_platform = matches!(operation.about, About::Platform | About::Entity);
-        if check.platform_id.is_none() && (about_a_platform || check.entity_id.is_some()) {
-            fault("platformId", "is required: the action is about what is in a platform");
+        let needs_platform = matches!(operation.about, About::Platform | About::Entity);
+        if check.platform_id.is_none() && (needs_platform || check.entity_id.is_some()) {
+            fault("platformId", "is required for an action within a platform");
         }
-        asked.push(Asked { operation, check });
+        resolved.push(ResolvedCheck { operation, check });
     }
-    if faults.is_empty() { Ok(asked) } else { Err(Error::validation(faults)) }
+    if faults.is_empty() { Ok(resolved) } else { Err(Error::validation(faults)) }
 }
 
-/// Where the entities stand whose place decides: those in platforms of which the caller holds but entities.
-async fn lines(app: &App, ctx: &Ctx, asked: &[Asked]) -> Result<Lines> {
+/// Loads the paths of the entities on which a result depends.
+async fn load_paths(app: &App, ctx: &Ctx, checks: &[ResolvedCheck]) -> Result<EntityPaths> {
     let own = ctx.caller.grants();
-    let mut wanted: Vec<(PlatformId, EntityId)> =
-        asked.iter().filter_map(|asked| asked.place_that_decides(own)).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let found = stream::iter(wanted).map(|(platform, entity)| async move {
-        let line = match entities::locate(app, ctx, &platform, Some(&entity)).await {
+    let mut entities: Vec<(PlatformId, EntityId)> =
+        checks.iter().filter_map(|check| check.entity_to_locate(own)).collect();
+    entities.sort_unstable();
+    entities.dedup();
+    let paths = stream::iter(entities).map(|(platform, entity)| async move {
+        let path = match entities::locate(app, ctx, &platform, Some(&entity)).await {
             Err(error) if error.kind() == Kind::NotFound => Ok(Vec::new()),
-            result => result.map(|location| location.line),
+            result => result.map(|location| location.path),
         };
-        Ok(((platform, entity), line?))
+        Ok(((platform, entity), path?))
     });
-    found.buffer_unordered(AT_ONCE).try_collect().await
+    paths.buffer_unordered(MAX_CONCURRENT).try_collect().await
 }
 
-impl Asked {
-    /// The entity that it is about, if the answer depends on what that is under.
-    fn place_that_decides(&self, own: &[Grant]) -> Option<(PlatformId, EntityId)> {
+impl ResolvedCheck {
+    /// The entity of the check, if the result depends on its ancestors. This is the case if the caller has grants only
+    /// for other entities of the platform.
+    fn entity_to_locate(&self, own: &[Grant]) -> Option<(PlatformId, EntityId)> {
         let (platform, entity) = (self.check.platform_id.as_ref()?, self.check.entity_id.as_ref()?);
-        let of_an_entity = |grant: &Grant| matches!(&grant.scope, GrantScope::Entity(reached, root) if reached == platform && root != entity);
-        let decides = self.operation.about == About::Entity
-            && self.verdict(own, std::slice::from_ref(entity)) != AccessDecision::Allowed
-            && own.iter().any(of_an_entity);
-        decides.then(|| (platform.clone(), entity.clone()))
+        let for_other_entity = |grant: &Grant| matches!(&grant.scope, GrantScope::Entity(covered, root) if covered == platform && root != entity);
+        let depends = self.operation.about == About::Entity
+            && self.decide(own, std::slice::from_ref(entity)) != AccessDecision::Allowed
+            && own.iter().any(for_other_entity);
+        depends.then(|| (platform.clone(), entity.clone()))
     }
 
-    fn verdict(&self, own: &[Grant], line: &[EntityId]) -> AccessDecision {
-        self.operation.decide(own, &self.target(line))
+    fn decide(&self, own: &[Grant], path: &[EntityId]) -> AccessDecision {
+        self.operation.decide(own, &self.target(path))
     }
 
-    fn target<'a>(&'a self, line: &'a [EntityId]) -> Target<'a> {
+    fn target<'a>(&'a self, path: &'a [EntityId]) -> Target<'a> {
         match (self.operation.about, &self.check.platform_id, &self.check.entity_id) {
-            (About::Entity, Some(platform), Some(_)) => Target::Entity(platform, line),
+            (About::Entity, Some(platform), Some(_)) => Target::Entity(platform, path),
             (About::Entity | About::Platform, Some(platform), _) => Target::Platform(platform),
             _ => Target::Everything,
         }
     }
 
-    fn decide(self, own: &[Grant], lines: &Lines) -> Checked {
-        let place = self.check.platform_id.clone().zip(self.check.entity_id.clone());
-        let itself: Vec<EntityId> = self.check.entity_id.iter().cloned().collect();
-        let line = place.and_then(|place| lines.get(&place)).unwrap_or(&itself);
-        let verdict = self.verdict(own, line);
-        let reason = self.reason(own, line, verdict);
+    fn result(self, own: &[Grant], paths: &EntityPaths) -> CheckResult {
+        let key = self.check.platform_id.clone().zip(self.check.entity_id.clone());
+        let entity_only: Vec<EntityId> = self.check.entity_id.iter().cloned().collect();
+        let path = key.and_then(|key| paths.get(&key)).unwrap_or(&entity_only);
+        let decision = self.decide(own, path);
+        let reason = self.reason(own, path, decision);
         let Check { action, platform_id, entity_id } = self.check;
-        Checked { action, platform_id, entity_id, allowed: verdict == AccessDecision::Allowed, reason }
+        CheckResult { action, platform_id, entity_id, allowed: decision == AccessDecision::Allowed, reason }
     }
 
-    fn reason(&self, own: &[Grant], line: &[EntityId], verdict: AccessDecision) -> String {
+    fn reason(&self, own: &[Grant], path: &[EntityId], decision: AccessDecision) -> String {
         let least = self.operation.least;
-        let (about, target) = (self.operation.about, self.target(line));
+        let (about, target) = (self.operation.about, self.target(path));
         let within = own.iter().filter(|grant| grant.scope.includes(&target));
         let highest = within.max_by_key(|grant| grant.role);
-        match (verdict, highest) {
+        match (decision, highest) {
             (AccessDecision::Allowed, _) if about == About::Caller => {
-                "Whoever is known may do this, with what is theirs.".to_owned()
+                "Every authenticated caller may perform this action on its own objects.".to_owned()
             }
             (AccessDecision::Allowed, Some(grant)) => {
-                format!("You are {} of {}.", grant.role, words(&grant.scope))
+                format!("You are {} of {}.", grant.role, scope_text(&grant.scope))
             }
             (AccessDecision::Outside, _) | (AccessDecision::Allowed, None) => {
-                format!("None of your grants reaches {}.", self.place_in_words())
+                format!("None of your grants covers {}.", self.target_text())
             }
             (AccessDecision::Forbidden, Some(grant)) => {
-                format!("This needs the role {least}, and you are {} of {}.", grant.role, words(&grant.scope))
+                let scope = scope_text(&grant.scope);
+                format!("This action requires the role {least}. You are {} of {scope}.", grant.role)
             }
             (AccessDecision::Forbidden, None) => {
                 format!(
-                    "This needs the role {least} of all platforms, and no grant of yours reaches them all."
+                    "This action requires the role {least} for all platforms. None of your grants covers them."
                 )
             }
         }
     }
 
-    fn place_in_words(&self) -> String {
+    fn target_text(&self) -> String {
         match (self.operation.about, &self.check.platform_id, &self.check.entity_id) {
             (About::Entity, Some(platform), Some(entity)) => {
                 format!("entity '{entity}' of platform '{platform}'")
@@ -188,12 +190,12 @@ impl Asked {
     }
 }
 
-fn words(reach: &GrantScope) -> String {
-    match reach {
+fn scope_text(scope: &GrantScope) -> String {
+    match scope {
         GrantScope::All => "all platforms".to_owned(),
         GrantScope::Platform(platform) => format!("platform '{platform}'"),
         GrantScope::Entity(platform, entity) => {
-            format!("entity '{entity}' of platform '{platform}' and what is under it")
+            format!("entity '{entity}' of platform '{platform}' and its descendants")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Questions about the caller, over HTTP.
+//! HTTP handlers for the caller's identity and permissions.
 
 use actix_web::{HttpResponse, get, post, web::Data};
 use domain::{EntityId, Grant, PlatformId, Role, access::Access};
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use web::{Command, Context, HttpResult};
 
-use super::checks::{self, Check, Checked};
+use super::checks::{self, Check, CheckResult};
 use crate::App;
 
-/// A role, and how far it reaches.
+/// Grant of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct HeldGrant {
+pub(crate) struct CallerGrant {
     role: Role,
-    /// With `entityId` null: the whole platform. Both null: everything.
+    /// Platform of the scope. Null if the scope is all platforms.
     #[schema(value_type = Option<String>, required)]
     platform_id: Option<PlatformId>,
-    /// The entity, with what is under it.
+    /// Entity of the scope, with its descendants. Null if the scope is not limited to an entity.
     #[schema(value_type = Option<String>, required)]
     entity_id: Option<EntityId>,
 }
 
-impl From<&Grant> for HeldGrant {
+impl From<&Grant> for CallerGrant {
     fn from(grant: &Grant) -> Self {
         Self {
             role: grant.role,
@@ -32,32 +32,32 @@ impl From<&Grant> for HeldGrant {
     }
 }
 
-/// Who calls.
+/// Identity of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Whoami {
-    /// As audit logs name them.
+    /// Id of the caller, as in audit entries.
     id: String,
-    /// user, apikey or operator.
+    /// `user`, `apikey` or `operator`.
     actor_type: &'static str,
-    grants: Vec<HeldGrant>,
+    grants: Vec<CallerGrant>,
 }
 
-/// What is to be found out.
+/// Permissions to check.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Can {
+pub(crate) struct CanRequest {
     #[schema(min_items = 1, max_items = 100)]
     checks: Vec<Check>,
 }
 
-/// What was found out, in the order in which it was asked.
+/// Results of the checks, in the order of the request.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Answered {
-    results: Vec<Checked>,
+pub(crate) struct CanResponse {
+    results: Vec<CheckResult>,
 }
 
-/// Who the caller is, and what they hold.
+/// Return the caller's identity and grants.
 #[utoipa::path(
     operation_id = "whoami",
     extensions(("x-access" = json!(Access::Caller))),
@@ -66,20 +66,21 @@ pub(crate) struct Answered {
 #[get("/whoami")]
 pub(crate) async fn whoami(ctx: Context) -> HttpResult {
     let caller = &ctx.caller;
-    let grants = caller.grants().iter().map(HeldGrant::from).collect();
-    let told = Whoami { id: caller.id.clone(), actor_type: caller.actor_type.as_str(), grants };
-    Ok(HttpResponse::Ok().json(told))
+    let grants = caller.grants().iter().map(CallerGrant::from).collect();
+    let whoami = Whoami { id: caller.id.clone(), actor_type: caller.actor_type.as_str(), grants };
+    Ok(HttpResponse::Ok().json(whoami))
 }
 
-/// Find out what the caller may do, and why. An action is the `operationId` of an operation. Nothing is changed.
+/// Check which actions the caller may perform, with the reasons. An action is the `operationId` of an operation. The
+/// operation changes nothing.
 #[utoipa::path(
     operation_id = "can",
     extensions(("x-access" = json!(Access::Caller))),
-    request_body(content = Can),
-    responses((status = 200, body = Answered)),
+    request_body(content = CanRequest),
+    responses((status = 200, body = CanResponse)),
 )]
 #[post("/can")]
-pub(crate) async fn can(app: Data<App>, command: Command<Can>) -> HttpResult {
-    let results = checks::answer(&app, &command.ctx, command.body.checks).await?;
-    Ok(HttpResponse::Ok().json(Answered { results }))
+pub(crate) async fn can(app: Data<App>, command: Command<CanRequest>) -> HttpResult {
+    let results = checks::check_all(&app, &command.ctx, command.body.checks).await?;
+    Ok(HttpResponse::Ok().json(CanResponse { results }))
 }

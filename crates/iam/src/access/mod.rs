@@ -1,4 +1,4 @@
-//! Who the caller is, and what they may do.
+//! The caller's identity and permissions.
 
 mod checks;
 mod http;

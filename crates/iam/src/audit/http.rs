@@ -1,4 +1,4 @@
-//! The audit log over HTTP.
+//! HTTP handlers of the audit log.
 
 use actix_web::{HttpResponse, get, web::Data};
 use domain::access::Access;
@@ -7,7 +7,7 @@ use web::{Context, HttpResult, ListQuery, Paged, Query};
 use super::{model::AuditEntry, store};
 use crate::App;
 
-/// List who granted what and who took it back, newest first; for operators.
+/// List the changes of keys and bindings, newest first. Only operators may call this operation.
 #[utoipa::path(
     operation_id = "listAccessAudit",
     extensions(("x-access" = json!(Access::Everything))),

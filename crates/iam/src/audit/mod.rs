@@ -1,4 +1,4 @@
-//! The audit log of iam: who granted what, and who took it back. Kit writes it with every change; here it is read.
+//! Audit log of iam: changes of keys and bindings. `database` writes an entry with every change; this module reads them.
 //!
 //! Table `audit_log` (shared).
 

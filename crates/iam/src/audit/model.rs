@@ -1,4 +1,4 @@
-//! The rows of the audit log, which are also what is answered.
+//! Rows of the audit log, which are also their API representation.
 
 use chrono::{DateTime, Utc};
 use database::tables::audit_log;
@@ -10,26 +10,26 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// One change, and who made it.
+/// Change and its actor.
 #[derive(Debug, Serialize, ToSchema, Queryable, Selectable)]
 #[serde(rename_all = "camelCase")]
 #[diesel(table_name = audit_log)]
 pub(crate) struct AuditEntry {
     pub(crate) id: Uuid,
-    /// Null for what reaches everything.
+    /// Null for a change of access to all platforms.
     #[schema(value_type = Option<String>, required)]
     pub(crate) platform_id: Option<PlatformId>,
     pub(crate) actor_id: String,
-    /// user, apikey, operator, service or system.
+    /// `user`, `apikey`, `operator`, `service` or `system`.
     pub(crate) actor_type: String,
-    /// `<thing>.<verb>`, such as `key.created`.
+    /// `<object>.<verb>`, such as `key.created`.
     pub(crate) action: String,
     pub(crate) entity_type: String,
     pub(crate) entity_id: String,
-    /// What the thing was; null for one that was made.
+    /// State before the change; null if the object was created.
     #[schema(required)]
     pub(crate) before: Option<Value>,
-    /// What the thing is since; null for one that is gone.
+    /// State after the change; null if the object was deleted.
     #[schema(required)]
     pub(crate) after: Option<Value>,
     /// `requestId` and `traceId`.
@@ -39,8 +39,8 @@ pub(crate) struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// Where it stands in the list.
-    pub(crate) fn place(&self) -> Cursor {
+    /// The position of the entry in the list.
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 }

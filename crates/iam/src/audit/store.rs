@@ -1,4 +1,4 @@
-//! The statements of the audit log.
+//! SQL statements of the audit log.
 
 use database::{Conn, audit_counter, counter_total, tables::audit_log::dsl as a};
 use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl, SelectableHelper};
@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::model::AuditEntry;
 
-/// Names the list, so that the cursor of another is refused.
+/// Name of the list. A cursor of a different list is rejected.
 pub(super) const LIST: &str = "audit";
 
-/// A page of the entries, newest first, and how many there are.
+/// A page of the entries, newest first, with their total.
 pub(super) async fn page(c: &Conn, limit: Limit, after: &Cursor) -> Result<Page<AuditEntry>> {
     let last = Uuid::parse_str(&after.id).unwrap_or(Uuid::max());
     let rows = database::newest!(a::audit_log.select(AuditEntry::as_select()), a, after, last, limit);
@@ -19,5 +19,5 @@ pub(super) async fn page(c: &Conn, limit: Limit, after: &Cursor) -> Result<Page<
     let rows = async { Ok(rows.load(&mut pipeline).await?) };
     let all = audit_counter(None);
     let (rows, total) = tokio::try_join!(rows, counter_total(c, &all))?;
-    Ok(Page::new(rows, limit, total, LIST, AuditEntry::place))
+    Ok(Page::new(rows, limit, total, LIST, AuditEntry::cursor))
 }

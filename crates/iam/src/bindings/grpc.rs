@@ -1,9 +1,9 @@
-//! Bindings over gRPC.
+//! gRPC handlers of bindings.
 
 use domain::{Error, Grant, GrantScope, Name, Result};
 use rpc::{
     iam::{
-        EnsureBindingRequest, EnsureBindingResponse, Grant as Said, RemoveBindingRequest,
+        EnsureBindingRequest, EnsureBindingResponse, Grant as GrantMessage, RemoveBindingRequest,
         RemoveBindingResponse, ResolvePersonRequest, ResolvePersonResponse,
     },
     parse, required, write_ctx,
@@ -17,13 +17,13 @@ pub(crate) async fn resolve_person(
     app: &App,
     request: Request<ResolvePersonRequest>,
 ) -> Result<ResolvePersonResponse> {
-    // Who cannot be named in a binding has none.
+    // A subject that is not a valid name cannot have bindings.
     let Ok(subject) = Name::parse(&request.get_ref().subject) else {
         return Ok(ResolvePersonResponse::default());
     };
-    let rows = app.db.service_read(async |c| store::of_subject(c, &subject).await).await?;
+    let rows = app.db.service_read(async |c| store::by_subject(c, &subject).await).await?;
     let grants: Vec<Grant> = rows.iter().map(BindingRow::grant).collect::<Result<_>>()?;
-    Ok(ResolvePersonResponse { grants: grants.into_iter().map(Said::from).collect() })
+    Ok(ResolvePersonResponse { grants: grants.into_iter().map(GrantMessage::from).collect() })
 }
 
 pub(crate) async fn ensure_binding(
@@ -32,7 +32,7 @@ pub(crate) async fn ensure_binding(
 ) -> Result<EnsureBindingResponse> {
     let ctx = write_ctx(&request)?;
     let EnsureBindingRequest { subject, grant } = request.into_inner();
-    ops::ensure(app, &ctx, &parse("subject", &subject)?, &of_platform(grant)?).await?;
+    ops::ensure(app, &ctx, &parse("subject", &subject)?, &platform_grant(grant)?).await?;
     Ok(EnsureBindingResponse {})
 }
 
@@ -42,17 +42,17 @@ pub(crate) async fn remove_binding(
 ) -> Result<RemoveBindingResponse> {
     let ctx = write_ctx(&request)?;
     let RemoveBindingRequest { subject, grant } = request.into_inner();
-    ops::remove(app, &ctx, &parse("subject", &subject)?, &of_platform(grant)?).await?;
+    ops::remove(app, &ctx, &parse("subject", &subject)?, &platform_grant(grant)?).await?;
     Ok(RemoveBindingResponse {})
 }
 
-/// A grant of a platform: what services grant is no more than that.
-fn of_platform(told: Option<Said>) -> Result<Grant> {
-    let grant = Grant::try_from(required("grant", told)?)?;
+/// Reads a grant for one platform. Services cannot create other grants.
+fn platform_grant(message: Option<GrantMessage>) -> Result<Grant> {
+    let grant = Grant::try_from(required("grant", message)?)?;
     match grant.scope {
         GrantScope::Platform(_) => Ok(grant),
         GrantScope::All | GrantScope::Entity(..) => {
-            Err(Error::invalid("grant", "must be of a platform as a whole"))
+            Err(Error::invalid("grant", "must have the scope of one platform"))
         }
     }
 }

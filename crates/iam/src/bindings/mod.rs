@@ -1,7 +1,6 @@
-//! Bindings: what people were granted.
+//! Bindings: roles of users within a scope.
 //!
-//! Table `bindings`. A person is known by what their identity provider calls them. What is deleted is gone; that it was
-//! there is in the audit log.
+//! Table `bindings`. The identity provider's subject identifies a user. A deleted binding leaves only audit entries.
 
 pub(crate) mod grpc;
 mod http;

@@ -1,4 +1,4 @@
-//! The rows of bindings.
+//! Rows of bindings.
 
 use chrono::{DateTime, Utc};
 use diesel::{Insertable, Queryable, Selectable};
@@ -6,9 +6,9 @@ use domain::{Cursor, EntityId, Grant, GrantScope, Name, PlatformId, Result, Role
 use runtime::clock;
 use uuid::Uuid;
 
-use crate::{grants::Placed, schema::bindings};
+use crate::{grants::LocatedGrant, schema::bindings};
 
-/// The row of a binding.
+/// Row of a binding.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = bindings, treat_none_as_default_value = false)]
 pub(crate) struct BindingRow {
@@ -23,30 +23,30 @@ pub(crate) struct BindingRow {
 }
 
 impl BindingRow {
-    /// A new one.
-    pub(crate) fn new(subject: Name, placed: Placed, created_by: &str) -> Self {
+    /// The row of a new binding.
+    pub(crate) fn new(subject: Name, located: LocatedGrant, created_by: &str) -> Self {
         Self {
             id: domain::id::uuid_v7(),
             subject,
-            role: placed.grant.role,
-            platform_id: placed.grant.scope.platform().cloned(),
-            entity_id: placed.grant.scope.entity().cloned(),
-            entity_line: placed.line,
+            role: located.grant.role,
+            platform_id: located.grant.scope.platform().cloned(),
+            entity_id: located.grant.scope.entity().cloned(),
+            entity_line: located.path,
             created_by: created_by.to_owned(),
             created_at: clock::now(),
         }
     }
 
-    /// What it grants.
+    /// The grant of the binding.
     ///
     /// # Errors
-    /// When the row holds what can be no grant.
+    /// Returns an error if the row contains no valid grant.
     pub(crate) fn grant(&self) -> Result<Grant> {
         Grant::new(self.role, GrantScope::new(self.platform_id.clone(), self.entity_id.clone())?)
     }
 
-    /// Where it stands in the list.
-    pub(crate) fn place(&self) -> Cursor {
+    /// The position of the binding in the list.
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 }

@@ -1,4 +1,4 @@
-//! What can be done with bindings. Whoever keeps what a person holds is told to forget it, also when it is more now.
+//! Use cases of bindings. Every change makes the gateways drop their cached grants of the user, also an addition.
 
 use database::{Record, Tx};
 use domain::{Error, Grant, Kind, Name, Result};
@@ -8,15 +8,15 @@ use uuid::Uuid;
 use super::{model::BindingRow, store, view::Binding};
 use crate::{
     App,
-    grants::{self, Placed},
-    revocations::{self, Revocation, What},
+    grants::{self, LocatedGrant},
+    revocations::{self, Revocation, Revoked},
 };
 
-/// The most that a person is bound to. All of it travels with each of their requests, in a header, and is told to the
-/// database before each statement.
-const MOST_BINDINGS: i64 = 200;
+/// Maximum number of bindings per user. Each request of the user carries all of them in a header, and they are set in the
+/// database session before each statement.
+const MAX_BINDINGS: i64 = 200;
 
-/// Grants something to a person.
+/// Creates a binding.
 pub(crate) async fn create(
     app: &App,
     ctx: &WriteCtx,
@@ -26,47 +26,48 @@ pub(crate) async fn create(
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok(done);
     }
-    let placed = grants::permit(app, ctx, grant).await?;
-    let row = BindingRow::new(subject, placed, &ctx.caller.id);
+    let located = grants::authorize(app, ctx, grant).await?;
+    let row = BindingRow::new(subject, located, &ctx.caller.id);
     let done = app.db.tx("binding.create", ctx, async |tx| insert(tx, &row).await).await?;
     if !done.dry_run {
-        app.revocations.spread(&done.value.1).await;
+        app.revocations.publish_and_wait(&done.value.1).await;
     }
     Ok(done)
 }
 
 async fn insert(tx: &mut Tx, row: &BindingRow) -> Result<(Binding, Revocation)> {
-    make_room(tx, &row.subject).await?;
-    let changed = changed(tx, row).await?;
+    check_limit(tx, &row.subject).await?;
+    let revocation = record_change(tx, row).await?;
     let binding = Binding::from(row);
     let record = record("binding.created", row).after(&binding);
-    let meaning = |constraint: &str| (constraint == "bindings_once").then(|| taken(row));
-    tx.finish((store::insert(row.clone()),), record, (binding, changed), meaning).await
+    let on_constraint = |constraint: &str| (constraint == "bindings_once").then(|| already_exists(row));
+    tx.finish((store::insert(row.clone()),), record, (binding, revocation), on_constraint).await
 }
 
-/// Refuses one more binding than a person may have.
-async fn make_room(tx: &mut Tx, subject: &Name) -> Result<()> {
+/// Rejects a new binding when the user has reached the limit.
+async fn check_limit(tx: &mut Tx, subject: &Name) -> Result<()> {
     let c = tx.advisory_lock(&format!("bindings of {subject}")).await?;
-    if store::count_of(c, subject).await? < MOST_BINDINGS {
+    if store::count_by_subject(c, subject).await? < MAX_BINDINGS {
         return Ok(());
     }
-    let message =
-        format!("'{subject}' has {MOST_BINDINGS} bindings, and nobody has more: grant what reaches further");
-    Err(Error::new(Kind::QuotaExceeded, message).with("quota", "bindings").with("limit", MOST_BINDINGS))
+    let message = format!(
+        "User '{subject}' has {MAX_BINDINGS} bindings, which is the limit. Grant a wider scope instead."
+    );
+    Err(Error::new(Kind::QuotaExceeded, message).with("quota", "bindings").with("limit", MAX_BINDINGS))
 }
 
-fn taken(row: &BindingRow) -> Error {
-    let message = format!("'{}' holds this grant already", row.subject);
+fn already_exists(row: &BindingRow) -> Error {
+    let message = format!("User '{}' already has this binding.", row.subject);
     Error::new(Kind::AlreadyExists, message).with("subject", &row.subject)
 }
 
-/// Refuses a caller who may not delete a binding.
-pub(crate) async fn may_delete(app: &App, ctx: &Ctx, id: Uuid) -> Result<()> {
+/// Rejects a caller who cannot delete a binding.
+pub(crate) async fn check_access(app: &App, ctx: &Ctx, id: Uuid) -> Result<()> {
     let binding = app.db.read(ctx, async |c| store::get(c, id).await).await?;
-    administered(ctx, &binding)
+    check_administered(ctx, &binding)
 }
 
-fn administered(ctx: &Ctx, binding: &BindingRow) -> Result<()> {
+fn check_administered(ctx: &Ctx, binding: &BindingRow) -> Result<()> {
     let own = ctx.caller.grants();
     if grants::administers(own, &binding.grant()?, &binding.entity_line) {
         return Ok(());
@@ -74,87 +75,87 @@ fn administered(ctx: &Ctx, binding: &BindingRow) -> Result<()> {
     Err(Error::not_found("binding", binding.id))
 }
 
-/// Takes a grant of a person back. It is not believed any more when this has ended.
+/// Deletes a binding. When the function returns, the gateways no longer accept the grant.
 pub(crate) async fn delete(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Revocation>> {
     let done = app
         .db
         .tx("binding.delete", ctx, async |tx| {
-            let before = store::lock(tx.conn().await?, id).await?;
-            administered(ctx, &before)?;
+            let before = store::lock_for_update(tx.conn().await?, id).await?;
+            check_administered(ctx, &before)?;
             ctx.check_match(&Binding::from(&before))?;
-            remove_held(tx, &before).await
+            delete_locked(tx, &before).await
         })
         .await?;
     if !done.dry_run {
-        app.revocations.spread(&done.value).await;
+        app.revocations.publish_and_wait(&done.value).await;
     }
     Ok(done)
 }
 
-async fn remove_held(tx: &mut Tx, before: &BindingRow) -> Result<Revocation> {
-    let changed = changed(tx, before).await?;
+async fn delete_locked(tx: &mut Tx, before: &BindingRow) -> Result<Revocation> {
+    let revocation = record_change(tx, before).await?;
     let record = record("binding.deleted", before).before(&Binding::from(before));
-    tx.finish((store::delete(before.id),), record, changed, |_| None).await
+    tx.finish((store::delete(before.id),), record, revocation, |_| None).await
 }
 
-/// Has a person hold a grant that a service vouches for.
+/// Creates a binding on behalf of a service, unless it exists.
 pub(crate) async fn ensure(app: &App, ctx: &WriteCtx, subject: &Name, grant: &Grant) -> Result<()> {
     let done = app
         .db
         .tx("binding.ensure", ctx, async |tx| {
-            if store::lock_same(tx.conn().await?, subject, grant).await?.is_some() {
+            if store::find_for_update(tx.conn().await?, subject, grant).await?.is_some() {
                 return Ok(None);
             }
-            let placed = Placed { grant: grant.clone(), line: Vec::new() };
-            let row = BindingRow::new(subject.clone(), placed, &ctx.caller.id);
-            let made = insert_beside(tx, &row).await?;
-            Ok(Some(made))
+            let located = LocatedGrant { grant: grant.clone(), path: Vec::new() };
+            let row = BindingRow::new(subject.clone(), located, &ctx.caller.id);
+            let revocation = insert_or_retry(tx, &row).await?;
+            Ok(Some(revocation))
         })
         .await?;
-    spread(app, done.value).await;
+    publish(app, done.value).await;
     Ok(())
 }
 
-/// One that is made beside this one is found by the next run.
-async fn insert_beside(tx: &mut Tx, row: &BindingRow) -> Result<Revocation> {
-    make_room(tx, &row.subject).await?;
-    let changed = changed(tx, row).await?;
+/// Inserts a binding. If another request inserts the same binding at the same time, the retry finds it.
+async fn insert_or_retry(tx: &mut Tx, row: &BindingRow) -> Result<Revocation> {
+    check_limit(tx, &row.subject).await?;
+    let revocation = record_change(tx, row).await?;
     let record = record("binding.created", row).after(&Binding::from(row));
-    let meaning = |constraint: &str| {
+    let on_constraint = |constraint: &str| {
         (constraint == "bindings_once")
-            .then(|| Error::concurrent_write("the binding was made at the same time"))
+            .then(|| Error::concurrent_write("the binding was created at the same time"))
     };
-    // The answer that is kept for repetitions is that of the transaction, whose value this is.
-    tx.finish((store::insert(row.clone()),), record, Some(changed.clone()), meaning).await?;
-    Ok(changed)
+    // The value must be that of the whole transaction, because it is stored for repetitions.
+    tx.finish((store::insert(row.clone()),), record, Some(revocation.clone()), on_constraint).await?;
+    Ok(revocation)
 }
 
-/// Has a person not hold a grant.
+/// Deletes a binding on behalf of a service, if it exists.
 pub(crate) async fn remove(app: &App, ctx: &WriteCtx, subject: &Name, grant: &Grant) -> Result<()> {
     let done = app
         .db
         .tx("binding.remove", ctx, async |tx| {
-            let Some(before) = store::lock_same(tx.conn().await?, subject, grant).await? else {
+            let Some(before) = store::find_for_update(tx.conn().await?, subject, grant).await? else {
                 return Ok(None);
             };
-            let changed = changed(tx, &before).await?;
+            let revocation = record_change(tx, &before).await?;
             let record = record("binding.deleted", &before).before(&Binding::from(&before));
-            tx.finish((store::delete(before.id),), record, Some(changed), |_| None).await
+            tx.finish((store::delete(before.id),), record, Some(revocation), |_| None).await
         })
         .await?;
-    spread(app, done.value).await;
+    publish(app, done.value).await;
     Ok(())
 }
 
-async fn spread(app: &App, revocation: Option<Revocation>) {
+async fn publish(app: &App, revocation: Option<Revocation>) {
     if let Some(revocation) = revocation {
-        app.revocations.spread(&revocation).await;
+        app.revocations.publish_and_wait(&revocation).await;
     }
 }
 
-/// Notes that what a person holds has changed.
-async fn changed(tx: &mut Tx, row: &BindingRow) -> Result<Revocation> {
-    revocations::note(tx.conn().await?, What::Subject(row.subject.to_string())).await
+/// Records that the grants of a user have changed.
+async fn record_change(tx: &mut Tx, row: &BindingRow) -> Result<Revocation> {
+    revocations::record(tx.conn().await?, Revoked::Subject(row.subject.to_string())).await
 }
 
 fn record(action: &'static str, row: &BindingRow) -> Record {

@@ -1,4 +1,4 @@
-//! The statements of bindings.
+//! SQL statements of bindings.
 
 use database::{Conn, total};
 use diesel::{
@@ -16,11 +16,11 @@ use uuid::Uuid;
 
 use super::model::BindingRow;
 use crate::{
-    grants::Administered,
+    grants::AdminScope,
     schema::bindings::{self, dsl as b},
 };
 
-/// What a list is narrowed to.
+/// Filter of a list.
 #[derive(Debug, Clone)]
 pub(super) struct Filter {
     pub(super) platform: Option<PlatformId>,
@@ -28,16 +28,16 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Names the list, so that a cursor of another filter is refused.
+    /// The name of the list. A cursor of a different filter is rejected.
     pub(super) fn list(&self) -> String {
         format!("bindings {self:?}")
     }
 }
 
-/// A page of the bindings within what is administered, newest first, and how many there are.
+/// A page of the bindings that the caller administers, newest first, with their total.
 pub(super) async fn page(
     c: &Conn,
-    own: &Administered,
+    own: &AdminScope,
     filter: &Filter,
     limit: Limit,
     after: &Cursor,
@@ -49,15 +49,15 @@ pub(super) async fn page(
     let rows = async { Ok(rows.load(&mut pipeline).await?) };
     let count = total(c, || matching(own, filter).select(sql::<Integer>("1")));
     let (rows, total) = tokio::try_join!(rows, count)?;
-    Ok(Page::new(rows, limit, total, &filter.list(), BindingRow::place))
+    Ok(Page::new(rows, limit, total, &filter.list(), BindingRow::cursor))
 }
 
-/// The bindings that match, yet to be ordered and selected.
-fn matching<'a>(own: &'a Administered, filter: &'a Filter) -> IntoBoxed<'a, bindings::table, Pg> {
+/// The bindings that match, without order and selection.
+fn matching<'a>(own: &'a AdminScope, filter: &'a Filter) -> IntoBoxed<'a, bindings::table, Pg> {
     let mut rows = match own {
-        Administered::Everywhere(roles) => bindings::table.filter(b::role.eq_any(roles)).into_boxed(),
-        Administered::Within { platforms, entities } => {
-            // As the policy of the table has it, and for the same reason.
+        AdminScope::Everywhere(roles) => bindings::table.filter(b::role.eq_any(roles)).into_boxed(),
+        AdminScope::Within { platforms, entities } => {
+            // The same function as in the policy of the table, because an index on arrays cannot be used under the policy.
             let of_entities = sql::<Nullable<Bool>>("bindings.id = ANY ((SELECT bindings_of(")
                 .bind::<Array<Text>, _>(entities)
                 .sql("))::uuid[])");
@@ -73,19 +73,19 @@ fn matching<'a>(own: &'a Administered, filter: &'a Filter) -> IntoBoxed<'a, bind
     rows
 }
 
-/// All that a person was granted.
-pub(super) async fn of_subject(mut c: &Conn, subject: &Name) -> Result<Vec<BindingRow>> {
+/// All bindings of a user.
+pub(super) async fn by_subject(mut c: &Conn, subject: &Name) -> Result<Vec<BindingRow>> {
     let found = b::bindings.filter(b::subject.eq(subject)).select(BindingRow::as_select());
     Ok(found.order((b::created_at.desc(), b::id.desc())).load(&mut c).await?)
 }
 
-/// How many bindings a person has.
-pub(super) async fn count_of(mut c: &Conn, subject: &Name) -> Result<i64> {
+/// The number of bindings of a user.
+pub(super) async fn count_by_subject(mut c: &Conn, subject: &Name) -> Result<i64> {
     Ok(b::bindings.filter(b::subject.eq(subject)).count().get_result(&mut c).await?)
 }
 
-/// A binding, held until the transaction ends.
-pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<BindingRow> {
+/// Locks a binding until the transaction ends.
+pub(super) async fn lock_for_update(mut c: &Conn, id: Uuid) -> Result<BindingRow> {
     b::bindings
         .filter(b::id.eq(id))
         .select(BindingRow::as_select())
@@ -96,14 +96,18 @@ pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<BindingRow> {
         .ok_or_else(|| Error::not_found("binding", id))
 }
 
-/// A binding.
+/// Returns a binding.
 pub(super) async fn get(mut c: &Conn, id: Uuid) -> Result<BindingRow> {
     let found = b::bindings.filter(b::id.eq(id)).select(BindingRow::as_select());
     found.first(&mut c).await.optional()?.ok_or_else(|| Error::not_found("binding", id))
 }
 
-/// The binding of a person to a grant, held until the transaction ends.
-pub(super) async fn lock_same(mut c: &Conn, subject: &Name, grant: &Grant) -> Result<Option<BindingRow>> {
+/// Finds the binding of a user with a grant, and locks it until the transaction ends.
+pub(super) async fn find_for_update(
+    mut c: &Conn,
+    subject: &Name,
+    grant: &Grant,
+) -> Result<Option<BindingRow>> {
     Ok(b::bindings
         .filter(b::subject.eq(subject))
         .filter(b::role.eq(grant.role))
@@ -116,12 +120,12 @@ pub(super) async fn lock_same(mut c: &Conn, subject: &Name, grant: &Grant) -> Re
         .optional()?)
 }
 
-/// The insert of a new binding.
+/// Inserts a new binding.
 pub(super) fn insert(row: BindingRow) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     diesel::insert_into(b::bindings).values(row)
 }
 
-/// The deletion of a binding that the transaction holds.
+/// Deletes a binding that the transaction has locked.
 pub(super) fn delete(id: Uuid) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     diesel::delete(b::bindings.filter(b::id.eq(id)))
 }

@@ -1,4 +1,4 @@
-//! Bindings as the API shows them.
+//! API representation of bindings.
 
 use chrono::{DateTime, Utc};
 use domain::{EntityId, Name, PlatformId, Role};
@@ -9,22 +9,22 @@ use uuid::Uuid;
 
 use super::model::BindingRow;
 
-/// A role that a person is granted.
+/// Role of a user within a scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Binding {
     pub(crate) id: Uuid,
-    /// The person, as their identity provider calls them.
+    /// Subject of the user at the identity provider.
     #[schema(value_type = String)]
     pub(crate) subject: Name,
     pub(crate) role: Role,
-    /// With `entityId` null: the whole platform. Both null: everything.
+    /// Platform of the scope. Null if the scope is all platforms.
     #[schema(value_type = Option<String>, required)]
     pub(crate) platform_id: Option<PlatformId>,
-    /// The entity, with what is under it.
+    /// Entity of the scope, with its descendants. Null if the scope is not limited to an entity.
     #[schema(value_type = Option<String>, required)]
     pub(crate) entity_id: Option<EntityId>,
-    /// The caller who created it.
+    /// Caller who created the binding.
     pub(crate) created_by: String,
     #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,

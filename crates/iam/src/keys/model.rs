@@ -1,4 +1,4 @@
-//! The rows of keys.
+//! Rows of keys.
 
 use chrono::{DateTime, Utc};
 use diesel::{Insertable, Queryable, Selectable};
@@ -6,9 +6,9 @@ use domain::{ApiKey, Cursor, EntityId, Grant, GrantScope, Name, PlatformId, Resu
 use runtime::clock;
 use uuid::Uuid;
 
-use crate::{grants::Placed, schema::keys};
+use crate::{grants::LocatedGrant, schema::keys};
 
-/// The row of a key, without the digest of its secret.
+/// Row of a key, without the digest of its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = keys, treat_none_as_default_value = false)]
 pub(crate) struct KeyRow {
@@ -26,21 +26,21 @@ pub(crate) struct KeyRow {
 }
 
 impl KeyRow {
-    /// What it grants.
+    /// The grant of the key.
     ///
     /// # Errors
-    /// When the row holds what can be no grant.
+    /// Returns an error if the row contains no valid grant.
     pub(crate) fn grant(&self) -> Result<Grant> {
         Grant::new(self.role, GrantScope::new(self.platform_id.clone(), self.entity_id.clone())?)
     }
 
-    /// Where it stands in the list.
-    pub(crate) fn place(&self) -> Cursor {
+    /// The position of the key in the list.
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.created_at, id: self.id.to_string() }
     }
 }
 
-/// A new key.
+/// Properties of a new key.
 #[derive(Debug, Clone)]
 pub(crate) struct NewKey {
     pub(crate) name: Name,
@@ -49,15 +49,15 @@ pub(crate) struct NewKey {
 }
 
 impl NewKey {
-    /// The row.
-    pub(crate) fn into_row(self, key: &ApiKey, placed: Placed, created_by: &str) -> KeyRow {
+    /// The row of the new key.
+    pub(crate) fn into_row(self, key: &ApiKey, located: LocatedGrant, created_by: &str) -> KeyRow {
         KeyRow {
             id: key.id(),
             name: self.name,
-            role: placed.grant.role,
-            platform_id: placed.grant.scope.platform().cloned(),
-            entity_id: placed.grant.scope.entity().cloned(),
-            entity_line: placed.line,
+            role: located.grant.role,
+            platform_id: located.grant.scope.platform().cloned(),
+            entity_id: located.grant.scope.entity().cloned(),
+            entity_line: located.path,
             created_by: created_by.to_owned(),
             created_at: clock::now(),
             expires_at: self.expires_at,

@@ -1,4 +1,4 @@
-//! What can be done with keys.
+//! Use cases of keys.
 
 use database::Record;
 use domain::{ApiKey, Error, Result};
@@ -13,38 +13,38 @@ use super::{
 };
 use crate::{
     App, grants,
-    revocations::{self, Revocation, What},
+    revocations::{self, Revocation, Revoked},
 };
 
-/// Makes a key. It is given beside the answer that is kept for repetitions, which does not hold it, and only where it
-/// is a key: not for a repetition, and not after a dry run.
+/// Creates a key. The response that is stored for repetitions does not contain the secret, so the function returns it
+/// separately. A repetition and a dry run return no secret.
 pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: NewKey) -> Result<(Done<Key>, Option<ApiKey>)> {
     if let Some(done) = app.db.replay(ctx).await? {
         return Ok((done, None));
     }
-    let placed = grants::permit(app, ctx, new.grant.clone()).await?;
+    let located = grants::authorize(app, ctx, new.grant.clone()).await?;
     let key = ApiKey::generate();
-    let row = new.into_row(&key, placed, &ctx.caller.id);
+    let row = new.into_row(&key, located, &ctx.caller.id);
     let done = app
         .db
         .tx("key.create", ctx, async |tx| {
-            let made = Key::from(&row);
-            let record = record("key.created", &row).after(&made);
+            let created = Key::from(&row);
+            let record = record("key.created", &row).after(&created);
             let insert = store::insert(row.clone(), key.secret_digest());
-            tx.finish((insert,), record, made, |_| None).await
+            tx.finish((insert,), record, created, |_| None).await
         })
         .await?;
     let shown = (!done.replayed && !done.dry_run).then_some(key);
     Ok((done, shown))
 }
 
-/// Refuses a caller who may not revoke a key.
-pub(crate) async fn may_revoke(app: &App, ctx: &Ctx, id: Uuid) -> Result<()> {
+/// Rejects a caller who cannot revoke a key.
+pub(crate) async fn check_access(app: &App, ctx: &Ctx, id: Uuid) -> Result<()> {
     let key = app.db.read(ctx, async |c| store::get(c, id).await).await?;
-    administered(ctx, &key)
+    check_administered(ctx, &key)
 }
 
-fn administered(ctx: &Ctx, key: &KeyRow) -> Result<()> {
+fn check_administered(ctx: &Ctx, key: &KeyRow) -> Result<()> {
     let own = ctx.caller.grants();
     if grants::administers(own, &key.grant()?, &key.entity_line) {
         return Ok(());
@@ -52,25 +52,25 @@ fn administered(ctx: &Ctx, key: &KeyRow) -> Result<()> {
     Err(Error::not_found("key", key.id))
 }
 
-/// Revokes a key. It is not believed any more when this has ended.
+/// Revokes a key. When the function returns, the gateways no longer accept the key.
 pub(crate) async fn revoke(app: &App, ctx: &WriteCtx, id: Uuid) -> Result<Done<Revocation>> {
     let done = app
         .db
         .tx("key.revoke", ctx, async |tx| {
             let c = tx.conn().await?;
-            let before = store::lock(c, id).await?;
-            administered(ctx, &before)?;
-            let seen = Key::from(&before);
-            ctx.check_match(&seen.clone().unused())?;
-            let revocation = revocations::note(c, What::Key(id)).await?;
+            let before = store::lock_for_update(c, id).await?;
+            check_administered(ctx, &before)?;
+            let current = Key::from(&before);
+            ctx.check_match(&current.clone().without_usage())?;
+            let revocation = revocations::record(c, Revoked::Key(id)).await?;
             let now = clock::now();
-            let after = Key { revoked_at: Some(now), ..seen.clone() };
-            let record = record("key.revoked", &before).before(&seen).after(&after);
+            let after = Key { revoked_at: Some(now), ..current.clone() };
+            let record = record("key.revoked", &before).before(&current).after(&after);
             tx.finish((store::revoke(id, now),), record, revocation, |_| None).await
         })
         .await?;
     if !done.dry_run {
-        app.revocations.spread(&done.value).await;
+        app.revocations.publish_and_wait(&done.value).await;
     }
     Ok(done)
 }

@@ -1,4 +1,4 @@
-//! The statements of keys.
+//! SQL statements of keys.
 
 use chrono::{DateTime, Utc};
 use database::{Conn, total};
@@ -16,29 +16,29 @@ use uuid::Uuid;
 
 use super::model::KeyRow;
 use crate::{
-    grants::Administered,
+    grants::AdminScope,
     schema::keys::{self, dsl as k},
 };
 
-/// What a list is narrowed to.
+/// Filter of a list.
 #[derive(Debug, Clone)]
 pub(super) struct Filter {
     pub(super) platform: Option<PlatformId>,
-    /// Whether those that are revoked are in it.
+    /// Includes revoked keys if true.
     pub(super) revoked: bool,
 }
 
 impl Filter {
-    /// Names the list, so that a cursor of another filter is refused.
+    /// The name of the list. A cursor of a different filter is rejected.
     pub(super) fn list(&self) -> String {
         format!("keys {self:?}")
     }
 }
 
-/// A page of the keys within what is administered, newest first, and how many there are.
+/// A page of the keys that the caller administers, newest first, with their total.
 pub(super) async fn page(
     c: &Conn,
-    own: &Administered,
+    own: &AdminScope,
     filter: &Filter,
     limit: Limit,
     after: &Cursor,
@@ -49,15 +49,15 @@ pub(super) async fn page(
     let rows = async { Ok(rows.load(&mut pipeline).await?) };
     let count = total(c, || matching(own, filter).select(sql::<t::Integer>("1")));
     let (rows, total) = tokio::try_join!(rows, count)?;
-    Ok(Page::new(rows, limit, total, &filter.list(), KeyRow::place))
+    Ok(Page::new(rows, limit, total, &filter.list(), KeyRow::cursor))
 }
 
-/// The keys that match, yet to be ordered and selected.
-fn matching<'a>(own: &'a Administered, filter: &'a Filter) -> IntoBoxed<'a, keys::table, Pg> {
+/// The keys that match, without order and selection.
+fn matching<'a>(own: &'a AdminScope, filter: &'a Filter) -> IntoBoxed<'a, keys::table, Pg> {
     let mut rows = match own {
-        Administered::Everywhere(roles) => keys::table.filter(k::role.eq_any(roles)).into_boxed(),
-        Administered::Within { platforms, entities } => {
-            // As the policy of the table has it, and for the same reason.
+        AdminScope::Everywhere(roles) => keys::table.filter(k::role.eq_any(roles)).into_boxed(),
+        AdminScope::Within { platforms, entities } => {
+            // The same function as in the policy of the table, because an index on arrays cannot be used under the policy.
             let of_entities = sql::<t::Nullable<t::Bool>>("keys.id = ANY ((SELECT keys_of(")
                 .bind::<t::Array<t::Text>, _>(entities)
                 .sql("))::uuid[])");
@@ -73,8 +73,8 @@ fn matching<'a>(own: &'a Administered, filter: &'a Filter) -> IntoBoxed<'a, keys
     rows
 }
 
-/// A key that is not revoked, held until the transaction ends.
-pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<KeyRow> {
+/// Locks a key that is not revoked until the transaction ends.
+pub(super) async fn lock_for_update(mut c: &Conn, id: Uuid) -> Result<KeyRow> {
     k::keys
         .filter(k::id.eq(id))
         .filter(k::revoked_at.is_null())
@@ -86,19 +86,19 @@ pub(super) async fn lock(mut c: &Conn, id: Uuid) -> Result<KeyRow> {
         .ok_or_else(|| Error::not_found("key", id))
 }
 
-/// A key that is not revoked.
+/// Returns a key that is not revoked.
 pub(super) async fn get(mut c: &Conn, id: Uuid) -> Result<KeyRow> {
     let found = k::keys.filter(k::id.eq(id)).filter(k::revoked_at.is_null()).select(KeyRow::as_select());
     found.first(&mut c).await.optional()?.ok_or_else(|| Error::not_found("key", id))
 }
 
-/// A key, whatever became of it, and its secret's digest.
+/// Returns a key, which may be expired or revoked, with the digest of its secret.
 pub(super) async fn with_digest(mut c: &Conn, id: Uuid) -> Result<Option<(KeyRow, Vec<u8>)>> {
     let found = k::keys.filter(k::id.eq(id)).select((KeyRow::as_select(), k::secret_digest));
     Ok(found.first(&mut c).await.optional()?)
 }
 
-/// The insert of a new key.
+/// Inserts a new key.
 pub(super) fn insert(
     row: KeyRow,
     secret_digest: [u8; 32],
@@ -106,12 +106,12 @@ pub(super) fn insert(
     diesel::insert_into(k::keys).values((row, k::secret_digest.eq(secret_digest.to_vec())))
 }
 
-/// The update of a key that the transaction holds.
+/// Marks a key that the transaction has locked as revoked.
 pub(super) fn revoke(id: Uuid, at: DateTime<Utc>) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     diesel::update(k::keys.filter(k::id.eq(id))).set(k::revoked_at.eq(at))
 }
 
-/// Keeps when keys were last used, of each at most once a minute.
+/// Stores the times at which keys were last used, at most once a minute per key.
 pub(super) async fn mark_used(mut c: &Conn, ids: &[Uuid], times: &[DateTime<Utc>]) -> Result<()> {
     sql_query(
         "UPDATE keys SET last_used_at = used.at FROM unnest($1, $2) AS used (id, at) \

@@ -1,4 +1,4 @@
-//! Keys as the API shows them.
+//! API representation of keys.
 
 use chrono::{DateTime, Utc};
 use domain::{EntityId, Name, PlatformId, Role, api_key};
@@ -9,28 +9,28 @@ use uuid::Uuid;
 
 use super::model::KeyRow;
 
-/// A key, without its secret's digest: so that no audit entry, answer or log line can hold it.
+/// Key without the digest of its secret, so that no audit entry, response or log line can contain the digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Key {
     pub(crate) id: Uuid,
     pub(crate) name: Name,
     pub(crate) role: Role,
-    /// With `entityId` null: the whole platform. Both null: everything.
+    /// Platform of the scope. Null if the scope is all platforms.
     #[schema(value_type = Option<String>, required)]
     pub(crate) platform_id: Option<PlatformId>,
-    /// The entity, with what is under it.
+    /// Entity of the scope, with its descendants. Null if the scope is not limited to an entity.
     #[schema(value_type = Option<String>, required)]
     pub(crate) entity_id: Option<EntityId>,
-    /// The caller who created it.
+    /// Caller who created the key.
     pub(crate) created_by: String,
     #[serde(with = "clock::rfc3339")]
     pub(crate) created_at: DateTime<Utc>,
-    /// Null for one that does not expire.
+    /// Null if the key does not expire.
     #[serde(with = "clock::rfc3339")]
     #[schema(required)]
     pub(crate) expires_at: Option<DateTime<Utc>>,
-    /// To the minute; null for one that was never used.
+    /// Time of the last use, to the minute. Null if the key was never used.
     #[serde(with = "clock::rfc3339")]
     #[schema(required)]
     pub(crate) last_used_at: Option<DateTime<Utc>>,
@@ -57,16 +57,16 @@ impl From<&KeyRow> for Key {
 }
 
 impl Key {
-    /// The state that its ETag names: a use of the key does not change it.
-    pub(crate) fn unused(self) -> Self {
+    /// The state for the ETag, which a use of the key does not change.
+    pub(crate) fn without_usage(self) -> Self {
         Self { last_used_at: None, ..self }
     }
 }
 
-/// A key as lists tell it.
+/// Key in lists.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KeyDetail {
-    /// The beginning of the key, by which its holder recognizes it.
+    /// Start of the key, by which its holder recognizes it.
     prefix: String,
     #[serde(flatten)]
     key: Key,
@@ -84,10 +84,10 @@ impl From<Key> for KeyDetail {
     }
 }
 
-/// A key that was made.
+/// Created key.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct MadeKey {
-    /// The key itself. It is shown this once and kept nowhere: null in the answer to a repetition, and of a dry run.
+pub(crate) struct CreatedKey {
+    /// The key itself, which is returned only once. Null in the response to a repetition and to a dry run.
     #[schema(required)]
     pub(crate) key: Option<String>,
     #[serde(flatten)]

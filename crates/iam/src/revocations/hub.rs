@@ -1,4 +1,4 @@
-//! Those who watch this process, and what each has yet to forget.
+//! Gateways that watch this process, with the revocations that each has yet to acknowledge.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -14,40 +14,41 @@ use tokio::{
 
 use super::Revocation;
 
-/// How long who revokes waits for those who watch.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Whoever has more than this to forget does not listen: its watch ends, and when it begins again it forgets all.
-const MOST: usize = 1024;
-/// When nothing was seen of other processes for so long, nobody can be promised to be told in time.
-const STALE: Duration = Duration::from_secs(5);
+/// Maximum time for which a revocation waits for acknowledgements.
+const ACK_TIMEOUT: Duration = Duration::from_secs(1);
+/// Maximum number of unacknowledged revocations of a watcher. Beyond it, its watch ends. When the watcher starts again,
+/// it drops its whole cache.
+const MAX_PENDING: usize = 1024;
+/// Time since the last successful poll after which watches end, because revocations may arrive late.
+const STALE_AFTER: Duration = Duration::from_secs(5);
 
-/// Those who watch. Clones share them.
+/// Watchers of this process. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hub(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     state: Mutex<State>,
-    /// Told when someone has forgotten, or watches no more.
+    /// Notified when a watcher acknowledges a revocation or leaves.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     next: u64,
-    watching: HashMap<u64, Watcher>,
-    /// The number up to which all was told.
+    watchers: HashMap<u64, Watcher>,
+    /// Number up to which all revocations are published.
     settled: i64,
-    /// Higher numbers that were told.
-    told: BTreeSet<i64>,
-    /// When it was last known what other processes revoke.
-    seen: Option<Instant>,
+    /// Published numbers above `settled`.
+    published: BTreeSet<i64>,
+    /// Time of the last successful poll.
+    polled_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Watcher {
-    out: mpsc::Sender<Revocation>,
-    to_forget: HashSet<i64>,
+    sender: mpsc::Sender<Revocation>,
+    unacknowledged: HashSet<i64>,
 }
 
 impl Hub {
@@ -55,109 +56,113 @@ impl Hub {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing up to `settled` needs to be told.
-    pub(super) fn begin(&self, settled: i64) {
+    /// Starts after the revocation `settled`.
+    pub(super) fn start(&self, settled: i64) {
         let mut state = self.state();
         state.settled = settled;
-        state.seen = Some(Instant::now());
+        state.polled_at = Some(Instant::now());
     }
 
-    /// The number up to which all was told.
+    /// The number up to which all revocations are published.
     pub(super) fn settled(&self) -> i64 {
         self.state().settled
     }
 
-    /// All that other processes have revoked was told; up to `settled` nothing more will come.
-    pub(super) fn seen(&self, settled: Option<i64>) {
+    /// Records a successful poll. No revocation up to `settled` will appear after it.
+    pub(super) fn polled(&self, settled: Option<i64>) {
         let mut state = self.state();
-        state.seen = Some(Instant::now());
+        state.polled_at = Some(Instant::now());
         if let Some(settled) = settled {
             state.settled = settled;
-            state.told = state.told.split_off(&settled.saturating_add(1));
+            state.published = state.published.split_off(&settled.saturating_add(1));
         }
     }
 
-    /// What other processes revoke cannot be seen. If that lasts, those who watch must not believe that they are told.
-    pub(super) fn not_seen(&self) {
+    /// Records a failed poll. Ends all watches if the last successful poll is too long ago.
+    pub(super) fn poll_failed(&self) {
         let mut state = self.state();
         if state.is_stale() {
-            state.watching.clear();
+            state.watchers.clear();
             self.0.changed.notify_waiters();
         }
     }
 
-    /// Begins a watch: from now on, whatever is revoked comes out.
+    /// Starts a watch, which receives all revocations from now on.
     ///
     /// # Errors
-    /// [`domain::Kind::ServiceUnavailable`] while that cannot be promised.
-    pub(super) fn join(&self) -> Result<(u64, mpsc::Receiver<Revocation>)> {
+    /// [`domain::Kind::ServiceUnavailable`] while revocations of other processes may be missed.
+    pub(super) fn subscribe(&self) -> Result<(u64, mpsc::Receiver<Revocation>)> {
         let mut state = self.state();
         if state.is_stale() {
-            return Err(Error::unavailable("Watching", "what others revoke is not seen"));
+            let context = "the revocations of other processes cannot be read";
+            return Err(Error::unavailable("The watch of revocations", context));
         }
-        let (out, told) = mpsc::channel(MOST);
+        let (sender, receiver) = mpsc::channel(MAX_PENDING);
         let id = state.next;
         state.next += 1;
-        state.watching.insert(id, Watcher { out, to_forget: HashSet::new() });
-        Ok((id, told))
+        state.watchers.insert(id, Watcher { sender, unacknowledged: HashSet::new() });
+        Ok((id, receiver))
     }
 
     /// Ends a watch.
-    pub(super) fn leave(&self, id: u64) {
-        self.state().watching.remove(&id);
+    pub(super) fn unsubscribe(&self, id: u64) {
+        self.state().watchers.remove(&id);
         self.0.changed.notify_waiters();
     }
 
-    /// Someone says what they forgot.
-    pub(super) fn forgotten(&self, id: u64, number: i64) {
-        if let Some(watcher) = self.state().watching.get_mut(&id) {
-            watcher.to_forget.remove(&number);
+    /// Records that a watcher has dropped the target of a revocation from its cache.
+    pub(super) fn acknowledge(&self, id: u64, number: i64) {
+        if let Some(watcher) = self.state().watchers.get_mut(&id) {
+            watcher.unacknowledged.remove(&number);
         }
         self.0.changed.notify_waiters();
     }
 
-    /// Tells a revocation to those who watch, unless they were told.
-    pub(super) fn tell(&self, revocation: &Revocation) {
+    /// Sends a revocation to all watchers, unless it is published already.
+    pub(super) fn publish(&self, revocation: &Revocation) {
         let mut state = self.state();
         let number = revocation.number;
-        if number <= state.settled || !state.told.insert(number) {
+        if number <= state.settled || !state.published.insert(number) {
             return;
         }
-        state.watching.retain(|_, watcher| {
-            watcher.to_forget.insert(number);
-            watcher.to_forget.len() < MOST && watcher.out.try_send(revocation.clone()).is_ok()
+        state.watchers.retain(|_, watcher| {
+            watcher.unacknowledged.insert(number);
+            watcher.unacknowledged.len() < MAX_PENDING && watcher.sender.try_send(revocation.clone()).is_ok()
         });
     }
 
-    /// Tells a revocation, and waits until everyone has forgotten; but not for long: who does not answer must not keep
-    /// a key from being revoked.
-    pub(crate) async fn spread(&self, revocation: &Revocation) {
-        self.tell(revocation);
+    /// Publishes a revocation and waits for the acknowledgements of all watchers. The wait is short, so that a watcher
+    /// that does not respond cannot block revocations.
+    pub(crate) async fn publish_and_wait(&self, revocation: &Revocation) {
+        self.publish(revocation);
         let all = async {
             loop {
                 let changed = self.0.changed.notified();
                 tokio::pin!(changed);
-                // From here on nothing is missed.
+                // Registers for notifications before the check, so that none is missed.
                 changed.as_mut().enable();
-                if !self.is_awaited(revocation.number) {
+                if !self.is_unacknowledged(revocation.number) {
                     break;
                 }
                 changed.await;
             }
         };
-        if timeout(PATIENCE, all).await.is_err() {
-            tracing::warn!(number = revocation.number, "not everyone who watches has forgotten in time");
+        if timeout(ACK_TIMEOUT, all).await.is_err() {
+            tracing::warn!(
+                number = revocation.number,
+                "some gateways did not acknowledge a revocation in time"
+            );
         }
     }
 
-    fn is_awaited(&self, number: i64) -> bool {
-        self.state().watching.values().any(|watcher| watcher.to_forget.contains(&number))
+    fn is_unacknowledged(&self, number: i64) -> bool {
+        self.state().watchers.values().any(|watcher| watcher.unacknowledged.contains(&number))
     }
 }
 
 impl State {
     fn is_stale(&self) -> bool {
-        self.seen.is_none_or(|seen| seen.elapsed() > STALE)
+        self.polled_at.is_none_or(|polled_at| polled_at.elapsed() > STALE_AFTER)
     }
 }
 
@@ -165,86 +170,86 @@ impl State {
 mod tests {
     use uuid::Uuid;
 
-    use super::{super::What, *};
+    use super::{super::Revoked, *};
 
     fn revocation(number: i64) -> Revocation {
-        Revocation { number, what: What::Key(Uuid::nil()) }
+        Revocation { number, target: Revoked::Key(Uuid::nil()) }
     }
 
-    fn begun() -> Hub {
+    fn started() -> Hub {
         let hub = Hub::default();
-        hub.begin(10);
+        hub.start(10);
         hub
     }
 
     #[tokio::test]
-    async fn each_is_told_once_also_what_comes_late() {
-        let hub = begun();
-        let (_, mut told) = hub.join().unwrap();
+    async fn each_revocation_is_published_once_also_a_late_one() {
+        let hub = started();
+        let (_, mut received) = hub.subscribe().unwrap();
         for number in [13, 10, 12, 13, 9, 11] {
-            hub.tell(&revocation(number));
+            hub.publish(&revocation(number));
         }
         let mut numbers = Vec::new();
-        while let Ok(one) = told.try_recv() {
+        while let Ok(one) = received.try_recv() {
             numbers.push(one.number);
         }
         assert_eq!(numbers, [13, 12, 11]);
-        hub.seen(Some(12));
-        hub.tell(&revocation(12));
-        hub.tell(&revocation(13));
-        assert!(told.try_recv().is_err());
+        hub.polled(Some(12));
+        hub.publish(&revocation(12));
+        hub.publish(&revocation(13));
+        assert!(received.try_recv().is_err());
         assert_eq!(hub.settled(), 12);
     }
 
     #[tokio::test]
-    async fn who_revokes_waits_for_all_who_watch_but_not_for_those_who_left() {
-        let hub = begun();
-        let (first, mut told) = hub.join().unwrap();
-        let (second, _held) = hub.join().unwrap();
+    async fn revocation_waits_for_all_current_watchers() {
+        let hub = started();
+        let (first, mut received) = hub.subscribe().unwrap();
+        let (second, _open) = hub.subscribe().unwrap();
         let waits = {
             let hub = hub.clone();
-            tokio::spawn(async move { hub.spread(&revocation(11)).await })
+            tokio::spawn(async move { hub.publish_and_wait(&revocation(11)).await })
         };
-        assert_eq!(told.recv().await, Some(revocation(11)));
-        hub.forgotten(first, 11);
+        assert_eq!(received.recv().await, Some(revocation(11)));
+        hub.acknowledge(first, 11);
         tokio::task::yield_now().await;
         assert!(!waits.is_finished());
-        hub.leave(second);
+        hub.unsubscribe(second);
         waits.await.unwrap();
     }
 
     #[tokio::test]
-    async fn who_does_not_answer_is_not_waited_for_long() {
-        let hub = begun();
-        let (_, _held) = hub.join().unwrap();
+    async fn revocation_stops_waiting_for_a_silent_watcher() {
+        let hub = started();
+        let (_, _open) = hub.subscribe().unwrap();
         let started = Instant::now();
-        hub.spread(&revocation(11)).await;
-        assert!(started.elapsed() >= PATIENCE);
+        hub.publish_and_wait(&revocation(11)).await;
+        assert!(started.elapsed() >= ACK_TIMEOUT);
     }
 
     #[test]
-    fn who_does_not_listen_is_sent_away() {
-        let hub = begun();
-        let (_, mut told) = hub.join().unwrap();
+    fn watch_ends_if_its_watcher_receives_nothing() {
+        let hub = started();
+        let (_, mut received) = hub.subscribe().unwrap();
         for number in 0..2000 {
-            hub.tell(&revocation(11 + number));
+            hub.publish(&revocation(11 + number));
         }
-        assert!(hub.state().watching.is_empty());
-        while told.try_recv().is_ok() {}
-        assert!(told.is_closed());
+        assert!(hub.state().watchers.is_empty());
+        while received.try_recv().is_ok() {}
+        assert!(received.is_closed());
     }
 
     #[test]
-    fn nobody_watches_what_is_not_seen() {
-        assert!(Hub::default().join().is_err());
-        let hub = begun();
-        let (_, _held) = hub.join().unwrap();
-        hub.not_seen();
-        assert_eq!(hub.state().watching.len(), 1);
-        hub.state().seen = Instant::now().checked_sub(STALE * 2);
-        hub.not_seen();
-        assert!(hub.state().watching.is_empty() && hub.join().is_err());
-        hub.seen(None);
-        assert!(hub.join().is_ok());
+    fn watches_end_while_polls_fail() {
+        assert!(Hub::default().subscribe().is_err());
+        let hub = started();
+        let (_, _open) = hub.subscribe().unwrap();
+        hub.poll_failed();
+        assert_eq!(hub.state().watchers.len(), 1);
+        hub.state().polled_at = Instant::now().checked_sub(STALE_AFTER * 2);
+        hub.poll_failed();
+        assert!(hub.state().watchers.is_empty() && hub.subscribe().is_err());
+        hub.polled(None);
+        assert!(hub.subscribe().is_ok());
     }
 }

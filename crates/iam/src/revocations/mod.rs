@@ -1,9 +1,9 @@
-//! What is not to be believed any more.
+//! Revocations: invalidation of the gateways' caches.
 //!
-//! Gateways keep for a while what keys and people may do. Each watches one process of iam, which tells it what to
-//! forget. A revocation is a row of the table `revocations`, written in the transaction that revokes. Each process reads
-//! the new rows a few times a second; those of its own it tells at once, and answers who revoked only when the gateways
-//! that watch it have forgotten.
+//! Gateways cache the grants of keys and users. Each gateway watches one process of iam, which sends it the entries to
+//! drop. A revocation is a row of the table `revocations`, written in the transaction of the change. Each process polls
+//! for new rows a few times a second. It publishes its own revocations at once, and responds to the caller after all
+//! gateways that watch it have acknowledged them.
 
 mod hub;
 mod store;
@@ -17,62 +17,64 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub(crate) use hub::Hub;
-pub(crate) use store::note;
+pub(crate) use store::record;
 pub(crate) use watch::watch;
 
 use crate::App;
 
-/// How often a process looks for what others have revoked.
+/// Interval at which a process polls for revocations of other processes.
 const POLL: Duration = Duration::from_millis(200);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// Something that was revoked.
+/// Revocation with its number, in which all processes agree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Revocation {
     pub(crate) number: i64,
-    pub(crate) what: What,
+    // Responses that are stored for repetitions contain the name `what`.
+    #[serde(rename = "what")]
+    pub(crate) target: Revoked,
 }
 
-/// Of what nothing is to be believed any more.
+/// Target of a revocation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum What {
+pub(crate) enum Revoked {
     Key(Uuid),
-    /// What a person holds.
+    /// The bindings of a user.
     Subject(String),
 }
 
-/// Begins to look for what other processes revoke.
+/// Starts polling for revocations of other processes.
 ///
 /// # Errors
-/// Those of the database.
+/// Returns an error if the database cannot be read.
 pub(crate) async fn start(app: &App) -> anyhow::Result<()> {
     let read = app.db.service_read(async |c| store::settled(c).await).await;
     let settled = read.map_err(|error| anyhow::anyhow!("{}: {}", error.message(), error.log_context()))?;
-    app.revocations.begin(settled);
-    let of = app.clone();
+    app.revocations.start(settled);
+    let state = app.clone();
     worker::run(&app.shutdown, "revocations", POLL, Arc::default(), move || {
-        let app = of.clone();
-        async move { look(&app).await.inspect_err(|_| app.revocations.not_seen()).map(|()| false) }
+        let app = state.clone();
+        async move { poll(&app).await.inspect_err(|_| app.revocations.poll_failed()).map(|()| false) }
     });
-    let of = app.clone();
+    let state = app.clone();
     worker::run(&app.shutdown, "revocations_sweep", SWEEP_EVERY, Arc::default(), move || {
-        let app = of.clone();
-        async move { store::sweep(&mut *app.db.service_conn().await?).await.map(|gone| gone > 0) }
+        let app = state.clone();
+        async move { store::sweep(&mut *app.db.service_conn().await?).await.map(|deleted| deleted > 0) }
     });
     Ok(())
 }
 
-/// Tells those who watch this process what is new.
-async fn look(app: &App) -> Result<()> {
+/// Publishes the new revocations to the gateways that watch this process.
+async fn poll(app: &App) -> Result<()> {
     let after = app.revocations.settled();
     let rows = app.db.service_read(async |c| store::newer(c, after).await).await?;
     let settled = rows.iter().filter(|row| row.settled).map(|row| row.number).max();
     for row in rows {
-        if let Some(revocation) = row.read() {
-            app.revocations.tell(&revocation);
+        if let Some(revocation) = row.into_revocation() {
+            app.revocations.publish(&revocation);
         }
     }
-    app.revocations.seen(settled);
+    app.revocations.polled(settled);
     Ok(())
 }

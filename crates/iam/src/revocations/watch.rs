@@ -1,48 +1,48 @@
-//! The watch of one gateway, over gRPC.
+//! gRPC stream on which one gateway watches revocations.
 
 use futures_util::{Stream, StreamExt, stream};
-use rpc::iam::{Forgotten, Revocation as Said, revocation};
+use rpc::iam::{Forgotten, Revocation as RevocationMessage, revocation};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::{Revocation, What};
+use super::{Revocation, Revoked};
 use crate::App;
 
-/// What comes out of a watch.
-pub(crate) type Told = std::pin::Pin<Box<dyn Stream<Item = Result<Said, Status>> + Send>>;
+/// Stream of revocations to a gateway.
+pub(crate) type Revocations = std::pin::Pin<Box<dyn Stream<Item = Result<RevocationMessage, Status>> + Send>>;
 
-/// Begins a watch. It ends when the gateway stops to say what it forgot, or the process stops.
+/// Starts a watch. It ends when the gateway closes its stream of acknowledgements, or the process stops.
 ///
 /// # Errors
-/// [`domain::Kind::ServiceUnavailable`] while it cannot be promised that all is told.
-pub(crate) fn watch(app: &App, mut forgotten: Streaming<Forgotten>) -> domain::Result<Told> {
-    let (id, told) = app.revocations.join()?;
+/// [`domain::Kind::ServiceUnavailable`] while this process cannot read the revocations of other processes.
+pub(crate) fn watch(app: &App, mut acknowledgements: Streaming<Forgotten>) -> domain::Result<Revocations> {
+    let (id, revocations) = app.revocations.subscribe()?;
     let (hub, stop) = (app.revocations.clone(), app.shutdown.clone());
     app.shutdown.spawn(async move {
         loop {
-            let said = tokio::select! {
-                said = forgotten.message() => said,
+            let message = tokio::select! {
+                message = acknowledgements.message() => message,
                 () = stop.begun() => break,
             };
-            match said {
-                Ok(Some(Forgotten { number })) => hub.forgotten(id, number),
+            match message {
+                Ok(Some(Forgotten { number })) => hub.acknowledge(id, number),
                 Ok(None) | Err(_) => break,
             }
         }
-        hub.leave(id);
+        hub.unsubscribe(id);
     });
-    // What was revoked before is not told: whoever begins has everything to forget.
-    let begun = Said { number: 0, what: Some(revocation::What::Everything(true)) };
-    let rest = ReceiverStream::new(told).map(|one| Ok(Said::from(one)));
-    Ok(Box::pin(stream::once(async { Ok(begun) }).chain(rest)))
+    // The stream does not contain earlier revocations, so a new watcher has to drop its whole cache.
+    let first = RevocationMessage { number: 0, what: Some(revocation::What::Everything(true)) };
+    let rest = ReceiverStream::new(revocations).map(|one| Ok(RevocationMessage::from(one)));
+    Ok(Box::pin(stream::once(async { Ok(first) }).chain(rest)))
 }
 
-impl From<Revocation> for Said {
-    fn from(told: Revocation) -> Self {
-        let what = match told.what {
-            What::Key(id) => revocation::What::KeyId(id.to_string()),
-            What::Subject(subject) => revocation::What::Subject(subject),
+impl From<Revocation> for RevocationMessage {
+    fn from(revocation: Revocation) -> Self {
+        let what = match revocation.target {
+            Revoked::Key(id) => revocation::What::KeyId(id.to_string()),
+            Revoked::Subject(subject) => revocation::What::Subject(subject),
         };
-        Self { number: told.number, what: Some(what) }
+        Self { number: revocation.number, what: Some(what) }
     }
 }

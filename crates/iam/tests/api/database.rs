@@ -1,4 +1,4 @@
-//! What the database itself holds to, whatever a service may try.
+//! Constraints that the database enforces regardless of the service.
 
 use database::migrate;
 use diesel::{QueryDsl, QueryableByName, sql_query, sql_types::Text};
@@ -24,7 +24,7 @@ async fn lines(connection: &mut AsyncPgConnection, sql: &str) -> Vec<String> {
     rows.into_iter().map(|row| row.line).collect()
 }
 
-async fn refused(connection: &mut AsyncPgConnection, sql: &str) -> String {
+async fn rejected(connection: &mut AsyncPgConnection, sql: &str) -> String {
     match sql_query(sql).execute(connection).await {
         Ok(rows) => panic!("{sql} changed {rows} rows"),
         Err(error) => error.to_string(),
@@ -32,7 +32,7 @@ async fn refused(connection: &mut AsyncPgConnection, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_role_that_serves_changes_no_grant() {
+async fn serving_role_cannot_change_grants() {
     let iam = alone().await;
     iam.post("/api/v1/iam/keys", json!({ "name": "ci", "role": "viewer" })).await.expect(201);
     iam.post("/api/v1/iam/bindings", json!({ "subject": "ann", "role": "viewer" })).await.expect(201);
@@ -47,12 +47,12 @@ async fn the_role_that_serves_changes_no_grant() {
         "TRUNCATE bindings",
         "DELETE FROM audit_log",
     ] {
-        assert!(refused(&mut app, sql).await.contains("permission denied"), "{sql}");
+        assert!(rejected(&mut app, sql).await.contains("permission denied"), "{sql}");
     }
 }
 
 #[tokio::test]
-async fn a_grant_that_is_none_cannot_be_kept() {
+async fn invalid_grants_violate_constraints() {
     let iam = alone().await;
     let mut owner = iam.db.connect_as_owner().await;
     for (role, platform, entity, line) in [
@@ -71,13 +71,13 @@ async fn a_grant_that_is_none_cannot_be_kept() {
              {entity}, {line}, 'x', now())"
         );
         for sql in [binding, key] {
-            assert!(refused(&mut owner, &sql).await.contains("violates check constraint"), "{sql}");
+            assert!(rejected(&mut owner, &sql).await.contains("violates check constraint"), "{sql}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn up_down_up_is_up() {
+async fn migrations_can_be_reverted_and_applied_again() {
     let db = TestDb::of::<Iam>().await;
     let mut owner = db.connect_as_owner().await;
     let all = "SELECT format('column %s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default) AS line \
@@ -96,7 +96,7 @@ async fn up_down_up_is_up() {
 }
 
 #[tokio::test]
-async fn the_tables_of_the_code_are_those_of_the_database() {
+async fn schema_in_code_matches_the_database() {
     let db = TestDb::of::<Iam>().await;
     let mut app = db.connect().await;
     macro_rules! columns {
@@ -118,10 +118,10 @@ async fn the_tables_of_the_code_are_those_of_the_database() {
 }
 
 #[tokio::test]
-async fn the_lists_go_through_an_index() {
+async fn lists_use_an_index() {
     let iam = alone().await;
     let mut app = iam.db.connect().await;
-    // Few rows would be read one after the other; what is asked here is whether an index could do it.
+    // With few rows, the planner prefers a sequential scan. The test checks that an index is usable.
     sql_query("SET enable_seqscan = off").execute(&mut app).await.unwrap();
     for (sql, index) in [
         (

@@ -1,9 +1,9 @@
-//! The document of the API: the one that is committed.
+//! The committed OpenAPI document.
 
 use iam::Iam;
 use testkit::document;
 
 #[test]
-fn the_committed_document_is_that_of_the_code() {
+fn committed_document_matches_the_code() {
     document::is_committed::<Iam>(env!("CARGO_MANIFEST_DIR"));
 }

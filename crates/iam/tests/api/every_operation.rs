@@ -1,4 +1,4 @@
-//! What is true of every operation.
+//! Properties of every operation.
 
 use iam::Iam;
 use reqwest::Method;
@@ -26,12 +26,12 @@ fn operations() -> Vec<(Method, &'static str, Value)> {
 }
 
 #[test]
-fn the_list_of_operations_is_whole() {
+fn list_of_operations_is_complete() {
     assert_eq!(document::operations(&document::of::<Iam>()).len(), operations().len());
 }
 
 #[tokio::test]
-async fn who_holds_nothing_sees_and_does_nothing() {
+async fn caller_without_grants_sees_and_changes_nothing() {
     let iam = alone().await;
     iam.post("/api/v1/iam/keys", json!({ "name": "ci", "role": "viewer" })).await.expect(201);
     iam.post("/api/v1/iam/bindings", json!({ "subject": "ann", "role": "viewer" })).await.expect(201);
@@ -57,15 +57,15 @@ async fn who_holds_nothing_sees_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_write_can_be_tried() {
+async fn dry_run_of_a_write_stores_nothing() {
     let iam = alone().await;
     for (method, path, body) in operations() {
         if method != Method::POST || path.ends_with("/can") {
             continue;
         }
-        let tried = iam.post(&format!("{path}?dryRun=true"), body.clone()).await;
-        assert_eq!(tried.header("dry-run"), Some("true"));
-        assert_eq!(tried.expect(201)["key"], Value::Null);
+        let response = iam.post(&format!("{path}?dryRun=true"), body.clone()).await;
+        assert_eq!(response.header("dry-run"), Some("true"));
+        assert_eq!(response.expect(201)["key"], Value::Null);
     }
     for table in ["keys", "bindings", "revocations", "audit_log", "idempotency_keys"] {
         assert_eq!(count(&iam, table).await, 0, "{table}");
@@ -73,7 +73,7 @@ async fn a_write_can_be_tried() {
 }
 
 #[tokio::test]
-async fn the_audit_log_tells_every_grant() {
+async fn audit_log_contains_every_change() {
     let iam = alone().await;
     let key = iam.post("/api/v1/iam/keys", json!({ "name": "ci", "role": "viewer" })).await.expect(201);
     let binding =

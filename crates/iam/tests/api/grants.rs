@@ -1,4 +1,4 @@
-//! Who may grant what: nobody grants more than they hold.
+//! Authorization of grants: a caller cannot grant more access than it has.
 
 use domain::{GrantScope, Role};
 use reqwest::Method;
@@ -6,142 +6,142 @@ use serde_json::json;
 
 use crate::world::{BINDINGS, KEYS, World, body, count, grant, person};
 
-/// Where someone holds a role, or wants to grant one.
+/// Scope of a caller's grant, or of a new grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum TestScope {
     Everywhere,
     Own,
     Tenant,
-    Below,
-    Beside,
+    Child,
+    Sibling,
     Other,
 }
 
-use Place::{Below, Beside, Everywhere, Other, Own, Tenant};
+use TestScope::{Child, Everywhere, Other, Own, Sibling, Tenant};
 
-const PLACES: [Place; 6] = [Everywhere, Own, Tenant, Below, Beside, Other];
+const SCOPES: [TestScope; 6] = [Everywhere, Own, Tenant, Child, Sibling, Other];
 
-impl Place {
-    fn reach(self, world: &World) -> GrantScope {
+impl TestScope {
+    fn scope(self, world: &World) -> GrantScope {
         let of = |entity: &domain::EntityId| GrantScope::Entity(world.own.clone(), entity.clone());
         match self {
             Everywhere => GrantScope::All,
             Own => world.all_of_own(),
             Tenant => of(&world.tenant),
-            Below => of(&world.below),
-            Beside => of(&world.beside),
+            Child => of(&world.child),
+            Sibling => of(&world.sibling),
             Other => GrantScope::Platform(world.other.clone()),
         }
     }
 
-    /// Whether who holds something here reaches `there` whole, written out rather than computed.
-    fn holds(self, there: Self) -> bool {
-        let below: &[Self] = match self {
-            Everywhere => &PLACES,
-            Own => &[Own, Tenant, Below, Beside],
-            Tenant => &[Tenant, Below],
-            Below => &[Below],
-            Beside => &[Beside],
+    /// Returns true if this scope includes `there`. Written out rather than computed.
+    fn includes(self, there: Self) -> bool {
+        let included: &[Self] = match self {
+            Everywhere => &SCOPES,
+            Own => &[Own, Tenant, Child, Sibling],
+            Tenant => &[Tenant, Child],
+            Child => &[Child],
+            Sibling => &[Sibling],
             Other => &[Other],
         };
-        below.contains(&there)
+        included.contains(&there)
     }
 }
 
-/// What is answered to who holds `role` at `here` and wants to grant `wanted` at `there`.
-fn expected(role: Role, here: Place, wanted: Role, there: Place) -> u16 {
-    if wanted == Role::Operator && there != Everywhere {
+/// Status of the response when a caller with `role` in `here` grants `new_role` in `there`.
+fn expected(role: Role, here: TestScope, new_role: Role, there: TestScope) -> u16 {
+    if new_role == Role::Operator && there != Everywhere {
         return 400;
     }
-    if here.holds(there) {
-        return if role >= Role::PlatformAdmin && role >= wanted { 201 } else { 403 };
+    if here.includes(there) {
+        return if role >= Role::PlatformAdmin && role >= new_role { 201 } else { 403 };
     }
     match there {
-        // That there are others, and that a platform is more than a part of it, is no secret.
+        // 403 reveals nothing here: other platforms exist, and a platform is more than a part of it.
         Everywhere => 403,
         Own if here != Other => 403,
         _ => 404,
     }
 }
 
-async fn table(path: &str, more: serde_json::Value) {
+async fn check_all_combinations(path: &str, more: serde_json::Value) {
     let world = World::start().await;
-    let mut made = 0;
+    let mut created = 0;
     for role in Role::ALL {
-        for here in PLACES {
+        for here in SCOPES {
             if *role == Role::Operator && here != Everywhere {
                 continue;
             }
-            let caller = person(vec![grant(*role, &here.reach(&world))]);
-            for wanted in Role::ALL {
-                for there in PLACES {
-                    let mut body = body(*wanted, &there.reach(&world), more.clone());
+            let caller = person(vec![grant(*role, &here.scope(&world))]);
+            for new_role in Role::ALL {
+                for there in SCOPES {
+                    let mut body = body(*new_role, &there.scope(&world), more.clone());
                     if path == BINDINGS {
                         body["subject"] = json!(format!("person {role} {here:?}"));
                     }
                     let answer = world.send_as(&caller, Method::POST, path, &body).await;
-                    let told = answer.status.as_u16();
-                    let what = format!("{role} of {here:?} grants {wanted} of {there:?}: {}", answer.body);
-                    assert_eq!(told, expected(*role, here, *wanted, there), "{what}");
-                    let code = match told {
+                    let status = answer.status.as_u16();
+                    let what = format!("{role} of {here:?} grants {new_role} of {there:?}: {}", answer.body);
+                    assert_eq!(status, expected(*role, here, *new_role, there), "{what}");
+                    let code = match status {
                         403 => "FORBIDDEN",
                         404 => "NOT_FOUND",
                         400 => "VALIDATION_ERROR",
                         _ => {
-                            made += 1;
+                            created += 1;
                             continue;
                         }
                     };
-                    answer.expect_error(told, code);
+                    answer.expect_error(status, code);
                 }
             }
         }
     }
-    assert!(made > 20);
-    assert_eq!(count(&world, "audit_log").await, made);
+    assert!(created > 20);
+    assert_eq!(count(&world, "audit_log").await, created);
 }
 
 #[tokio::test]
-async fn of_keys() {
-    table(KEYS, json!({ "name": "ci" })).await;
+async fn keys_cannot_exceed_the_callers_grants() {
+    check_all_combinations(KEYS, json!({ "name": "ci" })).await;
 }
 
 #[tokio::test]
-async fn of_bindings() {
-    table(BINDINGS, json!({})).await;
+async fn bindings_cannot_exceed_the_callers_grants() {
+    check_all_combinations(BINDINGS, json!({})).await;
 }
 
 #[tokio::test]
-async fn what_lies_outside_is_answered_as_what_is_not_there() {
+async fn scope_outside_has_the_same_error_as_an_unknown_one() {
     let world = World::start().await;
     let caller = person(vec![grant(Role::PlatformAdmin, &world.of_tenant())]);
-    let tell = async |platform: &str, entity: &str| {
+    let message = async |platform: &str, entity: &str| {
         let body = json!({ "name": "ci", "role": "viewer", "platformId": platform, "entityId": entity });
         let answer = world.send_as(&caller, Method::POST, KEYS, &body).await;
-        let message = answer.body["error"]["message"].as_str().unwrap().to_owned();
+        let text = answer.body["error"]["message"].as_str().unwrap().to_owned();
         answer.expect_error(404, "NOT_FOUND");
-        message.replace(platform, "P").replace(entity, "E")
+        text.replace(platform, "P").replace(entity, "E")
     };
     let (own, other) = (world.own.as_str(), world.other.as_str());
-    assert_eq!(tell(own, world.beside.as_str()).await, tell(own, "entity0001").await);
-    let stranger = tell(other, world.others.as_str()).await;
-    assert_eq!(stranger, tell(other, "entity0001").await);
-    assert_eq!(stranger, tell("aaaaaaaaaa", "entity0001").await);
+    assert_eq!(message(own, world.sibling.as_str()).await, message(own, "entity0001").await);
+    let stranger = message(other, world.other_tenant.as_str()).await;
+    assert_eq!(stranger, message(other, "entity0001").await);
+    assert_eq!(stranger, message("aaaaaaaaaa", "entity0001").await);
 }
 
 #[tokio::test]
-async fn grants_do_not_add_up_to_more() {
+async fn grants_are_not_combined() {
     let world = World::start().await;
-    // A viewer of the whole and the administrator of a part is not the administrator of the whole.
+    // A viewer of a platform who administers a part of it does not administer the platform.
     let caller = person(vec![
         grant(Role::Viewer, &world.all_of_own()),
         grant(Role::PlatformAdmin, &world.of_tenant()),
         grant(Role::Developer, &GrantScope::All),
     ]);
     for (there, status) in
-        [(Own, 403), (Tenant, 201), (Below, 201), (Beside, 403), (Other, 403), (Everywhere, 403)]
+        [(Own, 403), (Tenant, 201), (Child, 201), (Sibling, 403), (Other, 403), (Everywhere, 403)]
     {
-        let body = body(Role::Viewer, &there.reach(&world), json!({ "name": "ci" }));
+        let body = body(Role::Viewer, &there.scope(&world), json!({ "name": "ci" }));
         let answer = world.send_as(&caller, Method::POST, KEYS, &body).await;
         assert_eq!(answer.status.as_u16(), status, "{there:?}: {}", answer.body);
     }

@@ -1,10 +1,10 @@
-//! Who may call what over gRPC, and what onboarding asks.
+//! Allowed callers of the gRPC methods, and the methods for onboarding.
 
 use domain::{Grant, GrantScope, Kind, Role};
 use rpc::{
     PeerCall,
     iam::{
-        EnsureBindingRequest, Forgotten, Grant as Said, RemoveBindingRequest, ResolveKeyRequest,
+        EnsureBindingRequest, Forgotten, Grant as GrantMessage, RemoveBindingRequest, ResolveKeyRequest,
         ResolvePersonRequest, iam_client::IamClient,
     },
 };
@@ -13,11 +13,11 @@ use testkit::{PROCESSES, TestService};
 
 use crate::world::{alone, count, grant};
 
-/// Calls a method as a process, and says what became of it.
+/// Calls a method as a process.
 async fn call(iam: &TestService, process: &str, method: &str) -> Result<(), Kind> {
     let (peer, ctx) = (iam.peer(process), iam.ctx(process));
     let mut client = IamClient::new(peer.channel());
-    let said = Said {
+    let grant_message = GrantMessage {
         role: rpc::enum_number(Role::PlatformAdmin),
         platform_id: Some("aaaaaaaaaa".to_owned()),
         entity_id: None,
@@ -36,17 +36,23 @@ async fn call(iam: &TestService, process: &str, method: &str) -> Result<(), Kind
         "ResolvePerson" => ask!(resolve_person, ResolvePersonRequest { subject: "ann".to_owned() }),
         "WatchRevocations" => ask!(watch_revocations, tokio_stream::empty::<Forgotten>()),
         "EnsureBinding" => {
-            ask!(ensure_binding, EnsureBindingRequest { subject: "ann".to_owned(), grant: Some(said) })
+            ask!(
+                ensure_binding,
+                EnsureBindingRequest { subject: "ann".to_owned(), grant: Some(grant_message) }
+            )
         }
         "RemoveBinding" => {
-            ask!(remove_binding, RemoveBindingRequest { subject: "ann".to_owned(), grant: Some(said) })
+            ask!(
+                remove_binding,
+                RemoveBindingRequest { subject: "ann".to_owned(), grant: Some(grant_message) }
+            )
         }
         _ => panic!("{method}"),
     }
 }
 
 #[tokio::test]
-async fn each_method_is_for_those_who_need_it() {
+async fn only_allowed_processes_can_call_a_method() {
     let iam = alone().await;
     for (method, caller) in [
         ("ResolveKey", "gateway"),
@@ -66,7 +72,7 @@ async fn each_method_is_for_those_who_need_it() {
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
 }
 
-/// Onboarding, as it asks.
+/// Client that calls as onboarding.
 struct Onboarding<'a>(&'a TestService);
 
 impl Onboarding<'_> {
@@ -74,21 +80,21 @@ impl Onboarding<'_> {
         let (peer, ctx) = (self.0.peer("onboarding"), self.0.ctx("onboarding"));
         let message = EnsureBindingRequest { subject: "ann".to_owned(), grant: Some(grant.into()) };
         let request = peer.request(&ctx, PeerCall { idempotency_key: key, deadline: None }, message).unwrap();
-        let told = IamClient::new(peer.channel()).ensure_binding(request).await;
-        peer.unpack(told).map(drop).map_err(|error| error.kind())
+        let response = IamClient::new(peer.channel()).ensure_binding(request).await;
+        peer.unpack(response).map(drop).map_err(|error| error.kind())
     }
 
     async fn remove(&self, grant: Grant) -> Result<(), Kind> {
         let (peer, ctx) = (self.0.peer("onboarding"), self.0.ctx("onboarding"));
         let message = RemoveBindingRequest { subject: "ann".to_owned(), grant: Some(grant.into()) };
         let request = peer.request(&ctx, PeerCall::default(), message).unwrap();
-        let told = IamClient::new(peer.channel()).remove_binding(request).await;
-        peer.unpack(told).map(drop).map_err(|error| error.kind())
+        let response = IamClient::new(peer.channel()).remove_binding(request).await;
+        peer.unpack(response).map(drop).map_err(|error| error.kind())
     }
 }
 
 #[tokio::test]
-async fn onboarding_makes_a_person_an_administrator_once_and_takes_it_back_once() {
+async fn repeated_calls_of_onboarding_create_and_delete_one_binding() {
     let iam = alone().await;
     let (platform, onboarding) = (domain::PlatformId::random(), Onboarding(&iam));
     let admin = || grant(Role::PlatformAdmin, &GrantScope::Platform(platform.clone()));
@@ -97,8 +103,11 @@ async fn onboarding_makes_a_person_an_administrator_once_and_takes_it_back_once(
     }
     assert_eq!(count(&iam, "bindings").await, 1);
     let listed = iam.get("/api/v1/iam/bindings").await.expect(200);
-    let made = &listed["data"][0];
-    assert_eq!((&made["createdBy"], &made["platformId"]), (&json!("service:onboarding"), &json!(platform)));
+    let binding = &listed["data"][0];
+    assert_eq!(
+        (&binding["createdBy"], &binding["platformId"]),
+        (&json!("service:onboarding"), &json!(platform))
+    );
     assert_eq!(count(&iam, "audit_log WHERE action = 'binding.created'").await, 1);
     for _ in 0..2 {
         onboarding.remove(admin()).await.unwrap();
@@ -109,7 +118,7 @@ async fn onboarding_makes_a_person_an_administrator_once_and_takes_it_back_once(
 }
 
 #[tokio::test]
-async fn what_services_grant_is_no_more_than_a_platform() {
+async fn services_can_only_grant_access_to_one_platform() {
     let iam = alone().await;
     let entity = GrantScope::Entity(domain::PlatformId::random(), domain::EntityId::random());
     for wrong in [

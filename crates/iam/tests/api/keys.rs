@@ -1,4 +1,4 @@
-//! Keys over HTTP.
+//! API keys over HTTP.
 
 use std::time::Duration;
 
@@ -11,27 +11,33 @@ use serde_json::{Value, json};
 use crate::world::{KEYS, World, alone, body, count, grant, person, resolve, resolve_digest, text};
 
 #[tokio::test]
-async fn a_key_is_made_listed_used_and_revoked() {
+async fn key_is_created_listed_resolved_and_revoked() {
     let world = World::start().await;
     let more = json!({ "name": "ci", "expiresInDays": 30 });
-    let made = world.post(KEYS, body(Role::Developer, &world.of_tenant(), more)).await.expect(201);
-    let (id, key) = (text(&made, "id").to_owned(), text(&made, "key").to_owned());
-    assert_eq!(made["prefix"], format!("nno_{}", id.replace('-', "")));
-    assert!(key.starts_with(&format!("{}_", text(&made, "prefix"))));
-    let told = (&made["name"], &made["role"], &made["platformId"], &made["entityId"], &made["createdBy"]);
+    let created = world.post(KEYS, body(Role::Developer, &world.of_tenant(), more)).await.expect(201);
+    let (id, key) = (text(&created, "id").to_owned(), text(&created, "key").to_owned());
+    assert_eq!(created["prefix"], format!("nno_{}", id.replace('-', "")));
+    assert!(key.starts_with(&format!("{}_", text(&created, "prefix"))));
+    let fields = (
+        &created["name"],
+        &created["role"],
+        &created["platformId"],
+        &created["entityId"],
+        &created["createdBy"],
+    );
     let expected =
         (&json!("ci"), &json!("developer"), &json!(world.own), &json!(world.tenant), &json!("operator"));
-    assert_eq!(told, expected);
-    assert_eq!((&made["lastUsedAt"], &made["revokedAt"]), (&Value::Null, &Value::Null));
+    assert_eq!(fields, expected);
+    assert_eq!((&created["lastUsedAt"], &created["revokedAt"]), (&Value::Null, &Value::Null));
 
-    let mut listed = made.clone();
+    let mut listed = created.clone();
     listed.as_object_mut().unwrap().remove("key");
     assert_eq!(world.get(KEYS).await.expect(200)["data"], json!([listed]));
 
     let resolved = resolve(&world, &key).await.unwrap();
     let granted = domain::Grant::try_from(resolved.grant.unwrap()).unwrap();
     assert_eq!((resolved.name.as_str(), granted), ("ci", grant(Role::Developer, &world.of_tenant())));
-    let days = (resolved.expires_at.unwrap() - chrono_millis(&made, "createdAt")) / 86_400_000;
+    let days = (resolved.expires_at.unwrap() - chrono_millis(&created, "createdAt")) / 86_400_000;
     assert!((29..=30).contains(&days), "{days}");
 
     assert_eq!(world.delete(&format!("{KEYS}/{id}")).await.expect(200), json!({ "success": true }));
@@ -47,7 +53,7 @@ fn chrono_millis(value: &Value, field: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told() {
+async fn all_faults_of_a_body_are_reported() {
     let iam = alone().await;
     let details = iam
         .post(KEYS, json!({ "rolle": 1, "role": "king", "expiresInDays": 3651, "platformId": "x" }))
@@ -72,12 +78,12 @@ async fn what_is_wrong_is_told() {
 }
 
 #[tokio::test]
-async fn what_a_key_reaches_must_be_there() {
+async fn scope_of_a_key_must_exist() {
     let world = World::start().await;
     for (platform, entity) in [
         (json!("aaaaaaaaaa"), Value::Null),
         (json!(world.own), json!("entity0001")),
-        (json!(world.own), json!(world.others)),
+        (json!(world.own), json!(world.other_tenant)),
         (json!("aaaaaaaaaa"), json!(world.tenant)),
     ] {
         let mut body = json!({ "name": "ci", "role": "viewer", "platformId": platform });
@@ -86,11 +92,11 @@ async fn what_a_key_reaches_must_be_there() {
         }
         world.post(KEYS, body).await.expect_error(404, "NOT_FOUND");
     }
-    let gone = GrantScope::Entity(world.other.clone(), world.others.clone());
+    let deleted = GrantScope::Entity(world.other.clone(), world.other_tenant.clone());
     world.registry.delete(&format!("/api/v1/platforms/{}", world.other)).await.expect(200);
-    for reach in [gone, GrantScope::Platform(world.other.clone())] {
+    for scope in [deleted, GrantScope::Platform(world.other.clone())] {
         world
-            .post(KEYS, body(Role::Viewer, &reach, json!({ "name": "ci" })))
+            .post(KEYS, body(Role::Viewer, &scope, json!({ "name": "ci" })))
             .await
             .expect_error(404, "NOT_FOUND");
     }
@@ -98,19 +104,19 @@ async fn what_a_key_reaches_must_be_there() {
     let of_platform = body(Role::Viewer, &world.all_of_own(), json!({ "name": "ci" }));
     world.post(KEYS, of_platform).await.expect_error(503, "SERVICE_UNAVAILABLE");
     assert_eq!(count(&world, "keys").await + count(&world, "audit_log").await, 0);
-    // What reaches everything needs no registry.
+    // A key for all platforms does not depend on the registry.
     world.post(KEYS, body(Role::Viewer, &GrantScope::All, json!({ "name": "ci" }))).await.expect(201);
 }
 
 #[tokio::test]
-async fn a_repetition_makes_no_second_key_and_tells_no_secret() {
+async fn repetition_creates_no_second_key_and_returns_no_secret() {
     let world = World::start().await;
-    let (wanted, once) =
+    let (new, once) =
         (body(Role::Viewer, &world.all_of_own(), json!({ "name": "ci" })), [("Idempotency-Key", "once")]);
-    let first = world.send(Method::POST, KEYS, &wanted, &once).await.expect(201);
-    // It is answered from what was kept, whatever became of the registry.
+    let first = world.send(Method::POST, KEYS, &new, &once).await.expect(201);
+    // The stored response does not depend on the registry.
     world.registry.stop().await;
-    let again = world.send(Method::POST, KEYS, &wanted, &once).await;
+    let again = world.send(Method::POST, KEYS, &new, &once).await;
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     let again = again.expect(201);
     let mut expected = first.clone();
@@ -122,21 +128,21 @@ async fn a_repetition_makes_no_second_key_and_tells_no_secret() {
 }
 
 #[tokio::test]
-async fn a_key_is_revoked_as_it_was_seen_also_when_it_was_used_since() {
+async fn use_of_a_key_does_not_change_its_etag() {
     let world = World::start().await;
-    let made = world.post(KEYS, json!({ "name": "ci", "role": "viewer" })).await;
-    let tag = made.header("etag").unwrap().to_owned();
-    let made = made.expect(201);
-    let path = format!("{KEYS}/{}", text(&made, "id"));
-    assert!(resolve(&world, text(&made, "key")).await.is_some());
-    used(&world, 1).await;
+    let created = world.post(KEYS, json!({ "name": "ci", "role": "viewer" })).await;
+    let tag = created.header("etag").unwrap().to_owned();
+    let created = created.expect(201);
+    let path = format!("{KEYS}/{}", text(&created, "id"));
+    assert!(resolve(&world, text(&created, "key")).await.is_some());
+    wait_until_used(&world, 1).await;
     let stale = [("If-Match", "\"stale\"")];
     world.send(Method::DELETE, &path, &Value::Null, &stale).await.expect_error(412, "PRECONDITION_FAILED");
     world.send(Method::DELETE, &path, &Value::Null, &[("If-Match", &tag)]).await.expect(200);
 }
 
-/// Waits until so many keys are known to have been used.
-async fn used(world: &World, keys: i64) {
+/// Waits until the use of this number of keys is stored.
+async fn wait_until_used(world: &World, keys: i64) {
     for _ in 0..200 {
         if count(world, "keys WHERE last_used_at IS NOT NULL").await == keys {
             return;
@@ -147,11 +153,11 @@ async fn used(world: &World, keys: i64) {
 }
 
 #[tokio::test]
-async fn a_use_is_kept_once_a_minute() {
+async fn use_of_a_key_is_stored_at_most_once_a_minute() {
     let world = World::start().await;
     let key = text(&world.key(Role::Viewer, &GrantScope::All).await, "key").to_owned();
     resolve(&world, &key).await.unwrap();
-    used(&world, 1).await;
+    wait_until_used(&world, 1).await;
     let first = world.get(KEYS).await.expect(200)["data"][0]["lastUsedAt"].clone();
     resolve(&world, &key).await.unwrap();
     tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -168,41 +174,41 @@ async fn a_use_is_kept_once_a_minute() {
 }
 
 #[tokio::test]
-async fn only_the_key_itself_resolves_and_only_while_it_lives() {
+async fn only_a_valid_unexpired_key_is_resolved() {
     let world = World::start().await;
-    let made = world.key(Role::Viewer, &world.all_of_own()).await;
-    let (id, key) = (text(&made, "id"), text(&made, "key"));
+    let created = world.key(Role::Viewer, &world.all_of_own()).await;
+    let (id, key) = (text(&created, "id"), text(&created, "key"));
     let digest = domain::ApiKey::parse(key).unwrap().secret_digest().to_vec();
     assert!(resolve_digest(&world, id, digest.clone()).await.is_some());
-    let strange = domain::ApiKey::generate();
+    let unknown = domain::ApiKey::generate();
     let mut near = digest.clone();
     near[31] ^= 1;
-    for wrong in [near, vec![], vec![0; 32], digest[..31].to_vec(), strange.secret_digest().to_vec()] {
+    for wrong in [near, vec![], vec![0; 32], digest[..31].to_vec(), unknown.secret_digest().to_vec()] {
         assert!(resolve_digest(&world, id, wrong).await.is_none());
     }
     for wrong in [digest.clone(), vec![0; 32], vec![]] {
-        assert!(resolve_digest(&world, &strange.id().to_string(), wrong).await.is_none());
+        assert!(resolve_digest(&world, &unknown.id().to_string(), wrong).await.is_none());
     }
     let mut owner = world.db.connect_as_owner().await;
     sql_query("UPDATE keys SET expires_at = now() + interval '1 hour'").execute(&mut owner).await.unwrap();
     assert!(resolve(&world, key).await.is_some());
     sql_query("UPDATE keys SET expires_at = now()").execute(&mut owner).await.unwrap();
     assert!(resolve(&world, key).await.is_none());
-    // It can still be revoked.
+    // An expired key can still be revoked.
     world.delete(&format!("{KEYS}/{id}")).await.expect(200);
 }
 
 #[tokio::test]
-async fn the_list_has_pages_and_is_narrowed_to_a_platform() {
+async fn list_has_pages_and_a_platform_filter() {
     let world = World::start().await;
-    for reach in [
+    for scope in [
         GrantScope::All,
         world.all_of_own(),
         GrantScope::Platform(world.other.clone()),
         world.of_tenant(),
-        GrantScope::Entity(world.own.clone(), world.below.clone()),
+        GrantScope::Entity(world.own.clone(), world.child.clone()),
     ] {
-        world.key(Role::Viewer, &reach).await;
+        world.key(Role::Viewer, &scope).await;
     }
     let (mut path, mut seen) = (format!("{KEYS}?limit=2"), Vec::new());
     loop {
@@ -224,35 +230,32 @@ async fn the_list_has_pages_and_is_narrowed_to_a_platform() {
 }
 
 #[tokio::test]
-async fn everyone_sees_and_revokes_what_they_administer() {
+async fn callers_see_and_revoke_the_keys_that_they_administer() {
     let world = World::start().await;
-    let of_below = GrantScope::Entity(world.own.clone(), world.below.clone());
-    let of_beside = GrantScope::Entity(world.own.clone(), world.beside.clone());
-    let others = GrantScope::Platform(world.other.clone());
+    let of_child = GrantScope::Entity(world.own.clone(), world.child.clone());
+    let of_sibling = GrantScope::Entity(world.own.clone(), world.sibling.clone());
+    let other = GrantScope::Platform(world.other.clone());
     let mut ids = Vec::new();
-    for (role, reach) in [
+    for (role, scope) in [
         (Role::Operator, &GrantScope::All),
         (Role::Viewer, &GrantScope::All),
         (Role::PlatformAdmin, &world.all_of_own()),
         (Role::Viewer, &world.of_tenant()),
-        (Role::PlatformAdmin, &of_below),
-        (Role::Viewer, &of_beside),
-        (Role::Viewer, &others),
+        (Role::PlatformAdmin, &of_child),
+        (Role::Viewer, &of_sibling),
+        (Role::Viewer, &other),
     ] {
-        ids.push(text(&world.key(role, reach).await, "id").to_owned());
+        ids.push(text(&world.key(role, scope).await, "id").to_owned());
     }
-    let admin = |reach: &GrantScope| person(vec![grant(Role::PlatformAdmin, reach)]);
+    let admin = |scope: &GrantScope| person(vec![grant(Role::PlatformAdmin, scope)]);
     for (caller, sees) in [
         (person(vec![grant(Role::Operator, &GrantScope::All)]), vec![0, 1, 2, 3, 4, 5, 6]),
         (admin(&GrantScope::All), vec![1, 2, 3, 4, 5, 6]),
         (admin(&world.all_of_own()), vec![2, 3, 4, 5]),
         (admin(&world.of_tenant()), vec![3, 4]),
-        (admin(&of_below), vec![4]),
+        (admin(&of_child), vec![4]),
         (person(vec![grant(Role::Developer, &GrantScope::All)]), vec![]),
-        (
-            person(vec![grant(Role::Viewer, &world.all_of_own()), grant(Role::PlatformAdmin, &others)]),
-            vec![6],
-        ),
+        (person(vec![grant(Role::Viewer, &world.all_of_own()), grant(Role::PlatformAdmin, &other)]), vec![6]),
     ] {
         let list = world.send_as(&caller, Method::GET, KEYS, &Value::Null).await.expect(200);
         let mut expected: Vec<&str> = sees.iter().map(|n: &usize| ids[*n].as_str()).collect();
@@ -261,8 +264,8 @@ async fn everyone_sees_and_revokes_what_they_administer() {
         assert_eq!(seen, expected, "{:?}", caller.grants());
         assert_eq!(list["pagination"]["total"], expected.len());
         for (n, id) in ids.iter().enumerate() {
-            let tried = format!("{KEYS}/{id}?dryRun=true");
-            let answer = world.send_as(&caller, Method::DELETE, &tried, &Value::Null).await;
+            let dry_run = format!("{KEYS}/{id}?dryRun=true");
+            let answer = world.send_as(&caller, Method::DELETE, &dry_run, &Value::Null).await;
             if sees.contains(&n) {
                 answer.expect(200);
             } else {

@@ -1,7 +1,8 @@
-//! Every operation × every role × how far it reaches, with both walls and with the second alone: see [`testkit::reach`].
+//! Every operation × every role × every scope, with both tenancy layers and with each of them alone: see
+//! [`testkit::reach`].
 //!
-//! What is asked for are grants, of each place one key and one binding: whoever may make a grant sees it and takes it
-//! back, and to all others it is not there.
+//! Each scope has one key and one binding. A caller who can create a grant sees and revokes it. For all others, it does
+//! not exist.
 
 use domain::{
     EntityId, Grant, GrantScope, PlatformId, Role,
@@ -24,13 +25,13 @@ struct Scene {
     parts: Vec<(&'static str, String)>,
 }
 
-/// Where a grant is of, by its name in paths and bodies.
+/// Placeholder for the id of the grant of a place, in paths and bodies.
 fn part(kind: &str, place: &str) -> &'static str {
-    // What a test leaks is little.
+    // The leak of a test is small.
     format!("{{{kind}-of-{place}}}").leak()
 }
 
-/// The places in which there is something to be granted.
+/// Returns true if the place exists, so that grants for it can be created.
 fn is_there(place: &str) -> bool {
     place != "deleted" && place != "gone"
 }
@@ -44,11 +45,11 @@ impl Scene {
             other: world.other.clone(),
             deleted: deleted(registry).await,
             parent: world.tenant.clone(),
-            entity: world.below.clone(),
-            child: registry.entity(&world.own, "child", Some(&world.below)).await,
+            entity: world.child.clone(),
+            child: registry.entity(&world.own, "child", Some(&world.child)).await,
             sibling: registry.entity(&world.own, "sibling", Some(&world.tenant)).await,
             gone: gone(registry, &world.own).await,
-            foreign: world.others.clone(),
+            foreign: world.other_tenant.clone(),
         };
         let mut scene = Self { world, places, parts: Vec::new() };
         for (place, reach) in scene.places.reaches().into_iter().filter(|(place, _)| is_there(place)) {
@@ -62,7 +63,7 @@ impl Scene {
         scene
     }
 
-    /// The place whose grant is asked for.
+    /// The place of the requested grant.
     fn place(&self, case: &Case) -> Option<(&'static str, GrantScope)> {
         let said = format!("{} {}", case.path, case.body);
         self.places.reaches().into_iter().find(|(place, _)| {
@@ -89,7 +90,7 @@ impl Scene {
         may_grant(someone.caller.grants(), &grant, &self.line(reach))
     }
 
-    /// What is answered to who wants to grant something in a place.
+    /// The decision for a caller who creates a grant in a place.
     fn granting(&self, someone: &Someone, place: &str, reach: &GrantScope) -> AccessDecision {
         let touches = |platform: &PlatformId| {
             let mut reached = someone.caller.grants().iter().map(|grant| grant.scope.platform());
@@ -101,7 +102,7 @@ impl Scene {
         match (self.may_grant(someone, reach), reach) {
             (true, _) => AccessDecision::Allowed,
             (false, GrantScope::Entity(..)) if !self.reaches(someone, reach) => AccessDecision::Outside,
-            // That a platform is more than a part of it, and that there are others, is no secret.
+            // 403 reveals nothing here: other platforms exist, and a platform is more than a part of it.
             _ => AccessDecision::Forbidden,
         }
     }
@@ -183,7 +184,7 @@ impl Stage for Scene {
     fn hidden(&self, someone: &Someone) -> Vec<String> {
         let mut hidden = Vec::new();
         for (place, reach) in self.places.reaches() {
-            // Postgres alone knows nothing of roles.
+            // Row-level security does not know roles.
             let sees = if scope_filter_enabled() {
                 self.may_grant(someone, &reach)
             } else {
@@ -200,33 +201,33 @@ impl Stage for Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_operation_as_everyone() {
+async fn access_to_every_operation_follows_from_its_declaration() {
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_stranger_gets_in() {
+async fn unauthenticated_requests_are_rejected() {
     reach::let_no_stranger_in(&Scene::new().await).await;
 }
 
-/// What the first wall leaves to the second is not left to it alone.
+// The scope filter alone must isolate tenants.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_wall_alone_keeps_everyone_apart() {
+async fn scope_filter_alone_isolates_tenants() {
     let scene = Scene::new().await;
     reach::take_second_wall_down(&scene).await;
     reach::as_everyone(&scene).await.assert_none();
 }
 
-/// What the second wall leaves to the first is not left to it alone.
+// Row-level security alone must isolate tenants.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_wall_alone_keeps_everyone_apart() {
+async fn row_level_security_alone_isolates_tenants() {
     reach::disable_scope_filter();
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
-/// The tests of each wall can fail.
+// Shows that the tests of each layer can fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn with_both_walls_down_everyone_sees_everything() {
+async fn without_both_tenancy_layers_every_caller_sees_everything() {
     reach::disable_scope_filter();
     reach::with_both_walls_down(&Scene::new().await).await;
 }

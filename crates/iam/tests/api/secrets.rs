@@ -1,4 +1,4 @@
-//! A secret is in the answer that shows it, and nowhere else.
+//! Only the response to the creation of a key contains its secret.
 
 use diesel::{QueryableByName, sql_query, sql_types::Text};
 use diesel_async::RunQueryDsl;
@@ -11,7 +11,7 @@ use crate::world::{KEYS, World, body, text};
 /// SHA-256 of `once`.
 const DIGEST_OF_ONCE: &str = "200651a8b2d5912f692db89468a7d47d86a3ed6844f48f1b15f2be1d9c9a7e5e";
 
-/// Everything in the database, as text.
+/// Content of the whole database as text.
 async fn dump(world: &World) -> String {
     #[derive(QueryableByName)]
     struct Line {
@@ -41,30 +41,30 @@ fn hex(digest: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn neither_the_database_nor_an_answer_holds_it() {
+async fn database_and_other_responses_do_not_contain_the_secret() {
     let world = World::start().await;
-    let wanted = body(Role::Viewer, &world.all_of_own(), json!({ "name": "ci" }));
+    let new = body(Role::Viewer, &world.all_of_own(), json!({ "name": "ci" }));
     let once = [("Idempotency-Key", "once")];
-    let made = world.send(Method::POST, KEYS, &wanted, &once).await.expect(201);
-    let key = ApiKey::parse(text(&made, "key")).unwrap();
-    let secret = text(&made, "key").rsplit('_').next().unwrap().to_owned();
+    let created = world.send(Method::POST, KEYS, &new, &once).await.expect(201);
+    let key = ApiKey::parse(text(&created, "key")).unwrap();
+    let secret = text(&created, "key").rsplit('_').next().unwrap().to_owned();
     let digest = hex(&key.secret_digest());
-    crate::world::resolve(&world, text(&made, "key")).await.unwrap();
-    let again = world.send(Method::POST, KEYS, &wanted, &once).await.expect(201);
-    world.delete(&format!("{KEYS}/{}", text(&made, "id"))).await.expect(200);
-    let mut answers: Vec<Value> = vec![again];
+    crate::world::resolve(&world, text(&created, "key")).await.unwrap();
+    let again = world.send(Method::POST, KEYS, &new, &once).await.expect(201);
+    world.delete(&format!("{KEYS}/{}", text(&created, "id"))).await.expect(200);
+    let mut responses: Vec<Value> = vec![again];
     for path in [KEYS, &format!("{KEYS}?includeRevoked=true"), "/api/v1/iam/audit"] {
-        answers.push(world.get(path).await.expect(200));
+        responses.push(world.get(path).await.expect(200));
     }
-    for answer in answers {
-        let answer = answer.to_string();
-        assert!(answer.contains(text(&made, "id")) || answer.contains("\"data\":[]"), "{answer}");
-        assert!(!answer.contains(&secret) && !answer.contains(&digest), "{answer}");
+    for response in responses {
+        let response = response.to_string();
+        assert!(response.contains(text(&created, "id")) || response.contains("\"data\":[]"), "{response}");
+        assert!(!response.contains(&secret) && !response.contains(&digest), "{response}");
     }
     let all = dump(&world).await;
-    assert!(all.contains(text(&made, "id")) && all.contains("key.created"));
-    assert!(all.contains(DIGEST_OF_ONCE), "what a repetition goes by");
+    assert!(all.contains(text(&created, "id")) && all.contains("key.created"));
+    assert!(all.contains(DIGEST_OF_ONCE), "the digest of the idempotency key");
     assert!(!all.contains(&secret));
-    // The digest is in the one column that is for it.
+    // Only the column for the digest contains it.
     assert_eq!(all.matches(&digest).count(), 1);
 }

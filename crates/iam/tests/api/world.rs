@@ -1,4 +1,4 @@
-//! A running iam beside a real registry with some platforms in it.
+//! Running iam with a real registry that contains two platforms.
 
 use std::ops::Deref;
 
@@ -19,16 +19,16 @@ use testkit::{Response, System, TestService};
 pub(crate) const KEYS: &str = "/api/v1/iam/keys";
 pub(crate) const BINDINGS: &str = "/api/v1/iam/bindings";
 
-/// A platform `own` with a tenant, one below it, and another; and a platform beside it with a tenant.
+/// Platform `own` with two tenants, one of which has a child, and platform `other` with a tenant.
 pub(crate) struct World {
     pub(crate) iam: TestService,
     pub(crate) registry: TestService,
     pub(crate) own: PlatformId,
     pub(crate) tenant: EntityId,
-    pub(crate) below: EntityId,
-    pub(crate) beside: EntityId,
+    pub(crate) child: EntityId,
+    pub(crate) sibling: EntityId,
     pub(crate) other: PlatformId,
-    pub(crate) others: EntityId,
+    pub(crate) other_tenant: EntityId,
     services: System,
 }
 
@@ -40,23 +40,23 @@ impl Deref for World {
     }
 }
 
-pub(crate) fn grant(role: Role, reach: &GrantScope) -> Grant {
-    Grant { role, scope: reach.clone() }
+pub(crate) fn grant(role: Role, scope: &GrantScope) -> Grant {
+    Grant { role, scope: scope.clone() }
 }
 
-/// A person who holds some grants.
+/// User with some grants.
 pub(crate) fn person(grants: Vec<Grant>) -> Caller {
     Caller::authenticated("user:someone", ActorType::User, grants)
 }
 
-/// What a body says of a reach.
-pub(crate) fn body(role: Role, reach: &GrantScope, more: Value) -> Value {
+/// Body of a request for a grant in a scope.
+pub(crate) fn body(role: Role, scope: &GrantScope, more: Value) -> Value {
     let mut body = more;
     body["role"] = json!(role);
-    if let Some(platform) = reach.platform() {
+    if let Some(platform) = scope.platform() {
         body["platformId"] = json!(platform);
     }
-    if let Some(entity) = reach.entity() {
+    if let Some(entity) = scope.entity() {
         body["entityId"] = json!(entity);
     }
     body
@@ -66,7 +66,7 @@ pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap()
 }
 
-/// iam with a registry that nobody answers for.
+/// iam without a reachable registry.
 pub(crate) async fn alone() -> TestService {
     TestService::start_with::<Iam>(json!({ "service": { "registry": { "url": "http://127.0.0.1:9" } } }))
         .await
@@ -79,10 +79,10 @@ impl World {
         let iam = services.start::<Iam>(json!({})).await;
         let (own, other) = (registry.platform("own").await, registry.platform("other").await);
         let tenant = registry.entity(&own, "tenant", None).await;
-        let below = registry.entity(&own, "below", Some(&tenant)).await;
-        let beside = registry.entity(&own, "beside", None).await;
-        let others = registry.entity(&other, "tenant", None).await;
-        Self { iam, registry, own, tenant, below, beside, other, others, services }
+        let child = registry.entity(&own, "child", Some(&tenant)).await;
+        let sibling = registry.entity(&own, "sibling", None).await;
+        let other_tenant = registry.entity(&other, "tenant", None).await;
+        Self { iam, registry, own, tenant, child, sibling, other, other_tenant, services }
     }
 
     /// Another process of iam on the same database.
@@ -108,9 +108,9 @@ impl World {
         send_as(&self.iam, caller, method, path, body).await
     }
 
-    /// A key of the operator's making.
-    pub(crate) async fn key(&self, role: Role, reach: &GrantScope) -> Value {
-        self.post(KEYS, body(role, reach, json!({ "name": "ci" }))).await.expect(201)
+    /// Creates a key as the operator.
+    pub(crate) async fn key(&self, role: Role, scope: &GrantScope) -> Value {
+        self.post(KEYS, body(role, scope, json!({ "name": "ci" }))).await.expect(201)
     }
 }
 
@@ -128,7 +128,7 @@ pub(crate) async fn send_as(
     Response::read(request.send().await.unwrap()).await
 }
 
-/// What the gateway is told of a key.
+/// Resolves a key as the gateway.
 pub(crate) async fn resolve(iam: &TestService, key: &str) -> Option<ResolvedKey> {
     let key = ApiKey::parse(key).unwrap();
     resolve_digest(iam, &key.id().to_string(), key.secret_digest().to_vec()).await
@@ -141,7 +141,7 @@ pub(crate) async fn resolve_digest(iam: &TestService, id: &str, digest: Vec<u8>)
     peer.unpack(IamClient::new(peer.channel()).resolve_key(request).await).unwrap().key
 }
 
-/// How many rows a table has, or what is behind FROM.
+/// Number of rows of a table, or of any FROM clause.
 pub(crate) async fn count(iam: &TestService, from: &str) -> i64 {
     #[derive(QueryableByName)]
     struct Count {

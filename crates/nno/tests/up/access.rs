@@ -195,7 +195,7 @@ fn check_exit_codes_of_can(up: &Up, operator: &User, platform: &str) {
     let expected = format!("yes  getPlatform   {why}\nyes  listEntities  {why}\n");
     assert_eq!((yes.code, yes.out, yes.err.as_str()), (0, expected, ""));
     let no = can(&["getPlatform", "createEntity"]);
-    let needs = format!("This needs the role developer, and you are viewer of platform '{platform}'.");
+    let needs = format!("This action requires the role developer. You are viewer of platform '{platform}'.");
     let expected = format!("yes  getPlatform   {why}\nno   createEntity  {needs}\n");
     assert_eq!((no.code, no.out, no.err.as_str()), (1, expected, ""));
     let json = viewer.nno(&["can", "createPlatform", "--output", "json"]);

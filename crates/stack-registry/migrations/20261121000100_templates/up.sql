@@ -11,7 +11,7 @@ CREATE TABLE stack_templates (
     status         text        NOT NULL CHECK (status IN ('active', 'deprecated')),
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL,
-    -- For ever: templates are never deleted.
+    -- Permanent, because templates are never deleted.
     CONSTRAINT stack_templates_name UNIQUE (name)
 );
 CREATE INDEX stack_templates_newest ON stack_templates (created_at DESC, id DESC) WHERE status = 'active';

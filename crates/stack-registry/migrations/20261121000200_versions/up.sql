@@ -1,4 +1,4 @@
--- A version of a stack template. Published once and never changed, but that it may be deprecated.
+-- A version of a stack template. It never changes, except that it may be deprecated.
 CREATE TABLE stack_versions (
     id               uuid        PRIMARY KEY,
     template_id      uuid        NOT NULL REFERENCES stack_templates (id),
@@ -20,11 +20,11 @@ CREATE INDEX stack_versions_highest ON stack_versions (template_id, sort_key DES
 CREATE INDEX stack_versions_latest ON stack_versions (template_id, stable DESC, sort_key DESC) WHERE status = 'active';
 CREATE INDEX stack_versions_dependent ON stack_versions (template_id) WHERE status = 'active' AND depends_on <> '{}';
 
--- What a template calls its newest version exists and is its own.
+-- The latest version of a template is one of its own versions.
 ALTER TABLE stack_templates ADD CONSTRAINT stack_templates_latest_version
     FOREIGN KEY (id, latest_version) REFERENCES stack_versions (template_id, version);
 
--- Whoever asks, the owner too: what was published under a version stays what it is.
+-- No role, not even the owner, can change a published version.
 CREATE FUNCTION stack_versions_never_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF to_jsonb(NEW) - 'status' IS DISTINCT FROM to_jsonb(OLD) - 'status' THEN

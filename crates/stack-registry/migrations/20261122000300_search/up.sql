@@ -1,9 +1,9 @@
--- The labels of the version that is the latest: kept by whoever changes which one that is.
+-- Labels of the latest version. Every statement that changes latest_version updates them.
 ALTER TABLE stack_templates ADD COLUMN labels jsonb;
 UPDATE stack_templates t SET labels = (v.stack_definition::jsonb) -> 'labels'
 FROM stack_versions v WHERE v.template_id = t.id AND v.version = t.latest_version;
 
--- What a template can be found by. Signs part words, so that no word is taken for an address or a path.
+-- Search words of a template. Punctuation separates words, so that no word is parsed as an address or a path.
 CREATE FUNCTION stack_template_words(name text, display_name text, description text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN to_tsvector('simple'::regconfig, translate(name || ' ' || display_name || ' ' || description,

@@ -1,30 +1,30 @@
-//! What the list of templates can be narrowed to.
+//! Filter of the list of templates.
 
 use domain::{Error, Fault, Result};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// The longest text that is looked for, in characters.
-const LONGEST: usize = 256;
-/// Words that are looked for at once.
-const MOST_WORDS: usize = 16;
+/// Maximum length of a filter text, in characters.
+const MAX_CHARS: usize = 256;
+/// Maximum number of words in a search.
+const MAX_WORDS: usize = 16;
 
-/// What is asked.
+/// Query parameters of the list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TemplateQuery {
-    /// Beginnings of words: each must begin a word of the name, the display name or the description.
+    /// Prefixes of words: each must match a word of the name, the display name or the description.
     #[param(min_length = 1, max_length = 256)]
     search: Option<String>,
-    /// The template's `domain`.
+    /// `domain` of the template.
     #[param(min_length = 1, max_length = 256)]
     domain: Option<String>,
-    /// A label of the latest version: its name, or `name=value`.
+    /// Label of the latest version: its name, or `name=value`.
     #[param(min_length = 1, max_length = 256)]
     label: Option<String>,
 }
 
-/// What a list is narrowed to; the default is everything.
+/// Filter of a list. The default matches every template.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub(crate) words: Option<Words>,
@@ -32,11 +32,11 @@ pub(crate) struct Filter {
     pub(crate) label: Option<Label>,
 }
 
-/// Beginnings of words, as PostgreSQL's `to_tsquery` reads them.
+/// Prefixes of words, in the syntax of PostgreSQL's `to_tsquery`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Words(pub(crate) String);
 
-/// A label that is there, or one that has a value.
+/// Label by name, or by name and value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Label {
     pub(crate) name: String,
@@ -44,10 +44,10 @@ pub(crate) struct Label {
 }
 
 impl TemplateQuery {
-    /// What it asks for.
+    /// Reads the parameters.
     ///
     /// # Errors
-    /// [`domain::Kind::Validation`] with the name of each parameter that can match nothing.
+    /// [`domain::Kind::Validation`] with each invalid parameter.
     pub(crate) fn parse(self) -> Result<Filter> {
         let mut faults = Vec::new();
         let words = read("search", self.search, &mut faults, Words::parse);
@@ -77,14 +77,14 @@ fn bounded(text: String) -> Result<String, String> {
 impl Words {
     fn parse(text: String) -> Result<Self, String> {
         let text = bounded(text)?;
-        // Letters and digits alone, so that nothing of it is an operator.
+        // Only letters and digits, so that no character is an operator.
         let words: Vec<String> = text
             .split(|c: char| !c.is_alphanumeric())
             .filter(|word| !word.is_empty())
             .map(|word| format!("'{word}':*"))
             .collect();
         match words.len() {
-            0 => Err("must hold a letter or a digit".to_owned()),
+            0 => Err("must contain a letter or a digit".to_owned()),
             1..=MOST_WORDS => Ok(Self(words.join(" & "))),
             _ => Err(format!("must be at most {MOST_WORDS} words")),
         }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_letters_and_digits_whatever_is_between_them() {
+    fn search_splits_at_characters_other_than_letters_and_digits() {
         assert_eq!(search("Help-desk  2").unwrap(), "'Help':* & 'desk':* & '2':*");
         assert_eq!(search("a' | !(b):*\\").unwrap(), "'a':* & 'b':*");
         for bad in ["", " ", "'&|!", &"a ".repeat(17), &"a".repeat(257)] {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_a_name_or_a_name_and_its_value() {
+    fn label_is_a_name_or_a_name_with_a_value() {
         let read = |text: &str| Label::parse(text.to_owned());
         let label = |name: &str, value: Option<&str>| Label {
             name: name.to_owned(),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_at_once() {
+    fn all_faults_are_reported_at_once() {
         let some = |text: &str| Some(text.to_owned());
         let wrong = TemplateQuery { search: some("-"), domain: some(""), label: some("=") };
         let error = wrong.parse().unwrap_err();

@@ -1,4 +1,4 @@
-//! Templates over HTTP.
+//! HTTP handlers of templates.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::StatusCode, patch, post, web::Data};
 use domain::{Patch, Slug, access::Access, template::TemplateStatus};
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     App,
-    answer::{self, Changed, Listed, Made},
+    response::{self, Acknowledged, Created, List},
 };
 
-/// What of a template is to change.
+/// Changes of a template.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UpdateTemplate {
@@ -27,7 +27,7 @@ pub(crate) struct UpdateTemplate {
     #[serde(default, deserialize_with = "stack_definition::text::non_null")]
     #[schema(nullable = false)]
     description: Option<Description>,
-    /// Null takes it away.
+    /// Null removes the icon.
     #[serde(default)]
     #[schema(value_type = Option<Text<0, 2048>>)]
     icon: Patch<Text<0, 2048>>,
@@ -56,13 +56,13 @@ impl From<UpdateTemplate> for ops::Change {
     operation_id = "listStackTemplates",
     extensions(("x-access" = json!(Access::Caller))),
     params(TemplateQuery),
-    responses((status = 200, body = Listed<Template>)),
+    responses((status = 200, body = List<Template>)),
 )]
 #[get("/stacks")]
 pub(crate) async fn list(app: Data<App>, _: Context, query: Query<TemplateQuery>) -> HttpResult {
     let filter = query.0.parse()?;
     let templates = app.db.service_read(async |c| store::active(c, &filter).await).await?;
-    Ok(HttpResponse::Ok().json(Listed::from(templates)))
+    Ok(HttpResponse::Ok().json(List::from(templates)))
 }
 
 /// Create a new stack template.
@@ -71,15 +71,15 @@ pub(crate) async fn list(app: Data<App>, _: Context, query: Query<TemplateQuery>
     extensions(("x-access" = json!(Access::Everything))),
     request_body(content = CreateTemplate),
     responses(
-        (status = 201, body = Made),
+        (status = 201, body = Created),
         (status = 400, description = "The body is not valid", body = ErrorEnvelope),
         (status = 409, description = "The name is taken", body = ErrorEnvelope),
     ),
 )]
 #[post("/stacks")]
 pub(crate) async fn create(app: Data<App>, command: Command<CreateTemplate>) -> HttpResult {
-    let made = ops::create(&app, &command.ctx, command.body).await?;
-    answer::told(made, StatusCode::CREATED, |made| Made { id: made.template.id })
+    let created = ops::create(&app, &command.ctx, command.body).await?;
+    response::respond(created, StatusCode::CREATED, |created| Created { id: created.template.id })
 }
 
 /// Get a stack template with its latest version.
@@ -103,7 +103,7 @@ pub(crate) async fn get(app: Data<App>, _: Context, path: Path<Slug>, request: H
     extensions(("x-access" = json!(Access::Everything))),
     request_body(content = UpdateTemplate),
     responses(
-        (status = 200, body = Changed),
+        (status = 200, body = Acknowledged),
         (status = 400, description = "The body is not valid", body = ErrorEnvelope),
         (status = 404, description = "There is no such template", body = ErrorEnvelope),
     ),
@@ -111,5 +111,5 @@ pub(crate) async fn get(app: Data<App>, _: Context, path: Path<Slug>, request: H
 #[patch("/stacks/{name}")]
 pub(crate) async fn update(app: Data<App>, path: Path<Slug>, command: Command<UpdateTemplate>) -> HttpResult {
     let changed = ops::update(&app, &command.ctx, &path.0, command.body.into()).await?;
-    answer::told(changed, StatusCode::OK, |_| Changed::YES)
+    response::respond(changed, StatusCode::OK, |_| Acknowledged::OK)
 }

@@ -1,6 +1,6 @@
 //! Stack templates: names under which versions are published.
 //!
-//! Table `stack_templates`. Templates are never deleted, so a name is taken for ever.
+//! Table `stack_templates`. Templates are never deleted, so a name can never be used again.
 
 mod filter;
 mod http;

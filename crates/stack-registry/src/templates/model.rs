@@ -1,4 +1,4 @@
-//! The rows of templates, which are also what is answered.
+//! Rows of templates, which are also their API representation.
 
 use chrono::{DateTime, Utc, serde::ts_milliseconds};
 use diesel::{AsChangeset, Identifiable, Insertable, Queryable, Selectable};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{schema::stack_templates, versions::model::StackVersion};
 
-/// A name under which versions are published. Times are Unix milliseconds.
+/// Stack template, under which versions are published. Times are Unix milliseconds.
 #[derive(
     Debug,
     Clone,
@@ -36,7 +36,7 @@ pub(crate) struct Template {
     pub(crate) icon: Option<String>,
     #[schema(required)]
     pub(crate) domain: Option<String>,
-    /// The newest active version: the highest stable one, else the highest pre-release.
+    /// Newest active version: the highest stable one, else the highest pre-release.
     #[schema(required)]
     pub(crate) latest_version: Option<String>,
     pub(crate) status: TemplateStatus,
@@ -48,7 +48,7 @@ pub(crate) struct Template {
     pub(crate) updated_at: DateTime<Utc>,
 }
 
-/// A template with its newest active version.
+/// Template with its newest active version.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TemplateDetail {
@@ -57,7 +57,7 @@ pub(crate) struct TemplateDetail {
     pub(crate) latest_version: Option<StackVersion>,
 }
 
-/// A new template.
+/// New template.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CreateTemplate {
@@ -67,14 +67,14 @@ pub(crate) struct CreateTemplate {
     #[serde(default, deserialize_with = "stack_definition::text::non_null")]
     #[schema(nullable = false)]
     pub(crate) icon: Option<Text<0, 2048>>,
-    /// What the template is for, such as `commerce`.
+    /// Business domain of the template, such as `commerce`.
     #[serde(default, deserialize_with = "stack_definition::text::non_null")]
     #[schema(nullable = false)]
     pub(crate) domain: Option<Text<0, 256>>,
 }
 
 impl CreateTemplate {
-    /// The row, with a new id.
+    /// The row of the new template.
     pub(crate) fn into_row(self) -> Template {
         let now = clock::now();
         Template {

@@ -1,4 +1,4 @@
-//! What can be done with templates.
+//! Use cases of templates.
 
 use database::Record;
 use domain::{Error, Kind, Patch, Result, Slug, template::TemplateStatus};
@@ -11,24 +11,25 @@ use super::{
 };
 use crate::App;
 
-/// Makes a template, with no version yet.
+/// Creates a template without versions.
 pub(crate) async fn create(app: &App, ctx: &WriteCtx, new: CreateTemplate) -> Result<Done<TemplateDetail>> {
     app.db
         .tx("stack_template.create", ctx, async |tx| {
             let row = new.clone().into_row();
             let record = Record::change("stack_template.created", "stack_template", row.id).after(&row);
-            let answer = TemplateDetail { template: row.clone(), latest_version: None };
-            let taken = |constraint: &str| (constraint == "stack_templates_name").then(|| taken(&new.name));
-            tx.finish((store::insert(row),), record, answer, taken).await
+            let detail = TemplateDetail { template: row.clone(), latest_version: None };
+            let on_constraint =
+                |constraint: &str| (constraint == "stack_templates_name").then(|| already_exists(&new.name));
+            tx.finish((store::insert(row),), record, detail, on_constraint).await
         })
         .await
 }
 
-fn taken(name: &Slug) -> Error {
-    Error::new(Kind::AlreadyExists, format!("The template name '{name}' is taken")).with("name", name)
+fn already_exists(name: &Slug) -> Error {
+    Error::new(Kind::AlreadyExists, format!("Template '{name}' already exists.")).with("name", name)
 }
 
-/// What of a template may be changed.
+/// Changes of a template.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
     pub(crate) display_name: Option<String>,
@@ -48,7 +49,7 @@ impl Change {
     }
 }
 
-/// Changes a template. A change to what is already so leaves no trace.
+/// Changes a template. A change that has no effect is not recorded.
 pub(crate) async fn update(
     app: &App,
     ctx: &WriteCtx,
@@ -58,7 +59,7 @@ pub(crate) async fn update(
     app.db
         .tx("stack_template.update", ctx, async |tx| {
             let c = tx.conn().await?;
-            store::lock(c, name).await?;
+            store::lock_for_update(c, name).await?;
             let before = store::detail(c, name).await?;
             ctx.check_match(&before)?;
             let mut template = change.clone().apply(&before.template);

@@ -1,4 +1,4 @@
-//! The statements of templates. The catalogue belongs to no platform, so none takes a scope.
+//! SQL statements of templates. The catalogue belongs to no platform, so no statement takes a scope.
 
 use database::Conn;
 use diesel::{
@@ -26,9 +26,9 @@ fn not_found(name: &str) -> Error {
     Error::not_found("stack template", name)
 }
 
-/// The active templates that a filter leaves, newest first.
+/// The active templates that match a filter, newest first.
 pub(crate) async fn active(mut c: &Conn, filter: &Filter) -> Result<Vec<Template>> {
-    // As text: the indexes are of the active ones, and a parameter could be anything to a plan that is kept.
+    // A literal, because a generic plan with a parameter could not use the partial indexes of active templates.
     let mut rows = t::stack_templates
         .filter(sql::<Bool>("stack_templates.status = 'active'"))
         .select(Template::as_select())
@@ -54,7 +54,7 @@ pub(crate) async fn active(mut c: &Conn, filter: &Filter) -> Result<Vec<Template
     Ok(rows.load(&mut c).await?)
 }
 
-/// A template, whatever its status, with its newest active version.
+/// Returns a template of any status with its newest active version.
 pub(crate) async fn detail(mut c: &Conn, name: &Slug) -> Result<TemplateDetail> {
     let newest = v::template_id.eq(t::id).and(v::version.nullable().eq(t::latest_version));
     let (template, latest_version) = t::stack_templates
@@ -79,8 +79,8 @@ pub(crate) async fn name_of(mut c: &Conn, id: Uuid) -> Result<Option<Slug>> {
     Ok(t::stack_templates.filter(t::id.eq(id)).select(t::name).first(&mut c).await.optional()?)
 }
 
-/// A template, held until the transaction ends: whoever changes it or its versions waits.
-pub(crate) async fn lock(mut c: &Conn, name: &Slug) -> Result<Template> {
+/// Locks a template until the transaction ends, against changes of it and of its versions.
+pub(crate) async fn lock_for_update(mut c: &Conn, name: &Slug) -> Result<Template> {
     t::stack_templates
         .filter(t::name.eq(name))
         .select(Template::as_select())
@@ -91,12 +91,12 @@ pub(crate) async fn lock(mut c: &Conn, name: &Slug) -> Result<Template> {
         .ok_or_else(|| not_found(name.as_str()))
 }
 
-/// The insert of a new template.
+/// Inserts a new template.
 pub(crate) fn insert(row: Template) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::insert_into(t::stack_templates).values(row)
 }
 
-/// The update of a template that the transaction holds.
+/// Updates a template that the transaction has locked.
 pub(crate) fn update(row: Template) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     diesel::update(t::stack_templates.filter(t::id.eq(row.id))).set(row)
 }

@@ -1,4 +1,4 @@
-//! Versions over HTTP.
+//! HTTP handlers of versions.
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::StatusCode, post, web::Data};
 use domain::{Slug, Version, access::Access};
@@ -8,11 +8,11 @@ use web::{Command, Context, ErrorEnvelope, HttpResult, NoBody, Path};
 use super::{
     model::{PublishVersion, StackVersion},
     ops, rules, store,
-    usage::{self as in_use, TemplateUsage},
+    usage::{self as template_usage, TemplateUsage},
 };
 use crate::{
     App,
-    answer::{self, Changed, Listed, Made},
+    response::{self, Acknowledged, Created, List},
     templates,
 };
 
@@ -21,14 +21,14 @@ use crate::{
     operation_id = "listStackVersions",
     extensions(("x-access" = json!(Access::Caller))),
     responses(
-    (status = 200, body = Listed<StackVersion>),
+    (status = 200, body = List<StackVersion>),
     (status = 404, description = "There is no such template", body = ErrorEnvelope),
 ),
 )]
 #[get("/stacks/{name}/versions")]
 pub(crate) async fn list(app: Data<App>, _: Context, path: Path<Slug>) -> HttpResult {
     let versions = app.db.service_read(async |c| store::all(c, &path.0).await).await?;
-    Ok(HttpResponse::Ok().json(Listed::from(versions)))
+    Ok(HttpResponse::Ok().json(List::from(versions)))
 }
 
 /// Publish a new stack version.
@@ -37,7 +37,7 @@ pub(crate) async fn list(app: Data<App>, _: Context, path: Path<Slug>) -> HttpRe
     extensions(("x-access" = json!(Access::Everything))),
     request_body(content = PublishVersion),
     responses(
-        (status = 201, body = Made),
+        (status = 201, body = Created),
         (status = 400, description = "The body or its definition is not valid", body = ErrorEnvelope),
         (status = 404, description = "There is no such template", body = ErrorEnvelope),
         (status = 409, description = "The version is published already", body = ErrorEnvelope),
@@ -46,12 +46,13 @@ pub(crate) async fn list(app: Data<App>, _: Context, path: Path<Slug>) -> HttpRe
 )]
 #[post("/stacks/{name}/versions")]
 pub(crate) async fn publish(app: Data<App>, path: Path<Slug>, command: Command<Value>) -> HttpResult {
-    let new = rules::read(&command.body)?;
+    let new = rules::parse(&command.body)?;
     let published = ops::publish(&app, &command.ctx, &path.0, new).await?;
-    answer::told(published, StatusCode::CREATED, |version| Made { id: version.id })
+    response::respond(published, StatusCode::CREATED, |version| Created { id: version.id })
 }
 
-/// Tell how many stacks of how many platforms run each version of a template. For operators.
+/// Return the number of stacks and platforms that run each version of a template. Only operators may call this
+/// operation.
 #[utoipa::path(
     operation_id = "getStackTemplateUsage",
     extensions(("x-access" = json!(Access::Everything))),
@@ -63,7 +64,7 @@ pub(crate) async fn publish(app: Data<App>, path: Path<Slug>, command: Command<V
 #[get("/stacks/{name}/usage")]
 pub(crate) async fn usage(app: Data<App>, ctx: Context, path: Path<Slug>) -> HttpResult {
     let template = app.db.read(&ctx, async |c| templates::store::id_of(c, &path.0).await).await?;
-    Ok(HttpResponse::Ok().json(in_use::ask(&app.registry, &ctx, template).await?))
+    Ok(HttpResponse::Ok().json(template_usage::load(&app.registry, &ctx, template).await?))
 }
 
 /// Get a specific stack version.
@@ -92,7 +93,7 @@ pub(crate) async fn get(
     operation_id = "deprecateStackVersion",
     extensions(("x-access" = json!(Access::Everything))),
     responses(
-    (status = 200, body = Changed),
+    (status = 200, body = Acknowledged),
     (status = 404, description = "There is no such version", body = ErrorEnvelope),
 ),
 )]
@@ -104,5 +105,5 @@ pub(crate) async fn deprecate(
 ) -> HttpResult {
     let (name, version) = path.0;
     let deprecated = ops::deprecate(&app, &command.ctx, &name, &version).await?;
-    answer::told(deprecated, StatusCode::OK, |_| Changed::YES)
+    response::respond(deprecated, StatusCode::OK, |_| Acknowledged::OK)
 }

@@ -1,7 +1,7 @@
-//! Versions of stack templates: published once, never changed, perhaps deprecated.
+//! Versions of stack templates. A published version never changes, except that it may be deprecated.
 //!
-//! Table `stack_versions`. A template's `latest_version` is kept in the transaction of every publish and deprecation,
-//! which hold the template's row for it.
+//! Table `stack_versions`. Every publish and deprecation updates the template's `latest_version` in its transaction,
+//! which locks the row of the template.
 
 mod dependencies;
 mod http;
@@ -14,7 +14,7 @@ mod usage;
 use web::ServiceConfig;
 
 pub(crate) fn http(config: &mut ServiceConfig) {
-    // A version's path last: those of the others also have its shape.
+    // The path of a version also matches the others, so it comes last.
     config
         .service(http::list)
         .service(http::publish)

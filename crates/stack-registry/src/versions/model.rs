@@ -1,4 +1,4 @@
-//! The rows of versions, which are also what is answered.
+//! Rows of versions, which are also their API representation.
 
 use chrono::{DateTime, Utc, serde::ts_milliseconds};
 use diesel::{Identifiable, Insertable, Queryable, Selectable};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::schema::stack_versions;
 
-/// A version of a stack template. Times are Unix milliseconds.
+/// Version of a stack template. Times are Unix milliseconds.
 #[derive(
     Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, Queryable, Selectable, Identifiable,
 )]
@@ -20,7 +20,7 @@ pub(crate) struct StackVersion {
     pub(crate) id: Uuid,
     pub(crate) template_id: Uuid,
     pub(crate) version: Version,
-    /// The definition as canonical JSON text.
+    /// Definition as canonical JSON text.
     pub(crate) stack_definition: String,
     pub(crate) nno_sdk_version: Version,
     pub(crate) status: TemplateStatus,
@@ -32,7 +32,7 @@ pub(crate) struct StackVersion {
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// A version to publish.
+/// Version to publish.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PublishVersion {
@@ -41,7 +41,7 @@ pub(crate) struct PublishVersion {
     nno_sdk_version: Version,
 }
 
-/// What a version's row has beyond what is answered.
+/// Complete row of a version, with the columns that the API does not return.
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = stack_versions, treat_none_as_default_value = false)]
 pub(crate) struct NewVersion {
@@ -59,10 +59,10 @@ pub(crate) struct NewVersion {
 }
 
 impl PublishVersion {
-    /// The row, with a new id.
+    /// The row of the new version.
     ///
     /// # Errors
-    /// When the definition cannot be written as JSON.
+    /// [`domain::Kind::Internal`] if the definition cannot be written as JSON.
     pub(crate) fn into_row(self, template_id: Uuid) -> Result<NewVersion> {
         let now = clock::now();
         let depends_on = self.depends_on().iter().map(|one| one.template().to_string()).collect();
@@ -81,7 +81,7 @@ impl PublishVersion {
         })
     }
 
-    /// What it depends on.
+    /// The dependencies of the definition.
     pub(crate) fn depends_on(&self) -> &[Dependency] {
         self.stack_definition.depends_on()
     }

@@ -1,4 +1,4 @@
-//! What can be done with versions.
+//! Use cases of versions.
 
 use database::{OnConstraint, Record};
 use domain::{Error, Kind, Result, Slug, Version, template::TemplateStatus};
@@ -22,23 +22,26 @@ pub(crate) async fn publish(
     app.db
         .tx("stack_version.publish", ctx, async |tx| {
             let c = tx.conn().await?;
-            let depends = !new.depends_on().is_empty();
-            if depends {
-                dependencies::hold(c).await?;
+            let has_dependencies = !new.depends_on().is_empty();
+            if has_dependencies {
+                dependencies::lock_graph(c).await?;
             }
-            let template = templates::store::lock(c, name).await?;
+            let template = templates::store::lock_for_update(c, name).await?;
             if template.status == TemplateStatus::Deprecated {
-                return Err(closed(name));
+                return Err(deprecated(name));
             }
-            let faults = if depends { dependencies::faults(c, name, &new).await? } else { Vec::new() };
+            let faults = match has_dependencies {
+                true => dependencies::find_faults(c, name, &new).await?,
+                false => Vec::new(),
+            };
             if !faults.is_empty() {
                 return Err(Error::validation(faults));
             }
             let row = new.clone().into_row(template.id)?;
-            let taken = |constraint: &str| {
-                (constraint == "stack_versions_version").then(|| taken(name, &row.version))
+            let on_constraint = |constraint: &str| {
+                (constraint == "stack_versions_version").then(|| already_exists(name, &row.version))
             };
-            store::insert(c, &row).await.on_constraint(taken)?;
+            store::insert(c, &row).await.on_constraint(on_constraint)?;
             let version = StackVersion::from(row);
             let record =
                 Record::change("stack_version.published", "stack_version", version.id).after(&version);
@@ -48,17 +51,17 @@ pub(crate) async fn publish(
         .await
 }
 
-fn closed(name: &Slug) -> Error {
-    let message = format!("The template '{name}' is deprecated, so nothing can be published under it");
+fn deprecated(name: &Slug) -> Error {
+    let message = format!("Template '{name}' is deprecated. New versions cannot be published under it.");
     Error::new(Kind::Unprocessable, message).with("name", name)
 }
 
-fn taken(name: &Slug, version: &Version) -> Error {
-    let message = format!("Version {version} of '{name}' is published already, and versions do not change");
+fn already_exists(name: &Slug, version: &Version) -> Error {
+    let message = format!("Version {version} of '{name}' is already published. Choose a different version.");
     Error::new(Kind::AlreadyExists, message).with("name", name).with("version", version)
 }
 
-/// Deprecates a version; one that is deprecated already is left as it is.
+/// Deprecates a version. Does nothing if the version is deprecated already.
 pub(crate) async fn deprecate(
     app: &App,
     ctx: &WriteCtx,
@@ -68,7 +71,7 @@ pub(crate) async fn deprecate(
     app.db
         .tx("stack_version.deprecate", ctx, async |tx| {
             let c = tx.conn().await?;
-            let template = templates::store::lock(c, name).await?;
+            let template = templates::store::lock_for_update(c, name).await?;
             let before = store::get(c, name, version).await?;
             ctx.check_match(&before)?;
             if before.status == TemplateStatus::Deprecated {

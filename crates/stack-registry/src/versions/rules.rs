@@ -1,19 +1,19 @@
-//! Reads what is to be published and names every fault of it at once.
+//! Validation of a version to publish, which reports all faults at once.
 
 use domain::{Error, Fault, Result};
 use serde_json::Value;
 
 use super::model::PublishVersion;
 
-/// Where the definition stands in the body.
+/// JSON pointer of the definition in the body.
 pub(super) const DEFINITION: &str = "/stackDefinition";
 
 /// Reads the body of a publish.
 ///
 /// # Errors
-/// [`domain::Kind::Validation`] with all faults: those in the definition by JSON pointer, because its names may hold
-/// dots, the others by the name of the field, as everywhere.
-pub(super) fn read(body: &Value) -> Result<PublishVersion> {
+/// [`domain::Kind::Validation`] with all faults. Faults in the definition have JSON pointers, because its names may
+/// contain dots; all others have the names of their fields.
+pub(super) fn parse(body: &Value) -> Result<PublishVersion> {
     stack_definition::read_with_definition(body, DEFINITION.trim_start_matches('/'))
         .map_err(|faults| Error::validation(faults.into_iter().map(named).collect()))
 }

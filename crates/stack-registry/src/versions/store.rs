@@ -1,4 +1,4 @@
-//! The statements of versions.
+//! SQL statements of versions.
 
 use chrono::{DateTime, Utc};
 use database::Conn;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::model::{NewVersion, StackVersion};
 use crate::schema::{stack_templates::dsl as t, stack_versions::dsl as v};
 
-/// One version of a template, whatever the status of either.
+/// Returns a version of a template, with any status of both.
 pub(crate) async fn get(mut c: &Conn, name: &Slug, version: &Version) -> Result<StackVersion> {
     v::stack_versions
         .inner_join(t::stack_templates.on(t::id.eq(v::template_id)))
@@ -38,7 +38,7 @@ pub(crate) async fn all(mut c: &Conn, name: &Slug) -> Result<Vec<StackVersion>> 
         .select(Option::<StackVersion>::as_select())
         .load(&mut c)
         .await?;
-    // A template without versions is a row of nothing.
+    // The join returns one row without a version for a template without versions.
     if rows.is_empty() {
         Err(Error::not_found("stack template", name))
     } else {
@@ -46,12 +46,12 @@ pub(crate) async fn all(mut c: &Conn, name: &Slug) -> Result<Vec<StackVersion>> 
     }
 }
 
-/// Adds a version. The caller holds its template and tells what a taken version means.
+/// Inserts a version. The caller has locked the template, and handles the violation of the unique constraint.
 pub(crate) async fn insert(mut c: &Conn, row: &NewVersion) -> QueryResult<usize> {
     diesel::insert_into(v::stack_versions).values(row).execute(&mut c).await
 }
 
-/// Deprecates a version. The caller holds its template.
+/// Deprecates a version. The caller has locked the template.
 pub(crate) async fn deprecate(mut c: &Conn, id: Uuid) -> Result<()> {
     diesel::update(v::stack_versions.filter(v::id.eq(id)))
         .set(v::status.eq(TemplateStatus::Deprecated))
@@ -60,9 +60,9 @@ pub(crate) async fn deprecate(mut c: &Conn, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// The update that makes a template tell its newest active version, and that version's labels: the highest stable one,
-/// else the highest pre-release. Only right behind the statement that changed the versions, in a transaction that holds
-/// the template.
+/// Sets `latest_version` and `labels` of a template to those of its newest active version: the highest stable one, else
+/// the highest pre-release. The statement must follow the change of the versions, in a transaction that has locked the
+/// template.
 pub(crate) fn refresh_latest(
     template: Uuid,
     now: DateTime<Utc>,
@@ -81,8 +81,8 @@ pub(crate) fn refresh_latest(
     ))
 }
 
-/// The active versions of the templates that have these names: of each template its status and a row for each version,
-/// or one without.
+/// The active versions of the templates with these names. Each row has the status of the template; a template without
+/// active versions has one row without a version.
 pub(crate) async fn active_of(
     mut c: &Conn,
     names: &[&str],

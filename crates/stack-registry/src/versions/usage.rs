@@ -1,4 +1,4 @@
-//! How much a template is in use, which the registry knows.
+//! Usage of a template, which the registry knows.
 
 use domain::{Error, Result, Version};
 use identity::Ctx;
@@ -10,58 +10,58 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// How much a template is in use.
+/// Usage of a template.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TemplateUsage {
-    /// The versions that any stack runs, by precedence, highest first.
+    /// Versions that stacks run, by precedence, highest first.
     data: Vec<VersionUsage>,
-    /// How many versions that are.
+    /// Number of these versions.
     total: usize,
-    /// Stacks that run any of them.
+    /// Number of stacks that run any of them.
     stacks: u64,
-    /// Platforms that those belong to.
+    /// Number of platforms of these stacks.
     platforms: u64,
 }
 
-/// How much one version is in use.
+/// Usage of one version.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct VersionUsage {
     version: Version,
-    /// Stacks that run it.
+    /// Number of stacks that run the version.
     stacks: u64,
-    /// Platforms that those belong to.
+    /// Number of platforms of these stacks.
     platforms: u64,
 }
 
-/// Asks the registry. Never called with a connection in hand.
+/// Loads the usage from the registry. Must not be called while holding a database connection.
 ///
 /// # Errors
-/// [`domain::Kind::ServiceUnavailable`] when the registry cannot be asked.
-pub(super) async fn ask(
+/// [`domain::Kind::ServiceUnavailable`] if the registry cannot be reached.
+pub(super) async fn load(
     registry: &Client<rpc::Registry>,
     ctx: &Ctx,
     template: Uuid,
 ) -> Result<TemplateUsage> {
     let message = TemplateUsageRequest { template_id: template.to_string() };
-    let answer = registry.call(ctx, message).await;
-    let told = answer.map_err(|error| {
+    let response = registry.call(ctx, message).await;
+    let response = response.map_err(|error| {
         if error.kind().is_transient() {
             Error::unavailable("The registry", error.log_context())
         } else {
             Error::internal(error.message()).context(error.log_context())
         }
     })?;
-    read(told)
+    read(response)
 }
 
-fn read(told: TemplateUsageResponse) -> Result<TemplateUsage> {
+fn read(response: TemplateUsageResponse) -> Result<TemplateUsage> {
     let row = |one: rpc::registry::VersionUsage| {
         let version =
             rpc::parse("version", &one.version).map_err(|error| Error::internal(error.message()))?;
         Ok(VersionUsage { version, stacks: one.stacks, platforms: one.platforms })
     };
-    let mut data = told.versions.into_iter().map(row).collect::<Result<Vec<_>>>()?;
+    let mut data = response.versions.into_iter().map(row).collect::<Result<Vec<_>>>()?;
     data.sort_by(|a, b| b.version.cmp(&a.version));
     let stacks = data.iter().map(|one| one.stacks).sum();
-    Ok(TemplateUsage { total: data.len(), stacks, platforms: told.platforms, data })
+    Ok(TemplateUsage { total: data.len(), stacks, platforms: response.platforms, data })
 }

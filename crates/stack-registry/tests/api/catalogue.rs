@@ -1,4 +1,4 @@
-//! A running stack registry, and what is put into it.
+//! Running stack registry, and helpers to fill it.
 
 use std::ops::Deref;
 
@@ -19,10 +19,10 @@ impl Deref for Catalogue {
 }
 
 pub(crate) fn template(name: &str) -> Value {
-    json!({ "name": name, "displayName": "A shop", "description": "Sells things" })
+    json!({ "name": name, "displayName": "A shop", "description": "Sells goods" })
 }
 
-/// A definition with as little in it as may be.
+/// Minimal definition.
 pub(crate) fn small_definition() -> Value {
     json!({
         "schemaVersion": 1, "displayName": "A shop", "features": [],
@@ -46,7 +46,7 @@ impl Catalogue {
         Self(TestService::start::<StackRegistry>().await)
     }
 
-    /// One with an active template `shop`.
+    /// Starts a catalogue with an active template `shop`.
     pub(crate) async fn with_shop() -> Self {
         let catalogue = Self::start().await;
         catalogue.create("shop").await;
@@ -60,7 +60,7 @@ impl Catalogue {
         self.try_publish(name, body).await.expect(201);
     }
 
-    /// The names on the list of templates, in alphabetical order.
+    /// Names in the list of templates, in alphabetical order.
     pub(crate) async fn names(&self, query: &str) -> Vec<String> {
         let listed = self.get(&format!("/api/v1/stacks{query}")).await.expect(200);
         let data = listed["data"].as_array().unwrap();
@@ -71,17 +71,17 @@ impl Catalogue {
         names
     }
 
-    /// The id of a new template.
+    /// Creates a template and returns its id.
     pub(crate) async fn create(&self, name: &str) -> String {
-        let made = self.post("/api/v1/stacks", template(name)).await.expect(201);
-        made["id"].as_str().unwrap().to_owned()
+        let created = self.post("/api/v1/stacks", template(name)).await.expect(201);
+        created["id"].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn try_publish(&self, name: &str, body: Value) -> Response {
         self.post(&format!("/api/v1/stacks/{name}/versions"), body).await
     }
 
-    /// The id of a new version.
+    /// Publishes a version and returns its id.
     pub(crate) async fn publish(&self, name: &str, version: &str) -> String {
         let published = self.try_publish(name, self::version(version)).await.expect(201);
         published["id"].as_str().unwrap().to_owned()
@@ -96,7 +96,7 @@ impl Catalogue {
         self.get(&format!("/api/v1/stacks/{name}")).await.expect(200)
     }
 
-    /// The template's `latest_version`, which must be what its list item and its detail say too.
+    /// Returns `latest_version` of the template, and checks that the list and the detail agree.
     pub(crate) async fn latest(&self, name: &str) -> Option<String> {
         let detail = self.detail(name).await;
         let latest = detail["template"]["latest_version"].as_str().map(str::to_owned);
@@ -108,7 +108,7 @@ impl Catalogue {
         latest
     }
 
-    /// The versions as they are listed.
+    /// Versions in the order of the list.
     pub(crate) async fn versions(&self, name: &str) -> Vec<Value> {
         let listed = self.get(&format!("/api/v1/stacks/{name}/versions")).await.expect(200);
         let data = listed["data"].as_array().unwrap().clone();
@@ -116,7 +116,7 @@ impl Catalogue {
         data
     }
 
-    /// What a query counts, as the owner of the tables sees it.
+    /// Number of rows of a FROM clause, as the owner of the tables.
     pub(crate) async fn count(&self, from: &str) -> i64 {
         #[derive(QueryableByName)]
         struct Count {
@@ -128,7 +128,7 @@ impl Catalogue {
     }
 }
 
-/// The paths of the faults of a refused body, each once.
+/// Paths of the faults of a rejected body, without duplicates.
 pub(crate) fn fault_paths(answer: Response) -> Vec<String> {
     let details = answer.expect_error(400, "VALIDATION_ERROR");
     let faults = details["fields"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! What the database itself holds to, whatever a service may try.
+//! Constraints that the database enforces regardless of the service.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use testkit::TestDb;
 
 use crate::catalogue::Catalogue;
 
-async fn refused(connection: &mut AsyncPgConnection, sql: &str) -> String {
+async fn rejected(connection: &mut AsyncPgConnection, sql: &str) -> String {
     match sql_query(sql).execute(connection).await {
         Ok(rows) => panic!("{sql} changed {rows} rows"),
         Err(error) => error.to_string(),
@@ -25,7 +25,7 @@ async fn refused(connection: &mut AsyncPgConnection, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_version_cannot_be_changed() {
+async fn published_version_cannot_be_changed() {
     let catalogue = Catalogue::with_shop().await;
     catalogue.publish("shop", "1.0.0").await;
     let before = catalogue.versions("shop").await;
@@ -43,59 +43,59 @@ async fn a_version_cannot_be_changed() {
     ];
     for change in changes {
         let sql = format!("UPDATE stack_versions SET {change}");
-        assert!(refused(&mut app, &sql).await.contains("permission denied"), "{change}");
-        assert!(refused(&mut owner, &sql).await.contains("does not change"), "{change}");
+        assert!(rejected(&mut app, &sql).await.contains("permission denied"), "{change}");
+        assert!(rejected(&mut owner, &sql).await.contains("does not change"), "{change}");
     }
-    for gone in
+    for sql in
         ["DELETE FROM stack_versions", "TRUNCATE stack_versions CASCADE", "DELETE FROM stack_templates"]
     {
-        assert!(refused(&mut app, gone).await.contains("permission denied"), "{gone}");
+        assert!(rejected(&mut app, sql).await.contains("permission denied"), "{sql}");
     }
     assert_eq!(catalogue.versions("shop").await, before);
 
     sql_query("UPDATE stack_versions SET status = 'deprecated'").execute(&mut app).await.unwrap();
     for connection in [&mut app, &mut owner] {
-        let back = refused(connection, "UPDATE stack_versions SET status = 'active'").await;
+        let back = rejected(connection, "UPDATE stack_versions SET status = 'active'").await;
         assert!(back.contains("stays deprecated"), "{back}");
     }
 }
 
 #[tokio::test]
-async fn the_latest_version_of_a_template_is_one_of_its_own() {
+async fn latest_version_must_belong_to_the_template() {
     let catalogue = Catalogue::with_shop().await;
     catalogue.create("blog").await;
     catalogue.publish("blog", "1.0.0").await;
     let mut app = catalogue.db.connect().await;
     let stray =
-        refused(&mut app, "UPDATE stack_templates SET latest_version = '1.0.0' WHERE name = 'shop'").await;
+        rejected(&mut app, "UPDATE stack_templates SET latest_version = '1.0.0' WHERE name = 'shop'").await;
     assert!(stray.contains("stack_templates_latest_version"), "{stray}");
 }
 
-/// Ten thousand different versions, the same ones in every run.
+/// Ten thousand different versions, the same in every run.
 fn many_versions() -> Vec<String> {
     let core = r"(0|[1-9]|1[0-9]|[1-9][0-9]{2,18})";
     let pre = r"(-[a-zA-Z0-9]{1,6}(\.(0|[1-9][0-9]{0,25}|[a-zA-Z0-9]{1,3})){0,4})?";
     let text = proptest::string::string_regex(&format!(r"{core}\.[0-9]\.[0-3]{pre}")).unwrap();
     let mut runner = TestRunner::deterministic();
-    let mut lawful = HashSet::new();
-    while lawful.len() < 10_000 {
+    let mut valid = HashSet::new();
+    while valid.len() < 10_000 {
         let any = text.new_tree(&mut runner).unwrap().current();
         if Version::parse(&any).is_ok() {
-            lawful.insert(any);
+            valid.insert(any);
         }
     }
-    lawful.into_iter().collect()
+    valid.into_iter().collect()
 }
 
 #[tokio::test]
-async fn postgres_orders_versions_as_semver_does() {
+async fn order_in_postgresql_is_semver_precedence() {
     let catalogue = Catalogue::with_shop().await;
     let texts = many_versions();
     let keys: Vec<String> =
         texts.iter().map(|text| Version::parse(text).unwrap().sort_key().to_owned()).collect();
     sql_query(
         "INSERT INTO stack_versions SELECT gen_random_uuid(), t.id, v, key, v NOT LIKE '%-%', '{}', '{}', '1.0.0', 'active', now(), now() \
-         FROM unnest($1, $2) AS given (v, key) CROSS JOIN stack_templates t",
+         FROM unnest($1, $2) AS input (v, key) CROSS JOIN stack_templates t",
     )
     .bind::<sql_types::Array<sql_types::Text>, _>(&texts)
     .bind::<sql_types::Array<sql_types::Text>, _>(&keys)
@@ -106,10 +106,10 @@ async fn postgres_orders_versions_as_semver_does() {
     let mut expected: Vec<semver::Version> =
         texts.iter().map(|text| semver::Version::parse(text).unwrap()).collect();
     expected.sort_by(|a, b| b.cmp(a));
-    let mut ours: Vec<Version> = texts.iter().map(|text| Version::parse(text).unwrap()).collect();
-    ours.sort_by(|a, b| b.cmp(a));
+    let mut in_rust: Vec<Version> = texts.iter().map(|text| Version::parse(text).unwrap()).collect();
+    in_rust.sort_by(|a, b| b.cmp(a));
     assert_eq!(
-        ours.iter().map(Version::as_str).collect::<Vec<_>>(),
+        in_rust.iter().map(Version::as_str).collect::<Vec<_>>(),
         expected.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "in Rust"
     );
@@ -118,7 +118,7 @@ async fn postgres_orders_versions_as_semver_does() {
     let listed: Vec<&str> = listed.iter().map(|one| one["version"].as_str().unwrap()).collect();
     assert_eq!(listed, expected.iter().map(ToString::to_string).collect::<Vec<_>>());
 
-    // Wherever the cluster was made: this one's own collation may be that of bytes.
+    // Checks the column, because the default collation of this cluster may be byte order as well.
     let collated = "information_schema.columns WHERE column_name = 'sort_key' AND collation_name = 'C'";
     assert_eq!(catalogue.count(collated).await, 1);
 
@@ -133,7 +133,7 @@ struct Line {
     line: String,
 }
 
-/// All that makes up the schema, a line each.
+/// Parts of the schema, one per line.
 async fn lines(connection: &mut AsyncPgConnection) -> Vec<String> {
     let sql = "SELECT format('column %s.%s %s %s %s %s', table_name, column_name, data_type, collation_name, is_nullable, column_default) AS line \
                    FROM information_schema.columns WHERE table_schema = 'public' \
@@ -149,7 +149,7 @@ async fn lines(connection: &mut AsyncPgConnection) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn up_down_up_is_up() {
+async fn migrations_can_be_reverted_and_applied_again() {
     let db = TestDb::of::<StackRegistry>().await;
     let mut owner = db.connect_as_owner().await;
     let before = lines(&mut owner).await;
@@ -164,7 +164,7 @@ async fn up_down_up_is_up() {
 }
 
 #[tokio::test]
-async fn the_tables_of_the_code_are_those_of_the_database() {
+async fn schema_in_code_matches_the_database() {
     let db = TestDb::of::<StackRegistry>().await;
     let mut app = db.connect().await;
     let templates = diesel::debug_query::<diesel::pg::Pg, _>(
@@ -187,11 +187,11 @@ async fn the_tables_of_the_code_are_those_of_the_database() {
 }
 
 #[tokio::test]
-async fn the_lists_go_through_an_index() {
+async fn lists_use_an_index() {
     let catalogue = Catalogue::with_shop().await;
     catalogue.publish("shop", "1.0.0").await;
     let mut app = catalogue.db.connect().await;
-    // Few rows would be read one after the other; what is asked here is whether an index could do it, without a sort.
+    // With few rows, the planner prefers a sequential scan. The test checks that an index without a sort is usable.
     sql_query("SET enable_seqscan = off").execute(&mut app).await.unwrap();
     sql_query("SET enable_bitmapscan = off").execute(&mut app).await.unwrap();
     for (sql, index) in [
@@ -214,7 +214,7 @@ async fn the_lists_go_through_an_index() {
             #[diesel(sql_type = sql_types::Json, column_name = "QUERY PLAN")]
             plan: Value,
         }
-        // A volatile function is no condition of an index.
+        // An index condition cannot contain a volatile function.
         let sql = sql.replace("gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'");
         let found: Plan =
             sql_query(format!("EXPLAIN (FORMAT JSON) {sql}")).get_result(&mut app).await.unwrap();

@@ -1,14 +1,14 @@
-//! Definitions over HTTP: what is kept of them, and how their faults are named.
+//! Definitions over HTTP: their stored text, and the paths of their faults.
 
 use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, fault_paths, version};
 
-fn whole() -> Value {
+fn full_definition() -> Value {
     json!({
         "schemaVersion": 1,
         "displayName": "A shop",
-        "description": "Sells things",
+        "description": "Sells goods",
         "labels": { "zone.example/tier": "gold", "a/b": "" },
         "features": [
             { "id": "zebra", "version": "2.0.0-rc.1", "package": "@acme/zebra", "required": true, "service": true,
@@ -29,20 +29,20 @@ fn whole() -> Value {
 }
 
 #[tokio::test]
-async fn a_definition_is_kept_whole_as_canonical_text() {
+async fn definition_is_stored_as_canonical_text() {
     let catalogue = Catalogue::with_shop().await;
     catalogue.create("auth").await;
     catalogue.publish("auth", "1.5.0").await;
     let mut body = version("1.0.0");
-    body["stackDefinition"] = whole();
+    body["stackDefinition"] = full_definition();
     catalogue.try_publish("shop", body.clone()).await.expect(201);
     let text = |read: &Value| read["stack_definition"].as_str().unwrap().to_owned();
     let first = text(&catalogue.get("/api/v1/stacks/shop/1.0.0").await.expect(200));
-    assert_eq!(serde_json::from_str::<Value>(&first).unwrap(), whole());
-    assert!(first.starts_with(r#"{"dependsOn":[{"template":"auth","versionRange":">=1.2, <2"}],"description":"Sells things","displayName":"A shop","features":[{"id":"zebra","package""#), "{first}");
+    assert_eq!(serde_json::from_str::<Value>(&first).unwrap(), full_definition());
+    assert!(first.starts_with(r#"{"dependsOn":[{"template":"auth","versionRange":">=1.2, <2"}],"description":"Sells goods","displayName":"A shop","features":[{"id":"zebra","package""#), "{first}");
     assert!(first.contains(r#""labels":{"a/b":"","zone.example/tier":"gold"},"resources":{"d1":true,"kv":true,"queue":false,"r2":false},"schemaVersion":1}"#), "{first}");
 
-    // What was answered can be published again, and is the same text.
+    // Publishing the returned definition again stores the same text.
     body["version"] = json!("1.0.1");
     body["stackDefinition"] = serde_json::from_str(&first).unwrap();
     catalogue.try_publish("shop", body).await.expect(201);
@@ -50,10 +50,9 @@ async fn a_definition_is_kept_whole_as_canonical_text() {
 }
 
 #[tokio::test]
-async fn every_fault_at_once_by_its_pointer() {
+async fn all_faults_are_reported_with_their_pointers() {
     let catalogue = Catalogue::with_shop().await;
-    let mut body =
-        json!({ "version": "01.0.0", "nnoSdkVersion": 2, "stackDefinition": whole(), "channel": "beta" });
+    let mut body = json!({ "version": "01.0.0", "nnoSdkVersion": 2, "stackDefinition": full_definition(), "channel": "beta" });
     let definition = &mut body["stackDefinition"];
     definition["schemaVersion"] = json!(2);
     definition["description"] = Value::Null;
@@ -62,7 +61,7 @@ async fn every_fault_at_once_by_its_pointer() {
     definition["features"][0]["id"] = json!("Zebra");
     definition["features"][1]["permissions"] = json!(["ant:Read", "bee:read", "ant:", "ant:read"]);
     definition["features"][1].as_object_mut().unwrap().remove("package");
-    definition["features"].as_array_mut().unwrap().push(whole()["features"][1].clone());
+    definition["features"].as_array_mut().unwrap().push(full_definition()["features"][1].clone());
     definition["features"][2]["version"] = json!("1.0.0-01");
     definition["resources"]["queue"] = json!("yes");
     definition["inputs"]["properties"]["title"]["type"] = json!("text");
@@ -93,7 +92,7 @@ async fn every_fault_at_once_by_its_pointer() {
 }
 
 #[tokio::test]
-async fn what_is_no_definition_at_all() {
+async fn missing_or_malformed_definition_is_one_fault() {
     let catalogue = Catalogue::with_shop().await;
     let missing = fault_paths(catalogue.try_publish("shop", json!({})).await);
     assert_eq!(missing, ["nnoSdkVersion", "/stackDefinition", "version"]);
@@ -106,7 +105,7 @@ async fn what_is_no_definition_at_all() {
 }
 
 #[tokio::test]
-async fn a_version_that_semver_refuses() {
+async fn invalid_versions_are_rejected() {
     let catalogue = Catalogue::with_shop().await;
     for wrong in
         ["", "1", "1.0", "v1.0.0", "1.0.0+build", "01.0.0", "1.0.0-", "1.0.0-01", "1.0.0-a..b", "1.0.0-a-b"]

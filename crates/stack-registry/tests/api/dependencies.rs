@@ -1,11 +1,11 @@
-//! Templates that depend on templates.
+//! Dependencies between templates.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, depending, fault_paths, version};
 
-/// Templates that have a version 0.1.0 and depend on nothing.
+/// Templates with a version 0.1.0 without dependencies.
 async fn with(names: &[&str]) -> Catalogue {
     let catalogue = Catalogue::start().await;
     for name in names {
@@ -15,7 +15,7 @@ async fn with(names: &[&str]) -> Catalogue {
     catalogue
 }
 
-/// A version that depends on one template.
+/// Version that depends on one template.
 fn on(template: &str, range: &str) -> Value {
     let mut body = version("1.0.0");
     body["stackDefinition"]["dependsOn"] = json!([{ "template": template, "versionRange": range }]);
@@ -23,7 +23,7 @@ fn on(template: &str, range: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_a_version_depends_on_is_there() {
+async fn dependency_must_match_an_active_version() {
     let catalogue = with(&["top", "base", "gone"]).await;
     catalogue.create("empty").await;
     for published in ["1.2.0", "2.0.0-rc.1"] {
@@ -40,9 +40,9 @@ async fn what_a_version_depends_on_is_there() {
         ("base", "^2", "versionRange"),
         ("top", "*", "template"),
     ] {
-        let refused = catalogue.try_publish("top", on(template, range)).await;
+        let rejected = catalogue.try_publish("top", on(template, range)).await;
         assert_eq!(
-            fault_paths(refused),
+            fault_paths(rejected),
             [format!("/stackDefinition/dependsOn/0/{field}")],
             "{template} {range}"
         );
@@ -53,15 +53,15 @@ async fn what_a_version_depends_on_is_there() {
         { "template": "base", "versionRange": "^1" },
         { "template": "base", "versionRange": "^3" },
     ]);
-    let refused = catalogue.try_publish("top", all).await.expect_error(400, "VALIDATION_ERROR");
-    let told: Vec<&str> = refused["fields"]
+    let rejected = catalogue.try_publish("top", all).await.expect_error(400, "VALIDATION_ERROR");
+    let messages: Vec<&str> = rejected["fields"]
         .as_array()
         .unwrap()
         .iter()
         .map(|fault| fault["message"].as_str().unwrap())
         .collect();
-    let range = "no active version of 'base' lies in it: the newest is 1.2.0";
-    assert_eq!(told, ["is not a known template", range]);
+    let range = "must contain an active version of 'base': the newest is 1.2.0";
+    assert_eq!(messages, ["is not a known template", range]);
     assert_eq!(catalogue.versions("top").await.len(), 1);
     for (n, range) in ["^1", ">=1.2, <2", "=2.0.0-rc.1", "0.1"].into_iter().enumerate() {
         let mut body = on("base", range);
@@ -71,18 +71,18 @@ async fn what_a_version_depends_on_is_there() {
 }
 
 #[tokio::test]
-async fn a_circle_is_refused_at_the_dependency_that_closes_it() {
+async fn cycle_is_a_fault_of_the_dependency_that_closes_it() {
     let catalogue = with(&["a", "b", "c", "d"]).await;
     catalogue.try_publish("a", depending("1.0.0", &["b"])).await.expect(201);
     catalogue.try_publish("b", depending("1.0.0", &["c", "d"])).await.expect(201);
-    let refused = catalogue.try_publish("c", depending("1.0.0", &["d", "a", "c", "b"])).await;
-    let expected = [1, 2, 3].map(|place| format!("/stackDefinition/dependsOn/{place}/template"));
-    assert_eq!(fault_paths(refused), expected);
+    let rejected = catalogue.try_publish("c", depending("1.0.0", &["d", "a", "c", "b"])).await;
+    let expected = [1, 2, 3].map(|index| format!("/stackDefinition/dependsOn/{index}/template"));
+    assert_eq!(fault_paths(rejected), expected);
     assert_eq!(catalogue.versions("c").await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_template_may_be_reached_by_two_ways() {
+async fn template_can_be_reached_by_two_paths() {
     let catalogue = with(&["top", "left", "right", "bottom"]).await;
     catalogue.try_publish("bottom", depending("1.0.0", &[])).await.expect(201);
     catalogue.try_publish("left", depending("1.0.0", &["bottom"])).await.expect(201);
@@ -91,7 +91,7 @@ async fn a_template_may_be_reached_by_two_ways() {
 }
 
 #[tokio::test]
-async fn only_active_versions_hold_an_edge() {
+async fn deprecated_versions_add_no_dependency() {
     let catalogue = with(&["a", "b"]).await;
     catalogue.try_publish("a", depending("1.0.0", &["b"])).await.expect(201);
     catalogue.try_publish("a", depending("2.0.0", &[])).await.expect(201);
@@ -101,10 +101,10 @@ async fn only_active_versions_hold_an_edge() {
 }
 
 #[tokio::test]
-async fn a_circle_that_others_made_does_not_hold_up_the_search() {
+async fn existing_cycle_does_not_block_the_search() {
     let catalogue = with(&["a", "b", "c"]).await;
     catalogue.try_publish("a", depending("1.0.0", &["b"])).await.expect(201);
-    // Behind the back of the service: b leads back to a, which it would refuse.
+    // Inserted without the service, which would reject the cycle from b to a.
     let sql = "INSERT INTO stack_versions SELECT gen_random_uuid(), id, '1.0.0', '', true, '{}', '{a}', '1.0.0', 'active', now(), now() \
                FROM stack_templates WHERE name = 'b'";
     diesel_async::RunQueryDsl::execute(diesel::sql_query(sql), &mut catalogue.db.connect().await)
@@ -114,7 +114,7 @@ async fn a_circle_that_others_made_does_not_hold_up_the_search() {
 }
 
 #[tokio::test]
-async fn of_two_that_would_close_a_circle_together_one_is_refused() {
+async fn one_of_two_concurrent_publishes_that_close_a_cycle_is_rejected() {
     let catalogue = with(&["a", "b"]).await;
     for round in 1..=10 {
         let version = format!("{round}.0.0");
@@ -133,7 +133,7 @@ async fn of_two_that_would_close_a_circle_together_one_is_refused() {
 }
 
 #[tokio::test]
-async fn of_many_that_would_close_a_circle_together_one_is_refused() {
+async fn one_of_many_concurrent_publishes_that_close_a_cycle_is_rejected() {
     let names: Vec<String> = (0..8).map(|n| format!("t{n}")).collect();
     let catalogue = with(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     for round in 1..=4 {
@@ -143,13 +143,13 @@ async fn of_many_that_would_close_a_circle_together_one_is_refused() {
             .iter()
             .enumerate()
             .map(|(n, name)| catalogue.try_publish(name, depending(&version, &next(n))));
-        let (made, refused): (Vec<_>, Vec<_>) =
+        let (created, rejected): (Vec<_>, Vec<_>) =
             join_all(publish).await.into_iter().zip(&names).partition(|(answer, _)| answer.status == 201);
-        assert_eq!((made.len(), refused.len()), (7, 1));
-        for (answer, _) in refused {
+        assert_eq!((created.len(), rejected.len()), (7, 1));
+        for (answer, _) in rejected {
             assert_eq!(fault_paths(answer), ["/stackDefinition/dependsOn/0/template"]);
         }
-        for (_, name) in made {
+        for (_, name) in created {
             catalogue.deprecate(name, &version).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The document of the API: the one that is committed, and the promise that it must keep.
+//! The committed OpenAPI document, and its conformance to the contract.
 
 use stack_registry::StackRegistry;
 use testkit::{
@@ -7,12 +7,12 @@ use testkit::{
 };
 
 #[test]
-fn the_committed_document_is_that_of_the_code() {
+fn committed_document_matches_the_code() {
     document::is_committed::<StackRegistry>(env!("CARGO_MANIFEST_DIR"));
 }
 
 #[test]
-fn it_keeps_what_was_promised() {
+fn document_conforms_to_the_contract() {
     let short = shortfalls(&document::of::<StackRegistry>(), Promise::StackRegistry, &[]);
     assert!(short.is_empty(), "{}", short.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! What other services ask.
+//! gRPC methods for other services.
 
 use domain::{Error, Kind};
 use rpc::{
@@ -23,12 +23,12 @@ async fn get_version(catalogue: &Catalogue, name: &str, version: &str) -> Result
     let peer = catalogue.peer("registry");
     let message = GetVersionRequest { name: name.to_owned(), version: version.to_owned() };
     let request = peer.request(&catalogue.ctx("registry"), PeerCall::default(), message)?;
-    let answer = peer.unpack(StackRegistryClient::new(peer.channel()).get_version(request).await)?;
-    Ok(answer.version.unwrap())
+    let response = peer.unpack(StackRegistryClient::new(peer.channel()).get_version(request).await)?;
+    Ok(response.version.unwrap())
 }
 
 #[tokio::test]
-async fn a_template_by_id_and_by_name() {
+async fn template_is_found_by_id_and_by_name() {
     let catalogue = Catalogue::start().await;
     let id = catalogue.create("shop").await;
     let without = get_template(&catalogue, "shop").await.unwrap();
@@ -54,38 +54,39 @@ async fn a_template_by_id_and_by_name() {
 }
 
 #[tokio::test]
-async fn an_id_goes_before_a_name_that_looks_like_it() {
+async fn id_has_precedence_over_a_name_that_looks_like_an_id() {
     let catalogue = Catalogue::start().await;
     let id = catalogue.create("shop").await;
     let other = catalogue.create(&id).await;
-    let name_of = async |asked: &str| get_template(&catalogue, asked).await.unwrap().template.unwrap().name;
+    let name_of =
+        async |id_or_name: &str| get_template(&catalogue, id_or_name).await.unwrap().template.unwrap().name;
     assert_eq!(name_of(&id).await, "shop");
     assert_eq!(name_of(&other).await, id);
-    let strange = uuid::Uuid::now_v7().to_string();
-    catalogue.create(&strange).await;
-    assert_eq!(name_of(&strange).await, strange);
+    let unknown = uuid::Uuid::now_v7().to_string();
+    catalogue.create(&unknown).await;
+    assert_eq!(name_of(&unknown).await, unknown);
 }
 
 #[tokio::test]
-async fn a_version_is_what_http_answers() {
+async fn version_equals_the_response_over_http() {
     let catalogue = Catalogue::with_shop().await;
     catalogue.publish("shop", "1.0.0").await;
     for (status, text) in [(TemplateStatus::Active, "active"), (TemplateStatus::Deprecated, "deprecated")] {
         let over_http = catalogue.get("/api/v1/stacks/shop/1.0.0").await.expect(200);
         let version = get_version(&catalogue, "shop", "1.0.0").await.unwrap();
         assert_eq!(version.status(), status);
-        let told = json!({
+        let version = json!({
             "id": version.id, "template_id": version.template_id, "version": version.version,
             "stack_definition": version.stack_definition, "nno_sdk_version": version.nno_sdk_version,
             "status": text, "published_at": over_http["published_at"], "created_at": over_http["created_at"],
         });
-        assert_eq!(told, over_http);
+        assert_eq!(version, over_http);
         catalogue.deprecate("shop", "1.0.0").await;
     }
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn unknown_template_and_version_are_not_found() {
     let catalogue = Catalogue::with_shop().await;
     for template in ["gone", "", "No Name", &uuid::Uuid::now_v7().to_string()] {
         let error = get_template(&catalogue, template).await.unwrap_err();

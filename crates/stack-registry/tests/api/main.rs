@@ -1,6 +1,6 @@
-//! The tests of the stack registry, in one binary: it links once. Each has a database and a service of its own.
+//! Tests of the stack registry in one binary, which links only once. Each test has its own database and service.
 
-// Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
+// The attribute allows `unwrap` in helper functions of tests.
 #[cfg(test)]
 mod catalogue;
 #[cfg(test)]

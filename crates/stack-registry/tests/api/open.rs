@@ -1,4 +1,4 @@
-//! What needs no identity.
+//! Paths that require no credential.
 
 use reqwest::Method;
 use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH};
@@ -6,7 +6,7 @@ use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH};
 use crate::catalogue::Catalogue;
 
 #[tokio::test]
-async fn health_and_the_format_need_no_identity() {
+async fn health_and_schemas_require_no_credential() {
     let catalogue = Catalogue::start().await;
     for path in ["/health", "/ready", DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH] {
         assert_eq!(catalogue.anonymous(Method::GET, path).send().await.unwrap().status(), 200, "{path}");

@@ -1,4 +1,4 @@
-//! Many at once.
+//! Concurrent requests.
 
 use std::{cell::Cell, collections::HashSet};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, version};
 
-/// What `latest_version` must be, by the semver crate.
+/// The expected `latest_version`, determined by the `semver` crate.
 fn newest(versions: &[Value]) -> Option<String> {
     let active = versions.iter().filter(|one| one["status"] == "active");
     let parsed = active.map(|one| semver::Version::parse(one["version"].as_str().unwrap()).unwrap());
@@ -17,11 +17,11 @@ fn newest(versions: &[Value]) -> Option<String> {
 }
 
 #[tokio::test]
-async fn the_latest_is_right_after_many_publishers() {
+async fn latest_version_is_correct_after_concurrent_publishes() {
     let catalogue = Catalogue::with_shop().await;
     let versions: Vec<String> = (0..32)
         .map(|n: u32| {
-            // Out of order, stable and not.
+            // Stable versions and pre-releases, out of order.
             let minor = n * 13 % 32;
             if n.is_multiple_of(3) { format!("1.{minor}.0") } else { format!("2.{minor}.0-rc.{n}") }
         })
@@ -37,7 +37,7 @@ async fn the_latest_is_right_after_many_publishers() {
 }
 
 #[tokio::test]
-async fn the_latest_is_right_while_others_deprecate() {
+async fn latest_version_is_correct_after_concurrent_deprecations() {
     let catalogue = Catalogue::with_shop().await;
     let names: Vec<String> = (0..16).map(|n| format!("1.{n}.0")).collect();
     for one in &names {
@@ -56,7 +56,7 @@ async fn the_latest_is_right_while_others_deprecate() {
 }
 
 #[derive(QueryableByName)]
-struct Moment {
+struct Snapshot {
     #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
     latest: Option<String>,
     #[diesel(sql_type = sql_types::Nullable<sql_types::Jsonb>)]
@@ -65,26 +65,26 @@ struct Moment {
     versions: Value,
 }
 
-/// What the template says and what is so, at one moment.
-async fn look(c: &mut AsyncPgConnection) -> usize {
+/// Compares `latest_version` and labels with the versions in one snapshot, and returns the number of versions.
+async fn check_snapshot(c: &mut AsyncPgConnection) -> usize {
     let sql = "SELECT t.latest_version AS latest, t.labels, coalesce(( \
                    SELECT jsonb_agg(jsonb_build_object('version', v.version, 'status', v.status)) \
                    FROM stack_versions v WHERE v.template_id = t.id), '[]') AS versions FROM stack_templates t";
-    let moment: Moment = sql_query(sql).get_result(c).await.unwrap();
-    let versions = moment.versions.as_array().unwrap();
-    assert_eq!(moment.latest, newest(versions), "{versions:?}");
-    let labels = moment.latest.map(|latest| json!({ "of": latest }));
-    assert_eq!(moment.labels, labels, "labels are those of the latest");
+    let snapshot: Snapshot = sql_query(sql).get_result(c).await.unwrap();
+    let versions = snapshot.versions.as_array().unwrap();
+    assert_eq!(snapshot.latest, newest(versions), "{versions:?}");
+    let labels = snapshot.latest.map(|latest| json!({ "of": latest }));
+    assert_eq!(snapshot.labels, labels, "labels of the latest version");
     versions.len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_latest_is_right_at_every_moment() {
+async fn latest_version_is_correct_at_every_moment() {
     let catalogue = Catalogue::with_shop().await;
     let done = Cell::new(false);
     let work = async {
         let worker = async |n: usize| {
-            // Each publishes three, and deprecates the first of them.
+            // Each worker publishes three versions and deprecates the first.
             for (step, pre) in ["", "", "-rc.1"].into_iter().enumerate() {
                 let version = format!("{}.{}.{step}{pre}", n % 5, n * 13 % 32);
                 catalogue.label("shop", &version, json!({ "of": version })).await;
@@ -99,13 +99,13 @@ async fn the_latest_is_right_at_every_moment() {
     let in_the_database = async {
         let (mut c, mut seen) = (catalogue.db.connect().await, HashSet::new());
         while !done.get() {
-            seen.insert(look(&mut c).await);
+            seen.insert(check_snapshot(&mut c).await);
         }
-        look(&mut c).await;
+        check_snapshot(&mut c).await;
         seen.len()
     };
     let over_http = async {
-        let mut looked = 0;
+        let mut reads = 0;
         while !done.get() {
             let detail = catalogue.detail("shop").await;
             assert_eq!(
@@ -113,12 +113,12 @@ async fn the_latest_is_right_at_every_moment() {
                 *detail.pointer("/latestVersion/version").unwrap_or(&Value::Null)
             );
             assert_ne!(detail.pointer("/latestVersion/status"), Some(&json!("deprecated")));
-            looked += 1;
+            reads += 1;
         }
-        looked
+        reads
     };
-    let ((), moments, looked) = tokio::join!(work, in_the_database, over_http);
-    assert!(moments > 20 && looked > 5, "{moments} {looked}");
+    let ((), snapshots, reads) = tokio::join!(work, in_the_database, over_http);
+    assert!(snapshots > 20 && reads > 5, "{snapshots} {reads}");
     let listed = catalogue.versions("shop").await;
     assert_eq!(listed.len(), 96);
     assert_eq!(listed.iter().filter(|one| one["status"] == "deprecated").count(), 32);
@@ -127,7 +127,7 @@ async fn the_latest_is_right_at_every_moment() {
 }
 
 #[tokio::test]
-async fn of_many_publishers_of_one_version_one_succeeds() {
+async fn one_of_many_concurrent_publishes_of_a_version_succeeds() {
     let catalogue = Catalogue::with_shop().await;
     let answers = join_all((0..16).map(|n| {
         let mut body = version("1.0.0");
@@ -135,28 +135,28 @@ async fn of_many_publishers_of_one_version_one_succeeds() {
         catalogue.try_publish("shop", body)
     }))
     .await;
-    let (made, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
-    assert_eq!((made.len(), refused.len()), (1, 15));
-    for answer in refused {
+    let (created, rejected): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
+    assert_eq!((created.len(), rejected.len()), (1, 15));
+    for answer in rejected {
         answer.expect_error(409, "ALREADY_EXISTS");
     }
-    let kept = catalogue.get("/api/v1/stacks/shop/1.0.0").await.expect(200);
-    assert_eq!(kept["id"], made[0].body["id"]);
+    let stored = catalogue.get("/api/v1/stacks/shop/1.0.0").await.expect(200);
+    assert_eq!(stored["id"], created[0].body["id"]);
     assert_eq!(catalogue.count("audit_log WHERE action = 'stack_version.published'").await, 1);
 }
 
 #[tokio::test]
-async fn a_template_that_is_being_deprecated_takes_no_version_after() {
+async fn no_version_is_published_after_a_concurrent_deprecation() {
     for _ in 0..5 {
         let catalogue = Catalogue::with_shop().await;
         let publish = (0..8).map(|n| catalogue.try_publish("shop", version(&format!("1.{n}.0"))));
         let deprecate = catalogue.patch("/api/v1/stacks/shop", json!({ "status": "deprecated" }));
         let (published, deprecated) = tokio::join!(join_all(publish), deprecate);
         deprecated.expect(200);
-        let made = published.iter().filter(|answer| answer.status == 201).count();
+        let created = published.iter().filter(|answer| answer.status == 201).count();
         assert!(published.iter().all(|answer| answer.status == 201 || answer.status == 422));
-        assert_eq!(catalogue.versions("shop").await.len(), made);
-        // Facts are numbered by whoever holds the template, so a publisher that was let in has a lower number.
+        assert_eq!(catalogue.versions("shop").await.len(), created);
+        // Outbox events get their numbers under the lock of the template, so an accepted publish has a lower number.
         let late = "outbox d JOIN outbox p ON p.seq > d.seq AND p.type = 'stack_version.published' \
                     WHERE d.type = 'stack_template.deprecated'";
         assert_eq!(catalogue.count(late).await, 0);
@@ -164,7 +164,7 @@ async fn a_template_that_is_being_deprecated_takes_no_version_after() {
 }
 
 #[tokio::test]
-async fn of_many_creators_of_one_name_one_succeeds() {
+async fn one_of_many_concurrent_creations_of_a_template_succeeds() {
     let catalogue = Catalogue::start().await;
     let answers =
         join_all((0..16).map(|_| catalogue.post("/api/v1/stacks", crate::catalogue::template("shop")))).await;

@@ -1,5 +1,5 @@
-//! Every operation × every role × how far it reaches: see [`testkit::reach`]. The catalogue is nobody's, so there is no
-//! second wall here: what is hidden is who uses it.
+//! Every operation × every role × every scope: see [`testkit::reach`]. The catalogue belongs to no platform, so row-level
+//! security does not apply. Only the users of a template are hidden.
 
 use domain::access::{AccessDecision, Target};
 use identity::ActorType;
@@ -18,11 +18,11 @@ use crate::{
 
 const STACKS: &str = "/api/v1/stacks";
 
-/// A catalogue with `shop` 1.0.0, and a registry with a platform that uses it.
+/// Catalogue with `shop` 1.0.0, and a registry with a platform that uses it.
 struct Scene {
     services: (TestService, TestService, TestService),
     places: Places,
-    /// The id of who uses it.
+    /// Id of the platform that uses it.
     user: String,
 }
 
@@ -81,11 +81,11 @@ impl Stage for Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_operation_as_everyone() {
+async fn access_to_every_operation_follows_from_its_declaration() {
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_stranger_gets_in() {
+async fn unauthenticated_requests_are_rejected() {
     reach::let_no_stranger_in(&Scene::new().await).await;
 }

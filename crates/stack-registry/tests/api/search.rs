@@ -1,4 +1,4 @@
-//! Finding templates.
+//! Search of templates.
 
 use diesel_async::SimpleAsyncConnection;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ async fn filled() -> Catalogue {
 }
 
 #[tokio::test]
-async fn by_the_beginnings_of_words() {
+async fn search_matches_prefixes_of_words() {
     let catalogue = filled().await;
     for (search, found) in [
         ("shop", &["storefront"][..]),
@@ -54,7 +54,7 @@ async fn by_the_beginnings_of_words() {
 }
 
 #[tokio::test]
-async fn by_domain_and_by_the_labels_of_the_latest_version() {
+async fn filters_match_domain_and_labels_of_the_latest_version() {
     let catalogue = filled().await;
     assert_eq!(catalogue.names("?domain=commerce").await, ["storefront"]);
     assert_eq!(catalogue.names("?domain=comm").await, [""; 0]);
@@ -73,7 +73,7 @@ async fn by_domain_and_by_the_labels_of_the_latest_version() {
     ] {
         assert_eq!(catalogue.names(query).await, found, "{query}");
     }
-    // A pre-release is not the latest, and an older version not either.
+    // Neither a pre-release nor an older version is the latest.
     catalogue.label("storefront", "2.0.0-rc.1", json!({ "tier": "silver" })).await;
     catalogue.label("storefront", "0.9.0", json!({ "tier": "silver" })).await;
     assert_eq!(catalogue.names("?label=tier=silver").await, [""; 0]);
@@ -87,13 +87,13 @@ async fn by_domain_and_by_the_labels_of_the_latest_version() {
     }
     assert_eq!(catalogue.names("?label=tier").await, ["help-desk"]);
     catalogue.patch("/api/v1/stacks/help-desk", json!({ "status": "deprecated" })).await.expect(200);
-    assert_eq!(catalogue.names("?label=tier").await, [""; 0], "the list has active ones alone");
+    assert_eq!(catalogue.names("?label=tier").await, [""; 0], "the list contains only active templates");
     catalogue.patch("/api/v1/stacks/help-desk", json!({ "status": "active" })).await.expect(200);
     assert_eq!(catalogue.names("?label=tier").await, ["help-desk"]);
 }
 
 #[tokio::test]
-async fn what_can_match_nothing_is_refused_by_name() {
+async fn invalid_filters_are_reported_by_parameter() {
     let catalogue = filled().await;
     let paths = async |query: &str| fault_paths(catalogue.get(&format!("/api/v1/stacks?{query}")).await);
     assert_eq!(paths("search=&domain=&label=").await, ["search", "domain", "label"]);
@@ -131,7 +131,7 @@ async fn no_search_reads_the_catalogue_from_end_to_end() {
             tap.take();
             let listed: Value = service.get(&format!("/api/v1/stacks?{query}")).await.expect(200);
             assert_eq!(listed["total"], found, "{query}");
-            // Housekeeping goes on beside.
+            // Background workers run statements as well.
             let mut plans = tap.take();
             plans.retain(|plan| plan.statement.contains("stack_templates"));
             let [plan] = plans.as_slice() else { panic!("{query}: {plans:?}") };

@@ -6,20 +6,20 @@ use serde_json::{Value, json};
 use crate::catalogue::{Catalogue, fault_paths, template};
 
 #[tokio::test]
-async fn a_new_template_is_read_back() {
+async fn created_template_can_be_read() {
     let catalogue = Catalogue::start().await;
     let body = json!({
-        "name": "shop", "displayName": "A shop", "description": "Sells\nthings", "icon": "cart", "domain": "commerce",
+        "name": "shop", "displayName": "A shop", "description": "Sells\ngoods", "icon": "cart", "domain": "commerce",
     });
-    let made = catalogue.post("/api/v1/stacks", body).await.expect(201);
-    assert_eq!(made.as_object().unwrap().len(), 1, "{made}");
+    let created = catalogue.post("/api/v1/stacks", body).await.expect(201);
+    assert_eq!(created.as_object().unwrap().len(), 1, "{created}");
 
     let detail = catalogue.detail("shop").await;
     let template = &detail["template"];
     let at = template["created_at"].as_i64().unwrap();
     assert!(at > 1_700_000_000_000, "milliseconds: {at}");
     let expected = json!({
-        "id": made["id"], "name": "shop", "display_name": "A shop", "description": "Sells\nthings", "icon": "cart",
+        "id": created["id"], "name": "shop", "display_name": "A shop", "description": "Sells\ngoods", "icon": "cart",
         "domain": "commerce", "latest_version": null, "status": "active", "created_at": at, "updated_at": at,
     });
     assert_eq!(*template, expected);
@@ -27,7 +27,7 @@ async fn a_new_template_is_read_back() {
 }
 
 #[tokio::test]
-async fn what_is_optional_is_null() {
+async fn absent_optional_fields_are_null() {
     let catalogue = Catalogue::with_shop().await;
     let template = &catalogue.detail("shop").await["template"];
     for field in ["icon", "domain", "latest_version"] {
@@ -36,17 +36,17 @@ async fn what_is_optional_is_null() {
 }
 
 #[tokio::test]
-async fn a_name_is_taken_for_ever() {
+async fn template_name_cannot_be_used_again() {
     let catalogue = Catalogue::with_shop().await;
     for status in ["active", "deprecated"] {
         catalogue.patch("/api/v1/stacks/shop", json!({ "status": status })).await.expect(200);
-        let refused = catalogue.post("/api/v1/stacks", template("shop")).await;
-        assert_eq!(refused.expect_error(409, "ALREADY_EXISTS")["name"], "shop");
+        let rejected = catalogue.post("/api/v1/stacks", template("shop")).await;
+        assert_eq!(rejected.expect_error(409, "ALREADY_EXISTS")["name"], "shop");
     }
 }
 
 #[tokio::test]
-async fn all_faults_of_a_new_template_at_once() {
+async fn all_faults_of_a_new_template_are_reported() {
     let catalogue = Catalogue::start().await;
     let paths = async |body: Value| {
         let mut paths = fault_paths(catalogue.post("/api/v1/stacks", body).await);
@@ -78,7 +78,7 @@ async fn all_faults_of_a_new_template_at_once() {
 }
 
 #[tokio::test]
-async fn the_bounds_themselves_are_lawful() {
+async fn values_at_the_limits_are_valid() {
     let catalogue = Catalogue::start().await;
     let name = "a".repeat(64);
     let body = json!({ "name": name, "displayName": "ä".repeat(128), "description": "ä".repeat(1024), "icon": "", "domain": "" });
@@ -91,12 +91,12 @@ async fn the_bounds_themselves_are_lawful() {
 }
 
 #[tokio::test]
-async fn the_list_shows_active_templates_newest_first() {
+async fn list_contains_active_templates_newest_first() {
     let catalogue = Catalogue::start().await;
     assert_eq!(catalogue.get("/api/v1/stacks").await.expect(200), json!({ "data": [], "total": 0 }));
     for name in ["one", "two", "three"] {
         catalogue.create(name).await;
-        // Times have milliseconds, and ids of one millisecond have no order among processes.
+        // Ids of the same millisecond have no order across processes.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     let names = async || {
@@ -119,7 +119,7 @@ async fn the_list_shows_active_templates_newest_first() {
 }
 
 #[tokio::test]
-async fn a_patch_changes_what_it_names() {
+async fn patch_changes_only_its_fields() {
     let catalogue = Catalogue::with_shop().await;
     let before = catalogue.detail("shop").await["template"].clone();
     tokio::time::sleep(std::time::Duration::from_millis(2)).await;
@@ -138,42 +138,46 @@ async fn a_patch_changes_what_it_names() {
 }
 
 #[tokio::test]
-async fn a_patch_that_changes_nothing_leaves_no_trace() {
+async fn patch_without_effect_is_not_recorded() {
     let catalogue = Catalogue::with_shop().await;
     let before = catalogue.detail("shop").await;
-    for nothing in
+    for unchanged in
         [json!({}), Value::Null, json!({ "displayName": "A shop", "status": "active", "icon": null })]
     {
-        catalogue.patch("/api/v1/stacks/shop", nothing).await.expect(200);
+        catalogue.patch("/api/v1/stacks/shop", unchanged).await.expect(200);
     }
     assert_eq!(catalogue.detail("shop").await, before);
-    assert_eq!(catalogue.count("audit_log").await, 1, "of its creation");
+    assert_eq!(catalogue.count("audit_log").await, 1, "the entry of the creation");
 }
 
 #[tokio::test]
-async fn all_faults_of_a_patch_at_once() {
+async fn all_faults_of_a_patch_are_reported() {
     let catalogue = Catalogue::with_shop().await;
     let wrong = json!({ "displayName": null, "description": "", "icon": 1, "status": "gone", "name": "other", "domain": "x" });
     let mut paths = fault_paths(catalogue.patch("/api/v1/stacks/shop", wrong).await);
     paths.sort();
-    assert_eq!(paths, ["description", "domain", "icon", "name", "status"], "null for a name leaves it");
+    assert_eq!(
+        paths,
+        ["description", "domain", "icon", "name", "status"],
+        "null for a required field is ignored"
+    );
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn unknown_template_is_not_found() {
     let catalogue = Catalogue::with_shop().await;
     for name in ["gone", "NO%20NAME", &"a".repeat(65)] {
         catalogue.get(&format!("/api/v1/stacks/{name}")).await.expect_error(404, "NOT_FOUND");
         catalogue.patch(&format!("/api/v1/stacks/{name}"), json!({})).await.expect_error(404, "NOT_FOUND");
     }
-    let refused = catalogue.delete("/api/v1/stacks/shop").await;
-    assert_eq!(refused.header("allow"), Some("GET, HEAD, OPTIONS, PATCH"));
-    refused.expect_error(405, "METHOD_NOT_ALLOWED");
-    let refused = catalogue.send(Method::PUT, "/api/v1/stacks/shop/versions", &Value::Null, &[]).await;
+    let rejected = catalogue.delete("/api/v1/stacks/shop").await;
+    assert_eq!(rejected.header("allow"), Some("GET, HEAD, OPTIONS, PATCH"));
+    rejected.expect_error(405, "METHOD_NOT_ALLOWED");
+    let rejected = catalogue.send(Method::PUT, "/api/v1/stacks/shop/versions", &Value::Null, &[]).await;
     assert_eq!(
-        refused.header("allow"),
+        rejected.header("allow"),
         Some("GET, HEAD, OPTIONS, POST"),
-        "not those of a version called versions"
+        "not the methods of a version named versions"
     );
-    refused.expect_error(405, "METHOD_NOT_ALLOWED");
+    rejected.expect_error(405, "METHOD_NOT_ALLOWED");
 }

@@ -1,4 +1,4 @@
-//! How much a template is in use, asked of a real registry.
+//! Usage of templates, with a real registry.
 
 use registry::Registry;
 use serde_json::{Value, json};
@@ -7,27 +7,28 @@ use testkit::{Keys, TestDb, TestService};
 
 use crate::catalogue::{template, version};
 
-/// A stack registry, and a registry that know each other. The one that the registry asks is another on the same database,
-/// which the first must outlive: so each is started when the one it calls is there.
+/// Stack registry and registry that call each other. The registry calls a second stack registry on the same database,
+/// because each service starts after the service that it calls.
 pub(crate) async fn both() -> (TestService, TestService, TestService) {
     let keys = Keys::new();
-    let asked =
+    let called =
         TestService::start_on::<StackRegistry>(TestDb::of::<StackRegistry>().await, keys.clone(), json!({}))
             .await;
-    let set = json!({ "service": { "stack_registry": { "url": format!("http://{}", asked.grpc) } } });
-    let registry = TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), set).await;
-    let set = json!({
-        "database": { "url": asked.db.app_url },
+    let settings = json!({ "service": { "stack_registry": { "url": format!("http://{}", called.grpc) } } });
+    let registry =
+        TestService::start_on::<Registry>(TestDb::of::<Registry>().await, keys.clone(), settings).await;
+    let settings = json!({
+        "database": { "url": called.db.app_url },
         "service": { "registry": { "url": format!("http://{}", registry.grpc) } },
     });
     let unused = TestDb::of::<StackRegistry>().await;
-    let catalogue = TestService::start_on::<StackRegistry>(unused, keys, set).await;
-    (catalogue, registry, asked)
+    let catalogue = TestService::start_on::<StackRegistry>(unused, keys, settings).await;
+    (catalogue, registry, called)
 }
 
 pub(crate) async fn platform(registry: &TestService, slug: &str) -> String {
-    let made = registry.post("/api/v1/platforms", json!({ "name": slug, "slug": slug })).await.expect(201);
-    format!("/api/v1/platforms/{}", made["id"].as_str().unwrap())
+    let created = registry.post("/api/v1/platforms", json!({ "name": slug, "slug": slug })).await.expect(201);
+    format!("/api/v1/platforms/{}", created["id"].as_str().unwrap())
 }
 
 pub(crate) async fn stack(registry: &TestService, platform: &str, slug: &str) {
@@ -38,8 +39,8 @@ pub(crate) async fn stack(registry: &TestService, platform: &str, slug: &str) {
 }
 
 #[tokio::test]
-async fn stacks_and_platforms_of_each_version() {
-    let (catalogue, registry, _asked) = both().await;
+async fn usage_counts_stacks_and_platforms_per_version() {
+    let (catalogue, registry, _called) = both().await;
     catalogue.post("/api/v1/stacks", template("shop")).await.expect(201);
     let usage = async || catalogue.get("/api/v1/stacks/shop/usage").await;
     let nothing = json!({ "data": [], "total": 0, "stacks": 0, "platforms": 0 });
@@ -73,7 +74,7 @@ async fn stacks_and_platforms_of_each_version() {
 }
 
 #[tokio::test]
-async fn the_format_is_told_with_a_tag() {
+async fn schemas_have_an_etag() {
     let catalogue = TestService::start::<StackRegistry>().await;
     for (path, schema) in [
         (stack_definition::DEFINITION_SCHEMA_PATH, stack_definition::definition_schema()),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::catalogue::{Catalogue, version};
 
 #[tokio::test]
-async fn a_published_version_is_read_back() {
+async fn published_version_can_be_read() {
     let catalogue = Catalogue::start().await;
     let template = catalogue.create("shop").await;
     let id = catalogue.publish("shop", "1.2.3").await;
@@ -34,7 +34,7 @@ async fn versions_are_listed_by_precedence_highest_first() {
 }
 
 #[tokio::test]
-async fn the_latest_is_the_highest_stable_else_the_highest_pre_release() {
+async fn latest_version_is_the_highest_stable_or_else_the_highest_pre_release() {
     let catalogue = Catalogue::with_shop().await;
     assert_eq!(catalogue.latest("shop").await, None);
     for (published, latest) in [
@@ -66,7 +66,7 @@ async fn the_latest_is_the_highest_stable_else_the_highest_pre_release() {
 }
 
 #[tokio::test]
-async fn templates_do_not_see_each_others_versions() {
+async fn versions_of_templates_are_separate() {
     let catalogue = Catalogue::with_shop().await;
     catalogue.create("blog").await;
     catalogue.publish("shop", "2.0.0").await;
@@ -78,7 +78,7 @@ async fn templates_do_not_see_each_others_versions() {
 }
 
 #[tokio::test]
-async fn a_version_is_published_once() {
+async fn version_cannot_be_published_twice() {
     let catalogue = Catalogue::with_shop().await;
     catalogue.publish("shop", "1.0.0").await;
     let before = catalogue.get("/api/v1/stacks/shop/1.0.0").await.expect(200);
@@ -107,12 +107,12 @@ async fn deprecated_versions_stay_readable() {
     assert_eq!(
         catalogue.count("audit_log WHERE action = 'stack_version.deprecated'").await,
         1,
-        "the second did nothing"
+        "the second deprecation has no effect"
     );
 }
 
 #[tokio::test]
-async fn nothing_is_published_under_a_deprecated_template() {
+async fn deprecated_template_accepts_no_version() {
     let catalogue = Catalogue::with_shop().await;
     catalogue.publish("shop", "1.0.0").await;
     catalogue.patch("/api/v1/stacks/shop", json!({ "status": "deprecated" })).await.expect(200);
@@ -127,7 +127,7 @@ async fn nothing_is_published_under_a_deprecated_template() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn unknown_template_and_version_are_not_found() {
     let catalogue = Catalogue::with_shop().await;
     catalogue.try_publish("gone", version("1.0.0")).await.expect_error(404, "NOT_FOUND");
     catalogue.get("/api/v1/stacks/gone/versions").await.expect_error(404, "NOT_FOUND");

@@ -1,5 +1,4 @@
-//! What is true of every write: done once under a key, tried without effect, refused when the thing has changed,
-//! and recorded.
+//! Properties of every write: idempotency, dry runs, preconditions and audit.
 
 use diesel::{QueryableByName, sql_query, sql_types};
 use diesel_async::RunQueryDsl;
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::catalogue::{Catalogue, fault_paths, template, version};
 
-/// Every write of the API, on a catalogue that has `shop` with 1.0.0: method, path, body, status.
+/// Every write of the API on a catalogue with `shop` 1.0.0: method, path, body, status.
 fn writes() -> Vec<(Method, &'static str, Value, u16)> {
     vec![
         (Method::POST, "/api/v1/stacks", template("blog"), 201),
@@ -25,7 +24,7 @@ async fn start() -> Catalogue {
     catalogue
 }
 
-/// All that a reader can see.
+/// Complete visible state.
 async fn all(catalogue: &Catalogue) -> Value {
     json!([
         catalogue.get("/api/v1/stacks").await.body,
@@ -40,7 +39,7 @@ async fn all(catalogue: &Catalogue) -> Value {
 }
 
 #[tokio::test]
-async fn a_dry_run_keeps_nothing() {
+async fn dry_run_stores_nothing() {
     let catalogue = start().await;
     let before = all(&catalogue).await;
     for (method, path, body, status) in writes() {
@@ -52,13 +51,13 @@ async fn a_dry_run_keeps_nothing() {
     }
     assert_eq!(all(&catalogue).await, before);
     assert_eq!(catalogue.count("idempotency_keys").await, 0);
-    let mut nowhere = version("2.0.0");
-    nowhere["stackDefinition"]["dependsOn"] = json!([{ "template": "gone", "versionRange": "*" }]);
-    nowhere["stackDefinition"]["labels"] = json!({ "tier": "gold" });
-    let refused = catalogue.post("/api/v1/stacks/shop/versions?dryRun=true", nowhere.clone()).await;
-    assert_eq!(fault_paths(refused), ["/stackDefinition/dependsOn/0/template"]);
-    nowhere["stackDefinition"]["dependsOn"] = json!([]);
-    catalogue.post("/api/v1/stacks/shop/versions?dryRun=true", nowhere).await.expect(201);
+    let mut body = version("2.0.0");
+    body["stackDefinition"]["dependsOn"] = json!([{ "template": "gone", "versionRange": "*" }]);
+    body["stackDefinition"]["labels"] = json!({ "tier": "gold" });
+    let rejected = catalogue.post("/api/v1/stacks/shop/versions?dryRun=true", body.clone()).await;
+    assert_eq!(fault_paths(rejected), ["/stackDefinition/dependsOn/0/template"]);
+    body["stackDefinition"]["dependsOn"] = json!([]);
+    catalogue.post("/api/v1/stacks/shop/versions?dryRun=true", body).await.expect(201);
     assert_eq!(all(&catalogue).await, before, "neither the latest version nor its labels");
     catalogue
         .post("/api/v1/stacks/shop/versions?dryRun=true", version("1.0.0"))
@@ -71,7 +70,7 @@ async fn a_dry_run_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_makes_a_write_happen_once() {
+async fn repeated_write_with_a_key_happens_once() {
     let catalogue = start().await;
     for (n, (method, path, body, status)) in writes().into_iter().enumerate() {
         let key = format!("key-{n}");
@@ -96,7 +95,7 @@ async fn a_key_makes_a_write_happen_once() {
 }
 
 #[tokio::test]
-async fn a_replay_is_what_was_answered_then() {
+async fn replay_returns_the_original_response() {
     let catalogue = start().await;
     let publish = async || {
         catalogue
@@ -114,7 +113,7 @@ async fn a_replay_is_what_was_answered_then() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_sent_many_times_at_once() {
+async fn concurrent_requests_with_one_key_happen_once() {
     let catalogue = start().await;
     let (body, headers) = (version("2.0.0"), [("Idempotency-Key", "once")]);
     let sent = (0..8).map(|_| catalogue.send(Method::POST, "/api/v1/stacks/shop/versions", &body, &headers));
@@ -125,16 +124,16 @@ async fn a_key_that_is_sent_many_times_at_once() {
 }
 
 #[tokio::test]
-async fn a_template_that_has_changed_is_not_overwritten() {
+async fn changed_template_is_not_overwritten() {
     let catalogue = Catalogue::start().await;
     let path = "/api/v1/stacks/shop";
     let etag = |answer: &testkit::Response| answer.header("etag").unwrap().to_owned();
     let patch = async |tag: &str, name: &str| {
         catalogue.send(Method::PATCH, path, &json!({ "displayName": name }), &[("If-Match", tag)]).await
     };
-    let made = catalogue.post("/api/v1/stacks", template("shop")).await;
+    let created = catalogue.post("/api/v1/stacks", template("shop")).await;
     let first = etag(&catalogue.get(path).await);
-    assert_eq!(etag(&made), first, "the tag of what was made is that of what is read");
+    assert_eq!(etag(&created), first, "the ETag of the creation equals the ETag of a read");
     let changed = patch(&first, "One").await;
     assert_eq!(etag(&changed), etag(&catalogue.get(path).await));
     changed.expect(200);
@@ -145,7 +144,7 @@ async fn a_template_that_has_changed_is_not_overwritten() {
     patch(&format!("\"other\", {now}"), "Three").await.expect(200);
     patch("*", "Four").await.expect(200);
 
-    // What is read of a template has its latest version in it.
+    // The representation of a template contains its latest version.
     let before = etag(&catalogue.get(path).await);
     catalogue.publish("shop", "1.0.0").await;
     patch(&before, "Five").await.expect_error(412, "PRECONDITION_FAILED");
@@ -153,7 +152,7 @@ async fn a_template_that_has_changed_is_not_overwritten() {
 }
 
 #[tokio::test]
-async fn a_version_that_has_changed_is_not_deprecated() {
+async fn stale_etag_does_not_deprecate_a_version() {
     let catalogue = Catalogue::with_shop().await;
     let path = "/api/v1/stacks/shop/1.0.0";
     let published = catalogue.try_publish("shop", version("1.0.0")).await;
@@ -169,7 +168,7 @@ async fn a_version_that_has_changed_is_not_deprecated() {
 }
 
 #[tokio::test]
-async fn a_reader_that_has_it_is_told_so() {
+async fn conditional_read_returns_304() {
     let catalogue = start().await;
     let paths = ["/api/v1/stacks/shop", "/api/v1/stacks/shop/1.0.0"];
     let mut seen = Vec::new();
@@ -203,7 +202,7 @@ struct Audited {
 }
 
 #[tokio::test]
-async fn every_write_is_recorded() {
+async fn every_write_is_audited() {
     let catalogue = start().await;
     catalogue.patch("/api/v1/stacks/shop", json!({ "displayName": "Another" })).await.expect(200);
     catalogue.patch("/api/v1/stacks/shop", json!({ "status": "deprecated" })).await.expect(200);
@@ -224,7 +223,7 @@ async fn every_write_is_recorded() {
     assert_eq!(actions, expected);
     assert!(rows.iter().all(|row| row.actor_type == "operator" && row.after.is_some()));
     assert!(rows[0].before.is_none() && rows[1].before.is_none());
-    let of = |thing: &Option<Value>, field: &str| thing.as_ref().unwrap()[field].clone();
+    let of = |state: &Option<Value>, field: &str| state.as_ref().unwrap()[field].clone();
     assert_eq!(
         (of(&rows[2].before, "display_name"), of(&rows[2].after, "display_name")),
         (json!("A shop"), json!("Another"))
@@ -234,5 +233,5 @@ async fn every_write_is_recorded() {
         (json!("active"), json!("deprecated"))
     );
     assert_eq!(rows[5].metadata["requestId"], "the-request");
-    assert_eq!(catalogue.count("outbox").await, 6, "a fact for each");
+    assert_eq!(catalogue.count("outbox").await, 6, "one event per write");
 }
