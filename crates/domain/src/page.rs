@@ -84,8 +84,7 @@ impl Cursor {
     /// # Errors
     /// [`Kind::InvalidCursor`] for a malformed token, and for one of a different version, list or filter.
     pub fn decode(token: &str, list: &str) -> Result<Self> {
-        let message =
-            "The cursor is invalid for this list and filter. Start again without it, or restore the filter.";
+        let message = "The cursor does not belong to this list and filter. Start again without a cursor.";
         Self::read(token, list).ok_or_else(|| Error::new(Kind::InvalidCursor, message))
     }
 

@@ -201,18 +201,18 @@ impl Stage for Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn access_to_every_operation_follows_from_its_declaration() {
+async fn every_operation_follows_the_access_matrix() {
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unauthenticated_requests_are_rejected() {
+async fn requests_without_valid_credentials_are_rejected() {
     reach::let_no_stranger_in(&Scene::new().await).await;
 }
 
 // The scope filter alone must isolate tenants.
 #[tokio::test(flavor = "multi_thread")]
-async fn scope_filter_alone_isolates_tenants() {
+async fn scope_filter_alone_separates_tenants() {
     let scene = Scene::new().await;
     reach::take_second_wall_down(&scene).await;
     reach::as_everyone(&scene).await.assert_none();
@@ -220,14 +220,14 @@ async fn scope_filter_alone_isolates_tenants() {
 
 // Row-level security alone must isolate tenants.
 #[tokio::test(flavor = "multi_thread")]
-async fn row_level_security_alone_isolates_tenants() {
+async fn row_level_security_alone_separates_tenants() {
     reach::disable_scope_filter();
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
 // Shows that the tests of each layer can fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_both_tenancy_layers_every_caller_sees_everything() {
+async fn without_both_tenancy_layers_everything_is_visible() {
     reach::disable_scope_filter();
     reach::with_both_walls_down(&Scene::new().await).await;
 }

@@ -184,7 +184,7 @@ async fn check_publication(up: &Up) {
     let (code, out) = author.publish(&other, &[]);
     assert_eq!(code, 3);
     assert!(
-        out.contains("shop 1.0.0: 409 ALREADY_EXISTS: Version 1.0.0 of 'shop' is already published."),
+        out.contains("shop 1.0.0: 409 ALREADY_EXISTS: Version 1.0.0 of 'shop' is already published"),
         "{out}"
     );
     let lost = format!(

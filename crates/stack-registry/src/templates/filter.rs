@@ -67,10 +67,10 @@ fn read<T>(
 }
 
 fn bounded(text: String) -> Result<String, String> {
-    if (1..=LONGEST).contains(&text.chars().count()) {
+    if (1..=MAX_CHARS).contains(&text.chars().count()) {
         Ok(text)
     } else {
-        Err(format!("must be 1 to {LONGEST} characters"))
+        Err(format!("must be 1 to {MAX_CHARS} characters"))
     }
 }
 
@@ -85,8 +85,8 @@ impl Words {
             .collect();
         match words.len() {
             0 => Err("must contain a letter or a digit".to_owned()),
-            1..=MOST_WORDS => Ok(Self(words.join(" & "))),
-            _ => Err(format!("must be at most {MOST_WORDS} words")),
+            1..=MAX_WORDS => Ok(Self(words.join(" & "))),
+            _ => Err(format!("must be at most {MAX_WORDS} words")),
         }
     }
 }

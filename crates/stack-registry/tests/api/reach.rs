@@ -81,11 +81,11 @@ impl Stage for Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn access_to_every_operation_follows_from_its_declaration() {
+async fn every_operation_follows_the_access_matrix() {
     reach::as_everyone(&Scene::new().await).await.assert_none();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unauthenticated_requests_are_rejected() {
+async fn requests_without_valid_credentials_are_rejected() {
     reach::let_no_stranger_in(&Scene::new().await).await;
 }

@@ -103,14 +103,14 @@ async fn invalid_filters_are_reported_by_parameter() {
     assert_eq!(paths("label=%3Dgold").await, ["label"]);
     assert_eq!(paths("search=a%00").await, ["search"]);
     assert_eq!(paths("search=a&search=b").await.len(), 1);
-    assert_eq!(catalogue.names("?colour=red").await.len(), 3, "what is not known is ignored");
+    assert_eq!(catalogue.names("?colour=red").await.len(), 3, "unknown parameters are ignored");
 }
 
-/// Templates beside which is looked.
+/// Number of templates in the catalogue.
 const ROWS: i64 = 50_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_search_reads_the_catalogue_from_end_to_end() {
+async fn search_never_scans_the_whole_catalogue() {
     let db = TestDb::of::<StackRegistry>().await;
     let fill = format!(
         "INSERT INTO stack_templates SELECT gen_random_uuid(), 't' || n, 'Template ' || n, 'Number ' || n, NULL,              'domain' || n % 1000, NULL, 'active', now() - n * interval '1 second', now(),              jsonb_build_object('n', n::text, 'label' || n % 1000, '') FROM generate_series(1, {ROWS}) n; ANALYZE"
