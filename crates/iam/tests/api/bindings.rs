@@ -23,11 +23,11 @@ async fn resolved(iam: &TestService, subject: &str) -> Vec<Grant> {
 #[tokio::test]
 async fn binding_is_created_listed_resolved_and_deleted() {
     let world = World::start().await;
-    let body = body(Role::Developer, &world.of_tenant(), json!({ "subject": "https://id.example|ann" }));
-    let created = world.post(BINDINGS, body.clone()).await;
+    let new = body(Role::Developer, &world.of_tenant(), json!({ "subject": "https://id.example|ann" }));
+    let created = world.post(BINDINGS, new.clone()).await;
     let tag = created.header("etag").unwrap().to_owned();
     let created = created.expect(201);
-    let details = world.post(BINDINGS, body).await.expect_error(409, "ALREADY_EXISTS");
+    let details = world.post(BINDINGS, new).await.expect_error(409, "ALREADY_EXISTS");
     assert_eq!(details["subject"], "https://id.example|ann");
     let operator = body(Role::Operator, &GrantScope::All, json!({ "subject": "bob" }));
     let bobs = world.post(BINDINGS, operator.clone()).await.expect(201);
