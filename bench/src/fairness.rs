@@ -95,7 +95,7 @@ async fn reads(load: Load) -> Result<()> {
 async fn shares(testbed: &Testbed, scene: &Scene, seconds: Duration) -> Result<()> {
     line(format_args!("\nA manifest every {} ms, next to another tenant's load; ms", PACE.as_millis()));
     line(format_args!("kernel.sched_autogroup_enabled = {}\n", autogroup()));
-    line(format_args!("| load | its answers/s | alone p50 | p99 | with it p50 | p99 | p99 ratio |"));
+    line(format_args!("| load | its responses/s | alone p50 | p99 | with it p50 | p99 | p99 ratio |"));
     line(format_args!("|---|--:|--:|--:|--:|--:|--:|"));
     busy(testbed, scene, seconds).await?;
     for (name, read, by_entity, connections) in NOISE {
@@ -199,8 +199,8 @@ impl Scene {
 
     async fn get(&self, testbed: &Testbed, key: &str, read: &str) -> Result<Value> {
         let request = tools::client()?.get(format!("{}{}", testbed.gateway.url, self.path(read)));
-        let answer = request.bearer_auth(key).send().await?;
-        Ok(answer.error_for_status()?.json().await?)
+        let response = request.bearer_auth(key).send().await?;
+        Ok(response.error_for_status()?.json().await?)
     }
 
     fn path(&self, read: &str) -> String {
@@ -223,8 +223,8 @@ impl Scene {
         while Instant::now() < until {
             pace.tick().await;
             let began = Instant::now();
-            let answer = client.get(&url).bearer_auth(&self.quiet).send().await?;
-            answer.error_for_status()?.bytes().await?;
+            let response = client.get(&url).bearer_auth(&self.quiet).send().await?;
+            response.error_for_status()?.bytes().await?;
             took.push(u64::try_from(began.elapsed().as_micros())?);
         }
         took.sort_unstable();
@@ -249,10 +249,10 @@ async fn key(testbed: &Testbed, body: Value) -> Result<String> {
 
 async fn post(testbed: &Testbed, path: &str, body: Value) -> Result<Value> {
     let request = tools::client()?.post(format!("{}{path}", testbed.gateway.url));
-    let answer = request.bearer_auth(testbed::OPERATOR_KEY).json(&body).send().await?;
-    Ok(answer.error_for_status()?.json().await?)
+    let response = request.bearer_auth(testbed::OPERATOR_KEY).json(&body).send().await?;
+    Ok(response.error_for_status()?.json().await?)
 }
 
-fn text(answer: &Value, field: &str) -> Result<String> {
-    Ok(answer.get(field).and_then(Value::as_str).with_context(|| format!("no {field}"))?.to_owned())
+fn text(response: &Value, field: &str) -> Result<String> {
+    Ok(response.get(field).and_then(Value::as_str).with_context(|| format!("no {field}"))?.to_owned())
 }

@@ -148,7 +148,7 @@ fn check_empty(dir: &Path) -> Result<()> {
     for entry in dir.read_dir().with_context(cannot)? {
         if entry.with_context(cannot)?.file_name() != IGNORED_ENTRY {
             bail!(
-                "the data folder {} is not empty and was not made by `nno up`: choose another (NNO_DATA_DIR), or move \
+                "the data folder {} is not empty and was not created by `nno up`: choose another (NNO_DATA_DIR), or move \
                  it away",
                 dir.display()
             );
@@ -191,7 +191,11 @@ fn lock(dir: &Path, marker: &Path) -> Result<File> {
         file.write_all(MARKER_TEXT.as_bytes())
             .with_context(|| format!("cannot write {}", marker.display()))?;
     } else if text != MARKER_TEXT {
-        bail!("the data folder {} was made by another version of `nno up`: {}", dir.display(), text.trim());
+        bail!(
+            "the data folder {} was created by another version of `nno up`: {}",
+            dir.display(),
+            text.trim()
+        );
     }
     Ok(file)
 }

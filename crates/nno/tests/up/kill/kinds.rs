@@ -19,8 +19,8 @@ async fn post(up: &Up, path: &str, body: Value) -> Value {
     body
 }
 
-fn id(answer: &Value) -> String {
-    answer["id"].as_str().unwrap().to_owned()
+fn id(response: &Value) -> String {
+    response["id"].as_str().unwrap().to_owned()
 }
 
 fn kind(name: &str) -> JobType {

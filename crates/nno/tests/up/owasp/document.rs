@@ -14,7 +14,7 @@ pub(crate) struct Operation {
     /// Schema of the request body, if there is one.
     pub(crate) body: Option<Value>,
     /// Schema of the successful response, if there is one.
-    pub(crate) answer: Option<Value>,
+    pub(crate) response: Option<Value>,
 }
 
 pub(crate) struct Document(Value);
@@ -28,12 +28,14 @@ impl Document {
         let read = |(method, path): (String, String)| {
             let operation = &self.0["paths"][&path][&method];
             let schema = |content: &Value| Some(content["content"]["application/json"]["schema"].clone());
-            let answers = operation["responses"].as_object().unwrap();
-            let success = answers.iter().find(|(status, _)| status.starts_with('2'));
+            let responses = operation["responses"].as_object().unwrap();
+            let success = responses.iter().find(|(status, _)| status.starts_with('2'));
             Operation {
                 id: operation["operationId"].as_str().unwrap().to_owned(),
                 body: operation.get("requestBody").and_then(schema).filter(|schema| !schema.is_null()),
-                answer: success.and_then(|(_, answer)| schema(answer)).filter(|schema| !schema.is_null()),
+                response: success
+                    .and_then(|(_, response)| schema(response))
+                    .filter(|schema| !schema.is_null()),
                 method: method.to_uppercase(),
                 path,
             }

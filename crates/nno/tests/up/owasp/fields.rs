@@ -46,8 +46,8 @@ fn response_fields(document: &Document, operations: &[Operation]) -> BTreeSet<St
         }
     }
     let mut names = BTreeSet::new();
-    for answer in operations.iter().filter_map(|operation| operation.answer.as_ref()) {
-        collect(document, answer, &mut names, 6);
+    for response in operations.iter().filter_map(|operation| operation.response.as_ref()) {
+        collect(document, response, &mut names, 6);
     }
     names
 }
@@ -82,9 +82,9 @@ fn body_with_unknown_fields(
 }
 
 /// Returns the messages of a validation error by path.
-fn messages(answer: &Value) -> BTreeMap<String, Vec<String>> {
+fn messages(response: &Value) -> BTreeMap<String, Vec<String>> {
     let mut messages = BTreeMap::<String, Vec<String>>::new();
-    for fault in answer["error"]["details"]["fields"].as_array().into_iter().flatten() {
+    for fault in response["error"]["details"]["fields"].as_array().into_iter().flatten() {
         let path = fault["path"].as_str().unwrap().trim_start_matches('/').replace('/', ".");
         messages.entry(path).or_default().push(fault["message"].as_str().unwrap().to_owned());
     }
@@ -114,12 +114,12 @@ async fn unknown_fields_are_rejected_by_name() {
             let (body, paths) =
                 body_with_unknown_fields(&document, operation.body.as_ref().unwrap_or(&empty), names);
             let method = Method::from_bytes(operation.method.as_bytes()).unwrap();
-            let (status, answer) = up.call(method, &operation.filled(&[]), Some(body)).await.unwrap();
-            let (id, messages) = (&operation.id, messages(&answer));
+            let (status, response) = up.call(method, &operation.filled(&[]), Some(body)).await.unwrap();
+            let (id, messages) = (&operation.id, messages(&response));
             assert_eq!(
-                (status, &answer["error"]["code"]),
+                (status, &response["error"]["code"]),
                 (400, &json!("VALIDATION_ERROR")),
-                "{id}: {answer}"
+                "{id}: {response}"
             );
             for path in &paths {
                 let found =
@@ -176,24 +176,24 @@ async fn responses_have_only_documented_fields() {
     let known: Vec<(&str, &str)> = known.iter().map(|(name, id)| (*name, id.as_str())).collect();
     let (mut checked, mut failed) = (0, Vec::new());
     for operation in document.operations().into_iter().filter(|operation| !operation.writes()) {
-        let Some(schema) = &operation.answer else { continue };
+        let Some(schema) = &operation.response else { continue };
         let mut path = operation.filled(&known);
         // The record belongs to the default stack.
         if operation.id == "getDnsRecordOfStack" {
             path = path.replace(&format!("/stacks/{}/", known[2].1), "/stacks/default/");
         }
         let query = if path.ends_with("/lookup") { "?cfName=nothing" } else { "" };
-        let (status, answer) = up.call(Method::GET, &format!("{path}{query}"), None).await.unwrap();
+        let (status, response) = up.call(Method::GET, &format!("{path}{query}"), None).await.unwrap();
         if status != 200 {
             failed.push(operation.id.clone());
             continue;
         }
         let mut found = Vec::new();
-        undocumented(&document, schema, &answer, "", &mut found);
-        assert_eq!(found, [""; 0], "{}: {answer}", operation.id);
-        let text = answer.to_string().to_lowercase();
+        undocumented(&document, schema, &response, "", &mut found);
+        assert_eq!(found, [""; 0], "{}: {response}", operation.id);
+        let text = response.to_string().to_lowercase();
         let names = |word: &&&str| text.contains(&format!("{word}\":")) && !text.contains("\"openapi\"");
-        assert_eq!(INTERNAL.iter().find(names), None, "{}: {answer}", operation.id);
+        assert_eq!(INTERNAL.iter().find(names), None, "{}: {response}", operation.id);
         checked += 1;
     }
     assert!(checked >= 45, "{checked}, and failed: {failed:?}");

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use crate::system::{Up, eventually};
 
 pub(crate) async fn post(up: &Up, path: &str, body: Value) -> Value {
-    let (status, answer) = up.call(Method::POST, path, Some(body)).await.unwrap();
-    assert!((200..300).contains(&status), "{path}: {status} {answer}");
-    answer
+    let (status, response) = up.call(Method::POST, path, Some(body)).await.unwrap();
+    assert!((200..300).contains(&status), "{path}: {status} {response}");
+    response
 }
 
 pub(crate) fn text(value: &Value, name: &str) -> String {

@@ -94,7 +94,7 @@ fn clone(one: &Operation) -> Operation {
         method: one.method.clone(),
         path: one.path.clone(),
         body: one.body.clone(),
-        answer: None,
+        response: None,
     }
 }
 
@@ -257,8 +257,8 @@ pub(crate) fn put(body: &mut Value, field: &str, value: &str) {
     }
 }
 
-pub(crate) fn is_named(answer: &Value, field: &str) -> bool {
-    let faults = answer["error"]["details"]["fields"].as_array().cloned().unwrap_or_default();
+pub(crate) fn is_named(response: &Value, field: &str) -> bool {
+    let faults = response["error"]["details"]["fields"].as_array().cloned().unwrap_or_default();
     let wanted = field.replace('*', "0");
     faults
         .iter()
@@ -295,14 +295,18 @@ async fn nothing_connects_to_hosts_named_by_callers() {
             Kind::Word => (urls(trap.port), vec![]),
         };
         for value in invalid {
-            let (status, answer) = attack.send(operation, field, &value).await;
-            let what = format!("{} {field} {value:?}: {status} {answer}", operation.id);
-            assert!(matches!(status, 400 | 422) && is_named(&answer, field), "{what}");
+            let (status, response) = attack.send(operation, field, &value).await;
+            let what = format!("{} {field} {value:?}: {status} {response}", operation.id);
+            assert!(matches!(status, 400 | 422) && is_named(&response, field), "{what}");
         }
         for value in valid {
-            let (status, answer) = attack.send(operation, field, &value).await;
-            let rejected = *kind == Kind::Text && status == 400 && is_named(&answer, field);
-            assert!((200..300).contains(&status) || rejected, "{} {field} {value:?}: {answer}", operation.id);
+            let (status, response) = attack.send(operation, field, &value).await;
+            let rejected = *kind == Kind::Text && status == 400 && is_named(&response, field);
+            assert!(
+                (200..300).contains(&status) || rejected,
+                "{} {field} {value:?}: {response}",
+                operation.id
+            );
         }
     }
     println!("{} values in {} fields", attack.sent, fields.len());
@@ -336,9 +340,9 @@ async fn check_schema_references(up: &Up, port: u16, attack: &mut Attack<'_>) {
         let mut body = attack.valid_body("publishStackVersion").await;
         let version = text(&body, "version");
         body["stackDefinition"]["inputs"] = inputs.clone();
-        let answer = up.call(Method::POST, "/api/v1/stacks/shop/versions", Some(body)).await.unwrap();
-        assert_eq!(answer.0, 400, "{inputs}: {}", answer.1);
-        assert!(answer.1.to_string().contains("inputs"), "{inputs}: {}", answer.1);
+        let response = up.call(Method::POST, "/api/v1/stacks/shop/versions", Some(body)).await.unwrap();
+        assert_eq!(response.0, 400, "{inputs}: {}", response.1);
+        assert!(response.1.to_string().contains("inputs"), "{inputs}: {}", response.1);
         assert_eq!(
             up.call(Method::GET, &format!("/api/v1/stacks/shop/{version}"), None).await.unwrap().0,
             404
@@ -369,11 +373,11 @@ async fn check_request_heads(up: &Up, port: u16) {
         let mut stream = TcpStream::connect(own).await.unwrap();
         let request = format!("{head}Authorization: Bearer {key}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 "), "{head}: {answer}");
-        let (head_of_answer, _) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(!head_of_answer.contains(&there), "{head}: {head_of_answer}");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        assert!(response.starts_with("HTTP/1.1 "), "{head}: {response}");
+        let (response_head, _) = response.split_once("\r\n\r\n").unwrap();
+        assert!(!response_head.contains(&there), "{head}: {response_head}");
     }
 }
 

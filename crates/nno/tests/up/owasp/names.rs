@@ -65,7 +65,7 @@ fn fields(document: &Document) -> Vec<(Operation, String, Kind)> {
                     method: operation.method.clone(),
                     path: operation.path.clone(),
                     body: None,
-                    answer: None,
+                    response: None,
                 };
                 found.push((operation, field, kind));
             }
@@ -160,9 +160,9 @@ async fn no_field_accepts_a_name_of_another_platform() {
         for value in foreign(*kind, a, &b, "f1") {
             let mut body = valid_body(&operation.id, a, &known);
             put(&mut body, field, &value);
-            let (status, answer) = up.call_with_key(&key, method.clone(), &path, Some(body)).await.unwrap();
-            let what = format!("{} {field} {value:?}: {status} {answer}", operation.id);
-            assert!(status == 400 && is_named(&answer, field), "{what}");
+            let (status, response) = up.call_with_key(&key, method.clone(), &path, Some(body)).await.unwrap();
+            let what = format!("{} {field} {value:?}: {status} {response}", operation.id);
+            assert!(status == 400 && is_named(&response, field), "{what}");
             sent += 1;
         }
     }

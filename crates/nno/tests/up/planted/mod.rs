@@ -36,9 +36,9 @@ const LOG: &str = "info,check=trace,cli=trace,database=trace,domain=trace,embedd
     service=trace,stack_registry=trace,web=trace";
 
 async fn post(up: &Up, path: &str, body: Value) -> Value {
-    let (status, answer) = up.call(Method::POST, path, Some(body)).await.unwrap();
-    assert!((200..300).contains(&status), "{path}: {status} {answer}");
-    answer
+    let (status, response) = up.call(Method::POST, path, Some(body)).await.unwrap();
+    assert!((200..300).contains(&status), "{path}: {status} {response}");
+    response
 }
 
 async fn target(up: &Up, key: &str) -> Target {
@@ -60,21 +60,21 @@ async fn target(up: &Up, key: &str) -> Target {
 
 /// Sends each secret through every input and returns all responses.
 async fn send_all(target: &Target, secrets: &[Secret]) -> String {
-    let answers = Mutex::new(String::new());
+    let responses = Mutex::new(String::new());
     let inputs = secrets.iter().flat_map(|secret| target.inputs(secret));
     let sent = stream::iter(inputs).map(async |Input { request, is_echo }| {
-        let answer = request.send().await.unwrap();
-        let (status, mut text) = (answer.status(), format!("{:?}", answer.headers()));
-        assert!(!status.is_server_error(), "{status}: {}", answer.text().await.unwrap());
-        let body = answer.text().await.unwrap();
+        let response = request.send().await.unwrap();
+        let (status, mut text) = (response.status(), format!("{:?}", response.headers()));
+        assert!(!status.is_server_error(), "{status}: {}", response.text().await.unwrap());
+        let body = response.text().await.unwrap();
         if !is_echo {
             text += &body;
         }
-        answers.lock().unwrap().push_str(&text);
+        responses.lock().unwrap().push_str(&text);
     });
     let count = sent.buffer_unordered(16).count().await;
     println!("{count} requests");
-    answers.into_inner().unwrap()
+    responses.into_inner().unwrap()
 }
 
 /// Creates keys with repeated requests, uses and revokes them. Returns the keys and all later responses.
@@ -219,10 +219,10 @@ async fn no_secret_is_in_any_output() {
     let target = target(&up, &operator.text).await;
 
     let planted: Vec<Secret> = (0..PLANTED).map(Secret::of_kind).collect();
-    let mut answers = send_all(&target, &planted).await;
-    let (keys, responses) = keys(&target).await;
-    answers += &responses;
-    answers += &commands(&up, &planted[..2 * KINDS]);
+    let mut responses = send_all(&target, &planted).await;
+    let (keys, key_responses) = keys(&target).await;
+    responses += &key_responses;
+    responses += &commands(&up, &planted[..2 * KINDS]);
     let own = generated(&system);
     let all: Vec<&Secret> = planted.iter().chain(&keys).chain(&own).chain([&operator]).collect();
     println!("{} secrets", all.len());
@@ -231,7 +231,7 @@ async fn no_secret_is_in_any_output() {
     // A control text that is not a secret must be found, which shows that the search works.
     let control = Secret { text: "the control".to_owned(), random: word(), is_credential: false };
     let control_search = Search::of([&control]);
-    answers += &up
+    responses += &up
         .call(Method::GET, &format!("/api/v1/nowhere/{}", control.random), None)
         .await
         .unwrap()
@@ -260,7 +260,7 @@ async fn no_secret_is_in_any_output() {
     );
     let mut leaks = Vec::new();
     for (what, text, has_control) in [
-        ("a response", &answers, 1),
+        ("a response", &responses, 1),
         ("the log", &log, 1),
         ("traces and metrics", &telemetry, 1),
         ("the databases", &dump, 3),
