@@ -21,6 +21,6 @@ async fn explain_platform(
 ) -> Result<ExplainPlatformResponse> {
     let ctx = read_ctx(&request)?;
     let platform = parse("platform_id", &request.get_ref().platform_id)?;
-    let explanation = onboardings::explain::of_platform(app, &ctx, &platform).await?;
+    let explanation = onboardings::explain::explain_platform(app, &ctx, &platform).await?;
     Ok(ExplainPlatformResponse { explanation: Some(explanation.into()) })
 }

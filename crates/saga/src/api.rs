@@ -143,8 +143,8 @@ pub async fn list<T: SagaResource>(
     let (sagas, mut rows, steps, total) = read.await?;
     let Page { items, next, total } = Page::new(sagas, limit, total, list, Saga::cursor);
     let steps_of = |id| steps.iter().filter(|step| step.saga_id == id).cloned().collect::<Vec<_>>();
-    let shown = |saga: Saga| Some(T::from_saga(rows.remove(&saga.id)?, &saga, &steps_of(saga.id)));
-    let items = items.into_iter().filter_map(shown).collect::<Result<_>>()?;
+    let resource = |saga: Saga| Some(T::from_saga(rows.remove(&saga.id)?, &saga, &steps_of(saga.id)));
+    let items = items.into_iter().filter_map(resource).collect::<Result<_>>()?;
     Ok(Paged::from(Page { items, next, total }))
 }
 

@@ -42,7 +42,7 @@ impl<A: Send + Sync + 'static> Attempt<'_, A> {
                 within(Duration::ZERO, std::future::pending()).await
             }
         };
-        match self.inject(StepPhase::AfterEffect, Some(AttemptResult::of(&outcome))) {
+        match self.inject(StepPhase::AfterEffect, Some(AttemptResult::from_outcome(&outcome))) {
             Fault::Crash => None,
             Fault::Fail(error) => Some(Err(error)),
             Fault::None | Fault::RunTwice | Fault::TimeOut(_) => Some(outcome),

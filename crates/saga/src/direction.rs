@@ -27,7 +27,7 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    pub(crate) fn of(saga: &Saga) -> Self {
+    pub(crate) fn for_saga(saga: &Saga) -> Self {
         if saga.status == SagaStatus::Undoing { Self::Compensate } else { Self::Forward }
     }
 

@@ -134,7 +134,7 @@ impl<A: Send + Sync + 'static> Driver<A> {
     fn next_action(&mut self, definition: &Definition<A>) -> NextAction {
         if self.in_progress.is_empty() {
             self.undo_if_requested_or_late();
-            self.direction = Direction::of(&self.saga);
+            self.direction = Direction::for_saga(&self.saga);
             if let Some(action) = self.halt() {
                 return action;
             }
@@ -207,7 +207,7 @@ impl<A: Send + Sync + 'static> Driver<A> {
 
     /// Returns true if the driver must not start another attempt.
     fn must_halt(&self) -> bool {
-        let changes_direction = self.direction != Direction::of(&self.saga)
+        let changes_direction = self.direction != Direction::for_saga(&self.saga)
             || (self.direction == Direction::Forward
                 && (self.saga.undo_requested.is_some() || self.is_late()));
         changes_direction || self.paused || self.stuck_step().is_some() || self.stop.has_begun()
@@ -297,7 +297,7 @@ impl<A: Send + Sync + 'static> Driver<A> {
         };
         let Some((at, outcome)) = finished else { return Ok(None) };
         let Some(outcome) = outcome else { return Ok(Some(DriverExit::Crashed)) };
-        let result = AttemptResult::of(&outcome);
+        let result = AttemptResult::from_outcome(&outcome);
         self.in_progress.remove(&at);
         if let Some(step) = definition.steps.get(at) {
             self.record(definition.on_failure, step.as_ref(), at, outcome);

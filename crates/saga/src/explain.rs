@@ -62,7 +62,7 @@ impl SagaWithSteps {
 
     fn describe_blocking_step(&self, now: DateTime<Utc>) -> String {
         let saga = &self.saga;
-        let direction = Direction::of(saga);
+        let direction = Direction::for_saga(saga);
         let undoing = direction == Direction::Compensate;
         let Some(step) = self.blocking_step() else { return "its last step is done".to_owned() };
         let (name, what) = (&step.name, if undoing { "undoing step" } else { "step" });

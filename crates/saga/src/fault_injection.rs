@@ -54,7 +54,7 @@ pub enum AttemptResult {
 }
 
 impl AttemptResult {
-    pub(crate) const fn of(outcome: &Outcome) -> Self {
+    pub(crate) const fn from_outcome(outcome: &Outcome) -> Self {
         match outcome {
             Ok(Some(Progress::Done(_) | Progress::Skipped) | None) => Self::Done,
             Ok(Some(Progress::Waiting(_))) => Self::Waiting,

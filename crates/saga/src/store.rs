@@ -121,8 +121,8 @@ pub async fn page(
              ORDER BY created_at DESC, id DESC LIMIT $3"
         }
         (None, _) => {
-            "SELECT found.* FROM unnest($5::text[]) AS wanted, LATERAL (SELECT * FROM sagas \
-                 WHERE status = wanted AND (created_at, id) < ($1, $2) \
+            "SELECT found.* FROM unnest($5::text[]) AS listed, LATERAL (SELECT * FROM sagas \
+                 WHERE status = listed AND (created_at, id) < ($1, $2) \
                      AND (cardinality($6) = 0 OR cause = ANY ($6)) \
                  ORDER BY created_at DESC, id DESC LIMIT $3) AS found \
              WHERE $4::text IS NULL ORDER BY created_at DESC, id DESC LIMIT $3"

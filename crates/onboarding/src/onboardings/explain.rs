@@ -15,17 +15,17 @@ use super::{
 use crate::{App, steps};
 
 /// Explains an onboarding for its owner or an operator, including its dependencies in the registry and provisioning.
-pub(super) async fn of(app: &App, ctx: &Ctx, id: Uuid) -> Result<Explanation> {
-    Ok(explained(app, ctx, api::find(&app.db, ctx, id).await?).await)
+pub(super) async fn explain(app: &App, ctx: &Ctx, id: Uuid) -> Result<Explanation> {
+    Ok(with_dependencies(app, ctx, api::find(&app.db, ctx, id).await?).await)
 }
 
 /// Explains the newest onboarding of a platform.
-pub(crate) async fn of_platform(app: &App, ctx: &Ctx, platform: &PlatformId) -> Result<Explanation> {
+pub(crate) async fn explain_platform(app: &App, ctx: &Ctx, platform: &PlatformId) -> Result<Explanation> {
     let scope = &ctx.caller.scope;
     let found = app
         .db
         .read(ctx, async |c| {
-            let id = store::newest_of(c, scope, platform).await?;
+            let id = store::newest_for_platform(c, scope, platform).await?;
             LoadedSaga::load_unchecked(
                 c,
                 scope,
@@ -34,16 +34,21 @@ pub(crate) async fn of_platform(app: &App, ctx: &Ctx, platform: &PlatformId) -> 
             .await
         })
         .await?;
-    Ok(explained(app, ctx, found).await)
+    Ok(with_dependencies(app, ctx, found).await)
 }
 
-async fn explained(app: &App, ctx: &Ctx, found: LoadedSaga<OnboardingView>) -> Explanation {
-    let deeper = deeper(app, ctx, &found.row, &found.record).await;
-    found.explain().caused_by(deeper)
+async fn with_dependencies(app: &App, ctx: &Ctx, found: LoadedSaga<OnboardingView>) -> Explanation {
+    let dependency = dependency(app, ctx, &found.row, &found.record).await;
+    found.explain().caused_by(dependency)
 }
 
 /// The explanation of the object in another service that the blocking step waits for, if that is not done.
-async fn deeper(app: &App, ctx: &Ctx, row: &OnboardingRow, record: &SagaWithSteps) -> Option<Explanation> {
+async fn dependency(
+    app: &App,
+    ctx: &Ctx,
+    row: &OnboardingRow,
+    record: &SagaWithSteps,
+) -> Option<Explanation> {
     if record.saga.paused_at.is_some() {
         return None;
     }

@@ -214,7 +214,7 @@ pub(crate) async fn follow(
 )]
 #[get("/{onboardingId:[0-9a-fA-F-]{36}}/explain")]
 pub(crate) async fn explained(app: Data<App>, ctx: Context, path: Path<Uuid>) -> HttpResult {
-    Ok(HttpResponse::Ok().json(explain::of(&app, &ctx, path.0).await?))
+    Ok(HttpResponse::Ok().json(explain::explain(&app, &ctx, path.0).await?))
 }
 
 fn change(body: UpdateOnboarding) -> Result<ops::Change> {

@@ -114,7 +114,7 @@ pub(super) fn status(saga: &Saga) -> SessionStatus {
 }
 
 impl OnboardingView {
-    pub(crate) fn of(row: OnboardingRow, saga: &Saga, steps: &[StepRow]) -> Self {
+    pub(crate) fn new(row: OnboardingRow, saga: &Saga, steps: &[StepRow]) -> Self {
         let status = status(saga);
         let under_way = |step: &&StepRow| !matches!(step.status, StepStatus::Completed | StepStatus::Skipped);
         let undone = |step: &&StepRow| step.may_have_effect();

@@ -75,7 +75,7 @@ pub(crate) async fn start(app: &App, ctx: &WriteCtx, new: NewOnboarding) -> Resu
                 status: SessionStatus::InProgress,
                 steps: steps.iter().map(StepView::from).collect(),
             };
-            let onboarding = OnboardingView::of(row.clone(), &saga, &steps);
+            let onboarding = OnboardingView::new(row.clone(), &saga, &steps);
             let record = Record::change("onboarding.started", "onboarding", row.id)
                 .in_platform(&row.platform_id)
                 .after(&onboarding)
@@ -210,7 +210,7 @@ impl SagaResource for OnboardingView {
     }
 
     fn from_saga(row: OnboardingRow, saga: &Saga, steps: &[StepRow]) -> Result<Self> {
-        Ok(Self::of(row, saga, steps))
+        Ok(Self::new(row, saga, steps))
     }
 
     fn status_of(saga: &Saga) -> SessionStatus {

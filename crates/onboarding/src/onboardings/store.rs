@@ -38,7 +38,11 @@ pub(crate) async fn rows(mut c: &Conn, _: &Scope, ids: &[Uuid]) -> Result<HashMa
 }
 
 /// Reads the id of the newest onboarding of a platform.
-pub(crate) async fn newest_of(c: &Conn, scope: &Scope, platform: &PlatformId) -> Result<Option<Uuid>> {
+pub(crate) async fn newest_for_platform(
+    c: &Conn,
+    scope: &Scope,
+    platform: &PlatformId,
+) -> Result<Option<Uuid>> {
     let filter = Filter { statuses: &[], causes: &[], subject: Some(platform.as_str()) };
     let newest = saga::page(c, scope, &filter, Limit::ONE, &Cursor::start()).await?;
     Ok(newest.into_iter().next().map(|saga| saga.id))
@@ -46,12 +50,12 @@ pub(crate) async fn newest_of(c: &Conn, scope: &Scope, platform: &PlatformId) ->
 
 /// The filter of a list. Every saga of this database is an onboarding.
 pub(crate) const fn filter(status: Option<SessionStatus>) -> Filter<'static> {
-    let (statuses, causes) = sagas_of(status);
+    let (statuses, causes) = saga_filter(status);
     Filter { statuses, causes, subject: None }
 }
 
 /// The saga statuses and causes of a status.
-const fn sagas_of(status: Option<SessionStatus>) -> (&'static [SagaStatus], &'static [Cause]) {
+const fn saga_filter(status: Option<SessionStatus>) -> (&'static [SagaStatus], &'static [Cause]) {
     match status {
         None => (&[], &[]),
         Some(SessionStatus::InProgress) => {

@@ -47,20 +47,20 @@ impl System {
         self.provider.follow([rule]).await.unwrap();
     }
 
-    async fn session(&self, id: &str) -> Value {
+    async fn get_onboarding(&self, id: &str) -> Value {
         self.onboarding.get(&format!("/api/v1/onboarding/{id}")).await.expect(200)
     }
 
     /// Waits until the onboarding satisfies the condition, and returns it.
-    async fn session_that(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
+    async fn wait_for_onboarding(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..1000 {
-            let session = self.session(id).await;
-            if condition(&session) {
-                return session;
+            let onboarding = self.get_onboarding(id).await;
+            if condition(&onboarding) {
+                return onboarding;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("never: {}", self.session(id).await)
+        panic!("never: {}", self.get_onboarding(id).await)
     }
 
     /// Onboards one platform, so that the stream of ends is connected.
@@ -69,16 +69,16 @@ impl System {
     }
 
     /// The time from the end of its job to the end of the step that waited for it.
-    async fn report_delay(&self, session: &Value) -> TimeDelta {
-        let path = format!("/api/v1/provision/jobs/{}", session["provisionJobId"].as_str().unwrap());
+    async fn report_delay(&self, onboarding: &Value) -> TimeDelta {
+        let path = format!("/api/v1/provision/jobs/{}", onboarding["provisionJobId"].as_str().unwrap());
         let job = self.provisioning.get(&path).await.expect(200);
-        time(&session["steps"][1], "completedAt") - time(&job, "completedAt")
+        time(&onboarding["steps"][1], "completedAt") - time(&job, "completedAt")
     }
 }
 
-fn waits_for_the_job(session: &Value) -> bool {
-    let waiting = session["steps"][1]["waitingFor"].as_str().unwrap_or_default();
-    waiting.starts_with("provisioning job") && session["steps"][2]["status"] == "completed"
+fn waits_for_the_job(onboarding: &Value) -> bool {
+    let waiting = onboarding["steps"][1]["waitingFor"].as_str().unwrap_or_default();
+    waiting.starts_with("provisioning job") && onboarding["steps"][2]["status"] == "completed"
 }
 
 #[tokio::test]
@@ -88,9 +88,9 @@ async fn step_runs_a_few_times_during_a_job_of_three_seconds() {
     system.warm_up().await;
     system.workers_take(Duration::from_secs(3)).await;
     runs.store(0, Ordering::SeqCst);
-    let session = system.wait_for_end(&system.onboard("slow").await).await;
-    assert_eq!(session["status"], "completed", "{session}");
-    let (runs, after) = (runs.load(Ordering::SeqCst), system.report_delay(&session).await);
+    let onboarding = system.wait_for_end(&system.onboard("slow").await).await;
+    assert_eq!(onboarding["status"], "completed", "{onboarding}");
+    let (runs, after) = (runs.load(Ordering::SeqCst), system.report_delay(&onboarding).await);
     println!("{runs} runs; notified {after} after the end of the job");
     assert!(runs <= 3, "{runs} runs");
     assert!(after < TimeDelta::seconds(1), "notified after {after}");
@@ -107,9 +107,9 @@ async fn lost_report_only_delays_the_step() {
          WHEN (OLD.fence = NEW.fence AND NEW.next_run_at < OLD.next_run_at) EXECUTE FUNCTION lose()";
     database.batch_execute(ignore_reports).await.unwrap();
     system.workers_take(Duration::from_secs(1)).await;
-    let session = system.wait_for_end(&system.onboard("slow").await).await;
-    assert_eq!(session["status"], "completed", "{session}");
-    let after = system.report_delay(&session).await;
+    let onboarding = system.wait_for_end(&system.onboard("slow").await).await;
+    assert_eq!(onboarding["status"], "completed", "{onboarding}");
+    let after = system.report_delay(&onboarding).await;
     assert!(after > TimeDelta::seconds(1), "the report was not lost: notified after {after}");
     assert!(after < FALLBACK_INTERVAL + TimeDelta::seconds(2), "notified after {after}");
 }
@@ -120,18 +120,18 @@ async fn reconnected_stream_reports_jobs_that_ended_meanwhile() {
     system.warm_up().await;
     system.workers_take(Duration::from_secs(1)).await;
     let id = system.onboard("cut").await;
-    let waiting = system.session_that(&id, waits_for_the_job).await;
+    let waiting = system.wait_for_onboarding(&id, waits_for_the_job).await;
     system.relay().cut();
     let path = format!("/api/v1/provision/jobs/{}", waiting["provisionJobId"].as_str().unwrap());
     while system.provisioning.get(&path).await.expect(200)["status"] != "COMPLETED" {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let step = &system.session(&id).await["steps"][1];
+    let step = &system.get_onboarding(&id).await["steps"][1];
     assert_eq!(step["status"], "in_progress", "the report cannot have arrived: {step}");
     system.relay().restore();
-    let session = system.wait_for_end(&id).await;
-    assert_eq!(session["status"], "completed", "{session}");
-    let step = &session["steps"][1];
+    let onboarding = system.wait_for_end(&id).await;
+    assert_eq!(onboarding["status"], "completed", "{onboarding}");
+    let step = &onboarding["steps"][1];
     let took = time(step, "completedAt") - time(step, "startedAt");
     assert!(took < FALLBACK_INTERVAL, "the step ran because of its retry interval: {took}");
 }
@@ -153,10 +153,10 @@ async fn job_that_ends_before_the_wait_is_recorded_is_not_missed() {
     system.warm_up().await;
     runs.store(0, Ordering::SeqCst);
     armed.store(true, Ordering::SeqCst);
-    let session = system.wait_for_end(&system.onboard("between").await).await;
-    assert_eq!(session["status"], "completed", "{session}");
+    let onboarding = system.wait_for_end(&system.onboard("between").await).await;
+    assert_eq!(onboarding["status"], "completed", "{onboarding}");
     assert!(!armed.load(Ordering::SeqCst), "it never waited");
-    let step = &session["steps"][1];
+    let step = &onboarding["steps"][1];
     let took = time(step, "completedAt") - time(step, "startedAt");
     assert!(took < TimeDelta::seconds(3), "{took}");
     assert_eq!(runs.load(Ordering::SeqCst), 2);
@@ -176,9 +176,9 @@ async fn end_of_a_job_in_another_process_is_reported() {
     }});
     let (db, keys) = (testkit::TestDb::of::<FakeProvisioning>().await, system.provisioning.keys.clone());
     let _other = TestService::start_on::<FakeProvisioning>(db, keys, set).await;
-    let session = system.wait_for_end(&system.onboard("elsewhere").await).await;
-    assert_eq!(session["status"], "completed", "{session}");
-    let after = system.report_delay(&session).await;
+    let onboarding = system.wait_for_end(&system.onboard("elsewhere").await).await;
+    assert_eq!(onboarding["status"], "completed", "{onboarding}");
+    let after = system.report_delay(&onboarding).await;
     assert!(after < TimeDelta::seconds(1), "notified after {after}");
 }
 
@@ -189,17 +189,17 @@ async fn undo_waits_for_the_job_with_few_runs() {
     system.warm_up().await;
     system.workers_take(Duration::from_secs(3)).await;
     let id = system.onboard("undone").await;
-    system.session_that(&id, waits_for_the_job).await;
+    system.wait_for_onboarding(&id, waits_for_the_job).await;
     let path = format!("/api/v1/onboarding/{id}");
     system.onboarding.patch(&path, json!({ "status": "cancelled" })).await.expect(200);
-    let undone = |session: &Value| {
-        session["steps"][2]["status"] == "compensated" && session["steps"][1]["waitingFor"].is_string()
+    let undone = |onboarding: &Value| {
+        onboarding["steps"][2]["status"] == "compensated" && onboarding["steps"][1]["waitingFor"].is_string()
     };
-    let session = system.session_that(&id, undone).await;
-    let waiting = session["steps"][1]["waitingFor"].as_str().unwrap();
+    let onboarding = system.wait_for_onboarding(&id, undone).await;
+    let waiting = onboarding["steps"][1]["waitingFor"].as_str().unwrap();
     assert!(waiting.starts_with("provisioning job"), "{waiting}");
-    let session = system.wait_for_end(&id).await;
-    assert_eq!(session["status"], "cancelled", "{session}");
+    let onboarding = system.wait_for_end(&id).await;
+    assert_eq!(onboarding["status"], "cancelled", "{onboarding}");
     let runs = runs.load(Ordering::SeqCst);
     assert!(runs <= 3, "{runs} runs");
 }

@@ -103,13 +103,13 @@ async fn paused_onboarding_resumes_and_is_followed_to_its_end() {
         system.onboarding.post(&format!("{path}/resume"), Value::Null).await.expect(200);
         system.wait_for_end(&id).await
     };
-    let (events, session) = tokio::join!(followed, controlled);
-    system.assert_complete(&session).await;
+    let (events, onboarding) = tokio::join!(followed, controlled);
+    system.assert_complete(&onboarding).await;
     assert!(events.contains("event: change\n"), "{events}");
     let last = events.trim_end().rsplit("\n\n").next().unwrap();
     let data = last.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
     assert!(last.contains("event: end\n"), "{last}");
-    assert_eq!(serde_json::from_str::<Value>(data).unwrap(), session);
+    assert_eq!(serde_json::from_str::<Value>(data).unwrap(), onboarding);
     system
         .onboarding
         .post(&format!("{path}/discard"), Value::Null)

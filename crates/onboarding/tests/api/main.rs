@@ -14,6 +14,8 @@ mod features;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod onboardings;
+#[cfg(test)]
 mod quota;
 #[cfg(test)]
 mod reach;
@@ -21,8 +23,6 @@ mod reach;
 mod relay;
 #[cfg(test)]
 mod saga;
-#[cfg(test)]
-mod sessions;
 #[cfg(test)]
 mod stacks;
 #[cfg(test)]

@@ -71,8 +71,8 @@ async fn concurrent_requests_cannot_exceed_the_quota() {
     for response in rejected {
         assert_eq!(response.expect_error(429, "QUOTA_EXCEEDED"), quota_details("starter", 1, 1));
     }
-    let session = wait_for_end(&system, &accepted[0].body).await;
-    system.assert_complete(&session).await;
+    let onboarding = wait_for_end(&system, &accepted[0].body).await;
+    system.assert_complete(&onboarding).await;
 
     // Each user has a quota of their own. The growth tier allows three platforms, of whatever tier.
     onboard(&system, &user("bob"), "bobs", "starter").await.expect(201);
@@ -90,16 +90,16 @@ async fn concurrent_requests_cannot_exceed_the_quota() {
 async fn deleted_platform_does_not_count_against_the_quota() {
     let (system, _iam) = start_with_iam(None).await;
     let ada = user("ada");
-    let session = wait_for_end(&system, &onboard(&system, &ada, "one", "starter").await.expect(201)).await;
+    let onboarding = wait_for_end(&system, &onboard(&system, &ada, "one", "starter").await.expect(201)).await;
     let rejected = onboard(&system, &ada, "two", "starter").await;
     assert_eq!(rejected.expect_error(429, "QUOTA_EXCEEDED"), quota_details("starter", 1, 1));
     system
         .registry
-        .delete(&format!("/api/v1/platforms/{}", session["platformId"].as_str().unwrap()))
+        .delete(&format!("/api/v1/platforms/{}", onboarding["platformId"].as_str().unwrap()))
         .await
         .expect(200);
-    let session = wait_for_end(&system, &onboard(&system, &ada, "two", "starter").await.expect(201)).await;
-    assert_eq!(session["status"], "completed", "{session}");
+    let onboarding = wait_for_end(&system, &onboard(&system, &ada, "two", "starter").await.expect(201)).await;
+    assert_eq!(onboarding["status"], "completed", "{onboarding}");
 }
 
 #[tokio::test]
@@ -121,8 +121,9 @@ async fn undone_onboarding_does_not_count_against_the_quota() {
     assert_eq!(iam.get("/api/v1/iam/bindings").await.expect(200)["pagination"]["total"], 0);
 
     system.provider.follow([]).await.unwrap();
-    let session = wait_for_end(&system, &onboard(&system, &ada, "three", "starter").await.expect(201)).await;
-    assert_eq!(session["status"], "completed", "{session}");
+    let onboarding =
+        wait_for_end(&system, &onboard(&system, &ada, "three", "starter").await.expect(201)).await;
+    assert_eq!(onboarding["status"], "completed", "{onboarding}");
     onboard(&system, &ada, "four", "starter").await.expect_error(429, "QUOTA_EXCEEDED");
 }
 
@@ -152,11 +153,11 @@ async fn first_step_enforces_the_quota() {
     RegistryClient::new(peer.channel()).create_platform(request).await.unwrap();
     away.store(false, Ordering::SeqCst);
 
-    let session = wait_for_end(&system, &started).await;
-    assert_eq!(session["status"], "failed", "{session}");
-    let error = session["error"].as_str().unwrap();
+    let onboarding = wait_for_end(&system, &started).await;
+    assert_eq!(onboarding["status"], "failed", "{onboarding}");
+    let error = onboarding["error"].as_str().unwrap();
     assert!(error.contains("QUOTA_EXCEEDED") && error.contains("fewer than 1"), "{error}");
-    let path = format!("/api/v1/platforms/{}", session["platformId"].as_str().unwrap());
+    let path = format!("/api/v1/platforms/{}", onboarding["platformId"].as_str().unwrap());
     system.registry.get(&path).await.expect_error(404, "NOT_FOUND");
     assert_eq!(iam.get("/api/v1/iam/bindings").await.expect(200)["pagination"]["total"], 0);
 }
@@ -187,8 +188,8 @@ async fn quota_does_not_apply_to_operators() {
     for (caller, slug) in
         [(&operator, "a"), (&operator, "b"), (&Caller::operator(), "c"), (&Caller::operator(), "d")]
     {
-        let session =
+        let onboarding =
             wait_for_end(&system, &onboard(&system, caller, slug, "starter").await.expect(201)).await;
-        assert_eq!(session["status"], "completed", "{session}");
+        assert_eq!(onboarding["status"], "completed", "{onboarding}");
     }
 }

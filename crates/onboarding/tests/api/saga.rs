@@ -49,8 +49,8 @@ async fn running_every_step_twice_creates_each_object_once() {
         Arc::new(|now| if now.phase == StepPhase::AfterIntent { Fault::RunTwice } else { Fault::None });
     let system = System::start_with_faults(Some(Arc::clone(&twice)), Some(twice)).await;
     let id = system.onboard("twice").await;
-    let session = system.wait_for_end(&id).await;
-    system.assert_complete(&session).await;
+    let onboarding = system.wait_for_end(&id).await;
+    system.assert_complete(&onboarding).await;
 }
 
 #[rstest]
@@ -62,16 +62,16 @@ async fn permanent_failure_undoes_the_onboarding(
     let phase = if had_effect { StepPhase::AfterEffect } else { StepPhase::AfterIntent };
     let system = System::start_with_faults(Some(at(phase, STEPS[step], broken)), None).await;
     let id = system.onboard("broken").await;
-    let session = system.wait_for_end(&id).await;
-    assert_eq!(session["status"], "failed", "{session}");
-    assert!(session["error"].as_str().unwrap().contains("broken on purpose"), "{session}");
-    for (index, row) in session["steps"].as_array().unwrap().iter().enumerate() {
+    let onboarding = system.wait_for_end(&id).await;
+    assert_eq!(onboarding["status"], "failed", "{onboarding}");
+    assert!(onboarding["error"].as_str().unwrap().contains("broken on purpose"), "{onboarding}");
+    for (index, row) in onboarding["steps"].as_array().unwrap().iter().enumerate() {
         // The repository is set up concurrently with the infrastructure.
         let started = index <= step || (STEPS[step], STEPS[index]) == ("provision_infra", "setup_repo");
         let expected = if started { "compensated" } else { "skipped" };
-        assert_eq!(row["status"], expected, "{session}");
+        assert_eq!(row["status"], expected, "{onboarding}");
     }
-    system.assert_nothing_left(&session, "broken").await;
+    system.assert_nothing_left(&onboarding, "broken").await;
 }
 
 #[rstest]
@@ -80,10 +80,10 @@ async fn failed_job_undoes_the_onboarding(#[values(0, 1, 2, 3)] step: usize) {
     let system =
         System::start_with_faults(None, Some(at(StepPhase::AfterEffect, JOB_STEPS[step], broken))).await;
     let id = system.onboard("broken").await;
-    let session = system.wait_for_end(&id).await;
-    assert_eq!(session["status"], "failed", "{session}");
-    assert!(session["error"].as_str().unwrap().contains("provisioning job"), "{session}");
-    system.assert_nothing_left(&session, "broken").await;
+    let onboarding = system.wait_for_end(&id).await;
+    assert_eq!(onboarding["status"], "failed", "{onboarding}");
+    assert!(onboarding["error"].as_str().unwrap().contains("provisioning job"), "{onboarding}");
+    system.assert_nothing_left(&onboarding, "broken").await;
 }
 
 #[rstest]
@@ -91,9 +91,9 @@ async fn failed_job_undoes_the_onboarding(#[values(0, 1, 2, 3)] step: usize) {
 async fn transient_failure_is_retried(#[values(0, 1, 2, 3, 4)] step: usize) {
     let fault_injector = once(StepPhase::AfterEffect, false, STEPS[step], transient);
     let system = System::start_with_faults(Some(fault_injector), None).await;
-    let session = system.wait_for_end(&system.onboard("transient").await).await;
-    system.assert_complete(&session).await;
-    assert_eq!(session["steps"][step]["attempts"], 2, "{session}");
+    let onboarding = system.wait_for_end(&system.onboard("transient").await).await;
+    system.assert_complete(&onboarding).await;
+    assert_eq!(onboarding["steps"][step]["attempts"], 2, "{onboarding}");
 }
 
 #[rstest]
@@ -110,8 +110,8 @@ async fn another_runner_takes_over_after_a_crash(
 ) {
     let system =
         System::start_with_faults(Some(once(phase, false, STEPS[step], || Fault::Crash)), None).await;
-    let session = system.wait_for_end(&system.onboard("crashes").await).await;
-    system.assert_complete(&session).await;
+    let onboarding = system.wait_for_end(&system.onboard("crashes").await).await;
+    system.assert_complete(&onboarding).await;
 }
 
 #[rstest]
@@ -129,9 +129,9 @@ async fn undo_survives_repetition_and_a_crash(#[values(0, 1, 2, 3, 4)] step: usi
         _ => Fault::None,
     });
     let system = System::start_with_faults(Some(fault_injector), None).await;
-    let session = system.wait_for_end(&system.onboard("undone").await).await;
-    assert_eq!(session["status"], "failed", "{session}");
-    system.assert_nothing_left(&session, "undone").await;
+    let onboarding = system.wait_for_end(&system.onboard("undone").await).await;
+    assert_eq!(onboarding["status"], "failed", "{onboarding}");
+    system.assert_nothing_left(&onboarding, "undone").await;
 }
 
 /// When the undo has used all its attempts, the status `cancelled` starts them again.
@@ -151,9 +151,9 @@ async fn cancelling_a_stuck_onboarding_retries_its_undo() {
     let path = format!("/api/v1/onboarding/{id}");
     let mut database = system.onboarding.db.connect().await;
     loop {
-        let session = system.onboarding.get(&path).await.expect(200);
-        assert_eq!(session["status"], "in_progress", "{session}");
-        if session["steps"][0]["waitingFor"] == "an operator: all attempts failed" {
+        let onboarding = system.onboarding.get(&path).await.expect(200);
+        assert_eq!(onboarding["status"], "in_progress", "{onboarding}");
+        if onboarding["steps"][0]["waitingFor"] == "an operator: all attempts failed" {
             break;
         }
         // Ends the pauses, and uses up all attempts but one.
@@ -165,9 +165,9 @@ async fn cancelling_a_stuck_onboarding_retries_its_undo() {
     away.store(false, Ordering::SeqCst);
     let cancel = json!({ "status": "cancelled" });
     system.onboarding.patch(&path, cancel.clone()).await.expect(200);
-    let session = system.wait_for_end(&id).await;
-    assert_eq!(session["status"], "failed", "{session}");
-    assert!(session["error"].as_str().unwrap().contains("broken on purpose"), "{session}");
-    system.assert_nothing_left(&session, "stuck").await;
+    let onboarding = system.wait_for_end(&id).await;
+    assert_eq!(onboarding["status"], "failed", "{onboarding}");
+    assert!(onboarding["error"].as_str().unwrap().contains("broken on purpose"), "{onboarding}");
+    system.assert_nothing_left(&onboarding, "stuck").await;
     system.onboarding.patch(&path, cancel).await.expect_error(409, "INVALID_TRANSITION");
 }

@@ -41,9 +41,9 @@ fn broken_at(at: &'static str) -> FaultInjector {
 async fn onboarding_completes_when_the_stack_is_active() {
     let system = System::start().await;
     publish(&system).await;
-    let session = onboard(&system, "acme").await;
-    assert_eq!(session["status"], "completed", "{session}");
-    let at = |path: &str| format!("/api/v1/platforms/{}{path}", session["platformId"].as_str().unwrap());
+    let onboarding = onboard(&system, "acme").await;
+    assert_eq!(onboarding["status"], "completed", "{onboarding}");
+    let at = |path: &str| format!("/api/v1/platforms/{}{path}", onboarding["platformId"].as_str().unwrap());
     assert_eq!(system.registry.get(&at("")).await.expect(200)["status"], "active");
     let stacks = system.registry.get(&at("/stacks")).await.expect(200);
     let stack = &stacks["data"][0];
@@ -61,10 +61,10 @@ async fn onboarding_completes_when_the_stack_is_active() {
 async fn failed_stack_undoes_the_onboarding(#[values("shared", "databases")] step: &'static str) {
     let system = System::start_with_faults(None, Some(broken_at(step))).await;
     publish(&system).await;
-    let session = onboard(&system, "broken").await;
-    assert_eq!(session["status"], "failed", "{session}");
-    assert!(session["error"].as_str().unwrap().contains("broken on purpose"), "{session}");
-    system.assert_nothing_left(&session, "broken").await;
+    let onboarding = onboard(&system, "broken").await;
+    assert_eq!(onboarding["status"], "failed", "{onboarding}");
+    assert!(onboarding["error"].as_str().unwrap().contains("broken on purpose"), "{onboarding}");
+    system.assert_nothing_left(&onboarding, "broken").await;
 }
 
 #[rstest]
@@ -82,7 +82,7 @@ async fn later_failure_removes_the_stack(#[values(false, true)] crashes: bool) {
     });
     let system = System::start_with_faults(Some(fault_injector), None).await;
     publish(&system).await;
-    let session = onboard(&system, "undone").await;
-    assert_eq!(session["status"], "failed", "{session}");
-    system.assert_nothing_left(&session, "undone").await;
+    let onboarding = onboard(&system, "undone").await;
+    assert_eq!(onboarding["status"], "failed", "{onboarding}");
+    system.assert_nothing_left(&onboarding, "undone").await;
 }

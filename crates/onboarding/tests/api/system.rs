@@ -109,9 +109,9 @@ impl System {
     /// Waits until the onboarding has ended, and returns it.
     pub(crate) async fn wait_for_end(&self, id: &str) -> Value {
         for _ in 0..3000 {
-            let session = self.onboarding.get(&format!("/api/v1/onboarding/{id}")).await.expect(200);
-            if session["status"] != "in_progress" {
-                return session;
+            let onboarding = self.onboarding.get(&format!("/api/v1/onboarding/{id}")).await.expect(200);
+            if onboarding["status"] != "in_progress" {
+                return onboarding;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -119,9 +119,9 @@ impl System {
     }
 
     /// Asserts that the onboarding created one complete platform and nothing else.
-    pub(crate) async fn assert_complete(&self, session: &Value) {
-        assert_eq!(session["status"], "completed", "{session}");
-        let id = session["platformId"].as_str().unwrap();
+    pub(crate) async fn assert_complete(&self, onboarding: &Value) {
+        assert_eq!(onboarding["status"], "completed", "{onboarding}");
+        let id = onboarding["platformId"].as_str().unwrap();
         let platform = self.registry.get(&format!("/api/v1/platforms/{id}")).await.expect(200);
         assert_eq!(platform["status"], "active");
         let resources = self.registry.get(&format!("/api/v1/platforms/{id}/resources")).await.expect(200);
@@ -152,8 +152,8 @@ impl System {
     }
 
     /// Asserts that nothing is left of the onboarding and that its slug is free again.
-    pub(crate) async fn assert_nothing_left(&self, session: &Value, slug: &str) {
-        let id = session["platformId"].as_str().unwrap();
+    pub(crate) async fn assert_nothing_left(&self, onboarding: &Value, slug: &str) {
+        let id = onboarding["platformId"].as_str().unwrap();
         self.registry.get(&format!("/api/v1/platforms/{id}")).await.expect_error(404, "NOT_FOUND");
         let live = self.provider.live().await.unwrap();
         assert!(live.is_empty(), "orphans: {live:?}");

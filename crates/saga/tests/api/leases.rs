@@ -30,8 +30,8 @@ async fn late_write_of_a_suspended_runner_is_rejected() {
         gate.open.notify_one();
         record
     };
-    let (turn, taken_over) = tokio::join!(first.run_once(), taken_over);
-    assert!(turn.unwrap());
+    let (run, taken_over) = tokio::join!(first.run_once(), taken_over);
+    assert!(run.unwrap());
     world.assert_completed(&taken_over).await;
     let record = world.load(id).await;
     assert_eq!(format!("{record:?}"), format!("{taken_over:?}"), "the late write changed nothing");
@@ -57,8 +57,8 @@ async fn step_does_not_start_under_a_lost_lease() {
         world.execute(&format!("UPDATE sagas SET fence = fence + 1 WHERE id = '{id}'")).await;
         gate.open.notify_one();
     };
-    let (turn, ()) = tokio::join!(engine.run_once(), taken);
-    assert!(turn.unwrap());
+    let (run, ()) = tokio::join!(engine.run_once(), taken);
+    assert!(run.unwrap());
     assert_eq!(world.calls(id).await, ["run a"]);
     assert_eq!(world.load(id).await.steps[0].status, StepStatus::InProgress);
 }
@@ -77,8 +77,8 @@ async fn runner_that_was_taken_over_aborts_its_step() {
         gate.reached.notified().await;
         world.execute(&format!("UPDATE sagas SET fence = fence + 1 WHERE id = '{id}'")).await;
     };
-    let (turn, ()) = tokio::join!(engine.run_once(), taken);
-    assert!(turn.unwrap());
+    let (run, ()) = tokio::join!(engine.run_once(), taken);
+    assert!(run.unwrap());
     assert!(start.elapsed() < lease, "{:?}", start.elapsed());
     assert_eq!(world.script.cut.load(Ordering::SeqCst), 1);
 }
@@ -93,16 +93,16 @@ async fn runner_that_cannot_extend_its_lease_aborts_its_step() {
     let gate = Arc::new(Gate::default());
     world.script.next(id, "b", false, [Act::Gate(Arc::clone(&gate))]);
     let mut holder = world.db.connect().await;
-    let held = async {
+    let lock_row = async {
         gate.reached.notified().await;
         let lock = format!("BEGIN; SELECT 1 FROM sagas WHERE id = '{id}' FOR UPDATE");
         holder.batch_execute(&lock).await.unwrap();
         Instant::now()
     };
-    let (turn, held_since) = tokio::join!(first.run_once(), held);
-    assert!(turn.unwrap());
+    let (run, locked_at) = tokio::join!(first.run_once(), lock_row);
+    assert!(run.unwrap());
     // A step may take ten seconds.
-    assert!(held_since.elapsed() < LEASE * 10, "{:?}", held_since.elapsed());
+    assert!(locked_at.elapsed() < LEASE * 10, "{:?}", locked_at.elapsed());
     assert_eq!(world.script.cut.load(Ordering::SeqCst), 1, "the step was cut off");
     holder.batch_execute("COMMIT").await.unwrap();
 
@@ -127,8 +127,8 @@ async fn lease_is_extended_during_a_long_step() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let (turn, ()) = tokio::join!(first.run_once(), watch);
-    assert!(turn.unwrap());
+    let (run, ()) = tokio::join!(first.run_once(), watch);
+    assert!(run.unwrap());
     let record = world.wait_until_ended(id).await;
     world.assert_completed(&record).await;
     assert_eq!(world.calls(id).await, ["run a", "run b", "run c"]);

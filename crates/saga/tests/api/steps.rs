@@ -299,17 +299,17 @@ pub(crate) const POLICY: Policy = Policy {
 
 /// A saga of steps a, b and c.
 pub(crate) fn definition(kind: &'static str, on_failure: OnFailure, policy: Policy) -> Definition<App> {
-    of_steps(kind, on_failure, policy, |_| None)
+    definition_with_needs(kind, on_failure, policy, |_| None)
 }
 
 /// The same, but c does not need b.
 pub(crate) fn fan_out(kind: &'static str, on_failure: OnFailure, policy: Policy) -> Definition<App> {
-    of_steps(kind, on_failure, policy, |step| {
+    definition_with_needs(kind, on_failure, policy, |step| {
         (step == "c").then_some(const { &[StepKey::<Output>::new("a").name()] as &[StepName] })
     })
 }
 
-fn of_steps(
+fn definition_with_needs(
     kind: &'static str,
     on_failure: OnFailure,
     policy: Policy,

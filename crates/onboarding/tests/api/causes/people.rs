@@ -111,27 +111,32 @@ fn send_operation<'s>(fixture: &'s Fixture, process: Process, path: String) -> L
     Box::pin(async move { drop(fixture.post(process, &path, Value::Null).await) })
 }
 
-fn of_job<'s>(fixture: &'s Fixture, object: &Object, verb: &str) -> Later<'s, ()> {
+fn operate_on_job<'s>(fixture: &'s Fixture, object: &Object, verb: &str) -> Later<'s, ()> {
     send_operation(fixture, Process::Provisioning, format!("/api/v1/provision/jobs/{}/{verb}", object.job))
 }
 
-fn of_onboarding<'s>(fixture: &'s Fixture, object: &Object, verb: &str) -> Later<'s, ()> {
+fn operate_on_onboarding<'s>(fixture: &'s Fixture, object: &Object, verb: &str) -> Later<'s, ()> {
     send_operation(fixture, Process::Onboarding, format!("/api/v1/onboarding/{}/{verb}", object.onboarding))
 }
 
-fn of_platform<'s>(fixture: &'s Fixture, object: &Object, verb: &str, why: &'static str) -> Later<'s, ()> {
+fn operate_on_platform<'s>(
+    fixture: &'s Fixture,
+    object: &Object,
+    verb: &str,
+    why: &'static str,
+) -> Later<'s, ()> {
     let path = format!("/api/v1/platforms/{}/{verb}", object.platform);
     Box::pin(async move { drop(fixture.post(Process::Registry, &path, json!({ "reason": why })).await) })
 }
 
 fn pause_onboarding<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
-    of_onboarding(fixture, object, "pause")
+    operate_on_onboarding(fixture, object, "pause")
 }
 
 fn resume_onboarding<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
     Box::pin(async move {
         clear_rules(fixture, object).await;
-        of_onboarding(fixture, object, "resume").await;
+        operate_on_onboarding(fixture, object, "resume").await;
     })
 }
 
@@ -145,7 +150,7 @@ async fn wait_for_step(fixture: &Fixture, object: &Object) {
 fn pause_job<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
     Box::pin(async move {
         wait_for_step(fixture, object).await;
-        of_job(fixture, object, "pause").await;
+        operate_on_job(fixture, object, "pause").await;
         clear_rules(fixture, object).await;
         let paused = format!("sagas WHERE id = '{}' AND lease_until IS NULL", object.job);
         fixture.until(Process::Provisioning, &paused).await;
@@ -153,7 +158,7 @@ fn pause_job<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> 
 }
 
 fn resume_job<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
-    of_job(fixture, object, "resume")
+    operate_on_job(fixture, object, "resume")
 }
 
 fn set_job<'s>(fixture: &'s Fixture, object: &Object, set: &str) -> Later<'s, ()> {
@@ -193,7 +198,7 @@ fn set_known_version<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<
 fn cancel_job<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
     Box::pin(async move {
         wait_for_step(fixture, object).await;
-        of_job(fixture, object, "cancel").await;
+        operate_on_job(fixture, object, "cancel").await;
     })
 }
 
@@ -234,15 +239,15 @@ fn retry<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
 }
 
 fn suspend<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
-    of_platform(fixture, object, "suspend", "unpaid")
+    operate_on_platform(fixture, object, "suspend", "unpaid")
 }
 
 fn cancel_platform<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
-    of_platform(fixture, object, "cancel", "moved away")
+    operate_on_platform(fixture, object, "cancel", "moved away")
 }
 
 fn restore<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {
-    of_platform(fixture, object, "restore", "paid")
+    operate_on_platform(fixture, object, "restore", "paid")
 }
 
 fn delete_platform<'s>(fixture: &'s mut Fixture, object: &'s Object) -> Later<'s, ()> {

@@ -54,7 +54,7 @@ fn outlines() -> Vec<Outline> {
 }
 
 impl Group {
-    fn of(outline: &Outline) -> Self {
+    fn for_outline(outline: &Outline) -> Self {
         if outline.kind == ONBOARDING {
             return Self::Onboarding;
         }
@@ -167,7 +167,7 @@ async fn run_all(harness: &Harness, plans: Vec<Plan>, name: &str) -> Results {
 async fn every_cell_ends_completed_or_undone(
     #[values(Group::Onboarding, Group::Platforms, Group::Features, Group::Stacks)] group: Group,
 ) {
-    let outlines = outlines().into_iter().filter(|one| Group::of(one) == group);
+    let outlines = outlines().into_iter().filter(|one| Group::for_outline(one) == group);
     let (all_cells, cancelling): (Vec<_>, Vec<_>) =
         outlines.map(|one| (Plan::all(&one), Plan::cancelling(&one))).unzip();
     let cells = all_cells.iter().flatten().map(Plan::cells).sum::<usize>();

@@ -17,9 +17,9 @@ const ONBOARDED: [&str; 6] = ["d1", "dns_record", "dns_record", "git_repository"
 
 pub(crate) async fn onboard(harness: &Harness, run: &Arc<Run>, slug: &str) {
     harness.matrix.arm(run, slug);
-    let session = harness.start_onboarding(slug).await;
+    let onboarding = harness.start_onboarding(slug).await;
     harness.wait_for_end(run).await;
-    let platform = harness.platform_of(session).await;
+    let platform = harness.platform_of(onboarding).await;
     harness.matrix.injector.end_outage(&platform);
     let path = format!("/api/v1/platforms/{platform}");
     if run.is_undone() {

@@ -17,16 +17,16 @@ async fn one_request_onboards_a_platform() {
     assert_eq!(started["status"], "in_progress");
     assert_eq!(started["steps"].as_array().unwrap().len(), 5);
     assert!(started["jobId"].is_string());
-    let session = system.wait_for_end(started["onboardingId"].as_str().unwrap()).await;
-    system.assert_complete(&session).await;
-    assert_eq!(session["currentStep"], Value::Null);
-    assert_eq!(session["provisionJobId"], started["jobId"]);
-    for step in session["steps"].as_array().unwrap() {
+    let onboarding = system.wait_for_end(started["onboardingId"].as_str().unwrap()).await;
+    system.assert_complete(&onboarding).await;
+    assert_eq!(onboarding["currentStep"], Value::Null);
+    assert_eq!(onboarding["provisionJobId"], started["jobId"]);
+    for step in onboarding["steps"].as_array().unwrap() {
         assert_eq!(step["status"], "completed");
         assert_eq!(step["attempts"], 1, "{step}");
         assert!(step["startedAt"].is_string() && step["completedAt"].is_string());
     }
-    let id = session["platformId"].as_str().unwrap();
+    let id = onboarding["platformId"].as_str().unwrap();
     let platform = system.registry.get(&format!("/api/v1/platforms/{id}")).await.expect(200);
     assert_eq!(
         (platform["slug"].as_str(), platform["ownerUserId"].as_str()),
@@ -87,8 +87,8 @@ async fn concurrent_onboardings_with_one_slug_create_one_platform() {
         }
     }
     assert_eq!(accepted.len(), 1);
-    let session = system.wait_for_end(&accepted[0]).await;
-    system.assert_complete(&session).await;
+    let onboarding = system.wait_for_end(&accepted[0]).await;
+    system.assert_complete(&onboarding).await;
     let list = system.onboarding.get("/api/v1/onboarding/admin/sessions").await.expect(200);
     assert_eq!(list["pagination"]["total"], 1, "{list}");
     let platforms = system.registry.get("/api/v1/platforms").await.expect(200);
@@ -175,9 +175,9 @@ async fn cancelled_onboarding_is_undone() {
     let id = system.onboard("cancelled").await;
     let path = format!("/api/v1/onboarding/{id}");
     let waiting = loop {
-        let session = system.onboarding.get(&path).await.expect(200);
-        if session["steps"][1]["error"].is_string() {
-            break session;
+        let onboarding = system.onboarding.get(&path).await.expect(200);
+        if onboarding["steps"][1]["error"].is_string() {
+            break onboarding;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
@@ -192,7 +192,7 @@ async fn cancelled_onboarding_is_undone() {
 async fn clients_can_change_metadata_only() {
     let system = System::start().await;
     let id = system.onboard("meta").await;
-    let session = system.wait_for_end(&id).await;
+    let onboarding = system.wait_for_end(&id).await;
     let path = format!("/api/v1/onboarding/{id}");
     let changed = system.onboarding.patch(&path, json!({ "metadata": "{\"seen\":true}" })).await.expect(200);
     assert_eq!(changed["metadata"], json!({ "seen": true }));
@@ -209,7 +209,7 @@ async fn clients_can_change_metadata_only() {
         }
     }
     system.onboarding.patch(&path, json!({ "steps": "[]" })).await.expect_error(409, "CONFLICT");
-    let same = json!({ "steps": session["steps"].to_string() });
+    let same = json!({ "steps": onboarding["steps"].to_string() });
     system.onboarding.patch(&path, same).await.expect(200);
     system
         .onboarding
@@ -254,9 +254,9 @@ async fn template_creates_a_default_tenant_with_a_default_stack() {
     system.stacks.post("/api/v1/stacks/starter-kit/versions", version).await.expect(201);
     let body = json!({ "platformName": "Acme", "slug": "stacked", "tier": "starter", "stackTemplateId": "starter-kit" });
     let started = system.onboarding.post("/api/v1/onboarding", body).await.expect(201);
-    let session = system.wait_for_end(started["onboardingId"].as_str().unwrap()).await;
-    assert_eq!(session["status"], "completed", "{session}");
-    let id = session["platformId"].as_str().unwrap();
+    let onboarding = system.wait_for_end(started["onboardingId"].as_str().unwrap()).await;
+    assert_eq!(onboarding["status"], "completed", "{onboarding}");
+    let id = onboarding["platformId"].as_str().unwrap();
     let stacks = system.registry.get(&format!("/api/v1/platforms/{id}/stacks")).await.expect(200);
     assert_eq!(stacks["data"].as_array().unwrap().len(), 1, "{stacks}");
     let stack = &stacks["data"][0];
@@ -273,8 +273,8 @@ async fn unknown_template_fails_the_onboarding_and_leaves_nothing() {
     let body =
         json!({ "platformName": "Acme", "slug": "unknown", "tier": "starter", "stackTemplateId": "nowhere" });
     let started = system.onboarding.post("/api/v1/onboarding", body).await.expect(201);
-    let session = system.wait_for_end(started["onboardingId"].as_str().unwrap()).await;
-    assert_eq!(session["status"], "failed", "{session}");
-    assert!(session["error"].as_str().unwrap().contains("TEMPLATE_UNAVAILABLE"), "{session}");
-    system.assert_nothing_left(&session, "unknown").await;
+    let onboarding = system.wait_for_end(started["onboardingId"].as_str().unwrap()).await;
+    assert_eq!(onboarding["status"], "failed", "{onboarding}");
+    assert!(onboarding["error"].as_str().unwrap().contains("TEMPLATE_UNAVAILABLE"), "{onboarding}");
+    system.assert_nothing_left(&onboarding, "unknown").await;
 }
