@@ -37,7 +37,7 @@ impl From<DnsRecord> for DnsRecordMessage {
 /// different base domains in the two processes.
 fn read(message: DnsRecordMessage, platform: &PlatformId, base: &HostName) -> Result<NewDnsRecord> {
     let hostname = PlatformHost::new(parse("record.hostname", &message.hostname)?, platform, base)
-        .map_err(|why| Error::invalid("record.hostname", why))?;
+        .map_err(|reason| Error::invalid("record.hostname", reason))?;
     Ok(NewDnsRecord {
         stack_id: parse("record.stack_id", &message.stack_id)?,
         hostname: hostname.into(),

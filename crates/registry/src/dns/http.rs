@@ -97,7 +97,7 @@ pub(crate) async fn create(
     let ((scope, stack_id), body) = (path.0, command.body);
     let CreateDnsRecord { hostname, target_type, resource_id, environment } = body;
     let hostname = RecordHost::new(hostname, scope.id(), &app.settings.base_domain)
-        .map_err(|why| Error::invalid("hostname", why));
+        .map_err(|reason| Error::invalid("hostname", reason));
     let (cf_route_id, status) = (None, DnsStatus::Pending);
     let new = hostname.map(|hostname| NewDnsRecord {
         stack_id,

@@ -45,12 +45,12 @@ impl CustomDomainRow {
                 format!("it is active: {hostname} was verified to point to {target_dns} at {verified}")
             }
             (DomainStatus::Failed, None) => "its checks were ended by a user".to_owned(),
-            (DomainStatus::Failed, Some(why)) => why.clone(),
+            (DomainStatus::Failed, Some(reason)) => reason.clone(),
             (DomainStatus::Pending, None) => {
                 format!("it has not been checked yet; its first check is due at {due}")
             }
-            (DomainStatus::Pending, Some(why)) => format!(
-                "{why}; it needs a CNAME record that points to {target_dns}, its next check is due at {due}, and its claim \
+            (DomainStatus::Pending, Some(reason)) => format!(
+                "{reason}; it needs a CNAME record that points to {target_dns}, its next check is due at {due}, and its claim \
                  lapses at {lapses}"
             ),
         }

@@ -56,7 +56,8 @@ pub(crate) async fn report_domain(
 ) -> Result<ReportDomainResponse> {
     let ctx = write_ctx(&request)?;
     let message = request.into_inner();
-    let at = UnixMillis::parse(message.checked_at).map_err(|why| Error::invalid("checked_at", why))?.time();
+    let at =
+        UnixMillis::parse(message.checked_at).map_err(|reason| Error::invalid("checked_at", reason))?.time();
     let failure =
         message.reason.map(|reason| reason.replace('\0', "").chars().take(MAX_REASON_LENGTH).collect());
     let id = parse("domain_id", &message.domain_id)?;

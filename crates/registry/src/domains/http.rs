@@ -142,7 +142,8 @@ impl CreateDomain {
                 cf_hostname_id: self.cf_hostname_id.map(|id| id.to_string()),
             }),
             (hostname, target_dns) => {
-                let fault = |path: &str, why: Option<String>| why.map(|why| Fault::new(path, why));
+                let fault =
+                    |path: &str, reason: Option<String>| reason.map(|reason| Fault::new(path, reason));
                 let faults = [fault("hostname", hostname.err()), fault("targetDns", target_dns.err())];
                 Err(Error::validation(faults.into_iter().flatten().collect()))
             }

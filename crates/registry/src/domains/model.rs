@@ -182,13 +182,13 @@ impl CustomDomainRow {
     }
 
     /// Returns the domain after its claim ended without verification.
-    pub(crate) fn failed(&self, why: String) -> Self {
+    pub(crate) fn failed(&self, reason: String) -> Self {
         Self {
             status: DomainStatus::Failed,
             updated_at: clock::now(),
             due_at: None,
             lapses_at: None,
-            check_error: Some(why),
+            check_error: Some(reason),
             ..self.clone()
         }
     }
@@ -200,8 +200,8 @@ impl CustomDomainRow {
         let target = PlatformHost::new(self.target_dns.clone(), &self.platform_id, base).err();
         let remedy = "delete the domain and create it again";
         hostname
-            .map(|why| format!("its host name {why}; {remedy}"))
-            .or_else(|| target.map(|why| format!("its targetDns {why}; {remedy}")))
+            .map(|reason| format!("its host name {reason}; {remedy}"))
+            .or_else(|| target.map(|reason| format!("its targetDns {reason}; {remedy}")))
     }
 
     /// Cursor in the list.
@@ -213,5 +213,5 @@ impl CustomDomainRow {
 /// Error of a domain whose checks were ended by a user.
 fn ended_message(last: Option<&str>) -> String {
     let ended = "its checks were ended by a user";
-    last.map_or_else(|| ended.to_owned(), |why| format!("{ended}; the last one found: {why}"))
+    last.map_or_else(|| ended.to_owned(), |reason| format!("{ended}; the last one found: {reason}"))
 }

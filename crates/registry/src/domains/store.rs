@@ -189,7 +189,7 @@ pub(crate) async fn lock_lapsed(
 /// Marks claims that the transaction has locked as failed, for the same reason.
 pub(crate) fn fail(
     ids: Vec<DomainId>,
-    why: String,
+    reason: String,
     now: DateTime<Utc>,
 ) -> impl QueryFragment<diesel::pg::Pg> + QueryId + Send + 'static {
     let none = None::<DateTime<Utc>>;
@@ -197,7 +197,7 @@ pub(crate) fn fail(
         d::status.eq(DomainStatus::Failed),
         d::due_at.eq(none),
         d::lapses_at.eq(none),
-        d::check_error.eq(Some(why)),
+        d::check_error.eq(Some(reason)),
         d::updated_at.eq(now),
     ))
 }

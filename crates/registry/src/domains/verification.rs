@@ -57,9 +57,9 @@ async fn apply_check(
     match activate(tx, ctx, "custom_domain.verified", before, after).await {
         // The caller has just proven that the host name is theirs, so they may learn this.
         Err(error) if error.kind() == Kind::AlreadyExists => {
-            let why =
+            let reason =
                 format!("{} is active for another platform; ask an operator to release it", before.hostname);
-            let rejected = Check { at: check.at, failure: Some(why) };
+            let rejected = Check { at: check.at, failure: Some(reason) };
             match before.checked(&rejected) {
                 Some(after) => store_check(tx, after).await,
                 None => Ok(CustomDomain::from(before)),
@@ -100,7 +100,7 @@ pub(super) async fn activate(
     if competing.iter().any(|other| other.status == DomainStatus::Active) {
         return Err(already_exists(&before.hostname));
     }
-    let why = format!("{} was verified for another platform", before.hostname);
+    let reason = format!("{} was verified for another platform", before.hostname);
     let domain = CustomDomain::from(&after);
     let mut record = Record::change(action, super::AUDIT_TYPE, before.id)
         .in_platform(&before.platform_id)
@@ -112,10 +112,10 @@ pub(super) async fn activate(
             .and("custom_domain.failed", super::AUDIT_TYPE, other.id)
             .in_platform(&other.platform_id)
             .before(&CustomDomain::from(other))
-            .after(&CustomDomain::from(&other.failed(why.clone())));
+            .after(&CustomDomain::from(&other.failed(reason.clone())));
         failing.push(other.id);
     }
-    let effect = (store::update(after), store::fail(failing, why, clock::now()));
+    let effect = (store::update(after), store::fail(failing, reason, clock::now()));
     // A process of an earlier version does not take the lock. The next run finds the other domain active.
     let on_constraint = |name: &str| {
         (name == "custom_domains_hostname_active")
@@ -139,17 +139,17 @@ pub(super) async fn lapse(app: &App, ctx: &WriteCtx) -> Result<()> {
             if lapsed.is_empty() {
                 return Ok(());
             }
-            let why = "its claim lapsed, because it was not verified in time; set the status to 'pending' to renew it";
+            let reason = "its claim lapsed, because it was not verified in time; set the status to 'pending' to renew it";
             let mut record = Record::default();
             for domain in &lapsed {
                 record = record
                     .and("custom_domain.lapsed", super::AUDIT_TYPE, domain.id)
                     .in_platform(&domain.platform_id)
                     .before(&CustomDomain::from(domain))
-                    .after(&CustomDomain::from(&domain.failed(why.to_owned())));
+                    .after(&CustomDomain::from(&domain.failed(reason.to_owned())));
             }
             let ids = lapsed.iter().map(|domain| domain.id).collect();
-            tx.finish((store::fail(ids, why.to_owned(), clock::now()),), record, (), |_| None).await
+            tx.finish((store::fail(ids, reason.to_owned(), clock::now()),), record, (), |_| None).await
         })
         .await
         .map(drop)

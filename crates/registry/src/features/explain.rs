@@ -29,8 +29,10 @@ fn sentence(row: &ActivationRow) -> String {
     let job = row.provision_job_id;
     match (row.status, &row.error) {
         (FeatureStatus::Active, None) => "it is active".to_owned(),
-        (FeatureStatus::Active, Some(why)) => format!("it is active, but its last change failed: {why}"),
-        (FeatureStatus::Failed, why) => format!("it failed: {}", why.as_deref().unwrap_or_default()),
+        (FeatureStatus::Active, Some(reason)) => {
+            format!("it is active, but its last change failed: {reason}")
+        }
+        (FeatureStatus::Failed, reason) => format!("it failed: {}", reason.as_deref().unwrap_or_default()),
         (FeatureStatus::Pending, _) => format!("it waits for job {job}, which has not started"),
         (FeatureStatus::Provisioning, _) => format!("it waits for job {job}"),
         (FeatureStatus::Deactivating, _) => format!("it is being deactivated by job {job}"),

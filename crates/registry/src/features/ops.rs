@@ -100,7 +100,7 @@ pub(crate) async fn activate(
             }
             let after = request(before.as_ref(), key, version, JobId::generate(), from_stack)?;
             check_names(&key.platform, &after.stack_id, &key.feature, key.environment)
-                .map_err(|why| Error::invalid("featureId", why))?;
+                .map_err(|reason| Error::invalid("featureId", reason))?;
             lock_stack(tx, scope, &after).await?;
             platforms::quota::check_features(tx, ctx, scope, &app.settings.quotas, &[&key.feature]).await?;
             let record =

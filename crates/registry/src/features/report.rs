@@ -124,7 +124,7 @@ async fn adopt(
             let from_stack = store::stack_feature(c, scope, tenant, &key.feature).await?;
             let requested = request(before.as_ref(), key, version, *id, from_stack)?;
             check_names(&key.platform, &requested.stack_id, &key.feature, key.environment)
-                .map_err(|why| Error::invalid("feature_id", why))?;
+                .map_err(|reason| Error::invalid("feature_id", reason))?;
             (FeatureTransition::Begin, requested.apply(&ActivationEvent::JobBegan { job: *id })?)
         }
         (None, Some(before)) => {

@@ -48,7 +48,7 @@ fn read(message: ResourceMessage, platform: &PlatformId) -> Result<NewResource> 
         service_name: parse("resource.service_name", &message.service_name)?,
         environment: parse_enum("resource.environment", message.environment)?,
         cf_name: PlatformResourceName::new(parse("resource.cf_name", &message.cf_name)?, platform)
-            .map_err(|why| Error::invalid("resource.cf_name", why))?,
+            .map_err(|reason| Error::invalid("resource.cf_name", reason))?,
         cf_id: message.cf_id,
         cf_url: parse_optional("resource.cf_url", message.cf_url.as_deref())?,
         status,

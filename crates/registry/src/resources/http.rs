@@ -206,8 +206,8 @@ pub(crate) async fn register(
     command: Command<RegisterResource>,
 ) -> HttpResult {
     let ((scope, entity_id), body) = (path.0, command.body);
-    let cf_name =
-        PlatformResourceName::new(body.cf_name, scope.id()).map_err(|why| Error::invalid("cfName", why));
+    let cf_name = PlatformResourceName::new(body.cf_name, scope.id())
+        .map_err(|reason| Error::invalid("cfName", reason));
     let new = cf_name.map(|cf_name| NewResource {
         entity_id,
         stack_id: body.stack_id,

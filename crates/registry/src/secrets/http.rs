@@ -62,7 +62,7 @@ pub(crate) async fn mark(
     command: Command<MarkSecret>,
 ) -> HttpResult {
     let (scope, resource, name) = path.0;
-    let name = SecretName::parse(&name).map_err(|why| Error::invalid("secretName", why))?;
+    let name = SecretName::parse(&name).map_err(|reason| Error::invalid("secretName", reason))?;
     let done = ops::mark(&app, &command.ctx, &scope, resource, &name, command.body.status).await?;
     let status = if done.value.new { StatusCode::CREATED } else { StatusCode::OK };
     done.map(|marked| marked.secret).with_etag(status)

@@ -54,8 +54,8 @@ fn sentence(stack: &StackRow) -> String {
     }
     match (stack.status, &stack.error) {
         (StackStatus::Active, None) => "it is active".to_owned(),
-        (StackStatus::Active, Some(why)) => format!("it is active, but its last change failed: {why}"),
-        (StackStatus::Failed, why) => format!("it failed: {}", why.as_deref().unwrap_or_default()),
+        (StackStatus::Active, Some(reason)) => format!("it is active, but its last change failed: {reason}"),
+        (StackStatus::Failed, reason) => format!("it failed: {}", reason.as_deref().unwrap_or_default()),
         (StackStatus::Pending, _) => format!("it waits for {job}, which has not started"),
         (StackStatus::Provisioning, _) => format!("it waits for {job}"),
     }

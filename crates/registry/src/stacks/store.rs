@@ -322,14 +322,14 @@ pub(super) fn update(row: StackRow) -> impl QueryFragment<Pg> + QueryId + Send +
 /// Marks stacks that the transaction has locked as failed, with nothing running.
 pub(super) fn clear(
     ids: Vec<StackId>,
-    why: String,
+    reason: String,
     at: DateTime<Utc>,
 ) -> impl QueryFragment<Pg> + QueryId + Send + 'static {
     let none = None::<serde_json::Value>;
     diesel::update(s::stacks.filter(s::id.eq_any(ids))).set((
         s::status.eq(StackStatus::Failed),
         s::is_live.eq(false),
-        s::error.eq(why),
+        s::error.eq(reason),
         s::shared.eq(Vec::<ResourceType>::new()),
         s::previous.eq(none.clone()),
         s::replaced.eq(none),
