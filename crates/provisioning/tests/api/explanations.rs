@@ -95,7 +95,7 @@ async fn explanation_names_an_unavailable_registry() {
 #[tokio::test]
 async fn services_get_the_same_explanation() {
     let system = System::start().await;
-    let platform = system.platform("asked").await;
+    let platform = system.platform("same").await;
     let job = system.provision(&platform).await;
     system.job_in(&job, "COMPLETED").await;
     let (client, ctx) = (system.provisioning.client("onboarding"), system.provisioning.ctx("onboarding"));

@@ -10,18 +10,18 @@ use serde_json::{Value, json};
 
 use crate::{
     jobs::refuse,
-    shop::{REMOVAL, STEPS, Shop, broken, troubled},
+    shop::{REMOVAL, STEPS, Shop, broken, new_fault_slot},
     system::{RegistrySystem, System},
 };
 
 #[tokio::test]
 async fn permanent_failure_of_any_step_is_undone() {
-    let (trouble, fault_injector) = troubled();
+    let (fault_slot, fault_injector) = new_fault_slot();
     let system = RegistrySystem::start().await.provision(Some(fault_injector)).await;
     for (n, step) in STEPS.into_iter().enumerate() {
         for point in [StepPhase::AfterIntent, StepPhase::AfterEffect] {
             let why = format!("{step} {point:?}");
-            *trouble.lock().unwrap() = Some((step, false, point, broken));
+            *fault_slot.lock().unwrap() = Some((step, false, point, broken));
             let shop = Shop::new(&system, &format!("p-{n}-{}", point as u8)).await;
             let job = shop.activate("1.0.0").await;
             let now = shop.when(&["failed"]).await;
@@ -30,7 +30,7 @@ async fn permanent_failure_of_any_step_is_undone() {
             shop.assert_nothing_left(&why).await;
             // The build fails, even if the last step had reported success or the build had not begun.
             assert_eq!(shop.builds().await, ["failed"], "{why}");
-            *trouble.lock().unwrap() = None;
+            *fault_slot.lock().unwrap() = None;
             shop.activate("1.0.0").await;
             shop.active("1.0.0").await;
             shop.assert_whole(&why).await;
@@ -40,14 +40,14 @@ async fn permanent_failure_of_any_step_is_undone() {
 
 #[tokio::test]
 async fn failed_upgrade_leaves_the_old_version() {
-    let (trouble, fault_injector) = troubled();
+    let (fault_slot, fault_injector) = new_fault_slot();
     let system = RegistrySystem::start().await.provision(Some(fault_injector)).await;
     let shop = Shop::new(&system, "acme").await;
     shop.activate("1.0.0").await;
     shop.active("1.0.0").await;
     let (deployed, shown) = (shop.deployment().await, shop.manifest().await);
     for step in STEPS {
-        *trouble.lock().unwrap() = Some((step, false, StepPhase::AfterEffect, broken));
+        *fault_slot.lock().unwrap() = Some((step, false, StepPhase::AfterEffect, broken));
         let job = shop.activate("2.0.0").await;
         system.job_in(&job, "ROLLED_BACK").await;
         let now = shop.active("1.0.0").await;
@@ -59,7 +59,7 @@ async fn failed_upgrade_leaves_the_old_version() {
         );
         shop.assert_whole(step).await;
     }
-    *trouble.lock().unwrap() = None;
+    *fault_slot.lock().unwrap() = None;
     shop.activate("2.0.0").await;
     let now = shop.active("2.0.0").await;
     assert_eq!(now["error"], Value::Null);
@@ -95,15 +95,15 @@ async fn repeated_steps_create_each_resource_once() {
 
 #[tokio::test]
 async fn job_of_a_dead_runner_is_taken_over() {
-    let (trouble, fault_injector) = troubled();
+    let (fault_slot, fault_injector) = new_fault_slot();
     let system = RegistrySystem::start().await.provision(Some(fault_injector)).await;
     let shop = Shop::new(&system, "dies").await;
     for (activation, removal) in STEPS.into_iter().zip(REMOVAL) {
-        *trouble.lock().unwrap() = Some((activation, false, StepPhase::AfterEffect, || Fault::Crash));
+        *fault_slot.lock().unwrap() = Some((activation, false, StepPhase::AfterEffect, || Fault::Crash));
         shop.activate("1.0.0").await;
         shop.active("1.0.0").await;
         shop.assert_whole(activation).await;
-        *trouble.lock().unwrap() = Some((removal, false, StepPhase::AfterEffect, || Fault::Crash));
+        *fault_slot.lock().unwrap() = Some((removal, false, StepPhase::AfterEffect, || Fault::Crash));
         shop.deactivate(true).await;
         shop.when(&["deactivated"]).await;
         shop.assert_nothing_left(removal).await;
@@ -112,7 +112,7 @@ async fn job_of_a_dead_runner_is_taken_over() {
 
 #[tokio::test]
 async fn removal_is_undone_after_failure_and_after_cancellation() {
-    let (trouble, fault_injector) = troubled();
+    let (fault_slot, fault_injector) = new_fault_slot();
     let system = RegistrySystem::start().await.provision(Some(fault_injector)).await;
     let shop = Shop::new(&system, "acme").await;
     shop.activate("1.0.0").await;
@@ -125,7 +125,7 @@ async fn removal_is_undone_after_failure_and_after_cancellation() {
         system.job_in(jobs["data"][0]["id"].as_str().unwrap(), status).await
     };
     for step in REMOVAL {
-        *trouble.lock().unwrap() = Some((step, false, StepPhase::AfterEffect, broken));
+        *fault_slot.lock().unwrap() = Some((step, false, StepPhase::AfterEffect, broken));
         shop.deactivate(false).await;
         let now = shop.active("1.0.0").await;
         assert!(now["error"].as_str().unwrap().contains("broken on purpose"), "{step}: {now}");
@@ -138,7 +138,7 @@ async fn removal_is_undone_after_failure_and_after_cancellation() {
         );
         assert_eq!(shop.builds().await[0], "failed", "{step}");
     }
-    *trouble.lock().unwrap() = None;
+    *fault_slot.lock().unwrap() = None;
     shop.deactivate(false).await;
     shop.when(&["deactivated"]).await;
     assert_eq!(shop.live().await, ["d1"]);
@@ -174,10 +174,10 @@ async fn activation_cancelled_at_any_time_fails_and_leaves_no_resources() {
 /// A job that can neither continue nor be undone keeps its activation waiting until an operator discards it.
 #[tokio::test]
 async fn feature_can_be_activated_again_after_its_job_is_discarded() {
-    let (trouble, fault_injector) = troubled();
+    let (fault_slot, fault_injector) = new_fault_slot();
     let system = RegistrySystem::start().await.provision(Some(fault_injector)).await;
     let shop = Shop::new(&system, "stuck").await;
-    *trouble.lock().unwrap() = Some(("dns", false, StepPhase::AfterEffect, broken));
+    *fault_slot.lock().unwrap() = Some(("dns", false, StepPhase::AfterEffect, broken));
     system.provider.follow([refuse(ResourceKind::Worker, Operation::Destroy)]).await.unwrap();
     let job = shop.activate("1.0.0").await;
     let mut database = system.provisioning.db.connect().await;
@@ -190,7 +190,7 @@ async fn feature_can_be_activated_again_after_its_job_is_discarded() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     shop.when(&["provisioning"]).await;
-    *trouble.lock().unwrap() = None;
+    *fault_slot.lock().unwrap() = None;
     system.provider.follow([]).await.unwrap();
     let tried = system.provisioning.post(&format!("{path}/discard?dryRun=true"), json!({})).await;
     tried.expect(200);

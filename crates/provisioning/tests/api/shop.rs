@@ -16,25 +16,28 @@ pub(crate) const STEPS: [&str; 5] = ["begin", "database", "worker", "dns", "repo
 pub(crate) const REMOVAL: [&str; 5] = ["begin", "dns", "worker", "data", "report"];
 
 /// The fault to inject now: step, true for its undo, injection point, and fault.
-pub(crate) type Trouble = Arc<Mutex<Option<(&'static str, bool, StepPhase, fn() -> Fault)>>>;
+pub(crate) type FaultSlot = Arc<Mutex<Option<(&'static str, bool, StepPhase, fn() -> Fault)>>>;
 
-pub(crate) fn troubled() -> (Trouble, FaultInjector) {
-    let trouble = Trouble::default();
-    let now = Arc::clone(&trouble);
-    let fault_injector: FaultInjector = Arc::new(move |met| {
+/// Returns an empty slot and an injector that injects the fault in it.
+pub(crate) fn new_fault_slot() -> (FaultSlot, FaultInjector) {
+    let fault_slot = FaultSlot::default();
+    let now = Arc::clone(&fault_slot);
+    let fault_injector: FaultInjector = Arc::new(move |injection| {
         let mut now = now.lock().unwrap();
         match *now {
-            Some((at, undoing, when, verdict)) if (at, undoing, when) == (met.step, met.undo, met.phase) => {
+            Some((at, undoing, when, fault))
+                if (at, undoing, when) == (injection.step, injection.undo, injection.phase) =>
+            {
                 // A runner dies only once, so that the one that takes over survives.
-                if matches!(verdict(), Fault::Crash) {
+                if matches!(fault(), Fault::Crash) {
                     *now = None;
                 }
-                verdict()
+                fault()
             }
             _ => Fault::None,
         }
     });
-    (trouble, fault_injector)
+    (fault_slot, fault_injector)
 }
 
 pub(crate) fn broken() -> Fault {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     jobs::refuse,
-    shop::{broken, troubled},
+    shop::{broken, new_fault_slot},
     stacks::{Mall, NEXT, OLD, owned},
 };
 
@@ -18,12 +18,12 @@ const STEPS: [&str; 8] = ["begin", "turns", "shared", "databases", "workers", "d
 
 #[tokio::test]
 async fn permanent_failure_of_any_step_is_undone() {
-    let (trouble, fault_injector) = troubled();
+    let (fault_slot, fault_injector) = new_fault_slot();
     let mall = Mall::start(Some(fault_injector)).await;
     for (n, step) in STEPS.into_iter().enumerate() {
         for point in [StepPhase::AfterIntent, StepPhase::AfterEffect] {
             let why = format!("{step} {point:?}");
-            *trouble.lock().unwrap() = Some((step, false, point, broken));
+            *fault_slot.lock().unwrap() = Some((step, false, point, broken));
             let stack = mall.stack(&format!("p-{n}-{}", point as u8)).await;
             let now = stack.settled().await;
             assert_eq!(now["status"], "failed", "{why}: {now}");
@@ -35,13 +35,13 @@ async fn permanent_failure_of_any_step_is_undone() {
 
 #[tokio::test]
 async fn failed_upgrade_leaves_the_old_version() {
-    let (trouble, fault_injector) = troubled();
+    let (fault_slot, fault_injector) = new_fault_slot();
     let mall = Mall::start(Some(fault_injector)).await;
     let stack = mall.stack("acme").await;
     stack.active("1.0.0").await;
     let before = (stack.live().await, stack.deployment("cart").await, stack.deployment("theme").await);
     for step in STEPS {
-        *trouble.lock().unwrap() = Some((step, false, StepPhase::AfterEffect, broken));
+        *fault_slot.lock().unwrap() = Some((step, false, StepPhase::AfterEffect, broken));
         let job = stack.upgrade(NEXT).await;
         mall.system.job_in(&job, "ROLLED_BACK").await;
         let now = stack.active("1.0.0").await;
@@ -50,7 +50,7 @@ async fn failed_upgrade_leaves_the_old_version() {
         assert_eq!((after, stack.shown().await), (before.clone(), owned(&OLD)), "{step}");
         stack.assert_is("1.0.0", step).await;
     }
-    *trouble.lock().unwrap() = None;
+    *fault_slot.lock().unwrap() = None;
     let job = stack.upgrade(NEXT).await;
     assert_eq!(stack.active(NEXT).await["error"], Value::Null);
     stack.assert_is(NEXT, "in the end").await;
@@ -89,16 +89,16 @@ async fn repeated_steps_create_each_resource_once() {
 
 #[tokio::test]
 async fn job_of_a_dead_runner_is_taken_over() {
-    let (trouble, fault_injector) = troubled();
+    let (fault_slot, fault_injector) = new_fault_slot();
     let mall = Mall::start(Some(fault_injector)).await;
     let stack = mall.stack("dies").await;
     stack.active("1.0.0").await;
     for step in STEPS {
-        *trouble.lock().unwrap() = Some((step, false, StepPhase::AfterEffect, || Fault::Crash));
+        *fault_slot.lock().unwrap() = Some((step, false, StepPhase::AfterEffect, || Fault::Crash));
         stack.upgrade(NEXT).await;
         stack.active(NEXT).await;
         stack.assert_is(NEXT, step).await;
-        *trouble.lock().unwrap() = Some((step, false, StepPhase::AfterIntent, || Fault::Crash));
+        *fault_slot.lock().unwrap() = Some((step, false, StepPhase::AfterIntent, || Fault::Crash));
         stack.rollback().await;
         stack.active("1.0.0").await;
         stack.assert_is("1.0.0", step).await;
@@ -107,14 +107,14 @@ async fn job_of_a_dead_runner_is_taken_over() {
 
 #[tokio::test]
 async fn undo_of_a_dead_runner_is_taken_over() {
-    let (trouble, fault_injector) = troubled();
+    let (fault_slot, fault_injector) = new_fault_slot();
     let mall = Mall::start(Some(fault_injector)).await;
     let stack = mall.stack("dies").await;
     stack.active("1.0.0").await;
     for step in STEPS {
         let job = stack.upgrade(NEXT).await;
         stack.active(NEXT).await;
-        *trouble.lock().unwrap() = Some((step, true, StepPhase::AfterEffect, || Fault::Crash));
+        *fault_slot.lock().unwrap() = Some((step, true, StepPhase::AfterEffect, || Fault::Crash));
         let cancel = format!("/api/v1/provision/jobs/{job}/cancel");
         mall.system.provisioning.post(&cancel, json!({})).await.expect(200);
         mall.system.job_in(&job, "ROLLED_BACK").await;
@@ -126,11 +126,11 @@ async fn undo_of_a_dead_runner_is_taken_over() {
 /// A job that can neither continue nor be undone keeps its stack waiting until an operator discards it.
 #[tokio::test]
 async fn stack_can_be_upgraded_again_after_its_job_is_discarded() {
-    let (trouble, fault_injector) = troubled();
+    let (fault_slot, fault_injector) = new_fault_slot();
     let mall = Mall::start(Some(fault_injector)).await;
     let stack = mall.stack("stuck").await;
     stack.active("1.0.0").await;
-    *trouble.lock().unwrap() = Some(("switch", false, StepPhase::AfterIntent, broken));
+    *fault_slot.lock().unwrap() = Some(("switch", false, StepPhase::AfterIntent, broken));
     mall.system.provider.follow([refuse(ResourceKind::Worker, Operation::Destroy)]).await.unwrap();
     let job = stack.upgrade(NEXT).await;
     let mut database = mall.system.provisioning.db.connect().await;
@@ -146,7 +146,7 @@ async fn stack_can_be_upgraded_again_after_its_job_is_discarded() {
         (stack.get().await["status"].clone(), stack.shown().await),
         (json!("provisioning"), owned(&OLD))
     );
-    *trouble.lock().unwrap() = None;
+    *fault_slot.lock().unwrap() = None;
     mall.system.provider.follow([]).await.unwrap();
     mall.system.provisioning.post(&format!("{path}/discard"), json!({})).await.expect(200);
     let now = stack.active("1.0.0").await;

@@ -367,5 +367,5 @@ async fn deprovisioned_platform_has_failed_stacks_and_an_empty_manifest() {
     assert!(now["error"].as_str().unwrap().contains("taken down"), "{now}");
     stack.upgrade("1.0.0").await;
     stack.active("1.0.0").await;
-    stack.assert_is("1.0.0", "made again").await;
+    stack.assert_is("1.0.0", "created again").await;
 }

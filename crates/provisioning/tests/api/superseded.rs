@@ -25,10 +25,10 @@ type Waits = Arc<Mutex<BTreeMap<Uuid, usize>>>;
 async fn counting() -> (System, Waits) {
     let waits = Waits::default();
     let seen = Arc::clone(&waits);
-    let fault_injector: FaultInjector = Arc::new(move |met| {
-        if (met.step, met.undo, met.phase) == ("begin", false, StepPhase::AfterEffect) {
-            *seen.lock().unwrap().entry(met.saga.id).or_default() +=
-                usize::from(met.result == Some(AttemptResult::Waiting));
+    let fault_injector: FaultInjector = Arc::new(move |injection| {
+        if (injection.step, injection.undo, injection.phase) == ("begin", false, StepPhase::AfterEffect) {
+            *seen.lock().unwrap().entry(injection.saga.id).or_default() +=
+                usize::from(injection.result == Some(AttemptResult::Waiting));
         }
         Fault::None
     });

@@ -148,13 +148,13 @@ fn with_other_owner(targets: &[Target]) -> Vec<Target> {
 
 async fn observed_state_contains_the_owner(subject: &Subject) {
     for target in one_of_each("acme-api") {
-        let made = subject.provider.ensure(&target).await.unwrap();
-        assert_eq!(made.owner.as_ref(), Some(target.owner()), "{target}");
+        let created = subject.provider.ensure(&target).await.unwrap();
+        assert_eq!(created.owner.as_ref(), Some(target.owner()), "{target}");
         // For any caller and in any process.
         for foreign in with_other_owner(std::slice::from_ref(&target)) {
             assert_eq!(
                 subject.reopened().await.observe(&foreign).await.unwrap(),
-                Some(made.clone()),
+                Some(created.clone()),
                 "{target}"
             );
         }
@@ -187,8 +187,8 @@ async fn destroyed_name_is_free_for_another_owner(subject: &Subject) {
         assert_eq!(subject.provider.destroy(target).await.unwrap(), DestroyOutcome::Absent, "{target}");
     }
     for target in with_other_owner(&targets) {
-        let made = subject.provider.ensure(&target).await.unwrap();
-        assert_eq!(made.owner.as_ref(), Some(target.owner()), "{target}");
+        let created = subject.provider.ensure(&target).await.unwrap();
+        assert_eq!(created.owner.as_ref(), Some(target.owner()), "{target}");
     }
 }
 
@@ -297,8 +297,8 @@ async fn concurrent_operations_leave_a_consistent_state(subject: &Subject) {
         for call in calls {
             call.await.unwrap();
         }
-        let made = subject.provider.ensure(&target).await.unwrap();
-        assert_eq!(other.observe(&target).await.unwrap(), Some(made), "{target}");
+        let created = subject.provider.ensure(&target).await.unwrap();
+        assert_eq!(other.observe(&target).await.unwrap(), Some(created), "{target}");
     }
 }
 
@@ -351,11 +351,11 @@ async fn secrets_are_removed_with_their_worker(subject: &Subject) {
 
     provider.ensure(&worker("acme-api", "one")).await.unwrap();
     provider.ensure(&worker("acme-web", "one")).await.unwrap();
-    let made = provider.ensure(&token).await.unwrap();
+    let created = provider.ensure(&token).await.unwrap();
     let other = provider.ensure(&secret("acme-web", "TOKEN", Some("given"))).await.unwrap();
-    assert_ne!(made.provider_id, other.provider_id);
+    assert_ne!(created.provider_id, other.provider_id);
     provider.ensure(&worker("acme-api", "two")).await.unwrap();
-    assert_eq!(provider.observe(&token).await.unwrap(), Some(made));
+    assert_eq!(provider.observe(&token).await.unwrap(), Some(created));
 
     provider.destroy(&plain(ResourceKind::Worker, "acme-api")).await.unwrap();
     assert_eq!(provider.observe(&token).await.unwrap(), None);
@@ -384,9 +384,9 @@ async fn secret_value_is_never_exposed(subject: &Subject) {
     let target = secret("acme-api", "TOKEN", Some("hunter2hunter2"));
     let error = subject.provider.ensure(&target).await.unwrap_err();
     subject.provider.ensure(&worker("acme-api", "one")).await.unwrap();
-    let made = subject.provider.ensure(&target).await.unwrap();
+    let created = subject.provider.ensure(&target).await.unwrap();
     let shown =
-        format!("{error:?} {made:?} {:?} {target:?}", subject.provider.observe(&target).await.unwrap());
+        format!("{error:?} {created:?} {:?} {target:?}", subject.provider.observe(&target).await.unwrap());
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 

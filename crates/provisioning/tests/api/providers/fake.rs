@@ -96,14 +96,14 @@ async fn lie_has_no_effect() {
 
     fake.follow([]).await.unwrap();
     assert_eq!(fake.observe(&d1("a")).await.unwrap(), None);
-    let made = fake.ensure(&d1("a")).await.unwrap();
-    assert_ne!(made.provider_id, made_up.provider_id);
+    let created = fake.ensure(&d1("a")).await.unwrap();
+    assert_ne!(created.provider_id, made_up.provider_id);
 
     fake.follow([Rule::new(Action::Lie)]).await.unwrap();
     fake.destroy(&d1("a")).await.unwrap();
     assert_eq!(fake.observe(&d1("a")).await.unwrap(), None);
     fake.follow([]).await.unwrap();
-    assert_eq!(fake.observe(&d1("a")).await.unwrap(), Some(made));
+    assert_eq!(fake.observe(&d1("a")).await.unwrap(), Some(created));
     let outcomes = fake.calls().await.unwrap().into_iter().map(|call| call.outcome.unwrap());
     let lies = outcomes.map(|outcome| outcome == Outcome::Lied).collect::<Vec<_>>();
     assert_eq!(lies, [true, true, false, false, true, true, false]);
@@ -141,8 +141,8 @@ async fn call_that_hangs_forever_continues_when_the_script_changes() {
         assert_eq!(fake.live().await.unwrap().len(), before + live);
         assert_eq!(fake.calls().await.unwrap().last().unwrap().outcome, None);
         fake.follow([]).await.unwrap();
-        let made = call.await.unwrap().unwrap();
-        assert_eq!(fake.observe(&target).await.unwrap(), Some(made));
+        let created = call.await.unwrap().unwrap();
+        assert_eq!(fake.observe(&target).await.unwrap(), Some(created));
     }
 }
 
@@ -232,11 +232,11 @@ async fn folder_remembers_its_script() {
     let script = Script { rules: vec![Rule::new(retryable()).calls(Calls::Nth(2))], ..Script::default() };
     let open = |script: Option<&Script>| FakeProvider::open(folder.path(), script, Clock::system()).unwrap();
 
-    let made = open(Some(&script)).ensure(&d1("a")).await.unwrap();
+    let created = open(Some(&script)).ensure(&d1("a")).await.unwrap();
     // After a restart with the same script, this is the second call.
     let again = open(Some(&script));
     again.ensure(&d1("a")).await.unwrap_err();
-    assert_eq!(again.ensure(&d1("a")).await.unwrap(), made);
+    assert_eq!(again.ensure(&d1("a")).await.unwrap(), created);
 
     // Another handle changes the script. A restart with the original script does not revert it.
     let handle = open(None);
@@ -244,7 +244,7 @@ async fn folder_remembers_its_script() {
     assert_eq!(again.ensure(&d1("a")).await.unwrap_err().kind, ErrorKind::Permanent);
     assert_eq!(open(Some(&script)).ensure(&d1("a")).await.unwrap_err().kind, ErrorKind::Permanent);
     // A restart with a different script replaces it.
-    assert_eq!(open(Some(&Script::default())).ensure(&d1("a")).await.unwrap(), made);
+    assert_eq!(open(Some(&Script::default())).ensure(&d1("a")).await.unwrap(), created);
     assert_eq!(handle.script().await.unwrap(), Script::default());
     assert_eq!(handle.calls().await.unwrap().len(), 6);
 }

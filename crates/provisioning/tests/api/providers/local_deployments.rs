@@ -109,10 +109,10 @@ async fn secrets_are_stored_privately() {
     local.provider.ensure(&worker("acme-api", "one")).await.unwrap();
     assert!(secrets().await.is_empty());
 
-    let made = local.provider.ensure(&secret("acme-api", "GENERATED", None)).await.unwrap();
+    let created = local.provider.ensure(&secret("acme-api", "GENERATED", None)).await.unwrap();
     let value = secrets().await["GENERATED"].expose_secret().to_owned();
     assert_eq!(value.len(), 43);
-    assert_eq!(local.provider.ensure(&secret("acme-api", "GENERATED", None)).await.unwrap(), made);
+    assert_eq!(local.provider.ensure(&secret("acme-api", "GENERATED", None)).await.unwrap(), created);
     assert_eq!(secrets().await["GENERATED"].expose_secret(), value);
     local.provider.ensure(&secret("acme-api", "OTHER", None)).await.unwrap();
     assert_ne!(secrets().await["OTHER"].expose_secret(), value);

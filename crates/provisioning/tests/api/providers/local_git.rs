@@ -28,16 +28,16 @@ pub(super) fn git(folder: &Path, arguments: &[&str]) -> String {
 #[tokio::test]
 async fn clone_contains_the_starter_in_one_commit() {
     let local = Local::new().await;
-    let made = local.provider.ensure(&repository("acme", "Acme & Söhne")).await.unwrap();
+    let created = local.provider.ensure(&repository("acme", "Acme & Söhne")).await.unwrap();
     let bare = local.root.path().join("git_repository/acme.git");
     assert_eq!(git(&bare, &["rev-parse", "--is-bare-repository"]), "true");
     assert_eq!(git(&bare, &["fsck", "--strict", "--full"]), "");
 
     let workdir = tempfile::tempdir().unwrap();
-    git(workdir.path(), &["clone", "--quiet", made.url.as_deref().unwrap(), "clone"]);
+    git(workdir.path(), &["clone", "--quiet", created.url.as_deref().unwrap(), "clone"]);
     let clone = workdir.path().join("clone");
     assert_eq!(git(&clone, &["rev-list", "--all", "--count"]), "1");
-    assert_eq!(git(&clone, &["rev-parse", "HEAD"]), made.details["head"].as_str().unwrap());
+    assert_eq!(git(&clone, &["rev-parse", "HEAD"]), created.details["head"].as_str().unwrap());
     assert_eq!(git(&clone, &["branch", "--show-current"]), "main");
     let signature = "NNO Provisioning <provisioning@nno.example> 1700000000 +0000";
     let raw = git(&clone, &["cat-file", "commit", "HEAD"]);
@@ -60,18 +60,18 @@ async fn clone_contains_the_starter_in_one_commit() {
 #[tokio::test]
 async fn commit_id_is_reproducible() {
     let local = Local::new().await;
-    let made = local.provider.ensure(&repository("acme", "Acme")).await.unwrap();
+    let created = local.provider.ensure(&repository("acme", "Acme")).await.unwrap();
     // Changes only with the files of the starter.
-    assert_eq!(made.details["head"], "3667ef7e24f6480d45f63db1916852d2f2529a9b");
+    assert_eq!(created.details["head"], "3667ef7e24f6480d45f63db1916852d2f2529a9b");
 }
 
 #[tokio::test]
 async fn pushed_commits_are_preserved() {
     let local = Local::new().await;
     let target = repository("acme", "Acme");
-    let made = local.provider.ensure(&target).await.unwrap();
+    let created = local.provider.ensure(&target).await.unwrap();
     let workdir = tempfile::tempdir().unwrap();
-    git(workdir.path(), &["clone", "--quiet", made.url.as_deref().unwrap(), "clone"]);
+    git(workdir.path(), &["clone", "--quiet", created.url.as_deref().unwrap(), "clone"]);
     let clone = workdir.path().join("clone");
     std::fs::write(clone.join("new.txt"), "new").unwrap();
     git(&clone, &["add", "new.txt"]);
@@ -79,7 +79,7 @@ async fn pushed_commits_are_preserved() {
     git(&clone, &["push", "--quiet"]);
 
     let again = local.provider.ensure(&target).await.unwrap();
-    assert_eq!(again.provider_id, made.provider_id);
+    assert_eq!(again.provider_id, created.provider_id);
     assert_eq!(again.details["head"], git(&clone, &["rev-parse", "HEAD"]));
     assert_eq!(git(&clone, &["ls-remote", "--heads", "origin"]).lines().count(), 1);
     assert_eq!(
@@ -95,10 +95,10 @@ async fn existing_empty_repository_is_adopted() {
     git(&folder, &["init", "--quiet", "--bare", "--object-format=sha1", "acme.git"]);
     let target = repository("acme", "Acme");
     assert_eq!(local.provider.observe(&target).await.unwrap(), None);
-    let made = local.provider.ensure(&target).await.unwrap();
+    let created = local.provider.ensure(&target).await.unwrap();
     let other = local.provider.ensure(&repository("other", "Acme")).await.unwrap();
-    assert_eq!(made.details["head"], other.details["head"]);
-    assert_eq!(local.provider.ensure(&target).await.unwrap(), made);
+    assert_eq!(created.details["head"], other.details["head"]);
+    assert_eq!(local.provider.ensure(&target).await.unwrap(), created);
 }
 
 #[tokio::test]

@@ -81,9 +81,9 @@ async fn observe_has_no_side_effects() {
     }
     for target in one_of_each("acme") {
         local.provider.ensure(&target).await.unwrap();
-        let made = walk(local.root.path());
+        let created = walk(local.root.path());
         local.provider.observe(&target).await.unwrap().unwrap();
-        assert_eq!(walk(local.root.path()), made, "{target}");
+        assert_eq!(walk(local.root.path()), created, "{target}");
     }
     for target in one_of_each("acme").iter().rev() {
         local.provider.destroy(target).await.unwrap();
@@ -95,15 +95,15 @@ async fn observe_has_no_side_effects() {
 async fn d1_database_is_an_sqlite_file() {
     let local = Local::new().await;
     let target = plain(ResourceKind::D1, "acme-db");
-    let made = local.provider.ensure(&target).await.unwrap();
+    let created = local.provider.ensure(&target).await.unwrap();
     let path = local.provider.d1(&name("acme-db")).await.unwrap().unwrap();
-    assert_eq!(made.url.unwrap(), format!("file://{}", path.display()));
+    assert_eq!(created.url.unwrap(), format!("file://{}", path.display()));
 
     let database = Connection::open(&path).unwrap();
     let mode: String = database.query_row("PRAGMA journal_mode", (), |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
     let id: String = database.query_row("SELECT id FROM _nno", (), |row| row.get(0)).unwrap();
-    assert_eq!(id, made.provider_id);
+    assert_eq!(id, created.provider_id);
     database.execute_batch("CREATE TABLE users (name TEXT); INSERT INTO users VALUES ('ada')").unwrap();
 
     // While the database is open, and after it is closed.
@@ -159,8 +159,8 @@ async fn existing_database_is_adopted() {
     drop(restored);
     let target = plain(ResourceKind::D1, "acme-db");
     assert_eq!(local.provider.observe(&target).await.unwrap(), None);
-    let made = local.provider.ensure(&target).await.unwrap();
-    assert_eq!(local.provider.ensure(&target).await.unwrap(), made);
+    let created = local.provider.ensure(&target).await.unwrap();
+    assert_eq!(local.provider.ensure(&target).await.unwrap(), created);
     let database = Connection::open(local.provider.d1(&name("acme-db")).await.unwrap().unwrap()).unwrap();
     assert_eq!(
         database.query_row("SELECT name FROM users", (), |row| row.get::<_, String>(0)).unwrap(),

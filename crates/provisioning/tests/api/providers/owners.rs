@@ -64,14 +64,14 @@ async fn old_object_belongs_to_the_platform_in_its_name() {
 async fn object_without_owner_is_adopted_and_not_destroyed() {
     let local = Local::new().await;
     let target = Target::plain(&owner(), ResourceKind::D1, "inventory").unwrap();
-    let made = local.provider.ensure(&target).await.unwrap();
+    let created = local.provider.ensure(&target).await.unwrap();
     forget_owners(local.root.path());
     let provider = reopened(&local).await;
     assert_eq!(provider.observe(&target).await.unwrap().unwrap().owner, None);
     assert_eq!(provider.destroy(&target).await.unwrap(), DestroyOutcome::NotOurs);
     let adopted = Target::plain(&other(), ResourceKind::D1, "inventory").unwrap();
     let found = provider.ensure(&adopted).await.unwrap();
-    assert_eq!((found.provider_id, found.owner), (made.provider_id, Some(other())));
+    assert_eq!((found.provider_id, found.owner), (created.provider_id, Some(other())));
     assert_eq!(provider.ensure(&target).await.unwrap_err().kind, ErrorKind::OwnedByAnother);
 }
 

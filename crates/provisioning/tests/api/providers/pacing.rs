@@ -16,8 +16,8 @@ async fn all_calls_succeed_with_few_rejections() {
     let fake = FakeProvider::in_memory(&script, Clock::system()).unwrap();
     let paced = PacedProvider::new(Arc::new(fake.clone()));
     let names: Vec<_> = (0..60).map(|n| target(&format!("item-{n}"))).collect();
-    let made = futures_util::future::join_all(names.iter().map(|name| paced.ensure(name))).await;
-    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    let created = futures_util::future::join_all(names.iter().map(|name| paced.ensure(name))).await;
+    assert!(created.iter().all(Result::is_ok), "{created:?}");
     assert_eq!(fake.live().await.unwrap().len(), 60);
     // All calls of the first second start before the first rejection.
     let calls = fake.calls().await.unwrap().len();

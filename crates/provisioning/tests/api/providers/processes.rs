@@ -67,8 +67,8 @@ fn child() {
         };
         loop {
             for target in one_of_each("acme") {
-                let made = provider.ensure(&target).await.unwrap();
-                println!("\nCREATED {target} {} {}", made.provider_id, made.details["head"]);
+                let created = provider.ensure(&target).await.unwrap();
+                println!("\nCREATED {target} {} {}", created.provider_id, created.details["head"]);
             }
             if matches!(orders.work, Work::Ensure) {
                 return;
@@ -146,13 +146,13 @@ fn local_provider_recovers_from_a_kill_at_any_time() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for round in 0..24_u32 {
         let mut child = start(local_in(&folder), Work::Churn);
-        let mut said = created(child.stdout.take().unwrap());
+        let mut outputs = created(child.stdout.take().unwrap());
         // Kills the process a little later in each round, so that every effect is interrupted at some time.
-        said.next().unwrap();
+        outputs.next().unwrap();
         thread::sleep(Duration::from_millis(2) * (round * 7 % 60));
         child.kill().unwrap();
         child.wait().unwrap();
-        drop(said);
+        drop(outputs);
         runtime.block_on(assert_consistent(folder.path()));
     }
 }
@@ -162,11 +162,11 @@ async fn assert_consistent(folder: &Path) {
     let provider = LocalProvider::open(LocalSettings::new(folder), Clock::system()).await.unwrap();
     for target in one_of_each("acme") {
         let found = provider.observe(&target).await.unwrap();
-        let made = provider.ensure(&target).await.unwrap();
+        let created = provider.ensure(&target).await.unwrap();
         if let Some(found) = found {
-            assert_eq!(found, made, "{target} was incomplete");
+            assert_eq!(found, created, "{target} was incomplete");
         }
-        assert_eq!(provider.observe(&target).await.unwrap(), Some(made), "{target}");
+        assert_eq!(provider.observe(&target).await.unwrap(), Some(created), "{target}");
     }
     for kind in ["worker", "pages", "d1", "r2", "kv", "queue", "git_repository"] {
         for entry in std::fs::read_dir(folder.join(kind)).unwrap() {
@@ -204,7 +204,7 @@ fn fake_provider_killed_before_its_response_remembers_the_effect() {
     runtime.block_on(fake.follow([hang])).unwrap();
 
     let mut child = start(fake_in(&folder), Work::Ensure);
-    let made = wait_for(|| {
+    let created = wait_for(|| {
         let live = runtime.block_on(fake.live()).unwrap();
         live.into_iter().find(|live| live.identity == "d1/acme")
     });
@@ -217,7 +217,7 @@ fn fake_provider_killed_before_its_response_remembers_the_effect() {
     let mut child = start(fake_in(&folder), Work::Ensure);
     assert!(child.wait().unwrap().success());
     let found = runtime.block_on(fake.observe(&plain(ResourceKind::D1, "acme"))).unwrap().unwrap();
-    assert_eq!(found.provider_id, made.provider_id);
+    assert_eq!(found.provider_id, created.provider_id);
     assert!(runtime.block_on(fake.recreated()).unwrap().is_empty());
     assert!(runtime.block_on(fake.orphans(&one_of_each("acme"))).unwrap().is_empty());
 }
@@ -231,16 +231,17 @@ fn script(path: &Path, lines: &str) {
 #[test]
 fn orphaned_git_process_holds_the_lock() {
     let (folder, aside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (begun, go, slow) = (aside.path().join("begun"), aside.path().join("go"), aside.path().join("git"));
+    let (started, go, slow) =
+        (aside.path().join("started"), aside.path().join("go"), aside.path().join("git"));
     let lines = format!(
         r#"case "$*" in *fast-import*) touch '{}'; while [ ! -e '{}' ]; do sleep 0.02; done;; esac; exec git "$@""#,
-        begun.display(),
+        started.display(),
         go.display()
     );
     script(&slow, &lines);
     let settings = LocalSettings { git: slow, ..LocalSettings::new(folder.path()) };
     let mut child = start(ProviderSpec::Local(settings), Work::Ensure);
-    wait_for(|| begun.exists().then_some(()));
+    wait_for(|| started.exists().then_some(()));
     child.kill().unwrap();
     child.wait().unwrap();
 
@@ -252,9 +253,9 @@ fn orphaned_git_process_holds_the_lock() {
         assert!(error.message.contains("held by others"), "{error}");
         std::fs::write(go, "").unwrap();
         let provider = LocalProvider::open(settings, Clock::system()).await.unwrap();
-        let made = provider.ensure(&repository("acme", "Acme")).await.unwrap();
+        let created = provider.ensure(&repository("acme", "Acme")).await.unwrap();
         let other = provider.ensure(&repository("other", "Acme")).await.unwrap();
-        assert_eq!(made.details["head"], other.details["head"]);
+        assert_eq!(created.details["head"], other.details["head"]);
     });
 }
 
@@ -285,9 +286,9 @@ fn git_ignores_the_configuration_of_the_user() {
     ];
     let head = |environment, folder: &TempDir| {
         let mut child = start_in(environment, local_in(folder), Work::Ensure);
-        let said: Vec<_> = created(child.stdout.take().unwrap()).collect();
+        let outputs: Vec<_> = created(child.stdout.take().unwrap()).collect();
         assert!(child.wait().unwrap().success(), "{environment:?}");
-        let repository = said.iter().find(|made| made.starts_with("git_repository/")).unwrap();
+        let repository = outputs.iter().find(|created| created.starts_with("git_repository/")).unwrap();
         repository.split(' ').next_back().unwrap().trim_matches('"').to_owned()
     };
     let expected = head(&[], &quiet);

@@ -92,11 +92,11 @@ fn invalid_resource_names_are_rejected() {
     ];
     for kind in ResourceKind::ALL.into_iter().filter(|kind| *kind != ResourceKind::DnsRecord) {
         for name in bad {
-            let made = match kind {
+            let created = match kind {
                 ResourceKind::Secret => Target::secret(&owner(), name, "KEY", None),
                 _ => Target::plain(&owner(), kind, name),
             };
-            let error = made.expect_err(name);
+            let error = created.expect_err(name);
             assert_eq!(error.kind, ErrorKind::Permanent, "{kind} {name:?}");
         }
     }
