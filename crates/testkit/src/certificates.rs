@@ -1,4 +1,4 @@
-//! Certificates of an authority that tests make up.
+//! Certificates of a test authority.
 
 use std::{fs, path::Path};
 
@@ -13,11 +13,11 @@ use rustls::{
 };
 use serde_json::{Value, json};
 
-/// Who vouches.
+/// A certificate authority.
 #[derive(Debug)]
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// Its own certificate, as PEM.
+    /// The certificate of the authority, as PEM.
     pub pem: String,
 }
 
@@ -28,22 +28,22 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// A new one, which nobody believes yet.
+    /// Creates an authority. No process trusts it yet.
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "an authority of tests");
+        params.distinguished_name.push(DnType::CommonName, "test authority");
         let key = KeyPair::generate().expect("a key");
         let pem = params.self_signed(&key).expect("a certificate").pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// Writes the three files of a process that is reached as `name`, and gives the section of its settings.
+    /// Writes the three files of a process with the host name `name`, and returns its `tls` settings.
     pub fn files(&self, at: &Path, name: &str) -> Value {
         self.files_until(at, name, 2999)
     }
 
-    /// The same, with a certificate that ended with a year.
+    /// Like [`Self::files`], with a certificate that expires at the end of a year.
     pub fn files_until(&self, at: &Path, name: &str, year: i32) -> Value {
         let key = KeyPair::generate().expect("a key");
         let certificate = self.certificate(name, year, &key);
@@ -69,7 +69,7 @@ impl Authority {
         params.signed_by(key, &self.issuer).expect("a certificate")
     }
 
-    /// For a server that is called `name` and asks its clients for nothing.
+    /// Returns the configuration of a server with the host name `name` that requires no client certificates.
     pub fn server(&self, name: &str) -> ServerConfig {
         let key = KeyPair::generate().expect("a key");
         let chain = vec![self.certificate(name, 2999, &key).der().clone()];

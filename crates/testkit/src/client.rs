@@ -1,14 +1,14 @@
-//! An HTTP client for tests.
+//! HTTP clients for tests.
 
 use std::path::Path;
 
-/// A client that reaches what runs on this machine, whatever proxy the environment names.
+/// Returns a client that connects directly, even if the environment names a proxy.
 pub fn client() -> reqwest::Client {
-    believing(None)
+    client_trusting(None)
 }
 
-/// The same, which believes an authority of a PEM file as well.
-pub fn believing(authority: Option<&Path>) -> reqwest::Client {
+/// Returns a client that also trusts the certificate authority in a PEM file.
+pub fn client_trusting(authority: Option<&Path>) -> reqwest::Client {
     let tls = identity::tls::web_client(authority).expect("an authority");
     reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build().expect("a client")
 }

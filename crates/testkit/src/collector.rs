@@ -1,4 +1,4 @@
-//! A collector that speaks OTLP and keeps what it is sent.
+//! An OTLP collector that stores all spans and metrics it receives.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,22 +20,22 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
-/// A collector that runs.
+/// A running collector.
 #[derive(Debug, Clone, Default)]
 pub struct Collector {
-    /// Where it is, as settings have it.
+    /// The URL for the settings of a service.
     pub endpoint: String,
-    sent: Arc<Mutex<Sent>>,
+    received: Arc<Mutex<Received>>,
 }
 
 #[derive(Debug, Default)]
-struct Sent {
+struct Received {
     traces: Vec<ExportTraceServiceRequest>,
     metrics: Vec<ExportMetricsServiceRequest>,
 }
 
 impl Collector {
-    /// Starts one on a free port.
+    /// Starts a collector on a free port.
     pub async fn serve() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a collector");
         let address = listener.local_addr().expect("a collector");
@@ -48,23 +48,26 @@ impl Collector {
         collector
     }
 
-    /// The spans so far.
+    /// Returns the spans received so far.
     pub fn spans(&self) -> Vec<Span> {
-        let sent = self.sent.lock().expect("the collector");
-        let resources = sent.traces.iter().flat_map(|request| &request.resource_spans);
-        resources.flat_map(|one| &one.scope_spans).flat_map(|scope| scope.spans.clone()).collect()
+        let received = self.received.lock().expect("the collector");
+        let resources = received.traces.iter().flat_map(|request| &request.resource_spans);
+        resources.flat_map(|resource| &resource.scope_spans).flat_map(|scope| scope.spans.clone()).collect()
     }
 
-    /// The metrics so far.
+    /// Returns the metrics received so far.
     pub fn metrics(&self) -> Vec<Metric> {
-        let sent = self.sent.lock().expect("the collector");
-        let resources = sent.metrics.iter().flat_map(|request| &request.resource_metrics);
-        resources.flat_map(|one| &one.scope_metrics).flat_map(|scope| scope.metrics.clone()).collect()
+        let received = self.received.lock().expect("the collector");
+        let resources = received.metrics.iter().flat_map(|request| &request.resource_metrics);
+        resources
+            .flat_map(|resource| &resource.scope_metrics)
+            .flat_map(|scope| scope.metrics.clone())
+            .collect()
     }
 
-    /// All that it was sent, as text.
+    /// Returns everything received so far as text.
     pub fn text(&self) -> String {
-        format!("{:?}", self.sent.lock().expect("the collector"))
+        format!("{:?}", self.received.lock().expect("the collector"))
     }
 }
 
@@ -74,7 +77,7 @@ impl TraceService for Collector {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.sent.lock().expect("the collector").traces.push(request.into_inner());
+        self.received.lock().expect("the collector").traces.push(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
@@ -85,7 +88,7 @@ impl MetricsService for Collector {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        self.sent.lock().expect("the collector").metrics.push(request.into_inner());
+        self.received.lock().expect("the collector").metrics.push(request.into_inner());
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
 }

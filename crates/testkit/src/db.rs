@@ -13,34 +13,34 @@ use url::Url;
 
 const URL_VARIABLE: &str = "NNO_TEST_POSTGRES_URL";
 const PASSWORD: &str = "test";
-/// Whoever prepares a template holds this lock.
-const LOCK: i64 = 0x6e6e_6f74;
+/// Key of the advisory lock that a test holds while it prepares a template.
+const TEMPLATE_LOCK: i64 = 0x6e6e_6f74;
 
-/// A migrated database of one test, dropped with it.
+/// A migrated database for one test. Dropping the value drops the database.
 #[derive(Debug)]
 pub struct TestDb {
     superuser: Url,
     name: String,
-    /// For the role that owns the tables.
+    /// URL for the role that owns the tables.
     pub owner_url: String,
-    /// For the role that serves.
+    /// URL for the role of the running service.
     pub app_url: String,
 }
 
 impl TestDb {
-    /// A fresh database of the service `S`.
+    /// Creates a database of the service `S`.
     pub async fn of<S: Service>() -> Self {
         let superuser = superuser();
         let template = template::<S>(&superuser).await;
         let name = format!("t_{}", uuid::Uuid::new_v4().simple());
-        // Cloning fails while another clone of the template is being made; that passes.
+        // Cloning fails while another test clones the same template, so try again.
         for wait in 1..=50 {
-            let made = execute(
+            let result = execute(
                 &superuser,
                 &format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"),
             )
             .await;
-            match made {
+            match result {
                 Ok(()) => break,
                 Err(error) if wait == 50 => panic!("cannot clone {template}: {error}"),
                 Err(_) => tokio::time::sleep(Duration::from_millis(20 * wait)).await,
@@ -55,38 +55,37 @@ impl TestDb {
         }
     }
 
-    /// A connection of the role that serves, which sees all rows.
+    /// Connects as the role of the running service, with access to all rows.
     pub async fn connect(&self) -> AsyncPgConnection {
-        let mut connection = self.connect_unseeing().await;
-        connection.batch_execute("SET nno.platforms TO '*'").await.expect("see all");
+        let mut connection = self.connect_without_rls_context().await;
+        connection.batch_execute("SET nno.platforms TO '*'").await.expect("set the RLS context");
         connection
     }
 
-    /// The same, told nothing of who sees what: so it sees nothing.
-    pub async fn connect_unseeing(&self) -> AsyncPgConnection {
-        AsyncPgConnection::establish(&self.app_url).await.expect("connect as the serving role")
+    /// Like [`Self::connect`], without an RLS context. Row-level security hides all rows.
+    pub async fn connect_without_rls_context(&self) -> AsyncPgConnection {
+        AsyncPgConnection::establish(&self.app_url).await.expect("connect as the role of the service")
     }
 
-    /// A connection of the role that owns the tables.
+    /// Connects as the role that owns the tables.
     pub async fn connect_as_owner(&self) -> AsyncPgConnection {
         AsyncPgConnection::establish(&self.owner_url).await.expect("connect as the owner")
     }
 
-    /// A connection of the cluster's superuser, for what no role of a service may do.
+    /// Connects as the cluster's superuser, for statements that no role of a service may run.
     pub async fn connect_as_superuser(&self) -> AsyncPgConnection {
         let mut url = self.superuser.clone();
         url.set_path(&self.name);
         AsyncPgConnection::establish(url.as_str()).await.expect("connect as superuser")
     }
 
-    /// Has every connection that is made from now on begin with a setting, whoever makes it.
+    /// Sets a PostgreSQL parameter for all new connections to the database.
     pub async fn set(&self, setting: &str, value: &str) {
         let sql = format!("ALTER DATABASE {} SET {setting} = '{value}'", self.name);
-        execute(&self.superuser, &sql).await.expect("set for the database");
+        execute(&self.superuser, &sql).await.expect("set the parameter");
     }
 
-    /// Has the clock of the database differ from that of this machine, such as by `-1 hour`, for every connection that is
-    /// made from now on.
+    /// Skews the clock of the database, for example by `-1 hour`, for all new connections.
     pub async fn skew_clock(&self, by: &str) {
         let sql = format!(
             "CREATE SCHEMA skewed; \
@@ -99,39 +98,39 @@ impl TestDb {
         self.connect_as_superuser().await.batch_execute(&sql).await.expect("skew the clock");
     }
 
-    /// Cuts every connection to the database, as a failing network would.
+    /// Terminates all connections to the database, as a network failure would.
     pub async fn cut_connections(&self) {
         let sql =
             format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'", self.name);
-        execute(&self.superuser, &sql).await.expect("cut connections");
+        execute(&self.superuser, &sql).await.expect("terminate the connections");
     }
 }
 
 impl Drop for TestDb {
     fn drop(&mut self) {
         let (superuser, name) = (self.superuser.clone(), self.name.clone());
-        // The test's own runtime may be ending.
+        // The runtime of the test may be shutting down.
         let dropped = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-            // It is gone with the cluster in any case.
+            // A failure does no harm: the cluster is temporary.
             let _ = runtime.block_on(execute(&superuser, &sql));
         });
-        BEING_DROPPED.with_borrow_mut(|all| all.0.push(dropped));
+        PENDING_DROPS.with_borrow_mut(|all| all.0.push(dropped));
     }
 }
 
 thread_local! {
-    static BEING_DROPPED: RefCell<BeingDropped> = const { RefCell::new(BeingDropped(Vec::new())) };
+    static PENDING_DROPS: RefCell<PendingDrops> = const { RefCell::new(PendingDrops(Vec::new())) };
 }
 
-/// Databases that are being dropped: the test's thread waits for them when it ends, its runtime gone before. Postgres
-/// drops nothing as long as somebody is about to log in, and who is, in the test's own runtime, would be kept from it
-/// by the waiting: a minute long, when logging in times out.
-struct BeingDropped(Vec<JoinHandle<()>>);
+/// Threads that drop databases. The thread of the test joins them when it ends, after its runtime has shut down.
+/// PostgreSQL does not drop a database while a client is logging in. Joining earlier would block the runtime of such a
+/// client, until the login times out after a minute.
+struct PendingDrops(Vec<JoinHandle<()>>);
 
-impl Drop for BeingDropped {
+impl Drop for PendingDrops {
     fn drop(&mut self) {
         for dropped in self.0.drain(..) {
             let _ = dropped.join();
@@ -139,11 +138,11 @@ impl Drop for BeingDropped {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the wrapper of the test run says where the cluster is")]
+#[expect(clippy::disallowed_methods, reason = "the wrapper of the test run sets this variable")]
 fn superuser() -> Url {
     let url = std::env::var(URL_VARIABLE).unwrap_or_else(|_| {
         panic!(
-            "{URL_VARIABLE} is not set: run tests with scripts/test, or wrap them in the test-postgres binary"
+            "{URL_VARIABLE} is not set. Run the tests with scripts/test, or wrap them in the test-postgres binary."
         )
     });
     Url::parse(&url).expect("a URL of a superuser")
@@ -167,7 +166,7 @@ async fn execute(url: &Url, sql: &str) -> Result<(), String> {
     connection.batch_execute(sql).await.map_err(|error| error.to_string())
 }
 
-/// The name of the migrated template of `S`, made if this is the first test that needs it.
+/// Returns the name of the migrated template of `S`. The first test that needs it creates it.
 async fn template<S: Service>(superuser: &Url) -> String {
     #[derive(QueryableByName)]
     struct Found {
@@ -177,22 +176,22 @@ async fn template<S: Service>(superuser: &Url) -> String {
     let template = format!("tmpl_{}_{}", S::NAME.replace('-', "_"), digest(S::NAME));
     let mut connection =
         AsyncPgConnection::establish(superuser.as_str()).await.expect("connect as superuser");
-    connection.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})")).await.expect("lock");
+    connection.batch_execute(&format!("SELECT pg_advisory_lock({TEMPLATE_LOCK})")).await.expect("lock");
     let found = format!("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = '{template}') AS found");
-    let found: Found = sql_query(found).get_result(&mut connection).await.expect("look for the template");
+    let found: Found = sql_query(found).get_result(&mut connection).await.expect("find the template");
     if !found.found {
         prepare(superuser, &template, &role_prefix(S::NAME), S::migrations()).await;
     }
-    // The lock goes with the connection.
+    // Closing the connection releases the lock.
     template
 }
 
 async fn prepare(superuser: &Url, template: &str, role: &str, migrations: Migrations) {
-    // Under another name until it is whole: a test run that is killed here leaves no half template.
+    // The template has a different name until it is complete, in case the test run is killed here.
     let building = format!("{template}_building");
     execute(superuser, &format!("DROP DATABASE IF EXISTS {building} WITH (FORCE)"))
         .await
-        .expect("drop a half template");
+        .expect("drop an incomplete template");
     let database = ServiceDatabase {
         name: building.clone(),
         owner: format!("{role}_owner"),
@@ -201,9 +200,9 @@ async fn prepare(superuser: &Url, template: &str, role: &str, migrations: Migrat
         app_password: SecretString::from(PASSWORD),
     };
     let secret = SecretString::from(superuser.as_str());
-    embedded_postgres::ensure_service_database(&secret, &database).await.expect("make the template");
+    embedded_postgres::ensure_service_database(&secret, &database).await.expect("create the template");
     let owner = url_of(superuser, &database.owner, &building);
-    // Migrations block, which only a runtime of many threads allows.
+    // Migrations block, which only a multi-threaded runtime allows.
     let migrated = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         runtime.expect("a runtime").block_on(migrate::run(&owner, migrations))
@@ -211,10 +210,10 @@ async fn prepare(superuser: &Url, template: &str, role: &str, migrations: Migrat
     migrated.join().expect("the migrations ran").expect("migrate the template");
     execute(superuser, &format!("ALTER DATABASE {building} RENAME TO {template}"))
         .await
-        .expect("name the template");
+        .expect("rename the template");
 }
 
-/// Of every migration of kit and the service, so that a changed one makes a new template.
+/// Returns a digest of all migrations of the service and its libraries. A changed migration results in a new template.
 fn digest(service: &str) -> String {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut digest = Sha256::new();

@@ -1,19 +1,19 @@
-//! The OpenAPI document of a service, as it is committed.
+//! OpenAPI documents of services.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::Value;
 use service::Service;
 
-/// The methods that a path of a document may have.
+/// The HTTP methods that a path of a document may have.
 pub use domain::access::METHODS;
 
-/// The document of a service's code.
+/// Returns the document that the code of the service generates.
 pub fn of<S: Service>() -> Value {
     serde_json::to_value(S::openapi()).expect("a document")
 }
 
-/// All operations of a document, as method and path.
+/// Returns the method and the path of all operations in a document.
 pub fn operations(document: &Value) -> BTreeSet<(String, String)> {
     let paths = document["paths"].as_object().expect("paths");
     let of_path = |(path, item): (&String, &Value)| {
@@ -23,26 +23,26 @@ pub fn operations(document: &Value) -> BTreeSet<(String, String)> {
     paths.iter().flat_map(of_path).collect()
 }
 
-/// Panics unless `openapi.json` in the folder of the crate is the document of its code and every operation has a name
-/// of its own. `UPDATE_SNAPSHOTS=1` writes the document instead of comparing it.
-pub fn is_committed<S: Service>(crate_dir: &str) {
+/// Asserts that `openapi.json` in the folder of the crate matches the code and that operation ids are unique.
+/// `UPDATE_SNAPSHOTS=1` writes the document instead of comparing it.
+pub fn assert_committed<S: Service>(crate_dir: &str) {
     let path = Path::new(crate_dir).join("openapi.json");
     let document = of::<S>();
     let committed =
         || fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
-    // Compared as JSON: utoipa writes the extensions of an operation in any order. A document that is up to date is not
-    // written, so that nothing is built again.
+    // Compares JSON, because utoipa writes the extensions of an operation in any order. Does not write an unchanged
+    // document, because that would trigger a rebuild.
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() && committed().as_ref() != Some(&document) {
         let text = S::openapi().to_pretty_json().expect("a document") + "\n";
         fs::write(&path, text).expect("write the document");
     }
     assert!(
         committed().as_ref() == Some(&document),
-        "openapi.json is not that of the code: run the tests with UPDATE_SNAPSHOTS=1 and look at the change"
+        "openapi.json does not match the code. Run the tests with UPDATE_SNAPSHOTS=1 and review the change."
     );
     let mut ids = BTreeSet::new();
     for (method, path) in operations(&document) {
         let id = document["paths"][&path][&method]["operationId"].as_str().expect("operationId");
-        assert!(ids.insert(id.to_owned()), "{method} {path}: another operation is called {id} too");
+        assert!(ids.insert(id.to_owned()), "{method} {path}: the operation id {id} is not unique");
     }
 }

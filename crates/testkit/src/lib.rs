@@ -1,8 +1,8 @@
-//! What tests are made of.
+//! Test support.
 //!
-//! A [`TestDb`] is a clone of a template database that is migrated once per run, so every test has real Postgres to
-//! itself for some 30 ms. A [`TestService`] is a real service on real sockets. Callers sign as the gateway or as
-//! another service. Everything panics where something is not as it must be: this crate is for tests alone.
+//! A [`TestDb`] is a clone of a template database that is migrated once per run, so each test gets its own PostgreSQL
+//! database in about 30 ms. A [`TestService`] is a service on real sockets. Callers sign as the gateway or as a
+//! different service. All functions panic on failure, because only tests use this crate.
 
 #![expect(
     clippy::expect_used,
@@ -11,25 +11,25 @@
     reason = "a test that cannot be set up must fail"
 )]
 
+pub mod access_matrix;
 mod certificates;
 mod client;
 mod collector;
 pub mod contract;
 mod db;
 pub mod document;
-mod forged;
+mod invalid_tokens;
 mod port;
-pub mod reach;
 mod response;
 mod system;
 pub mod tap;
 mod test_service;
 
 pub use certificates::Authority;
-pub use client::{believing, client};
+pub use client::{client, client_trusting};
 pub use collector::Collector;
 pub use db::TestDb;
-pub use port::HeldPort;
+pub use port::ReservedPort;
 pub use response::Response;
 pub use system::System;
 pub use test_service::{Keys, PROCESSES, TestService};

@@ -1,36 +1,36 @@
-//! An answer, read.
+//! HTTP responses in tests.
 
 use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::Value;
 
-/// An HTTP answer with its body read as JSON.
+/// An HTTP response with its body parsed as JSON.
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    /// Null when the body is empty or not JSON.
+    /// Null if the body is empty or not JSON.
     pub body: Value,
-    /// The body as it came.
+    /// The body as text.
     pub text: String,
 }
 
 impl Response {
-    /// Reads the whole answer.
-    pub async fn read(answer: reqwest::Response) -> Self {
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let bytes = answer.bytes().await.expect("read the body");
+    /// Reads the whole response.
+    pub async fn read(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await.expect("read the body");
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Self { status, headers, body, text: String::from_utf8_lossy(&bytes).into_owned() }
     }
 
-    /// The body, when the status is `status`.
+    /// Asserts the status and returns the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.body);
         self.body
     }
 
-    /// The details of the error, when the status and code are these; checks the envelope on the way.
+    /// Asserts the status, the error code and the envelope of the error, and returns its details.
     #[track_caller]
     pub fn expect_error(self, status: u16, code: &str) -> Value {
         let text = self.body.to_string();
@@ -44,7 +44,7 @@ impl Response {
         details.clone()
     }
 
-    /// A header of the answer.
+    /// Returns a header of the response.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }

@@ -1,4 +1,4 @@
-//! Several services that know each other's addresses.
+//! Several services that call each other.
 
 use std::net::SocketAddr;
 
@@ -7,34 +7,34 @@ use runtime::{config, shutdown::Shutdown};
 use serde_json::{Value, json};
 use service::{Application, Service, Settings};
 
-use crate::{HeldPort, Keys, PROCESSES, TestDb, TestService};
+use crate::{Keys, PROCESSES, ReservedPort, TestDb, TestService};
 
-/// Services that share their keys. Each has a gRPC address from the beginning, so that they can start in any order, and
-/// a call to one that was not started is refused. Drop it after its services.
+/// Services that share their keys. Every process has a reserved gRPC address, so services start in any order, and calls
+/// to a service that was not started are refused. Drop it after its services.
 #[derive(Debug, Default)]
 pub struct System {
     keys: Keys,
-    ports: [HeldPort; PROCESSES.len()],
+    ports: [ReservedPort; PROCESSES.len()],
 }
 
 impl System {
-    /// A system in which nothing runs.
+    /// Creates a system without running services.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The keys of all processes.
+    /// Returns the keys of all processes.
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// The gRPC address of a process.
+    /// Returns the gRPC address of a process.
     pub fn grpc(&self, process: &str) -> SocketAddr {
         let index = PROCESSES.iter().position(|name| *name == process).expect("a known process");
         self.ports[index].address
     }
 
-    /// The settings with which a service finds the others, over which `own` is put.
+    /// Returns settings with the addresses of the other services. `own` overrides the `service` section.
     pub fn settings<S: Service>(&self, own: Value) -> Value {
         let mut service = json!({});
         for process in PROCESSES {
@@ -47,12 +47,12 @@ impl System {
         json!({ "grpc": { "bind": self.grpc(S::NAME).to_string() }, "service": service })
     }
 
-    /// Starts `S` with a new database. `own` overrides its own settings, those under `service`.
+    /// Starts `S` with a new database. `own` overrides the `service` section of its settings.
     pub async fn start<S: Service>(&self, own: Value) -> TestService {
         self.start_built::<S, _>(own, S::build).await
     }
 
-    /// Starts `S` as `build` builds it.
+    /// Starts the application that `build` returns.
     pub async fn start_built<S: Service, Fut>(
         &self,
         own: Value,
@@ -65,7 +65,7 @@ impl System {
         TestService::start_built::<S, _>(TestDb::of::<S>().await, self.keys.clone(), settings, build).await
     }
 
-    /// Starts another process of `S` on the database of `first`, which must outlive it.
+    /// Starts a second process of `S` on the database of `first`, which must outlive it.
     pub async fn replica<S: Service>(&self, first: &TestService, own: Value) -> TestService {
         let mut settings = self.settings::<S>(own);
         let replica = json!({ "database": { "url": first.db.app_url }, "grpc": { "bind": "127.0.0.1:0" } });
@@ -74,16 +74,16 @@ impl System {
     }
 }
 
-/// Creates objects in a registry and returns their ids.
+/// Requests to a registry that create objects and return their ids.
 impl TestService {
-    /// A new active platform.
+    /// Creates an active platform.
     pub async fn platform(&self, slug: &str) -> PlatformId {
         let body = json!({ "name": "Acme", "slug": slug });
         let platform = self.post("/api/v1/platforms", body).await.expect(201);
-        PlatformId::parse(platform["id"].as_str().expect("an id")).expect("an id of a platform")
+        PlatformId::parse(platform["id"].as_str().expect("an id")).expect("a platform id")
     }
 
-    /// A new tenant of a platform or, below `parent`, a new subtenant.
+    /// Creates a tenant of a platform or, below `parent`, a subtenant.
     pub async fn entity(&self, platform: &PlatformId, slug: &str, parent: Option<&EntityId>) -> EntityId {
         let kind = if parent.is_some() { "subtenant" } else { "tenant" };
         let mut body = json!({ "name": slug, "slug": slug, "type": kind });
@@ -92,6 +92,6 @@ impl TestService {
         }
         let path = format!("/api/v1/platforms/{platform}/entities");
         let entity = self.post(&path, body).await.expect(201);
-        EntityId::parse(entity["id"].as_str().expect("an id")).expect("an id of an entity")
+        EntityId::parse(entity["id"].as_str().expect("an id")).expect("an entity id")
     }
 }

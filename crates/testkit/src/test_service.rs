@@ -1,4 +1,4 @@
-//! A service that really runs, and callers that sign.
+//! Running services and signed requests.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -15,11 +15,11 @@ use tempfile::TempDir;
 
 use crate::{Response, TestDb, client};
 
-/// Every process that may sign.
+/// The processes that sign tokens.
 pub const PROCESSES: [&str; 6] =
     ["gateway", "iam", "registry", "stack-registry", "onboarding", "provisioning"];
 
-/// Keys of all processes, in a folder of their own. Clones share it.
+/// Keys of all processes, in a temporary folder that clones share.
 #[derive(Debug, Clone)]
 pub struct Keys(Arc<TempDir>);
 
@@ -30,27 +30,27 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// New keys.
+    /// Generates keys.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         for name in PROCESSES {
-            KeyPair::ensure(dir.path(), name).expect("make a key");
+            KeyPair::ensure(dir.path(), name).expect("generate a key");
         }
         Self(Arc::new(dir))
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn dir(&self) -> &Path {
         self.0.path()
     }
 
-    /// A signer for one of the processes.
+    /// Returns a signer for a process.
     pub fn signer(&self, name: &str) -> Signer {
-        Signer::new(name, &KeyPair::read(self.dir(), name).expect("read a key")).expect("make a signer")
+        Signer::new(name, &KeyPair::read(self.dir(), name).expect("read a key")).expect("create a signer")
     }
 }
 
-/// A service on free ports, with a database of its own.
+/// A service on free ports, with its own database.
 #[derive(Debug)]
 pub struct TestService {
     pub http: SocketAddr,
@@ -60,28 +60,28 @@ pub struct TestService {
     name: &'static str,
     client: reqwest::Client,
     shutdown: Shutdown,
-    /// Drained when the service has ended.
+    /// Drains when the service has stopped.
     running: Shutdown,
 }
 
 impl TestService {
-    /// Starts `S` with its defaults.
+    /// Starts `S` with default settings.
     pub async fn start<S: Service>() -> Self {
         Self::start_with::<S>(json!({})).await
     }
 
-    /// Starts `S` with something set otherwise, such as `{"service": {..}}`.
+    /// Starts `S` with overrides of its settings, such as `{"service": {..}}`.
     pub async fn start_with<S: Service>(overrides: Value) -> Self {
         let db = TestDb::of::<S>().await;
         Self::start_on::<S>(db, Keys::new(), overrides).await
     }
 
-    /// Starts `S` on a database and with keys that are there already.
+    /// Starts `S` with an existing database and existing keys.
     pub async fn start_on<S: Service>(db: TestDb, keys: Keys, overrides: Value) -> Self {
         Self::start_built::<S, _>(db, keys, overrides, S::build).await
     }
 
-    /// Starts `S` as `build` builds it.
+    /// Starts the application that `build` returns.
     pub async fn start_built<S: Service, Fut>(
         db: TestDb,
         keys: Keys,
@@ -103,33 +103,33 @@ impl TestService {
         let application = build(settings, shutdown.clone()).await.expect("the service starts");
         let (http, grpc) = (application.http, application.grpc);
         let running = Shutdown::new();
-        running.spawn(async { application.run().await.expect("the service ends in order") });
+        running.spawn(async { application.run().await.expect("the service stops without an error") });
         Self { http, grpc, keys, db, name: S::NAME, client: client(), shutdown, running }
     }
 
-    /// Stops the service and waits until it has ended: from then on nobody listens at its addresses.
+    /// Stops the service and waits until it no longer listens.
     pub async fn stop(&self) {
         self.shutdown.begin();
         self.running.drained().await;
     }
 
-    /// A request without an identity.
+    /// Returns a request without a token.
     pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.http))
     }
 
-    /// A request as the gateway passes it on for `caller`.
+    /// Returns a request with the token that the gateway signs for `caller`.
     pub fn request_as(&self, caller: &Caller, method: Method, path: &str) -> RequestBuilder {
         let token = self.keys.signer("gateway").sign(self.name, caller).expect("sign");
         self.anonymous(method, path).bearer_auth(token)
     }
 
-    /// A request of the operator.
+    /// Returns a request of the operator.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.request_as(&Caller::operator(), method, path)
     }
 
-    /// Sends a request of the operator's; a null body is none.
+    /// Sends a request of the operator. Null means no body.
     pub async fn send(&self, method: Method, path: &str, body: &Value, headers: &[(&str, &str)]) -> Response {
         let mut request = self.request(method, path);
         for (name, value) in headers {
@@ -141,37 +141,37 @@ impl TestService {
         Response::read(request.send().await.expect("an answer")).await
     }
 
-    /// GET as the operator.
+    /// Sends a GET request of the operator.
     pub async fn get(&self, path: &str) -> Response {
         self.send(Method::GET, path, &Value::Null, &[]).await
     }
 
-    /// POST as the operator.
+    /// Sends a POST request of the operator.
     pub async fn post(&self, path: &str, body: Value) -> Response {
         self.send(Method::POST, path, &body, &[]).await
     }
 
-    /// PATCH as the operator.
+    /// Sends a PATCH request of the operator.
     pub async fn patch(&self, path: &str, body: Value) -> Response {
         self.send(Method::PATCH, path, &body, &[]).await
     }
 
-    /// DELETE as the operator.
+    /// Sends a DELETE request of the operator.
     pub async fn delete(&self, path: &str) -> Response {
         self.send(Method::DELETE, path, &Value::Null, &[]).await
     }
 
-    /// What `process` calls others with.
+    /// Returns the configuration with which `process` calls other processes.
     pub fn peers(&self, process: &str) -> Peers {
         Peers { signer: self.keys.signer(process), tls: None }
     }
 
-    /// The service as `process` calls it over gRPC.
+    /// Returns a gRPC channel from `process` to the service.
     pub fn peer(&self, process: &str) -> Peer {
         self.peers(process).peer(self.name, &self.address()).expect("a peer")
     }
 
-    /// The same, typed: it takes the requests of the service `S` alone.
+    /// Returns a typed client that sends only requests of the gRPC service `S`.
     pub fn client<S: rpc::Service>(&self, process: &str) -> Client<S> {
         Client::new(&self.peers(process), &self.address()).expect("a client")
     }
@@ -180,7 +180,7 @@ impl TestService {
         PeerSettings { url: format!("http://{}", self.grpc) }
     }
 
-    /// What a call of `process` travels with.
+    /// Returns the request context of `process`.
     pub fn ctx(&self, process: &str) -> Ctx {
         Ctx::for_service(process, "test")
     }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use reqwest::{Body, Method};
 use rstest::rstest;
 use serde_json::json;
-use testkit::HeldPort;
+use testkit::ReservedPort;
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
@@ -22,7 +22,7 @@ use crate::{
 #[case(Method::POST)]
 #[tokio::test]
 async fn unreachable_service_yields_503(#[case] method: Method) {
-    let nowhere = HeldPort::new();
+    let nowhere = ReservedPort::new();
     let world = World::with_service(nowhere.address, json!({}));
     let response = world.request(method, "/api/v1/platforms").body("{}").send().await.unwrap();
     assert_eq!(error_of(response).await, (503, "SERVICE_UNAVAILABLE".to_owned()));

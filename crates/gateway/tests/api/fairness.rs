@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use testkit::HeldPort;
+use testkit::ReservedPort;
 use tokio::time::sleep;
 
 use crate::{
@@ -191,7 +191,7 @@ async fn requests_in_progress_are_limited_per_process_and_caller() {
 
 #[tokio::test]
 async fn circuit_of_an_unreachable_service_opens_and_closes() {
-    let held = HeldPort::new();
+    let held = ReservedPort::new();
     let at = held.address;
     let upstreams = json!({ "onboarding": { "url": format!("http://{at}") } });
     let world = World::new(json!({ "service": { "upstreams": upstreams } }));

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::HeldPort;
+use testkit::ReservedPort;
 
 use crate::{
     raw,
@@ -29,7 +29,7 @@ async fn ask(world: &World, path: &str) -> (u16, Value) {
 
 #[tokio::test]
 async fn health_does_not_depend_on_services() {
-    let gone = HeldPort::new();
+    let gone = ReservedPort::new();
     let world = World::with_service(gone.address, json!({}));
     assert_eq!(ask(&world, "/health").await, (200, json!({ "status": "ok" })));
     let response = world.anonymous(Method::POST, "/health").send().await.unwrap();
@@ -58,7 +58,7 @@ async fn gateway_is_ready_when_all_services_are() {
 
 #[tokio::test]
 async fn gateway_is_not_ready_when_a_service_is_not() {
-    let gone = HeldPort::new();
+    let gone = ReservedPort::new();
     let unwell = raw::fixed_response("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", true).await;
     let silent = raw::service(|stream| async move {
         tokio::time::sleep(raw::LONG).await;

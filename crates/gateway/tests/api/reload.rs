@@ -13,7 +13,7 @@ use nix::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::HeldPort;
+use testkit::ReservedPort;
 use tokio::time::sleep;
 
 use crate::world::{KEY, World, error_of, keys};
@@ -104,7 +104,7 @@ impl Process {
 async fn process_reloads_its_file_on_sighup() {
     let keys = keys();
     let (file, log) = (keys.path().join("gateway.toml"), keys.path().join("gateway.log"));
-    let held = HeldPort::new();
+    let held = ReservedPort::new();
     let at = held.address;
     let write = |service: &str| {
         let text = format!(

@@ -5,5 +5,5 @@ use testkit::document;
 
 #[test]
 fn committed_document_matches_the_code() {
-    document::is_committed::<Iam>(env!("CARGO_MANIFEST_DIR"));
+    document::assert_committed::<Iam>(env!("CARGO_MANIFEST_DIR"));
 }

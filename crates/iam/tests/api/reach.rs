@@ -1,5 +1,5 @@
 //! Every operation × every role × every scope, with both tenancy layers and with each of them alone: see
-//! [`testkit::reach`].
+//! [`testkit::access_matrix`].
 //!
 //! Each scope has one key and one binding. A caller who can create a grant sees and revokes it. For all others, it does
 //! not exist.
@@ -14,14 +14,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{
     TestService,
-    reach::{self, Asked, Case, Places, Someone, Stage},
+    access_matrix::{self, Case, Cell, Hierarchy, Principal, Scenario},
 };
 
 use crate::world::{BINDINGS, KEYS, World, body, text};
 
 struct Scene {
     world: World,
-    places: Places,
+    hierarchy: Hierarchy,
     parts: Vec<(&'static str, String)>,
 }
 
@@ -40,7 +40,7 @@ impl Scene {
     async fn new() -> Self {
         let world = World::start().await;
         let registry = &world.registry;
-        let places = Places {
+        let hierarchy = Hierarchy {
             own: world.own.clone(),
             other: world.other.clone(),
             deleted: deleted(registry).await,
@@ -51,8 +51,8 @@ impl Scene {
             gone: gone(registry, &world.own).await,
             foreign: world.other_tenant.clone(),
         };
-        let mut scene = Self { world, places, parts: Vec::new() };
-        for (place, reach) in scene.places.reaches().into_iter().filter(|(place, _)| is_there(place)) {
+        let mut scene = Self { world, hierarchy, parts: Vec::new() };
+        for (place, reach) in scene.hierarchy.scopes().into_iter().filter(|(place, _)| is_there(place)) {
             let name = json!({ "name": format!("the key of {place}") });
             let key = scene.world.post(KEYS, body(Role::Viewer, &reach, name)).await.expect(201);
             let subject = json!({ "subject": format!("the person of {place}") });
@@ -66,42 +66,42 @@ impl Scene {
     /// The place of the requested grant.
     fn place(&self, case: &Case) -> Option<(&'static str, GrantScope)> {
         let said = format!("{} {}", case.path, case.body);
-        self.places.reaches().into_iter().find(|(place, _)| {
+        self.hierarchy.scopes().into_iter().find(|(place, _)| {
             let named = |kind| said.contains(part(kind, place));
             named("key") || named("binding") || said.contains(&format!("to be of {place}\""))
         })
     }
 
     fn line(&self, reach: &GrantScope) -> Vec<EntityId> {
-        reach.entity().map(|entity| self.places.line(entity)).unwrap_or_default()
+        reach.entity().map(|entity| self.hierarchy.with_ancestors(entity)).unwrap_or_default()
     }
 
-    fn reaches(&self, someone: &Someone, reach: &GrantScope) -> bool {
+    fn reaches(&self, principal: &Principal, reach: &GrantScope) -> bool {
         let line = self.line(reach);
-        someone.reaches(&match reach {
+        principal.scope_includes(&match reach {
             GrantScope::All => Target::Everything,
             GrantScope::Platform(platform) => Target::Platform(platform),
             GrantScope::Entity(platform, _) => Target::Entity(platform, &line),
         })
     }
 
-    fn may_grant(&self, someone: &Someone, reach: &GrantScope) -> bool {
+    fn may_grant(&self, principal: &Principal, reach: &GrantScope) -> bool {
         let grant = Grant { role: Role::Viewer, scope: reach.clone() };
-        may_grant(someone.caller.grants(), &grant, &self.line(reach))
+        may_grant(principal.caller.grants(), &grant, &self.line(reach))
     }
 
     /// The decision for a caller who creates a grant in a place.
-    fn granting(&self, someone: &Someone, place: &str, reach: &GrantScope) -> AccessDecision {
+    fn granting(&self, principal: &Principal, place: &str, reach: &GrantScope) -> AccessDecision {
         let touches = |platform: &PlatformId| {
-            let mut reached = someone.caller.grants().iter().map(|grant| grant.scope.platform());
+            let mut reached = principal.caller.grants().iter().map(|grant| grant.scope.platform());
             reached.any(|reached| reached.is_none_or(|reached| reached == platform))
         };
         if reach.platform().is_some_and(|platform| !touches(platform)) || !is_there(place) {
             return AccessDecision::Outside;
         }
-        match (self.may_grant(someone, reach), reach) {
+        match (self.may_grant(principal, reach), reach) {
             (true, _) => AccessDecision::Allowed,
-            (false, GrantScope::Entity(..)) if !self.reaches(someone, reach) => AccessDecision::Outside,
+            (false, GrantScope::Entity(..)) if !self.reaches(principal, reach) => AccessDecision::Outside,
             // 403 reveals nothing here: other platforms exist, and a platform is more than a part of it.
             _ => AccessDecision::Forbidden,
         }
@@ -121,14 +121,14 @@ async fn gone(registry: &TestService, of: &PlatformId) -> EntityId {
     id
 }
 
-impl Stage for Scene {
+impl Scenario for Scene {
     type Service = Iam;
 
     fn service(&self) -> &TestService {
         &self.world
     }
 
-    fn parts(&self) -> &[(&'static str, String)] {
+    fn placeholders(&self) -> &[(&'static str, String)] {
         &self.parts
     }
 
@@ -139,14 +139,13 @@ impl Stage for Scene {
         for (list, filter) in
             [(KEYS, "includeRevoked=true"), (KEYS, "platformId="), (BINDINGS, "platformId=")]
         {
-            let own = if filter.ends_with('=') { self.places.own.as_str() } else { "" };
+            let own = if filter.ends_with('=') { self.hierarchy.own.as_str() } else { "" };
             cases.push(Case::new(Method::GET, list, &format!("{list}?{filter}{own}"), Value::Null));
         }
-        let check =
-            json!({ "action": "getEntity", "platformId": self.places.own, "entityId": self.places.entity });
+        let check = json!({ "action": "getEntity", "platformId": self.hierarchy.own, "entityId": self.hierarchy.entity });
         let checks = json!({ "checks": [{ "action": "listAudit" }, check] });
         cases.push(Case::plain(Method::POST, "/api/v1/iam/can", checks));
-        for (place, reach) in self.places.reaches() {
+        for (place, reach) in self.hierarchy.scopes() {
             let named =
                 |field: &str| body(Role::Viewer, &reach, json!({ field: format!("to be of {place}") }));
             cases.push(Case::plain(Method::POST, KEYS, named("name")));
@@ -164,31 +163,31 @@ impl Stage for Scene {
         cases
     }
 
-    fn everyone(&self) -> Vec<Someone> {
-        self.places.everyone(ActorType::User)
+    fn principals(&self) -> Vec<Principal> {
+        self.hierarchy.principals(ActorType::User)
     }
 
-    fn verdict(&self, asked: &Asked<'_>) -> AccessDecision {
-        match (asked.case.method.as_str(), self.place(asked.case)) {
-            ("POST", Some((place, reach))) => self.granting(asked.someone, place, &reach),
-            ("DELETE", Some((_, reach))) if self.may_grant(asked.someone, &reach) => AccessDecision::Allowed,
+    fn decision(&self, cell: &Cell<'_>) -> AccessDecision {
+        match (cell.case.method.as_str(), self.place(cell.case)) {
+            ("POST", Some((place, reach))) => self.granting(cell.principal, place, &reach),
+            ("DELETE", Some((_, reach))) if self.may_grant(cell.principal, &reach) => AccessDecision::Allowed,
             ("DELETE", _) => AccessDecision::Outside,
-            _ => asked.row.decide(asked.someone.caller.grants(), &Target::Everything),
+            _ => cell.operation.decide(cell.principal.caller.grants(), &Target::Everything),
         }
     }
 
-    fn is_outside(&self, asked: &Asked<'_>, _: AccessDecision) -> bool {
-        self.place(asked.case).is_some_and(|(_, reach)| !self.reaches(asked.someone, &reach))
+    fn is_out_of_scope(&self, cell: &Cell<'_>, _: AccessDecision) -> bool {
+        self.place(cell.case).is_some_and(|(_, reach)| !self.reaches(cell.principal, &reach))
     }
 
-    fn hidden(&self, someone: &Someone) -> Vec<String> {
+    fn hidden(&self, principal: &Principal) -> Vec<String> {
         let mut hidden = Vec::new();
-        for (place, reach) in self.places.reaches() {
+        for (place, reach) in self.hierarchy.scopes() {
             // Row-level security does not know roles.
             let sees = if scope_filter_enabled() {
-                self.may_grant(someone, &reach)
+                self.may_grant(principal, &reach)
             } else {
-                self.reaches(someone, &reach)
+                self.reaches(principal, &reach)
             };
             if !sees && is_there(place) {
                 let ids = ["key", "binding"].map(|kind| self.fill(part(kind, place)));
@@ -202,32 +201,32 @@ impl Stage for Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_follows_the_access_matrix() {
-    reach::as_everyone(&Scene::new().await).await.assert_none();
+    access_matrix::check(&Scene::new().await).await.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_without_valid_credentials_are_rejected() {
-    reach::let_no_stranger_in(&Scene::new().await).await;
+    access_matrix::assert_invalid_tokens_rejected(&Scene::new().await).await;
 }
 
 // The scope filter alone must isolate tenants.
 #[tokio::test(flavor = "multi_thread")]
 async fn scope_filter_alone_separates_tenants() {
     let scene = Scene::new().await;
-    reach::take_second_wall_down(&scene).await;
-    reach::as_everyone(&scene).await.assert_none();
+    access_matrix::disable_row_level_security(&scene).await;
+    access_matrix::check(&scene).await.assert_passed();
 }
 
 // Row-level security alone must isolate tenants.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_level_security_alone_separates_tenants() {
-    reach::disable_scope_filter();
-    reach::as_everyone(&Scene::new().await).await.assert_none();
+    access_matrix::disable_scope_filter();
+    access_matrix::check(&Scene::new().await).await.assert_passed();
 }
 
 // Shows that the tests of each layer can fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_both_tenancy_layers_everything_is_visible() {
-    reach::disable_scope_filter();
-    reach::with_both_walls_down(&Scene::new().await).await;
+    access_matrix::disable_scope_filter();
+    access_matrix::assert_leaks_without_tenancy_layers(&Scene::new().await).await;
 }

@@ -6,7 +6,7 @@ use nix::{
 };
 use reqwest::Method;
 use serde_json::json;
-use testkit::HeldPort;
+use testkit::ReservedPort;
 
 use crate::{
     system::{TestSystem, Up},
@@ -41,7 +41,7 @@ async fn assert_new_system(system: &TestSystem, up: &Up) {
 #[tokio::test]
 async fn new_system_serves_only_its_operator() {
     let system = TestSystem::new();
-    let reserved = HeldPort::new();
+    let reserved = ReservedPort::new();
     let port = reserved.address.port();
     let mut command = system.command();
     command.env("NNO_PORT", port.to_string());

@@ -2,17 +2,17 @@
 
 use onboarding::Onboarding;
 use testkit::{
-    contract::{Promise, shortfalls},
+    contract::{Contract, violations},
     document,
 };
 
 #[test]
 fn committed_document_matches_the_code() {
-    document::is_committed::<Onboarding>(env!("CARGO_MANIFEST_DIR"));
+    document::assert_committed::<Onboarding>(env!("CARGO_MANIFEST_DIR"));
 }
 
 #[test]
 fn document_fulfils_the_contract() {
-    let short = shortfalls(&document::of::<Onboarding>(), Promise::Onboarding, &[]);
+    let short = violations(&document::of::<Onboarding>(), Contract::Onboarding, &[]);
     assert!(short.is_empty(), "{}", short.join("\n"));
 }

@@ -1,4 +1,5 @@
-//! Every operation × every role × every scope, with both tenancy layers and with each alone: see [`testkit::reach`].
+//! Access matrix: every operation × every role × every scope, with both tenancy layers and with each one alone. See
+//! [`testkit::access_matrix`].
 //!
 //! An onboarding is visible to its owner. None of these makes progress, because the registry is unreachable.
 
@@ -10,27 +11,27 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{
     Response, TestService,
-    reach::{self, Asked, Case, Places, Someone, Stage},
+    access_matrix::{self, Case, Cell, Hierarchy, Principal, Scenario},
 };
 
 const ONBOARDING: &str = "/api/v1/onboarding";
 
 struct Scene {
     onboarding: TestService,
-    places: Places,
-    ann: Someone,
+    hierarchy: Hierarchy,
+    ann: Principal,
     /// Ann's onboardings, each in a different state, and one of a different user.
     parts: Vec<(&'static str, String)>,
 }
 
 const ANNS: [&str; 4] = ["{live}", "{paused}", "{stuck}", "{ended}"];
 
-fn user(name: &str) -> Someone {
-    Someone::new(name, ActorType::User, Vec::new())
+fn user(name: &str) -> Principal {
+    Principal::new(name, ActorType::User, Vec::new())
 }
 
 /// Starts an onboarding and returns its id.
-async fn start(service: &TestService, by: &Someone, slug: &str) -> String {
+async fn start(service: &TestService, by: &Principal, slug: &str) -> String {
     let body = json!({ "platformName": format!("What {slug} is"), "slug": slug, "tier": "starter" });
     let request = service.request_as(&by.caller, Method::POST, ONBOARDING).json(&body);
     let started = Response::read(request.send().await.unwrap()).await.expect(201);
@@ -50,7 +51,7 @@ impl Scene {
                 start(&onboarding, &ann, &format!("anns-{}", part.trim_matches(['{', '}']))).await,
             ));
         }
-        let scene = Self { onboarding, places: Places::unknown(), ann, parts };
+        let scene = Self { onboarding, hierarchy: Hierarchy::random(), ann, parts };
         let pause = scene.fill(&format!("{ONBOARDING}/{{paused}}/pause"));
         scene.onboarding.post(&pause, json!({})).await.expect(200);
         // The new fence makes a runner that still holds the saga lose it.
@@ -66,20 +67,20 @@ impl Scene {
     }
 
     /// Returns true if the caller owns the requested onboarding, or starts a new one.
-    fn is_owner(&self, asked: &Asked<'_>) -> bool {
-        let new = asked.row.id == "createOnboarding";
-        new || (asked.someone.name == self.ann.name && ANNS.iter().any(|part| asked.case.path.contains(part)))
+    fn is_owner(&self, cell: &Cell<'_>) -> bool {
+        let new = cell.operation.id == "createOnboarding";
+        new || (cell.principal.name == self.ann.name && ANNS.iter().any(|part| cell.case.path.contains(part)))
     }
 }
 
-impl Stage for Scene {
+impl Scenario for Scene {
     type Service = Onboarding;
 
     fn service(&self) -> &TestService {
         &self.onboarding
     }
 
-    fn parts(&self) -> &[(&'static str, String)] {
+    fn placeholders(&self) -> &[(&'static str, String)] {
         &self.parts
     }
 
@@ -119,44 +120,44 @@ impl Stage for Scene {
         cases
     }
 
-    fn everyone(&self) -> Vec<Someone> {
-        let people = self.places.everyone(ActorType::User);
+    fn principals(&self) -> Vec<Principal> {
+        let people = self.hierarchy.principals(ActorType::User);
         let programs = self
-            .places
-            .everyone(ActorType::Apikey)
+            .hierarchy
+            .principals(ActorType::Apikey)
             .into_iter()
-            .map(|someone| Someone { name: format!("a program, {}", someone.name), ..someone });
+            .map(|principal| Principal { name: format!("a program, {}", principal.name), ..principal });
         people.into_iter().chain(programs).chain([self.ann.clone()]).collect()
     }
 
-    fn verdict(&self, asked: &Asked<'_>) -> AccessDecision {
-        let Asked { someone, row, .. } = asked;
-        if row.about == About::Everything {
-            return row.decide(someone.caller.grants(), &Target::Everything);
+    fn decision(&self, cell: &Cell<'_>) -> AccessDecision {
+        let Cell { principal, operation, .. } = cell;
+        if operation.about == About::Everything {
+            return operation.decide(principal.caller.grants(), &Target::Everything);
         }
-        let is_person = someone.caller.actor_type == ActorType::User;
-        match row.id.as_str() {
-            _ if someone.caller.is_operator() => AccessDecision::Allowed,
+        let is_person = principal.caller.actor_type == ActorType::User;
+        match operation.id.as_str() {
+            _ if principal.caller.is_operator() => AccessDecision::Allowed,
             "createOnboarding" if is_person => AccessDecision::Allowed,
             "createOnboarding" => AccessDecision::Forbidden,
-            _ if self.is_owner(asked) => AccessDecision::Allowed,
-            _ if someone.reaches_all() => AccessDecision::Forbidden,
+            _ if self.is_owner(cell) => AccessDecision::Allowed,
+            _ if principal.has_global_scope() => AccessDecision::Forbidden,
             _ => AccessDecision::Outside,
         }
     }
 
-    fn is_outside(&self, asked: &Asked<'_>, _: AccessDecision) -> bool {
-        !asked.someone.reaches_all() && !self.is_owner(asked)
+    fn is_out_of_scope(&self, cell: &Cell<'_>, _: AccessDecision) -> bool {
+        !cell.principal.has_global_scope() && !self.is_owner(cell)
     }
 
-    fn hidden(&self, someone: &Someone) -> Vec<String> {
+    fn hidden(&self, principal: &Principal) -> Vec<String> {
         let of = |parts: &[&str]| {
             let names = parts.iter().map(|part| part.trim_matches(['{', '}']).to_owned());
             parts.iter().map(|part| self.fill(part)).chain(names.map(|name| format!("-{name} is"))).collect()
         };
-        if someone.reaches_all() {
+        if principal.has_global_scope() {
             Vec::new()
-        } else if someone.name == self.ann.name {
+        } else if principal.name == self.ann.name {
             vec![self.fill("{bobs}"), "bobs is".to_owned()]
         } else {
             let mut hidden: Vec<String> = of(&ANNS);
@@ -168,32 +169,32 @@ impl Stage for Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_follows_the_access_matrix() {
-    reach::as_everyone(&Scene::new().await).await.assert_none();
+    access_matrix::check(&Scene::new().await).await.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_without_a_valid_token_are_rejected() {
-    reach::let_no_stranger_in(&Scene::new().await).await;
+    access_matrix::assert_invalid_tokens_rejected(&Scene::new().await).await;
 }
 
 /// The scope filter must be sufficient without row-level security.
 #[tokio::test(flavor = "multi_thread")]
 async fn scope_filter_alone_separates_tenants() {
     let scene = Scene::new().await;
-    reach::take_second_wall_down(&scene).await;
-    reach::as_everyone(&scene).await.assert_none();
+    access_matrix::disable_row_level_security(&scene).await;
+    access_matrix::check(&scene).await.assert_passed();
 }
 
 /// Row-level security must be sufficient without the scope filter.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_level_security_alone_separates_tenants() {
-    reach::disable_scope_filter();
-    reach::as_everyone(&Scene::new().await).await.assert_none();
+    access_matrix::disable_scope_filter();
+    access_matrix::check(&Scene::new().await).await.assert_passed();
 }
 
 /// Without both layers, callers see everything. This shows that the tests above can fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_both_tenancy_layers_everything_is_visible() {
-    reach::disable_scope_filter();
-    reach::with_both_walls_down(&Scene::new().await).await;
+    access_matrix::disable_scope_filter();
+    access_matrix::assert_leaks_without_tenancy_layers(&Scene::new().await).await;
 }

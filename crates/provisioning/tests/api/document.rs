@@ -7,7 +7,7 @@ use service::{Service as _, Settings};
 
 #[test]
 fn committed_document_matches_the_code() {
-    testkit::document::is_committed::<Provisioning>(env!("CARGO_MANIFEST_DIR"));
+    testkit::document::assert_committed::<Provisioning>(env!("CARGO_MANIFEST_DIR"));
 }
 
 #[test]

@@ -24,7 +24,7 @@ use runtime::{config, shutdown::Shutdown, telemetry::Telemetry};
 use serde_json::{Value, json};
 use service::{Service as _, Settings};
 use tempfile::TempDir;
-use testkit::{HeldPort, Response, TestDb};
+use testkit::{ReservedPort, Response, TestDb};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
     net::{TcpListener, TcpStream},
@@ -100,7 +100,7 @@ async fn relay(
 struct Replica {
     child: Child,
     http: u16,
-    _held: HeldPort,
+    _held: ReservedPort,
 }
 
 impl Replica {
@@ -146,7 +146,7 @@ impl Shared {
 
     /// Starts a replica with default settings that runs one job at a time.
     async fn replica(&self, name: &str, database: &str) -> Replica {
-        let held = HeldPort::new();
+        let held = ReservedPort::new();
         let http = held.address.port();
         let log = File::create(self.folder.path().join(name)).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());

@@ -1,5 +1,5 @@
 //! Access matrix: every operation × every role × every scope, with both tenancy layers and with each one alone. See
-//! [`testkit::reach`].
+//! [`testkit::access_matrix`].
 //!
 //! Only operators may access jobs, regardless of their platform. The jobs here never proceed, because there is no
 //! registry.
@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::{
     TestService,
-    reach::{self, Asked, Case, Places, Someone, Stage},
+    access_matrix::{self, Case, Cell, Hierarchy, Principal, Scenario},
 };
 
 const PROVISION: &str = "/api/v1/provision";
 
 struct Scene {
     provisioning: TestService,
-    places: Places,
+    hierarchy: Hierarchy,
     /// Ids of jobs in different states, by placeholder.
     parts: Vec<(&'static str, String)>,
     _folder: TempDir,
@@ -34,8 +34,8 @@ impl Scene {
             "data_dir": folder.path(), "registry": { "url": "http://127.0.0.1:9" },
         }});
         let provisioning = TestService::start_with::<FakeProvisioning>(set).await;
-        let places = Places::unknown();
-        let mut scene = Self { provisioning, places, parts: Vec::new(), _folder: folder };
+        let hierarchy = Hierarchy::random();
+        let mut scene = Self { provisioning, hierarchy, parts: Vec::new(), _folder: folder };
         for part in ["{live}", "{paused}", "{stuck}", "{ended}"] {
             let path = format!("{PROVISION}/platform");
             let queued = scene.provisioning.post(&path, scene.platform()).await.expect(202);
@@ -57,23 +57,23 @@ impl Scene {
 
     /// Returns the request body that provisions a platform.
     fn platform(&self) -> Value {
-        json!({ "platformId": self.places.own, "planTier": "starter", "billingEmail": "pay@acme.example" })
+        json!({ "platformId": self.hierarchy.own, "planTier": "starter", "billingEmail": "pay@acme.example" })
     }
 }
 
-impl Stage for Scene {
+impl Scenario for Scene {
     type Service = Provisioning;
 
     fn service(&self) -> &TestService {
         &self.provisioning
     }
 
-    fn parts(&self) -> &[(&'static str, String)] {
+    fn placeholders(&self) -> &[(&'static str, String)] {
         &self.parts
     }
 
     fn cases(&self) -> Vec<Case> {
-        let (platform, entity) = (&self.places.own, &self.places.entity);
+        let (platform, entity) = (&self.hierarchy.own, &self.hierarchy.entity);
         let feature = json!({
             "platformId": platform, "entityId": entity, "featureId": "blog", "featureVersion": "1.0.0",
             "environment": "prod",
@@ -107,48 +107,48 @@ impl Stage for Scene {
         cases
     }
 
-    fn everyone(&self) -> Vec<Someone> {
-        self.places.everyone(ActorType::Apikey)
+    fn principals(&self) -> Vec<Principal> {
+        self.hierarchy.principals(ActorType::Apikey)
     }
 
-    fn verdict(&self, asked: &Asked<'_>) -> AccessDecision {
-        asked.row.decide(asked.someone.caller.grants(), &Target::Everything)
+    fn decision(&self, cell: &Cell<'_>) -> AccessDecision {
+        cell.operation.decide(cell.principal.caller.grants(), &Target::Everything)
     }
 
-    fn hidden(&self, someone: &Someone) -> Vec<String> {
+    fn hidden(&self, principal: &Principal) -> Vec<String> {
         let jobs = self.parts.iter().map(|(_, id)| id.clone()).chain(["acme.example".to_owned()]);
-        if someone.reaches_all() { Vec::new() } else { jobs.collect() }
+        if principal.has_global_scope() { Vec::new() } else { jobs.collect() }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_follows_the_access_matrix() {
-    reach::as_everyone(&Scene::new().await).await.assert_none();
+    access_matrix::check(&Scene::new().await).await.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_without_valid_credentials_are_rejected() {
-    reach::let_no_stranger_in(&Scene::new().await).await;
+    access_matrix::assert_invalid_tokens_rejected(&Scene::new().await).await;
 }
 
 /// The scope filter must not rely on row-level security.
 #[tokio::test(flavor = "multi_thread")]
 async fn scope_filter_alone_separates_tenants() {
     let scene = Scene::new().await;
-    reach::take_second_wall_down(&scene).await;
-    reach::as_everyone(&scene).await.assert_none();
+    access_matrix::disable_row_level_security(&scene).await;
+    access_matrix::check(&scene).await.assert_passed();
 }
 
 /// Row-level security must not rely on the scope filter.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_level_security_alone_separates_tenants() {
-    reach::disable_scope_filter();
-    reach::as_everyone(&Scene::new().await).await.assert_none();
+    access_matrix::disable_scope_filter();
+    access_matrix::check(&Scene::new().await).await.assert_passed();
 }
 
 /// Verifies that the two tests above can fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_both_tenancy_layers_everything_is_visible() {
-    reach::disable_scope_filter();
-    reach::with_both_walls_down(&Scene::new().await).await;
+    access_matrix::disable_scope_filter();
+    access_matrix::assert_leaks_without_tenancy_layers(&Scene::new().await).await;
 }

@@ -207,7 +207,7 @@ async fn pages_and_totals_of_ungranted_subtrees_are_empty() {
     let world = World::start().await;
     let platform = world.platform("shop").await;
     let (own, other) = (world.tenant(&platform, "own").await, world.tenant(&platform, "other").await);
-    let mut connection = world.db.connect_unseeing().await;
+    let mut connection = world.db.connect_without_rls_context().await;
     for (granted, requested, expected) in [
         (vec![], vec![&own], 0),
         (vec![&own], vec![&other], 0),

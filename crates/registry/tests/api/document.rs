@@ -2,7 +2,7 @@
 
 use registry::Registry;
 use testkit::{
-    contract::{Promise, shortfalls},
+    contract::{Contract, violations},
     document,
 };
 
@@ -11,11 +11,11 @@ const MISSING: &[&str] = &[];
 
 #[test]
 fn committed_document_matches_the_code() {
-    document::is_committed::<Registry>(env!("CARGO_MANIFEST_DIR"));
+    document::assert_committed::<Registry>(env!("CARGO_MANIFEST_DIR"));
 }
 
 #[test]
 fn document_keeps_the_contract() {
-    let short = shortfalls(&document::of::<Registry>(), Promise::Registry, MISSING);
+    let short = violations(&document::of::<Registry>(), Contract::Registry, MISSING);
     assert!(short.is_empty(), "{}", short.join("\n"));
 }

@@ -1,5 +1,5 @@
 //! Access matrix: every operation × every role × every scope, with both tenancy layers and with each one alone. See
-//! [`testkit::reach`].
+//! [`testkit::access_matrix`].
 
 use domain::{
     EntityId, PlatformId,
@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::json;
 use testkit::{
     Response, TestService,
-    reach::{self, Asked, Case, Places, Someone, Stage},
+    access_matrix::{self, Case, Cell, Hierarchy, Principal, Scenario},
 };
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 /// A platform with one object of every type, most of them owned by one entity, and the objects around it.
 struct Scene {
     fixture: Fixture,
-    places: Places,
+    hierarchy: Hierarchy,
 }
 
 impl Scene {
@@ -40,7 +40,7 @@ impl Scene {
         world.post(&format!("/api/v1/platforms/{ended}/suspend"), json!({})).await.expect(200);
         world.delete(&format!("/api/v1/platforms/{ended}")).await.expect(200);
         let entity = |id: &str| EntityId::parse(id).unwrap();
-        let places = Places {
+        let hierarchy = Hierarchy {
             own: PlatformId::parse(&p).unwrap(),
             other: PlatformId::parse(&other).unwrap(),
             deleted: PlatformId::parse(&ended).unwrap(),
@@ -53,7 +53,7 @@ impl Scene {
         };
         fixture.parts.extend([("{child}", child), ("{lost}", lost), ("{other}", other)]);
         fixture.parts.extend([("{foreign}", foreign), ("{ended}", ended)]);
-        Self { fixture, places }
+        Self { fixture, hierarchy }
     }
 
     /// Returns the entity that owns the object of the path, and its ancestors.
@@ -66,18 +66,21 @@ impl Scene {
         let nobodys = ["{up}", "{back}", "{gone}"];
         let is_in = |part: &&str| path.contains(*part);
         if let Some(part) = others.into_iter().find(is_in) {
-            return self.places.line(&EntityId::parse(&self.fill(part)).unwrap());
+            return self.hierarchy.with_ancestors(&EntityId::parse(&self.fill(part)).unwrap());
         }
         if of_e.iter().any(is_in) {
-            return self.places.line(&self.places.entity);
+            return self.hierarchy.with_ancestors(&self.hierarchy.entity);
         }
         let nobody = EntityId::parse("nobody0000").ok();
         nobody.filter(|_| nobodys.iter().any(is_in)).into_iter().collect()
     }
 
     /// Returns true if the caller sees objects of the entity `e`.
-    fn sees(&self, someone: &Someone) -> bool {
-        someone.reaches(&Target::Entity(&self.places.own, &self.places.line(&self.places.entity)))
+    fn sees(&self, principal: &Principal) -> bool {
+        principal.scope_includes(&Target::Entity(
+            &self.hierarchy.own,
+            &self.hierarchy.with_ancestors(&self.hierarchy.entity),
+        ))
     }
 }
 
@@ -109,7 +112,7 @@ const NARROWED: [&str; 7] = [
 fn narrowed(cases: &[Case], path: &str) -> Case {
     let path = format!("/api/v1{path}");
     let plain = path.split('?').next().unwrap();
-    let is_same = |case: &&Case| case.reads() && case.path == plain;
+    let is_same = |case: &&Case| case.is_read() && case.path == plain;
     Case { path: path.clone(), ..cases.iter().find(is_same).unwrap_or_else(|| panic!("{path}")).clone() }
 }
 
@@ -117,18 +120,18 @@ fn is_gone(path: &str) -> bool {
     path.contains("{ended}") || path.contains("{lost}")
 }
 
-fn of_entity(someone: &Someone) -> bool {
-    someone.reach().is_some_and(|reach| reach.entity().is_some())
+fn of_entity(principal: &Principal) -> bool {
+    principal.scope().is_some_and(|reach| reach.entity().is_some())
 }
 
-impl Stage for Scene {
+impl Scenario for Scene {
     type Service = Registry;
 
     fn service(&self) -> &TestService {
         &self.fixture.world
     }
 
-    fn parts(&self) -> &[(&'static str, String)] {
+    fn placeholders(&self) -> &[(&'static str, String)] {
         &self.fixture.parts
     }
 
@@ -145,50 +148,50 @@ impl Stage for Scene {
         cases
     }
 
-    fn everyone(&self) -> Vec<Someone> {
-        self.places.everyone(ActorType::Apikey)
+    fn principals(&self) -> Vec<Principal> {
+        self.hierarchy.principals(ActorType::Apikey)
     }
 
-    fn verdict(&self, asked: &Asked<'_>) -> AccessDecision {
-        let (Asked { someone, row, .. }, path) = (*asked, &asked.case.path);
+    fn decision(&self, cell: &Cell<'_>) -> AccessDecision {
+        let (Cell { principal, operation, .. }, path) = (*cell, &cell.case.path);
         let part = ["{q}", "{ended}"].into_iter().find(|part| path.contains(part)).unwrap_or("{p}");
         let platform = PlatformId::parse(&self.fill(part)).unwrap();
         let line = self.line(path);
-        let target = match row.about {
+        let target = match operation.about {
             About::Everything | About::Caller => Target::Everything,
             About::Entity if !line.is_empty() => Target::Entity(&platform, &line),
             About::Platform | About::Entity => Target::Platform(&platform),
         };
-        let role_in = someone
+        let role_in = principal
             .caller
             .grants()
             .iter()
             .find(|grant| grant.scope.platform() == Some(&platform))
-            .filter(|_| row.about == About::Entity);
-        let verdict = match (row.decide(someone.caller.grants(), &target), role_in) {
+            .filter(|_| operation.about == About::Entity);
+        let decision = match (operation.decide(principal.caller.grants(), &target), role_in) {
             // A role that is too low for the whole platform gets 403, which reveals nothing about its objects.
-            (AccessDecision::Outside, Some(grant)) if !grant.role.covers(row.least) => {
+            (AccessDecision::Outside, Some(grant)) if !grant.role.covers(operation.least) => {
                 AccessDecision::Forbidden
             }
             // A list of a platform exists for every caller with access to any of its objects.
             (AccessDecision::Outside, Some(_)) if line.is_empty() => AccessDecision::Allowed,
-            (verdict, _) => verdict,
+            (decision, _) => decision,
         };
         // Only operators see deleted objects, and only on request.
-        let is_shown = path.contains("includeDeleted") && someone.caller.is_operator();
+        let is_shown = path.contains("includeDeleted") && principal.caller.is_operator();
         let is_gone = is_gone(path) && !is_shown;
-        if is_gone && verdict == AccessDecision::Allowed { AccessDecision::Outside } else { verdict }
+        if is_gone && decision == AccessDecision::Allowed { AccessDecision::Outside } else { decision }
     }
 
-    fn hidden(&self, someone: &Someone) -> Vec<String> {
-        let own = &self.places.own;
+    fn hidden(&self, principal: &Principal) -> Vec<String> {
+        let own = &self.hierarchy.own;
         let unless = |sees: bool, parts: &[&str]| {
             let hidden = if sees { &[] } else { parts };
             hidden.iter().map(|part| self.fill(part)).collect::<Vec<_>>()
         };
-        let sees = |part: &str| someone.reaches(&Target::Entity(own, &self.line(part)));
+        let sees = |part: &str| principal.scope_includes(&Target::Entity(own, &self.line(part)));
         let touches = |part: &str| {
-            let mut touched = someone.caller.grants().iter().map(|grant| grant.scope.platform());
+            let mut touched = principal.caller.grants().iter().map(|grant| grant.scope.platform());
             touched.any(|platform| platform.is_none_or(|id| id.as_str() == self.fill(part)))
         };
         let names = ["a.example", "shop.example", "old.example", "spare.example"];
@@ -206,7 +209,7 @@ impl Stage for Scene {
         }
         hidden.extend(unless(touches("{other}"), &["{foreign}"]));
         // Objects of a whole platform are hidden from callers who hold only entities of it.
-        let sees_platform = someone.reaches(&Target::Platform(own));
+        let sees_platform = principal.scope_includes(&Target::Platform(own));
         for Created { part, path, .. } in ALL.iter().flat_map(|cases| (cases.created)()) {
             let is_visible = if path.contains("{e}") { sees("{e}") } else { sees_platform };
             hidden.extend(unless(is_visible, &[part]));
@@ -214,18 +217,20 @@ impl Stage for Scene {
         hidden
     }
 
-    fn fits(&self, asked: &Asked<'_>, verdict: AccessDecision, answer: &Response) -> bool {
-        let (Asked { someone, row, case }, status) = (*asked, answer.status.as_u16());
-        match verdict {
+    fn is_expected(&self, cell: &Cell<'_>, decision: AccessDecision, answer: &Response) -> bool {
+        let (Cell { principal, operation, case }, status) = (*cell, answer.status.as_u16());
+        match decision {
             // A lookup by name outside the caller's scope gets 404.
-            _ if row.id == "lookupResource" => status == if self.sees(someone) { 200 } else { 404 },
+            _ if operation.id == "lookupResource" => status == if self.sees(principal) { 200 } else { 404 },
             // Creating a tenant requires access to the whole platform.
-            AccessDecision::Allowed if of_entity(someone) && row.id == "createEntity" => status == 403,
+            AccessDecision::Allowed if of_entity(principal) && operation.id == "createEntity" => {
+                status == 403
+            }
             // Objects named in a body are searched within the caller's scope.
             AccessDecision::Allowed
-                if !self.sees(someone) && case.method == Method::POST && !case.body.is_null() =>
+                if !self.sees(principal) && case.method == Method::POST && !case.body.is_null() =>
             {
-                reach::follows(verdict, answer) == case.path.contains("/resources")
+                access_matrix::status_matches(decision, answer) == case.path.contains("/resources")
                     && (status < 300 || status == 400 || status == 404)
             }
             // An active platform cannot be restored or deleted.
@@ -234,39 +239,39 @@ impl Stage for Scene {
             {
                 status == 409
             }
-            verdict => reach::follows(verdict, answer),
+            decision => access_matrix::status_matches(decision, answer),
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_follows_the_access_matrix() {
-    reach::as_everyone(&Scene::new().await).await.assert_none();
+    access_matrix::check(&Scene::new().await).await.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_without_valid_credentials_are_rejected() {
-    reach::let_no_stranger_in(&Scene::new().await).await;
+    access_matrix::assert_invalid_tokens_rejected(&Scene::new().await).await;
 }
 
 /// The scope filter must not rely on row-level security.
 #[tokio::test(flavor = "multi_thread")]
 async fn scope_filter_alone_separates_tenants() {
     let scene = Scene::new().await;
-    reach::take_second_wall_down(&scene).await;
-    reach::as_everyone(&scene).await.assert_none();
+    access_matrix::disable_row_level_security(&scene).await;
+    access_matrix::check(&scene).await.assert_passed();
 }
 
 /// Row-level security must not rely on the scope filter.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_level_security_alone_separates_tenants() {
-    reach::disable_scope_filter();
-    reach::as_everyone(&Scene::new().await).await.assert_none();
+    access_matrix::disable_scope_filter();
+    access_matrix::check(&Scene::new().await).await.assert_passed();
 }
 
 /// Verifies that the two tests above can fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_both_tenancy_layers_everything_is_visible() {
-    reach::disable_scope_filter();
-    reach::with_both_walls_down(&Scene::new().await).await;
+    access_matrix::disable_scope_filter();
+    access_matrix::assert_leaks_without_tenancy_layers(&Scene::new().await).await;
 }

@@ -2,17 +2,17 @@
 
 use stack_registry::StackRegistry;
 use testkit::{
-    contract::{Promise, shortfalls},
+    contract::{Contract, violations},
     document,
 };
 
 #[test]
 fn committed_document_matches_the_code() {
-    document::is_committed::<StackRegistry>(env!("CARGO_MANIFEST_DIR"));
+    document::assert_committed::<StackRegistry>(env!("CARGO_MANIFEST_DIR"));
 }
 
 #[test]
 fn document_conforms_to_the_contract() {
-    let short = shortfalls(&document::of::<StackRegistry>(), Promise::StackRegistry, &[]);
+    let short = violations(&document::of::<StackRegistry>(), Contract::StackRegistry, &[]);
     assert!(short.is_empty(), "{}", short.join("\n"));
 }

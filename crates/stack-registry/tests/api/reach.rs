@@ -1,5 +1,6 @@
-//! Every operation × every role × every scope: see [`testkit::reach`]. The catalogue belongs to no platform, so row-level
-//! security does not apply. Only the users of a template are hidden.
+//! Every operation × every role × every scope: see [`testkit::access_matrix`].
+//!
+//! The catalogue belongs to no platform, so it has no row-level security. Only the users of a template are hidden.
 
 use domain::access::{AccessDecision, Target};
 use identity::ActorType;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use stack_registry::StackRegistry;
 use testkit::{
     TestService,
-    reach::{self, Asked, Case, Places, Someone, Stage},
+    access_matrix::{self, Case, Cell, Hierarchy, Principal, Scenario},
 };
 
 use crate::{
@@ -21,7 +22,7 @@ const STACKS: &str = "/api/v1/stacks";
 /// Catalogue with `shop` 1.0.0, and a registry with a platform that uses it.
 struct Scene {
     services: (TestService, TestService, TestService),
-    places: Places,
+    hierarchy: Hierarchy,
     /// Id of the platform that uses it.
     user: String,
 }
@@ -35,18 +36,18 @@ impl Scene {
         let path = platform(registry, "user").await;
         stack(registry, &path, "tenant").await;
         let user = path.rsplit('/').next().unwrap().to_owned();
-        Self { services, places: Places::unknown(), user }
+        Self { services, hierarchy: Hierarchy::random(), user }
     }
 }
 
-impl Stage for Scene {
+impl Scenario for Scene {
     type Service = StackRegistry;
 
     fn service(&self) -> &TestService {
         &self.services.0
     }
 
-    fn parts(&self) -> &[(&'static str, String)] {
+    fn placeholders(&self) -> &[(&'static str, String)] {
         &[]
     }
 
@@ -67,25 +68,25 @@ impl Stage for Scene {
         ]
     }
 
-    fn everyone(&self) -> Vec<Someone> {
-        self.places.everyone(ActorType::Apikey)
+    fn principals(&self) -> Vec<Principal> {
+        self.hierarchy.principals(ActorType::Apikey)
     }
 
-    fn verdict(&self, asked: &Asked<'_>) -> AccessDecision {
-        asked.row.decide(asked.someone.caller.grants(), &Target::Everything)
+    fn decision(&self, cell: &Cell<'_>) -> AccessDecision {
+        cell.operation.decide(cell.principal.caller.grants(), &Target::Everything)
     }
 
-    fn hidden(&self, _: &Someone) -> Vec<String> {
+    fn hidden(&self, _: &Principal) -> Vec<String> {
         vec![self.user.clone()]
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_follows_the_access_matrix() {
-    reach::as_everyone(&Scene::new().await).await.assert_none();
+    access_matrix::check(&Scene::new().await).await.assert_passed();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_without_valid_credentials_are_rejected() {
-    reach::let_no_stranger_in(&Scene::new().await).await;
+    access_matrix::assert_invalid_tokens_rejected(&Scene::new().await).await;
 }

@@ -1,5 +1,5 @@
-//! Every method that is in `proto/` × every identity there is. The page of who may do what has the table of who calls
-//! what; that the services hold to it is seen here.
+//! Every gRPC method in `proto/` × every identity. The services must accept exactly the callers in the table of
+//! `docs/architecture/between-services.md`.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,7 +15,7 @@ use tonic_prost::ProstCodec;
 
 use crate::system::System;
 
-/// Every method by its path without the first slash, such as `nno.iam.v1.Iam/ResolveKey`.
+/// Returns the path of every method without the leading slash, such as `nno.iam.v1.Iam/ResolveKey`.
 fn methods() -> Vec<String> {
     let all = FileDescriptorSet::decode(rpc::DESCRIPTORS).unwrap();
     let of_file = all.file.iter().flat_map(|file| file.service.iter().map(move |service| (file, service)));
@@ -27,8 +27,8 @@ fn methods() -> Vec<String> {
         .collect()
 }
 
-/// The page's table: by method the processes that may call it.
-fn told() -> BTreeMap<String, Vec<String>> {
+/// Returns the processes that may call each method, from the table in the documentation.
+fn documented_callers() -> BTreeMap<String, Vec<String>> {
     let page = include_str!("../../../../docs/architecture/between-services.md");
     let rows = page.lines().filter(|line| line.starts_with("| `nno."));
     let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
@@ -40,27 +40,27 @@ fn told() -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn every_method_is_on_the_page() {
-    let (told, methods) = (told(), methods());
+fn every_method_is_documented() {
+    let (documented, methods) = (documented_callers(), methods());
     assert!(methods.len() > 40, "{}", methods.len());
-    let on_page: Vec<&String> = told.keys().collect();
+    let in_table: Vec<&String> = documented.keys().collect();
     let mut in_proto: Vec<&String> = methods.iter().collect();
     in_proto.sort();
-    assert_eq!(on_page, in_proto);
-    for (method, callers) in &told {
-        assert!(!callers.is_empty(), "nobody may call {method}");
+    assert_eq!(in_table, in_proto);
+    for (method, callers) in &documented {
+        assert!(!callers.is_empty(), "{method} has no callers");
         assert!(callers.iter().all(|caller| PROCESSES.contains(&caller.as_str())), "{method}: {callers:?}");
     }
 }
 
-/// Who asks: what they are called, their token, and what they are refused with where they are not let in.
-type Asking = (String, Option<String>, Code);
+/// The name and the token of an identity, and the status that rejects it.
+type Identity = (String, Option<String>, Code);
 
-/// Everyone who might ask the service of this name.
-fn everyone(service: &TestService, name: &str) -> Vec<Asking> {
-    let mut all = vec![("nobody".to_owned(), None, Code::Unauthenticated)];
-    let forged = service.keys.forged(name).into_iter();
-    all.extend(forged.map(|(what, token)| (what.to_owned(), Some(token), Code::Unauthenticated)));
+/// Returns all identities that may send requests to the service.
+fn identities(service: &TestService, name: &str) -> Vec<Identity> {
+    let mut all = vec![("no token".to_owned(), None, Code::Unauthenticated)];
+    let invalid = service.keys.invalid_tokens(name).into_iter();
+    all.extend(invalid.map(|(kind, token)| (kind.to_owned(), Some(token), Code::Unauthenticated)));
     let everything = vec![Grant { role: Role::Operator, scope: GrantScope::All }];
     let known = |id: &str, actor| Caller::authenticated(id, actor, everything.clone());
     for caller in [
@@ -79,8 +79,8 @@ fn everyone(service: &TestService, name: &str) -> Vec<Asking> {
     all
 }
 
-/// What is answered to a message with nothing in it: none where it was let in and was good.
-async fn refusal(channel: &SignedChannel, method: &str, token: Option<&str>) -> Option<Code> {
+/// Returns the error code of a call with an empty message, or `None` if it succeeds.
+async fn error_code(channel: &SignedChannel, method: &str, token: Option<&str>) -> Option<Code> {
     let mut request = Request::new(tokio_stream::once(()));
     request.set_timeout(Duration::from_secs(10));
     if let Some(token) = token {
@@ -92,8 +92,8 @@ async fn refusal(channel: &SignedChannel, method: &str, token: Option<&str>) -> 
     client.streaming(request, path, ProstCodec::<(), ()>::default()).await.err().map(|status| status.code())
 }
 
-/// The name of the service's process, and it running.
-fn running<'a>(system: &'a System, method: &str) -> (&'static str, &'a TestService) {
+/// Returns the process name and the running service of a method.
+fn service_of<'a>(system: &'a System, method: &str) -> (&'static str, &'a TestService) {
     match method.split('/').next().unwrap() {
         "nno.registry.v1.Registry" => (registry::Registry::NAME, &system.registry),
         "nno.stack_registry.v1.StackRegistry" => {
@@ -102,37 +102,37 @@ fn running<'a>(system: &'a System, method: &str) -> (&'static str, &'a TestServi
         "nno.onboarding.v1.Onboarding" => (onboarding::Onboarding::NAME, &system.onboarding),
         "nno.provisioning.v1.Provisioning" => (provisioning::Provisioning::NAME, &system.provisioning),
         "nno.iam.v1.Iam" => (iam::Iam::NAME, &system.iam),
-        name => panic!("{name} is in proto/ and not here"),
+        name => panic!("the service {name} in proto/ is missing in this test"),
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_method_is_for_those_on_the_page_and_for_nobody_else() {
-    let (system, told, mut wrong) = (System::start().await, told(), Vec::new());
+async fn methods_accept_only_documented_callers() {
+    let (system, documented, mut failures) = (System::start().await, documented_callers(), Vec::new());
     for method in methods() {
-        let (name, service) = running(&system, &method);
-        let (channel, callers) = (service.peer("gateway").channel(), &told[&method]);
-        for (who, token, refused_with) in everyone(service, name) {
-            let refused = refusal(&channel, &method, token.as_deref()).await;
-            let is_in = !matches!(refused, Some(Code::Unauthenticated | Code::PermissionDenied));
-            let is_right = if callers.contains(&who) { is_in } else { refused == Some(refused_with) };
-            if !is_right {
-                wrong.push(format!("{who} calls {method}: {refused:?}"));
+        let (name, service) = service_of(&system, &method);
+        let (channel, callers) = (service.peer("gateway").channel(), &documented[&method]);
+        for (identity, token, rejection) in identities(service, name) {
+            let code = error_code(&channel, &method, token.as_deref()).await;
+            let is_accepted = !matches!(code, Some(Code::Unauthenticated | Code::PermissionDenied));
+            let is_expected = if callers.contains(&identity) { is_accepted } else { code == Some(rejection) };
+            if !is_expected {
+                failures.push(format!("{identity} calls {method}: {code:?}"));
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_method_is_for_nobody() {
+async fn unknown_methods_reject_every_caller() {
     let system = System::start().await;
     for method in methods() {
-        let (name, service) = running(&system, &method);
-        let (channel, nothing) = (service.peer("gateway").channel(), format!("{method}s"));
-        for (who, token, refused_with) in everyone(service, name) {
-            let refused = refusal(&channel, &nothing, token.as_deref()).await;
-            assert_eq!(refused, Some(refused_with), "{who} calls {nothing}");
+        let (name, service) = service_of(&system, &method);
+        let (channel, unknown) = (service.peer("gateway").channel(), format!("{method}s"));
+        for (identity, token, rejection) in identities(service, name) {
+            let code = error_code(&channel, &unknown, token.as_deref()).await;
+            assert_eq!(code, Some(rejection), "{identity} calls {unknown}");
         }
     }
 }

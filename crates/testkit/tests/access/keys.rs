@@ -1,5 +1,4 @@
-//! Every operation that clients can call × keys that are no good, and × good ones of another platform: through the
-//! gateway, with iam behind it.
+//! Every public operation × invalid keys, and × valid keys of a different platform, through the gateway and iam.
 
 use diesel_async::SimpleAsyncConnection;
 use domain::access::{About, Operation, declared_operation};
@@ -7,37 +6,37 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Response, document};
 
-use crate::system::{Door, OPERATOR, System};
+use crate::system::{OPERATOR, System, TestGateway};
 
 const KEYS: &str = "/api/v1/iam/keys";
 
-/// An operation, and how it is asked for of one platform.
-struct Asked {
-    row: Operation,
+/// A request for an operation on one platform.
+struct OperationRequest {
+    operation: Operation,
     method: Method,
     path: String,
     body: Value,
 }
 
-/// Everything in the document that is not told to everyone.
-fn everything(platform: &str) -> Vec<Asked> {
+/// Returns a request for each operation of the document that requires authentication.
+fn authenticated_operations(platform: &str) -> Vec<OperationRequest> {
     let document = gateway::document().unwrap();
-    let is_open =
+    let is_public =
         |(method, path): &(String, String)| document["paths"][path][method]["security"] == json!([]);
-    let all = document::operations(&document).into_iter().filter(|operation| !is_open(operation));
-    let asked = |(method, path): (String, String)| {
+    let all = document::operations(&document).into_iter().filter(|operation| !is_public(operation));
+    let request = |(method, path): (String, String)| {
         let operation = &document["paths"][&path][&method];
-        Asked {
-            row: declared_operation(operation).unwrap(),
+        OperationRequest {
+            operation: declared_operation(operation).unwrap(),
             method: method.to_uppercase().parse().unwrap(),
             path: filled(&path, platform),
             body: body(&document, operation),
         }
     };
-    all.map(asked).collect()
+    all.map(request).collect()
 }
 
-/// The path with something in it that may be there.
+/// Returns the path with plausible parameters.
 fn filled(path: &str, platform: &str) -> String {
     let part = |part: &str| match part {
         "{platformId}" => platform.to_owned(),
@@ -51,7 +50,7 @@ fn filled(path: &str, platform: &str) -> String {
     path.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
-/// A body that is good by its form: what is required and no more.
+/// Returns a valid body with the required fields only.
 fn body(document: &Value, operation: &Value) -> Value {
     let schema = resolved(document, &operation["requestBody"]["content"]["application/json"]["schema"]);
     let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -81,101 +80,105 @@ fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-/// A key of the operator's making, as iam answers it.
-async fn key(door: &Door, grant: Value) -> Value {
+/// Creates a key as the operator and returns the response of iam.
+async fn create_key(gateway: &TestGateway, grant: Value) -> Value {
     let mut body = json!({ "name": "a key" });
     runtime::config::merge(&mut body, grant);
-    door.post(KEYS, body).await
+    gateway.post(KEYS, body).await
 }
 
-fn text(thing: &Value, field: &str) -> String {
-    thing[field].as_str().unwrap().to_owned()
+fn text(object: &Value, field: &str) -> String {
+    object[field].as_str().unwrap().to_owned()
 }
 
-async fn platform(door: &Door, slug: &str) -> String {
-    text(&door.post("/api/v1/platforms", json!({ "name": slug, "slug": slug })).await, "id")
+/// Creates a platform and returns its id.
+async fn create_platform(gateway: &TestGateway, slug: &str) -> String {
+    text(&gateway.post("/api/v1/platforms", json!({ "name": slug, "slug": slug })).await, "id")
 }
 
-/// Keys of an operator each, that are no good any more or never were.
-async fn useless(system: &System, door: &Door) -> Vec<(&'static str, String)> {
+/// Returns invalid keys, most of them derived from valid operator keys.
+async fn invalid_keys(system: &System, gateway: &TestGateway) -> Vec<(&'static str, String)> {
     let operator = || json!({ "role": "operator" });
-    let (good, revoked, expired) =
-        (key(door, operator()).await, key(door, operator()).await, key(door, operator()).await);
+    let (valid, revoked, expired) = (
+        create_key(gateway, operator()).await,
+        create_key(gateway, operator()).await,
+        create_key(gateway, operator()).await,
+    );
     let whoami = async |key: &Value| {
-        door.ask(&text(key, "key"), Method::GET, "/api/v1/iam/whoami", &Value::Null).await
+        gateway.send(&text(key, "key"), Method::GET, "/api/v1/iam/whoami", &Value::Null).await
     };
-    // The gateway has come to know it.
+    // The gateway now caches the key.
     whoami(&revoked).await.expect(200);
     let path = format!("{KEYS}/{}", text(&revoked, "id"));
-    door.ask(OPERATOR, Method::DELETE, &path, &Value::Null).await.expect(200);
+    gateway.send(OPERATOR, Method::DELETE, &path, &Value::Null).await.expect(200);
     let sql = format!(
         "UPDATE keys SET expires_at = now() - interval '1 second' WHERE id = '{}'",
         text(&expired, "id")
     );
     system.iam.db.connect_as_owner().await.batch_execute(&sql).await.unwrap();
-    whoami(&good).await.expect(200);
-    let good = text(&good, "key");
-    let end = if good.ends_with('A') { "B" } else { "A" };
-    let other = text(&key(door, operator()).await, "key");
-    let signed = system.iam.keys.signer("gateway");
+    whoami(&valid).await.expect(200);
+    let valid = text(&valid, "key");
+    let end = if valid.ends_with('A') { "B" } else { "A" };
+    let other = text(&create_key(gateway, operator()).await, "key");
+    let signer = system.iam.keys.signer("gateway");
     vec![
-        ("none", String::new()),
+        ("empty", String::new()),
         ("revoked", text(&revoked, "key")),
         ("expired", text(&expired, "key")),
-        ("tampered", format!("{}{end}", &good[..good.len() - 1])),
-        ("the secret of another", format!("{}{}", &good[..37], &other[37..])),
-        ("cut", good[..good.len() - 1].to_owned()),
-        ("what stands between processes", signed.sign("registry", &identity::Caller::operator()).unwrap()),
+        ("tampered", format!("{}{end}", &valid[..valid.len() - 1])),
+        ("the secret of a different key", format!("{}{}", &valid[..37], &other[37..])),
+        ("truncated", valid[..valid.len() - 1].to_owned()),
+        ("a token between processes", signer.sign("registry", &identity::Caller::operator()).unwrap()),
     ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_is_no_good_opens_nothing() {
+async fn invalid_keys_are_rejected_by_every_operation() {
     let system = System::start().await;
-    let door = system.door();
-    let useless = useless(&system, &door).await;
-    let all = everything(&platform(&door, "own").await);
+    let gateway = system.start_gateway();
+    let invalid = invalid_keys(&system, &gateway).await;
+    let all = authenticated_operations(&create_platform(&gateway, "own").await);
     assert!(all.len() > 90, "{}", all.len());
-    for Asked { method, path, body, .. } in &all {
-        let bare = door.anonymous(method.clone(), path).send().await.unwrap();
-        Response::read(bare).await.expect_error(401, "UNAUTHORIZED");
-        for (what, key) in &useless {
-            let answer = door.ask(key, method.clone(), path, body).await;
-            assert_eq!(answer.status, 401, "{what}: {method} {path}: {}", answer.text);
+    for OperationRequest { method, path, body, .. } in &all {
+        let anonymous = gateway.anonymous(method.clone(), path).send().await.unwrap();
+        Response::read(anonymous).await.expect_error(401, "UNAUTHORIZED");
+        for (kind, key) in &invalid {
+            let answer = gateway.send(key, method.clone(), path, body).await;
+            assert_eq!(answer.status, 401, "{kind}: {method} {path}: {}", answer.text);
             answer.expect_error(401, "UNAUTHORIZED");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_of_another_platform_finds_nothing() {
+async fn keys_of_other_platforms_have_no_access() {
     let system = System::start().await;
-    let door = system.door();
-    let (own, other) = (platform(&door, "own").await, platform(&door, "other").await);
+    let gateway = system.start_gateway();
+    let (own, other) = (create_platform(&gateway, "own").await, create_platform(&gateway, "other").await);
     let tenant = json!({ "name": "Tenant", "slug": "tenant", "type": "tenant" });
-    let tenant = door.post(&format!("/api/v1/platforms/{other}/entities"), tenant).await;
+    let tenant = gateway.post(&format!("/api/v1/platforms/{other}/entities"), tenant).await;
     let mut keys = Vec::new();
     for role in ["viewer", "developer", "platform-admin"] {
         for mut grant in [json!({}), json!({ "entityId": tenant["id"] })] {
             runtime::config::merge(&mut grant, json!({ "role": role, "platformId": other }));
-            keys.push((grant.to_string(), text(&key(&door, grant).await, "key")));
+            keys.push((grant.to_string(), text(&create_key(&gateway, grant).await, "key")));
         }
     }
-    let mut wrong = Vec::new();
-    for Asked { row, method, path, body } in everything(&own) {
-        for (whose, key) in &keys {
-            let answer = door.ask(key, method.clone(), &path, &body).await;
+    let mut failures = Vec::new();
+    for OperationRequest { operation, method, path, body } in authenticated_operations(&own) {
+        for (grant, key) in &keys {
+            let answer = gateway.send(key, method.clone(), &path, &body).await;
             let (status, code) = (answer.status.as_u16(), &answer.body["error"]["code"]);
-            let is_right = match row.about {
+            let is_expected = match operation.about {
                 About::Platform | About::Entity => (status, code) == (404, &json!("NOT_FOUND")),
                 About::Everything => (status, code) == (403, &json!("FORBIDDEN")),
                 About::Caller => status < 500,
             };
-            let tells = !path.contains(&own) && answer.text.contains(&own);
-            if !is_right || tells {
-                wrong.push(format!("{whose}: {} {method} {path}: {status} {}", row.id, answer.text));
+            let leaks = !path.contains(&own) && answer.text.contains(&own);
+            if !is_expected || leaks {
+                failures.push(format!("{grant}: {} {method} {path}: {status} {}", operation.id, answer.text));
             }
         }
     }
-    assert!(wrong.is_empty(), "{} answers:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! Who gets in, tried on all services and the gateway at once.
+//! Authentication and authorization across all services and the gateway.
 
 #[cfg(test)]
 mod grpc;

@@ -1,4 +1,4 @@
-//! Every service on real sockets, each with a database of its own, and the gateway before them.
+//! All services on real sockets, each with its own database, and the gateway.
 
 use std::net::SocketAddr;
 
@@ -28,13 +28,13 @@ pub(crate) struct System {
 }
 
 /// A gateway that runs until the test ends.
-pub(crate) struct Door {
-    at: SocketAddr,
+pub(crate) struct TestGateway {
+    address: SocketAddr,
     client: reqwest::Client,
     shutdown: Shutdown,
 }
 
-impl Drop for Door {
+impl Drop for TestGateway {
     fn drop(&mut self) {
         self.shutdown.begin();
     }
@@ -44,8 +44,9 @@ impl System {
     /// Starts every service. The registry calls none of the others.
     pub(crate) async fn start() -> Self {
         let (system, folder) = (testkit::System::new(), tempfile::tempdir().unwrap());
-        let nobody = json!({ "url": "http://127.0.0.1:9" });
-        let peers = json!({ "stack_registry": nobody, "provisioning": nobody, "onboarding": nobody });
+        let unreachable = json!({ "url": "http://127.0.0.1:9" });
+        let peers =
+            json!({ "stack_registry": unreachable, "provisioning": unreachable, "onboarding": unreachable });
         let registry = system.start::<Registry>(peers).await;
         let stack_registry = system.start::<StackRegistry>(json!({})).await;
         let iam = system.start::<Iam>(json!({})).await;
@@ -54,9 +55,9 @@ impl System {
         Self { registry, stack_registry, onboarding, provisioning, iam, system, _folder: folder }
     }
 
-    /// A gateway before it.
-    pub(crate) fn door(&self) -> Door {
-        let http = |of: &TestService| json!({ "url": format!("http://{}", of.http) });
+    /// Starts a gateway for the services.
+    pub(crate) fn start_gateway(&self) -> TestGateway {
+        let http = |service: &TestService| json!({ "url": format!("http://{}", service.http) });
         let set = json!({
             "http": { "bind": "127.0.0.1:0", "workers": 1 },
             "identity": { "keys_dir": self.system.keys().dir() },
@@ -68,27 +69,27 @@ impl System {
                     "iam": http(&self.iam),
                 },
                 "iam": { "url": format!("http://{}", self.iam.grpc) },
-                // Whoever is refused so often is not looked at for a while.
+                // These tests exceed the default limit of rejected credentials.
                 "limits": { "failures_per_minute": 100_000 },
             },
         });
         let settings = config::with_overrides(gateway::DEFAULTS, set).unwrap();
         let shutdown = Shutdown::new();
         let gateway = Gateway::build(settings, shutdown.clone()).unwrap();
-        let at = gateway.http;
+        let address = gateway.http;
         tokio::spawn(gateway.run());
-        Door { at, client: testkit::client(), shutdown }
+        TestGateway { address, client: testkit::client(), shutdown }
     }
 }
 
-impl Door {
-    /// A request without a credential.
+impl TestGateway {
+    /// Returns a request without a credential.
     pub(crate) fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("http://{}{path}", self.at))
+        self.client.request(method, format!("http://{}{path}", self.address))
     }
 
-    /// Asks with a credential; a null body is none.
-    pub(crate) async fn ask(&self, credential: &str, method: Method, path: &str, body: &Value) -> Response {
+    /// Sends a request with a credential. Null means no body.
+    pub(crate) async fn send(&self, credential: &str, method: Method, path: &str, body: &Value) -> Response {
         let mut request = self.anonymous(method, path).bearer_auth(credential);
         if !body.is_null() {
             request = request.json(body);
@@ -96,8 +97,8 @@ impl Door {
         Response::read(request.send().await.unwrap()).await
     }
 
-    /// POST as the operator.
+    /// Sends a POST request of the operator and returns the created object.
     pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
-        self.ask(OPERATOR, Method::POST, path, &body).await.expect(201)
+        self.send(OPERATOR, Method::POST, path, &body).await.expect(201)
     }
 }

@@ -1,4 +1,4 @@
-//! `docker-compose.yml` needs an engine to be tried; that its variables are settings can be seen without one.
+//! The variables of `docker-compose.yml`. Checking them against the settings requires no container engine.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,12 +18,12 @@ use serde_json::{Value, json};
 use service::{Service, Settings};
 use stack_registry::StackRegistry;
 
-/// Stands for whatever has no default.
-const GIVEN: &str = "given-from-outside";
+/// Value of variables without a default.
+const PLACEHOLDER: &str = "value-of-a-required-variable";
 const SERVICES: [&str; 5] =
     [Registry::NAME, StackRegistry::NAME, Onboarding::NAME, Provisioning::NAME, Iam::NAME];
 
-/// One container: its command and its environment.
+/// A container in the file.
 #[derive(Debug, Default)]
 struct Container {
     command: Vec<String>,
@@ -34,13 +34,13 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
 }
 
-/// Reads as much YAML as the file is written in: two spaces a level, one `key: value` a line, merges of `x-serving`.
+/// Parses the YAML that the file uses: two spaces per level, one `key: value` per line, merges of `x-serving`.
 fn containers() -> BTreeMap<String, Container> {
     let file = read("docker-compose.yml");
     let (mut section, mut name) = ("", "");
     let mut found: BTreeMap<String, Container> = BTreeMap::new();
-    let told = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-    for line in file.lines().filter(told) {
+    let has_content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    for line in file.lines().filter(has_content) {
         let indent = line.len() - line.trim_start().len();
         let (key, value) = line.trim().split_once(": ").unwrap_or((line.trim().trim_end_matches(':'), ""));
         match (indent, section) {
@@ -70,33 +70,33 @@ fn containers() -> BTreeMap<String, Container> {
     found
 }
 
-/// The variables in a text, each with its default if it has one.
+/// Returns the variables in a text with their defaults.
 fn variables(text: &str) -> Vec<(&str, Option<&str>)> {
-    let opened = text.split("${").skip(1).map(|rest| rest.split('}').next().unwrap());
-    opened
+    let rests = text.split("${").skip(1).map(|rest| rest.split('}').next().unwrap());
+    rests
         .map(|inner| {
             inner.split_once(":-").map_or((inner.split(':').next().unwrap(), None), |(n, d)| (n, Some(d)))
         })
         .collect()
 }
 
-/// A value as compose hands it on.
+/// Returns the value after the interpolation by compose.
 fn resolved(value: &str) -> String {
     let mut text = value.to_owned();
     while let Some((before, rest)) = text.split_once("${") {
         let (inner, after) = rest.split_once('}').unwrap();
-        let with = inner.split_once(":-").map_or(GIVEN, |(_, default)| default);
-        text = format!("{before}{with}{after}");
+        let replacement = inner.split_once(":-").map_or(PLACEHOLDER, |(_, default)| default);
+        text = format!("{before}{replacement}{after}");
     }
     text
 }
 
-/// The settings that the `NNO__` variables of a container name.
+/// Returns the settings in the `NNO__` variables of a container.
 fn settings(container: &Container) -> Value {
     let mut all = json!({});
     for (variable, value) in &container.environment {
         let Some(path) = variable.strip_prefix("NNO__") else { continue };
-        // As the environment is read, but for the type of what a value goes over: no text here looks like a number.
+        // The services take the type of the default. Here, every number stays one, since no text is a number.
         let value = value.parse::<i64>().map_or_else(|_| json!(value), |number| json!(number));
         let nested = path.rsplit("__").fold(value, |inner, key| json!({ key.to_lowercase(): inner }));
         merge(&mut all, nested);
@@ -104,7 +104,7 @@ fn settings(container: &Container) -> Value {
     all
 }
 
-/// What the program makes of the settings.
+/// Returns the effective settings of a program, or the error with which it would not start.
 fn effective(program: &str, set: Value) -> Result<Value> {
     fn of<S: Service>(set: Value) -> Result<Value> {
         Ok(serde_json::to_value(with_overrides::<Settings<S::Settings>>(S::DEFAULTS, set)?)?)
@@ -116,12 +116,12 @@ fn effective(program: &str, set: Value) -> Result<Value> {
         Provisioning::NAME => of::<Provisioning>(set),
         Iam::NAME => of::<Iam>(set),
         GATEWAY => Ok(serde_json::to_value(with_overrides::<gateway::Settings>(gateway::DEFAULTS, set)?)?),
-        other => bail!("{other} is no program of ours"),
+        other => bail!("unknown program {other}"),
     }
 }
 
 #[test]
-fn every_variable_is_a_setting() {
+fn every_variable_is_a_valid_setting() {
     let mut checked = BTreeSet::new();
     for (name, container) in &containers() {
         if container.environment.keys().all(|variable| !variable.starts_with("NNO__")) {
@@ -129,9 +129,9 @@ fn every_variable_is_a_setting() {
         }
         let settings = effective(&container.command[0], settings(container))
             .unwrap_or_else(|error| panic!("{name}: {error:#}"));
-        // In a container of its own nothing that it calls is on its loopback: a default that was left in place.
-        let left = settings.to_string().contains("127.0.0.1");
-        assert!(container.command[1] == "migrate" || !left, "{name}: {settings}");
+        // A loopback address is a default that the file does not override: no peer runs in the same container.
+        let has_loopback = settings.to_string().contains("127.0.0.1");
+        assert!(container.command[1] == "migrate" || !has_loopback, "{name}: {settings}");
         checked.insert(name.clone());
     }
     let all = SERVICES.iter().flat_map(|name| [(*name).to_owned(), format!("{name}-migrate")]);
@@ -139,7 +139,7 @@ fn every_variable_is_a_setting() {
 }
 
 #[test]
-fn peers_are_where_they_listen() {
+fn peer_urls_match_listen_addresses() {
     let containers = containers();
     let mut checked = 0;
     for (name, container) in &containers {
@@ -147,13 +147,13 @@ fn peers_are_where_they_listen() {
             let Some((host, port)) = url.strip_prefix("http://").and_then(|rest| rest.split_once(':')) else {
                 continue;
             };
-            // The gateway passes requests on over HTTP, and asks iam over gRPC.
+            // The gateway forwards requests over HTTP and calls iam over gRPC.
             let is_upstream = variable.contains("__UPSTREAMS__");
             let bind = if is_upstream { "NNO__HTTP__BIND" } else { "NNO__GRPC__BIND" };
             let peer = containers.get(host).unwrap_or_else(|| panic!("{name}: {variable}: no such host"));
             assert_eq!(peer.environment[bind], format!("0.0.0.0:{port}"), "{name}: {variable}");
-            let named = variable.trim_end_matches("__URL").rsplit("__").next().unwrap();
-            assert_eq!(named, host.replace('-', "_").to_uppercase(), "{name}: {variable}");
+            let service = variable.trim_end_matches("__URL").rsplit("__").next().unwrap();
+            assert_eq!(service, host.replace('-', "_").to_uppercase(), "{name}: {variable}");
             checked += 1;
         }
     }
@@ -164,11 +164,11 @@ fn peers_are_where_they_listen() {
 }
 
 #[test]
-fn databases_are_named_by_the_rule() {
+fn databases_follow_the_naming_convention() {
     let containers = containers();
     for service in SERVICES {
-        let expected = ServiceDatabase::of_service(service, GIVEN.into(), GIVEN.into());
-        let url = |role: &str| format!("postgres://{role}:{GIVEN}@{service}-db/{}", expected.name);
+        let expected = ServiceDatabase::of_service(service, PLACEHOLDER.into(), PLACEHOLDER.into());
+        let url = |role: &str| format!("postgres://{role}:{PLACEHOLDER}@{service}-db/{}", expected.name);
         let environment = |name: String| &containers[&name].environment;
         assert_eq!(environment(format!("{service}-db"))["SERVICE_DATABASE"], expected.name);
         assert_eq!(environment(service.to_owned())["NNO__DATABASE__URL"], url(&expected.app));
@@ -176,20 +176,20 @@ fn databases_are_named_by_the_rule() {
         assert_eq!(migrate["NNO__DATABASE__OWNER_URL"], url(&expected.owner));
         assert!(
             !environment(service.to_owned()).contains_key("NNO__DATABASE__OWNER_URL"),
-            "it serves, no more"
+            "{service} must not have the credentials of the owner"
         );
     }
 }
 
 #[test]
-fn the_example_names_what_compose_takes() {
+fn env_example_lists_every_compose_variable() {
     let (file, example) = (read("docker-compose.yml"), read("deploy/.env.example"));
-    let taken: BTreeMap<&str, Option<&str>> = variables(&file).into_iter().collect();
+    let used: BTreeMap<&str, Option<&str>> = variables(&file).into_iter().collect();
     let lines = example.lines().filter_map(|line| line.split_once('='));
-    let named: BTreeMap<&str, Option<&str>> = lines
+    let documented: BTreeMap<&str, Option<&str>> = lines
         .filter(|(name, _)| !name.contains(' '))
         .map(|(name, value)| name.strip_prefix('#').map_or((name, None), |name| (name, Some(value))))
         .collect();
-    assert_eq!(taken, named);
-    assert!(taken.contains_key("NNO_OPERATOR_KEY"));
+    assert_eq!(used, documented);
+    assert!(used.contains_key("NNO_OPERATOR_KEY"));
 }

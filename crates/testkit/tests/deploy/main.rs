@@ -1,4 +1,4 @@
-//! What deployments are told, against what the services can be told.
+//! Compose file, image and TLS of deployments, checked against the code.
 
 // Helpers of tests may unwrap as tests do; clippy knows them by this attribute.
 #[cfg(test)]

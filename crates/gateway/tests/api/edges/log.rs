@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use testkit::HeldPort;
+use testkit::ReservedPort;
 use tokio::{io::AsyncReadExt, process::Command, time::timeout};
 
 use super::{connect, table::table};
@@ -13,7 +13,7 @@ use crate::{
 
 #[tokio::test]
 async fn client_mistakes_are_not_logged_as_errors() {
-    let (keys, held) = (keys(), HeldPort::new());
+    let (keys, held) = (keys(), ReservedPort::new());
     let at = held.address;
     let mut gateway = Command::new(env!("CARGO_BIN_EXE_gateway"))
         .arg("serve")

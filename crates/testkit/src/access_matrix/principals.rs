@@ -1,56 +1,61 @@
-//! Who asks: every role, reaching from every place.
+//! Principals of the access matrix: every role in every scope.
 
 use domain::{EntityId, Grant, GrantScope, PlatformId, Role, access::Target};
 use identity::{ActorType, Caller};
 
-/// Places that differ in what is seen from them. What is looked for is that of `entity`, in the platform `own`.
+/// Platforms and entities whose scopes differ in what they include. Requests are for `entity` in the platform `own`.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct Hierarchy {
     pub own: PlatformId,
     pub other: PlatformId,
     pub deleted: PlatformId,
     pub entity: EntityId,
-    /// What `entity` is under.
+    /// Parent of `entity`.
     pub parent: EntityId,
-    /// What is under `entity`.
+    /// Child of `entity`.
     pub child: EntityId,
-    /// Beside `entity`, under the same parent.
+    /// Other child of `parent`.
     pub sibling: EntityId,
-    /// Was in `own`.
+    /// Deleted entity of `own`.
     pub gone: EntityId,
-    /// In `other`.
+    /// Entity of `other`.
     pub foreign: EntityId,
 }
 
-/// A caller, and what they are called where a check fails.
+/// A caller with a name for failure messages.
 #[derive(Debug, Clone)]
-pub struct Someone {
+pub struct Principal {
     pub name: String,
     pub caller: Caller,
 }
 
-impl Someone {
-    /// Someone with these grants.
+impl Principal {
+    /// Creates a principal with these grants.
     pub fn new(name: impl Into<String>, actor: ActorType, grants: Vec<Grant>) -> Self {
         let name = name.into();
         let caller = Caller::authenticated(format!("{}:{name}", actor.as_str()), actor, grants);
         Self { name, caller }
     }
 
-    /// How far they reach, if they hold something.
-    pub fn reach(&self) -> Option<&GrantScope> {
+    /// Returns the scope of the first grant, if there is one.
+    pub fn scope(&self) -> Option<&GrantScope> {
         self.caller.grants().first().map(|grant| &grant.scope)
     }
 
-    /// Whether they reach something, in whatever role.
-    pub fn reaches(&self, target: &Target<'_>) -> bool {
+    /// Returns true if a grant of any role includes the target.
+    pub fn scope_includes(&self, target: &Target<'_>) -> bool {
         self.caller.grants().iter().any(|grant| grant.scope.includes(target))
+    }
+
+    /// Returns true if a grant includes everything.
+    pub fn has_global_scope(&self) -> bool {
+        self.caller.grants().iter().any(|grant| grant.scope == GrantScope::All)
     }
 }
 
-impl Places {
-    /// Places that no service knows of.
-    pub fn unknown() -> Self {
+impl Hierarchy {
+    /// Returns random ids, which no service knows.
+    pub fn random() -> Self {
         let (platform, entity) = (PlatformId::random, EntityId::random);
         Self {
             own: platform(),
@@ -65,8 +70,8 @@ impl Places {
         }
     }
 
-    /// Each place by its name.
-    pub fn reaches(&self) -> Vec<(&'static str, GrantScope)> {
+    /// Returns the scopes by name.
+    pub fn scopes(&self) -> Vec<(&'static str, GrantScope)> {
         let of_own = |entity: &EntityId| GrantScope::Entity(self.own.clone(), entity.clone());
         vec![
             ("all", GrantScope::All),
@@ -82,27 +87,27 @@ impl Places {
         ]
     }
 
-    /// Every role that can be held in every place, and who holds nothing.
-    pub fn everyone(&self, actor: ActorType) -> Vec<Someone> {
-        let mut everyone = vec![Someone::new("nobody", actor, Vec::new())];
-        for (place, reach) in self.reaches() {
-            let roles = Role::ALL.iter().filter_map(|role| Grant::new(*role, reach.clone()).ok());
-            everyone.extend(
-                roles.map(|grant| Someone::new(format!("{}-of-{place}", grant.role), actor, vec![grant])),
+    /// Returns a principal for every valid combination of a role and a scope, and one without grants.
+    pub fn principals(&self, actor: ActorType) -> Vec<Principal> {
+        let mut principals = vec![Principal::new("nobody", actor, Vec::new())];
+        for (name, scope) in self.scopes() {
+            let grants = Role::ALL.iter().filter_map(|role| Grant::new(*role, scope.clone()).ok());
+            principals.extend(
+                grants.map(|grant| Principal::new(format!("{}-of-{name}", grant.role), actor, vec![grant])),
             );
         }
-        everyone
+        principals
     }
 
-    /// An entity and all that it is under, nearest first.
-    pub fn line(&self, entity: &EntityId) -> Vec<EntityId> {
-        let above: &[&EntityId] = if *entity == self.child {
+    /// Returns an entity and its ancestors, nearest first.
+    pub fn with_ancestors(&self, entity: &EntityId) -> Vec<EntityId> {
+        let ancestors: &[&EntityId] = if *entity == self.child {
             &[&self.entity, &self.parent]
         } else if *entity == self.entity || *entity == self.sibling {
             &[&self.parent]
         } else {
             &[]
         };
-        std::iter::once(entity).chain(above.iter().copied()).cloned().collect()
+        std::iter::once(entity).chain(ancestors.iter().copied()).cloned().collect()
     }
 }
