@@ -14,6 +14,8 @@ mod generated;
 #[cfg(test)]
 mod guide;
 #[cfg(test)]
+mod language;
+#[cfg(test)]
 mod links;
 #[cfg(test)]
 mod owasp;
