@@ -76,15 +76,8 @@ short_id!(
     StackId, "a stack", or "default"
 );
 
-/// Defines the id type of one kind of object: a UUID that is not interchangeable with ids of other kinds.
-///
-/// ```
-/// domain::uuid_id!(
-///     /// Id of an invoice.
-///     pub InvoiceId
-/// );
-/// assert_ne!(InvoiceId::generate(), InvoiceId::generate());
-/// ```
+/// Defines the id type of one kind of object, such as `uuid_id!(pub InvoiceId)`: a UUID that is not interchangeable with
+/// ids of other kinds.
 #[macro_export]
 macro_rules! uuid_id {
     ($(#[$meta:meta])* $vis:vis $type:ident) => {
