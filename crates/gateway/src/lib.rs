@@ -23,6 +23,7 @@ mod assembly;
 mod auth;
 mod breaker;
 mod call;
+mod compress;
 mod connection;
 mod cors;
 mod docs;

@@ -30,6 +30,7 @@ use crate::{
     NAME,
     assembly::Assembly,
     breaker::Breakers,
+    compress::compress,
     docs::Docs,
     forward::Forwarder,
     health,
@@ -194,6 +195,7 @@ fn serve(listener: TcpListener, at: SocketAddr, factory: AppFactory) -> Result<S
             .configure(web::health)
             .configure(|config| factory.docs.configure(config))
             .default_service(to(proxy::forward))
+            .wrap(from_fn(compress))
             .wrap(from_fn(check_head))
             .wrap(from_fn(web::enter))
             .wrap(from_fn(harden));

@@ -9,20 +9,24 @@ mod merge;
 
 pub use merge::document;
 
-use self::costs::Costs;
+use std::{
+    io::{Read, Write},
+    sync::Arc,
+};
 
-use std::sync::Arc;
-
-use crate::routes::GATEWAY_PATHS;
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, HeaderName},
     web::{Bytes, Data, ServiceConfig},
 };
 use anyhow::{Context, Result};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use identity::etag;
 use stack_definition::{DEFINITION_SCHEMA_PATH, MANIFEST_SCHEMA_PATH, definition_schema, manifest_schema};
 use web::Paths;
+
+use self::costs::Costs;
+use crate::{compress::accepts_gzip, routes::GATEWAY_PATHS};
 
 const CONTENT_SECURITY_POLICY: HeaderName = header::CONTENT_SECURITY_POLICY;
 /// The policy of the page. `style-src 'self'` suffices, because its scripts set styles only through the DOM.
@@ -34,15 +38,18 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 struct File {
     path: &'static str,
     kind: &'static str,
-    is_gzip: bool,
-    body: Bytes,
+    plain: Bytes,
+    gzip: Bytes,
     etag: String,
 }
 
 impl File {
-    fn new(path: &'static str, kind: &'static str, body: impl Into<Bytes>) -> Self {
-        let body = body.into();
-        Self { path, kind, is_gzip: false, etag: etag::of_bytes(&body), body }
+    fn new(path: &'static str, kind: &'static str, plain: impl Into<Bytes>) -> Result<Self> {
+        let plain = plain.into();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&plain)?;
+        let gzip = encoder.finish()?.into();
+        Ok(Self { path, kind, etag: etag::of_bytes(&plain), plain, gzip })
     }
 
     /// Loads a file of Swagger UI, which is embedded in compressed form.
@@ -52,8 +59,13 @@ impl File {
             .ok()
             .flatten()
             .with_context(|| format!("Swagger UI has no file {name}"))?;
-        let is_gzip = file.gzpipped;
-        Ok(Self { is_gzip, ..Self::new(path, kind, file.bytes.into_owned()) })
+        if !file.gzpipped {
+            return Self::new(path, kind, file.bytes.into_owned());
+        }
+        let mut plain = Vec::new();
+        GzDecoder::new(&*file.bytes).read_to_end(&mut plain)?;
+        let etag = etag::of_bytes(&plain);
+        Ok(Self { path, kind, etag, plain: plain.into(), gzip: file.bytes.into_owned().into() })
     }
 
     fn respond(&self, request: &HttpRequest) -> HttpResponse {
@@ -67,10 +79,13 @@ impl File {
         if is_current {
             return response.finish();
         }
-        if self.is_gzip {
+        response.content_type(self.kind);
+        if accepts_gzip(request) {
             response.insert_header((header::CONTENT_ENCODING, "gzip"));
+            response.insert_header((header::VARY, "accept-encoding"));
+            return response.body(self.gzip.clone());
         }
-        response.content_type(self.kind).body(self.body.clone())
+        response.body(self.plain.clone())
     }
 }
 
@@ -92,12 +107,12 @@ impl Docs {
     pub(crate) fn new() -> Result<Self> {
         let document = merge::document()?;
         let files = vec![
-            File::new("/openapi.json", "application/json", serde_json::to_vec(&document)?),
-            File::new(DEFINITION_SCHEMA_PATH, "application/json", serde_json::to_vec(&definition_schema())?),
-            File::new(MANIFEST_SCHEMA_PATH, "application/json", serde_json::to_vec(&manifest_schema())?),
-            File::new("/docs", "text/html; charset=utf-8", include_str!("page.html")),
-            File::new("/docs/page.css", "text/css; charset=utf-8", include_str!("page.css")),
-            File::new("/docs/page.js", "text/javascript; charset=utf-8", include_str!("page.js")),
+            File::new("/openapi.json", "application/json", serde_json::to_vec(&document)?)?,
+            File::new(DEFINITION_SCHEMA_PATH, "application/json", serde_json::to_vec(&definition_schema())?)?,
+            File::new(MANIFEST_SCHEMA_PATH, "application/json", serde_json::to_vec(&manifest_schema())?)?,
+            File::new("/docs", "text/html; charset=utf-8", include_str!("page.html"))?,
+            File::new("/docs/page.css", "text/css; charset=utf-8", include_str!("page.css"))?,
+            File::new("/docs/page.js", "text/javascript; charset=utf-8", include_str!("page.js"))?,
             File::vendored("/docs/swagger-ui.css", "text/css; charset=utf-8")?,
             File::vendored("/docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8")?,
         ];

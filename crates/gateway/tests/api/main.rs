@@ -6,6 +6,8 @@ mod auth;
 #[cfg(test)]
 mod browsers;
 #[cfg(test)]
+mod compress;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod docs;
