@@ -317,7 +317,7 @@ fn check_stack_commands(up: &Up, operator: &User) {
     let catalogue = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../catalogue/identity");
     let publish = ["stack", "publish", catalogue.to_str().unwrap(), "--dry-run"];
     let output = operator.stdout_of(&publish);
-    assert!(output.contains("identity 1.0.0: template would be created"), "{output}");
+    assert!(output.contains("identity 1.0.1: template would be created"), "{output}");
     let unknown_key = User::new().with("NNO_URL", &up.url);
     let rejected = unknown_key.nno(&publish);
     assert!(rejected.code == 2 && rejected.err.contains("nno login"), "{rejected:?}");
