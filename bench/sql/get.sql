@@ -1,3 +1,3 @@
--- A platform by its id: what `GET /platforms/{id}` asks. Ids that were loaded are ten digits.
+-- A platform by its id: the statement of `GET /platforms/{id}`. The loaded ids are ten digits.
 \set id random(1000000000, 1000000000 + :rows - 1)
 SELECT "platforms"."id", "platforms"."name", "platforms"."slug", "platforms"."status", "platforms"."tier", "platforms"."cf_account_id", "platforms"."repo_name", "platforms"."stripe_customer_id", "platforms"."owner_user_id", "platforms"."cancelled_at", "platforms"."cancellation_reason", "platforms"."suspended_at", "platforms"."suspension_reason", "platforms"."trial_ends_at", "platforms"."created_at", "platforms"."updated_at", "platforms"."deleted_at", "platforms"."period_ends_at" FROM "platforms" WHERE (("platforms"."id" = :id) AND (("platforms"."deleted_at" IS NULL) OR false)) LIMIT 1;

@@ -1,7 +1,7 @@
--- A registry of $rows platforms, a second apart, each with what making it left. Ids are ten digits from 1000000000 on.
--- Every tenth has an entity of the same id, which runs five features.
+-- A registry of $rows platforms, created one second apart, each with the rows that its creation wrote. Ids are ten digits
+-- from 1000000000 on. Every tenth platform has an entity with the same id, which runs five features.
 BEGIN;
--- Keys to other tables are not looked after: what they lead to is loaded too.
+-- Foreign keys are not checked, because the referenced rows are loaded too.
 SET LOCAL session_replication_role = replica;
 INSERT INTO platforms (id, name, slug, status, tier, owner_user_id, created_at, updated_at)
     SELECT (1000000000 + n)::text, 'Platform ' || n, 'platform-' || n, 'active', 'growth', 'operator',

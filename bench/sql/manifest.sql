@@ -1,4 +1,4 @@
--- The manifest of an entity that runs five features: what `GET /platforms/{id}/entities/{id}/manifest` asks of someone
--- who has not seen it. Every tenth platform has such an entity, whose id is the platform's.
+-- The manifest of an entity that runs five features: the statement of `GET /platforms/{id}/entities/{id}/manifest` without
+-- a condition. Every tenth platform has such an entity, with the platform's id.
 \set id 1000000000 + 10 * random(0, :rows / 10 - 1)
 SELECT e.created_at, m.etag, m.changed_at, a.feature_id, a.live_version, a.live_package, a.service_url FROM entities e LEFT JOIN platforms p ON p.id = e.platform_id LEFT JOIN manifests m ON m.entity_id = e.id AND m.environment = 'prod' LEFT JOIN feature_activations a ON a.entity_id = m.entity_id AND a.environment = m.environment AND a.live_version IS NOT NULL AND strpos('', m.etag) = 0 WHERE (p.deleted_at IS NULL AND p.id IS NOT NULL OR home_status(e.platform_id) IS NOT NULL) AND e.deleted_at IS NULL AND e.platform_id = :id AND e.id = :id AND (true OR EXISTS (SELECT FROM entities u WHERE u.id = e.id AND u.deleted_at IS NULL AND (u.path || u.id) && NULL OFFSET 0)) ORDER BY a.feature_id;

@@ -163,6 +163,11 @@ impl Error {
         Self::new(Kind::ServiceUnavailable, message).context(context)
     }
 
+    /// A service of ours that is not available. `context` goes to the log.
+    pub fn service_unavailable(service: &str, context: impl std::fmt::Display) -> Self {
+        Self::unavailable(&format!("the service '{service}'"), context)
+    }
+
     /// Returns true if the disk of the database is full.
     pub fn is_disk_full(&self) -> bool {
         self.0.details.get(REASON).is_some_and(|reason| reason == DISK_FULL)
@@ -299,6 +304,7 @@ mod tests {
             (Error::invalid("", "must be an object"), "Must be an object."),
             (Error::not_found("platform", 1), "Platform '1' was not found."),
             (Error::unavailable("the database", ""), "The database is not available. Try again shortly."),
+            (Error::service_unavailable("iam", ""), "The service 'iam' is not available. Try again shortly."),
         ] {
             assert_eq!(error.message(), message);
         }

@@ -68,7 +68,7 @@ impl Breaker {
 
     fn rejection(&self, wait: Duration) -> Error {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Error::unavailable(self.name, "its circuit is open").with("retryAfterSeconds", seconds.max(1))
+        Error::service_unavailable(self.name, "its circuit is open").with("retryAfterSeconds", seconds.max(1))
     }
 
     fn change(&self, to: impl FnOnce(State) -> State) {

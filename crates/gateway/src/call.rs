@@ -133,7 +133,7 @@ fn is_connection_failure(cause: &SendRequestError) -> bool {
 
 /// Returns the error for a service that is not available.
 pub(crate) fn unavailable(name: &str, context: impl std::fmt::Display) -> Error {
-    Error::unavailable(&format!("the service '{name}'"), context)
+    Error::service_unavailable(name, context)
 }
 
 /// Returns the error for a service that sent no response.

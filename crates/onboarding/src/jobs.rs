@@ -85,7 +85,7 @@ async fn send_awaited_jobs(
 ) -> Result<Infallible> {
     // Jobs received until now are in the database.
     while awaited.try_recv().is_ok() {}
-    let gone = |error: &dyn std::fmt::Display| Error::unavailable("provisioning", error);
+    let gone = |error: &dyn std::fmt::Display| Error::service_unavailable("provisioning", error);
     let send = async |job: Uuid| {
         send.send(AwaitedJob { job_id: job.to_string() }).await.map_err(|error| gone(&error))
     };

@@ -178,6 +178,7 @@ mod tests {
         assert_eq!(reason(4), "must be one of dev, stg, prod, not the number 4");
         let error = parse_response_enum::<resource::Environment>("environment", 4).unwrap_err();
         assert_eq!(error.kind(), Kind::Internal);
-        assert_eq!(error.log_context(), "environment: must be one of dev, stg, prod, not the number 4");
+        let context = "Field 'environment' must be one of dev, stg, prod, not the number 4.";
+        assert_eq!(error.log_context(), context);
     }
 }

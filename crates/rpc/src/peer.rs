@@ -169,7 +169,7 @@ impl Peer {
             Err(status) => from_status(self.name, &status),
         };
         Err(match error.kind() {
-            Kind::Unauthorized => Error::unavailable(self.name, error.log_context()),
+            Kind::Unauthorized => Error::service_unavailable(self.name, error.log_context()),
             _ => error,
         })
     }

@@ -36,7 +36,7 @@ pub fn from_status(peer: &'static str, status: &Status) -> Error {
             Error::new(Kind::GatewayTimeout, format!("The service '{peer}' did not respond in time."))
                 .context(context)
         }
-        Code::Unavailable | Code::Unknown => Error::unavailable(peer, context),
+        Code::Unavailable | Code::Unknown => Error::service_unavailable(peer, context),
         _ => Error::internal(context),
     }
 }

@@ -32,6 +32,10 @@ where
 /// # Errors
 /// [`domain::Kind::ServiceUnavailable`] if the watch broke or ended.
 pub async fn next<T>(peer: &'static str, messages: &mut Streaming<T>) -> Result<T> {
-    let lost = |status: Status| Error::unavailable(peer, status);
-    messages.message().await.map_err(lost)?.ok_or_else(|| Error::unavailable(peer, "the watch has ended"))
+    let lost = |status: Status| Error::service_unavailable(peer, status);
+    messages
+        .message()
+        .await
+        .map_err(lost)?
+        .ok_or_else(|| Error::service_unavailable(peer, "the watch has ended"))
 }

@@ -98,6 +98,6 @@ impl Client {
 /// Returns the error for any failure of iam: the caller cannot be authenticated now, but a retry may succeed.
 #[expect(clippy::needless_pass_by_value, reason = "the signature that map_err requires")]
 fn cannot_resolve(error: Error) -> Error {
-    Error::unavailable("the service 'iam'", format!("{}: {}", error.message(), error.log_context()))
+    Error::service_unavailable("iam", format!("{}: {}", error.message(), error.log_context()))
         .with("retryAfterSeconds", 1)
 }

@@ -49,7 +49,10 @@ async fn watch(client: &Client) -> Result<Infallible> {
         let revocation = watch::next("iam", &mut revocations).await?;
         remove(&cache, revocation.what);
         let number = revocation.number;
-        acknowledge.send(Forgotten { number }).await.map_err(|error| Error::unavailable("iam", error))?;
+        acknowledge
+            .send(Forgotten { number })
+            .await
+            .map_err(|error| Error::service_unavailable("iam", error))?;
     }
 }
 

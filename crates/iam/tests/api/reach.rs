@@ -46,8 +46,8 @@ impl Scene {
             deleted: deleted(registry).await,
             parent: world.tenant.clone(),
             entity: world.child.clone(),
-            child: registry.entity(&world.own, "child", Some(&world.child)).await,
-            sibling: registry.entity(&world.own, "sibling", Some(&world.tenant)).await,
+            child: registry.entity(&world.own, "grandchild", Some(&world.child)).await,
+            sibling: registry.entity(&world.own, "second-child", Some(&world.tenant)).await,
             gone: gone(registry, &world.own).await,
             foreign: world.other_tenant.clone(),
         };

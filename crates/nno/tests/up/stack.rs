@@ -58,7 +58,7 @@ fn folder_with(files: &[(&str, &str)]) -> TempDir {
 fn catalogue_is_valid() {
     let (code, out) = result(&nno(&repository(), &["validate", "catalogue"], &[]));
     let expected = ["helpdesk", "identity", "storefront"]
-        .map(|name| format!("catalogue/{name}/stack.yaml: {name} 1.0.0: valid\n"));
+        .map(|name| format!("catalogue/{name}/stack.yaml: {name} 1.0.1: valid\n"));
     assert_eq!((code, out), (0, expected.concat()));
 }
 

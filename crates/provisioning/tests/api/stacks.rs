@@ -364,7 +364,7 @@ async fn deprovisioned_platform_has_failed_stacks_and_an_empty_manifest() {
     stack.assert_nothing_left("taken down").await;
     let now = stack.get().await;
     assert_eq!(now["status"], "failed", "{now}");
-    assert!(now["error"].as_str().unwrap().contains("taken down"), "{now}");
+    assert!(now["error"].as_str().unwrap().contains("was removed"), "{now}");
     stack.upgrade("1.0.0").await;
     stack.active("1.0.0").await;
     stack.assert_is("1.0.0", "created again").await;

@@ -212,7 +212,7 @@ async fn inconsistent_tls_settings_are_rejected() {
         (json!({ "certificate": "/nowhere.crt" }), "/nowhere.crt"),
         (json!({ "certificate": files["private_key"] }), "contains no certificate"),
         (json!({ "private_key": files["certificate"] }), "no private key"),
-        (json!({ "private_key": different_key(folder.path()) }), "is not the certificate's"),
+        (json!({ "private_key": different_key(folder.path()) }), "does not belong to the certificate"),
         (json!({ "reread_every": "0s" }), "reread_every"),
     ] {
         let error = error_of(changes.clone());

@@ -34,13 +34,16 @@ pub(super) fn causes() -> Vec<Cause> {
             .inject(upgrade_while_away)
             .expect(
                 &["feature", "request"],
-                &["waits until that for job", "SERVICE_UNAVAILABLE: provisioning"],
+                &[
+                    "waits for the delivery of the request for job",
+                    "SERVICE_UNAVAILABLE: The service 'provisioning'",
+                ],
             )
             .remove(start_provisioning),
         Cause::new("a feature's request is malformed", feature)
             .rules([hangs(Kind::Worker)])
             .inject(poison)
-            .expect(&["feature", "request"], &["could not be delivered", "VALIDATION_ERROR: type"])
+            .expect(&["feature", "request"], &["could not be delivered", "VALIDATION_ERROR: Field 'type"])
             .remove(cure),
         Cause::new("removing a feature fails for now", feature)
             .inject(deactivate)
@@ -59,7 +62,10 @@ pub(super) fn causes() -> Vec<Cause> {
             .remove(clear_rules),
         Cause::new("provisioning is down when a stack is created", stack)
             .without(Process::Provisioning)
-            .expect(&["stack", "request"], &["could not be delivered", "SERVICE_UNAVAILABLE: provisioning"])
+            .expect(
+                &["stack", "request"],
+                &["could not be delivered", "SERVICE_UNAVAILABLE: The service 'provisioning'"],
+            )
             .remove(start_provisioning),
         Cause::new("the platform of a stack was deleted", job_of_stack)
             .without(Process::Provisioning)

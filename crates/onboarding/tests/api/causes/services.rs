@@ -31,14 +31,17 @@ pub(super) fn causes() -> Vec<Cause> {
             .inject(stop_registry)
             .expect(
                 &["onboarding", "job"],
-                &["SERVICE_UNAVAILABLE: Registry is not available. Try again shortly."],
+                &["SERVICE_UNAVAILABLE: The service 'registry' is not available. Try again shortly."],
             )
             .remove(start_registry),
         Cause::new("the registry is down when an onboarding starts", onboarding)
             .without(Process::Registry)
             .expect(
                 &["onboarding"],
-                &["step create_platform has failed", "Registry is not available. Try again shortly."],
+                &[
+                    "step create_platform has failed",
+                    "The service 'registry' is not available. Try again shortly.",
+                ],
             )
             .remove(start_registry),
         Cause::new("provisioning is down when a feature is activated", feature)
@@ -48,7 +51,7 @@ pub(super) fn causes() -> Vec<Cause> {
                 &[
                     "could not be delivered to provisioning",
                     "and will be retried at",
-                    "SERVICE_UNAVAILABLE: provisioning",
+                    "SERVICE_UNAVAILABLE: The service 'provisioning'",
                 ],
             )
             .remove(start_provisioning),

@@ -41,7 +41,7 @@ pub(super) fn causes() -> Vec<Cause> {
         Cause::new("the template has no version", empty)
             .expect(&["onboarding"], &["it was undone: deploy_services: TEMPLATE_UNAVAILABLE"]),
         Cause::new("the template needs an input", needy)
-            .expect(&["onboarding"], &["it was undone: deploy_services: VALIDATION_ERROR: inputs"]),
+            .expect(&["onboarding"], &["it was undone: deploy_services: VALIDATION_ERROR: Field 'inputs"]),
         Cause::new("a dependency of the template is missing", dependent).expect(
             &["onboarding"],
             &["it was undone: deploy_services: UNPROCESSABLE", "depends on base-cause-9 ^1.0.0"],
