@@ -12,6 +12,8 @@ use super::{
 };
 use crate::{App, platforms};
 
+impl web::PathPart for ${Singular}Id {}
+
 /// Request to create a ${word}.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
