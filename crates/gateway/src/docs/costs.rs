@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::merge::entries;
 
-/// The cost of a page. With the default limits, one tenant can read four pages of a service at a time. More would leave
+/// The cost of a page. With the default limits, one tenant can read six pages of a service at a time. More would leave
 /// too little of two processors for others.
-const PAGE: usize = 192;
+const PAGE: usize = 128;
 
 /// The operations with a cost above one, grouped by method and cost, so that the paths of a group are matched together.
 #[derive(Debug)]
