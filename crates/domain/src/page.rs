@@ -142,8 +142,8 @@ impl<T> Page<T> {
     }
 
     /// The same page with each item converted, such as a row to its API representation.
-    pub fn convert<U: for<'a> From<&'a T>>(self) -> Page<U> {
-        Page { items: self.items.iter().map(U::from).collect(), next: self.next, total: self.total }
+    pub fn convert<U: From<T>>(self) -> Page<U> {
+        Page { items: self.items.into_iter().map(U::from).collect(), next: self.next, total: self.total }
     }
 }
 

@@ -30,16 +30,22 @@ pub(crate) struct Binding {
     pub(crate) created_at: DateTime<Utc>,
 }
 
-impl From<&BindingRow> for Binding {
-    fn from(row: &BindingRow) -> Self {
+impl From<BindingRow> for Binding {
+    fn from(row: BindingRow) -> Self {
         Self {
             id: row.id,
-            subject: row.subject.clone(),
+            subject: row.subject,
             role: row.role,
-            platform_id: row.platform_id.clone(),
-            entity_id: row.entity_id.clone(),
-            created_by: row.created_by.clone(),
+            platform_id: row.platform_id,
+            entity_id: row.entity_id,
+            created_by: row.created_by,
             created_at: row.created_at,
         }
+    }
+}
+
+impl From<&BindingRow> for Binding {
+    fn from(row: &BindingRow) -> Self {
+        Self::from(row.clone())
     }
 }

@@ -39,20 +39,26 @@ pub(crate) struct Key {
     pub(crate) revoked_at: Option<DateTime<Utc>>,
 }
 
-impl From<&KeyRow> for Key {
-    fn from(row: &KeyRow) -> Self {
+impl From<KeyRow> for Key {
+    fn from(row: KeyRow) -> Self {
         Self {
             id: row.id,
-            name: row.name.clone(),
+            name: row.name,
             role: row.role,
-            platform_id: row.platform_id.clone(),
-            entity_id: row.entity_id.clone(),
-            created_by: row.created_by.clone(),
+            platform_id: row.platform_id,
+            entity_id: row.entity_id,
+            created_by: row.created_by,
             created_at: row.created_at,
             expires_at: row.expires_at,
             last_used_at: row.last_used_at,
             revoked_at: row.revoked_at,
         }
+    }
+}
+
+impl From<&KeyRow> for Key {
+    fn from(row: &KeyRow) -> Self {
+        Self::from(row.clone())
     }
 }
 
@@ -72,9 +78,15 @@ pub(crate) struct KeyDetail {
     key: Key,
 }
 
+impl From<KeyRow> for KeyDetail {
+    fn from(row: KeyRow) -> Self {
+        Key::from(row).into()
+    }
+}
+
 impl From<&KeyRow> for KeyDetail {
     fn from(row: &KeyRow) -> Self {
-        Key::from(row).into()
+        Self::from(row.clone())
     }
 }
 

@@ -40,21 +40,27 @@ pub(crate) struct Build {
     pub(crate) updated_at: DateTime<Utc>,
 }
 
-impl From<&BuildRow> for Build {
-    fn from(row: &BuildRow) -> Self {
+impl From<BuildRow> for Build {
+    fn from(row: BuildRow) -> Self {
         Self {
             id: row.id,
-            platform_id: row.platform_id.clone(),
+            platform_id: row.platform_id,
             environment: row.environment,
-            repo_name: row.repo_name.clone(),
-            last_commit_sha: row.last_commit_sha.clone(),
-            cf_deployment_id: row.cf_deployment_id.clone(),
+            repo_name: row.repo_name,
+            last_commit_sha: row.last_commit_sha,
+            cf_deployment_id: row.cf_deployment_id,
             build_status: row.build_status,
-            build_url: row.build_url.clone(),
+            build_url: row.build_url,
             triggered_by: row.triggered_by,
             triggered_at: row.triggered_at,
             completed_at: row.completed_at,
             updated_at: row.updated_at,
         }
+    }
+}
+
+impl From<&BuildRow> for Build {
+    fn from(row: &BuildRow) -> Self {
+        Self::from(row.clone())
     }
 }

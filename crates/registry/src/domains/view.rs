@@ -35,20 +35,26 @@ pub(crate) struct CustomDomain {
     pub(crate) updated_at: DateTime<Utc>,
 }
 
-impl From<&CustomDomainRow> for CustomDomain {
-    fn from(row: &CustomDomainRow) -> Self {
+impl From<CustomDomainRow> for CustomDomain {
+    fn from(row: CustomDomainRow) -> Self {
         Self {
             id: row.id,
-            platform_id: row.platform_id.clone(),
+            platform_id: row.platform_id,
             dns_record_id: row.dns_record_id,
-            hostname: row.hostname.clone(),
-            target_dns: row.target_dns.clone(),
-            cf_hostname_id: row.cf_hostname_id.clone(),
-            ssl_status: row.ssl_status.clone(),
+            hostname: row.hostname,
+            target_dns: row.target_dns,
+            cf_hostname_id: row.cf_hostname_id,
+            ssl_status: row.ssl_status,
             status: row.status,
             verified_at: row.verified_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
+    }
+}
+
+impl From<&CustomDomainRow> for CustomDomain {
+    fn from(row: &CustomDomainRow) -> Self {
+        Self::from(row.clone())
     }
 }

@@ -33,19 +33,25 @@ pub(crate) struct Entity {
     pub(crate) deleted_at: Option<DateTime<Utc>>,
 }
 
-impl From<&EntityRow> for Entity {
-    fn from(row: &EntityRow) -> Self {
+impl From<EntityRow> for Entity {
+    fn from(row: EntityRow) -> Self {
         Self {
-            id: row.id.clone(),
-            platform_id: row.platform_id.clone(),
-            parent_id: row.parent_id.clone(),
+            id: row.id,
+            platform_id: row.platform_id,
+            parent_id: row.parent_id,
             kind: row.kind,
-            name: row.name.clone(),
-            slug: row.slug.clone(),
+            name: row.name,
+            slug: row.slug,
             status: row.status,
             created_at: row.created_at,
             updated_at: row.updated_at,
             deleted_at: row.deleted_at,
         }
+    }
+}
+
+impl From<&EntityRow> for Entity {
+    fn from(row: &EntityRow) -> Self {
+        Self::from(row.clone())
     }
 }

@@ -39,21 +39,27 @@ pub(crate) struct ActivationView {
     pub(crate) updated_at: DateTime<Utc>,
 }
 
-impl From<&ActivationRow> for ActivationView {
-    fn from(row: &ActivationRow) -> Self {
+impl From<ActivationRow> for ActivationView {
+    fn from(row: ActivationRow) -> Self {
         Self {
             id: row.id,
-            platform_id: row.platform_id.clone(),
-            entity_id: row.entity_id.clone(),
-            feature_id: row.feature_id.clone(),
-            feature_version: row.feature_version.clone(),
+            platform_id: row.platform_id,
+            entity_id: row.entity_id,
+            feature_id: row.feature_id,
+            feature_version: row.feature_version,
             environment: row.environment,
             status: row.status,
-            error: row.error.clone(),
+            error: row.error,
             activated_at: row.activated_at,
             deactivated_at: row.deactivated_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
+    }
+}
+
+impl From<&ActivationRow> for ActivationView {
+    fn from(row: &ActivationRow) -> Self {
+        Self::from(row.clone())
     }
 }

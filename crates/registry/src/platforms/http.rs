@@ -148,7 +148,7 @@ pub(crate) async fn get(
     let scope = path.0;
     let deleted = query.0.include_deleted.unwrap_or_default() && ctx.caller.is_operator();
     let platform = app.db.read(&ctx, async |c| store::get(c, &scope, deleted).await).await?;
-    web::read(&request, &Platform::from(&platform))
+    web::read(&request, &Platform::from(platform))
 }
 
 /// Explain why a platform is not active: one sentence and the chain of causes.

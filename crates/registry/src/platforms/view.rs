@@ -50,26 +50,32 @@ pub(crate) struct Platform {
     pub(crate) deleted_at: Option<DateTime<Utc>>,
 }
 
-impl From<&PlatformRow> for Platform {
-    fn from(row: &PlatformRow) -> Self {
+impl From<PlatformRow> for Platform {
+    fn from(row: PlatformRow) -> Self {
         Self {
-            id: row.id.clone(),
-            name: row.name.clone(),
-            slug: row.slug.clone(),
+            id: row.id,
+            name: row.name,
+            slug: row.slug,
             status: row.status,
             tier: row.tier,
-            cf_account_id: row.cf_account_id.clone(),
-            repo_name: row.repo_name.clone(),
-            stripe_customer_id: row.stripe_customer_id.clone(),
-            owner_user_id: row.owner_user_id.clone(),
+            cf_account_id: row.cf_account_id,
+            repo_name: row.repo_name,
+            stripe_customer_id: row.stripe_customer_id,
+            owner_user_id: row.owner_user_id,
             cancelled_at: row.cancelled_at,
-            cancellation_reason: row.cancellation_reason.clone(),
+            cancellation_reason: row.cancellation_reason,
             suspended_at: row.suspended_at,
-            suspension_reason: row.suspension_reason.clone(),
+            suspension_reason: row.suspension_reason,
             trial_ends_at: row.trial_ends_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
             deleted_at: row.deleted_at,
         }
+    }
+}
+
+impl From<&PlatformRow> for Platform {
+    fn from(row: &PlatformRow) -> Self {
+        Self::from(row.clone())
     }
 }

@@ -34,16 +34,22 @@ pub(crate) struct Marked {
     pub(crate) new: bool,
 }
 
-impl From<&SecretRow> for Secret {
-    fn from(row: &SecretRow) -> Self {
+impl From<SecretRow> for Secret {
+    fn from(row: SecretRow) -> Self {
         Self {
             id: row.id,
             resource_id: row.resource_id,
-            secret_name: row.secret_name.clone(),
+            secret_name: row.secret_name,
             status: row.status,
             last_set_at: row.last_set_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
+    }
+}
+
+impl From<&SecretRow> for Secret {
+    fn from(row: &SecretRow) -> Self {
+        Self::from(row.clone())
     }
 }

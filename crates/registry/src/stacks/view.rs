@@ -43,23 +43,29 @@ pub(crate) struct StackView {
     pub(crate) provision_job_id: Option<JobId>,
 }
 
-impl From<&StackRow> for StackView {
-    fn from(row: &StackRow) -> Self {
+impl From<StackRow> for StackView {
+    fn from(row: StackRow) -> Self {
         Self {
-            id: row.id.clone(),
-            tenant_id: row.tenant_id.clone(),
-            platform_id: row.platform_id.clone(),
-            name: row.name.clone(),
+            id: row.id,
+            tenant_id: row.tenant_id,
+            platform_id: row.platform_id,
+            name: row.name,
             is_default: row.is_default,
-            template_id: row.template_id.clone(),
-            template_version: row.template_version.clone(),
-            repo_name: row.repo_name.clone(),
+            template_id: row.template_id,
+            template_version: row.template_version,
+            repo_name: row.repo_name,
             status: row.status,
             created_at: row.created_at,
             updated_at: row.updated_at,
-            inputs: row.inputs.clone(),
-            error: row.error.clone(),
+            inputs: row.inputs,
+            error: row.error,
             provision_job_id: row.provision_job_id,
         }
+    }
+}
+
+impl From<&StackRow> for StackView {
+    fn from(row: &StackRow) -> Self {
+        Self::from(row.clone())
     }
 }
