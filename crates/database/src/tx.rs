@@ -41,44 +41,30 @@ pub struct Tx {
 }
 
 /// Body of a transaction: an async closure that can run several times, such as `async |tx| { … }`.
-pub trait TxBody<T>: for<'r> CallOnTx<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync {}
+pub trait TxBody<T>: for<'r> Call<&'r mut Tx, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync {}
 
-impl<T, F> TxBody<T> for F where F: for<'r> CallOnTx<'r, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync {}
+impl<T, F> TxBody<T> for F where F: for<'r> Call<&'r mut Tx, T> + AsyncFn(&mut Tx) -> Result<T> + Send + Sync {}
 
 /// Body of a read: an async closure that can run several times, such as `async |c| { … }`.
 pub trait ReadBody<T>:
-    for<'r> CallOnConn<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync
+    for<'r> Call<&'r AsyncPgConnection, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync
 {
 }
 
 impl<T, F> ReadBody<T> for F where
-    F: for<'r> CallOnConn<'r, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync
+    F: for<'r> Call<&'r AsyncPgConnection, T> + AsyncFn(&AsyncPgConnection) -> Result<T> + Send + Sync
 {
 }
 
 /// A closure whose future is `Send`, which `AsyncFn` cannot express.
-pub trait CallOnTx<'r, T>: Fn(&'r mut Tx) -> Self::Future {
+pub trait Call<A, T>: Fn(A) -> Self::Future {
     /// Future of one call.
     type Future: Future<Output = Result<T>> + Send;
 }
 
-impl<'r, T, F, Fut> CallOnTx<'r, T> for F
+impl<A, T, F, Fut> Call<A, T> for F
 where
-    F: Fn(&'r mut Tx) -> Fut,
-    Fut: Future<Output = Result<T>> + Send,
-{
-    type Future = Fut;
-}
-
-/// A closure whose future is `Send`, which `AsyncFn` cannot express.
-pub trait CallOnConn<'r, T>: Fn(&'r AsyncPgConnection) -> Self::Future {
-    /// Future of one call.
-    type Future: Future<Output = Result<T>> + Send;
-}
-
-impl<'r, T, F, Fut> CallOnConn<'r, T> for F
-where
-    F: Fn(&'r AsyncPgConnection) -> Fut,
+    F: Fn(A) -> Fut,
     Fut: Future<Output = Result<T>> + Send,
 {
     type Future = Fut;

@@ -131,11 +131,6 @@ fn is_connection_failure(cause: &SendRequestError) -> bool {
     }
 }
 
-/// Returns the error for a service that is not available.
-pub(crate) fn unavailable(name: &str, context: impl std::fmt::Display) -> Error {
-    Error::service_unavailable(name, context)
-}
-
 /// Returns the error for a service that sent no response.
 fn send_error(name: &str, cause: &SendRequestError) -> Error {
     use SendRequestError as E;
@@ -146,7 +141,7 @@ fn send_error(name: &str, cause: &SendRequestError) -> Error {
             );
             Error::new(Kind::Upstream, message).context(format!("{cause:?}"))
         }
-        E::Connect(_) => unavailable(name, format!("{cause:?}")),
+        E::Connect(_) => Error::service_unavailable(name, format!("{cause:?}")),
         _ => Error::internal(format!("{name}: {cause:?}")),
     }
 }

@@ -28,25 +28,21 @@ pub(crate) async fn compress<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<Encoder<B>>, ActixError> {
-    let accepted = accepted(&request);
-    let response = next.call(request).await?;
-    let compressible = is_compressible(response.headers(), response.response().body().size());
-    Ok(response.map_body(|head, body| {
-        if !compressible {
-            return Encoder::response(ContentEncoding::Identity, head, body);
-        }
-        match accepted {
+    let mut response = next.call(request).await?;
+    let mut encoding = ContentEncoding::Identity;
+    if is_compressible(response.headers(), response.response().body().size()) {
+        match accepted(response.request()) {
             // The encoder adds Vary.
-            Some(encoding) => {
-                head.headers_mut().remove(header::CONTENT_LENGTH);
-                Encoder::response(encoding, head, body)
+            Some(accepted) => {
+                encoding = accepted;
+                response.headers_mut().remove(header::CONTENT_LENGTH);
             }
             None => {
-                head.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
-                Encoder::response(ContentEncoding::Identity, head, body)
+                response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
             }
         }
-    }))
+    }
+    Ok(response.map_body(|head, body| Encoder::response(encoding, head, body)))
 }
 
 /// The best encoding that the client accepts, if it accepts any.

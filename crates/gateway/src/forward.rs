@@ -21,7 +21,7 @@ use web::{HttpSettings, request_id};
 
 use crate::{
     breaker::Breakers,
-    call::{Call, CallResponse, unavailable},
+    call::{Call, CallResponse},
     connection, headers,
     limits::Origin,
     load::Permits,
@@ -168,7 +168,9 @@ fn reject_unusable(name: &'static str, response: &ClientResponse) -> Result<()> 
             let message = format!("The service '{name}' does not accept this gateway's signature.");
             Error::new(Kind::Upstream, message)
         }
-        StatusCode::SERVICE_UNAVAILABLE if !has_envelope => unavailable(name, "503 without an envelope"),
+        StatusCode::SERVICE_UNAVAILABLE if !has_envelope => {
+            Error::service_unavailable(name, "503 without an envelope")
+        }
         status if status.is_informational() || (status.is_server_error() && !has_envelope) => {
             Error::new(Kind::Upstream, format!("The service '{name}' sent an invalid response."))
                 .context(status)

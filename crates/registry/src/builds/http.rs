@@ -98,7 +98,7 @@ pub(crate) async fn latest(
             platforms::store::in_existing_platform(c, &scope, store::latest(c, &scope, environment)).await
         })
         .await?;
-    web::read(&request, &Build::from(&build))
+    web::read(&request, &Build::from(build))
 }
 
 /// Update a build state.

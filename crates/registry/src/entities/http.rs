@@ -140,7 +140,7 @@ pub(crate) async fn get(
             platforms::store::in_existing_platform(c, &scope, store::get(c, &scope, id)).await
         })
         .await?;
-    web::read(&request, &Entity::from(&entity))
+    web::read(&request, &Entity::from(entity))
 }
 
 /// Update an entity.
@@ -162,8 +162,8 @@ pub(crate) async fn update(
 
 /// Soft-delete an entity.
 ///
-/// Rejected with 409 `HAS_DEPENDENTS` while the entity has children, stacks, resources or features. The details report
-/// how many of each.
+/// Rejected with 409 `HAS_DEPENDENTS` while the entity has children, stacks, resources or features. The details have the
+/// number of each.
 #[utoipa::path(
     operation_id = "deleteEntity",
     extensions(("x-access" = json!(Access::Entity(Role::Developer)))),

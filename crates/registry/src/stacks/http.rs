@@ -185,7 +185,7 @@ pub(crate) async fn get(
     let scope = path.0.0;
     let id = &path.0.1;
     let stack = app.db.read(&ctx, async |c| store::get_existing(c, &scope, id).await).await?;
-    web::read(&request, &StackView::from(&stack))
+    web::read(&request, &StackView::from(stack))
 }
 
 /// Explain why a workspace stack is not active: one sentence and the chain of causes.
